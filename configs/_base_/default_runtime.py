@@ -1,0 +1,8 @@
+_base_ = 'mmaction::_base_/default_runtime.py'
+
+custom_imports = dict(imports=['projects.stdcl'], allow_failed_imports=False)
+
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3, save_best=None),
+    skeleton_check=dict(type='SkeletonCheckHook'),
+    run_record=dict(type='RunRecordHook'))

@@ -1,0 +1,9 @@
+# STD-CL for any encoder: inherit an encoder's config and this one, and add
+#     model = dict(cls_head=_base_.stdcl_head)
+stdcl_head = dict(
+    type='STDCLHead',
+    decoupler=dict(type='AttentiveDecoupler'),
+    memory_bank=dict(type='MemoryBank'),
+    loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
+
+custom_hooks = [dict(type='MemoryBankHook')]

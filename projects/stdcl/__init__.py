@@ -1,0 +1,8 @@
+"""STD-CL: spatial-temporal decoupling contrastive learning for MMAction2.
+
+Importing this package repairs the stack (:mod:`.compat`) and registers
+everything else, so one line in a config is enough:
+``custom_imports = dict(imports=['projects.stdcl'])``.
+"""
+from . import compat  # noqa: F401  first: makes mmaction.models importable
+from . import datasets, engine, models  # noqa: F401

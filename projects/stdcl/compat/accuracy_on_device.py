@@ -1,0 +1,63 @@
+"""Every training step waits for the scores to be copied into numpy.
+
+``BaseHead.loss_by_feat`` of MMAction2 1.2.0 counts top-k hits with numpy, so
+each step copies the scores to the CPU and stalls a GPU
+(mmaction/models/heads/base.py, ``top_k_accuracy(cls_scores.detach().cpu()
+.numpy(), ...)``; not reported upstream). Here they are counted on the device
+the scores are on; the numbers are the same.
+"""
+import torch
+import torch.nn.functional as F
+from mmaction.models.heads import BaseHead
+
+
+def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
+                   topk: tuple) -> list:
+    """Share of rows whose label is among the k highest scores.
+
+    Args:
+        scores (Tensor): Shape (N, num_classes).
+        labels (Tensor): Shape (N,), integer.
+        topk (tuple[int]): Values of k; more than ``num_classes`` means all.
+
+    Returns:
+        list[Tensor]: One scalar for each k, on the device of ``scores``.
+    """
+    deepest = min(max(topk), scores.shape[1])
+    ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)
+    hits = ranked == labels[:, None]
+    return [hits[:, :k].any(dim=1).float().mean() for k in topk]
+
+
+def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
+    """``BaseHead.loss_by_feat`` with top-k accuracy counted on the device.
+
+    Args:
+        cls_scores (Tensor): Shape (N, num_classes).
+        data_samples (list[ActionDataSample]): N samples with ``gt_label``:
+            shape (1,), or (num_classes,) for soft labels.
+
+    Returns:
+        dict[str, Tensor]: ``loss_cls`` and, for hard labels, ``top{k}_acc``.
+    """
+    labels = torch.stack([sample.gt_label for sample in data_samples])
+    labels = labels.to(cls_scores.device)  # (N, 1) or (N, num_classes)
+    losses = dict()
+    if labels.shape != cls_scores.shape:
+        labels = labels.flatten()  # (N,)
+        accuracies = top_k_accuracy(cls_scores.detach(), labels, self.topk)
+        losses.update({f'top{k}_acc': accuracy
+                       for k, accuracy in zip(self.topk, accuracies)})
+    if self.label_smooth_eps != 0:
+        if labels.dim() == 1:
+            labels = F.one_hot(labels, self.num_classes)
+        labels = ((1 - self.label_smooth_eps) * labels
+                  + self.label_smooth_eps / self.num_classes)
+    loss = self.loss_cls(cls_scores, labels)
+    losses.update(loss if isinstance(loss, dict) else dict(loss_cls=loss))
+    return losses
+
+
+def apply() -> None:
+    """Replace the method in MMAction2's base class of all heads."""
+    BaseHead.loss_by_feat = loss_by_feat

@@ -1,0 +1,188 @@
+"""Checkpoints: MMEngine's do not load on PyTorch >= 2.6, and run code.
+
+PyTorch loads with ``weights_only=True`` since 2.6, but MMEngine stores Python
+objects (the log history, numpy scalars) in ``message_hub``, so testing and
+resuming fail (https://github.com/open-mmlab/mmengine/issues/1655). Also,
+MMEngine loads files from the web without that protection, and executes the
+config that a checkpoint carries.
+
+Here checkpoints are saved as tensors and plain containers, loaded with the
+protection on, from wherever they come, and a config in a checkpoint is never
+executed.
+"""
+import copy
+import functools
+import logging
+import os.path as osp
+import pickle
+from collections import OrderedDict
+from pathlib import PurePath
+from typing import Any
+
+import mmengine.runner
+import numpy as np
+import torch
+from mmengine.infer import BaseInferencer
+from mmengine.logging import HistoryBuffer, MessageHub, print_log
+from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as checkpoint_module
+from mmengine.runner import runner as runner_module
+
+from ..utils.trusted_files import how_to_trust, is_trusted
+
+PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Tensor,
+         torch.Size, torch.dtype, torch.device)
+
+
+def to_plain(value: Any, field: str = 'checkpoint') -> Any:
+    """Rewrite a checkpoint with tensors and plain containers only.
+
+    Args:
+        value (Any): A checkpoint, or a part of one.
+        field (str): Its name, for the warning.
+
+    Returns:
+        Any: The same content. A ``HistoryBuffer`` becomes a dict of its
+        constructor's arguments, numpy arrays become tensors and numpy scalars
+        numbers. An object with no plain form is kept, with a warning.
+    """
+    if isinstance(value, np.generic):  # before PLAIN: np.float64 is a float
+        return value.item()
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, HistoryBuffer):
+        log_history, count_history = value.data
+        return dict(log_history=torch.as_tensor(log_history),
+                    count_history=torch.as_tensor(count_history),
+                    max_length=value.max_length)
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'biufc':
+        return torch.as_tensor(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, dict):
+        # a state_dict is an OrderedDict with a _metadata attribute
+        plain = copy.copy(value) if type(value) is OrderedDict else {}
+        for key, item in value.items():
+            plain[key] = to_plain(item, f'{field}.{key}')
+        return plain
+    if isinstance(value, (list, tuple, np.ndarray)):
+        items = [to_plain(item, field) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, (set, frozenset)):
+        return {to_plain(item, field) for item in value}
+    print_log(
+        f'{field} is a {type(value).__name__}, which has no plain form: the '
+        'saved file will only load for those who trust it.',
+        logger='current', level=logging.WARNING)
+    return value
+
+
+def load_local(filename: str, map_location: Any = None) -> dict:
+    """Load a checkpoint that holds tensors and plain containers only.
+
+    Args:
+        filename (str): Path of the file.
+        map_location: As in ``torch.load``.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        pickle.UnpicklingError: It holds anything else and is not named in
+            ``STDCL_TRUSTED_FILES``.
+    """
+    filename = osp.expanduser(filename)
+    if not osp.isfile(filename):
+        raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
+    trusted = is_trusted(filename)
+    try:
+        return torch.load(filename, map_location, weights_only=not trusted)
+    except pickle.UnpicklingError as error:
+        raise pickle.UnpicklingError(
+            f'Checkpoint {filename} was not loaded: besides tensors and plain '
+            f'containers it holds {_unsafe_globals(filename, error)}, and '
+            'loading those can run code. ' + how_to_trust(filename)) from None
+
+
+def _unsafe_globals(filename: str, error: Exception) -> str:
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
+    except Exception:  # an old or damaged file: all we know is the error
+        names = []
+    return ', '.join(sorted(names)) or f'something unreadable ({error})'
+
+
+def _load_without_config(cls, filename, map_location=None, logger='current'):
+    """``CheckpointLoader.load_checkpoint`` less the config to be executed.
+
+    ``Runner.resume`` runs ``meta['config']``, which only files of MMCV 1.x
+    have, through ``Config.fromstring``, which executes it as Python.
+    """
+    checkpoint = _upstream_load(cls, filename, map_location, logger)
+    if isinstance(checkpoint, dict) and isinstance(
+            checkpoint.get('meta'), dict):
+        checkpoint['meta'].pop('config', None)
+    return checkpoint
+
+
+_upstream_load = CheckpointLoader.load_checkpoint.__func__
+
+
+def _wrap_save(save):
+
+    @functools.wraps(save)
+    def save_plain(checkpoint, *args, **kwargs):
+        return save(to_plain(checkpoint), *args, **kwargs)
+
+    return save_plain
+
+
+def _wrap_load_state_dict(load_state_dict):
+
+    @functools.wraps(load_state_dict)
+    def load_plain(self, state_dict):
+        if isinstance(state_dict, dict):
+            scalars = {
+                name: _history_buffer(**value) if isinstance(value, dict)
+                else value
+                for name, value in state_dict['log_scalars'].items()}
+            state_dict = dict(state_dict, log_scalars=scalars)
+        return load_state_dict(self, state_dict)
+
+    return load_plain
+
+
+def _history_buffer(log_history, count_history, max_length) -> HistoryBuffer:
+    # the lists are short-lived: HistoryBuffer makes arrays of them
+    return HistoryBuffer(log_history.tolist(), count_history.tolist(),
+                         max_length)
+
+
+def _wrap_init_model(init_model):
+
+    @functools.wraps(init_model)
+    def init_given_config(self, cfg, weights, device='cpu'):
+        if not cfg:
+            raise ValueError(
+                f'{type(self).__name__}: model is None, which would execute '
+                f'the config stored in {weights}. Pass the config file as '
+                '`model`.')
+        return init_model(self, cfg, weights, device)
+
+    return init_given_config
+
+
+def apply() -> None:
+    """Install the above where MMEngine saves and loads."""
+    save = _wrap_save(checkpoint_module.save_checkpoint)
+    for module in (checkpoint_module, runner_module, mmengine.runner):
+        module.save_checkpoint = save
+    MessageHub.load_state_dict = _wrap_load_state_dict(
+        MessageHub.load_state_dict)
+
+    CheckpointLoader.register_scheme('', load_local, force=True)
+    checkpoint_module.load_url = functools.partial(
+        checkpoint_module.load_url, weights_only=True)
+    CheckpointLoader.load_checkpoint = classmethod(_load_without_config)
+    BaseInferencer._init_model = _wrap_init_model(BaseInferencer._init_model)

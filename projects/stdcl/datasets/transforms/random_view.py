@@ -1,0 +1,37 @@
+"""The random view of the NW-UCLA training recipe."""
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+
+@TRANSFORMS.register_module()
+class RandomView(BaseTransform):
+    """Rotate a sequence by whole degrees about x and about y.
+
+    The published preprocessing of NW-UCLA also subtracts a joint of the first
+    frame and scales by a random factor. ``MinMaxNormalize``, which follows,
+    undoes both exactly, so they are left out.
+
+    Required and modified key: ``keypoint``, (M, T, V, 3).
+
+    Args:
+        max_degrees (int): Both angles are drawn uniformly from the whole
+            degrees from -max_degrees to max_degrees. Defaults to 60.
+    """
+
+    def __init__(self, max_degrees: int = 60) -> None:
+        self.max_degrees = max_degrees
+
+    def transform(self, results: dict) -> dict:
+        """Rotate ``results['keypoint']``."""
+        degrees = np.random.randint(-self.max_degrees, self.max_degrees + 1, 2)
+        (cos_x, cos_y), (sin_x, sin_y) = (np.cos(np.radians(degrees)),
+                                          np.sin(np.radians(degrees)))
+        about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
+        about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
+        rotation = (about_y @ about_x).astype(np.float32)
+        results['keypoint'] = results['keypoint'] @ rotation
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(max_degrees={self.max_degrees})'

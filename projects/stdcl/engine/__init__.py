@@ -1,0 +1,2 @@
+"""Hooks of the training loop."""
+from .hooks import *  # noqa: F401,F403

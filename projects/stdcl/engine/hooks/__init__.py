@@ -1,0 +1,6 @@
+"""Hooks."""
+from .memory_bank_hook import MemoryBankHook
+from .run_record_hook import RunRecordHook
+from .skeleton_check_hook import SkeletonCheckHook
+
+__all__ = ['MemoryBankHook', 'RunRecordHook', 'SkeletonCheckHook']

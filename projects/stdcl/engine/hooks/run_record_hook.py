@@ -1,0 +1,110 @@
+"""Writes down what a training was and what came of it."""
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from mmaction.registry import HOOKS
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+
+CURVES = 'run_record_epochs'  # in message_hub, so that resuming keeps them
+PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Keeps ``run.json`` in the work directory, rewritten after each epoch.
+
+    It holds the config and its hash, the commit of this repository and
+    whether the tree was clean, versions, the kind of machine, the seed, and
+    for each epoch the means of the training scalars, the validation metrics
+    and the seconds it took.
+    """
+
+    priority = 'VERY_LOW'  # after the validation's metrics are in
+
+    def before_train(self, runner) -> None:
+        """Write down what is known before the first epoch."""
+        config = runner.cfg.pretty_text
+        self.record = dict(
+            config_file=os.path.basename(runner.cfg.filename or ''),
+            config=config,
+            config_sha256=hashlib.sha256(config.encode()).hexdigest(),
+            **_commit(),
+            versions=_versions(),
+            machine=_machine(),
+            processes=runner.world_size,
+            seed=runner.seed)
+        self.epochs = list(runner.message_hub.runtime_info.get(CURVES, []))
+
+    def before_train_epoch(self, runner) -> None:
+        """Start the clock."""
+        self.started = time.monotonic()
+
+    def after_train_epoch(self, runner) -> None:
+        """Add the epoch's training scalars."""
+        steps = len(runner.train_dataloader)
+        scalars = {
+            name[len('train/'):]: float(buffer.mean(steps))
+            for name, buffer in runner.message_hub.log_scalars.items()
+            if name.startswith('train/') and 'time' not in name}
+        self.epochs.append(dict(
+            epoch=runner.epoch + 1, train=scalars,
+            seconds=round(time.monotonic() - self.started, 2)))
+        runner.message_hub.update_info(CURVES, self.epochs)
+        self._write(runner)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Add the validation metrics to the epoch they follow."""
+        if metrics and getattr(self, 'epochs', None):
+            self.epochs[-1]['val'] = {
+                name: float(value) for name, value in metrics.items()}
+            runner.message_hub.update_info(CURVES, self.epochs)
+            self._write(runner)
+
+    @master_only
+    def _write(self, runner) -> None:
+        path = Path(runner.work_dir, 'run.json')
+        partial = path.with_suffix('.partial')
+        partial.write_text(json.dumps(
+            dict(self.record, epochs=self.epochs), indent=1))
+        os.replace(partial, path)
+
+
+def _commit() -> dict:
+    """Commit of the repository this file is in, if it is in one."""
+
+    def git(*args):
+        return subprocess.run(
+            ['git', '-C', os.path.dirname(__file__), *args], check=True,
+            capture_output=True, text=True).stdout.strip()
+
+    try:
+        return dict(commit=git('rev-parse', 'HEAD'),
+                    clean=not git('status', '--porcelain'))
+    except (OSError, subprocess.CalledProcessError):
+        return dict(commit=None, clean=None)
+
+
+def _versions() -> dict:
+    versions = dict(python=platform.python_version())
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue  # one of mmcv and mmcv-lite
+    return versions
+
+
+def _machine() -> dict:
+    machine = dict(system=platform.system(), processor=platform.machine(),
+                   cores=os.cpu_count(), threads=torch.get_num_threads())
+    if torch.cuda.is_available():
+        machine['gpu'] = torch.cuda.get_device_name()
+    return machine

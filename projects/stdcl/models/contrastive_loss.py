@@ -1,0 +1,155 @@
+"""The contrastive loss over a memory bank."""
+from typing import Tuple
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.dist import all_reduce, get_world_size
+
+
+@MODELS.register_module()
+class CrossSequenceContrastiveLoss(nn.Module):
+    """Pull an anchor to hard positives, away from negatives of two kinds.
+
+    For an anchor z of class y, over the filled slots of a bank (STD-CL,
+    section "cross-sequence contrast"): the P least similar slots of class y
+    are its positives; the K most similar slots of other classes its hard
+    negatives, and K drawn uniformly without replacement from all slots of
+    other classes its random ones. Each positive p and each of the two sets B
+    give a term
+
+        -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
+        = softplus( logsumexp_b(z.b/t) - z.p/t ),
+
+    and the loss is the mean of all terms. The right-hand form needs one
+    logsumexp per anchor and set, and never a (P x (K + 1)) table.
+
+    P and K are upper limits: an anchor takes part as soon as there is one
+    positive other than itself and one negative.
+
+    Args:
+        num_positives (int): P. Defaults to 128.
+        num_negatives (int): K. Defaults to 512.
+        temperature (float): t. Defaults to 0.8.
+    """
+
+    def __init__(self,
+                 num_positives: int = 128,
+                 num_negatives: int = 512,
+                 temperature: float = 0.8) -> None:
+        super().__init__()
+        if min(num_positives, num_negatives) < 1 or temperature <= 0:
+            raise ValueError(
+                f'{type(self).__name__}: num_positives is {num_positives}, '
+                f'num_negatives {num_negatives}, temperature {temperature}; '
+                'all must be positive.')
+        self.num_positives = num_positives
+        self.num_negatives = num_negatives
+        self.temperature = temperature
+
+    def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
+                own_slots: torch.Tensor, bank_features: torch.Tensor,
+                bank_labels: torch.Tensor
+                ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Contrast anchors with the slots of a bank.
+
+        Computed in float32 also under autocast. With several processes each
+        passes its own anchors; the mean runs over the terms of all of them,
+        scaled so that the average over processes, which
+        DistributedDataParallel takes of the gradients, is that mean.
+
+        Args:
+            anchors (Tensor): Shape (N, D), rows of norm 1, with gradient.
+            labels (Tensor): Classes of the anchors, shape (N,).
+            own_slots (Tensor): Slots that hold the anchors' own sequences,
+                which are no positives for them, shape (N,).
+            bank_features (Tensor): Shape (S, D), rows of norm 1.
+            bank_labels (Tensor): Shape (S,), -1 where a slot is empty.
+
+        Returns:
+            tuple[Tensor, Tensor]: The loss and the share of anchors that took
+            part, both scalars. Without any the loss is 0, still with a path
+            for the gradient.
+        """
+        with torch.autocast(anchors.device.type, enabled=False):
+            # (N, S); this order of the product is the fast one on a CPU
+            similarity = (bank_features.float() @ anchors.float().T).T
+            similarity = similarity.contiguous() / self.temperature
+            same_class = bank_labels == labels[:, None]  # (N, S)
+            positive = same_class.scatter(1, own_slots[:, None], False)
+            negative = (bank_labels >= 0) & ~same_class  # (N, S)
+
+            hard_p = self._hardest(similarity, positive, self.num_positives,
+                                   largest=False)
+            hard_n = self._hardest(similarity, negative, self.num_negatives,
+                                   largest=True)
+            random_n = self._random_negatives(labels, bank_labels)
+            slots = torch.cat([hard_p[0], hard_n[0], random_n[0]], dim=1)
+            sizes = [s.shape[1] for s, _ in (hard_p, hard_n, random_n)]
+            # (N, P), (N, K), (N, R): one gather, so one pass backward
+            to_positive, to_hard, to_random = similarity.gather(
+                1, slots).split(sizes, dim=1)
+
+            is_term = hard_p[1] & negative.any(dim=1, keepdim=True)  # (N, P)
+            total = 0  # masked terms keep the path for the gradient
+            for to_negative, valid in ((to_hard, hard_n[1]),
+                                       (to_random, random_n[1])):
+                lowest = torch.finfo(to_negative.dtype).min
+                pull = to_negative.masked_fill(~valid, lowest).logsumexp(
+                    dim=1, keepdim=True)  # (N, 1)
+                terms = F.softplus(pull - to_positive)  # (N, P)
+                total = total + terms.masked_fill(~is_term, 0).sum()
+
+            count = 2 * is_term.sum().float()
+            all_reduce(count)
+            loss = total * get_world_size() / count.clamp(min=1)
+            return loss, is_term.any(dim=1).float().mean()
+
+    @staticmethod
+    @torch.no_grad()
+    def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
+                 largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The most (least) similar candidates of each anchor, up to a limit.
+
+        Args:
+            similarity (Tensor): Shape (N, S).
+            candidate (Tensor): Boolean, shape (N, S).
+            limit (int): P or K.
+            largest (bool): Whether the most similar are wanted.
+
+        Returns:
+            tuple[Tensor, Tensor]: Slots and whether each is a candidate, both
+            (N, min(limit, S)).
+        """
+        fill = float('-inf') if largest else float('inf')
+        ranked = similarity.masked_fill(~candidate, fill).topk(
+            min(limit, similarity.shape[1]), dim=1, largest=largest,
+            sorted=False)
+        return ranked.indices, ranked.values != fill
+
+    @torch.no_grad()
+    def _random_negatives(self, labels: torch.Tensor, bank_labels: torch.Tensor
+                          ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Draw K negatives for each anchor, uniformly, without replacement.
+
+        The filled slots are put in one random order for the whole batch; an
+        anchor takes the first K in it that are not of its class. Only the
+        first 8K of the order are looked at, which yields K for every anchor
+        unless its class holds more than 7 in 8 of them.
+
+        Args:
+            labels (Tensor): Shape (N,).
+            bank_labels (Tensor): Shape (S,).
+
+        Returns:
+            tuple[Tensor, Tensor]: Slots and whether each was drawn, (N, R).
+        """
+        order = torch.rand(bank_labels.shape, device=bank_labels.device)
+        order.masked_fill_(bank_labels < 0, 2)  # empty slots come last
+        slots = order.topk(min(8 * self.num_negatives, len(order)),
+                           largest=False).indices  # (R,)
+        slot_labels = bank_labels[slots]  # (R,)
+        negative = (slot_labels >= 0) & (slot_labels != labels[:, None])
+        drawn = negative & (negative.cumsum(dim=1) <= self.num_negatives)
+        return slots.expand(len(labels), -1), drawn  # (N, R) each

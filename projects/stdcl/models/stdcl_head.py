@@ -1,0 +1,129 @@
+"""The classification head with STD-CL: decoupling and contrast in training."""
+from typing import Dict, List, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmaction.models.heads import GCNHead
+from mmaction.registry import MODELS
+from mmengine.dist import all_gather
+
+
+class STDCLMixin:
+    """Adds STD-CL to a classification head.
+
+    ``class STDCLHead(STDCLMixin, GCNHead)`` is all it takes. The head keeps
+    its parameters' names; ``decoupler`` and the two banks come beside them and
+    are used in training only: ``predict`` and ``forward`` are the head's own.
+
+    The objective is CE + w_s * loss_spatial + w_t * loss_temporal; the release
+    has 1/2 for both weights, the paper 1.
+
+    Args:
+        decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
+            the head's.
+        memory_bank (dict): Config of each of the two banks.
+        loss_contrast (dict): Config of the contrastive loss.
+        spatial_weight (float): w_s. Defaults to 0.5.
+        temporal_weight (float): w_t. Defaults to 0.5.
+        *args, **kwargs: The head's own.
+    """
+
+    def __init__(self,
+                 *args,
+                 decoupler: Dict,
+                 memory_bank: Dict,
+                 loss_contrast: Dict,
+                 spatial_weight: float = 0.5,
+                 temporal_weight: float = 0.5,
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.decoupler = MODELS.build(
+            {'in_channels': self.in_channels, **decoupler})
+        self.spatial_bank = MODELS.build(memory_bank)
+        self.temporal_bank = MODELS.build(memory_bank)
+        self.loss_contrast = MODELS.build(loss_contrast)
+        self.spatial_weight = spatial_weight
+        self.temporal_weight = temporal_weight
+
+    def loss(self, feats: torch.Tensor, data_samples: List,
+             **kwargs) -> Dict[str, torch.Tensor]:
+        """The head's losses and those of STD-CL.
+
+        Args:
+            feats (Tensor): The encoder's output, shape (N, M, C, T, V).
+            data_samples (list[ActionDataSample]): N samples with ``gt_label``
+                and, in their metainfo, ``sample_idx``.
+
+        Returns:
+            dict[str, Tensor]: Beside the head's own (``loss_cls``, accuracy)
+            ``loss_spatial``, ``loss_temporal`` and ``anchor_share``, the share
+            of the batch that the contrast could use.
+        """
+        losses = super().loss(feats, data_samples, **kwargs)
+        losses.update(self.contrast(feats, data_samples))
+        return losses
+
+    def contrast(self, feats: torch.Tensor,
+                 data_samples: List) -> Dict[str, torch.Tensor]:
+        """Decouple, write the batch into the banks, contrast it with them.
+
+        Args and returns as in :meth:`loss`.
+        """
+        labels, indices = self._labels_and_indices(data_samples, feats.device)
+        spatial, temporal = (F.normalize(vector.float(), dim=1)
+                             for vector in self.decoupler(feats))  # (N, D)
+
+        # every process writes what all of them have seen: equal banks
+        written = _gather(torch.cat([spatial, temporal], dim=1).detach())
+        to_labels, to_slots = _gather(
+            torch.stack([labels, indices], dim=1)).unbind(dim=1)
+        losses = dict()
+        for name, bank, anchors, features, weight in zip(
+                ('spatial', 'temporal'),
+                (self.spatial_bank, self.temporal_bank),
+                (spatial, temporal), written.chunk(2, dim=1),
+                (self.spatial_weight, self.temporal_weight)):
+            bank.update(features, to_labels, to_slots)
+            loss, share = self.loss_contrast(anchors, labels, indices,
+                                             bank.features, bank.labels)
+            losses[f'loss_{name}'] = weight * loss
+        losses['anchor_share'] = share  # the same for both banks
+        return losses
+
+    def _labels_and_indices(self, data_samples: List, device: torch.device
+                            ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Classes and training-set indices of a batch, both (N,)."""
+        labels = torch.stack([sample.gt_label for sample in data_samples])
+        if labels.shape[1] != 1:
+            raise ValueError(
+                f'{type(self).__name__} needs one class for each sequence, but '
+                f'gt_label has {labels.shape[1]} values: soft or multiple '
+                'labels have no positives and negatives.')
+        indices = [sample.metainfo.get('sample_idx')
+                   for sample in data_samples]
+        if None in indices or not len(self.spatial_bank):
+            raise RuntimeError(
+                f'{type(self).__name__} does not know which training sequences '
+                'it is given (no sample_idx, or memory banks without slots). '
+                'MemoryBankHook sets both up before training: add '
+                "dict(type='MemoryBankHook') to custom_hooks.")
+        return (labels.flatten().to(device),
+                torch.tensor(indices, device=device))
+
+
+def _gather(tensor: torch.Tensor) -> torch.Tensor:
+    """Concatenate the rows of all processes, in order of rank."""
+    return torch.cat(all_gather(tensor))
+
+
+@MODELS.register_module()
+class STDCLHead(STDCLMixin, GCNHead):
+    """MMAction2's ``GCNHead`` with STD-CL.
+
+    Args:
+        num_classes (int): Number of classes.
+        in_channels (int): Channels of the encoder's output.
+        decoupler, memory_bank, loss_contrast (dict): As in
+            :class:`STDCLMixin`.
+        **kwargs: As in :class:`STDCLMixin` and ``GCNHead``.
+    """

@@ -1,0 +1,54 @@
+"""A recognizer that fits the decoupler to the encoder at construction."""
+from typing import Optional, Sequence
+
+import torch
+from mmaction.models.recognizers import RecognizerGCN
+from mmaction.registry import MODELS
+
+
+@MODELS.register_module()
+class STDCLRecognizer(RecognizerGCN):
+    """``RecognizerGCN`` that finds the sizes of its decoupler by a dry run.
+
+    The projection's sizes follow the encoder's output, and have to be known
+    before the optimizer is built. A clip of zeros is run through the encoder
+    and the decoupler once, which sizes the latter.
+
+    Args:
+        *args, **kwargs: As in ``RecognizerGCN``.
+        clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
+            persons, frames, joints, channels. May be left out where the
+            decoupler has no open sizes.
+
+    Raises:
+        ValueError: ``clip_shape`` is missing though the decoupler needs it,
+            or the encoder does not take clips of that shape.
+    """
+
+    def __init__(self,
+                 *args,
+                 clip_shape: Optional[Sequence[int]] = None,
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if clip_shape is not None:
+            self._dry_run(clip_shape)
+        elif any(torch.nn.parameter.is_lazy(p) for p in self.parameters()):
+            raise ValueError(
+                f'{type(self).__name__}: the decoupler '
+                f'{type(self.cls_head.decoupler).__name__} needs sizes. Set '
+                'model.clip_shape to the (persons, frames, joints, channels) '
+                'of a clip, or num_frames and num_joints of the decoupler.')
+
+    @torch.no_grad()
+    def _dry_run(self, clip_shape: Sequence[int]) -> None:
+        training = self.training
+        self.eval()  # batch norm must not learn from zeros
+        try:
+            features = self.backbone(torch.zeros(1, *clip_shape))
+        except Exception as error:
+            raise ValueError(
+                f'{type(self.backbone).__name__} fails on a clip of '
+                f'model.clip_shape = {tuple(clip_shape)} (persons, frames, '
+                f'joints, channels): {error}') from error
+        self.cls_head.decoupler(features)
+        self.train(training)

@@ -1,0 +1,1 @@
+"""Skeleton layouts and reading files that are not trusted."""

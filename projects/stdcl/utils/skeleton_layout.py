@@ -1,0 +1,213 @@
+"""Skeleton layouts: which joints there are and how they hang together.
+
+The one definition that the encoders' graphs, the bone stream, the checks, the
+synthetic data and the plots share.
+"""
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Dict, Tuple, Union
+
+Pairs = Tuple[Tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class SkeletonLayout:
+    """The joints of a skeleton. All indices count from 0.
+
+    Args:
+        name (str): Name, used in messages.
+        joint_names (sequence[str]): One for each of the V joints, in the order
+            of the data. A pair "left x", "right x" is mirrored.
+        edges (sequence[tuple]): (child, parent) pairs of the graph, a tree
+            that reaches every joint from ``center``: V - 1 pairs.
+        center (int): Root of the tree, the joint that others are relative to.
+        bones (sequence[tuple], optional): (child, parent) pairs of the bone
+            stream. Defaults to ``edges``, from which NTU's differ.
+        parts (sequence[int], optional): Body part of each joint, for
+            Hyperformer. Defaults to one part.
+        dims (int): 3 for x, y, z; 2 for x, y, where a third channel of the
+            data is the confidence of the detector. Defaults to 3.
+
+    Raises:
+        ValueError: The fields contradict each other.
+    """
+    name: str
+    joint_names: Tuple[str, ...]
+    edges: Pairs
+    center: int
+    bones: Pairs = None
+    parts: Tuple[int, ...] = None
+    dims: int = 3
+
+    def __post_init__(self) -> None:
+        def freeze(name, value):
+            object.__setattr__(self, name, value)
+
+        freeze('joint_names', tuple(self.joint_names))
+        freeze('edges', tuple(map(tuple, self.edges)))
+        freeze('bones', tuple(map(tuple, self.bones or self.edges)))
+        freeze('parts', tuple(self.parts or (0, ) * self.num_joints))
+        self._check()
+
+    def _check(self) -> None:
+        joints = range(self.num_joints)
+        for name, pairs in dict(edges=self.edges, bones=self.bones).items():
+            for pair in pairs:
+                if len(pair) != 2 or not set(pair) <= set(joints):
+                    self._fail(name, f'the pair {pair}', 'two joint indices '
+                               f'from 0 to {self.num_joints - 1}')
+        if self.center not in joints:
+            self._fail('center', self.center, 'an index from 0 to '
+                       f'{self.num_joints - 1}')
+        if len(self.parts) != self.num_joints:
+            self._fail('parts', f'{len(self.parts)} entries',
+                       f'one for each of the {self.num_joints} joints')
+        if self.dims not in (2, 3):
+            self._fail('dims', self.dims, '2 or 3')
+        reached = len(self.parents)
+        if len(self.edges) != self.num_joints - 1 or (
+                reached != self.num_joints):
+            self._fail('edges', f'{len(self.edges)} pairs that reach '
+                       f'{reached} joints from the center',
+                       f'a tree of {self.num_joints - 1} pairs that reaches '
+                       f'all {self.num_joints}')
+
+    def _fail(self, name: str, seen, expected: str) -> None:
+        raise ValueError(f'Skeleton layout "{self.name}": {name} has {seen}, '
+                         f'expected {expected}.')
+
+    @property
+    def num_joints(self) -> int:
+        """V."""
+        return len(self.joint_names)
+
+    @cached_property
+    def parents(self) -> Dict[int, int]:
+        """Parent of each joint, parents before children; the center's is -1.
+
+        Read from ``edges`` taken as undirected and rooted at ``center``.
+        """
+        neighbors = {joint: [] for joint in range(self.num_joints)}
+        for child, parent in self.edges:
+            neighbors[child].append(parent)
+            neighbors[parent].append(child)
+        parents, queue = {self.center: -1}, [self.center]
+        for joint in queue:
+            for other in neighbors[joint]:
+                if other not in parents:
+                    parents[other] = joint
+                    queue.append(other)
+        return parents
+
+    @cached_property
+    def mirror(self) -> Pairs:
+        """(left, right) pairs, by the names "left x" and "right x"."""
+        index = {name: joint for joint, name in enumerate(self.joint_names)}
+        return tuple((joint, index[f'right {name[5:]}'])
+                     for name, joint in index.items()
+                     if name.startswith('left ')
+                     and f'right {name[5:]}' in index)
+
+    @classmethod
+    def get(cls, layout: Union[str, dict, 'SkeletonLayout']):
+        """Look up a layout by name, or make one of a config's dict.
+
+        Args:
+            layout (str | dict | SkeletonLayout): A name in :data:`LAYOUTS`,
+                or the arguments of this class.
+
+        Returns:
+            SkeletonLayout: The layout.
+
+        Raises:
+            ValueError: The name is unknown, or the fields are wrong.
+        """
+        if isinstance(layout, cls):
+            return layout
+        if isinstance(layout, str):
+            if layout not in LAYOUTS:
+                raise ValueError(
+                    f'Skeleton layout "{layout}" is unknown. Known are '
+                    f'{", ".join(LAYOUTS)}; give any other as a dict with '
+                    'name, joint_names, edges and center.')
+            return LAYOUTS[layout]
+        try:
+            return cls(**{'name': 'custom', **layout})
+        except TypeError as error:
+            raise ValueError(
+                f'Skeleton layout {dict(layout)}: {error}. Expected are '
+                'joint_names, edges and center, and at will name, bones, '
+                'parts and dims.') from None
+
+
+def _pairs(text: str) -> Pairs:
+    """Read "2-1 3-2", counted from 1 as the data sets' authors do."""
+    return tuple(tuple(int(joint) - 1 for joint in pair.split('-'))
+                 for pair in text.split())
+
+
+def _names(text: str) -> Tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(','))
+
+
+_NTU_BODY = ('1-2 2-21 3-21 4-3 5-21 6-5 7-6 8-7 9-21 10-9 11-10 12-11 13-1 '
+             '14-13 15-14 16-15 17-1 18-17 19-18 20-19 ')
+
+LAYOUTS = {layout.name: layout for layout in (
+    SkeletonLayout(
+        name='nturgb+d',  # Kinect v2
+        joint_names=_names(
+            'base of spine, middle of spine, neck, head, left shoulder, '
+            'left elbow, left wrist, left hand, right shoulder, right elbow, '
+            'right wrist, right hand, left hip, left knee, left ankle, '
+            'left foot, right hip, right knee, right ankle, right foot, '
+            'spine, left hand tip, left thumb, right hand tip, right thumb'),
+        # hand tips and thumbs hang on the hands, as in MMAction2's Graph
+        edges=_pairs(_NTU_BODY + '22-8 23-8 24-12 25-12'),
+        # as in CTR-GCN, 2S-AGCN and MMAction2's JointToBone
+        bones=_pairs(_NTU_BODY + '22-23 23-8 24-25 25-12'),
+        center=20,
+        parts=(0, 4, 2, 2, 2, 2, 1, 1, 2, 2, 1, 1, 2, 3, 3, 3, 2, 3, 3, 3, 1,
+               0, 1, 0, 1)),
+    SkeletonLayout(
+        name='nw-ucla',  # Kinect v1
+        joint_names=_names(
+            'base of spine, middle of spine, neck, head, left shoulder, '
+            'left elbow, left wrist, left hand, right shoulder, right elbow, '
+            'right wrist, right hand, left hip, left knee, left ankle, '
+            'left foot, right hip, right knee, right ankle, right foot'),
+        edges=_pairs('1-2 2-3 4-3 5-3 6-5 7-6 8-7 9-3 10-9 11-10 12-11 13-1 '
+                     '14-13 15-14 16-15 17-1 18-17 19-18 20-19'),
+        center=2,
+        parts=(0, ) * 4 + (1, ) * 8 + (2, ) * 8),
+    SkeletonLayout(
+        name='coco',
+        joint_names=_names(
+            'nose, left eye, right eye, left ear, right ear, left shoulder, '
+            'right shoulder, left elbow, right elbow, left wrist, '
+            'right wrist, left hip, right hip, left knee, right knee, '
+            'left ankle, right ankle'),
+        edges=_pairs('16-14 14-12 17-15 15-13 12-6 13-7 10-8 8-6 11-9 9-7 '
+                     '6-1 7-1 2-1 4-2 3-1 5-3'),
+        # as in MMAction2's JointToBone: the hips hang on the nose
+        bones=_pairs('2-1 3-1 4-2 5-3 6-1 7-1 8-6 9-7 10-8 11-9 12-1 13-1 '
+                     '14-12 15-13 16-14 17-15'),
+        center=0,
+        parts=(0, ) * 5 + (1, ) * 6 + (2, ) * 6,
+        dims=2),
+    SkeletonLayout(
+        name='openpose',
+        joint_names=_names(
+            'nose, neck, right shoulder, right elbow, right wrist, '
+            'left shoulder, left elbow, left wrist, right hip, right knee, '
+            'right ankle, left hip, left knee, left ankle, right eye, '
+            'left eye, right ear, left ear'),
+        edges=_pairs('5-4 4-3 8-7 7-6 14-13 13-12 11-10 10-9 12-6 9-3 6-2 '
+                     '3-2 1-2 16-1 15-1 18-16 17-15'),
+        # as in MMAction2's JointToBone, where the nose is the root
+        bones=_pairs('2-1 3-2 4-3 5-4 6-2 7-6 8-7 9-3 10-9 11-10 12-6 13-12 '
+                     '14-13 15-1 16-1 17-15 18-16'),
+        center=1,
+        parts=(0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0),
+        dims=2),
+)}
