@@ -9,10 +9,11 @@ import sys
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
 
-import projects.stdcl  # noqa: E402,F401  before anything of MMAction2
 from mmaction.registry import RUNNERS  # noqa: E402
 from mmengine.config import Config, DictAction  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
+
+import projects.stdcl  # noqa: E402,F401  before anything of MMAction2
 
 EXAMPLES = '''examples:
   python tools/train.py configs/stdcl/stdcl-stgcn_synthetic.py

@@ -4,5 +4,9 @@ Importing this package repairs the stack (:mod:`.compat`) and registers
 everything else, so one line in a config is enough:
 ``custom_imports = dict(imports=['projects.stdcl'])``.
 """
-from . import compat  # noqa: F401  first: makes mmaction.models importable
-from . import datasets, engine, models  # noqa: F401
+from . import (  # noqa: F401
+    compat,  # noqa: F401  first: makes mmaction.models importable
+    datasets,
+    engine,
+    models,
+)

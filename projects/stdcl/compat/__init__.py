@@ -7,8 +7,13 @@ from . import mmaction_drn
 
 mmaction_drn.apply()  # before the others, which import mmaction.models
 
-from . import (accuracy_on_device, amp_on_cpu, checkpoint,  # noqa: E402
-               distributed_on_cpu, named_layouts)
+from . import (  # noqa: E402
+    accuracy_on_device,
+    amp_on_cpu,
+    checkpoint,
+    distributed_on_cpu,
+    named_layouts,
+)
 
 for repair in (accuracy_on_device, amp_on_cpu, checkpoint, distributed_on_cpu,
                named_layouts):

@@ -23,7 +23,7 @@ def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
     Returns:
         list[Tensor]: One scalar for each k, on the device of ``scores``.
     """
-    deepest = min(max(topk), scores.shape[1])
+    deepest = min(max(topk, default=0), scores.shape[1])
     ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)
     hits = ranked == labels[:, None]
     return [hits[:, :k].any(dim=1).float().mean() for k in topk]

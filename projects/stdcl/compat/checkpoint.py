@@ -15,6 +15,7 @@ import functools
 import logging
 import os.path as osp
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import PurePath
 from typing import Any
@@ -30,8 +31,9 @@ from mmengine.runner import runner as runner_module
 
 from ..utils.trusted_files import how_to_trust, is_trusted
 
-PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Tensor,
-         torch.Size, torch.dtype, torch.device)
+PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
+         torch.dtype, torch.device)
+NUMERIC = '?bBhHiIlLqQefdFD'  # numpy's type codes that torch has as well
 
 
 def to_plain(value: Any, field: str = 'checkpoint') -> Any:
@@ -46,26 +48,30 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
         constructor's arguments, numpy arrays become tensors and numpy scalars
         numbers. An object with no plain form is kept, with a warning.
     """
-    if isinstance(value, np.generic):  # before PLAIN: np.float64 is a float
-        return value.item()
-    if isinstance(value, PLAIN):
+    if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:
+        # a copy: torch takes neither reversed nor foreign-endian arrays
+        return torch.from_numpy(
+            np.array(value, value.dtype.newbyteorder('='), order='C'))
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    # not their subclasses, such as enums, which are refused when loaded
+    if type(value) in PLAIN or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, HistoryBuffer):
         log_history, count_history = value.data
         return dict(log_history=torch.as_tensor(log_history),
                     count_history=torch.as_tensor(count_history),
                     max_length=value.max_length)
-    if isinstance(value, np.ndarray) and value.dtype.kind in 'biufc':
-        return torch.as_tensor(value)
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, dict):
         # a state_dict is an OrderedDict with a _metadata attribute
         plain = copy.copy(value) if type(value) is OrderedDict else {}
+        plain.clear()
         for key, item in value.items():
-            plain[key] = to_plain(item, f'{field}.{key}')
+            plain[to_plain(key, field)] = to_plain(item, f'{field}.{key}')
         return plain
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, (list, tuple)):
         items = [to_plain(item, field) for item in value]
         return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, (set, frozenset)):
@@ -77,7 +83,7 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     return value
 
 
-def load_local(filename: str, map_location: Any = None) -> dict:
+def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Load a checkpoint that holds tensors and plain containers only.
 
     Args:
@@ -91,6 +97,7 @@ def load_local(filename: str, map_location: Any = None) -> dict:
         FileNotFoundError: There is no such file.
         pickle.UnpicklingError: It holds anything else and is not named in
             ``STDCL_TRUSTED_FILES``.
+        RuntimeError: It cannot be read.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
@@ -103,14 +110,33 @@ def load_local(filename: str, map_location: Any = None) -> dict:
             f'Checkpoint {filename} was not loaded: besides tensors and plain '
             f'containers it holds {_unsafe_globals(filename, error)}, and '
             'loading those can run code. ' + how_to_trust(filename)) from None
+    except Exception as error:
+        raise RuntimeError(
+            f'Checkpoint {filename} could not be read; it is damaged, or of '
+            f'another kind ({type(error).__name__}: {error}).') from error
 
 
 def _unsafe_globals(filename: str, error: Exception) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
     except Exception:  # an old or damaged file: all we know is the error
-        names = []
+        names = re.findall(r'GLOBAL (\S+)', str(error))
     return ', '.join(sorted(names)) or f'something unreadable ({error})'
+
+
+def _wrap_load_url(load_url):
+
+    @functools.wraps(load_url)
+    def load_plain(url, *args, **kwargs):
+        try:
+            return load_url(url, *args, **dict(kwargs, weights_only=True))
+        except pickle.UnpicklingError as error:
+            raise pickle.UnpicklingError(
+                f'Checkpoint {url} was not loaded: it holds more than tensors '
+                f'and plain containers ({error}). Download it and load the '
+                'file. ' + how_to_trust('FILE')) from None
+
+    return load_plain
 
 
 def _load_without_config(cls, filename, map_location=None, logger='current'):
@@ -181,8 +207,7 @@ def apply() -> None:
     MessageHub.load_state_dict = _wrap_load_state_dict(
         MessageHub.load_state_dict)
 
-    CheckpointLoader.register_scheme('', load_local, force=True)
-    checkpoint_module.load_url = functools.partial(
-        checkpoint_module.load_url, weights_only=True)
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    checkpoint_module.load_url = _wrap_load_url(checkpoint_module.load_url)
     CheckpointLoader.load_checkpoint = classmethod(_load_without_config)
     BaseInferencer._init_model = _wrap_init_model(BaseInferencer._init_model)

@@ -1,4 +1,4 @@
-"""``import mmaction.models`` fails: ``mmaction.models.localizers.drn`` is gone.
+"""``import mmaction.models`` fails: ``mmaction.models.localizers.drn`` lacks.
 
 The wheel and the source archive of MMAction2 1.2.0 leave that folder out
 (https://github.com/open-mmlab/mmaction2/issues/2714). DRN localises actions

@@ -1,2 +1,4 @@
 """Hooks of the training loop."""
+import mmaction.engine  # noqa: F401  registers AAGCN's weight initialiser
+
 from .hooks import *  # noqa: F401,F403

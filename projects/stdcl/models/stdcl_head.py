@@ -96,17 +96,17 @@ class STDCLMixin:
         labels = torch.stack([sample.gt_label for sample in data_samples])
         if labels.shape[1] != 1:
             raise ValueError(
-                f'{type(self).__name__} needs one class for each sequence, but '
-                f'gt_label has {labels.shape[1]} values: soft or multiple '
+                f'{type(self).__name__} needs one class for each sequence, '
+                f'but gt_label has {labels.shape[1]} values: soft or multiple '
                 'labels have no positives and negatives.')
         indices = [sample.metainfo.get('sample_idx')
                    for sample in data_samples]
         if None in indices or not len(self.spatial_bank):
             raise RuntimeError(
-                f'{type(self).__name__} does not know which training sequences '
-                'it is given (no sample_idx, or memory banks without slots). '
-                'MemoryBankHook sets both up before training: add '
-                "dict(type='MemoryBankHook') to custom_hooks.")
+                f'{type(self).__name__} does not know which training '
+                'sequences it is given (no sample_idx, or memory banks '
+                'without slots). MemoryBankHook sets both up before training: '
+                "add dict(type='MemoryBankHook') to custom_hooks.")
         return (labels.flatten().to(device),
                 torch.tensor(indices, device=device))
 

@@ -4,6 +4,7 @@ from typing import Dict
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
 
 from ...datasets.training_sequences import TrainingSequences
 from ...models import MemoryBank
@@ -29,9 +30,10 @@ class MemoryBankHook(Hook):
 
     def before_run(self, runner) -> None:
         """Size the banks, if there will be training."""
-        self.banks = _find_banks(runner)
-        if not self.banks or runner._train_loop is None:
-            self.banks = {}
+        # the training loop is built before this only if there is training
+        training = isinstance(runner._train_loop, BaseLoop)
+        self.banks = _find_banks(runner.model) if training else {}
+        if not self.banks:
             return
         sequences = TrainingSequences(runner.train_dataloader.dataset)
         sequences.deliver_indices()
@@ -78,8 +80,7 @@ class MemoryBankHook(Hook):
                 'the interrupted run.')
 
 
-def _find_banks(runner) -> Dict[str, MemoryBank]:
-    model = runner.model
+def _find_banks(model) -> Dict[str, MemoryBank]:
     model = model.module if is_model_wrapper(model) else model
     return {name: module for name, module in model.named_modules()
             if isinstance(module, MemoryBank)}

@@ -13,7 +13,6 @@ from mmaction.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-CURVES = 'run_record_epochs'  # in message_hub, so that resuming keeps them
 PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
@@ -41,7 +40,7 @@ class RunRecordHook(Hook):
             machine=_machine(),
             processes=runner.world_size,
             seed=runner.seed)
-        self.epochs = list(runner.message_hub.runtime_info.get(CURVES, []))
+        self.epochs = _earlier_epochs(runner)
 
     def before_train_epoch(self, runner) -> None:
         """Start the clock."""
@@ -57,7 +56,6 @@ class RunRecordHook(Hook):
         self.epochs.append(dict(
             epoch=runner.epoch + 1, train=scalars,
             seconds=round(time.monotonic() - self.started, 2)))
-        runner.message_hub.update_info(CURVES, self.epochs)
         self._write(runner)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
@@ -65,16 +63,27 @@ class RunRecordHook(Hook):
         if metrics and getattr(self, 'epochs', None):
             self.epochs[-1]['val'] = {
                 name: float(value) for name, value in metrics.items()}
-            runner.message_hub.update_info(CURVES, self.epochs)
             self._write(runner)
 
     @master_only
     def _write(self, runner) -> None:
-        path = Path(runner.work_dir, 'run.json')
+        path = _path(runner)
         partial = path.with_suffix('.partial')
         partial.write_text(json.dumps(
             dict(self.record, epochs=self.epochs), indent=1))
         os.replace(partial, path)
+
+
+def _path(runner) -> Path:
+    return Path(runner.work_dir, 'run.json')
+
+
+def _earlier_epochs(runner) -> list:
+    """The epochs before a resumed one, if their record is still there."""
+    if runner.epoch == 0 or not _path(runner).is_file():
+        return []
+    epochs = json.loads(_path(runner).read_text())['epochs']
+    return [epoch for epoch in epochs if epoch['epoch'] <= runner.epoch]
 
 
 def _commit() -> dict:

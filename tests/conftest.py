@@ -1,0 +1,72 @@
+"""What the tests share."""
+import os
+from pathlib import Path
+
+import mmengine
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+import projects.stdcl  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def mmaction_scope():
+    """What the Runner does from ``default_scope`` in a config."""
+    init_default_scope('mmaction')
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def reference() -> Path:
+    """Golden files and real data: ``golden/``, ``data/nw_ucla/``.
+
+    They are no part of the repository; tests that need them are skipped
+    without them.
+    """
+    path = Path(os.environ.get('STDCL_REFERENCE', ROOT.parent / 'shared'))
+    if not path.is_dir():
+        pytest.skip('no reference data (folder ../shared or STDCL_REFERENCE)')
+    return path
+
+
+@pytest.fixture
+def tiny_annotations(tmp_path):
+    """Make an annotation file in PoseDataset's form; returns a function."""
+
+    def make(num=24, joints=20, persons=1, channels=3, classes=10,
+             split='xview_train', name='tiny.pkl', score=False):
+        generator = torch.Generator().manual_seed(num)
+        annotations = []
+        for i in range(num):
+            frames = 20 + i
+            annotation = dict(
+                frame_dir=f'{name}_{i:03d}', label=i % classes,
+                total_frames=frames,
+                keypoint=torch.randn(persons, frames, joints, channels,
+                                     generator=generator).numpy())
+            if score:
+                annotation.update(
+                    img_shape=(100, 100), keypoint_score=torch.rand(
+                        persons, frames, joints, generator=generator).numpy())
+            annotations.append(annotation)
+        names = [annotation['frame_dir'] for annotation in annotations]
+        path = tmp_path / name
+        mmengine.dump(dict(split={split: names, 'xview_val': names,
+                                  'xsub_train': names, 'xsub_val': names},
+                           annotations=annotations), str(path))
+        return str(path)
+
+    return make

@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from projects.stdcl.models import CrossSequenceContrastiveLoss, MemoryBank
+from tests.twins import contrastive_loss as twin
+
+
+def make_bank(slots=60, classes=4, filled=1.0, dim=16):
+    features = F.normalize(torch.randn(slots, dim), dim=1)
+    labels = torch.randint(classes, (slots, ))
+    labels[torch.rand(slots) >= filled] = -1
+    return features, labels
+
+
+def make_anchors(bank, batch=8, dim=16):
+    """Anchors that own filled slots of the bank."""
+    own = (bank[1] >= 0).nonzero().flatten()
+    own = own[torch.randperm(len(own))[:batch]]
+    anchors = F.normalize(torch.randn(len(own), dim), dim=1)
+    return anchors, bank[1][own], own
+
+
+def draws_of(loss, labels, bank_labels):
+    """Fix the loss's random draw, and return it as lists of slots."""
+    slots, drawn = loss._random_negatives(labels, bank_labels)
+    loss._random_negatives = lambda *_: (slots, drawn)
+    return [row[keep] for row, keep in zip(slots, drawn)]
+
+
+@pytest.mark.parametrize('name', ['contrast_loss', 'contrast_loss_hard'])
+def test_golden(reference, name):
+    golden = np.load(reference / 'golden' / f'{name}.npz')
+    labels = torch.tensor(golden['labels'])
+    filled = torch.tensor(golden['filled']) if 'filled' in golden \
+        else torch.ones(len(labels), dtype=torch.bool)
+    bank = MemoryBank(golden['bank_before'].shape[1])
+    bank.resize(len(labels))
+    bank.features.copy_(torch.tensor(golden['bank_before']))
+    bank.labels.copy_(labels.where(filled, torch.tensor(-1)))
+    loss = CrossSequenceContrastiveLoss(
+        int(golden['num_positives']), int(golden['num_negatives']),
+        float(golden['temperature']))
+
+    for step, slots in enumerate(torch.tensor(golden['idx'])):
+        if 'random_negatives' in golden:
+            drawn = torch.tensor(golden['random_negatives'][step])
+            loss._random_negatives = lambda *_, drawn=drawn: (
+                drawn, torch.ones_like(drawn, dtype=torch.bool))
+        features = torch.tensor(golden['features'][step], requires_grad=True)
+        anchors = F.normalize(features, dim=1)
+        bank.update(anchors.detach(), labels[slots], slots)
+        value, share = loss(anchors, labels[slots], slots, bank.features,
+                            bank.labels)
+        value.backward()
+        assert share == 1
+        assert value.item() == pytest.approx(golden['loss'][step], abs=1e-5)
+        np.testing.assert_allclose(features.grad, golden['grad'][step],
+                                   atol=1e-5)
+        np.testing.assert_allclose(bank.features, golden['bank_after'][step],
+                                   atol=1e-5)
+
+
+@pytest.mark.parametrize('filled', [1.0, 0.5, 0.1])
+@pytest.mark.parametrize('limits', [(3, 5), (128, 512), (1, 1)])
+@pytest.mark.parametrize('classes', [1, 2, 7])
+def test_equals_the_published_loop(filled, limits, classes):
+    bank = make_bank(classes=classes, filled=filled)
+    anchors, labels, own = make_anchors(bank)
+    loss = CrossSequenceContrastiveLoss(*limits, temperature=0.3)
+    drawn = draws_of(loss, labels, bank[1])
+    ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
+
+    value, share = loss(ours, labels, own, *bank)
+    expected, expected_share = twin.contrastive_loss(
+        theirs, labels, own, *bank, *limits, 0.3, drawn)
+    value.backward()
+    expected.backward()
+
+    assert share.item() == pytest.approx(expected_share)
+    torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_share_of_anchors_between_0_and_1():
+    # class 1 has one sequence only, which is no positive for itself
+    bank = make_bank(slots=10)[0], torch.tensor([0] * 9 + [1])
+    own = torch.tensor([0, 3, 9])
+    anchors = bank[0][own].clone().requires_grad_()
+    value, share = CrossSequenceContrastiveLoss()(
+        anchors, bank[1][own], own, *bank)
+    value.backward()
+    assert share.item() == pytest.approx(2 / 3)
+    assert anchors.grad[2].abs().sum() == 0  # left out
+    assert anchors.grad[:2].abs().sum() > 0
+
+
+def test_fewer_positives_than_p_still_contrast():
+    # NW-UCLA: 102 sequences a class, fewer than P = 128; a literal port is 0
+    labels = torch.arange(10).repeat(102)
+    bank = F.normalize(torch.randn(1020, 16), dim=1), labels
+    own = torch.arange(16)
+    value, share = CrossSequenceContrastiveLoss()(
+        bank[0][own], labels[own], own, *bank)
+    assert share == 1
+    assert value > 1
+
+
+def test_a_sequence_is_no_positive_for_itself():
+    # with itself as a positive, the first anchor would have two
+    features = F.normalize(torch.tensor([[1., 0], [0, 1], [-1, 0]]), dim=1)
+    bank = features, torch.tensor([0, 0, 1])
+    own = torch.tensor([0])
+    loss = CrossSequenceContrastiveLoss(temperature=1)
+    value, _ = loss(features[own], bank[1][own], own, *bank)
+    # positive 1 (similarity 0), negative 2 (similarity -1)
+    assert value.item() == pytest.approx(
+        F.softplus(torch.tensor(-1.)).item(), abs=1e-6)
+
+
+@pytest.mark.parametrize('labels', [[0, 0, 0], [0, -1, 1], [-1, -1, -1]])
+def test_no_terms_give_zero_with_a_gradient(labels):
+    # no negative; no positive; nothing filled
+    anchors = F.normalize(torch.randn(1, 8), dim=1).requires_grad_()
+    value, share = CrossSequenceContrastiveLoss()(
+        anchors, torch.tensor([0]), torch.tensor([0]),
+        F.normalize(torch.randn(3, 8), dim=1), torch.tensor(labels))
+    value.backward()
+    assert value == 0 and share == 0
+    assert torch.equal(anchors.grad, torch.zeros(1, 8))
+
+
+def test_gradient_flows_into_the_anchors_only():
+    bank = make_bank()
+    anchors, labels, own = make_anchors(bank)
+    features = bank[0].clone()
+    CrossSequenceContrastiveLoss()(anchors.requires_grad_(), labels, own,
+                                   *bank)[0].backward()
+    assert bank[0].grad is None
+    assert torch.equal(bank[0], features)
+
+
+def test_float32_under_autocast():
+    bank = make_bank()
+    anchors, labels, own = make_anchors(bank)
+    loss = CrossSequenceContrastiveLoss()
+    draws_of(loss, labels, bank[1])
+    expected, _ = loss(anchors, labels, own, *bank)
+    with torch.autocast('cpu', torch.bfloat16):
+        value, _ = loss(anchors, labels, own, *bank)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected)
+
+
+def test_random_negatives_are_a_draw_without_replacement():
+    _, labels = make_bank(slots=200, classes=4, filled=0.7)
+    anchors = torch.tensor([0, 1, 2, 3])
+    loss = CrossSequenceContrastiveLoss(num_negatives=20)
+    counts = torch.zeros(4, 200)
+    for _ in range(500):
+        slots, drawn = loss._random_negatives(anchors, labels)
+        step = torch.zeros(4, 200).scatter_add_(1, slots, drawn.float())
+        assert (step.sum(dim=1) == 20).all() and step.max() == 1
+        counts += step
+    for anchor, count in zip(anchors, counts):
+        negative = (labels >= 0) & (labels != anchor)
+        assert count[~negative].sum() == 0
+        expected = 500 * 20 / negative.sum()  # about 95, sd about 9
+        assert (count[negative] - expected).abs().max() < 6 * expected**0.5
+
+
+def test_fewer_negatives_than_k_are_all_used():
+    labels = torch.tensor([0, 0, 1, 1, -1, 2])
+    slots, drawn = CrossSequenceContrastiveLoss()._random_negatives(
+        torch.tensor([0]), labels)
+    assert sorted(slots[0][drawn[0]].tolist()) == [2, 3, 5]
+
+
+def test_never_builds_the_table_of_logits():
+    slots, batch, positives, negatives = 2000, 16, 128, 512
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            for leaf in tree_leaves(result):
+                if isinstance(leaf, torch.Tensor):
+                    largest = max(largest, leaf.numel())
+            return result
+
+    bank = make_bank(slots)
+    anchors, labels, own = make_anchors(bank, batch)
+    with Watch():
+        CrossSequenceContrastiveLoss(positives, negatives)(
+            anchors.requires_grad_(), labels, own, *bank)[0].backward()
+    per_anchor = positives + negatives + min(8 * negatives, slots)
+    assert largest <= batch * max(slots, per_anchor)
+    assert largest < batch * positives * (negatives + 1)
+
+
+@pytest.mark.parametrize('wrong', [dict(num_positives=0),
+                                   dict(num_negatives=-1),
+                                   dict(temperature=0)])
+def test_bad_numbers_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        CrossSequenceContrastiveLoss(**wrong)

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+import torch
+
+from projects.stdcl.models import (
+    AttentiveDecoupler,
+    ProjectionDecoupler,
+    STDCLRecognizer,
+)
+
+STGCN = dict(type='STGCN', base_channels=8,
+             graph_cfg=dict(layout='nw-ucla', mode='stgcn_spatial'))
+
+
+def head(**decoupler):
+    return dict(type='STDCLHead', num_classes=4, in_channels=32,
+                decoupler=decoupler, memory_bank=dict(type='MemoryBank'),
+                loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
+
+
+def test_projection_reproduces_the_release(reference):
+    golden = np.load(reference / 'golden' / 'hyperformer_stdcl_ntu.npz')
+    decoupler = ProjectionDecoupler(216, num_joints=25, num_frames=16)
+    names = {'spatial.reduce': 'conv1', 'spatial.project': 'convs',
+             'temporal.reduce': 'conv2', 'temporal.project': 'convt'}
+    decoupler.load_state_dict({
+        f'{ours}.{which}': torch.tensor(golden[f'param/std.{theirs}.{which}'])
+        for ours, theirs in names.items() for which in ('weight', 'bias')})
+    features = torch.tensor(golden['feature']).unflatten(0, (-1, 2))
+    spatial, temporal = decoupler(features)  # two persons
+    np.testing.assert_allclose(spatial.detach(), golden['x_s'], atol=1e-4)
+    np.testing.assert_allclose(temporal.detach(), golden['x_t'], atol=1e-4)
+
+
+def test_projection_has_the_size_of_the_paper():
+    decoupler = ProjectionDecoupler(216, num_joints=25, num_frames=16)
+    assert sum(p.numel() for p in decoupler.parameters()) == 295622
+
+
+def test_projection_flattens_channels_first():
+    decoupler = ProjectionDecoupler(8, 3, 2, out_channels=5, reduction=4)
+    x = torch.randn(2, 1, 8, 2, 3)
+    branch = decoupler.spatial
+    reduced = branch.reduce(x[:, 0].mean(dim=2))  # (N, 2, V)
+    flat = torch.stack([reduced[:, c, v] for c in range(2) for v in range(3)],
+                       dim=1)
+    torch.testing.assert_close(decoupler(x)[0], branch.project(flat))
+
+
+def test_initialisation():
+    decoupler = ProjectionDecoupler(256, 20, 13)
+    convolution = decoupler.spatial.reduce.weight.clone()
+    decoupler.init_weights()
+    linear = decoupler.spatial.project
+    assert linear.bias.abs().sum() == 0
+    # Kaiming normal, fan out: standard deviation sqrt(2 / 256)
+    assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.02)
+    assert torch.equal(decoupler.spatial.reduce.weight, convolution)
+
+
+@pytest.mark.parametrize('shape', [(2, 1, 16, 13, 20), (3, 2, 16, 4, 25),
+                                   (1, 3, 16, 1, 1)])
+def test_attentive_takes_any_size(shape):
+    spatial, temporal = AttentiveDecoupler(16, 6, 4)(torch.randn(shape))
+    assert spatial.shape == temporal.shape == (shape[0], 6)
+
+
+def test_attentive_equals_the_obvious_one():
+    decoupler = AttentiveDecoupler(8, 5, 2)
+    x = torch.randn(2, 3, 8, 4, 6)
+    expected = torch.zeros(2, 5)
+    for n in range(2):
+        for m in range(3):
+            pooled = x[n, m].mean(dim=1)  # (C, V)
+            scores = decoupler.spatial.score(pooled[None])[0, 0]
+            weights = scores.exp() / scores.exp().sum()
+            vector = sum(weights[v] * pooled[:, v] for v in range(6))
+            expected[n] += decoupler.spatial.project(vector) / 3
+    torch.testing.assert_close(decoupler(x)[0], expected)
+
+
+@pytest.mark.parametrize('cls', [AttentiveDecoupler, ProjectionDecoupler])
+def test_branches_see_only_their_axis(cls):
+    sizes = dict(num_joints=5, num_frames=4) \
+        if cls is ProjectionDecoupler else {}
+    decoupler = cls(8, reduction=2, **sizes)
+    x = torch.randn(1, 1, 8, 4, 5)
+    shuffled_frames = x[..., torch.tensor([2, 0, 3, 1]), :]
+    shuffled_joints = x[..., torch.tensor([4, 2, 0, 1, 3])]
+    close = torch.testing.assert_close
+    close(decoupler(x)[0], decoupler(shuffled_frames)[0])
+    close(decoupler(x)[1], decoupler(shuffled_joints)[1])
+
+
+def test_other_sizes_are_refused_with_both_numbers():
+    decoupler = ProjectionDecoupler(16, num_joints=25, num_frames=16)
+    with pytest.raises(ValueError, match='T = 16.*V = 25.*T = 13.*V = 20'):
+        decoupler(torch.randn(1, 1, 16, 13, 20))
+
+
+@pytest.mark.parametrize('frames', [52, 20, 17])
+def test_recognizer_finds_the_sizes_by_a_dry_run(frames):
+    model = STDCLRecognizer(backbone=STGCN,
+                            cls_head=head(type='ProjectionDecoupler'),
+                            clip_shape=(1, frames, 20, 3))
+    decoupler = model.cls_head.decoupler
+    assert decoupler.spatial.project.in_features == 4 * 20
+    assert decoupler.temporal.project.in_features == 4 * -(-frames // 4)
+    batch_norm = model.backbone.data_bn
+    assert batch_norm.num_batches_tracked == 0  # the dry run left no trace
+    assert model.training
+
+
+def test_recognizer_asks_for_the_shape_where_it_is_needed():
+    with pytest.raises(ValueError, match='model.clip_shape'):
+        STDCLRecognizer(backbone=STGCN,
+                        cls_head=head(type='ProjectionDecoupler'))
+
+
+def test_recognizer_refuses_a_clip_the_encoder_does_not_take():
+    with pytest.raises(ValueError, match=r'clip_shape = \(1, 52, 25, 3\)'):
+        STDCLRecognizer(backbone=STGCN,
+                        cls_head=head(type='ProjectionDecoupler'),
+                        clip_shape=(1, 52, 25, 3))

@@ -1,0 +1,264 @@
+"""What the hooks see to before training: indices, banks, data that fit."""
+import copy
+import json
+
+import pytest
+import torch
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+from mmengine.dataset import ConcatDataset
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from projects.stdcl.datasets.training_sequences import TrainingSequences
+
+CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
+    '-keypoint-3d.py'
+
+
+@pytest.fixture
+def config(root, tmp_path, tiny_annotations):
+    """The NW-UCLA config, on 24 sequences, one epoch, tiny encoder."""
+    cfg = Config.fromfile(root / CONFIG)
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.model.backbone.update(base_channels=4, num_stages=4,
+                              inflate_stages=[], down_stages=[3])
+    cfg.model.cls_head.in_channels = 4
+    cfg.model.cls_head.decoupler.reduction = 2
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False,
+                                batch_size=8)
+    cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.train_cfg.max_epochs = 1
+    cfg.train_dataloader.dataset.times = 1
+    ann_file = tiny_annotations()
+    cfg.train_dataloader.dataset.dataset.ann_file = ann_file
+    cfg.val_dataloader.dataset.ann_file = ann_file
+    cfg.test_dataloader.dataset.ann_file = ann_file
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.default_hooks.logger.interval = 1
+    return cfg
+
+
+_runs = iter(range(10**6))
+
+
+def run(cfg, **changes):
+    cfg = copy.deepcopy(cfg)
+    cfg.update(changes)
+    return Runner.from_cfg(Config({
+        **cfg, 'experiment_name': f'run-{next(_runs)}'}))
+
+
+def pose(ann_file, pipeline=None, **kwargs):
+    pipeline = pipeline or [
+        dict(type='MinMaxNormalize'),
+        dict(type='RandomSampleFrames', clip_len=8), dict(type='PoseDecode'),
+        dict(type='FormatGCNInput', num_person=1),
+        dict(type='PackActionInputs')]
+    return dict(type='PoseDataset', ann_file=ann_file, pipeline=pipeline,
+                split='xview_train', **kwargs)
+
+
+def index_of(sample):
+    return sample['data_samples'].metainfo['sample_idx']
+
+
+def build(dataset):
+    dataset = DATASETS.build(dataset)
+    dataset.full_init()
+    return dataset
+
+
+def test_indices_through_repeat_and_concat(tiny_annotations):
+    first = pose(tiny_annotations(num=5, name='a.pkl'))
+    second = pose(tiny_annotations(num=7, name='b.pkl'))
+    dataset = build(dict(type='RepeatDataset', times=3, dataset=dict(
+        type='ConcatDataset', datasets=[
+            first, dict(type='RepeatDataset', times=2, dataset=second)])))
+    sequences = TrainingSequences(dataset)
+    assert len(sequences) == 12
+    sequences.deliver_indices()
+    sequences.deliver_indices()  # a second run with the same data set
+    expected = [*range(12), *range(5, 12)] * 3
+    assert [index_of(dataset[i]) for i in range(57)] == expected
+
+
+def test_num_batch_per_epoch_keeps_all_slots(tiny_annotations):
+    loader = Runner.build_dataloader(dict(
+        dataset=pose(tiny_annotations(num=9)), batch_size=2, num_workers=0,
+        num_batch_per_epoch=2, sampler=dict(type='DefaultSampler')))
+    sequences = TrainingSequences(loader.dataset)
+    sequences.deliver_indices()
+    assert len(sequences) == 9
+    assert index_of(loader.dataset[3]) == 3
+
+
+def test_unknown_wrappers_and_doubles_are_refused(tiny_annotations):
+    with pytest.raises(ValueError, match='sequences of a list cannot'):
+        TrainingSequences([1, 2])
+    part = build(pose(tiny_annotations()))
+    with pytest.raises(ValueError, match='in a ConcatDataset twice'):
+        TrainingSequences(ConcatDataset([part, part])).deliver_indices()
+    part = build(pose(tiny_annotations(), pipeline=[dict(type='PoseDecode')]))
+    with pytest.raises(ValueError, match='without PackActionInputs'):
+        TrainingSequences(part).deliver_indices()
+
+
+def test_fingerprint_is_of_names_labels_and_order(tiny_annotations):
+    path = tiny_annotations(num=6)
+
+    def fingerprint(**kwargs):
+        return TrainingSequences(build(pose(path, **kwargs))).fingerprint()
+
+    assert fingerprint() == fingerprint(serialize_data=False)
+    assert fingerprint() != fingerprint(indices=[1, 0, 2, 3, 4, 5])
+    assert fingerprint() != fingerprint(indices=5)
+
+
+def test_banks_take_their_size_from_the_training_set(config):
+    runner = run(config)
+    runner.train()
+    head = runner.model.cls_head
+    assert len(head.spatial_bank) == len(head.temporal_bank) == 24
+    assert (head.spatial_bank.labels >= 0).all()  # all seen in an epoch
+    assert runner.message_hub.get_scalar(
+        'train/anchor_share').current() == 1
+    for loss in ('loss_cls', 'loss_spatial', 'loss_temporal'):
+        assert runner.message_hub.get_scalar(f'train/{loss}').current() > 0
+
+
+class Snapshot(Hook):
+    """Keeps the spatial bank as it is when training starts."""
+
+    def before_train_epoch(self, runner):
+        bank = runner.model.cls_head.spatial_bank
+        self.features = bank.features.clone()
+        self.labels = bank.labels.clone()
+
+
+def test_resuming_restores_the_banks(config):
+    first = run(config)
+    first.train()
+    config.train_cfg.max_epochs = 2
+    second = run(config, resume=True)
+    restored = Snapshot()
+    second.register_hook(restored)
+    second.train()
+    bank = first.model.cls_head.spatial_bank
+    assert torch.equal(restored.features, bank.features)
+    assert torch.equal(restored.labels, bank.labels)
+    assert second.epoch == 2
+
+
+def _without_bank(checkpoint):
+    del checkpoint['state_dict']['cls_head.temporal_bank.features']
+
+
+def _smaller_bank(checkpoint):
+    key = 'cls_head.spatial_bank.features'
+    checkpoint['state_dict'][key] = checkpoint['state_dict'][key][:20]
+
+
+def _other_list(checkpoint):
+    checkpoint['meta']['memory_bank_sequences'] = 'another'
+
+
+def test_resuming_with_other_banks_is_refused(config):
+    run(config).train()
+    config.train_cfg.max_epochs = 2
+    path = f'{config.work_dir}/epoch_1.pth'
+    for edit, message in (
+            (_without_bank, 'no memory bank "cls_head.temporal_bank"'),
+            (_smaller_bank, r'\(20, 256\).*needs \(24, 256\)'),
+            (_other_list, 'another list of training sequences')):
+        checkpoint = torch.load(path, weights_only=True)
+        edit(checkpoint)
+        torch.save(checkpoint, edited := f'{config.work_dir}/edited.pth')
+        with pytest.raises(ValueError, match=message):
+            run(config, resume=True, load_from=edited).train()
+
+
+def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
+                                                 capsys):
+    run(config).train()
+    checkpoint = f'{config.work_dir}/epoch_1.pth'
+    test = run(config, load_from=checkpoint)
+    assert 'acc/top1' in test.test()
+    assert len(test.model.cls_head.spatial_bank) == 0
+
+    for num in (24, 16):  # the same number of sequences, and another
+        path = tiny_annotations(num=num, name=f'other{num}.pkl')
+        config.train_dataloader.dataset.dataset.ann_file = path
+        config.train_cfg.max_epochs = 1
+        tune = run(config, load_from=checkpoint)
+        fresh = Snapshot()
+        tune.register_hook(fresh)
+        capsys.readouterr()
+        tune.train()
+        assert fresh.labels.tolist() == [-1] * num  # nothing of the old run
+        log = capsys.readouterr().out
+        assert 'Load checkpoint' in log and 'spatial_bank' not in log
+
+
+def test_a_plain_model_is_left_alone(config):
+    head = config.model.cls_head
+    for key in ('decoupler', 'memory_bank', 'loss_contrast'):
+        head.pop(key)
+    head.type = 'GCNHead'
+    runner = run(config)
+    runner.train()
+    assert 'memory_bank_sequences' not in torch.load(
+        f'{config.work_dir}/epoch_1.pth', weights_only=True)['meta']
+
+
+@pytest.mark.parametrize('data, model, message', [
+    (dict(joints=17), {}, '17 joints.*SkeletonDataPreprocessor is built for '
+     '20.*data_preprocessor.layout'),
+    (dict(joints=17), dict(data_preprocessor=dict(layout='coco')),
+     '17 joints.*STGCN is built for 20.*graph_cfg.layout'),
+    (dict(channels=2), {}, '2 channels.*STGCN is built for 3.*in_channels=2'),
+    ({}, dict(backbone=dict(data_bn_type='MVC', num_person=2)),
+     '1 persons.*STGCN is built for 2.*num_person=1'),
+])
+def test_data_that_do_not_fit_are_refused(config, tiny_annotations, data,
+                                          model, message):
+    config.train_dataloader.dataset.dataset.ann_file = tiny_annotations(
+        name='misfit.pkl', **data)
+    config.merge_from_dict(dict(model=model))
+    config.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
+    with pytest.raises(ValueError, match=message):
+        run(config).train()
+
+
+def test_validation_and_test_data_are_checked_too(config, tiny_annotations):
+    path = tiny_annotations(joints=17, name='misfit.pkl')
+    config.test_dataloader.dataset.ann_file = path
+    with pytest.raises(ValueError, match='test_dataloader.*17 joints'):
+        run(config).test()
+    config.val_dataloader.dataset.ann_file = path
+    with pytest.raises(ValueError, match='val_dataloader.*17 joints'):
+        run(config).train()
+
+
+def test_run_record(config):
+    config.train_cfg.max_epochs = 2
+    run(config, randomness=dict(seed=3)).train()
+    with open(f'{config.work_dir}/run.json') as file:
+        record = json.load(file)
+    assert record['seed'] == 3
+    assert record['versions']['mmaction2'] == '1.2.0'
+    assert len(record['config_sha256']) == 64
+    assert 'STDCLHead' in record['config']
+    assert [epoch['epoch'] for epoch in record['epochs']] == [1, 2]
+    for epoch in record['epochs']:
+        assert epoch['train']['anchor_share'] <= 1
+        assert 0 <= epoch['val']['acc/top1'] <= 1
+        assert epoch['seconds'] > 0
+    # resuming goes on with the curves
+    config.train_cfg.max_epochs = 3
+    run(config, resume=True).train()
+    with open(f'{config.work_dir}/run.json') as file:
+        resumed = json.load(file)
+    assert resumed['epochs'][:2] == record['epochs']
+    assert len(resumed['epochs']) == 3

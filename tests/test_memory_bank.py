@@ -1,0 +1,92 @@
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.runner.checkpoint import load_state_dict
+
+from projects.stdcl.models import MemoryBank
+
+
+def make_bank(slots=6, dim=4):
+    bank = MemoryBank(dim)
+    bank.resize(slots)
+    return bank
+
+
+def obvious_update(bank, features, labels, indices):
+    """The twin: slot by slot."""
+    for slot in set(indices.tolist()):
+        rows = features[indices == slot]
+        bank.features[slot] = F.normalize(rows.mean(dim=0), dim=0)
+        bank.labels[slot] = labels[indices == slot][0]
+
+
+def test_starts_empty():
+    bank = make_bank()
+    assert len(bank) == 6
+    assert bank.labels.tolist() == [-1] * 6
+
+
+def test_update_equals_the_obvious_one():
+    bank, twin = make_bank(50, 8), make_bank(50, 8)
+    for _ in range(10):
+        indices = torch.randint(50, (24, ))  # with duplicates
+        labels = indices % 5
+        features = F.normalize(torch.randn(24, 8), dim=1)
+        bank.update(features, labels, indices)
+        obvious_update(twin, features, labels, indices)
+        torch.testing.assert_close(bank.features, twin.features)
+        assert torch.equal(bank.labels, twin.labels)
+
+
+def test_slots_are_overwritten_without_momentum():
+    bank = make_bank()
+    first, second = F.normalize(torch.randn(2, 1, 4), dim=-1)
+    for features in (first, second):
+        bank.update(features, torch.tensor([1]), torch.tensor([3]))
+    torch.testing.assert_close(bank.features[3], second[0])
+
+
+def test_order_of_duplicates_does_not_matter():
+    features = F.normalize(torch.randn(5, 4), dim=1)
+    indices = torch.tensor([2, 0, 2, 2, 0])
+    labels = indices + 1
+    banks = []
+    for order in (torch.arange(5), torch.tensor([3, 1, 4, 0, 2])):
+        bank = make_bank()
+        bank.update(features[order], labels[order], indices[order])
+        banks.append(bank.features)
+    torch.testing.assert_close(*banks, atol=1e-7, rtol=0)
+
+
+def test_is_no_buffer_but_in_the_state_dict():
+    bank = make_bank()
+    assert not list(bank.buffers()) and not list(bank.parameters())
+    assert set(bank.state_dict()) == {'features', 'labels'}
+
+
+def test_state_survives_saving():
+    bank, other = make_bank(), make_bank()
+    bank.update(F.normalize(torch.randn(2, 4), dim=1), torch.tensor([1, 0]),
+                torch.tensor([5, 2]))
+    file = io.BytesIO()
+    torch.save(bank.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(bank.features, other.features)
+    assert torch.equal(bank.labels, other.labels)
+
+
+@pytest.mark.parametrize('saved', [make_bank(7).state_dict(), {}])
+def test_another_size_or_nothing_is_passed_over_quietly(saved, capsys):
+    bank = make_bank()
+    load_state_dict(bank, dict(saved), strict=True)
+    assert bank.labels.tolist() == [-1] * 6
+    assert capsys.readouterr().out == ''
+
+
+def test_moves_with_its_module():
+    module = torch.nn.Sequential(make_bank()).to('meta')
+    assert module[0].features.device.type == 'meta'
+    assert module[0].labels.device.type == 'meta'

@@ -1,0 +1,173 @@
+"""The NW-UCLA converter and recipe."""
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from projects.stdcl.datasets import (
+    MinMaxNormalize,
+    RandomSampleFrames,
+    RandomView,
+)
+
+ARCHIVE = 'data/nw_ucla/all_sqe.zip'
+
+
+def convert(root, source, destination):
+    return subprocess.run(
+        [sys.executable, root / 'tools/data/nw_ucla.py', source, destination],
+        capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def unpacked(reference, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('nw_ucla')
+    with zipfile.ZipFile(reference / ARCHIVE) as archive:
+        archive.extractall(folder)
+    return folder / 'all_sqe'
+
+
+def test_converts_the_zip_and_the_folder_alike(root, reference, unpacked,
+                                               tmp_path):
+    results = []
+    for name, source in (('zip', reference / ARCHIVE), ('dir', unpacked)):
+        destination = tmp_path / 'new' / f'{name}.pkl'
+        done = convert(root, source, destination)
+        assert done.returncode == 0, done.stderr
+        assert 'xview_train 1020, xview_val 464' in done.stdout
+        results.append(pickle.loads(destination.read_bytes()))
+    zipped, folder = results
+    assert zipped['split'] == folder['split']
+    assert len(zipped['annotations']) == 1484
+    for a, b in zip(zipped['annotations'], folder['annotations']):
+        assert a['frame_dir'] == b['frame_dir']
+        np.testing.assert_array_equal(a['keypoint'], b['keypoint'])
+    frames = [a['total_frames'] for a in zipped['annotations']]
+    assert (min(frames), max(frames)) == (1, 201)
+
+    annotation = zipped['annotations'][700]
+    record = json.loads(
+        (unpacked / f'{annotation["frame_dir"]}.json').read_text())
+    np.testing.assert_array_equal(
+        annotation['keypoint'][0], np.float32(record['skeletons']))
+    assert annotation['label'] == record['label'] - 1
+
+
+@pytest.mark.parametrize('damage, message', [
+    (lambda r: r.update(skeletons=[[[0, 0, 0]] * 19]), r'shape \(1, 19, 3\)'),
+    (lambda r: r.update(skeletons=[]), 'expected'),
+    (lambda r: r.update(skeletons=[[[float('nan')] * 3] * 20]), 'not finite'),
+    (lambda r: r.update(skeletons='none'), 'not readable'),
+    (lambda r: r.update(label=9), '"label" is 9, expected 1'),
+    (lambda r: r.pop('label'), 'not readable'),
+])
+def test_damaged_files_are_named(root, unpacked, tmp_path, damage, message):
+    record = json.loads((unpacked / 'a01_s01_e00_v01.json').read_text())
+    damage(record)
+    source = tmp_path / 'source'
+    source.mkdir()
+    (source / 'a01_s01_e00_v01.json').write_text(json.dumps(record))
+    refuses(root, source, tmp_path, f'a01_s01_e00_v01.json: .*{message}')
+
+
+def refuses(root, source, tmp_path, message):
+    import re
+    destination = tmp_path / 'out' / 'nw_ucla.pkl'
+    done = convert(root, source, destination)
+    assert done.returncode == 1
+    assert re.search(message, done.stderr.replace('\n', ' ')), done.stderr
+    assert 'Traceback' not in done.stderr
+    assert not destination.exists()
+    assert not destination.parent.exists() or not any(
+        destination.parent.iterdir())
+
+
+def test_wrong_sources_are_named(root, tmp_path):
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    refuses(root, empty, tmp_path, 'xview_train .* has 0 .* expected 1020')
+    refuses(root, tmp_path / 'none.zip', tmp_path, 'none.zip does not exist')
+    broken = tmp_path / 'broken.zip'
+    broken.write_bytes(b'PK\x03\x04 no zip')
+    refuses(root, broken, tmp_path, 'broken.zip is not a readable zip file')
+    other = tmp_path / 'other'
+    other.mkdir()
+    (other / 'a07_s01_e00_v01.json').write_text('{}')
+    refuses(root, other, tmp_path, 'a07_s01_e00_v01.json: the name is not')
+
+
+def test_a_missing_file_is_noticed(root, unpacked, tmp_path):
+    source = tmp_path / 'source'
+    source.mkdir()
+    for path in unpacked.glob('*.json'):
+        (source / path.name).symlink_to(path)
+    next(source.glob('*v03.json')).unlink()
+    refuses(root, source, tmp_path, 'xview_val .* has 463 .* expected 464')
+
+
+def published(keypoint, degrees, scale):
+    """Joint 2 of the first frame to 0, rotate, scale, then min and max."""
+    x = keypoint - keypoint[:, :1, 1:2]
+    a, b = np.radians(degrees)
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)],
+                        [0, -np.sin(a), np.cos(a)]])
+    about_y = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0],
+                        [np.sin(b), 0, np.cos(b)]])
+    x = x @ (about_y @ (about_x @ np.diag([scale] * 3)))
+    for c in range(3):
+        low, high = x[..., c].min(), x[..., c].max()
+        x[..., c] = (x[..., c] - low) / (high - low) * 2 - 1
+    return x
+
+
+def test_recipe_equals_the_published_one():
+    keypoint = np.random.default_rng(0).normal(
+        size=(1, 30, 20, 3)).astype(np.float32)
+    for seed in range(20):
+        np.random.seed(seed)
+        degrees = np.random.randint(-60, 61, 2)
+        np.random.seed(seed)
+        results = RandomView().transform(dict(keypoint=keypoint.copy()))
+        ours = MinMaxNormalize().transform(results)['keypoint']
+        scale = 0.5 + seed / 20  # min-max undoes it, and the translation
+        np.testing.assert_allclose(
+            ours, published(keypoint.astype(np.float64), degrees, scale),
+            atol=1e-5)
+        assert ours.dtype == np.float32
+
+
+def test_view_angles_are_whole_degrees_up_to_60(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(np.random, 'randint', lambda low, high, size: (
+        drawn.append((low, high, size)), np.array([60, -60]))[1])
+    RandomView().transform(dict(keypoint=np.zeros((1, 2, 20, 3))))
+    assert drawn == [(-60, 61, 2)]
+
+
+def test_constant_and_zero_coordinates_stay_finite():
+    keypoint = np.zeros((1, 4, 20, 3), np.float32)
+    keypoint[..., 0] = np.linspace(0, 1, 20, dtype=np.float32)
+    out = MinMaxNormalize().transform(dict(keypoint=keypoint))['keypoint']
+    assert np.isfinite(out).all() and abs(out).max() <= 1
+
+
+@pytest.mark.parametrize('total', [1, 4, 52, 201])
+def test_frames(total):
+    test = RandomSampleFrames(52, test_mode=True).transform(
+        dict(total_frames=total))['frame_inds']
+    expected = [int(np.floor(t)) for t in np.linspace(0, total - 1, 52)]
+    assert test.tolist() == expected
+
+    train = RandomSampleFrames(52)
+    draws = np.stack([train.transform(dict(total_frames=total))['frame_inds']
+                      for _ in range(200)])
+    assert draws.shape == (200, 52)
+    assert (np.diff(draws, axis=1) >= 0).all()  # in order
+    assert draws.min() == 0 and draws.max() == total - 1
+    counts = np.bincount(draws.ravel(), minlength=total)
+    mean = 200 * 52 / total  # uniform: within six standard deviations
+    assert abs(counts - mean).max() <= 6 * mean**0.5

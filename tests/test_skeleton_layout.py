@@ -1,0 +1,72 @@
+import pytest
+import torch
+from mmaction.datasets.transforms import JointToBone
+from mmaction.models.utils import Graph
+
+from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+
+HAND = dict(name='hand', center=0,
+            joint_names=['wrist', 'thumb', 'index', 'index tip'],
+            edges=[(1, 0), (2, 0), (3, 2)])
+
+
+@pytest.mark.parametrize('name', ['nturgb+d', 'coco', 'openpose'])
+def test_equals_mmaction2(name):
+    layout, graph = LAYOUTS[name], Graph(name)
+    assert layout.num_joints == graph.num_node
+    assert sorted(layout.edges) == sorted(graph.inward)
+    assert layout.center == graph.center
+    theirs = {tuple(pair) for pair in JointToBone(name).pairs
+              if pair[0] != pair[1]}
+    assert set(layout.bones) == theirs
+
+
+@pytest.mark.parametrize('name', LAYOUTS)
+def test_is_a_tree_with_a_body(name):
+    layout = LAYOUTS[name]
+    assert len(layout.parents) == layout.num_joints
+    assert layout.parents[layout.center] == -1
+    assert len(layout.bones) == layout.num_joints - 1
+    mirrored = [joint for pair in layout.mirror for joint in pair]
+    assert len(mirrored) == len(set(mirrored)) >= 16 - 2
+    for left, right in layout.mirror:
+        assert layout.joint_names[left][5:] == layout.joint_names[right][6:]
+
+
+def test_published_body_parts_and_ntu_bones():
+    assert LAYOUTS['nw-ucla'].parts == (0, ) * 4 + (1, ) * 8 + (2, ) * 8
+    ntu = LAYOUTS['nturgb+d']
+    assert (21, 22) in ntu.bones and (23, 24) in ntu.bones
+    assert (21, 7) in ntu.edges and (23, 11) in ntu.edges
+
+
+def test_a_dict_in_a_config_is_a_layout():
+    layout = SkeletonLayout.get(HAND)
+    assert layout.parents == {0: -1, 1: 0, 2: 0, 3: 2}
+    assert layout.bones == layout.edges and layout.parts == (0, ) * 4
+    graph = Graph(layout=HAND, mode='spatial')
+    assert graph.A.shape == (3, 4, 4)
+
+
+def test_named_layout_reaches_the_graph():
+    assert Graph('nw-ucla', mode='stgcn_spatial').A.shape == (3, 20, 20)
+    assert torch.tensor(Graph('coco').A).shape[-1] == 17
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(edges=[(1, 0), (2, 0)]), 'edges has 2 pairs that reach 3'),
+    (dict(edges=[(1, 0), (2, 0), (4, 2)]), r'edges has the pair \(4, 2\)'),
+    (dict(edges=[(1, 0), (2, 1), (0, 2)]), 'edges has 3 pairs that reach 3'),
+    (dict(center=4), 'center has 4, expected an index from 0 to 3'),
+    (dict(parts=[0, 1]), 'parts has 2 entries, expected one for each of'),
+    (dict(dims=4), 'dims has 4, expected 2 or 3'),
+    (dict(joint=1), 'unexpected keyword'),
+])
+def test_contradictions_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        SkeletonLayout.get({**HAND, **change})
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match='"kinect" is unknown.*nw-ucla'):
+        SkeletonLayout.get('kinect')

@@ -1,0 +1,202 @@
+"""The head, in a recognizer: in training, and gone at test time."""
+import copy
+
+import pytest
+import torch
+from mmaction.models.heads import BaseHead, GCNHead
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.analysis import get_model_complexity_info
+
+from projects.stdcl.models import MemoryBank, STDCLHead, STDCLMixin
+
+STDCL = dict(
+    type='STDCLHead',
+    decoupler=dict(type='AttentiveDecoupler'),
+    memory_bank=dict(type='MemoryBank', feat_dim=256),
+    loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
+SMALL = dict(in_channels=32, num_classes=4)
+ENCODERS = dict(
+    stgcn=dict(type='STGCN', base_channels=8, graph_cfg=dict(
+        layout='nw-ucla', mode='stgcn_spatial')),
+    agcn=dict(type='AAGCN', base_channels=8, gcn_attention=False,
+              graph_cfg=dict(layout='nw-ucla', mode='spatial')))
+
+
+def build(encoder='stgcn', head=STDCL, slots=10, **kwargs):
+    head = {**SMALL, **head, **kwargs}
+    model = MODELS.build(dict(type='RecognizerGCN', cls_head=head,
+                              backbone=ENCODERS[encoder]))
+    model.init_weights()
+    for module in model.modules():
+        if isinstance(module, MemoryBank):
+            module.resize(slots)
+    return model
+
+
+def batch(indices=range(6), persons=2, frames=20):
+    inputs, samples = [], []
+    for index in indices:
+        sample = ActionDataSample().set_gt_label(index % 4)
+        if index is not None:
+            sample.set_metainfo(dict(sample_idx=index))
+        inputs.append(torch.randn(1, persons, frames, 20, 3))
+        samples.append(sample)
+    return torch.stack(inputs), samples
+
+
+@pytest.mark.parametrize('encoder', ENCODERS)
+@pytest.mark.parametrize('frames', [20, 33])
+def test_trains_encoder_and_decoupler(encoder, frames):
+    model = build(encoder)
+    losses = model(*batch(frames=frames), mode='loss')
+    assert set(losses) == {'top1_acc', 'top5_acc', 'loss_cls', 'loss_spatial',
+                           'loss_temporal', 'anchor_share'}
+    # classes 0 and 1 have two of the six sequences, 2 and 3 one
+    assert losses['anchor_share'].item() == pytest.approx(4 / 6)
+    (losses['loss_spatial'] + losses['loss_temporal']).backward()
+    for name, parameter in model.named_parameters():
+        expected = not name.startswith('cls_head.fc')
+        assert (parameter.grad is not None) == expected, name
+    for bank in (model.cls_head.spatial_bank, model.cls_head.temporal_bank):
+        assert (bank.labels >= 0).sum() == 6
+
+
+def test_batch_is_written_before_it_is_contrasted():
+    model = build()
+    features = model.extract_feat(batch()[0])[0].detach()
+    model.cls_head.loss(features, batch()[1])
+    spatial = torch.nn.functional.normalize(
+        model.cls_head.decoupler(features)[0], dim=1)
+    torch.testing.assert_close(model.cls_head.spatial_bank.features[:6],
+                               spatial.detach())
+
+
+def test_weights_scale_the_losses():
+    torch.manual_seed(1)
+    half = build()
+    whole = build(spatial_weight=1.0, temporal_weight=2.0)
+    whole.load_state_dict(half.state_dict())
+    data = batch()
+    torch.manual_seed(2)
+    a = half(*data, mode='loss')
+    torch.manual_seed(2)
+    b = whole(*data, mode='loss')
+    torch.testing.assert_close(2 * a['loss_spatial'], b['loss_spatial'])
+    torch.testing.assert_close(4 * a['loss_temporal'], b['loss_temporal'])
+
+
+def test_any_head_gets_it_in_a_few_lines():
+
+    class TinyHead(BaseHead):
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.classifier = torch.nn.Linear(self.in_channels,
+                                              self.num_classes)
+
+        def forward(self, x, **kwargs):
+            return self.classifier(x.mean(dim=(1, 3, 4)))
+
+    class TinySTDCLHead(STDCLMixin, TinyHead):
+        pass
+
+    parts = {k: v for k, v in STDCL.items() if k != 'type'}
+    head = TinySTDCLHead(**SMALL, **parts)
+    plain = TinyHead(**SMALL)
+    head.spatial_bank.resize(10)
+    head.temporal_bank.resize(10)
+    losses = head.loss(torch.randn(6, 1, 32, 5, 20), batch()[1])
+    assert losses['loss_spatial'] > 0
+    assert set(plain.state_dict()) < set(head.state_dict())
+
+
+@pytest.mark.parametrize('encoder', ENCODERS)
+def test_gone_at_test_time(encoder, monkeypatch):
+    """Same logits, FLOPs and parameters in use as without STD-CL."""
+    model = build(encoder).eval()
+    plain = build(encoder, head=dict(type='GCNHead')).eval()
+    missing, unexpected = plain.load_state_dict(model.state_dict(),
+                                                strict=False)
+    assert not missing
+    assert all(name.startswith(('cls_head.decoupler', 'cls_head.spatial_bank',
+                                'cls_head.temporal_bank'))
+               for name in unexpected)
+    inputs, samples = batch()
+    assert torch.equal(model(inputs, stage='head'),
+                       plain(inputs, stage='head'))
+
+    def cost(model):
+        flops = get_model_complexity_info(
+            _Logits(model), input_shape=tuple(inputs[:1].shape[1:]),
+            show_table=False, show_arch=False)['flops']
+        return flops
+
+    assert cost(model) == cost(plain)
+
+    used = _parameters_used(model, inputs)
+    assert used == _parameters_used(plain, inputs)
+    assert sum(used.values()) == sum(p.numel() for p in plain.parameters())
+
+    # and nothing of STD-CL runs in predict
+    for part in (model.cls_head.decoupler, model.cls_head.loss_contrast):
+        monkeypatch.setattr(part, 'forward', _must_not_run)
+    predictions = model(inputs, copy.deepcopy(samples), mode='predict')
+    expected = plain(inputs, copy.deepcopy(samples), mode='predict')
+    for ours, theirs in zip(predictions, expected):
+        assert torch.equal(ours.pred_score, theirs.pred_score)
+
+
+class _Logits(torch.nn.Module):
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x, stage='head')
+
+
+def _parameters_used(model, inputs):
+    """Name and size of the parameters that the logits depend on."""
+    model.zero_grad()
+    model(inputs, stage='head').sum().backward()
+    return {name: p.numel() for name, p in model.named_parameters()
+            if p.grad is not None}
+
+
+def _must_not_run(*args, **kwargs):
+    raise AssertionError('STD-CL ran at test time')
+
+
+def test_parameter_names_are_those_of_the_plain_head():
+    head = build().cls_head
+    assert isinstance(head, STDCLHead) and isinstance(head, GCNHead)
+    assert {'fc.weight', 'fc.bias'} <= set(head.state_dict())
+
+
+def test_soft_labels_are_refused():
+    inputs, samples = batch()
+    for sample in samples:
+        sample.set_gt_label(torch.rand(4))
+    with pytest.raises(ValueError, match='gt_label has 4 values'):
+        build()(inputs, samples, mode='loss')
+
+
+def test_missing_index_and_missing_slots_are_refused():
+    inputs, samples = batch()
+    with pytest.raises(RuntimeError, match='MemoryBankHook'):
+        build(slots=0)(inputs, samples, mode='loss')
+    samples[2].set_metainfo(dict(sample_idx=None))
+    with pytest.raises(RuntimeError, match='sample_idx'):
+        build()(inputs, samples, mode='loss')
+
+
+def test_loss_is_float32_under_autocast():
+    model = build()
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model(*batch(), mode='loss')
+    assert losses['loss_spatial'].dtype == torch.float32
+    assert model.cls_head.spatial_bank.features.dtype == torch.float32
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())

@@ -1,0 +1,76 @@
+"""The four streams against MMAction2's transforms and the published way."""
+import numpy as np
+import pytest
+import torch
+from mmaction.datasets.transforms import GenSkeFeat
+
+from projects.stdcl.models import SkeletonDataPreprocessor
+from projects.stdcl.utils.skeleton_layout import LAYOUTS
+
+STREAMS = {'joint': 'j', 'bone': 'b', 'joint-motion': 'jm',
+           'bone-motion': 'bm'}
+
+
+@pytest.mark.parametrize('stream', STREAMS)
+@pytest.mark.parametrize('layout, channels', [
+    ('nturgb+d', 3), ('coco', 2), ('coco', 3), ('openpose', 3)])
+def test_equals_mmaction2(layout, channels, stream):
+    joints = LAYOUTS[layout].num_joints
+    clips = torch.randn(2, 7, joints, channels)  # (M, T, V, C)
+    clips[1, 3:] = 0  # a person who leaves
+    ours = SkeletonDataPreprocessor(layout, stream).make_stream(clips)
+    theirs = GenSkeFeat(dataset=layout, feats=[STREAMS[stream]]).transform(
+        dict(keypoint=clips.numpy()))['keypoint']
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def obvious(joints, stream, center_relative, layout):
+    """The published preprocessing of NW-UCLA, joint by joint."""
+    frames, center = len(joints), layout.center
+    x = joints.clone()
+    if stream.startswith('bone'):
+        x = torch.zeros_like(joints)
+        for child, parent in layout.bones:
+            x[:, child] = joints[:, child] - joints[:, parent]
+        if center_relative:
+            x[:, center] = joints[:, center]
+    elif center_relative:
+        for t in range(frames):
+            trajectory = joints[t, center].clone()
+            x[t] = joints[t] - trajectory
+            x[t, center] = trajectory
+    if stream.endswith('motion'):
+        moved = torch.zeros_like(x)
+        for t in range(frames - 1):
+            moved[t] = x[t + 1] - x[t]
+        x = moved
+    return x
+
+
+@pytest.mark.parametrize('stream', STREAMS)
+@pytest.mark.parametrize('center_relative', [False, True])
+def test_equals_the_published_way(stream, center_relative):
+    preprocessor = SkeletonDataPreprocessor('nw-ucla', stream, center_relative)
+    joints = torch.randn(9, 20, 3)
+    data = preprocessor(dict(inputs=[joints[None, None]] * 2,
+                             data_samples=None))
+    assert data['inputs'].shape == (2, 1, 1, 9, 20, 3)
+    torch.testing.assert_close(
+        data['inputs'][1, 0, 0],
+        obvious(joints, stream, center_relative, LAYOUTS['nw-ucla']))
+
+
+def test_does_not_change_its_input():
+    joints = torch.randn(2, 4, 20, 3)
+    before = joints.clone()
+    for stream in STREAMS:
+        SkeletonDataPreprocessor('nw-ucla', stream, True).make_stream(joints)
+    assert torch.equal(joints, before)
+
+
+def test_unknown_stream_and_other_joints_are_refused():
+    with pytest.raises(ValueError, match='stream is "bones".*joint-motion'):
+        SkeletonDataPreprocessor('nw-ucla', 'bones')
+    with pytest.raises(ValueError, match='25 joints.*"nw-ucla" has 20'):
+        SkeletonDataPreprocessor('nw-ucla').make_stream(
+            torch.zeros(4, 25, 3))

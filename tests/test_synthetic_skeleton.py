@@ -1,0 +1,388 @@
+"""The synthetic data set: what it gives, and that it is no toy.
+
+Whether it needs space and time to be classified is measured: by classifiers
+that see the whole sequence or its mean, and by a trained graph convolutional
+network whose input is then spoilt in time or in space.
+"""
+import math
+import pickle
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.models.backbones import STGCN
+from mmaction.models.heads import GCNHead
+from mmaction.registry import DATASETS
+from mmengine.logging import MMLogger
+
+import projects.stdcl.compat  # noqa: F401
+from projects.stdcl.datasets.synthetic_skeleton import (
+    NUM_LIMBS,
+    PROGRAMS,
+    SyntheticSkeletonDataset,
+    find_limbs,
+    rest_pose,
+)
+from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+
+NUM_CLASSES = NUM_LIMBS * len(PROGRAMS)
+CLIP_LEN = 32
+
+# five chains of three joints that hang off a root; unknown names
+SPIDER = dict(
+    name='spider', center=0,
+    joint_names=['root'] + [f'{part} {leg}' for leg in range(5)
+                            for part in ('coxa', 'femur', 'tibia')],
+    edges=[(3 * leg + part + 1, 3 * leg + part if part else 0)
+           for leg in range(5) for part in range(3)])
+# a body in two dimensions with two arms, two legs and a short tail
+FIGURE = dict(
+    name='figure', center=0, dims=2,
+    joint_names=['base of spine', 'neck', 'left elbow', 'left hand',
+                 'right elbow', 'right hand', 'left knee', 'left foot',
+                 'right knee', 'right foot', 'tail', 'end of tail'],
+    edges=[(1, 0), (2, 1), (3, 2), (4, 1), (5, 4), (6, 0), (7, 6), (8, 0),
+           (9, 8), (10, 0), (11, 10)])
+ALL_LAYOUTS = [*LAYOUTS, SPIDER, FIGURE]
+
+
+def make(layout='nw-ucla', num_sequences=32, **kwargs):
+    """A data set without a pipeline."""
+    return SyntheticSkeletonDataset([], layout=layout,
+                                    num_sequences=num_sequences, **kwargs)
+
+
+def sequences(dataset):
+    """Keypoints (T, V, C) and labels (N, ) of all sequences."""
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    return ([info['keypoint'][0] for info in infos],
+            torch.tensor([info['label'] for info in infos]))
+
+
+def layout_id(layout):
+    return layout if isinstance(layout, str) else layout['name']
+
+
+# --- what it gives ---------------------------------------------------------
+
+
+@pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)
+def test_sequences_have_the_form_of_pose_dataset(layout):
+    dataset = make(layout)
+    skeleton = SkeletonLayout.get(layout)
+    assert len(dataset) == 32
+    names = set()
+    for index in range(32):
+        info = dataset[index]
+        names.add(info['frame_dir'])
+        frames, keypoint = info['total_frames'], info['keypoint']
+        assert 40 <= frames <= 90
+        assert keypoint.shape == (1, frames, skeleton.num_joints,
+                                  skeleton.dims)
+        assert keypoint.dtype == np.float32 and np.isfinite(keypoint).all()
+        assert info['label'] == index % NUM_CLASSES
+        assert info['sample_idx'] == index
+        assert info['modality'] == 'Pose' and info['start_index'] == 0
+        if skeleton.dims == 2:
+            scores = info['keypoint_score']
+            assert scores.shape == keypoint.shape[:-1]
+            assert scores.dtype == np.float32
+            assert scores.min() > 0 and scores.max() <= 1
+            assert info['img_shape'] == (1080, 1920)
+        else:
+            assert 'keypoint_score' not in info
+    assert len(names) == 32 and 'synthetic_train_00012' in names
+
+
+@pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)
+def test_bones_keep_their_length(layout):
+    """Without noise a three-dimensional sequence is a kinematic chain."""
+    dataset = make(layout, 1)
+    pose, parents = rest_pose(dataset.layout), dataset.layout.parents
+    angles = np.random.default_rng(0).normal(size=(2, NUM_LIMBS, 50))
+    joints = dataset.body.move(angles, np.ones(NUM_LIMBS + 1))
+    for joint, parent in parents.items():
+        if parent < 0:
+            assert np.allclose(joints[:, joint], pose[joint])
+            continue
+        at_rest = np.linalg.norm(pose[joint] - pose[parent])
+        assert at_rest > 0.01
+        lengths = np.linalg.norm(joints[:, joint] - joints[:, parent], axis=1)
+        assert np.allclose(lengths, at_rest)
+    still = dataset.body.move(np.zeros_like(angles), np.ones(NUM_LIMBS + 1))
+    assert np.allclose(still, pose)
+
+
+@pytest.mark.parametrize('layout, tops', [
+    ('nturgb+d', 'left shoulder, right shoulder, left hip, right hip'),
+    ('nw-ucla', 'left shoulder, right shoulder, left hip, right hip'),
+    ('coco', 'left elbow, right elbow, left hip, right hip'),
+    ('openpose', 'right elbow, left elbow, right hip, left hip')])
+def test_limbs_are_the_arms_and_legs(layout, tops):
+    skeleton = SkeletonLayout.get(layout)
+    limbs = find_limbs(skeleton)
+    names = [skeleton.joint_names[limb[0]] for limb in limbs]
+    assert ', '.join(names) == tops
+    joints = [joint for limb in limbs for joint in limb]
+    assert len(joints) == len(set(joints))
+    if layout == 'nturgb+d':  # tip and thumb belong to the arm
+        assert limbs[0] == (4, 5, 6, 7, 21, 22)
+
+
+def test_limbs_are_found_behind_a_head():
+    """A center with one long branch, whose branches are the limbs."""
+    names = ['head', 'crest', 'neck', *FIGURE['joint_names'][2:10]]
+    head = dict(name='head first', center=0, joint_names=names, edges=[
+        (1, 0), (2, 0), (3, 2), (4, 3), (5, 2), (6, 5), (7, 2), (8, 7),
+        (9, 2), (10, 9)])
+    limbs = find_limbs(SkeletonLayout.get(head))
+    assert limbs == ((3, 4), (5, 6), (7, 8), (9, 10))
+
+
+def test_only_the_acting_limb_acts():
+    """The limb of the class moves most, in every class."""
+    dataset = make(num_sequences=NUM_CLASSES)
+    keypoints, labels = sequences(dataset)
+    hits = 0
+    for keypoint, label in zip(keypoints, labels):
+        moved = [keypoint[:, limb[1:]].std(axis=0).mean()
+                 for limb in dataset.body.limbs]
+        hits += int(np.argmax(moved)) == int(label) // len(PROGRAMS)
+    assert hits >= NUM_CLASSES - 2  # legs and arms differ in length
+
+
+def test_deterministic_by_seed_split_and_index():
+    keypoints, _ = sequences(make(num_sequences=20))
+    again, _ = sequences(make(num_sequences=40))
+    assert all(map(np.array_equal, keypoints, again))
+    for other in (make(num_sequences=20, seed=1),
+                  make(num_sequences=20, split='test')):
+        assert not any(map(np.array_equal, keypoints, sequences(other)[0]))
+    # of the same class, another index
+    assert not np.array_equal(keypoints[0], keypoints[NUM_CLASSES])
+
+
+def test_classes_are_balanced_and_named():
+    dataset = make(num_sequences=160)
+    assert (sequences(dataset)[1].bincount() == 10).all()
+    classes = dataset.metainfo['classes']
+    assert len(set(classes)) == NUM_CLASSES
+    assert classes[6] == 'right shoulder: slow swing'
+    other = make(num_sequences=1, split='test', seed=3)
+    assert pickle.dumps(dataset.metainfo) == pickle.dumps(other.metainfo)
+
+
+def test_is_built_from_a_config_with_mmaction_transforms():
+    for layout, extra, channels in (
+            ('nw-ucla', [], 3),
+            ('coco', [dict(type='PreNormalize2D')], 3)):
+        dataset = DATASETS.build(dict(
+            type='SyntheticSkeletonDataset', layout=layout, split='test',
+            num_sequences=3, test_mode=True, pipeline=extra + [
+                dict(type='UniformSampleFrames', clip_len=CLIP_LEN),
+                dict(type='PoseDecode'),
+                dict(type='FormatGCNInput', num_person=1),
+                dict(type='PackActionInputs')]))
+        joints = SkeletonLayout.get(layout).num_joints
+        inputs = dataset[2]['inputs']
+        assert inputs.shape == (1, 1, CLIP_LEN, joints, channels)
+        assert inputs.isfinite().all() and inputs.std() > 0.1
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(split='val'), 'split is "val", expected one of train, test'),
+    (dict(num_sequences=0), 'num_sequences is 0'),
+    (dict(seed=-1), 'seed -1'),
+    (dict(layout='nwucla'), '"nwucla" is unknown'),
+    (dict(layout=dict(
+        name='worm', joint_names='abcdef', center=2,
+        edges=[(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)])),
+     r'"worm" has 2 limbs .*from: b, d.*expected 4')])
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+def test_synthesis_is_fast():
+    dataset = make(num_sequences=200, serialize_data=False)
+    start = time.process_time()
+    dataset.load_data_list()
+    assert time.process_time() - start < 200 * 5e-3  # five times the goal
+
+
+# --- no toy: simple classifiers fail ----------------------------------------
+
+
+def resampled(dataset):
+    """Sequences (N, 32, V, 3), linearly resampled, centred; labels (N, )."""
+    keypoints, labels = sequences(dataset)
+    clips = []
+    for keypoint in keypoints:
+        place = np.linspace(0, len(keypoint) - 1, CLIP_LEN)
+        before = np.minimum(place.astype(int), len(keypoint) - 2)
+        share = (place - before)[:, None, None]
+        clips.append(keypoint[before] * (1 - share)
+                     + keypoint[before + 1] * share)
+    clips = torch.from_numpy(np.stack(clips)).double()
+    center = dataset.layout.center
+    return clips - clips[:, :1, center:center + 1], labels
+
+
+@pytest.fixture(scope='module', params=['nw-ucla', 'coco'])
+def resampled_splits(request):
+    return [resampled(make(request.param, size, split=split))
+            for split, size in (('train', 1600), ('test', 480))]
+
+
+def test_nearest_neighbour_fails(resampled_splits):
+    (train, labels), (test, targets) = resampled_splits
+    nearest = torch.cdist(test.flatten(1), train.flatten(1)).argmin(1)
+    accuracy = (labels[nearest] == targets).double().mean()
+    print(f'1-NN: {accuracy:.3f}')
+    assert 1 / NUM_CLASSES < accuracy <= 0.5
+
+
+def test_linear_model_of_the_mean_pose_fails(resampled_splits):
+    """Multinomial logistic regression, converged; the best of three decays
+    (chosen on the test set, in its favour)."""
+    (train, labels), (test, targets) = resampled_splits
+    train, test = train.mean(1).flatten(1), test.mean(1).flatten(1)
+    mean, std = train.mean(0), train.std(0) + 1e-6
+    train, test = ((x - mean) / std for x in (train, test))
+    accuracies = [fit_linear(train, labels, decay)(test).argmax(1)
+                  .eq(targets).double().mean().item()
+                  for decay in (1e-2, 1e-3, 1e-4)]
+    print(f'linear: {max(accuracies):.3f}')
+    assert max(accuracies) <= 0.5
+
+
+def fit_linear(x, labels, decay):
+    """Logistic regression by L-BFGS."""
+    model = torch.nn.Linear(x.shape[1], NUM_CLASSES).double()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=300,
+                                  line_search_fn='strong_wolfe')
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), labels) + decay * (
+            model.weight**2).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return model
+
+
+# --- no toy: a trained model needs time and space ----------------------------
+
+
+class Network(torch.nn.Module):
+    """ST-GCN of quarter width with its head."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = STGCN(
+            graph_cfg=dict(layout='nw-ucla', mode='stgcn_spatial'),
+            base_channels=16, data_bn_type='VC')
+        self.head = GCNHead(num_classes=NUM_CLASSES, in_channels=64)
+        level = MMLogger.get_current_instance().level
+        MMLogger.get_current_instance().setLevel('ERROR')
+        self.backbone.init_weights()
+        self.head.init_weights()
+        MMLogger.get_current_instance().setLevel(level)
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+    @torch.no_grad()
+    def score(self, clips):
+        return torch.cat([self(part) for part in clips.split(64)])
+
+
+def sampled(keypoints, center, rng=None):
+    """Clips (N, 1, 32, V, 3): a frame of each of 32 equal parts, at random
+    or in the middle, relative to the center in the first."""
+    clips = []
+    for keypoint in keypoints:
+        place = 0.5 if rng is None else rng.random(CLIP_LEN)
+        frames = (np.arange(CLIP_LEN) + place) * len(keypoint) / CLIP_LEN
+        clip = keypoint[frames.astype(int)]
+        clips.append(clip - clip[:1, center:center + 1])
+    return torch.from_numpy(np.stack(clips))[:, None]
+
+
+def train(dataset, epochs=4, batch=16, rate=0.1):
+    """A network trained for a short time, on one core."""
+    keypoints, labels = sequences(dataset)
+    rng, network = np.random.default_rng(0), Network()
+    optimizer = torch.optim.SGD(network.parameters(), rate, momentum=0.9,
+                                nesterov=True, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=epochs * math.ceil(len(labels) / batch))
+    for _ in range(epochs):
+        clips = sampled(keypoints, dataset.layout.center, rng)
+        for part in torch.randperm(len(labels)).split(batch):
+            loss = F.cross_entropy(network(clips[part]), labels[part])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network.eval()
+
+
+def preferred(scores, targets, others, selected=slice(None)):
+    """How often the class is preferred to another."""
+    row = torch.arange(len(targets))
+    better = scores[row, targets] > scores[row, others]
+    return better[selected].double().mean().item()
+
+
+def test_trained_model_needs_time_and_space():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            figures = measure()
+    finally:
+        torch.set_num_threads(threads)
+    print({name: round(value, 3) for name, value in figures.items()})
+    assert figures['accuracy'] > 0.85
+    for pair in ('order', 'speed'):
+        assert figures[f'{pair} pair'] > 0.9
+        assert 0.35 < figures[f'{pair} pair, shuffled'] < 0.65
+    assert figures['mirror pair'] > 0.9
+    assert figures['mirror pair, swapped'] < 0.3
+
+
+def measure(seed=0):
+    """Train, then test as it is, shuffled in time, left and right swapped."""
+    start = time.process_time()
+    network = train(make(num_sequences=1600, seed=seed))
+    figures = dict(seconds=time.process_time() - start)
+
+    dataset = make(num_sequences=480, split='test', seed=seed)
+    keypoints, targets = sequences(dataset)
+    clips = sampled(keypoints, dataset.layout.center)
+    shuffled = torch.stack([clip[:, torch.randperm(CLIP_LEN)]
+                            for clip in clips])
+    swap = torch.arange(dataset.layout.num_joints)
+    left, right = torch.tensor(dataset.layout.mirror).T
+    swap[left], swap[right] = right, left
+
+    names = ('', ', shuffled', ', swapped')
+    order = targets % 4 < 2  # programs 0 and 1; 2 and 3 are the speed pair
+    for name, x in zip(names, (clips, shuffled, clips[..., swap, :])):
+        scores = network.score(x)
+        hits = scores.argmax(1) == targets
+        figures[f'accuracy{name}'] = hits.double().mean().item()
+        program = targets ^ 1  # the other of the pair
+        figures[f'order pair{name}'] = preferred(scores, targets, program,
+                                                 order)
+        figures[f'speed pair{name}'] = preferred(scores, targets, program,
+                                                 ~order)
+        limb = targets ^ 4  # limbs 0 and 1 are mirrored, and 2 and 3
+        figures[f'mirror pair{name}'] = preferred(scores, targets, limb)
+    return figures

@@ -1,0 +1,49 @@
+"""The contrastive loss as published: slow, and plain to read.
+
+A loop over anchors, each of which sorts its similarities, draws its random
+negatives and builds the table of logits that cross entropy wants.
+"""
+import torch
+import torch.nn.functional as F
+
+
+def draw(candidates: torch.Tensor, count: int) -> torch.Tensor:
+    """Up to ``count`` of the candidates, without replacement."""
+    return candidates[torch.randperm(len(candidates))[:count]]
+
+
+def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
+                     num_positives, num_negatives, temperature,
+                     random_negatives=None):
+    """Loss and share of anchors that took part.
+
+    Args as in ``CrossSequenceContrastiveLoss``; ``random_negatives`` is a list
+    of slots for each anchor, instead of a draw.
+    """
+    terms, took_part = [], 0
+    for i, (anchor, label, own) in enumerate(zip(anchors, labels, own_slots)):
+        similarity = bank_features @ anchor  # (S,)
+        is_positive = bank_labels == label
+        is_positive[own] = False
+        positives = is_positive.nonzero().flatten()
+        negatives = ((bank_labels >= 0)
+                     & (bank_labels != label)).nonzero().flatten()
+        if len(positives) == 0 or len(negatives) == 0:
+            continue
+        took_part += 1
+        ascending = similarity[positives].sort().values
+        hard_positives = ascending[:num_positives]  # (P,)
+        descending = similarity[negatives].sort(descending=True).values
+        hard_negatives = descending[:num_negatives]  # (K,)
+        drawn = draw(negatives, num_negatives) if random_negatives is None \
+            else random_negatives[i]
+        for chosen in (hard_negatives, similarity[drawn]):
+            table = torch.cat([
+                hard_positives[:, None],
+                chosen.expand(len(hard_positives), -1)], dim=1)  # (P, K + 1)
+            truth = torch.zeros(len(table), dtype=torch.long)
+            terms.append(F.cross_entropy(table / temperature, truth,
+                                         reduction='none'))
+    if not terms:
+        return (anchors * 0).sum(), 0.0
+    return torch.cat(terms).mean(), took_part / len(anchors)
