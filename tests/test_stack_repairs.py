@@ -129,12 +129,12 @@ def test_repairs_are_active_under_the_command_of_mim(tmp_path):
                 ROOT / 'configs' / 'stdcl' / 'stdcl-stgcn_synthetic.py',
                 '--launcher', 'none', '--amp', '--work-dir', 'out',
                 '--cfg-options', 'train_cfg.max_epochs=1',
-                'train_dataloader.dataset.num_sequences=32',
+                'train_dataloader.dataset.num_sequences=16',
                 'val_dataloader.dataset.num_sequences=16'],
                tmp_path, environment(ROOT))
     assert done.returncode == 0, done.stderr[-3000:]
     saved = torch.load(tmp_path / 'out' / 'epoch_1.pth', weights_only=True)
-    assert saved['meta']['iter'] == 2
+    assert saved['meta']['iter'] == 1
     assert 'train/top5_acc' in saved['message_hub']['log_scalars']
 
 
@@ -431,6 +431,8 @@ def test_amp_state_comes_back():
     assert momentum.abs().sum() > 0
     assert torch.equal(
         other.state_dict()['state'][0]['momentum_buffer'], momentum)
+    # bfloat16 has the range of float32, so the loss is not scaled
+    assert other.state_dict()['loss_scaler'] == {}
 
 
 @on_cpu_only

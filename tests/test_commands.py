@@ -1,0 +1,156 @@
+"""Whole commands, as a user types them."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mmaction
+import pytest
+import torch
+
+CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
+# seconds instead of minutes: few sequences, a narrow encoder
+TINY = ['train_dataloader.dataset.num_sequences=64',
+        'val_dataloader.dataset.num_sequences=32',
+        'test_dataloader.dataset.num_sequences=32',
+        'model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
+        'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
+
+
+def environment():
+    return {**os.environ, 'OMP_NUM_THREADS': '1',
+            'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
+
+
+def call(*command, cwd, check=True, **kwargs):
+    done = subprocess.run([str(part) for part in command], cwd=cwd,
+                          env=environment(), capture_output=True, text=True,
+                          timeout=300, **kwargs)
+    if check:
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def accuracy(done) -> float:
+    return float(re.findall(r'acc/top1: ([\d.]+)', done.stdout)[-1])
+
+
+@pytest.fixture(scope='module')
+def trained(root, tmp_path_factory):
+    """One epoch, from a working directory that is not the repository."""
+    folder = tmp_path_factory.mktemp('elsewhere')
+    done = call(sys.executable, root / 'tools/train.py', root / CONFIG,
+                '--seed', 1, '--cfg-options', *TINY, cwd=folder)
+    return folder / 'work_dirs' / 'stdcl-stgcn_synthetic', done
+
+
+def test_train_writes_below_the_working_directory(trained):
+    work_dir, done = trained
+    assert (work_dir / 'epoch_1.pth').is_file()
+    assert re.search(r'loss_cls: .* loss_spatial: .* loss_temporal: .* '
+                     r'anchor_share: ', done.stdout)
+    record = json.loads((work_dir / 'run.json').read_text())
+    assert record['epochs'][0]['val']['acc/top1'] == pytest.approx(
+        accuracy(done), abs=1e-4)
+
+
+def test_checkpoint_loads_with_weights_only(trained):
+    checkpoint = torch.load(trained[0] / 'epoch_1.pth', weights_only=True)
+    banks = [name for name in checkpoint['state_dict'] if '_bank.' in name]
+    assert len(banks) == 4
+
+
+def test_test_and_fuse(root, trained):
+    work_dir, done = trained
+    scores = work_dir / 'scores.pkl'
+    tested = call(sys.executable, root / 'tools/test.py', root / CONFIG,
+                  work_dir / 'epoch_1.pth', '--dump', scores,
+                  '--cfg-options', *TINY, cwd=work_dir)
+    assert accuracy(tested) == accuracy(done)
+    fused = call(sys.executable, root / 'tools/analysis/fuse_scores.py',
+                 scores, scores, '--weights', 2, 1, cwd=work_dir)
+    assert f'fused: top-1 {100 * accuracy(tested):.2f}' in fused.stdout
+    wrong = call(sys.executable, root / 'tools/analysis/fuse_scores.py',
+                 scores, '--weights', 2, 1, cwd=work_dir, check=False)
+    assert wrong.returncode == 2 and '2 numbers for 1 files' in wrong.stderr
+
+
+def test_resume_after_sigkill(root, tmp_path):
+    """Killed in the third epoch; resumed, finished, tested."""
+    options = [*TINY, 'train_cfg.max_epochs=4', 'train_cfg.val_interval=4',
+               'train_dataloader.dataset.num_sequences=256']
+    command = [sys.executable, str(root / 'tools/train.py'),
+               str(root / CONFIG), '--work-dir', str(tmp_path), '--seed', '1']
+    process = subprocess.Popen([*command, '--cfg-options', *options],
+                               env=environment(), cwd=tmp_path,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (tmp_path / 'last_checkpoint').is_file() or (
+            'epoch_2' not in (tmp_path / 'last_checkpoint').read_text()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / 'epoch_4.pth').exists()
+
+    resumed = call(*command, '--resume', '--cfg-options', *options,
+                   cwd=tmp_path)
+    assert 'resumed epoch: 2' in resumed.stdout
+    assert '[1][' not in resumed.stdout.replace('Epoch(val)', '')
+    tested = call(sys.executable, root / 'tools/test.py', root / CONFIG,
+                  tmp_path / 'epoch_4.pth', '--cfg-options', *options,
+                  cwd=tmp_path)
+    assert accuracy(tested) == accuracy(resumed)
+    epochs = json.loads((tmp_path / 'run.json').read_text())['epochs']
+    assert [epoch['epoch'] for epoch in epochs] == [1, 2, 3, 4]
+
+
+def test_two_processes(root, tmp_path, trained):
+    """dist_train.sh and dist_test.sh on the CPU, from anywhere."""
+    done = call('bash', root / 'tools/dist_train.sh', root / CONFIG, 2,
+                '--work-dir', tmp_path, '--seed', 1, '--cfg-options', *TINY,
+                cwd=tmp_path)
+    assert 'Distributed training: True' in done.stdout
+    labels = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)[
+        'state_dict']['cls_head.spatial_bank.labels']
+    assert labels.tolist() == [i % 16 for i in range(64)]  # every sequence
+    tested = call('bash', root / 'tools/dist_test.sh', root / CONFIG,
+                  tmp_path / 'epoch_1.pth', 2, '--cfg-options', *TINY,
+                  cwd=tmp_path)
+    assert accuracy(tested) == accuracy(done)
+
+
+def test_amp_on_the_cpu(root, tmp_path):
+    done = call(sys.executable, root / 'tools/train.py', root / CONFIG,
+                '--amp', '--no-validate', '--work-dir', tmp_path,
+                '--cfg-options', *TINY, cwd=tmp_path)
+    assert 'AmpOptimWrapper' in done.stdout
+    assert 'Epoch(val)' not in done.stdout
+    state = torch.load(tmp_path / 'epoch_1.pth',
+                       weights_only=True)['state_dict']
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_the_command_that_mim_composes(root, tmp_path):
+    script = Path(mmaction.__file__).parent / '.mim' / 'tools' / 'train.py'
+    done = subprocess.run(
+        [sys.executable, script, root / CONFIG, '--launcher', 'none',
+         '--work-dir', tmp_path, '--cfg-options', *TINY],
+        cwd=tmp_path, env={**environment(), 'PYTHONPATH': str(root)},
+        capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+    assert accuracy(done) >= 0
+
+
+@pytest.mark.parametrize('tool', [
+    'train.py', 'test.py', 'data/nw_ucla.py', 'analysis/fuse_scores.py',
+    'benchmark/contrastive_loss.py'])
+def test_help_teaches(root, tmp_path, tool):
+    done = call(sys.executable, root / 'tools' / tool, '--help', cwd=tmp_path)
+    assert 'example' in done.stdout

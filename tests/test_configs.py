@@ -1,0 +1,118 @@
+"""Every config loads and builds; the STD-CL fragment fits any of them."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+
+from projects.stdcl.datasets.training_sequences import TrainingSequences
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+FILES = sorted(path for path in CONFIGS.rglob('*.py')
+               if '_base_' not in path.parts)
+STDCL = [path for path in FILES if path.parent.name == 'stdcl']
+
+
+def plain_of(path: Path) -> Path:
+    """The config that a STD-CL config inherits."""
+    name = path.name[len('stdcl-'):]
+    return CONFIGS / name.split('_')[0] / name
+
+
+def build_model(cfg):
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_builds(path):
+    cfg = Config.fromfile(path)
+    model = build_model(cfg)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader,
+                   cfg.test_dataloader):
+        dataset = loader.dataset.get('dataset', loader.dataset)
+        DATASETS.build({**dataset, 'lazy_init': True})
+    # what the file's name says
+    stream = 'joint'
+    if 'synthetic' not in path.stem:
+        stream = path.stem.split('_')[1].split('-', 1)[1].rsplit('-', 2)[0]
+    assert model.data_preprocessor.stream == stream
+    assert ('stdcl' in path.stem) == hasattr(model.cls_head, 'decoupler')
+    encoder = 'AAGCN' if '2s-agcn' in path.stem else 'STGCN'
+    assert type(model.backbone).__name__ == encoder
+    # the best epoch on the test set is not a result
+    assert cfg.default_hooks.checkpoint.save_best is None
+
+
+def test_the_set_is_complete():
+    streams = ('joint', 'bone', 'joint-motion', 'bone-motion')
+    expected = set()
+    for encoder in ('stgcn', '2s-agcn'):
+        names = [f'{encoder}_1xb16-{stream}-u52-65e_nw-ucla-xview-keypoint-3d'
+                 for stream in streams] + [f'{encoder}_synthetic']
+        expected |= {f'{encoder}/{name}.py' for name in names}
+        expected |= {f'stdcl/stdcl-{name}.py' for name in names}
+    assert {str(path.relative_to(CONFIGS)) for path in FILES} == expected
+
+
+@pytest.mark.parametrize('path', STDCL, ids=lambda path: path.stem)
+def test_stdcl_differs_from_plain_by_the_fragment_only(path):
+    lines = [line for line in path.read_text().splitlines() if line]
+    assert lines[-1] == 'model = dict(cls_head=_base_.stdcl_head)'
+    assert ''.join(lines[:-1]).count('=') == 1  # _base_
+    ours, plain = Config.fromfile(path), Config.fromfile(plain_of(path))
+    fragment = Config.fromfile(CONFIGS / '_base_' / 'stdcl.py')
+    ours.model.cls_head = plain.model.cls_head
+    for key in fragment:
+        ours.pop(key)
+    assert ours.to_dict() == plain.to_dict()
+
+
+def stdcl_on(base: str, tmp_path, extra='') -> Config:
+    """A user's config: STD-CL on a config of MMAction2's."""
+    path = tmp_path / 'stdcl-user.py'
+    path.write_text(
+        f"_base_ = ['{base}', '{CONFIGS / '_base_' / 'stdcl.py'}']\n"
+        "custom_imports = dict(imports=['projects.stdcl'])\n"
+        f'model = dict(cls_head=_base_.stdcl_head{extra})\n')
+    return Config.fromfile(path)
+
+
+@pytest.mark.parametrize('decoupler', ['AttentiveDecoupler',
+                                       'ProjectionDecoupler'])
+@pytest.mark.parametrize('base, joints', [
+    ('stgcn/stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d.py', 25),
+    ('stgcn/stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-2d.py', 17)])
+def test_fragment_on_configs_of_mmaction2(base, joints, decoupler, tmp_path,
+                                          tiny_annotations):
+    two_d = '2d' in base
+    channels = 2 if two_d else 3  # two coordinates, and a score beside them
+    cfg = stdcl_on(f'mmaction::skeleton/{base}', tmp_path)
+    if decoupler == 'ProjectionDecoupler':
+        cfg.merge_from_dict(dict(model=dict(
+            type='STDCLRecognizer', clip_shape=(2, 100, joints, 3),
+            cls_head=dict(decoupler=dict(type=decoupler)))))
+    cfg.model.backbone.base_channels = 8  # narrow, for speed
+    cfg.model.cls_head.in_channels = 32
+    model = build_model(cfg)
+
+    part = cfg.train_dataloader.dataset.dataset
+    part.ann_file = tiny_annotations(num=4, joints=joints, channels=channels,
+                                     persons=2, classes=2, score=two_d)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    sequences = TrainingSequences(dataset)
+    sequences.deliver_indices()
+    for bank in (model.cls_head.spatial_bank, model.cls_head.temporal_bank):
+        bank.resize(len(sequences))
+
+    data = pseudo_collate([dataset[i] for i in range(4)])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    losses = model(**model.data_preprocessor(data, training=True), mode='loss')
+    assert losses['anchor_share'] == 1
+    assert losses['loss_spatial'] > 0 and losses['loss_temporal'] > 0
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    optimizer.step()
+    assert all(p.isfinite().all() for p in model.parameters())

@@ -1,0 +1,59 @@
+"""Recorded runs, and the tables made of them."""
+import copy
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RUNS = sorted(path for path in (ROOT / 'runs').glob('*.json')
+              if not path.name.startswith('benchmark_'))
+sys.path.insert(0, str(ROOT / 'tools' / 'analysis'))
+
+import results_table  # noqa: E402
+
+RUN = dict(config_file='a.py', commit='0123456789', clean=True, seed=0,
+           machine=dict(threads=2),
+           epochs=[dict(epoch=1, seconds=7200, val={'acc/top1': 0.876})])
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
+def test_recorded_runs_are_whole(path):
+    run = json.loads(path.read_text())
+    assert run['clean'] is True and len(run['commit']) == 40
+    digest = hashlib.sha256(run['config'].encode()).hexdigest()
+    assert run['config_sha256'] == digest
+    assert [epoch['epoch'] for epoch in run['epochs']] == list(
+        range(1, len(run['epochs']) + 1))
+    assert f'max_epochs={len(run["epochs"])}' in run['config']
+    assert 'val' in run['epochs'][-1]
+
+
+def test_readme_is_up_to_date():
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools/analysis/results_table.py', '--check'],
+        capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_table_is_made_of_the_runs(tmp_path):
+    (tmp_path / 'a.json').write_text(json.dumps(RUN))
+    readme = 'x\n<!-- results: y -->\nold\n<!-- end of results -->\nz\n'
+    text = results_table.render(readme, tmp_path)
+    assert '| [a](runs/a.json) | 1 | 0 | 87.60 | 2.0 h, 2 CPU' in text
+    assert 'old' not in text and text.endswith('results -->\nz\n')
+    assert results_table.render(text, tmp_path) == text
+
+
+@pytest.mark.parametrize('damage', [
+    lambda run: run.update(clean=False),
+    lambda run: run['epochs'][-1].pop('val')])
+def test_runs_that_do_not_count_are_refused(tmp_path, damage):
+    run = copy.deepcopy(RUN)
+    damage(run)
+    (tmp_path / 'a.json').write_text(json.dumps(run))
+    with pytest.raises(SystemExit, match='a.json: clean is'):
+        results_table.render('', tmp_path)
