@@ -231,6 +231,16 @@ def test_data_that_do_not_fit_are_refused(config, tiny_annotations, data,
         run(config).train()
 
 
+def test_sizes_of_the_decoupler_are_checked_before_the_first_step(config):
+    config.model.cls_head.decoupler = dict(
+        type='ProjectionDecoupler', num_joints=20, num_frames=16, reduction=2)
+    runner = run(config)
+    with pytest.raises(ValueError, match='T = 16.*returns T = 26'):
+        runner.train()
+    assert runner.iter == 0
+    assert (runner.model.cls_head.spatial_bank.labels == -1).all()
+
+
 def test_validation_and_test_data_are_checked_too(config, tiny_annotations):
     path = tiny_annotations(joints=17, name='misfit.pkl')
     config.test_dataloader.dataset.ann_file = path

@@ -87,6 +87,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            sys.exit(f'error: {args.config}: --auto-scale-lr needs '
+                     'auto_scale_lr = dict(base_batch_size=...), the total '
+                     'batch size that the learning rate is meant for.')
         cfg.auto_scale_lr.enable = True
     randomness = dict(cfg.get('randomness') or {})
     if args.seed is not None:

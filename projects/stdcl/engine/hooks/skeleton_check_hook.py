@@ -1,22 +1,27 @@
-"""Catches data that do not fit the encoder before training starts."""
+"""Catches data that do not fit the model before training starts."""
+import torch
 from mmaction.registry import HOOKS
+from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 
 @HOOKS.register_module()
 class SkeletonCheckHook(Hook):
-    """Holds joints, persons and channels of the data against the encoder.
+    """Holds the sizes of the data against those of the model.
 
     Without it a mismatch shows as "running_mean should contain 51 elements
     not 75" (MMAction2 issues 1438, 2060, 2141). The encoder is asked for
     ``graph.num_node``, ``in_channels`` and, where its batch norm runs over
-    persons, for their number; what it does not have is not checked.
+    persons, for their number; what it does not have is not checked. The
+    decoupler is tried on a sequence.
     """
 
     def before_train(self, runner) -> None:
         """Check a sequence of the training and of the validation set."""
         self._check(runner, 'train_dataloader')
+        _try_decoupler(_unwrapped(runner.model),
+                       runner.train_dataloader.dataset[0])
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
 
@@ -25,8 +30,7 @@ class SkeletonCheckHook(Hook):
         self._check(runner, 'test_dataloader')
 
     def _check(self, runner, name: str) -> None:
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = _unwrapped(runner.model)
         dataset = getattr(runner, name).dataset
         # (num_clips, M, T, V, C)
         _, persons, _, joints, channels = dataset[0]['inputs'].shape
@@ -37,6 +41,22 @@ class SkeletonCheckHook(Hook):
                     f'{name}: the sequences have {seen} {what}, but '
                     f'{type(part).__name__} is built for {expected}. '
                     f'{way_out}')
+
+
+def _unwrapped(model):
+    return model.module if is_model_wrapper(model) else model
+
+
+@torch.no_grad()
+def _try_decoupler(model, sample: dict) -> None:
+    """Run a sequence through encoder and decoupler, which checks its sizes."""
+    if not hasattr(model.cls_head, 'decoupler'):
+        return
+    training = model.training
+    model.eval()  # batch norm must not learn from it
+    data = model.data_preprocessor(pseudo_collate([sample]))
+    model.cls_head.decoupler(model.extract_feat(data['inputs'])[0])
+    model.train(training)
 
 
 def _expectations(model, persons: int, joints: int, channels: int):
