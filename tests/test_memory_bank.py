@@ -60,6 +60,16 @@ def test_order_of_duplicates_does_not_matter():
     torch.testing.assert_close(*banks, atol=1e-7, rtol=0)
 
 
+def test_autocast_does_not_round_what_is_written():
+    bank, expected = make_bank(), make_bank()
+    written = (F.normalize(torch.randn(3, 4), dim=1),
+               torch.tensor([1, 0, 1]), torch.tensor([5, 2, 5]))
+    expected.update(*written)
+    with torch.autocast('cpu', torch.bfloat16):
+        bank.update(*written)
+    assert torch.equal(bank.features, expected.features)
+
+
 def test_is_no_buffer_but_in_the_state_dict():
     bank = make_bank()
     assert not list(bank.buffers()) and not list(bank.parameters())

@@ -59,7 +59,8 @@ class MemoryBank(nn.Module):
             indices (Tensor): Shape (B,), integer, the slots.
         """
         same = indices[:, None] == indices[None, :]  # (B, B)
-        features = F.normalize(same.to(features.dtype) @ features, dim=1)
+        with torch.autocast(features.device.type, enabled=False):
+            features = F.normalize(same.to(features.dtype) @ features, dim=1)
         # all rows of a slot write the very same bits: those of the first
         first = same.int().argmax(dim=1)  # (B,)
         self.features[indices] = features[first].to(self.features.dtype)
