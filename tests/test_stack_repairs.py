@@ -480,7 +480,8 @@ def recorded(tmp_path):
         program, python_path, *arguments = (
             tmp_path / 'record').read_text().splitlines()
         first = python_path.split(os.pathsep)[0]
-        assert os.path.samefile(first, ROOT)
+        # relative paths count from where the script was called
+        assert os.path.samefile(tmp_path / first, ROOT)
         return program, arguments
 
     return run_script
@@ -511,7 +512,8 @@ def test_script_without_arguments_prints_its_usage(name, tmp_path):
 @pytest.mark.parametrize('name, arguments', [
     ('dist_train.sh', ['a.py', '2']),
     ('dist_test.sh', ['a.py', 'a.pth', '2'])])
-def test_processes_are_started_by_torchrun(name, arguments, recorded):
+def test_processes_are_started_by_torchrun(
+        name, arguments, recorded, tmp_path):
     program, seen = recorded(
         TOOLS / name, *arguments, '--cfg-options', 'a="b c"', PORT='1234')
     assert program == 'python'
@@ -521,14 +523,14 @@ def test_processes_are_started_by_torchrun(name, arguments, recorded):
     assert '--nproc_per_node=2' in seen[2:start]
     assert '--master_port=1234' in seen[2:start]
     wrapped = name[len('dist_'):].replace('.sh', '.py')
-    assert os.path.samefile(seen[start], TOOLS / wrapped)
+    assert os.path.samefile(tmp_path / seen[start], TOOLS / wrapped)
     assert seen[start + 1:] == [
         *arguments[:-1], '--launcher', 'pytorch', '--cfg-options', 'a="b c"']
 
 
 @pytest.mark.parametrize('name, arguments', [
     ('slurm_train.sh', ['a.py']), ('slurm_test.sh', ['a.py', 'a.pth'])])
-def test_jobs_are_started_by_srun(name, arguments, recorded):
+def test_jobs_are_started_by_srun(name, arguments, recorded, tmp_path):
     program, seen = recorded(
         TOOLS / name, 'queue', 'job', *arguments, '--seed', '0',
         GPUS='4', GPUS_PER_NODE='2', SRUN_ARGS='--mem 1G')
@@ -538,7 +540,7 @@ def test_jobs_are_started_by_srun(name, arguments, recorded):
                    '--ntasks=4', '--ntasks-per-node=2', '--mem', '1G'):
         assert option in seen[:start]
     wrapped = name[len('slurm_'):].replace('.sh', '.py')
-    assert os.path.samefile(seen[start + 2], TOOLS / wrapped)
+    assert os.path.samefile(tmp_path / seen[start + 2], TOOLS / wrapped)
     assert seen[start + 3:] == [*arguments, '--launcher', 'slurm',
                                 '--seed', '0']
 
