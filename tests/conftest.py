@@ -2,12 +2,15 @@
 import os
 from pathlib import Path
 
-import mmengine
-import pytest
-import torch
-from mmengine.registry import init_default_scope
+# tests run in two processes; more threads would fight over two cores
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-import projects.stdcl  # noqa: F401
+import mmengine  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+import projects.stdcl  # noqa: E402,F401
 
 ROOT = Path(__file__).parents[1]
 

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,10 @@ TINY = ['train_dataloader.dataset.num_sequences=64',
 
 
 def environment():
-    return {**os.environ, 'OMP_NUM_THREADS': '1',
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    return {**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': str(port),
             'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
 
 

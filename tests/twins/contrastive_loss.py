@@ -21,8 +21,9 @@ def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
     of slots for each anchor, instead of a draw.
     """
     terms, took_part = [], 0
-    for i, (anchor, label, own) in enumerate(zip(anchors, labels, own_slots)):
-        similarity = bank_features @ anchor  # (S,)
+    similarities = (bank_features @ anchors.T).T.unbind()  # N of (S,)
+    for i, (similarity, label, own) in enumerate(
+            zip(similarities, labels, own_slots)):
         is_positive = bank_labels == label
         is_positive[own] = False
         positives = is_positive.nonzero().flatten()

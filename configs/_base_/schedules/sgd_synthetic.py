@@ -1,5 +1,5 @@
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=16, val_begin=1, val_interval=4)
+    type='EpochBasedTrainLoop', max_epochs=10, val_begin=1, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -11,7 +11,7 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         eta_min=0,
-        T_max=16,
+        T_max=10,
         by_epoch=True,
         convert_to_iter_based=True)
 ]

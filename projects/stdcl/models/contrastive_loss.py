@@ -74,27 +74,28 @@ class CrossSequenceContrastiveLoss(nn.Module):
         """
         with torch.autocast(anchors.device.type, enabled=False):
             # (N, S); this order of the product is the fast one on a CPU
-            similarity = (bank_features.float() @ anchors.float().T).T
-            similarity = similarity.contiguous() / self.temperature
+            bank_features = bank_features.float()
+            anchors = anchors.float() / self.temperature
+            similarity = (bank_features @ anchors.detach().T).T.contiguous()
             same_class = bank_labels == labels[:, None]  # (N, S)
-            positive = same_class.scatter(1, own_slots[:, None], False)
-            negative = (bank_labels >= 0) & ~same_class  # (N, S)
+            negatives = (bank_labels >= 0) & ~same_class  # (N, S)
+            positives = same_class.scatter_(1, own_slots[:, None], False)
 
-            hard_p = self._hardest(similarity, positive, self.num_positives,
-                                   largest=False)
-            hard_n = self._hardest(similarity, negative, self.num_negatives,
-                                   largest=True)
-            random_n = self._random_negatives(labels, bank_labels)
-            slots = torch.cat([hard_p[0], hard_n[0], random_n[0]], dim=1)
-            sizes = [s.shape[1] for s, _ in (hard_p, hard_n, random_n)]
-            # (N, P), (N, K), (N, R): one gather, so one pass backward
-            to_positive, to_hard, to_random = similarity.gather(
-                1, slots).split(sizes, dim=1)
+            hard_p, is_p = self._hardest(similarity, positives,
+                                         self.num_positives, largest=False)
+            hard_n, is_hard = self._hardest(similarity, negatives,
+                                            self.num_negatives, largest=True)
+            random_n, is_random = self._random_negatives(labels, bank_labels)
+            to_positive, to_hard, to_random = _Similarity.apply(
+                anchors, bank_features, similarity,
+                torch.cat([hard_p, hard_n, random_n], dim=1)).split(
+                    [hard_p.shape[1], hard_n.shape[1], random_n.shape[1]],
+                    dim=1)  # (N, P), (N, K), (N, K)
 
-            is_term = hard_p[1] & negative.any(dim=1, keepdim=True)  # (N, P)
+            is_term = is_p & is_hard.any(dim=1, keepdim=True)  # (N, P)
             total = 0  # masked terms keep the path for the gradient
-            for to_negative, valid in ((to_hard, hard_n[1]),
-                                       (to_random, random_n[1])):
+            for to_negative, valid in ((to_hard, is_hard),
+                                       (to_random, is_random)):
                 lowest = torch.finfo(to_negative.dtype).min
                 pull = to_negative.masked_fill(~valid, lowest).logsumexp(
                     dim=1, keepdim=True)  # (N, 1)
@@ -143,7 +144,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
             bank_labels (Tensor): Shape (S,).
 
         Returns:
-            tuple[Tensor, Tensor]: Slots and whether each was drawn, (N, R).
+            tuple[Tensor, Tensor]: Slots and whether each was drawn, both
+            (N, K).
         """
         order = torch.rand(bank_labels.shape, device=bank_labels.device)
         order.masked_fill_(bank_labels < 0, 2)  # empty slots come last
@@ -151,5 +153,32 @@ class CrossSequenceContrastiveLoss(nn.Module):
                            largest=False).indices  # (R,)
         slot_labels = bank_labels[slots]  # (R,)
         negative = (slot_labels >= 0) & (slot_labels != labels[:, None])
-        drawn = negative & (negative.cumsum(dim=1) <= self.num_negatives)
-        return slots.expand(len(labels), -1), drawn  # (N, R) each
+        place = negative.cumsum(dim=1)  # (N, R), from 1
+        # move the first K to the front; a last column takes what is left over
+        limit = self.num_negatives
+        drawn = slots.new_zeros(len(labels), limit + 1).scatter_(
+            1, (place - 1).where(negative & (place <= limit), limit),
+            slots.expand_as(place))
+        found = torch.arange(limit, device=slots.device) < place[:, -1:]
+        return drawn[:, :limit], found
+
+
+class _Similarity(torch.autograd.Function):
+    """Similarities of anchors and chosen slots, which are computed already.
+
+    The gradient sums the chosen slots alone, a small part of the bank, where
+    that of the full product would take another product with all of it.
+    """
+
+    @staticmethod
+    def forward(ctx, anchors, bank_features, similarity, slots):
+        """Map (N, D), (S, D), (N, S), (N, L) to (N, L)."""
+        ctx.save_for_backward(bank_features, slots)
+        return similarity.gather(1, slots)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Map (N, L) to the anchors' gradient, (N, D)."""
+        bank_features, slots = ctx.saved_tensors
+        return F.embedding_bag(slots, bank_features, mode='sum',
+                               per_sample_weights=gradient), None, None, None
