@@ -27,4 +27,4 @@ lint: setup
 	$(VENV)/bin/ruff check .
 
 clean:
-	rm -rf $(VENV) work_dirs
+	rm -rf $(VENV)

@@ -6,6 +6,7 @@ import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
 
 from projects.stdcl.datasets.training_sequences import TrainingSequences
 
@@ -108,6 +109,10 @@ def test_fragment_on_configs_of_mmaction2(base, joints, decoupler, tmp_path,
     for bank in (model.cls_head.spatial_bank, model.cls_head.temporal_bank):
         bank.resize(len(sequences))
 
+    # under the Runner both hooks see to it, from the fragment alone
+    assert [hook.type for hook in cfg.custom_hooks] == [
+        'MemoryBankHook', 'SkeletonCheckHook']
+
     data = pseudo_collate([dataset[i] for i in range(4)])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = model(**model.data_preprocessor(data, training=True), mode='loss')
@@ -116,3 +121,35 @@ def test_fragment_on_configs_of_mmaction2(base, joints, decoupler, tmp_path,
     sum(v for k, v in losses.items() if 'loss' in k).backward()
     optimizer.step()
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize('joints', [25, 17])
+def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
+    cfg = stdcl_on('mmaction::skeleton/stgcn/stgcn_8xb16-joint-u100-80e_'
+                   'ntu60-xsub-keypoint-3d.py', tmp_path)
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.model.backbone.base_channels = 4
+    cfg.model.cls_head.merge(dict(in_channels=16,
+                                  decoupler=dict(reduction=2)))
+    cfg.train_cfg.max_epochs = 1
+    path = tiny_annotations(num=8, joints=joints, persons=2)
+    for name in ('train', 'val', 'test'):
+        loader = cfg[f'{name}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
+        dataset = loader.dataset.get('dataset', loader.dataset)
+        dataset.ann_file = path
+        # it needs shoulders where 17 joints have none
+        dataset.pipeline[0] = dict(type='PreNormalize3D', align_spine=False,
+                                   align_shoulder=False)
+    cfg.train_dataloader.dataset.times = 1
+    runner = Runner.from_cfg(cfg)
+    if joints == 25:
+        runner.train()
+        bank = runner.model.cls_head.temporal_bank
+        assert sorted(bank.labels.tolist()) == list(range(8))
+    else:
+        cfg.train_dataloader.dataset.dataset.pipeline.pop(1)  # GenSkeFeat
+        with pytest.raises(ValueError, match='17 joints.*built for 25'):
+            Runner.from_cfg(Config({**cfg, 'experiment_name': 'misfit',
+                                    'val_cfg': None, 'val_dataloader': None,
+                                    'val_evaluator': None})).train()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from mmaction.models.recognizers import RecognizerGCN
 
 from projects.stdcl.models import (
     AttentiveDecoupler,
@@ -112,9 +113,11 @@ def test_recognizer_finds_the_sizes_by_a_dry_run(frames):
 
 
 def test_recognizer_asks_for_the_shape_where_it_is_needed():
-    with pytest.raises(ValueError, match='model.clip_shape'):
-        STDCLRecognizer(backbone=STGCN,
-                        cls_head=head(type='ProjectionDecoupler'))
+    for recognizer in (STDCLRecognizer, RecognizerGCN):
+        with pytest.raises(ValueError, match='model.clip_shape'):
+            recognizer(
+                backbone=STGCN, cls_head=head(type='ProjectionDecoupler')
+            ).init_weights()
 
 
 def test_recognizer_refuses_a_clip_the_encoder_does_not_take():

@@ -11,7 +11,7 @@ from projects.stdcl.models import STDCLHead
 
 PARTS = dict(
     decoupler=dict(type='AttentiveDecoupler', out_channels=8, reduction=2),
-    memory_bank=dict(type='MemoryBank', feat_dim=8),
+    memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss', num_negatives=99))
 STEPS = [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 0, 1, 8, 8],
          [4, 4, 4, 4, 11, 10, 2, 3]]  # repeats within and across processes

@@ -201,6 +201,13 @@ def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
         assert 'Load checkpoint' in log and 'spatial_bank' not in log
 
 
+def test_loading_before_a_run(config):
+    run(config).train()
+    runner = run(config)
+    runner.load_checkpoint(f'{config.work_dir}/epoch_1.pth')
+    assert len(runner.model.cls_head.spatial_bank) == 0
+
+
 def test_a_plain_model_is_left_alone(config):
     head = config.model.cls_head
     for key in ('decoupler', 'memory_bank', 'loss_contrast'):
@@ -265,10 +272,16 @@ def test_run_record(config):
         assert epoch['train']['anchor_share'] <= 1
         assert 0 <= epoch['val']['acc/top1'] <= 1
         assert epoch['seconds'] > 0
-    # resuming goes on with the curves
+    # resuming goes on with the curves, and keeps what the first part was
     config.train_cfg.max_epochs = 3
-    run(config, resume=True).train()
+    config.val_evaluator = [dict(type='AccMetric'),
+                            dict(type='ConfusionMatrix')]  # no scalar
+    runner = run(config, resume=True)
+    runner.train()
     with open(f'{config.work_dir}/run.json') as file:
         resumed = json.load(file)
     assert resumed['epochs'][:2] == record['epochs']
     assert len(resumed['epochs']) == 3
+    part, = resumed['resumed']
+    assert part['epoch'] == 2 and part['seed'] == 3
+    assert part['config_sha256'] == record['config_sha256']

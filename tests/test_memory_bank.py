@@ -60,6 +60,20 @@ def test_order_of_duplicates_does_not_matter():
     torch.testing.assert_close(*banks, atol=1e-7, rtol=0)
 
 
+def test_what_overflowed_does_not_stay():
+    bank = make_bank()
+    features = F.normalize(torch.randn(4, 4), dim=1)
+    slots = torch.tensor([0, 1, 2, 2])
+    bank.update(features, slots, slots)
+    features = features.clone()
+    features[0, 1], features[1], features[2] = torch.nan, torch.inf, torch.nan
+    bank.update(features, slots, slots)
+    assert bank.features.isfinite().all()
+    # the sequence that also came through whole keeps its slot
+    assert bank.labels[:3].tolist() == [-1, -1, 2]
+    torch.testing.assert_close(bank.features[2], features[3])
+
+
 def test_autocast_does_not_round_what_is_written():
     bank, expected = make_bank(), make_bank()
     written = (F.normalize(torch.randn(3, 4), dim=1),

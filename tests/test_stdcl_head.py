@@ -13,7 +13,7 @@ from projects.stdcl.models import MemoryBank, STDCLHead, STDCLMixin
 STDCL = dict(
     type='STDCLHead',
     decoupler=dict(type='AttentiveDecoupler'),
-    memory_bank=dict(type='MemoryBank', feat_dim=256),
+    memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
 SMALL = dict(in_channels=32, num_classes=4)
 ENCODERS = dict(
@@ -86,6 +86,12 @@ def test_weights_scale_the_losses():
     torch.testing.assert_close(4 * a['loss_temporal'], b['loss_temporal'])
 
 
+def test_the_decoupler_has_its_own_initialisation():
+    # not that of GCNHead, which goes for all linear layers in it
+    linear = build().cls_head.decoupler.spatial.project
+    assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
+
+
 def test_any_head_gets_it_in_a_few_lines():
 
     class TinyHead(BaseHead):
@@ -94,6 +100,9 @@ def test_any_head_gets_it_in_a_few_lines():
             super().__init__(**kwargs)
             self.classifier = torch.nn.Linear(self.in_channels,
                                               self.num_classes)
+
+        def init_weights(self):  # as I3DHead: of its own layer only
+            torch.nn.init.zeros_(self.classifier.weight)
 
         def forward(self, x, **kwargs):
             return self.classifier(x.mean(dim=(1, 3, 4)))
@@ -104,6 +113,8 @@ def test_any_head_gets_it_in_a_few_lines():
     parts = {k: v for k, v in STDCL.items() if k != 'type'}
     head = TinySTDCLHead(**SMALL, **parts)
     plain = TinyHead(**SMALL)
+    head.init_weights()
+    assert head.decoupler.spatial.project.bias.abs().sum() == 0
     head.spatial_bank.resize(10)
     head.temporal_bank.resize(10)
     losses = head.loss(torch.randn(6, 1, 32, 5, 20), batch()[1])
@@ -173,6 +184,15 @@ def test_parameter_names_are_those_of_the_plain_head():
     head = build().cls_head
     assert isinstance(head, STDCLHead) and isinstance(head, GCNHead)
     assert {'fc.weight', 'fc.bias'} <= set(head.state_dict())
+
+
+def test_banks_follow_the_decoupler():
+    decoupler = dict(type='AttentiveDecoupler', out_channels=12)
+    bank = dict(type='MemoryBank')
+    model = build(decoupler=decoupler, memory_bank=bank)
+    assert model(*batch(), mode='loss')['loss_spatial'] > 0
+    with pytest.raises(ValueError, match='feat_dim is 256.* of 12'):
+        build(decoupler=decoupler, memory_bank={**bank, 'feat_dim': 256})
 
 
 def test_soft_labels_are_refused():

@@ -92,7 +92,7 @@ def test_sequences_have_the_form_of_pose_dataset(layout):
             assert info['img_shape'] == (1080, 1920)
         else:
             assert 'keypoint_score' not in info
-    assert len(names) == 32 and 'synthetic_train_00012' in names
+    assert len(names) == 32 and f'{dataset.layout.name}_0_train_00012' in names
 
 
 @pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)

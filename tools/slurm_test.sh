@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Test on a Slurm cluster.
 #   bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]
-# Variables: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), SRUN_ARGS.
+# Variables: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), SRUN_ARGS, and
+# GRES (gpu:8); without GPUs, GPUS counts processes and GRES is set to nothing.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
-    sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 PARTITION=$1
@@ -14,6 +15,7 @@ CONFIG=$3
 CHECKPOINT=$4
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
+GRES=${GRES-gpu:$GPUS_PER_NODE}
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 export MASTER_PORT=${MASTER_PORT:-$((12000 + RANDOM % 20000))}
 
@@ -22,7 +24,7 @@ export MASTER_PORT=${MASTER_PORT:-$((12000 + RANDOM % 20000))}
 PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" \
     srun -p "$PARTITION" \
     --job-name="$JOB_NAME" \
-    --gres="gpu:$GPUS_PER_NODE" \
+    ${GRES:+--gres="$GRES"} \
     --ntasks="$GPUS" \
     --ntasks-per-node="$GPUS_PER_NODE" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \

@@ -1,6 +1,7 @@
 """Test a checkpoint.
 
-Takes the options of MMAction2's own tools/test.py; see --help.
+Takes the options of MMAction2's own tools/test.py, less those that show
+videos; see --help.
 """
 import argparse
 import os
@@ -13,7 +14,7 @@ from mmaction.registry import RUNNERS  # noqa: E402
 from mmengine.config import Config, DictAction  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
-import projects.stdcl  # noqa: E402,F401  before anything of MMAction2
+import projects.stdcl  # noqa: E402,F401  repairs the stack
 
 EXAMPLES = '''examples:
   python tools/test.py CONFIG work_dirs/NAME/epoch_65.pth

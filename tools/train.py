@@ -13,7 +13,7 @@ from mmaction.registry import RUNNERS  # noqa: E402
 from mmengine.config import Config, DictAction  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
-import projects.stdcl  # noqa: E402,F401  before anything of MMAction2
+import projects.stdcl  # noqa: E402,F401  repairs the stack
 
 EXAMPLES = '''examples:
   python tools/train.py configs/stdcl/stdcl-stgcn_synthetic.py

@@ -6,4 +6,5 @@ stdcl_head = dict(
     memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
 
-custom_hooks = [dict(type='MemoryBankHook')]
+# the check is for configs that are not of this project; ours have it already
+custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

@@ -14,7 +14,7 @@ PACKAGE = 'mmaction.models.localizers.drn'
 
 
 class DRN:
-    """Placeholder of the missing localizer; building it raises ImportError."""
+    """Placeholder of the missing localizer; it cannot be constructed."""
 
     def __init__(self, *args, **kwargs) -> None:
         raise ImportError(

@@ -295,8 +295,8 @@ class SyntheticSkeletonDataset(BaseActionDataset):
         joints = self.body.move(angles, lengths)  # (T, V, 3)
         joints = self._view(rng, joints)
         joints += rng.normal(0, NOISE, joints.shape)
-        info = dict(frame_dir=f'synthetic_{self.split}_{index:05d}',
-                    label=label, total_frames=num_frames)
+        name = f'{self.layout.name}_{self.seed}_{self.split}_{index:05d}'
+        info = dict(frame_dir=name, label=label, total_frames=num_frames)
         if self.layout.dims == 2:
             info.update(self._project(rng, joints))
         else:

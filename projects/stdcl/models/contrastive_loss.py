@@ -28,6 +28,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
     P and K are upper limits: an anchor takes part as soon as there is one
     positive other than itself and one negative.
 
+    The gradient is taken from the bank as it was: the bank must not be written
+    between a loss and its backward pass (PyTorch says so if it is).
+
     Args:
         num_positives (int): P. Defaults to 128.
         num_negatives (int): K. Defaults to 512.
@@ -135,9 +138,10 @@ class CrossSequenceContrastiveLoss(nn.Module):
         """Draw K negatives for each anchor, uniformly, without replacement.
 
         The filled slots are put in one random order for the whole batch; an
-        anchor takes the first K in it that are not of its class. Only the
-        first 8K of the order are looked at, which yields K for every anchor
-        unless its class holds more than 7 in 8 of them.
+        anchor takes the first K in it that are not of its class. They are
+        among the first 2K of the order, unless its class fills more than half
+        of those: then it is the most frequent there, for which the first K of
+        other classes are looked up in the whole order.
 
         Args:
             labels (Tensor): Shape (N,).
@@ -145,22 +149,29 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
         Returns:
             tuple[Tensor, Tensor]: Slots and whether each was drawn, both
-            (N, K).
+            (N, min(K, S)).
         """
+        limit = min(self.num_negatives, len(bank_labels))
+        empty = 2  # places in the order are below 1
         order = torch.rand(bank_labels.shape, device=bank_labels.device)
-        order.masked_fill_(bank_labels < 0, 2)  # empty slots come last
-        slots = order.topk(min(8 * self.num_negatives, len(order)),
-                           largest=False).indices  # (R,)
-        slot_labels = bank_labels[slots]  # (R,)
+        order.masked_fill_(bank_labels < 0, empty)
+        slots = order.topk(min(2 * limit, len(order)), largest=False).indices
+        slot_labels = bank_labels[slots]  # (2K,)
+
         negative = (slot_labels >= 0) & (slot_labels != labels[:, None])
-        place = negative.cumsum(dim=1)  # (N, R), from 1
+        place = negative.cumsum(dim=1)  # (N, 2K), from 1
         # move the first K to the front; a last column takes what is left over
-        limit = self.num_negatives
         drawn = slots.new_zeros(len(labels), limit + 1).scatter_(
             1, (place - 1).where(negative & (place <= limit), limit),
-            slots.expand_as(place))
+            slots.expand_as(place))[:, :limit]  # (N, K)
         found = torch.arange(limit, device=slots.device) < place[:, -1:]
-        return drawn[:, :limit], found
+
+        frequent = slot_labels.mode().values
+        others = order.masked_fill_(bank_labels == frequent, empty).topk(
+            limit, largest=False)  # (K,)
+        is_frequent = (labels == frequent)[:, None]  # (N, 1)
+        return (others.indices.where(is_frequent, drawn),
+                (others.values < empty).where(is_frequent, found))
 
 
 class _Similarity(torch.autograd.Function):

@@ -9,6 +9,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
+from torch.nn.parameter import is_lazy
 
 # The authors' initialisation of linear layers; the 1x1 convolutions keep
 # PyTorch's default.
@@ -80,8 +81,18 @@ class Decoupler(BaseModule):
     """Pools a feature map over time and over joints, a branch for each.
 
     Subclasses set ``spatial`` and ``temporal``, modules that map (N, C, L) to
-    (N, D).
+    (N, D), and ``out_channels``, which is D.
     """
+
+    def require_sizes(self) -> None:
+        """Raise a ValueError if sizes are neither given nor found yet."""
+        if any(is_lazy(parameter) for parameter in self.parameters()):
+            raise ValueError(
+                f'{type(self).__name__} has no sizes. Set model.type to '
+                "'STDCLRecognizer' and model.clip_shape to the (persons, "
+                'frames, joints, channels) of a clip, or num_frames and '
+                "num_joints in the decoupler's config to the T and V of the "
+                "encoder's output.")
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Split a feature map.
@@ -129,6 +140,7 @@ class ProjectionDecoupler(Decoupler):
                  reduction: int = 8,
                  init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(init_cfg=init_cfg)
+        self.out_channels = out_channels
         self.spatial = ProjectionBranch(in_channels, num_joints, out_channels,
                                         reduction)
         self.temporal = ProjectionBranch(in_channels, num_frames, out_channels,
@@ -176,5 +188,6 @@ class AttentiveDecoupler(Decoupler):
                  reduction: int = 8,
                  init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(init_cfg=init_cfg)
+        self.out_channels = out_channels
         self.spatial = AttentiveBranch(in_channels, out_channels, reduction)
         self.temporal = AttentiveBranch(in_channels, out_channels, reduction)

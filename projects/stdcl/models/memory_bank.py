@@ -51,7 +51,9 @@ class MemoryBank(nn.Module):
         """Overwrite the slots of the sequences of a step.
 
         A sequence that occurs more than once (repeats, a sampler's padding)
-        gets the normalised mean of its features, whatever their order.
+        gets the normalised mean of its features, whatever their order. One
+        without a direction (a step that overflowed, or zero) has its slot
+        emptied, or it would spoil the loss of all others until seen again.
 
         Args:
             features (Tensor): Shape (B, D), of norm 1, from all processes.
@@ -60,11 +62,14 @@ class MemoryBank(nn.Module):
         """
         same = indices[:, None] == indices[None, :]  # (B, B)
         with torch.autocast(features.device.type, enabled=False):
+            finite = features.isfinite().all(dim=1, keepdim=True)
+            features = features.where(finite, 0)
             features = F.normalize(same.to(features.dtype) @ features, dim=1)
         # all rows of a slot write the very same bits: those of the first
         first = same.int().argmax(dim=1)  # (B,)
         self.features[indices] = features[first].to(self.features.dtype)
-        self.labels[indices] = labels
+        self.labels[indices] = labels.where(
+            features[first].any(dim=1), EMPTY)
 
     def _apply(self, fn, recurse: bool = True):
         super()._apply(fn, recurse)

@@ -21,7 +21,8 @@ class STDCLMixin:
     Args:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
             the head's.
-        memory_bank (dict): Config of each of the two banks.
+        memory_bank (dict): Config of each of the two banks. ``feat_dim``
+            follows the decoupler.
         loss_contrast (dict): Config of the contrastive loss.
         spatial_weight (float): w_s. Defaults to 0.5.
         temporal_weight (float): w_t. Defaults to 0.5.
@@ -39,11 +40,25 @@ class STDCLMixin:
         super().__init__(*args, **kwargs)
         self.decoupler = MODELS.build(
             {'in_channels': self.in_channels, **decoupler})
+        feat_dim = self.decoupler.out_channels
+        memory_bank = {'feat_dim': feat_dim, **memory_bank}
+        if memory_bank['feat_dim'] != feat_dim:
+            raise ValueError(
+                f'{type(self).__name__}: memory_bank.feat_dim is '
+                f'{memory_bank["feat_dim"]}, but the decoupler gives vectors '
+                f'of {feat_dim}. Leave feat_dim out.')
         self.spatial_bank = MODELS.build(memory_bank)
         self.temporal_bank = MODELS.build(memory_bank)
         self.loss_contrast = MODELS.build(loss_contrast)
         self.spatial_weight = spatial_weight
         self.temporal_weight = temporal_weight
+
+    def init_weights(self) -> None:
+        """Initialise the head, and the decoupler if the head did not."""
+        self.decoupler.require_sizes()
+        super().init_weights()
+        if not self.decoupler.is_init:
+            self.decoupler.init_weights()
 
     def loss(self, feats: torch.Tensor, data_samples: List,
              **kwargs) -> Dict[str, torch.Tensor]:

@@ -32,12 +32,8 @@ class STDCLRecognizer(RecognizerGCN):
         super().__init__(*args, **kwargs)
         if clip_shape is not None:
             self._dry_run(clip_shape)
-        elif any(torch.nn.parameter.is_lazy(p) for p in self.parameters()):
-            raise ValueError(
-                f'{type(self).__name__}: the decoupler '
-                f'{type(self.cls_head.decoupler).__name__} needs sizes. Set '
-                'model.clip_shape to the (persons, frames, joints, channels) '
-                'of a clip, or num_frames and num_joints of the decoupler.')
+        else:
+            self.cls_head.decoupler.require_sizes()
 
     @torch.no_grad()
     def _dry_run(self, clip_shape: Sequence[int]) -> None:

@@ -28,6 +28,9 @@ class MemoryBankHook(Hook):
     # before other hooks' before_run, and before checkpoints are loaded
     priority = 'VERY_HIGH'
 
+    def __init__(self) -> None:
+        self.banks: Dict[str, MemoryBank] = {}
+
     def before_run(self, runner) -> None:
         """Size the banks, if there will be training."""
         # the training loop is built before this only if there is training

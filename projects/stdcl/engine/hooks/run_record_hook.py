@@ -8,6 +8,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import master_only
@@ -23,7 +24,8 @@ class RunRecordHook(Hook):
     It holds the config and its hash, the commit of this repository and
     whether the tree was clean, versions, the kind of machine, the seed, and
     for each epoch the means of the training scalars, the validation metrics
-    and the seconds it took.
+    and the seconds it took. A resumed run goes on with its record, notes the
+    commit and config of the part before, and is clean if both parts are.
     """
 
     priority = 'VERY_LOW'  # after the validation's metrics are in
@@ -40,7 +42,20 @@ class RunRecordHook(Hook):
             machine=_machine(),
             processes=runner.world_size,
             seed=runner.seed)
-        self.epochs = _earlier_epochs(runner)
+        self.epochs = []
+        if runner.epoch and _path(runner).is_file():
+            self._continue(json.loads(_path(runner).read_text()),
+                           runner.epoch)
+
+    def _continue(self, earlier: dict, epoch: int) -> None:
+        """Take over what a resumed run has recorded up to an epoch."""
+        self.epochs = [item for item in earlier['epochs']
+                       if item['epoch'] <= epoch]
+        self.record['resumed'] = [*earlier.get('resumed', []), dict(
+            epoch=epoch, commit=earlier['commit'], clean=earlier['clean'],
+            config_sha256=earlier['config_sha256'], seed=earlier['seed'])]
+        self.record['clean'] = bool(self.record['clean']
+                                    and earlier['clean'])
 
     def before_train_epoch(self, runner) -> None:
         """Start the clock."""
@@ -62,7 +77,8 @@ class RunRecordHook(Hook):
         """Add the validation metrics to the epoch they follow."""
         if metrics and getattr(self, 'epochs', None):
             self.epochs[-1]['val'] = {
-                name: float(value) for name, value in metrics.items()}
+                name: float(value) for name, value in metrics.items()
+                if np.size(value) == 1}
             self._write(runner)
 
     @master_only
@@ -76,14 +92,6 @@ class RunRecordHook(Hook):
 
 def _path(runner) -> Path:
     return Path(runner.work_dir, 'run.json')
-
-
-def _earlier_epochs(runner) -> list:
-    """The epochs before a resumed one, if their record is still there."""
-    if runner.epoch == 0 or not _path(runner).is_file():
-        return []
-    epochs = json.loads(_path(runner).read_text())['epochs']
-    return [epoch for epoch in epochs if epoch['epoch'] <= runner.epoch]
 
 
 def _commit() -> dict:
