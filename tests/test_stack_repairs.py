@@ -545,6 +545,12 @@ def test_jobs_are_started_by_srun(name, arguments, recorded, tmp_path):
                                 '--seed', '0']
 
 
+def test_slurm_without_gpus(recorded):
+    _, seen = recorded(TOOLS / 'slurm_train.sh', 'queue', 'job', 'a.py',
+                       GRES='')
+    assert not [option for option in seen if option.startswith('--gres')]
+
+
 def test_scripts_find_the_repository_through_a_link(recorded, tmp_path):
     # called by a relative path, from elsewhere
     link = tmp_path / 'clone'
