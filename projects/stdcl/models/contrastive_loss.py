@@ -127,7 +127,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
             (N, min(limit, S)).
         """
         fill = float('-inf') if largest else float('inf')
-        ranked = similarity.masked_fill(~candidate, fill).topk(
+        ranked = similarity.where(candidate, fill).topk(
             min(limit, similarity.shape[1]), dim=1, largest=largest,
             sorted=False)
         return ranked.indices, ranked.values != fill
