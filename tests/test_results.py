@@ -43,7 +43,7 @@ def test_table_is_made_of_the_runs(tmp_path):
     (tmp_path / 'a.json').write_text(json.dumps(RUN))
     readme = 'x\n<!-- results: y -->\nold\n<!-- end of results -->\nz\n'
     text = results_table.render(readme, tmp_path)
-    assert '| [a](runs/a.json) | 1 | 0 | 87.60 | 2.0 h, 2 CPU' in text
+    assert '| [a](runs/a.json) | 1 | 0 | 87.60 | 2.0 h, CPU threads: 2' in text
     assert 'old' not in text and text.endswith('results -->\nz\n')
     assert results_table.render(text, tmp_path) == text
 

@@ -33,8 +33,8 @@ def accuracy_table(folder: Path) -> list:
                 'and validated after its last epoch.')
         name = run['config_file'].removesuffix('.py')
         hours = sum(epoch['seconds'] for epoch in run['epochs']) / 3600
-        where = run['machine'].get('gpu', f'{run["machine"]["threads"]} CPU '
-                                   'threads')
+        machine = run['machine']
+        where = machine.get('gpu', f'CPU threads: {machine["threads"]}')
         rows.append(
             f'| [{name}](runs/{path.name}) | {last["epoch"]} | {run["seed"]} '
             f'| {100 * last["val"]["acc/top1"]:.2f} | {hours:.1f} h, {where} '
@@ -51,7 +51,7 @@ def loss_table(folder: Path) -> list:
     if not path.is_file():
         return []
     record = json.loads(path.read_text())
-    where = record.get('gpu', f'{record["threads"]} CPU threads')
+    where = record.get('gpu', f'CPU threads: {record["threads"]}')
 
     def ms(taken):
         return (f'{1e3 * taken["median"]:.1f} ({1e3 * taken["min"]:.1f} to '
