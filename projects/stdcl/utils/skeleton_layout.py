@@ -101,6 +101,18 @@ class SkeletonLayout:
         return parents
 
     @cached_property
+    def hops(self) -> Tuple[Tuple[int, ...], ...]:
+        """Hops on the graph's edges between each two joints, V rows of V."""
+        hops = {self.center: {self.center: 0}}
+        for child, parent in list(self.parents.items())[1:]:
+            row = {joint: 1 + far for joint, far in hops[parent].items()}
+            for joint, far in row.items():
+                hops[joint][child] = far
+            hops[child] = {**row, child: 0}
+        return tuple(tuple(hops[i][j] for j in range(self.num_joints))
+                     for i in range(self.num_joints))
+
+    @cached_property
     def mirror(self) -> Pairs:
         """(left, right) pairs, by the names "left x" and "right x"."""
         index = {name: joint for joint, name in enumerate(self.joint_names)}

@@ -1,0 +1,175 @@
+"""What the converters of the authors' checkpoints share.
+
+A converter is a table: for each of our tensors the authors' tensors it is made
+of, and how they are joined. What the table does not use, or does not find, is
+an error.
+"""
+import argparse
+import os.path as osp
+import pickle
+import re
+import sys
+from typing import Callable, Dict, List, Sequence, Tuple
+
+import torch
+
+sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
+    osp.abspath(__file__)))))
+
+import projects.stdcl  # noqa: E402,F401  safe loading
+from mmengine.runner import save_checkpoint  # noqa: E402
+from mmengine.runner.checkpoint import CheckpointLoader  # noqa: E402
+
+Tensors = Dict[str, torch.Tensor]
+# our name: the authors' names, and what joins their tensors
+Table = Dict[str, Tuple[Sequence[str], Callable]]
+
+BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
+
+
+def same(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def stacked(*tensors: torch.Tensor) -> torch.Tensor:
+    """Channels of several layers one after the other."""
+    # the steps that a BN has counted are the same for all
+    return torch.cat(tensors) if tensors[0].dim() else tensors[0]
+
+
+def layer(ours: str, theirs: Sequence[str], join: Callable = stacked,
+          parts: Sequence[str] = ('weight', 'bias')) -> Table:
+    """Rows of the table for a layer that is made of one or more of theirs."""
+    return {f'{ours}.{part}': ([f'{name}.{part}' for name in theirs], join)
+            for part in parts}
+
+
+def bn(ours: str, *theirs: str) -> Table:
+    """Rows for a batch norm, its statistics included."""
+    return layer(ours, theirs, parts=BN)
+
+
+def multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
+    """Rows for the temporal part of CTR-GCN and Hyperformer."""
+    branch = f'{theirs}.branches.'
+    table = {
+        **layer(f'{ours}.entry', [f'{branch}{i}.0' for i in range(3)]),
+        **bn(f'{ours}.entry_bn', *[f'{branch}{i}.1' for i in range(3)]),
+        **layer(f'{ours}.point', [f'{branch}3.0']),
+        **bn(f'{ours}.bn', f'{branch}0.3.bn', f'{branch}1.3.bn',
+             f'{branch}2.4', f'{branch}3.1')}
+    for i in range(2):
+        table.update(layer(f'{ours}.convs.{i}', [f'{branch}{i}.3.conv'],
+                           join_conv))
+    return table
+
+
+def residual(ours: str, theirs: str, source: Tensors) -> Table:
+    """Rows for a 1x1 convolution with BN, where the block has one."""
+    if f'{theirs}.conv.weight' not in source:
+        return {}
+    return {**layer(f'{ours}.conv', [f'{theirs}.conv']),
+            **bn(f'{ours}.bn', f'{theirs}.bn')}
+
+
+def decoupler(source: Tensors) -> Table:
+    """Rows for the decoupler of the STD-CL release, where there is one."""
+    if not any(name.startswith('std.') for name in source):
+        return {}
+    ours = 'cls_head.decoupler.'
+    return {**layer(f'{ours}spatial.reduce', ['std.conv1']),
+            **layer(f'{ours}spatial.project', ['std.convs']),
+            **layer(f'{ours}temporal.reduce', ['std.conv2']),
+            **layer(f'{ours}temporal.project', ['std.convt'])}
+
+
+def num_blocks(source: Tensors) -> int:
+    """Number of blocks "l1", "l2", ..."""
+    found = [int(name[1:].split('.')[0]) for name in source
+             if re.match(r'l\d+\.', name)]
+    return max(found, default=10)
+
+
+def convert(source: Tensors, table: Table) -> Tensors:
+    """Fill our tensors from the authors'.
+
+    Args:
+        source (dict[str, Tensor]): The authors' state dict.
+        table (dict): Our names, as :data:`Table`.
+
+    Returns:
+        dict[str, Tensor]: Our state dict.
+
+    Raises:
+        ValueError: Names of the authors' that the table does not use, or that
+            it misses, all of them listed.
+    """
+    used = [name for names, _ in table.values() for name in names]
+    missing = _listed(name for name in used if name not in source)
+    unknown = _listed(name for name in source if name not in set(used))
+    if missing or unknown:
+        raise ValueError(
+            f'unknown names in it: {unknown or "none"}; names that are '
+            f'missing: {missing or "none"}.')
+    return {ours: join(*[source[name] for name in names])
+            for ours, (names, join) in table.items()}
+
+
+def _listed(names) -> str:
+    return ', '.join(sorted(names))
+
+
+def load(path: str) -> Tensors:
+    """Read the authors' file: a state dict, alone or under 'state_dict'.
+
+    Raises:
+        FileNotFoundError, RuntimeError, UnpicklingError: It is not there, not
+            readable, or holds more than tensors.
+        ValueError: It holds no state dict.
+    """
+    source = CheckpointLoader.load_checkpoint(path, map_location='cpu',
+                                              logger='silent')
+    if isinstance(source, dict):
+        source = source.get('state_dict', source)
+    if not isinstance(source, dict) or not all(
+            isinstance(value, torch.Tensor) for value in source.values()):
+        raise ValueError('it holds no state dict, which is a dict of tensors.')
+    return {name.removeprefix('module.'): value
+            for name, value in source.items()}
+
+
+def main(encoder: str, make_table: Callable[[Tensors], Table]) -> None:
+    """The command of a converter.
+
+    Args:
+        encoder (str): Its name, for messages.
+        make_table (callable): Makes the table for the authors' tensors.
+    """
+    script = osp.basename(sys.argv[0])
+    parser = argparse.ArgumentParser(
+        description=f"Convert a checkpoint of {encoder}'s authors to one of "
+        'this project.',
+        epilog=f'example: python tools/model_converters/{script} runs-65.pt '
+        f'{script[:-3]}.pth, then: python tools/test.py CONFIG '
+        f'{script[:-3]}.pth')
+    parser.add_argument('source', help="the authors' file (*.pt)")
+    parser.add_argument('out', help='file to write (*.pth)')
+    args = parser.parse_args()
+    try:
+        source = load(args.source)
+        tensors = convert(source, make_table(source))
+    except (ValueError, RuntimeError, OSError,
+            pickle.UnpicklingError) as error:
+        sys.exit(f'error: {args.source} was not converted to {encoder}: '
+                 f'{error}')
+    save_checkpoint(dict(state_dict=tensors, meta=dict(
+        converted_from=osp.basename(args.source), encoder=encoder)), args.out)
+    print(f'{args.out}: {encoder}, {_sizes(tensors)}, {len(tensors)} tensors '
+          f'made of {len(source)}')
+
+
+def _sizes(tensors: Tensors) -> str:
+    """Number of classes."""
+    classifiers: List[str] = [name for name in tensors
+                              if re.fullmatch(r'cls_head\.fc\d?\.bias', name)]
+    return f'{len(tensors[classifiers[-1]])} classes'
