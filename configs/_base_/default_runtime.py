@@ -5,4 +5,5 @@ custom_imports = dict(imports=['projects.stdcl'], allow_failed_imports=False)
 default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=3, save_best=None),
     skeleton_check=dict(type='SkeletonCheckHook'),
+    checkpoint_fit=dict(type='CheckpointFitHook'),
     run_record=dict(type='RunRecordHook'))

@@ -16,9 +16,10 @@ import torch
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-import projects.stdcl  # noqa: E402,F401  safe loading
 from mmengine.runner import save_checkpoint  # noqa: E402
 from mmengine.runner.checkpoint import CheckpointLoader  # noqa: E402
+
+import projects.stdcl  # noqa: E402,F401  loads and saves safely
 
 Tensors = Dict[str, torch.Tensor]
 # our name: the authors' names, and what joins their tensors
@@ -64,12 +65,11 @@ def multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
     return table
 
 
-def residual(ours: str, theirs: str, source: Tensors) -> Table:
+def conv_bn(ours: str, conv: str, norm: str, source: Tensors) -> Table:
     """Rows for a 1x1 convolution with BN, where the block has one."""
-    if f'{theirs}.conv.weight' not in source:
+    if f'{conv}.weight' not in source:
         return {}
-    return {**layer(f'{ours}.conv', [f'{theirs}.conv']),
-            **bn(f'{ours}.bn', f'{theirs}.bn')}
+    return {**layer(f'{ours}.conv', [conv]), **bn(f'{ours}.bn', norm)}
 
 
 def decoupler(source: Tensors) -> Table:
@@ -83,11 +83,28 @@ def decoupler(source: Tensors) -> Table:
             **layer(f'{ours}temporal.project', ['std.convt'])}
 
 
-def num_blocks(source: Tensors) -> int:
-    """Number of blocks "l1", "l2", ..."""
-    found = [int(name[1:].split('.')[0]) for name in source
-             if re.match(r'l\d+\.', name)]
-    return max(found, default=10)
+def of_blocks(source: Tensors, spatial: Callable, tcn_kernel: Callable
+              ) -> Table:
+    """The whole table of CTR-GCN and Hyperformer, which share the frame.
+
+    Args:
+        source (dict[str, Tensor]): The authors' tensors.
+        spatial (callable): Makes the rows of a block's spatial part from our
+            and their names of it and ``source``.
+        tcn_kernel (callable): Turns a temporal kernel.
+    """
+    table = {**bn('backbone.data_bn', 'data_bn'),
+             **layer('cls_head.fc', ['fc']), **decoupler(source)}
+    numbers = [int(name[1:].split('.')[0]) for name in source
+               if re.match(r'l\d+\.', name)]
+    for i in range(max(numbers, default=10)):
+        ours, theirs = f'backbone.blocks.{i}', f'l{i + 1}'
+        table.update(spatial(f'{ours}.spatial', theirs, source))
+        table.update(multi_scale_tcn(f'{ours}.temporal', f'{theirs}.tcn1',
+                                     tcn_kernel))
+        table.update(conv_bn(f'{ours}.residual', f'{theirs}.residual.conv',
+                             f'{theirs}.residual.bn', source))
+    return table
 
 
 def convert(source: Tensors, table: Table) -> Tensors:

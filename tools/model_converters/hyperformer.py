@@ -2,58 +2,46 @@
 
 With or without the decoupler of the STD-CL release.
 """
+import authors_checkpoint as authors
 import torch
-from authors_checkpoint import (Table, Tensors, bn, convert, decoupler, layer,
-                                main, multi_scale_tcn, num_blocks, residual,
-                                same)
 
 
 def linear(*tensors: torch.Tensor) -> torch.Tensor:
-    """Weights of 1x1 convolutions of the same input, as of a linear layer."""
+    """1x1 kernels of convolutions of the same input as one matrix."""
     return torch.cat(tensors)[..., 0, 0]
 
 
-def block(ours: str, theirs: str, source: Tensors) -> Table:
-    """Rows of the table for a block."""
-    vit, attention = f'{theirs}.vit1', f'{theirs}.vit1.attn'
-    heads, channels = source.get(f'{attention}.w1', torch.empty(1, 1)).shape
+def conv1d(tensor: torch.Tensor) -> torch.Tensor:
+    """A 1x1 kernel as one over a single axis."""
+    return tensor.flatten(2) if tensor.dim() == 4 else tensor
 
-    def of_heads(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.view(-1, heads, channels)
 
-    def conv1d(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.flatten(2) if tensor.dim() == 4 else tensor
-
-    ours_spatial = f'{ours}.spatial'
+def attention(ours: str, block: str,
+              source: authors.Tensors) -> authors.Table:
+    """Rows for the spatial part of a block."""
+    vit, theirs = f'{block}.vit1', f'{block}.vit1.attn'
+    # (heads, channels of a head)
+    heads = source.get(f'{theirs}.w1', torch.empty(1, 1)).shape
     table = {
-        **layer(f'{ours_spatial}.norm', [f'{vit}.norm1']),
-        f'{ours_spatial}.qkv.weight': (
-            [f'{attention}.q.weight', f'{attention}.kv.weight'], linear),
-        f'{ours_spatial}.hyperedge.weight': (
-            [f'{vit}.pe_proj.weight'], linear),
-        f'{ours_spatial}.hyperedge_bias': ([f'{attention}.w1'], same),
-        f'{ours_spatial}.hop_embedding': ([f'{attention}.rpe'], of_heads),
-        f'{ours_spatial}.alpha': ([f'{attention}.alpha'], same),
-        f'{ours_spatial}.outer': ([f'{attention}.outer'], same),
-        **layer(f'{ours_spatial}.proj', [f'{attention}.proj'], conv1d),
-        **multi_scale_tcn(f'{ours}.temporal', f'{theirs}.tcn1', same),
-        **residual(f'{ours}.residual', f'{theirs}.residual', source)}
+        **authors.layer(f'{ours}.norm', [f'{vit}.norm1']),
+        f'{ours}.qkv.weight': (
+            [f'{theirs}.q.weight', f'{theirs}.kv.weight'], linear),
+        f'{ours}.hyperedge.weight': ([f'{vit}.pe_proj.weight'], linear),
+        f'{ours}.hyperedge_bias': ([f'{theirs}.w1'], authors.same),
+        f'{ours}.hop_embedding': (
+            [f'{theirs}.rpe'], lambda rpe: rpe.view(-1, *heads)),
+        f'{ours}.alpha': ([f'{theirs}.alpha'], authors.same),
+        f'{ours}.outer': ([f'{theirs}.outer'], authors.same),
+        **authors.layer(f'{ours}.proj', [f'{theirs}.proj'], conv1d)}
     if f'{vit}.skip_proj.weight' in source:
-        table[f'{ours_spatial}.skip.weight'] = (
-            [f'{vit}.skip_proj.weight'], linear)
+        table[f'{ours}.skip.weight'] = ([f'{vit}.skip_proj.weight'], linear)
     return table
 
 
-def make_table(source: Tensors) -> Table:
+def make_table(source: authors.Tensors) -> authors.Table:
     """What each of our tensors is made of, for the authors' ``source``."""
-    table = {**bn('backbone.data_bn', 'data_bn'),
-             **layer('cls_head.fc', ['fc']), **decoupler(source)}
-    for i in range(num_blocks(source)):
-        table.update(block(f'backbone.blocks.{i}', f'l{i + 1}', source))
-    return table
+    return authors.of_blocks(source, attention, authors.same)
 
-
-__all__ = ['convert', 'make_table']
 
 if __name__ == '__main__':
-    main('Hyperformer', make_table)
+    authors.main('Hyperformer', make_table)

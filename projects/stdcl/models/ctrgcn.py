@@ -121,7 +121,8 @@ class CTRGCN(SpatialTemporalEncoder):
     Args:
         layout (str | dict): The skeleton layout; its bones are the graph.
         relation_reduction (int): R is the block's input channels divided by
-            this; 8 where these are coordinates. Defaults to 8.
+            this; 8 where these are coordinates (fewer than 16 channels).
+            Defaults to 8.
         **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
             values as defaults.
     """
@@ -138,5 +139,9 @@ class CTRGCN(SpatialTemporalEncoder):
         # coordinates have too few channels to be divided
         relation_channels = 8 if in_channels < 16 else \
             in_channels // self.relation_reduction
+        if relation_channels < 1:
+            raise ValueError(
+                f'CTRGCN: relation_reduction is {self.relation_reduction}, '
+                f'expected at most {in_channels}, the channels of a block.')
         return CTRGC(in_channels, out_channels, self.adjacency,
                      relation_channels)

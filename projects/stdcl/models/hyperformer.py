@@ -1,4 +1,4 @@
-"""Hyperformer: attention over joints and body parts, after arXiv 2211.09590."""
+"""Hyperformer (arXiv 2211.09590): attention over joints and body parts."""
 from typing import Optional, Sequence
 
 import torch
@@ -93,7 +93,8 @@ class HypergraphAttention(BaseModule):
         hop = torch.einsum('bihd,ijhd->bhij', q, self.hop_embedding[self.hops])
         logits = torch.baddbmm(
             (hop + bias[:, :, None]).flatten(0, 1),
-            q.transpose(1, 2).flatten(0, 1), k.transpose(1, 2).flatten(0, 1).mT,
+            q.transpose(1, 2).flatten(0, 1),
+            k.transpose(1, 2).flatten(0, 1).mT,
             beta=self.scale, alpha=self.scale)  # (B H, V, V)
         weights = logits.softmax(dim=-1).view(hop.shape)
         return torch.addcmul(self.outer, weights, self.alpha)
@@ -159,6 +160,9 @@ class Hyperformer(SpatialTemporalEncoder):
                     f'Hyperformer: base_channels is {base_channels}, expected '
                     f'a multiple of {name} = {number}.')
         parts = layout.parts if parts is None else parts
+        if not all(isinstance(part, int) for part in parts):
+            raise ValueError(f'Hyperformer: parts is {tuple(parts)}, expected '
+                             'whole numbers.')
         if len(parts) != layout.num_joints:
             raise ValueError(
                 f'Hyperformer: parts has {len(parts)} entries, expected one '

@@ -30,7 +30,8 @@ class MultiScaleTCN(BaseModule):
             for (N, C, V, T). Defaults to 2.
 
     Raises:
-        ValueError: The channels cannot be split into equal branches.
+        ValueError: The channels cannot be split into equal branches, or the
+            kernel has no middle.
     """
 
     def __init__(self,
@@ -40,6 +41,9 @@ class MultiScaleTCN(BaseModule):
                  dilations: Sequence[int] = (1, 2),
                  time_dim: int = 2) -> None:
         super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
+                             'expected an odd number: change tcn_kernel_size.')
         branches = len(dilations) + 2
         if channels % branches:
             raise ValueError(

@@ -110,6 +110,9 @@ class SpatialTemporalEncoder(BaseModule):
         self.layout = SkeletonLayout.get(layout)
         self.in_channels = in_channels
         self.num_person = num_person
+        self._check_sizes(
+            in_channels=in_channels, base_channels=base_channels,
+            num_person=num_person, num_stages=num_stages)
         self.data_bn = nn.BatchNorm1d(
             num_person * self.layout.num_joints * in_channels)
         blocks, channels = [], base_channels
@@ -124,6 +127,12 @@ class SpatialTemporalEncoder(BaseModule):
             in_channels = channels
         self.blocks = Sequential(*blocks)
         self.out_channels = channels
+
+    def _check_sizes(self, **sizes: int) -> None:
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f'{type(self).__name__}: {name} is {size}, '
+                                 'expected 1 or more.')
 
     def build_spatial(self, in_channels: int, out_channels: int) -> nn.Module:
         """Make the spatial part of a block."""

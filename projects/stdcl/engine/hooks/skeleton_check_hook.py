@@ -12,9 +12,10 @@ class SkeletonCheckHook(Hook):
 
     Without it a mismatch shows as "running_mean should contain 51 elements
     not 75" (MMAction2 issues 1438, 2060, 2141). The encoder is asked for
-    ``graph.num_node``, ``in_channels`` and, where its batch norm runs over
-    persons, for their number; what it does not have is not checked. The
-    decoupler is tried on a sequence.
+    ``layout`` (MMAction2's for ``graph.num_node``), ``in_channels``,
+    ``num_frames`` and, where its batch norm runs over persons, for their
+    number; what it does not have is not checked. The decoupler is tried on a
+    sequence.
     """
 
     def before_train(self, runner) -> None:
@@ -33,9 +34,9 @@ class SkeletonCheckHook(Hook):
         model = _unwrapped(runner.model)
         dataset = getattr(runner, name).dataset
         # (num_clips, M, T, V, C)
-        _, persons, _, joints, channels = dataset[0]['inputs'].shape
+        shape = dataset[0]['inputs'].shape[1:]
         for what, seen, part, expected, way_out in _expectations(
-                model, persons, joints, channels):
+                model, *shape):
             if seen != expected:
                 raise ValueError(
                     f'{name}: the sequences have {seen} {what}, but '
@@ -59,7 +60,8 @@ def _try_decoupler(model, sample: dict) -> None:
     model.train(training)
 
 
-def _expectations(model, persons: int, joints: int, channels: int):
+def _expectations(model, persons: int, frames: int, joints: int,
+                  channels: int):
     """Yield (what, number seen, part of the model, expected, way out)."""
     encoder, preprocessor = model.backbone, model.data_preprocessor
     layout = ('to the layout of your data: a name, or a dict with '
@@ -67,15 +69,36 @@ def _expectations(model, persons: int, joints: int, channels: int):
     if hasattr(preprocessor, 'layout'):
         yield ('joints', joints, preprocessor, preprocessor.layout.num_joints,
                f'Set model.data_preprocessor.layout {layout}')
-    if not hasattr(encoder, 'graph') or not hasattr(encoder, 'in_channels'):
-        return
-    num_joints, in_channels = encoder.graph.num_node, encoder.in_channels
-    yield ('joints', joints, encoder, num_joints,
-           f'Set model.backbone.graph_cfg.layout {layout}')
-    yield ('channels', channels, encoder, in_channels,
-           f'Set model.backbone.in_channels={channels}.')
-    if getattr(encoder, 'data_bn_type', None) == 'MVC':
-        expected = encoder.data_bn.num_features // (num_joints * in_channels)
+    for field, expected in _num_joints(encoder).items():
+        yield ('joints', joints, encoder, expected,
+               f'Set model.backbone.{field} {layout}')
+    if hasattr(encoder, 'in_channels'):
+        yield ('channels', channels, encoder, encoder.in_channels,
+               f'Set model.backbone.in_channels={channels}.')
+    if hasattr(encoder, 'num_frames'):
+        yield ('frames', frames, encoder, encoder.num_frames,
+               f'Set model.backbone.num_frames={frames}, or clip_len='
+               f'{encoder.num_frames} in the pipelines.')
+    for expected in _num_person(encoder):
         yield ('persons', persons, encoder, expected,
                f'Set model.backbone.num_person={persons}, or num_person='
                f'{expected} of FormatGCNInput in the pipelines.')
+
+
+def _num_joints(encoder) -> dict:
+    """The field of the encoder's config, and the joints it comes to."""
+    if hasattr(encoder, 'layout'):
+        return dict(layout=encoder.layout.num_joints)
+    if hasattr(encoder, 'graph'):
+        return {'graph_cfg.layout': encoder.graph.num_node}
+    return {}
+
+
+def _num_person(encoder) -> list:
+    """The number of persons, where the encoder has one."""
+    if hasattr(encoder, 'num_person'):
+        return [encoder.num_person]
+    if getattr(encoder, 'data_bn_type', None) == 'MVC':
+        return [encoder.data_bn.num_features
+                // (encoder.graph.num_node * encoder.in_channels)]
+    return []

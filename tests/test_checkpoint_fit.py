@@ -1,0 +1,294 @@
+"""Checkpoints that fit in part: trained on, refused at test and resume."""
+import copy
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
+
+CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
+    '-keypoint-3d.py'
+BANKS = ('spatial_bank', 'temporal_bank')
+_runs = iter(range(10**6))
+
+
+@pytest.fixture(autouse=True)
+def no_formatting(monkeypatch):
+    """Most of a Runner's time goes into the layout of its config's text."""
+    monkeypatch.setattr(Config, 'pretty_text', property(lambda self: ''))
+
+
+@pytest.fixture
+def config(root, tmp_path, tiny_annotations):
+    """A tiny ST-GCN with STD-CL, 10 classes, 20 joints, 12 sequences."""
+    cfg = Config.fromfile(root / CONFIG)
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.model.backbone.update(base_channels=4, num_stages=3,
+                              inflate_stages=[], down_stages=[])
+    cfg.model.cls_head.in_channels = 4
+    cfg.model.cls_head.decoupler.reduction = 2
+    cfg.train_dataloader.dataset.times = 1
+    cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
+    for loader in (cfg.train_dataloader, cfg.val_dataloader,
+                   cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
+    cfg.train_cfg.max_epochs = 1
+    cfg.default_hooks.checkpoint.interval = 1
+    return use(cfg, tiny_annotations(num=12))
+
+
+def use(cfg, ann_file):
+    for loader in (cfg.train_dataloader.dataset, cfg.val_dataloader,
+                   cfg.test_dataloader):
+        loader.dataset.ann_file = ann_file
+    return cfg
+
+
+def run(cfg, **changes):
+    cfg = Config({**copy.deepcopy(cfg), **changes,
+                  'experiment_name': f'fit-{next(_runs)}',
+                  'randomness': dict(seed=1)})
+    return Runner.from_cfg(cfg)
+
+
+def plain(cfg):
+    """The config without STD-CL."""
+    cfg = copy.deepcopy(cfg)
+    for key in ('decoupler', 'memory_bank', 'loss_contrast'):
+        cfg.model.cls_head.pop(key)
+    cfg.model.cls_head.type = 'GCNHead'
+    return cfg
+
+
+def to_coco(cfg, tiny_annotations, classes=4):
+    """The config for other joints, other classes and other sequences."""
+    cfg = copy.deepcopy(cfg)
+    cfg.model.data_preprocessor.layout = 'coco'
+    cfg.model.backbone.graph_cfg.layout = 'coco'
+    cfg.model.cls_head.num_classes = classes
+    return use(cfg, tiny_annotations(num=16, joints=17, classes=classes,
+                                     name='coco.pkl'))
+
+
+class AtStart(Hook):
+    """Keeps the state as it is when training starts."""
+
+    def before_train(self, runner):
+        self.state = copy.deepcopy(runner.model.state_dict())
+
+
+def start(cfg, **changes):
+    """Train elsewhere; returns the state at the start."""
+    work_dir = f'{cfg.work_dir}-{next(_runs)}'  # leaves the checkpoint alone
+    runner, at_start = run(cfg, work_dir=work_dir, **changes), AtStart()
+    runner.register_hook(at_start)
+    runner.train()
+    return at_start.state
+
+
+@pytest.fixture
+def checkpoint(config):
+    """Path of a checkpoint of one epoch with STD-CL."""
+    run(config).train()
+    return f'{config.work_dir}/epoch_1.pth'
+
+
+def saved(path):
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def rewrite(path, edit):
+    """Write an edited state dict in the place of a checkpoint's."""
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['state_dict'] = edit(checkpoint['state_dict'])
+    torch.save(checkpoint, path)
+    return path
+
+
+def check_start(state, fresh, loaded):
+    """What fits is the checkpoint's, all else as without a checkpoint."""
+    anew = set()
+    for name, tensor in state.items():
+        if any(bank in name for bank in BANKS):
+            continue
+        fits = name in loaded and loaded[name].shape == tensor.shape
+        assert torch.equal(tensor, (loaded if fits else fresh)[name]), name
+        if not fits:
+            anew.add(name)
+    return anew
+
+
+def test_other_classes_joints_and_sequences(config, checkpoint, capsys,
+                                            tiny_annotations):
+    cfg = to_coco(config, tiny_annotations)
+    fresh = start(cfg)
+    capsys.readouterr()
+    state = start(cfg, load_from=checkpoint)
+    log = capsys.readouterr().out
+    anew = check_start(state, fresh, saved(checkpoint))
+    assert {'cls_head.fc.weight', 'cls_head.fc.bias',
+            'backbone.data_bn.weight', 'backbone.gcn.2.gcn.PA'} <= anew
+    assert 'cls_head.decoupler.spatial.project.weight' not in anew
+    for bank in BANKS:
+        labels = state[f'cls_head.{bank}.labels']
+        assert labels.tolist() == [-1] * 16
+
+    own = [name for name in state if '_bank.' not in name]
+    message = log[log.index(f'Checkpoint {checkpoint}'):]
+    assert 'WARNING' in log[:log.index(message)].splitlines()[-1]
+    assert (f'{len(own) - len(anew)} of {len(own)} tensors of the model are '
+            'loaded. These layers start anew:') in message
+    assert ('  cls_head.fc: another shape: weight (10, 4) in the checkpoint, '
+            '(4, 4) in the model; bias (10,) in the checkpoint, (4,) in the '
+            'model\n') in message
+    assert 'backbone.data_bn: another shape: weight (60,) in' in message
+    # a line for all layers of the same shapes
+    assert ('  backbone.gcn.0.gcn, backbone.gcn.1.gcn, backbone.gcn.2.gcn: '
+            'another shape: ') in message
+    assert 'PA (3, 20, 20) in the checkpoint, (3, 17, 17) in' in message
+    assert message.count('another shape') == 3
+    assert 'missing' not in message.split('missing keys in source')[0]
+
+
+def test_from_plain_to_stdcl(config, capsys):
+    run(plain(config)).train()
+    checkpoint = f'{config.work_dir}/epoch_1.pth'
+    fresh = start(config)
+    capsys.readouterr()
+    state = start(config, load_from=checkpoint)
+    log = capsys.readouterr().out
+    anew = check_start(state, fresh, saved(checkpoint))
+    assert all(name.startswith('cls_head.decoupler.') for name in anew)
+    assert ('  cls_head.decoupler.spatial.project, cls_head.decoupler.'
+            'temporal.project: missing in the checkpoint: weight (256, 4); '
+            'bias (256,)\n') in log
+    assert 'another shape' not in log
+
+
+def test_from_stdcl_to_plain(config, checkpoint, capsys):
+    capsys.readouterr()
+    state = start(plain(config), load_from=checkpoint)
+    log = capsys.readouterr().out
+    assert not check_start(state, {}, saved(checkpoint))
+    assert 'start anew' not in log
+    assert 'These are passed over:\n' in log
+    assert 'cls_head.spatial_bank, cls_head.temporal_bank: not in' in log
+
+
+def test_the_same_model_and_the_prefix_of_ddp(config, checkpoint, capsys):
+    loaded = saved(checkpoint)
+    rewrite(checkpoint, lambda state: {
+        f'module.{name}': tensor for name, tensor in state.items()})
+    capsys.readouterr()
+    state = start(config, load_from=checkpoint)
+    log = capsys.readouterr().out
+    assert not check_start(state, {}, loaded)
+    assert 'start anew' not in log and 'passed over' not in log
+    own = len([name for name in state if '_bank.' not in name])
+    assert f'{own} of {own} tensors of the model are loaded.' in log
+    for bank in BANKS:  # empty, though of the same size in the checkpoint
+        assert (state[f'cls_head.{bank}.labels'] == -1).all()
+
+
+def test_a_wrong_checkpoint_altogether(config, checkpoint):
+    rewrite(checkpoint, lambda state: {
+        f'encoder.{name}': tensor for name, tensor in state.items()})
+    for test in (False, True):
+        runner = run(config, load_from=checkpoint)
+        with pytest.raises(ValueError) as raised:
+            runner.test() if test else runner.train()
+        message = str(raised.value)
+        assert f'{checkpoint}: nothing in it fits the model' in message
+        assert 'It has encoder.backbone.data_bn.weight, ' in message
+        assert 'expected backbone.data_bn.weight, ' in message
+    # a file of another kind, without a state_dict
+    torch.save(dict(model=saved(checkpoint), epoch=3), checkpoint)
+    with pytest.raises(ValueError, match='It has model, epoch; expected'):
+        run(config, load_from=checkpoint).train()
+
+
+def test_testing_with_a_misfit_is_refused(config, checkpoint,
+                                          tiny_annotations):
+    with pytest.raises(ValueError) as raised:
+        run(to_coco(config, tiny_annotations), load_from=checkpoint).test()
+    message = str(raised.value)
+    assert f'{checkpoint}: it does not fit the model to be tested' in message
+    assert re.search(r'backbone.data_bn: another shape: weight \(60,\) in the '
+                     r'checkpoint, \(51,\) in the model', message)
+    assert 'cls_head.fc: another shape: weight (10, 4)' in message
+    # a classifier under another name would be tested at random
+    rewrite(checkpoint, lambda state: {
+        name.replace('.fc.', '.fc_cls.'): tensor
+        for name, tensor in state.items()})
+    with pytest.raises(ValueError, match=r'cls_head.fc: missing in the '
+                       r'checkpoint: weight \(10, 4\); bias \(10,\)'):
+        run(plain(config), load_from=checkpoint).test()
+
+
+def test_testing_a_larger_encoder_is_refused(config, checkpoint):
+    smaller = plain(config)
+    smaller.model.backbone.num_stages = 2
+    with pytest.raises(ValueError, match='gcn.2.gcn.bn.*: not in the model'):
+        run(smaller, load_from=checkpoint).test()
+
+
+def test_testing_without_what_training_uses(config, checkpoint):
+    expected = run(config, load_from=checkpoint).test()
+    assert run(plain(config), load_from=checkpoint).test() == expected
+    other = copy.deepcopy(config)
+    other.model.cls_head.decoupler.reduction = 4
+    assert run(other, load_from=checkpoint).test() == expected
+    rewrite(checkpoint, lambda state: {
+        name: tensor for name, tensor in state.items()
+        if 'decoupler' not in name and '_bank' not in name})
+    assert run(config, load_from=checkpoint).test() == expected
+
+
+def test_lazy_sizes_fit(config):
+    sized = copy.deepcopy(config)
+    sized.model.cls_head.decoupler.update(
+        type='ProjectionDecoupler', num_joints=20, num_frames=52)
+    run(sized).train()
+    lazy = copy.deepcopy(config)
+    lazy.model.cls_head.decoupler.type = 'ProjectionDecoupler'
+    tested = run(lazy, load_from=f'{config.work_dir}/epoch_1.pth')
+    assert 'acc/top1' in tested.test()
+    assert tested.model.cls_head.decoupler.spatial.project.weight.shape == (
+        256, 40)
+
+    own = nn.LazyLinear(3).state_dict()
+    assert not _compare(own, nn.Linear(2, 3).state_dict(), ())
+    assert [misfit.text for misfit in _compare(own, {}, ())] == [
+        'weight lazy', 'bias lazy']
+
+
+def test_resuming_with_a_misfit_is_refused(config, checkpoint):
+    config.train_cfg.max_epochs = 2
+    other = copy.deepcopy(config)
+    other.model.cls_head.num_classes = 12
+    with pytest.raises(ValueError) as raised:
+        run(other, resume=True).train()  # the latest in the work directory
+    message = str(raised.value)
+    assert f'{checkpoint}: training cannot resume from it:' in message
+    assert ('cls_head.fc: another shape: weight (10, 4) in the checkpoint, '
+            '(12, 4) in the model') in message
+    assert 'set load_from to it and leave resume out' in message
+    with pytest.raises(ValueError, match='decoupler.*: not in the model'):
+        run(plain(config), resume=True, load_from=checkpoint).train()
+    rewrite(checkpoint, lambda state: {
+        name: tensor for name, tensor in state.items()
+        if 'decoupler' not in name and '_bank' not in name})
+    with pytest.raises(ValueError, match='decoupler.*: missing in the'):
+        run(config, resume=True).train()
+
+
+def test_old_checkpoints_have_no_count_of_batches(config, checkpoint):
+    rewrite(checkpoint, lambda state: {
+        name: tensor for name, tensor in state.items()
+        if 'num_batches_tracked' not in name})
+    assert 'acc/top1' in run(config, load_from=checkpoint).test()

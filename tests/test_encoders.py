@@ -1,0 +1,425 @@
+"""CTR-GCN, Hyperformer and HCN against their twins and the authors' files."""
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.models.heads import GCNHead
+from mmengine.config import Config
+
+from projects.stdcl.models import (
+    CTRGCN,
+    Hyperformer,
+    ProjectionDecoupler,
+)
+from projects.stdcl.models.ctrgcn import spatial_partition
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from tests.twins import encoders
+from tests.twins.ctrgcn import adjacency_of
+from tests.twins.encoders import Size, converted, for_twin, ours, twin
+from tests.twins.hyperformer import hops_of
+
+CONVERTERS = Path(__file__).parents[1] / 'tools' / 'model_converters'
+NAMES = ['CTR-GCN', 'Hyperformer', 'HCN']
+GOLDEN = {'CTR-GCN': 'ctrgcn_ntu', 'Hyperformer': 'hyperformer_stdcl_ntu',
+          'HCN': 'hcn_ntu'}
+# layouts of 25, 20, 17 and 4 joints; one, two, three persons; lengths; widths
+HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'index tip'],
+            edges=[(1, 0), (2, 0), (3, 2)], center=0)
+SIZES = [Size(base_channels=48, frames=32),
+         Size('nw-ucla', persons=1, frames=48, classes=10, base_channels=48),
+         Size('coco', persons=3, frames=16, base_channels=72),
+         Size('openpose', persons=1, frames=16, channels=2, base_channels=48)]
+
+
+def disturb(module: torch.nn.Module) -> None:
+    """Weights at which every term counts: none that start at 0 stay there."""
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if parameter.dim() < 2:
+                parameter.add_(torch.randn_like(parameter) / 4)
+            elif name.endswith(('PA', 'outer', 'rpe', 'w1')):
+                parameter.add_(torch.randn_like(parameter) / 8)
+            if name.endswith(('bn.weight', 'alpha')):
+                parameter.copy_(torch.rand_like(parameter) / 2 + 0.25)
+
+
+def keep_statistics(module: torch.nn.Module, *inputs) -> None:
+    """Statistics of a batch, as training would leave them."""
+    norms = [part for part in module.modules()
+             if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    for momentum in (1, 0.1):
+        for norm in norms:
+            norm.momentum = momentum
+        if momentum == 1:
+            module(*inputs)
+
+
+def assert_same(value, expected, what='') -> None:
+    """Equal but for rounding in float64, of which deep networks make much."""
+    scale = expected.abs().max()
+    assert (value - expected).abs().max() <= 1e-7 * scale, what
+    assert scale > 0, what
+
+
+def drop_nothing(module: torch.nn.Module) -> None:
+    """Dropout would draw otherwise in the two."""
+    for part in module.modules():
+        if isinstance(part, (torch.nn.Dropout, torch.nn.Dropout2d)):
+            part.p = 0
+
+
+def pair(name: str, size: Size) -> tuple:
+    """Ours and the twin with the same disturbed weights, in float64."""
+    reference = twin(name, size).double()
+    disturb(reference)
+    keep_statistics(reference, for_twin(size.clips(2, dtype=torch.float64)))
+    model = ours(name, size).double()
+    model.load_state_dict(converted(name, reference.state_dict()))
+    drop_nothing(model)
+    drop_nothing(reference)
+    return model, reference
+
+
+@pytest.mark.parametrize('name, size, expected', [
+    ('CTR-GCN', Size(), 1446672),
+    ('CTR-GCN', Size('nw-ucla', persons=1, classes=10), 1426892),
+    ('Hyperformer', Size(), 2729194), ('HCN', Size(), 2647868)])
+def test_number_of_parameters(name, size, expected):
+    for model in (ours(name, size), twin(name, size)):
+        assert sum(p.numel() for p in model.parameters()) == expected
+
+
+@pytest.mark.parametrize('size', SIZES, ids=lambda size: size.layout)
+@pytest.mark.parametrize('name', NAMES)
+def test_equals_twin(name, size):
+    """Features, logits, and every gradient, with given statistics."""
+    model, reference = pair(name, size)
+    model.eval(), reference.eval()
+    clips = size.clips(2, dtype=torch.float64)
+    features = model.backbone(clips)
+    theirs = reference.extract(for_twin(clips))
+    assert_same(features, theirs.view(features.shape))
+    logits, theirs = model(clips), reference(for_twin(clips))
+    assert_same(logits, theirs)
+
+    direction = torch.randn_like(logits)
+    logits.backward(direction)
+    theirs.backward(direction)
+    gradients = converted(name, {
+        **reference.state_dict(),  # buffers have none
+        **{key: value.grad for key, value in reference.named_parameters()}})
+    for key, parameter in model.named_parameters():
+        assert_same(parameter.grad, gradients[key], key)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_equals_twin_in_training(name):
+    """With the batch's statistics, which are also kept alike."""
+    size = SIZES[1]
+    model, reference = pair(name, size)
+    clips = size.clips(4, dtype=torch.float64)
+    assert_same(model(clips), reference(for_twin(clips)))
+    kept = converted(name, reference.state_dict())
+    for key, value in model.state_dict().items():
+        assert_same(value, kept[key], key)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_golden(name, reference, tmp_path):
+    """The authors' weights, through the command, give the authors' output."""
+    golden = np.load(reference / 'golden' / f'{GOLDEN[name]}.npz')
+    source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
+              for key in golden.files if key.startswith('param/')}
+    done = convert_command(name, source, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '60 classes' in done.stdout
+    model = ours(name, Size()).eval()
+    if name == 'Hyperformer':
+        model.cls_head.decoupler = ProjectionDecoupler(216, 25, 16)
+        assert np.array_equal(SkeletonLayout.get('nturgb+d').hops,
+                              golden['hops'])
+        assert np.array_equal(SkeletonLayout.get('nturgb+d').parts,
+                              golden['joint_label'])
+    if name == 'CTR-GCN':
+        np.testing.assert_allclose(
+            spatial_partition(SkeletonLayout.get('nturgb+d')), golden['A'])
+    model.load_state_dict(torch.load(tmp_path / 'ours.pth')['state_dict'])
+
+    clips = torch.from_numpy(golden['input']).permute(0, 4, 2, 3, 1)
+    with torch.no_grad():
+        features = model.backbone(clips)
+        output = dict(logits=model.cls_head(features), feature=features.view(
+            golden['feature'].shape))
+        if name == 'Hyperformer':
+            output['x_s'], output['x_t'] = model.cls_head.decoupler(features)
+    for key, value in output.items():
+        np.testing.assert_allclose(value, golden[key], rtol=0, atol=1e-4)
+
+
+def convert_command(name, source, folder):
+    torch.save(source, folder / 'authors.pt')
+    script = Path(encoders.CONVERTERS[name].__file__)
+    return subprocess.run(
+        [sys.executable, script, 'authors.pt', 'ours.pth'], cwd=folder,
+        capture_output=True, text=True)
+
+
+@pytest.fixture
+def convert(monkeypatch, tmp_path):
+    """The command within this process; returns its error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, source):
+        torch.save(source, 'authors.pt')
+        monkeypatch.setattr(sys, 'argv', ['x.py', 'authors.pt', 'ours.pth'])
+        try:
+            encoders.authors_checkpoint.main(
+                name, encoders.CONVERTERS[name].make_table)
+        except SystemExit as error:
+            assert not Path('ours.pth').exists()
+            return str(error.code)
+
+    return run
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_converter_names_what_does_not_fit(name, convert):
+    source = twin(name, SIZES[1]).state_dict()
+    lost = sorted(source)[-3]
+    tensor = source.pop(lost)
+    source['l1.surplus'] = source['extra.weight'] = tensor
+    error = convert(name, source)
+    assert 'unknown names in it: extra.weight, l1.surplus' in error
+    assert f'missing: {lost}' in error and 'authors.pt' in error
+
+
+def test_converter_takes_wrapped_checkpoints(convert):
+    size = SIZES[1]
+    source = twin('CTR-GCN', size).state_dict()
+    wrapped = {f'module.{key}': value for key, value in source.items()}
+    assert convert('CTR-GCN', dict(state_dict=wrapped)) is None
+    ours('CTR-GCN', size).load_state_dict(
+        torch.load('ours.pth')['state_dict'])
+
+
+class Bomb:
+
+    def __reduce__(self):
+        return Path.touch, (Path('exploded'), )
+
+
+@pytest.mark.parametrize('content, expected', [
+    (Bomb(), 'tensors and plain containers'), ([1], 'no state dict')])
+def test_converter_reads_safely(content, expected, convert):
+    assert expected in convert('HCN', content)
+    assert not Path('exploded').exists()
+
+
+@pytest.mark.parametrize('layout', ['nturgb+d', 'nw-ucla', 'coco',
+                                    'openpose', HAND])
+def test_hops_and_adjacency(layout):
+    layout = SkeletonLayout.get(layout)
+    assert torch.equal(torch.tensor(layout.hops),
+                       hops_of(layout.num_joints, layout.edges))
+    torch.testing.assert_close(spatial_partition(layout),
+                               adjacency_of(layout.num_joints, layout.bones))
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('size', [
+    Size(HAND, persons=1, frames=80, base_channels=48),
+    Size('coco', frames=32, base_channels=48),  # confidence as third channel
+    Size('nw-ucla', persons=3, frames=16, channels=2, base_channels=48)],
+    ids=['hand', 'coco', 'nw-ucla'])
+def test_other_sizes(name, size):
+    model = ours(name, size)
+    model.backbone.init_weights()
+    features = model.backbone(size.clips(2))
+    assert features.shape[:3] == (2, size.persons, model.backbone.out_channels)
+    assert features.isfinite().all()
+
+
+@pytest.mark.parametrize('name', ['CTR-GCN', 'Hyperformer'])
+@pytest.mark.parametrize('frames', [1, 7, 52, 100])
+def test_any_clip_length(name, frames):
+    size = Size('nw-ucla', persons=1, frames=frames, base_channels=48)
+    assert ours(name, size).backbone(size.clips(2)).shape[3] == -(-frames // 4)
+
+
+@pytest.mark.parametrize('make, error', [
+    (lambda: CTRGCN('nw-ucla', base_channels=54), 'multiple of 4.*branches'),
+    (lambda: CTRGCN('kinetics'), '"kinetics" is unknown'),
+    (lambda: Hyperformer('nw-ucla', base_channels=220), 'of num_heads'),
+    (lambda: Hyperformer('nw-ucla', base_channels=60, num_heads=3,
+                         proj_groups=7), 'proj_groups = 7'),
+    (lambda: Hyperformer('nw-ucla', parts=[0, 1]), '2 entries.*20 joints'),
+    (lambda: Hyperformer('nw-ucla', parts=[0.5] * 20), 'whole numbers'),
+    (lambda: CTRGCN('nw-ucla', num_person=0), 'num_person is 0'),
+    (lambda: CTRGCN('nw-ucla', tcn_kernel_size=4), 'kernel.* 4.*odd'),
+    (lambda: CTRGCN('nw-ucla', num_stages=0), 'num_stages is 0'),
+    (lambda: CTRGCN('nw-ucla', in_channels=0), 'in_channels is 0'),
+    (lambda: CTRGCN('nw-ucla', base_channels=8, num_person=1)(
+        torch.zeros(2, 2, 16, 25, 3)), '1 persons, 20 joints.*2, 25 and 3'),
+    (lambda: CTRGCN('nw-ucla', relation_reduction=100),
+     'relation_reduction')])
+def test_what_cannot_work_is_refused(make, error):
+    with pytest.raises(ValueError, match=error):
+        make()
+
+
+def test_parts_are_an_argument():
+    """Of the numbers only equality counts."""
+    kwargs = dict(base_channels=24, num_heads=1, num_stages=1, num_person=1)
+    one, other, third = (
+        Hyperformer('nw-ucla', parts=parts, **kwargs)
+        for parts in (None, [7] * 4 + [3] * 8 + [5] * 8, [0] * 20))
+    disturb(one)
+    with torch.no_grad():
+        one.blocks[0].spatial.hyperedge_bias.normal_()
+    for model in (other, third):
+        model.load_state_dict(one.state_dict())
+    clips = torch.randn(2, 1, 8, 20, 3)
+    torch.testing.assert_close(one(clips), other(clips))
+    assert (one(clips) - third(clips)).abs().max() > 1e-3
+
+
+def test_constants_follow_the_device_and_are_not_saved():
+    model = Hyperformer('nw-ucla', base_channels=24, num_heads=1)
+    constants = {name for name, _ in model.named_buffers()
+                 if 'running' not in name and 'num_batches' not in name}
+    assert {name.split('.')[-1] for name in constants} == {
+        'member', 'mean_of_part', 'hops'}
+    assert not constants & set(model.state_dict())
+    assert all(buffer.is_meta for buffer in model.to('meta').buffers())
+
+
+class TestInitialisation:
+    """Section "Initialisation" of the paper's encoders, as released."""
+
+    def std(self, tensor, expected):
+        assert abs(tensor.std() / expected - 1) < 5 / tensor.numel()**0.5
+        assert abs(tensor.mean()) < 5 * expected / tensor.numel()**0.5
+
+    @pytest.fixture(params=[CTRGCN, Hyperformer])
+    def model(self, request):
+        model = request.param('nw-ucla', num_person=1)
+        model.init_weights()
+        return model
+
+    def test_temporal(self, model):
+        for block in model.blocks[1], model.blocks[7]:
+            tcn = block.temporal
+            width = tcn.width  # of a branch; kernels of 5 frames
+            self.std(tcn.entry.weight, (2 / width)**0.5)
+            self.std(tcn.point.weight, (2 / width)**0.5)
+            for conv in tcn.convs:
+                self.std(conv.weight, (2 / (5 * width))**0.5)
+            for bn in tcn.bn, tcn.entry_bn:
+                assert 0.01 < bn.weight.std() < 0.03
+                assert abs(bn.weight.mean() - 1) < 0.02 and not bn.bias.any()
+            for conv in tcn.entry, tcn.point, *tcn.convs:
+                assert not conv.bias.any()
+        residual = model.blocks[7].residual.conv
+        self.std(residual.weight, (2 / len(residual.weight))**0.5)
+        assert not residual.bias.any()
+
+    def test_ctrgcn(self):
+        model = CTRGCN('nw-ucla', num_person=1)
+        model.init_weights()
+        spatial = model.blocks[7].spatial
+        self.std(spatial.relation.weight, (2 / 16)**0.5)  # 128 / 8
+        self.std(spatial.transform.weight, (2 / 256)**0.5)
+        self.std(spatial.refine, (2 / 256)**0.5)
+        self.std(spatial.shortcut.conv.weight, (2 / 256)**0.5)
+        for bias in (spatial.relation.bias, spatial.transform.bias,
+                     spatial.refine_bias, spatial.shortcut.conv.bias,
+                     spatial.alpha):
+            assert not bias.any()
+        assert (spatial.bn.weight == 1e-6).all()
+        assert (spatial.shortcut.bn.weight == 1).all()
+        assert torch.equal(spatial.topology, spatial_partition(model.layout))
+
+    def test_hyperformer(self):
+        model = Hyperformer('nw-ucla', num_person=1)
+        model.init_weights()
+        spatial = model.blocks[1].spatial
+        bound = 216**-0.5  # PyTorch's default: uniform
+        for weight in spatial.qkv.weight, spatial.hyperedge.weight:
+            assert 0.99 * bound < weight.abs().max() <= bound
+        assert spatial.proj.weight.abs().max() <= 36**-0.5
+        for zero in (spatial.alpha, spatial.hop_embedding,
+                     spatial.hyperedge_bias):
+            assert not zero.any()
+        assert torch.equal(spatial.outer, torch.eye(20).expand(9, -1, -1))
+        assert (spatial.norm.weight == 1).all() and spatial.norm.eps == 1e-5
+
+    @pytest.mark.parametrize('name', ['ctrgcn', 'hyperformer'])
+    def test_classifier(self, name, root):
+        config = Config.fromfile(root / f'configs/_base_/models/{name}.py')
+        head = config.model.cls_head
+        head.pop('type')
+        head = GCNHead(num_classes=60, **head)
+        head.init_weights()
+        self.std(head.fc.weight, (2 / 60)**0.5)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_learns_under_autocast(name):
+    """bfloat16 on the CPU: finite, and the loss falls."""
+    size = Size(HAND, persons=1, frames=16, classes=4, base_channels=48)
+    model = ours(name, size)
+    model.backbone.init_weights()
+    drop_nothing(model)
+    clips = 10 * size.clips(8)
+    labels = torch.arange(8) % 4
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(12):
+        with torch.autocast('cpu', torch.bfloat16):
+            logits = model(clips)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert logits.dtype == torch.bfloat16
+    assert losses[-1] < losses[0] / 2, losses
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_copies_and_pickles(name):
+    size = SIZES[1]
+    model = ours(name, size).eval()
+    clips = size.clips(1)
+    for other in copy.deepcopy(model), pickle.loads(pickle.dumps(model)):
+        assert torch.equal(other(clips), model(clips))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', NAMES)
+def test_compiles(name):
+    """torch.compile gives the same output and gradient, without a break."""
+    size = Size('nw-ucla', persons=1, frames=32, classes=4, base_channels=48)
+    model = ours(name, size)
+    disturb(model)
+    drop_nothing(model)
+    clips = size.clips(2)
+    for training in (False, True):
+        model.train(training)
+        results = []
+        for run in (model, torch.compile(copy.deepcopy(model),
+                                         fullgraph=True)):
+            logits = run(clips)
+            logits.square().sum().backward()
+            results.append([logits] + [p.grad for p in run.parameters()])
+            run.zero_grad()
+        scale = max(float(value.abs().max()) for value in results[0][1:])
+        for eager, compiled in zip(*results):
+            torch.testing.assert_close(compiled, eager, rtol=1e-3,
+                                       atol=1e-4 * scale)

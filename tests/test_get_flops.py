@@ -1,0 +1,204 @@
+"""tools/analysis/get_flops.py: what is counted, and what it says."""
+import copy
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.analysis import get_model_complexity_info
+from mmengine.config import Config
+from torch import nn
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / 'tools' / 'analysis'))
+
+import get_flops  # noqa: E402
+
+NAME = 'stgcn_1xb16-joint-u52-65e_nw-ucla-xview-keypoint-3d.py'
+PLAIN = ROOT / 'configs' / 'stgcn' / NAME
+STDCL = ROOT / 'configs' / 'stdcl' / f'stdcl-{NAME}'
+CLIP = (1, 52, 20, 3)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """The tool's command line; returns what it prints."""
+
+    def call(*args):
+        monkeypatch.setattr(sys, 'argv', ['get_flops.py', *map(str, args)])
+        capsys.readouterr()
+        get_flops.main()
+        return capsys.readouterr().out
+
+    yield call
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    """STD-CL on a narrow ST-GCN, without data."""
+    cfg = Config.fromfile(STDCL)
+    cfg.model.backbone.update(base_channels=4, num_stages=3)
+    cfg.model.cls_head.in_channels = 4
+    cfg.model.cls_head.decoupler.reduction = 2
+    cfg.train_dataloader.dataset.dataset.ann_file = str(tmp_path / 'no.pkl')
+    return cfg
+
+
+def test_counting_by_hand():
+    net = nn.Sequential(nn.Conv1d(3, 8, 5, padding=2), nn.BatchNorm1d(8),
+                        nn.ReLU(), nn.Flatten(), nn.Linear(8 * 10, 7))
+    parameters, flops = get_flops.count(net.eval(), torch.zeros(1, 3, 10))
+    assert parameters == (3 * 5 + 1) * 8 + 2 * 8 + (8 * 10 + 1) * 7
+    assert flops == 10 * 3 * 5 * 8 + 8 * 10 * 7
+
+
+def test_attention_is_counted():
+    """Also where PyTorch would take a fused kernel."""
+    layer = nn.MultiheadAttention(16, 2, batch_first=True).eval()
+    x = torch.zeros(1, 9, 16)
+    products = 9 * 16 * 64 + 2 * 9 * 9 * 16  # q, k, v, out; scores, values
+    with torch.no_grad():
+        assert get_flops.count(layer, x, x, x)[1] == products
+    q = torch.zeros(1, 2, 9, 8)
+    assert get_flops.count_flops(
+        F.scaled_dot_product_attention, q, q, q) == 2 * 9 * 9 * 16
+
+
+def test_lazy_sizes():
+    assert get_flops.count(nn.LazyLinear(3), torch.zeros(1, 4)) == (15, 12)
+
+
+def test_near_to_mmengine():
+    """MMEngine counts batch norm besides."""
+    encoder = MODELS.build(Config.fromfile(PLAIN).model).backbone.eval()
+    theirs = get_model_complexity_info(
+        encoder, inputs=(torch.zeros(1, *CLIP), ), show_table=False,
+        show_arch=False)
+    parameters, flops = get_flops.count(encoder, torch.zeros(1, *CLIP))
+    assert parameters == theirs['params']
+    assert flops == pytest.approx(theirs['flops'], rel=0.1)
+
+
+def test_the_same_at_test_with_and_without(command):
+    plain = json.loads(command(PLAIN, '--json'))
+    stdcl = json.loads(command(STDCL, '--json', '--num-sequences', 1020))
+    assert plain['shape'] == stdcl['shape'] == list(CLIP)
+    assert plain['batch_size'] == 16
+    assert plain['costs']['training'] == plain['costs']['test']
+    costs = stdcl['costs']
+    for part in ('encoder', 'classifier', 'test'):
+        assert costs[part] == plain['costs'][part]
+    for unit in ('parameters', 'flops'):
+        assert costs['encoder'][unit] + costs['classifier'][unit] == (
+            costs['test'][unit])
+        assert sum(costs[part][unit] for part in (
+            'test', 'decoupler', 'contrast')) == costs['training'][unit]
+    assert costs['contrast'] == dict(parameters=0, flops=2 * 1020 * 256)
+    assert stdcl['bank_bytes'] == 2 * 1020 * (256 * 4 + 8)
+
+
+def test_products_with_the_banks_are_those_of_the_loss(cfg):
+    loss = MODELS.build(cfg.model.cls_head.loss_contrast)
+    anchors, labels = torch.rand(3, 256), torch.tensor([0, 1, 2])
+    bank, bank_labels = torch.rand(40, 256), torch.arange(40) % 4
+    flops = get_flops.count_flops(loss, anchors, labels, labels, bank,
+                                  bank_labels)
+    contrast = get_flops.analyse(cfg, num_sequences=40)['costs']['contrast']
+    assert 2 * flops == 3 * contrast[1]  # two banks, three anchors
+
+
+def test_a_projection_without_sizes(cfg):
+    cfg.model.cls_head.decoupler.type = 'ProjectionDecoupler'
+    costs = get_flops.analyse(cfg, num_sequences=5)['costs']
+    # per branch: 1x1 convolution 4 -> 2, linear layer to 256
+    assert costs['decoupler'] == (
+        2 * (4 + 1) * 2 + (2 * 20 + 1) * 256 + (2 * 52 + 1) * 256,
+        4 * 2 * (20 + 52) + 2 * 20 * 256 + 2 * 52 * 256)
+    assert costs['classifier'] == (50, 40)
+
+
+def test_the_number_of_sequences(cfg, tiny_annotations, tmp_path, command):
+    cfg.dump(path := tmp_path / 'config.py')
+    out = command(path)
+    assert 'give --num-sequences' in out
+    assert 'total at test' in out and 'A batch of' not in out
+    ann_file = tiny_annotations(num=12)
+    cfg.train_dataloader.dataset.dataset.ann_file = ann_file
+    cfg.dump(path)
+    out = command(path)
+    assert '12 slots each' in out
+    assert '1 persons, 52 frames, 20 joints, 3 channels' in out
+    assert 'multiply-add counts as one FLOP' in out
+
+
+class Encoder(nn.Module):
+    """Has no graph."""
+    in_channels = 2
+
+    def forward(self, x):
+        return x.permute(0, 1, 4, 2, 3)
+
+
+def test_where_the_shape_comes_from(cfg, tmp_path):
+    find = get_flops.find_clip_shape
+    model = MODELS.build(cfg.model)
+    wrapped = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[
+        dict(type='RepeatDataset', times=2, dataset=wrapped)])
+    assert find(cfg, model) == CLIP
+    layout = model.data_preprocessor.layout
+    # of an encoder with a graph under MMAction2's own preprocessor
+    model.data_preprocessor = MODELS.build(dict(type='ActionDataPreprocessor'))
+    assert find(cfg, model) == CLIP
+    model.backbone = Encoder()
+    with pytest.raises(ValueError, match='number of joints.*--shape'):
+        find(cfg, model)
+    model.backbone.layout = layout
+    assert find(cfg, model) == (1, 52, 20, 2)
+
+
+def test_on_a_config_of_mmaction2(tmp_path):
+    path = tmp_path / 'user.py'
+    path.write_text(
+        "_base_ = 'mmaction::skeleton/stgcn/stgcn_8xb16-joint-u100-80e_ntu60-"
+        "xsub-keypoint-2d.py'\nmodel = dict(backbone=dict(base_channels=4), "
+        'cls_head=dict(in_channels=16))\n')
+    result = get_flops.analyse(Config.fromfile(path))
+    assert result['shape'] == (2, 100, 17, 3)
+    assert result['costs']['classifier'] == (16 * 60 + 60, 16 * 60)
+
+
+def test_errors(cfg, tmp_path, command, capsys):
+    path = tmp_path / 'config.py'
+
+    def error(cfg, *args):
+        cfg.dump(path)
+        with pytest.raises(SystemExit) as raised:
+            command(path, *args)
+        assert raised.value.code == 2
+        return capsys.readouterr().err
+
+    assert 'STGCN fails on a clip of shape (1, 52, 17, 3)' in error(
+        cfg, '--shape', 1, 52, 17, 3)
+    assert 'argument --shape: invalid positive' in error(
+        cfg, '--shape', 1, 0, 20, 3)
+    broken = copy.deepcopy(cfg)
+    del broken.test_dataloader.dataset.pipeline[1]['clip_len']
+    message = error(broken)
+    assert str(path) in message and 'number of frames' in message
+    assert '--shape PERSONS FRAMES JOINTS CHANNELS' in message
+    with pytest.raises(SystemExit):
+        command(tmp_path / 'none.py')
+    assert 'none.py' in capsys.readouterr().err
+
+
+def test_help(command, capsys):
+    with pytest.raises(SystemExit):
+        command('--help')
+    out = capsys.readouterr().out
+    assert 'multiply-add counts as one FLOP' in out and 'Examples' in out

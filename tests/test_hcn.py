@@ -1,0 +1,325 @@
+"""HCN and its classifier against the twin and the golden file."""
+import numpy as np
+import pytest
+import torch
+from mmaction.models.heads import GCNHead
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+
+from projects.stdcl.models import AttentiveDecoupler, MemoryBank
+from projects.stdcl.models.hcn import HCN, _motion
+from projects.stdcl.models.hcn_head import HCNHead, STDCLHCNHead
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from tests.twins.hcn import HCNTwin
+
+NAMES = {
+    'conv1.0': 'backbone.joint_stream.conv1',
+    'conv2': 'backbone.joint_stream.conv2',
+    'conv3.0': 'backbone.joint_stream.conv3',
+    'conv4.0': 'backbone.joint_stream.conv4',
+    'conv1m.0': 'backbone.motion_stream.conv1',
+    'conv2m': 'backbone.motion_stream.conv2',
+    'conv3m.0': 'backbone.motion_stream.conv3',
+    'conv4m.0': 'backbone.motion_stream.conv4',
+    'conv5.0': 'backbone.conv5',
+    'conv6.0': 'backbone.conv6',
+    'fc7.0': 'cls_head.fc7',
+    'fc8': 'cls_head.fc8',
+}
+# layout, persons, frames T, W, coordinates, width
+SIZES = [('nturgb+d', 2, 64, None, 3, 64), ('nw-ucla', 1, 64, None, 3, 64),
+         ('coco', 3, 32, None, 2, 16), ('nw-ucla', 2, 32, 48, 3, 16)]
+STDCL = dict(
+    type='STDCLHCNHead',
+    decoupler=dict(type='AttentiveDecoupler'),
+    memory_bank=dict(type='MemoryBank'),
+    loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
+# an encoder and a head of it that take no time
+TINY = dict(type='HCN', layout='nw-ucla', base_channels=8, num_frames=32)
+TINY_HEAD = dict(type='HCNHead', num_classes=4, in_channels=32,
+                 feature_size=(2, 2), hidden_channels=16)
+
+
+def from_twin(state_dict):
+    """Give the twin's (and the authors') parameters our names."""
+    renamed = dict()
+    for name, tensor in state_dict.items():
+        layer, _, which = name.rpartition('.')
+        renamed[f'{NAMES[layer]}.{which}'] = tensor
+    return renamed
+
+
+def pair(layout, persons, frames, width, channels, base):
+    """Our model, the twin with the same weights, both in eval mode."""
+    twin = HCNTwin(num_classes=10, num_person=persons, in_channels=channels,
+                   num_joint=SkeletonLayout.get(layout).num_joints,
+                   base_channels=base, window_size=frames, out_channels=width)
+    backbone = dict(type='HCN', layout=layout, in_channels=channels,
+                    base_channels=base, num_frames=frames,
+                    cooccurrence_channels=width)
+    head = dict(type='HCNHead', num_classes=10, in_channels=4 * base,
+                feature_size=[frames // 16, (width or frames) // 16])
+    ours = build(backbone, head)
+    ours.load_state_dict(from_twin(twin.state_dict()), strict=True)
+    return ours.eval(), twin.eval()
+
+
+def build(backbone=TINY, head=TINY_HEAD, **kwargs):
+    return MODELS.build(dict(type='RecognizerGCN', backbone=backbone,
+                             cls_head=head, **kwargs))
+
+
+def clips(layout, persons, frames, channels, batch=2):
+    """A batch as our model takes it, and as the twin does."""
+    joints = SkeletonLayout.get(layout).num_joints
+    x = torch.randn(batch, persons, frames, joints, channels)
+    return x, x.permute(0, 4, 2, 3, 1)  # (N, C, T, V, M)
+
+
+def logits(model, x):
+    return model(x[:, None], stage='head')  # one clip for each sequence
+
+
+@pytest.mark.parametrize('size', SIZES)
+@torch.no_grad()
+def test_equals_the_twin(size):
+    ours, twin = pair(*size)
+    x, for_twin = clips(size[0], size[1], size[2], size[4])
+    features = ours.backbone(x)
+    torch.testing.assert_close(features, twin.extract(for_twin), atol=1e-5,
+                               rtol=0)
+    torch.testing.assert_close(logits(ours, x), twin(for_twin), atol=1e-5,
+                               rtol=0)
+    base, width = size[5], size[3] or size[2]
+    assert features.shape == (2, size[1], 4 * base, size[2] // 16, width // 16)
+
+
+@pytest.mark.parametrize('size', SIZES[2:])
+def test_gradients_equal_those_of_the_twin(size):
+    # in double precision no maximum moves for a rounding error
+    ours, twin = (model.double() for model in pair(*size))
+    x, for_twin = clips(size[0], size[1], size[2], size[4])
+    weights = torch.randn(2, 10, dtype=torch.double)
+    for output in (logits(ours, x.double()), twin(for_twin.double())):
+        (output * weights).sum().backward()
+    seen = {name: p.grad for name, p in ours.named_parameters()}
+    expected = from_twin({name: p.grad for name, p in twin.named_parameters()})
+    assert all(gradient.abs().max() > 0 for gradient in expected.values())
+    torch.testing.assert_close(seen, expected)
+
+
+def test_dropout_is_where_the_twin_has_it():
+    # for one person the two draw in the same order
+    ours, twin = pair('nw-ucla', 1, 32, None, 3, 16)
+    x, for_twin = clips('nw-ucla', 1, 32, 3)
+    outputs = []
+    for model, run in ((ours, lambda: logits(ours, x)),
+                       (twin, lambda: twin(for_twin))):
+        model.train()
+        torch.manual_seed(3)
+        outputs.append(run())
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=0)
+    ours.eval()
+    assert not torch.allclose(logits(ours, x), outputs[0])
+
+
+def test_dropout_ratio():
+    encoder = HCN('nw-ucla', base_channels=64, num_frames=16,
+                  dropout_ratio=0.9)
+    features = encoder(torch.randn(4, 1, 16, 20, 3))
+    dropped = (features == 0).all(dim=-1).float().mean()
+    assert dropped > 0.85
+    head = HCNHead(4, 8, (1, 1), dropout_ratio=0.9)
+    assert head.dropout.p == 0.9
+
+
+@torch.no_grad()
+def test_reproduces_the_release(reference):
+    golden = np.load(reference / 'golden' / 'hcn_ntu.npz')
+    parameters = {name.removeprefix('param/'): torch.tensor(golden[name])
+                  for name in golden.files if name.startswith('param/')}
+    x = torch.tensor(golden['input'])  # (N, C, T, V, M)
+    twin = HCNTwin().eval()
+    twin.load_state_dict(parameters, strict=True)
+    model = build(dict(type='HCN', layout='nturgb+d'),
+                  dict(type='HCNHead', num_classes=60)).eval()
+    model.load_state_dict(from_twin(parameters), strict=True)
+    ours = x.permute(0, 4, 2, 3, 1)
+    for seen, name in ((model.backbone(ours), 'feature'),
+                       (logits(model, ours), 'logits'),
+                       (twin.extract(x), 'feature'), (twin(x), 'logits')):
+        np.testing.assert_allclose(seen, golden[name], atol=1e-4, rtol=0)
+
+
+def test_has_the_size_of_the_release():
+    model = build(dict(type='HCN', layout='nturgb+d'),
+                  dict(type='HCNHead', num_classes=60))
+    assert sum(p.numel() for p in model.parameters()) == 2_647_868
+    assert model.backbone.out_channels == model.cls_head.in_channels == 256
+    assert model.backbone.num_frames == 64
+    assert model.backbone.layout.num_joints == 25
+
+
+def test_motion_by_hand():
+    x = torch.tensor([0., 1, 4, 13])[None, :, None, None].repeat(1, 1, 2, 3)
+    x[:, :, 1] *= 10
+    # the differences 1, 3, 9 at -0.125, 0.625, 1.375 and 2.125
+    expected = torch.tensor([1, 2.25, 5.25, 9])
+    motion = _motion(x)
+    assert motion.shape == x.shape
+    for channel in range(3):
+        torch.testing.assert_close(motion[0, :, 0, channel], expected)
+        torch.testing.assert_close(motion[0, :, 1, channel], 10 * expected)
+
+
+@torch.no_grad()
+def test_any_number_of_persons():
+    model = build().eval()
+    x = torch.randn(2, 5, 32, 20, 3)
+    features = model.backbone(x)
+    assert features.shape == (2, 5, 32, 2, 2)
+    for person in range(5):
+        alone = model.backbone(x[:, person:person + 1])
+        torch.testing.assert_close(features[:, person:person + 1], alone)
+    torch.testing.assert_close(logits(model, x),
+                               logits(model, x[:, [3, 1, 4, 0, 2]]))
+    one = x[:, :1]
+    torch.testing.assert_close(logits(model, one),
+                               logits(model, one.repeat(1, 2, 1, 1, 1)))
+
+
+def test_the_head_takes_the_maximum_over_persons():
+    head = HCNHead(4, 2, (1, 3), hidden_channels=5).eval()
+    x = torch.randn(2, 3, 2, 1, 3)
+    highest = torch.stack([x[:, 0].maximum(x[:, 1]).maximum(x[:, 2])], dim=1)
+    assert torch.equal(head(x), head(highest))
+
+
+def test_initialisation():
+    model = build(head={**TINY_HEAD, 'hidden_channels': 512})
+    model.init_weights()
+    stream = model.backbone.joint_stream
+    # Xavier: uniform up to sqrt(6 / (fan in + fan out))
+    for layer, fans in ((stream.conv2, 3 * (8 + 32)),
+                        (stream.conv3, 9 * (20 + 4)),
+                        (model.backbone.conv6, 9 * (16 + 32)),
+                        (model.cls_head.fc7, 32 * 4 + 512)):
+        bound = (6 / fans)**0.5
+        assert layer.weight.abs().max().item() == pytest.approx(bound, rel=.02)
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5,
+                                                          rel=.1)
+    for name, parameter in model.named_parameters():
+        assert not name.endswith('bias') or not parameter.any(), name
+
+
+@pytest.mark.parametrize('field, value, expected', [
+    ('num_frames', 52, 'num_frames is 52.*multiple of 16.*pool'),
+    ('num_frames', 0, 'num_frames is 0.*multiple of 16'),
+    ('cooccurrence_channels', 40,
+     'cooccurrence_channels is 40.*multiple of 16.*pool'),
+    ('base_channels', 15, 'base_channels is 15.*multiple of 2.*half'),
+    ('layout', 'ntu', '"ntu" is unknown')])
+def test_wrong_sizes_are_refused(field, value, expected):
+    with pytest.raises(ValueError, match=expected):
+        MODELS.build({**TINY, field: value})
+
+
+@pytest.mark.parametrize('frames', [16, 52, 64])
+def test_other_clip_lengths_are_refused(frames):
+    with pytest.raises(ValueError, match=(
+            f'{frames} frames.*num_frames is 32.*clip_len=32.*'
+            'model.backbone.num_frames.*model.cls_head.feature_size')):
+        build().backbone(torch.randn(1, 1, frames, 20, 3))
+
+
+@pytest.mark.parametrize('shape', [(16, 2, 2), (32, 4, 2), (32, 2, 4)])
+def test_other_feature_maps_are_refused(shape):
+    head = MODELS.build(TINY_HEAD)
+    with pytest.raises(ValueError, match=(
+            rf'{shape[0]} channels of \({shape[1]}, {shape[2]}\), but '
+            r'in_channels is 32 and feature_size \(2, 2\).*'
+            rf'feature_size=\({shape[1]}, {shape[2]}\)')):
+        head(torch.randn(1, 1, *shape))
+
+
+def test_a_layout_of_ones_own():
+    layout = dict(joint_names=['a', 'b', 'c'], edges=[(1, 0), (2, 0)],
+                  center=0)
+    encoder = MODELS.build({**TINY, 'layout': layout})
+    assert encoder(torch.randn(1, 1, 32, 3, 3)).shape == (1, 1, 32, 2, 2)
+
+
+def stdcl_model(decoupler='AttentiveDecoupler', **kwargs):
+    head = {**TINY_HEAD, **STDCL, 'decoupler': dict(type=decoupler)}
+    model = MODELS.build(dict(type='STDCLRecognizer', backbone=TINY,
+                              cls_head=head, **kwargs))
+    model.init_weights()
+    for module in model.modules():
+        if isinstance(module, MemoryBank):
+            module.resize(10)
+    return model
+
+
+def samples(count=6):
+    made = []
+    for index in range(count):
+        sample = ActionDataSample().set_gt_label(index % 4)
+        sample.set_metainfo(dict(sample_idx=index))
+        made.append(sample)
+    return made
+
+
+@pytest.mark.parametrize('decoupler, clip_shape', [
+    ('AttentiveDecoupler', None), ('ProjectionDecoupler', (2, 32, 20, 3))])
+@pytest.mark.parametrize('bf16', [False, True])
+def test_trains_with_stdcl(decoupler, clip_shape, bf16):
+    model = stdcl_model(decoupler, clip_shape=clip_shape)
+    inputs = torch.randn(6, 1, 2, 32, 20, 3)
+    with torch.autocast('cpu', torch.bfloat16, enabled=bf16):
+        losses = model(inputs, samples(), mode='loss')
+    assert set(losses) == {'top1_acc', 'top5_acc', 'loss_cls', 'loss_spatial',
+                           'loss_temporal', 'anchor_share'}
+    for name in ('loss_cls', 'loss_spatial', 'loss_temporal'):
+        assert losses[name].isfinite() and losses[name] > 0
+        gradients = torch.autograd.grad(
+            losses[name], list(model.backbone.parameters()),
+            retain_graph=True)
+        for gradient in gradients:
+            assert gradient.isfinite().all() and gradient.any()
+
+
+def test_stdcl_leaves_the_classifier_as_it_is():
+    model = stdcl_model().eval()
+    plain = build().eval()
+    missing, unexpected = plain.load_state_dict(model.state_dict(),
+                                                strict=False)
+    assert not missing
+    assert all('decoupler' in name or '_bank' in name for name in unexpected)
+    x = torch.randn(2, 1, 32, 20, 3)
+    assert torch.equal(logits(model, x), logits(plain, x))
+    assert isinstance(model.cls_head, STDCLHCNHead)
+    assert not isinstance(model.cls_head, GCNHead)
+
+
+def test_the_decoupler_has_its_own_initialisation():
+    head = MODELS.build(dict(num_classes=10, **STDCL))
+    assert isinstance(head.decoupler, AttentiveDecoupler)
+    convolution = head.decoupler.spatial.score[0].weight.clone()
+    head.init_weights()
+    # Kaiming normal, fan out; the head's Xavier would give 0.0625
+    linear = head.decoupler.spatial.project
+    assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
+    assert torch.equal(head.decoupler.spatial.score[0].weight, convolution)
+    assert head.fc7.weight.abs().max().item() == pytest.approx(
+        (6 / (4096 + 512))**.5, rel=.02)
+
+
+def test_compiles_as_one_graph():
+    model = build().eval()
+    x = torch.randn(2, 1, 32, 20, 3)
+
+    def both(x):
+        return model.cls_head(model.backbone(x))
+
+    compiled = torch.compile(both, backend='eager', fullgraph=True)
+    torch.testing.assert_close(compiled(x), both(x))

@@ -1,0 +1,245 @@
+"""CTR-GCN as published: plain to read, nothing merged, nothing kept.
+
+Three sets of small convolutions a block, one for each subset of edges, each
+at full resolution in time; the branches of the temporal part one after the
+other. Parameters carry the names of the authors' checkpoints.
+"""
+import math
+
+import torch
+import torch.nn as nn
+
+
+def adjacency_of(num_point, edges):
+    """The three subsets of edges as matrices.
+
+    Args:
+        num_point (int): V.
+        edges (sequence[tuple]): (child, parent) pairs.
+
+    Returns:
+        torch.Tensor: Self, inward and outward, (3, V, V). Columns sum to 1,
+            except those without an edge, which are 0.
+    """
+    itself = torch.zeros(num_point, num_point)
+    inward = torch.zeros(num_point, num_point)
+    outward = torch.zeros(num_point, num_point)
+    for joint in range(num_point):
+        itself[joint, joint] = 1
+    for child, parent in edges:
+        inward[parent, child] = 1
+        outward[child, parent] = 1
+    for matrix in (itself, inward, outward):
+        for column in range(num_point):
+            total = matrix[:, column].sum()
+            if total > 0:
+                matrix[:, column] /= total
+    return torch.stack([itself, inward, outward])
+
+
+def init_conv(conv):
+    """Kaiming normal, fan out; no bias."""
+    nn.init.kaiming_normal_(conv.weight, mode='fan_out')
+    nn.init.zeros_(conv.bias)
+
+
+class ConvBN(nn.Module):
+    """A convolution over time, then batch norm; (N, C, T, V)."""
+
+    def __init__(self, in_channels, out_channels, kernel_size=1, stride=1,
+                 dilation=1):
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, (kernel_size, 1), (stride, 1),
+            padding=(dilation * (kernel_size - 1) // 2, 0),
+            dilation=(dilation, 1))
+        self.bn = nn.BatchNorm2d(out_channels)
+        init_conv(self.conv)
+
+    def forward(self, x):
+        return self.bn(self.conv(x))
+
+
+class MultiScaleTCN(nn.Module):
+    """Four branches over time, of a quarter of the channels each.
+
+    (N, C, T, V) -> (N, C, T / stride, V).
+    """
+
+    def __init__(self, channels, stride=1):
+        super().__init__()
+        width = channels // 4
+        self.branches = nn.ModuleList([
+            nn.Sequential(
+                nn.Conv2d(channels, width, 1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+                ConvBN(width, width, 5, stride, dilation))
+            for dilation in (1, 2)])
+        self.branches.append(nn.Sequential(
+            nn.Conv2d(channels, width, 1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d((3, 1), (stride, 1), padding=(1, 0)),
+            nn.BatchNorm2d(width)))
+        self.branches.append(nn.Sequential(
+            nn.Conv2d(channels, width, 1, (stride, 1)),
+            nn.BatchNorm2d(width)))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                init_conv(module)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1, 0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x):
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+def outer_residual(in_channels, out_channels, stride):
+    """What a block adds to its result: its input, made to fit."""
+    if in_channels == out_channels and stride == 1:
+        return nn.Identity()
+    return ConvBN(in_channels, out_channels, stride=stride)
+
+
+class SubsetGC(nn.Module):
+    """Graph convolution of one subset, its topology refined per channel."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        hidden = 8 if in_channels < 16 else in_channels // 8  # R
+        self.conv1 = nn.Conv2d(in_channels, hidden, 1)
+        self.conv2 = nn.Conv2d(in_channels, hidden, 1)
+        self.conv3 = nn.Conv2d(in_channels, out_channels, 1)
+        self.conv4 = nn.Conv2d(hidden, out_channels, 1)
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            init_conv(conv)
+
+    def forward(self, x, topology, alpha):
+        """(N, C_in, T, V), (V, V), (1,) -> (N, C_out, T, V)."""
+        one = self.conv1(x).mean(2)  # (N, R, V)
+        two = self.conv2(x).mean(2)  # (N, R, V)
+        values = self.conv3(x)  # (N, C_out, T, V)
+        relation = torch.tanh(one[:, :, :, None] - two[:, :, None, :])
+        refined = self.conv4(relation) * alpha + topology  # (N, C_out, V, V)
+        return torch.einsum('ncuv,nctv->nctu', refined, values)
+
+
+class SpatialGC(nn.Module):
+    """The spatial part: the sum over subsets, with a shortcut."""
+
+    def __init__(self, in_channels, out_channels, adjacency):
+        super().__init__()
+        self.PA = nn.Parameter(adjacency.detach().float().clone())
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.convs = nn.ModuleList(
+            [SubsetGC(in_channels, out_channels) for _ in adjacency])
+        if in_channels == out_channels:
+            self.down = nn.Identity()
+        else:
+            self.down = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1),
+                nn.BatchNorm2d(out_channels))
+            init_conv(self.down[0])
+        self.bn = nn.BatchNorm2d(out_channels)
+        nn.init.constant_(self.bn.weight, 1e-6)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        """(N, C_in, T, V) -> (N, C_out, T, V)."""
+        total = None
+        for conv, topology in zip(self.convs, self.PA):
+            y = conv(x, topology, self.alpha)
+            total = y if total is None else total + y
+        return self.relu(self.bn(total) + self.down(x))
+
+
+class Block(nn.Module):
+    """Spatial part, temporal part, residual."""
+
+    def __init__(self, in_channels, out_channels, adjacency, stride=1,
+                 residual=True):
+        super().__init__()
+        self.gcn1 = SpatialGC(in_channels, out_channels, adjacency)
+        self.tcn1 = MultiScaleTCN(out_channels, stride)
+        self.residual = outer_residual(
+            in_channels, out_channels, stride) if residual else None
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        """(N, C_in, T, V) -> (N, C_out, T / stride, V)."""
+        y = self.tcn1(self.gcn1(x))
+        if self.residual is not None:
+            y = y + self.residual(x)
+        return self.relu(y)
+
+
+def normalise_input(data_bn, x):
+    """Batch norm over person, joint and coordinate of each frame.
+
+    (N, C, T, V, M) -> (N * M, C, T, V), persons of a sequence adjacent.
+    """
+    n, c, t, v, m = x.shape
+    x = x.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t)
+    x = data_bn(x).view(n, m, v, c, t)
+    return x.permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
+
+
+def classify(fc, feature, num_person):
+    """(N * M, C', T', V') -> (N, classes)."""
+    channels = feature.shape[1]
+    x = feature.reshape(-1, num_person, channels, feature[0, 0].numel())
+    return fc(x.mean(3).mean(1))  # over time and joints, then persons
+
+
+class CTRGCNTwin(nn.Module):
+    """Encoder and classifier.
+
+    Args:
+        adjacency (torch.Tensor): Where the learnable topologies start,
+            (3, V, V), as :func:`adjacency_of` makes it.
+        num_classes (int): Defaults to 60.
+        num_point (int): V. Defaults to 25.
+        num_person (int): M. Defaults to 2.
+        in_channels (int): C. Defaults to 3.
+        base_channels (int): Width of the first four blocks; the next three
+            are twice, the last three four times as wide. Defaults to 64.
+    """
+
+    def __init__(self, *, adjacency, num_classes=60, num_point=25,
+                 num_person=2, in_channels=3, base_channels=64):
+        super().__init__()
+        one, two, four = base_channels, base_channels * 2, base_channels * 4
+        self.data_bn = nn.BatchNorm1d(num_person * num_point * in_channels)
+        self.l1 = Block(in_channels, one, adjacency, residual=False)
+        self.l2 = Block(one, one, adjacency)
+        self.l3 = Block(one, one, adjacency)
+        self.l4 = Block(one, one, adjacency)
+        self.l5 = Block(one, two, adjacency, stride=2)
+        self.l6 = Block(two, two, adjacency)
+        self.l7 = Block(two, two, adjacency)
+        self.l8 = Block(two, four, adjacency, stride=2)
+        self.l9 = Block(four, four, adjacency)
+        self.l10 = Block(four, four, adjacency)
+        self.fc = nn.Linear(four, num_classes)
+        self.num_person = num_person
+        nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
+
+    def extract(self, x):
+        """(N, C, T, V, M) -> (N * M, C', T', V), before pooling."""
+        x = normalise_input(self.data_bn, x)
+        x = self.l1(x)
+        x = self.l2(x)
+        x = self.l3(x)
+        x = self.l4(x)
+        x = self.l5(x)
+        x = self.l6(x)
+        x = self.l7(x)
+        x = self.l8(x)
+        x = self.l9(x)
+        return self.l10(x)
+
+    def forward(self, x):
+        """(N, C, T, V, M) -> (N, classes)."""
+        return classify(self.fc, self.extract(x), self.num_person)

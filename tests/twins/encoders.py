@@ -1,0 +1,97 @@
+"""Our encoders beside their twins, for tests and benchmarks."""
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn as nn
+from mmaction.models.heads import GCNHead
+
+from projects.stdcl.models import CTRGCN, HCN, HCNHead, Hyperformer
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from tests.twins.ctrgcn import CTRGCNTwin, adjacency_of
+from tests.twins.hcn import HCNTwin
+from tests.twins.hyperformer import HyperformerTwin, hops_of
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/model_converters'))
+
+import authors_checkpoint  # noqa: E402
+import ctrgcn  # noqa: E402
+import hcn  # noqa: E402
+import hyperformer  # noqa: E402
+
+CONVERTERS = {'CTR-GCN': ctrgcn, 'Hyperformer': hyperformer, 'HCN': hcn}
+
+
+class Size(NamedTuple):
+    """A task: what encoder, head and clips have in common."""
+    layout: str = 'nturgb+d'
+    persons: int = 2
+    frames: int = 64
+    channels: int = 3
+    classes: int = 60
+    base_channels: int = None  # the paper's
+
+    def clips(self, num: int, **kwargs) -> torch.Tensor:
+        """Random clips, shape (N, M, T, V, C)."""
+        return torch.randn(num, self.persons, self.frames, len(
+            SkeletonLayout.get(self.layout).joint_names), self.channels,
+            **kwargs)
+
+
+class Recognizer(nn.ModuleDict):
+    """Encoder and head under the names that checkpoints have."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """Map (N, M, T, V, C) to logits."""
+        return self.cls_head(self.backbone(clips))
+
+
+def width(size: Size) -> dict:
+    return {} if size.base_channels is None else dict(
+        base_channels=size.base_channels)
+
+
+def ours(name: str, size: Size) -> Recognizer:
+    """Our encoder and classifier."""
+    kwargs = dict(layout=size.layout, in_channels=size.channels, **width(size))
+    if name == 'HCN':
+        backbone = HCN(num_frames=size.frames, **kwargs)
+        cells = size.frames // 16
+        head = HCNHead(size.classes, backbone.out_channels, (cells, cells))
+    else:
+        if name == 'Hyperformer' and size.base_channels:
+            kwargs.update(num_heads=size.base_channels // 24)
+        backbone = dict({'CTR-GCN': CTRGCN, 'Hyperformer': Hyperformer})[name](
+            num_person=size.persons, **kwargs)
+        head = GCNHead(size.classes, backbone.out_channels)
+    return Recognizer(dict(backbone=backbone, cls_head=head))
+
+
+def twin(name: str, size: Size) -> nn.Module:
+    """The obvious twin, in the authors' names; takes (N, C, T, V, M)."""
+    layout = SkeletonLayout.get(size.layout)
+    kwargs = dict(num_classes=size.classes, num_person=size.persons,
+                  in_channels=size.channels, **width(size))
+    if name == 'HCN':
+        return HCNTwin(num_joint=layout.num_joints, window_size=size.frames,
+                       **kwargs)
+    kwargs.update(num_point=layout.num_joints)
+    if name == 'CTR-GCN':
+        return CTRGCNTwin(adjacency=adjacency_of(
+            layout.num_joints, layout.bones), **kwargs)
+    if size.base_channels:
+        kwargs.update(num_heads=size.base_channels // 24)
+    return HyperformerTwin(hops=hops_of(layout.num_joints, layout.edges),
+                           joint_label=list(layout.parts), **kwargs)
+
+
+def converted(name: str, tensors: dict) -> dict:
+    """The authors' tensors (or gradients) in our names and shapes."""
+    return authors_checkpoint.convert(
+        tensors, CONVERTERS[name].make_table(tensors))
+
+
+def for_twin(clips: torch.Tensor) -> torch.Tensor:
+    """(N, M, T, V, C) as (N, C, T, V, M)."""
+    return clips.permute(0, 4, 2, 3, 1)

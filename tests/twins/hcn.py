@@ -1,0 +1,99 @@
+"""HCN as published: a loop over persons, the two streams written out.
+
+"Co-occurrence Feature Learning from Skeleton Data for Action Recognition and
+Detection with Hierarchical Aggregation", IJCAI 2018. The parameters have the
+names and shapes of the checkpoints of the public reproduction.
+"""
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class HCNTwin(nn.Module):
+    """Encoder and classifier.
+
+    Args:
+        num_classes (int): Number of classes. Defaults to 60.
+        num_joint (int): V. Defaults to 25.
+        num_person (int): M. Defaults to 2.
+        in_channels (int): C of the input. Defaults to 3.
+        base_channels (int): Channels of the first layer. Defaults to 64.
+        window_size (int): T. Defaults to 64.
+        out_channels (int, optional): W, channels of the temporal layer.
+            Defaults to ``window_size``.
+    """
+
+    def __init__(self, num_classes=60, num_joint=25, num_person=2,
+                 in_channels=3, base_channels=64, window_size=64,
+                 out_channels=None):
+        super().__init__()
+        base = base_channels
+        width = out_channels or window_size
+        self.num_person = num_person
+
+        # joint positions
+        self.conv1 = nn.Sequential(nn.Conv2d(in_channels, base, 1), nn.ReLU())
+        self.conv2 = nn.Conv2d(base, width, (3, 1), padding=(1, 0))
+        self.conv3 = nn.Sequential(
+            nn.Conv2d(num_joint, base // 2, 3, padding=1), nn.MaxPool2d(2))
+        self.conv4 = nn.Sequential(
+            nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
+            nn.MaxPool2d(2))
+
+        # differences of frames
+        self.conv1m = nn.Sequential(nn.Conv2d(in_channels, base, 1), nn.ReLU())
+        self.conv2m = nn.Conv2d(base, width, (3, 1), padding=(1, 0))
+        self.conv3m = nn.Sequential(
+            nn.Conv2d(num_joint, base // 2, 3, padding=1), nn.MaxPool2d(2))
+        self.conv4m = nn.Sequential(
+            nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
+            nn.MaxPool2d(2))
+
+        # both
+        self.conv5 = nn.Sequential(
+            nn.Conv2d(2 * base, 2 * base, 3, padding=1), nn.ReLU(),
+            nn.Dropout2d(0.5), nn.MaxPool2d(2))
+        self.conv6 = nn.Sequential(
+            nn.Conv2d(2 * base, 4 * base, 3, padding=1), nn.ReLU(),
+            nn.Dropout2d(0.5), nn.MaxPool2d(2))
+
+        self.fc7 = nn.Sequential(
+            nn.Linear(4 * base * (window_size // 16) * (width // 16), 512),
+            nn.ReLU(), nn.Dropout(0.5))
+        self.fc8 = nn.Linear(512, num_classes)
+
+    def extract(self, x):
+        """Map (N, C, T, V, M) to (N, M, 4 * base, T / 16, W / 16)."""
+        n, c, t, v, m = x.shape
+        difference = x[:, :, 1:] - x[:, :, :-1]  # (N, C, T - 1, V, M)
+        difference = difference.permute(0, 1, 4, 2, 3).reshape(
+            n, c * m, t - 1, v)
+        difference = F.interpolate(difference, size=(t, v), mode='bilinear',
+                                   align_corners=False)
+        difference = difference.view(n, c, m, t, v).permute(0, 1, 3, 4, 2)
+
+        features = []
+        for person in range(self.num_person):
+            out = self.conv1(x[..., person])  # (N, base, T, V)
+            out = self.conv2(out)  # (N, W, T, V)
+            out = out.permute(0, 3, 2, 1)  # (N, V, T, W)
+            out = self.conv3(out)  # (N, base / 2, T / 2, W / 2)
+            joints = self.conv4(out)  # (N, base, T / 4, W / 4)
+
+            out = self.conv1m(difference[..., person])
+            out = self.conv2m(out)
+            out = out.permute(0, 3, 2, 1)
+            out = self.conv3m(out)
+            motion = self.conv4m(out)
+
+            out = torch.cat([joints, motion], dim=1)
+            out = self.conv5(out)  # (N, 2 * base, T / 8, W / 8)
+            out = self.conv6(out)  # (N, 4 * base, T / 16, W / 16)
+            features.append(out)
+        return torch.stack(features, dim=1)
+
+    def forward(self, x):
+        """Map (N, C, T, V, M) to logits (N, classes)."""
+        out = self.extract(x).max(dim=1).values
+        out = self.fc7(out.flatten(1))
+        return self.fc8(out)

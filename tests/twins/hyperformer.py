@@ -1,0 +1,191 @@
+"""Hyperformer as published: plain to read, nothing merged, nothing kept.
+
+Each of the four terms of the attention is a tensor of its own; the matrix of
+parts and the table of positions are built anew in every forward pass, in
+every block. Parameters carry the names of the authors' checkpoints.
+"""
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from tests.twins.ctrgcn import (
+    MultiScaleTCN,
+    classify,
+    normalise_input,
+    outer_residual,
+)
+
+
+def hops_of(num_point, edges):
+    """Distance of any two joints on the graph.
+
+    Args:
+        num_point (int): V.
+        edges (sequence[tuple]): Pairs of joints, either first.
+
+    Returns:
+        torch.Tensor: Number of edges on the way, int64 of (V, V).
+    """
+    hops = torch.full((num_point, num_point), -1)
+    for start in range(num_point):
+        hops[start, start] = 0
+        queue = [start]
+        while queue:
+            joint = queue.pop(0)
+            for a, b in edges:
+                for here, there in ((a, b), (b, a)):
+                    if here == joint and hops[start, there] < 0:
+                        hops[start, there] = hops[start, joint] + 1
+                        queue.append(there)
+    return hops
+
+
+class HypergraphAttention(nn.Module):
+    """Attention over the joints of a frame; H heads of d channels.
+
+    Args:
+        in_channels (int): C.
+        channels (int): H * d.
+        num_heads (int): H.
+        hops (torch.Tensor): Distances, (V, V).
+    """
+
+    def __init__(self, in_channels, channels, num_heads, hops):
+        super().__init__()
+        num_point = len(hops)
+        self.num_heads = num_heads
+        self.head_dim = channels // num_heads  # d
+        self.scale = self.head_dim**-0.5
+        self.register_buffer('hops', hops.detach().clone(), persistent=False)
+        self.rpe = nn.Parameter(torch.zeros(int(hops.max()) + 1, channels))
+        self.w1 = nn.Parameter(torch.zeros(num_heads, self.head_dim))
+        self.outer = nn.Parameter(
+            torch.eye(num_point).repeat(num_heads, 1, 1))  # (H, V, V)
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.kv = nn.Conv2d(in_channels, channels * 2, 1, bias=False)
+        self.q = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.proj = nn.Conv2d(channels, channels, 1, groups=6)
+
+    def split(self, x):
+        """(N, H * d, T, V) -> (N, T, H, V, d)."""
+        n, _, t, v = x.shape
+        x = x.view(n, self.num_heads, self.head_dim, t, v)
+        return x.permute(0, 3, 1, 4, 2)
+
+    def forward(self, x, e):
+        """(N, C, T, V) normed, (N, H * d, T, V) -> (N, H * d, T, V)."""
+        n, _, t, v = x.shape
+        q = self.split(self.q(x))  # (N, T, H, V, d), as all of these
+        k, values = map(self.split, self.kv(x).chunk(2, dim=1))
+        e = self.split(e)
+        r = self.rpe[self.hops].view(v, v, self.num_heads, self.head_dim)
+
+        joint_to_joint = q @ k.transpose(-2, -1)  # (N, T, H, V, V)
+        joint_to_hop = torch.einsum('nthic,ijhc->nthij', q, r)
+        joint_to_part = torch.einsum('nthic,nthjc->nthij', q, e)
+        part = torch.einsum('hc,nthjc->nthj', self.w1, e)[..., None, :]
+        logits = joint_to_joint + joint_to_hop + joint_to_part + part
+        attention = (logits * self.scale).softmax(dim=-1)
+
+        y = (self.alpha * attention + self.outer) @ values  # (N, T, H, V, d)
+        y = y.permute(0, 2, 4, 1, 3).reshape(n, -1, t, v)
+        return self.proj(y)
+
+
+class SpatialAttention(nn.Module):
+    """The spatial part: norm, hyperedges, attention, shortcut."""
+
+    def __init__(self, in_channels, channels, num_heads, hops, joint_label):
+        super().__init__()
+        self.register_buffer(
+            'joint_label', torch.as_tensor(joint_label), persistent=False)
+        self.norm1 = nn.LayerNorm(in_channels)
+        self.attn = HypergraphAttention(
+            in_channels, channels, num_heads, hops)
+        if in_channels == channels:
+            self.skip_proj = nn.Identity()
+        else:
+            self.skip_proj = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.pe_proj = nn.Conv2d(in_channels, channels, 1, bias=False)
+
+    def forward(self, x):
+        """(N, C, T, V) -> (N, H * d, T, V)."""
+        member = F.one_hot(self.joint_label).to(x)  # (V, P)
+        mean = x @ (member / member.sum(dim=0))  # (N, C, T, P)
+        e = self.pe_proj(mean) @ member.T  # (N, H * d, T, V)
+        normed = self.norm1(x.transpose(1, 3)).transpose(1, 3)
+        return self.attn(normed, e) + self.skip_proj(x)
+
+
+class Block(nn.Module):
+    """Spatial part, temporal part, residual."""
+
+    def __init__(self, in_channels, channels, num_heads, hops, joint_label,
+                 stride=1):
+        super().__init__()
+        self.vit1 = SpatialAttention(
+            in_channels, channels, num_heads, hops, joint_label)
+        self.tcn1 = MultiScaleTCN(channels, stride)
+        self.residual = outer_residual(in_channels, channels, stride)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        """(N, C, T, V) -> (N, H * d, T / stride, V)."""
+        return self.relu(self.tcn1(self.vit1(x)) + self.residual(x))
+
+
+class HyperformerTwin(nn.Module):
+    """Encoder and classifier.
+
+    Args:
+        hops (torch.Tensor): Distances of joints, int64 of (V, V), as
+            :func:`hops_of` makes them.
+        joint_label (sequence[int]): Body part of each of the V joints.
+        num_classes (int): Defaults to 60.
+        num_point (int): V. Defaults to 25.
+        num_person (int): M. Defaults to 2.
+        in_channels (int): C. Defaults to 3.
+        base_channels (int): Width of all blocks. Defaults to 216.
+        num_heads (int): Defaults to 9.
+    """
+
+    def __init__(self, *, hops, joint_label, num_classes=60, num_point=25,
+                 num_person=2, in_channels=3, base_channels=216,
+                 num_heads=9):
+        super().__init__()
+        width = base_channels
+        same = (num_heads, hops, joint_label)
+        self.data_bn = nn.BatchNorm1d(num_person * num_point * in_channels)
+        self.l1 = Block(in_channels, width, *same)
+        self.l2 = Block(width, width, *same)
+        self.l3 = Block(width, width, *same)
+        self.l4 = Block(width, width, *same)
+        self.l5 = Block(width, width, *same, stride=2)
+        self.l6 = Block(width, width, *same)
+        self.l7 = Block(width, width, *same)
+        self.l8 = Block(width, width, *same, stride=2)
+        self.l9 = Block(width, width, *same)
+        self.l10 = Block(width, width, *same)
+        self.fc = nn.Linear(width, num_classes)
+        self.num_person = num_person
+        nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
+
+    def extract(self, x):
+        """(N, C, T, V, M) -> (N * M, C', T', V), before pooling."""
+        x = normalise_input(self.data_bn, x)
+        x = self.l1(x)
+        x = self.l2(x)
+        x = self.l3(x)
+        x = self.l4(x)
+        x = self.l5(x)
+        x = self.l6(x)
+        x = self.l7(x)
+        x = self.l8(x)
+        x = self.l9(x)
+        return self.l10(x)
+
+    def forward(self, x):
+        """(N, C, T, V, M) -> (N, classes)."""
+        return classify(self.fc, self.extract(x), self.num_person)
