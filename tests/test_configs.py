@@ -11,6 +11,10 @@ from mmengine.runner import Runner
 from projects.stdcl.datasets.training_sequences import TrainingSequences
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
+# folder: encoder, frames and epochs on NW-UCLA
+ENCODERS = {'stgcn': ('STGCN', 'u52-65e'), '2s-agcn': ('AAGCN', 'u52-65e'),
+            'ctrgcn': ('CTRGCN', 'u52-65e'), 'hcn': ('HCN', 'u64-150e'),
+            'hyperformer': ('Hyperformer', 'u52-150e')}
 FILES = sorted(path for path in CONFIGS.rglob('*.py')
                if '_base_' not in path.parts)
 STDCL = [path for path in FILES if path.parent.name == 'stdcl']
@@ -42,8 +46,8 @@ def test_builds(path):
         stream = path.stem.split('_')[1].split('-', 1)[1].rsplit('-', 2)[0]
     assert model.data_preprocessor.stream == stream
     assert ('stdcl' in path.stem) == hasattr(model.cls_head, 'decoupler')
-    encoder = 'AAGCN' if '2s-agcn' in path.stem else 'STGCN'
-    assert type(model.backbone).__name__ == encoder
+    folder = plain_of(path) if path in STDCL else path
+    assert type(model.backbone).__name__ == ENCODERS[folder.parent.name][0]
     # the best epoch on the test set is not a result
     assert cfg.default_hooks.checkpoint.save_best is None
 
@@ -51,9 +55,10 @@ def test_builds(path):
 def test_the_set_is_complete():
     streams = ('joint', 'bone', 'joint-motion', 'bone-motion')
     expected = set()
-    for encoder in ('stgcn', '2s-agcn'):
-        names = [f'{encoder}_1xb16-{stream}-u52-65e_nw-ucla-xview-keypoint-3d'
-                 for stream in streams] + [f'{encoder}_synthetic']
+    for encoder, (_, schedule) in ENCODERS.items():
+        names = [f'{encoder}_1xb16-{stream}-{schedule}_nw-ucla-xview-'
+                 f'keypoint-3d' for stream in streams]
+        names.append(f'{encoder}_synthetic')
         expected |= {f'{encoder}/{name}.py' for name in names}
         expected |= {f'stdcl/stdcl-{name}.py' for name in names}
     assert {str(path.relative_to(CONFIGS)) for path in FILES} == expected
@@ -65,7 +70,8 @@ def test_stdcl_differs_from_plain_by_the_fragment_only(path):
     assert lines[-1] == 'model = dict(cls_head=_base_.stdcl_head)'
     assert ''.join(lines[:-1]).count('=') == 1  # _base_
     ours, plain = Config.fromfile(path), Config.fromfile(plain_of(path))
-    fragment = Config.fromfile(CONFIGS / '_base_' / 'stdcl.py')
+    name = 'stdcl_hcn.py' if '-hcn_' in path.name else 'stdcl.py'
+    fragment = Config.fromfile(CONFIGS / '_base_' / name)
     ours.model.cls_head = plain.model.cls_head
     for key in fragment:
         ours.pop(key)

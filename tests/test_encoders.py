@@ -293,7 +293,7 @@ def test_constants_follow_the_device_and_are_not_saved():
     constants = {name for name, _ in model.named_buffers()
                  if 'running' not in name and 'num_batches' not in name}
     assert {name.split('.')[-1] for name in constants} == {
-        'member', 'mean_of_part', 'hops'}
+        'mean_of_part', 'selection'}
     assert not constants & set(model.state_dict())
     assert all(buffer.is_meta for buffer in model.to('meta').buffers())
 

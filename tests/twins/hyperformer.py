@@ -94,6 +94,23 @@ class HypergraphAttention(nn.Module):
         return self.proj(y)
 
 
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of (N, C, T, V), written out."""
+
+    def __init__(self, channels, eps=1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x):
+        """Normalise every position; same shape."""
+        mean = x.mean(dim=1, keepdim=True)
+        variance = (x - mean).pow(2).mean(dim=1, keepdim=True)
+        x = (x - mean) / torch.sqrt(variance + self.eps)
+        return self.weight[:, None, None] * x + self.bias[:, None, None]
+
+
 class SpatialAttention(nn.Module):
     """The spatial part: norm, hyperedges, attention, shortcut."""
 
@@ -101,7 +118,7 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.register_buffer(
             'joint_label', torch.as_tensor(joint_label), persistent=False)
-        self.norm1 = nn.LayerNorm(in_channels)
+        self.norm1 = ChannelNorm(in_channels)
         self.attn = HypergraphAttention(
             in_channels, channels, num_heads, hops)
         if in_channels == channels:
@@ -114,9 +131,9 @@ class SpatialAttention(nn.Module):
         """(N, C, T, V) -> (N, H * d, T, V)."""
         member = F.one_hot(self.joint_label).to(x)  # (V, P)
         mean = x @ (member / member.sum(dim=0))  # (N, C, T, P)
-        e = self.pe_proj(mean) @ member.T  # (N, H * d, T, V)
-        normed = self.norm1(x.transpose(1, 3)).transpose(1, 3)
-        return self.attn(normed, e) + self.skip_proj(x)
+        # each joint takes the features of its part: (N, H * d, T, V)
+        e = self.pe_proj(mean)[..., self.joint_label]
+        return self.attn(self.norm1(x), e) + self.skip_proj(x)
 
 
 class Block(nn.Module):

@@ -29,6 +29,26 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
     return adjacency / adjacency.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+class _Aggregate(torch.autograd.Function):
+    """A^T @ values, whose gradients come in the layout of A and values.
+
+    Autograd would make the gradient of A^T, and copy it to turn it round.
+    """
+
+    @staticmethod
+    def forward(ctx, topologies: torch.Tensor,
+                values: torch.Tensor) -> torch.Tensor:
+        """Map (B, X, V) and (B, X, T) to (B, V, T)."""
+        ctx.save_for_backward(topologies, values)
+        return torch.bmm(topologies.mT, values)
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> tuple:
+        """Gradients of both."""
+        topologies, values = ctx.saved_tensors
+        return torch.bmm(values, grad.mT), torch.bmm(topologies, grad)
+
+
 class CTRGC(BaseModule):
     """Channel-wise topology refinement graph convolution.
 
@@ -79,10 +99,10 @@ class CTRGC(BaseModule):
         nn.init.constant_(self.bn.weight, 1e-6)
 
     def topologies(self, x: torch.Tensor) -> torch.Tensor:
-        """Refine the topology by a batch: (N, C, V, T) to (N * C', V, K V).
+        """Refine the topology by a batch: (N, C, V, T) to (N * C', K V, V).
 
-        Rows are the joints u that receive; columns, subset by subset, the
-        joints v that give.
+        Rows are, subset by subset, the joints v that give; columns the joints
+        u that receive.
         """
         n, _, v, _ = x.shape
         k, c, r = self.refine.shape
@@ -99,13 +119,13 @@ class CTRGC(BaseModule):
             torch.ones_like(self.refine_bias)], dim=2)  # (K, C', R + 2)
         refined = [torch.bmm(weight[i].expand(n, -1, -1), rows[:, i])
                    for i in range(k)]  # (N, C', V V) each
-        return torch.stack(refined, dim=2).view(n * c, k * v, v).mT
+        return torch.stack(refined, dim=2).view(n * c, k * v, v)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, V, T) to (N, C', V, T)."""
         n, _, v, t = x.shape
         values = self.transform(x).view(-1, len(self.topology) * v, t)
-        y = torch.bmm(self.topologies(x), values)  # (N * C', V, T)
+        y = _Aggregate.apply(self.topologies(x), values)  # (N * C', V, T)
         y = self.bn(y.view(n, -1, v, t))
         return F.relu(y + self.shortcut(x), inplace=True)
 

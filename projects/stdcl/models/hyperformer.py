@@ -11,6 +11,87 @@ from ..utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import SpatialTemporalEncoder
 
 
+class _JointAttention(torch.autograd.Function):
+    """Attention over joints, in few passes over memory.
+
+    For B frames and H heads of D channels::
+
+        logits = (q_i . k_j + sum_x (q_i . context_x + bias_x) S_ixj) / sqrt(D)
+        out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
+
+    Autograd would keep, copy and scale tensors of the size of the attention,
+    (B, H, V, V), several times over.
+    """
+
+    @staticmethod
+    def forward(ctx, qkv: torch.Tensor, context: torch.Tensor,
+                bias: torch.Tensor, selection: torch.Tensor,
+                alpha: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            qkv (Tensor): Shape (B, V, 3, H, D).
+            context (Tensor): Shape (B, H, X, D).
+            bias (Tensor): Shape (B, H, X).
+            selection (Tensor): S, shape (V, X, V).
+            alpha (Tensor): Shape (1,).
+            outer (Tensor): Shape (H, V, V).
+
+        Returns:
+            Tensor: Shape (B, V, H D).
+        """
+        b, v, _, h, d = qkv.shape
+        scale = d**-0.5
+        q, k, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, b * h, v, d)
+        context = context.flatten(0, 1)  # (B H, X, D)
+        of_context = torch.baddbmm(bias.reshape(b * h, 1, -1), q, context.mT)
+        logits = torch.bmm(q, k.mT)  # (B H, V, V)
+        # joint i by joint i: S differs
+        logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection,
+                                        beta=scale, alpha=scale)
+        weights = logits.softmax(dim=-1).view(b, h, v, v)
+        y = torch.bmm(_attention(weights, alpha, outer), value)
+        ctx.save_for_backward(q, k, value, weights, context, selection, alpha,
+                              outer)
+        return y.view(b, h, v, d).transpose(1, 2).reshape(b, v, h * d)
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> tuple:
+        """Gradients of all but ``selection``."""
+        (q, k, value, weights, context, selection, alpha,
+         outer) = ctx.saved_tensors
+        b, h, v, _ = weights.shape
+        d = q.shape[-1]
+        grad = grad.view(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
+        grad_value = torch.bmm(_attention(weights, alpha, outer).mT, grad)
+        grad_attention = torch.bmm(grad, value.mT).view_as(weights)
+        # through the softmax; the inner sums are also what alpha needs
+        product = grad_attention * weights
+        inner = product.sum(dim=-1, keepdim=True)
+        grad_logits = product.addcmul_(weights, inner, value=-1)
+        grad_logits = grad_logits.mul_(alpha * d**-0.5).flatten(0, 1)
+        grad_of_context = torch.bmm(  # (B H, V, X)
+            grad_logits.transpose(0, 1), selection.mT).transpose(
+                0, 1).contiguous()
+
+        grad_q = torch.bmm(grad_logits, k).baddbmm_(grad_of_context, context)
+        grad_k = torch.bmm(grad_logits.mT, q)
+        grad_context = torch.bmm(grad_of_context.mT, q)
+        return (torch.stack([part.view(b, h, v, d).transpose(1, 2)
+                             for part in (grad_q, grad_k, grad_value)], dim=2),
+                grad_context.view(b, h, -1, d),
+                grad_of_context.sum(dim=1).view(b, h, -1),
+                None,
+                inner.sum().view(1),
+                grad_attention.sum(dim=0))
+
+
+def _attention(weights: torch.Tensor, alpha: torch.Tensor,
+               outer: torch.Tensor) -> torch.Tensor:
+    """alpha * weights + outer, shape (B H, V, V)."""
+    return torch.addcmul(outer, weights, alpha).flatten(0, 1)
+
+
 class HypergraphAttention(BaseModule):
     """Hypergraph self-attention over the joints of each frame.
 
@@ -22,8 +103,9 @@ class HypergraphAttention(BaseModule):
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
     then a 1x1 convolution in groups, plus the input. Here q, k and v are one
-    product; e is computed for the parts, not for the joints, with w . e as
-    further channels; and as k and e meet the same q, they are added first.
+    product. The query meets each hop distance and each part once, as if they
+    were further keys (the context); a constant selects what joint i adds for
+    joint j. w . e makes further channels of e.
 
     Args:
         in_channels (int): Channels C.
@@ -38,8 +120,7 @@ class HypergraphAttention(BaseModule):
                  groups: int, parts: torch.Tensor, hops: torch.Tensor) -> None:
         super().__init__()
         num_joints = len(parts)
-        self.heads = num_heads
-        self.scale = (out_channels // num_heads)**-0.5
+        self.num_heads = num_heads
         self.norm = nn.LayerNorm(in_channels)
         self.qkv = nn.Linear(in_channels, 3 * out_channels, bias=False)
         self.hyperedge = nn.Linear(in_channels, out_channels, bias=False)
@@ -53,72 +134,58 @@ class HypergraphAttention(BaseModule):
         self.proj = nn.Conv1d(out_channels, out_channels, 1, groups=groups)
         self.skip = nn.Identity() if in_channels == out_channels else \
             nn.Linear(in_channels, out_channels, bias=False)
-        member = F.one_hot(parts).float()  # (V, P)
-        self.register_buffer('member', member, persistent=False)
-        self.register_buffer('mean_of_part', member.T / member.sum(
-            dim=0)[:, None], persistent=False)  # (P, V)
-        self.register_buffer('hops', hops, persistent=False)
+        member = F.one_hot(parts).float().T  # (P, V)
+        self.register_buffer('mean_of_part', member / member.sum(
+            dim=1, keepdim=True), persistent=False)
+        # the hops from i to j and the part of j: (V, hops + P, V)
+        self.register_buffer('selection', torch.cat([
+            F.one_hot(hops).float().mT, member.expand(num_joints, -1, -1)],
+            dim=1), persistent=False)
 
-    def hyperedges(self, x: torch.Tensor) -> tuple:
-        """Features e of the parts, at the joints, and w . e.
+    def context(self, x: torch.Tensor) -> tuple:
+        """What queries meet beside the keys: hop distances and body parts.
 
         Args:
             x (Tensor): Shape (B, V, C).
 
         Returns:
-            tuple[Tensor, Tensor]: Shapes (B, V, H D) and (B, H, V).
+            tuple[Tensor, Tensor]: r and e, shape (B, H, hops + P, D), and
+            what is added where they meet the query, (B, H, hops + P): 0 and
+            w . e.
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
         # w . (W_e x) = (w W_e) x: one more channel for each head
-        weight = self.hyperedge.weight
-        bias = (self.hyperedge_bias[:, None] @ weight.unflatten(
-            0, self.hyperedge_bias.shape))[:, 0]  # (H, C)
-        e = F.linear(pooled, torch.cat([weight, bias]))  # (B, P, H D + H)
-        e = self.member @ e  # (B, V, H D + H)
-        e, bias = e.split([len(weight), self.heads], dim=2)
-        return e, bias.mT
-
-    def attention(self, q: torch.Tensor, k: torch.Tensor,
-                  bias: torch.Tensor) -> torch.Tensor:
-        """Weights of the joints for each other.
-
-        Args:
-            q (Tensor): Queries, shape (B, V, H, D).
-            k (Tensor): Keys with the hyperedges added, the same shape.
-            bias (Tensor): w . e, shape (B, H, V).
-
-        Returns:
-            Tensor: Shape (B, H, V, V), from joint j in the last axis.
-        """
-        hop = torch.einsum('bihd,ijhd->bhij', q, self.hop_embedding[self.hops])
-        logits = torch.baddbmm(
-            (hop + bias[:, :, None]).flatten(0, 1),
-            q.transpose(1, 2).flatten(0, 1),
-            k.transpose(1, 2).flatten(0, 1).mT,
-            beta=self.scale, alpha=self.scale)  # (B H, V, V)
-        weights = logits.softmax(dim=-1).view(hop.shape)
-        return torch.addcmul(self.outer, weights, self.alpha)
+        weight, w = self.hyperedge.weight, self.hyperedge_bias
+        of_bias = (w[:, None] @ weight.unflatten(0, w.shape))[:, 0]  # (H, C)
+        e, bias = F.linear(pooled, torch.cat([weight, of_bias])).split(
+            [len(weight), len(w)], dim=2)
+        e = e.unflatten(2, w.shape).transpose(1, 2)  # (B, H, P, D)
+        hops = self.hop_embedding.transpose(0, 1)  # (H, hops, D)
+        return (torch.cat([hops.to(e.dtype).expand(len(x), -1, -1, -1), e],
+                          dim=2), F.pad(bias.mT, (hops.shape[1], 0)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, T, V), channels last in memory, to (N, C', T, V)."""
         n, _, t, v = x.shape
         x = x.permute(0, 2, 3, 1).flatten(0, 1)  # (B, V, C), B = N T
-        qkv = self.qkv(self.norm(x)).view(n * t, v, 3, self.heads, -1)
-        q, k, value = qkv.unbind(dim=2)  # (B, V, H, D)
-        e, bias = self.hyperedges(x)
-        attention = self.attention(q, k + e.view(k.shape), bias)
-        y = attention @ value.transpose(1, 2)  # (B, H, V, D)
-        y = y.transpose(1, 2).flatten(2)  # (B, V, C')
-        y = self.grouped_projection(y) + self.skip(x)
+        qkv = self.qkv(self.norm(x)).view(n * t, v, 3, self.num_heads, -1)
+        context, bias = self.context(x)
+        with torch.autocast(x.device.type, enabled=False):
+            y = _JointAttention.apply(qkv, context, bias, *(
+                tensor.to(qkv.dtype) for tensor in (
+                    self.selection, self.alpha, self.outer)))
+        y = self.project(y, self.skip(x))
         return y.view(n, t, v, -1).permute(0, 3, 1, 2)
 
-    def grouped_projection(self, x: torch.Tensor) -> torch.Tensor:
-        """The 1x1 convolution in groups: (B, V, C') to the same shape."""
+    def project(self, x: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
+        """The 1x1 convolution in groups, plus the shortcut: (B, V, C')."""
         groups = self.proj.groups
-        weight = self.proj.weight.view(groups, -1, self.proj.weight.shape[1])
-        y = x.view(-1, groups, weight.shape[2]).transpose(0, 1)
-        y = torch.bmm(y, weight.mT)  # (groups, B V, C' / groups)
-        return y.transpose(0, 1).reshape(x.shape) + self.proj.bias
+        weight = self.proj.weight.view(groups, -1, x.shape[-1] // groups)
+        y = torch.baddbmm(self.proj.bias.view(groups, 1, -1),
+                          x.view(-1, groups, weight.shape[2]).transpose(0, 1),
+                          weight.mT)  # (groups, B V, C' / groups)
+        return (shortcut.reshape(y.shape[1], groups, -1)
+                + y.transpose(0, 1)).view(x.shape)
 
 
 @MODELS.register_module()
