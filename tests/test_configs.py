@@ -159,3 +159,43 @@ def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
             Runner.from_cfg(Config({**cfg, 'experiment_name': 'misfit',
                                     'val_cfg': None, 'val_dataloader': None,
                                     'val_evaluator': None})).train()
+
+
+NARROW = {'stgcn': (8, 32), '2s-agcn': (8, 32), 'ctrgcn': (8, 32),
+          'hcn': (8, 32), 'hyperformer': (24, 24)}
+
+
+@pytest.mark.parametrize('decoupler', ['AttentiveDecoupler',
+                                       'ProjectionDecoupler'])
+@pytest.mark.parametrize('encoder', ENCODERS)
+def test_trains_on_nw_ucla(encoder, decoupler, tmp_path, tiny_annotations):
+    """Data in the real format; the authors' own decoupler fails on them."""
+    _, schedule = ENCODERS[encoder]
+    cfg = Config.fromfile(
+        CONFIGS / 'stdcl' / f'stdcl-{encoder}_1xb16-joint-{schedule}_'
+        'nw-ucla-xview-keypoint-3d.py')
+    cfg.work_dir = str(tmp_path / 'work')
+    base_channels, out_channels = NARROW[encoder]
+    cfg.model.backbone.base_channels = base_channels
+    if encoder == 'hyperformer':
+        cfg.model.backbone.num_heads = 1
+    cfg.model.cls_head.in_channels = out_channels
+    cfg.model.cls_head.decoupler.type = decoupler
+    if decoupler == 'ProjectionDecoupler':
+        cfg.model.type = 'STDCLRecognizer'
+        cfg.model.clip_shape = (1, cfg.clip_len, 20, 3)
+    path = tiny_annotations(num=16, classes=4)
+    for name in ('train', 'val', 'test'):
+        loader = cfg[f'{name}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, batch_size=8)
+        dataset = loader.dataset.get('dataset', loader.dataset)
+        dataset.ann_file = path
+    cfg.train_dataloader.dataset.times = 2
+    cfg.train_cfg.max_epochs = 1
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    head = runner.model.cls_head
+    for bank in head.spatial_bank, head.temporal_bank:
+        assert torch.bincount(bank.labels, minlength=4).tolist() == [4] * 4
+    assert all(p.isfinite().all() for p in runner.model.parameters())
+    assert runner.message_hub.get_scalar('train/anchor_share').current() == 1

@@ -1,5 +1,4 @@
-"""HCN and its classifier against the twin and the golden file."""
-import numpy as np
+"""HCN and its classifier; see test_encoders.py for what all encoders share."""
 import pytest
 import torch
 from mmaction.models.heads import GCNHead
@@ -10,22 +9,9 @@ from projects.stdcl.models import AttentiveDecoupler, MemoryBank
 from projects.stdcl.models.hcn import HCN, _motion
 from projects.stdcl.models.hcn_head import HCNHead, STDCLHCNHead
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from tests.twins.encoders import converted
 from tests.twins.hcn import HCNTwin
 
-NAMES = {
-    'conv1.0': 'backbone.joint_stream.conv1',
-    'conv2': 'backbone.joint_stream.conv2',
-    'conv3.0': 'backbone.joint_stream.conv3',
-    'conv4.0': 'backbone.joint_stream.conv4',
-    'conv1m.0': 'backbone.motion_stream.conv1',
-    'conv2m': 'backbone.motion_stream.conv2',
-    'conv3m.0': 'backbone.motion_stream.conv3',
-    'conv4m.0': 'backbone.motion_stream.conv4',
-    'conv5.0': 'backbone.conv5',
-    'conv6.0': 'backbone.conv6',
-    'fc7.0': 'cls_head.fc7',
-    'fc8': 'cls_head.fc8',
-}
 # layout, persons, frames T, W, coordinates, width
 SIZES = [('nturgb+d', 2, 64, None, 3, 64), ('nw-ucla', 1, 64, None, 3, 64),
          ('coco', 3, 32, None, 2, 16), ('nw-ucla', 2, 32, 48, 3, 16)]
@@ -40,15 +26,6 @@ TINY_HEAD = dict(type='HCNHead', num_classes=4, in_channels=32,
                  feature_size=(2, 2), hidden_channels=16)
 
 
-def from_twin(state_dict):
-    """Give the twin's (and the authors') parameters our names."""
-    renamed = dict()
-    for name, tensor in state_dict.items():
-        layer, _, which = name.rpartition('.')
-        renamed[f'{NAMES[layer]}.{which}'] = tensor
-    return renamed
-
-
 def pair(layout, persons, frames, width, channels, base):
     """Our model, the twin with the same weights, both in eval mode."""
     twin = HCNTwin(num_classes=10, num_person=persons, in_channels=channels,
@@ -60,7 +37,7 @@ def pair(layout, persons, frames, width, channels, base):
     head = dict(type='HCNHead', num_classes=10, in_channels=4 * base,
                 feature_size=[frames // 16, (width or frames) // 16])
     ours = build(backbone, head)
-    ours.load_state_dict(from_twin(twin.state_dict()), strict=True)
+    ours.load_state_dict(converted('HCN', twin.state_dict()), strict=True)
     return ours.eval(), twin.eval()
 
 
@@ -103,7 +80,8 @@ def test_gradients_equal_those_of_the_twin(size):
     for output in (logits(ours, x.double()), twin(for_twin.double())):
         (output * weights).sum().backward()
     seen = {name: p.grad for name, p in ours.named_parameters()}
-    expected = from_twin({name: p.grad for name, p in twin.named_parameters()})
+    expected = converted('HCN', {name: p.grad for name, p in
+                                 twin.named_parameters()})
     assert all(gradient.abs().max() > 0 for gradient in expected.values())
     torch.testing.assert_close(seen, expected)
 
@@ -131,33 +109,6 @@ def test_dropout_ratio():
     assert dropped > 0.85
     head = HCNHead(4, 8, (1, 1), dropout_ratio=0.9)
     assert head.dropout.p == 0.9
-
-
-@torch.no_grad()
-def test_reproduces_the_release(reference):
-    golden = np.load(reference / 'golden' / 'hcn_ntu.npz')
-    parameters = {name.removeprefix('param/'): torch.tensor(golden[name])
-                  for name in golden.files if name.startswith('param/')}
-    x = torch.tensor(golden['input'])  # (N, C, T, V, M)
-    twin = HCNTwin().eval()
-    twin.load_state_dict(parameters, strict=True)
-    model = build(dict(type='HCN', layout='nturgb+d'),
-                  dict(type='HCNHead', num_classes=60)).eval()
-    model.load_state_dict(from_twin(parameters), strict=True)
-    ours = x.permute(0, 4, 2, 3, 1)
-    for seen, name in ((model.backbone(ours), 'feature'),
-                       (logits(model, ours), 'logits'),
-                       (twin.extract(x), 'feature'), (twin(x), 'logits')):
-        np.testing.assert_allclose(seen, golden[name], atol=1e-4, rtol=0)
-
-
-def test_has_the_size_of_the_release():
-    model = build(dict(type='HCN', layout='nturgb+d'),
-                  dict(type='HCNHead', num_classes=60))
-    assert sum(p.numel() for p in model.parameters()) == 2_647_868
-    assert model.backbone.out_channels == model.cls_head.in_channels == 256
-    assert model.backbone.num_frames == 64
-    assert model.backbone.layout.num_joints == 25
 
 
 def test_motion_by_hand():

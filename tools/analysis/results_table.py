@@ -1,4 +1,4 @@
-"""Make the README's results from recorded runs.
+"""Make the README's tables from recorded runs.
 
 A recorded run is the ``run.json`` that training leaves in its work directory,
 copied to runs/. Benchmarks' records are runs/benchmark_*.json.
@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r'(<!-- results: .*? -->\n).*?(<!-- end of results -->)',
-                   re.DOTALL)
 
 
 def accuracy_table(folder: Path) -> list:
@@ -53,10 +51,6 @@ def loss_table(folder: Path) -> list:
     record = json.loads(path.read_text())
     where = record.get('gpu', f'CPU threads: {record["threads"]}')
 
-    def ms(taken):
-        return (f'{1e3 * taken["median"]:.1f} ({1e3 * taken["min"]:.1f} to '
-                f'{1e3 * taken["max"]:.1f})')
-
     lines = [
         'Contrastive loss, forward and backward of one bank of 256 features, '
         f'milliseconds as median (minimum to maximum) of {record["repeats"]} '
@@ -69,17 +63,74 @@ def loss_table(folder: Path) -> list:
         seconds = case['seconds']
         lines.append(
             f'| {name}, {case["slots"]:,} slots | {case["batch"]} '
-            f'| {ms(seconds["ours"])} | {ms(seconds["published"])} '
-            f'| {ms(seconds["product"])} '
+            f'| {_ms(seconds["ours"])} | {_ms(seconds["published"])} '
+            f'| {_ms(seconds["product"])} '
             f'| {case["times_faster"]["median"]:.1f} |')
     return [*lines, '']
 
 
+def encoder_table(folder: Path) -> list:
+    """The benchmarks of the encoders, one for each device."""
+    lines = []
+    for path in sorted(folder.glob('benchmark_encoders*.json')):
+        record = json.loads(path.read_text())
+        where = record.get('gpu', f'CPU threads: {record["threads"]}')
+        lines += [
+            'Encoders and classifiers against the obvious twins of the tests, '
+            'milliseconds of a step as median (minimum to maximum) of '
+            f'{record["repeats"]} repeats, {where}, torch {record["torch"]} '
+            f'([record](runs/{path.name}), `python '
+            'tools/benchmark/encoders.py`); memory is what a training step '
+            'adds at most:', '',
+            '| encoder | clips (N, M, T, V, C) | parameters | GFLOPs a clip '
+            '| step | ours | twin | times faster | compiled | memory | '
+            'memory of twin |', '| --- ' * 11 + '|']
+        for name, case in record['cases'].items():
+            lines += [_encoder_row(name, case, mode)
+                      for mode in ('training', 'eval')]
+        yardstick = record['yardstick']
+        lines += ['', 'In the same run a training step of MMAction2\'s ST-GCN '
+                  f'on the clips of CTR-GCN took {_ms(yardstick)} ms.', '']
+    return lines
+
+
+def _encoder_row(name: str, case: dict, mode: str) -> str:
+    seconds, training = case[mode]['seconds'], mode == 'training'
+    compiled = _ms(seconds['compiled']) if 'compiled' in seconds else ''
+    memory = [f'{case["peak_memory"][which] / 2**20:.0f} MiB'
+              if training and case['peak_memory'][which] else ''
+              for which in ('ours', 'twin')]
+    faster = case[mode]['times_faster']
+    return (f'| {name} | {tuple(case["clips"])} | {case["parameters"]:,} '
+            f'| {case["flops"] / 1e9:.2f} | {mode} | {_ms(seconds["ours"])} '
+            f'| {_ms(seconds["twin"])} | {faster["median"]:.2f} '
+            f'({faster["min"]:.2f} to {faster["max"]:.2f}) | {compiled} '
+            f'| {memory[0]} | {memory[1]} |')
+
+
+def _ms(taken: dict) -> str:
+    return (f'{1e3 * taken["median"]:.1f} ({1e3 * taken["min"]:.1f} to '
+            f'{1e3 * taken["max"]:.1f})')
+
+
+def performance_table(folder: Path) -> list:
+    """All benchmarks."""
+    return [*encoder_table(folder), *loss_table(folder)]
+
+
+TABLES = {'results': accuracy_table, 'performance': performance_table}
+
+
 def render(readme: str, folder: Path) -> str:
-    """The README with its results made anew."""
-    lines = [*accuracy_table(folder), *loss_table(folder)]
-    body = '\n' + '\n'.join(lines) + '\n' if lines else ''
-    return BLOCK.sub(lambda block: block[1] + body + block[2], readme)
+    """The README with its tables made anew."""
+    for name, table in TABLES.items():
+        body = '\n'.join(table(folder))
+        block = re.compile(rf'(<!-- {name}: .*? -->\n).*?(<!-- end of {name} '
+                           '-->)', re.DOTALL)
+        readme = block.sub(lambda found, body=body: (
+            f'{found[1]}\n{body}\n{found[2]}' if body
+            else found[1] + found[2]), readme)
+    return readme
 
 
 def main() -> None:
