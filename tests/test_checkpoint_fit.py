@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
+from tests.twins.encoders import Size, converted, twin
 
 CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
     '-keypoint-3d.py'
@@ -292,3 +293,54 @@ def test_old_checkpoints_have_no_count_of_batches(config, checkpoint):
         name: tensor for name, tensor in state.items()
         if 'num_batches_tracked' not in name})
     assert 'acc/top1' in run(config, load_from=checkpoint).test()
+
+
+@pytest.mark.parametrize('name, encoder, schedule, expected', [
+    ('CTR-GCN', 'ctrgcn', 'u52-65e', {
+        'cls_head.fc', 'backbone.data_bn', 'backbone.blocks.3.spatial'}),
+    ('Hyperformer', 'hyperformer', 'u52-150e', {
+        'cls_head.fc', 'backbone.data_bn', 'backbone.blocks.3.spatial'}),
+    ('HCN', 'hcn', 'u64-150e', {
+        'cls_head.fc8', 'backbone.joint_stream.conv3',
+        'backbone.motion_stream.conv3'})])
+def test_fine_tuning_from_the_authors(name, encoder, schedule, expected, root,
+                                      tmp_path, tiny_annotations, capsys):
+    """NTU RGB+D, 60 classes, 25 joints, to NW-UCLA: 10 classes, 20 joints."""
+    # two persons in the one, one person in the other
+    size = Size(base_channels=24)
+    source = converted(name, twin(name, size).state_dict())
+    source = {key: value for key, value in source.items()
+              if not re.match(r'backbone.blocks.[4-9]', key)}  # for speed
+    path = str(tmp_path / 'authors.pth')
+    torch.save(dict(state_dict=source), path)
+
+    cfg = Config.fromfile(
+        root / f'configs/stdcl/stdcl-{encoder}_1xb16-joint-{schedule}_nw-ucla-'
+        'xview-keypoint-3d.py')
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.model.backbone.base_channels = 24
+    if name == 'HCN':
+        cfg.model.cls_head.in_channels = 96
+    else:
+        cfg.model.backbone.num_stages = 4
+        cfg.model.cls_head.in_channels = 24
+    if name == 'Hyperformer':
+        cfg.model.backbone.num_heads = 1
+    for loader in (cfg.train_dataloader, cfg.val_dataloader,
+                   cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
+    cfg.train_dataloader.dataset.times = 1
+    cfg.train_cfg.max_epochs = 1
+    use(cfg, tiny_annotations(num=8))
+    fresh = start(cfg)
+    capsys.readouterr()
+    state = start(cfg, load_from=path)
+    log = capsys.readouterr().out
+    anew = check_start(state, fresh, source)
+    anew = {key for key in anew if '.decoupler.' not in key}
+    layers = {key.rpartition('.')[0] for key in anew}
+    assert layers == expected | {
+        f'backbone.blocks.{i}.spatial' for i in range(4) if name != 'HCN'}
+    for layer in layers:
+        assert layer in log
+    assert len(anew) < len(source) / 4
