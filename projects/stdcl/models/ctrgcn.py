@@ -151,17 +151,18 @@ class CTRGCN(SpatialTemporalEncoder):
     first_residual = False  # the spatial part has one
 
     def __init__(self, layout, relation_reduction: int = 8, **kwargs) -> None:
-        self.relation_reduction = relation_reduction
-        self.adjacency = spatial_partition(SkeletonLayout.get(layout))
-        super().__init__(layout, **kwargs)
+        adjacency = spatial_partition(SkeletonLayout.get(layout))
 
-    def build_spatial(self, in_channels: int, out_channels: int) -> CTRGC:
-        # coordinates have too few channels to be divided
-        relation_channels = 8 if in_channels < 16 else \
-            in_channels // self.relation_reduction
-        if relation_channels < 1:
-            raise ValueError(
-                f'CTRGCN: relation_reduction is {self.relation_reduction}, '
-                f'expected at most {in_channels}, the channels of a block.')
-        return CTRGC(in_channels, out_channels, self.adjacency,
-                     relation_channels)
+        def spatial(in_channels: int, out_channels: int) -> CTRGC:
+            # coordinates have too few channels to be divided
+            relation_channels = 8 if in_channels < 16 else \
+                in_channels // relation_reduction
+            if relation_channels < 1:
+                raise ValueError(
+                    f'CTRGCN: relation_reduction is {relation_reduction}, '
+                    f'expected at most {in_channels}, the channels of a '
+                    'block.')
+            return CTRGC(in_channels, out_channels, adjacency,
+                         relation_channels)
+
+        super().__init__(layout, spatial, **kwargs)

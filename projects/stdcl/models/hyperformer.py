@@ -44,11 +44,13 @@ class _JointAttention(torch.autograd.Function):
         scale = d**-0.5
         q, k, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, b * h, v, d)
         context = context.flatten(0, 1)  # (B H, X, D)
-        of_context = torch.baddbmm(bias.reshape(b * h, 1, -1), q, context.mT)
-        logits = torch.bmm(q, k.mT)  # (B H, V, V)
+        # scaled from the start: half precision ends at 65504
+        of_context = torch.baddbmm(bias.reshape(b * h, 1, -1), q, context.mT,
+                                   beta=scale, alpha=scale)
+        logits = torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0,
+                               alpha=scale)  # (B H, V, V)
         # joint i by joint i: S differs
-        logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection,
-                                        beta=scale, alpha=scale)
+        logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection)
         weights = logits.softmax(dim=-1).view(b, h, v, v)
         y = torch.bmm(_attention(weights, alpha, outer), value)
         ctx.save_for_backward(q, k, value, weights, context, selection, alpha,
@@ -82,14 +84,16 @@ class _JointAttention(torch.autograd.Function):
                 grad_context.view(b, h, -1, d),
                 grad_of_context.sum(dim=1).view(b, h, -1),
                 None,
-                inner.sum().view(1),
-                grad_attention.sum(dim=0))
+                inner.sum(dtype=alpha.dtype).view(1),
+                grad_attention.sum(dim=0, dtype=outer.dtype))
 
 
 def _attention(weights: torch.Tensor, alpha: torch.Tensor,
                outer: torch.Tensor) -> torch.Tensor:
     """alpha * weights + outer, shape (B H, V, V)."""
-    return torch.addcmul(outer, weights, alpha).flatten(0, 1)
+    dtype = weights.dtype  # that of autocast
+    return torch.addcmul(outer.to(dtype), weights,
+                         alpha.to(dtype)).flatten(0, 1)
 
 
 class HypergraphAttention(BaseModule):
@@ -171,9 +175,9 @@ class HypergraphAttention(BaseModule):
         qkv = self.qkv(self.norm(x)).view(n * t, v, 3, self.num_heads, -1)
         context, bias = self.context(x)
         with torch.autocast(x.device.type, enabled=False):
-            y = _JointAttention.apply(qkv, context, bias, *(
-                tensor.to(qkv.dtype) for tensor in (
-                    self.selection, self.alpha, self.outer)))
+            y = _JointAttention.apply(
+                qkv, context, bias, self.selection.to(qkv.dtype), self.alpha,
+                self.outer)
         y = self.project(y, self.skip(x))
         return y.view(n, t, v, -1).permute(0, 3, 1, 2)
 
@@ -235,15 +239,14 @@ class Hyperformer(SpatialTemporalEncoder):
                 f'Hyperformer: parts has {len(parts)} entries, expected one '
                 f'for each of the {layout.num_joints} joints of layout '
                 f'"{layout.name}".')
-        self.attention = dict(
-            num_heads=num_heads, groups=proj_groups,
-            # numbered from 0 without gaps
-            parts=torch.unique(torch.tensor(parts), return_inverse=True)[1],
-            hops=torch.tensor(layout.hops))
-        super().__init__(layout, base_channels=base_channels,
-                         inflate_stages=inflate_stages, **kwargs)
+        # numbered from 0 without gaps
+        parts = torch.unique(torch.tensor(parts), return_inverse=True)[1]
+        hops = torch.tensor(layout.hops)
 
-    def build_spatial(self, in_channels: int,
-                      out_channels: int) -> HypergraphAttention:
-        return HypergraphAttention(in_channels, out_channels,
-                                   **self.attention)
+        def spatial(in_channels: int, out_channels: int
+                    ) -> HypergraphAttention:
+            return HypergraphAttention(in_channels, out_channels, num_heads,
+                                       proj_groups, parts, hops)
+
+        super().__init__(layout, spatial, base_channels=base_channels,
+                         inflate_stages=inflate_stages, **kwargs)

@@ -1,5 +1,5 @@
 """The frame that CTR-GCN and Hyperformer share: blocks of space, then time."""
-from typing import Optional, Sequence, Union
+from typing import Callable, Optional, Sequence, Union
 
 import torch
 import torch.nn as nn
@@ -69,12 +69,14 @@ class SpatialTemporalBlock(BaseModule):
 class SpatialTemporalEncoder(BaseModule):
     """Batch norm of the joints, then blocks of a spatial and a temporal part.
 
-    Subclasses say what the spatial part is (:meth:`build_spatial`) and in
-    which order (:attr:`time_dim`) the blocks hold joints and frames.
+    Subclasses say what the spatial part is, and in which order
+    (:attr:`time_dim`) the blocks hold joints and frames.
 
     Args:
         layout (str | dict): The skeleton layout, as in
             :class:`SkeletonLayout`.
+        spatial (callable): Makes the spatial part of a block from the
+            channels before and after it.
         in_channels (int): Channels of a joint. Defaults to 3.
         base_channels (int): Channels of the first block. Defaults to 64.
         num_person (int): Persons M. Defaults to 2.
@@ -97,6 +99,7 @@ class SpatialTemporalEncoder(BaseModule):
 
     def __init__(self,
                  layout: Union[str, dict],
+                 spatial: Callable[[int, int], nn.Module],
                  in_channels: int = 3,
                  base_channels: int = 64,
                  num_person: int = 2,
@@ -119,7 +122,7 @@ class SpatialTemporalEncoder(BaseModule):
         for stage in range(1, num_stages + 1):
             channels *= 2 if stage in inflate_stages else 1
             blocks.append(SpatialTemporalBlock(
-                self.build_spatial(in_channels, channels), in_channels,
+                spatial(in_channels, channels), in_channels,
                 channels, stride=2 if stage in down_stages else 1,
                 residual=stage > 1 or self.first_residual,
                 time_dim=self.time_dim, kernel_size=tcn_kernel_size,
@@ -133,10 +136,6 @@ class SpatialTemporalEncoder(BaseModule):
             if size < 1:
                 raise ValueError(f'{type(self).__name__}: {name} is {size}, '
                                  'expected 1 or more.')
-
-    def build_spatial(self, in_channels: int, out_channels: int) -> nn.Module:
-        """Make the spatial part of a block."""
-        raise NotImplementedError
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Encode a batch of sequences.
