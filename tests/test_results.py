@@ -17,7 +17,8 @@ import results_table  # noqa: E402
 
 RUN = dict(config_file='a.py', commit='0123456789', clean=True, seed=0,
            machine=dict(threads=2),
-           epochs=[dict(epoch=1, seconds=7200, val={'acc/top1': 0.876})])
+           epochs=[dict(epoch=1, seconds=7200, train=dict(loss=8.125),
+                        val={'acc/top1': 0.876})])
 
 
 @pytest.mark.parametrize('path', RUNS, ids=lambda path: path.stem)
@@ -43,9 +44,29 @@ def test_table_is_made_of_the_runs(tmp_path):
     (tmp_path / 'a.json').write_text(json.dumps(RUN))
     readme = 'x\n<!-- results: y -->\nold\n<!-- end of results -->\nz\n'
     text = results_table.render(readme, tmp_path)
-    assert '| [a](runs/a.json) | 1 | 0 | 87.60 | 2.0 h, CPU threads: 2' in text
+    assert '| 1 | 0 | 87.60 | 8.12, 8.12 | 2.0 h, CPU threads: 2' in text
     assert 'old' not in text and text.endswith('results -->\nz\n')
     assert results_table.render(text, tmp_path) == text
+
+
+def test_benchmarks_make_tables(tmp_path):
+    for path in (ROOT / 'runs').glob('benchmark_*.json'):
+        (tmp_path / path.name).write_text(path.read_text())
+    seconds = dict(min=0.001, median=0.002, max=0.004)
+    step = dict(seconds=dict(ours=seconds, twin=seconds, compiled=seconds),
+                times_faster=dict(min=1, median=1.5, max=2))
+    record = dict(threads=2, gpu='GPU X', torch='2', repeats=3,
+                  yardstick=seconds, cases=dict(HCN=dict(
+                      clips=[16, 1], parameters=1234, flops=5 * 10**8,
+                      training=step, eval=step, peak_memory=dict(
+                          ours=2**20, twin=None))))
+    (tmp_path / 'benchmark_encoders_gpu.json').write_text(json.dumps(record))
+    text = results_table.render(
+        '<!-- performance: y -->\n<!-- end of performance -->', tmp_path)
+    row = ('| HCN | (16, 1) | 1,234 | 0.50 | training | 2.0 (1.0 to 4.0) '
+           '| 2.0 (1.0 to 4.0) | 1.50 (1.00 to 2.00) | 2.0 (1.0 to 4.0) '
+           '| 1 MiB |  |')
+    assert row in text and 'GPU X' in text
 
 
 @pytest.mark.parametrize('damage', [

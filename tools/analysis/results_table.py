@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def accuracy_table(folder: Path) -> list:
-    """A row for each recorded training: last-epoch top-1."""
+    """A row for each recorded training: last-epoch top-1, loss."""
     rows = []
     for path in sorted(folder.glob('*.json')):
         if path.name.startswith('benchmark_'):
@@ -35,12 +35,15 @@ def accuracy_table(folder: Path) -> list:
         where = machine.get('gpu', f'CPU threads: {machine["threads"]}')
         rows.append(
             f'| [{name}](runs/{path.name}) | {last["epoch"]} | {run["seed"]} '
-            f'| {100 * last["val"]["acc/top1"]:.2f} | {hours:.1f} h, {where} '
+            f'| {100 * last["val"]["acc/top1"]:.2f} '
+            f'| {run["epochs"][0]["train"]["loss"]:.2f}, '
+            f'{last["train"]["loss"]:.2f} | {hours:.1f} h, {where} '
             f'| {run["commit"][:7]} |')
     if not rows:
         return []
-    return ['| run | epochs | seed | top-1, last epoch | training | commit |',
-            '| --- | --- | --- | --- | --- | --- |', *rows, '']
+    return ['| run | epochs | seed | top-1, last epoch | training loss, first '
+            'and last epoch | training | commit |',
+            '| --- ' * 7 + '|', *rows, '']
 
 
 def loss_table(folder: Path) -> list:
