@@ -3,8 +3,8 @@
 A training step (forward, cross entropy, backward) and an eval step of encoder
 and classifier, on the CPU or a GPU, with the same weights. The twins
 (tests/twins/) are written straight from the papers' formulas, as the authors'
-code is. MMAction2's ST-GCN is timed in the same run as a yardstick of the
-machine.
+code is. MMAction2's ST-GCN and AGCN are timed in the same run, as yardsticks
+of the machine.
 
 Example:
     python tools/benchmark/encoders.py --threads 2 --out encoders.json
@@ -44,6 +44,11 @@ NW_UCLA = Size('nw-ucla', persons=1, frames=52, classes=10)
 # name: (clips, batch)
 CASES = {'CTR-GCN': (NW_UCLA, 16), 'Hyperformer': (Size(), 4),
          'HCN': (NW_UCLA._replace(frames=64), 16)}
+YARDSTICKS = {
+    'ST-GCN': dict(type='STGCN', graph_cfg=dict(
+        layout='nw-ucla', mode='stgcn_spatial')),
+    'AGCN': dict(type='AAGCN', gcn_attention=False, num_person=1,
+                 graph_cfg=dict(layout='nw-ucla', mode='spatial'))}
 
 
 class Case:
@@ -158,12 +163,17 @@ def run_case(name: str, repeats: int, device: str, compiled: bool) -> dict:
 
 
 def yardstick(repeats: int, device: str) -> dict:
-    """Seconds of a training step of MMAction2's ST-GCN on CTR-GCN's clips."""
-    model = MODELS.build(dict(type='STGCN', graph_cfg=dict(
-        layout='nw-ucla', mode='stgcn_spatial'))).to(device)
-    clips = NW_UCLA.clips(16).to(device)
-    return spread([timed(lambda: model(clips).square().mean().backward(),
-                         device) for _ in range(repeats + 2)][2:])
+    """Seconds of a training step of MMAction2's encoders on CTR-GCN's clips.
+    """
+    clips = NW_UCLA.clips(CASES['CTR-GCN'][1]).to(device)
+    seconds = dict()
+    for name, config in YARDSTICKS.items():
+        encoder = MODELS.build(config).to(device)
+        taken = [timed(lambda encoder=encoder: encoder(
+            clips).square().mean().backward(), device)
+            for _ in range(repeats + 2)]
+        seconds[name] = spread(taken[2:])
+    return seconds
 
 
 def show(name: str, case: dict) -> None:
@@ -215,8 +225,9 @@ def main() -> None:
             args.compile or args.device == 'cuda')
         show(name, case)
     record['yardstick'] = yardstick(args.repeats, args.device)
-    print(f'MMAction2 ST-GCN, training step on clips of CTR-GCN: '
-          f'{1e3 * record["yardstick"]["median"]:.1f} ms')
+    for name, seconds in record['yardstick'].items():
+        print(f"MMAction2's {name}, training step on the clips of CTR-GCN: "
+              f'{1e3 * seconds["median"]:.1f} ms')
     if args.out:
         args.out.write_text(json.dumps(record, indent=1) + '\n')
 
