@@ -64,7 +64,7 @@ class _JointAttention(torch.autograd.Function):
          outer) = ctx.saved_tensors
         b, h, v, _ = weights.shape
         d = q.shape[-1]
-        grad = grad.view(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
+        grad = grad.reshape(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
         grad_value = torch.bmm(_attention(weights, alpha, outer).mT, grad)
         grad_attention = torch.bmm(grad, value.mT).view_as(weights)
         # through the softmax; the inner sums are also what alpha needs
@@ -189,7 +189,7 @@ class HypergraphAttention(BaseModule):
                           x.view(-1, groups, weight.shape[2]).transpose(0, 1),
                           weight.mT)  # (groups, B V, C' / groups)
         return (shortcut.reshape(y.shape[1], groups, -1)
-                + y.transpose(0, 1)).view(x.shape)
+                + y.transpose(0, 1)).reshape(x.shape)
 
 
 @MODELS.register_module()
