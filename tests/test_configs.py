@@ -48,6 +48,12 @@ def test_builds(path):
     assert ('stdcl' in path.stem) == hasattr(model.cls_head, 'decoupler')
     folder = plain_of(path) if path in STDCL else path
     assert type(model.backbone).__name__ == ENCODERS[folder.parent.name][0]
+    clip_lens = {step['clip_len'] for loader in (
+        cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+        for step in loader.dataset.get('dataset', loader.dataset).pipeline
+        if 'clip_len' in step}
+    assert clip_lens == {32 if 'synthetic' in path.stem else
+                         64 if 'hcn' in path.stem else 52}
     # the best epoch on the test set is not a result
     assert cfg.default_hooks.checkpoint.save_best is None
 

@@ -13,6 +13,8 @@ from mmengine.config import Config
 
 from projects.stdcl.models import (
     CTRGCN,
+    HCN,
+    HCNHead,
     Hyperformer,
     ProjectionDecoupler,
 )
@@ -33,7 +35,8 @@ HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'index tip'],
 SIZES = [Size(base_channels=48, frames=32),
          Size('nw-ucla', persons=1, frames=48, classes=10, base_channels=48),
          Size('coco', persons=3, frames=16, base_channels=72),
-         Size('openpose', persons=1, frames=16, channels=2, base_channels=48)]
+         Size('openpose', persons=1, frames=16, channels=2, base_channels=48),
+         Size('nw-ucla', persons=1, frames=13, channels=2, base_channels=48)]
 
 
 def disturb(module: torch.nn.Module) -> None:
@@ -94,10 +97,13 @@ def test_number_of_parameters(name, size, expected):
         assert sum(p.numel() for p in model.parameters()) == expected
 
 
-@pytest.mark.parametrize('size', SIZES, ids=lambda size: size.layout)
+@pytest.mark.parametrize('size', SIZES,
+                         ids=lambda size: f'{size.layout}-{size.frames}')
 @pytest.mark.parametrize('name', NAMES)
 def test_equals_twin(name, size):
     """Features, logits, and every gradient, with given statistics."""
+    if name == 'HCN' and size.frames % 16:
+        size = size._replace(frames=16)
     model, reference = pair(name, size)
     model.eval(), reference.eval()
     clips = size.clips(2, dtype=torch.float64)
@@ -198,6 +204,20 @@ def test_converter_names_what_does_not_fit(name, convert):
     assert f'missing: {lost}' in error and 'authors.pt' in error
 
 
+@pytest.mark.parametrize('name', NAMES)
+def test_every_name_is_required(name):
+    source = twin(name, SIZES[1]).state_dict()
+    for lost in source:
+        rest = {key: value for key, value in source.items() if key != lost}
+        with pytest.raises(ValueError, match=f'missing: {lost}'):
+            converted(name, rest)
+    if name != 'HCN':  # a whole block, a whole layer
+        for start in 'l10.', 'l5.residual.', 'l1.':
+            with pytest.raises(ValueError, match=f'missing: {start}'):
+                converted(name, {key: value for key, value in source.items()
+                                 if not key.startswith(start)})
+
+
 def test_converter_takes_wrapped_checkpoints(convert):
     size = SIZES[1]
     source = twin('CTR-GCN', size).state_dict()
@@ -234,8 +254,9 @@ def test_hops_and_adjacency(layout):
 @pytest.mark.parametrize('size', [
     Size(HAND, persons=1, frames=80, base_channels=48),
     Size('coco', frames=32, base_channels=48),  # confidence as third channel
-    Size('nw-ucla', persons=3, frames=16, channels=2, base_channels=48)],
-    ids=['hand', 'coco', 'nw-ucla'])
+    Size('nw-ucla', persons=3, frames=16, channels=2, base_channels=48),
+    Size('nw-ucla', persons=1, frames=16, channels=1, base_channels=48)],
+    ids=['hand', 'coco', 'nw-ucla', 'one channel'])
 def test_other_sizes(name, size):
     model = ours(name, size)
     model.backbone.init_weights()
@@ -266,7 +287,19 @@ def test_any_clip_length(name, frames):
     (lambda: CTRGCN('nw-ucla', base_channels=8, num_person=1)(
         torch.zeros(2, 2, 16, 25, 3)), '1 persons, 20 joints.*2, 25 and 3'),
     (lambda: CTRGCN('nw-ucla', relation_reduction=100),
-     'relation_reduction')])
+     'relation_reduction is 100, expected at most 64'),
+    (lambda: CTRGCN('nw-ucla', relation_reduction=0), 'reduction is 0'),
+    (lambda: CTRGCN('nw-ucla', tcn_dilations=(0, 1)), 'tcn_dilations is 0'),
+    (lambda: CTRGCN('nw-ucla', tcn_kernel_size=-1), 'kernel_size is -1'),
+    (lambda: CTRGCN('nw-ucla', down_stages=(0, 5)), 'down_stages is 0'),
+    (lambda: Hyperformer('nw-ucla', num_heads=0), 'num_heads is 0'),
+    (lambda: Hyperformer('nw-ucla', proj_groups=-6), 'proj_groups is -6'),
+    (lambda: HCN('nw-ucla', in_channels=0), 'in_channels is 0'),
+    (lambda: HCN('nw-ucla', base_channels=2)(torch.zeros(1, 1, 64, 25, 3)),
+     '20 joints and 3 channels.*have 25 and 3'),
+    (lambda: HCNHead(4, feature_size=(0, 1)), 'feature_size is 0'),
+    (lambda: HCNHead(4, feature_size=(4, 4, 4)), "expected .T', W'."),
+    (lambda: HCNHead(4, hidden_channels=0), 'hidden_channels is 0')])
 def test_what_cannot_work_is_refused(make, error):
     with pytest.raises(ValueError, match=error):
         make()
@@ -395,6 +428,27 @@ def test_learns_under_autocast(name, dtype):
     assert all(p.grad.isfinite().all() for p in model.parameters())
     assert scaler.get_scale() >= 256 or dtype == torch.bfloat16
     assert losses[-1] < losses[0] / 2, losses
+
+
+@pytest.mark.parametrize('name', ['CTR-GCN', 'Hyperformer'])
+def test_second_derivatives_are_refused(name):
+    """Their functions have a first derivative only, and say so."""
+    size = SIZES[1]
+    model = ours(name, size)
+    weight = next(model.backbone.blocks[0].parameters())
+    gradient, = torch.autograd.grad(model(size.clips(1)).sum(), weight,
+                                    create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        gradient.square().sum().backward()
+
+
+def test_a_root_in_the_table_of_bones_changes_nothing():
+    bones = [(1, 0), (2, 0), (3, 2)]
+    plain = SkeletonLayout.get(HAND)
+    rooted = SkeletonLayout.get({**HAND, 'bones': [(0, 0), *bones]})
+    assert torch.equal(spatial_partition(plain), spatial_partition(rooted))
+    one = SkeletonLayout.get(dict(joint_names=['tip'], edges=[], center=0))
+    assert spatial_partition(one).flatten().tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -13,6 +13,10 @@ from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config
 from torch import nn
 
+from projects.stdcl.models.ctrgcn import CTRGC, spatial_partition
+from projects.stdcl.models.hyperformer import HypergraphAttention
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / 'tools' / 'analysis'))
 
@@ -67,6 +71,29 @@ def test_attention_is_counted():
     q = torch.zeros(1, 2, 9, 8)
     assert get_flops.count_flops(
         F.scaled_dot_product_attention, q, q, q) == 2 * 9 * 9 * 16
+
+
+def test_spatial_parts_by_hand():
+    """Also what is multiplied in place, or in a function of our own."""
+    c, h, t, v = 24, 2, 5, 20
+    layout = SkeletonLayout.get('nw-ucla')
+    clip = torch.zeros(1, c, t, v)
+    hops = torch.tensor(layout.hops)
+    x = int(hops.max()) + 1 + 3  # the hops, and three parts
+    attention = HypergraphAttention(c, c, h, 6, torch.tensor(layout.parts),
+                                    hops)
+    parts = t * 3 * v * c + c * c + t * 3 * c * (c + h)
+    logits = t * v * c * x + t * v * v * c + t * h * v * x * v
+    assert get_flops.count(attention, clip)[1] == (
+        t * v * c * 3 * c + parts + logits + t * v * v * c
+        + t * v * c * c // 6)
+
+    r, out = 3, 16
+    convolution = CTRGC(c, out, spatial_partition(layout), r)
+    topologies = v * c * 6 * r + 3 * out * (r + 2) * v * v
+    assert get_flops.count(convolution, clip.mT)[1] == (
+        topologies + t * v * c * 3 * out + out * v * 3 * v * t
+        + t * v * c * out)  # the shortcut
 
 
 def test_lazy_sizes():

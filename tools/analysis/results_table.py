@@ -91,11 +91,14 @@ def encoder_table(folder: Path) -> list:
         for name, case in record['cases'].items():
             lines += [_encoder_row(name, case, mode)
                       for mode in ('training', 'eval')]
-        yardsticks = ', '.join(f'{name} {_ms(seconds)} ms' for name, seconds
-                               in record['yardstick'].items())
-        lines += ['', 'In the same run, for comparison, training steps of '
-                  "MMAction2's encoders on the clips of CTR-GCN: "
-                  f'{yardsticks}.', '']
+        lines.append('')
+        for name, case in record['cases'].items():
+            for yardstick, ratio in case.get('twin_to_authors', {}).items():
+                lines.append(
+                    f"- {name}: on the scale of MMAction2's {yardstick}, "
+                    f"the twin's training step takes {ratio:.2f} times that "
+                    "of the authors' code.")
+        lines.append('')
     return lines
 
 

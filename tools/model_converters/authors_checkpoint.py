@@ -7,9 +7,8 @@ an error.
 import argparse
 import os.path as osp
 import pickle
-import re
 import sys
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 import torch
 
@@ -65,10 +64,8 @@ def multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
     return table
 
 
-def conv_bn(ours: str, conv: str, norm: str, source: Tensors) -> Table:
-    """Rows for a 1x1 convolution with BN, where the block has one."""
-    if f'{conv}.weight' not in source:
-        return {}
+def conv_bn(ours: str, conv: str, norm: str) -> Table:
+    """Rows for a 1x1 convolution with BN."""
     return {**layer(f'{ours}.conv', [conv]), **bn(f'{ours}.bn', norm)}
 
 
@@ -83,27 +80,28 @@ def decoupler(source: Tensors) -> Table:
             **layer(f'{ours}temporal.project', ['std.convt'])}
 
 
-def of_blocks(source: Tensors, spatial: Callable, tcn_kernel: Callable
-              ) -> Table:
+def of_blocks(source: Tensors, spatial: Callable, tcn_kernel: Callable,
+              residuals: Sequence[int]) -> Table:
     """The whole table of CTR-GCN and Hyperformer, which share the frame.
 
     Args:
         source (dict[str, Tensor]): The authors' tensors.
         spatial (callable): Makes the rows of a block's spatial part from our
-            and their names of it and ``source``.
+            and their names of it and the block's number, from 1.
         tcn_kernel (callable): Turns a temporal kernel.
+        residuals (sequence[int]): Blocks with a convolution around them.
     """
     table = {**bn('backbone.data_bn', 'data_bn'),
              **layer('cls_head.fc', ['fc']), **decoupler(source)}
-    numbers = [int(name[1:].split('.')[0]) for name in source
-               if re.match(r'l\d+\.', name)]
-    for i in range(max(numbers, default=10)):
-        ours, theirs = f'backbone.blocks.{i}', f'l{i + 1}'
-        table.update(spatial(f'{ours}.spatial', theirs, source))
+    for i in range(1, 11):
+        ours, theirs = f'backbone.blocks.{i - 1}', f'l{i}'
+        table.update(spatial(f'{ours}.spatial', theirs, i))
         table.update(multi_scale_tcn(f'{ours}.temporal', f'{theirs}.tcn1',
                                      tcn_kernel))
-        table.update(conv_bn(f'{ours}.residual', f'{theirs}.residual.conv',
-                             f'{theirs}.residual.bn', source))
+        if i in residuals:
+            table.update(conv_bn(
+                f'{ours}.residual', f'{theirs}.residual.conv',
+                f'{theirs}.residual.bn'))
     return table
 
 
@@ -133,7 +131,7 @@ def convert(source: Tensors, table: Table) -> Tensors:
 
 
 def _listed(names) -> str:
-    return ', '.join(sorted(names))
+    return ', '.join(sorted(set(names)))
 
 
 def load(path: str) -> Tensors:
@@ -151,7 +149,7 @@ def load(path: str) -> Tensors:
     if not isinstance(source, dict) or not all(
             isinstance(value, torch.Tensor) for value in source.values()):
         raise ValueError('it holds no state dict, which is a dict of tensors.')
-    return {name.removeprefix('module.'): value
+    return {str(name).removeprefix('module.'): value
             for name, value in source.items()}
 
 
@@ -175,18 +173,14 @@ def main(encoder: str, make_table: Callable[[Tensors], Table]) -> None:
     try:
         source = load(args.source)
         tensors = convert(source, make_table(source))
+        save_checkpoint(dict(state_dict=tensors, meta=dict(
+            converted_from=osp.basename(args.source), encoder=encoder)),
+            args.out)
     except (ValueError, RuntimeError, OSError,
             pickle.UnpicklingError) as error:
         sys.exit(f'error: {args.source} was not converted to {encoder}: '
                  f'{error}')
-    save_checkpoint(dict(state_dict=tensors, meta=dict(
-        converted_from=osp.basename(args.source), encoder=encoder)), args.out)
-    print(f'{args.out}: {encoder}, {_sizes(tensors)}, {len(tensors)} tensors '
-          f'made of {len(source)}')
-
-
-def _sizes(tensors: Tensors) -> str:
-    """Number of classes."""
-    classifiers: List[str] = [name for name in tensors
-                              if re.fullmatch(r'cls_head\.fc\d?\.bias', name)]
-    return f'{len(tensors[classifiers[-1]])} classes'
+    classes = [len(tensor) for name, tensor in tensors.items()
+               if name in ('cls_head.fc.bias', 'cls_head.fc8.bias')]
+    print(f'{args.out}: {encoder}, {classes[0]} classes, {len(tensors)} '
+          f'tensors made of {len(source)}')

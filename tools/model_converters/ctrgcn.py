@@ -25,29 +25,31 @@ def biases(*tensors: torch.Tensor) -> torch.Tensor:
     return torch.stack(tensors)[..., None]
 
 
-def graph_convolution(ours: str, block: str,
-                      source: authors.Tensors) -> authors.Table:
+def graph_convolution(ours: str, block: str, number: int) -> authors.Table:
     """Rows for the spatial part of a block."""
     theirs = f'{block}.gcn1'
 
-    def convs(number: int, part: str = '') -> list:
-        return [f'{theirs}.convs.{k}.conv{number}{part}' for k in SUBSETS]
+    def convs(which: int, part: str = '') -> list:
+        return [f'{theirs}.convs.{k}.conv{which}{part}' for k in SUBSETS]
 
-    return {
+    table = {
         f'{ours}.topology': ([f'{theirs}.PA'], authors.same),
         f'{ours}.alpha': ([f'{theirs}.alpha'], authors.same),
         **authors.layer(f'{ours}.relation', convs(1) + convs(2)),
         **authors.layer(f'{ours}.transform', convs(3), interleaved),
         f'{ours}.refine': (convs(4, '.weight'), weights),
         f'{ours}.refine_bias': (convs(4, '.bias'), biases),
-        **authors.bn(f'{ours}.bn', f'{theirs}.bn'),
-        **authors.conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
-                          f'{theirs}.down.1', source)}
+        **authors.bn(f'{ours}.bn', f'{theirs}.bn')}
+    if number in (1, 5, 8):  # which change the channels
+        table.update(authors.conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
+                                     f'{theirs}.down.1'))
+    return table
 
 
 def make_table(source: authors.Tensors) -> authors.Table:
     """What each of our tensors is made of, for the authors' ``source``."""
-    return authors.of_blocks(source, graph_convolution, swap_axes)
+    return authors.of_blocks(source, graph_convolution, swap_axes,
+                             residuals=(5, 8))
 
 
 if __name__ == '__main__':

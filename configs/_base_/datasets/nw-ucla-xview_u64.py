@@ -3,6 +3,7 @@ _base_ = 'nw-ucla-xview.py'
 
 clip_len = 64
 
+# RandomSampleFrames of each
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].clip_len = clip_len
 val_pipeline = _base_.val_pipeline

@@ -6,7 +6,8 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     optimizer=dict(type='Adam', lr=0.001, weight_decay=0.0001),
-    clip_grad=dict(max_norm=8))  # half the batch size
+    # half the batch size: change both together
+    clip_grad=dict(max_norm=8))
 
 param_scheduler = [dict(type='ExponentialLR', by_epoch=True, gamma=0.99)]
 

@@ -1,10 +1,14 @@
 """CTR-GCN (ICCV 2021): graph convolution with a topology for each channel."""
+from typing import Union
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
+from torch.autograd.function import once_differentiable
 
+from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from .pointwise_conv import PointwiseConv
 from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
@@ -21,7 +25,10 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
         empty ones stay 0.
     """
     num_joints = layout.num_joints
-    child, parent = torch.tensor(layout.bones).T
+    # where a table of bones has it, the root is no child of itself
+    child, parent = torch.tensor(
+        [pair for pair in layout.bones if pair[0] != pair[1]],
+        dtype=torch.long).view(-1, 2).T
     adjacency = torch.zeros(3, num_joints, num_joints)
     adjacency[0] = torch.eye(num_joints)
     adjacency[1, parent, child] = 1
@@ -43,6 +50,7 @@ class _Aggregate(torch.autograd.Function):
         return torch.bmm(topologies.mT, values)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple:
         """Gradients of both."""
         topologies, values = ctx.saved_tensors
@@ -141,17 +149,22 @@ class CTRGCN(SpatialTemporalEncoder):
     Args:
         layout (str | dict): The skeleton layout; its bones are the graph.
         relation_reduction (int): R is the block's input channels divided by
-            this; 8 where these are coordinates (fewer than 16 channels).
+            this; 8 where there are fewer than 16, as coordinates have.
             Defaults to 8.
         **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
             values as defaults.
+
+    Raises:
+        ValueError: The layout is unknown, or a size does not fit.
     """
 
     time_dim = 3
     first_residual = False  # the spatial part has one
 
-    def __init__(self, layout, relation_reduction: int = 8, **kwargs) -> None:
+    def __init__(self, layout: Union[str, dict], relation_reduction: int = 8,
+                 **kwargs) -> None:
         adjacency = spatial_partition(SkeletonLayout.get(layout))
+        require_positive('CTRGCN', relation_reduction=relation_reduction)
 
         def spatial(in_channels: int, out_channels: int) -> CTRGC:
             # coordinates have too few channels to be divided

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
+from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 
 # what four max pools leave of an axis
@@ -93,6 +94,7 @@ class HCN(BaseModule):
                  init_cfg: dict = CONV_INIT) -> None:
         super().__init__(init_cfg=init_cfg)
         self.layout = SkeletonLayout.get(layout)
+        require_positive('HCN', in_channels=in_channels)
         self.in_channels = in_channels
         self.out_channels = 4 * base_channels
         self.num_frames = num_frames
@@ -126,10 +128,10 @@ class HCN(BaseModule):
             Tensor: Feature maps, shape (N, M, 4 C, T / 16, W / 16).
 
         Raises:
-            ValueError: T is not ``num_frames``.
+            ValueError: T, V or C are not those the encoder was built for.
         """
-        n, m, t = x.shape[:3]
-        self._check_frames(t)
+        n, m = x.shape[:2]
+        self._check_clip(*x.shape[2:])
         x = x.flatten(0, 1)  # (N * M, T, V, in_channels)
         # the coordinates are last: channels_last without a copy
         x = torch.cat([
@@ -141,7 +143,12 @@ class HCN(BaseModule):
             x = self.dropout(self.relu(self.pool(conv(x))))
         return x.unflatten(0, (n, m))  # (N, M, 4 C, T / 16, W / 16)
 
-    def _check_frames(self, frames: int) -> None:
+    def _check_clip(self, frames: int, joints: int, channels: int) -> None:
+        if (joints, channels) != (self.layout.num_joints, self.in_channels):
+            raise ValueError(
+                f'HCN was built for {self.layout.num_joints} joints and '
+                f'{self.in_channels} channels (model.backbone.layout, '
+                f'in_channels), but the clips have {joints} and {channels}.')
         if frames != self.num_frames:
             raise ValueError(
                 f'HCN: the clips have {frames} frames, but num_frames is '

@@ -6,6 +6,7 @@ import torch.nn as nn
 from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 
+from ..utils.sizes import require_positive
 from .stdcl_head import STDCLMixin
 
 CROSS_ENTROPY = dict(type='CrossEntropyLoss')
@@ -35,6 +36,9 @@ class HCNHead(BaseHead):
         init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
             bias.
         **kwargs: As in ``BaseHead``.
+
+    Raises:
+        ValueError: A size is below 1.
     """
 
     def __init__(self,
@@ -51,6 +55,11 @@ class HCNHead(BaseHead):
                          average_clips=average_clips, init_cfg=init_cfg,
                          **kwargs)
         self.feature_size = tuple(feature_size)
+        if len(self.feature_size) != 2:
+            raise ValueError(f"{type(self).__name__}: feature_size is "
+                             f"{self.feature_size}, expected (T', W').")
+        require_positive(type(self).__name__, hidden_channels=hidden_channels,
+                         feature_size=min(self.feature_size))
         height, width = self.feature_size
         self.fc7 = nn.Linear(in_channels * height * width, hidden_channels)
         self.relu = nn.ReLU(inplace=True)

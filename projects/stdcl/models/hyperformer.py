@@ -1,12 +1,15 @@
 """Hyperformer (arXiv 2211.09590): attention over joints and body parts."""
-from typing import Optional, Sequence
+from numbers import Integral
+from typing import Optional, Sequence, Union
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
+from torch.autograd.function import once_differentiable
 
+from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import SpatialTemporalEncoder
 
@@ -58,6 +61,7 @@ class _JointAttention(torch.autograd.Function):
         return y.view(b, h, v, d).transpose(1, 2).reshape(b, v, h * d)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple:
         """Gradients of all but ``selection``."""
         (q, k, value, weights, context, selection, alpha,
@@ -116,7 +120,7 @@ class HypergraphAttention(BaseModule):
         out_channels (int): Channels C' = H * D.
         num_heads (int): H.
         groups (int): Groups of the last convolution.
-        parts (Tensor): Part of each joint, shape (V,), from 0.
+        parts (Tensor): Part of each joint, shape (V,), numbered from 0.
         hops (Tensor): Hops between each two joints, shape (V, V).
     """
 
@@ -182,7 +186,10 @@ class HypergraphAttention(BaseModule):
         return y.view(n, t, v, -1).permute(0, 3, 1, 2)
 
     def project(self, x: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
-        """The 1x1 convolution in groups, plus the shortcut: (B, V, C')."""
+        """The 1x1 convolution ``proj``, plus the shortcut: (B, V, C').
+
+        As products: the general convolution in groups is slower.
+        """
         groups = self.proj.groups
         weight = self.proj.weight.view(groups, -1, x.shape[-1] // groups)
         y = torch.baddbmm(self.proj.bias.view(groups, 1, -1),
@@ -216,7 +223,7 @@ class Hyperformer(SpatialTemporalEncoder):
     """
 
     def __init__(self,
-                 layout,
+                 layout: Union[str, dict],
                  base_channels: int = 216,
                  num_heads: int = 9,
                  proj_groups: int = 6,
@@ -224,6 +231,8 @@ class Hyperformer(SpatialTemporalEncoder):
                  inflate_stages: Sequence[int] = (),
                  **kwargs) -> None:
         layout = SkeletonLayout.get(layout)
+        require_positive('Hyperformer', num_heads=num_heads,
+                         proj_groups=proj_groups)
         for name, number in dict(num_heads=num_heads,
                                  proj_groups=proj_groups).items():
             if base_channels % number:
@@ -231,7 +240,7 @@ class Hyperformer(SpatialTemporalEncoder):
                     f'Hyperformer: base_channels is {base_channels}, expected '
                     f'a multiple of {name} = {number}.')
         parts = layout.parts if parts is None else parts
-        if not all(isinstance(part, int) for part in parts):
+        if not all(isinstance(part, Integral) for part in parts):
             raise ValueError(f'Hyperformer: parts is {tuple(parts)}, expected '
                              'whole numbers.')
         if len(parts) != layout.num_joints:

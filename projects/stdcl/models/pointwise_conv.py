@@ -7,7 +7,9 @@ import torch.nn.functional as F
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution as one matrix product, for either memory format.
 
-    On a CPU it is up to twice as fast as the general convolution. Several
+    On a CPU that is up to twice as fast as the general convolution, which
+    other devices are left to (their memory would have to hold a gradient of
+    the weight for each sequence). Several
     convolutions of the same input are merged into one by stacking their output
     channels; ``merged`` says how many there are, so that each starts as it
     would alone.
@@ -37,9 +39,13 @@ class PointwiseConv(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, A, B) to (N, C', A / stride, B / stride)."""
+        if x.device.type != 'cpu':
+            return super().forward(x)
         if self.stride != (1, 1):
             x = x[:, :, ::self.stride[0], ::self.stride[1]]
-        if x.is_contiguous(memory_format=torch.channels_last):
+        # one channel is contiguous either way
+        if not x.is_contiguous() and x.is_contiguous(
+                memory_format=torch.channels_last):
             y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1),
                          self.bias)  # (N, A, B, C')
             return y.permute(0, 3, 1, 2)

@@ -6,6 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule, Sequential
 
+from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from .multi_scale_tcn import MultiScaleTCN
 from .pointwise_conv import PointwiseConv
@@ -82,9 +83,10 @@ class SpatialTemporalEncoder(BaseModule):
         num_person (int): Persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double
-            the channels. Defaults to (5, 8).
+            the channels; those beyond ``num_stages`` do not matter. Defaults
+            to (5, 8).
         down_stages (sequence[int]): Blocks, counted from 1, that halve the
-            frames. Defaults to (5, 8).
+            frames, likewise. Defaults to (5, 8).
         tcn_kernel_size (int): Frames of the temporal convolutions. Defaults
             to 5.
         tcn_dilations (sequence[int]): Their dilations. Defaults to (1, 2).
@@ -113,9 +115,13 @@ class SpatialTemporalEncoder(BaseModule):
         self.layout = SkeletonLayout.get(layout)
         self.in_channels = in_channels
         self.num_person = num_person
-        self._check_sizes(
-            in_channels=in_channels, base_channels=base_channels,
-            num_person=num_person, num_stages=num_stages)
+        require_positive(
+            type(self).__name__, in_channels=in_channels,
+            base_channels=base_channels, num_person=num_person,
+            num_stages=num_stages, tcn_kernel_size=tcn_kernel_size,
+            tcn_dilations=min(tcn_dilations, default=1),
+            inflate_stages=min(inflate_stages, default=1),
+            down_stages=min(down_stages, default=1))
         self.data_bn = nn.BatchNorm1d(
             num_person * self.layout.num_joints * in_channels)
         blocks, channels = [], base_channels
@@ -130,12 +136,6 @@ class SpatialTemporalEncoder(BaseModule):
             in_channels = channels
         self.blocks = Sequential(*blocks)
         self.out_channels = channels
-
-    def _check_sizes(self, **sizes: int) -> None:
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f'{type(self).__name__}: {name} is {size}, '
-                                 'expected 1 or more.')
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Encode a batch of sequences.

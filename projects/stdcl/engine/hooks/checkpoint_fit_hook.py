@@ -30,7 +30,8 @@ class CheckpointFitHook(Hook):
     layers would then be tested. Here it depends on what is loaded for:
 
     - training from ``load_from``: tensors of another shape are taken out of
-      the checkpoint, and a warning says which layers start anew, and why;
+      the checkpoint, with the bias of a weight that is, and a warning says
+      which layers start anew, and why;
     - resuming: every misfit is an error;
     - testing, validating, and loading outside of a run: a misfit is an error,
       except that a decoupler may be missing or of another shape, and that the
@@ -74,6 +75,7 @@ class CheckpointFitHook(Hook):
                     f'{file}: it does not fit the model to be tested',
                     'Test with the config of its training. To fine-tune from '
                     'it, train with load_from.')
+        misfits += _biases_of(misfits, own, state_dict)
         for misfit in misfits:
             if misfit.why == OTHER_SHAPE:
                 del state_dict[misfit.name]
@@ -148,6 +150,17 @@ def _compare(own: Dict[str, torch.Tensor], state_dict: dict,
             misfits.append(Misfit(
                 name, EXTRA, f'{name.rpartition(".")[2]} {_shape(value)}'))
     return misfits
+
+
+def _biases_of(misfits: List[Misfit], own: dict,
+               state_dict: dict) -> List[Misfit]:
+    """Biases that fit, of weights that do not: of no use without them."""
+    unfit = {misfit.name for misfit in misfits}
+    names = [f'{misfit.name.removesuffix("weight")}bias' for misfit in misfits
+             if misfit.why == OTHER_SHAPE and misfit.name.endswith('.weight')]
+    return [Misfit(name, OTHER_SHAPE, 'bias with the weight')
+            for name in names if name not in unfit and name in own
+            and name in state_dict]
 
 
 def _matters_at_test(misfit: Misfit, decoupler: tuple) -> bool:

@@ -14,15 +14,15 @@ class SkeletonCheckHook(Hook):
     not 75" (MMAction2 issues 1438, 2060, 2141). The encoder is asked for
     ``layout`` (MMAction2's for ``graph.num_node``), ``in_channels``,
     ``num_frames`` and, where its batch norm runs over persons, for their
-    number; what it does not have is not checked. The decoupler is tried on a
-    sequence.
+    number; what it does not have is not checked. Encoder, classifier and
+    decoupler are tried on a sequence.
     """
 
     def before_train(self, runner) -> None:
         """Check a sequence of the training and of the validation set."""
         self._check(runner, 'train_dataloader')
-        _try_decoupler(_unwrapped(runner.model),
-                       runner.train_dataloader.dataset[0])
+        _try_model(_unwrapped(runner.model),
+                   runner.train_dataloader.dataset[0])
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
 
@@ -49,14 +49,21 @@ def _unwrapped(model):
 
 
 @torch.no_grad()
-def _try_decoupler(model, sample: dict) -> None:
-    """Run a sequence through encoder and decoupler, which checks its sizes."""
-    if not hasattr(model.cls_head, 'decoupler'):
-        return
-    training = model.training
+def _try_model(model, sample: dict) -> None:
+    """Run a sequence through encoder, classifier and decoupler."""
+    training, head = model.training, model.cls_head
     model.eval()  # batch norm must not learn from it
     data = model.data_preprocessor(pseudo_collate([sample]))
-    model.cls_head.decoupler(model.extract_feat(data['inputs'])[0])
+    feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
+    if feats.dim() == 5 and feats.shape[2] != head.in_channels:
+        raise ValueError(
+            f'{type(model.backbone).__name__} returns {feats.shape[2]} '
+            f'channels, but {type(head).__name__} is built for '
+            f'{head.in_channels}. Set model.cls_head.in_channels='
+            f'{feats.shape[2]}.')
+    head(feats)
+    if hasattr(head, 'decoupler'):
+        head.decoupler(feats)
     model.train(training)
 
 
