@@ -70,6 +70,23 @@ def test_benchmarks_make_tables(tmp_path):
     assert row in text and 'GPU X' in text and '3 ms: the twin is 1.50' in text
 
 
+def test_benchmark_of_the_encoders(tmp_path):
+    out = tmp_path / 'benchmark_encoders.json'
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools/benchmark/encoders.py', '--encoders',
+         'HCN', '--repeats', '1', '--threads', '1', '--device', 'cpu',
+         '--out', out], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    case = json.loads(out.read_text())['cases']['HCN']
+    assert case['parameters'] == 2619338 and case['difference'] < 1e-5
+    assert case['flops'] > 10**8
+    if sys.platform == 'linux':
+        assert min(case['peak_memory'].values()) > 2**20
+    rows = [line for line in results_table.encoder_table(tmp_path)
+            if line.startswith('| HCN')]
+    assert len(rows) == 2 and '| 2,619,338 |' in rows[0]
+
+
 @pytest.mark.parametrize('damage', [
     lambda run: run.update(clean=False),
     lambda run: run['epochs'][-1].pop('val')])

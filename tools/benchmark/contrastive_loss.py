@@ -13,13 +13,12 @@ import argparse
 import json
 import os.path as osp
 import platform
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from timing import spread, timed
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
@@ -43,15 +42,6 @@ def make_case(slots: int, batch: int, classes: int, device: str) -> tuple:
         bank[own] + torch.randn(batch, 256, generator=generator) / 16, dim=1)
     return tuple(tensor.to(device) for tensor in (
         anchors, bank_labels[own], own, bank, bank_labels))
-
-
-def timed(step, device: str) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    step()
-    if device == 'cuda':
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def run_case(case: tuple, repeats: int, device: str) -> dict:
@@ -98,12 +88,6 @@ def run_case(case: tuple, repeats: int, device: str) -> dict:
         difference_of_gradient=float((gradient - their_gradient).abs().max()),
         seconds={name: spread(taken) for name, taken in seconds.items()},
         times_faster=spread(ratios))
-
-
-def spread(values: list) -> dict:
-    """Minimum, median and maximum."""
-    return dict(min=min(values), median=statistics.median(values),
-                max=max(values))
 
 
 def main() -> None:

@@ -14,9 +14,7 @@ import json
 import multiprocessing
 import os.path as osp
 import platform
-import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Optional
 
@@ -29,6 +27,7 @@ ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'analysis')]
 
 from get_flops import count  # noqa: E402
+from timing import spread, timed  # noqa: E402
 
 import projects.stdcl  # noqa: E402,F401
 from tests.twins.encoders import (  # noqa: E402
@@ -80,21 +79,6 @@ class Case:
     def eval_step(self, which: str) -> torch.Tensor:
         """Forward."""
         return self.models[which].eval()(self.inputs[which])
-
-
-def timed(step, device: str) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    step()
-    if device == 'cuda':
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def spread(values: list) -> dict:
-    """Minimum, median and maximum."""
-    return dict(min=min(values), median=statistics.median(values),
-                max=max(values))
 
 
 def in_turn(steps: dict, repeats: int, device: str) -> dict:

@@ -1,21 +1,7 @@
 # Hyperformer's schedule for NW-UCLA, one GPU, as the release of STD-CL has it
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=150, val_begin=1, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+_base_ = 'sgd_65e.py'
 
-optim_wrapper = dict(
-    optimizer=dict(
-        type='SGD', lr=0.025, momentum=0.9, weight_decay=0, nesterov=True))
-
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.2,
-        by_epoch=True,
-        end=5,
-        convert_to_iter_based=True),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[110, 120], gamma=0.1)
-]
-
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+train_cfg = dict(max_epochs=150)
+optim_wrapper = dict(optimizer=dict(lr=0.025, weight_decay=0))
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].milestones = [110, 120]
