@@ -219,6 +219,9 @@ def test_a_plain_model_is_left_alone(config):
         f'{config.work_dir}/epoch_1.pth', weights_only=True)['meta']
 
 
+CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
+
+
 @pytest.mark.parametrize('data, model, message', [
     (dict(joints=17), {}, '17 joints.*SkeletonDataPreprocessor is built for '
      '20.*data_preprocessor.layout'),
@@ -227,6 +230,17 @@ def test_a_plain_model_is_left_alone(config):
     (dict(channels=2), {}, '2 channels.*STGCN is built for 3.*in_channels=2'),
     ({}, dict(backbone=dict(data_bn_type='MVC', num_person=2)),
      '1 persons.*STGCN is built for 2.*num_person=1'),
+    (dict(joints=17), dict(data_preprocessor=dict(layout='coco'),
+                           backbone=CTRGCN),
+     '17 joints.*CTRGCN is built for 20.*backbone.layout'),
+    ({}, dict(backbone=dict(CTRGCN, num_person=2)),
+     '1 persons.*CTRGCN is built for 2.*num_person=1'),
+    ({}, dict(backbone=dict(CTRGCN, num_person=1, in_channels=2)),
+     '3 channels.*CTRGCN is built for 2.*in_channels=3'),
+    ({}, dict(backbone=dict(_delete_=True, type='HCN', layout='nw-ucla')),
+     '52 frames.*HCN is built for 64.*clip_len=64'),
+    ({}, dict(cls_head=dict(in_channels=24)),
+     'STGCN returns .* channels, but STDCLHead is built for 24'),
 ])
 def test_data_that_do_not_fit_are_refused(config, tiny_annotations, data,
                                           model, message):
