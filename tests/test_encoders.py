@@ -25,7 +25,6 @@ from tests.twins.ctrgcn import adjacency_of
 from tests.twins.encoders import Size, converted, for_twin, ours, twin
 from tests.twins.hyperformer import hops_of
 
-CONVERTERS = Path(__file__).parents[1] / 'tools' / 'model_converters'
 NAMES = ['CTR-GCN', 'Hyperformer', 'HCN']
 GOLDEN = {'CTR-GCN': 'ctrgcn_ntu', 'Hyperformer': 'hyperformer_stdcl_ntu',
           'HCN': 'hcn_ntu'}

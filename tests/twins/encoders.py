@@ -62,8 +62,8 @@ def ours(name: str, size: Size) -> Recognizer:
     else:
         if name == 'Hyperformer' and size.base_channels:
             kwargs.update(num_heads=size.base_channels // 24)
-        backbone = dict({'CTR-GCN': CTRGCN, 'Hyperformer': Hyperformer})[name](
-            num_person=size.persons, **kwargs)
+        encoder = CTRGCN if name == 'CTR-GCN' else Hyperformer
+        backbone = encoder(num_person=size.persons, **kwargs)
         head = GCNHead(size.classes, backbone.out_channels)
     return Recognizer(dict(backbone=backbone, cls_head=head))
 
