@@ -5,14 +5,13 @@ Example:
 """
 import argparse
 import json
-import os
-import pickle
 import re
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+from annotation_file import DataError, write
 from rich.progress import track
 
 # Northwestern-UCLA Multiview Action 3D; ids 7 and 10 were never recorded
@@ -26,10 +25,6 @@ NUM_JOINTS = 20
 # split -> (views, sequences in the published set)
 SPLITS = {'xview_train': ((1, 2), 1020), 'xview_val': ((3, ), 464)}
 NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
-
-
-class DataError(ValueError):
-    """The source is not the NW-UCLA set, or is damaged."""
 
 
 def read_source(source: Path):
@@ -126,25 +121,14 @@ def make_splits(names: list) -> dict:
     return splits
 
 
-def write(content: dict, destination: Path) -> None:
-    """Write a pickle that is complete or not there."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(f'{destination.name}.partial')
-    try:
-        with open(partial, 'wb') as file:
-            pickle.dump(content, file, protocol=4)
-        os.replace(partial, destination)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def convert(source: Path, destination: Path) -> dict:
     """Convert the whole set; see :func:`parse` and :func:`make_splits`."""
     files = list(read_source(source))
     annotations = [parse(*file) for file in track(
         files, description='NW-UCLA', disable=not sys.stderr.isatty())]
     splits = make_splits([item['frame_dir'] for item in annotations])
-    write(dict(split=splits, annotations=annotations), destination)
+    write(destination, annotations, split=splits,
+          classes=list(CLASSES.values()), layout='nw-ucla')
     return splits
 
 
