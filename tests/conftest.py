@@ -67,8 +67,9 @@ def tiny_annotations(tmp_path):
             annotations.append(annotation)
         names = [annotation['frame_dir'] for annotation in annotations]
         path = tmp_path / name
-        mmengine.dump(dict(split={split: names, 'xview_val': names,
-                                  'xsub_train': names, 'xsub_val': names},
+        splits = {f'{benchmark}_{part}': names for part in ('train', 'val')
+                  for benchmark in ('xsub', 'xview', 'xset')}
+        mmengine.dump(dict(split={split: names, **splits},
                            annotations=annotations), str(path))
         return str(path)
 

@@ -7,7 +7,7 @@ clip_len = 64
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].clip_len = clip_len
 val_pipeline = _base_.val_pipeline
-val_pipeline[1].clip_len = clip_len
+val_pipeline[0].clip_len = clip_len
 
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))

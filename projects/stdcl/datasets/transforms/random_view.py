@@ -30,7 +30,10 @@ class RandomView(BaseTransform):
         about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
         about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
         rotation = (about_y @ about_x).astype(np.float32)
-        results['keypoint'] = results['keypoint'] @ rotation
+        keypoint = results['keypoint']
+        # one product of (M T V, 3), not one for each frame
+        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation).reshape(
+            keypoint.shape)
         return results
 
     def __repr__(self) -> str:

@@ -42,7 +42,9 @@ class MemoryBankHook(Hook):
         sequences.deliver_indices()
         self.fingerprint = sequences.fingerprint()
         for bank in self.banks.values():
-            bank.resize(len(sequences))
+            # before a test that follows training they are full
+            if len(bank) != len(sequences):
+                bank.resize(len(sequences))
         runner.logger.info(f'Memory banks: {len(self.banks)} of '
                            f'{len(sequences)} slots each.')
 

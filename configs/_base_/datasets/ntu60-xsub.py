@@ -1,0 +1,49 @@
+# NTU RGB+D 60, X-Sub, with the preprocessing of the published results. The
+# file is made by tools/data/ntu_rgbd.py; its path is relative to the working
+# directory.
+dataset_type = 'SkeletonDataset'
+ann_file = 'data/ntu/ntu60.pkl'
+clip_len = 64
+
+# what is the same in every epoch is done once
+prepare = [dict(type='DropEmptyFrames'), dict(type='CenterOnJoint')]
+train_pipeline = [
+    dict(type='CropResize', clip_len=clip_len),
+    dict(type='RandomRotation'),
+    dict(type='FormatGCNInput', num_person=2),
+    dict(type='PackActionInputs')
+]
+val_pipeline = [
+    dict(type='CropResize', clip_len=clip_len, proportion=0.95),
+    dict(type='FormatGCNInput', num_person=2),
+    dict(type='PackActionInputs')
+]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        ann_file=ann_file,
+        prepare=prepare,
+        pipeline=train_pipeline,
+        split='xsub_train'))
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        ann_file=ann_file,
+        prepare=prepare,
+        pipeline=val_pipeline,
+        split='xsub_val',
+        test_mode=True))
+test_dataloader = val_dataloader
+
+val_evaluator = [dict(type='AccMetric')]
+test_evaluator = val_evaluator

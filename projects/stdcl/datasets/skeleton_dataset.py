@@ -1,0 +1,154 @@
+"""Skeleton sequences, read safely, prepared once, held in memory once."""
+from typing import List, Sequence, Union
+
+import numpy as np
+import torch
+from mmaction.datasets import PoseDataset
+from mmaction.registry import DATASETS
+from mmengine.dataset import Compose
+from mmengine.fileio import get_local_path
+from mmengine.logging import MMLogger
+
+from ..utils import safe_pickle
+
+PLACES = 'places'  # where a sequence's arrays are, in its data info
+ARRAYS = ('keypoint', 'keypoint_score')
+
+
+@DATASETS.register_module()
+class SkeletonDataset(PoseDataset):
+    """``PoseDataset`` for long trainings on large sets.
+
+    - The annotation file is read by a reader that runs no code; see
+      :mod:`projects.stdcl.utils.safe_pickle`.
+    - Transforms that give the same result in every epoch are named in
+      ``prepare`` and run once, when the file is read.
+    - The coordinates of all sequences lie in a few large blocks of float32,
+      which the loader's workers share, whether forked or spawned: memory for
+      one copy of the split, whatever the number of workers.
+
+    Beside ``split`` and ``annotations`` the file may hold ``classes``, a list
+    of their names, which becomes ``metainfo['classes']``.
+
+    Args:
+        ann_file (str): Path of the annotation file, ``*.pkl``.
+        pipeline (list): Transforms to run on a sequence each time it is used.
+        prepare (list): Transforms to run on it once. Defaults to none.
+        **kwargs: As ``PoseDataset`` takes them.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        pickle.UnpicklingError: The file is damaged, or holds more than data.
+        ValueError: The file is of another form, or has no such split.
+    """
+
+    def __init__(self,
+                 ann_file: str,
+                 pipeline: List[Union[dict, callable]],
+                 prepare: Sequence[Union[dict, callable]] = (),
+                 **kwargs) -> None:
+        self.prepare = Compose(list(prepare))
+        super().__init__(ann_file, pipeline, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read the annotations of the split."""
+        with get_local_path(self.ann_file) as path:
+            content = safe_pickle.load(path)
+        annotations = _entry(self.ann_file, content, 'annotations', list)
+        if 'classes' in content:
+            self._metainfo['classes'] = list(content['classes'])
+        if self.split is None:
+            return annotations
+        splits = _entry(self.ann_file, content, 'split', dict)
+        if self.split not in splits:
+            raise ValueError(
+                f'{self.ann_file}: there is no split "{self.split}"; expected '
+                f'one of {", ".join(map(str, splits))}.')
+        names = set(splits[self.split])
+        chosen = [item for item in annotations if _name(item) in names]
+        if len(names) == 0 or len(chosen) < len(names):
+            missing = sorted(names - set(map(_name, chosen)))
+            raise ValueError(
+                f'{self.ann_file}: the split "{self.split}" has {len(names)} '
+                f'names, of which {len(missing)} have no annotation '
+                f'({", ".join(map(str, missing[:3]))}); expected at least '
+                'one name, and an annotation for each.')
+        return chosen
+
+    def filter_data(self) -> List[dict]:
+        """Filter as ``PoseDataset``, then prepare and store."""
+        data_list = super().filter_data()
+        self.blocks = _Blocks()
+        # each array leaves the list as it enters the blocks
+        for index, info in enumerate(data_list):
+            data_list[index] = self._store(self.prepare(info))
+        MMLogger.get_current_instance().info(
+            f'{self.ann_file}: {len(data_list)} sequences'
+            f'{f" of {self.split}" if self.split else ""}, '
+            f'{self.blocks.num_bytes / 2**20:.0f} MiB.')
+        return data_list
+
+    def _store(self, info: dict) -> dict:
+        info[PLACES] = {name: self.blocks.put(info.pop(name))
+                        for name in ARRAYS if name in info}
+        return info
+
+    def get_data_info(self, idx: int) -> dict:
+        """A sequence's annotation, with coordinates that may be changed."""
+        info = super().get_data_info(idx)
+        for name, place in info.pop(PLACES).items():
+            info[name] = self.blocks.get(*place)
+        return info
+
+
+def _entry(path: str, content, name: str, kind: type):
+    seen = content.get(name) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not isinstance(seen, kind):
+        what = (f'a {type(content).__name__}'
+                if not isinstance(content, dict) else
+                f'{name} of type {type(seen).__name__}')
+        raise ValueError(
+            f'{path} holds {what}, expected a dict with "annotations", a '
+            'list of dicts, and "split", a dict of lists of names.')
+    return seen
+
+
+def _name(annotation: dict) -> str:
+    return annotation.get('frame_dir', annotation.get('filename'))
+
+
+class _Blocks:
+    """Arrays end to end in large blocks.
+
+    A few tensors rather than an array for each sequence: forked workers do
+    not copy what no reference count changes, and spawned ones get tensors
+    through shared memory.
+    """
+
+    SIZE = 2**24  # numbers in a block: 64 MiB
+
+    def __init__(self) -> None:
+        self.blocks: List[torch.Tensor] = []
+        self.end = 0  # numbers in use in the last block
+        self.num_bytes = 0
+
+    def put(self, array: np.ndarray) -> tuple:
+        """Append an array; returns its place."""
+        array = np.asarray(array)
+        if not self.blocks or self.end + array.size > len(self.blocks[-1]):
+            size = max(self.SIZE, array.size)
+            self.blocks.append(torch.empty(size, dtype=torch.float32))
+            self.end = 0
+        place = (len(self.blocks) - 1, self.end, array.shape)
+        self._view(*place)[...] = array
+        self.end += array.size
+        self.num_bytes += 4 * array.size
+        return place
+
+    def get(self, block: int, start: int, shape: tuple) -> np.ndarray:
+        """A copy of the array at a place, float32."""
+        return self._view(block, start, shape).copy()
+
+    def _view(self, block: int, start: int, shape: tuple) -> np.ndarray:
+        size = int(np.prod(shape))
+        return self.blocks[block].numpy()[start:start + size].reshape(shape)

@@ -1,0 +1,35 @@
+"""The origin of the published NTU recipe."""
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+
+@TRANSFORMS.register_module()
+class CenterOnJoint(BaseTransform):
+    """Move a joint of the first person's first frame to the origin.
+
+    The first frame in which the first person is there; a sequence without
+    one stays as it is. A person that is missing in a frame (all zero) stays
+    zero there. The same in every epoch: name it in ``prepare``.
+
+    Required and modified key: ``keypoint``, (M, T, V, C).
+
+    Args:
+        joint (int): Index of the joint. Defaults to 1, the middle of the
+            spine of Kinect skeletons.
+    """
+
+    def __init__(self, joint: int = 1) -> None:
+        self.joint = joint
+
+    def transform(self, results: dict) -> dict:
+        """Move ``results['keypoint']``."""
+        keypoint = results['keypoint']
+        present = keypoint.any(axis=(2, 3))  # (M, T)
+        if present[0].any():
+            origin = keypoint[0, present[0].argmax(), self.joint]  # (C,)
+            results['keypoint'] = (keypoint - origin) * present[
+                ..., None, None]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(joint={self.joint})'

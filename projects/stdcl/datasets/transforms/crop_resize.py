@@ -1,0 +1,77 @@
+"""The crop in time of the published NTU recipe."""
+from typing import Tuple, Union
+
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+
+@TRANSFORMS.register_module()
+class CropResize(BaseTransform):
+    """Crop a stretch of time and resize it by linear interpolation.
+
+    With a range of proportions, for training, the stretch is a random one: a
+    share of the frames drawn uniformly from the range, but at least
+    ``min_frames`` where there are as many. With one proportion, for testing,
+    it is that share from the middle.
+
+    Required and modified keys: ``keypoint``, (M, T, V, C) to
+    (M, clip_len, V, C), and ``total_frames``; ``keypoint_score``, where there
+    is one. Frames in which nobody is seen count: see ``DropEmptyFrames``.
+
+    Args:
+        clip_len (int): Frames of a clip.
+        proportion (float | tuple[float, float]): Share of the frames.
+            Defaults to (0.5, 1).
+        min_frames (int): Least length of a random stretch. Defaults to 64.
+
+    Raises:
+        ValueError: A proportion is not above 0 and at most 1.
+    """
+
+    def __init__(self, clip_len: int,
+                 proportion: Union[float, Tuple[float, float]] = (0.5, 1),
+                 min_frames: int = 64) -> None:
+        self.clip_len = clip_len
+        self.proportion = proportion
+        self.min_frames = min_frames
+        if not (np.asarray(proportion) > 0).all() or (
+                np.max(proportion) > 1 or np.size(proportion) > 2):
+            raise ValueError(f'CropResize: proportion is {proportion}, '
+                             'expected a number above 0 and at most 1, or two '
+                             'of them.')
+
+    def _choose(self, total: int) -> Tuple[int, int]:
+        """First frame and length of the stretch."""
+        if np.ndim(self.proportion) == 0:
+            first = int((1 - self.proportion) * total / 2)
+            return first, total - 2 * first
+        share = np.random.uniform(*self.proportion)
+        length = min(max(int(total * share), self.min_frames), total)
+        return np.random.randint(total - length + 1), length
+
+    def _resize(self, array: np.ndarray, first: int, length: int):
+        """Interpolate as PyTorch does with align_corners=False."""
+        scale = np.float32(length / self.clip_len)
+        at = (np.arange(self.clip_len, dtype=np.float32)
+              + np.float32(0.5)) * scale - np.float32(0.5)
+        at = np.maximum(at, np.float32(0))  # (clip_len,)
+        before = at.astype(np.int64)
+        weight = (at - before).reshape(-1, *[1] * (array.ndim - 2))
+        after = np.minimum(before + 1, length - 1)
+        return (array[:, first + before] * (1 - weight)
+                + array[:, first + after] * weight)
+
+    def transform(self, results: dict) -> dict:
+        """Crop and resize ``results['keypoint']``."""
+        stretch = self._choose(results['keypoint'].shape[1])
+        for name in ('keypoint', 'keypoint_score'):
+            if name in results:
+                results[name] = self._resize(results[name], *stretch)
+        results['total_frames'] = self.clip_len
+        return results
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(clip_len={self.clip_len}, '
+                f'proportion={self.proportion}, '
+                f'min_frames={self.min_frames})')

@@ -1,0 +1,29 @@
+"""The valid frames of the published NTU recipe."""
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+
+@TRANSFORMS.register_module()
+class DropEmptyFrames(BaseTransform):
+    """Leave out the frames in which nobody is seen.
+
+    A sequence without any person stays as it is. The same in every epoch:
+    name it in ``prepare``.
+
+    Required and modified keys: ``keypoint``, (M, T, V, C), and
+    ``total_frames``; ``keypoint_score``, (M, T, V), where there is one.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Leave out frames."""
+        seen = results['keypoint'].any(axis=(0, 2, 3))  # (T,)
+        if seen.all() or not seen.any():
+            return results
+        for name in ('keypoint', 'keypoint_score'):
+            if name in results:
+                results[name] = results[name][:, seen]
+        results['total_frames'] = int(seen.sum())
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'

@@ -1,0 +1,46 @@
+"""The rotation of the published NTU recipe."""
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+
+@TRANSFORMS.register_module()
+class RandomRotation(BaseTransform):
+    """Rotate a sequence about x, then y, then z.
+
+    One rotation for all its frames and persons, R = Rz Ry Rx.
+
+    Required and modified key: ``keypoint``, (M, T, V, 3).
+
+    Args:
+        max_radians (float): The three angles are drawn uniformly from
+            -max_radians to max_radians. Defaults to 0.3.
+    """
+
+    def __init__(self, max_radians: float = 0.3) -> None:
+        self.max_radians = max_radians
+
+    def transform(self, results: dict) -> dict:
+        """Rotate ``results['keypoint']``."""
+        angles = np.random.uniform(-self.max_radians, self.max_radians, 3)
+        keypoint = results['keypoint']
+        # one product of (M T V, 3), not one for each frame
+        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation(
+            *angles).T).reshape(keypoint.shape)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(max_radians={self.max_radians})'
+
+
+def rotation(x: float, y: float, z: float) -> np.ndarray:
+    """The matrix Rz Ry Rx of the recipe, (3, 3), float32.
+
+    Its sense is the recipe's: a positive angle about z turns y to x.
+    """
+    cos_x, cos_y, cos_z = np.cos((x, y, z))
+    sin_x, sin_y, sin_z = np.sin((x, y, z))
+    about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
+    about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
+    about_z = np.array([[cos_z, sin_z, 0], [-sin_z, cos_z, 0], [0, 0, 1]])
+    return (about_z @ about_y @ about_x).astype(np.float32)
