@@ -1,0 +1,225 @@
+"""The data set: safe to read, prepared once, one copy for all workers."""
+import os
+import pickle
+import re
+import sys
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing  # noqa: F401  teaches ForkingPickler tensors
+from mmaction.datasets import PoseDataset
+from mmaction.registry import DATASETS
+from mmengine.dataset import pseudo_collate
+from torch.utils.data import DataLoader
+
+from projects.stdcl.datasets import SkeletonDataset
+from projects.stdcl.datasets.skeleton_dataset import _Blocks
+
+PIPELINE = [
+    dict(type='UniformSampleFrames', clip_len=12, test_mode=True),
+    dict(type='PoseDecode'),
+    dict(type='FormatGCNInput', num_person=2),
+    dict(type='PackActionInputs')]
+
+
+def dump(path, content, protocol=4):
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    return str(path)
+
+
+@pytest.mark.parametrize('score, prepare', [
+    (False, []), (True, []), (False, [dict(type='FastPreNormalize3D')])])
+def test_gives_what_pose_dataset_gives(tiny_annotations, score, prepare):
+    path = tiny_annotations(persons=2, joints=25, score=score,
+                            channels=2 if score else 3)
+    ours = SkeletonDataset(path, PIPELINE, prepare, split='xview_train')
+    stock = PoseDataset(path, prepare + PIPELINE, split='xview_train')
+    assert len(ours) == len(stock) == 24
+    for index in (0, 7, 23, 7):
+        a, b = ours[index], stock[index]
+        torch.testing.assert_close(a['inputs'], b['inputs'], rtol=0,
+                                   atol=1e-6)
+        assert a['data_samples'].gt_label == b['data_samples'].gt_label
+    a, b = ours.get_data_info(3), stock.get_data_info(3)
+    if not prepare:
+        assert set(a) == set(b)
+
+
+def test_prepares_once(tiny_annotations):
+    calls = []
+
+    def count(results):
+        calls.append(results['frame_dir'])
+        results['keypoint'] = results['keypoint'] + 1
+        return results
+
+    path = tiny_annotations(num=5)
+    dataset = SkeletonDataset(path, PIPELINE, [count], split='xview_train')
+    for _ in range(3):
+        for index in range(5):
+            dataset[index]
+    assert len(calls) == len(set(calls)) == 5
+    raw = PoseDataset(path, PIPELINE, split='xview_train')
+    np.testing.assert_array_equal(dataset.get_data_info(2)['keypoint'],
+                                  raw.get_data_info(2)['keypoint'] + 1)
+
+
+def test_transforms_may_change_what_they_get(tiny_annotations):
+    dataset = SkeletonDataset(tiny_annotations(num=3), PIPELINE)
+    before = dataset.get_data_info(1)['keypoint'].copy()
+    dataset.get_data_info(1)['keypoint'][:] = 7
+    np.testing.assert_array_equal(dataset.get_data_info(1)['keypoint'],
+                                  before)
+
+
+def test_subsets(tiny_annotations):
+    path = tiny_annotations(num=9)
+    whole = SkeletonDataset(path, PIPELINE)
+    subsets = [SkeletonDataset(path, PIPELINE, indices=[4, 2]),
+               whole.get_subset([4, 2])]
+    for subset in subsets:
+        assert len(subset) == 2
+        np.testing.assert_array_equal(subset.get_data_info(1)['keypoint'],
+                                      whole.get_data_info(2)['keypoint'])
+
+
+def test_arrays_over_several_blocks(monkeypatch):
+    monkeypatch.setattr(_Blocks, 'SIZE', 100)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape).astype(dtype) for shape, dtype in (
+        ((1, 2, 3, 3), 'f4'), ((2, 5, 5, 2), 'f8'), ((250, ), 'f2'),
+        ((4, 0, 2), 'f4'), ((1, 7), 'i8'), ((90, ), 'f4'))]
+    blocks = _Blocks()
+    places = [blocks.put(array) for array in arrays]
+    assert [len(block) for block in blocks.blocks] == [100, 100, 250, 100]
+    for array, place in zip(arrays, places):
+        kept = blocks.get(*place)
+        assert kept.dtype == np.float32 and kept.shape == array.shape
+        np.testing.assert_array_equal(kept, array.astype(np.float32))
+    assert blocks.num_bytes == 4 * sum(array.size for array in arrays)
+
+
+def test_class_names(tmp_path, tiny_annotations):
+    content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
+    path = dump(tmp_path / 'named.pkl', dict(content, classes=['a', 'b']))
+    assert SkeletonDataset(path, []).metainfo['classes'] == ['a', 'b']
+    assert 'classes' not in SkeletonDataset(tiny_annotations(), []).metainfo
+
+
+@pytest.mark.parametrize('protocol, numpy_1', [
+    (2, False), (3, False), (4, False), (5, False),
+    # from protocol 4 on names have their length before them
+    (2, True), (3, True)])
+def test_files_of_openmmlab_need_no_opting_in(tmp_path, protocol, numpy_1):
+    """Half-precision 2D and 3D files, by NumPy 1 and 2."""
+    keypoint = np.random.rand(1, 30, 17, 2).astype(np.float16)
+    content = dict(split=dict(xsub_train=['a']), annotations=[dict(
+        frame_dir='a', label=np.int64(3), img_shape=(1080, 1920),
+        original_shape=(1080, 1920), total_frames=30, keypoint=keypoint,
+        keypoint_score=np.ones((1, 30, 17), np.float16))])
+    data = pickle.dumps(content, protocol=protocol)
+    if numpy_1:
+        data = data.replace(b'numpy._core', b'numpy.core')
+    path = tmp_path / 'ntu60_2d.pkl'
+    path.write_bytes(data)
+    dataset = SkeletonDataset(str(path), [], split='xsub_train')
+    info = dataset.get_data_info(0)
+    np.testing.assert_array_equal(info['keypoint'], keypoint)
+    assert info['label'] == 3 and info['keypoint_score'].all()
+
+
+class Malicious:
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path, )
+
+
+def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
+    content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
+    made = tmp_path / 'ran'
+    content['annotations'][1]['label'] = Malicious(str(made))
+    path = dump(tmp_path / 'bad.pkl', content)
+    with pytest.raises(pickle.UnpicklingError,
+                       match='bad.pkl was not read.*mkdir.*'
+                       'STDCL_TRUSTED_FILES='):
+        DATASETS.build(dict(type='SkeletonDataset', ann_file=path,
+                            pipeline=[]))
+    assert not made.exists()
+    monkeypatch.setenv('STDCL_TRUSTED_FILES', path)
+    assert len(SkeletonDataset(path, [])) == 3 and made.exists()
+
+
+ITEM = dict(frame_dir='a', label=0, total_frames=2,
+            keypoint=np.zeros((1, 2, 25, 3), np.float32))
+
+
+@pytest.mark.parametrize('content, message', [
+    ([ITEM], 'holds a list, expected a dict with "annotations"'),
+    (dict(annotations=None), 'holds annotations of type NoneType, expected'),
+    (dict(annotations=[ITEM]), 'holds split of type NoneType, expected'),
+    (dict(annotations=[ITEM], split=dict(xset_train=['a'], xset_val=['a'])),
+     'no split "xsub_train"; expected one of xset_train, xset_val'),
+    (dict(annotations=[ITEM], split=dict(xsub_train=[])),
+     'split "xsub_train" has 0 names'),
+    (dict(annotations=[ITEM], split=dict(xsub_train=['a', 'b', 'c'])),
+     r'has 3 names, of which 2 have no annotation \(b, c\)')])
+def test_files_of_another_form_are_refused(tmp_path, content, message):
+    path = dump(tmp_path / 'odd.pkl', content)
+    with pytest.raises(ValueError, match=f'{re.escape(path)}.*{message}'):
+        SkeletonDataset(path, [], split='xsub_train')
+
+
+def test_missing_and_damaged_files(tmp_path, tiny_annotations):
+    with pytest.raises(FileNotFoundError, match='none.pkl'):
+        SkeletonDataset(str(tmp_path / 'none.pkl'), [])
+    data = Path(tiny_annotations()).read_bytes()
+    (tmp_path / 'cut.pkl').write_bytes(data[:len(data) // 2])
+    with pytest.raises(pickle.UnpicklingError, match='cut.pkl could not be'):
+        SkeletonDataset(str(tmp_path / 'cut.pkl'), [])
+
+
+def private_bytes(pid) -> int:
+    """Memory that a process shares with no other."""
+    text = Path(f'/proc/{pid}/smaps_rollup').read_text()
+    return 1024 * sum(map(int, re.findall(r'Private_\w+: +(\d+)', text)))
+
+
+NUM_LARGE = 1070
+
+
+class _Size:
+    """Memory of the worker, in place of a clip."""
+
+    def __call__(self, results):
+        last = int(results['frame_dir']) >= NUM_LARGE - 2  # of each worker
+        return dict(inputs=torch.tensor(
+            float(private_bytes('self')) if last else 0))
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_workers_share_one_copy(tmp_path):
+    """Two forked workers read all of 192 MB; spawned ones get handles."""
+    rng = np.random.default_rng(0)
+    annotations = [
+        dict(frame_dir=str(i), label=0, total_frames=300,
+             keypoint=rng.random((2, 300, 25, 3), dtype=np.float32))
+        for i in range(NUM_LARGE)]
+    path = dump(tmp_path / 'large.pkl', dict(annotations=annotations))
+    size = sum(item['keypoint'].nbytes for item in annotations)
+    del annotations
+    dataset = SkeletonDataset(path, [_Size()])
+    assert dataset.blocks.num_bytes == size
+    loader = DataLoader(dataset, batch_size=1, num_workers=2,
+                        collate_fn=pseudo_collate,
+                        multiprocessing_context='fork')
+    largest = max(float(batch['inputs'][0]) for batch in loader)
+    # the stock data set's serialized list is shared as well; each worker
+    # must have little of its own
+    assert 0 < largest < size / 3
+    assert len(ForkingPickler.dumps(dataset)) < size / 100

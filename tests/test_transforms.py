@@ -1,0 +1,291 @@
+"""Transforms against MMAction2's own and the published NTU preprocessing."""
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.datasets.transforms import (
+    GenSkeFeat,
+    PreNormalize3D,
+    UniformSampleFrames,
+)
+
+from projects.stdcl.datasets import (
+    CenterOnJoint,
+    CropResize,
+    DropEmptyFrames,
+    FastGenSkeFeat,
+    FastPreNormalize3D,
+    FastUniformSampleFrames,
+    RandomRotation,
+)
+from projects.stdcl.datasets.transforms.random_rotation import rotation
+
+
+def sequence(seed, persons=2, joints=25, frames=None):
+    """A random sequence with empty frames and a person who comes and goes."""
+    rng = np.random.default_rng(seed)
+    frames = frames or int(rng.integers(20, 130))
+    keypoint = rng.normal(size=(persons, frames, joints, 3))
+    keypoint[:, rng.random(frames) < 0.1] = 0  # nobody
+    for person in range(persons):
+        begin, end = np.sort(rng.integers(0, frames, 2))
+        keypoint[person, begin:end // 2] = 0
+    keypoint[0, frames // 2] = rng.normal(size=(joints, 3))
+    keypoint[rng.random(keypoint.shape[:3]) < 0.01] = 0  # single joints
+    return dict(frame_dir=f'seq{seed}', label=0, total_frames=frames,
+                keypoint=keypoint.astype(np.float32))
+
+
+def both(ours, stock, results):
+    """What two transforms make of a sequence, each with the same draws."""
+    made = []
+    for transform in (ours, stock):
+        np.random.seed(1)
+        made.append(transform({
+            name: value.copy() if hasattr(value, 'copy') else value
+            for name, value in results.items()}))
+    return made
+
+
+PRE_NORMALIZE = [
+    {}, dict(align_spine=False), dict(align_shoulder=False),
+    dict(align_spine=False, align_shoulder=False), dict(zaxis=[2, 5]),
+    dict(xaxis=[3, 9])]
+
+
+@pytest.mark.parametrize('seed', range(6))
+@pytest.mark.parametrize('persons', [1, 2])
+@pytest.mark.parametrize('joints', [25, 20])
+@pytest.mark.parametrize('options', PRE_NORMALIZE, ids=str)
+def test_pre_normalize_3d_is_mmaction2s(seed, persons, joints, options):
+    ours, stock = both(FastPreNormalize3D(**options),
+                       PreNormalize3D(**options),
+                       sequence(seed, persons, joints))
+    assert ours['total_frames'] == stock['total_frames']
+    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
+                               atol=1e-6)
+    np.testing.assert_array_equal(ours['body_center'], stock['body_center'])
+
+
+def test_pre_normalize_3d_swaps_persons():
+    results = sequence(0)
+    results['keypoint'][0, 3:] = 0
+    results['keypoint'][1, ::2] = 1.5
+    ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
+    assert ours['total_frames'] > 3
+    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
+                               atol=1e-6)
+
+
+@pytest.mark.parametrize('pose', ['upright', 'coincident'])
+def test_pre_normalize_3d_without_a_rotation(pose):
+    """A spine along z already, and one without a length."""
+    results = sequence(3, persons=1)
+    results['keypoint'][0, :, 0] = 0.5
+    results['keypoint'][0, :, 1] = [0.5, 0.5, 0.9] if pose == 'upright' else .5
+    ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
+    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
+                               atol=1e-6)
+
+
+def test_pre_normalize_3d_of_nobody_and_of_three():
+    results = sequence(0)
+    results['keypoint'][:] = 0
+    ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
+    np.testing.assert_array_equal(ours['keypoint'], stock['keypoint'])
+    with pytest.raises(ValueError, match='seq0 has 3 persons, expected 1 or'):
+        FastPreNormalize3D()(sequence(0, persons=3))
+
+
+@pytest.mark.parametrize('persons', [1, 2])
+@pytest.mark.parametrize('feats', [('j', ), ('b', ), ('jm', ), ('bm', ),
+                                   ('j', 'b', 'jm', 'bm')])
+def test_gen_ske_feat_is_mmaction2s(persons, feats):
+    ours, stock = both(FastGenSkeFeat(feats=feats), GenSkeFeat(feats=feats),
+                       sequence(5, persons))
+    assert ours['keypoint'].shape[-1] == 3 * len(feats)
+    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
+                               atol=1e-6)
+
+
+@pytest.mark.parametrize('layout, joints', [('coco', 17), ('openpose', 18)])
+@pytest.mark.parametrize('feat', ['j', 'b', 'jm', 'bm'])
+def test_gen_ske_feat_with_confidence(layout, joints, feat):
+    results = sequence(6, 2, joints)
+    results['keypoint_score'] = np.abs(results['keypoint'][..., 2])
+    results['keypoint'] = results['keypoint'][..., :2]
+    ours, stock = both(FastGenSkeFeat(layout, [feat]),
+                       GenSkeFeat(layout, [feat]), results)
+    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
+                               atol=1e-6)
+    assert 'keypoint_score' not in ours
+
+
+def test_gen_ske_feat_of_any_layout():
+    finger = dict(joint_names=['tip', 'knuckle', 'wrist'], center=2,
+                  edges=[(0, 1), (1, 2)])
+    keypoint = np.random.rand(1, 4, 3, 3)
+    made = FastGenSkeFeat(finger, ['b'])(dict(keypoint=keypoint))['keypoint']
+    np.testing.assert_allclose(made[..., 0, :],
+                               keypoint[..., 0, :] - keypoint[..., 1, :])
+    assert not made[..., 2, :].any()
+    with pytest.raises(ValueError, match=r"feats has \['x'\], expected.*bm"):
+        FastGenSkeFeat(feats=['j', 'x'])
+
+
+@pytest.mark.parametrize('clip_len', [16, 50, 100])
+@pytest.mark.parametrize('test_mode', [False, True])
+@pytest.mark.parametrize('num_clips', [1, 3, 150])
+def test_uniform_sample_frames_is_mmaction2s(clip_len, test_mode, num_clips):
+    options = dict(clip_len=clip_len, test_mode=test_mode,
+                   num_clips=num_clips)
+    for seed in range(8):
+        results = sequence(seed, persons=1 + seed % 2)
+        results['start_index'] = 0
+        ours, stock = both(FastUniformSampleFrames(**options),
+                           UniformSampleFrames(**options), results)
+        assert ours['frame_inds'].dtype == stock['frame_inds'].dtype
+        np.testing.assert_array_equal(ours['frame_inds'],
+                                      stock['frame_inds'])
+        for name in ('clip_len', 'num_clips', 'frame_interval'):
+            assert ours[name] == stock[name]
+
+
+def test_testing_leaves_the_global_generator_alone():
+    np.random.seed(0)
+    expected = np.random.rand(2)
+    np.random.seed(0)
+    seen = [np.random.rand()]
+    FastUniformSampleFrames(clip_len=30, test_mode=True)(sequence(0))
+    assert [*seen, np.random.rand()] == expected.tolist()
+
+
+@pytest.mark.parametrize('persons', [1, 2])
+def test_centers_as_published(persons):
+    for seed in range(8):
+        results = sequence(seed, persons)
+        keypoint = results['keypoint']
+        first = next(t for t in range(keypoint.shape[1])
+                     if keypoint[0, t].any())
+        expected = np.zeros_like(keypoint)
+        for m in range(persons):
+            for t in range(keypoint.shape[1]):
+                if keypoint[m, t].any():
+                    expected[m, t] = keypoint[m, t] - keypoint[0, first, 1]
+        made = CenterOnJoint()(dict(results))['keypoint']
+        np.testing.assert_array_equal(made, expected)
+        assert made.dtype == np.float32 and not made[0, first, 1].any()
+
+
+def test_centers_nobody_and_only_the_second():
+    keypoint = np.zeros((2, 5, 25, 3), np.float32)
+    keypoint[1, 2] = 1
+    made = CenterOnJoint()(dict(keypoint=keypoint))['keypoint']
+    np.testing.assert_array_equal(made, keypoint)
+
+
+def test_drops_frames_in_which_nobody_is_seen():
+    results = sequence(2)
+    results['keypoint_score'] = np.random.rand(*results['keypoint'].shape[:3])
+    kept = [t for t in range(results['total_frames'])
+            if results['keypoint'][:, t].any()]
+    assert 0 < len(kept) < results['total_frames']
+    made = DropEmptyFrames()(dict(results))
+    assert made['total_frames'] == len(kept)
+    for name in ('keypoint', 'keypoint_score'):
+        np.testing.assert_array_equal(made[name], results[name][:, kept])
+
+    nobody = np.zeros((1, 3, 25, 3))
+    made = DropEmptyFrames()(dict(keypoint=nobody, total_frames=3))
+    assert made['keypoint'].shape == nobody.shape
+
+
+def resized_by_pytorch(stretch, clip_len):
+    """The published resize: an image of all coordinates by frames."""
+    persons, frames, joints, channels = stretch.shape
+    image = torch.from_numpy(stretch).permute(3, 2, 0, 1).reshape(
+        1, 1, -1, frames)
+    image = F.interpolate(image, size=(image.shape[2], clip_len),
+                          mode='bilinear', align_corners=False)
+    return image.reshape(channels, joints, persons, clip_len).permute(
+        2, 3, 1, 0).numpy()
+
+
+@pytest.mark.parametrize('frames', [1, 2, 5, 63, 64, 65, 100, 300])
+def test_crops_the_middle_as_published(frames):
+    results = sequence(1, frames=frames)
+    margin = int((1 - 0.95) * frames / 2)
+    expected = resized_by_pytorch(
+        results['keypoint'][:, margin:frames - margin], 64)
+    made = CropResize(64, proportion=0.95)(dict(results))
+    assert made['total_frames'] == 64 and made['keypoint'].dtype == np.float32
+    np.testing.assert_allclose(made['keypoint'], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('frames', [1, 30, 64, 80, 130, 300])
+def test_crops_a_random_stretch_as_published(frames):
+    """Frames that are their own number show which stretch was taken."""
+    ramp = np.arange(frames, dtype=np.float32)
+    results = dict(keypoint=np.broadcast_to(
+        ramp[None, :, None, None], (2, frames, 25, 3)).copy())
+    results['keypoint_score'] = results['keypoint'][..., 0]
+    lengths, firsts = set(), set()
+    for seed in range(300):
+        np.random.seed(seed)
+        share = np.random.uniform(0.5, 1)
+        length = min(max(int(np.floor(frames * share)), 64), frames)
+        first = np.random.randint(0, frames - length + 1)
+        np.random.seed(seed)
+        made = CropResize(64)(dict(results))
+        expected = resized_by_pytorch(
+            results['keypoint'][:, first:first + length], 64)
+        np.testing.assert_allclose(made['keypoint'], expected, rtol=0,
+                                   atol=1e-4)
+        np.testing.assert_array_equal(made['keypoint_score'],
+                                      made['keypoint'][..., 0])
+        lengths.add(length)
+        firsts.add(first)
+    assert min(lengths) >= min(64, frames) and max(lengths) <= frames
+    if frames == 300:
+        assert min(lengths) < 155 and max(lengths) > 295 and 0 in firsts
+
+
+@pytest.mark.parametrize('proportion', [0, 1.1, (0, 1), (0.5, 2),
+                                        (0.1, 0.2, 0.3)])
+def test_refuses_proportions(proportion):
+    with pytest.raises(ValueError, match='proportion is .* expected a number'):
+        CropResize(64, proportion)
+
+
+def test_rotates_as_published():
+    x, y, z = 0.1, -0.2, 0.3
+    sin, cos = np.sin, np.cos
+    about = [np.array([[1, 0, 0], [0, cos(x), sin(x)], [0, -sin(x), cos(x)]]),
+             np.array([[cos(y), 0, -sin(y)], [0, 1, 0], [sin(y), 0, cos(y)]]),
+             np.array([[cos(z), sin(z), 0], [-sin(z), cos(z), 0], [0, 0, 1]])]
+    results = sequence(0)
+    np.random.seed(3)
+    made = RandomRotation()(dict(results))['keypoint']
+    np.random.seed(3)
+    angles = np.random.uniform(-0.3, 0.3, 3)
+    np.testing.assert_allclose(rotation(x, y, z),
+                               about[2] @ about[1] @ about[0], atol=1e-7)
+    matrix = rotation(*angles)
+    for m, t, v in ((0, 0, 0), (1, 7, 24), (0, 11, 3)):
+        np.testing.assert_allclose(
+            made[m, t, v], matrix @ results['keypoint'][m, t, v], atol=1e-6)
+    assert made.dtype == np.float32
+    empty = ~results['keypoint'].any(axis=-1)
+    assert empty.any() and not made[empty].any()
+
+
+def test_rotations_fill_their_range():
+    np.random.seed(0)
+    pose = np.eye(3, dtype=np.float32)[None, None]  # rows: x, y, z
+    drawn = [RandomRotation(0.3)(dict(keypoint=pose))['keypoint'][0, 0]
+             for _ in range(500)]
+    # R^-1 of the recipe turned back: z about z first
+    about_z = [np.arctan2(-r[0, 1], r[0, 0]) for r in drawn]
+    assert -0.31 < min(about_z) < -0.27 and 0.27 < max(about_z) < 0.31
+    turns = [np.arccos((np.trace(r) - 1) / 2) for r in drawn]
+    assert max(turns) < np.sqrt(3) * 0.3 + 1e-3
