@@ -1,4 +1,6 @@
 """Skeleton sequences, read safely, prepared once, held in memory once."""
+import ctypes
+import sys
 from typing import List, Sequence, Union
 
 import numpy as np
@@ -54,6 +56,8 @@ class SkeletonDataset(PoseDataset):
         """Read the annotations of the split."""
         with get_local_path(self.ann_file) as path:
             content = safe_pickle.load(path)
+        if self.split is None and isinstance(content, list):
+            return content  # as PoseDataset has it
         annotations = _entry(self.ann_file, content, 'annotations', list)
         if 'classes' in content:
             self._metainfo['classes'] = list(content['classes'])
@@ -82,6 +86,7 @@ class SkeletonDataset(PoseDataset):
         # each array leaves the list as it enters the blocks
         for index, info in enumerate(data_list):
             data_list[index] = self._store(self.prepare(info))
+        _return_freed_memory()
         MMLogger.get_current_instance().info(
             f'{self.ann_file}: {len(data_list)} sequences'
             f'{f" of {self.split}" if self.split else ""}, '
@@ -117,6 +122,17 @@ def _name(annotation: dict) -> str:
     return annotation.get('frame_dir', annotation.get('filename'))
 
 
+def _return_freed_memory() -> None:
+    """Give the pages of arrays that are gone back to the system.
+
+    glibc keeps them for later, which would be a second copy of the data.
+    """
+    if sys.platform == 'linux':
+        trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+        if trim:  # not in other C libraries
+            trim(0)
+
+
 class _Blocks:
     """Arrays end to end in large blocks.
 
@@ -137,6 +153,7 @@ class _Blocks:
         array = np.asarray(array)
         if not self.blocks or self.end + array.size > len(self.blocks[-1]):
             size = max(self.SIZE, array.size)
+            _return_freed_memory()
             self.blocks.append(torch.empty(size, dtype=torch.float32))
             self.end = 0
         place = (len(self.blocks) - 1, self.end, array.shape)
