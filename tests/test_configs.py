@@ -3,10 +3,12 @@ import copy
 import functools
 import itertools
 import re
+import types
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -204,6 +206,41 @@ def test_stdcl_differs_from_plain_by_the_fragment_only(path):
     for key in fragment:
         ours.pop(key)
     assert ours.to_dict() == plain.to_dict()
+
+
+def test_index_is_up_to_date(root, monkeypatch):
+    """configs/README.md and configs/metafile.yml."""
+    monkeypatch.syspath_prepend(root / 'tools/analysis')
+    import config_index
+    monkeypatch.setattr(config_index, 'Config',
+                        types.SimpleNamespace(fromfile=load))
+    configs = config_index.find_configs()
+    assert {config['path'] for config in configs} == set(MATRIX)
+    for name, make in (('README.md', config_index.make_readme),
+                       ('metafile.yml', config_index.make_metafile)):
+        assert (CONFIGS / name).read_text() == make(configs), (
+            f'{name} is stale: python tools/analysis/config_index.py')
+
+
+def test_index_links_every_config():
+    text = (CONFIGS / 'README.md').read_text()
+    links = re.findall(r'\[(\w+)\]\(([^)]*\.py)\)', text)
+    assert {CONFIGS / link for _, link in links} == set(MATRIX)
+    assert len(links) == len(MATRIX)
+    letters = dict(zip(STREAMS, ('J', 'B', 'JM', 'BM')))
+    for letter, link in links:
+        name = Path(link).stem.removeprefix('stdcl-')
+        assert letter == letters[PLAIN[name][2]]
+    metafile = yaml.safe_load((CONFIGS / 'metafile.yml').read_text())
+    models = {model['Name']: model for model in metafile['Models']}
+    assert set(models) == {path.stem for path in MATRIX}
+    for model in models.values():
+        assert (CONFIGS.parent / model['Config']).stem == model['Name']
+    known = {collection['Name'] for collection in metafile['Collections']}
+    assert {model['In Collection'] for model in models.values()} == known
+    # the authors' count of 2,647,868 is with 60 classes
+    hcn = models['hcn_1xb64-joint-u64-400e_ntu60-xsub-keypoint-3d']
+    assert hcn['Metadata']['Parameters'] == '2.65M'
 
 
 def stdcl_on(base: str, tmp_path, extra='') -> Config:

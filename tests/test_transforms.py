@@ -17,6 +17,7 @@ from projects.stdcl.datasets import (
     FastPreNormalize3D,
     FastUniformSampleFrames,
     RandomRotation,
+    RandomView,
 )
 from projects.stdcl.datasets.transforms.random_rotation import rotation
 
@@ -289,3 +290,9 @@ def test_rotations_fill_their_range():
     assert -0.31 < min(about_z) < -0.27 and 0.27 < max(about_z) < 0.31
     turns = [np.arccos((np.trace(r) - 1) / 2) for r in drawn]
     assert max(turns) < np.sqrt(3) * 0.3 + 1e-3
+
+
+@pytest.mark.parametrize('transform', [RandomRotation(), RandomView()])
+def test_two_dimensions_are_not_rotated(transform):
+    with pytest.raises(ValueError, match='matmul'):
+        transform(dict(keypoint=np.zeros((1, 3, 18, 2), np.float32)))

@@ -50,8 +50,8 @@ class FastPreNormalize3D(PreNormalize3D):
             across = rotation @ (pose[right] - pose[left])
             rotation = self._align(across, [1, 0, 0]) @ rotation
         # one product of (M T V, 3), not one for each frame
-        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation.T).reshape(
-            keypoint.shape)
+        results['keypoint'] = (keypoint.reshape(
+            -1, keypoint.shape[-1]) @ rotation.T).reshape(keypoint.shape)
         results['total_frames'] = keypoint.shape[1]
         return results
 

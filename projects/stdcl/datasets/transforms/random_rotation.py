@@ -25,8 +25,9 @@ class RandomRotation(BaseTransform):
         angles = np.random.uniform(-self.max_radians, self.max_radians, 3)
         keypoint = results['keypoint']
         # one product of (M T V, 3), not one for each frame
-        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation(
-            *angles).T).reshape(keypoint.shape)
+        results['keypoint'] = (keypoint.reshape(
+            -1, keypoint.shape[-1]) @ rotation(*angles).T).reshape(
+                keypoint.shape)
         return results
 
     def __repr__(self) -> str:

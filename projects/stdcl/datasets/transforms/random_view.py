@@ -32,8 +32,8 @@ class RandomView(BaseTransform):
         rotation = (about_y @ about_x).astype(np.float32)
         keypoint = results['keypoint']
         # one product of (M T V, 3), not one for each frame
-        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation).reshape(
-            keypoint.shape)
+        results['keypoint'] = (keypoint.reshape(
+            -1, keypoint.shape[-1]) @ rotation).reshape(keypoint.shape)
         return results
 
     def __repr__(self) -> str:
