@@ -87,6 +87,21 @@ def test_benchmark_of_the_encoders(tmp_path):
     assert len(rows) == 2 and '| 2,619,338 |' in rows[0]
 
 
+def test_benchmark_of_the_pipeline(tmp_path):
+    """It compares clips that are equal."""
+    out = tmp_path / 'benchmark_pipeline.json'
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools/benchmark/pipeline.py', '--sequences',
+         '40', '--repeats', '1', '--memory-sequences', '0', '--out', out],
+        cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    assert record['difference'] < 2e-6
+    assert record['times_faster']['median'] > 1
+    assert 'sequences a second against' in (
+        results_table.pipeline_table(tmp_path)[0])
+
+
 @pytest.mark.parametrize('damage', [
     lambda run: run.update(clean=False),
     lambda run: run['epochs'][-1].pop('val')])

@@ -2,6 +2,7 @@
 import os
 import pickle
 import re
+import subprocess
 import sys
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -194,7 +195,17 @@ def private_bytes(pid) -> int:
     return 1024 * sum(map(int, re.findall(r'Private_\w+: +(\d+)', text)))
 
 
-NUM_LARGE = 700
+NUM_LARGE = 2800
+WRITE = '''
+import pickle, sys
+import numpy as np
+annotations = [dict(frame_dir=str(i), label=0, total_frames=frames,
+                    keypoint=np.random.rand(1, frames, 25, 3).astype('f4'))
+               for i in range(int(sys.argv[2]))
+               for frames in [50 + 37 * i % 200]]
+with open(sys.argv[1], 'wb') as file:
+    pickle.dump(dict(annotations=annotations), file)
+'''
 
 
 class _Size:
@@ -209,16 +220,17 @@ class _Size:
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_workers_share_one_copy(tmp_path):
     """Two forked workers read all of 126 MB; spawned ones get handles."""
-    rng = np.random.default_rng(0)
-    annotations = [
-        dict(frame_dir=str(i), label=0, total_frames=300,
-             keypoint=rng.random((2, 300, 25, 3), dtype=np.float32))
-        for i in range(NUM_LARGE)]
-    path = dump(tmp_path / 'large.pkl', dict(annotations=annotations))
-    size = sum(item['keypoint'].nbytes for item in annotations)
-    del annotations
-    dataset = SkeletonDataset(path, [_Size()])
+    path = tmp_path / 'large.pkl'
+    # elsewhere, or its memory could be used again here
+    subprocess.run([sys.executable, '-c', WRITE, str(path), str(NUM_LARGE)],
+                   check=True)
+    size = sum(50 + 37 * i % 200 for i in range(NUM_LARGE)) * 25 * 3 * 4
+    before = private_bytes('self')
+    dataset = SkeletonDataset(str(path), [_Size()])
     assert dataset.blocks.num_bytes == size
+    # the file's arrays are gone, not merely free
+    assert size / 2 < private_bytes('self') - before < 1.2 * size
+
     loader = DataLoader(dataset, batch_size=1, num_workers=2,
                         collate_fn=pseudo_collate,
                         multiprocessing_context='fork')
