@@ -70,17 +70,23 @@ def test_checkpoint_loads_with_weights_only(trained):
 
 def test_test_and_fuse(root, trained):
     work_dir, done = trained
-    scores = work_dir / 'scores.pkl'
+    scores = work_dir / 'scores.npz'
     tested = call(sys.executable, root / 'tools/test.py', root / CONFIG,
                   work_dir / 'epoch_1.pth', '--dump', scores,
                   '--cfg-options', *TINY, cwd=work_dir)
     assert accuracy(tested) == accuracy(done)
-    fused = call(sys.executable, root / 'tools/analysis/fuse_scores.py',
-                 scores, scores, '--weights', 2, 1, cwd=work_dir)
-    assert f'fused: top-1 {100 * accuracy(tested):.2f}' in fused.stdout
-    wrong = call(sys.executable, root / 'tools/analysis/fuse_scores.py',
-                 scores, '--weights', 2, 1, cwd=work_dir, check=False)
-    assert wrong.returncode == 2 and '2 numbers for 1 files' in wrong.stderr
+    fused = call(sys.executable, root / 'tools/ensemble.py', scores, scores,
+                 '--weights', 2, 1, '--out', 'result.json', cwd=work_dir)
+    assert '32 sequences, 16 classes, summed: logits' in fused.stdout
+    top1 = 100 * accuracy(tested)
+    assert f'{scores} (weight 2): top-1 {top1:.2f}' in fused.stdout
+    assert f'fused: top-1 {top1:.2f}' in fused.stdout
+    files = json.loads((work_dir / 'result.json').read_text())['files']
+    assert [file['checkpoint'] for file in files] == ['epoch_1.pth'] * 2
+    wrong = call(sys.executable, root / 'tools/ensemble.py', scores,
+                 'none.npz', cwd=work_dir, check=False)
+    assert wrong.returncode == 1 and 'error: none.npz' in wrong.stderr
+    assert 'Traceback' not in wrong.stderr
 
 
 def test_resume_after_sigkill(root, tmp_path):
@@ -153,9 +159,12 @@ def test_the_command_that_mim_composes(root, tmp_path):
 
 
 @pytest.mark.parametrize('tool', [
-    'train.py', 'test.py', 'data/nw_ucla.py', 'analysis/fuse_scores.py',
+    'train.py', 'test.py', 'data/nw_ucla.py', 'ensemble.py',
     'benchmark/contrastive_loss.py', 'benchmark/encoders.py',
-    'analysis/get_flops.py', 'model_converters/ctrgcn.py'])
+    'benchmark/pipeline.py', 'benchmark/ntu_rgbd.py', 'data/ntu_rgbd.py',
+    'data/custom.py', 'visualization/browse_dataset.py',
+    'analysis/get_flops.py', 'analysis/config_index.py',
+    'model_converters/ctrgcn.py'])
 def test_help_teaches(root, tmp_path, tool):
     done = call(sys.executable, root / 'tools' / tool, '--help', cwd=tmp_path)
     assert 'example' in done.stdout.lower()

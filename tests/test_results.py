@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RUNS = sorted(path for path in (ROOT / 'runs').glob('*.json')
-              if not path.name.startswith('benchmark_'))
+              if not path.name.startswith(('benchmark_', 'ensemble_')))
 sys.path.insert(0, str(ROOT / 'tools' / 'analysis'))
 
 import results_table  # noqa: E402
@@ -47,6 +47,22 @@ def test_table_is_made_of_the_runs(tmp_path):
     assert '| 1 | 0 | 87.60 | 8.12, 8.12 | 2.0 h, CPU threads: 2' in text
     assert 'old' not in text and text.endswith('results -->\nz\n')
     assert results_table.render(text, tmp_path) == text
+
+
+def test_ensembles_make_a_table(tmp_path):
+    files = [dict(top1=0.5, weight=2), dict(top1=0.25, weight=1)]
+    record = dict(clean=True, commit='0123456789', files=files,
+                  scores='logits', fused=dict(
+                      top1=0.75, top5=1, mean_class_accuracy=0.7))
+    path = tmp_path / 'ensemble_a.json'
+    path.write_text(json.dumps(record))
+    readme = '<!-- results: y -->\n<!-- end of results -->\n'
+    text = results_table.render(readme, tmp_path)
+    assert ('| [ensemble_a](runs/ensemble_a.json) | 50.00, 25.00 | 2:1 '
+            '| logits | **75.00** | 100.00 | 70.00 | 0123456 |') in text
+    path.write_text(json.dumps(dict(record, clean=False)))
+    with pytest.raises(SystemExit, match='ensemble_a.json: clean is false'):
+        results_table.render(readme, tmp_path)
 
 
 def test_benchmarks_make_tables(tmp_path):

@@ -18,7 +18,7 @@ import projects.stdcl  # noqa: E402,F401  repairs the stack
 
 EXAMPLES = '''examples:
   python tools/test.py CONFIG work_dirs/NAME/epoch_65.pth
-  python tools/test.py CONFIG CHECKPOINT --dump joint.pkl    keep the scores
+  python tools/test.py CONFIG CHECKPOINT --dump joint.npz    keep the scores
   bash tools/dist_test.sh CONFIG CHECKPOINT 8                on 8 GPUs
 
 Paths in a config (data/..., work_dirs/...) are relative to the working
@@ -35,9 +35,10 @@ def parse_args() -> argparse.Namespace:
         '--work-dir', help='folder for the metrics; default: work_dir of the '
         'config, else work_dirs/<name of the config>')
     parser.add_argument(
-        '--dump', metavar='SCORES.pkl',
-        help='write scores and labels of every sequence, to be fused with '
-        'tools/analysis/fuse_scores.py')
+        '--dump', metavar='SCORES.npz',
+        help='write the scores of every sequence, to be fused with '
+        'tools/ensemble.py: *.npz has names, labels, logits and '
+        "probabilities, *.pkl what MMEngine's DumpResults writes")
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
@@ -47,8 +48,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
-        parser.error(f'--dump is {args.dump}, expected *.pkl or *.pickle.')
+    if args.dump and not args.dump.endswith(('.npz', '.pkl', '.pickle')):
+        parser.error(f'--dump is {args.dump}, expected *.npz, *.pkl or '
+                     '*.pickle.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -66,12 +68,21 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         name = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = osp.join('work_dirs', name)
     if args.dump:
-        evaluators = cfg.test_evaluator
-        if not isinstance(evaluators, (list, tuple)):
-            evaluators = [evaluators]
-        cfg.test_evaluator = [
-            *evaluators, dict(type='DumpResults', out_file_path=args.dump)]
+        add_dump(cfg, args.dump)
     return cfg
+
+
+def add_dump(cfg: Config, path: str) -> None:
+    """Have the scores written: by our hook, or by MMEngine's metric."""
+    if path.endswith('.npz'):
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
+                            dict(type='ScoreFileHook', path=path)]
+        return
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, (list, tuple)):
+        evaluators = [evaluators]
+    cfg.test_evaluator = [
+        *evaluators, dict(type='DumpResults', out_file_path=path)]
 
 
 def main() -> None:

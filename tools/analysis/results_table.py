@@ -1,7 +1,8 @@
 """Make the README's tables from recorded runs.
 
 A recorded run is the ``run.json`` that training leaves in its work directory,
-copied to runs/. Benchmarks' records are runs/benchmark_*.json.
+copied to runs/. Benchmarks' records are runs/benchmark_*.json, ensembles' are
+runs/ensemble_*.json.
 
 Examples:
     python tools/analysis/results_table.py           rewrite README.md
@@ -20,7 +21,7 @@ def accuracy_table(folder: Path) -> list:
     """A row for each recorded training: last-epoch top-1, loss."""
     rows = []
     for path in sorted(folder.glob('*.json')):
-        if path.name.startswith('benchmark_'):
+        if path.name.startswith(('benchmark_', 'ensemble_')):
             continue
         run = json.loads(path.read_text())
         last = run['epochs'][-1]
@@ -29,13 +30,12 @@ def accuracy_table(folder: Path) -> list:
                 f'error: {path}: clean is {run["clean"]} and the last epoch '
                 f'has {sorted(last)}; a recorded run is made on a clean tree '
                 'and validated after its last epoch.')
-        name = run['config_file'].removesuffix('.py')
         hours = sum(epoch['seconds'] for epoch in run['epochs']) / 3600
         machine = run['machine']
         where = machine.get('gpu', f'CPU threads: {machine["threads"]}')
         rows.append(
-            f'| [{name}](runs/{path.name}) | {last["epoch"]} | {run["seed"]} '
-            f'| {100 * last["val"]["acc/top1"]:.2f} '
+            f'| [{path.stem}](runs/{path.name}) | {last["epoch"]} '
+            f'| {run["seed"]} | {100 * last["val"]["acc/top1"]:.2f} '
             f'| {run["epochs"][0]["train"]["loss"]:.2f}, '
             f'{last["train"]["loss"]:.2f} | {hours:.1f} h, {where} '
             f'| {run["commit"][:7]} |')
@@ -44,6 +44,35 @@ def accuracy_table(folder: Path) -> list:
     return ['| run | epochs | seed | top-1, last epoch | training loss, first '
             'and last epoch | training | commit |',
             '| --- ' * 7 + '|', *rows, '']
+
+
+def ensemble_table(folder: Path) -> list:
+    """A row for each recorded ensemble, as tools/ensemble.py --out has it."""
+    rows = []
+    for path in sorted(folder.glob('ensemble_*.json')):
+        record = json.loads(path.read_text())
+        if not record['clean']:
+            raise SystemExit(f'error: {path}: clean is false; a recorded run '
+                             'is made on a clean tree.')
+        files, fused = record['files'], record['fused']
+        rows.append(
+            f'| [{path.stem}](runs/{path.name}) | '
+            + ', '.join(f'{100 * item["top1"]:.2f}' for item in files) + ' | '
+            + ':'.join(f'{item["weight"]:g}' for item in files)
+            + f' | {record["scores"]} | **{100 * fused["top1"]:.2f}** '
+            f'| {100 * fused["top5"]:.2f} '
+            f'| {100 * fused["mean_class_accuracy"]:.2f} '
+            f'| {record["commit"][:7]} |')
+    if not rows:
+        return []
+    return ['| ensemble | top-1 of joint, bone, joint motion, bone motion '
+            '| weights | summed | top-1 | top-5 | mean class | commit |',
+            '| --- ' * 8 + '|', *rows, '']
+
+
+def results_tables(folder: Path) -> list:
+    """All trainings and ensembles."""
+    return [*accuracy_table(folder), *ensemble_table(folder)]
 
 
 def loss_table(folder: Path) -> list:
@@ -175,7 +204,7 @@ def performance_table(folder: Path) -> list:
             *loss_table(folder)]
 
 
-TABLES = {'results': accuracy_table, 'performance': performance_table}
+TABLES = {'results': results_tables, 'performance': performance_table}
 
 
 def render(readme: str, folder: Path) -> str:

@@ -37,7 +37,7 @@ class RunRecordHook(Hook):
             config_file=os.path.basename(runner.cfg.filename or ''),
             config=config,
             config_sha256=hashlib.sha256(config.encode()).hexdigest(),
-            **_commit(),
+            **current_commit(),
             versions=_versions(),
             machine=_machine(),
             processes=runner.world_size,
@@ -94,7 +94,7 @@ def _path(runner) -> Path:
     return Path(runner.work_dir, 'run.json')
 
 
-def _commit() -> dict:
+def current_commit() -> dict:
     """Commit of the repository this file is in, if it is in one."""
 
     def git(*args):
