@@ -4,6 +4,8 @@ from typing import Iterator, List, Tuple
 
 from mmengine.dataset import BaseDataset, ConcatDataset
 
+from .meta_keys import deliver
+
 
 class _AddToIndex:
     """First step of a pipeline: turns a local index into a global one."""
@@ -69,17 +71,8 @@ class TrainingSequences:
                 'train_dataloader.dataset: the same data set object is in a '
                 'ConcatDataset twice. Use RepeatDataset instead.')
         for part, first in self.parts:
+            deliver(part.pipeline, 'sample_idx')
             transforms = part.pipeline.transforms
-            packers = [step for step in transforms
-                       if hasattr(step, 'meta_keys')]
-            if not packers:
-                raise ValueError(
-                    f'The pipeline of {type(part).__name__} ends without '
-                    'PackActionInputs, so sample_idx does not reach the '
-                    f'model: {part.pipeline}.')
-            for packer in packers:
-                if 'sample_idx' not in packer.meta_keys:
-                    packer.meta_keys = (*packer.meta_keys, 'sample_idx')
             if first and not any(isinstance(step, _AddToIndex)
                                  for step in transforms):
                 transforms.insert(0, _AddToIndex(first))

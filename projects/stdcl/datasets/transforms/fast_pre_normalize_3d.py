@@ -45,10 +45,11 @@ class FastPreNormalize3D(PreNormalize3D):
         if self.align_spine:
             bottom, top = self.zaxis
             rotation = self._align(pose[top] - pose[bottom], [0, 0, 1])
+            pose = pose @ rotation.T
         if self.align_shoulder:
             right, left = self.xaxis
-            across = rotation @ (pose[right] - pose[left])
-            rotation = self._align(across, [1, 0, 0]) @ rotation
+            rotation = self._align(pose[right] - pose[left],
+                                   [1, 0, 0]) @ rotation
         # one product of (M T V, 3), not one for each frame
         results['keypoint'] = (keypoint.reshape(
             -1, keypoint.shape[-1]) @ rotation.T).reshape(keypoint.shape)

@@ -10,6 +10,7 @@ from mmengine.dist import collect_results
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from ...datasets.meta_keys import deliver
 from ...utils import score_file
 
 
@@ -103,16 +104,7 @@ def deliver_names(dataset) -> None:
         ValueError: A pipeline packs no inputs.
     """
     for pipeline in _pipelines(dataset):
-        packers = [step for step in pipeline.transforms
-                   if hasattr(step, 'meta_keys')]
-        if not packers:
-            raise ValueError(
-                'test_dataloader.dataset: a pipeline ends without '
-                'PackActionInputs, so frame_dir does not reach the scores: '
-                f'{pipeline}.')
-        for packer in packers:
-            if 'frame_dir' not in packer.meta_keys:
-                packer.meta_keys = (*packer.meta_keys, 'frame_dir')
+        deliver(pipeline, 'frame_dir')
 
 
 def _pipelines(dataset) -> Iterator:
