@@ -181,3 +181,33 @@ def test_help_teaches(root, tmp_path):
     assert [text.splitlines()[0] for text in texts] == tools
     for text in texts:
         assert 'usage: ' in text and 'example' in text.lower(), text
+
+
+@pytest.mark.slow
+def test_the_four_streams_of_the_docs(root, tmp_path, tiny_annotations):
+    """The loop of docs/data.md, with narrower encoders and one pass."""
+    text = (root / 'docs/data.md').read_text()
+    script, = (block for block in re.findall(r'```shell\n(.*?)```', text,
+                                             re.DOTALL)
+               if 'for stream in' in block)
+    convert, script = script.split('\n', 1)
+    assert convert.startswith('python tools/data/nw_ucla.py all_sqe.zip ')
+    for old, new in {'max_epochs=30': 'max_epochs=1', 'epoch_30': 'epoch_1',
+                     'val_interval=10': 'val_interval=1',
+                     'base_channels=16': 'base_channels=4',
+                     'in_channels=64': 'in_channels=16'}.items():
+        assert old in script
+        script = script.replace(old, new)
+    for name in ('configs', 'projects', 'tools'):
+        (tmp_path / name).symlink_to(root / name)
+    data = tmp_path / convert.split()[-1]
+    data.parent.mkdir(parents=True)
+    data.write_bytes(Path(tiny_annotations(num=32)).read_bytes())
+    call('bash', '-e', '-c', script, cwd=tmp_path)
+    result = json.loads(
+        (tmp_path / 'work_dirs/quarter/result.json').read_text())
+    assert [item['weight'] for item in result['files']] == [2, 2, 1, 1]
+    for item, stream in zip(result['files'], (
+            '-joint-u', '-bone-u', '-joint-motion-u', '-bone-motion-u')):
+        assert stream in item['config']
+    assert (tmp_path / 'work_dirs/quarter/confusion.png').is_file()

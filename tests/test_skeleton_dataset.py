@@ -156,6 +156,23 @@ def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
     assert len(SkeletonDataset(path, [])) == 3 and made.exists()
 
 
+def test_a_file_for_each_sequence(tmp_path):
+    """As Kinetics' 2D skeletons come."""
+    path = dump(tmp_path / 'list.pkl', [dict(frame_dir='a', label=4)])
+    dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
+    options = dict(data_prefix=dict(skeleton=str(tmp_path)))
+    dataset = SkeletonDataset(path, [], **options)
+    info = dataset.get_data_info(0)
+    assert info['keypoint'].shape == (1, 3, 17, 2) and info['label'] == 4
+    dump(tmp_path / 'a.pkl', Malicious(str(tmp_path / 'ran')))
+    with pytest.raises(pickle.UnpicklingError, match='a.pkl was not read'):
+        dataset.get_data_info(0)
+    assert not (tmp_path / 'ran').exists()
+    with pytest.raises(ValueError, match='prepare is .*expected none'):
+        SkeletonDataset(path, [], prepare=[dict(type='DropEmptyFrames')],
+                        **options)
+
+
 ITEM = dict(frame_dir='a', label=0, total_frames=2,
             keypoint=np.zeros((1, 2, 25, 3), np.float32))
 

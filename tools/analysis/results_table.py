@@ -1,12 +1,12 @@
-"""Make the README's tables from recorded runs.
+"""Make the tables of README.md and docs/data.md from recorded runs.
 
 A recorded run is the ``run.json`` that training leaves in its work directory,
 copied to runs/. Benchmarks' records are runs/benchmark_*.json, ensembles' are
 runs/ensemble_*.json.
 
 Examples:
-    python tools/analysis/results_table.py           rewrite README.md
-    python tools/analysis/results_table.py --check   fail if it is stale
+    python tools/analysis/results_table.py           rewrite both
+    python tools/analysis/results_table.py --check   fail if one is stale
 """
 import argparse
 import json
@@ -165,7 +165,7 @@ def pipeline_table(folder: Path) -> list:
         f' **{_range(rates["ours"], 0)} sequences a second against '
         f'{_range(rates["stock"], 0)}** of MMAction2, {_range(faster, 1)} '
         'times; the clips differ by at most '
-        f'{record["difference"]:.0e}. The recipe of the published results, '
+        f'{record["difference"]:.0g}. The recipe of the published results, '
         f'64 frames: {_range(rates["published"], 0)}.', '',
         '| transform | microseconds of MMAction2 | ours | |',
         '| --- | --- | --- | --- |']
@@ -188,6 +188,46 @@ def pipeline_table(folder: Path) -> list:
     return [*lines, '']
 
 
+NTU = {'NTU RGB+D 60': 56880, 'NTU RGB+D 120': 114480}  # files
+
+
+def data_table(folder: Path) -> list:
+    """What the converters need."""
+    paths = (folder / 'benchmark_nw_ucla.json',
+             folder / 'benchmark_ntu_rgbd.json')
+    if not all(path.is_file() for path in paths):
+        return []
+    nw_ucla, ntu = (json.loads(path.read_text()) for path in paths)
+    zipped = ntu['commands']['zip, processes: 2']
+    worker = zipped['peak_memory']['worker'] / 2**20
+    lines = [
+        '| data set | time | disk, the file itself | memory |',
+        '| --- | --- | --- | --- |',
+        f'| NW-UCLA, measured | {_range(nw_ucla["seconds"], 1)} s '
+        f'| {nw_ucla["bytes_written"] / 1e6:.0f} MB '
+        f'| {nw_ucla["peak_memory"] / 2**20:.0f} MiB |']
+    for name, files in NTU.items():
+        minutes = files / zipped['files_per_second']['median'] / 60
+        size = files * zipped['bytes_written'] / ntu['files'] / 1e9
+        lines.append(
+            f'| {name}, projected | {minutes:.0f} min with 2 processes '
+            f'| {size:.1f} GB, twice that until it is complete '
+            f'| {zipped["peak_memory"]["main"] / 2**20:.0f} MiB or more, and '
+            f'{worker:.0f} MiB for each process |')
+    readers = ntu['readers']
+    return [
+        *lines, '', 'NW-UCLA: median (minimum to maximum) of '
+        f'{nw_ucla["repeats"]} runs ([record](../runs/{paths[0].name})). NTU: '
+        f'projected from {ntu["files"]:,} made files of '
+        f'{ntu["mean_bytes"] / 1e3:.0f} kB on average, zipped, '
+        f'{ntu["repeats"]} runs ([record](../runs/{paths[1].name}), `python '
+        'tools/benchmark/ntu_rgbd.py`); one process reads '
+        f'{_range(readers["ours"], 0)} files a second, the obvious line by '
+        f'line parser {_range(readers["twin"], 0)}: '
+        f'{_range(readers["times_faster"], 1)} times. '
+        f'Machine: {ntu["cores"]} cores.', '']
+
+
 def _range(taken: dict, digits: int, scale: float = 1) -> str:
     return (f'{scale * taken["median"]:,.{digits}f} '
             f'({scale * taken["min"]:,.{digits}f} to '
@@ -204,19 +244,21 @@ def performance_table(folder: Path) -> list:
             *loss_table(folder)]
 
 
-TABLES = {'results': results_tables, 'performance': performance_table}
+TABLES = {'results': results_tables, 'performance': performance_table,
+          'data': data_table}
+PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'data.md')
 
 
-def render(readme: str, folder: Path) -> str:
-    """The README with its tables made anew."""
+def render(page: str, folder: Path) -> str:
+    """A page with its tables made anew."""
     for name, table in TABLES.items():
         body = '\n'.join(table(folder))
         block = re.compile(rf'(<!-- {name}: .*? -->\n).*?(<!-- end of {name} '
                            '-->)', re.DOTALL)
-        readme = block.sub(lambda found, body=body: (
+        page = block.sub(lambda found, body=body: (
             f'{found[1]}\n{body}\n{found[2]}' if body
-            else found[1] + found[2]), readme)
-    return readme
+            else found[1] + found[2]), page)
+    return page
 
 
 def main() -> None:
@@ -224,16 +266,16 @@ def main() -> None:
         description=__doc__.split('\n\n')[0],
         epilog='example: python tools/analysis/results_table.py --check')
     parser.add_argument('--check', action='store_true',
-                        help='only say whether README.md is up to date')
+                        help='only say whether they are up to date')
     args = parser.parse_args()
-    readme = ROOT / 'README.md'
-    text = readme.read_text()
-    fresh = render(text, ROOT / 'runs')
-    if not args.check:
-        readme.write_text(fresh)
-    elif fresh != text:
-        sys.exit('error: the results in README.md are stale; run python '
-                 'tools/analysis/results_table.py')
+    for page in PAGES:
+        text = page.read_text()
+        fresh = render(text, ROOT / 'runs')
+        if not args.check:
+            page.write_text(fresh)
+        elif fresh != text:
+            sys.exit(f'error: the tables in {page.relative_to(ROOT)} are '
+                     'stale; run python tools/analysis/results_table.py')
 
 
 if __name__ == '__main__':

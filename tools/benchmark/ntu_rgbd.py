@@ -131,19 +131,21 @@ def time_command(source: Path, processes: int, num_files: int,
     """The whole command, start included."""
     seconds, cpu, memory = [], [], []
     with tempfile.TemporaryDirectory() as folder:
+        destination = osp.join(folder, 'ntu60.pkl')
         command = [sys.executable, '-c', MEASURED, DATA, str(source),
-                   osp.join(folder, 'ntu60.pkl'), '--processes',
-                   str(processes)]
+                   destination, '--processes', str(processes)]
         for _ in range(repeats):
             before = cpu_seconds()
             seconds.append(timed(lambda: memory.append(subprocess.run(
                 command, check=True, capture_output=True, text=True
             ).stdout.split()[-2:]), 'cpu'))
             cpu.append(cpu_seconds() - before)
+        written = os.stat(destination).st_size
     main, worker = (max(map(int, peaks)) for peaks in zip(*memory))
     return dict(seconds=spread(seconds), files_per_second=spread(
         [num_files / taken for taken in seconds]),
-        cpu_seconds=spread(cpu), peak_memory=dict(main=main, worker=worker))
+        cpu_seconds=spread(cpu), bytes_written=written,
+        peak_memory=dict(main=main, worker=worker))
 
 
 def show(record: dict) -> None:

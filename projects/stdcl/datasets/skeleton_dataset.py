@@ -1,7 +1,8 @@
 """Skeleton sequences, read safely, prepared once, held in memory once."""
 import ctypes
+import os.path as osp
 import sys
-from typing import List, Sequence, Union
+from typing import Callable, List, Sequence, Union
 
 import numpy as np
 import torch
@@ -41,14 +42,20 @@ class SkeletonDataset(PoseDataset):
     Raises:
         FileNotFoundError: There is no such file.
         pickle.UnpicklingError: The file is damaged, or holds more than data.
-        ValueError: The file is of another form, or has no such split.
+        ValueError: The file is of another form, or has no such split; or
+            ``prepare`` is given where each sequence has a file of its own.
     """
 
     def __init__(self,
                  ann_file: str,
-                 pipeline: List[Union[dict, callable]],
-                 prepare: Sequence[Union[dict, callable]] = (),
+                 pipeline: List[Union[dict, Callable]],
+                 prepare: Sequence[Union[dict, Callable]] = (),
                  **kwargs) -> None:
+        if prepare and 'skeleton' in kwargs.get('data_prefix', {}):
+            raise ValueError(
+                f'{ann_file}: the coordinates are in files of their own '
+                '(data_prefix has "skeleton"), which are read each time; '
+                f'prepare is {prepare}, expected none.')
         self.prepare = Compose(list(prepare))
         super().__init__(ann_file, pipeline, **kwargs)
 
@@ -100,9 +107,13 @@ class SkeletonDataset(PoseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """A sequence's annotation, with coordinates that may be changed."""
-        info = super().get_data_info(idx)
+        # not that of PoseDataset, which reads files that may run code
+        info = super(PoseDataset, self).get_data_info(idx)
         for name, place in info.pop(PLACES).items():
             info[name] = self.blocks.get(*place)
+        if 'skeleton' in self.data_prefix:  # a file for each sequence
+            info.update(safe_pickle.load(osp.join(
+                self.data_prefix['skeleton'], f'{_name(info)}.pkl')))
         return info
 
 
