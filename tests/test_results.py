@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RUNS = sorted(path for path in (ROOT / 'runs').glob('*.json')
               if not path.name.startswith(('benchmark_', 'ensemble_')))
+ENSEMBLES = sorted((ROOT / 'runs').glob('ensemble_*.json'))
 sys.path.insert(0, str(ROOT / 'tools' / 'analysis'))
 
 import results_table  # noqa: E402
@@ -31,6 +32,24 @@ def test_recorded_runs_are_whole(path):
         range(1, len(run['epochs']) + 1))
     assert f'max_epochs={len(run["epochs"])}' in run['config']
     assert 'val' in run['epochs'][-1]
+
+
+@pytest.mark.parametrize('path', ENSEMBLES, ids=lambda path: path.stem)
+def test_recorded_ensembles_are_whole(path):
+    record = json.loads(path.read_text())
+    assert record['clean'] is True and len(record['commit']) == 40
+    confusion = record['confusion']
+    total = sum(map(sum, confusion))
+    correct = sum(row[label] for label, row in enumerate(confusion))
+    assert total == record['sequences'] == sum(
+        row['sequences'] for row in record['classes'])
+    assert record['fused']['top1'] == pytest.approx(correct / total)
+    assert all(len(item['sha256']) == 64 for item in record['files'])
+    # the trainings whose scores were fused are recorded too
+    accuracies = {json.loads(run.read_text())['epochs'][-1]['val']['acc/top1']
+                  for run in RUNS}
+    for item in record['files']:
+        assert any(abs(item['top1'] - known) < 1e-6 for known in accuracies)
 
 
 def test_readme_is_up_to_date():
