@@ -1,12 +1,13 @@
 # make quickstart   set up and train and test STD-CL on the embedded data
 # make test         set up and run the tests
 # make setup        set up only
+# make tables       write the tables that are made from configs and records
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG := configs/stdcl/stdcl-stgcn_synthetic.py
 WORK_DIR ?= work_dirs/stdcl-stgcn_synthetic
 
-.PHONY: setup quickstart test lint clean
+.PHONY: setup quickstart test lint tables clean
 
 setup: $(VENV)/.installed
 
@@ -25,6 +26,10 @@ test: setup
 
 lint: setup
 	$(VENV)/bin/ruff check .
+
+tables: setup
+	$(VENV)/bin/python tools/analysis/results_table.py
+	$(VENV)/bin/python tools/analysis/config_index.py
 
 clean:
 	rm -rf $(VENV)

@@ -89,12 +89,15 @@ class SkeletonDataset(PoseDataset):
     def filter_data(self) -> List[dict]:
         """Filter as ``PoseDataset``, then prepare and store."""
         data_list = super().filter_data()
-        self.blocks = _Blocks()
+        logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
+        if self.prepare.transforms:  # can take a minute
+            logger.info(f'{self.ann_file}: preparing {len(data_list)} '
+                        f'sequences by {self.prepare}.')
         # each array leaves the list as it enters the blocks
         for index, info in enumerate(data_list):
             data_list[index] = self._store(self.prepare(info))
         _return_freed_memory()
-        MMLogger.get_current_instance().info(
+        logger.info(
             f'{self.ann_file}: {len(data_list)} sequences'
             f'{f" of {self.split}" if self.split else ""}, '
             f'{self.blocks.num_bytes / 2**20:.0f} MiB.')
