@@ -618,7 +618,6 @@ def test_containers_of_data_are_read(protocol, tmp_path):
     np.arange(3, dtype='float16'),
     np.arange(3, dtype='>f4'),
     np.array(['walk', 'sit']),
-    np.array([None, 'a', [1]], dtype=object),
     np.array(2.5),
     np.zeros((0, 3)),
     np.float32(1.5),

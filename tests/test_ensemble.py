@@ -3,6 +3,7 @@ import hashlib
 import json
 import pickle
 import re
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -454,3 +455,42 @@ def test_malicious_labels_run_nothing(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / 'loot').exists()
     pickle.loads(path.read_bytes())  # the attack is real
     assert (tmp_path / 'loot').exists()
+
+
+CONFIG = 'stdcl-ctrgcn_1xb16-{}-u52-65e_nw-ucla-xview-keypoint-3d.py'
+
+
+@pytest.mark.parametrize('streams, expected, why', [
+    (('bone-motion', 'joint-motion', 'bone', 'joint'), [1, 1, 2, 2],
+     'by stream'),
+    (('joint', 'bone', 'joint-motion', 'bone-motion'), [2, 2, 1, 1],
+     'by stream'),
+    (('joint', ) * 4, [1, 1, 1, 1], 'all weights 1'),
+    (('joint', 'bone'), [1, 1], 'all weights 1'),
+    ((None, ) * 4, [2, 2, 1, 1], 'by position')])
+def test_default_weights(streams, expected, why):
+    files = [ensemble.Scores(
+        Path('a.npz'), logits=np.zeros((1, 2)),
+        config=CONFIG.format(stream) if stream else '')
+        for stream in streams]
+    weights, reason = ensemble.default_weights(files)
+    assert weights == expected and why in reason
+
+
+def test_labels_of_a_table(tmp_path):
+    """Name -> label, for sequences that others named in their own way."""
+    path = tmp_path / 'labels.pkl'
+    path.write_bytes(pickle.dumps({'test_0': 1, 'test_1': 0}))
+    scores = ensemble.Scores(
+        Path('a.pkl'), names=np.array(['test_1', 'test_0', 'test_2']),
+        logits=np.zeros((3, 2)))
+    labels, classes = ensemble.read_labels(path, scores)
+    assert labels.tolist() == [0, 1, -1] and classes == []
+
+
+def test_out_is_json(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools/ensemble.py', 'a.npz', '--out',
+         'a.npz'], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert '--out is a.npz, expected *.json.' in done.stderr

@@ -107,6 +107,11 @@ def test_class_names(tmp_path, tiny_annotations):
     content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
     path = dump(tmp_path / 'named.pkl', dict(content, classes=['a', 'b']))
     assert SkeletonDataset(path, []).metainfo['classes'] == ['a', 'b']
+    own = SkeletonDataset(path, [], metainfo=dict(classes=['x', 'y']))
+    assert own.metainfo['classes'] == ['x', 'y']
+    path = dump(tmp_path / 'odd.pkl', dict(content, classes='ab'))
+    with pytest.raises(ValueError, match='odd.pkl holds classes of type str'):
+        SkeletonDataset(path, [])
     assert 'classes' not in SkeletonDataset(tiny_annotations(), []).metainfo
 
 
@@ -171,6 +176,11 @@ def test_a_file_for_each_sequence(tmp_path):
     with pytest.raises(ValueError, match='prepare is .*expected none'):
         SkeletonDataset(path, [], prepare=[dict(type='DropEmptyFrames')],
                         **options)
+
+
+def test_a_prefix_for_videos_is_refused(tiny_annotations):
+    with pytest.raises(ValueError, match='expected no "video"'):
+        SkeletonDataset(tiny_annotations(), [], data_prefix=dict(video='x'))
 
 
 ITEM = dict(frame_dir='a', label=0, total_frames=2,

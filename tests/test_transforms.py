@@ -16,6 +16,7 @@ from projects.stdcl.datasets import (
     FastGenSkeFeat,
     FastPreNormalize3D,
     FastUniformSampleFrames,
+    MinMaxNormalize,
     RandomRotation,
     RandomView,
 )
@@ -294,5 +295,20 @@ def test_rotations_fill_their_range():
 
 @pytest.mark.parametrize('transform', [RandomRotation(), RandomView()])
 def test_two_dimensions_are_not_rotated(transform):
-    with pytest.raises(ValueError, match='matmul'):
-        transform(dict(keypoint=np.zeros((1, 3, 18, 2), np.float32)))
+    with pytest.raises(ValueError, match='of a has 2 channels, expected 3'):
+        transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18, 2))))
+
+
+def test_missing_persons_are_not_normalized():
+    keypoint = np.random.rand(2, 6, 20, 3) + 5
+    keypoint[1, 2:] = 0
+    made = MinMaxNormalize()(dict(keypoint=keypoint.copy()))['keypoint']
+    assert not made[1, 2:].any()
+    there = [keypoint[0], keypoint[1, :2]]
+    low = np.concatenate(there).min(axis=(0, 1))
+    high = np.concatenate(there).max(axis=(0, 1))
+    np.testing.assert_allclose(made[0], (keypoint[0] - low) / (high - low)
+                               * 2 - 1)
+    assert made.min() == -1 and made.max() == 1
+    nobody = np.zeros((1, 2, 20, 3))
+    assert not MinMaxNormalize()(dict(keypoint=nobody))['keypoint'].any()

@@ -3,6 +3,7 @@ import argparse
 import hashlib
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ from projects.stdcl.utils.score_file import (  # noqa: E402
     read_pickle,
 )
 
-FOUR_STREAMS = (2, 2, 1, 1)  # joint, bone, joint motion, bone motion
+# weights of the four streams
+STREAMS = {'joint': 2, 'bone': 2, 'joint-motion': 1, 'bone-motion': 1}
 FEW = 5  # how many of many names a message gives
 EPILOG = '''examples:
   python tools/test.py CONFIG CHECKPOINT --dump joint.npz       and so on
@@ -45,6 +47,10 @@ files:
 Sequences are matched by name; files without names by their order, after the
 labels were found to be the same.
 
+By default four streams are weighted 2 2 1 1, by the names of their configs,
+which *.npz of tools/test.py have; four files that do not say their stream are
+taken in the order joint, bone, joint motion, bone motion; all else counts 1.
+
 Weights are given and not searched for: weights that are chosen by the
 accuracy on the test set make it an accuracy on data that were fitted.'''
 
@@ -60,7 +66,8 @@ def read_labels(path: Path, scores: Scores) -> tuple:
     """Read the labels of the sequences of a score file.
 
     Args:
-        path (Path): A ``PoseDataset`` pickle.
+        path (Path): A ``PoseDataset`` pickle, or one of a dict name ->
+            label.
         scores (Scores): N sequences with names.
 
     Returns:
@@ -76,13 +83,19 @@ def read_labels(path: Path, scores: Scores) -> tuple:
                              'file has names.')
     content = read_pickle(path)
     try:
-        labels = {str(item['frame_dir']): int(item['label'])
-                  for item in content['annotations']}
-        classes = list(map(str, content.get('classes', ())))
+        if 'annotations' in content:
+            labels = {str(item['frame_dir']): int(item['label'])
+                      for item in content['annotations']}
+        else:
+            labels = {str(name): int(label)
+                      for name, label in content.items()}
+        classes = list(map(str, content.get('classes', ()))) if (
+            'annotations' in content) else []
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ScoreFileError(
             f'{path}: expected an annotation file, a dict with "annotations" '
-            f'that have "frame_dir" and "label" ({error!r}).') from None
+            'that have "frame_dir" and "label", or a dict name -> label '
+            f'({error!r}).') from None
     return np.array([labels.get(name, -1)
                      for name in scores.names.tolist()]), classes
 
@@ -237,6 +250,30 @@ def choose_kind(files: List[Scores], kind: Optional[str] = None) -> str:
             'tools/test.py --dump SCORES.npz writes both.')
     raise ScoreFileError(f'{without[0].path} has no {choice}. {way_out} '
                          f'There are:\n{have}')
+
+
+def stream_of(file: Scores) -> Optional[str]:
+    """Which stream the config of a score file is for, if it says so."""
+    match = re.search(r'_\d+xb\d+-([a-z-]+)-u\d+', file.config)
+    return match[1] if match and match[1] in STREAMS else None
+
+
+def default_weights(files: List[Scores]) -> tuple:
+    """2 2 1 1 for the four streams, in whatever order; else all 1.
+
+    Args:
+        files (list[Scores]): The files, in the order given.
+
+    Returns:
+        tuple[list[float], str]: A weight for each, and a word on why.
+    """
+    streams = list(map(stream_of, files))
+    if len(files) == 4 and set(streams) == set(STREAMS):
+        return [STREAMS[stream] for stream in streams], 'weights by stream'
+    if len(files) == 4 and not any(streams):
+        return list(STREAMS.values()), (
+            'weights by position: joint, bone, joint motion, bone motion')
+    return [1] * len(files), 'all weights 1'
 
 
 def fuse(scores: Sequence[np.ndarray],
@@ -398,8 +435,8 @@ def parse_args() -> argparse.Namespace:
                         help='score files of the same test set')
     parser.add_argument(
         '--weights', nargs='+', type=float, metavar='W',
-        help='one for each file; default: 2 2 1 1 for four files (joint, '
-        'bone, joint motion, bone motion), else all 1')
+        help='one for each file; default: 2 2 1 1 for joint, bone, joint '
+        'motion and bone motion, in whatever order, else all 1')
     parser.add_argument(
         '--scores', choices=KINDS,
         help='what is summed; default: logits where all files have them, as '
@@ -412,24 +449,26 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--labels', type=Path, metavar='ANNOTATIONS.pkl',
         help='annotation file with the labels, and perhaps the names of the '
-        'classes, that the score files do not have')
+        'classes, that the score files do not have; or a pickle of name -> '
+        'label')
     parser.add_argument('--out', type=Path, metavar='RESULT.json',
                         help='write everything that is printed, and the '
                         'confusion matrix')
     parser.add_argument('--confusion', type=Path, metavar='PICTURE.png',
                         help='draw the confusion matrix')
     args = parser.parse_args()
+    for option, suffix in (('confusion', '.png'), ('out', '.json')):
+        path = getattr(args, option)
+        if path and path.suffix != suffix:
+            parser.error(f'--{option} is {path}, expected *{suffix}.')
     if args.weights is None:
-        args.weights = list(FOUR_STREAMS) if len(args.files) == 4 \
-            else [1] * len(args.files)
+        return args
     if len(args.weights) != len(args.files):
         parser.error(f'--weights has {len(args.weights)} numbers for '
                      f'{len(args.files)} files.')
     if not all(map(math.isfinite, args.weights)) or not any(args.weights):
         parser.error(f'--weights is {args.weights}, expected finite numbers '
                      'that are not all 0.')
-    if args.confusion and args.confusion.suffix != '.png':
-        parser.error(f'--confusion is {args.confusion}, expected *.png.')
     return args
 
 
@@ -443,6 +482,8 @@ def run(args: argparse.Namespace) -> None:
     files = [read(path, args.treat_as) for path in track(
         args.files, description='Reading', console=Console(stderr=True),
         transient=True, disable=not sys.stderr.isatty())]
+    weights, why = default_weights(files) if (
+        args.weights is None) else (args.weights, 'weights as given')
     files, target = align(files, args.labels)
     kind = choose_kind(files, args.scores)
     scores = [getattr(file, kind) for file in files]
@@ -452,18 +493,18 @@ def run(args: argparse.Namespace) -> None:
         dict(file=file.path.name, sha256=sha256(file.path), weight=weight,
              config=file.config, checkpoint=file.checkpoint,
              **evaluate(score, target.labels))
-        for file, weight, score in zip(files, args.weights, scores)])
+        for file, weight, score in zip(files, weights, scores)])
     if args.labels:
         record['labels'] = dict(file=args.labels.name,
                                 sha256=sha256(args.labels))
-    fused = fuse(scores, args.weights)
+    fused = fuse(scores, weights)
     confusion = confusion_matrix(fused, target.labels)
     rows = class_table(confusion, classes)
     record.update(fused=evaluate(fused, target.labels), classes=rows,
                   confusion=confusion.tolist(), **current_commit())
 
     print(f'{len(target.labels)} sequences, {len(classes)} classes, '
-          f'summed: {kind}')
+          f'summed: {kind}, {why}')
     for file in files:
         if file.names is None and target.names is not None:
             print(f'{file.path} has no names: matched by order, the labels '

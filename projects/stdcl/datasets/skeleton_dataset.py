@@ -51,7 +51,11 @@ class SkeletonDataset(PoseDataset):
                  pipeline: List[Union[dict, Callable]],
                  prepare: Sequence[Union[dict, Callable]] = (),
                  **kwargs) -> None:
-        if prepare and 'skeleton' in kwargs.get('data_prefix', {}):
+        prefix = kwargs.get('data_prefix', {})
+        if 'video' in prefix:
+            raise ValueError(f'{ann_file}: data_prefix is {prefix}, expected '
+                             'no "video": sequences of joints have none.')
+        if prepare and 'skeleton' in prefix:
             raise ValueError(
                 f'{ann_file}: the coordinates are in files of their own '
                 '(data_prefix has "skeleton"), which are read each time; '
@@ -66,8 +70,9 @@ class SkeletonDataset(PoseDataset):
         if self.split is None and isinstance(content, list):
             return content  # as PoseDataset has it
         annotations = _entry(self.ann_file, content, 'annotations', list)
-        if 'classes' in content:
-            self._metainfo['classes'] = list(content['classes'])
+        if 'classes' in content:  # those of the config come first
+            self._metainfo.setdefault('classes', list(_entry(
+                self.ann_file, content, 'classes', (list, tuple))))
         if self.split is None:
             return annotations
         splits = _entry(self.ann_file, content, 'split', dict)
@@ -120,7 +125,7 @@ class SkeletonDataset(PoseDataset):
         return info
 
 
-def _entry(path: str, content, name: str, kind: type):
+def _entry(path: str, content, name: str, kind):
     seen = content.get(name) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not isinstance(seen, kind):
         what = (f'a {type(content).__name__}'
@@ -128,12 +133,13 @@ def _entry(path: str, content, name: str, kind: type):
                 f'{name} of type {type(seen).__name__}')
         raise ValueError(
             f'{path} holds {what}, expected a dict with "annotations", a '
-            'list of dicts, and "split", a dict of lists of names.')
+            'list of dicts, "split", a dict of lists of names, and at will '
+            '"classes", a list of names.')
     return seen
 
 
 def _name(annotation: dict) -> str:
-    return annotation.get('frame_dir', annotation.get('filename'))
+    return annotation.get('filename', annotation.get('frame_dir'))
 
 
 def _return_freed_memory() -> None:

@@ -8,7 +8,8 @@ from mmcv.transforms import BaseTransform
 class MinMaxNormalize(BaseTransform):
     """Scale each coordinate over the whole sequence to [-1, 1].
 
-    A coordinate that never changes becomes -1.
+    A coordinate that never changes becomes -1. A person that is missing in a
+    frame (all zero) does not count, and stays zero there.
 
     Required and modified key: ``keypoint``, (M, T, V, C).
     """
@@ -16,10 +17,15 @@ class MinMaxNormalize(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Scale ``results['keypoint']``."""
         keypoint = results['keypoint']
-        low = keypoint.min(axis=(0, 1, 2))  # (C,)
-        extent = keypoint.max(axis=(0, 1, 2)) - low
+        present = keypoint.any(axis=(2, 3))  # (M, T)
+        if not present.any():
+            return results
+        seen = keypoint[present]  # (persons and frames, V, C)
+        low = seen.min(axis=(0, 1))  # (C,)
+        extent = seen.max(axis=(0, 1)) - low
         extent = np.maximum(extent, np.finfo(np.float32).tiny)
-        results['keypoint'] = (keypoint - low) / extent * 2 - 1
+        scaled = (keypoint - low) / extent * 2 - 1
+        results['keypoint'] = scaled * present[..., None, None]
         return results
 
     def __repr__(self) -> str:

@@ -24,10 +24,13 @@ class RandomRotation(BaseTransform):
         """Rotate ``results['keypoint']``."""
         angles = np.random.uniform(-self.max_radians, self.max_radians, 3)
         keypoint = results['keypoint']
+        if keypoint.shape[-1] != 3:
+            raise ValueError(
+                f'RandomRotation: keypoint of {results.get("frame_dir")} has '
+                f'{keypoint.shape[-1]} channels, expected 3 (x, y, z).')
         # one product of (M T V, 3), not one for each frame
-        results['keypoint'] = (keypoint.reshape(
-            -1, keypoint.shape[-1]) @ rotation(*angles).T).reshape(
-                keypoint.shape)
+        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation(
+            *angles).T).reshape(keypoint.shape)
         return results
 
     def __repr__(self) -> str:

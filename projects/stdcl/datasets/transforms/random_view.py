@@ -31,9 +31,13 @@ class RandomView(BaseTransform):
         about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
         rotation = (about_y @ about_x).astype(np.float32)
         keypoint = results['keypoint']
+        if keypoint.shape[-1] != 3:
+            raise ValueError(
+                f'RandomView: keypoint of {results.get("frame_dir")} has '
+                f'{keypoint.shape[-1]} channels, expected 3 (x, y, z).')
         # one product of (M T V, 3), not one for each frame
-        results['keypoint'] = (keypoint.reshape(
-            -1, keypoint.shape[-1]) @ rotation).reshape(keypoint.shape)
+        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation).reshape(
+            keypoint.shape)
         return results
 
     def __repr__(self) -> str:
