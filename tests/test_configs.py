@@ -154,6 +154,8 @@ def num_joints(backbone) -> int:
 @pytest.mark.parametrize('name, values', {
     'ctrgcn_1xb64-joint-u64-65e_ntu60-xsub': (0.1, 0.0004, [35, 55]),
     'ctrgcn_1xb16-joint-u52-65e_nw-ucla-xview': (0.1, 0.0001, [50]),
+    'stgcn_1xb16-joint-u52-65e_nw-ucla-xview': (0.1, 0.0001, [50]),
+    '2s-agcn_1xb16-joint-u52-65e_nw-ucla-xview': (0.1, 0.0001, [50]),
     'hyperformer_1xb64-joint-u64-140e_ntu60-xsub': (0.025, 0.0004, [110, 120]),
     'hyperformer_1xb64-bone-u64-140e_ntu60-xview': (0.01, 0.0004, [110, 120]),
     'hyperformer_1xb64-joint-u64-140e_ntu120-xset': (
@@ -168,6 +170,20 @@ def test_schedules_are_the_published_ones(name, values):
     assert (optimizer.lr, optimizer.weight_decay, steps.milestones) == values
     assert optimizer.nesterov and optimizer.momentum == 0.9
     assert warm_up.end == 5 and steps.gamma == 0.1
+
+
+@pytest.mark.parametrize('name, values', {
+    'hcn_1xb64-joint-u64-400e_ntu120-xset': (400, 32),
+    'hcn_1xb16-joint-u64-150e_nw-ucla-xview': (150, 8)}.items())
+def test_schedule_of_hcn(name, values):
+    cfg = Config.fromfile(CONFIGS / 'hcn' / f'{name}-keypoint-3d.py')
+    optimizer, (schedule, ) = cfg.optim_wrapper.optimizer, cfg.param_scheduler
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == (
+        'Adam', 0.001, 0.0001)
+    assert (schedule.type, schedule.gamma) == ('ExponentialLR', 0.99)
+    # gradients are clipped at half the batch size
+    assert (cfg.train_cfg.max_epochs,
+            cfg.optim_wrapper.clip_grad.max_norm) == values
 
 
 @pytest.mark.parametrize('encoder', ['stgcn', '2s-agcn'])
@@ -388,6 +404,13 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
         share = hub.get_scalar('train/anchor_share')
         # in the first step of an NTU epoch a class may be alone
         assert share.current() == 1
+
+
+def test_the_whole_matrix_was_run(root):
+    """The record of the test below."""
+    lines = (root / 'runs/matrix_200-configs_cpu.log').read_text().splitlines()
+    passed = {line.split()[1] for line in lines if line.startswith('PASSED ')}
+    assert passed == {path.stem for path in MATRIX}
 
 
 @pytest.mark.slow

@@ -182,7 +182,7 @@ def test_logits_and_probabilities_can_differ(tmp_path, monkeypatch, capsys):
         printed = command(
             monkeypatch, capsys, tmp_path / 'a.npz', tmp_path / 'b.npz',
             '--weights', 2, 1, '--scores', kind)
-        assert f'summed: {kind}\n' in printed
+        assert f'summed: {kind}, weights as given\n' in printed
         top1 += re.findall(r'fused: top-1 ([\d.]+)', printed)
     assert top1 == ['0.00', '100.00']
 

@@ -53,15 +53,20 @@ Made by `python tools/analysis/config_index.py`; do not edit.
 
 A name such as `stdcl-ctrgcn_1xb64-bone-u64-65e_ntu60-xsub-keypoint-3d` says:
 STD-CL on CTR-GCN, one GPU with batches of 64, the bone stream, clips of 64
-frames, 65 passes over the training set, NTU RGB+D 60 X-Sub, three-dimensional
-joints. Each is a few lines: its encoder, data set and schedule come from
+frames, 65 epochs, NTU RGB+D 60 X-Sub, three-dimensional joints. (On NW-UCLA an
+epoch is five passes over the training set, as published; the 80 of MMAction2's
+schedule are passes, in 16 epochs of five.)
+
+Each config is a few lines: its encoder, data set and schedule come from
 [_base_](_base_), a stream is one line, STD-CL is one fragment. Streams: J
 joint, B bone, JM joint motion, BM bone motion. The `*_synthetic.py` need no
 data.
 
-ST-GCN and 2S-AGCN have MMAction2's own preprocessing and schedule on NTU, and
-CTR-GCN's on NW-UCLA; CTR-GCN, Hyperformer and HCN those of the published
-results.
+On NTU, ST-GCN and 2S-AGCN have MMAction2's own preprocessing and schedule, and
+the others the preprocessing of the published results; CTR-GCN has its authors'
+schedule, Hyperformer that of STD-CL's release, HCN that of a public
+reproduction. On NW-UCLA all have CTR-GCN's preprocessing, ST-GCN and 2S-AGCN
+its schedule too; HCN's 150 epochs there are our choice.
 
 Parameters and FLOPs (a multiply-add is one) are those of the network at test
 time, of one clip, the same with STD-CL and without. lr and weight decay are
