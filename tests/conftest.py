@@ -1,4 +1,5 @@
 """What the tests share."""
+import logging
 import os
 from pathlib import Path
 
@@ -19,6 +20,13 @@ ROOT = Path(__file__).parents[1]
 def mmaction_scope():
     """What the Runner does from ``default_scope`` in a config."""
     init_default_scope('mmaction')
+
+
+@pytest.fixture(autouse=True)
+def logs():
+    """Tools that are called in this process silence MMEngine's log."""
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

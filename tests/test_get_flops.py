@@ -215,7 +215,7 @@ def test_errors(cfg, tmp_path, command, capsys):
     assert 'argument --shape: invalid positive' in error(
         cfg, '--shape', 1, 0, 20, 3)
     broken = copy.deepcopy(cfg)
-    del broken.test_dataloader.dataset.pipeline[1]['clip_len']
+    del broken.test_dataloader.dataset.pipeline[0]['clip_len']
     message = error(broken)
     assert str(path) in message and 'number of frames' in message
     assert '--shape PERSONS FRAMES JOINTS CHANNELS' in message
