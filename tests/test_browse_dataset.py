@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
 from PIL import Image
@@ -625,6 +627,52 @@ def test_sequences_are_found_and_drawn(root, tiny_annotations):
     assert dataset.draw(99, 0) == list(range(9))
 
 
+def test_only_what_is_shown_is_kept_and_read_once(
+        root, tiny_annotations, monkeypatch):
+    paths = [tiny_annotations(num=num, name=name)
+             for num, name in ((9, 'a.pkl'), (7, 'b.pkl'))]
+    cfg = nw_ucla(root, paths[0])
+    part = cfg.train_dataloader.dataset.dataset
+    cfg.train_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[
+            part, dict(part, ann_file=paths[1]), dict(part)])
+    reads = []
+    load = browse_dataset.safe_pickle.load
+    monkeypatch.setattr(browse_dataset, 'safe_pickle', SimpleNamespace(
+        load=lambda path: reads.append(path) or load(path)))
+    # in any order, and of both files
+    names = ['b.pkl_001', 'a.pkl_005', 'a.pkl_002']
+    dataset = BrowseDataset(cfg, 'train', names=names)
+    assert dataset.indices == [10, 5, 2]
+    assert reads == paths
+    assert [list(dataset.files[path]['annotations']) for path in paths] == [
+        ['a.pkl_002', 'a.pkl_005'], ['b.pkl_001']]
+    for index, name in zip(dataset.indices, names):
+        animation = dataset.animate(index)
+        assert animation.name == name
+        with open(paths[name.startswith('b')], 'rb') as file:
+            raw = pickle.load(file)['annotations'][int(name[-3:])]
+        np.testing.assert_array_equal(animation.panels[0].points,
+                                      raw['keypoint'])  # not prepared
+    drawn = BrowseDataset(cfg, 'train', num=4, seed=3)
+    assert drawn.indices == dataset.draw(4, 3)
+    shown = {path: {drawn._name(index) for index in drawn.indices
+                    if drawn._name(index)[:5] == path[-5:]} for path in paths}
+    assert {path: set(file['annotations'])
+            for path, file in drawn.files.items()} == shown
+
+
+def test_names_are_found_without_coordinates(root, tiny_annotations,
+                                             monkeypatch):
+    dataset = BrowseDataset(nw_ucla(root, tiny_annotations(num=9)), 'train')
+
+    def fail(*_):
+        raise AssertionError('coordinates were copied')
+
+    monkeypatch.setattr(type(dataset.parts[0][0]), 'get_data_info', fail)
+    assert dataset.find(['tiny.pkl_007']) == [7]
+
+
 def test_parts_of_a_concatenation_are_told_apart(root, tiny_annotations):
     paths = [tiny_annotations(num=num, name=name)
              for num, name in ((4, 'a.pkl'), (3, 'b.pkl'))]
@@ -690,6 +738,11 @@ def test_mmaction2s_own_config_and_confidence(root, tiny_annotations):
     animation = BrowseDataset(cfg, 'test').animate(0)
     assert [panel.caption for panel in animation.panels] == [
         'before (2, 20, 17, 3)', 'after (10, 2, 100, 17, 3), clip 1']
+    clips = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
+    assert not any(torch.equal(clips[0], clip) for clip in clips[1:])
+    layout = LAYOUTS['coco']
+    np.testing.assert_array_equal(animation.panels[1].points,
+                                  to_points(clips[0].numpy(), layout))
 
 
 def test_label_of_several_classes():
@@ -838,8 +891,7 @@ def test_names_that_collide_lose_nothing(root, tiny_annotations, tmp_path,
 
     rewrite(path, collide)
     dataset = BrowseDataset(nw_ucla(root, path), 'test')
-    browse_dataset.browse(dataset, [0, 1], tmp_path / 'out', 'gif', 'title',
-                          (0, 0))
+    browse_dataset.browse(dataset, tmp_path / 'out', 'gif', 'title', (0, 0))
     assert capsys.readouterr().out.split() == [
         str(tmp_path / 'out' / name) for name in ('a_b.gif', 'a_b_1.gif')]
     assert len(list((tmp_path / 'out').iterdir())) == 2
@@ -850,11 +902,12 @@ def test_real_data(root, reference, tmp_path):
     path, out = tmp_path / 'nw_ucla.pkl', tmp_path / 'out'
     subprocess.run([sys.executable, root / 'tools/data/nw_ucla.py', source,
                     path], check=True, capture_output=True)
-    dataset = BrowseDataset(nw_ucla(root, str(path)), 'train')
-    index, = dataset.find(['a01_s01_e00_v01'])
+    dataset = BrowseDataset(nw_ucla(root, str(path)), 'train',
+                            names=['a01_s01_e00_v01'])
+    index, = dataset.indices
     animation = dataset.animate(index)
     assert animation.class_name == 'pick up with one hand (0)'
-    browse_dataset.browse(dataset, [index], out, 'gif', 'title', (0, 0))
+    browse_dataset.browse(dataset, out, 'gif', 'title', (0, 0))
     with Image.open(out / 'a01_s01_e00_v01.gif') as gif:
         total = animation.panels[0].points.shape[1]
         assert gif.n_frames == max(52, total)

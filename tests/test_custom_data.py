@@ -429,7 +429,10 @@ def test_labels_that_are_numbers(run, folder):
     ('name', 'name', '--classes src/a/0.npy', '0.npy is not readable as text'),
     ('name', 'name', '--splits no.json', 'no.json is not readable as JSON'),
     ('name', 'name', '--splits hand.json', 'in no split'),
-    ('name', 'name', '--val-ratio 0.01', 'split val has 0 of the 8'),
+    ('name', 'name', '--val-ratio 0.01 --no-by-subject',
+     'split val has 0 of the 8'),
+    ('subject', 'person', '--val-ratio 0.5 --by-subject', '8 problems:\n'
+     '(.|\n)*"b/7" has no subject, which --by-subject needs'),
 ])
 def test_wrong_tables_are_named(run, folder, old, new, options, message):
     edit('labels.csv', old, new)
@@ -485,6 +488,38 @@ def test_sources_without_files_and_names_of_two_files(run, folder):
     Path('labels.csv').write_text('name,label\n')
     save('a', joints(3))
     assert 'has a header and no rows' in refused(run)
+
+
+def test_a_source_that_is_no_folder(run, folder):
+    Path('src').rename('other')
+    expected = 'expected a folder with a .npy, .npz or .csv file for each'
+    assert f'src does not exist; {expected}' in refused(run)
+    Path('src').write_bytes(saved(a=joints(3)))
+    assert f'src is no folder; {expected}' in refused(run)
+
+
+def test_tables_among_the_files_are_no_sequences(run, folder):
+    Path('src/classes.csv').write_text('wave\nclap\n')
+    write_csv('src/splits.csv', [row[::3] for row in csv.reader(
+        Path('labels.csv').read_text().splitlines())])
+    assert run('--classes', 'src/classes.csv', '--splits',
+               'src/splits.csv')[2] is None
+    assert len(made()['annotations']) == 8
+    assert made()['classes'] == ['wave', 'clap']
+
+
+def test_paths_of_windows_in_tables(run, folder):
+    assert run()[2] is None
+    expected = made()['split']
+    rows = [(name.replace('/', '\\') + '.npy', *row) for name, *row in
+            csv.reader(Path('labels.csv').read_text().splitlines())][1:]
+    write_csv('labels.csv', [('file', 'label'), *(row[:2] for row in rows)])
+    splits = {row[0]: row[3] for row in rows}
+    Path('splits.json').write_text(json.dumps(splits))
+    write_csv('splits.csv', [('file', 'split'), *splits.items()])
+    for path in ('splits.json', 'splits.csv'):
+        assert run('--splits', path)[2] is None
+        assert made()['split'] == expected
 
 
 def test_confidence_in_some_files_only(run, folder):
@@ -568,7 +603,8 @@ def test_a_file_that_changes_meanwhile(run, folder, custom, monkeypatch):
 @pytest.mark.parametrize('options, message', [
     ('--val-ratio 1', 'expected a number between 0 and 1'),
     ('--val-ratio 0.5 --splits a.csv', 'not allowed with'),
-    ('--by-subject', '--by-subject needs --val-ratio'),
+    ('--by-subject', '--by-subject and --no-by-subject need --val-ratio'),
+    ('--no-by-subject', '--by-subject and --no-by-subject need --val-ratio'),
     ('--img-shape 0 5', r'--img-shape is \[0, 5\], expected two'),
     ('--config labels.csv', r'--config is labels.csv, expected \*.py'),
     ('--config mine.py', 'mine.py, which exists already'),
@@ -678,13 +714,36 @@ def test_no_subject_is_in_both_parts(run, folder):
         train, val = ({subjects[name] for name in made()['split'][part]}
                       for part in ('train', 'val'))
         assert len(val) == 1 and len(train) == 3 and not train & val
-    _, err, error = run('--val-ratio', 0.25)
+
+
+def test_subjects_are_drawn_where_every_row_has_one(run, folder):
+    def split(*options):
+        out, err, error = run('--val-ratio', 0.25, *options)
+        assert error is None, error
+        return (re.search('  split +(.*)\n', out)[1], err,
+                made()['split'])
+
+    by_subject, by_class = 'drawn by subject', 'drawn by class'
+    assert split() == split('--by-subject')
+    assert split()[:2] == (by_subject, '')
+    method, err, _ = split('--no-by-subject')
+    assert method == by_class
     assert 'warning: 2 subjects are in both parts, "s' in err
-    edit('labels.csv', 'clap,s3', 'clap,s9')
-    Path('labels.csv').write_text(re.sub(
-        r's\d', 's1', Path('labels.csv').read_text()))
-    assert 'the only subject is "s1"; expected two' in run(
-        '--val-ratio', 0.25, '--by-subject')[2]
+    text = Path('labels.csv').read_text()
+    edit('labels.csv', 'wave,s0', 'wave,')  # one row has none
+    assert split()[0] == by_class
+    # a single subject, and none
+    Path('labels.csv').write_text(re.sub(r's\d', 's1', text))
+    assert split()[0] == by_class
+    assert ('the only subject is "s1"; expected two or more to draw from. '
+            '--no-by-subject') in run('--val-ratio', 0.25, '--by-subject')[2]
+    Path('labels.csv').write_text(text.replace('subject', 'person'))
+    assert split()[:2] == (by_class, '')
+    assert re.search('split +given by labels.csv\n', run()[0])
+    write_csv('splits.csv', [row[::3] for row in csv.reader(
+        text.splitlines())])
+    assert re.search('split +given by splits.csv\n',
+                     run('--splits', 'splits.csv')[0])
 
 
 def test_classes_without_sequences_to_train_or_validate_on(run, folder):
@@ -773,6 +832,18 @@ def test_configs_fit_the_data(root, run, folder, encoder, kind):
         assert clip.min() >= -1 - 1e-6 and clip.max() <= 1 + 1e-6
 
 
+def test_a_config_on_another_drive(root, run, folder, monkeypatch):
+    def fail(path, start):  # as on Windows
+        raise ValueError("path is on mount 'C:', start on mount 'D:'")
+
+    monkeypatch.setattr(os.path, 'relpath', fail)
+    out, _, error = run('--config', 'mine.py')
+    assert error is None
+    assert f'python {root / "tools" / "train.py"} mine.py' in out
+    assert f"_base_ = '{root / 'configs'}" in Path('mine.py').read_text()
+    assert Config.fromfile('mine.py').model.cls_head.num_classes == 2
+
+
 # the page
 
 
@@ -825,6 +896,8 @@ def test_the_page_holds(root, page, tmp_path):
     assert 'sequences 24 (train 18, val 6)' in outputs[commands[0]]
     assert re.search('python .*tools/train.py gestures.py',
                      outputs[commands[0]])
+    assert 'split     drawn by subject' in outputs[commands[0]]
+    assert any('split     drawn by class' in out for out in outputs.values())
     assert (tmp_path / 'data' / 'gestures.report.json').is_file()
     listed = safe_pickle.load(str(tmp_path / 'data' / 'listed.pkl'))
     assert all('dora' in name for name in listed['split']['val'])

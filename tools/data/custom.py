@@ -29,13 +29,14 @@ from skeleton_layout import LAYOUTS, SkeletonLayout  # noqa: E402
 
 EXAMPLES = '''examples:
   python tools/data/custom.py recordings labels.csv data/gestures.pkl \\
-      --layout hand.json --val-ratio 0.2 --by-subject --config gestures.py
+      --layout hand.json --val-ratio 0.2 --config gestures.py
   python tools/data/custom.py poses labels.csv data/poses.pkl \\
       --layout coco --img-shape 1080 1920 --splits splits.csv
 
 docs/custom_data.md says what the files look like.'''
 SUFFIXES = ('.npy', '.npz', '.csv')
 SPLITS = ('train', 'val')
+BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
 MAX_SHOWN = 20
 # what numpy raises for damaged files, zip archives among them
 UNREADABLE = (ValueError, OSError, EOFError, KeyError, RuntimeError,
@@ -271,7 +272,8 @@ def _read_rows(path: Path) -> List[Tuple[int, List[str]]]:
 
 
 def _sequence_name(text: str) -> str:
-    """A name as in a table, with or without the file's suffix."""
+    """The name of a path, with or without suffix, of Windows or not."""
+    text = text.replace('\\', '/')
     return re.sub(r'\.(npy|npz|csv)$', '', text, flags=re.IGNORECASE)
 
 
@@ -525,15 +527,27 @@ def _given_splits(args: argparse.Namespace, table: dict,
     return splits
 
 
-def _drawn_splits(args: argparse.Namespace, table: dict,
+def _method_of_split(args: argparse.Namespace, table: dict) -> str:
+    """Where the splits come from, as the report says it."""
+    if args.val_ratio is None:
+        return f'given by {args.splits or args.labels}'
+    by_subject = args.by_subject
+    if by_subject is None:
+        subjects = {row.get('subject') for row in table.values()}
+        by_subject = all(subjects) and len(subjects) > 1
+    return BY_SUBJECT if by_subject else BY_CLASS
+
+
+def _drawn_splits(args: argparse.Namespace, method: str, table: dict,
                   labels: Dict[str, int]) -> Dict[str, str]:
     """Draw name -> split for the sequences that have a label."""
-    if args.by_subject:
+    if method == BY_SUBJECT:
         sizes = Counter(table[name]['subject'] for name in labels)
         if len(sizes) == 1:
             raise DataError(
                 f'{args.labels}: the only subject is "{next(iter(sizes))}"; '
-                'expected two or more for --by-subject.')
+                'expected two or more to draw from. --no-by-subject draws '
+                'sequences.')
         subjects = draw_subjects(sizes, args.val_ratio, args.seed)
         val = {name for name in labels if table[name]['subject'] in subjects}
     else:
@@ -555,7 +569,7 @@ def _check_splits(splits: Dict[str, str], labels: Dict[str, int],
         raise DataError(
             f'No training sequence for the classes {lacking["train"]}; '
             'expected at least 1 for each. Add some, or split in another way '
-            '(--seed draws another part).')
+            '(--seed and --no-by-subject draw other parts).')
     warnings = []
     if lacking['val']:
         warnings.append('no validation sequence for the classes '
@@ -579,7 +593,7 @@ def find_files(source: Path, besides: List[Path],
 
     Args:
         source (Path): The folder.
-        besides (list[Path]): Tables that may lie there and are no sequences.
+        besides (list[Path]): Files that may lie there and are no sequences.
         problems (Problems): Where a name of two files is noted.
 
     Returns:
@@ -587,15 +601,19 @@ def find_files(source: Path, besides: List[Path],
         file.
 
     Raises:
-        DataError: There are none.
+        DataError: There is no such folder, or none in it.
     """
+    if not source.is_dir():
+        what = 'is no folder' if source.exists() else 'does not exist'
+        raise DataError(f'{source} {what}; expected a folder with a .npy, '
+                        '.npz or .csv file for each sequence.')
     besides = {path.resolve() for path in besides}
     files: Dict[str, Path] = {}
     for path in sorted(source.rglob('*')):
         if path.suffix.lower() not in SUFFIXES or (
                 path.resolve() in besides or not path.is_file()):
             continue
-        name = path.relative_to(source).with_suffix('').as_posix()
+        name = _sequence_name(path.relative_to(source).as_posix())
         if name in files:
             problems[name].append(f'{files[name]} and {path} have the same '
                                   'name, expected one file for each.')
@@ -665,9 +683,10 @@ def convert(args: argparse.Namespace) -> dict:
 
     Returns:
         dict: What was made: ``layout`` (str or dict), ``classes`` (names),
-        ``labels`` (name -> class), ``splits`` (name -> split), ``shapes``
-        (name -> (M, T, V, C)), ``channels`` (C, with the confidence),
-        ``warnings`` and ``problems`` (of the sequences that were left out).
+        ``labels`` (name -> class), ``splits`` (name -> split), ``method`` (of
+        the split), ``shapes`` (name -> (M, T, V, C)), ``channels`` (C, with
+        the confidence), ``warnings`` and ``problems`` (of the sequences that
+        were left out).
 
     Raises:
         DataError: Anything is not as it should be. Nothing is written then.
@@ -677,8 +696,8 @@ def convert(args: argparse.Namespace) -> dict:
     if args.img_shape is not None and layout.dims == 3:
         raise DataError(f'--img-shape is for two-dimensional layouts; '
                         f'"{layout.name}" is 3D.')
-    tables = [args.labels, *filter(None, [args.splits])]
-    files = find_files(args.source, tables, problems)
+    besides = [args.labels, *filter(None, [args.splits, args.classes])]
+    files = find_files(args.source, besides, problems)
     table = read_table(args.labels, 'label', problems)
     for name in sorted(files.keys() - table.keys()):
         problems[name].append(f'{files[name]}: "{name}" has no row in '
@@ -690,7 +709,8 @@ def convert(args: argparse.Namespace) -> dict:
     labels, classes = number_labels(
         args.labels, {name: row['label'] for name, row in table.items()},
         args.classes and read_classes(args.classes), problems)
-    if args.by_subject:
+    method = _method_of_split(args, table)
+    if method == BY_SUBJECT:
         for name, row in table.items():
             if not row.get('subject'):
                 problems[name].append(f'{args.labels}: "{name}" has no '
@@ -704,7 +724,7 @@ def convert(args: argparse.Namespace) -> dict:
     if not labels:
         raise DataError('No sequence is left; ' + _listed(problems))
     if splits is None:
-        splits = _drawn_splits(args, table, labels)
+        splits = _drawn_splits(args, method, table, labels)
     splits = {name: splits[name] for name in labels}
     warnings = _check_splits(splits, labels, classes, table)
     write(args.destination, _annotations(args, files, layout, labels),
@@ -714,8 +734,9 @@ def convert(args: argparse.Namespace) -> dict:
     shapes = {name: found[name][0] for name in labels}
     shape, has_score = found[next(iter(labels))]
     return dict(layout=given_layout, classes=classes, labels=labels,
-                splits=splits, shapes=shapes, channels=shape[-1] + has_score,
-                warnings=warnings, problems=problems)
+                splits=splits, method=method, shapes=shapes,
+                channels=shape[-1] + has_score, warnings=warnings,
+                problems=problems)
 
 
 def make_config(args: argparse.Namespace, made: dict) -> str:
@@ -750,7 +771,7 @@ def make_config(args: argparse.Namespace, made: dict) -> str:
     if persons > 1 and encoder in COUNTS_PERSONS:
         backbone += f', num_person={persons}'
     pipelines, prepare = _pipelines(args, layout, persons)
-    return f'''_base_ = {os.path.relpath(base, folder)!r}
+    return f'''_base_ = {_relative(base, folder)!r}
 
 ann_file = {str(args.destination)!r}
 layout = {definition}
@@ -767,6 +788,14 @@ model = dict(
     backbone=dict({backbone}),
     cls_head=dict(num_classes={len(made["classes"])}))
 '''
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path as seen from a folder, or all of it from another drive."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:  # on Windows
+        return str(path)
 
 
 def _pipelines(args: argparse.Namespace, layout: Union[str, dict],
@@ -796,6 +825,7 @@ def report(destination: Path, made: dict) -> str:
         f'{destination}:',
         f'sequences {len(frames)} (train {splits["train"]}, '
         f'val {splits["val"]})',
+        f'split     {made["method"]}',
         f'classes   {len(made["classes"])}: ' + ', '.join(
             f'{name} {counts[number]}'
             for number, name in enumerate(made['classes'])),
@@ -832,11 +862,12 @@ def parse_args() -> argparse.Namespace:
         'or val for each sequence; default: the column split of LABELS')
     split.add_argument(
         '--val-ratio', type=float, metavar='R',
-        help='draw this share of every class for val, such as 0.2')
+        help='draw this share for val, such as 0.2')
     parser.add_argument(
-        '--by-subject', action='store_true',
+        '--by-subject', action=argparse.BooleanOptionalAction,
         help='with --val-ratio: draw whole subjects, so that none is in both '
-        'parts')
+        'parts, or else sequences of every class; default: by subject where '
+        'every row of LABELS has one, and there are two or more')
     parser.add_argument('--seed', type=int, default=0,
                         help='seed of --val-ratio; default: 0')
     parser.add_argument(
@@ -859,8 +890,8 @@ def parse_args() -> argparse.Namespace:
     if args.val_ratio is not None and not 0 < args.val_ratio < 1:
         parser.error(f'--val-ratio is {args.val_ratio}, expected a number '
                      'between 0 and 1.')
-    if args.by_subject and args.val_ratio is None:
-        parser.error('--by-subject needs --val-ratio.')
+    if args.by_subject is not None and args.val_ratio is None:
+        parser.error('--by-subject and --no-by-subject need --val-ratio.')
     if args.img_shape is not None and min(args.img_shape) < 1:
         parser.error(f'--img-shape is {args.img_shape}, expected two numbers '
                      'of pixels.')
@@ -895,7 +926,7 @@ def main() -> None:
         args.config.parent.mkdir(parents=True, exist_ok=True)
         args.config.write_text(config)
         print(f'{args.config}: train with\n'
-              f'  python {os.path.relpath(ROOT / "tools" / "train.py")} '
+              f'  python {_relative(ROOT / "tools" / "train.py", Path())} '
               f'{args.config}')
 
 

@@ -12,13 +12,15 @@ import pickle
 import random
 import re
 import sys
+from collections import defaultdict
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Container, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config, DictAction
+from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.progress import Progress
@@ -56,7 +58,9 @@ the front is what the sensor of a Kinect saw.'''
 
 
 class BrowseDataset:
-    """The sequences of a data set, as they are and as a model gets them.
+    """Some sequences of a data set, as they are and as a model gets them.
+
+    Of the annotation files it keeps what these sequences have.
 
     Args:
         cfg (Config): The config.
@@ -65,16 +69,22 @@ class BrowseDataset:
             the config, else that of the annotation file.
         streams (bool): Whether to show what the model's data preprocessor
             makes of the data. Defaults to False.
+        names (sequence[str], optional): The sequences. Defaults to ``num``
+            of them, drawn at random.
+        num (int, optional): Defaults to all.
+        seed (int): Of that draw. Defaults to 0.
 
     Raises:
         FileNotFoundError: The annotation file does not exist.
-        ValueError: The config has no such data set or no layout, or the
-            layout is unknown.
+        ValueError: The config has no such data set or no layout, the layout
+            is unknown, or there is no sequence of such a name.
         pickle.UnpicklingError: The annotation file is refused or damaged.
     """
 
     def __init__(self, cfg: Config, split: str, layout=None,
-                 streams: bool = False) -> None:
+                 streams: bool = False,
+                 names: Optional[Sequence[str]] = None,
+                 num: Optional[int] = None, seed: int = 0) -> None:
         init_default_scope(cfg.get('default_scope') or 'mmaction')
         self.where = f'{cfg.filename}: {split}_dataloader.dataset'
         loader = cfg.get(f'{split}_dataloader') or {}
@@ -89,8 +99,8 @@ class BrowseDataset:
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'{self.where}.ann_file does not exist: {error}') from None
-        self.files = {part.ann_file: self._read(part.ann_file)
-                      for part, _ in self.parts if part.ann_file}
+        self.indices = self.find(names) if names else self.draw(num, seed)
+        self.files = self._read_files()
         layout = layout or next(
             (file['layout'] for file in self.files.values()
              if 'layout' in file), None)
@@ -110,21 +120,29 @@ class BrowseDataset:
         part, first = self.parts[-1]
         return first + len(part)
 
-    @staticmethod
-    def _read(path: str) -> dict:
-        """An annotation file, its annotations by their names."""
-        content = safe_pickle.load(path)
-        if isinstance(content, list):
-            content = dict(annotations=content)
-        return {**content, 'annotations': {
-            _name(annotation): annotation
-            for annotation in content['annotations']}}
+    def _read_files(self) -> Dict[str, dict]:
+        """The annotation files, with the annotations of our sequences alone.
+
+        Returns:
+            dict[str, dict]: Path -> content, its annotations by their names.
+        """
+        chosen = defaultdict(set)
+        for index in self.indices:
+            chosen[self._locate(index)[0].ann_file].add(self._name(index))
+        paths = dict.fromkeys(part.ann_file for part, _ in self.parts)
+        return {path: _read_some(path, chosen[path])
+                for path in filter(None, paths)}
 
     def _locate(self, index: int) -> tuple:
         """The part that holds a sequence, and its index there."""
         part, first = next(item for item in reversed(self.parts)
                            if item[1] <= index)
         return part, index - first
+
+    def _name(self, index: int) -> str:
+        """The name of a sequence, without reading its coordinates."""
+        # a part's own method may add them
+        return _name(BaseDataset.get_data_info(*self._locate(index)))
 
     def find(self, names: Iterable[str]) -> List[int]:
         """Indices of sequences, by their names.
@@ -134,8 +152,7 @@ class BrowseDataset:
         """
         known = {}
         for index in range(len(self)):
-            part, local = self._locate(index)
-            known.setdefault(_name(part.get_data_info(local)), index)
+            known.setdefault(self._name(index), index)
         for name in names:
             if name not in known:
                 nearest = difflib.get_close_matches(name, known, cutoff=0.4)
@@ -144,8 +161,8 @@ class BrowseDataset:
                                  f'Nearest of {len(known)}: {hint}.')
         return [known[name] for name in names]
 
-    def draw(self, num: int, seed: int) -> List[int]:
-        """Indices of at most ``num`` different sequences, at random."""
+    def draw(self, num: Optional[int], seed: int) -> List[int]:
+        """Indices of at most ``num`` sequences, at random; of all if None."""
         chosen = np.random.default_rng(seed).permutation(len(self))[:num]
         return sorted(chosen.tolist())
 
@@ -153,7 +170,7 @@ class BrowseDataset:
         """A sequence before and after the pipeline.
 
         Args:
-            index (int): Its index.
+            index (int): Its index, one of ``indices``.
             seed (int): What transforms draw at random depends on it and on
                 the index alone. Defaults to 0.
 
@@ -163,7 +180,7 @@ class BrowseDataset:
         """
         part, local = self._locate(index)
         info = part.get_data_info(local)
-        name = _name(info)
+        name = self._name(index)
         file = self.files.get(part.ann_file, {})
         # a data set may have changed what it loaded
         raw = file.get('annotations', {}).get(name, info)
@@ -226,6 +243,17 @@ class BrowseDataset:
                     'keeps its own path.')
         return 'The model gets what is after the pipeline.' \
             if self.preprocessor is not None else ''
+
+
+def _read_some(path: str, names: Container[str]) -> dict:
+    """An annotation file, with some annotations, by their names."""
+    content = safe_pickle.load(path)
+    if isinstance(content, list):
+        content = dict(annotations=content)
+    return {**content, 'annotations': {
+        _name(annotation): annotation
+        for annotation in content['annotations']
+        if _name(annotation) in names}}
 
 
 def _name(info: dict) -> str:
@@ -296,14 +324,12 @@ def read_layout(text: str):
     return layout
 
 
-def browse(dataset: BrowseDataset, indices: Sequence[int], out_dir: Path,
-           style: str, title: str, view: Tuple[float, float],
-           seed: int = 0) -> None:
+def browse(dataset: BrowseDataset, out_dir: Path, style: str, title: str,
+           view: Tuple[float, float], seed: int = 0) -> None:
     """Write the files, and print their paths.
 
     Args:
         dataset (BrowseDataset): The data set.
-        indices (sequence[int]): Of the sequences.
         out_dir (Path): The folder to write to.
         style (str): 'gif', a file for each sequence, or 'html', one page.
         title (str): Title and file name of the page.
@@ -314,7 +340,8 @@ def browse(dataset: BrowseDataset, indices: Sequence[int], out_dir: Path,
     try:
         with Progress(console=Console(stderr=True), transient=True,
                       disable=not sys.stderr.isatty()) as progress:
-            for index in progress.track(indices, description='sequences'):
+            for index in progress.track(dataset.indices,
+                                        description='sequences'):
                 animation = dataset.animate(index, seed)
                 if style == 'html':
                     animations.append(animation)
@@ -393,11 +420,9 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options or {})
         dataset = BrowseDataset(
             cfg, args.split, args.layout and read_layout(args.layout),
-            args.streams)
-        indices = dataset.find(args.names) if args.names else dataset.draw(
-            args.num, args.seed)
+            args.streams, args.names, args.num, args.seed)
         title = f'{Path(args.config).stem}_{args.split}'
-        browse(dataset, indices, args.out_dir, args.format, title, args.view,
+        browse(dataset, args.out_dir, args.format, title, args.view,
                args.seed)
     except (OSError, ValueError, pickle.UnpicklingError) as error:
         sys.exit(f'error: {error}')

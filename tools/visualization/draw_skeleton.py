@@ -1,9 +1,7 @@
 """Drawing moving skeletons, as a GIF or as an HTML page to turn them in."""
 import html
 import json
-import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Sequence, Tuple
@@ -11,6 +9,7 @@ from typing import Iterator, List, Sequence, Tuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from projects.stdcl.utils.score_file import complete
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 
 # Azimuth and elevation of the viewer in degrees. At (0, 0) is the sensor of a
@@ -360,18 +359,6 @@ def _color_table() -> Image.Image:
     return table
 
 
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``path`` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
               view: Tuple[float, float]) -> None:
     """Write an animated GIF, complete or not at all.
@@ -383,7 +370,7 @@ def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
     table = _color_table()
     frames = (image.quantize(palette=table, dither=Image.Dither.NONE)
               for image in draw_frames(animation, layout, view))
-    with _complete(path) as partial:
+    with complete(path) as partial:
         next(frames).save(partial, format='GIF', save_all=True,
                           append_images=frames, duration=FRAME_TIME, loop=0)
 
@@ -430,7 +417,7 @@ def write_html(path: Path, title: str, animations: Sequence[Animation],
                       ).replace('<', '\\u003c')
     parts = {'@TITLE': html.escape(title), '@DATA': text}
     page = re.sub('|'.join(parts), lambda match: parts[match[0]], HTML)
-    with _complete(path) as partial:
+    with complete(path) as partial:
         partial.write_text(page, encoding='utf-8')
 
 
