@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -553,7 +554,7 @@ def test_zips_from_others_can_do_no_harm(tmp_path):
     assert Counter(report['dropped_by_reason']) == {
         'unsafe path in zip': 5, 'too large': 1, 'not readable': 2}
     assert report['dropped']['S001C001P001R001A008']['detail'] == (
-        '67,108,865 bytes, expected up to 67,108,864')
+        '16,777,217 bytes, expected up to 16,777,216')
     assert 'encrypted' in report['dropped']['S001C001P001R001A009']['detail']
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         'bad.zip', 'out']
@@ -805,3 +806,48 @@ def test_benchmark(tmp_path):
         'zip, processes: 2'}
     assert f'{record["readers"]["times_faster"]["median"]:.2f} times faster' \
         in done.stdout
+
+
+def test_a_file_of_lines_alone_is_dropped_early():
+    """Or its tens of millions of words would take gigabytes."""
+    content = b'1\n' * 2**20
+    tracemalloc.start()
+    with pytest.raises(ntu_rgbd.UnusableError) as raised:
+        ntu_rgbd.parse(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert raised.value.args[0] == 'too many lines'
+    assert peak < 2**20
+    # what is real is far from it
+    real = content_of(300)
+    assert real.count(b'\n') * ntu_rgbd.BYTES_OF_A_LINE < len(real) / 5
+
+
+def test_linked_folders_count_once(tmp_path):
+    source = write_folder(tmp_path / 'raw', {NAMES[0]: content_of()})
+    top = tmp_path / 'top'
+    top.mkdir()
+    (top / 'raw').symlink_to(source)
+    (top / 'again').symlink_to(source)
+    (top / 'circle').symlink_to(top)
+    found = ntu_rgbd.find_sources([top])
+    assert [item.name for item in found] == [NAMES[0]]
+
+
+def test_number_of_processes(monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 3, 5},
+                        raising=False)
+    assert ntu_rgbd.num_cores() == 3
+    monkeypatch.delattr(os, 'sched_getaffinity')
+    monkeypatch.setattr(os, 'cpu_count', lambda: 128)
+    assert ntu_rgbd.num_cores() == 61
+
+
+def test_no_parts_are_promised_that_are_not_there(
+        tmp_path, monkeypatch, capsys):
+    source = write_folder(tmp_path / 'source', {NAMES[0]: content_of()})
+    (tmp_path / 'file').write_text('')
+    status, message = run_here(monkeypatch, capsys, source,
+                               tmp_path / 'file' / 'ntu.pkl')
+    assert status == 1 and 'error: ' in message
+    assert 'Parts are in' not in message

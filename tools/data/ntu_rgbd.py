@@ -83,7 +83,9 @@ DIGITS = 14
 PLACES = np.arange(DIGITS)[::-1]
 POWERS = 10.0**np.arange(DIGITS + 1)
 POINT = ord('.') - ord('0') + 256  # as an unsigned byte
-MAX_BYTES = 64 * 2**20  # of a file; real ones are below 5 MB
+MAX_BYTES = 16 * 2**20  # of a file; real ones are below 5 MB
+# a line of a joint has 24 bytes or more; checked where it matters
+BYTES_OF_A_LINE, LARGE = 10, 2**20
 # parts made by other code are made anew
 CODE = zlib.crc32(Path(__file__).read_bytes())
 
@@ -166,6 +168,10 @@ def parse(content: bytes) -> tuple[list[Body], list[Problem]]:
     Raises:
         UnusableError: No frame with a body can be read.
     """
+    lines = content.count(b'\n')
+    if len(content) > LARGE and lines * BYTES_OF_A_LINE > len(content):
+        raise UnusableError('too many lines', f'{lines:,} in '
+                            f'{len(content):,} bytes')
     text = _Text(content)
     if not text.num_lines:
         raise UnusableError('empty file', f'{len(content)} bytes')
@@ -219,12 +225,11 @@ class _Text:
         self.first = first[np.diff(first, prepend=-1) > 0]
         self.num_lines = len(self.first) - 1
         self.num_words = np.diff(self.first).tolist()
-        self._spans = list(zip(self.starts[self.first[:-1]].tolist(),
-                               self.ends[self.first[1:] - 1].tolist()))
 
     def line(self, number: int) -> bytes:
         """A line, without the blanks around it."""
-        return self.content[slice(*self._spans[number])]
+        first, after = self.first[number], self.first[number + 1]
+        return self.content[self.starts[first]:self.ends[after - 1]]
 
     def count(self, number: int) -> int:
         """A line that is a count; ValueError if it is none."""
@@ -439,9 +444,8 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
     sources = []
     for path in paths:
         if path.is_dir():
-            for folder, _, names in sorted(os.walk(path)):
-                for name in sorted(names):
-                    sources += _list(Path(folder, name))
+            for file in _files(path):
+                sources += _list(file)
         elif not path.is_file():
             raise DataError(f'{path} does not exist; expected a zip file as '
                             'downloaded, or a folder of such or of .skeleton '
@@ -452,6 +456,20 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
             raise DataError(f'{path} is no folder, and neither a .zip nor a '
                             '.skeleton file.')
     return sources
+
+
+def _files(top: Path) -> Iterator[Path]:
+    """The files in a folder; linked folders count, each once."""
+    known = set()
+    for folder, inner, names in os.walk(top, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in known:  # a link in a circle
+            inner.clear()
+            continue
+        known.add(real)
+        inner.sort()
+        for name in sorted(names):
+            yield Path(folder, name)
 
 
 def _list(path: Path) -> Iterator[Source]:
@@ -859,9 +877,9 @@ a kill, the same command goes on from there.
 
 Needed for ntu60 / ntu120 (56,880 / 114,480 files), about:
   disk    2 GB / 4 GB for DST, and as much again for DST.parts
-  memory  0.2 GB, and 0.15 GB for each process
+  memory  0.1 GB, and 0.1 GB for each process
   time    6 / 12 minutes of a core, which the processes share: 6 ms a file
-          (measured on files as large: tools/benchmark/ntu_rgbd.py)
+          (docs/data.md has what was measured, on files as large)
 
 examples:
   python tools/data/ntu_rgbd.py nturgbd_skeletons_s001_to_s017.zip \\
@@ -869,6 +887,13 @@ examples:
   python tools/data/ntu_rgbd.py nturgbd_skeletons_s001_to_s017.zip \\
       nturgbd_skeletons_s018_to_s032.zip data/ntu/ntu120.pkl
 """
+
+
+def num_cores() -> int:
+    """Cores that this process may use; Windows takes 61 processes at most."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return min(os.cpu_count() or 1, 61)
 
 
 def main() -> None:
@@ -887,7 +912,7 @@ def main() -> None:
         '--benchmark', choices=list(BENCHMARKS), help='ntu60 takes setups 1 '
         'to 17 alone; default: ntu120 if there are files of setups 18 to 32, '
         'else ntu60')
-    parser.add_argument('--processes', type=int, default=os.cpu_count(),
+    parser.add_argument('--processes', type=int, default=num_cores(),
                         help='that parse; default: one for each core, here '
                         '%(default)s')
     args = parser.parse_args()
@@ -898,15 +923,15 @@ def main() -> None:
         parser.error(f'DST is {args.destination}, a folder; expected a file.')
     if args.processes < 1:
         parser.error(f'--processes is {args.processes}, expected 1 or more.')
-    again = (f'Parts are in {parts_folder(args.destination)}; the same '
-             'command goes on from there.')
+    parts = parts_folder(args.destination)
+    again = f'Parts are in {parts}; the same command goes on from there.'
     try:
         report = convert(args.sources, args.destination, args.benchmark,
                          args.processes)
     except DataError as error:
         sys.exit(f'error: {error}\nNothing was written.')
     except OSError as error:
-        sys.exit(f'error: {error}\n{again}')
+        sys.exit(f'error: {error}\n{again if parts.is_dir() else ""}')
     except BrokenProcessPool:
         sys.exit('error: a process was ended, as happens when memory runs '
                  f'out; fewer --processes need less. {again}')
