@@ -170,8 +170,9 @@ def parse(content: bytes) -> tuple[list[Body], list[Problem]]:
     """
     lines = content.count(b'\n')
     if len(content) > LARGE and lines * BYTES_OF_A_LINE > len(content):
-        raise UnusableError('too many lines', f'{lines:,} in '
-                            f'{len(content):,} bytes')
+        raise UnusableError(
+            'too many lines', f'{lines:,} in {len(content):,} bytes, expected '
+            f'up to {len(content) // BYTES_OF_A_LINE:,}')
     text = _Text(content)
     if not text.num_lines:
         raise UnusableError('empty file', f'{len(content)} bytes')
@@ -913,8 +914,8 @@ def main() -> None:
         'to 17 alone; default: ntu120 if there are files of setups 18 to 32, '
         'else ntu60')
     parser.add_argument('--processes', type=int, default=num_cores(),
-                        help='that parse; default: one for each core, here '
-                        '%(default)s')
+                        help='that parse; default: one for each core that '
+                        'may be used, here %(default)s')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}; PoseDataset reads only '
@@ -924,19 +925,23 @@ def main() -> None:
     if args.processes < 1:
         parser.error(f'--processes is {args.processes}, expected 1 or more.')
     parts = parts_folder(args.destination)
-    again = f'Parts are in {parts}; the same command goes on from there.'
+
+    def again() -> str:
+        return (f'Parts are in {parts}; the same command goes on from there.'
+                if parts.is_dir() else 'Nothing was written.')
+
     try:
         report = convert(args.sources, args.destination, args.benchmark,
                          args.processes)
     except DataError as error:
         sys.exit(f'error: {error}\nNothing was written.')
     except OSError as error:
-        sys.exit(f'error: {error}\n{again if parts.is_dir() else ""}')
+        sys.exit(f'error: {error}\n{again()}')
     except BrokenProcessPool:
         sys.exit('error: a process was ended, as happens when memory runs '
-                 f'out; fewer --processes need less. {again}')
+                 f'out; fewer --processes need less. {again()}')
     except KeyboardInterrupt:
-        print(f'stopped. {again}', file=sys.stderr)
+        print(f'stopped. {again()}', file=sys.stderr)
         sys.exit(130)
     print(summary(args.destination, report))
     if report['as_published'] is False:
