@@ -16,6 +16,16 @@ import projects.stdcl  # noqa: E402,F401
 ROOT = Path(__file__).parents[1]
 
 
+# files that take minutes: begun last, one would run alone at the end
+LONGEST = ('test_configs.py', 'test_commands.py', 'test_synthetic_skeleton.py',
+           'test_stack_repairs.py')
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def mmaction_scope():
     """What the Runner does from ``default_scope`` in a config."""
