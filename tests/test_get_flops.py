@@ -1,7 +1,6 @@
 """tools/analysis/get_flops.py: what is counted, and what it says."""
 import copy
 import json
-import logging
 import sys
 from pathlib import Path
 
@@ -38,8 +37,7 @@ def command(monkeypatch, capsys):
         get_flops.main()
         return capsys.readouterr().out
 
-    yield call
-    logging.disable(logging.NOTSET)
+    return call
 
 
 @pytest.fixture

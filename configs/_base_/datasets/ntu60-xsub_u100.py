@@ -53,17 +53,8 @@ val_dataloader = dict(
         split='xsub_val',
         test_mode=True))
 test_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        prepare=prepare,
-        pipeline=test_pipeline,
-        split='xsub_val',
-        test_mode=True))
+    val_dataloader,
+    dataset=dict(val_dataloader['dataset'], pipeline=test_pipeline))
 
 val_evaluator = [dict(type='AccMetric')]
 test_evaluator = val_evaluator

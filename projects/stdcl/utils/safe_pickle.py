@@ -96,7 +96,7 @@ def _unwrap(value: Any, seen: set) -> Any:
     """Turn stand-ins for arrays into arrays, in place in lists and dicts."""
     if isinstance(value, _Array):
         return value.view(np.ndarray)
-    if isinstance(value, tuple) and type(value) is tuple:
+    if type(value) is tuple:
         return tuple(_unwrap(item, seen) for item in value)
     if isinstance(value, (list, dict)) and id(value) not in seen:
         seen.add(id(value))
