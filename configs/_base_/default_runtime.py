@@ -3,7 +3,10 @@ _base_ = 'mmaction::_base_/default_runtime.py'
 custom_imports = dict(imports=['projects.stdcl'], allow_failed_imports=False)
 
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=3, save_best=None),
+    checkpoint=dict(
+        type='SafeCheckpointHook', max_keep_ckpts=3, save_best=None),
+    preemption=dict(type='PreemptionHook'),
+    finite_check=dict(type='FiniteCheckHook'),
     skeleton_check=dict(type='SkeletonCheckHook'),
     checkpoint_fit=dict(type='CheckpointFitHook'),
     run_record=dict(type='RunRecordHook'))

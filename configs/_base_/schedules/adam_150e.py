@@ -1,6 +1,6 @@
 # HCN's optimizer; as many epochs as Hyperformer has on NW-UCLA
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=150, val_begin=1, val_interval=1)
+    type='ReproducibleTrainLoop', max_epochs=150, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

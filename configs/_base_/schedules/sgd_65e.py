@@ -1,6 +1,6 @@
 # CTR-GCN's schedule for NW-UCLA, one GPU
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=65, val_begin=1, val_interval=1)
+    type='ReproducibleTrainLoop', max_epochs=65, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

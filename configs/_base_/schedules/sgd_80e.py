@@ -1,6 +1,6 @@
 # MMAction2's schedule for NTU: 16 epochs of five passes, eight GPUs
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=16, val_begin=1, val_interval=1)
+    type='ReproducibleTrainLoop', max_epochs=16, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

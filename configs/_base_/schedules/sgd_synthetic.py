@@ -1,5 +1,5 @@
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=10, val_begin=1, val_interval=5)
+    type='ReproducibleTrainLoop', max_epochs=10, val_begin=1, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

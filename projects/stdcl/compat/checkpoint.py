@@ -9,16 +9,23 @@ config that a checkpoint carries.
 Here checkpoints are saved as tensors and plain containers, loaded with the
 protection on, from wherever they come, and a config in a checkpoint is never
 executed.
+
+MMEngine also writes a checkpoint under its final name at once, so a crash
+leaves half of one, and resumes from whatever was written last. Here a file
+gets its name when all of it is on the disk, a damaged one is not loaded, and
+resuming passes over it.
 """
 import copy
 import functools
 import logging
+import os
 import os.path as osp
 import pickle
 import re
+import shutil
 from collections import OrderedDict
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Optional
 
 import mmengine.runner
 import numpy as np
@@ -29,6 +36,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as checkpoint_module
 from mmengine.runner import runner as runner_module
 
+from ..utils.checkpoint_file import find_damage, find_latest
+from ..utils.complete_file import complete_file
 from ..utils.trusted_files import how_to_trust, is_trusted
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
@@ -102,6 +111,10 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
+    damage = find_damage(filename)
+    if damage is not None:
+        raise RuntimeError(f'Checkpoint {filename} could not be read; it is '
+                           f'damaged ({damage}).')
     trusted = is_trusted(filename)
     try:
         return torch.load(filename, map_location, weights_only=not trusted)
@@ -158,10 +171,61 @@ _upstream_load = CheckpointLoader.load_checkpoint.__func__
 def _wrap_save(save):
 
     @functools.wraps(save)
-    def save_plain(checkpoint, *args, **kwargs):
-        return save(to_plain(checkpoint), *args, **kwargs)
+    def save_plain(checkpoint, filename, file_client_args=None,
+                   backend_args=None):
+        checkpoint = to_plain(checkpoint)
+        if '://' in filename or file_client_args or backend_args:
+            return save(checkpoint, filename, file_client_args, backend_args)
+        save_to_local(checkpoint, filename)
 
     return save_plain
+
+
+def save_to_local(checkpoint: dict, filename: str) -> None:
+    """Save a checkpoint that is complete, or not there.
+
+    Args:
+        checkpoint (dict): Tensors and plain containers.
+        filename (str): Path of the file; folders are made.
+
+    Raises:
+        OSError: It cannot be written, such as on a full disk.
+    """
+    folder = osp.dirname(osp.abspath(filename))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with complete_file(filename) as file:
+            torch.save(checkpoint, file)
+    except OSError as error:
+        raise OSError(
+            error.errno, f'Checkpoint {filename} was not saved: '
+            f'{error.strerror} ({_free(folder)} free). Checkpoints that were '
+            'saved before are whole: make room and go on with --resume'
+        ) from None
+
+
+def _free(folder: str) -> str:
+    try:
+        return f'{shutil.disk_usage(folder).free / 2**20:.0f} MiB'
+    except OSError:
+        return 'unknown space'
+
+
+def find_latest_checkpoint(path: str) -> Optional[str]:
+    """MMEngine's function of that name, passing over damaged files.
+
+    Args:
+        path (str): A work directory.
+
+    Returns:
+        str | None: Path of the checkpoint to resume from, if there is one.
+    """
+    latest = find_latest(path)
+    for sentence in latest.damaged:
+        print_log(f'{sentence}; going back to '
+                  f'{latest.path or "the beginning"}.',
+                  logger='current', level=logging.WARNING)
+    return latest.path
 
 
 def _wrap_load_state_dict(load_state_dict):
@@ -204,6 +268,7 @@ def apply() -> None:
     save = _wrap_save(checkpoint_module.save_checkpoint)
     for module in (checkpoint_module, runner_module, mmengine.runner):
         module.save_checkpoint = save
+        module.find_latest_checkpoint = find_latest_checkpoint
     MessageHub.load_state_dict = _wrap_load_state_dict(
         MessageHub.load_state_dict)
 

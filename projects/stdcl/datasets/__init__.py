@@ -1,7 +1,10 @@
-"""Data sets and transforms."""
+"""Data sets, their sampler, and transforms."""
+from .seeded_dataset import SeededDataset
+from .seeded_sampler import SeededSampler
 from .skeleton_dataset import SkeletonDataset
 from .synthetic_skeleton import SyntheticSkeletonDataset
 from .transforms import *  # noqa: F401,F403
 from .transforms import __all__ as _transforms
 
-__all__ = ['SkeletonDataset', 'SyntheticSkeletonDataset', *_transforms]
+__all__ = ['SeededDataset', 'SeededSampler', 'SkeletonDataset',
+           'SyntheticSkeletonDataset', *_transforms]

@@ -1,4 +1,5 @@
-"""Hooks of the training loop."""
+"""Hooks and the training loop."""
 import mmaction.engine  # noqa: F401  registers AAGCN's weight initialiser
 
 from .hooks import *  # noqa: F401,F403
+from .loops import *  # noqa: F401,F403

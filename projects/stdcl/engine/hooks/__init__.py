@@ -1,9 +1,13 @@
 """Hooks."""
 from .checkpoint_fit_hook import CheckpointFitHook
+from .finite_check_hook import FiniteCheckHook
 from .memory_bank_hook import MemoryBankHook
+from .preemption_hook import PreemptionHook
 from .run_record_hook import RunRecordHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 from .score_file_hook import ScoreFileHook
 from .skeleton_check_hook import SkeletonCheckHook
 
-__all__ = ['CheckpointFitHook', 'MemoryBankHook', 'RunRecordHook',
+__all__ = ['CheckpointFitHook', 'FiniteCheckHook', 'MemoryBankHook',
+           'PreemptionHook', 'RunRecordHook', 'SafeCheckpointHook',
            'ScoreFileHook', 'SkeletonCheckHook']

@@ -5,10 +5,11 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, find_latest_checkpoint
+from mmengine.runner import BaseLoop
 from torch.nn.parameter import is_lazy
 
 from ...models import Decoupler, MemoryBank
+from ...utils.checkpoint_file import find_latest
 
 MISSING = 'missing in the checkpoint'
 OTHER_SHAPE = 'another shape'
@@ -92,7 +93,7 @@ def _unwrapped(model):
 def _file(runner) -> str:
     file = runner._load_from
     if file is None and runner._resume:
-        file = find_latest_checkpoint(runner.work_dir)
+        file = find_latest(runner.work_dir).path
     return 'The checkpoint' if file is None else f'Checkpoint {file}'
 
 

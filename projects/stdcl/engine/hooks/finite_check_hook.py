@@ -1,0 +1,82 @@
+"""Stops a training that has gone astray, before it is saved."""
+import contextlib
+from typing import List
+
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+
+from .score_file_hook import deliver_names
+
+
+@HOOKS.register_module()
+class FiniteCheckHook(Hook):
+    """Stops on a loss or on weights that are not finite.
+
+    The loss is looked at after every step, where it is a number already; the
+    weights and the statistics of batch norm before they are saved. So every
+    checkpoint is good, and the last one is where to go on from.
+
+    Raises:
+        FloatingPointError: With the losses and the sequences of the batch, or
+            with the layers.
+    """
+
+    # after RuntimeInfoHook, which has the losses on the CPU, and before others
+    priority = 'HIGH'
+
+    def before_train(self, runner) -> None:
+        """Make samples carry their names."""
+        # a pipeline of its own may pack no inputs: then without names
+        with contextlib.suppress(ValueError):
+            deliver_names(runner.train_dataloader.dataset)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None,
+                         outputs=None) -> None:
+        """Check the losses."""
+        losses = {name: runner.message_hub.get_scalar(f'train/{name}').current()
+                  for name in outputs or ()}
+        if all(map(_is_finite, losses.values())):
+            return
+        values = ', '.join(f'{name} {value:g}'
+                           for name, value in losses.items() if 'loss' in name)
+        raise FloatingPointError(
+            f'Epoch {runner.epoch + 1}, batch {batch_idx + 1} of '
+            f'{len(runner.train_dataloader)}: {values}; expected finite '
+            f'numbers. {_sequences(data_batch)} Training stops here; '
+            f'{_way_out(runner)}')
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Check the weights."""
+        layers = [name for name, tensor in checkpoint['state_dict'].items()
+                  if tensor.is_floating_point()
+                  and not tensor.isfinite().all()]
+        if layers:
+            raise FloatingPointError(
+                f'After epoch {runner.epoch + 1}, {len(layers)} tensors of '
+                f'the model are not finite ({", ".join(layers[:3])}, ...); '
+                'expected finite numbers. They were not saved. Training stops '
+                f'here; {_way_out(runner)}')
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) < float('inf')  # not for nan
+
+
+def _sequences(data_batch) -> str:
+    """Which sequences are in the batch, and which have bad numbers."""
+    names = [str(sample.metainfo.get('frame_dir', 'without a name'))
+             for sample in data_batch['data_samples']]
+    bad: List[str] = [name for name, clip in zip(names, data_batch['inputs'])
+                      if not torch.as_tensor(clip).isfinite().all()]
+    text = f'Sequences of the batch: {", ".join(names)}.'
+    if bad:
+        text += f' Not finite after the pipeline: {", ".join(bad)}.'
+    return text
+
+
+def _way_out(runner) -> str:
+    last = runner.message_hub.runtime_info.get('last_ckpt')
+    return ('no checkpoint was saved yet.' if last is None else
+            f'the last good checkpoint is {last}. A smaller learning rate, or '
+            'clip_grad in optim_wrapper, may help; --resume goes on from it.')

@@ -1,0 +1,99 @@
+"""Checkpoints of which there is always a good one."""
+from collections import deque
+from pathlib import Path
+
+from mmaction.registry import HOOKS
+from mmengine.dist import is_main_process, master_only
+from mmengine.hooks import CheckpointHook
+
+from ...utils.complete_file import PARTIAL
+
+INTERRUPTED = 'interrupted.pth'
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """``CheckpointHook`` that deletes a checkpoint after its successor is saved.
+
+    MMEngine deletes first, so that a run that dies in between may have lost
+    its only checkpoint, or its best one. That a file is complete or not there
+    is seen to where checkpoints are saved, see
+    :mod:`projects.stdcl.compat.checkpoint`.
+
+    Takes the arguments of ``CheckpointHook``.
+    """
+
+    def before_train(self, runner) -> None:
+        """Clear away what a run that was killed has left half-written."""
+        super().before_train(runner)
+        if is_main_process() and Path(self.out_dir).is_dir():
+            for path in Path(self.out_dir).glob(f'*.pth{PARTIAL}'):
+                path.unlink()
+
+    def save_interrupted(self, runner, meta: dict) -> str:
+        """Save a run that stops where no checkpoint is due.
+
+        Args:
+            runner (Runner): The runner.
+            meta (dict): Where it goes on: ``epoch``, ``iter``, and more.
+
+        Returns:
+            str: Path of the file, which the next checkpoint replaces.
+        """
+        path = self.file_backend.join_path(self.out_dir, INTERRUPTED)
+        runner.save_checkpoint(self.out_dir, INTERRUPTED, meta=meta,
+                               backend_args=self.backend_args)
+        self._point_to(runner, path)
+        return path
+
+    @master_only
+    def _point_to(self, runner, path: str) -> None:
+        Path(runner.work_dir, 'last_checkpoint').write_text(path)
+
+    def _save_checkpoint_with_step(self, runner, step: int,
+                                   meta: dict) -> None:
+        outdated = []
+        if self.max_keep_ckpts > 0:
+            kept = [*(number for number in self.keep_ckpt_ids
+                      if number != step), step]
+            outdated = kept[:-self.max_keep_ckpts]
+            # with the newest in it already, upstream deletes nothing
+            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
+            runner.message_hub.update_info('keep_ckpt_ids',
+                                           list(self.keep_ckpt_ids))
+        super()._save_checkpoint_with_step(runner, step, meta)
+        self._remove([INTERRUPTED, *map(self.filename_tmpl.format, outdated)])
+
+    @master_only
+    def _remove(self, names: list) -> None:
+        for name in names:
+            path = self.file_backend.join_path(self.out_dir, name)
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        # a best one that upstream does not know of, it does not delete
+        before = self._best_paths()
+        for name in before:
+            self._set_best(name, None)
+        super()._save_best_checkpoint(runner, metrics)
+        after = self._best_paths()
+        for name, path in before.items():
+            if after[name] is None:
+                self._set_best(name, path)
+            elif path not in (None, after[name]):
+                self._remove([Path(path).name])
+
+    def _best_paths(self) -> dict:
+        """Metric -> path of its best checkpoint, or None."""
+        if len(self.key_indicators) == 1:
+            return {self.key_indicators[0]: self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    def _set_best(self, name: str, path) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[name] = path

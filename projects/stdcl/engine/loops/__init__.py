@@ -1,0 +1,4 @@
+"""Loops."""
+from .reproducible_train_loop import ReproducibleTrainLoop
+
+__all__ = ['ReproducibleTrainLoop']
