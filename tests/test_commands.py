@@ -1,46 +1,15 @@
 """Whole commands, as a user types them."""
 import json
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mmaction
 import pytest
 import torch
 
-CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
-# seconds instead of minutes: few sequences, a narrow encoder
-TINY = ['train_dataloader.dataset.num_sequences=64',
-        'val_dataloader.dataset.num_sequences=32',
-        'test_dataloader.dataset.num_sequences=32',
-        'model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
-        'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
-
-
-def environment():
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    return {**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': str(port),
-            'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
-
-
-def call(*command, cwd, check=True, **kwargs):
-    done = subprocess.run([str(part) for part in command], cwd=cwd,
-                          env=environment(), capture_output=True, text=True,
-                          timeout=300, **kwargs)
-    if check:
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-def accuracy(done) -> float:
-    return float(re.findall(r'acc/top1: ([\d.]+)', done.stdout)[-1])
+from tests.commands import CONFIG, TINY, accuracy, call, environment
 
 
 @pytest.fixture(scope='module')
@@ -87,37 +56,6 @@ def test_test_and_fuse(root, trained):
                  'none.npz', cwd=work_dir, check=False)
     assert wrong.returncode == 1 and 'error: none.npz' in wrong.stderr
     assert 'Traceback' not in wrong.stderr
-
-
-def test_resume_after_sigkill(root, tmp_path):
-    """Killed in the third epoch; resumed, finished, tested."""
-    options = [*TINY, 'train_cfg.max_epochs=4', 'train_cfg.val_interval=4',
-               'train_dataloader.dataset.num_sequences=256']
-    command = [sys.executable, str(root / 'tools/train.py'),
-               str(root / CONFIG), '--work-dir', str(tmp_path), '--seed', '1']
-    process = subprocess.Popen([*command, '--cfg-options', *options],
-                               env=environment(), cwd=tmp_path,
-                               stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not (tmp_path / 'last_checkpoint').is_file() or (
-            'epoch_2' not in (tmp_path / 'last_checkpoint').read_text()):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / 'epoch_4.pth').exists()
-
-    resumed = call(*command, '--resume', '--cfg-options', *options,
-                   cwd=tmp_path)
-    assert 'resumed epoch: 2' in resumed.stdout
-    assert '[1][' not in resumed.stdout.replace('Epoch(val)', '')
-    tested = call(sys.executable, root / 'tools/test.py', root / CONFIG,
-                  tmp_path / 'epoch_4.pth', '--cfg-options', *options,
-                  cwd=tmp_path)
-    assert accuracy(tested) == accuracy(resumed)
-    epochs = json.loads((tmp_path / 'run.json').read_text())['epochs']
-    assert [epoch['epoch'] for epoch in epochs] == [1, 2, 3, 4]
 
 
 def test_two_processes(root, tmp_path, trained):

@@ -13,8 +13,9 @@ CHECKPOINT=$2
 GPUS=$3
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
-PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" \
-    python -m torch.distributed.run \
+export PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}"
+# exec: signals, such as a scheduler's SIGTERM, reach the processes
+exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

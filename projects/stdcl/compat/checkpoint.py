@@ -196,11 +196,15 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
         os.makedirs(folder, exist_ok=True)
         with complete_file(filename) as file:
             torch.save(checkpoint, file)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # closing its archive, PyTorch covers up what went wrong
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
         raise OSError(
-            error.errno, f'Checkpoint {filename} was not saved: '
-            f'{error.strerror} ({_free(folder)} free). Checkpoints that were '
-            'saved before are whole: make room and go on with --resume'
+            cause.errno, f'Checkpoint {filename} was not saved: '
+            f'{cause.strerror} ({_free(folder)} free). Checkpoints that were '
+            'saved before are whole: make room and go on with --resume.'
         ) from None
 
 

@@ -6,6 +6,7 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
+from ...utils.checkpoint_file import find_latest
 from .score_file_hook import deliver_names
 
 
@@ -34,7 +35,8 @@ class FiniteCheckHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Check the losses."""
-        losses = {name: runner.message_hub.get_scalar(f'train/{name}').current()
+        hub = runner.message_hub
+        losses = {name: hub.get_scalar(f'train/{name}').current()
                   for name in outputs or ()}
         if all(map(_is_finite, losses.values())):
             return
@@ -76,7 +78,7 @@ def _sequences(data_batch) -> str:
 
 
 def _way_out(runner) -> str:
-    last = runner.message_hub.runtime_info.get('last_ckpt')
+    last = find_latest(runner.work_dir).path
     return ('no checkpoint was saved yet.' if last is None else
             f'the last good checkpoint is {last}. A smaller learning rate, or '
             'clip_grad in optim_wrapper, may help; --resume goes on from it.')

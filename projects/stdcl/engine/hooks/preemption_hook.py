@@ -9,7 +9,12 @@ from typing import Callable, Optional
 import torch
 from mmaction.registry import HOOKS
 from mmengine.device import get_device
-from mmengine.dist import all_reduce, barrier, get_world_size
+from mmengine.dist import (
+    all_reduce,
+    all_reduce_params,
+    barrier,
+    get_world_size,
+)
 from mmengine.hooks import Hook
 
 from ..loops import ReproducibleTrainLoop
@@ -87,6 +92,9 @@ class PreemptionHook(Hook):
     def _leave(self, runner, iteration: int, batch: int) -> None:
         """Save, tell how to go on, and end the process."""
         batches = len(runner.train_dataloader)
+        # processes have statistics of their own in the midst of an epoch; at
+        # its end SyncBuffersHook takes their mean, which is then the same
+        all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner, {
             'epoch': runner.epoch, 'iter': iteration, BATCH: batch,
             BATCHES: batches})

@@ -13,7 +13,7 @@ INTERRUPTED = 'interrupted.pth'
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """``CheckpointHook`` that deletes a checkpoint after its successor is saved.
+    """``CheckpointHook`` that saves a checkpoint, then deletes older ones.
 
     MMEngine deletes first, so that a run that dies in between may have lost
     its only checkpoint, or its best one. That a file is complete or not there

@@ -1,0 +1,74 @@
+"""Numbers that are not finite stop a training, and are never saved."""
+import re
+
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+
+from projects.stdcl.engine.hooks.finite_check_hook import (
+    _is_finite,
+    _sequences,
+)
+from tests.commands import CONFIG, TINY, call, train_command
+
+OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
+           'train_cfg.val_interval=9']
+
+
+def train(root, folder, step, factor, *options):
+    """After a step, counted from 0, the learning rate leaps."""
+    config = folder / 'leap.py'
+    config.write_text(
+        f"_base_ = '{root / CONFIG}'\n"
+        "param_scheduler = [dict(type='MultiStepLR', by_epoch=False, "
+        f'milestones=[{step}], gamma={factor})]\n')
+    command = train_command(root, folder, *OPTIONS, *options)
+    command[2] = str(config)
+    return call(*command, cwd=folder, check=False)
+
+
+def test_a_loss_that_is_not_finite(root, tmp_path):
+    """In the second epoch, after steps that were far too long."""
+    done = train(root, tmp_path, 4, 1e25)
+    assert done.returncode == 1
+    said = re.search(
+        r'Epoch 2, batch \d of 4: loss (inf|nan|-inf), .*loss_cls .*; '
+        r'expected finite numbers. Sequences of the batch: (.*)\. Training '
+        r'stops here; the last good checkpoint is (\S+epoch_1.pth)\.',
+        done.stderr)
+    assert said, done.stderr[-2000:]
+    names = said[2].split(', ')
+    assert len(set(names)) == 16
+    assert all(re.fullmatch(r'nw-ucla_0_train_\d{5}', name)
+               for name in names)
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
+    state = torch.load(said[3], weights_only=True)['state_dict']
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_weights_that_are_not_finite(root, tmp_path):
+    """From the last step of the first epoch, whose loss was finite."""
+    done = train(root, tmp_path, 3, 3e47,
+                 'optim_wrapper.optimizer.lr=1e-9',
+                 'model.cls_head.spatial_weight=1e6')
+    assert done.returncode == 1
+    assert re.search(
+        r'After epoch 1, \d+ tensors of the model are not finite \(\S+, .*\); '
+        'expected finite numbers. They were not saved. Training stops here; '
+        'no checkpoint was saved yet', done.stderr), done.stderr[-2000:]
+    assert not list(tmp_path.glob('*.pth*'))
+
+
+def test_sequences_to_blame_are_named():
+    samples = [ActionDataSample(metainfo=dict(frame_dir=name))
+               for name in ('first', 'second', 'third')]
+    clips = [torch.zeros(1, 1, 4, 20, 3) for _ in samples]
+    batch = dict(data_samples=samples, inputs=clips)
+    assert _sequences(batch) == 'Sequences of the batch: first, second, third.'
+    clips[1][..., 2, 3, 0] = torch.inf
+    assert _sequences(batch).endswith('Not finite after the pipeline: second.')
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_what_is_finite(value):
+    assert _is_finite(1e30) and not _is_finite(value)

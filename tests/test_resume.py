@@ -1,0 +1,329 @@
+"""Trainings that are interrupted, in every way, and go on.
+
+Each is held against one that was not interrupted, to the last bit.
+"""
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from projects.stdcl.compat.checkpoint import save_to_local
+from projects.stdcl.utils.checkpoint_file import find_damage, find_latest
+from tests.commands import TINY, call, kill_a_child, stop, train_command
+
+OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
+           'train_dataloader.dataset.num_sequences=128',
+           'val_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
+WORKERS = ['train_dataloader.num_workers=2', 'val_dataloader.num_workers=1',
+           'train_dataloader.persistent_workers=True']
+ALSO = ('optimizer', 'param_schedulers')
+
+
+def content(path):
+    """What has to be equal, by name."""
+    checkpoint = torch.load(path, weights_only=True)
+    flat = dict(checkpoint['state_dict'])  # banks included
+
+    def add(name, value):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                add(f'{name}.{key}', item)
+        elif isinstance(value, (list, tuple)):
+            for key, item in enumerate(value):
+                add(f'{name}.{key}', item)
+        else:
+            flat[name] = value
+
+    for part in ALSO:
+        add(part, checkpoint[part])
+    for name, scalar in checkpoint['message_hub']['log_scalars'].items():
+        if 'time' not in name:
+            flat[name] = scalar['log_history']  # the curve, step by step
+    return flat
+
+
+def curves(work_dir):
+    """Losses and accuracies of each epoch, from the record."""
+    record = json.loads((work_dir / 'run.json').read_text())
+    return [(epoch['epoch'], epoch['train'], epoch['val'])
+            for epoch in record['epochs']]
+
+
+def assert_equal(work_dir, other, atol=0):
+    ours, theirs = (content(path / 'epoch_3.pth')
+                    for path in (work_dir, other))
+    assert ours.keys() == theirs.keys() and len(ours) > 100
+    for key, value in ours.items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(value, theirs[key], rtol=0, atol=atol,
+                                       msg=lambda text, key=key: key + text)
+        else:
+            assert value == theirs[key], key
+    assert curves(work_dir) == curves(other)
+
+
+@pytest.fixture(scope='module')
+def whole(root, tmp_path_factory):
+    """Three epochs without an interruption."""
+    folder = tmp_path_factory.mktemp('whole')
+    call(*train_command(root, folder, *OPTIONS), cwd=folder)
+    return folder
+
+
+def copy_of(whole, tmp_path, epochs):
+    """A work directory as it was after some epochs."""
+    work_dir = tmp_path / 'run'
+    work_dir.mkdir()
+    for epoch in range(1, epochs + 1):
+        shutil.copy(whole / f'epoch_{epoch}.pth', work_dir)
+        os.utime(work_dir / f'epoch_{epoch}.pth', (epoch, epoch))
+    (work_dir / 'last_checkpoint').write_text(
+        str(work_dir / f'epoch_{epochs}.pth'))
+    record = json.loads((whole / 'run.json').read_text())
+    record['epochs'] = record['epochs'][:epochs]
+    (work_dir / 'run.json').write_text(json.dumps(record))
+    return work_dir
+
+
+def resume(root, work_dir, *options, check=True, **kwargs):
+    return call(*train_command(root, work_dir, '--resume', *OPTIONS,
+                               *options), cwd=work_dir, check=check, **kwargs)
+
+
+def test_same_seed_same_result(root, tmp_path, whole):
+    """Again, with workers, and with a validation less."""
+    call(*train_command(root, tmp_path, *OPTIONS, *WORKERS), cwd=tmp_path)
+    assert_equal(tmp_path, whole)
+
+
+def test_validation_does_not_disturb(root, tmp_path, whole):
+    call(*train_command(root, tmp_path, *OPTIONS, 'train_cfg.val_interval=9'),
+         cwd=tmp_path)
+    ours, theirs = (content(path / 'epoch_3.pth')
+                    for path in (tmp_path, whole))
+    for key, value in ours.items():
+        if isinstance(value, torch.Tensor) and not key.startswith('val/'):
+            assert torch.equal(value, theirs[key]), key
+
+
+@pytest.mark.parametrize('when, workers', [
+    (r'Epoch\(train\) +\[2\]\[3/8\]', WORKERS),  # in the middle of an epoch
+    (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
+    (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
+def test_sigterm_saves_and_leaves(root, tmp_path, whole, when, workers):
+    """Sent to the workers as well, as schedulers do."""
+    command = train_command(root, tmp_path, *OPTIONS, *workers)
+    stopped = stop(command, tmp_path, when, signal.SIGTERM, os.killpg)
+    assert stopped.returncode == 128 + signal.SIGTERM
+    assert 'Traceback' not in stopped.stdout
+    said = re.search(r'SIGTERM: saved (\S+) after epoch (\d) and (\d) of 8 '
+                     r'batches. Go on from there with --resume.',
+                     stopped.stdout)
+    assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
+    assert Path(said[1]) == tmp_path / 'interrupted.pth'
+    meta = torch.load(said[1], weights_only=True)['meta']
+    assert (meta['epoch'], meta['first_batch']) == (int(said[2]), int(said[3]))
+    assert meta['iter'] == 8 * int(said[2]) + int(said[3])
+
+    resumed = resume(root, tmp_path)
+    assert re.search(r'Epoch\((train|val)\) +\[\d\]\[(\d)/8\]',
+                     resumed.stdout)[2] == str(1 + int(said[3]) % 8)
+    assert not (tmp_path / 'interrupted.pth').exists()
+    assert_equal(tmp_path, whole)
+
+
+def test_sigterm_waits_for_the_gradients_to_be_applied(root, tmp_path):
+    options = [*OPTIONS, 'optim_wrapper.accumulative_counts=4']
+    whole = tmp_path / 'whole'
+    whole.mkdir()
+    call(*train_command(root, whole, *options), cwd=whole)
+    stop(train_command(root, tmp_path, *options), tmp_path,
+         r'Epoch\(train\) +\[2\]\[1/8\]', signal.SIGTERM)
+    meta = torch.load(tmp_path / 'interrupted.pth', weights_only=True)['meta']
+    assert meta['iter'] % 4 == 0
+    resume(root, tmp_path, 'optim_wrapper.accumulative_counts=4')
+    assert_equal(tmp_path, whole)
+
+
+def test_sigterm_to_one_of_two_processes(root, tmp_path):
+    def command(work_dir, *options):
+        return ['bash', str(root / 'tools/dist_train.sh'),
+                *train_command(root, work_dir)[2:3], '2',
+                *train_command(root, work_dir)[3:], *options, *OPTIONS]
+
+    whole, work_dir = tmp_path / 'whole', tmp_path / 'stopped'
+    whole.mkdir()
+    work_dir.mkdir()
+    call(*command(whole), cwd=whole)
+    stopped = stop(command(work_dir), work_dir,
+                   r'Epoch\(train\) +\[2\]\[1/4\]', signal.SIGTERM,
+                   kill_a_child)
+    assert stopped.returncode != 0
+    assert 'SIGTERM: saved' in stopped.stdout
+    call(*command(work_dir, '--resume'), cwd=work_dir)
+    # sums of batch norm's statistics are taken in another order
+    assert_equal(work_dir, whole, atol=1e-6)
+
+
+def test_sigkill(root, tmp_path, whole):
+    stop(train_command(root, tmp_path, *OPTIONS, *WORKERS), tmp_path,
+         r'Epoch\(train\) +\[2\]\[4/8\]')
+    assert not (tmp_path / 'epoch_2.pth').exists()
+    resumed = resume(root, tmp_path)
+    assert 'resumed epoch: 1' in resumed.stdout
+    assert_equal(tmp_path, whole)
+
+
+def test_sigkill_in_the_validation(root, tmp_path, whole):
+    """Which is made up for: the record and the best one depend on it."""
+    stop(train_command(root, tmp_path, *OPTIONS), tmp_path,
+         r'Epoch\(val\) +\[1\]\[1/8\]')
+    assert 'val' not in json.loads(
+        (tmp_path / 'run.json').read_text())['epochs'][0]
+    resume(root, tmp_path)
+    assert_equal(tmp_path, whole)
+
+
+def test_sigkill_while_a_checkpoint_is_written(root, tmp_path):
+    """A file has its name only when it is complete."""
+    options = [*OPTIONS, 'model.cls_head.decoupler.out_channels=8192',
+               'train_cfg.val_interval=9', 'train_cfg.max_epochs=9']
+    stop(train_command(root, tmp_path, *options), tmp_path,
+         lambda: (tmp_path / 'epoch_2.pth.partial').exists())
+    assert (tmp_path / 'epoch_2.pth.partial').exists()
+    assert not (tmp_path / 'epoch_2.pth').exists()
+    assert find_latest(tmp_path) == (str(tmp_path / 'epoch_1.pth'), [])
+    resumed = resume(root, tmp_path, *options[len(OPTIONS):-1],
+                     'train_cfg.max_epochs=2')
+    assert 'resumed epoch: 1' in resumed.stdout
+    assert not list(tmp_path.glob('*.partial'))
+    assert find_damage(tmp_path / 'epoch_2.pth') is None
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip_a_bit(path):
+    """In the middle of the weights, where PyTorch does not notice."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 16
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+
+
+def empty(path):
+    path.write_bytes(b'')
+
+
+@pytest.mark.parametrize('damage', [truncate, flip_a_bit, empty])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, damage):
+    work_dir = copy_of(whole, tmp_path, 2)
+    damage(work_dir / 'epoch_2.pth')
+    latest = find_latest(work_dir)
+    assert latest.path == str(work_dir / 'epoch_1.pth')
+    assert len(latest.damaged) == 1
+    assert latest.damaged[0].startswith(
+        f'{work_dir / "epoch_2.pth"} is damaged (')
+    (work_dir / 'last_checkpoint').write_text('')  # cut off as well
+    assert find_latest(work_dir) == latest
+    damage(work_dir / 'epoch_1.pth')
+    assert find_latest(work_dir).path is None
+
+
+def test_resuming_passes_over_a_damaged_checkpoint(root, tmp_path, whole):
+    work_dir = copy_of(whole, tmp_path, 2)
+    flip_a_bit(work_dir / 'epoch_2.pth')
+    resumed = resume(root, work_dir)
+    assert re.search(r'WARNING - \S+epoch_2.pth is damaged \(the checksum of '
+                     r'\S+ is wrong\); going back to \S+epoch_1.pth',
+                     resumed.stdout)
+    assert 'resumed epoch: 1' in resumed.stdout
+    assert_equal(work_dir, whole)
+
+
+def test_a_damaged_checkpoint_that_is_named_is_refused(root, tmp_path, whole):
+    work_dir = copy_of(whole, tmp_path, 2)
+    flip_a_bit(work_dir / 'epoch_2.pth')
+    named = call(*train_command(root, work_dir, '--resume',
+                                work_dir / 'epoch_2.pth', *OPTIONS),
+                 cwd=work_dir, check=False)
+    assert named.returncode == 1
+    assert f'{work_dir / "epoch_2.pth"} could not be read' in named.stderr
+    assert 'damaged (the checksum of ' in named.stderr
+
+
+def test_disk_full(root, tmp_path, whole):
+    """Files can have 100 kB: enough for logs, not for a checkpoint."""
+    work_dir = copy_of(whole, tmp_path, 1)
+    limit = 100_000
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    full = resume(root, work_dir, check=False, preexec_fn=small_files)
+    assert full.returncode == 1
+    assert re.search(r'Checkpoint \S+epoch_2.pth was not saved: File too '
+                     r'large \(\d+ MiB free\).*--resume', full.stderr)
+    assert sorted(path.name for path in work_dir.glob('*.pth*')) == [
+        'epoch_1.pth']
+    resume(root, work_dir)
+    assert_equal(work_dir, whole)
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='no /dev/full')
+def test_a_full_disk_leaves_what_there_was(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    save_to_local(dict(a=torch.zeros(9)), str(path))
+    before = path.read_bytes()
+    (tmp_path / 'epoch_1.pth.partial').symlink_to('/dev/full')
+    with pytest.raises(OSError, match='epoch_1.pth was not saved: No space '
+                       'left on device'):
+        save_to_local(dict(a=torch.zeros(10**6)), str(path))
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ['epoch_1.pth']
+
+
+def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
+        root, tmp_path, whole):
+    """The only one that may be kept, and the best one, outlive a full disk."""
+    work_dir = copy_of(whole, tmp_path, 1)
+    keep = ['default_hooks.checkpoint.max_keep_ckpts=1',
+            'default_hooks.checkpoint.save_best=acc/top1',
+            'default_hooks.checkpoint.rule=less']  # every one may be the best
+    resume(root, work_dir, *keep, 'train_cfg.max_epochs=2')
+    assert (work_dir / 'epoch_2.pth').is_file()
+    assert not (work_dir / 'epoch_1.pth').exists()
+    best, = work_dir.glob('best_acc_top1_epoch_*.pth')
+    limit = 100_000
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    resume(root, work_dir, *keep, check=False, preexec_fn=small_files)
+    assert find_latest(work_dir) == (str(work_dir / 'epoch_2.pth'), [])
+    assert find_damage(best) is None
+
+
+def test_batches_that_do_not_fit_are_refused(root, tmp_path):
+    stop(train_command(root, tmp_path, *OPTIONS), tmp_path,
+         r'Epoch\(train\) +\[1\]\[2/8\]', signal.SIGTERM)
+    other = resume(root, tmp_path, 'train_dataloader.batch_size=8',
+                   check=False)
+    assert re.search(r'it stopped at batch \d of an epoch of 8 batches, but '
+                     r'train_dataloader has 16', other.stderr)
+
+
+def test_the_newest_is_found_without_last_checkpoint(tmp_path):
+    for number, name in enumerate(('epoch_9.pth', 'interrupted.pth',
+                                   'epoch_10.pth', 'best_acc_epoch_9.pth')):
+        save_to_local(dict(a=1), str(tmp_path / name))
+        os.utime(tmp_path / name, (time.time() + number, ) * 2)
+    assert find_latest(tmp_path).path == str(tmp_path / 'epoch_10.pth')

@@ -1,0 +1,84 @@
+"""Draws are a function of seed, epoch, index and repeat."""
+import random
+
+import numpy as np
+import torch
+from mmaction.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from projects.stdcl.datasets import SeededDataset
+from projects.stdcl.utils.random_seed import derive_seed
+
+
+@TRANSFORMS.register_module()
+class DrawNumbers(BaseTransform):
+    """Draws from every generator of the CPU."""
+
+    def transform(self, results):
+        results['inputs'] = torch.tensor([
+            random.random(), np.random.random(), torch.rand(()).item()])
+        return results
+
+
+SET = dict(type='SyntheticSkeletonDataset', num_sequences=16,
+           pipeline=[dict(type='DrawNumbers')])
+
+
+def draws(epoch=0, seed=3, skip=0, times=2, disturb=False):
+    """(index, numbers drawn), in the order of the sampler."""
+    dataset = DATASETS.build(dict(type='SeededDataset', dataset=dict(
+        type='RepeatDataset', times=times, dataset=SET)))
+    sampler = DATA_SAMPLERS.build(dict(
+        type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=seed),
+        default_args=dict(dataset=dataset))
+    assert len(sampler) == len(dataset) == 16 * times
+    sampler.set_epoch(epoch)
+    sampler.skip = skip
+    result = []
+    for draw in sampler:
+        if disturb:
+            torch.manual_seed(0), np.random.seed(0), random.random()
+        result.append((draw[1], tuple(dataset[draw]['inputs'].tolist())))
+    return result
+
+
+def test_whatever_was_drawn_before():
+    assert draws() == draws(disturb=True)
+
+
+def test_every_epoch_index_repeat_and_seed_draws_its_own():
+    drawn = [numbers for chosen in (draws(), draws(epoch=1), draws(seed=4))
+             for _, numbers in chosen]
+    for generator in zip(*drawn):
+        assert len(set(generator)) == len(drawn) == 96
+
+
+def test_the_rest_of_an_epoch():
+    assert draws(epoch=2, skip=5) == draws(epoch=2)[5:]
+    assert draws(epoch=2, skip=32) == []
+
+
+def test_the_seed_may_change_for_a_resumed_run():
+    dataset = DATASETS.build(dict(type='SeededDataset', dataset=SET))
+    sampler = DATA_SAMPLERS.build(dict(
+        type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=1),
+        default_args=dict(dataset=dataset))
+    before = list(sampler)
+    sampler.seed = 2
+    after = list(sampler)
+    assert [index for _, index in before] != [index for _, index in after]
+    assert not {seed for seed, _ in before} & {seed for seed, _ in after}
+
+
+def test_an_index_alone_is_not_seeded():
+    dataset = SeededDataset(SET)
+    first, second = (dataset[3]['inputs'] for _ in range(2))
+    assert not torch.equal(first, second)
+    assert dataset.metainfo['classes'] == dataset.dataset.metainfo['classes']
+
+
+def test_derived_seeds():
+    assert derive_seed(1, 2, 3) == derive_seed(1, 2, 3) == 3922471037
+    seeds = {derive_seed(a, b, c) for a in range(10) for b in range(10)
+             for c in range(10)}
+    assert len(seeds) == 1000 and min(seeds) >= 0 and max(seeds) < 2**32
