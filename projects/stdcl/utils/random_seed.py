@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 
 
 def derive_seed(*key: int) -> int:
@@ -36,6 +37,10 @@ def seed_cpu(seed: int) -> None:
 
 
 def seed_all(seed: int) -> None:
-    """As :func:`seed_cpu`, and the generators of all other devices."""
+    """As :func:`seed_cpu`, and the generators of the devices in use."""
     seed_cpu(seed)
-    torch.manual_seed(seed)
+    device = get_device()
+    if device == 'cuda':
+        torch.cuda.manual_seed_all(seed)
+    elif device != 'cpu':
+        torch.manual_seed(seed)  # all devices; takes 30 times as long
