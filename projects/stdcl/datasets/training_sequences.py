@@ -4,6 +4,7 @@ from typing import Iterator, List, Tuple
 
 from mmengine.dataset import BaseDataset, ConcatDataset
 
+from ..utils.input_error import InputError
 from .meta_keys import deliver
 
 
@@ -53,7 +54,7 @@ class TrainingSequences:
         elif hasattr(dataset, '_dataset'):  # Runner's num_batch_per_epoch
             self._collect(dataset._dataset)
         else:
-            raise ValueError(
+            raise InputError(
                 f'train_dataloader.dataset: the sequences of a '
                 f'{type(dataset).__name__} cannot be told apart, and each '
                 'needs a slot of its own in the memory banks. Use a subclass '
@@ -67,7 +68,7 @@ class TrainingSequences:
             ValueError: A data set occurs twice, or a pipeline packs no inputs.
         """
         if len({id(part) for part, _ in self.parts}) != len(self.parts):
-            raise ValueError(
+            raise InputError(
                 'train_dataloader.dataset: the same data set object is in a '
                 'ConcatDataset twice. Use RepeatDataset instead.')
         for part, first in self.parts:

@@ -5,6 +5,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...utils.input_error import InputError
+
 
 @TRANSFORMS.register_module()
 class CropResize(BaseTransform):
@@ -37,7 +39,7 @@ class CropResize(BaseTransform):
         self.min_frames = min_frames
         if not (np.asarray(proportion) > 0).all() or (
                 np.max(proportion) > 1 or np.size(proportion) > 2):
-            raise ValueError(f'CropResize: proportion is {proportion}, '
+            raise InputError(f'CropResize: proportion is {proportion}, '
                              'expected a number above 0 and at most 1, or two '
                              'of them.')
 

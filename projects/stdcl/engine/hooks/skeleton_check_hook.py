@@ -5,6 +5,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from ...utils.input_error import InputError
+
 
 @HOOKS.register_module()
 class SkeletonCheckHook(Hook):
@@ -38,7 +40,7 @@ class SkeletonCheckHook(Hook):
         for what, seen, part, expected, way_out in _expectations(
                 model, *shape):
             if seen != expected:
-                raise ValueError(
+                raise InputError(
                     f'{name}: the sequences have {seen} {what}, but '
                     f'{type(part).__name__} is built for {expected}. '
                     f'{way_out}')
@@ -56,7 +58,7 @@ def _try_model(model, sample: dict) -> None:
     data = model.data_preprocessor(pseudo_collate([sample]))
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
     if feats.dim() == 5 and feats.shape[2] != head.in_channels:
-        raise ValueError(
+        raise InputError(
             f'{type(model.backbone).__name__} returns {feats.shape[2]} '
             f'channels, but {type(head).__name__} is built for '
             f'{head.in_channels}. Set model.cls_head.in_channels='
