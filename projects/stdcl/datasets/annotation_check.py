@@ -1,7 +1,7 @@
 """What an annotation file may hold, checked once, when it is read."""
 from collections import Counter
 from numbers import Integral
-from typing import Any, Dict, List, Sequence
+from typing import Any, List, Sequence
 
 import numpy as np
 
@@ -108,27 +108,6 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
         if score.shape != keypoint.shape[:3]:
             _fail(path, item, 'keypoint_score', f'of shape {score.shape}',
                   f'{keypoint.shape[:3]}, (M, T, V) of keypoint')
-
-
-def check_labels(path: str, labels: Dict[str, Any], num_classes: int) -> None:
-    """Refuse labels beyond the classes of a model.
-
-    Args:
-        path (str): Where they are from, for the message.
-        labels (dict[str, int]): Name of a sequence -> label. What is no
-            whole number, such as several classes, is passed over.
-        num_classes (int): Number of classes of the model.
-
-    Raises:
-        InputError: A label is negative, or ``num_classes`` or more.
-    """
-    wrong = [name for name, label in labels.items()
-             if isinstance(label, Integral) and not 0 <= label < num_classes]
-    if wrong:
-        raise InputError(
-            f'{path}: sequence {wrong[0]}: label is {labels[wrong[0]]}, '
-            f'expected 0 to {num_classes - 1}, as model.cls_head.num_classes '
-            f'is {num_classes} (sequences with such a label: {len(wrong)}).')
 
 
 def _check_count(path: str, item: dict, field: str, least: int,
