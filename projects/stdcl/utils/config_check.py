@@ -186,7 +186,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
             raise InputError(f'{name} is no field of the Runner, expected '
                              f'another name{_nearest(name, RUNNER_FIELDS)}.')
     scope = cfg.get('default_scope', 'mmengine')
-    for name in RUNNER_FIELDS.intersection(cfg):
+    for name in sorted(RUNNER_FIELDS.intersection(cfg)):
         value = cfg[name]
         if name in PLAIN and isinstance(value, dict):
             _check_names(name, value, 'it', PLAIN[name])
@@ -377,8 +377,8 @@ def _explain(error: Exception, cfg: Config) -> Optional[str]:
     if unexpected:
         entries = _entries_with(cfg, unexpected[1])
         if entries:
-            return (f'{entries[0]} has {unexpected[1]}, expected only what '
-                    f'it takes ({text}).')
+            return (f'{" or ".join(entries)} has {unexpected[1]}, expected '
+                    f'only what it takes ({text}).')
     missing = re.search(r'(\w+)\.__init__\(\) missing \d+ required .*'
                         r'arguments?: (.*)', text)
     if missing:
@@ -386,6 +386,9 @@ def _explain(error: Exception, cfg: Config) -> Optional[str]:
         if entries:
             return (f'{entries[0]} (type {missing[1]}) lacks '
                     f'{missing[2]}, expected a value.')
+    if text.startswith('`epoch_length` must be'):
+        return ('train_dataloader gives 0 batches an epoch, expected at least '
+                'one: batch_size is more than there are sequences.')
     return text if 'is not in the ' in text and ' registry' in text else None
 
 
@@ -404,7 +407,7 @@ def _entries_with(cfg: Config, name: str, value: Any = None) -> list:
             if isinstance(item, (dict, list, tuple)):
                 look(f'{path}.{key}', item)
 
-    for field in RUNNER_FIELDS.intersection(cfg):
+    for field in sorted(RUNNER_FIELDS.intersection(cfg)):
         if isinstance(cfg[field], (dict, list, tuple)):
             look(field, cfg[field])
     return found

@@ -1,5 +1,6 @@
 """Errors of the user's making, and how a command ends with one."""
 import pickle
+import re
 import sys
 from contextlib import contextmanager
 from typing import Iterator
@@ -27,5 +28,6 @@ def end_cleanly(config: str) -> Iterator[None]:
     except (InputError, FileNotFoundError,
             pickle.UnpicklingError) as error:
         # a loader's worker sends its traceback along, the message at its end
-        text = str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
+        text = re.sub(r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ',
+                      '', str(error), flags=re.DOTALL).strip()
         sys.exit(f'error: {config}: {text.removeprefix(f"{config}: ")}')

@@ -26,6 +26,12 @@ class SkeletonCheckHook(Hook):
 
     def before_train(self, runner) -> None:
         """Check the training and the validation set."""
+        if not len(runner.train_dataloader):
+            raise InputError(
+                'train_dataloader gives 0 batches an epoch, expected at least '
+                f'one: batch_size is {runner.train_dataloader.batch_size}, '
+                'and there are fewer sequences for each process '
+                f'({len(runner.train_dataloader.dataset)} in all).')
         self._check(runner, 'train_dataloader')
         _try_model(_unwrapped(runner.model),
                    runner.train_dataloader.dataset[0])
