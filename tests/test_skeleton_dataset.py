@@ -149,7 +149,7 @@ class Malicious:
 def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
     content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
     made = tmp_path / 'ran'
-    content['annotations'][1]['label'] = Malicious(str(made))
+    content['annotations'][1]['note'] = Malicious(str(made))
     path = dump(tmp_path / 'bad.pkl', content)
     with pytest.raises(pickle.UnpicklingError,
                        match='bad.pkl was not read.*mkdir.*'
@@ -163,7 +163,8 @@ def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
 
 def test_a_file_for_each_sequence(tmp_path):
     """As Kinetics' 2D skeletons come."""
-    path = dump(tmp_path / 'list.pkl', [dict(frame_dir='a', label=4)])
+    path = dump(tmp_path / 'list.pkl', [
+        dict(frame_dir='a', label=4, total_frames=3)])
     dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
     options = dict(data_prefix=dict(skeleton=str(tmp_path)))
     dataset = SkeletonDataset(path, [], **options)

@@ -14,6 +14,13 @@ from mmengine.config import Config, DictAction  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 import projects.stdcl  # noqa: E402,F401  repairs the stack
+from projects.stdcl.utils.config_check import (  # noqa: E402
+    checked,
+    load_config,
+)
+from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
+
+REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 
 EXAMPLES = '''examples:
   python tools/train.py configs/stdcl/stdcl-stgcn_synthetic.py
@@ -67,8 +74,6 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command line's options into the config."""
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -104,10 +109,12 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main() -> None:
     args = parse_args()
-    cfg = merge_args(Config.fromfile(args.config), args)
-    # a config may bring a runner of its own, as under MMAction2
-    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
-    build(cfg).train()
+    with end_cleanly(args.config):
+        cfg = merge_args(load_config(args.config, args.cfg_options), args)
+        # a config may bring a runner of its own, as under MMAction2
+        build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+        with checked(cfg, REQUIRED):
+            build(cfg).train()
 
 
 if __name__ == '__main__':

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.progress import track
 
 ROOT = Path(__file__).resolve().parents[2]
-# the module alone: the package imports PyTorch and MMAction2, for seconds
-sys.path.insert(0, str(ROOT / 'projects' / 'stdcl' / 'utils'))
+# utils alone: the whole package imports PyTorch and MMAction2, for seconds
+sys.path.insert(0, str(ROOT / 'projects' / 'stdcl'))
 
-from skeleton_layout import LAYOUTS, SkeletonLayout  # noqa: E402
+from utils.skeleton_layout import LAYOUTS, SkeletonLayout  # noqa: E402
 
 EXAMPLES = '''examples:
   python tools/data/custom.py recordings labels.csv data/gestures.pkl \\

@@ -9,6 +9,7 @@ import functools
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
+from ..utils.input_error import InputError
 from .distributed_on_cpu import has_accelerator
 
 
@@ -21,7 +22,7 @@ def apply() -> None:
         if has_accelerator():
             return upstream_init(self, loss_scale, dtype, use_fsdp, **kwargs)
         if dtype not in (None, 'bfloat16', torch.bfloat16):
-            raise ValueError(
+            raise InputError(
                 'AmpOptimWrapper: optim_wrapper.dtype is '
                 f'{dtype!r}, but the CPU can only autocast to bfloat16. '
                 'Leave dtype out or set it to "bfloat16".')

@@ -1,6 +1,8 @@
 """What a data pipeline tells of each sequence, beside the clip itself."""
 from mmengine.dataset import Compose
 
+from ..utils.input_error import InputError
+
 
 def deliver(pipeline: Compose, key: str) -> None:
     """Make every sample carry an entry of its annotation in its metainfo.
@@ -17,7 +19,7 @@ def deliver(pipeline: Compose, key: str) -> None:
     packers = [step for step in pipeline.transforms
                if hasattr(step, 'meta_keys')]
     if not packers:
-        raise ValueError('A pipeline ends without PackActionInputs, so '
+        raise InputError('A pipeline ends without PackActionInputs, so '
                          f'{key} does not get through: {pipeline}.')
     for packer in packers:
         if key not in packer.meta_keys:

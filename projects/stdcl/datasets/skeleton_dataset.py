@@ -1,6 +1,8 @@
 """Skeleton sequences, read safely, prepared once, held in memory once."""
 import ctypes
+import os
 import os.path as osp
+import pickle
 import sys
 from typing import Callable, List, Sequence, Union
 
@@ -13,9 +15,13 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
 
 from ..utils import safe_pickle
+from ..utils.input_error import InputError
+from . import annotation_check
+from .annotation_check import name_of
 
 PLACES = 'places'  # where a sequence's arrays are, in its data info
 ARRAYS = ('keypoint', 'keypoint_score')
+FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
 
 @DATASETS.register_module()
@@ -42,8 +48,9 @@ class SkeletonDataset(PoseDataset):
     Raises:
         FileNotFoundError: There is no such file.
         pickle.UnpicklingError: The file is damaged, or holds more than data.
-        ValueError: The file is of another form, or has no such split; or
-            ``prepare`` is given where each sequence has a file of its own.
+        ValueError: The file is of another form, has no such split, or holds
+            sequences that :mod:`.annotation_check` refuses; or ``prepare`` is
+            given where each sequence has a file of its own.
     """
 
     def __init__(self,
@@ -53,10 +60,10 @@ class SkeletonDataset(PoseDataset):
                  **kwargs) -> None:
         prefix = kwargs.get('data_prefix', {})
         if 'video' in prefix:
-            raise ValueError(f'{ann_file}: data_prefix is {prefix}, expected '
+            raise InputError(f'{ann_file}: data_prefix is {prefix}, expected '
                              'no "video": sequences of joints have none.')
         if prepare and 'skeleton' in prefix:
-            raise ValueError(
+            raise InputError(
                 f'{ann_file}: the coordinates are in files of their own '
                 '(data_prefix has "skeleton"), which are read each time; '
                 f'prepare is {prepare}, expected none.')
@@ -65,31 +72,59 @@ class SkeletonDataset(PoseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read the annotations of the split."""
-        with get_local_path(self.ann_file) as path:
-            content = safe_pickle.load(path)
+        content = self._read()
         if self.split is None and isinstance(content, list):
-            return content  # as PoseDataset has it
+            return self._checked(content)  # as PoseDataset has it
         annotations = _entry(self.ann_file, content, 'annotations', list)
         if 'classes' in content:  # those of the config come first
             self._metainfo.setdefault('classes', list(_entry(
                 self.ann_file, content, 'classes', (list, tuple))))
         if self.split is None:
-            return annotations
+            return self._checked(annotations)
         splits = _entry(self.ann_file, content, 'split', dict)
         if self.split not in splits:
-            raise ValueError(
+            raise InputError(
                 f'{self.ann_file}: there is no split "{self.split}"; expected '
                 f'one of {", ".join(map(str, splits))}.')
+        annotation_check.check_split(self.ann_file, self.split,
+                                     splits[self.split])
+        annotation_check.check_names(self.ann_file, annotations)
         names = set(splits[self.split])
-        chosen = [item for item in annotations if _name(item) in names]
-        if len(names) == 0 or len(chosen) < len(names):
-            missing = sorted(names - set(map(_name, chosen)))
-            raise ValueError(
+        chosen = [item for item in annotations if name_of(item) in names]
+        missing = sorted(names.difference(map(name_of, chosen)))
+        if missing:
+            raise InputError(
                 f'{self.ann_file}: the split "{self.split}" has {len(names)} '
                 f'names, of which {len(missing)} have no annotation '
-                f'({", ".join(map(str, missing[:3]))}); expected at least '
-                'one name, and an annotation for each.')
-        return chosen
+                f'({", ".join(missing[:3])}); expected an annotation for '
+                'each.')
+        return self._checked(chosen)
+
+    def _read(self):
+        """The content of the file."""
+        with get_local_path(self.ann_file) as path:
+            try:
+                return safe_pickle.load(path)
+            except FileNotFoundError:
+                raise FileNotFoundError(
+                    f'ann_file is {self.ann_file}, which does not exist; '
+                    f'expected {FORM}. Paths are relative to the working '
+                    f'directory, {os.getcwd()}.') from None
+            except IsADirectoryError:
+                raise InputError(f'ann_file is {self.ann_file}, a folder; '
+                                 f'expected {FORM}.') from None
+            except pickle.UnpicklingError as error:
+                raise pickle.UnpicklingError(
+                    f'ann_file: {error} It has {os.path.getsize(path):,} '
+                    f'bytes; expected {FORM}.') from error
+
+    def _checked(self, annotations: List[dict]) -> List[dict]:
+        """Those of the split, if they are what training needs."""
+        annotation_check.check_names(self.ann_file, annotations)
+        if 'skeleton' not in self.data_prefix:
+            annotation_check.check_sequences(
+                self.ann_file, annotations, one_label=not self.multi_class)
+        return annotations
 
     def filter_data(self) -> List[dict]:
         """Filter as ``PoseDataset``, then prepare and store."""
@@ -115,14 +150,20 @@ class SkeletonDataset(PoseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """A sequence's annotation, with coordinates that may be changed."""
-        # not that of PoseDataset, which reads files that may run code
-        info = super(PoseDataset, self).get_data_info(idx)
+        info = self.get_annotation(idx)
         for name, place in info.pop(PLACES).items():
             info[name] = self.blocks.get(*place)
         if 'skeleton' in self.data_prefix:  # a file for each sequence
-            info.update(safe_pickle.load(osp.join(
-                self.data_prefix['skeleton'], f'{_name(info)}.pkl')))
+            path = osp.join(self.data_prefix['skeleton'],
+                            f'{name_of(info)}.pkl')
+            info.update(safe_pickle.load(path))
+            annotation_check.check_sequence(path, info, not self.multi_class)
         return info
+
+    def get_annotation(self, idx: int) -> dict:
+        """A sequence's annotation less its coordinates, which takes time."""
+        # not that of PoseDataset, which reads files that may run code
+        return super(PoseDataset, self).get_data_info(idx)
 
 
 def _entry(path: str, content, name: str, kind):
@@ -131,15 +172,11 @@ def _entry(path: str, content, name: str, kind):
         what = (f'a {type(content).__name__}'
                 if not isinstance(content, dict) else
                 f'{name} of type {type(seen).__name__}')
-        raise ValueError(
+        raise InputError(
             f'{path} holds {what}, expected a dict with "annotations", a '
             'list of dicts, "split", a dict of lists of names, and at will '
             '"classes", a list of names.')
     return seen
-
-
-def _name(annotation: dict) -> str:
-    return annotation.get('filename', annotation.get('frame_dir'))
 
 
 def _return_freed_memory() -> None:

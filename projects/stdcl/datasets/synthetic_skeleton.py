@@ -10,6 +10,7 @@ import numpy as np
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
 
+from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
 SPLITS = ('train', 'test')
@@ -129,7 +130,7 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
     if len(tops) < NUM_LIMBS:
         names = ', '.join(
             layout.joint_names[top] for top in sorted(tops)) or 'none'
-        raise ValueError(
+        raise InputError(
             f'Skeleton layout "{layout.name}" has {len(tops)} limbs of two '
             f'joints or more (from: {names}), expected {NUM_LIMBS}: synthetic '
             'sequences move one of four limbs.')
@@ -263,10 +264,10 @@ class SyntheticSkeletonDataset(BaseActionDataset):
                  seed: int = 0,
                  **kwargs) -> None:
         if split not in SPLITS:
-            raise ValueError(f'{type(self).__name__}: split is "{split}", '
+            raise InputError(f'{type(self).__name__}: split is "{split}", '
                              f'expected one of {", ".join(SPLITS)}.')
         if num_sequences < 1 or seed < 0:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__}: num_sequences is {num_sequences} and '
                 f'seed {seed}, expected at least 1 and at least 0.')
         self.layout = SkeletonLayout.get(layout)

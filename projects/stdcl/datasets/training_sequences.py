@@ -4,7 +4,33 @@ from typing import Iterator, List, Tuple
 
 from mmengine.dataset import BaseDataset, ConcatDataset
 
+from ..utils.input_error import InputError
 from .meta_keys import deliver
+
+
+def parts_of(dataset) -> Iterator:
+    """The data sets that wrappers hold, in order."""
+    if isinstance(dataset, BaseDataset):
+        yield dataset
+    elif isinstance(dataset, ConcatDataset):
+        for part in dataset.datasets:
+            yield from parts_of(part)
+    elif hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalanced...
+        yield from parts_of(dataset.dataset)
+    elif hasattr(dataset, '_dataset'):  # Runner's num_batch_per_epoch
+        yield from parts_of(dataset._dataset)
+    else:
+        yield dataset
+
+
+def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
+    """Name (without one, the index) and label of each sequence, in order."""
+    # that of SkeletonDataset does not copy the coordinates
+    look_up = getattr(dataset, 'get_annotation', dataset.get_data_info)
+    for index in range(len(dataset)):
+        info = look_up(index)
+        yield (info.get('frame_dir', info.get('filename', index)),
+               info.get('label'))
 
 
 class _AddToIndex:
@@ -36,29 +62,20 @@ class TrainingSequences:
     def __init__(self, dataset) -> None:
         self.parts: List[Tuple[BaseDataset, int]] = []  # with first index
         self.length = 0
-        self._collect(dataset)
+        for part in parts_of(dataset):
+            if not isinstance(part, BaseDataset):
+                raise InputError(
+                    f'train_dataloader.dataset: the sequences of a '
+                    f'{type(part).__name__} cannot be told apart, and each '
+                    'needs a slot of its own in the memory banks. Use a '
+                    'subclass of mmengine.dataset.BaseDataset, in '
+                    'RepeatDataset, ClassBalancedDataset or ConcatDataset at '
+                    'will.')
+            self.parts.append((part, self.length))
+            self.length += len(part)
 
     def __len__(self) -> int:
         return self.length
-
-    def _collect(self, dataset) -> None:
-        if isinstance(dataset, BaseDataset):
-            self.parts.append((dataset, self.length))
-            self.length += len(dataset)
-        elif isinstance(dataset, ConcatDataset):
-            for part in dataset.datasets:
-                self._collect(part)
-        elif hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalanced...
-            self._collect(dataset.dataset)
-        elif hasattr(dataset, '_dataset'):  # Runner's num_batch_per_epoch
-            self._collect(dataset._dataset)
-        else:
-            raise ValueError(
-                f'train_dataloader.dataset: the sequences of a '
-                f'{type(dataset).__name__} cannot be told apart, and each '
-                'needs a slot of its own in the memory banks. Use a subclass '
-                'of mmengine.dataset.BaseDataset, in RepeatDataset, '
-                'ClassBalancedDataset or ConcatDataset at will.')
 
     def deliver_indices(self) -> None:
         """Make every sample carry its global ``sample_idx``.
@@ -67,7 +84,7 @@ class TrainingSequences:
             ValueError: A data set occurs twice, or a pipeline packs no inputs.
         """
         if len({id(part) for part, _ in self.parts}) != len(self.parts):
-            raise ValueError(
+            raise InputError(
                 'train_dataloader.dataset: the same data set object is in a '
                 'ConcatDataset twice. Use RepeatDataset instead.')
         for part, first in self.parts:
@@ -77,16 +94,10 @@ class TrainingSequences:
                                  for step in transforms):
                 transforms.insert(0, _AddToIndex(first))
 
-    def _names(self) -> Iterator[str]:
-        for part, _ in self.parts:
-            for index in range(len(part)):
-                info = part.get_data_info(index)
-                name = info.get('frame_dir', info.get('filename', index))
-                yield f'{name} {info["label"]}\n'
-
     def fingerprint(self) -> str:
         """A hash of names and labels in order: the identity of the list."""
         digest = hashlib.sha256()
-        for name in self._names():
-            digest.update(name.encode())
+        for part, _ in self.parts:
+            for name, label in names_and_labels(part):
+                digest.update(f'{name} {label}\n'.encode())
         return digest.hexdigest()

@@ -8,6 +8,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch.autograd.function import once_differentiable
 
+from ..utils.input_error import InputError
 from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from .pointwise_conv import PointwiseConv
@@ -171,7 +172,7 @@ class CTRGCN(SpatialTemporalEncoder):
             relation_channels = 8 if in_channels < 16 else \
                 in_channels // relation_reduction
             if relation_channels < 1:
-                raise ValueError(
+                raise InputError(
                     f'CTRGCN: relation_reduction is {relation_reduction}, '
                     f'expected at most {in_channels}, the channels of a '
                     'block.')

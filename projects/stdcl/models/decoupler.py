@@ -11,6 +11,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch.nn.parameter import is_lazy
 
+from ..utils.input_error import InputError
+
 # The authors' initialisation of linear layers; the 1x1 convolutions keep
 # PyTorch's default.
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
@@ -87,7 +89,7 @@ class Decoupler(BaseModule):
     def require_sizes(self) -> None:
         """Raise a ValueError if sizes are neither given nor found yet."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} has no sizes. Set model.type to '
                 "'STDCLRecognizer' and model.clip_shape to the (persons, "
                 'frames, joints, channels) of a clip, or num_frames and '
@@ -155,7 +157,7 @@ class ProjectionDecoupler(Decoupler):
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)
                for size, seen in zip(built, x.shape[3:])):
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} was built for feature maps of T = '
                 f'{built[0]} frames and V = {built[1]} joints, but the '
                 f'encoder returns T = {x.shape[3]} and V = {x.shape[4]}. Set '

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
+from ..utils.input_error import InputError
 from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 
@@ -145,12 +146,12 @@ class HCN(BaseModule):
 
     def _check_clip(self, frames: int, joints: int, channels: int) -> None:
         if (joints, channels) != (self.layout.num_joints, self.in_channels):
-            raise ValueError(
+            raise InputError(
                 f'HCN was built for {self.layout.num_joints} joints and '
                 f'{self.in_channels} channels (model.backbone.layout, '
                 f'in_channels), but the clips have {joints} and {channels}.')
         if frames != self.num_frames:
-            raise ValueError(
+            raise InputError(
                 f'HCN: the clips have {frames} frames, but num_frames is '
                 f'{self.num_frames}, which the size of the classifier '
                 f'follows. Set clip_len={self.num_frames} in the pipelines, '
@@ -180,5 +181,5 @@ def _motion(x: torch.Tensor) -> torch.Tensor:
 
 def _check_multiple(name: str, value: int, divisor: int, why: str) -> None:
     if value < divisor or value % divisor:
-        raise ValueError(f'HCN: {name} is {value}, expected a multiple of '
+        raise InputError(f'HCN: {name} is {value}, expected a multiple of '
                          f'{divisor}: {why}.')

@@ -6,6 +6,7 @@ import torch.nn as nn
 from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 
+from ..utils.input_error import InputError
 from ..utils.sizes import require_positive
 from .stdcl_head import STDCLMixin
 
@@ -56,7 +57,7 @@ class HCNHead(BaseHead):
                          **kwargs)
         self.feature_size = tuple(feature_size)
         if len(self.feature_size) != 2:
-            raise ValueError(f"{type(self).__name__}: feature_size is "
+            raise InputError(f"{type(self).__name__}: feature_size is "
                              f"{self.feature_size}, expected (T', W').")
         require_positive(type(self).__name__, hidden_channels=hidden_channels,
                          feature_size=min(self.feature_size))
@@ -85,7 +86,7 @@ class HCNHead(BaseHead):
 
     def _check_size(self, channels: int, *size: int) -> None:
         if channels != self.in_channels or size != self.feature_size:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__}: the encoder returns {channels} '
                 f'channels of {size}, but in_channels is {self.in_channels} '
                 f'and feature_size {self.feature_size}. Set '

@@ -9,6 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch.autograd.function import once_differentiable
 
+from ..utils.input_error import InputError
 from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import SpatialTemporalEncoder
@@ -236,15 +237,15 @@ class Hyperformer(SpatialTemporalEncoder):
         for name, number in dict(num_heads=num_heads,
                                  proj_groups=proj_groups).items():
             if base_channels % number:
-                raise ValueError(
+                raise InputError(
                     f'Hyperformer: base_channels is {base_channels}, expected '
                     f'a multiple of {name} = {number}.')
         parts = layout.parts if parts is None else parts
         if not all(isinstance(part, Integral) for part in parts):
-            raise ValueError(f'Hyperformer: parts is {tuple(parts)}, expected '
+            raise InputError(f'Hyperformer: parts is {tuple(parts)}, expected '
                              'whole numbers.')
         if len(parts) != layout.num_joints:
-            raise ValueError(
+            raise InputError(
                 f'Hyperformer: parts has {len(parts)} entries, expected one '
                 f'for each of the {layout.num_joints} joints of layout '
                 f'"{layout.name}".')

@@ -6,6 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 
+from ..utils.input_error import InputError
 from .pointwise_conv import PointwiseConv
 
 
@@ -42,11 +43,11 @@ class MultiScaleTCN(BaseModule):
                  time_dim: int = 2) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
+            raise InputError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
                              'expected an odd number: change tcn_kernel_size.')
         branches = len(dilations) + 2
         if channels % branches:
-            raise ValueError(
+            raise InputError(
                 f'MultiScaleTCN: the width is {channels} channels, expected a '
                 f'multiple of {branches}, the number of temporal branches '
                 f'(dilations {tuple(dilations)}, pooling, 1x1): change '

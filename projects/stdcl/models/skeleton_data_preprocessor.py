@@ -5,6 +5,7 @@ import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
+from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
 STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
@@ -47,7 +48,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
                  center_relative: bool = False) -> None:
         super().__init__()
         if stream not in STREAMS:
-            raise ValueError(f'data_preprocessor.stream is "{stream}", '
+            raise InputError(f'data_preprocessor.stream is "{stream}", '
                              f'expected one of {", ".join(STREAMS)}.')
         self.layout = SkeletonLayout.get(layout)
         self.stream = stream
@@ -78,7 +79,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
         """Map joints (..., T, V, C) to the stream, of the same shape."""
         if joints.shape[-2] != self.layout.num_joints:
-            raise ValueError(
+            raise InputError(
                 f'The data have {joints.shape[-2]} joints, but '
                 f'data_preprocessor.layout "{self.layout.name}" has '
                 f'{self.layout.num_joints}.')

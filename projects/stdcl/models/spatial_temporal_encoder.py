@@ -6,6 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule, Sequential
 
+from ..utils.input_error import InputError
 from ..utils.sizes import require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from .multi_scale_tcn import MultiScaleTCN
@@ -152,7 +153,7 @@ class SpatialTemporalEncoder(BaseModule):
         n, m, t, v, c = x.shape
         built = (self.num_person, self.layout.num_joints, self.in_channels)
         if (m, v, c) != built:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} was built for {built[0]} persons, '
                 f'{built[1]} joints and {built[2]} channels '
                 '(model.backbone.num_person, layout, in_channels), but the '

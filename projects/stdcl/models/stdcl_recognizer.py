@@ -5,6 +5,8 @@ import torch
 from mmaction.models.recognizers import RecognizerGCN
 from mmaction.registry import MODELS
 
+from ..utils.input_error import InputError
+
 
 @MODELS.register_module()
 class STDCLRecognizer(RecognizerGCN):
@@ -42,7 +44,7 @@ class STDCLRecognizer(RecognizerGCN):
         try:
             features = self.backbone(torch.zeros(1, *clip_shape))
         except Exception as error:
-            raise ValueError(
+            raise InputError(
                 f'{type(self.backbone).__name__} fails on a clip of '
                 f'model.clip_shape = {tuple(clip_shape)} (persons, frames, '
                 f'joints, channels): {error}') from error

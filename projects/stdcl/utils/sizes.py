@@ -1,8 +1,11 @@
 """Sizes that a config may give."""
+from numbers import Integral
+
+from .input_error import InputError
 
 
 def require_positive(owner: str, **sizes: int) -> None:
-    """Refuse sizes below 1.
+    """Refuse sizes below 1, and what is no whole number.
 
     Args:
         owner (str): Who has them, for the message.
@@ -12,5 +15,6 @@ def require_positive(owner: str, **sizes: int) -> None:
         ValueError: One of them is below 1.
     """
     for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f'{owner}: {name} is {size}, expected 1 or more.')
+        if not isinstance(size, Integral) or size < 1:
+            raise InputError(
+                f'{owner}: {name} is {size!r}, expected 1 or more.')

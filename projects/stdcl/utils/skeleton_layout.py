@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Dict, Tuple, Union
 
+from .input_error import InputError
+
 Pairs = Tuple[Tuple[int, int], ...]
 
 
@@ -74,7 +76,7 @@ class SkeletonLayout:
                        f'all {self.num_joints}')
 
     def _fail(self, name: str, seen, expected: str) -> None:
-        raise ValueError(f'Skeleton layout "{self.name}": {name} has {seen}, '
+        raise InputError(f'Skeleton layout "{self.name}": {name} has {seen}, '
                          f'expected {expected}.')
 
     @property
@@ -139,7 +141,7 @@ class SkeletonLayout:
             return layout
         if isinstance(layout, str):
             if layout not in LAYOUTS:
-                raise ValueError(
+                raise InputError(
                     f'Skeleton layout "{layout}" is unknown. Known are '
                     f'{", ".join(LAYOUTS)}; give any other as a dict with '
                     'name, joint_names, edges and center.')
@@ -147,7 +149,7 @@ class SkeletonLayout:
         try:
             return cls(**{'name': 'custom', **layout})
         except TypeError as error:
-            raise ValueError(
+            raise InputError(
                 f'Skeleton layout {dict(layout)}: {error}. Expected are '
                 'joint_names, edges and center, and at will name, bones, '
                 'parts and dims.') from None

@@ -5,6 +5,9 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...utils.input_error import InputError
+from ...utils.sizes import require_positive
+
 
 @TRANSFORMS.register_module()
 class CropResize(BaseTransform):
@@ -26,18 +29,21 @@ class CropResize(BaseTransform):
         min_frames (int): Least length of a random stretch. Defaults to 64.
 
     Raises:
-        ValueError: A proportion is not above 0 and at most 1.
+        ValueError: A proportion is not above 0 and at most 1, or a number of
+            frames is below 1.
     """
 
     def __init__(self, clip_len: int,
                  proportion: Union[float, Tuple[float, float]] = (0.5, 1),
                  min_frames: int = 64) -> None:
+        require_positive(type(self).__name__, clip_len=clip_len,
+                         min_frames=min_frames)
         self.clip_len = clip_len
         self.proportion = proportion
         self.min_frames = min_frames
         if not (np.asarray(proportion) > 0).all() or (
                 np.max(proportion) > 1 or np.size(proportion) > 2):
-            raise ValueError(f'CropResize: proportion is {proportion}, '
+            raise InputError(f'CropResize: proportion is {proportion}, '
                              'expected a number above 0 and at most 1, or two '
                              'of them.')
 

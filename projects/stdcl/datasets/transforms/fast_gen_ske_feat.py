@@ -7,6 +7,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...models import SkeletonDataPreprocessor
+from ...utils.input_error import InputError
 
 STREAMS = dict(j='joint', b='bone', jm='joint-motion', bm='bone-motion')
 
@@ -41,7 +42,7 @@ class FastGenSkeFeat(BaseTransform):
         self.axis = axis
         unknown = set(feats) - set(STREAMS)
         if unknown:
-            raise ValueError(f'FastGenSkeFeat: feats has {sorted(unknown)}, '
+            raise InputError(f'FastGenSkeFeat: feats has {sorted(unknown)}, '
                              f'expected some of {", ".join(STREAMS)}.')
         self.makers = [SkeletonDataPreprocessor(dataset, STREAMS[name])
                        for name in feats]

@@ -3,6 +3,8 @@ import numpy as np
 from mmaction.datasets.transforms import PreNormalize3D
 from mmaction.registry import TRANSFORMS
 
+from ...utils.input_error import InputError
+
 
 @TRANSFORMS.register_module()
 class FastPreNormalize3D(PreNormalize3D):
@@ -22,7 +24,7 @@ class FastPreNormalize3D(PreNormalize3D):
         """Normalise ``results['keypoint']``."""
         keypoint = results['keypoint']
         if len(keypoint) > 2:
-            raise ValueError(
+            raise InputError(
                 f'FastPreNormalize3D: {results.get("frame_dir")} has '
                 f'{len(keypoint)} persons, expected 1 or 2.')
         # np.isclose(x, 0) for each number, and all of a frame

@@ -3,6 +3,8 @@ import numpy as np
 from mmaction.datasets.transforms import UniformSampleFrames
 from mmaction.registry import TRANSFORMS
 
+from ...utils.sizes import require_positive
+
 
 @TRANSFORMS.register_module()
 class FastUniformSampleFrames(UniformSampleFrames):
@@ -14,7 +16,15 @@ class FastUniformSampleFrames(UniformSampleFrames):
     repeats the augmentation of a training that goes on beside it.
 
     Takes the arguments of ``UniformSampleFrames``; needs no ``keypoint``.
+
+    Raises:
+        ValueError: ``clip_len`` or ``num_clips`` is below 1.
     """
+
+    def __init__(self, clip_len: int, num_clips: int = 1, **kwargs) -> None:
+        require_positive(type(self).__name__, clip_len=clip_len,
+                         num_clips=num_clips)
+        super().__init__(clip_len, num_clips, **kwargs)
 
     def transform(self, results: dict) -> dict:
         """Choose the frames."""

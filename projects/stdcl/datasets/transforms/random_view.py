@@ -3,6 +3,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...utils.input_error import InputError
+
 
 @TRANSFORMS.register_module()
 class RandomView(BaseTransform):
@@ -32,7 +34,7 @@ class RandomView(BaseTransform):
         rotation = (about_y @ about_x).astype(np.float32)
         keypoint = results['keypoint']
         if keypoint.shape[-1] != 3:
-            raise ValueError(
+            raise InputError(
                 f'RandomView: keypoint of {results.get("frame_dir")} has '
                 f'{keypoint.shape[-1]} channels, expected 3 (x, y, z).')
         # one product of (M T V, 3), not one for each frame

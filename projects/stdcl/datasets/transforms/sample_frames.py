@@ -3,6 +3,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...utils.sizes import require_positive
+
 
 @TRANSFORMS.register_module()
 class RandomSampleFrames(BaseTransform):
@@ -18,9 +20,13 @@ class RandomSampleFrames(BaseTransform):
     Args:
         clip_len (int): Frames of a clip.
         test_mode (bool): Defaults to False.
+
+    Raises:
+        ValueError: ``clip_len`` is below 1.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False) -> None:
+        require_positive(type(self).__name__, clip_len=clip_len)
         self.clip_len = clip_len
         self.test_mode = test_mode
 

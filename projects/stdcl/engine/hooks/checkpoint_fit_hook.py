@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from ...models import Decoupler, MemoryBank
 from ...utils.checkpoint_file import find_latest
+from ...utils.input_error import InputError
 
 MISSING = 'missing in the checkpoint'
 OTHER_SHAPE = 'another shape'
@@ -59,7 +60,7 @@ class CheckpointFitHook(Hook):
         misfits = _compare(own, state_dict, _prefixes(model, MemoryBank))
         unfit = {misfit.name for misfit in misfits}
         if unfit.issuperset(name for name, _ in model.named_parameters()):
-            raise ValueError(
+            raise InputError(
                 f'{file}: nothing in it fits the model. It has '
                 f'{_some(state_dict)}; expected {_some(own)}.')
 
@@ -172,7 +173,7 @@ def _matters_at_test(misfit: Misfit, decoupler: tuple) -> bool:
 
 def _refuse(misfits: List[Misfit], message: str, way_out: str) -> None:
     if misfits:
-        raise ValueError(f'{message}:\n{_by_layer(misfits)}\n{way_out}')
+        raise InputError(f'{message}:\n{_by_layer(misfits)}\n{way_out}')
 
 
 def _report(misfits: List[Misfit], message: str, logger) -> None:

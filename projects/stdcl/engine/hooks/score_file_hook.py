@@ -12,6 +12,7 @@ from mmengine.model import is_model_wrapper
 
 from ...datasets.meta_keys import deliver
 from ...utils import score_file
+from ...utils.input_error import InputError
 
 
 @HOOKS.register_module()
@@ -64,7 +65,7 @@ class ScoreFileHook(Hook):
         for sample, *scores in zip(outputs, logits, probabilities):
             name = sample.metainfo.get('frame_dir')
             if name is None:
-                raise ValueError(
+                raise InputError(
                     'test_dataloader.dataset: an annotation has no '
                     '"frame_dir", and scores are written by name.')
             self.rows.append((name, _label(sample), *scores))

@@ -1,9 +1,14 @@
 """Catches data that do not fit the model before training starts."""
+from numbers import Integral
+
 import torch
 from mmaction.registry import HOOKS
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+
+from ...datasets.training_sequences import names_and_labels, parts_of
+from ...utils.input_error import InputError
 
 
 @HOOKS.register_module()
@@ -15,11 +20,18 @@ class SkeletonCheckHook(Hook):
     ``layout`` (MMAction2's for ``graph.num_node``), ``in_channels``,
     ``num_frames`` and, where its batch norm runs over persons, for their
     number; what it does not have is not checked. Encoder, classifier and
-    decoupler are tried on a sequence.
+    decoupler are tried on a sequence. Labels must be those of the classes
+    that the classifier has.
     """
 
     def before_train(self, runner) -> None:
-        """Check a sequence of the training and of the validation set."""
+        """Check the training and the validation set."""
+        if not len(runner.train_dataloader):
+            raise InputError(
+                'train_dataloader gives 0 batches an epoch, expected at least '
+                f'one: batch_size is {runner.train_dataloader.batch_size}, '
+                'and there are fewer sequences for each process '
+                f'({len(runner.train_dataloader.dataset)} in all).')
         self._check(runner, 'train_dataloader')
         _try_model(_unwrapped(runner.model),
                    runner.train_dataloader.dataset[0])
@@ -27,21 +39,41 @@ class SkeletonCheckHook(Hook):
             self._check(runner, 'val_dataloader')
 
     def before_test(self, runner) -> None:
-        """Check a sequence of the test set."""
+        """Check the test set."""
         self._check(runner, 'test_dataloader')
 
     def _check(self, runner, name: str) -> None:
+        """Check labels, and the sizes of a sequence, of each data set."""
         model = _unwrapped(runner.model)
-        dataset = getattr(runner, name).dataset
-        # (num_clips, M, T, V, C)
-        shape = dataset[0]['inputs'].shape[1:]
-        for what, seen, part, expected, way_out in _expectations(
-                model, *shape):
-            if seen != expected:
-                raise ValueError(
-                    f'{name}: the sequences have {seen} {what}, but '
-                    f'{type(part).__name__} is built for {expected}. '
-                    f'{way_out}')
+        num_classes = getattr(model.cls_head, 'num_classes', None)
+        for part in parts_of(getattr(runner, name).dataset):
+            file = getattr(part, 'ann_file', '')
+            where = f'{name}: {file}' if file else name
+            if num_classes and isinstance(part, BaseDataset):
+                _check_labels(where, part, num_classes)
+            # (num_clips, M, T, V, C)
+            shape = part[0]['inputs'].shape[1:]
+            for what, seen, owner, expected, way_out in _expectations(
+                    model, *shape):
+                if seen != expected:
+                    raise InputError(
+                        f'{where}: the sequences have {seen} {what}, but '
+                        f'{type(owner).__name__} is built for {expected}. '
+                        f'{way_out}')
+
+
+def _check_labels(where: str, dataset: BaseDataset,
+                  num_classes: int) -> None:
+    """Refuse labels beyond the classes of the model."""
+    wrong = [(name, label) for name, label in names_and_labels(dataset)
+             # several classes are a tensor
+             if isinstance(label, Integral) and not 0 <= label < num_classes]
+    if wrong:
+        name, label = wrong[0]
+        raise InputError(
+            f'{where}: sequence {name}: label is {label}, expected 0 to '
+            f'{num_classes - 1}, as model.cls_head.num_classes is '
+            f'{num_classes} (sequences with such a label: {len(wrong)}).')
 
 
 def _unwrapped(model):
@@ -56,7 +88,7 @@ def _try_model(model, sample: dict) -> None:
     data = model.data_preprocessor(pseudo_collate([sample]))
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
     if feats.dim() == 5 and feats.shape[2] != head.in_channels:
-        raise ValueError(
+        raise InputError(
             f'{type(model.backbone).__name__} returns {feats.shape[2]} '
             f'channels, but {type(head).__name__} is built for '
             f'{head.in_channels}. Set model.cls_head.in_channels='

@@ -1,0 +1,166 @@
+"""What an annotation file may hold, checked once, when it is read."""
+from collections import Counter
+from numbers import Integral
+from typing import Any, List, Sequence
+
+import numpy as np
+
+from ..utils.input_error import InputError
+
+# squares and sums of larger coordinates leave float32, and become NaN
+LARGEST = 1e15
+
+
+def name_of(annotation: dict) -> str:
+    """What a sequence is called in its file."""
+    return annotation.get('filename', annotation.get('frame_dir'))
+
+
+def check_names(path: str, annotations: Sequence[dict]) -> None:
+    """Refuse annotations that are no dicts, or have no name.
+
+    Args:
+        path (str): The annotation file, for the message.
+        annotations (sequence[dict]): All of the file.
+
+    Raises:
+        InputError: One of them is of another form, or there is none.
+    """
+    if not annotations:
+        raise InputError(f'{path}: annotations has 0 sequences, expected at '
+                         'least one.')
+    for index, item in enumerate(annotations):
+        if not isinstance(item, dict):
+            raise InputError(
+                f'{path}: annotations[{index}] is of type '
+                f'{type(item).__name__}, expected a dict.')
+        if not isinstance(name_of(item), str):
+            raise InputError(
+                f'{path}: frame_dir of annotations[{index}] is '
+                f'{name_of(item)!r}, expected a string, the name of the '
+                'sequence.')
+
+
+def check_split(path: str, split: str, names: Any) -> None:
+    """Refuse a split that is no list of different names.
+
+    Raises:
+        InputError: It is of another form, empty, or has a name twice.
+    """
+    where = f'{path}: the split "{split}"'
+    if not isinstance(names, (list, tuple, set, frozenset)):
+        raise InputError(f'{where} is of type {type(names).__name__}, '
+                         'expected a list of names.')
+    if not names:
+        raise InputError(f'{where} has 0 names, expected at least one name.')
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f'{where} has {name!r}, expected strings, the '
+                             'frame_dir of sequences.')
+    _refuse_doubles(where, names)
+
+
+def check_sequences(path: str, annotations: List[dict],
+                    one_label: bool = True) -> None:
+    """Hold the annotations of a split against what training needs.
+
+    Args:
+        path (str): The annotation file, for the messages.
+        annotations (list[dict]): Those with a ``keypoint`` of their own.
+        one_label (bool): Whether a sequence has one class, or several.
+            Defaults to True.
+
+    Raises:
+        InputError: A name is there twice; an entry is missing, of another
+            type or shape; numbers are not finite; or the numbers of joints or
+            channels differ between sequences.
+    """
+    _refuse_doubles(f'{path}: annotations', map(name_of, annotations))
+    for item in annotations:
+        check_sequence(path, item, one_label)
+    sizes = Counter(item['keypoint'].shape[-2:] for item in annotations)
+    if len(sizes) > 1:
+        (usual, count), *_ = sizes.most_common(1)
+        odd = next(item for item in annotations
+                   if item['keypoint'].shape[-2:] != usual)
+        _fail(path, odd, 'keypoint', 'of {} joints and {} channels'.format(
+            *odd['keypoint'].shape[-2:]),
+            '{} joints and {} channels, as {} of {} sequences have'.format(
+                *usual, count, len(annotations)))
+
+
+def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
+    """Check one annotation; see :func:`check_sequences`."""
+    if one_label:
+        _check_count(path, item, 'label', 0, 'the class')
+    _check_count(path, item, 'total_frames', 1, 'T')
+    if 'frame_inds' in item:  # packed; MMAction2's DecompressPose unpacks it
+        _check_array(path, item, 'keypoint', '(N, V, C)', 3)
+        return
+    keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C), persons, '
+                            'frames, joints and channels', 4)
+    if item['total_frames'] != keypoint.shape[1]:
+        _fail(path, item, 'total_frames', item['total_frames'],
+              f'{keypoint.shape[1]}, the frames T of keypoint of shape (M, '
+              f'T, V, C) = {keypoint.shape}')
+    if 'keypoint_score' in item:
+        score = _check_array(path, item, 'keypoint_score', '(M, T, V)', 3)
+        if score.shape != keypoint.shape[:3]:
+            _fail(path, item, 'keypoint_score', f'of shape {score.shape}',
+                  f'{keypoint.shape[:3]}, (M, T, V) of keypoint')
+
+
+def _check_count(path: str, item: dict, field: str, least: int,
+                 what: str) -> None:
+    value = item.get(field)
+    if not isinstance(value, Integral) or isinstance(value, bool) or (
+            value < least):
+        seen = _missing(item, field) or f'{value!r} ({type(value).__name__})'
+        _fail(path, item, field, seen,
+              f'{what}, an integer of at least {least}')
+
+
+def _check_array(path: str, item: dict, field: str, axes: str,
+                 rank: int) -> np.ndarray:
+    array = item.get(field)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in 'fiu':
+        seen = _missing(item, field) or 'of type ' + (
+            f'{array.dtype}' if isinstance(array, np.ndarray)
+            else type(array).__name__)
+        _fail(path, item, field, seen, 'a numpy array of numbers')
+    if array.ndim != rank or not array.size:
+        _fail(path, item, field, f'of shape {array.shape}',
+              f'{axes}, each at least 1')
+    # false also where there is a NaN, which comes out of min and max
+    if not max(-float(array.min()), float(array.max())) < LARGEST:
+        _fail_on_numbers(path, item, field, array)
+    return array
+
+
+def _fail_on_numbers(path: str, item: dict, field: str,
+                     array: np.ndarray) -> None:
+    usable = np.abs(array.astype(np.float64)) < LARGEST
+    first = np.argwhere(~usable)[0]
+    axes = ('person', 'frame', 'joint', 'channel')[:array.ndim] if (
+        array.ndim > 3 or field != 'keypoint') else ('row', 'joint', 'channel')
+    place = ', '.join(f'{axis} {index}' for axis, index in zip(axes, first))
+    _fail(path, item, field,
+          f'{array[tuple(first)]!s} at {place} (counted from 0) and unusable in '
+          f'{(~usable).sum()} of its {array.size} numbers',
+          f'finite numbers, below {LARGEST:g} either way')
+
+
+def _missing(item: dict, field: str) -> str:
+    return '' if field in item else 'missing'
+
+
+def _refuse_doubles(where: str, names) -> None:
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(f'{where}: the name {name} is there {count} times, '
+                         'expected once.')
+
+
+def _fail(path: str, item: dict, field: str, seen, expected: str) -> None:
+    raise InputError(f'{path}: sequence {name_of(item)}: {field} is {seen}, '
+                     f'expected {expected}.')

@@ -1,0 +1,33 @@
+"""Errors of the user's making, and how a command ends with one."""
+import pickle
+import re
+import sys
+from contextlib import contextmanager
+from typing import Iterator
+
+
+class InputError(ValueError):
+    """A config, a file or an option is not what it should be.
+
+    The text says which, the field, the value seen and the value expected.
+    """
+
+
+@contextmanager
+def end_cleanly(config: str) -> Iterator[None]:
+    """End the process with ``error: ...`` where the input is at fault.
+
+    That is an :class:`InputError`, a file that is not there or one that is
+    refused, and the exit status is 1. Any other error keeps its traceback.
+
+    Args:
+        config (str): The config file, which the message names.
+    """
+    try:
+        yield
+    except (InputError, FileNotFoundError,
+            pickle.UnpicklingError) as error:
+        # a loader's worker sends its traceback along, the message at its end
+        text = re.sub(r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ',
+                      '', str(error), flags=re.DOTALL).strip()
+        sys.exit(f'error: {config}: {text.removeprefix(f"{config}: ")}')

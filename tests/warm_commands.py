@@ -1,0 +1,93 @@
+"""Whole commands without the seconds that importing PyTorch takes.
+
+A server imports once what the tools import, then forks a process for each
+command. In the child a tool runs as ``python tool.py ...`` runs it: as
+``__main__``, with its own arguments, working directory, output, and exit
+status.
+"""
+import contextlib
+import gc
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT = 120  # seconds, after which a command is killed
+
+
+class WarmCommands:
+    """Runs commands; a context manager, for the server ends with it.
+
+    ``warm('tools/train.py', 'config.py', cwd=folder)`` returns what
+    ``subprocess.run`` returns: ``returncode``, ``stdout``, ``stderr``.
+    """
+
+    def __enter__(self) -> 'WarmCommands':
+        self.server = subprocess.Popen(
+            [sys.executable, '-W', 'ignore', __file__], cwd=ROOT, text=True,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.server.stdin.close()
+        self.server.wait(TIMEOUT)
+        self.server.stdout.close()
+
+    def __call__(self, tool: str, *args, cwd: Path):
+        """Run a tool of the repository to its end."""
+        argv = [str(ROOT / tool), *map(str, args)]
+        self.server.stdin.write(json.dumps([argv, str(cwd)]) + '\n')
+        self.server.stdin.flush()
+        status = int(self.server.stdout.readline())
+        return subprocess.CompletedProcess(
+            argv, status, *(Path(cwd, name).read_text()
+                            for name in ('stdout', 'stderr')))
+
+
+def serve() -> None:
+    """Fork a child for each line of the input; returns in the child."""
+    import matplotlib.backends.backend_agg  # noqa: F401
+    import mmaction.evaluation  # noqa: F401
+    import mmaction.visualization  # noqa: F401
+    import torch._dynamo  # noqa: F401
+    from mmengine.config import Config
+
+    Config(dict(x=1)).pretty_text  # noqa: B018  its formatter takes long
+    gc.freeze()  # or each child would look through all of it when it ends
+    reply = os.fdopen(os.dup(1), 'w')
+    for line in sys.stdin:
+        argv, cwd = json.loads(line)
+        child = os.fork()
+        if not child:
+            return become(argv, cwd)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with contextlib.suppress(ProcessLookupError):  # what it has left
+            os.killpg(child, signal.SIGKILL)
+        print(status, file=reply, flush=True)
+    sys.exit()
+
+
+def become(argv: list, cwd: str) -> None:
+    """Make this process what the shell would have made of a command."""
+    os.setsid()
+    signal.alarm(TIMEOUT)
+    os.chdir(cwd)
+    for descriptor, name in enumerate(('stdout', 'stderr'), start=1):
+        with open(name, 'wb') as file:
+            os.dup2(file.fileno(), descriptor)
+    sys.argv = argv
+    sys.path[0] = os.path.dirname(argv[0])
+
+
+if __name__ == '__main__':
+    sys.path.insert(0, str(ROOT))
+    import projects.stdcl  # noqa: F401
+
+    sys.path.pop(0)
+    serve()
+    runpy.run_path(sys.argv[0], run_name='__main__')
