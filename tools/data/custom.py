@@ -20,13 +20,10 @@ import numpy as np
 from annotation_file import DataError, write
 from rich.console import Console
 from rich.progress import track
+from safe_zip import check_zip
+from skeleton_layout import LAYOUTS, SkeletonLayout
 
 ROOT = Path(__file__).resolve().parents[2]
-# the module alone: the package imports PyTorch and MMAction2, for seconds
-sys.path.insert(0, str(ROOT / 'projects' / 'stdcl' / 'utils'))
-
-from skeleton_layout import LAYOUTS, SkeletonLayout  # noqa: E402
-
 EXAMPLES = '''examples:
   python tools/data/custom.py recordings labels.csv data/gestures.pkl \\
       --layout hand.json --val-ratio 0.2 --config gestures.py
@@ -97,6 +94,7 @@ def _read_arrays(path: Path) -> dict:
         if isinstance(loaded, np.ndarray):
             return dict(keypoint=loaded)
         with loaded:
+            check_zip(loaded.zip, path)
             arrays = {name: np.asarray(loaded[name]) for name in loaded.files}
     except UNREADABLE as error:
         if 'Object arrays' in str(error):

@@ -15,7 +15,6 @@ import functools
 import logging
 import os.path as osp
 import pickle
-import re
 from collections import OrderedDict
 from pathlib import PurePath
 from typing import Any
@@ -25,14 +24,20 @@ import numpy as np
 import torch
 from mmengine.infer import BaseInferencer
 from mmengine.logging import HistoryBuffer, MessageHub, print_log
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as checkpoint_module
 from mmengine.runner import runner as runner_module
 
+from ..utils import torch_file
 from ..utils.trusted_files import how_to_trust, is_trusted
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
+# parts that a checkpoint may have, and their types
+FORM = {'state_dict': (dict, ), 'meta': (dict, ), 'meta.epoch': (int, ),
+        'meta.iter': (int, ), 'meta.seed': (int, type(None)),
+        'message_hub': (dict, ), 'optimizer': (dict, ),
+        'param_schedulers': (dict, list)}
 NUMERIC = '?bBhHiIlLqQefdFD'  # numpy's type codes that torch has as well
 
 
@@ -104,6 +109,9 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
         raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
     trusted = is_trusted(filename)
     try:
+        if not trusted:
+            with open(filename, 'rb') as file:
+                torch_file.check(file, filename)
         return torch.load(filename, map_location, weights_only=not trusted)
     except pickle.UnpicklingError as error:
         raise pickle.UnpicklingError(
@@ -120,8 +128,8 @@ def _unsafe_globals(filename: str, error: Exception) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
     except Exception:  # an old or damaged file: all we know is the error
-        names = re.findall(r'GLOBAL (\S+)', str(error))
-    return ', '.join(sorted(names)) or f'something unreadable ({error})'
+        names = []
+    return ', '.join(sorted(names)) or str(error)
 
 
 def _wrap_load_url(load_url):
@@ -146,13 +154,52 @@ def _load_without_config(cls, filename, map_location=None, logger='current'):
     have, through ``Config.fromstring``, which executes it as Python.
     """
     checkpoint = _upstream_load(cls, filename, map_location, logger)
-    if isinstance(checkpoint, dict) and isinstance(
-            checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)
+    _check_form(checkpoint, filename)
+    if isinstance(checkpoint, dict):
+        checkpoint.get('meta', {}).pop('config', None)
     return checkpoint
 
 
+def _check_form(checkpoint: Any, filename: str) -> None:
+    """Refuse parts of another type than MMEngine takes them for."""
+    for place, kinds in FORM.items():
+        part = checkpoint
+        for field in place.split('.'):
+            if not isinstance(part, dict) or field not in part:
+                break
+            part = part[field]
+        else:
+            if not isinstance(part, kinds):
+                raise ValueError(
+                    f'Checkpoint {filename}: {place} is a '
+                    f'{type(part).__name__}, expected '
+                    + ' or '.join(kind.__name__ for kind in kinds) + '.')
+
+
 _upstream_load = CheckpointLoader.load_checkpoint.__func__
+
+
+def _wrap_use(use):
+    """Name the checkpoint where what is in it is of no use.
+
+    MMEngine stumbles over parts that are missing or of another form, with
+    whatever error Python has for it.
+    """
+
+    @functools.wraps(use)
+    def use_or_name(self, filename, *args, **kwargs):
+        try:
+            return use(self, filename, *args, **kwargs)
+        except (AssertionError, AttributeError, LookupError, TypeError,
+                ValueError) as error:
+            if str(filename) in str(error):
+                raise
+            raise ValueError(
+                f'Checkpoint {filename}: what is in it is of another form '
+                f'than expected ({type(error).__name__}: {error}).'
+                ) from error
+
+    return use_or_name
 
 
 def _wrap_save(save):
@@ -210,4 +257,6 @@ def apply() -> None:
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     checkpoint_module.load_url = _wrap_load_url(checkpoint_module.load_url)
     CheckpointLoader.load_checkpoint = classmethod(_load_without_config)
+    for name in ('load_checkpoint', 'resume'):
+        setattr(Runner, name, _wrap_use(getattr(Runner, name)))
     BaseInferencer._init_model = _wrap_init_model(BaseInferencer._init_model)

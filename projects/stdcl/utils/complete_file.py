@@ -1,0 +1,31 @@
+"""Writing files that are complete or not there.
+
+Needs Python alone, for tools that start fast.
+"""
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+
+@contextmanager
+def complete(path: Path) -> Iterator[Path]:
+    """Give a name to write to, which becomes ``path`` if nothing fails.
+
+    Every writer has a name of its own, so that of several at the same time
+    the last one to finish leaves its file, and whole.
+
+    Args:
+        path (Path): The file; its folder is made.
+
+    Yields:
+        Path: A name beside it, ``*.partial``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}.partial')
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
