@@ -8,8 +8,9 @@ GiB for a file of ten bytes, which numbers its objects from 2**31 on.
 """
 import math
 import pickle
+import sys
 from collections import OrderedDict
-from typing import Any, Callable, Tuple
+from typing import Any, BinaryIO, Callable, Tuple
 
 import numpy as np
 
@@ -44,7 +45,8 @@ class DataUnpickler(pickle._Unpickler):
     """Reads one pickle.
 
     Args:
-        file: Open for reading bytes.
+        file (BinaryIO): Open.
+        num_bytes (int): Its size.
 
     Attributes:
         allowed (dict): (module, name) -> the function that takes the place of
@@ -58,15 +60,19 @@ class DataUnpickler(pickle._Unpickler):
     allowed: dict = {}
     sizes: dict = {}
 
-    def __init__(self, file) -> None:
+    def __init__(self, file: BinaryIO, num_bytes: int) -> None:
         super().__init__(file)
+        self._file_read = self._read_what_is_there
+        self.file, self.num_bytes = file, num_bytes
         self.empty_arrays: dict = {}  # id -> array that has no numbers yet
 
-    def read_all(self, num_bytes: int) -> Any:
-        """Read the pickle, and check what came of it.
+    def _read_what_is_there(self, size: int) -> bytes:
+        if size > self.num_bytes:  # for which memory would be taken
+            raise EOFError(f'{size:,} bytes in a file of {self.num_bytes:,}')
+        return self.file.read(size)
 
-        Args:
-            num_bytes (int): The size of the file.
+    def read_all(self) -> Any:
+        """Read the pickle, and check what came of it.
 
         Raises:
             RefusedError: It names a function, or holds an object, that is no
@@ -77,8 +83,8 @@ class DataUnpickler(pickle._Unpickler):
         if self.empty_arrays:
             raise RefusedError('numpy.ndarray without numbers')
         size, _ = self._measure(content, {}, MAX_DEPTH)
-        if size > MAX_GROWTH * num_bytes + MIN_GROWTH:
-            raise ValueError(f'{num_bytes:,} bytes that would grow to '
+        if size > MAX_GROWTH * self.num_bytes + MIN_GROWTH:
+            raise ValueError(f'{self.num_bytes:,} bytes that would grow to '
                              f'{size:,} objects and bytes')
         return content
 
@@ -100,7 +106,11 @@ class DataUnpickler(pickle._Unpickler):
             return 1 + len(value), 0
         if kind in self.sizes:
             return 1 + self.sizes[kind](value), 0
+        if kind is np.ndarray:
+            check_text(value)
+            return 1 + value.nbytes, 0
         if isinstance(value, np.generic):
+            check_text(np.asarray(value))
             return 1 + value.nbytes, 0
         if kind in (list, tuple, set, frozenset):
             items = value
@@ -300,6 +310,18 @@ def check_shape(shape: tuple, available: int, what: str) -> None:
             math.prod(max(size, 1) for size in shape)
             > max(available, MIN_GROWTH)) or math.prod(shape) > available:
         raise RefusedError(f'{what} of shape {shape} in {available} numbers')
+
+
+def check_text(array: np.ndarray) -> None:
+    """Refuse an array of strings that cannot be printed, or even looked at.
+
+    Raises:
+        ValueError: It holds numbers that are no characters.
+    """
+    if array.dtype.kind == 'U' and array.size:
+        codes = np.ascontiguousarray(array).view(f'{array.dtype.byteorder}u4')
+        if ((codes > sys.maxunicode) | (codes >> 11 == 0xD800 >> 11)).any():
+            raise ValueError('strings of numbers that are no characters')
 
 
 def new_array(*args) -> np.ndarray:

@@ -9,7 +9,6 @@ import os
 import pickle
 from typing import Any
 
-import numpy as np
 import torch
 
 from . import torch_file
@@ -52,8 +51,7 @@ class _DataUnpickler(DataUnpickler):
         ('torch', 'Size'): torch.Size,
         ('torch._utils', '_rebuild_tensor_v2'): _tensor,
         ('torch.storage', '_load_from_bytes'): _load_storage}
-    sizes = {np.ndarray: lambda array: array.nbytes,
-             torch.Tensor: lambda tensor: tensor.nbytes, torch.Size: len}
+    sizes = {torch.Tensor: lambda tensor: tensor.nbytes, torch.Size: len}
 
 
 def load(path: str) -> Any:
@@ -73,7 +71,7 @@ def load(path: str) -> Any:
         if is_trusted(path):
             return pickle.load(file)
         try:
-            return _DataUnpickler(file).read_all(os.path.getsize(path))
+            return _DataUnpickler(file, os.path.getsize(path)).read_all()
         except RefusedError as error:
             raise pickle.UnpicklingError(
                 f'{path} was not read: it holds "{error}", and only '

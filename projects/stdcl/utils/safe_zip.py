@@ -38,6 +38,7 @@ def check_zip(archive: zipfile.ZipFile, path: Union[str, os.PathLike]) -> None:
             are too large for the file.
     """
     seen, unpacked = set(), 0
+    size = archive.fp.seek(0, os.SEEK_END)
     for member in archive.infolist():
         # a name ends at a zero byte, but not for everyone
         name = member.orig_filename.replace('\\', '/')
@@ -55,9 +56,12 @@ def check_zip(archive: zipfile.ZipFile, path: Union[str, os.PathLike]) -> None:
                 f'{member.compress_type}, expected one of '
                 + ', '.join(f'{number} ({method})'
                             for number, method in METHODS.items()))
+        if member.compress_size > size:  # for which memory would be taken
+            raise UnsafeZipError(f'{path}: {name!r} has '
+                                 f'{member.compress_size:,} bytes in a file '
+                                 f'of {size:,}')
         seen.add(name)
         unpacked += member.file_size
-    size = archive.fp.seek(0, os.SEEK_END)
     if unpacked > max(HARMLESS_BYTES, MAX_RATIO * size):
         largest = max(archive.infolist(), key=lambda one: one.file_size)
         raise UnsafeZipError(

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import safe_pickle
 from .complete_file import complete
+from .data_unpickler import check_shape, check_text
 from .safe_zip import check_zip
 
 KINDS = ('logits', 'probabilities')
@@ -202,7 +203,11 @@ def _read_npz(path: Path) -> dict:
     try:
         with np.load(path, allow_pickle=False) as file:
             check_zip(file.zip, path)
-            return {name: np.asarray(file[name]) for name in file.files}
+            arrays = {name: np.asarray(file[name]) for name in file.files}
+        for array in arrays.values():
+            check_shape(array.shape, array.nbytes, 'an array')
+            check_text(array)
+        return arrays
     except Exception as error:  # what a damaged zip raises is many things
         raise ScoreFileError(
             f'{path} could not be read; it is not there, damaged, or no '

@@ -87,8 +87,9 @@ class _Unpickler(DataUnpickler):
              torch.Size: len, torch.device: lambda _: 8,
              torch.dtype: lambda _: 8}
 
-    def __init__(self, file, sizes_of_storages: Optional[dict]) -> None:
-        super().__init__(file)
+    def __init__(self, file: BinaryIO, num_bytes: int,
+                 sizes_of_storages: Optional[dict] = None) -> None:
+        super().__init__(file, num_bytes)
         self.sizes_of_storages = sizes_of_storages  # None if they come later
         self.storages: dict = {}
 
@@ -158,10 +159,10 @@ def _check_archive(archive: zipfile.ZipFile, num_bytes: int,
                              f'{total:,}')
     folder = members[0].filename.partition('/')[0]
     start = f'{folder}/data/'
-    _Unpickler(archive.open(f'{folder}/data.pkl'), {
+    _Unpickler(archive.open(f'{folder}/data.pkl'), num_bytes, {
         member.filename.removeprefix(start): member.file_size
         for member in members if member.filename.startswith(start)
-    }).read_all(num_bytes)
+    }).read_all()
 
 
 def _check_pickles(file: BinaryIO, num_bytes: int) -> None:
@@ -172,12 +173,12 @@ def _check_pickles(file: BinaryIO, num_bytes: int) -> None:
     """
     file.seek(0)
     for _ in range(3):  # magic number, version, system
-        DataUnpickler(file).read_all(num_bytes)
-    unpickler = _Unpickler(file, None)
-    unpickler.read_all(num_bytes)
+        DataUnpickler(file, num_bytes).read_all()
+    unpickler = _Unpickler(file, num_bytes)
+    unpickler.read_all()
     needed = sum(storage.size * storage.itemsize
                  for storage in unpickler.storages.values())
     if needed > num_bytes:
         raise ValueError(f'tensors of {needed:,} bytes in a file of '
                          f'{num_bytes:,}')
-    DataUnpickler(file).read_all(num_bytes)  # the keys of the tensors
+    DataUnpickler(file, num_bytes).read_all()  # the keys of the tensors
