@@ -18,10 +18,10 @@ from mmengine.evaluator.metric import DumpResults
 from mmengine.runner import Runner
 
 from projects.stdcl.engine.hooks.score_file_hook import deliver_names
+from projects.stdcl.utils.complete_file import complete
 from projects.stdcl.utils.score_file import (
     ScoreFileError,
     Scores,
-    complete,
     read,
     write,
 )

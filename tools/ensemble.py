@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
     current_commit,
 )
+from projects.stdcl.utils.complete_file import complete  # noqa: E402
 from projects.stdcl.utils.score_file import (  # noqa: E402
     KINDS,
     ScoreFileError,
     Scores,
-    complete,
     read,
     read_pickle,
 )

@@ -1,8 +1,15 @@
 """Writing ``PoseDataset`` annotation files; the converters share it."""
-import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any, Iterable
+
+# for the converters as well, which import this first. The utils alone: the
+# whole package imports PyTorch and MMAction2, for seconds
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'projects'
+                       / 'stdcl'))
+
+from utils.complete_file import complete  # noqa: E402
 
 
 class DataError(ValueError):
@@ -25,21 +32,14 @@ def write(destination: Path, annotations: Iterable[dict],
             ``frame_dir``), ``classes`` (list of their names) and ``layout``
             (a name, or the arguments of ``SkeletonLayout`` as a dict).
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(f'{destination.name}.partial')
-    try:
-        with open(partial, 'wb') as file:
-            file.write(pickle.PROTO + b'\x03' + pickle.EMPTY_DICT
-                       + pickle.MARK)
-            for name, value in fields.items():
-                file.write(_body(name) + _body(value))
-            file.write(_body('annotations') + pickle.EMPTY_LIST)
-            for annotation in annotations:
-                file.write(_body(annotation) + pickle.APPEND)
-            file.write(pickle.SETITEMS + pickle.STOP)
-        os.replace(partial, destination)
-    finally:
-        partial.unlink(missing_ok=True)
+    with complete(destination) as partial, open(partial, 'wb') as file:
+        file.write(pickle.PROTO + b'\x03' + pickle.EMPTY_DICT + pickle.MARK)
+        for name, value in fields.items():
+            file.write(_body(name) + _body(value))
+        file.write(_body('annotations') + pickle.EMPTY_LIST)
+        for annotation in annotations:
+            file.write(_body(annotation) + pickle.APPEND)
+        file.write(pickle.SETITEMS + pickle.STOP)
 
 
 def _body(value: Any) -> bytes:

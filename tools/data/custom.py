@@ -9,8 +9,6 @@ import os
 import random
 import re
 import sys
-import zipfile
-import zlib
 from collections import Counter, defaultdict
 from itertools import takewhile
 from pathlib import Path
@@ -20,13 +18,10 @@ import numpy as np
 from annotation_file import DataError, write
 from rich.console import Console
 from rich.progress import track
+from utils.safe_zip import check_zip
+from utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
 ROOT = Path(__file__).resolve().parents[2]
-# utils alone: the whole package imports PyTorch and MMAction2, for seconds
-sys.path.insert(0, str(ROOT / 'projects' / 'stdcl'))
-
-from utils.skeleton_layout import LAYOUTS, SkeletonLayout  # noqa: E402
-
 EXAMPLES = '''examples:
   python tools/data/custom.py recordings labels.csv data/gestures.pkl \\
       --layout hand.json --val-ratio 0.2 --config gestures.py
@@ -38,9 +33,6 @@ SUFFIXES = ('.npy', '.npz', '.csv')
 SPLITS = ('train', 'val')
 BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
 MAX_SHOWN = 20
-# what numpy raises for damaged files, zip archives among them
-UNREADABLE = (ValueError, OSError, EOFError, KeyError, RuntimeError,
-              MemoryError, zipfile.BadZipFile, zlib.error)
 # config's folder -> frames and epochs in its name
 ENCODERS = {'stgcn': 'u52-65e', '2s-agcn': 'u52-65e', 'ctrgcn': 'u52-65e',
             'hyperformer': 'u52-150e', 'hcn': 'u64-150e'}
@@ -97,8 +89,9 @@ def _read_arrays(path: Path) -> dict:
         if isinstance(loaded, np.ndarray):
             return dict(keypoint=loaded)
         with loaded:
+            check_zip(loaded.zip, path)
             arrays = {name: np.asarray(loaded[name]) for name in loaded.files}
-    except UNREADABLE as error:
+    except Exception as error:  # what a damaged file raises is many things
         if 'Object arrays' in str(error):
             raise DataError(f'{path}: dtype is object, expected an array of '
                             'numbers. Objects are not read, because reading '
@@ -384,6 +377,14 @@ def read_classes(path: Path) -> List[str]:
     return classes
 
 
+def _read_json(path: Path) -> object:
+    """The content of a JSON file; ValueError or OSError if it is none."""
+    try:
+        return json.loads(path.read_text(encoding='utf-8-sig'))
+    except RecursionError:
+        raise ValueError('brackets in too many brackets') from None
+
+
 def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
     """Look up a layout by name, or read it from a file.
 
@@ -406,7 +407,7 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
                             f'{", ".join(LAYOUTS)}, or a .json file.'
                             ) from None
     try:
-        fields = json.loads(Path(text).read_text(encoding='utf-8-sig'))
+        fields = _read_json(Path(text))
         if not isinstance(fields, dict):
             raise ValueError('it holds no object {...}')
         fields = {'name': Path(text).stem, **fields}
@@ -429,7 +430,7 @@ def read_splits(path: Path, problems: Problems) -> Dict[str, str]:
         table = read_table(path, 'split', problems)
         return {name: row['split'] for name, row in table.items()}
     try:
-        splits = json.loads(path.read_text(encoding='utf-8-sig'))
+        splits = _read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f'{path} is not readable as JSON: {error}.') from None
     if not isinstance(splits, dict):

@@ -34,6 +34,8 @@ from annotation_file import DataError, write
 from numpy.lib.stride_tricks import sliding_window_view
 from rich.console import Console
 from rich.progress import track
+from utils.complete_file import complete
+from utils.safe_zip import UnsafeZipError, check_zip
 
 CLASSES = [
     'drink water', 'eat meal', 'brush teeth', 'brush hair', 'drop', 'pick up',
@@ -487,7 +489,10 @@ def _list(path: Path) -> Iterator[Source]:
     elif suffix == '.zip':
         try:
             with zipfile.ZipFile(path) as archive:
+                check_zip(archive, path)
                 members = archive.infolist()
+        except UnsafeZipError as error:
+            raise DataError(f'{error}.') from None
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise DataError(f'{path} is not a readable zip file: {error}. '
                             'Download it again.') from None
@@ -551,12 +556,7 @@ def choose(sources: list[Source],
     chosen, dropped, others = {}, {}, 0
     for source in sources:
         said = parse_name(source.name)
-        inside = PurePosixPath(source.member.replace('\\', '/'))
-        if inside.is_absolute() or '..' in inside.parts or (
-                re.match('[A-Za-z]:', source.member)):
-            dropped[str(source)] = Problem(
-                'unsafe path in zip', f'{source.member!r}')
-        elif said is None or not 1 <= said.setup <= SETUPS:
+        if said is None or not 1 <= said.setup <= SETUPS:
             dropped[str(source)] = Problem(
                 'unknown name', f'{source.name!r}, expected '
                 f'SsssCcccPpppRrrrAaaa with a setup of 1 to {SETUPS}')
@@ -622,11 +622,9 @@ def make_part(path: Path, sources: list[Source]) -> dict:
         if problems + more:
             facts['repaired'][source.name] = problems + more
     facts['removed'] = removed
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    with open(partial, 'wb') as file:
+    with complete(path) as partial, open(partial, 'wb') as file:
         np.savez(file, keypoint=np.concatenate(keypoints),
                  facts=np.array(json.dumps(facts)))
-    os.replace(partial, path)
     return facts
 
 
@@ -824,10 +822,8 @@ def convert(paths: list[Path], destination: Path,
                             len(names)),
           split=splits, classes=CLASSES[:benchmark.classes],
           layout='nturgb+d')
-    path = report_path(destination)
-    partial = path.with_name(f'{path.name}.partial')
-    partial.write_text(json.dumps(report, indent=1) + '\n')
-    os.replace(partial, path)
+    with complete(report_path(destination)) as partial:
+        partial.write_text(json.dumps(report, indent=1) + '\n')
     shutil.rmtree(folder)
     return report
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from annotation_file import DataError, write
 from rich.progress import track
+from utils.safe_zip import UnsafeZipError, check_zip
 
 # Northwestern-UCLA Multiview Action 3D; ids 7 and 10 were never recorded
 CLASSES = {
@@ -45,11 +46,16 @@ def read_source(source: Path):
                         'the folder it unpacks to.')
     try:
         with zipfile.ZipFile(source) as archive:
+            check_zip(archive, source)
             members = sorted(member for member in archive.namelist()
                              if member.endswith('.json'))
             for member in members:
                 yield Path(member).name, archive.read(member)
-    except (zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
+    except UnsafeZipError as error:
+        raise DataError(f'{error}.') from None
+    # what zipfile raises for damaged, encrypted or unknown content
+    except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError,
+            RuntimeError, ValueError) as error:
         raise DataError(f'{source} is not a readable zip file: {error}. '
                         'Download it again.') from None
 
@@ -78,7 +84,8 @@ def parse(name: str, content: bytes) -> dict:
         record = json.loads(content)
         skeletons, label = record['skeletons'], record['label']
         keypoint = np.array(skeletons, dtype=np.float32)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError,
+            RecursionError) as error:
         raise DataError(f'{name}: not readable as a JSON object with numbers '
                         f'in "skeletons" and a "label": {error!r}.') from None
     if keypoint.ndim != 3 or keypoint.shape[1:] != (NUM_JOINTS, 3) or (

@@ -176,7 +176,8 @@ def main(encoder: str, make_table: Callable[[Tensors], Table]) -> None:
         save_checkpoint(dict(state_dict=tensors, meta=dict(
             converted_from=osp.basename(args.source), encoder=encoder)),
             args.out)
-    except (ValueError, RuntimeError, OSError,
+    # tensors of other shapes: whatever fails first as they are joined
+    except (ValueError, RuntimeError, OSError, IndexError, TypeError,
             pickle.UnpicklingError) as error:
         sys.exit(f'error: {args.source} was not converted to {encoder}: '
                  f'{error}')

@@ -316,7 +316,7 @@ def read_layout(text: str):
         return text
     try:
         layout = json.loads(Path(text).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f'--layout {text} cannot be read: {error}') from None
     if not isinstance(layout, dict):
         raise ValueError(f'--layout {text} holds a {type(layout).__name__}, '

@@ -9,7 +9,7 @@ from typing import Iterator, List, Sequence, Tuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from projects.stdcl.utils.score_file import complete
+from projects.stdcl.utils.complete_file import complete
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 
 # Azimuth and elevation of the viewer in degrees. At (0, 0) is the sensor of a

@@ -18,13 +18,11 @@ resuming passes over it.
 import copy
 import functools
 import logging
-import os
 import os.path as osp
 import pickle
-import re
 import shutil
 from collections import OrderedDict
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Optional
 
 import mmengine.runner
@@ -32,16 +30,22 @@ import numpy as np
 import torch
 from mmengine.infer import BaseInferencer
 from mmengine.logging import HistoryBuffer, MessageHub, print_log
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as checkpoint_module
 from mmengine.runner import runner as runner_module
 
+from ..utils import torch_file
 from ..utils.checkpoint_file import find_damage, find_latest
-from ..utils.complete_file import complete_file
+from ..utils.complete_file import complete
 from ..utils.trusted_files import how_to_trust, is_trusted
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
+# parts that a checkpoint may have, and their types
+FORM = {'state_dict': (dict, ), 'meta': (dict, ), 'meta.epoch': (int, ),
+        'meta.iter': (int, ), 'meta.seed': (int, type(None)),
+        'message_hub': (dict, ), 'optimizer': (dict, ),
+        'param_schedulers': (dict, list)}
 NUMERIC = '?bBhHiIlLqQefdFD'  # numpy's type codes that torch has as well
 
 
@@ -111,12 +115,14 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
-    damage = find_damage(filename)
-    if damage is not None:
-        raise RuntimeError(f'Checkpoint {filename} could not be read; it is '
-                           f'damaged ({damage}).')
     trusted = is_trusted(filename)
     try:
+        if not trusted:
+            with open(filename, 'rb') as file:
+                torch_file.check(file, filename)
+        damage = find_damage(filename)
+        if damage is not None:
+            raise ValueError(damage)
         return torch.load(filename, map_location, weights_only=not trusted)
     except pickle.UnpicklingError as error:
         raise pickle.UnpicklingError(
@@ -133,8 +139,8 @@ def _unsafe_globals(filename: str, error: Exception) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
     except Exception:  # an old or damaged file: all we know is the error
-        names = re.findall(r'GLOBAL (\S+)', str(error))
-    return ', '.join(sorted(names)) or f'something unreadable ({error})'
+        names = []
+    return ', '.join(sorted(names)) or str(error)
 
 
 def _wrap_load_url(load_url):
@@ -159,13 +165,52 @@ def _load_without_config(cls, filename, map_location=None, logger='current'):
     have, through ``Config.fromstring``, which executes it as Python.
     """
     checkpoint = _upstream_load(cls, filename, map_location, logger)
-    if isinstance(checkpoint, dict) and isinstance(
-            checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)
+    _check_form(checkpoint, filename)
+    if isinstance(checkpoint, dict):
+        checkpoint.get('meta', {}).pop('config', None)
     return checkpoint
 
 
+def _check_form(checkpoint: Any, filename: str) -> None:
+    """Refuse parts of another type than MMEngine takes them for."""
+    for place, kinds in FORM.items():
+        part = checkpoint
+        for field in place.split('.'):
+            if not isinstance(part, dict) or field not in part:
+                break
+            part = part[field]
+        else:
+            if not isinstance(part, kinds):
+                raise ValueError(
+                    f'Checkpoint {filename}: {place} is a '
+                    f'{type(part).__name__}, expected '
+                    + ' or '.join(kind.__name__ for kind in kinds) + '.')
+
+
 _upstream_load = CheckpointLoader.load_checkpoint.__func__
+
+
+def _wrap_use(use):
+    """Name the checkpoint where what is in it is of no use.
+
+    MMEngine stumbles over parts that are missing or of another form, with
+    whatever error Python has for it.
+    """
+
+    @functools.wraps(use)
+    def use_or_name(self, filename, *args, **kwargs):
+        try:
+            return use(self, filename, *args, **kwargs)
+        except (AssertionError, AttributeError, LookupError, TypeError,
+                ValueError) as error:
+            if str(filename) in str(error):
+                raise
+            raise ValueError(
+                f'Checkpoint {filename}: what is in it is of another form '
+                f'than expected ({type(error).__name__}: {error}).'
+                ) from error
+
+    return use_or_name
 
 
 def _wrap_save(save):
@@ -191,10 +236,8 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
     Raises:
         OSError: It cannot be written, such as on a full disk.
     """
-    folder = osp.dirname(osp.abspath(filename))
     try:
-        os.makedirs(folder, exist_ok=True)
-        with complete_file(filename) as file:
+        with complete(Path(filename)) as partial, open(partial, 'wb') as file:
             torch.save(checkpoint, file)
     except (OSError, RuntimeError) as error:
         # closing its archive, PyTorch covers up what went wrong
@@ -203,12 +246,13 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
             raise
         raise OSError(
             cause.errno, f'Checkpoint {filename} was not saved: '
-            f'{cause.strerror} ({_free(folder)} free). Checkpoints that were '
+            f'{cause.strerror} ({_free(filename)} free). Checkpoints that were '
             'saved before are whole: make room and go on with --resume.'
         ) from None
 
 
-def _free(folder: str) -> str:
+def _free(filename: str) -> str:
+    folder = osp.dirname(osp.abspath(filename))
     try:
         return f'{shutil.disk_usage(folder).free / 2**20:.0f} MiB'
     except OSError:
@@ -279,4 +323,6 @@ def apply() -> None:
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     checkpoint_module.load_url = _wrap_load_url(checkpoint_module.load_url)
     CheckpointLoader.load_checkpoint = classmethod(_load_without_config)
+    for name in ('load_checkpoint', 'resume'):
+        setattr(Runner, name, _wrap_use(getattr(Runner, name)))
     BaseInferencer._init_model = _wrap_init_model(BaseInferencer._init_model)

@@ -1,35 +1,37 @@
-"""Files that are complete, or not there."""
+"""Writing files that are complete or not there.
+
+Needs Python alone, for tools that start fast.
+"""
 import os
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator
 
 PARTIAL = '.partial'  # ends the names of files that are being written
 
 
 @contextmanager
-def complete_file(path: Union[str, Path]) -> Iterator:
-    """Open a file that takes its name when all of it is on the disk.
+def complete(path: Path) -> Iterator[Path]:
+    """Give a name to write to, which becomes ``path`` if nothing fails.
 
     A crash leaves a file that ends in ``.partial``, an exception leaves none;
-    what had the name before stays.
+    what had the name before stays. Every writer has a name of its own, so that
+    of several at the same time the last one to finish leaves its file, and
+    whole.
 
     Args:
-        path (str | Path): The file to write.
+        path (Path): The file; its folder is made.
 
     Yields:
-        BinaryIO: To be written to.
-
-    Raises:
-        OSError: It cannot be written, such as on a full disk.
+        Path: A name beside it, ``*.partial``.
     """
-    path = Path(path)
-    partial = path.with_name(f'{path.name}{PARTIAL}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}')
     try:
-        with open(partial, 'wb') as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        with open(partial, 'rb+') as file:
+            os.fsync(file.fileno())  # or a crash leaves the name without it
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

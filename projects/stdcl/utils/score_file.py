@@ -3,16 +3,17 @@
 Ours are ``.npz`` files of plain arrays. Those of MMEngine and of others are
 read as well, and never run code.
 """
-import os
 import pickle
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 
 from . import safe_pickle
+from .complete_file import complete
+from .data_unpickler import check_shape, check_text
+from .safe_zip import check_zip
 
 KINDS = ('logits', 'probabilities')
 ARRAYS = ('names', 'labels', 'logits', 'probabilities', 'classes')
@@ -123,18 +124,6 @@ class Scores:
             else str(self.names[index])
 
 
-@contextmanager
-def complete(path: Path) -> Iterator[Path]:
-    """Give a name to write to, which becomes ``path`` if nothing fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write(scores: Scores) -> None:
     """Write our format to ``scores.path``; complete, or not there.
 
@@ -213,7 +202,12 @@ def read_pickle(path: Path) -> Any:
 def _read_npz(path: Path) -> dict:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: np.asarray(file[name]) for name in file.files}
+            check_zip(file.zip, path)
+            arrays = {name: np.asarray(file[name]) for name in file.files}
+        for array in arrays.values():
+            check_shape(array.shape, array.nbytes, 'an array')
+            check_text(array)
+        return arrays
     except Exception as error:  # what a damaged zip raises is many things
         raise ScoreFileError(
             f'{path} could not be read; it is not there, damaged, or no '

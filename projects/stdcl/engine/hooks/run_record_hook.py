@@ -14,6 +14,8 @@ from mmaction.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from ...utils.complete_file import complete
+
 PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
@@ -83,11 +85,9 @@ class RunRecordHook(Hook):
 
     @master_only
     def _write(self, runner) -> None:
-        path = _path(runner)
-        partial = path.with_suffix('.partial')
-        partial.write_text(json.dumps(
-            dict(self.record, epochs=self.epochs), indent=1))
-        os.replace(partial, path)
+        with complete(_path(runner)) as partial:
+            partial.write_text(json.dumps(
+                dict(self.record, epochs=self.epochs), indent=1))
 
 
 def _path(runner) -> Path:

@@ -27,7 +27,7 @@ class SafeCheckpointHook(CheckpointHook):
         """Clear away what a run that was killed has left half-written."""
         super().before_train(runner)
         if is_main_process() and Path(self.out_dir).is_dir():
-            for path in Path(self.out_dir).glob(f'*.pth{PARTIAL}'):
+            for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
 
     def save_interrupted(self, runner, meta: dict) -> str:
