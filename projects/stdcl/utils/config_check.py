@@ -63,6 +63,7 @@ REGISTRIES = dict(
     default_hooks=registries.HOOKS,
     init_cfg=registries.WEIGHT_INITIALIZERS,
     log_processor=registries.LOG_PROCESSORS,
+    metrics=registries.METRICS,
     model=registries.MODELS,
     model_wrapper_cfg=registries.MODEL_WRAPPERS,
     optim_wrapper=registries.OPTIM_WRAPPERS,
@@ -113,13 +114,13 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
     try:
         cfg = Config.fromfile(path)
     except Exception as error:
-        where = _line_of_config(error)
-        if where is None and not isinstance(error, UNREADABLE):
+        where, why = _config_at_fault(error)
+        if why is None:
             raise
         raise InputError(
             f'{where or path}: the config cannot be read '
-            f'({type(error).__name__}: {error}); expected a Python, YAML or '
-            'JSON file whose bases exist.') from error
+            f'({type(why).__name__}: {why}); expected a Python, YAML or JSON '
+            'file whose bases and custom_imports exist.') from error
     known = RUNNER_FIELDS.union(cfg)
     for name in options or ():
         if name.partition('.')[0] not in known:
@@ -135,11 +136,20 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
     return cfg
 
 
-def _line_of_config(error: Exception) -> Optional[str]:
-    """File and line of a config that raised an error while it ran."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    is_config = last.name == '<module>' and last.filename.endswith('.py')
-    return f'{last.filename}, line {last.lineno}' if is_config else None
+def _config_at_fault(error: Exception) -> tuple:
+    """Line of the config that failed, if one did, and the error to tell of.
+
+    The error is None where it is of code that a config imports.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if any(frame.name == 'import_modules_from_strings' for frame in frames):
+        return None, None
+    if isinstance(error, ImportError):  # MMEngine's own hides the first
+        while error.__cause__ or error.__context__:
+            error = error.__cause__ or error.__context__
+    if frames[-1].name == '<module>':  # the config's own code
+        return f'{frames[-1].filename}, line {frames[-1].lineno}', error
+    return None, error if isinstance(error, UNREADABLE) else None
 
 
 @contextmanager
@@ -217,6 +227,8 @@ def _check_entry(path: str, value: Any, role: str,
             _check_entry(f'{path}.{index}', item, role, registry, scope)
     if not isinstance(value, dict):
         return
+    if 'metrics' in value:  # of an evaluator of its own, not a metric
+        registry = registries.EVALUATOR
     scope = value.get('_scope_', scope)
     kind = value.get('type', _default_type(path, value))
     if kind is not None:
