@@ -10,6 +10,7 @@ import itertools
 import re
 import textwrap
 import traceback
+from argparse import ArgumentTypeError
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral
@@ -18,7 +19,7 @@ from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
 import torch.nn as nn
 import yaml
 from mmengine import registry as registries
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import Registry
 from mmengine.runner import Runner
@@ -95,6 +96,18 @@ EVERYWHERE = {'type', '_scope_'}
 LEAST = dict(batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
              num_classes=1, num_clips=1, num_person=1, num_workers=0, times=1,
              val_interval=1)
+
+
+def key_value(text: str) -> str:
+    """The type of an argument of --cfg-options, for argparse."""
+    key, equals, value = text.partition('=')
+    if not key or not equals:
+        raise ArgumentTypeError(f'{text} is no KEY=VALUE')
+    try:
+        DictAction._parse_iterable(value)
+    except AssertionError as error:
+        raise ArgumentTypeError(f'{text}: {error}') from None
+    return text
 
 
 def load_config(path: str, options: Optional[dict] = None) -> Config:
@@ -227,7 +240,7 @@ def _check_entry(path: str, value: Any, role: str,
             _check_entry(f'{path}.{index}', item, role, registry, scope)
     if not isinstance(value, dict):
         return
-    if 'metrics' in value:  # of an evaluator of its own, not a metric
+    if registry is registries.METRICS and 'metrics' in value:
         registry = registries.EVALUATOR
     scope = value.get('_scope_', scope)
     kind = value.get('type', _default_type(path, value))
