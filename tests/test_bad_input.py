@@ -329,6 +329,9 @@ OPTIONS = {
     'field of the Runner': option(
         'train_cfgs.max_epochs=3', '--cfg-options', 'train_cfgs.max_epochs',
         'nearest is train_cfg'),
+    'variable of the config': option(
+        'clip_len=8', '--cfg-options', 'clip_len',
+        'expected a field of the Runner'),
     'field of a loop': option(
         'train_cfg.max_epoch=3', 'train_cfg has', 'max_epoch,',
         'nearest is max_epochs'),

@@ -41,6 +41,10 @@ def cfg(root):
     # what builders and helpers take out
     {'optim_wrapper.constructor': 'X', 'optim_wrapper.paramwise_cfg': dict(
         custom_keys=dict(backbone=dict(lr_mult=0.1)))},
+    {'optim_wrapper': dict(_delete_=True, constructor='X', part=dict(
+        type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))),
+     'param_scheduler': dict(_delete_=True, part=[
+         dict(type='ExponentialLR', gamma=0.9)])},
     {'model.cls_head.init_cfg.override': dict(name='fc')},
     {'custom_hooks.0.priority': 'LOW', 'train_dataloader.collate_fn': dict(
         type='pseudo_collate')},

@@ -84,7 +84,7 @@ REGISTRIES = dict(
     worker_init_fn=registries.FUNCTIONS)
 # entries that cannot do without a type; each of default_hooks too
 TYPED = ('model', 'dataset', 'datasets', 'pipeline', 'prepare', 'sampler',
-         'optimizer', 'param_scheduler', 'custom_hooks', 'train_cfg')
+         'optimizer', 'custom_hooks', 'train_cfg')
 DEFAULT_TYPES = dict(optim_wrapper='OptimWrapper', val_cfg='ValLoop',
                      test_cfg='TestLoop', log_processor='LogProcessor')
 # what the builders take out before they call the constructor
@@ -121,8 +121,8 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
         Config: The config.
 
     Raises:
-        InputError: The file is not there or cannot be read, or an option is
-            of no entry of the config.
+        InputError: The file is not there or cannot be read, or an option
+            would change nothing.
     """
     try:
         cfg = Config.fromfile(path)
@@ -134,12 +134,14 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
             f'{where or path}: the config cannot be read '
             f'({type(why).__name__}: {why}); expected a Python, YAML or JSON '
             'file whose bases and custom_imports exist.') from error
-    known = RUNNER_FIELDS.union(cfg)
     for name in options or ():
-        if name.partition('.')[0] not in known:
+        field = name.partition('.')[0]
+        if field not in RUNNER_FIELDS:
+            what = ('is a variable that the config has read already'
+                    if field in cfg else 'nothing would read')
             raise InputError(
-                f'--cfg-options has {name}, expected an entry of the config'
-                f'{_nearest(name.partition(".")[0], known, 0.6)}.')
+                f'--cfg-options has {name}, which {what}; expected a field of '
+                f'the Runner{_nearest(field, RUNNER_FIELDS, 0.6)}.')
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -261,7 +263,8 @@ def _default_type(path: str, value: dict) -> Optional[str]:
     if path == 'train_cfg' and 'by_epoch' in value:
         return ('EpochBasedTrainLoop' if value['by_epoch']
                 else 'IterBasedTrainLoop')
-    return DEFAULT_TYPES.get(path)
+    # a constructor of its own makes of it what it likes
+    return None if 'constructor' in value else DEFAULT_TYPES.get(path)
 
 
 def _check_number(path: str, value: Any, least: int) -> None:
@@ -414,7 +417,8 @@ def _explain(error: Exception, cfg: Config) -> Optional[str]:
     if text.startswith('`epoch_length` must be'):
         return ('train_dataloader gives 0 batches an epoch, expected at least '
                 'one: batch_size is more than there are sequences.')
-    return text if 'is not in the ' in text and ' registry' in text else None
+    builders = (r'is not in the .+ registry', r'must contain the key "type"')
+    return text if any(re.search(said, text) for said in builders) else None
 
 
 def _entries_with(cfg: Config, name: str, value: Any = None) -> list:
