@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
 from projects.stdcl.datasets.training_sequences import TrainingSequences
+from projects.stdcl.utils import config_check
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -91,6 +92,14 @@ def test_the_matrix_is_complete():
     there = {path for path in CONFIGS.rglob('*.py')
              if '_base_' not in path.parts}
     assert there == set(MATRIX + SYNTHETIC)
+
+
+@pytest.mark.parametrize('path', [*SYNTHETIC, *MATRIX],
+                         ids=lambda path: path.stem)
+def test_the_check_raises_no_false_alarm(path):
+    config_check.check(load(path), (
+        'model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
+        'test_dataloader', 'test_cfg', 'test_evaluator'))
 
 
 @pytest.mark.parametrize('path', SYNTHETIC, ids=lambda path: path.stem)

@@ -17,7 +17,9 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from projects.stdcl.datasets import SkeletonDataset
+from projects.stdcl.datasets.annotation_check import check_sequence
 from projects.stdcl.datasets.skeleton_dataset import _Blocks
+from projects.stdcl.datasets.training_sequences import TrainingSequences
 
 PIPELINE = [
     dict(type='UniformSampleFrames', clip_len=12, test_mode=True),
@@ -215,6 +217,47 @@ def test_missing_and_damaged_files(tmp_path, tiny_annotations):
     (tmp_path / 'cut.pkl').write_bytes(data[:len(data) // 2])
     with pytest.raises(pickle.UnpicklingError, match='cut.pkl could not be'):
         SkeletonDataset(str(tmp_path / 'cut.pkl'), [])
+
+
+@pytest.mark.parametrize('dtype', ['f2', 'f4', 'f8'])
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_finds_a_number_wherever_it_is(dtype, value):
+    for place in np.ndindex(1, 2, 4, 3):
+        keypoint = np.ones((1, 2, 4, 3), dtype)
+        item = dict(ITEM, keypoint=keypoint)
+        check_sequence('a.pkl', item)
+        keypoint[place] = value
+        _, frame, joint, channel = place
+        with pytest.raises(ValueError, match=(
+                f'a.pkl: sequence a: keypoint is {value} at person 0, frame '
+                f'{frame}, joint {joint}, channel {channel} .* 1 of its 24')):
+            check_sequence('a.pkl', item)
+
+
+def test_packed_sequences_have_no_axes_yet():
+    """As Kinetics' 2D skeletons come; MMAction2 unpacks them later."""
+    item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
+    with pytest.raises(ValueError, match='keypoint is of shape'):
+        check_sequence('a.pkl', item)
+    check_sequence('a.pkl', dict(item, frame_inds=np.array([0, 0, 1, 2, 2])))
+
+
+def test_several_classes(tmp_path):
+    path = dump(tmp_path / 'list.pkl', [dict(ITEM, label=[0, 2])])
+    dataset = SkeletonDataset(path, [], multi_class=True, num_classes=3)
+    assert dataset.get_data_info(0)['label'].tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match=r'label is \[0, 2\] \(list\)'):
+        SkeletonDataset(path, [])
+
+
+def test_names_and_labels_need_no_coordinates(tiny_annotations):
+    """The list of a run is told by them, as it is with PoseDataset."""
+    options = dict(ann_file=tiny_annotations(), pipeline=PIPELINE,
+                   split='xview_train')
+    ours = SkeletonDataset(**options)
+    assert TrainingSequences(ours).fingerprint() == TrainingSequences(
+        PoseDataset(**options)).fingerprint()
+    assert not {'keypoint', 'keypoint_score'} & set(ours.get_annotation(3))
 
 
 def private_bytes(pid) -> int:

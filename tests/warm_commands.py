@@ -5,6 +5,7 @@ command. In the child a tool runs as ``python tool.py ...`` runs it: as
 ``__main__``, with its own arguments, working directory, output, and exit
 status.
 """
+import atexit
 import contextlib
 import gc
 import json
@@ -13,6 +14,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +52,7 @@ class WarmCommands:
 
 
 def serve() -> None:
-    """Fork a child for each line of the input; returns in the child."""
+    """Fork a child for each line of the input."""
     import matplotlib.backends.backend_agg  # noqa: F401
     import mmaction.evaluation  # noqa: F401
     import mmaction.visualization  # noqa: F401
@@ -58,18 +60,17 @@ def serve() -> None:
     from mmengine.config import Config
 
     Config(dict(x=1)).pretty_text  # noqa: B018  its formatter takes long
-    gc.freeze()  # or each child would look through all of it when it ends
+    gc.freeze()  # or each child would look through all of it
     reply = os.fdopen(os.dup(1), 'w')
     for line in sys.stdin:
         argv, cwd = json.loads(line)
         child = os.fork()
         if not child:
-            return become(argv, cwd)
+            become(argv, cwd)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with contextlib.suppress(ProcessLookupError):  # what it has left
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
-    sys.exit()
 
 
 def become(argv: list, cwd: str) -> None:
@@ -82,6 +83,22 @@ def become(argv: list, cwd: str) -> None:
             os.dup2(file.fileno(), descriptor)
     sys.argv = argv
     sys.path[0] = os.path.dirname(argv[0])
+    status = 0
+    try:
+        runpy.run_path(argv[0], run_name='__main__')
+    except SystemExit as stop:
+        status = stop.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    # all of the interpreter's end but taking its modules apart, which is slow
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == '__main__':
@@ -90,4 +107,3 @@ if __name__ == '__main__':
 
     sys.path.pop(0)
     serve()
-    runpy.run_path(sys.argv[0], run_name='__main__')

@@ -17,6 +17,7 @@ from mmengine.runner import Runner  # noqa: E402
 import projects.stdcl  # noqa: E402,F401  repairs the stack
 from projects.stdcl.utils.config_check import (  # noqa: E402
     checked,
+    key_value,
     load_config,
 )
 from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
@@ -47,7 +48,8 @@ def parse_args() -> argparse.Namespace:
         'tools/ensemble.py: *.npz has names, labels, logits and '
         "probabilities, *.pkl what MMEngine's DumpResults writes")
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=DictAction, type=key_value,
+        metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -16,6 +16,7 @@ from mmengine.runner import Runner  # noqa: E402
 import projects.stdcl  # noqa: E402,F401  repairs the stack
 from projects.stdcl.utils.config_check import (  # noqa: E402
     checked,
+    key_value,
     load_config,
 )
 from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
@@ -60,7 +61,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--deterministic', action='store_true',
                         help='let cuDNN choose deterministic algorithms')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=DictAction, type=key_value,
+        metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -145,8 +145,8 @@ def _fail_on_numbers(path: str, item: dict, field: str,
         array.ndim > 3 or field != 'keypoint') else ('row', 'joint', 'channel')
     place = ', '.join(f'{axis} {index}' for axis, index in zip(axes, first))
     _fail(path, item, field,
-          f'{array[tuple(first)]!s} at {place} (counted from 0) and unusable in '
-          f'{(~usable).sum()} of its {array.size} numbers',
+          f'{array[tuple(first)]!s} at {place} (counted from 0) and unusable '
+          f'in {(~usable).sum()} of its {array.size} numbers',
           f'finite numbers, below {LARGEST:g} either way')
 
 

@@ -73,22 +73,30 @@ class SkeletonDataset(PoseDataset):
     def load_data_list(self) -> List[dict]:
         """Read the annotations of the split."""
         content = self._read()
-        if self.split is None and isinstance(content, list):
-            return self._checked(content)  # as PoseDataset has it
-        annotations = _entry(self.ann_file, content, 'annotations', list)
-        if 'classes' in content:  # those of the config come first
+        plain_list = self.split is None and isinstance(content, list)
+        # as PoseDataset has it
+        annotations = content if plain_list else _entry(
+            self.ann_file, content, 'annotations', list)
+        annotation_check.check_names(self.ann_file, annotations)
+        if not plain_list and 'classes' in content:
+            # those of the config come first
             self._metainfo.setdefault('classes', list(_entry(
                 self.ann_file, content, 'classes', (list, tuple))))
-        if self.split is None:
-            return self._checked(annotations)
-        splits = _entry(self.ann_file, content, 'split', dict)
+        if self.split is not None:
+            annotations = self._of_split(
+                annotations, _entry(self.ann_file, content, 'split', dict))
+        if 'skeleton' not in self.data_prefix:
+            annotation_check.check_sequences(
+                self.ann_file, annotations, one_label=not self.multi_class)
+        return annotations
+
+    def _of_split(self, annotations: List[dict], splits: dict) -> List[dict]:
         if self.split not in splits:
             raise InputError(
                 f'{self.ann_file}: there is no split "{self.split}"; expected '
                 f'one of {", ".join(map(str, splits))}.')
         annotation_check.check_split(self.ann_file, self.split,
                                      splits[self.split])
-        annotation_check.check_names(self.ann_file, annotations)
         names = set(splits[self.split])
         chosen = [item for item in annotations if name_of(item) in names]
         missing = sorted(names.difference(map(name_of, chosen)))
@@ -98,7 +106,7 @@ class SkeletonDataset(PoseDataset):
                 f'names, of which {len(missing)} have no annotation '
                 f'({", ".join(missing[:3])}); expected an annotation for '
                 'each.')
-        return self._checked(chosen)
+        return chosen
 
     def _read(self):
         """The content of the file."""
@@ -117,14 +125,6 @@ class SkeletonDataset(PoseDataset):
                 raise pickle.UnpicklingError(
                     f'ann_file: {error} It has {os.path.getsize(path):,} '
                     f'bytes; expected {FORM}.') from error
-
-    def _checked(self, annotations: List[dict]) -> List[dict]:
-        """Those of the split, if they are what training needs."""
-        annotation_check.check_names(self.ann_file, annotations)
-        if 'skeleton' not in self.data_prefix:
-            annotation_check.check_sequences(
-                self.ann_file, annotations, one_label=not self.multi_class)
-        return annotations
 
     def filter_data(self) -> List[dict]:
         """Filter as ``PoseDataset``, then prepare and store."""

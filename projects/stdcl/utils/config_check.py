@@ -10,6 +10,7 @@ import itertools
 import re
 import textwrap
 import traceback
+from argparse import ArgumentTypeError
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral
@@ -18,7 +19,7 @@ from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
 import torch.nn as nn
 import yaml
 from mmengine import registry as registries
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import Registry
 from mmengine.runner import Runner
@@ -63,6 +64,7 @@ REGISTRIES = dict(
     default_hooks=registries.HOOKS,
     init_cfg=registries.WEIGHT_INITIALIZERS,
     log_processor=registries.LOG_PROCESSORS,
+    metrics=registries.METRICS,
     model=registries.MODELS,
     model_wrapper_cfg=registries.MODEL_WRAPPERS,
     optim_wrapper=registries.OPTIM_WRAPPERS,
@@ -82,7 +84,7 @@ REGISTRIES = dict(
     worker_init_fn=registries.FUNCTIONS)
 # entries that cannot do without a type; each of default_hooks too
 TYPED = ('model', 'dataset', 'datasets', 'pipeline', 'prepare', 'sampler',
-         'optimizer', 'param_scheduler', 'custom_hooks', 'train_cfg')
+         'optimizer', 'custom_hooks', 'train_cfg')
 DEFAULT_TYPES = dict(optim_wrapper='OptimWrapper', val_cfg='ValLoop',
                      test_cfg='TestLoop', log_processor='LogProcessor')
 # what the builders take out before they call the constructor
@@ -96,6 +98,18 @@ LEAST = dict(batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
              val_interval=1)
 
 
+def key_value(text: str) -> str:
+    """The type of an argument of --cfg-options, for argparse."""
+    key, equals, value = text.partition('=')
+    if not key or not equals:
+        raise ArgumentTypeError(f'{text} is no KEY=VALUE')
+    try:
+        DictAction._parse_iterable(value)
+    except AssertionError as error:
+        raise ArgumentTypeError(f'{text}: {error}') from None
+    return text
+
+
 def load_config(path: str, options: Optional[dict] = None) -> Config:
     """Read a config file and merge options into it.
 
@@ -107,25 +121,27 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
         Config: The config.
 
     Raises:
-        InputError: The file is not there or cannot be read, or an option is
-            of no entry of the config.
+        InputError: The file is not there or cannot be read, or an option
+            would change nothing.
     """
     try:
         cfg = Config.fromfile(path)
     except Exception as error:
-        where = _line_of_config(error)
-        if where is None and not isinstance(error, UNREADABLE):
+        where, why = _config_at_fault(error)
+        if why is None:
             raise
         raise InputError(
             f'{where or path}: the config cannot be read '
-            f'({type(error).__name__}: {error}); expected a Python, YAML or '
-            'JSON file whose bases exist.') from error
-    known = RUNNER_FIELDS.union(cfg)
+            f'({type(why).__name__}: {why}); expected a Python, YAML or JSON '
+            'file whose bases and custom_imports exist.') from error
     for name in options or ():
-        if name.partition('.')[0] not in known:
+        field = name.partition('.')[0]
+        if field not in RUNNER_FIELDS:
+            what = ('is a variable that the config has read already'
+                    if field in cfg else 'nothing would read')
             raise InputError(
-                f'--cfg-options has {name}, expected an entry of the config'
-                f'{_nearest(name.partition(".")[0], known, 0.6)}.')
+                f'--cfg-options has {name}, which {what}; expected a field of '
+                f'the Runner{_nearest(field, RUNNER_FIELDS, 0.6)}.')
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -135,11 +151,20 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
     return cfg
 
 
-def _line_of_config(error: Exception) -> Optional[str]:
-    """File and line of a config that raised an error while it ran."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    is_config = last.name == '<module>' and last.filename.endswith('.py')
-    return f'{last.filename}, line {last.lineno}' if is_config else None
+def _config_at_fault(error: Exception) -> tuple:
+    """Line of the config that failed, if one did, and the error to tell of.
+
+    The error is None where it is of code that a config imports.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if any(frame.name == 'import_modules_from_strings' for frame in frames):
+        return None, None
+    if isinstance(error, ImportError):  # MMEngine's own hides the first
+        while error.__cause__ or error.__context__:
+            error = error.__cause__ or error.__context__
+    if frames[-1].name == '<module>':  # the config's own code
+        return f'{frames[-1].filename}, line {frames[-1].lineno}', error
+    return None, error if isinstance(error, UNREADABLE) else None
 
 
 @contextmanager
@@ -217,6 +242,8 @@ def _check_entry(path: str, value: Any, role: str,
             _check_entry(f'{path}.{index}', item, role, registry, scope)
     if not isinstance(value, dict):
         return
+    if registry is registries.METRICS and 'metrics' in value:
+        registry = registries.EVALUATOR
     scope = value.get('_scope_', scope)
     kind = value.get('type', _default_type(path, value))
     if kind is not None:
@@ -236,7 +263,8 @@ def _default_type(path: str, value: dict) -> Optional[str]:
     if path == 'train_cfg' and 'by_epoch' in value:
         return ('EpochBasedTrainLoop' if value['by_epoch']
                 else 'IterBasedTrainLoop')
-    return DEFAULT_TYPES.get(path)
+    # a constructor of its own makes of it what it likes
+    return None if 'constructor' in value else DEFAULT_TYPES.get(path)
 
 
 def _check_number(path: str, value: Any, least: int) -> None:
@@ -389,7 +417,8 @@ def _explain(error: Exception, cfg: Config) -> Optional[str]:
     if text.startswith('`epoch_length` must be'):
         return ('train_dataloader gives 0 batches an epoch, expected at least '
                 'one: batch_size is more than there are sequences.')
-    return text if 'is not in the ' in text and ' registry' in text else None
+    builders = (r'is not in the .+ registry', r'must contain the key "type"')
+    return text if any(re.search(said, text) for said in builders) else None
 
 
 def _entries_with(cfg: Config, name: str, value: Any = None) -> list:
