@@ -1,5 +1,4 @@
 """Whole commands, as a user types them, on a set-up that takes seconds."""
-import contextlib
 import os
 import re
 import signal
@@ -9,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
 # seconds instead of minutes: few sequences, a narrow encoder
 TINY = ['train_dataloader.dataset.num_sequences=64',
@@ -39,10 +39,30 @@ def accuracy(done) -> float:
     return float(re.findall(r'acc/top1: ([\d.]+)', done.stdout)[-1])
 
 
-def train_command(root, work_dir, *options):
-    """The command of a training of a narrow encoder."""
-    return [sys.executable, str(root / 'tools/train.py'), str(root / CONFIG),
-            '--work-dir', str(work_dir), '--seed', '1', *options]
+def train(run, work_dir, *options, check=True):
+    """Train a narrow encoder.
+
+    Args:
+        run (WarmCommands): Which runs it.
+    """
+    done = run('tools/train.py', *arguments(work_dir), *options, cwd=work_dir)
+    if check:
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def arguments(work_dir):
+    """Of tools/train.py, to which options may be added."""
+    return [ROOT / CONFIG, '--work-dir', work_dir, '--seed', '1']
+
+
+def stop_training(run, work_dir, *options, when, number=signal.SIGKILL,
+                  to=os.kill):
+    """Train a narrow encoder, and send it a signal; see :func:`interrupt`."""
+    pid = run.start('tools/train.py', *arguments(work_dir), *options,
+                    cwd=work_dir)
+    interrupt(pid, work_dir / 'stdout', when, number, to)
+    return run.wait()
 
 
 def kill_a_child(pid, number):
@@ -51,39 +71,22 @@ def kill_a_child(pid, number):
     os.kill(int(children[0]), number)
 
 
-def stop(command, cwd, when, number=signal.SIGKILL, to=os.kill, **kwargs):
-    """Start a command and send it a signal.
+def interrupt(pid, log, when, number, to) -> None:
+    """Send a signal to a command.
 
     Args:
-        command (list): The command.
-        cwd (Path): Its working directory.
-        when (str | callable): Part of a line of its output, a regular
-            expression; or a function that tells when.
-        number (int): The signal. Defaults to SIGKILL.
+        pid (int): Its process.
+        log (Path): What it has printed.
+        when (str | callable): Part of what it prints, a regular expression;
+            or a function that tells when.
+        number (int): The signal.
         to (callable): Takes the process and the signal: ``os.kill``,
-            ``os.killpg`` for all its processes, or ``kill_a_child``. Defaults
-            to ``os.kill``.
-
-    Returns:
-        CompletedProcess: With what it has printed.
+            ``os.killpg`` for all its processes, or ``kill_a_child``.
     """
-    log = Path(cwd) / f'stopped_{time.monotonic_ns()}.log'
-    with open(log, 'w') as file:
-        process = subprocess.Popen(
-            command, cwd=cwd, env=environment(), stdout=file,
-            stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
     ready = when if callable(when) else (
         lambda: re.search(when, log.read_text()))
     deadline = time.monotonic() + 200
-    try:
-        while not ready():
-            assert process.poll() is None and time.monotonic() < deadline, (
-                log.read_text()[-3000:])
-        to(process.pid, number)
-        process.wait(timeout=100)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return subprocess.CompletedProcess(command, process.returncode,
-                                       log.read_text())
+    while not ready():
+        os.kill(pid, 0)  # it is there
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+    to(pid, number)

@@ -12,6 +12,7 @@ import torch  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 import projects.stdcl  # noqa: E402,F401
+from tests.warm_commands import WarmCommands  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,6 +43,13 @@ def logs():
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def warm():
+    """Runs whole commands without the seconds of their imports."""
+    with WarmCommands() as commands:
+        yield commands
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from warm_commands import ROOT, WarmCommands
+
+from tests.warm_commands import ROOT
 
 NAME = '{encoder}_1xb16-joint-u52-65e_nw-ucla-xview-keypoint-3d.py'
 CONFIG = f'''
@@ -41,12 +42,6 @@ class Site(NamedTuple):
     field: str
     seen: str
     expected: str
-
-
-@pytest.fixture(scope='module')
-def warm():
-    with WarmCommands() as commands:
-        yield commands
 
 
 @pytest.fixture

@@ -9,27 +9,25 @@ from projects.stdcl.engine.hooks.finite_check_hook import (
     _is_finite,
     _sequences,
 )
-from tests.commands import CONFIG, TINY, call, train_command
+from tests.commands import CONFIG, ROOT, TINY
 
 OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'train_cfg.val_interval=9']
 
 
-def train(root, folder, step, factor, *options):
-    """After a step, counted from 0, the learning rate leaps."""
-    config = folder / 'leap.py'
-    config.write_text(
-        f"_base_ = '{root / CONFIG}'\n"
+def leap(run, folder, step, factor, *options):
+    """Train; after a step, counted from 0, the learning rate leaps."""
+    (folder / 'leap.py').write_text(
+        f"_base_ = '{ROOT / CONFIG}'\n"
         "param_scheduler = [dict(type='MultiStepLR', by_epoch=False, "
         f'milestones=[{step}], gamma={factor})]\n')
-    command = train_command(root, folder, *OPTIONS, *options)
-    command[2] = str(config)
-    return call(*command, cwd=folder, check=False)
+    return run('tools/train.py', 'leap.py', '--work-dir', folder, *OPTIONS,
+               *options, cwd=folder)
 
 
-def test_a_loss_that_is_not_finite(root, tmp_path):
+def test_a_loss_that_is_not_finite(warm, tmp_path):
     """In the second epoch, after steps that were far too long."""
-    done = train(root, tmp_path, 4, 1e25)
+    done = leap(warm, tmp_path, 4, 1e25)
     assert done.returncode == 1
     said = re.search(
         r'Epoch 2, batch \d of 4: loss (inf|nan|-inf), .*loss_cls .*; '
@@ -46,11 +44,11 @@ def test_a_loss_that_is_not_finite(root, tmp_path):
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
-def test_weights_that_are_not_finite(root, tmp_path):
+def test_weights_that_are_not_finite(warm, tmp_path):
     """From the last step of the first epoch, whose loss was finite."""
-    done = train(root, tmp_path, 3, 3e47,
-                 'optim_wrapper.optimizer.lr=1e-9',
-                 'model.cls_head.spatial_weight=1e6')
+    done = leap(warm, tmp_path, 3, 3e47,
+                'optim_wrapper.optimizer.lr=1e-9',
+                'model.cls_head.spatial_weight=1e6')
     assert done.returncode == 1
     assert re.search(
         r'After epoch 1, \d+ tensors of the model are not finite \(\S+, .*\); '

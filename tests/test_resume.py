@@ -2,12 +2,15 @@
 
 Each is held against one that was not interrupted, to the last bit.
 """
+import contextlib
 import json
 import os
 import re
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,7 +19,16 @@ import torch
 
 from projects.stdcl.compat.checkpoint import save_to_local
 from projects.stdcl.utils.checkpoint_file import find_damage, find_latest
-from tests.commands import TINY, call, kill_a_child, stop, train_command
+from tests.commands import (
+    TINY,
+    arguments,
+    call,
+    environment,
+    interrupt,
+    kill_a_child,
+    stop_training,
+    train,
+)
 
 OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'train_dataloader.dataset.num_sequences=128',
@@ -70,10 +82,10 @@ def assert_equal(work_dir, other, atol=0):
 
 
 @pytest.fixture(scope='module')
-def whole(root, tmp_path_factory):
+def whole(warm, tmp_path_factory):
     """Three epochs without an interruption."""
     folder = tmp_path_factory.mktemp('whole')
-    call(*train_command(root, folder, *OPTIONS), cwd=folder)
+    train(warm, folder, *OPTIONS)
     return folder
 
 
@@ -92,20 +104,18 @@ def copy_of(whole, tmp_path, epochs):
     return work_dir
 
 
-def resume(root, work_dir, *options, check=True, **kwargs):
-    return call(*train_command(root, work_dir, '--resume', *OPTIONS,
-                               *options), cwd=work_dir, check=check, **kwargs)
+def resume(run, work_dir, *options, check=True):
+    return train(run, work_dir, '--resume', *OPTIONS, *options, check=check)
 
 
-def test_same_seed_same_result(root, tmp_path, whole):
+def test_same_seed_same_result(warm, tmp_path, whole):
     """Again, with workers, and with a validation less."""
-    call(*train_command(root, tmp_path, *OPTIONS, *WORKERS), cwd=tmp_path)
+    train(warm, tmp_path, *OPTIONS, *WORKERS)
     assert_equal(tmp_path, whole)
 
 
-def test_validation_does_not_disturb(root, tmp_path, whole):
-    call(*train_command(root, tmp_path, *OPTIONS, 'train_cfg.val_interval=9'),
-         cwd=tmp_path)
+def test_validation_does_not_disturb(warm, tmp_path, whole):
+    train(warm, tmp_path, *OPTIONS, 'train_cfg.val_interval=9')
     ours, theirs = (content(path / 'epoch_3.pth')
                     for path in (tmp_path, whole))
     for key, value in ours.items():
@@ -117,12 +127,12 @@ def test_validation_does_not_disturb(root, tmp_path, whole):
     (r'Epoch\(train\) +\[2\]\[3/8\]', WORKERS),  # in the middle of an epoch
     (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
     (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
-def test_sigterm_saves_and_leaves(root, tmp_path, whole, when, workers):
+def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
     """Sent to the workers as well, as schedulers do."""
-    command = train_command(root, tmp_path, *OPTIONS, *workers)
-    stopped = stop(command, tmp_path, when, signal.SIGTERM, os.killpg)
+    stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
+                            number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
-    assert 'Traceback' not in stopped.stdout
+    assert 'Traceback' not in stopped.stderr
     said = re.search(r'SIGTERM: saved (\S+) after epoch (\d) and (\d) of 8 '
                      r'batches. Go on from there with --resume.',
                      stopped.stdout)
@@ -132,75 +142,84 @@ def test_sigterm_saves_and_leaves(root, tmp_path, whole, when, workers):
     assert (meta['epoch'], meta['first_batch']) == (int(said[2]), int(said[3]))
     assert meta['iter'] == 8 * int(said[2]) + int(said[3])
 
-    resumed = resume(root, tmp_path)
+    resumed = resume(warm, tmp_path)
     assert re.search(r'Epoch\((train|val)\) +\[\d\]\[(\d)/8\]',
                      resumed.stdout)[2] == str(1 + int(said[3]) % 8)
     assert not (tmp_path / 'interrupted.pth').exists()
     assert_equal(tmp_path, whole)
 
 
-def test_sigterm_waits_for_the_gradients_to_be_applied(root, tmp_path):
+def test_sigterm_waits_for_the_gradients_to_be_applied(warm, tmp_path):
     options = [*OPTIONS, 'optim_wrapper.accumulative_counts=4']
     whole = tmp_path / 'whole'
     whole.mkdir()
-    call(*train_command(root, whole, *options), cwd=whole)
-    stop(train_command(root, tmp_path, *options), tmp_path,
-         r'Epoch\(train\) +\[2\]\[1/8\]', signal.SIGTERM)
+    train(warm, whole, *options)
+    stop_training(warm, tmp_path, *options, number=signal.SIGTERM,
+                  when=r'Epoch\(train\) +\[2\]\[1/8\]')
     meta = torch.load(tmp_path / 'interrupted.pth', weights_only=True)['meta']
     assert meta['iter'] % 4 == 0
-    resume(root, tmp_path, 'optim_wrapper.accumulative_counts=4')
+    resume(warm, tmp_path, 'optim_wrapper.accumulative_counts=4')
     assert_equal(tmp_path, whole)
 
 
 def test_sigterm_to_one_of_two_processes(root, tmp_path):
     def command(work_dir, *options):
-        return ['bash', str(root / 'tools/dist_train.sh'),
-                *train_command(root, work_dir)[2:3], '2',
-                *train_command(root, work_dir)[3:], *options, *OPTIONS]
+        config, *rest = arguments(work_dir)
+        return ['bash', root / 'tools/dist_train.sh', config, '2', *rest,
+                *options, *OPTIONS]
 
     whole, work_dir = tmp_path / 'whole', tmp_path / 'stopped'
     whole.mkdir()
     work_dir.mkdir()
     call(*command(whole), cwd=whole)
-    stopped = stop(command(work_dir), work_dir,
-                   r'Epoch\(train\) +\[2\]\[1/4\]', signal.SIGTERM,
-                   kill_a_child)
-    assert stopped.returncode != 0
-    assert 'SIGTERM: saved' in stopped.stdout
+    log = work_dir / 'log'
+    with open(log, 'w') as file:
+        process = subprocess.Popen(
+            list(map(str, command(work_dir))), cwd=work_dir, stdout=file,
+            stderr=subprocess.STDOUT, env=environment(),
+            start_new_session=True)
+    try:
+        interrupt(process.pid, log, r'Epoch\(train\) +\[2\]\[1/4\]',
+                  signal.SIGTERM, kill_a_child)
+        assert process.wait(timeout=100) != 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert 'SIGTERM: saved' in log.read_text()
     call(*command(work_dir, '--resume'), cwd=work_dir)
     # sums of batch norm's statistics are taken in another order
     assert_equal(work_dir, whole, atol=1e-6)
 
 
-def test_sigkill(root, tmp_path, whole):
-    stop(train_command(root, tmp_path, *OPTIONS, *WORKERS), tmp_path,
-         r'Epoch\(train\) +\[2\]\[4/8\]')
+def test_sigkill(warm, tmp_path, whole):
+    stop_training(warm, tmp_path, *OPTIONS, *WORKERS,
+                  when=r'Epoch\(train\) +\[2\]\[4/8\]')
     assert not (tmp_path / 'epoch_2.pth').exists()
-    resumed = resume(root, tmp_path)
+    resumed = resume(warm, tmp_path)
     assert 'resumed epoch: 1' in resumed.stdout
     assert_equal(tmp_path, whole)
 
 
-def test_sigkill_in_the_validation(root, tmp_path, whole):
+def test_sigkill_in_the_validation(warm, tmp_path, whole):
     """Which is made up for: the record and the best one depend on it."""
-    stop(train_command(root, tmp_path, *OPTIONS), tmp_path,
-         r'Epoch\(val\) +\[1\]\[1/8\]')
+    stop_training(warm, tmp_path, *OPTIONS,
+                  when=r'Epoch\(val\) +\[1\]\[1/8\]')
     assert 'val' not in json.loads(
         (tmp_path / 'run.json').read_text())['epochs'][0]
-    resume(root, tmp_path)
+    resume(warm, tmp_path)
     assert_equal(tmp_path, whole)
 
 
-def test_sigkill_while_a_checkpoint_is_written(root, tmp_path):
+def test_sigkill_while_a_checkpoint_is_written(warm, tmp_path):
     """A file has its name only when it is complete."""
     options = [*OPTIONS, 'model.cls_head.decoupler.out_channels=8192',
                'train_cfg.val_interval=9', 'train_cfg.max_epochs=9']
-    stop(train_command(root, tmp_path, *options), tmp_path,
-         lambda: list(tmp_path.glob('epoch_2.pth.*.partial')))
+    stop_training(warm, tmp_path, *options,
+                  when=lambda: list(tmp_path.glob('epoch_2.pth.*.partial')))
     assert list(tmp_path.glob('epoch_2.pth.*.partial'))
     assert not (tmp_path / 'epoch_2.pth').exists()
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_1.pth'), [])
-    resumed = resume(root, tmp_path, *options[len(OPTIONS):-1],
+    resumed = resume(warm, tmp_path, *options[len(OPTIONS):-1],
                      'train_cfg.max_epochs=2')
     assert 'resumed epoch: 1' in resumed.stdout
     assert not list(tmp_path.glob('*.partial'))
@@ -238,10 +257,10 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, damage):
     assert find_latest(work_dir).path is None
 
 
-def test_resuming_passes_over_a_damaged_checkpoint(root, tmp_path, whole):
+def test_resuming_passes_over_a_damaged_checkpoint(warm, tmp_path, whole):
     work_dir = copy_of(whole, tmp_path, 2)
     flip_a_bit(work_dir / 'epoch_2.pth')
-    resumed = resume(root, work_dir)
+    resumed = resume(warm, work_dir)
     assert re.search(r'WARNING - \S+epoch_2.pth is damaged \(the checksum of '
                      r'\S+ is wrong\); going back to \S+epoch_1.pth',
                      resumed.stdout)
@@ -249,60 +268,59 @@ def test_resuming_passes_over_a_damaged_checkpoint(root, tmp_path, whole):
     assert_equal(work_dir, whole)
 
 
-def test_a_damaged_checkpoint_that_is_named_is_refused(root, tmp_path, whole):
+def test_a_damaged_checkpoint_that_is_named_is_refused(warm, tmp_path, whole):
     work_dir = copy_of(whole, tmp_path, 2)
     flip_a_bit(work_dir / 'epoch_2.pth')
-    named = call(*train_command(root, work_dir, '--resume',
-                                work_dir / 'epoch_2.pth', *OPTIONS),
-                 cwd=work_dir, check=False)
+    named = train(warm, work_dir, '--resume', work_dir / 'epoch_2.pth',
+                  *OPTIONS, check=False)
     assert named.returncode == 1
     assert f'{work_dir / "epoch_2.pth"} could not be read' in named.stderr
     assert 'ValueError: the checksum of ' in named.stderr
 
 
-def test_disk_full(root, tmp_path, whole):
+def small_files():
     """Files can have 100 kB: enough for logs, not for a checkpoint."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def resume_on_a_full_disk(root, work_dir, *options):
+    return call(sys.executable, root / 'tools/train.py', *arguments(work_dir),
+                '--resume', *OPTIONS, *options, cwd=work_dir, check=False,
+                preexec_fn=small_files)
+
+
+def test_disk_full(root, warm, tmp_path, whole):
     work_dir = copy_of(whole, tmp_path, 1)
-    limit = 100_000
-
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    full = resume(root, work_dir, check=False, preexec_fn=small_files)
+    full = resume_on_a_full_disk(root, work_dir)
     assert full.returncode == 1
     assert re.search(r'Checkpoint \S+epoch_2.pth was not saved: File too '
                      r'large \(\d+ MiB free\).*--resume', full.stderr)
     assert sorted(path.name for path in work_dir.glob('*.pth*')) == [
         'epoch_1.pth']
-    resume(root, work_dir)
+    resume(warm, work_dir)
     assert_equal(work_dir, whole)
 
 
 def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
-        root, tmp_path, whole):
+        root, warm, tmp_path, whole):
     """The only one that may be kept, and the best one, outlive a full disk."""
     work_dir = copy_of(whole, tmp_path, 1)
     keep = ['default_hooks.checkpoint.max_keep_ckpts=1',
             'default_hooks.checkpoint.save_best=acc/top1',
             'default_hooks.checkpoint.rule=less']  # every one may be the best
-    resume(root, work_dir, *keep, 'train_cfg.max_epochs=2')
+    resume(warm, work_dir, *keep, 'train_cfg.max_epochs=2')
     assert (work_dir / 'epoch_2.pth').is_file()
     assert not (work_dir / 'epoch_1.pth').exists()
     best, = work_dir.glob('best_acc_top1_epoch_*.pth')
-    limit = 100_000
-
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    resume(root, work_dir, *keep, check=False, preexec_fn=small_files)
+    resume_on_a_full_disk(root, work_dir, *keep)
     assert find_latest(work_dir) == (str(work_dir / 'epoch_2.pth'), [])
     assert find_damage(best) is None
 
 
-def test_batches_that_do_not_fit_are_refused(root, tmp_path):
-    stop(train_command(root, tmp_path, *OPTIONS), tmp_path,
-         r'Epoch\(train\) +\[1\]\[2/8\]', signal.SIGTERM)
-    other = resume(root, tmp_path, 'train_dataloader.batch_size=8',
+def test_batches_that_do_not_fit_are_refused(warm, tmp_path):
+    stop_training(warm, tmp_path, *OPTIONS, number=signal.SIGTERM,
+                  when=r'Epoch\(train\) +\[1\]\[2/8\]')
+    other = resume(warm, tmp_path, 'train_dataloader.batch_size=8',
                    check=False)
     assert re.search(r'it stopped at batch \d of an epoch of 8 batches, but '
                      r'train_dataloader has 16', other.stderr)

@@ -25,7 +25,8 @@ class WarmCommands:
     """Runs commands; a context manager, for the server ends with it.
 
     ``warm('tools/train.py', 'config.py', cwd=folder)`` returns what
-    ``subprocess.run`` returns: ``returncode``, ``stdout``, ``stderr``.
+    ``subprocess.run`` returns: ``returncode``, ``stdout``, ``stderr``. While
+    it runs they are files of these names in ``folder``.
     """
 
     def __enter__(self) -> 'WarmCommands':
@@ -42,13 +43,24 @@ class WarmCommands:
 
     def __call__(self, tool: str, *args, cwd: Path):
         """Run a tool of the repository to its end."""
-        argv = [str(ROOT / tool), *map(str, args)]
-        self.server.stdin.write(json.dumps([argv, str(cwd)]) + '\n')
+        self.start(tool, *args, cwd=cwd)
+        return self.wait()
+
+    def start(self, tool: str, *args, cwd: Path) -> int:
+        """Start a tool; returns its process, which leads a group."""
+        self.argv, self.cwd = [str(ROOT / tool), *map(str, args)], Path(cwd)
+        for name in ('stdout', 'stderr'):
+            (self.cwd / name).write_text('')
+        self.server.stdin.write(json.dumps([self.argv, str(cwd)]) + '\n')
         self.server.stdin.flush()
+        return int(self.server.stdout.readline())
+
+    def wait(self):
+        """Wait for the end of what was started."""
         status = int(self.server.stdout.readline())
         return subprocess.CompletedProcess(
-            argv, status, *(Path(cwd, name).read_text()
-                            for name in ('stdout', 'stderr')))
+            self.argv, status, *((self.cwd / name).read_text()
+                                 for name in ('stdout', 'stderr')))
 
 
 def serve() -> None:
@@ -67,6 +79,7 @@ def serve() -> None:
         child = os.fork()
         if not child:
             become(argv, cwd)
+        print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with contextlib.suppress(ProcessLookupError):  # what it has left
             os.killpg(child, signal.SIGKILL)

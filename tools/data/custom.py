@@ -18,7 +18,7 @@ import numpy as np
 from annotation_file import DataError, write
 from rich.console import Console
 from rich.progress import track
-from utils.safe_zip import check_zip
+from utils.safe_zip import load_arrays
 from utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,13 +84,7 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
 def _read_arrays(path: Path) -> dict:
     """``keypoint`` and perhaps ``keypoint_score`` of a file of numpy's."""
     try:
-        # pickles, which object arrays are, could run code
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return dict(keypoint=loaded)
-        with loaded:
-            check_zip(loaded.zip, path)
-            arrays = {name: np.asarray(loaded[name]) for name in loaded.files}
+        arrays = load_arrays(path)
     except Exception as error:  # what a damaged file raises is many things
         if 'Object arrays' in str(error):
             raise DataError(f'{path}: dtype is object, expected an array of '
@@ -101,6 +95,8 @@ def _read_arrays(path: Path) -> dict:
         raise DataError(f'{path} is not readable as .npy or .npz: {error}. '
                         'Write it again with numpy.save or numpy.savez.'
                         ) from None
+    if isinstance(arrays, np.ndarray):
+        return dict(keypoint=arrays)
     if len(arrays) == 1 and 'keypoint_score' not in arrays:
         return dict(keypoint=next(iter(arrays.values())))
     if set(arrays) != {'keypoint', 'keypoint_score'}:

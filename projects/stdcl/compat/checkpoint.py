@@ -246,8 +246,8 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
             raise
         raise OSError(
             cause.errno, f'Checkpoint {filename} was not saved: '
-            f'{cause.strerror} ({_free(filename)} free). Checkpoints that were '
-            'saved before are whole: make room and go on with --resume.'
+            f'{cause.strerror} ({_free(filename)} free). Checkpoints saved '
+            'before are whole: make room and go on with --resume.'
         ) from None
 
 

@@ -1,14 +1,17 @@
-"""Zip archives of unknown origin: what is looked at before one is read.
+"""Zip archives of unknown origin, also those of numpy's arrays.
 
 An archive's list says what its members would unpack to. The list is all that
 is needed to refuse a name that leads out of the folder, and a bomb: a small
-file that would fill the memory. Needs Python alone, for tools that start fast.
+file that would fill the memory. Needs numpy alone, for tools that start fast.
 """
+import math
 import os
 import re
 import zipfile
 from pathlib import PurePosixPath
-from typing import Union
+from typing import BinaryIO, Dict, Union
+
+import numpy as np
 
 # Texts shrink to a tenth, arrays of zeros to a thousandth. What unpacks to
 # this many bytes does no harm; a larger archive may unpack to so many times
@@ -69,3 +72,45 @@ def check_zip(archive: zipfile.ZipFile, path: Union[str, os.PathLike]) -> None:
             f'most of them in {largest.filename!r} ({largest.file_size:,}), '
             f'expected up to {MAX_RATIO} times the file, or '
             f'{HARMLESS_BYTES:,}')
+
+
+def load_arrays(path: Union[str, os.PathLike]
+                ) -> Union[np.ndarray, Dict[str, np.ndarray]]:
+    """``np.load``, which takes memory for whatever a file says it has.
+
+    Args:
+        path (str | PathLike): A ``.npy`` or ``.npz`` file.
+
+    Returns:
+        ndarray | dict[str, ndarray]: Its array, or those of the archive.
+
+    Raises:
+        UnsafeZipError: See :func:`check_zip`.
+        Exception: It is damaged, or holds objects; which depends on where.
+    """
+    with open(path, 'rb') as file:
+        _check_header(file, os.path.getsize(path))
+    loaded = np.load(path, allow_pickle=False)  # pickles could run code
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        check_zip(loaded.zip, path)
+        for member in loaded.zip.infolist():
+            with loaded.zip.open(member) as file:
+                _check_header(file, member.file_size)
+        return {name: np.asarray(loaded[name]) for name in loaded.files}
+
+
+def _check_header(file: BinaryIO, num_bytes: int) -> None:
+    """Refuse an array of more than the bytes that there are."""
+    magic = file.read(8)
+    if magic[:6] != b'\x93NUMPY':
+        return
+    # version 3 is for fields with names beyond ASCII
+    read = {1: np.lib.format.read_array_header_1_0,
+            2: np.lib.format.read_array_header_2_0}[magic[6]]
+    shape, _, dtype = read(file)
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > num_bytes and not dtype.hasobject:
+        raise ValueError(f'an array of shape {shape} and type {dtype}, which '
+                         f'are {needed:,} bytes, in {num_bytes:,}')

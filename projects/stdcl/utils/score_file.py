@@ -13,7 +13,7 @@ import numpy as np
 from . import safe_pickle
 from .complete_file import complete
 from .data_unpickler import check_shape, check_text
-from .safe_zip import check_zip
+from .safe_zip import load_arrays
 
 KINDS = ('logits', 'probabilities')
 ARRAYS = ('names', 'labels', 'logits', 'probabilities', 'classes')
@@ -201,9 +201,9 @@ def read_pickle(path: Path) -> Any:
 
 def _read_npz(path: Path) -> dict:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            check_zip(file.zip, path)
-            arrays = {name: np.asarray(file[name]) for name in file.files}
+        arrays = load_arrays(path)
+        if isinstance(arrays, np.ndarray):
+            raise ValueError('a single array')
         for array in arrays.values():
             check_shape(array.shape, array.nbytes, 'an array')
             check_text(array)
