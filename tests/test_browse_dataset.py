@@ -762,7 +762,7 @@ def test_label_of_several_classes():
     (dict(options={'model': dict(type='RecognizerGCN')}),
      'has no layout in'),
     (dict(options={'test_dataloader.dataset.ann_file': 'none/here.pkl'}),
-     "test_dataloader.dataset.ann_file does not exist: .*'none/here.pkl'"),
+     "test_dataloader.dataset: ann_file is 'none/here.pkl', which does not"),
     (dict(options={'test_dataloader': None}),
      'test_dataloader.dataset is not there'),
     (dict(options={'test_dataloader.dataset.pipeline.2.num_person': 'one'}),
@@ -862,7 +862,7 @@ def test_command_refuses(root, tmp_path, monkeypatch, capsys):
     gone = 'train_dataloader.dataset.dataset.ann_file=none.pkl',
     for args, options, message in (
             (['none.py'], few, 'none.py'),
-            ([NW_UCLA], gone, "ann_file does not exist: .*'none.pkl'"),
+            ([NW_UCLA], gone, "ann_file is 'none.pkl', which does not"),
             ([SYNTHETIC, '--names', 'none'], few, 'no sequence "none"'),
             ([SYNTHETIC, '--layout', 'coco'], few,
              '20 joints.*"coco" has 17'),

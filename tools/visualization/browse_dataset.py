@@ -97,8 +97,7 @@ class BrowseDataset:
             self.parts = TrainingSequences(
                 DATASETS.build(loader.dataset)).parts
         except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'{self.where}.ann_file does not exist: {error}') from None
+            raise FileNotFoundError(f'{self.where}: {error}') from None
         self.indices = self.find(names) if names else self.draw(num, seed)
         self.files = self._read_files()
         layout = layout or next(

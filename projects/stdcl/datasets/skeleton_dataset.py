@@ -115,11 +115,11 @@ class SkeletonDataset(PoseDataset):
                 return safe_pickle.load(path)
             except FileNotFoundError:
                 raise FileNotFoundError(
-                    f'ann_file is {self.ann_file}, which does not exist; '
+                    f'ann_file is {self.ann_file!r}, which does not exist; '
                     f'expected {FORM}. Paths are relative to the working '
                     f'directory, {os.getcwd()}.') from None
             except IsADirectoryError:
-                raise InputError(f'ann_file is {self.ann_file}, a folder; '
+                raise InputError(f'ann_file is {self.ann_file!r}, a folder; '
                                  f'expected {FORM}.') from None
             except pickle.UnpicklingError as error:
                 raise pickle.UnpicklingError(

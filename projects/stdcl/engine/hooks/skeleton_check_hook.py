@@ -45,7 +45,8 @@ class SkeletonCheckHook(Hook):
     def _check(self, runner, name: str) -> None:
         """Check labels, and the sizes of a sequence, of each data set."""
         model = _unwrapped(runner.model)
-        num_classes = getattr(model.cls_head, 'num_classes', None)
+        head = getattr(model, 'cls_head', None)
+        num_classes = getattr(head, 'num_classes', None)
         for part in parts_of(getattr(runner, name).dataset):
             file = getattr(part, 'ann_file', '')
             where = f'{name}: {file}' if file else name
