@@ -470,6 +470,32 @@ def test_file_of_another_kind_is_named(tmp_path):
         load(path)
 
 
+HISTORY = dict(log_scalars=dict(loss=dict(x=1)), runtime_info={},
+               resumed_keys={})
+
+
+@pytest.mark.parametrize('changes', [
+    dict(state_dict=[1]), dict(state_dict={1: torch.ones(1)}),
+    dict(meta=1), dict(meta={}), dict(meta=dict(epoch='1', iter=2)),
+    dict(meta=dict(epoch=1, iter=None)),
+    dict(meta=dict(epoch=1, iter=2, seed='x')),
+    dict(optimizer=[]), dict(optimizer={}),
+    dict(optimizer=dict(state={}, param_groups=[1])),
+    dict(optimizer=dict(state={}, param_groups=3)),
+    dict(param_schedulers=1), dict(param_schedulers=[1]),
+    dict(message_hub='x'), dict(message_hub={}), dict(message_hub=HISTORY),
+    dict(message_hub=dict(HISTORY, log_scalars=3)),
+], ids=str)
+def test_checkpoint_of_another_form_is_named(changes, trained_file, tmp_path):
+    path = tmp_path / 'odd.pth'
+    torch.save({**torch.load(trained_file, weights_only=True), **changes},
+               path)
+    runner = toy_runner(tmp_path / 'work', max_epochs=3)
+    with pytest.raises(ValueError, match='expected') as caught:
+        runner.resume(str(path))
+    assert str(path) in str(caught.value)
+
+
 # --- the config in a checkpoint --------------------------------------------
 
 
