@@ -470,6 +470,26 @@ def test_file_of_another_kind_is_named(tmp_path):
         load(path)
 
 
+def test_what_pytorch_saves_is_read(tmp_path):
+    """By itself, with its own optimizer and scheduler, old format and new."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    model[0].bias = torch.nn.Parameter(model[0].weight[:, 0])  # a view
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(3, 2)).sum().backward()
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2, 2])
+    saved = dict(
+        state_dict=model.state_dict(), optimizer=optimizer.state_dict(),
+        scheduler=scheduler.state_dict(), parameter=model[0].weight,
+        transposed=torch.rand(2, 3).T, nothing=torch.zeros(0, 3),
+        half=torch.ones(2, dtype=torch.bfloat16), kind=torch.float16,
+        device=torch.device('cpu'), size=torch.Size([1]), flags={True, 2})
+    for new in (True, False):
+        path = tmp_path / f'{new}.pth'
+        torch.save(saved, path, _use_new_zipfile_serialization=new)
+        torch.testing.assert_close(load(path), saved)
+
+
 HISTORY = dict(log_scalars=dict(loss=dict(x=1)), runtime_info={},
                resumed_keys={})
 
