@@ -470,6 +470,52 @@ def test_file_of_another_kind_is_named(tmp_path):
         load(path)
 
 
+def test_what_pytorch_saves_is_read(tmp_path):
+    """By itself, with its own optimizer and scheduler, old format and new."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    model[0].bias = torch.nn.Parameter(model[0].weight[:, 0])  # a view
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(3, 2)).sum().backward()
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2, 2])
+    saved = dict(
+        state_dict=model.state_dict(), optimizer=optimizer.state_dict(),
+        scheduler=scheduler.state_dict(), parameter=model[0].weight,
+        transposed=torch.rand(2, 3).T, nothing=torch.zeros(0, 3),
+        half=torch.ones(2, dtype=torch.bfloat16), kind=torch.float16,
+        device=torch.device('cpu'), size=torch.Size([1]), flags={True, 2})
+    for new in (True, False):
+        path = tmp_path / f'{new}.pth'
+        torch.save(saved, path, _use_new_zipfile_serialization=new)
+        torch.testing.assert_close(load(path), saved)
+
+
+HISTORY = dict(log_scalars=dict(loss=dict(x=1)), runtime_info={},
+               resumed_keys={})
+
+
+@pytest.mark.parametrize('changes', [
+    dict(state_dict=[1]), dict(state_dict={1: torch.ones(1)}),
+    dict(meta=1), dict(meta={}), dict(meta=dict(epoch='1', iter=2)),
+    dict(meta=dict(epoch=1, iter=None)),
+    dict(meta=dict(epoch=1, iter=2, seed='x')),
+    dict(optimizer=[]), dict(optimizer={}),
+    dict(optimizer=dict(state={}, param_groups=[1])),
+    dict(optimizer=dict(state={}, param_groups=3)),
+    dict(param_schedulers=1), dict(param_schedulers=[1]),
+    dict(message_hub='x'), dict(message_hub={}), dict(message_hub=HISTORY),
+    dict(message_hub=dict(HISTORY, log_scalars=3)),
+], ids=str)
+def test_checkpoint_of_another_form_is_named(changes, trained_file, tmp_path):
+    path = tmp_path / 'odd.pth'
+    torch.save({**torch.load(trained_file, weights_only=True), **changes},
+               path)
+    runner = toy_runner(tmp_path / 'work', max_epochs=3)
+    with pytest.raises(ValueError, match='expected') as caught:
+        runner.resume(str(path))
+    assert str(path) in str(caught.value)
+
+
 # --- the config in a checkpoint --------------------------------------------
 
 

@@ -283,10 +283,11 @@ TEXTS = {
 CASES = {
     'score npz: bomb': ('score npz', lambda: bomb('logits.npy'),
                         'that would unpack to'),
-    **{f'{parser}: {name}': (parser, *case) for parser in
-       ('pickle', 'score pickle', 'annotations', 'labels')
-       for name, case in PICKLES.items()
-       if parser == 'pickle' or case[1] != 'valid'},
+    **{f'pickle: {name}': ('pickle', *case)
+       for name, case in PICKLES.items()},
+    **{f'{parser}: {name}': (parser, *PICKLES[name])
+       for parser in ('score pickle', 'annotations', 'labels')
+       for name in ('laughs', 'half a character', 'tensor repeated')},
     **{f'{parser}: {name}': (parser, *case)
        for parser, member in ZIPS.items()
        for name, case in zips(member).items()},

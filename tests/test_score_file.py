@@ -18,7 +18,6 @@ from mmengine.evaluator.metric import DumpResults
 from mmengine.runner import Runner
 
 from projects.stdcl.engine.hooks.score_file_hook import deliver_names
-from projects.stdcl.utils.complete_file import complete
 from projects.stdcl.utils.score_file import (
     ScoreFileError,
     Scores,
@@ -268,17 +267,6 @@ def test_unknown_classes_and_labels(tmp_path):
     write(scores)
     again = read(scores.path)
     assert again.classes == [] and again.labels.tolist() == [-1] * 5
-
-
-def test_a_failure_leaves_the_file_before(tmp_path):
-    path = tmp_path / 'a.npz'
-    write(some_scores(path))
-    before = path.read_bytes()
-    with pytest.raises(KeyError), complete(path) as partial:
-        partial.write_text('half')
-        raise KeyError
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ['a.npz']
 
 
 def dump(path, value, protocol=4):

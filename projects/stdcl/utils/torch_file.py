@@ -25,7 +25,7 @@ ZIP = b'PK\x03\x04'
 
 
 class _Storage(NamedTuple):
-    """Numbers in the file."""
+    """Numbers in the file, without them."""
     size: int
     itemsize: int
 
@@ -72,10 +72,18 @@ def _parameter(data: _Tensor, *_) -> _Tensor:
     return data
 
 
+def _counter(counts: dict) -> dict:
+    """Of PyTorch's schedulers."""
+    if type(counts) is not dict:
+        raise RefusedError('collections.Counter of anything but counts')
+    return counts
+
+
 class _Unpickler(DataUnpickler):
     """Reads a pickle of ``torch.save``; tensors are without numbers."""
     allowed = {
-        **CONTAINERS, ('torch', 'Size'): torch.Size,
+        **CONTAINERS, ('collections', 'Counter'): _counter,
+        ('torch', 'Size'): torch.Size,
         ('torch', 'device'): torch.device,
         ('torch._utils', '_rebuild_tensor_v2'): _Tensor,
         ('torch._utils', '_rebuild_parameter'): _parameter}
