@@ -38,6 +38,7 @@ from mmengine.runner import checkpoint as checkpoint_module
 from projects.stdcl.compat import checkpoint as repair
 from projects.stdcl.compat.checkpoint import to_plain
 from projects.stdcl.utils import safe_pickle
+from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.trusted_files import VARIABLE, is_trusted
 
 MKDIR = f'{os.mkdir.__module__}.{os.mkdir.__name__}'  # posix.mkdir on Linux
@@ -458,7 +459,7 @@ def test_truncated_checkpoint_is_named(keep, tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(a=torch.ones(500)), path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(RuntimeError, match='damaged') as caught:
+    with pytest.raises(InputError, match='damaged') as caught:
         load(path)
     assert str(path) in str(caught.value)
 

@@ -282,7 +282,7 @@ DAMAGED = (pickle.UnpicklingError, )
 DATA_ERROR = (custom.DataError, )
 SCORE_ERROR = (score_file.ScoreFileError, )
 # load_from_local says which: code, damage, another form
-CHECKPOINT_ERROR = (pickle.UnpicklingError, RuntimeError, ValueError)
+CHECKPOINT_ERROR = (pickle.UnpicklingError, ValueError)
 PROBLEMS = defaultdict(list)
 JOINTS = np.zeros((3, 4, 3), np.float32)
 PARSERS = {

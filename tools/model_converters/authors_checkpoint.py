@@ -138,9 +138,9 @@ def load(path: str) -> Tensors:
     """Read the authors' file: a state dict, alone or under 'state_dict'.
 
     Raises:
-        FileNotFoundError, RuntimeError, UnpicklingError: It is not there, not
-            readable, or holds more than tensors.
-        ValueError: It holds no state dict.
+        FileNotFoundError, UnpicklingError: It is not there, or holds more
+            than tensors.
+        ValueError: It is not readable, or holds no state dict.
     """
     source = CheckpointLoader.load_checkpoint(path, map_location='cpu',
                                               logger='silent')

@@ -37,6 +37,7 @@ from mmengine.runner import runner as runner_module
 from ..utils import torch_file
 from ..utils.checkpoint_file import find_damage, find_latest
 from ..utils.complete_file import complete
+from ..utils.input_error import InputError
 from ..utils.trusted_files import how_to_trust, is_trusted
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
@@ -110,7 +111,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
         FileNotFoundError: There is no such file.
         pickle.UnpicklingError: It holds anything else and is not named in
             ``STDCL_TRUSTED_FILES``.
-        RuntimeError: It cannot be read.
+        InputError: It cannot be read.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
@@ -130,7 +131,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
             f'containers it holds {_unsafe_globals(filename, error)}, and '
             'loading those can run code. ' + how_to_trust(filename)) from None
     except Exception as error:
-        raise RuntimeError(
+        raise InputError(
             f'Checkpoint {filename} could not be read; it is damaged, or of '
             f'another kind ({type(error).__name__}: {error}).') from error
 

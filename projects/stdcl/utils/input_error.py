@@ -15,17 +15,18 @@ class InputError(ValueError):
 
 @contextmanager
 def end_cleanly(config: str) -> Iterator[None]:
-    """End the process with ``error: ...`` where the input is at fault.
+    """End the process with ``error: ...`` where the code is not at fault.
 
-    That is an :class:`InputError`, a file that is not there or one that is
-    refused, and the exit status is 1. Any other error keeps its traceback.
+    That is an :class:`InputError`, a file that is not there, that cannot be
+    written or is refused, and a training that has gone astray; the exit status
+    is 1. Any other error keeps its traceback.
 
     Args:
         config (str): The config file, which the message names.
     """
     try:
         yield
-    except (InputError, FileNotFoundError,
+    except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
         # a loader's worker sends its traceback along, the message at its end
         text = re.sub(r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ',

@@ -17,6 +17,7 @@ from mmengine.dist import (
 )
 from mmengine.hooks import Hook
 
+from ...utils.input_error import InputError
 from ..loops import ReproducibleTrainLoop
 from .safe_checkpoint_hook import INTERRUPTED, SafeCheckpointHook
 
@@ -108,14 +109,14 @@ class PreemptionHook(Hook):
         """Go on with the batch noted.
 
         Raises:
-            ValueError: Epochs have another number of batches now.
+            InputError: Epochs have another number of batches now.
         """
         meta = checkpoint.get('meta') or {}
         if not runner._resume or not meta.get(BATCH):
             return
         batches = len(runner.train_dataloader)
         if meta[BATCHES] != batches:
-            raise ValueError(
+            raise InputError(
                 f'{runner._load_from or INTERRUPTED}: it stopped at batch '
                 f'{meta[BATCH]} of an epoch of {meta[BATCHES]} batches, but '
                 f'train_dataloader has {batches}. Resume with the data, batch '
