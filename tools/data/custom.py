@@ -18,8 +18,8 @@ import numpy as np
 from annotation_file import DataError, write
 from rich.console import Console
 from rich.progress import track
-from safe_zip import load_arrays
-from skeleton_layout import LAYOUTS, SkeletonLayout
+from utils.safe_zip import load_arrays
+from utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = '''examples:

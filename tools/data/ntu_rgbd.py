@@ -31,11 +31,11 @@ from typing import Callable, Iterable, Iterator, NamedTuple, Optional
 
 import numpy as np
 from annotation_file import DataError, write
-from complete_file import complete
 from numpy.lib.stride_tricks import sliding_window_view
 from rich.console import Console
 from rich.progress import track
-from safe_zip import UnsafeZipError, check_zip
+from utils.complete_file import complete
+from utils.safe_zip import UnsafeZipError, check_zip
 
 CLASSES = [
     'drink water', 'eat meal', 'brush teeth', 'brush hair', 'drop', 'pick up',

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from annotation_file import DataError, write
 from rich.progress import track
-from safe_zip import UnsafeZipError, check_zip
+from utils.safe_zip import UnsafeZipError, check_zip
 
 # Northwestern-UCLA Multiview Action 3D; ids 7 and 10 were never recorded
 CLASSES = {
