@@ -483,12 +483,15 @@ def test_what_pytorch_saves_is_read(tmp_path):
         state_dict=model.state_dict(), optimizer=optimizer.state_dict(),
         scheduler=scheduler.state_dict(), parameter=model[0].weight,
         transposed=torch.rand(2, 3).T, nothing=torch.zeros(0, 3),
-        half=torch.ones(2, dtype=torch.bfloat16), kind=torch.float16,
-        device=torch.device('cpu'), size=torch.Size([1]), flags={True, 2})
+        half=torch.ones(2, dtype=torch.bfloat16))
+    others = [torch.float16, torch.device('cpu'), torch.Size([1]), {True, 2}]
     for new in (True, False):
         path = tmp_path / f'{new}.pth'
-        torch.save(saved, path, _use_new_zipfile_serialization=new)
-        torch.testing.assert_close(load(path), saved)
+        torch.save(dict(saved, others=others), path,
+                   _use_new_zipfile_serialization=new)
+        loaded = load(path)
+        assert loaded.pop('others') == others
+        torch.testing.assert_close(loaded, saved)
 
 
 HISTORY = dict(log_scalars=dict(loss=dict(x=1)), runtime_info={},

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any, Iterable
 
-# for the converters as well, which import this first. The utils alone: the
-# whole package imports PyTorch and MMAction2, for seconds
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'projects'
-                       / 'stdcl'))
+# for the converters as well, which import this first. utils alone: the whole
+# package imports PyTorch and MMAction2, for seconds
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]
+                       / 'projects' / 'stdcl'))
 
 from utils.complete_file import complete  # noqa: E402
 
