@@ -115,8 +115,8 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
         dict: ``config``, ``shape``, ``batch_size`` and ``costs``: parameters
         and FLOPs for one clip of ``encoder``, ``classifier``, ``test`` and
         ``training``; with STD-CL also of ``decoupler`` and ``contrast``, and
-        ``num_sequences`` and ``bank_bytes``. What needs an unknown S is left
-        out.
+        ``num_sequences``, ``slots`` and ``bank_bytes``. What needs an unknown
+        S is left out.
 
     Raises:
         ValueError: No shape is found, or the model fails on it.
@@ -147,22 +147,23 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
         costs['training'] = test
         return result
     costs['decoupler'] = decoupler
-    slots = num_sequences or find_num_sequences(cfg)
-    if slots:
+    num_sequences = num_sequences or find_num_sequences(cfg)
+    if num_sequences:
+        head.resize_banks(num_sequences)
         banks = (head.spatial_bank, head.temporal_bank)
-        contrast = slots * sum(bank.features.shape[1] for bank in banks)
+        contrast = sum(bank.features.numel() for bank in banks)
         costs['contrast'] = (0, contrast)
         costs['training'] = (test[0] + decoupler[0],
                              test[1] + decoupler[1] + contrast)
-        result.update(num_sequences=slots, bank_bytes=slots * sum(
-            bank.features.shape[1] * bank.features.element_size()
-            + bank.labels.element_size() for bank in banks))
+        result.update(num_sequences=num_sequences,
+                      slots=len(head.spatial_bank),
+                      bank_bytes=sum(bank.nbytes for bank in banks))
     return result
 
 
 def show(result: dict) -> None:
     """Print what :func:`analyse` returns."""
-    costs, slots = result['costs'], result.get('num_sequences')
+    costs, slots = result['costs'], result.get('slots')
     sizes = zip(result['shape'], SHAPE)
     print(f'{result["config"]}\nOne clip: '
           f'{", ".join(f"{size} {what}" for size, what in sizes)}. Forward '

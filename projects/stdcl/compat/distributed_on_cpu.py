@@ -4,7 +4,8 @@ MMEngine's launchers call ``torch.cuda.set_device`` always, and its Runner
 hands ``device_ids`` to DistributedDataParallel always (since
 https://github.com/open-mmlab/mmengine/pull/351), which PyTorch refuses for a
 model on the CPU. Without an accelerator, processes are joined by gloo and
-``device_ids`` is left out.
+``device_ids`` is left out. ``SyncBatchNorm``, which would stop the first step,
+is refused with a way out.
 """
 import functools
 
@@ -47,6 +48,11 @@ def apply() -> None:
     @functools.wraps(upstream_init)
     def init(self, module, *args, device_ids=None, **kwargs):
         on_cpu = all(p.device.type == 'cpu' for p in module.parameters())
+        if on_cpu and any(isinstance(part, torch.nn.SyncBatchNorm)
+                          for part in module.modules()):
+            raise ValueError(
+                "sync_bn is 'torch', but PyTorch's SyncBatchNorm needs a GPU. "
+                'Leave sync_bn out to train on the CPU.')
         upstream_init(self, module, *args,
                       device_ids=None if on_cpu else device_ids, **kwargs)
 

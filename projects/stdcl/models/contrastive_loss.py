@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.dist import all_reduce, get_world_size
 
+BLOCK = 8192  # slots that are in float32 at a time, if the bank is not
+
 
 @MODELS.register_module()
 class CrossSequenceContrastiveLoss(nn.Module):
@@ -26,7 +28,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
     logsumexp per anchor and set, and never a (P x (K + 1)) table.
 
     P and K are upper limits: an anchor takes part as soon as there is one
-    positive other than itself and one negative.
+    positive other than itself and one negative. One of zeros, which has no
+    direction, takes no part. One that is not finite makes the loss NaN.
 
     The gradient is taken from the bank as it was: the bank must not be written
     between a loss and its backward pass (PyTorch says so if it is).
@@ -57,13 +60,14 @@ class CrossSequenceContrastiveLoss(nn.Module):
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Contrast anchors with the slots of a bank.
 
-        Computed in float32 also under autocast. With several processes each
+        Computed in float32, also under autocast and with a bank in float16, of
+        which no float32 copy is made. With several processes each
         passes its own anchors; the mean runs over the terms of all of them,
         scaled so that the average over processes, which
         DistributedDataParallel takes of the gradients, is that mean.
 
         Args:
-            anchors (Tensor): Shape (N, D), rows of norm 1, with gradient.
+            anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
             labels (Tensor): Classes of the anchors, shape (N,).
             own_slots (Tensor): Slots that hold the anchors' own sequences,
                 which are no positives for them, shape (N,).
@@ -76,10 +80,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
             for the gradient.
         """
         with torch.autocast(anchors.device.type, enabled=False):
-            # (N, S); this order of the product is the fast one on a CPU
-            bank_features = bank_features.float()
             anchors = anchors.float() / self.temperature
-            similarity = (bank_features @ anchors.detach().T).T.contiguous()
+            similarity = _similarities(anchors.detach(), bank_features)
             same_class = bank_labels == labels[:, None]  # (N, S)
             negatives = (bank_labels >= 0) & ~same_class  # (N, S)
             positives = same_class.scatter_(1, own_slots[:, None], False)
@@ -95,8 +97,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
                     [hard_p.shape[1], hard_n.shape[1], random_n.shape[1]],
                     dim=1)  # (N, P), (N, K), (N, K)
 
-            is_term = is_p & is_hard.any(dim=1, keepdim=True)  # (N, P)
-            total = 0  # masked terms keep the path for the gradient
+            is_term = (is_p & is_hard.any(dim=1, keepdim=True)
+                       & anchors.any(dim=1, keepdim=True))  # (N, P)
+            total = 0 * anchors.sum()  # NaN if an anchor is not finite
             for to_negative, valid in ((to_hard, is_hard),
                                        (to_random, is_random)):
                 lowest = torch.finfo(to_negative.dtype).min
@@ -174,6 +177,21 @@ class CrossSequenceContrastiveLoss(nn.Module):
                 (others.values < empty).where(is_frequent, found))
 
 
+def _similarities(anchors: torch.Tensor,
+                  bank_features: torch.Tensor) -> torch.Tensor:
+    """The products of (N, D) and (S, D), in float32, shape (N, S)."""
+    # this order of the product is the fast one on a CPU
+    similarity = anchors.new_empty(len(bank_features), len(anchors))
+    size = len(bank_features) if _is_float32(bank_features) else BLOCK
+    for block, out in zip(bank_features.split(size), similarity.split(size)):
+        torch.mm(block.float(), anchors.T, out=out)
+    return similarity.T.contiguous()
+
+
+def _is_float32(tensor: torch.Tensor) -> bool:
+    return tensor.dtype == torch.float32
+
+
 class _Similarity(torch.autograd.Function):
     """Similarities of anchors and chosen slots, which are computed already.
 
@@ -191,5 +209,13 @@ class _Similarity(torch.autograd.Function):
     def backward(ctx, gradient):
         """Map (N, L) to the anchors' gradient, (N, D)."""
         bank_features, slots = ctx.saved_tensors
-        return F.embedding_bag(slots, bank_features, mode='sum',
-                               per_sample_weights=gradient), None, None, None
+        if _is_float32(bank_features):
+            total = F.embedding_bag(slots, bank_features, mode='sum',
+                                    per_sample_weights=gradient)
+        else:
+            size = max(1, BLOCK // len(slots))
+            total = sum(
+                torch.bmm(weights[:, None], bank_features[chosen].float())
+                for weights, chosen in zip(gradient.split(size, dim=1),
+                                           slots.split(size, dim=1)))[:, 0]
+        return total, None, None, None

@@ -2,10 +2,11 @@
 from typing import Dict, List, Tuple
 
 import torch
-import torch.nn.functional as F
 from mmaction.models.heads import GCNHead
 from mmaction.registry import MODELS
-from mmengine.dist import all_gather
+from mmengine.dist import all_gather, get_rank
+
+from ..utils.unit_vectors import unit_vectors
 
 
 class STDCLMixin:
@@ -27,7 +28,14 @@ class STDCLMixin:
         spatial_weight (float): w_s. Defaults to 0.5.
         temporal_weight (float): w_t. Defaults to 0.5.
         *args, **kwargs: The head's own.
+
+    Attributes:
+        batch_size (int): Sequences in a full batch of a process, to which
+            shorter ones are filled up where processes exchange them. 0 where
+            batches are all alike. ``MemoryBankHook`` sets it.
     """
+
+    batch_size = 0
 
     def __init__(self,
                  *args,
@@ -60,6 +68,11 @@ class STDCLMixin:
         if not self.decoupler.is_init:
             self.decoupler.init_weights()
 
+    def resize_banks(self, num_sequences: int) -> None:
+        """Make empty slots for the sequences of a training set."""
+        for bank in (self.spatial_bank, self.temporal_bank):
+            bank.resize(num_sequences, self.num_classes)
+
     def loss(self, feats: torch.Tensor, data_samples: List,
              **kwargs) -> Dict[str, torch.Tensor]:
         """The head's losses and those of STD-CL.
@@ -85,21 +98,19 @@ class STDCLMixin:
         Args and returns as in :meth:`loss`.
         """
         labels, indices = self._labels_and_indices(data_samples, feats.device)
-        spatial, temporal = (F.normalize(vector.float(), dim=1)
-                             for vector in self.decoupler(feats))  # (N, D)
+        spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
 
         # every process writes what all of them have seen: equal banks
-        written = _gather(torch.cat([spatial, temporal], dim=1).detach())
-        to_labels, to_slots = _gather(
-            torch.stack([labels, indices], dim=1)).unbind(dim=1)
+        features, all_labels, all_indices, own = self._gather(
+            torch.cat([spatial, temporal], dim=1).detach(), labels, indices)
         losses = dict()
-        for name, bank, anchors, features, weight in zip(
+        for name, bank, anchors, written, weight in zip(
                 ('spatial', 'temporal'),
                 (self.spatial_bank, self.temporal_bank),
-                (spatial, temporal), written.chunk(2, dim=1),
+                (spatial, temporal), features.chunk(2, dim=1),
                 (self.spatial_weight, self.temporal_weight)):
-            bank.update(features, to_labels, to_slots)
-            loss, share = self.loss_contrast(anchors, labels, indices,
+            slots = bank.update(written, all_labels, all_indices)
+            loss, share = self.loss_contrast(anchors, labels, slots[own],
                                              bank.features, bank.labels)
             losses[f'loss_{name}'] = weight * loss
         losses['anchor_share'] = share  # the same for both banks
@@ -125,10 +136,32 @@ class STDCLMixin:
         return (labels.flatten().to(device),
                 torch.tensor(indices, device=device))
 
+    def _gather(self, features: torch.Tensor, labels: torch.Tensor,
+                indices: torch.Tensor) -> Tuple:
+        """Concatenate the rows of all processes, in order of rank.
 
-def _gather(tensor: torch.Tensor) -> torch.Tensor:
-    """Concatenate the rows of all processes, in order of rank."""
-    return torch.cat(all_gather(tensor))
+        One collective, of 4 bytes for each of 2D features, label and index of
+        a row. It needs batches of one size: shorter ones are filled up with
+        zero features of their first sequence, which banks pass over.
+
+        Args:
+            features (Tensor): Float32, shape (N, 2D).
+            labels, indices (Tensor): Shape (N,).
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor, slice]: The same of all processes,
+            (B, 2D), (B,) and (B,), and where the N rows are in it.
+        """
+        rows = torch.cat([features.view(torch.int32),  # no rounding on the way
+                          torch.stack([labels, indices], dim=1).int()], dim=1)
+        filling = rows[:1].repeat(max(0, self.batch_size - len(rows)), 1)
+        filling[:, :-2] = 0
+        sent = torch.cat([rows, filling])
+        start = get_rank() * len(sent)
+        gathered = torch.cat(all_gather(sent))  # (B, 2D + 2)
+        return (gathered[:, :-2].view(torch.float32),
+                gathered[:, -2].long(), gathered[:, -1].long(),
+                slice(start, start + len(rows)))
 
 
 @MODELS.register_module()

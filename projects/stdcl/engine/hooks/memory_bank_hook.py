@@ -1,13 +1,15 @@
 """Sizes the memory banks by the training set, and guards their resumption."""
 from typing import Dict
 
+import torch
 from mmaction.registry import HOOKS
+from mmengine.dist import all_gather
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
 from ...datasets.training_sequences import TrainingSequences
-from ...models import MemoryBank
+from ...models import MemoryBank, STDCLMixin
 
 FINGERPRINT = 'memory_bank_sequences'  # its name in a checkpoint's meta
 
@@ -16,13 +18,15 @@ FINGERPRINT = 'memory_bank_sequences'  # its name in a checkpoint's meta
 class MemoryBankHook(Hook):
     """Connects the memory banks of a model with the training set.
 
-    Before training: gives every bank one slot for each training sequence and
-    makes the data pipeline deliver each sequence's index. A model without
-    banks is left alone, and so is testing.
+    Before training: gives every bank its slots, makes the data pipeline
+    deliver each sequence's index, and tells the head the size of a batch. A
+    model without banks is left alone, and so is testing.
 
-    Resuming restores the banks, and is refused where the checkpoint has none,
-    or they are of another size or of another list of sequences. Loading for
-    testing or fine-tuning passes over banks.
+    Resuming restores the banks, also with another number of processes, and is
+    refused where the checkpoint has none, or they are of another size or of
+    another list of sequences. Loading for testing or fine-tuning passes over
+    banks. A checkpoint without an optimizer, such as that of the best model,
+    is not for resuming and does without them.
     """
 
     # before other hooks' before_run, and before checkpoints are loaded
@@ -30,27 +34,40 @@ class MemoryBankHook(Hook):
 
     def __init__(self) -> None:
         self.banks: Dict[str, MemoryBank] = {}
+        self.fingerprint = ''
 
     def before_run(self, runner) -> None:
-        """Size the banks, if there will be training."""
+        """Size the banks, if there will be training.
+
+        Raises:
+            ValueError: Processes have different numbers of batches, or the
+                sequences cannot be told apart.
+        """
         # the training loop is built before this only if there is training
         training = isinstance(runner._train_loop, BaseLoop)
-        self.banks = _find_banks(runner.model) if training else {}
+        self.banks = _find(runner.model, MemoryBank) if training else {}
         if not self.banks:
             return
+        _require_equal_batches(runner.train_dataloader)
         sequences = TrainingSequences(runner.train_dataloader.dataset)
         sequences.deliver_indices()
-        self.fingerprint = sequences.fingerprint()
-        for bank in self.banks.values():
-            # before a test that follows training they are full
-            if len(bank) != len(sequences):
-                bank.resize(len(sequences))
-        runner.logger.info(f'Memory banks: {len(self.banks)} of '
-                           f'{len(sequences)} slots each.')
+        fingerprint = sequences.fingerprint()
+        for head in _find(runner.model, STDCLMixin).values():
+            head.batch_size = getattr(runner.train_dataloader.batch_sampler,
+                                      'batch_size', 0)
+            # before a test that follows training the banks are full
+            if fingerprint != self.fingerprint:
+                head.resize_banks(len(sequences))
+        self.fingerprint = fingerprint
+        slots = ', '.join(str(len(bank)) for bank in self.banks.values())
+        runner.logger.info(f'Memory banks: {slots} slots for '
+                           f'{len(sequences)} sequences.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note which list of sequences the banks belong to."""
-        if self.banks:
+        """Note which list of sequences the banks belong to, or drop them."""
+        if 'optimizer' not in checkpoint:
+            self._drop_banks(checkpoint['state_dict'])
+        elif self.banks:
             checkpoint['meta'][FINGERPRINT] = self.fingerprint
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -58,24 +75,33 @@ class MemoryBankHook(Hook):
         if runner._resume:
             self._check(checkpoint)
             return
-        state_dict = checkpoint.get('state_dict', checkpoint)
-        for name in self.banks:
-            for tensor in ('features', 'labels'):
-                state_dict.pop(f'{name}.{tensor}', None)
+        self._drop_banks(checkpoint.get('state_dict', checkpoint))
+
+    def _drop_banks(self, state_dict: dict) -> None:
+        prefixes = tuple(f'{name}.' for name in self.banks)
+        for name in list(state_dict):
+            if name.startswith(prefixes):
+                del state_dict[name]
 
     def _check(self, checkpoint: dict) -> None:
         for name, bank in self.banks.items():
-            saved = checkpoint['state_dict'].get(f'{name}.features')
-            if saved is None:
+            own = {f'{name}.{tensor}': tensor for tensor in bank.STATE}
+            saved = {key: value for key, value
+                     in checkpoint['state_dict'].items()
+                     if key.startswith(f'{name}.')}
+            if saved.keys() != own.keys():
                 raise ValueError(
-                    f'The checkpoint has no memory bank "{name}", so training '
-                    'with STD-CL cannot resume from it. To start from its '
-                    'weights, set load_from to it and leave resume out.')
-            if saved.shape != bank.features.shape:
+                    f'The checkpoint has no memory bank "{name}" of type '
+                    f'{type(bank).__name__} (it has {sorted(saved)}, expected '
+                    f'{sorted(own)}), so training with STD-CL cannot resume '
+                    'from it. To start from its weights, set load_from to it '
+                    'and leave resume out.')
+            shape = tuple(saved[f'{name}.features'].shape)
+            if shape != tuple(bank.features.shape):
                 raise ValueError(
-                    f'The memory bank "{name}" of the checkpoint is '
-                    f'{tuple(saved.shape)}, but the training set needs '
-                    f'{tuple(bank.features.shape)} (sequences, features).')
+                    f'The memory bank "{name}" of the checkpoint is {shape}, '
+                    f'but the training set needs '
+                    f'{tuple(bank.features.shape)} (slots, features).')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):
             raise ValueError(
@@ -85,7 +111,18 @@ class MemoryBankHook(Hook):
                 'the interrupted run.')
 
 
-def _find_banks(model) -> Dict[str, MemoryBank]:
+def _find(model, kind: type) -> dict:
+    """Modules of a class, by name."""
     model = model.module if is_model_wrapper(model) else model
     return {name: module for name, module in model.named_modules()
-            if isinstance(module, MemoryBank)}
+            if isinstance(module, kind)}
+
+
+def _require_equal_batches(loader) -> None:
+    counts = torch.cat(all_gather(torch.tensor([len(loader)]))).tolist()
+    if len(set(counts)) > 1:
+        raise ValueError(
+            'train_dataloader.sampler: the processes have '
+            f'{", ".join(map(str, counts))} batches in an epoch, expected '
+            'equal numbers: in every step all wait for each other. '
+            'DefaultSampler gives them with round_up=True, its default.')

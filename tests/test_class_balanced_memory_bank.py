@@ -1,0 +1,205 @@
+"""A bank with slots for each class, against a plain one of lists."""
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from projects.stdcl.models import (
+    ClassBalancedMemoryBank,
+    CrossSequenceContrastiveLoss,
+    MemoryBank,
+)
+
+DIM = 4
+
+
+class ObviousBank:
+    """The twin: a list of slots for each class, row after row."""
+
+    def __init__(self, num_classes, slots_per_class):
+        self.classes = [[None] * slots_per_class for _ in range(num_classes)]
+
+    def update(self, features, labels, indices):
+        now = 1 + max((entry['step'] for entry in self.slots() if entry),
+                      default=0)
+        seen = {}  # sequence: (class, rows), in order of first appearance
+        for feature, label, index in zip(features, labels.tolist(),
+                                         indices.tolist()):
+            seen.setdefault(index, (label, []))[1].append(feature)
+        touched, newcomers = set(), []
+        for index, (label, rows) in seen.items():
+            total = sum(row for row in rows if row.isfinite().all())
+            whole = isinstance(total, torch.Tensor) and total.norm() > 1e-6
+            entry = whole and dict(index=index, step=now,
+                                   feature=F.normalize(total, dim=0))
+            held = [slot for slot, old in enumerate(self.classes[label])
+                    if old and old['index'] == index]
+            if held:
+                self.classes[label][held[0]] = entry or None
+                touched.add((label, held[0]))
+            elif entry:
+                newcomers.append((label, entry))
+        for label, entry in newcomers:
+            slots = self.classes[label]
+            free = [slot for slot in range(len(slots))
+                    if (label, slot) not in touched]
+            if free:
+                oldest = min(free, key=lambda slot: (
+                    slots[slot]['step'] if slots[slot] else 0, slot))
+                slots[oldest] = entry
+                touched.add((label, oldest))
+
+    def slots(self):
+        return [entry for slots in self.classes for entry in slots]
+
+
+def make_bank(num_classes=3, slots_per_class=2, dim=DIM, **kwargs):
+    bank = ClassBalancedMemoryBank(dim, slots_per_class=slots_per_class,
+                                   **kwargs)
+    bank.resize(10**9, num_classes)  # needs no slot for each sequence
+    return bank
+
+
+def make_step(indices, num_classes=3, dim=DIM):
+    indices = torch.tensor(indices)
+    return (F.normalize(torch.randn(len(indices), dim), dim=1),
+            indices % num_classes, indices)
+
+
+def check(bank, twin):
+    label_of_slot = [label for label, slots in enumerate(twin.classes)
+                     for _ in slots]
+    for slot, entry in enumerate(twin.slots()):
+        if entry is None:
+            assert bank.labels[slot] == bank.indices[slot] == -1
+            assert bank.written[slot] == 0 and not bank.features[slot].any()
+        else:
+            assert bank.labels[slot] == label_of_slot[slot]
+            assert bank.indices[slot] == entry['index']
+            assert bank.written[slot] == entry['step']
+            torch.testing.assert_close(bank.features[slot], entry['feature'])
+
+
+FAULTS = st.sampled_from([None] * 6 + [0., float('nan'), float('inf')])
+STEPS = st.lists(st.lists(st.tuples(st.integers(0, 11), FAULTS), min_size=1,
+                          max_size=9), min_size=1, max_size=8)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(STEPS, st.integers(1, 3), st.integers(1, 5))
+@example([[(i, None) for i in range(9)]] * 2, 1, 2)  # more than there is room
+@example([[(0, None), (1, None)], [(2, None), (0, 0.), (0, 0.)],
+          [(3, float('nan'))]], 1, 1)
+def test_equals_the_obvious_one(steps, num_classes, slots_per_class):
+    bank = make_bank(num_classes, slots_per_class)
+    twin = ObviousBank(num_classes, slots_per_class)
+    generator = torch.Generator().manual_seed(0)
+    for step in steps:
+        indices = torch.tensor([index for index, _ in step])
+        features = F.normalize(torch.randn(len(step), DIM,
+                                           generator=generator), dim=1)
+        for row, (_, fault) in enumerate(step):
+            if fault is not None:
+                features[row, :] = fault
+        labels = indices % num_classes
+        slots = bank.update(features, labels, indices)
+        twin.update(features, labels, indices)
+        check(bank, twin)
+        # a row's slot holds its sequence, or no positive of it
+        assert all(bank.indices[slot] == index or bank.labels[slot] != label
+                   or num_classes == 1
+                   for slot, label, index in zip(slots, labels, indices))
+        held = bank.indices[bank.indices >= 0]
+        assert len(held.unique()) == len(held)  # a sequence has one slot
+        assert torch.equal(bank.indices >= 0, bank.labels >= 0)
+
+
+def test_with_room_for_all_it_holds_what_a_full_bank_holds():
+    bank, full = make_bank(3, 10), MemoryBank(DIM)
+    full.resize(30)
+    for number in range(8):
+        step = make_step(torch.randint(30, (12, )).tolist())
+        if number == 5:
+            step[0][3] = 0
+        own = bank.update(*step), full.update(*step)
+    order = bank.indices[bank.labels >= 0]
+    assert set(order.tolist()) == set(
+        (full.labels >= 0).nonzero().flatten().tolist())
+    assert torch.equal(bank.features[bank.labels >= 0], full.features[order])
+    assert torch.equal(bank.labels[bank.labels >= 0], full.labels[order])
+
+    # and so the loss is the same (K is the number of negatives: no chance)
+    loss = CrossSequenceContrastiveLoss(3, 99)
+    (value, share), (expected, expected_share) = (
+        loss(step[0], step[1], slots, some.features, some.labels)
+        for some, slots in zip((bank, full), own))
+    assert share == expected_share > 0
+    torch.testing.assert_close(value, expected)
+
+
+def test_a_sequence_without_a_slot_excludes_no_positive():
+    # class 0: sequences 0, 3, 6 in a bank of two slots for it
+    bank = make_bank(3, 2)
+    features, labels, indices = make_step([0, 3, 6, 1, 2])
+    slots = bank.update(features, labels, indices)
+    assert bank.indices.tolist() == [0, 3, 1, -1, 2, -1]
+    anchors = features[2:3].clone().requires_grad_()
+    loss = CrossSequenceContrastiveLoss(99, 99)
+    value, _ = loss(anchors, labels[2:3], slots[2:3], bank.features,
+                    bank.labels)
+    t = loss.temperature
+    pull = (features[3:] @ features[2] / t).logsumexp(dim=0)
+    expected = F.softplus(pull - features[:2] @ features[2] / t).mean()
+    torch.testing.assert_close(value, expected)
+
+
+def test_the_size_does_not_follow_the_number_of_sequences():
+    bank = make_bank(5, 4)
+    assert len(bank) == 20 and bank.nbytes == 20 * (DIM * 4 + 3 * 8)
+    bank.update(*make_step([10**9 + 1, 7], num_classes=5))
+    assert len(bank) == 20
+    assert sorted(bank.indices.unique().tolist()) == [-1, 7, 10**9 + 1]
+
+
+def test_classes_do_not_push_each_other_out():
+    bank = make_bank(2, 3)
+    rare = [1, 3]  # the sequences of class 1
+    bank.update(*make_step(rare, num_classes=2))
+    for start in range(0, 100, 10):
+        bank.update(*make_step(range(start, start + 10, 2), num_classes=2))
+    assert sorted(bank.indices[3:].tolist()) == [-1, *rare]
+    assert (bank.labels[:3] == 0).all()
+
+
+def test_order_of_a_batch_does_not_change_what_duplicates_give():
+    features, labels, indices = make_step([0, 3, 0, 0, 3])
+    banks = [make_bank() for _ in range(2)]
+    for bank, order in zip(banks, ([0, 1, 2, 3, 4], [2, 4, 0, 3, 1])):
+        bank.update(features[order], labels[order], indices[order])
+    torch.testing.assert_close(banks[0].features, banks[1].features,
+                               atol=1e-7, rtol=0)
+    assert torch.equal(banks[0].indices, banks[1].indices)
+
+
+def test_state_survives_saving():
+    bank, other = make_bank(dtype='float16'), make_bank(dtype='float16')
+    for _ in range(3):
+        bank.update(*make_step(torch.randint(30, (6, )).tolist()))
+    torch.save(bank.state_dict(), file := io.BytesIO())
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    step = make_step([1, 50, 3])
+    assert torch.equal(bank.update(*step), other.update(*step))
+    for name in bank.STATE:
+        assert torch.equal(getattr(bank, name), getattr(other, name)), name
+    assert bank.features.dtype == torch.float16
+    assert not list(bank.buffers()) and not list(bank.parameters())
+
+
+def test_a_bad_number_of_slots_is_refused():
+    with pytest.raises(ValueError, match='ClassBalancedMemoryBank: '
+                       'slots_per_class is 0, expected 1 or more'):
+        make_bank(slots_per_class=0)
