@@ -9,7 +9,7 @@ import mmaction
 import pytest
 import torch
 
-from tests.commands import CONFIG, TINY, accuracy, call, environment
+from tests.commands import CONFIG, TINY, accuracy, call, environment, train
 
 
 @pytest.fixture(scope='module')
@@ -37,23 +37,22 @@ def test_checkpoint_loads_with_weights_only(trained):
     assert len(banks) == 4
 
 
-def test_test_and_fuse(root, trained):
+def test_test_and_fuse(root, warm, trained):
     work_dir, done = trained
     scores = work_dir / 'scores.npz'
-    tested = call(sys.executable, root / 'tools/test.py', root / CONFIG,
-                  work_dir / 'epoch_1.pth', '--dump', scores,
-                  '--cfg-options', *TINY, cwd=work_dir)
+    tested = warm('tools/test.py', root / CONFIG, work_dir / 'epoch_1.pth',
+                  '--dump', scores, '--cfg-options', *TINY, cwd=work_dir)
+    assert tested.returncode == 0, tested.stderr
     assert accuracy(tested) == accuracy(done)
-    fused = call(sys.executable, root / 'tools/ensemble.py', scores, scores,
-                 '--weights', 2, 1, '--out', 'result.json', cwd=work_dir)
+    fused = warm('tools/ensemble.py', scores, scores, '--weights', 2, 1,
+                 '--out', 'result.json', cwd=work_dir)
     assert '32 sequences, 16 classes, summed: logits' in fused.stdout
     top1 = 100 * accuracy(tested)
     assert f'{scores} (weight 2): top-1 {top1:.2f}' in fused.stdout
     assert f'fused: top-1 {top1:.2f}' in fused.stdout
     files = json.loads((work_dir / 'result.json').read_text())['files']
     assert [file['checkpoint'] for file in files] == ['epoch_1.pth'] * 2
-    wrong = call(sys.executable, root / 'tools/ensemble.py', scores,
-                 'none.npz', cwd=work_dir, check=False)
+    wrong = warm('tools/ensemble.py', scores, 'none.npz', cwd=work_dir)
     assert wrong.returncode == 1 and 'error: none.npz' in wrong.stderr
     assert 'Traceback' not in wrong.stderr
 
@@ -73,10 +72,9 @@ def test_two_processes(root, tmp_path, trained):
     assert accuracy(tested) == accuracy(done)
 
 
-def test_amp_on_the_cpu(root, tmp_path):
-    done = call(sys.executable, root / 'tools/train.py', root / CONFIG,
-                '--amp', '--no-validate', '--work-dir', tmp_path,
-                '--cfg-options', *TINY, cwd=tmp_path)
+def test_amp_on_the_cpu(warm, tmp_path):
+    done = train(warm, tmp_path, '--amp', '--no-validate', '--cfg-options',
+                 *TINY)
     assert 'AmpOptimWrapper' in done.stdout
     assert 'Epoch(val)' not in done.stdout
     state = torch.load(tmp_path / 'epoch_1.pth',
