@@ -2,10 +2,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from projects.stdcl.models import CrossSequenceContrastiveLoss, MemoryBank
+from projects.stdcl.models import (
+    CrossSequenceContrastiveLoss,
+    MemoryBank,
+    contrastive_loss,
+)
 from tests.twins import contrastive_loss as twin
 
 
@@ -85,6 +91,63 @@ def test_equals_the_published_loop(filled, limits, classes):
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
 
 
+@st.composite
+def cases(draw):
+    """A bank and anchors of any form, seeded by what is drawn."""
+    slots, dim = draw(st.integers(1, 40)), draw(st.integers(1, 9))
+    classes, batch = draw(st.integers(1, 5)), draw(st.integers(1, 7))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+
+    def integers(high, size):
+        return torch.randint(high, (size, ), generator=generator)
+
+    features = F.normalize(torch.randn(slots, dim, generator=generator), dim=1)
+    if draw(st.booleans()):  # ties: few features that differ
+        features = features[integers(max(1, slots // 4), slots)]
+    labels = integers(classes, slots)
+    filled = draw(st.sampled_from([0., 0.3, 1.]))
+    labels[torch.rand(slots, generator=generator) >= filled] = -1
+    own = integers(slots, batch)  # duplicates in a batch too
+    # the class of an anchor whose slot is empty is its own
+    anchor_labels = labels[own].where(labels[own] >= 0,
+                                      integers(classes, batch))
+    anchors = F.normalize(torch.randn(batch, dim, generator=generator), dim=1)
+    if draw(st.booleans()):
+        anchors[integers(batch, 1)] = 0  # no direction
+    limits = draw(st.sampled_from([1, 3, 64])), draw(
+        st.sampled_from([1, 4, 64]))
+    return anchors, anchor_labels, own, features, labels, limits
+
+
+@settings(max_examples=250, deadline=None, derandomize=True)
+@given(cases(), st.sampled_from([torch.float32, torch.float16]),
+       st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+       st.sampled_from([0.07, 0.8]))
+def test_equals_the_published_loop_whatever_the_form(
+        case, bank_dtype, anchor_dtype, temperature):
+    anchors, labels, own, features, bank_labels, limits = case
+    features, anchors = features.to(bank_dtype), anchors.to(anchor_dtype)
+    loss = CrossSequenceContrastiveLoss(*limits, temperature)
+    drawn = draws_of(loss, labels, bank_labels)
+    ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contrastive_loss, 'BLOCK', 13)  # several in a bank
+        value, share = loss(ours, labels, own, features, bank_labels)
+        value.backward()
+    expected, expected_share = twin.contrastive_loss(
+        theirs.float(), labels, own, features.float(), bank_labels, *limits,
+        temperature, drawn)
+    expected.backward()
+
+    assert value.dtype == torch.float32 and value.isfinite()
+    assert share.item() == pytest.approx(expected_share)
+    torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
+    rounding = torch.finfo(anchor_dtype).eps
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5 + rounding,
+                               rtol=1e-4 + rounding)
+
+
 def test_share_of_anchors_between_0_and_1():
     # class 1 has one sequence only, which is no positive for itself
     bank = make_bank(slots=10)[0], torch.tensor([0] * 9 + [1])
@@ -143,6 +206,30 @@ def test_gradient_flows_into_the_anchors_only():
     assert torch.equal(bank[0], features)
 
 
+@pytest.mark.parametrize('slots', [300, 5])
+@pytest.mark.parametrize('fault', [float('nan'), float('inf')])
+def test_an_anchor_that_is_not_finite_is_seen(slots, fault):
+    # also where there are P slots that are none of its positives
+    bank = make_bank(slots, classes=2)
+    anchors, labels, own = make_anchors(bank, 3)
+    anchors[0, 3] = fault
+    value, _ = CrossSequenceContrastiveLoss(2, 2)(anchors, labels, own, *bank)
+    assert not value.isfinite()
+
+
+def test_an_anchor_without_direction_takes_no_part():
+    bank = make_bank()
+    anchors, labels, own = make_anchors(bank, 4)
+    loss = CrossSequenceContrastiveLoss(num_negatives=99)
+    expected, _ = loss(anchors[1:], labels[1:], own[1:], *bank)
+    anchors[0] = 0
+    value, share = loss(anchors.requires_grad_(), labels, own, *bank)
+    value.backward()
+    assert share == 3 / 4
+    torch.testing.assert_close(value, expected)
+    assert not anchors.grad[0].any() and anchors.grad[1:].any(dim=1).all()
+
+
 def test_float32_under_autocast():
     bank = make_bank()
     anchors, labels, own = make_anchors(bank)
@@ -195,28 +282,68 @@ def test_fewer_negatives_than_k_are_all_used():
     assert sorted(slots[0][drawn[0]].tolist()) == [2, 3, 5]
 
 
+class Watch(TorchDispatchMode):
+    """Notes the largest float32 tensor, and the largest of any kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = self.largest_float32 = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.largest = max(self.largest, leaf.numel())
+                if leaf.dtype == torch.float32:
+                    self.largest_float32 = max(self.largest_float32,
+                                               leaf.numel())
+        return result
+
+
 def test_never_builds_the_table_of_logits():
     slots, batch, positives, negatives = 2000, 16, 128, 512
-    largest = 0
-
-    class Watch(TorchDispatchMode):
-
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            nonlocal largest
-            result = function(*args, **(kwargs or {}))
-            for leaf in tree_leaves(result):
-                if isinstance(leaf, torch.Tensor):
-                    largest = max(largest, leaf.numel())
-            return result
-
     bank = make_bank(slots)
     anchors, labels, own = make_anchors(bank, batch)
-    with Watch():
+    with Watch() as watch:
         CrossSequenceContrastiveLoss(positives, negatives)(
             anchors.requires_grad_(), labels, own, *bank)[0].backward()
     per_anchor = positives + 2 * negatives
-    assert largest <= batch * max(slots, per_anchor)
-    assert largest < batch * positives * (negatives + 1)
+    assert watch.largest <= batch * max(slots, per_anchor)
+    assert watch.largest < batch * positives * (negatives + 1)
+
+
+def test_never_copies_a_half_precision_bank_to_float32():
+    slots, batch, dim = 40000, 4, 64
+    features, labels = make_bank(slots, dim=dim)
+    bank = features.half(), labels
+    anchors, labels, own = make_anchors(bank, batch, dim)
+    with Watch() as watch:
+        CrossSequenceContrastiveLoss()(
+            anchors.requires_grad_(), labels, own, *bank)[0].backward()
+    assert watch.largest_float32 <= contrastive_loss.BLOCK * dim
+    assert contrastive_loss.BLOCK * dim < slots * dim / 4
+
+
+@pytest.mark.parametrize('slots', [500, 20000])
+def test_what_half_precision_changes(slots):
+    """The loss by less than 0.01 %, the gradient by less than 1 %.
+
+    That is for the slots that near the limits P and K are chosen instead.
+    """
+    features, labels = make_bank(slots, classes=10, dim=256)
+    anchors, anchor_labels, own = make_anchors((features, labels), 16, 256)
+    loss = CrossSequenceContrastiveLoss()
+    draws_of(loss, anchor_labels, labels)
+    results = []
+    for bank in (features, features.half()):
+        z = anchors.clone().requires_grad_()
+        value, _ = loss(z, anchor_labels, own, bank, labels)
+        value.backward()
+        results.append((value.detach(), z.grad))
+    (value, gradient), (half_value, half_gradient) = results
+    assert (half_gradient != gradient).any()  # it was in half precision
+    torch.testing.assert_close(half_value, value, atol=0, rtol=1e-4)
+    assert (half_gradient - gradient).norm() < 1e-2 * gradient.norm()
 
 
 @pytest.mark.parametrize('wrong', [dict(num_positives=0),

@@ -1,122 +1,241 @@
-"""Two processes: equal banks after every step, one loss for all."""
+"""Several processes: equal banks after every step, one loss for all."""
 import os
-from pathlib import Path
+from contextlib import nullcontext
+from datetime import timedelta
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.dataset import DefaultSampler
+from mmengine.registry import init_default_scope
+from torch.utils.data import BatchSampler, DataLoader
 
-from projects.stdcl.models import STDCLHead
+from projects.stdcl.engine.hooks.memory_bank_hook import _require_equal_batches
 
-PARTS = dict(
-    decoupler=dict(type='AttentiveDecoupler', out_channels=8, reduction=2),
-    memory_bank=dict(type='MemoryBank'),
-    loss_contrast=dict(type='CrossSequenceContrastiveLoss', num_negatives=99))
-STEPS = [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 0, 1, 8, 8],
-         [4, 4, 4, 4, 11, 10, 2, 3]]  # repeats within and across processes
+MODEL = dict(
+    type='RecognizerGCN',
+    backbone=dict(
+        type='STGCN', base_channels=4, num_stages=2, inflate_stages=[],
+        down_stages=[], graph_cfg=dict(layout='nw-ucla',
+                                       mode='stgcn_spatial')),
+    cls_head=dict(
+        type='STDCLHead', num_classes=3, in_channels=4,
+        decoupler=dict(type='AttentiveDecoupler', out_channels=8, reduction=2),
+        # K is the number of negatives, so there is no chance in the draw
+        loss_contrast=dict(type='CrossSequenceContrastiveLoss',
+                           num_negatives=99)))
+FULL = dict(type='MemoryBank')
+GLOBAL_BATCH = 8
+# repeats within and across processes
+REPEATS = [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 0, 1, 8, 8],
+           [4, 4, 4, 4, 11, 10, 2, 3]]
 
 
-def make_head():
+def even(steps):
+    """The batches of a process: equal parts of global ones."""
+
+    def batches(rank, world_size):
+        share = GLOBAL_BATCH // world_size
+        return [step[rank * share:(rank + 1) * share] for step in steps]
+
+    return batches
+
+
+def sampled(num_sequences, round_up):
+    """The batches of a process, as MMEngine's loader makes them."""
+
+    def batches(rank, world_size):
+        sampler = DefaultSampler(range(num_sequences), seed=1,
+                                 round_up=round_up)
+        return list(BatchSampler(sampler, GLOBAL_BATCH // world_size, False))
+
+    return batches
+
+
+# labels of the sequences, batches, bank, steps of which gradients add up
+SCENARIOS = dict(
+    repeats=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1),
+    half_precision=(3 * [0, 1, 2, 0], even(REPEATS),
+                    dict(FULL, dtype='float16'), 1),
+    class_balanced=(3 * [0, 1, 2, 0], even(REPEATS), dict(
+        type='ClassBalancedMemoryBank', slots_per_class=3), 1),
+    accumulation=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 2),
+    # 15: the last batch of the last process is one short
+    uneven_batches=(5 * [0, 1, 2], sampled(15, round_up=False), FULL, 1),
+    uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
+        type='ClassBalancedMemoryBank', slots_per_class=3), 1),
+    # 13: three are repeated with four processes, one with two
+    padding=(5 * [0, 1, 2], sampled(13, round_up=True), FULL, 1),
+    # in the first step the last process has only classes of one sequence
+    drop_out=([0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1], even(REPEATS), FULL, 1),
+    overflow=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1))
+
+
+def make_model(bank, num_sequences):
     torch.manual_seed(0)
-    head = STDCLHead(num_classes=3, in_channels=6, **PARTS)
-    head.init_weights()
-    head.spatial_bank.resize(12)
-    head.temporal_bank.resize(12)
-    return head
+    init_default_scope('mmaction')
+    config = dict(MODEL, cls_head=dict(
+        MODEL['cls_head'], memory_bank=bank, num_classes=6))
+    model = MODELS.build(config)
+    model.init_weights()
+    model.cls_head.resize_banks(num_sequences)
+    model.cls_head.fc.requires_grad_(False)  # only the contrast is looked at
+    return model.eval()  # batch norm would see other batches
 
 
-def samples_of(indices, labels):
-    samples = []
-    for index in indices:
-        sample = ActionDataSample().set_gt_label(labels[index])
-        sample.set_metainfo(dict(sample_idx=index))
-        samples.append(sample)
-    return samples
+def make_inputs(rows):
+    """(N, 1, M, T, V, C), the same for a row in any number of processes."""
+    return torch.stack([torch.randn(
+        1, 2, 5, 20, 3, generator=torch.Generator().manual_seed(seed))
+        for seed, _ in rows])
 
 
-def features_of(step):
-    generator = torch.Generator().manual_seed(step)
-    return torch.randn(8, 2, 6, 5, 4, generator=generator)
+def run(name, batches, wrap=lambda model: model):
+    """Run a scenario; returns what each step gave.
 
-
-def steps(rank, world_size, labels):
-    """Run all steps; returns the losses, gradients and banks of each."""
-    head = make_head()
-    if world_size > 1:
-        model = torch.nn.parallel.DistributedDataParallel(_Contrast(head))
-    else:
-        model = _Contrast(head)
+    Args:
+        name (str): Of the scenario.
+        batches (list): For each step the (seed, index) of its sequences.
+        wrap (callable): Makes a model distributed.
+    """
+    labels, _, bank, accumulate = SCENARIOS[name]
+    model = make_model(bank, len(labels))
+    head, wrapped = model.cls_head, wrap(model)
+    head.batch_size = max(map(len, batches))
     history = []
-    share = 8 // world_size
-    mine = slice(rank * share, (rank + 1) * share)
-    for number, indices in enumerate(STEPS):
-        head.zero_grad()
-        losses = model(features_of(number)[mine],
-                       samples_of(indices[mine], labels))
-        (losses['loss_spatial'] + losses['loss_temporal']).backward()
+    for number, rows in enumerate(batches):
+        samples = []
+        for _, index in rows:
+            sample = ActionDataSample().set_gt_label(labels[index])
+            sample.set_metainfo(dict(sample_idx=index))
+            samples.append(sample)
+        inputs = make_inputs(rows)
+        if name == 'overflow' and number == 0 and rows[-1][1] == 7:
+            inputs[-1] = torch.inf
+        last = (number + 1) % accumulate == 0 or number + 1 == len(batches)
+        with nullcontext() if last or wrapped is model else wrapped.no_sync():
+            losses = wrapped(inputs, samples, mode='loss')
+            loss = losses['loss_spatial'] + losses['loss_temporal']
+            loss.backward()
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters()
+                              if p.requires_grad])
+        if last:
+            model.zero_grad()
         history.append(dict(
-            spatial=losses['loss_spatial'].detach(),
-            gradient=torch.cat([p.grad.flatten()
-                                for p in head.decoupler.parameters()]),
-            banks=[bank.features.clone() for bank in (
-                head.spatial_bank, head.temporal_bank)],
-            labels=head.spatial_bank.labels.clone()))
+            indices=[index for _, index in rows], loss=loss.detach(),
+            gradient=gradient if last else None,
+            share=losses['anchor_share'], banks={
+                key: value.clone() for key, value in model.state_dict().items()
+                if '_bank.' in key}))
     return history
 
 
-class _Contrast(torch.nn.Module):
-
-    def __init__(self, head):
-        super().__init__()
-        self.head = head
-        head.fc.requires_grad_(False)  # only the contrast is looked at
-
-    def forward(self, features, samples):
-        return self.head.contrast(features, samples)
-
-
-def worker(rank, folder, labels):
-    dist.init_process_group('gloo', init_method=f'file://{folder}/init',
-                            rank=rank, world_size=2)
-    torch.save(steps(rank, 2, labels), f'{folder}/{rank}.pth')
+def worker(rank, world_size, folder):
+    dist.init_process_group(
+        'gloo', init_method=f'file://{folder}/init', rank=rank,
+        world_size=world_size, timeout=timedelta(seconds=60))
+    results = {}
+    for name, (_, batches, _, _) in SCENARIOS.items():
+        rows = [[(1000 * step + 100 * rank + row, index)
+                 for row, index in enumerate(indices)]
+                for step, indices in enumerate(batches(rank, world_size))]
+        results[name] = rows, run(
+            name, rows, torch.nn.parallel.DistributedDataParallel)
+    try:  # 9: the first process has one more, a batch of its own
+        loader = DataLoader(range(9), GLOBAL_BATCH // world_size, sampler=(
+            DefaultSampler(range(9), round_up=False)))
+        _require_equal_batches(loader)
+    except ValueError as error:
+        results['unequal'] = str(error)
+    torch.save(results, f'{folder}/{rank}.pth')
     dist.destroy_process_group()
 
 
-def run(folder, labels):
-    root = str(Path(__file__).parents[1])
+@pytest.fixture(scope='module', params=[2, 4])
+def ranks(request, root, tmp_path_factory):
+    """What each process made of every scenario."""
+    folder = tmp_path_factory.mktemp('ranks')
     os.environ['PYTHONPATH'] = os.pathsep.join(
-        [root, os.environ.get('PYTHONPATH', '')])
-    mp.spawn(worker, args=(str(folder), labels), nprocs=2)
-    return [torch.load(f'{folder}/{rank}.pth', weights_only=True)
-            for rank in range(2)]
+        [str(root), os.environ.get('PYTHONPATH', '')])
+    mp.spawn(worker, args=(request.param, str(folder)), nprocs=request.param)
+    return [torch.load(folder / f'{rank}.pth', weights_only=True)
+            for rank in range(request.param)]
 
 
-def test_banks_are_equal_and_the_loss_is_that_of_one_process(tmp_path):
-    labels = [i % 3 for i in range(12)]
-    ranks = run(tmp_path, labels)
-    alone = steps(0, 1, labels)
-    for first, second, single in zip(*ranks, alone):
-        for a, b, c in zip(first['banks'], second['banks'], single['banks']):
-            assert torch.equal(a, b)
-            torch.testing.assert_close(a, c, atol=1e-5, rtol=0)
-        assert torch.equal(first['labels'], second['labels'])
-        assert torch.equal(first['gradient'], second['gradient'])
-        # K is the number of negatives, so there is no chance in the draw
-        torch.testing.assert_close(first['gradient'], single['gradient'],
-                                   atol=1e-5, rtol=1e-4)
-        mean = (first['spatial'] + second['spatial']) / 2
-        torch.testing.assert_close(mean, single['spatial'], atol=1e-5, rtol=0)
-    assert (ranks[0][-1]['labels'] >= 0).all()  # every sequence is there
+@pytest.mark.parametrize('name', SCENARIOS)
+def test_banks_are_equal_and_the_loss_is_that_of_one_process(ranks, name):
+    rows = [sum(parts, []) for parts in zip(*(rank[name][0]
+                                              for rank in ranks))]
+    alone = run(name, rows)
+    # in half precision what is rounded to another side differs by 2**-11
+    close = dict(atol=1e-3 if name == 'half_precision' else 1e-5, rtol=0,
+                 equal_nan=name == 'overflow')
+    for single, *steps in zip(alone, *(rank[name][1] for rank in ranks)):
+        for key, expected in single['banks'].items():
+            for step in steps:
+                assert torch.equal(step['banks'][key], steps[0]['banks'][key])
+            torch.testing.assert_close(steps[0]['banks'][key], expected,
+                                       **close)
+        mean = sum(step['loss'] for step in steps) / len(steps)
+        torch.testing.assert_close(mean, single['loss'], **close)
+        for step in steps if single['gradient'] is not None else ():
+            assert torch.equal(step['gradient'], steps[0]['gradient']) or (
+                name == 'overflow')
+            torch.testing.assert_close(step['gradient'], single['gradient'],
+                                       **close)
+    assert alone[-1]['gradient'].abs().max() > 1e-3  # so 1e-5 says something
 
 
-def test_anchors_that_drop_out_on_one_process_only(tmp_path):
-    # in the first step the second process has only classes of one sequence
-    labels = [0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1]
-    ranks = run(tmp_path, labels)
-    alone = steps(0, 1, labels)
-    assert ranks[1][0]['spatial'] == 0 and ranks[0][0]['spatial'] > 0
-    for first, second, single in zip(*ranks, alone):
-        assert torch.equal(first['gradient'], second['gradient'])
-        torch.testing.assert_close(first['gradient'], single['gradient'],
-                                   atol=1e-5, rtol=1e-4)
+def test_the_scenarios_are_what_they_are_called(ranks):
+    last = ranks[-1]
+
+    def indices(name, rank=last):
+        return [step['indices'] for step in rank[name][1]]
+
+    # a full batch before a short one, of the last process only
+    size = GLOBAL_BATCH // len(ranks)
+    assert [len(step) for step in indices('uneven_batches')] == [
+        size, size - 1]
+    assert [len(step) for step in indices('uneven_batches', ranks[0])] == [
+        size, size]
+    seen = sum((sum(indices('padding', rank), []) for rank in ranks), [])
+    assert len(seen) > len(set(seen)) == 13
+    # nothing takes part on the last process, and much on the first
+    assert last['drop_out'][1][0]['share'] == 0
+    assert last['drop_out'][1][0]['loss'] == 0
+    assert ranks[0]['drop_out'][1][0]['share'] > 0.5
+    # one process overflows in one step, and only there and then is it seen
+    losses = [[step['loss'].isfinite().item() for step in rank['overflow'][1]]
+              for rank in ranks]
+    assert losses == [[True] * 3] * (len(ranks) - 1) + [[False, True, True]]
+    # the class-balanced bank was too small for all
+    for name in ('class_balanced', 'uneven_class_balanced'):
+        bank = last[name][1][-1]['banks']['cls_head.spatial_bank.indices']
+        assert len(bank) == 18 and (bank >= 0).sum() == 9
+
+
+def test_unequal_numbers_of_batches_are_refused_by_all(ranks):
+    counts = ', '.join(['2'] + ['1'] * (len(ranks) - 1))
+    for rank in ranks:
+        assert rank['unequal'].startswith(
+            f'train_dataloader.sampler: the processes have {counts} batches')
+
+
+def test_what_a_step_sends(monkeypatch):
+    """One exchange of 4 * (2D + 2) bytes for each sequence of a batch."""
+    sent = []
+    monkeypatch.setattr('projects.stdcl.models.stdcl_head.all_gather',
+                        lambda tensor: sent.append(tensor) or [tensor])
+    model = make_model(FULL, 12)
+    model.cls_head.batch_size = 4
+    samples = []
+    for index in range(3):
+        samples.append(ActionDataSample().set_gt_label(index))
+        samples[-1].set_metainfo(dict(sample_idx=index))
+    model(make_inputs([(0, 0), (1, 1), (2, 2)]), samples, mode='loss')
+    rows, = sent
+    assert rows.shape == (4, 2 * 8 + 2)  # three, filled up to a full batch
+    assert rows.nbytes == 4 * (2 * 8 + 2) * 4

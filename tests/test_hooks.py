@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from projects.stdcl.datasets.training_sequences import TrainingSequences
+from projects.stdcl.engine.hooks import MemoryBankHook
 
 CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
     '-keypoint-3d.py'
@@ -128,13 +129,36 @@ def test_banks_take_their_size_from_the_training_set(config):
         assert runner.message_hub.get_scalar(f'train/{loss}').current() > 0
 
 
+def test_the_head_knows_the_size_of_a_full_batch(config):
+    runner = run(config)
+    runner.train()
+    assert runner.model.cls_head.batch_size == 8
+    # and with a sampler of batches, whose loader has no size
+    config.train_dataloader.batch_sampler = dict(
+        type='BatchSampler', drop_last=True)
+    config.train_dataloader.batch_size = 6
+    runner = run(config)
+    runner.train()
+    assert runner.model.cls_head.batch_size == 6
+
+
+def test_a_class_balanced_bank_is_one_line(config):
+    config.merge_from_dict({
+        'model.cls_head.memory_bank.type': 'ClassBalancedMemoryBank'})
+    runner = run(config)
+    runner.train()
+    bank = runner.model.cls_head.temporal_bank
+    assert len(bank) == 10 * 256
+    assert sorted(bank.indices[bank.indices >= 0].tolist()) == [*range(24)]
+
+
 class Snapshot(Hook):
     """Keeps the spatial bank as it is when training starts."""
 
     def before_train_epoch(self, runner):
         bank = runner.model.cls_head.spatial_bank
-        self.features = bank.features.clone()
-        self.labels = bank.labels.clone()
+        self.state = {name: tensor.clone()
+                      for name, tensor in bank.state_dict().items()}
 
 
 def test_resuming_restores_the_banks(config):
@@ -146,8 +170,8 @@ def test_resuming_restores_the_banks(config):
     second.register_hook(restored)
     second.train()
     bank = first.model.cls_head.spatial_bank
-    assert torch.equal(restored.features, bank.features)
-    assert torch.equal(restored.labels, bank.labels)
+    assert torch.equal(restored.state['features'], bank.features)
+    assert torch.equal(restored.state['labels'], bank.labels)
     assert second.epoch == 2
 
 
@@ -164,6 +188,35 @@ def _other_list(checkpoint):
     checkpoint['meta']['memory_bank_sequences'] = 'another'
 
 
+@pytest.mark.parametrize('bank', [dict(dtype='float16'), dict(
+    type='ClassBalancedMemoryBank', slots_per_class=2)])
+def test_resuming_restores_banks_of_every_kind(config, bank):
+    config.model.cls_head.memory_bank.update(bank)
+    first = run(config)
+    first.train()
+    config.train_cfg.max_epochs = 2
+    second = run(config, resume=True)
+    restored = Snapshot()
+    second.register_hook(restored)
+    second.train()
+    expected = first.model.cls_head.spatial_bank.state_dict()
+    assert {'features', 'labels'} <= set(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(restored.state[name], tensor), name
+
+
+def test_a_second_run_of_a_runner_keeps_its_banks(config):
+    """As testing does after training; a new runner starts with empty ones."""
+    runner = run(config)
+    runner.train()
+    hook, = (hook for hook in runner.hooks
+             if isinstance(hook, MemoryBankHook))
+    hook.before_run(runner)
+    assert (runner.model.cls_head.spatial_bank.labels >= 0).all()
+    MemoryBankHook.before_run(MemoryBankHook(), runner)
+    assert (runner.model.cls_head.spatial_bank.labels == -1).all()
+
+
 def test_resuming_with_other_banks_is_refused(config):
     run(config).train()
     config.train_cfg.max_epochs = 2
@@ -177,6 +230,10 @@ def test_resuming_with_other_banks_is_refused(config):
         torch.save(checkpoint, edited := f'{config.work_dir}/edited.pth')
         with pytest.raises(ValueError, match=message):
             run(config, resume=True, load_from=edited).train()
+    config.model.cls_head.memory_bank.type = 'ClassBalancedMemoryBank'
+    with pytest.raises(ValueError, match='no memory bank .* of type '
+                       'ClassBalancedMemoryBank .*bank.indices'):
+        run(config, resume=True).train()
 
 
 def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
@@ -196,7 +253,7 @@ def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
         tune.register_hook(fresh)
         capsys.readouterr()
         tune.train()
-        assert fresh.labels.tolist() == [-1] * num  # nothing of the old run
+        assert fresh.state['labels'].tolist() == [-1] * num  # nothing of the old run
         log = capsys.readouterr().out
         assert 'Load checkpoint' in log and 'spatial_bank' not in log
 

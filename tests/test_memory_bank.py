@@ -8,8 +8,8 @@ from mmengine.runner.checkpoint import load_state_dict
 from projects.stdcl.models import MemoryBank
 
 
-def make_bank(slots=6, dim=4):
-    bank = MemoryBank(dim)
+def make_bank(slots=6, dim=4, **kwargs):
+    bank = MemoryBank(dim, **kwargs)
     bank.resize(slots)
     return bank
 
@@ -72,6 +72,49 @@ def test_what_overflowed_does_not_stay():
     # the sequence that also came through whole keeps its slot
     assert bank.labels[:3].tolist() == [-1, -1, 2]
     torch.testing.assert_close(bank.features[2], features[3])
+
+
+def test_what_has_no_direction_has_no_slot():
+    bank = make_bank()
+    features = F.normalize(torch.randn(4, 4), dim=1)
+    slots = torch.tensor([0, 1, 2, 2])
+    bank.update(features, slots, slots)
+    features[0] = 0  # no direction; nor have opposites together
+    features[2] = 1e-7 - features[3]
+    bank.update(features, slots, slots)
+    assert bank.labels[:3].tolist() == [-1, 1, -1]
+    assert not bank.features[[0, 2]].any()
+
+
+def test_rows_of_zeros_add_nothing():
+    """Shorter batches of a process are filled up with them."""
+    bank, expected = make_bank(), make_bank()
+    features = F.normalize(torch.randn(3, 4), dim=1)
+    indices = torch.tensor([5, 0, 5])
+    expected.update(features, indices % 3, indices)
+    features = torch.cat([features[:2], torch.zeros(3, 4), features[2:]])
+    indices = torch.tensor([5, 0, 5, 5, 5, 5])
+    bank.update(features, indices % 3, indices)
+    torch.testing.assert_close(bank.features, expected.features)
+    assert torch.equal(bank.labels, expected.labels)
+
+
+def test_half_precision_halves_the_features():
+    bank, expected = make_bank(dtype='float16'), make_bank()
+    features = F.normalize(torch.randn(4, 4), dim=1)
+    indices = torch.tensor([5, 0, 5, 1])
+    for some in (bank, expected):
+        some.update(features, indices, indices)
+    # the mean of duplicates is taken before it is rounded
+    assert torch.equal(bank.features, expected.features.half())
+    assert torch.equal(bank.labels, expected.labels)
+    assert expected.nbytes - bank.nbytes == 6 * 4 * 2
+
+
+def test_another_type_is_refused():
+    with pytest.raises(ValueError, match="dtype is 'bfloat16', expected one "
+                       r"of \['float32', 'float16'\]"):
+        make_bank(dtype='bfloat16')
 
 
 def test_autocast_does_not_round_what_is_written():

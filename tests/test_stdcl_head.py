@@ -195,6 +195,84 @@ def test_banks_follow_the_decoupler():
         build(decoupler=decoupler, memory_bank={**bank, 'feat_dim': 256})
 
 
+def silence(model, value):
+    """Make the decoupler give the first sequence of a batch one vector."""
+
+    def hook(module, args, output):
+        keep = torch.ones(len(output[0]), 1).index_fill(
+            0, torch.tensor(0), 0)
+        return tuple(vector * keep + value * (1 - keep) for vector in output)
+
+    model.cls_head.decoupler.register_forward_hook(hook)
+
+
+@pytest.mark.parametrize('value', [0, 1e-9])
+def test_a_vector_without_direction_is_left_out(value):
+    model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
+    model(inputs, samples, mode='loss')
+    bank = model.cls_head.spatial_bank
+    assert bank.labels[0] == 0
+    silence(model, value)
+    losses = model(inputs, samples, mode='loss')
+    assert losses['anchor_share'].item() == pytest.approx(5 / 6)
+    assert bank.labels[0] == -1 and (bank.labels >= 0).sum() == 5
+    (losses['loss_spatial'] + losses['loss_temporal']).backward()
+    gradients = [p.grad for p in model.cls_head.decoupler.parameters()]
+    assert all(g.isfinite().all() and g.abs().max() < 100 for g in gradients)
+    assert any(g.any() for g in gradients)
+
+
+def test_what_overflows_is_seen_once():
+    model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
+    model.eval()  # or batch norm spoils all
+    spoiled = inputs.clone()
+    spoiled[0] = torch.inf
+    losses = model(spoiled, samples, mode='loss')
+    assert not losses['loss_spatial'].isfinite()
+    assert not losses['loss_temporal'].isfinite()
+    # the next step, with others of its class
+    losses = model(inputs[1:], samples[1:], mode='loss')
+    assert losses['anchor_share'] == 1
+    assert losses['loss_spatial'].isfinite()
+    losses = model(inputs, samples, mode='loss')
+    assert losses['loss_spatial'].isfinite()
+
+
+class _Fixed(torch.nn.Module):
+    """A decoupler that gives the same vectors always."""
+
+    def __init__(self, *vectors):
+        super().__init__()
+        self.vectors = vectors
+
+    def forward(self, feats):
+        return self.vectors
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_vectors_are_contrasted_in_float32(dtype):
+    """What a GPU's autocast gives, and what goes back to it."""
+    head = build().cls_head
+    vectors = torch.randn(2, 6, 16).to(dtype)
+    results = []
+    for some in (vectors, vectors.float()):
+        some.requires_grad_()
+        head.decoupler = _Fixed(*some)
+        head.spatial_bank = MemoryBank(16)
+        head.temporal_bank = MemoryBank(16)
+        head.resize_banks(10)
+        torch.manual_seed(0)
+        losses = head.contrast(torch.zeros(6, 1), batch()[1])
+        total = losses['loss_spatial'] + losses['loss_temporal']
+        assert total.dtype == head.spatial_bank.features.dtype == torch.float32
+        (2**16 * total).backward()  # the scale that AMP starts with
+        results.append((total.detach(), some.grad))
+    (total, gradient), (expected, expected_gradient) = results
+    assert torch.equal(total, expected)
+    assert torch.equal(gradient, expected_gradient.to(dtype))
+    assert gradient.isfinite().all() and gradient.any()
+
+
 def test_soft_labels_are_refused():
     inputs, samples = batch()
     for sample in samples:

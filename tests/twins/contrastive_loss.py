@@ -29,7 +29,7 @@ def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
         positives = is_positive.nonzero().flatten()
         negatives = ((bank_labels >= 0)
                      & (bank_labels != label)).nonzero().flatten()
-        if len(positives) == 0 or len(negatives) == 0:
+        if len(positives) == 0 or len(negatives) == 0 or not anchors[i].any():
             continue
         took_part += 1
         ascending = similarity[positives].sort().values
