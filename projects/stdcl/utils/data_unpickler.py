@@ -3,8 +3,9 @@
 A pickle is a program for a small machine. This is Python's own machine, which
 is written in Python, with fewer instructions: those that make containers,
 numbers and strings are as they are, those that call something know what they
-may call, and those that fill a container know which. The one in C takes 40
-GiB for a file of ten bytes, which numbers its objects from 2**31 on.
+may call, and those that fill a container know which. The one in C makes room
+for 2**32 objects, 32 GiB, for a file of ten bytes that says its only object is
+number 2**31 - 1.
 """
 import math
 import pickle
@@ -80,6 +81,7 @@ class DataUnpickler(pickle._Unpickler):
             Exception: It is damaged; which one depends on where.
         """
         content = self.load()
+        self.memo.clear()  # this refers to itself: it would keep the content
         if self.empty_arrays:
             raise RefusedError('numpy.ndarray without numbers')
         size, _ = self._measure(content, {}, MAX_DEPTH)
@@ -228,7 +230,7 @@ def checked_keys(keys: list) -> list:
     numbers can be made to collide.
     """
     for key in keys:
-        if type(key) not in KEYS and not isinstance(key, KEYS) or (
+        if not isinstance(key, KEYS) or (
                 type(key) is int and key.bit_length() > 64):
             raise ValueError(f'a key of type {type(key).__name__}, expected a '
                              'string or a number of up to 64 bits')
