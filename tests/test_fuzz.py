@@ -7,6 +7,7 @@ before it is read. Cases follow from their number alone. More of them:
 ``python tests/test_fuzz.py ROUNDS [PARSER ...]``.
 """
 import contextlib
+import faulthandler
 import functools
 import gc
 import io
@@ -463,6 +464,7 @@ def fuzz(name: str, rounds: int, folder: Path) -> dict:
     started, result = time.monotonic(), folder / 'result'
     child = os.fork()
     if not child:
+        faulthandler.disable()  # pytest's, for its own log
         with open(folder / 'output', 'w') as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)

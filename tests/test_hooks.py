@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
-from mmaction.registry import DATASETS
+from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.training_sequences import TrainingSequences
 from projects.stdcl.engine.hooks import MemoryBankHook
@@ -134,8 +135,10 @@ def test_the_head_knows_the_size_of_a_full_batch(config):
     runner.train()
     assert runner.model.cls_head.batch_size == 8
     # and with a sampler of batches, whose loader has no size
+    DATA_SAMPLERS.register_module(module=BatchSampler, force=True)
+    drop_last = config.train_dataloader.pop('drop_last')
     config.train_dataloader.batch_sampler = dict(
-        type='BatchSampler', drop_last=True)
+        type='BatchSampler', drop_last=drop_last)
     config.train_dataloader.batch_size = 6
     runner = run(config)
     runner.train()
@@ -253,7 +256,8 @@ def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
         tune.register_hook(fresh)
         capsys.readouterr()
         tune.train()
-        assert fresh.state['labels'].tolist() == [-1] * num  # nothing of the old run
+        # nothing of the old run
+        assert fresh.state['labels'].tolist() == [-1] * num
         log = capsys.readouterr().out
         assert 'Load checkpoint' in log and 'spatial_bank' not in log
 

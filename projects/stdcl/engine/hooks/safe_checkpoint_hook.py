@@ -88,8 +88,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _best_paths(self) -> dict:
         """Metric -> path of its best checkpoint, or None."""
-        if len(self.key_indicators) == 1:
-            return {self.key_indicators[0]: self.best_ckpt_path}
+        if len(self.key_indicators) == 1:  # 'auto' gets a name later
+            return {'': self.best_ckpt_path}
         return dict(self.best_ckpt_path_dict)
 
     def _set_best(self, name: str, path) -> None:
