@@ -137,6 +137,31 @@ def test_benchmark_of_the_pipeline(tmp_path):
         results_table.pipeline_table(tmp_path)[0])
 
 
+def test_benchmark_of_the_memory_bank(tmp_path):
+    out = tmp_path / 'benchmark_memory_bank.json'
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools/benchmark/memory_bank.py',
+         '--processes', '1', '--largest', '10000', '--repeats', '1', '--out',
+         out], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    for case in record['cases']:  # 256 features and a label for each slot
+        half, bounded = '16' in case['bank'], 'class' in case['bank']
+        assert case['slots'] == (60 * 256 if bounded else case['sequences'])
+        assert case['bank_bytes'] == case['slots'] * (
+            256 * (2 if half else 4) + (24 if bounded else 8))
+        assert 0 < case['checkpoint_bytes'] - case['bank_bytes'] < 4096
+    assert 0 < record['half_precision']['NW-UCLA']['loss'] < 1e-4
+    sizes = record['dataset_bytes']['NTU RGB+D 120 X-Sub']
+    assert sizes['full'] == pytest.approx(
+        2 * 63026 * (256 * 4 + 8), rel=1e-4)
+    text = results_table.render((ROOT / 'docs/scaling.md').read_text(),
+                                tmp_path)
+    assert '| class-balanced | 10,000 | 15,360 |' in text
+    # a process sends 2 * 256 features, label and index of each sequence
+    assert f'| {64 * 2056:,} |' in text
+
+
 @pytest.mark.parametrize('damage', [
     lambda run: run.update(clean=False),
     lambda run: run['epochs'][-1].pop('val')])

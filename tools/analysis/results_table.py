@@ -1,11 +1,11 @@
-"""Make the tables of README.md and docs/data.md from recorded runs.
+"""Make the tables of README.md and of pages in docs/ from recorded runs.
 
 A recorded run is the ``run.json`` that training leaves in its work directory,
 copied to runs/. Benchmarks' records are runs/benchmark_*.json, ensembles' are
 runs/ensemble_*.json.
 
 Examples:
-    python tools/analysis/results_table.py           rewrite both
+    python tools/analysis/results_table.py           rewrite them
     python tools/analysis/results_table.py --check   fail if one is stale
 """
 import argparse
@@ -245,6 +245,97 @@ def _training_memory(folder: Path, zipped: dict, files: int) -> list:
         'training, whatever the number of its loader workers.']
 
 
+def _bank_record(folder: Path) -> dict:
+    path = folder / 'benchmark_memory_bank.json'
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def step_cost_table(folder: Path) -> list:
+    """What a step costs against bank, batch and number of processes."""
+    record = _bank_record(folder)
+    if not record:
+        return []
+    cases = {(case['processes'], case['bank'], case['sequences'],
+              case['batch']): case for case in record['cases']}
+    batches = sorted({batch for *_, batch in cases})
+    many = max(processes for processes, *_ in cases)
+    lines = ['| bank | sequences | slots | '
+             + ' | '.join(f'batch {batch}, ms' for batch in batches)
+             + ' | one bank, MiB | a step beside the banks, MiB |',
+             '| --- ' * (5 + len(batches)) + '|']
+    for (processes, bank, sequences, batch), case in cases.items():
+        if processes > 1 or batch != batches[-1]:
+            continue
+        taken = [_ms(cases[1, bank, sequences, batch]['seconds'])
+                 for batch in batches]
+        lines.append(
+            f'| {bank} | {sequences:,} | {case["slots"]:,} | '
+            f'{" | ".join(taken)} | {_mib(case["bank_bytes"])} '
+            f'| {_mib(case["step_memory"])} |')
+    counts = sorted({processes for processes, *_ in cases})
+    lines += ['', '| bank | sequences | batch of a process | '
+              + ' | '.join(f'{count} process{"es" * (count > 1)}, ms'
+                           for count in counts)
+              + ' | a process sends, bytes |',
+              '| --- ' * (4 + len(counts)) + '|']
+    for processes, bank, sequences, batch in cases:
+        if processes == many:
+            taken = [_ms(cases[count, bank, sequences, batch]['seconds'])
+                     for count in counts]
+            lines.append(f'| {bank} | {sequences:,} | {batch} | '
+                         f'{" | ".join(taken)} | '
+                         f'{batch * (8 * record["features"] + 8):,} |')
+    fit = record['fit']
+    return [
+        *lines, '', 'Median (minimum to maximum) of '
+        f'{min(case["repeats"] for case in record["cases"])} repeats or more, '
+        f'{record["features"]} features, {record["classes"]} classes, CPU '
+        f'threads of a process: {record["threads"]}, all processes on one '
+        f'machine of {record["cores"]} cores, torch {record["torch"]} '
+        '([record](../runs/benchmark_memory_bank.json), `python '
+        'tools/benchmark/memory_bank.py`).', '',
+        '**Estimate.** With one process and the full bank a step takes about '
+        f'{1e3 * fit["a"]:.0f} ms + N ({1e3 * fit["b"]:.2f} ms + S x '
+        f'{1e9 * fit["c"]:.0f} ns) for a batch of N and S slots, both banks '
+        f'together: within a factor of {fit["worst"]:.1f} of the fastest '
+        'repeats above, on one such core. It grows with the product of batch '
+        'and slots; the step of a class-balanced bank is that of as many '
+        'slots.', '']
+
+
+def half_precision_table(folder: Path) -> list:
+    """What float16 banks change."""
+    record = _bank_record(folder)
+    if not record:
+        return []
+    return [
+        '| features | slots | loss differs by | gradient differs by |',
+        '| --- | --- | --- | --- |',
+        *(f'| {name} | {half["slots"]:,} | {half["loss"]:.0e} '
+          f'| {half["gradient"]:.0e} |'
+          for name, half in record['half_precision'].items()), '']
+
+
+def bank_size_table(folder: Path) -> list:
+    """Bytes of both banks in a checkpoint, for each data set."""
+    record = _bank_record(folder)
+    if not record:
+        return []
+    sizes = record['dataset_bytes']
+    kinds = [kind for kind in next(iter(sizes.values()))
+             if kind not in ('sequences', 'classes')]
+    return [
+        f'| training set | sequences | classes | {" | ".join(kinds)} |',
+        '| --- ' * (3 + len(kinds)) + '|',
+        *(f'| {name} | {size["sequences"]:,} | {size["classes"]} | '
+          + ' | '.join(f'{size[kind] / 1e6:.1f} MB' for kind in kinds) + ' |'
+          for name, size in sizes.items()), '']
+
+
+def _mib(size: int) -> str:
+    return f'{size / 2**20:,.1f}'
+
+
 def _range(taken: dict, digits: int, scale: float = 1) -> str:
     return (f'{scale * taken["median"]:,.{digits}f} '
             f'({scale * taken["min"]:,.{digits}f} to '
@@ -262,8 +353,11 @@ def performance_table(folder: Path) -> list:
 
 
 TABLES = {'results': results_tables, 'performance': performance_table,
-          'data': data_table}
-PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'data.md')
+          'data': data_table, 'step cost': step_cost_table,
+          'half precision': half_precision_table,
+          'bank sizes': bank_size_table}
+PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'data.md',
+         ROOT / 'docs' / 'scaling.md')
 
 
 def render(page: str, folder: Path) -> str:

@@ -27,7 +27,7 @@ ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'analysis')]
 
 from get_flops import count  # noqa: E402
-from timing import spread, timed  # noqa: E402
+from timing import STATUS, process_memory, spread, timed  # noqa: E402
 
 import projects.stdcl  # noqa: E402,F401
 from tests.twins.encoders import (  # noqa: E402
@@ -38,7 +38,6 @@ from tests.twins.encoders import (  # noqa: E402
     twin,
 )
 
-STATUS = Path('/proc/self/status')
 NW_UCLA = Size('nw-ucla', persons=1, frames=52, classes=10)
 # name: (clips, batch)
 CASES = {'CTR-GCN': (NW_UCLA, 16), 'Hyperformer': (Size(), 4),
@@ -117,16 +116,9 @@ def _peak_memory(name: str, which: str, device: str, threads: int) -> int:
         return torch.cuda.max_memory_allocated() - before
     # else the highest mark may be of before
     Path('/proc/self/clear_refs').write_text('5')
-    before = _status('VmRSS')
+    before = process_memory('VmRSS')
     case.train_step(which)
-    return _status('VmHWM') - before
-
-
-def _status(field: str) -> int:
-    """Bytes of memory of this process, from Linux."""
-    lines = dict(line.split(':', 1) for line in
-                 STATUS.read_text().splitlines())
-    return 1024 * int(lines[field].split()[0])
+    return process_memory('VmHWM') - before
 
 
 def yardsticks() -> dict:
