@@ -127,6 +127,16 @@ def test_the_same_at_test_with_and_without(command):
     assert stdcl['bank_bytes'] == 2 * 1020 * (256 * 4 + 8)
 
 
+def test_a_bank_of_another_kind_is_counted_as_it_is(cfg):
+    cfg.model.cls_head.memory_bank = dict(
+        type='ClassBalancedMemoryBank', dtype='float16', slots_per_class=3)
+    result = get_flops.analyse(cfg, num_sequences=10**9)
+    slots = 10 * 3
+    assert result['slots'] == slots
+    assert result['costs']['contrast'] == (0, 2 * slots * 256)
+    assert result['bank_bytes'] == 2 * slots * (256 * 2 + 3 * 8)
+
+
 def test_products_with_the_banks_are_those_of_the_loss(cfg):
     loss = MODELS.build(cfg.model.cls_head.loss_contrast)
     anchors, labels = torch.rand(3, 256), torch.tensor([0, 1, 2])

@@ -22,11 +22,16 @@ import torch
 from mmaction.evaluation import top_k_accuracy as upstream_top_k
 from mmaction.models import GCNHead
 from mmaction.models.utils import Graph
+from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dist import init_dist
 from mmengine.dist import utils as dist_utils
-from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.model import (
+    BaseModel,
+    MMDistributedDataParallel,
+    convert_sync_batchnorm,
+)
 from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from packaging.requirements import Requirement
@@ -39,6 +44,7 @@ from projects.stdcl.compat import (
     mmaction_drn,
 )
 from projects.stdcl.utils import safe_pickle
+from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
 ROOT = Path(__file__).parents[1]
@@ -333,6 +339,46 @@ def test_device_ids_are_left_out_on_the_cpu_only(
         detect_anomalous_params=True)
     assert seen.pop('module') is module
     assert seen == dict(device_ids=expected, broadcast_buffers=False)
+
+
+@pytest.mark.parametrize('encoder', ['stgcn', '2s-agcn', 'ctrgcn',
+                                     'hyperformer', 'hcn'])
+def test_sync_bn_converts_the_encoders(encoder):
+    """As ``sync_bn='torch'`` does: before weights are initialised."""
+    config = Config.fromfile(
+        ROOT / f'configs/{encoder}/{encoder}_synthetic.py').model
+    models = []
+    for convert in (False, True):
+        torch.manual_seed(0)
+        model = MODELS.build(config)
+        if convert:
+            model = convert_sync_batchnorm(model, 'torch')
+        model.init_weights()
+        models.append(model)
+    plain, synced = models
+    norms = [[type(part) for part in model.modules()
+              if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+             for model in models]
+    assert set(norms[1]) <= {torch.nn.SyncBatchNorm}
+    assert len(norms[0]) == len(norms[1])
+    assert bool(norms[0]) == (encoder != 'hcn')  # which has none
+    expected = plain.state_dict()
+    assert synced.state_dict().keys() == expected.keys()
+    for name, tensor in synced.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+    # in one process it is batch norm, in training too
+    clip = torch.randn(2, 1, 32, 20, 3)
+    results = []
+    for model in models:
+        torch.manual_seed(0)  # dropout
+        results.append(model.backbone(clip))
+    torch.testing.assert_close(*results)
+
+
+def test_sync_bn_on_the_cpu_is_refused_before_the_first_step():
+    model = convert_sync_batchnorm(torch.nn.BatchNorm2d(1), 'torch')
+    with pytest.raises(InputError, match="sync_bn is 'torch'.*needs a GPU"):
+        MMDistributedDataParallel(model, device_ids=[0])
 
 
 def test_two_processes_share_gradients_on_the_cpu(tmp_path):

@@ -14,6 +14,8 @@ from mmengine import device
 from mmengine.dist import utils as dist_utils
 from mmengine.model import MMDistributedDataParallel
 
+from ..utils.input_error import InputError
+
 
 def has_accelerator() -> bool:
     """Whether MMEngine will train on anything but the CPU."""
@@ -50,7 +52,7 @@ def apply() -> None:
         on_cpu = all(p.device.type == 'cpu' for p in module.parameters())
         if on_cpu and any(isinstance(part, torch.nn.SyncBatchNorm)
                           for part in module.modules()):
-            raise ValueError(
+            raise InputError(
                 "sync_bn is 'torch', but PyTorch's SyncBatchNorm needs a GPU. "
                 'Leave sync_bn out to train on the CPU.')
         upstream_init(self, module, *args,

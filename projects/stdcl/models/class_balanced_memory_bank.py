@@ -31,7 +31,7 @@ class ClassBalancedMemoryBank(MemoryBank):
             equal in one step; 0 where empty.
 
     Raises:
-        ValueError: ``dtype`` is another, or ``slots_per_class`` below 1.
+        InputError: ``dtype`` is another, or ``slots_per_class`` below 1.
     """
 
     STATE = ('features', 'labels', 'indices', 'written')

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.dist import all_reduce, get_world_size
 
+from ..utils.input_error import InputError
+
 BLOCK = 8192  # slots that are in float32 at a time, if the bank is not
 
 
@@ -46,7 +48,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
                  temperature: float = 0.8) -> None:
         super().__init__()
         if min(num_positives, num_negatives) < 1 or temperature <= 0:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__}: num_positives is {num_positives}, '
                 f'num_negatives {num_negatives}, temperature {temperature}; '
                 'all must be positive.')

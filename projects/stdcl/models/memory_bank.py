@@ -5,6 +5,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
+from ..utils.input_error import InputError
 from ..utils.unit_vectors import unit_vectors
 
 EMPTY = -1  # the label of a slot that holds nothing
@@ -33,7 +34,7 @@ class MemoryBank(nn.Module):
         labels (Tensor): Shape (S,), integer, -1 where empty.
 
     Raises:
-        ValueError: ``dtype`` is another.
+        InputError: ``dtype`` is another.
     """
 
     STATE = ('features', 'labels')  # tensors that are saved, (S, ...)
@@ -41,7 +42,7 @@ class MemoryBank(nn.Module):
     def __init__(self, feat_dim: int = 256, dtype: str = 'float32') -> None:
         super().__init__()
         if dtype not in DTYPES:
-            raise ValueError(f'{type(self).__name__}: dtype is {dtype!r}, '
+            raise InputError(f'{type(self).__name__}: dtype is {dtype!r}, '
                              f'expected one of {list(DTYPES)}.')
         self.features = torch.zeros(0, feat_dim, dtype=DTYPES[dtype])
         self.labels = torch.zeros(0, dtype=torch.long)

@@ -6,6 +6,7 @@ from mmaction.models.heads import GCNHead
 from mmaction.registry import MODELS
 from mmengine.dist import all_gather, get_rank
 
+from ..utils.input_error import InputError
 from ..utils.unit_vectors import unit_vectors
 
 
@@ -51,7 +52,7 @@ class STDCLMixin:
         feat_dim = self.decoupler.out_channels
         memory_bank = {'feat_dim': feat_dim, **memory_bank}
         if memory_bank['feat_dim'] != feat_dim:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__}: memory_bank.feat_dim is '
                 f'{memory_bank["feat_dim"]}, but the decoupler gives vectors '
                 f'of {feat_dim}. Leave feat_dim out.')
@@ -121,7 +122,7 @@ class STDCLMixin:
         """Classes and training-set indices of a batch, both (N,)."""
         labels = torch.stack([sample.gt_label for sample in data_samples])
         if labels.shape[1] != 1:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} needs one class for each sequence, '
                 f'but gt_label has {labels.shape[1]} values: soft or multiple '
                 'labels have no positives and negatives.')

@@ -10,6 +10,7 @@ from mmengine.runner import BaseLoop
 
 from ...datasets.training_sequences import TrainingSequences
 from ...models import MemoryBank, STDCLMixin
+from ...utils.input_error import InputError
 
 FINGERPRINT = 'memory_bank_sequences'  # its name in a checkpoint's meta
 
@@ -40,7 +41,7 @@ class MemoryBankHook(Hook):
         """Size the banks, if there will be training.
 
         Raises:
-            ValueError: Processes have different numbers of batches, or the
+            InputError: Processes have different numbers of batches, or the
                 sequences cannot be told apart.
         """
         # the training loop is built before this only if there is training
@@ -90,7 +91,7 @@ class MemoryBankHook(Hook):
                      in checkpoint['state_dict'].items()
                      if key.startswith(f'{name}.')}
             if saved.keys() != own.keys():
-                raise ValueError(
+                raise InputError(
                     f'The checkpoint has no memory bank "{name}" of type '
                     f'{type(bank).__name__} (it has {sorted(saved)}, expected '
                     f'{sorted(own)}), so training with STD-CL cannot resume '
@@ -98,13 +99,13 @@ class MemoryBankHook(Hook):
                     'and leave resume out.')
             shape = tuple(saved[f'{name}.features'].shape)
             if shape != tuple(bank.features.shape):
-                raise ValueError(
+                raise InputError(
                     f'The memory bank "{name}" of the checkpoint is {shape}, '
                     f'but the training set needs '
                     f'{tuple(bank.features.shape)} (slots, features).')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):
-            raise ValueError(
+            raise InputError(
                 'The memory banks of the checkpoint belong to another list of '
                 'training sequences (other names, labels or order) of the '
                 'same length. Resume with the annotation file and split of '
@@ -121,7 +122,7 @@ def _find(model, kind: type) -> dict:
 def _require_equal_batches(loader) -> None:
     counts = torch.cat(all_gather(torch.tensor([len(loader)]))).tolist()
     if len(set(counts)) > 1:
-        raise ValueError(
+        raise InputError(
             'train_dataloader.sampler: the processes have '
             f'{", ".join(map(str, counts))} batches in an epoch, expected '
             'equal numbers: in every step all wait for each other. '
