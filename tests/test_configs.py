@@ -202,6 +202,8 @@ def test_mmaction2s_recipe_is_mmaction2s(encoder):
     ours = Config.fromfile(CONFIGS / encoder / name)
     theirs = Config.fromfile(get_installed_path('mmaction')
                              + f'/.mim/configs/skeleton/{encoder}/{name}')
+    # but for the loop that resumes exactly
+    theirs.train_cfg.type = 'ReproducibleTrainLoop'
     for key in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
         assert ours[key] == theirs[key], key
     assert ours.auto_scale_lr.base_batch_size == (

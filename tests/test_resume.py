@@ -332,3 +332,6 @@ def test_the_newest_is_found_without_last_checkpoint(tmp_path):
         save_to_local(dict(a=1), str(tmp_path / name))
         os.utime(tmp_path / name, (time.time() + number, ) * 2)
     assert find_latest(tmp_path).path == str(tmp_path / 'epoch_10.pth')
+    # of before the folder was moved
+    (tmp_path / 'last_checkpoint').write_text('/gone/run/epoch_9.pth')
+    assert find_latest(tmp_path) == (str(tmp_path / 'epoch_9.pth'), [])

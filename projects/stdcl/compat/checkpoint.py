@@ -28,6 +28,7 @@ from typing import Any, Optional
 import mmengine.runner
 import numpy as np
 import torch
+from mmengine.dist import broadcast_object_list
 from mmengine.infer import BaseInferencer
 from mmengine.logging import HistoryBuffer, MessageHub, print_log
 from mmengine.runner import CheckpointLoader, Runner
@@ -267,14 +268,17 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
         path (str): A work directory.
 
     Returns:
-        str | None: Path of the checkpoint to resume from, if there is one.
+        str | None: Path of the checkpoint to resume from, if there is one;
+        that of the first process for all.
     """
     latest = find_latest(path)
     for sentence in latest.damaged:
         print_log(f'{sentence}; going back to '
                   f'{latest.path or "the beginning"}.',
                   logger='current', level=logging.WARNING)
-    return latest.path
+    chosen = [latest.path]
+    broadcast_object_list(chosen)  # other nodes may have other disks
+    return chosen[0]
 
 
 def _wrap_load_state_dict(load_state_dict):

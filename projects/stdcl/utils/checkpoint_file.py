@@ -40,8 +40,9 @@ class Latest(NamedTuple):
 def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
-    That which ``last_checkpoint`` names, or else, and if it is damaged, the
-    newest of the work directory.
+    That which ``last_checkpoint`` names, in the work directory if it is there
+    (which may have been moved). Else, or if it is damaged, the newest of the
+    work directory.
 
     Args:
         work_dir (str): The work directory of the training.
@@ -52,7 +53,8 @@ def find_latest(work_dir: str) -> Latest:
     folder, named = Path(work_dir), []
     if (folder / LAST).is_file():
         text = (folder / LAST).read_text(errors='replace').strip()
-        named = [text] if text else []
+        here = folder / Path(text).name
+        named = [str(here) if here.is_file() else text] if text else []
     others = sorted({path for pattern in PATTERNS
                      for path in folder.glob(pattern)},
                     key=lambda path: path.stat().st_mtime, reverse=True)
