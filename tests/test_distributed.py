@@ -44,13 +44,15 @@ def even(steps):
     return batches
 
 
-def sampled(num_sequences, round_up):
+def sampled(num_samples, round_up, num_sequences=99):
     """The batches of a process, as MMEngine's loader makes them."""
 
     def batches(rank, world_size):
-        sampler = DefaultSampler(range(num_sequences), seed=1,
+        sampler = DefaultSampler(range(num_samples), seed=1,
                                  round_up=round_up)
-        return list(BatchSampler(sampler, GLOBAL_BATCH // world_size, False))
+        return [[sample % num_sequences for sample in batch]
+                for batch in BatchSampler(
+                    sampler, GLOBAL_BATCH // world_size, False)]
 
     return batches
 
@@ -63,8 +65,10 @@ SCENARIOS = dict(
     class_balanced=(3 * [0, 1, 2, 0], even(REPEATS), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
     accumulation=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 2),
-    # 15: the last batch of the last process is one short
-    uneven_batches=(5 * [0, 1, 2], sampled(15, round_up=False), FULL, 1),
+    # 15: the last batch of the last process is one short. Each sequence is in
+    # there more than once, also what that batch is filled up with
+    uneven_batches=(2 * [0, 1, 2], sampled(
+        15, round_up=False, num_sequences=6), FULL, 1),
     uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
     # 13: three are repeated with four processes, one with two

@@ -384,19 +384,24 @@ def test_sync_bn_on_the_cpu_is_refused_before_the_first_step():
 def test_two_processes_share_gradients_on_the_cpu(tmp_path):
     program = tmp_path / 'program.py'
     program.write_text(textwrap.dedent('''
-        import os, sys
+        import atexit, os, sys
         import torch
         import projects.stdcl
         from mmengine.dist import get_rank, init_dist
         from mmengine.model import MMDistributedDataParallel
 
+        # at the end Python holds up all threads for a while, until it is gone
+        atexit.register(sum, range(3 * 10**7))
         init_dist('pytorch', backend='nccl')
         model = MMDistributedDataParallel(
             torch.nn.Linear(1, 1), device_ids=[int(os.environ['LOCAL_RANK'])])
         model(torch.full((1, 1), get_rank() + 1.)).sum().backward()
         with open(f'{sys.argv[1]}/{get_rank()}', 'w') as file:
             file.write(str(model.module.weight.grad.item()))
-        torch.distributed.destroy_process_group()
+        # threads of gloo are still to let go of these
+        for _ in range(9):
+            torch.distributed.all_gather(
+                [torch.zeros(9), torch.zeros(9)], torch.ones(9), async_op=True)
         '''))
     done = run([sys.executable, '-m', 'torch.distributed.run',
                 '--nproc_per_node=2', f'--master_port={free_port()}',

@@ -6,8 +6,15 @@ https://github.com/open-mmlab/mmengine/pull/351), which PyTorch refuses for a
 model on the CPU. Without an accelerator, processes are joined by gloo and
 ``device_ids`` is left out. ``SyncBatchNorm``, which would stop the first step,
 is refused with a way out.
+
+A thread of gloo lets go of the tensors of an exchange when it gets to it. If
+Python has ended by then, it aborts the process ("terminate called without an
+active exception"), and a command that did all its work fails. So the process
+waits a moment before it ends.
 """
+import atexit
 import functools
+import time
 
 import torch
 from mmengine import device
@@ -15,6 +22,8 @@ from mmengine.dist import utils as dist_utils
 from mmengine.model import MMDistributedDataParallel
 
 from ..utils.input_error import InputError
+
+SECONDS_TO_END = 0.2
 
 
 def has_accelerator() -> bool:
@@ -31,6 +40,7 @@ def _launch_on_cpu(launch):
             return launch(backend, *args, **kwargs)
         set_device = torch.cuda.set_device
         torch.cuda.set_device = lambda index: None
+        atexit.register(time.sleep, SECONDS_TO_END)
         try:
             return launch('gloo', *args, **kwargs)
         finally:
