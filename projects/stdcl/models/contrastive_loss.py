@@ -216,8 +216,10 @@ class _Similarity(torch.autograd.Function):
                                     per_sample_weights=gradient)
         else:
             size = max(1, BLOCK // len(slots))
+            # bank_features[chosen] takes three times as long on a CPU
             total = sum(
-                torch.bmm(weights[:, None], bank_features[chosen].float())
+                torch.bmm(weights[:, None],
+                          F.embedding(chosen, bank_features).float())
                 for weights, chosen in zip(gradient.split(size, dim=1),
                                            slots.split(size, dim=1)))[:, 0]
         return total, None, None, None
