@@ -137,10 +137,14 @@ def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
                      r'batches. Go on from there with --resume.',
                      stopped.stdout)
     assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
-    assert Path(said[1]) == tmp_path / 'interrupted.pth'
     meta = torch.load(said[1], weights_only=True)['meta']
-    assert (meta['epoch'], meta['first_batch']) == (int(said[2]), int(said[3]))
     assert meta['iter'] == 8 * int(said[2]) + int(said[3])
+    if said[3] == '0':  # in a validation, after the epoch was saved
+        assert Path(said[1]) == tmp_path / f'epoch_{said[2]}.pth'
+    else:
+        assert Path(said[1]) == tmp_path / 'interrupted.pth'
+        assert (meta['epoch'], meta['first_batch']) == (
+            int(said[2]), int(said[3]))
 
     resumed = resume(warm, tmp_path)
     assert re.search(r'Epoch\((train|val)\) +\[\d\]\[(\d)/8\]',
@@ -242,7 +246,12 @@ def empty(path):
     path.write_bytes(b'')
 
 
-@pytest.mark.parametrize('damage', [truncate, flip_a_bit, empty])
+def zeros(path):
+    """What a power cut leaves of a file that was not brought to the disk."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize('damage', [truncate, flip_a_bit, empty, zeros])
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, damage):
     work_dir = copy_of(whole, tmp_path, 2)
     damage(work_dir / 'epoch_2.pth')
@@ -317,6 +326,57 @@ def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
     assert find_damage(best) is None
 
 
+def test_all_checkpoints_damaged(warm, tmp_path, whole):
+    """Not from the beginning, over what may be mended."""
+    work_dir = copy_of(whole, tmp_path, 1)
+    zeros(work_dir / 'epoch_1.pth')
+    done = resume(warm, work_dir, check=False)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert 'expected a whole one to resume from' in done.stderr
+
+
+def test_checkpoints_by_steps(warm, tmp_path, whole):
+    """In the middle of an epoch as well."""
+    options = ['default_hooks.checkpoint.by_epoch=False',
+               'default_hooks.checkpoint.interval=5']
+    stop_training(warm, tmp_path, *OPTIONS, *options,
+                  when=r'Epoch\(train\) +\[2\]\[5/8\]')
+    assert 'iter_10.pth' in (tmp_path / 'last_checkpoint').read_text()
+    resumed = resume(warm, tmp_path, *options)
+    assert re.search(r'Epoch\(train\) +\[\d\]\[(\d)/8\]',
+                     resumed.stdout)[1] == '3'
+    # the last step, 24, ends the third epoch
+    last = torch.load(tmp_path / 'iter_24.pth', weights_only=True)
+    expected = torch.load(whole / 'epoch_3.pth', weights_only=True)
+    for name, tensor in expected['state_dict'].items():
+        assert torch.equal(last['state_dict'][name], tensor), name
+
+
+def test_averaged_weights(warm, tmp_path):
+    """EMAHook swaps weights, for validations and when they are saved."""
+    (tmp_path / 'ema.py').write_text(
+        f"_base_ = '{ROOT / CONFIG}'\n"
+        "custom_hooks = [dict(type='MemoryBankHook'), dict(type='EMAHook')]\n")
+    options = ['ema.py', '--seed', '1', '--work-dir', '.', *OPTIONS,
+               'train_cfg.max_epochs=2',
+               'default_hooks.checkpoint.save_best=auto']
+    pid = warm.start('tools/train.py', *options, cwd=tmp_path)
+    interrupt(pid, tmp_path / 'stdout', r'Epoch\(val\) +\[1\]\[2/8\]',
+              signal.SIGTERM, os.kill)
+    assert warm.wait().returncode == 128 + signal.SIGTERM
+    done = warm('tools/train.py', *options, '--resume', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    resumed = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    done = warm('tools/train.py', *options, cwd=tmp_path)
+    whole = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    for part in ('state_dict', 'ema_state_dict'):
+        for name, tensor in whole[part].items():
+            assert torch.equal(tensor, resumed[part][name]), name
+    best = torch.load(next(tmp_path.glob('best_*')), weights_only=True)
+    assert not [name for part in ('state_dict', 'ema_state_dict')
+                for name in best[part] if '_bank.' in name]
+
+
 def test_batches_that_do_not_fit_are_refused(warm, tmp_path):
     stop_training(warm, tmp_path, *OPTIONS, number=signal.SIGTERM,
                   when=r'Epoch\(train\) +\[1\]\[2/8\]')
@@ -324,6 +384,10 @@ def test_batches_that_do_not_fit_are_refused(warm, tmp_path):
                    check=False)
     assert re.search(r'it stopped at batch \d of an epoch of 8 batches, but '
                      r'train_dataloader has 16', other.stderr)
+    assert 'Traceback' not in other.stderr
+    loop = resume(warm, tmp_path, 'train_cfg.type=EpochBasedTrainLoop',
+                  check=False)
+    assert 'expected ReproducibleTrainLoop' in loop.stderr
 
 
 def test_the_newest_is_found_without_last_checkpoint(tmp_path):

@@ -21,6 +21,7 @@ import logging
 import os.path as osp
 import pickle
 import shutil
+import zipfile
 from collections import OrderedDict
 from pathlib import Path, PurePath
 from typing import Any, Optional
@@ -123,7 +124,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
             with open(filename, 'rb') as file:
                 torch_file.check(file, filename)
         damage = find_damage(filename)
-        if damage is not None:
+        if damage is not None and zipfile.is_zipfile(filename):
             raise ValueError(damage)
         return torch.load(filename, map_location, weights_only=not trusted)
     except pickle.UnpicklingError as error:
@@ -203,6 +204,10 @@ def _wrap_use(use):
     def use_or_name(self, filename, *args, **kwargs):
         try:
             return use(self, filename, *args, **kwargs)
+        except InputError as error:  # a check of ours
+            if str(filename) in str(error):
+                raise
+            raise InputError(f'Checkpoint {filename}: {error}') from error
         except (AssertionError, AttributeError, LookupError, TypeError,
                 ValueError) as error:
             if str(filename) in str(error):
@@ -270,12 +275,18 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
     Returns:
         str | None: Path of the checkpoint to resume from, if there is one;
         that of the first process for all.
+
+    Raises:
+        InputError: There are checkpoints, and all of them are damaged.
     """
     latest = find_latest(path)
     for sentence in latest.damaged:
-        print_log(f'{sentence}; going back to '
-                  f'{latest.path or "the beginning"}.',
+        print_log(f'{sentence}; going back to {latest.path}.',
                   logger='current', level=logging.WARNING)
+    if latest.path is None and latest.damaged:
+        raise InputError(
+            f'{path}: {"; ".join(latest.damaged)}; expected a whole one to '
+            'resume from. To begin anew, leave --resume out.')
     chosen = [latest.path]
     broadcast_object_list(chosen)  # other nodes may have other disks
     return chosen[0]

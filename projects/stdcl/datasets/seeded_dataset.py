@@ -28,7 +28,8 @@ class SeededDataset:
 
     def full_init(self) -> None:
         """Load the annotations."""
-        self.dataset.full_init()
+        if hasattr(self.dataset, 'full_init'):
+            self.dataset.full_init()
 
     def __len__(self) -> int:
         return len(self.dataset)

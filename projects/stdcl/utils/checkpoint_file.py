@@ -7,6 +7,8 @@ LAST = 'last_checkpoint'  # MMEngine's file with the path of the last one
 # what a training can resume from; not the best one, which has no optimizer
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 
+LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # starts old checkpoints
+
 
 def find_damage(path: str) -> Optional[str]:
     """Hold a checkpoint against the checksums in it.
@@ -17,13 +19,14 @@ def find_damage(path: str) -> Optional[str]:
         path (str): A file that ``torch.save`` wrote.
 
     Returns:
-        str | None: What is wrong with it; None if it is whole, or no zip
-        archive (as those of PyTorch before 1.6), which has no checksums.
+        str | None: What is wrong with it; None if it is whole, or of PyTorch
+        before 1.6, which wrote no checksums.
     """
     try:
         with open(path, 'rb') as file:
-            if file.read(2) != b'PK':
-                return None if file.read(1) else 'it is empty'
+            start = file.read(len(LEGACY))
+        if start == LEGACY:
+            return None
         with zipfile.ZipFile(path) as archive:
             member = archive.testzip()
         return None if member is None else f'the checksum of {member} is wrong'
@@ -40,8 +43,9 @@ class Latest(NamedTuple):
 def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
-    That which ``last_checkpoint`` names, in the work directory if it is there
-    (which may have been moved). Else, or if it is damaged, the newest of the
+    That which ``last_checkpoint`` names, or, if that is not there any more,
+    the one of its name in the work directory, which may have been moved. If
+    there is none, or it is damaged, the newest of those beside it and in the
     work directory.
 
     Args:
@@ -51,19 +55,22 @@ def find_latest(work_dir: str) -> Latest:
         Latest: Its path is None if there is no good one.
     """
     folder, named = Path(work_dir), []
+    folders = {folder}
     if (folder / LAST).is_file():
         text = (folder / LAST).read_text(errors='replace').strip()
-        here = folder / Path(text).name
-        named = [str(here) if here.is_file() else text] if text else []
-    others = sorted({path for pattern in PATTERNS
-                     for path in folder.glob(pattern)},
+        if '://' in text:  # not on this machine
+            return Latest(text, [])
+        named = [Path(text), folder / Path(text).name] if text else []
+        folders.update(path.parent for path in named)
+    others = sorted({path for pattern in PATTERNS for place in folders
+                     for path in place.glob(pattern)},
                     key=lambda path: path.stat().st_mtime, reverse=True)
     damaged = []
-    for path in dict.fromkeys([*named, *map(str, others)]):
-        if '://' in path:  # not on this machine
-            return Latest(path, damaged)
+    for path in dict.fromkeys([*named, *others]):
+        if not path.is_file():
+            continue
         damage = find_damage(path)
         if damage is None:
-            return Latest(path, damaged)
+            return Latest(str(path), damaged)
         damaged.append(f'{path} is damaged ({damage})')
     return Latest(None, damaged)

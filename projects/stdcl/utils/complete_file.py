@@ -33,5 +33,16 @@ def complete(path: Path) -> Iterator[Path]:
         with open(partial, 'rb+') as file:
             os.fsync(file.fileno())  # or a crash leaves the name without it
         os.replace(partial, path)
+        _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the name to the disk as well, before anything older is deleted."""
+    if hasattr(os, 'O_DIRECTORY'):  # not on Windows
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -26,8 +26,7 @@ class MemoryBankHook(Hook):
     Resuming restores the banks, also with another number of processes, and is
     refused where the checkpoint has none, or they are of another size or of
     another list of sequences. Loading for testing or fine-tuning passes over
-    banks. A checkpoint without an optimizer, such as that of the best model,
-    is not for resuming and does without them.
+    banks.
     """
 
     # before other hooks' before_run, and before checkpoints are loaded
@@ -65,10 +64,8 @@ class MemoryBankHook(Hook):
                            f'{len(sequences)} sequences.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note which list of sequences the banks belong to, or drop them."""
-        if 'optimizer' not in checkpoint:
-            self._drop_banks(checkpoint['state_dict'])
-        elif self.banks:
+        """Note which list of sequences the banks belong to."""
+        if self.banks:
             checkpoint['meta'][FINGERPRINT] = self.fingerprint
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -76,9 +73,7 @@ class MemoryBankHook(Hook):
         if runner._resume:
             self._check(checkpoint)
             return
-        self._drop_banks(checkpoint.get('state_dict', checkpoint))
-
-    def _drop_banks(self, state_dict: dict) -> None:
+        state_dict = checkpoint.get('state_dict', checkpoint)
         prefixes = tuple(f'{name}.' for name in self.banks)
         for name in list(state_dict):
             if name.startswith(prefixes):

@@ -16,13 +16,15 @@ from mmengine.dist import (
     get_world_size,
 )
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
 
 from ...utils.input_error import InputError
 from ..loops import ReproducibleTrainLoop
-from .safe_checkpoint_hook import INTERRUPTED, SafeCheckpointHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 
 # their names in a checkpoint's meta
 BATCH, BATCHES = 'first_batch', 'batches_per_epoch'
+CAN_WAIT = hasattr(signal, 'sigwaitinfo')  # not on macOS and Windows
 
 
 @HOOKS.register_module()
@@ -33,13 +35,13 @@ class PreemptionHook(Hook):
     spot instances). The checkpoint, ``interrupted.pth``, knows the batch:
     ``--resume`` goes on with the next one, and the run equals one that was
     never interrupted. With gradient accumulation the step is the next one that
-    updates the weights. During a validation, training resumes with that
-    validation.
+    updates the weights. In a validation there is nothing to save if the
+    epoch's checkpoint was just saved; else the validation ends first. With
+    several processes it always does, and it is enough that one of them gets
+    the signal.
 
-    With several processes it is enough that one of them gets the signal.
-
-    Needs ``ReproducibleTrainLoop`` and ``SafeCheckpointHook``; with others
-    SIGTERM ends a run as it always does.
+    Needs ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, one optimizer, and
+    the main thread; without them SIGTERM ends a run as it always does.
     """
 
     # after all that changes the state to be saved
@@ -48,12 +50,15 @@ class PreemptionHook(Hook):
     def __init__(self) -> None:
         self.signalled = False
         self.checkpoint_hook: Optional[SafeCheckpointHook] = None
+        self.batch = 0  # of the epoch at hand, that are done after this step
 
     def before_train(self, runner) -> None:
         """Listen for the signal."""
         savers = [hook for hook in runner.hooks
                   if isinstance(hook, SafeCheckpointHook)]
-        if savers and isinstance(runner.train_loop, ReproducibleTrainLoop):
+        if (savers and isinstance(runner.train_loop, ReproducibleTrainLoop)
+                and not isinstance(runner.optim_wrapper, OptimWrapperDict)
+                and threading.current_thread() is threading.main_thread()):
             self.checkpoint_hook = savers[0]
             for loop in (runner.train_loop, runner.val_loop):
                 if loop is not None:
@@ -66,63 +71,104 @@ class PreemptionHook(Hook):
     def after_train(self, runner) -> None:
         """Listen no more."""
         if self.checkpoint_hook is not None:
-            signal.signal(signal.SIGTERM, self.before)
+            signal.signal(signal.SIGTERM, self.before or signal.SIG_DFL)
+
+    def before_train_epoch(self, runner) -> None:
+        """Hold the signal back while workers start, who inherit that."""
+        self._hold_back(True)
+
+    def before_val_epoch(self, runner) -> None:
+        """As before an epoch of training."""
+        self._hold_back(True)
+
+    def before_train_iter(self, runner, batch_idx: int,
+                          data_batch=None) -> None:
+        """Workers are there."""
+        self._hold_back(False)
+        self.batch = batch_idx + 1
+
+    def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Workers are there."""
+        self._hold_back(False)
+
+    def after_train_epoch(self, runner) -> None:
+        """There may have been no batch left."""
+        self._hold_back(False)
+
+    def _hold_back(self, hold: bool) -> None:
+        if self.checkpoint_hook is not None and CAN_WAIT:
+            signal.pthread_sigmask(
+                signal.SIG_BLOCK if hold else signal.SIG_UNBLOCK,
+                {signal.SIGTERM})
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Save and leave, if told to."""
         # gradients that are not applied yet would be lost
-        if runner.optim_wrapper.should_update() and self._is_told():
-            self._leave(runner, runner.iter + 1, batch_idx + 1)
+        if self.checkpoint_hook is None or not (
+                runner.optim_wrapper.should_update() and self._is_told()):
+            return
+        # processes have statistics of their own in the midst of an epoch; at
+        # its end SyncBuffersHook takes their mean, which is then the same
+        all_reduce_params(runner.model.buffers(), op='mean')
+        path = self.checkpoint_hook.save_interrupted(runner)
+        barrier()  # the end of one process would end the one that saves
+        self._leave(runner, path, self.batch)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
-        """Save and leave, if told to."""
-        # processes may have different numbers of batches to validate
-        if get_world_size() == 1 and self._is_told():
-            self._leave(runner, runner.iter, 0)
+        """Leave, if told to and all is saved."""
+        # not saved here: hooks may have put other weights into the model
+        if self.signalled and get_world_size() == 1 and (
+                self.checkpoint_hook.saved_iter == runner.iter):
+            self._leave(runner, self.checkpoint_hook.last_ckpt, 0)
 
     def _is_told(self) -> bool:
         """Whether any process got the signal; all agree."""
-        if self.checkpoint_hook is None or get_world_size() == 1:
+        if get_world_size() == 1:
             return self.signalled
         told = torch.tensor(int(self.signalled), device=get_device())
         all_reduce(told, 'max')
         return bool(told)
 
-    def _leave(self, runner, iteration: int, batch: int) -> None:
-        """Save, tell how to go on, and end the process."""
-        batches = len(runner.train_dataloader)
-        # processes have statistics of their own in the midst of an epoch; at
-        # its end SyncBuffersHook takes their mean, which is then the same
-        all_reduce_params(runner.model.buffers(), op='mean')
-        path = self.checkpoint_hook.save_interrupted(runner, {
-            'epoch': runner.epoch, 'iter': iteration, BATCH: batch,
-            BATCHES: batches})
-        barrier()  # the end of one process would end the one that saves
+    def _leave(self, runner, path: str, batch: int) -> None:
+        """Tell how to go on, and end the process."""
         runner.logger.warning(
             f'SIGTERM: saved {path} after epoch {runner.epoch} and {batch} of '
-            f'{batches} batches. Go on from there with --resume.')
+            f'{len(runner.train_dataloader)} batches. Go on from there with '
+            '--resume.')
         sys.exit(128 + signal.SIGTERM)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note the batch to go on with, in the middle of an epoch."""
+        meta = checkpoint['meta']
+        if 'optimizer' in checkpoint and meta['epoch'] == runner.epoch:
+            meta.update({BATCH: self.batch,
+                         BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Go on with the batch noted.
 
         Raises:
-            InputError: Epochs have another number of batches now.
+            InputError: Epochs have another number of batches now, or the loop
+                cannot start in the middle of one.
         """
         meta = checkpoint.get('meta') or {}
         if not runner._resume or not meta.get(BATCH):
             return
-        batches = len(runner.train_dataloader)
+        loop, batches = runner.train_loop, len(runner.train_dataloader)
+        if not isinstance(loop, ReproducibleTrainLoop):
+            raise InputError(
+                f'it stopped in the middle of an epoch, and train_cfg.type is '
+                f'{type(loop).__name__}, expected ReproducibleTrainLoop.')
         if meta[BATCHES] != batches:
             raise InputError(
-                f'{runner._load_from or INTERRUPTED}: it stopped at batch '
-                f'{meta[BATCH]} of an epoch of {meta[BATCHES]} batches, but '
-                f'train_dataloader has {batches}. Resume with the data, batch '
-                'size and number of processes of the interrupted run, or from '
-                'the checkpoint of a whole epoch.')
-        runner.train_loop.first_batch = meta[BATCH]
+                f'it stopped at batch {meta[BATCH]} of an epoch of '
+                f'{meta[BATCHES]} batches, but train_dataloader has '
+                f'{batches}. Resume with the data, batch size and number of processes of '
+                'the interrupted run, or from the checkpoint of a whole '
+                'epoch.')
+        loop.first_batch = meta[BATCH]
 
 
 def _shield_workers(dataloader) -> None:
@@ -136,7 +182,7 @@ def _shield_workers(dataloader) -> None:
 
 
 def _init_shielded(init: Optional[Callable], worker_id: int) -> None:
-    if hasattr(signal, 'sigwaitinfo'):  # not on macOS
+    if CAN_WAIT:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_wait_for, args=(os.getppid(), ),
                          daemon=True).start()

@@ -26,8 +26,8 @@ class RunRecordHook(Hook):
     It holds the config and its hash, the commit of this repository and
     whether the tree was clean, versions, the kind of machine, the seed, and
     for each epoch the means of the training scalars, the validation metrics
-    and the seconds it took. A resumed run goes on with its record, notes the
-    commit and config of the part before, and is clean if both parts are.
+    and the seconds it took (of an epoch that was cut off, its last part). A
+    resumed run goes on with its record, notes the commit and config of the part before, and is clean if both parts are.
     """
 
     priority = 'VERY_LOW'  # after the validation's metrics are in
@@ -45,9 +45,10 @@ class RunRecordHook(Hook):
             processes=runner.world_size,
             seed=runner.seed)
         self.epochs = []
-        if runner.epoch and _path(runner).is_file():
+        if runner.iter and _path(runner).is_file():  # resumed
             self._continue(json.loads(_path(runner).read_text()),
                            runner.epoch)
+        self._write(runner)
 
     def _continue(self, earlier: dict, epoch: int) -> None:
         """Take over what a resumed run has recorded up to an epoch."""

@@ -5,7 +5,9 @@ from pathlib import Path
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
 
+from ...models import MemoryBank
 from ...utils.complete_file import PARTIAL
 
 INTERRUPTED = 'interrupted.pth'
@@ -21,7 +23,13 @@ class SafeCheckpointHook(CheckpointHook):
     :mod:`projects.stdcl.compat.checkpoint`.
 
     Takes the arguments of ``CheckpointHook``.
+
+    Attributes:
+        saved_iter (int): The step after which ``last_ckpt`` was saved; -1 if
+            none was.
     """
+
+    saved_iter = -1
 
     def before_train(self, runner) -> None:
         """Clear away what a run that was killed has left half-written."""
@@ -30,18 +38,32 @@ class SafeCheckpointHook(CheckpointHook):
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
 
-    def save_interrupted(self, runner, meta: dict) -> str:
-        """Save a run that stops where no checkpoint is due.
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Leave memory banks out of what cannot be resumed.
 
-        Args:
-            runner (Runner): The runner.
-            meta (dict): Where it goes on: ``epoch``, ``iter``, and more.
+        That is a checkpoint without an optimizer, such as the best one. Here,
+        after hooks that swap weights, which need all of them.
+        """
+        if 'optimizer' in checkpoint:
+            return
+        model = runner.model
+        banks = tuple(
+            f'{name}.' for name, module in (
+                model.module if is_model_wrapper(model) else model
+            ).named_modules() if isinstance(module, MemoryBank))
+        for part in ('state_dict', 'ema_state_dict'):
+            for name in list(checkpoint.get(part, ())):
+                if name.removeprefix('module.').startswith(banks):
+                    del checkpoint[part][name]
+
+    def save_interrupted(self, runner) -> str:
+        """Save a run that stops after a step, in the middle of an epoch.
 
         Returns:
             str: Path of the file, which the next checkpoint replaces.
         """
         path = self.file_backend.join_path(self.out_dir, INTERRUPTED)
-        runner.save_checkpoint(self.out_dir, INTERRUPTED, meta=meta,
+        runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False,
                                backend_args=self.backend_args)
         self._point_to(runner, path)
         return path
@@ -62,6 +84,7 @@ class SafeCheckpointHook(CheckpointHook):
             runner.message_hub.update_info('keep_ckpt_ids',
                                            list(self.keep_ckpt_ids))
         super()._save_checkpoint_with_step(runner, step, meta)
+        self.saved_iter = meta['iter']
         self._remove([INTERRUPTED, *map(self.filename_tmpl.format, outdated)])
 
     @master_only

@@ -1,6 +1,7 @@
 """A training loop that goes on where it stopped, as if it had not."""
 from typing import Sequence
 
+import torch.nn as nn
 from mmaction.registry import LOOPS
 from mmengine.dist import get_rank
 from mmengine.runner import EpochBasedTrainLoop
@@ -47,8 +48,8 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         """Seed of the run, the same in all processes."""
         return _seed(self.runner)
 
-    def run(self) -> None:
-        """Launch training."""
+    def run(self) -> nn.Module:
+        """Launch training; returns the model."""
         self.runner.call_hook('before_train')
         if self._epoch > 0 and self.first_batch == 0:  # resumed
             self._validate_if_due()
