@@ -20,6 +20,8 @@ import torch
 from projects.stdcl.compat.checkpoint import save_to_local
 from projects.stdcl.utils.checkpoint_file import find_damage, find_latest
 from tests.commands import (
+    CONFIG,
+    ROOT,
     TINY,
     arguments,
     call,
@@ -166,6 +168,7 @@ def test_sigterm_waits_for_the_gradients_to_be_applied(warm, tmp_path):
     assert_equal(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_of_two_processes(root, tmp_path):
     def command(work_dir, *options):
         config, *rest = arguments(work_dir)
@@ -355,8 +358,8 @@ def test_checkpoints_by_steps(warm, tmp_path, whole):
 def test_averaged_weights(warm, tmp_path):
     """EMAHook swaps weights, for validations and when they are saved."""
     (tmp_path / 'ema.py').write_text(
-        f"_base_ = '{ROOT / CONFIG}'\n"
-        "custom_hooks = [dict(type='MemoryBankHook'), dict(type='EMAHook')]\n")
+        f"_base_ = '{ROOT / CONFIG}'\ncustom_hooks = ["
+        "dict(type='MemoryBankHook'), dict(type='EMAHook')]\n")
     options = ['ema.py', '--seed', '1', '--work-dir', '.', *OPTIONS,
                'train_cfg.max_epochs=2',
                'default_hooks.checkpoint.save_best=auto']

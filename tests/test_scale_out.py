@@ -170,6 +170,7 @@ def test_the_death_of_a_process_ends_the_run(training):
 
 
 @needs_proc
+@pytest.mark.slow
 def test_a_process_that_hangs_ends_the_run(training):
     launcher, log = training('env_cfg.dist_cfg.timeout=10')
     waiting, hanging = worker(launcher, 0), worker(launcher, 1)
