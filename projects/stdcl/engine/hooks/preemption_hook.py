@@ -165,9 +165,9 @@ class PreemptionHook(Hook):
             raise InputError(
                 f'it stopped at batch {meta[BATCH]} of an epoch of '
                 f'{meta[BATCHES]} batches, but train_dataloader has '
-                f'{batches}. Resume with the data, batch size and number of processes of '
-                'the interrupted run, or from the checkpoint of a whole '
-                'epoch.')
+                f'{batches}. Resume with the data, batch size and number of '
+                'processes of the interrupted run, or from the checkpoint of '
+                'a whole epoch.')
         loop.first_batch = meta[BATCH]
 
 

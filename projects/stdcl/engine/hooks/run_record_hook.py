@@ -27,8 +27,8 @@ class RunRecordHook(Hook):
     whether the tree was clean, versions, the kind of machine, the seed, and
     for each epoch the means of the training scalars, the validation metrics
     and the seconds it took (of an epoch that was cut off, its last part). A
-    resumed run goes on with its record, notes the commit and config of the part
-    before, and is clean if both parts are.
+    resumed run goes on with its record, notes the commit and config of the
+    part before, and is clean if both parts are.
     """
 
     priority = 'VERY_LOW'  # after the validation's metrics are in
