@@ -198,6 +198,30 @@ def test_sigterm_to_one_of_two_processes(root, tmp_path):
     assert_equal(work_dir, whole, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_sigterm_while_spawned_workers_start(root, tmp_path):
+    """Which takes seconds, at the start of each epoch; nobody may hang."""
+    log = tmp_path / 'log'
+    with open(log, 'w') as file:
+        process = subprocess.Popen(
+            [sys.executable, root / 'tools/train.py', *arguments(tmp_path),
+             *OPTIONS, *WORKERS, 'train_dataloader.persistent_workers=False',
+             'env_cfg.mp_cfg.mp_start_method=spawn',
+             'train_cfg.val_interval=9'], cwd=tmp_path, stdout=file,
+            stderr=subprocess.STDOUT, env=environment(),
+            start_new_session=True)
+    try:
+        interrupt(process.pid, log, 'Saving checkpoint at 1 epochs', 0,
+                  os.kill)
+        time.sleep(1)  # they import PyTorch now
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=100) == 128 + signal.SIGTERM
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert 'SIGTERM: saved' in log.read_text()
+
+
 def test_sigkill(warm, tmp_path, whole):
     stop_training(warm, tmp_path, *OPTIONS, *WORKERS,
                   when=r'Epoch\(train\) +\[2\]\[4/8\]')
