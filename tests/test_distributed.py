@@ -11,6 +11,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import init_default_scope
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler, DataLoader
 
 from projects.stdcl.engine.hooks.memory_bank_hook import _require_equal_batches
@@ -137,6 +138,36 @@ def run(name, batches, wrap=lambda model: model):
     return history
 
 
+class Exchanges(TorchDispatchMode):
+    """Notes each collective, and the bytes that this process puts in."""
+
+    def __init__(self):
+        super().__init__()
+        self.sent = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace == 'c10d':
+            name = func._schema.name.rpartition('::')[2]
+            tensors = args[1] if name == 'allgather_' else args[0]
+            self.sent.append((name, sum(one.nbytes for one in tensors)))
+        return func(*args, **(kwargs or {}))
+
+
+def exchanges_of_a_step():
+    """Of three sequences, where a full batch has four."""
+    model = make_model(FULL, 12)
+    model.cls_head.batch_size = 4
+    samples = []
+    for index in range(3):
+        samples.append(ActionDataSample().set_gt_label(index))
+        samples[-1].set_metainfo(dict(sample_idx=index))
+    with Exchanges() as exchanges:
+        losses = model(make_inputs([(0, 0), (1, 1), (2, 2)]), samples,
+                       mode='loss')
+        (losses['loss_spatial'] + losses['loss_temporal']).backward()
+    return exchanges.sent
+
+
 def worker(rank, world_size, folder):
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/init', rank=rank,
@@ -148,6 +179,7 @@ def worker(rank, world_size, folder):
                 for step, indices in enumerate(batches(rank, world_size))]
         results[name] = rows, run(
             name, rows, torch.nn.parallel.DistributedDataParallel)
+    results['sent'] = exchanges_of_a_step()
     try:  # 9: the first process has one more, a batch of its own
         loader = DataLoader(range(9), GLOBAL_BATCH // world_size, sampler=(
             DefaultSampler(range(9), round_up=False)))
@@ -228,18 +260,9 @@ def test_unequal_numbers_of_batches_are_refused_by_all(ranks):
             f'train_dataloader.sampler: the processes have {counts} batches')
 
 
-def test_what_a_step_sends(monkeypatch):
-    """One exchange of 4 * (2D + 2) bytes for each sequence of a batch."""
-    sent = []
-    monkeypatch.setattr('projects.stdcl.models.stdcl_head.all_gather',
-                        lambda tensor: sent.append(tensor) or [tensor])
-    model = make_model(FULL, 12)
-    model.cls_head.batch_size = 4
-    samples = []
-    for index in range(3):
-        samples.append(ActionDataSample().set_gt_label(index))
-        samples[-1].set_metainfo(dict(sample_idx=index))
-    model(make_inputs([(0, 0), (1, 1), (2, 2)]), samples, mode='loss')
-    rows, = sent
-    assert rows.shape == (4, 2 * 8 + 2)  # three, filled up to a full batch
-    assert rows.nbytes == 4 * (2 * 8 + 2) * 4
+def test_what_a_step_sends(ranks):
+    """Features, labels and indices at once, then two numbers of terms."""
+    for rank in ranks:
+        # three rows, filled up to a full batch of four
+        assert rank['sent'] == [('allgather_', 4 * (2 * 8 + 2) * 4),
+                                ('allreduce_', 4), ('allreduce_', 4)]

@@ -1,7 +1,6 @@
 """Writes the scores of a test, to be fused with those of other trainings."""
 import os
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from ...datasets.meta_keys import deliver
+from ...datasets.training_sequences import parts_of
 from ...utils import score_file
 from ...utils.input_error import InputError
 
@@ -104,18 +104,9 @@ def deliver_names(dataset) -> None:
     Raises:
         ValueError: A pipeline packs no inputs.
     """
-    for pipeline in _pipelines(dataset):
-        deliver(pipeline, 'frame_dir')
-
-
-def _pipelines(dataset) -> Iterator:
-    """The pipelines behind a data set, whatever it is wrapped in."""
-    if hasattr(dataset, 'pipeline'):
-        yield dataset.pipeline
-    for part in getattr(dataset, 'datasets', ()):  # ConcatDataset
-        yield from _pipelines(part)
-    if hasattr(dataset, 'dataset'):  # RepeatDataset
-        yield from _pipelines(dataset.dataset)
+    for part in parts_of(dataset):
+        if hasattr(part, 'pipeline'):
+            deliver(part.pipeline, 'frame_dir')
 
 
 def _unwrapped(model):
