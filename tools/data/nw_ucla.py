@@ -25,6 +25,8 @@ LABELS = {action: label for label, action in enumerate(CLASSES)}
 NUM_JOINTS = 20
 # split -> (views, sequences in the published set)
 SPLITS = {'xview_train': ((1, 2), 1020), 'xview_val': ((3, ), 464)}
+# subjects that each fold of the training views holds out, to tune on
+FOLDS = ((1, 2, 3), (4, 5, 6, 7), (8, 9, 10))
 NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
 
 
@@ -109,7 +111,9 @@ def make_splits(names: list) -> dict:
         names (list[str]): ``frame_dir`` of every sequence.
 
     Returns:
-        dict[str, list[str]]: Names for ``xview_train`` and ``xview_val``.
+        dict[str, list[str]]: Names for ``xview_train`` and ``xview_val``, and
+        for each fold ``fold0_train``, ``fold0_val`` and so on, which are
+        ``xview_train`` without some subjects, and those.
 
     Raises:
         DataError: Names occur twice, or a split has not its published size.
@@ -125,6 +129,11 @@ def make_splits(names: list) -> dict:
             raise DataError(
                 f'{split} (views {views}) has {len(splits[split])} sequences, '
                 f'expected {expected}: files are missing or too many.')
+    for fold, subjects in enumerate(FOLDS):
+        for part, held_out in (('train', False), ('val', True)):
+            splits[f'fold{fold}_{part}'] = [
+                name for name in splits['xview_train']
+                if (int(NAME.fullmatch(name)[2]) in subjects) == held_out]
     return splits
 
 
@@ -143,7 +152,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description='Convert the NW-UCLA skeletons (1,484 JSON files) to a '
         'PoseDataset annotation file with the splits xview_train (views 1 '
-        'and 2, 1,020 sequences) and xview_val (view 3, 464).',
+        'and 2, 1,020 sequences) and xview_val (view 3, 464), and with '
+        'fold0_train, fold0_val to fold2_val, which split xview_train by '
+        'subjects, for choices that must not be made on the test set.',
         epilog='example: python tools/data/nw_ucla.py all_sqe.zip '
         'data/nw_ucla/nw_ucla.pkl')
     parser.add_argument('source', type=Path, metavar='SRC',

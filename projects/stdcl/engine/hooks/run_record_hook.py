@@ -97,7 +97,11 @@ def _path(runner) -> Path:
 
 
 def current_commit() -> dict:
-    """Commit of the repository this file is in, if it is in one."""
+    """Commit of the repository this file is in, if it is in one.
+
+    Records in runs/ come of trainings and do not change one: they leave the
+    tree clean.
+    """
 
     def git(*args):
         return subprocess.run(
@@ -106,7 +110,8 @@ def current_commit() -> dict:
 
     try:
         return dict(commit=git('rev-parse', 'HEAD'),
-                    clean=not git('status', '--porcelain'))
+                    clean=not git('status', '--porcelain', '--', ':/',
+                                  ':(top,exclude)runs'))
     except (OSError, subprocess.CalledProcessError):
         return dict(commit=None, clean=None)
 

@@ -1,0 +1,199 @@
+"""Records: what came of a training of a study, one small JSON file each.
+
+Only run_study.py writes them. Every record ends in a hash of all of it, so
+that one that was changed by hand is recognised.
+"""
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Dict
+
+import numpy as np
+from mmengine.config import Config
+from study import Training, digest, recipe_of
+
+from projects.stdcl.utils import score_file
+from projects.stdcl.utils.complete_file import complete
+from projects.stdcl.utils.input_error import InputError
+
+DIGITS = 5  # significant ones, of a curve
+# field -> its type
+FIELDS = dict(
+    declared=dict, recipe_sha256=str, config=str, config_sha256=str, commit=str, clean=bool,
+    versions=dict, machine=dict, seed=int, resumed=list, epochs=int,
+    seconds=float, top1_last=float, top1_best=float, best_epoch=int,
+    curves=dict, classes=list, confusion=list, sha256=str)
+CURVES = ('epoch', 'seconds', 'loss_cls', 'val_epoch', 'val_top1')  # and more
+
+
+def make_record(training: Training, work_dir: Path) -> Dict[str, Any]:
+    """Put together what a finished training has left.
+
+    Args:
+        training (Training): The training.
+        work_dir (Path): With the ``run.json`` of ``RunRecordHook`` and the
+            ``scores.npz`` of ``tools/test.py --dump``.
+
+    Returns:
+        dict: The record, see :data:`FIELDS`; accuracies in per cent.
+
+    Raises:
+        InputError: The tree was not clean, the last epoch has no validation,
+            or the scores do not belong to it.
+    """
+    run = json.loads((work_dir / 'run.json').read_text())
+    scores = score_file.read(work_dir / 'scores.npz', 'logits')
+    epochs = run['epochs']
+    validated = [epoch for epoch in epochs if 'val' in epoch]
+    if not run['clean'] or not epochs or 'val' not in epochs[-1]:
+        raise InputError(
+            f'{work_dir}/run.json: clean is {run["clean"]}, and of '
+            f'{len(epochs)} epochs the last one must be validated; expected '
+            'a training on a clean tree, whole.')
+    top1 = [100 * epoch['val']['acc/top1'] for epoch in validated]
+    confusion = _confusion(scores)
+    tested = 100 * np.trace(confusion) / confusion.sum()
+    if abs(tested - top1[-1]) > 0.01:
+        raise InputError(f'{work_dir}: the last validation has top-1 '
+                         f'{top1[-1]:.2f}, the test {tested:.2f}; expected '
+                         'the same.')
+    best = int(np.argmax(top1))
+    record = dict(
+        declared=training.declared(),
+        recipe_sha256=recipe_of(Config.fromstring(run['config'], '.py')),
+        **{name: run[name] for name in (
+            'config', 'config_sha256', 'commit', 'clean', 'versions',
+            'machine', 'seed')},
+        resumed=[dict(epoch=part['epoch'], commit=part['commit'])
+                 for part in run.get('resumed', [])],
+        epochs=len(epochs),
+        seconds=round(sum(epoch['seconds'] for epoch in epochs), 1),
+        top1_last=round(top1[-1], 4), top1_best=round(top1[best], 4),
+        best_epoch=validated[best]['epoch'],
+        curves=_curves(epochs, validated, top1),
+        classes=list(map(str, scores.classes)), confusion=confusion.tolist())
+    return dict(record, sha256=digest(record))
+
+
+def _confusion(scores: score_file.Scores) -> np.ndarray:
+    """Sequences of each class (rows) taken for each (columns)."""
+    classes = scores.shape[1]
+    pairs = scores.labels * classes + scores.logits.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def _curves(epochs: list, validated: list, top1: list) -> dict:
+    """A list of numbers for each scalar that all epochs have."""
+    names = sorted(set.intersection(*(set(epoch['train'])
+                                      for epoch in epochs)))
+    return dict(
+        epoch=[epoch['epoch'] for epoch in epochs],
+        seconds=[epoch['seconds'] for epoch in epochs],
+        **{name: [_short(epoch['train'][name]) for epoch in epochs]
+           for name in names},
+        val_epoch=[epoch['epoch'] for epoch in validated],
+        val_top1=list(map(_short, top1)))
+
+
+def _short(number: float) -> float:
+    return float(f'{number:.{DIGITS}g}')
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write a record; complete, or not there."""
+    with complete(path) as partial:
+        partial.write_text('{\n' + ',\n'.join(
+            f'{json.dumps(name)}: {json.dumps(value)}'
+            for name, value in record.items()) + '\n}\n')
+
+
+def read_record(path: Path) -> Dict[str, Any]:
+    """Read a record and check it.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        dict: The record.
+
+    Raises:
+        InputError: A field is missing, unknown or of another type, a hash is
+            wrong, or fields contradict each other.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f'{path}: not readable as JSON: {error}.') from None
+    if not isinstance(record, dict) or record.keys() != FIELDS.keys():
+        raise InputError(f'{path}: the fields are {sorted(record)}, expected '
+                         f'{sorted(FIELDS)}.')
+    for name, kind in FIELDS.items():
+        if not isinstance(record[name], kind):
+            raise InputError(f'{path}: {name} is {record[name]!r}, expected '
+                             f'{kind.__name__}.')
+    _check_hashes(path, record)
+    _check_sense(path, record)
+    return record
+
+
+def _check_hashes(path: Path, record: dict) -> None:
+    rest = {name: value for name, value in record.items() if name != 'sha256'}
+    config = hashlib.sha256(record['config'].encode()).hexdigest()
+    for name, seen, expected in (
+            ('sha256', record['sha256'], digest(rest)),
+            ('config_sha256', record['config_sha256'], config)):
+        if seen != expected:
+            raise InputError(
+                f'{path}: {name} is {seen}, expected {expected} for what is '
+                'in it. A record is written by run_study.py alone: delete it '
+                'and run the study again.')
+
+
+def _check_sense(path: Path, record: dict) -> None:
+    """What one field says must not contradict another."""
+    curves, confusion = record['curves'], np.array(record['confusion'])
+    expected = dict(
+        clean=(record['clean'], True),
+        commit=(len(record['commit']), 40),
+        epochs=(curves['epoch'], list(range(1, record['epochs'] + 1))),
+        seed=(record['seed'], record['declared']['seed']),
+        top1_best=(record['top1_best'], _near(max(curves['val_top1']),
+                                              record['top1_best'])),
+        top1_last=(record['top1_last'], _near(
+            100 * np.trace(confusion) / confusion.sum(),
+            record['top1_last'])),
+        val_epoch=(curves['val_epoch'][-1], record['epochs']),
+        name=(path.name, f'{record["declared"]["arm"]}_seed-'
+              f'{record["seed"]}.json'))
+    for name, (seen, wanted) in expected.items():
+        if seen != wanted:
+            raise InputError(f'{path}: {name} is {seen}, expected {wanted}.')
+
+
+def check_current(path: Path, record: dict, training: Training) -> None:
+    """Check that a record is of a training as it would be run today.
+
+    Args:
+        path (Path): The record's file, for messages.
+        record (dict): What is in it.
+        training (Training): As the study declares it.
+
+    Raises:
+        InputError: The study or the config has changed since.
+    """
+    seen, declared = record['declared'], training.declared()
+    for name, value in declared.items():
+        if seen.get(name) != value:
+            raise InputError(
+                f'{path}: {name} is {seen.get(name)}, but the study says '
+                f'{value}. Give the arm another name, or delete the record.')
+    if record['recipe_sha256'] != training.recipe_sha256():
+        raise InputError(
+            f'{path}: {training.config} says something else today than when '
+            'it was recorded. Delete the record, or give the study the '
+            "options that are in the record's config.")
+
+
+def _near(number: float, seen: float) -> float:
+    """The number as seen, if they differ by rounding alone."""
+    return seen if abs(number - seen) < 0.01 else number

@@ -1,0 +1,270 @@
+"""Run the trainings of a study, several at once, in parts that resume.
+
+Every finished training leaves a small JSON file, which is its record; what is
+recorded is not run again. Trainings that are cut off (--minutes, Ctrl-C,
+SIGTERM, a crash) go on where they stopped when the study is run again.
+"""
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Iterator, List, Optional
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from record import (  # noqa: E402
+    check_current,
+    make_record,
+    read_record,
+    write_record,
+)
+from rich.console import Console  # noqa: E402
+from rich.progress import Progress  # noqa: E402
+from study import RECORDS, Study, Training, read_study  # noqa: E402
+
+from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+    current_commit,
+)
+from projects.stdcl.utils.checkpoint_file import find_latest  # noqa: E402
+from projects.stdcl.utils.input_error import (  # noqa: E402
+    InputError,
+    end_cleanly,
+)
+
+STOPPED = 128 + signal.SIGTERM  # status of a training that was told to leave
+EPILOG = '''examples:
+  python tools/experiments/run_study.py STUDY --list
+  python tools/experiments/run_study.py STUDY --jobs 2
+  python tools/experiments/run_study.py STUDY --only "*ctrgcn*" --jobs 4 \\
+      --minutes 9
+
+Trainings run from the root of the repository, where data/ is, in folders of
+work_dirs/studies/; what they print is in log.txt there. Records are made on
+a clean tree, see "git status"; runs/ does not count.'''
+
+
+class StudyRunner:
+    """Starts trainings, and ends them in time.
+
+    Args:
+        study (Study): What to run.
+        work_dir (Path): Where the work directories are, relative to the
+            repository.
+        records (Path): Where the records go.
+    """
+
+    def __init__(self, study: Study, work_dir: Path, records: Path) -> None:
+        self.study, self.work_dir, self.records = study, work_dir, records
+        self.stopping = threading.Event()
+        self.children: List[subprocess.Popen] = []
+        self.lock = threading.Lock()
+
+    def folder(self, training: Training) -> Path:
+        """Work directory of a training, relative to the repository."""
+        return self.work_dir / self.study.name / training.name
+
+    def missing(self, pattern: str = '*') -> List[Training]:
+        """Trainings without a record, of the arms that match a pattern.
+
+        Raises:
+            InputError: A record is damaged, or of another declaration.
+        """
+        return [training for training in self.study.trainings
+                if fnmatch(training.arm, pattern)
+                and not self._is_recorded(training)]
+
+    def _is_recorded(self, training: Training) -> bool:
+        path = self.records / training.record
+        if not path.is_file():
+            return False
+        check_current(path, read_record(path), training)
+        return True
+
+    def run(self, training: Training) -> Optional[dict]:
+        """Train, test, record.
+
+        Returns:
+            dict | None: The record; None if it was told to stop.
+
+        Raises:
+            InputError: The training fails; the text has the end of its log.
+        """
+        folder = ROOT / self.folder(training)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / 'lock') as lock:
+            if not self._call(['tools/train.py', *training.arguments(
+                    self.folder(training))], folder, lock):
+                return None
+            checkpoint = find_latest(str(folder)).path
+            if not self._call([
+                    'tools/test.py', training.config, checkpoint,
+                    '--work-dir', str(self.folder(training) / 'test'),
+                    '--dump', str(self.folder(training) / 'scores.npz'),
+                    *training.cfg_options()], folder, lock):
+                return None
+            record = make_record(training, folder)
+            write_record(self.records / training.record, record)
+            return record
+
+    def _call(self, command: List[str], folder: Path, lock: int) -> bool:
+        """Run a script to its end; False if it was told to stop before."""
+        threads = str(self.study.threads)
+        with open(folder / 'log.txt', 'ab') as log, self.lock:
+            if self.stopping.is_set():
+                return False
+            # in a session of its own: Ctrl-C is for this process, which then
+            # has the others save. The lock is theirs too, if this one dies
+            child = subprocess.Popen(
+                [sys.executable, *command], cwd=ROOT, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True,
+                pass_fds=[lock], env={**os.environ,
+                                      'OMP_NUM_THREADS': threads,
+                                      'MKL_NUM_THREADS': threads})
+            self.children.append(child)
+        status = child.wait()
+        if status and not self.stopping.is_set():
+            text = (folder / 'log.txt').read_text(errors='replace')
+            end = '\n'.join(text.splitlines()[-15:])
+            raise InputError(f'{folder.relative_to(ROOT)}/log.txt: status '
+                             f'{status}, expected 0. Its end:\n{end}')
+        return status == 0
+
+    def stop(self) -> None:
+        """Have all trainings save and leave."""
+        with self.lock:
+            self.stopping.set()
+            for child in self.children:
+                if child.poll() is None:
+                    child.terminate()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """Keep other runners off a work directory."""
+    import fcntl  # not on Windows
+    with open(path, 'a') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f'{path}: another process has the lock, so its '
+                             'training is being run already.') from None
+        yield file.fileno()
+
+
+def run_all(runner: StudyRunner, trainings: List[Training], jobs: int,
+            minutes: Optional[float]) -> bool:
+    """Run trainings, show how far they are, end in time.
+
+    Returns:
+        bool: Whether none has failed.
+    """
+    console, failed = Console(highlight=False, soft_wrap=True), []
+    timer = threading.Timer(60 * minutes, runner.stop) if minutes else None
+    signal.signal(signal.SIGTERM, lambda *_: runner.stop())
+    if timer:
+        timer.daemon = True
+        timer.start()
+    started = time.monotonic()
+    with Progress(console=console, disable=not sys.stderr.isatty()) as bar, \
+            ThreadPoolExecutor(jobs) as pool:
+        task = bar.add_task(runner.study.name, total=len(trainings))
+        futures = {pool.submit(runner.run, training): training
+                   for training in trainings}
+        try:
+            for future in as_completed(futures):
+                training = futures[future]
+                try:
+                    text = _outcome(future.result())
+                except Exception as error:  # the others go on
+                    failed.append(training)
+                    text = f'failed: {error}'
+                if text:
+                    minutes_gone = (time.monotonic() - started) / 60
+                    console.print(f'{minutes_gone:6.1f} min  '
+                                  f'{training.name}: {text}')
+                    bar.advance(task)
+        except KeyboardInterrupt:
+            console.print('Ctrl-C: trainings save and leave; run the study '
+                          'again to go on.')
+            runner.stop()
+    if timer:
+        timer.cancel()
+    return not failed
+
+
+def _outcome(record: Optional[dict]) -> str:
+    if record is None:
+        return ''
+    return (f'top-1 {record["top1_last"]:.2f} after {record["epochs"]} epochs,'
+            f' {record["seconds"] / 60:.1f} min')
+
+
+def show(runner: StudyRunner) -> None:
+    """Print what is recorded and what is missing."""
+    missing = {training.name for training in runner.missing()}
+    for arm in runner.study.arms:
+        trainings = runner.study.arm(arm)
+        done = [read_record(runner.records / training.record)['top1_last']
+                for training in trainings if training.name not in missing]
+        text = ', '.join(f'{top1:.2f}' for top1 in done)
+        print(f'{arm}: {len(done)} of {len(trainings)} recorded'
+              f'{": top-1 " if done else ""}{text}')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('study', type=Path, help='study file, such as those '
+                        'in tools/experiments/studies')
+    parser.add_argument('--list', action='store_true', help='only show what '
+                        'is recorded and what is missing')
+    parser.add_argument('--jobs', type=int, default=1, metavar='N',
+                        help='trainings at a time; default: 1')
+    parser.add_argument('--minutes', type=float, help='stop after so many '
+                        'minutes; trainings save and go on next time')
+    parser.add_argument('--only', default='*', metavar='PATTERN',
+                        help='only arms that match, such as "*ctrgcn*"')
+    parser.add_argument('--work-dir', type=Path,
+                        default=Path('work_dirs', 'studies'), help='folder '
+                        'of the trainings, relative to the repository; '
+                        'default: work_dirs/studies')
+    parser.add_argument('--records', type=Path, default=RECORDS,
+                        help='folder of the records; default: runs/studies')
+    args = parser.parse_args()
+    for name in ('jobs', 'minutes'):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
+            parser.error(f'--{name} is {value}, expected more than 0.')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    with end_cleanly(str(args.study)):
+        runner = StudyRunner(read_study(args.study), args.work_dir,
+                             args.records)
+        if args.list:
+            show(runner)
+            return
+        missing = runner.missing(args.only)
+        print(f'{runner.study.name}: {len(missing)} of '
+              f'{len(runner.study.trainings)} trainings to run')
+        if missing and not current_commit()['clean']:
+            raise InputError('the tree of the repository is not clean (see '
+                             '"git status"), and a record names the commit '
+                             'that made it. Commit the changes first.')
+        if not run_all(runner, missing, args.jobs, args.minutes):
+            sys.exit(1)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,19 @@
+# Does STD-CL help, and by how much? Plain against STD-CL, same seeds, same
+# everything else.
+_base_ = '_base_/quarter_width.py'
+
+about = 'plain against STD-CL on NW-UCLA, joint stream, a quarter of the width'
+
+arms = {
+    'stgcn': dict(encoder='stgcn', stdcl=False, seeds=10),
+    'stdcl-stgcn': dict(encoder='stgcn', against='stgcn', seeds=10),
+    'ctrgcn': dict(encoder='ctrgcn', stdcl=False, seeds=10),
+    'stdcl-ctrgcn': dict(encoder='ctrgcn', against='ctrgcn', seeds=10),
+    'hcn': dict(encoder='hcn', stdcl=False, seeds=3),
+    'stdcl-hcn': dict(encoder='hcn', against='hcn', seeds=3),
+    '2s-agcn': dict(encoder='2s-agcn', stdcl=False, seeds=3),
+    'stdcl-2s-agcn': dict(encoder='2s-agcn', against='2s-agcn', seeds=3),
+    'hyperformer': dict(encoder='hyperformer', stdcl=False, seeds=3),
+    'stdcl-hyperformer': dict(
+        encoder='hyperformer', against='hyperformer', seeds=3),
+}
