@@ -1,0 +1,49 @@
+# What each part does, and what the defaults should be. On the training views
+# alone: seed s trains without a third of the subjects, fold s modulo 3, and is
+# tested on those.
+_base_ = '_base_/quarter_width.py'
+
+about = ('parts of STD-CL on NW-UCLA, ST-GCN, joint stream, a quarter of the '
+         'width, tested on subjects held out of the training views')
+
+folds = 3
+
+options = {
+    'train_dataloader.dataset.dataset.split': 'fold{fold}_train',
+    'val_dataloader.dataset.split': 'fold{fold}_val',
+    'test_dataloader.dataset.split': 'fold{fold}_val',
+}
+
+# said in full, so that it stays what it is when defaults change
+_published = {
+    'decoupler.type': 'AttentiveDecoupler',
+    'loss_contrast.num_positives': 128,
+    'loss_contrast.num_negatives': 512,
+    'loss_contrast.temperature': 0.8,
+    'spatial_weight': 0.5,
+    'temporal_weight': 0.5,
+}
+
+
+def _arm(changes, **model):
+    """The published settings of the head, but for some."""
+    head = {**_published, **changes}
+    return dict(encoder='stgcn', against='plain', seeds=3, options={
+        **{f'model.cls_head.{name}': value for name, value in head.items()},
+        **{f'model.{name}': value for name, value in model.items()}})
+
+
+arms = {
+    'plain': dict(encoder='stgcn', stdcl=False, seeds=3),
+    'published': _arm({}),
+    'temperature-0.1': _arm({'loss_contrast.temperature': 0.1}),
+    'projection': _arm({'decoupler.type': 'ProjectionDecoupler'},
+                       type='STDCLRecognizer', clip_shape=[1, 52, 20, 3]),
+    'weights-0.1': _arm({'spatial_weight': 0.1, 'temporal_weight': 0.1}),
+    'temperature-0.2': _arm({'loss_contrast.temperature': 0.2}),
+    'spatial': _arm({'temporal_weight': 0.0}),
+    'temporal': _arm({'spatial_weight': 0.0}),
+    'weights-1': _arm({'spatial_weight': 1.0, 'temporal_weight': 1.0}),
+    'positives-16': _arm({'loss_contrast.num_positives': 16}),
+    'negatives-64': _arm({'loss_contrast.num_negatives': 64}),
+}
