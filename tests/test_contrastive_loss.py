@@ -73,16 +73,19 @@ def test_golden(reference, name):
 @pytest.mark.parametrize('filled', [1.0, 0.5, 0.1])
 @pytest.mark.parametrize('limits', [(3, 5), (128, 512), (1, 1)])
 @pytest.mark.parametrize('classes', [1, 2, 7])
-def test_equals_the_published_loop(filled, limits, classes):
+@pytest.mark.parametrize('negatives', [('hard', 'random'), ('hard', ),
+                                       ('random', )])
+def test_equals_the_published_loop(filled, limits, classes, negatives):
     bank = make_bank(classes=classes, filled=filled)
     anchors, labels, own = make_anchors(bank)
-    loss = CrossSequenceContrastiveLoss(*limits, temperature=0.3)
+    loss = CrossSequenceContrastiveLoss(*limits, temperature=0.3,
+                                        negatives=negatives)
     drawn = draws_of(loss, labels, bank[1])
     ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
 
     value, share = loss(ours, labels, own, *bank)
     expected, expected_share = twin.contrastive_loss(
-        theirs, labels, own, *bank, *limits, 0.3, drawn)
+        theirs, labels, own, *bank, *limits, 0.3, drawn, negatives)
     value.backward()
     expected.backward()
 
@@ -348,7 +351,9 @@ def test_what_half_precision_changes(slots):
 
 @pytest.mark.parametrize('wrong', [dict(num_positives=0),
                                    dict(num_negatives=-1),
-                                   dict(temperature=0)])
+                                   dict(temperature=0),
+                                   dict(negatives=('hard', 'easy')),
+                                   dict(negatives=())])
 def test_bad_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CrossSequenceContrastiveLoss(**wrong)

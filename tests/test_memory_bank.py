@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.runner.checkpoint import load_state_dict
 
-from projects.stdcl.models import MemoryBank
+from projects.stdcl.models import BatchMemoryBank, MemoryBank
 
 
 def make_bank(slots=6, dim=4, **kwargs):
@@ -46,6 +46,19 @@ def test_slots_are_overwritten_without_momentum():
     for features in (first, second):
         bank.update(features, torch.tensor([1]), torch.tensor([3]))
     torch.testing.assert_close(bank.features[3], second[0])
+
+
+def test_a_bank_of_the_batch_forgets_the_step_before():
+    bank, kept = BatchMemoryBank(4), make_bank()
+    bank.resize(6)
+    features = F.normalize(torch.randn(5, 4), dim=1)
+    labels, indices = torch.tensor([0, 1, 1]), torch.tensor([5, 2, 2])
+    bank.update(features[:2], torch.tensor([1, 0]), torch.tensor([0, 5]))
+    for each in (bank, kept):
+        slots = each.update(features[2:], labels, indices)
+        assert slots.tolist() == [5, 2, 2]
+    assert torch.equal(bank.labels, kept.labels)
+    torch.testing.assert_close(bank.features[[2, 5]], kept.features[[2, 5]])
 
 
 def test_order_of_duplicates_does_not_matter():

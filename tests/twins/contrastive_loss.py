@@ -14,7 +14,7 @@ def draw(candidates: torch.Tensor, count: int) -> torch.Tensor:
 
 def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
                      num_positives, num_negatives, temperature,
-                     random_negatives=None):
+                     random_negatives=None, negatives=('hard', 'random')):
     """Loss and share of anchors that took part.
 
     Args as in ``CrossSequenceContrastiveLoss``; ``random_negatives`` is a list
@@ -27,18 +27,19 @@ def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
         is_positive = bank_labels == label
         is_positive[own] = False
         positives = is_positive.nonzero().flatten()
-        negatives = ((bank_labels >= 0)
-                     & (bank_labels != label)).nonzero().flatten()
-        if len(positives) == 0 or len(negatives) == 0 or not anchors[i].any():
+        others = ((bank_labels >= 0)
+                  & (bank_labels != label)).nonzero().flatten()
+        if len(positives) == 0 or len(others) == 0 or not anchors[i].any():
             continue
         took_part += 1
         ascending = similarity[positives].sort().values
         hard_positives = ascending[:num_positives]  # (P,)
-        descending = similarity[negatives].sort(descending=True).values
+        descending = similarity[others].sort(descending=True).values
         hard_negatives = descending[:num_negatives]  # (K,)
-        drawn = draw(negatives, num_negatives) if random_negatives is None \
+        drawn = draw(others, num_negatives) if random_negatives is None \
             else random_negatives[i]
-        for chosen in (hard_negatives, similarity[drawn]):
+        sets = dict(hard=hard_negatives, random=similarity[drawn])
+        for chosen in (sets[kind] for kind in negatives):
             table = torch.cat([
                 hard_positives[:, None],
                 chosen.expand(len(hard_positives), -1)], dim=1)  # (P, K + 1)

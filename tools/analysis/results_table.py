@@ -362,8 +362,21 @@ PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'data.md',
 
 def render(page: str, folder: Path) -> str:
     """A page with its tables made anew."""
-    for name, table in TABLES.items():
-        body = '\n'.join(table(folder))
+    return fill(page, {name: table(folder)
+                       for name, table in TABLES.items()})
+
+
+def fill(page: str, tables: dict) -> str:
+    """A page with what stands between its marks replaced.
+
+    Args:
+        page (str): The page's text, with lines ``<!-- NAME: ... -->`` and
+            ``<!-- end of NAME -->``.
+        tables (dict[str, list[str]]): Name -> lines; those that the page does
+            not have are passed over.
+    """
+    for name, lines in tables.items():
+        body = '\n'.join(lines)
         block = re.compile(rf'(<!-- {name}: .*? -->\n).*?(<!-- end of {name} '
                            '-->)', re.DOTALL)
         page = block.sub(lambda found, body=body: (

@@ -19,11 +19,10 @@ from projects.stdcl.utils.input_error import InputError
 DIGITS = 5  # significant ones, of a curve
 # field -> its type
 FIELDS = dict(
-    declared=dict, recipe_sha256=str, config=str, config_sha256=str, commit=str, clean=bool,
-    versions=dict, machine=dict, seed=int, resumed=list, epochs=int,
-    seconds=float, top1_last=float, top1_best=float, best_epoch=int,
-    curves=dict, classes=list, confusion=list, sha256=str)
-CURVES = ('epoch', 'seconds', 'loss_cls', 'val_epoch', 'val_top1')  # and more
+    declared=dict, recipe_sha256=str, config=str, config_sha256=str,
+    commit=str, clean=bool, versions=dict, machine=dict, seed=int,
+    resumed=list, epochs=int, seconds=float, top1_last=float, top1_best=float,
+    best_epoch=int, curves=dict, classes=list, confusion=list, sha256=str)
 
 
 def make_record(training: Training, work_dir: Path) -> Dict[str, Any]:

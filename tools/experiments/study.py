@@ -33,8 +33,8 @@ STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
 # field -> its type; those of a study, and of an arm
 STUDY = dict(about=str, benchmark=str, threads=int, folds=int, options=dict,
              encoders=dict, arms=dict, ensembles=dict)
-ARM = dict(encoder=str, stream=str, stdcl=bool, options=dict, seeds=(int, list),
-           against=str)
+ARM = dict(encoder=str, stream=str, stdcl=bool, options=dict,
+           seeds=(int, list), against=str)
 
 
 @dataclass(frozen=True)

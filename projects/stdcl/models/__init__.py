@@ -1,4 +1,5 @@
 """Models: what STD-CL adds to a recognizer, and the paper's encoders."""
+from .batch_memory_bank import BatchMemoryBank
 from .class_balanced_memory_bank import ClassBalancedMemoryBank
 from .contrastive_loss import CrossSequenceContrastiveLoss
 from .ctrgcn import CTRGCN
@@ -12,8 +13,9 @@ from .stdcl_head import STDCLHead, STDCLMixin
 from .stdcl_recognizer import STDCLRecognizer
 
 __all__ = [
-    'AttentiveDecoupler', 'CTRGCN', 'ClassBalancedMemoryBank',
-    'CrossSequenceContrastiveLoss', 'Decoupler', 'HCN', 'HCNHead',
-    'Hyperformer', 'MemoryBank', 'ProjectionDecoupler', 'STDCLHCNHead',
-    'STDCLHead', 'STDCLMixin', 'STDCLRecognizer', 'SkeletonDataPreprocessor'
+    'AttentiveDecoupler', 'BatchMemoryBank', 'CTRGCN',
+    'ClassBalancedMemoryBank', 'CrossSequenceContrastiveLoss', 'Decoupler',
+    'HCN', 'HCNHead', 'Hyperformer', 'MemoryBank', 'ProjectionDecoupler',
+    'STDCLHCNHead', 'STDCLHead', 'STDCLMixin', 'STDCLRecognizer',
+    'SkeletonDataPreprocessor'
 ]

@@ -1,5 +1,5 @@
 """The contrastive loss over a memory bank."""
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import torch
 import torch.nn as nn
@@ -9,6 +9,7 @@ from mmengine.dist import all_reduce, get_world_size
 
 from ..utils.input_error import InputError
 
+NEGATIVES = ('hard', 'random')
 BLOCK = 8192  # slots that are in float32 at a time, if the bank is not
 
 
@@ -40,21 +41,33 @@ class CrossSequenceContrastiveLoss(nn.Module):
         num_positives (int): P. Defaults to 128.
         num_negatives (int): K. Defaults to 512.
         temperature (float): t. Defaults to 0.8.
+        negatives (sequence[str]): The sets B, of 'hard' and 'random'.
+            Defaults to both.
+
+    Raises:
+        InputError: A number is not positive, or ``negatives`` has another
+            name, or none.
     """
 
     def __init__(self,
                  num_positives: int = 128,
                  num_negatives: int = 512,
-                 temperature: float = 0.8) -> None:
+                 temperature: float = 0.8,
+                 negatives: Sequence[str] = NEGATIVES) -> None:
         super().__init__()
         if min(num_positives, num_negatives) < 1 or temperature <= 0:
             raise InputError(
                 f'{type(self).__name__}: num_positives is {num_positives}, '
                 f'num_negatives {num_negatives}, temperature {temperature}; '
                 'all must be positive.')
+        if not set(negatives) or set(negatives) - set(NEGATIVES):
+            raise InputError(
+                f'{type(self).__name__}: negatives is {negatives!r}, expected '
+                f'one or both of {list(NEGATIVES)}.')
         self.num_positives = num_positives
         self.num_negatives = num_negatives
         self.temperature = temperature
+        self.negatives = tuple(dict.fromkeys(negatives))
 
     def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
                 own_slots: torch.Tensor, bank_features: torch.Tensor,
@@ -90,30 +103,39 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
             hard_p, is_p = self._hardest(similarity, positives,
                                          self.num_positives, largest=False)
-            hard_n, is_hard = self._hardest(similarity, negatives,
-                                            self.num_negatives, largest=True)
-            random_n, is_random = self._random_negatives(labels, bank_labels)
-            to_positive, to_hard, to_random = _Similarity.apply(
+            sets = [self._negatives(kind, similarity, negatives, labels,
+                                    bank_labels) for kind in self.negatives]
+            to_positive, *to_negatives = _Similarity.apply(
                 anchors, bank_features, similarity,
-                torch.cat([hard_p, hard_n, random_n], dim=1)).split(
-                    [hard_p.shape[1], hard_n.shape[1], random_n.shape[1]],
+                torch.cat([hard_p, *(slots for slots, _ in sets)], dim=1)
+            ).split([hard_p.shape[1], *(slots.shape[1] for slots, _ in sets)],
                     dim=1)  # (N, P), (N, K), (N, K)
 
-            is_term = (is_p & is_hard.any(dim=1, keepdim=True)
+            # who has a negative has one in each set
+            is_term = (is_p & sets[0][1].any(dim=1, keepdim=True)
                        & anchors.any(dim=1, keepdim=True))  # (N, P)
             total = 0 * anchors.sum()  # NaN if an anchor is not finite
-            for to_negative, valid in ((to_hard, is_hard),
-                                       (to_random, is_random)):
+            for to_negative, (_, valid) in zip(to_negatives, sets):
                 lowest = torch.finfo(to_negative.dtype).min
                 pull = to_negative.masked_fill(~valid, lowest).logsumexp(
                     dim=1, keepdim=True)  # (N, 1)
                 terms = F.softplus(pull - to_positive)  # (N, P)
                 total = total + terms.masked_fill(~is_term, 0).sum()
 
-            count = 2 * is_term.sum().float()
+            count = len(sets) * is_term.sum().float()
             all_reduce(count)
             loss = total * get_world_size() / count.clamp(min=1)
             return loss, is_term.any(dim=1).float().mean()
+
+    def _negatives(self, kind: str, similarity: torch.Tensor,
+                   candidate: torch.Tensor, labels: torch.Tensor,
+                   bank_labels: torch.Tensor
+                   ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Slots of a set of negatives, and which of them count, (N, K)."""
+        if kind == 'hard':
+            return self._hardest(similarity, candidate, self.num_negatives,
+                                 largest=True)
+        return self._random_negatives(labels, bank_labels)
 
     @staticmethod
     @torch.no_grad()

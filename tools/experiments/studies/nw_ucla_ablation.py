@@ -46,4 +46,7 @@ arms = {
     'weights-1': _arm({'spatial_weight': 1.0, 'temporal_weight': 1.0}),
     'positives-16': _arm({'loss_contrast.num_positives': 16}),
     'negatives-64': _arm({'loss_contrast.num_negatives': 64}),
+    'hard-negatives': _arm({'loss_contrast.negatives': ['hard']}),
+    'random-negatives': _arm({'loss_contrast.negatives': ['random']}),
+    'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),
 }

@@ -1,0 +1,91 @@
+"""What ContrastDiagnosisHook logs, and that it only looks."""
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+
+from projects.stdcl.engine.hooks import ContrastDiagnosisHook
+from projects.stdcl.engine.hooks.contrast_diagnosis_hook import gradient_norms
+from tests.test_hooks import config, run  # noqa: F401  a fixture
+
+
+def test_gradient_norms_are_those_of_the_losses_alone():
+    feats = torch.randn(3, 2, 4, requires_grad=True)
+    weight = torch.randn(3, 8, requires_grad=True)
+    losses = dict(loss_cls=(feats.flatten(1) * weight).sum() / 3,
+                  loss_spatial=-2 * (feats.flatten(1) * weight).sum() / 3,
+                  accuracy=torch.tensor(0.5))
+    scalars = gradient_norms(feats, losses)
+    norm = weight.norm(dim=1).mean()
+    torch.testing.assert_close(scalars['gradient_cls'], norm)
+    torch.testing.assert_close(scalars['gradient_spatial'], 2 * norm)
+    torch.testing.assert_close(scalars['gradient_cosine'], torch.tensor(-1.))
+    assert weight.grad is None
+    assert gradient_norms(feats.detach(), losses) == {}
+
+
+def make_head():
+    head = MODELS.build(dict(
+        type='STDCLHead', num_classes=3, in_channels=8,
+        decoupler=dict(type='AttentiveDecoupler', out_channels=4, reduction=2),
+        memory_bank=dict(type='MemoryBank'),
+        loss_contrast=dict(type='CrossSequenceContrastiveLoss')))
+    head.resize_banks(5)
+    return head
+
+
+def make_samples(indices, labels):
+    samples = []
+    for index, label in zip(indices, labels):
+        sample = ActionDataSample(metainfo=dict(sample_idx=index))
+        samples.append(sample.set_gt_label(label))
+    return samples
+
+
+def test_similarities_in_plain_words():
+    """One step: slots 0, 1, 2 are of classes 0, 0, 1; then 1 is seen again."""
+    head = make_head()
+    hook = ContrastDiagnosisHook()
+    hook.head, hook.loss = head, head.loss
+    feats = torch.randn(3, 1, 8, 2, 3, requires_grad=True)
+    hook._diagnosed_loss(feats, make_samples([0, 1, 2], [0, 0, 1]))
+    before = head.spatial_bank.features.clone()
+    again = torch.randn(1, 1, 8, 2, 3, requires_grad=True)
+    scalars = hook._diagnosed_loss(again, make_samples([1], [0]))
+
+    vector = F.normalize(head.decoupler(again)[0], dim=1)[0]
+    assert scalars['staleness_spatial'].item() == pytest.approx(
+        1 - (vector @ before[1]).item(), abs=1e-6)
+    assert scalars['positive_spatial'].item() == pytest.approx(
+        (vector @ before[0]).item(), abs=1e-6)
+    assert scalars['negative_spatial'].item() == pytest.approx(
+        (vector @ before[2]).item(), abs=1e-6)
+    assert {'loss_cls', 'loss_spatial', 'gradient_cls',
+            'gradient_temporal', 'gradient_cosine'} <= scalars.keys()
+
+
+@pytest.mark.parametrize('kind', ['MemoryBank', 'ClassBalancedMemoryBank',
+                                  None])
+def test_it_changes_nothing_and_is_recorded(config, kind):  # noqa: F811
+    if kind is None:  # plain
+        config.model.cls_head = dict(
+            type='GCNHead', num_classes=10, in_channels=4)
+    else:
+        config.model.cls_head.memory_bank.type = kind
+    weights = []
+    for hooks in ({}, dict(diagnosis=dict(type='ContrastDiagnosisHook'))):
+        runner = run(config, randomness=dict(seed=0), default_hooks={
+            **config.default_hooks, **hooks})
+        runner.train()
+        weights.append(runner.model.state_dict())
+        assert 'loss' not in vars(runner.model.cls_head)
+    assert all(torch.equal(*pair) for pair in zip(
+        weights[0].values(), weights[1].values()))
+    with open(f'{config.work_dir}/run.json') as file:
+        scalars = json.load(file)['epochs'][-1]['train']
+    assert scalars['gradient_cls'] > 0
+    assert ('gradient_spatial' in scalars) == (kind is not None)
+    assert ('staleness_spatial' in scalars) == (kind == 'MemoryBank')

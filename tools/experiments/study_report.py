@@ -1,0 +1,299 @@
+"""Make the tables and plots of README.md and docs/ from recorded studies.
+
+Examples:
+    python tools/experiments/study_report.py           make them
+    python tools/experiments/study_report.py --check   fail if one is stale
+"""
+import argparse
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
+
+from record import check_current, read_record  # noqa: E402
+from results_table import fill  # noqa: E402
+from study import RECORDS, Study, digest, read_study  # noqa: E402
+
+from projects.stdcl.utils.complete_file import complete  # noqa: E402
+from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
+
+STUDIES = ROOT / 'tools' / 'experiments' / 'studies'
+PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'findings.md')
+PLOTS = ROOT / 'docs' / 'plots'
+CONFIDENCE = 0.95
+
+
+@dataclass
+class Comparison:
+    """An arm against another with the same seeds.
+
+    Args:
+        top1 (ndarray): Last-epoch top-1 of the arm, per cent, (R,).
+        other (ndarray): That of the other, seed by seed, (R,).
+    """
+    top1: np.ndarray
+    other: np.ndarray
+
+    @property
+    def difference(self) -> float:
+        """Mean of the paired differences, points."""
+        return float((self.top1 - self.other).mean())
+
+    @property
+    def margin(self) -> float:
+        """Half of the 95 % interval of the difference; inf for one seed.
+
+        Of Student's t distribution: seeds are independent, and differences
+        taken for normal.
+        """
+        runs = len(self.top1)
+        if runs < 2:
+            return float('inf')
+        error = (self.top1 - self.other).std(ddof=1) / runs**0.5
+        return float(stats.t.ppf((1 + CONFIDENCE) / 2, runs - 1) * error)
+
+    @property
+    def finding(self) -> str:
+        """What the interval says."""
+        if abs(self.difference) <= self.margin:
+            return 'inconclusive'
+        return 'better' if self.difference > 0 else 'worse'
+
+
+def read_records(study: Study, folder: Path) -> Dict[str, List[dict]]:
+    """The records of a study that are there, checked, by arm.
+
+    Args:
+        study (Study): The study.
+        folder (Path): That of all studies' records.
+
+    Raises:
+        InputError: A record is damaged, or not of this study as it is today.
+    """
+    records = {}
+    for arm in study.arms:
+        records[arm] = []
+        for training in study.arm(arm):
+            path = folder / training.record
+            if path.is_file():
+                record = read_record(path)
+                check_current(path, record, training)
+                records[arm].append(record)
+    return records
+
+
+def compare(records: Dict[str, List[dict]], arm: str,
+            other: str) -> Optional[Comparison]:
+    """Two arms at the seeds that both have; None if there are none."""
+    tops = [{record['seed']: record['top1_last'] for record in records[name]}
+            for name in (arm, other)]
+    seeds = sorted(tops[0].keys() & tops[1].keys())
+    if not seeds:
+        return None
+    return Comparison(*(np.array([top[seed] for seed in seeds])
+                        for top in tops))
+
+
+def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
+    """A row for each arm; difference and interval where it is compared."""
+    rows = []
+    for arm in study.arms:
+        if not records[arm]:
+            continue
+        top1 = np.array([record['top1_last'] for record in records[arm]])
+        minutes = np.mean([record['seconds'] for record in records[arm]]) / 60
+        cells = [arm, str(len(top1)), _mean(top1), '', '', '',
+                 f'{minutes:.1f}']
+        other = study.against.get(arm)
+        found = other and compare(records, arm, other)
+        if found:
+            cells[3:6] = [f'{found.difference:+.2f} to {other}',
+                          _interval(found), found.finding]
+        rows.append(f'| {" | ".join(cells)} |')
+    if not rows:
+        return []
+    missing = len(study.trainings) - sum(map(len, records.values()))
+    return [
+        f'{study.about[0].upper()}{study.about[1:]} '
+        f'([study](tools/experiments/studies/{study.name}.py), '
+        f'[records](runs/studies/{study.name}), {_where(records)}'
+        f'{f"; {missing} trainings are still to be run" if missing else ""}):',
+        '', '| arm | seeds | top-1, mean ± standard deviation | difference | '
+        '95 % interval | finding | minutes a training |',
+        '| --- ' * 7 + '|', *rows, '']
+
+
+def _mean(top1: np.ndarray) -> str:
+    deviation = f' ± {top1.std(ddof=1):.2f}' if len(top1) > 1 else ''
+    return f'{top1.mean():.2f}{deviation}'
+
+
+def _interval(found: Comparison) -> str:
+    if not np.isfinite(found.margin):
+        return ''
+    low, high = (found.difference + sign * found.margin for sign in (-1, 1))
+    return f'{low:+.2f} to {high:+.2f}'
+
+
+def _where(records: Dict[str, List[dict]]) -> str:
+    """The machines of all records."""
+    machines = {record['machine'].get(
+        'gpu', f'CPU, threads: {record["machine"]["threads"]}')
+        for arm in records.values() for record in arm}
+    return ', '.join(sorted(machines))
+
+
+def draw(study: Study, records: Dict[str, List[dict]]) -> Optional[Figure]:
+    """The differences with their intervals, and each seed's."""
+    found = [(arm, compare(records, arm, other))
+             for arm, other in study.against.items()]
+    found = [item for item in found if item[1] is not None][::-1]
+    if not found:
+        return None
+    figure = Figure(figsize=(7, 1 + 0.32 * len(found)), layout='constrained')
+    axes = figure.add_subplot()
+    for place, (_, comparison) in enumerate(found):
+        seeds = comparison.top1 - comparison.other
+        axes.plot(seeds, [place] * len(seeds), '|', color='0.6')
+        margin = comparison.margin
+        axes.errorbar(comparison.difference, place, fmt='o', capsize=3,
+                      xerr=margin if np.isfinite(margin) else None,
+                      color='C0')
+    axes.axvline(0, color='0.3', linewidth=0.8)
+    axes.set_yticks(range(len(found)), [arm for arm, _ in found])
+    axes.set_xlabel('difference of top-1, points: mean, 95 % interval, seeds')
+    return figure
+
+
+def draw_curves(study: Study, records: Dict[str, List[dict]],
+                scalars: Dict[str, str]) -> Optional[Figure]:
+    """Scalars over the epochs, the mean over seeds, a panel for each.
+
+    Args:
+        study (Study): The study.
+        records (dict): Its records, by arm.
+        scalars (dict): Name in the curves -> what the axis says.
+    """
+    arms = [arm for arm in study.arms if records[arm]]
+    if not arms:
+        return None
+    figure = Figure(figsize=(3.4 * len(scalars), 3), layout='constrained')
+    panels = figure.subplots(1, len(scalars), squeeze=False)[0]
+    for panel, (name, title) in zip(panels, scalars.items()):
+        for color, arm in enumerate(arms):
+            curves = [record['curves'] for record in records[arm]]
+            if all(name in curve for curve in curves):
+                epochs = 'val_epoch' if name == 'val_top1' else 'epoch'
+                panel.plot(curves[0][epochs],
+                           np.mean([curve[name] for curve in curves], axis=0),
+                           label=arm, color=f'C{color % 10}')
+        panel.set_xlabel('epoch')
+        panel.set_title(title, fontsize=10)
+    figure.legend(*panels[0].get_legend_handles_labels(),
+                  loc='outside right upper', fontsize=8)
+    return figure
+
+
+CURVES = dict(val_top1='top-1, per cent', loss_cls='loss_cls')
+DIAGNOSES = dict(
+    gradient_cls='gradient of loss_cls', gradient_spatial='of loss_spatial',
+    gradient_temporal='of loss_temporal', gradient_cosine='their cosine',
+    staleness_spatial='staleness of the spatial bank')
+
+
+def figures(study: Study, records: Dict[str, List[dict]]) -> dict:
+    """Name of the file -> figure, of those that there are data for."""
+    drawn = {f'{study.name}.svg': draw(study, records),
+             f'{study.name}_curves.svg': draw_curves(study, records, CURVES)}
+    if any('gradient_cls' in record['curves']
+           for arm in records.values() for record in arm):
+        drawn[f'{study.name}_diagnosis.svg'] = draw_curves(
+            study, records, DIAGNOSES)
+    return {name: figure for name, figure in drawn.items() if figure}
+
+
+def fingerprint(records: Dict[str, List[dict]]) -> str:
+    """What figures are made of; it stands in them.
+
+    The figures themselves differ between versions of matplotlib.
+    """
+    return digest({arm: [record['sha256'] for record in records[arm]]
+                   for arm in records})
+
+
+def save(figure: Figure, path: Path, mark: str) -> None:
+    """Write a figure as SVG, the same each time."""
+    with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
+                                'svg.fonttype': 'none'}), \
+            complete(path) as partial:
+        figure.savefig(partial, format='svg', metadata=dict(
+            Date=None, Description=mark))
+
+
+def is_stale(path: Path, mark: str) -> bool:
+    """Whether a figure is missing, or made of other records."""
+    return not path.is_file() or mark not in path.read_text()
+
+
+def report(folder: Path = RECORDS) -> tuple:
+    """All tables and figures.
+
+    Returns:
+        tuple[dict, dict]: Name of the table -> lines; path of the figure ->
+        (figure, mark).
+    """
+    tables, drawn = {}, {}
+    for path in sorted(STUDIES.glob('*.py')):
+        study = read_study(path)
+        records = read_records(study, folder)
+        tables[f'study {study.name}'] = table(study, records)
+        for name, figure in figures(study, records).items():
+            drawn[PLOTS / name] = (figure, fingerprint(records))
+    return tables, drawn
+
+
+def _linked(lines: List[str], page: Path) -> List[str]:
+    """Links as the page needs them, which are from the root."""
+    up = '../' * len(page.relative_to(ROOT).parent.parts)
+    return [re.sub(r'\]\((?=tools/|runs/)', f']({up}', line)
+            for line in lines]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split('\n\n')[0], epilog='example: python '
+        'tools/experiments/study_report.py --check')
+    parser.add_argument('--check', action='store_true',
+                        help='only say whether they are up to date')
+    args = parser.parse_args()
+    with end_cleanly('studies'):
+        tables, drawn = report()
+    stale = [path for path, (_, mark) in drawn.items()
+             if is_stale(path, mark)]
+    for path in stale if not args.check else ():
+        save(drawn[path][0], path, drawn[path][1])
+    for page in PAGES:
+        text = page.read_text()
+        fresh = fill(text, {name: _linked(lines, page)
+                            for name, lines in tables.items()})
+        if fresh != text:
+            stale.append(page)
+            if not args.check:
+                page.write_text(fresh)
+    if args.check and stale:
+        sys.exit('error: stale: '
+                 + ', '.join(str(path.relative_to(ROOT)) for path in stale)
+                 + '; run python tools/experiments/study_report.py')
+
+
+if __name__ == '__main__':
+    main()
