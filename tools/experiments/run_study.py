@@ -20,6 +20,7 @@ from typing import Iterator, List, Optional
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from parcel import pack, state_of, unpack  # noqa: E402
 from record import (  # noqa: E402
     check_current,
     make_record,
@@ -44,7 +45,11 @@ EPILOG = '''examples:
   python tools/experiments/run_study.py STUDY --list
   python tools/experiments/run_study.py STUDY --jobs 2
   python tools/experiments/run_study.py STUDY --only "*ctrgcn*" --jobs 4 \\
-      --minutes 9
+      --minutes 9 --parcel parcel
+
+A parcel is what it takes to go on on another machine, in files of at most 15
+MiB: it is unpacked before the study is run, and packed anew after it. On a
+machine without .git set STDCL_COMMIT to the commit of the (clean) files.
 
 Trainings run from the root of the repository, where data/ is, in folders of
 work_dirs/studies/; what they print is in log.txt there. Records are made on
@@ -113,6 +118,46 @@ class StudyRunner:
             record = make_record(training, folder)
             write_record(self.records / training.record, record)
             return record
+
+    def fuse(self) -> None:
+        """Fuse the ensembles whose arms are all recorded.
+
+        Seed by seed, by tools/ensemble.py, into ensemble_*.json beside the
+        records of the study.
+
+        Raises:
+            InputError: The scores cannot be fused.
+        """
+        for name, arms in self.study.ensembles.items():
+            for members in zip(*map(self.study.arm, arms)):
+                out = self.records / self.study.name / (
+                    f'ensemble_{name}_seed-{members[0].seed}.json')
+                files = [ROOT / self.folder(member) / 'scores.npz'
+                         for member in members]
+                if out.is_file() or not all(
+                        map(self._is_recorded, members)) or not all(
+                            path.is_file() for path in files):
+                    continue
+                done = subprocess.run(
+                    [sys.executable, ROOT / 'tools/ensemble.py', *files,
+                     '--out', out], capture_output=True, text=True)
+                if done.returncode:
+                    raise InputError(f'{name}: {done.stderr.strip()}')
+                print(next(f'{out.name}: {line}'
+                           for line in done.stdout.splitlines()
+                           if line.startswith('fused')))
+
+    def pack(self, folder: Path) -> None:
+        """Write a parcel of the study, see :mod:`parcel`."""
+        missing = {training.name for training in self.missing()}
+        files = sorted((self.records / self.study.name).glob('*.json'))
+        for training in self.study.trainings:
+            files += state_of(ROOT / self.folder(training),
+                              training.name not in missing)
+        parts = pack((path.resolve() for path in files), ROOT, folder)
+        size = sum(path.stat().st_size for path in parts) / 2**20
+        print(f'{folder}: {len(files)} files in {len(parts)} parts, '
+              f'{size:.0f} MiB')
 
     def _call(self, command: List[str], folder: Path, lock: int) -> bool:
         """Run a script to its end; False if it was told to stop before."""
@@ -239,7 +284,13 @@ def parse_args() -> argparse.Namespace:
                         'default: work_dirs/studies')
     parser.add_argument('--records', type=Path, default=RECORDS,
                         help='folder of the records; default: runs/studies')
+    parser.add_argument('--parcel', type=Path, metavar='FOLDER',
+                        help='carry the state of the study in this folder')
     args = parser.parse_args()
+    args.records = args.records.resolve()
+    if args.parcel and not args.records.is_relative_to(ROOT):
+        parser.error(f'--records is {args.records}, expected a folder of the '
+                     'repository: a parcel holds paths within it.')
     for name in ('jobs', 'minutes'):
         value = getattr(args, name)
         if value is not None and value <= 0:
@@ -252,6 +303,8 @@ def main() -> None:
     with end_cleanly(str(args.study)):
         runner = StudyRunner(read_study(args.study), args.work_dir,
                              args.records)
+        if args.parcel and not args.list:
+            print(f'{args.parcel}: {unpack(args.parcel, ROOT)} files unpacked')
         if args.list:
             show(runner)
             return
@@ -262,7 +315,13 @@ def main() -> None:
             raise InputError('the tree of the repository is not clean (see '
                              '"git status"), and a record names the commit '
                              'that made it. Commit the changes first.')
-        if not run_all(runner, missing, args.jobs, args.minutes):
+        whole = run_all(runner, missing, args.jobs, args.minutes)
+        runner.fuse()
+        if args.parcel:
+            runner.pack(args.parcel)
+        print(f'{runner.study.name}: {len(runner.missing(args.only))} '
+              'trainings are still to be run')
+        if not whole:
             sys.exit(1)
 
 

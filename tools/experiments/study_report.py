@@ -5,6 +5,7 @@ Examples:
     python tools/experiments/study_report.py --check   fail if one is stale
 """
 import argparse
+import json
 import re
 import sys
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from results_table import fill  # noqa: E402
 from study import RECORDS, Study, digest, read_study  # noqa: E402
 
 from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
+from projects.stdcl.utils.input_error import (  # noqa: E402
+    InputError,
+    end_cleanly,
+)
 
 STUDIES = ROOT / 'tools' / 'experiments' / 'studies'
 PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'findings.md')
@@ -130,6 +134,40 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
         '', '| arm | seeds | top-1, mean ± standard deviation | difference | '
         '95 % interval | finding | minutes a training |',
         '| --- ' * 7 + '|', *rows, '']
+
+
+def ensemble_table(study: Study, records: Dict[str, List[dict]],
+                   folder: Path) -> List[str]:
+    """A row for each recorded ensemble of a study.
+
+    Raises:
+        InputError: It does not fuse the recorded trainings.
+    """
+    rows = []
+    for name, arms in study.ensembles.items():
+        for path in sorted((folder / study.name).glob(
+                f'ensemble_{name}_seed-*.json')):
+            seed = int(path.stem.rpartition('-')[2])
+            ensemble = json.loads(path.read_text())
+            seen = [100 * file['top1'] for file in ensemble['files']]
+            expected = [record['top1_last'] for arm in arms
+                        for record in records[arm] if record['seed'] == seed]
+            if not ensemble['clean'] or not np.allclose(
+                    [*seen, len(seen)], [*expected, len(arms)], atol=0.01):
+                raise InputError(
+                    f'{path}: clean is {ensemble["clean"]}, and the files '
+                    f'have top-1 {seen}; expected a clean tree and '
+                    f'{expected}, as recorded.')
+            weights = ':'.join(f'{file["weight"]:g}'
+                               for file in ensemble['files'])
+            rows.append(
+                f'| {name} | {seed} | '
+                + ', '.join(f'{top1:.2f}' for top1 in seen) + f' | {weights} '
+                f'| **{100 * ensemble["fused"]["top1"]:.2f}** |')
+    if not rows:
+        return []
+    return ['| ensemble | seed | top-1 of its arms | weights | top-1 |',
+            '| --- ' * 5 + '|', *rows, '']
 
 
 def _mean(top1: np.ndarray) -> str:
@@ -255,7 +293,8 @@ def report(folder: Path = RECORDS) -> tuple:
     for path in sorted(STUDIES.glob('*.py')):
         study = read_study(path)
         records = read_records(study, folder)
-        tables[f'study {study.name}'] = table(study, records)
+        tables[f'study {study.name}'] = [
+            *table(study, records), *ensemble_table(study, records, folder)]
         for name, figure in figures(study, records).items():
             drawn[PLOTS / name] = (figure, fingerprint(records))
     return tables, drawn

@@ -100,7 +100,8 @@ def current_commit() -> dict:
     """Commit of the repository this file is in, if it is in one.
 
     Records in runs/ come of trainings and do not change one: they leave the
-    tree clean.
+    tree clean. Where files were copied without ``.git``, the environment
+    variable STDCL_COMMIT says which clean commit they are of.
     """
 
     def git(*args):
@@ -113,7 +114,8 @@ def current_commit() -> dict:
                     clean=not git('status', '--porcelain', '--', ':/',
                                   ':(top,exclude)runs'))
     except (OSError, subprocess.CalledProcessError):
-        return dict(commit=None, clean=None)
+        commit = os.environ.get('STDCL_COMMIT')
+        return dict(commit=commit, clean=True if commit else None)
 
 
 def _versions() -> dict:

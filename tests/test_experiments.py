@@ -1,0 +1,332 @@
+"""Studies: declared, run, interrupted, carried, recorded, reported."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / 'tools' / 'analysis'),
+                str(ROOT / 'tools' / 'experiments')]
+
+import parcel  # noqa: E402
+import record  # noqa: E402
+import study_report  # noqa: E402
+from study import RECORDS, read_study  # noqa: E402
+
+STUDIES = sorted((ROOT / 'tools/experiments/studies').glob('*.py'))
+COMMIT = '0123456789' * 4
+
+TINY = '''
+about = 'two streams, tiny'
+benchmark = 'nw-ucla-xview'
+options = {{
+    'train_dataloader.dataset.dataset.ann_file': '{data}',
+    'val_dataloader.dataset.ann_file': '{data}',
+    'test_dataloader.dataset.ann_file': '{data}',
+    'train_dataloader.dataset.times': 1,
+    'train_dataloader.batch_size': 8,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'val_dataloader.num_workers': 0,
+    'val_dataloader.persistent_workers': False,
+    'train_cfg.max_epochs': {epochs},
+    'param_scheduler.1.milestones': [1, 2],
+    'model.backbone.base_channels': 4,
+    'model.backbone.num_stages': 4,
+    'model.backbone.inflate_stages': [],
+    'model.backbone.down_stages': [3],
+    'model.cls_head.in_channels': 4,
+    'default_hooks.checkpoint.max_keep_ckpts': 1,
+}}
+_stdcl = {{'model.cls_head.decoupler.reduction': 2}}
+arms = {{
+    'plain': dict(encoder='stgcn', stdcl=False, seeds=[1]),
+    'stdcl': dict(encoder='stgcn', against='plain', seeds=[1],
+                  options=_stdcl),
+}}
+ensembles = dict(both=['plain', 'stdcl'])
+'''
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a study file; returns a function."""
+
+    def write_study(text, name='tiny.py'):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write_study
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Copies of the repository without .git; returns a function."""
+
+    def copy(name):
+        for part in ('projects', 'configs', 'tools'):
+            shutil.copytree(ROOT / part, tmp_path / name / part,
+                            ignore=shutil.ignore_patterns('__pycache__'))
+        return tmp_path / name
+
+    return copy
+
+
+def start(copy, study, *options):
+    return subprocess.Popen(
+        [sys.executable, copy / 'tools/experiments/run_study.py', study,
+         *map(str, options)], stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, 'STDCL_COMMIT': COMMIT})
+
+
+def finish(process, status=0):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == status, output
+    return output
+
+
+def wait_for(condition):
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError('it did not happen within two minutes')
+
+
+@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
+def test_studies_of_the_repository(path):
+    """Each is read, its configs take its options, its arms differ."""
+    study = read_study(path)
+    recipes = {arm: study.arm(arm)[0].recipe_sha256() for arm in study.arms}
+    assert len(set(recipes.values())) == len(study.arms)
+    assert [item.seed for item in study.trainings] == sorted(
+        item.seed for item in study.trainings)
+    for training in study.trainings:
+        assert (ROOT / training.config).is_file()
+
+
+def test_records_and_tables_are_up_to_date():
+    """Schema, hashes, and what the studies and configs say today."""
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools/experiments/study_report.py',
+         '--check'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    known = {study.stem for study in STUDIES}
+    for path in RECORDS.glob('*/*.json'):
+        assert path.parent.name in known
+        if not path.name.startswith('ensemble_'):
+            assert path == RECORDS / path.parent.name / (
+                f'{record.read_record(path)["declared"]["arm"]}_seed-'
+                f'{record.read_record(path)["seed"]}.json')
+
+
+@pytest.mark.parametrize('change, message', [
+    (('about =', 'abuot ='), 'no "about"'),
+    (("encoder='stgcn', against", "encoder='stgnc', against"),
+     "'stgnc' and stream 'joint'"),
+    (("against='plain'", "against='pain'"), "'pain'"),
+    (("seeds=[1],\n", "seeds=[1, 2],\n"), r'seeds \[1, 2\]'),
+    (("seeds=[1],\n", "seeds=1.5,\n"), 'seeds is 1.5'),
+    (("['plain', 'stdcl']", "['plain', 'x']"), "ensembles.both names 'x'"),
+    (('arms =', 'amrs = 1\narms ='), '"amrs" is not known'),
+    (("seeds=[1]", "seeds=[1], stream='joints'"), "stream 'joints'")])
+def test_mistakes_in_a_study_are_named(write, change, message):
+    path = write(TINY.format(data='x', epochs=1).replace(*change))
+    with pytest.raises(ValueError, match=message) as error:
+        read_study(path)
+    assert 'tiny.py' in str(error.value)
+
+
+def test_folds_follow_the_seed(write):
+    text = TINY.format(data='{fold}', epochs=1).replace(
+        'seeds=[1]', 'seeds=4').replace('about', 'folds = 3\nabout', 1)
+    study = read_study(write(text))
+    assert [item.options['val_dataloader.dataset.ann_file']
+            for item in study.arm('stdcl')] == ['0', '1', '2', '0']
+
+
+def test_a_study_is_run_interrupted_carried_and_recorded(
+        copies, write, tiny_annotations, tmp_path):
+    """Two copies of the repository: the second goes on where the first one
+
+    was told to stop, and a third that was not interrupted agrees.
+    """
+    study = write(TINY.format(data=tiny_annotations(), epochs=6))
+    first, second, third = map(copies, ('first', 'second', 'third'))
+    process = start(first, study, '--jobs', 2, '--parcel', tmp_path / 'box')
+    whole = start(third, study, '--jobs', 2)
+    folders = [first / f'work_dirs/studies/tiny/{arm}_seed-1'
+               for arm in ('plain', 'stdcl')]
+    wait_for(lambda: all((folder / 'last_checkpoint').is_file()
+                         for folder in folders))
+    # the lock keeps another runner off
+    other = finish(start(first, study), 1)
+    assert 'another process has the lock' in other
+    process.send_signal(signal.SIGTERM)
+    output = finish(process)
+    assert '2 trainings are still to be run' in output
+    parts = list((tmp_path / 'box').iterdir())
+    assert parts and all(part.stat().st_size <= 15 * 2**20 for part in parts)
+
+    output = finish(start(second, study, '--jobs', 2, '--parcel',
+                          tmp_path / 'box'))
+    assert '0 trainings are still to be run' in output
+    assert 'ensemble_both_seed-1.json: fused' in output
+    finish(whole)
+    for arm in ('plain', 'stdcl'):
+        name = f'runs/studies/tiny/{arm}_seed-1.json'
+        resumed, straight = (record.read_record(copy / name)
+                             for copy in (second, third))
+        assert resumed['resumed'] and not straight['resumed']
+        assert resumed['commit'] == COMMIT and resumed['clean']
+        assert resumed['confusion'] == straight['confusion']
+        for curve, values in straight['curves'].items():
+            assert curve == 'seconds' or resumed['curves'][curve] == values
+    # nothing is left to be run, also where only the parcel is
+    assert 'tiny: 0 of 2' in finish(start(third, study))
+    # what has changed since is told
+    study.write_text(study.read_text().replace('[1, 2]', '[1, 3]'))
+    output = finish(start(third, study), 1)
+    assert 'plain_seed-1.json: options is' in output
+
+
+def test_a_training_that_fails_is_told_and_the_others_go_on(
+        copies, write, tiny_annotations):
+    text = TINY.format(data=tiny_annotations(), epochs=1).replace(
+        "_stdcl = {", "_stdcl = {'optim_wrapper.optimizer.lr': 'x', ")
+    copy = copies('copy')
+    output = finish(start(copy, write(text), '--jobs', 2), 1)
+    assert re.search(r'stdcl_seed-1: failed: .*log.txt: status 1', output)
+    assert re.search(r'plain_seed-1: top-1 [\d.]+ after 1 epochs', output)
+    listed = finish(start(copy, write(text), '--list'))
+    assert 'plain: 1 of 1 recorded' in listed
+    assert 'stdcl: 0 of 1 recorded' in listed
+
+
+def test_a_tree_that_is_not_clean_is_refused(copies, write):
+    copy = copies('copy')
+    study = write(TINY.format(data='x', epochs=1))
+    done = subprocess.run(
+        [sys.executable, copy / 'tools/experiments/run_study.py', study],
+        capture_output=True, text=True,
+        env={name: value for name, value in os.environ.items()
+             if name != 'STDCL_COMMIT'})
+    assert done.returncode == 1 and 'is not clean' in done.stderr
+
+
+@pytest.fixture
+def recorded():
+    """A record that is good, as a dict."""
+    confusion = [[3, 1], [0, 4]]
+    content = dict(
+        declared=dict(study='s', arm='a', seed=0), recipe_sha256='0',
+        config='x', config_sha256=record.hashlib.sha256(b'x').hexdigest(),
+        commit='0' * 40, clean=True, versions={}, machine=dict(threads=1),
+        seed=0, resumed=[], epochs=2, seconds=60.0, top1_last=87.5,
+        top1_best=90.0, best_epoch=1, curves=dict(
+            epoch=[1, 2], loss_cls=[2., 1.], val_epoch=[1, 2],
+            val_top1=[90., 87.5]),
+        classes=['x', 'y'], confusion=confusion)
+    return dict(content, sha256=record.digest(content))
+
+
+def test_records_that_were_changed_are_refused(recorded, tmp_path):
+    path = tmp_path / 'a_seed-0.json'
+    record.write_record(path, recorded)
+    assert record.read_record(path) == recorded
+    for change, message in (
+            (dict(top1_last=97.5), 'sha256 is'), (dict(config='y'), 'sha256'),
+            (dict(clean=1), 'clean is 1'), (dict(extra=1), 'fields')):
+        record.write_record(path, {**recorded, **change})
+        with pytest.raises(ValueError, match=message):
+            record.read_record(path)
+    # by someone who knows how to make the hash
+    for change, message in (
+            (dict(top1_last=97.5), 'top1_last is 97.5'),
+            (dict(clean=False), 'clean'), (dict(epochs=3), 'epochs'),
+            (dict(seed=1), 'seed is 1'), (dict(top1_best=1.), 'top1_best')):
+        content = {**recorded, **change}
+        del content['sha256']
+        record.write_record(path, dict(content,
+                                       sha256=record.digest(content)))
+        with pytest.raises(ValueError, match=message):
+            record.read_record(path)
+    path.write_text('{')
+    with pytest.raises(ValueError, match='not readable'):
+        record.read_record(path)
+
+
+def test_parcels_are_cut_and_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(parcel, 'PART_SIZE', 4096)
+    root, box, there = (tmp_path / name for name in ('root', 'box', 'there'))
+    (root / 'a').mkdir(parents=True)
+    for name, size in (('a/x', 10000), ('y', 0)):
+        (root / name).write_bytes(os.urandom(size))
+    assert parcel.unpack(tmp_path, there) == 0
+    parcel.pack([root / 'y'], root, box)
+    parts = parcel.pack([root / 'a/x', root / 'y'], root, box)
+    assert len(parts) > 2 and sorted(box.iterdir()) == parts
+    assert parcel.unpack(box, there) == 2
+    for name in ('a/x', 'y'):
+        assert (there / name).read_bytes() == (root / name).read_bytes()
+    content = bytearray(parts[0].read_bytes())
+    content[700] ^= 1
+    parts[0].write_bytes(content)
+    with pytest.raises(ValueError, match='has the hash'):
+        parcel.unpack(box, there)
+    parts[1].unlink()
+    with pytest.raises(ValueError, match='is missing'):
+        parcel.unpack(box, there)
+
+
+def test_the_interval_is_that_of_the_textbook():
+    """Differences 1, 2, 3: mean 2, deviation 1, t of 2 degrees 4.3027."""
+    found = study_report.Comparison(np.array([11., 12, 13]), np.full(3, 10.))
+    assert found.difference == 2 and found.finding == 'inconclusive'
+    assert found.margin == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
+    found = study_report.Comparison(np.array([11., 11.1, 11]), np.full(3, 10))
+    assert found.finding == 'better'
+    found = study_report.Comparison(np.array([9., 9.1, 9]), np.full(3, 10))
+    assert found.finding == 'worse'
+    one = study_report.Comparison(np.array([11.]), np.array([10.]))
+    assert one.finding == 'inconclusive' and one.margin == float('inf')
+
+
+def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
+    study = read_study(write(TINY.format(data='x', epochs=1)))
+    records = dict(plain=[dict(recorded, seed=1)],
+                   stdcl=[dict(recorded, seed=1, top1_last=90.)])
+    lines = study_report.table(study, records)
+    assert lines[0].startswith('Two streams, tiny (')
+    assert '| stdcl | 1 | 90.00 | +2.50 to plain |  | inconclusive | 1.0 |' \
+        in lines
+    for name, figure in study_report.figures(study, records).items():
+        path, mark = tmp_path / name, study_report.fingerprint(records)
+        assert study_report.is_stale(path, mark)
+        study_report.save(figure, path, mark)
+        assert not study_report.is_stale(path, mark)
+        assert study_report.is_stale(path, study_report.fingerprint(
+            dict(records, stdcl=[])))
+        assert '<svg' in path.read_text()
+
+    ensemble = dict(clean=True, fused=dict(top1=0.95), files=[
+        dict(top1=0.875, weight=2), dict(top1=0.9, weight=1)])
+    path = tmp_path / study.name / 'ensemble_both_seed-1.json'
+    path.parent.mkdir()
+    path.write_text(json.dumps(ensemble))
+    assert '| both | 1 | 87.50, 90.00 | 2:1 | **95.00** |' in (
+        study_report.ensemble_table(study, records, tmp_path))
+    ensemble['files'][0]['top1'] = 0.7
+    path.write_text(json.dumps(ensemble))
+    with pytest.raises(ValueError, match='as recorded'):
+        study_report.ensemble_table(study, records, tmp_path)

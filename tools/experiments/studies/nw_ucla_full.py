@@ -1,0 +1,30 @@
+# The settings of the published results: full width, each sequence five times
+# in an epoch, all epochs. For a GPU.
+about = ('the settings of the published results on NW-UCLA, four streams and '
+         'their ensemble')
+
+threads = 2
+
+options = {
+    'train_cfg.val_interval': 5,
+    'default_hooks.checkpoint.max_keep_ckpts': 1,
+}
+
+_streams = ('joint', 'bone', 'joint-motion', 'bone-motion')
+_methods = [(prefix, encoder)
+            for encoder in ('ctrgcn', 'hyperformer', '2s-agcn', 'hcn', 'stgcn')
+            for prefix in ('', 'stdcl-')]
+
+arms = {
+    f'{prefix}{encoder}_{stream}': dict(
+        encoder=encoder, stream=stream, stdcl=bool(prefix), seeds=1,
+        **(dict(against=f'{encoder}_{stream}') if prefix else {}))
+    for prefix, encoder in _methods for stream in _streams
+}
+
+# fused 2 : 2 : 1 : 1
+ensembles = {
+    f'{prefix}{encoder}': [f'{prefix}{encoder}_{stream}'
+                           for stream in _streams]
+    for prefix, encoder in _methods
+}
