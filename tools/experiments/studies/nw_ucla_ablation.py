@@ -44,6 +44,7 @@ arms = {
     'spatial': _arm({'temporal_weight': 0.0}),
     'temporal': _arm({'spatial_weight': 0.0}),
     'weights-1': _arm({'spatial_weight': 1.0, 'temporal_weight': 1.0}),
+    'weights-5': _arm({'spatial_weight': 5.0, 'temporal_weight': 5.0}),
     'positives-16': _arm({'loss_contrast.num_positives': 16}),
     'negatives-64': _arm({'loss_contrast.num_negatives': 64}),
     'hard-negatives': _arm({'loss_contrast.negatives': ['hard']}),
