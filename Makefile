@@ -30,6 +30,7 @@ lint: setup
 tables: setup
 	$(VENV)/bin/python tools/analysis/results_table.py
 	$(VENV)/bin/python tools/analysis/config_index.py
+	$(VENV)/bin/python tools/experiments/study_report.py
 
 clean:
 	rm -rf $(VENV)

@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT / 'tools' / 'analysis'),
 
 import parcel  # noqa: E402
 import record  # noqa: E402
+import run_study  # noqa: E402
 import study_report  # noqa: E402
 from study import RECORDS, read_study  # noqa: E402
 
@@ -157,47 +158,60 @@ def test_folds_follow_the_seed(write):
 
 def test_a_study_is_run_interrupted_carried_and_recorded(
         copies, write, tiny_annotations, tmp_path):
-    """Two copies of the repository: the second goes on where the first one
+    """A second copy of the repository goes on where the first one stopped.
 
-    was told to stop, and a third that was not interrupted agrees.
+    That it then equals one that did not stop, test_resume.py proves.
     """
-    study = write(TINY.format(data=tiny_annotations(), epochs=6))
-    first, second, third = map(copies, ('first', 'second', 'third'))
-    process = start(first, study, '--jobs', 2, '--parcel', tmp_path / 'box')
-    whole = start(third, study, '--jobs', 2)
+    path = write(TINY.format(data=tiny_annotations(), epochs=6))
+    first, second = map(copies, ('first', 'second'))
+    process = start(first, path, '--jobs', 2, '--parcel', tmp_path / 'box')
     folders = [first / f'work_dirs/studies/tiny/{arm}_seed-1'
                for arm in ('plain', 'stdcl')]
     wait_for(lambda: all((folder / 'last_checkpoint').is_file()
                          for folder in folders))
-    # the lock keeps another runner off
-    other = finish(start(first, study), 1)
-    assert 'another process has the lock' in other
+    with pytest.raises(ValueError, match='another process has the lock'), \
+            run_study._locked(folders[0] / 'lock'):
+        pass
     process.send_signal(signal.SIGTERM)
-    output = finish(process)
-    assert '2 trainings are still to be run' in output
+    assert '2 trainings are still to be run' in finish(process)
     parts = list((tmp_path / 'box').iterdir())
     assert parts and all(part.stat().st_size <= 15 * 2**20 for part in parts)
 
-    output = finish(start(second, study, '--jobs', 2, '--parcel',
+    output = finish(start(second, path, '--jobs', 2, '--parcel',
                           tmp_path / 'box'))
     assert '0 trainings are still to be run' in output
     assert 'ensemble_both_seed-1.json: fused' in output
-    finish(whole)
+    records = second / 'runs/studies'
     for arm in ('plain', 'stdcl'):
-        name = f'runs/studies/tiny/{arm}_seed-1.json'
-        resumed, straight = (record.read_record(copy / name)
-                             for copy in (second, third))
-        assert resumed['resumed'] and not straight['resumed']
-        assert resumed['commit'] == COMMIT and resumed['clean']
-        assert resumed['confusion'] == straight['confusion']
-        for curve, values in straight['curves'].items():
-            assert curve == 'seconds' or resumed['curves'][curve] == values
-    # nothing is left to be run, also where only the parcel is
-    assert 'tiny: 0 of 2' in finish(start(third, study))
-    # what has changed since is told
-    study.write_text(study.read_text().replace('[1, 2]', '[1, 3]'))
-    output = finish(start(third, study), 1)
-    assert 'plain_seed-1.json: options is' in output
+        seen = record.read_record(records / f'tiny/{arm}_seed-1.json')
+        assert seen['resumed'][0]['epoch'] >= 1 and seen['epochs'] == 6
+        assert seen['commit'] == COMMIT and seen['clean']
+        assert len(seen['curves']['loss_cls']) == 6
+    assert ('loss_spatial' in seen['curves']) and seen['declared']['stdcl']
+
+    def missing():
+        return run_study.StudyRunner(read_study(path), Path(), records
+                                     ).missing()
+
+    assert missing() == []
+    text = path.read_text()
+    path.write_text(text.replace('seeds=[1]', 'seeds=[1, 2]'))
+    assert [item.name for item in missing()] == ['plain_seed-2',
+                                                 'stdcl_seed-2']
+    path.write_text(text.replace('[1, 2]', '[1, 3]'))
+    with pytest.raises(ValueError, match='plain_seed-1.json: options is'):
+        missing()
+
+
+def test_a_config_that_changed_is_told(write, recorded, tmp_path):
+    """The study says the same, but the config it names does not."""
+    training = read_study(write(TINY.format(data='x', epochs=1))).trainings[0]
+    seen = dict(recorded, declared=training.declared(),
+                recipe_sha256=training.recipe_sha256())
+    record.check_current(tmp_path, seen, training)
+    with pytest.raises(ValueError, match='says something else today'):
+        record.check_current(tmp_path, dict(seen, recipe_sha256='0'),
+                             training)
 
 
 def test_a_training_that_fails_is_told_and_the_others_go_on(
@@ -310,6 +324,10 @@ def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
     assert lines[0].startswith('Two streams, tiny (')
     assert '| stdcl | 1 | 90.00 | +2.50 to plain |  | inconclusive | 1.0 |' \
         in lines
+    better = dict(recorded, seed=1, confusion=[[4, 0], [1, 3]])
+    assert study_report.class_table(study, dict(records, stdcl=[
+        better, dict(better, seed=2)]))[2:4] == [
+            '| x | +25.0 |', '| y | -25.0 |']
     for name, figure in study_report.figures(study, records).items():
         path, mark = tmp_path / name, study_report.fingerprint(records)
         assert study_report.is_stale(path, mark)

@@ -178,8 +178,8 @@ class StudyRunner:
         if status and not self.stopping.is_set():
             text = (folder / 'log.txt').read_text(errors='replace')
             end = '\n'.join(text.splitlines()[-15:])
-            raise InputError(f'{folder.relative_to(ROOT)}/log.txt: status '
-                             f'{status}, expected 0. Its end:\n{end}')
+            raise InputError(f'{folder}/log.txt: status {status}, expected 0. '
+                             f'Its end:\n{end}')
         return status == 0
 
     def stop(self) -> None:

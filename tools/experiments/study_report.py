@@ -136,6 +136,35 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
         '| --- ' * 7 + '|', *rows, '']
 
 
+def class_table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
+    """Difference of each class's accuracy, a column for each comparison."""
+    columns, classes = {}, []
+    for arm, other in study.against.items():
+        if compare(records, arm, other):
+            shares = [_class_accuracy(records, name, paired)
+                      for name, paired in ((arm, other), (other, arm))]
+            columns[arm] = shares[0] - shares[1]  # (classes,)
+            classes = records[arm][0]['classes']
+    if not columns:
+        return []
+    return ['| class | ' + ' | '.join(columns) + ' |',
+            '| --- ' * (1 + len(columns)) + '|',
+            *(f'| {name} | '
+              + ' | '.join(f'{column[label]:+.1f}'
+                           for column in columns.values()) + ' |'
+              for label, name in enumerate(classes)), '']
+
+
+def _class_accuracy(records: Dict[str, List[dict]], arm: str,
+                    other: str) -> np.ndarray:
+    """Mean over the seeds that both arms have, per cent, (classes,)."""
+    seeds = {record['seed'] for record in records[other]}
+    confusion = np.array([record['confusion'] for record in records[arm]
+                          if record['seed'] in seeds])  # (R, C, C)
+    correct = confusion.diagonal(axis1=1, axis2=2)  # (R, C)
+    return 100 * (correct / confusion.sum(axis=2)).mean(axis=0)
+
+
 def ensemble_table(study: Study, records: Dict[str, List[dict]],
                    folder: Path) -> List[str]:
     """A row for each recorded ensemble of a study.
@@ -295,6 +324,7 @@ def report(folder: Path = RECORDS) -> tuple:
         records = read_records(study, folder)
         tables[f'study {study.name}'] = [
             *table(study, records), *ensemble_table(study, records, folder)]
+        tables[f'classes of {study.name}'] = class_table(study, records)
         for name, figure in figures(study, records).items():
             drawn[PLOTS / name] = (figure, fingerprint(records))
     return tables, drawn

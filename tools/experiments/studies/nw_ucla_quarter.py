@@ -4,6 +4,8 @@ _base_ = '_base_/quarter_width.py'
 
 about = 'plain against STD-CL on NW-UCLA, joint stream, a quarter of the width'
 
+options = {'default_hooks.diagnosis.type': 'ContrastDiagnosisHook'}
+
 arms = {
     'stgcn': dict(encoder='stgcn', stdcl=False, seeds=10),
     'stdcl-stgcn': dict(encoder='stgcn', against='stgcn', seeds=10),
