@@ -25,21 +25,26 @@ _published = {
 }
 
 
-def _arm(changes, **model):
+def _arm(changes, seeds=3, **model):
     """The published settings of the head, but for some."""
     head = {**_published, **changes}
-    return dict(encoder='stgcn', against='plain', seeds=3, options={
+    return dict(encoder='stgcn', against='plain', seeds=seeds, options={
         **{f'model.cls_head.{name}': value for name, value in head.items()},
         **{f'model.{name}': value for name, value in model.items()}})
 
 
+_weak = {'spatial_weight': 0.1, 'temporal_weight': 0.1}
+
+# three seeds tell little: what could become the default has nine
 arms = {
-    'plain': dict(encoder='stgcn', stdcl=False, seeds=3),
-    'published': _arm({}),
+    'plain': dict(encoder='stgcn', stdcl=False, seeds=9),
+    'published': _arm({}, seeds=9),
+    'weights-0.1': _arm(_weak, seeds=9),
+    'temperature-0.1_weights-0.1': _arm(
+        {'loss_contrast.temperature': 0.1, **_weak}, seeds=9),
     'temperature-0.1': _arm({'loss_contrast.temperature': 0.1}),
     'projection': _arm({'decoupler.type': 'ProjectionDecoupler'},
                        type='STDCLRecognizer', clip_shape=[1, 52, 20, 3]),
-    'weights-0.1': _arm({'spatial_weight': 0.1, 'temporal_weight': 0.1}),
     'temperature-0.2': _arm({'loss_contrast.temperature': 0.2}),
     'spatial': _arm({'temporal_weight': 0.0}),
     'temporal': _arm({'spatial_weight': 0.0}),
