@@ -324,6 +324,14 @@ def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
     assert lines[0].startswith('Two streams, tiny (')
     assert '| stdcl | 1 | 90.00 | +2.50 to plain |  | inconclusive | 1.0 |' \
         in lines
+    curves = dict(anchor_share=[0.5, 1], gradient_cls=[1, 0.2],
+                  gradient_spatial=[1, 0.1], gradient_temporal=[1, 0.02],
+                  gradient_cosine=[0, -1], positive_spatial=[0, 0.5],
+                  negative_spatial=[0, 0.25], staleness_spatial=[1, 0.75])
+    assert study_report.diagnosis_table(study, records) == []
+    assert study_report.diagnosis_table(study, dict(records, stdcl=[
+        dict(recorded, curves=curves)]))[2] == (
+            '| stdcl | 1 | 1.00 | 0.50, 0.10 | -1.00 | 0.50, 0.25 | 0.75 |')
     better = dict(recorded, seed=1, confusion=[[4, 0], [1, 3]])
     assert study_report.class_table(study, dict(records, stdcl=[
         better, dict(better, seed=2)]))[2:4] == [

@@ -165,6 +165,33 @@ def _class_accuracy(records: Dict[str, List[dict]], arm: str,
     return 100 * (correct / confusion.sum(axis=2)).mean(axis=0)
 
 
+def diagnosis_table(study: Study,
+                    records: Dict[str, List[dict]]) -> List[str]:
+    """What ContrastDiagnosisHook saw: mean of the last epoch over seeds."""
+    rows = []
+    for arm in study.arms:
+        seen = [record['curves'] for record in records[arm]
+                if 'gradient_spatial' in record['curves']]
+        if seen:
+            last = {name: np.mean([curves[name][-1] for curves in seen])
+                    for name in seen[0] if name != 'val_epoch'}
+            share = [last[f'gradient_{part}'] / last['gradient_cls']
+                     for part in ('spatial', 'temporal')]
+            rows.append(
+                f'| {arm} | {len(seen)} | {last["anchor_share"]:.2f} '
+                f'| {share[0]:.2f}, {share[1]:.2f} '
+                f'| {last["gradient_cosine"]:.2f} '
+                f'| {last["positive_spatial"]:.2f}, '
+                f'{last["negative_spatial"]:.2f} '
+                f'| {last["staleness_spatial"]:.2f} |')
+    if not rows:
+        return []
+    return ['| arm | seeds | anchors that took part | gradient of the spatial '
+            'and temporal loss, of that of cross entropy | cosine of theirs '
+            'and its | similarity to positives, negatives | staleness |',
+            '| --- ' * 7 + '|', *rows, '']
+
+
 def ensemble_table(study: Study, records: Dict[str, List[dict]],
                    folder: Path) -> List[str]:
     """A row for each recorded ensemble of a study.
@@ -324,6 +351,8 @@ def report(folder: Path = RECORDS) -> tuple:
         records = read_records(study, folder)
         tables[f'study {study.name}'] = [
             *table(study, records), *ensemble_table(study, records, folder)]
+        tables[f'diagnosis of {study.name}'] = diagnosis_table(
+            study, records)
         tables[f'classes of {study.name}'] = class_table(study, records)
         for name, figure in figures(study, records).items():
             drawn[PLOTS / name] = (figure, fingerprint(records))
