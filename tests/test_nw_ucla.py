@@ -42,6 +42,7 @@ def test_converts_the_zip_and_the_folder_alike(root, reference, unpacked,
         results.append(pickle.loads(destination.read_bytes()))
     zipped, folder = results
     assert zipped['split'] == folder['split']
+    check_folds(zipped['split'])
     assert len(zipped['annotations']) == 1484
     for a, b in zip(zipped['annotations'], folder['annotations']):
         assert a['frame_dir'] == b['frame_dir']
@@ -55,6 +56,18 @@ def test_converts_the_zip_and_the_folder_alike(root, reference, unpacked,
     np.testing.assert_array_equal(
         annotation['keypoint'][0], np.float32(record['skeletons']))
     assert annotation['label'] == record['label'] - 1
+
+
+def check_folds(splits):
+    """They split the training views, each by subjects of its own."""
+    training = sorted(splits['xview_train'])
+    assert sorted(sum((splits[f'fold{fold}_val'] for fold in range(3)),
+                      [])) == training
+    for fold in range(3):
+        parts = [splits[f'fold{fold}_{part}'] for part in ('train', 'val')]
+        assert sorted(sum(parts, [])) == training
+        subjects, held_out = ({name[4:7] for name in part} for part in parts)
+        assert not subjects & held_out
 
 
 @pytest.mark.parametrize('damage, message', [

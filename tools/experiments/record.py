@@ -5,16 +5,21 @@ that one that was changed by hand is recognised.
 """
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
 from mmengine.config import Config
-from study import Training, digest, recipe_of
+from study import ROOT, Training, digest, recipe_of
 
-from projects.stdcl.utils import score_file
-from projects.stdcl.utils.complete_file import complete
-from projects.stdcl.utils.input_error import InputError
+sys.path.append(str(ROOT / 'tools'))
+
+from ensemble import confusion_matrix  # noqa: E402
+
+from projects.stdcl.utils import score_file  # noqa: E402
+from projects.stdcl.utils.complete_file import complete  # noqa: E402
+from projects.stdcl.utils.input_error import InputError  # noqa: E402
 
 DIGITS = 5  # significant ones, of a curve
 # field -> its type
@@ -50,7 +55,7 @@ def make_record(training: Training, work_dir: Path) -> Dict[str, Any]:
             f'{len(epochs)} epochs the last one must be validated; expected '
             'a training on a clean tree, whole.')
     top1 = [100 * epoch['val']['acc/top1'] for epoch in validated]
-    confusion = _confusion(scores)
+    confusion = confusion_matrix(scores.logits, scores.labels)
     tested = 100 * np.trace(confusion) / confusion.sum()
     if abs(tested - top1[-1]) > 0.01:
         raise InputError(f'{work_dir}: the last validation has top-1 '
@@ -72,13 +77,6 @@ def make_record(training: Training, work_dir: Path) -> Dict[str, Any]:
         curves=_curves(epochs, validated, top1),
         classes=list(map(str, scores.classes)), confusion=confusion.tolist())
     return dict(record, sha256=digest(record))
-
-
-def _confusion(scores: score_file.Scores) -> np.ndarray:
-    """Sequences of each class (rows) taken for each (columns)."""
-    classes = scores.shape[1]
-    pairs = scores.labels * classes + scores.logits.argmax(axis=1)
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def _curves(epochs: list, validated: list, top1: list) -> dict:

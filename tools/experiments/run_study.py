@@ -40,7 +40,6 @@ from projects.stdcl.utils.input_error import (  # noqa: E402
     end_cleanly,
 )
 
-STOPPED = 128 + signal.SIGTERM  # status of a training that was told to leave
 EPILOG = '''examples:
   python tools/experiments/run_study.py STUDY --list
   python tools/experiments/run_study.py STUDY --jobs 2

@@ -15,7 +15,7 @@ the file's own.
 """
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -107,6 +107,7 @@ class Study:
         name (str): That of its file.
         about (str): What it is to find out.
         threads (int): CPU threads of a training.
+        arms (list[str]): Names of the arms, as the file has them.
         trainings (list[Training]): In the order in which they are run: all
             arms with their first seed, all with their second, and so on.
         against (dict): Arm -> the arm it is compared with.
@@ -115,22 +116,15 @@ class Study:
     name: str
     about: str
     threads: int
+    arms: List[str]
     trainings: List[Training]
     against: Dict[str, str]
-    ensembles: Dict[str, List[str]] = field(default_factory=dict)
+    ensembles: Dict[str, List[str]]
 
     def arm(self, name: str) -> List[Training]:
         """The trainings of an arm, in order of seeds."""
         return sorted((item for item in self.trainings if item.arm == name),
                       key=lambda item: item.seed)
-
-    @property
-    def arms(self) -> List[str]:
-        """Names of the arms, as the file has them."""
-        return list(dict.fromkeys(item.arm for item in sorted(
-            self.trainings, key=lambda item: self._order[item.arm])))
-
-    _order: Dict[str, int] = field(default_factory=dict)
 
 
 def read_study(path: Path) -> Study:
@@ -158,12 +152,12 @@ def read_study(path: Path) -> Study:
         _check_fields(f'{path}: arms.{name}', arm, ARM,
                       required=('encoder', 'seeds'))
         trainings += _trainings(path, content, name, arm)
-    order = {name: place for place, name in enumerate(content['arms'])}
     trainings.sort(key=lambda item: item.seed)  # stable: arms in their order
     study = Study(
-        path.stem, content['about'], content.get('threads', 1), trainings,
+        path.stem, content['about'], content.get('threads', 1),
+        list(content['arms']), trainings,
         {name: arm['against'] for name, arm in content['arms'].items()
-         if 'against' in arm}, content.get('ensembles', {}), order)
+         if 'against' in arm}, content.get('ensembles', {}))
     _check_names(path, study)
     return study
 
@@ -215,8 +209,6 @@ def find_config(encoder: str, stream: str, benchmark: str,
     pattern = (f'stdcl/stdcl-{encoder}' if stdcl else f'{encoder}/{encoder}')
     found = sorted((ROOT / 'configs').glob(
         f'{pattern}_*b*-{stream}-u*_{benchmark}-keypoint-3d.py'))
-    # "joint" must not match "joint-motion"
-    found = [file for file in found if f'-{stream}-u' in file.name]
     return str(found[0].relative_to(ROOT)) if len(found) == 1 else None
 
 
