@@ -3,8 +3,9 @@
 # tested on those.
 _base_ = '_base_/quarter_width.py'
 
-about = ('parts of STD-CL on NW-UCLA, ST-GCN, joint stream, a quarter of the '
-         'width, tested on subjects held out of the training views')
+about = ('parts of STD-CL on NW-UCLA, joint stream, a quarter of the width, '
+         'tested on subjects held out of the training views; ST-GCN, unless an '
+         'arm names another encoder')
 
 folds = 3
 
@@ -25,10 +26,10 @@ _published = {
 }
 
 
-def _arm(changes, seeds=3, **model):
+def _arm(changes, seeds=3, encoder='stgcn', against='plain', **model):
     """The published settings of the head, but for some."""
     head = {**_published, **changes}
-    return dict(encoder='stgcn', against='plain', seeds=seeds, options={
+    return dict(encoder=encoder, against=against, seeds=seeds, options={
         **{f'model.cls_head.{name}': value for name, value in head.items()},
         **{f'model.{name}': value for name, value in model.items()}})
 
@@ -42,7 +43,7 @@ arms = {
     'weights-0.1': _arm(_weak, seeds=9),
     'temperature-0.1_weights-0.1': _arm(
         {'loss_contrast.temperature': 0.1, **_weak}, seeds=9),
-    'temperature-0.1': _arm({'loss_contrast.temperature': 0.1}),
+    'temperature-0.1': _arm({'loss_contrast.temperature': 0.1}, seeds=9),
     'projection': _arm({'decoupler.type': 'ProjectionDecoupler'},
                        type='STDCLRecognizer', clip_shape=[1, 52, 20, 3]),
     'temperature-0.2': _arm({'loss_contrast.temperature': 0.2}),
@@ -53,6 +54,11 @@ arms = {
     'positives-16': _arm({'loss_contrast.num_positives': 16}),
     'negatives-64': _arm({'loss_contrast.num_negatives': 64}),
     'hard-negatives': _arm({'loss_contrast.negatives': ['hard']}),
-    'random-negatives': _arm({'loss_contrast.negatives': ['random']}),
+    'random-negatives': _arm(
+        {'loss_contrast.negatives': ['random']}, seeds=9),
     'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),
+    # is it the encoder? one without a graph
+    'hcn_plain': dict(encoder='hcn', stdcl=False, seeds=6),
+    'hcn_published': _arm({}, 6, 'hcn', 'hcn_plain'),
+    'hcn_weights-0.1': _arm(_weak, 6, 'hcn', 'hcn_plain'),
 }
