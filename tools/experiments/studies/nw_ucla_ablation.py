@@ -4,8 +4,8 @@
 _base_ = '_base_/quarter_width.py'
 
 about = ('parts of STD-CL on NW-UCLA, joint stream, a quarter of the width, '
-         'tested on subjects held out of the training views; ST-GCN, unless an '
-         'arm names another encoder')
+         'tested on subjects held out of the training views; ST-GCN, unless '
+         'an arm names another encoder')
 
 folds = 3
 
