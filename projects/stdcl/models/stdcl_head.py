@@ -9,6 +9,9 @@ from mmengine.dist import all_gather, get_rank
 from ..utils.input_error import InputError
 from ..utils.unit_vectors import unit_vectors
 
+# attributes of the head that inference does without
+TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
+
 
 class STDCLMixin:
     """Adds STD-CL to a classification head.

@@ -1,0 +1,170 @@
+"""From a checkpoint of training to one of the plain network."""
+import hashlib
+import importlib.util
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+from tests.commands import CONFIG, ROOT, TINY, accuracy, train
+from tools.model_converters.strip_stdcl import OF_STDCL, strip, write
+
+TOOL = 'tools/model_converters/strip_stdcl.py'
+ENCODERS = ('stgcn', '2s-agcn', 'ctrgcn', 'hcn', 'hyperformer')
+SPLIT = 'ntu60-xsub-keypoint-3d.py'
+# a config of MMAction2, narrow, on the data of the test
+STOCK = f'''
+    _base_ = 'mmaction::skeleton/stgcn/stgcn_8xb16-joint-u100-80e_{SPLIT}'
+    model = dict(backbone=dict(base_channels=8),
+                 cls_head=dict(num_classes=4, in_channels=32))
+    loader = dict(num_workers=0, persistent_workers=False, batch_size=4)
+    train_dataloader = dict(
+        dataset=dict(times=2, dataset=dict(ann_file='tiny.pkl')), **loader)
+    val_dataloader = dict(dataset=dict(ann_file='tiny.pkl'), **loader)
+    test_dataloader = dict(dataset=dict(ann_file='tiny.pkl'), **loader)
+    train_cfg = dict(max_epochs=2)
+    '''
+OURS = '''
+    _base_ = ['stock.py', '{fragment}']
+    custom_imports = dict(imports=['projects.stdcl'])
+    model = dict(cls_head=_base_.stdcl_head)
+    '''
+
+
+def plain_and_stdcl(encoder):
+    """The two models of an encoder, on the synthetic set."""
+    models = []
+    for name in (f'{encoder}/{encoder}', f'stdcl/stdcl-{encoder}'):
+        cfg = Config.fromfile(ROOT / f'configs/{name}_synthetic.py')
+        models.append(MODELS.build(cfg.model))
+    return models
+
+
+@pytest.mark.parametrize('encoder', ENCODERS)
+def test_what_is_left_is_the_plain_network(encoder):
+    plain, stdcl = plain_and_stdcl(encoder)
+    stdcl.cls_head.resize_banks(8)
+    checkpoint = dict(meta=dict(epoch=3, dataset_meta=dict(classes=['a'])),
+                      state_dict=stdcl.state_dict(), optimizer=dict(state=1),
+                      message_hub=dict(a=1), param_schedulers=[])
+    stripped = strip(checkpoint)
+    assert set(stripped) == {'meta', 'state_dict'}
+    assert stripped['meta'] == checkpoint['meta']
+    plain.load_state_dict(stripped['state_dict'], strict=True)
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, checkpoint['state_dict'][name])
+
+
+@pytest.mark.parametrize('name, goes', [
+    ('cls_head.decoupler.spatial.project.weight', True),
+    ('cls_head.temporal_bank.features', True),
+    ('module.cls_head.spatial_bank.labels', True),
+    ('cls_head.fc.weight', False),
+    ('backbone.decoupler.weight', False),
+    ('cls_head.decoupler_of_mine.weight', False)])
+def test_only_what_stdcl_adds_to_the_head_goes(name, goes):
+    assert bool(OF_STDCL.match(name)) == goes
+
+
+def test_name_has_the_hash_and_views_take_no_space(tmp_path):
+    whole = torch.arange(1_000_000.)
+    stripped = strip(dict(state_dict={'backbone.weight': whole[::250_000]}))
+    path = write(stripped, tmp_path / 'new' / 'net.pth')
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    assert path == tmp_path / 'new' / f'net-{digest}.pth'
+    assert write(stripped, tmp_path / 'new' / 'net.pth') == path
+    assert path.stat().st_size < 5_000
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_refusals(warm, tmp_path):
+    torch.save(dict(meta={}), tmp_path / 'empty.pth')
+    (tmp_path / 'text.pth').write_text('weights')
+    for source, out, words in [
+            ('empty.pth', 'out.pth', 'no state_dict'),
+            ('text.pth', 'out.pth', 'could not be read'),
+            ('none.pth', 'out.pth', 'none.pth'),
+            ('empty.pth', 'out.onnx', 'expected *.pth')]:
+        done = warm(TOOL, source, out, cwd=tmp_path)
+        assert done.returncode and words in done.stderr
+        assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.glob('out*'))
+
+
+def test_under_the_plain_config(warm, tmp_path):
+    """Smaller, and tests the same without STD-CL in the config."""
+    train(warm, tmp_path, '--cfg-options', *TINY)
+    done = warm(TOOL, 'epoch_1.pth', 'net.pth', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    path, = tmp_path.glob('net-*.pth')
+    assert str(path.name) in done.stdout
+    assert path.stat().st_size < (tmp_path / 'epoch_1.pth').stat().st_size / 2
+    tested = [accuracy(warm(
+        'tools/test.py', chosen, checkpoint, '--cfg-options',
+        *(option for option in TINY if 'train' not in option), cwd=tmp_path))
+        for chosen, checkpoint in (
+            (ROOT / CONFIG, 'epoch_1.pth'),
+            (ROOT / 'configs/stgcn/stgcn_synthetic.py', path.name))]
+    assert tested[0] == tested[1]
+
+
+@pytest.fixture
+def stock(tmp_path):
+    """Environment with MMAction2 as its repository has it, and without us.
+
+    The wheel lacks a folder, see projects/stdcl/compat/mmaction_drn.py.
+    """
+    library = tmp_path / 'library'
+    installed = Path(importlib.util.find_spec('mmaction').origin).parent
+    shutil.copytree(installed, library / 'mmaction', copy_function=os.symlink)
+    drn = library / 'mmaction/models/localizers/drn'
+    if not drn.is_dir():
+        drn.mkdir()
+        (drn / '__init__.py').write_text('')
+        (drn / 'drn.py').write_text('class DRN:\n    pass\n')
+    env = {**os.environ, 'PYTHONPATH': str(library), 'OMP_NUM_THREADS': '1'}
+    alien = subprocess.run([sys.executable, '-c', 'import projects'], env=env,
+                           cwd=tmp_path, capture_output=True, text=True)
+    assert 'No module named' in alien.stderr
+    return env
+
+
+def test_under_mmaction2_alone(warm, stock, tmp_path, tiny_annotations):
+    """A stock config, its layout, pipeline and tool: the same scores."""
+    tiny_annotations(num=24, joints=25, persons=2, classes=4)
+    (tmp_path / 'stock.py').write_text(textwrap.dedent(STOCK))
+    (tmp_path / 'ours.py').write_text(textwrap.dedent(OURS).format(
+        fragment=ROOT / 'configs/_base_/stdcl.py'))
+    for tool, *args in (
+            ('tools/train.py', 'ours.py', '--work-dir', 'work'),
+            ('tools/test.py', 'ours.py', 'work/epoch_2.pth', '--dump',
+             'ours.pkl'),
+            (TOOL, 'work/epoch_2.pth', 'net.pth')):
+        done = warm(tool, *args, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        if tool == 'tools/test.py':
+            ours = accuracy(done)
+    path, = tmp_path.glob('net-*.pth')
+
+    tool = Path(stock['PYTHONPATH'], 'mmaction/.mim/tools/test.py')
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', tool, 'stock.py', path.name,
+         '--dump', 'stock.pkl'], env=stock, cwd=tmp_path, capture_output=True,
+        text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert 'unexpected key' not in done.stdout
+    assert accuracy(done) == ours
+    scores = [np.stack([sample['pred_score'] for sample in pickle.loads(
+        (tmp_path / f'{name}.pkl').read_bytes())])
+        for name in ('ours', 'stock')]
+    assert np.ptp(scores[0], axis=0).max() > 1e-3  # not all the same
+    np.testing.assert_allclose(*scores, atol=1e-6)
