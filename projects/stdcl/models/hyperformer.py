@@ -170,7 +170,7 @@ class HypergraphAttention(BaseModule):
             [len(weight), len(w)], dim=2)
         e = e.unflatten(2, w.shape).transpose(1, 2)  # (B, H, P, D)
         hops = self.hop_embedding.transpose(0, 1)  # (H, hops, D)
-        return (torch.cat([hops.to(e.dtype).expand(len(x), -1, -1, -1), e],
+        return (torch.cat([hops.to(e.dtype).expand(x.shape[0], -1, -1, -1), e],
                           dim=2), F.pad(bias.mT, (hops.shape[1], 0)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

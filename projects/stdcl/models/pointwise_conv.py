@@ -49,6 +49,6 @@ class PointwiseConv(nn.Conv2d):
             y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1),
                          self.bias)  # (N, A, B, C')
             return y.permute(0, 3, 1, 2)
-        weight = self.weight.flatten(1).expand(len(x), -1, -1)
+        weight = self.weight.flatten(1).expand(x.shape[0], -1, -1)
         y = torch.baddbmm(self.bias[:, None], weight, x.flatten(2))
         return y.unflatten(2, x.shape[2:])

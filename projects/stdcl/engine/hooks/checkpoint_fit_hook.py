@@ -55,14 +55,8 @@ class CheckpointFitHook(Hook):
         """
         model, file = _unwrapped(runner.model), _file(runner)
         state_dict = checkpoint.get('state_dict', checkpoint)
-        _strip_prefix(state_dict)
         own = _own_tensors(model)
-        misfits = _compare(own, state_dict, _prefixes(model, MemoryBank))
-        unfit = {misfit.name for misfit in misfits}
-        if unfit.issuperset(name for name, _ in model.named_parameters()):
-            raise InputError(
-                f'{file}: nothing in it fits the model. It has '
-                f'{_some(state_dict)}; expected {_some(own)}.')
+        misfits = _find_misfits(model, state_dict, file)
 
         # the training loop is built before this only if there is training
         training = isinstance(runner._train_loop, BaseLoop)
@@ -71,12 +65,7 @@ class CheckpointFitHook(Hook):
                     'To start from the weights that fit, set load_from to it '
                     'and leave resume out.')
         elif not training:
-            decoupler = _prefixes(model, Decoupler)
-            _refuse([misfit for misfit in misfits
-                     if _matters_at_test(misfit, decoupler)],
-                    f'{file}: it does not fit the model to be tested',
-                    'Test with the config of its training. To fine-tune from '
-                    'it, train with load_from.')
+            _refuse_to_test(misfits, model, file)
         misfits += _biases_of(misfits, own, state_dict)
         for misfit in misfits:
             if misfit.why == OTHER_SHAPE:
@@ -85,6 +74,48 @@ class CheckpointFitHook(Hook):
             loaded = sum(name in state_dict for name in own)
             _report(misfits, f'{file}: {loaded} of {len(own)} tensors of the '
                     'model are loaded.', runner.logger)
+
+
+def load_to_test(model, state_dict: dict, file: str) -> None:
+    """Load weights as testing does, outside of a Runner.
+
+    Args:
+        model (nn.Module): The model.
+        state_dict (dict): The checkpoint's; its names lose ``module.``.
+        file (str): How to call it in messages.
+
+    Raises:
+        InputError: The encoder or the classifier are not the model's.
+    """
+    misfits = _find_misfits(model, state_dict, file)
+    _refuse_to_test(misfits, model, file)
+    banks = _prefixes(model, MemoryBank)
+    unfit = {misfit.name for misfit in misfits}
+    model.load_state_dict(
+        {name: tensor for name, tensor in state_dict.items()
+         if name not in unfit and not name.startswith(banks)}, strict=False)
+
+
+def _find_misfits(model, state_dict: dict, file: str) -> List[Misfit]:
+    """Hold a checkpoint against a model; an error if nothing fits."""
+    _strip_prefix(state_dict)
+    own = _own_tensors(model)
+    misfits = _compare(own, state_dict, _prefixes(model, MemoryBank))
+    unfit = {misfit.name for misfit in misfits}
+    if unfit.issuperset(name for name, _ in model.named_parameters()):
+        raise InputError(
+            f'{file}: nothing in it fits the model. It has '
+            f'{_some(state_dict)}; expected {_some(own)}.')
+    return misfits
+
+
+def _refuse_to_test(misfits: List[Misfit], model, file: str) -> None:
+    decoupler = _prefixes(model, Decoupler)
+    _refuse([misfit for misfit in misfits
+             if _matters_at_test(misfit, decoupler)],
+            f'{file}: it does not fit the model to be tested',
+            'Test with the config of its training. To fine-tune from '
+            'it, train with load_from.')
 
 
 def _unwrapped(model):

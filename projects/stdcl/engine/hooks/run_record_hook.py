@@ -41,8 +41,8 @@ class RunRecordHook(Hook):
             config=config,
             config_sha256=hashlib.sha256(config.encode()).hexdigest(),
             **current_commit(),
-            versions=_versions(),
-            machine=_machine(),
+            versions=package_versions(),
+            machine=machine_kind(),
             processes=runner.world_size,
             seed=runner.seed)
         self.epochs = []
@@ -118,7 +118,8 @@ def current_commit() -> dict:
         return dict(commit=commit, clean=True if commit else None)
 
 
-def _versions() -> dict:
+def package_versions() -> dict:
+    """Versions of what results depend on."""
     versions = dict(python=platform.python_version())
     for package in PACKAGES:
         try:
@@ -128,7 +129,8 @@ def _versions() -> dict:
     return versions
 
 
-def _machine() -> dict:
+def machine_kind() -> dict:
+    """What kind of machine this is, without its name."""
     machine = dict(system=platform.system(), processor=platform.machine(),
                    cores=os.cpu_count(), threads=torch.get_num_threads())
     if torch.cuda.is_available():

@@ -1,0 +1,100 @@
+"""Encoders as ONNX files, run by onnxruntime."""
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+from projects.stdcl.utils.input_error import InputError
+from tests.commands import CONFIG, ROOT, TINY, train
+from tools.deployment import export_onnx
+from tools.deployment.export_onnx import Deployed, export
+
+SHALLOW = dict(num_stages=3, inflate_stages=[2], down_stages=[2])
+ENCODERS = {'stgcn': SHALLOW, '2s-agcn': SHALLOW, 'ctrgcn': SHALLOW,
+            'hyperformer': SHALLOW, 'hcn': {}}
+SHAPE = (1, 32, 20, 3)
+
+
+def build(encoder, stream='joint', **options):
+    """A narrow model whose batch norms have seen something."""
+    cfg = Config.fromfile(ROOT / f'configs/stdcl/stdcl-{encoder}_synthetic.py')
+    cfg.model.data_preprocessor.stream = stream
+    cfg.model.backbone.update(options)
+    if options:
+        cfg.model.cls_head.in_channels = 2 * cfg.model.backbone.base_channels
+    model = MODELS.build(cfg.model)
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.normal_(module.weight)
+    return model.eval()
+
+
+@pytest.mark.parametrize('encoder', ENCODERS)
+def test_any_batch_gives_what_pytorch_gives(encoder, tmp_path):
+    model = build(encoder, 'bone-motion', **ENCODERS[encoder])
+    path = tmp_path / 'net.onnx'
+    assert export(model, SHAPE, path, dict(stream='bone-motion')) < 1e-4
+    assert [file.name for file in tmp_path.iterdir()] == ['net.onnx']
+    session = onnxruntime.InferenceSession(str(path))
+    assert session.get_modelmeta().custom_metadata_map['stream'] == (
+        'bone-motion')
+    for batch in (1, 3):
+        clips = torch.randn(batch, 1, *SHAPE)  # beside the clips' axis
+        inputs, _ = model.data_preprocessor.preprocess(list(clips), None)
+        expected = model.cls_head(model.backbone(inputs[:, 0]))
+        logits, = session.run(None, {'clips': clips[:, 0].numpy()})
+        np.testing.assert_allclose(
+            logits, expected.detach().numpy(),
+            atol=1e-4 * float(expected.abs().max()))
+        assert batch == 1 or np.ptp(logits, axis=0).max() > 1e-3
+
+
+def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch):
+    model = build('hcn')
+    monkeypatch.setattr(export_onnx, 'compare', lambda *_: 2e-4)
+    with pytest.raises(InputError, match='differ.*2.0e-04 .*at most 1e-04'):
+        export(model, SHAPE, tmp_path / 'net.onnx', {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_compare_sees_a_difference(tmp_path):
+    model = build('hcn')
+    export(model, SHAPE, tmp_path / 'net.onnx', {})
+    with torch.no_grad():
+        model.cls_head.fc8.bias += 0.01
+    assert export_onnx.compare(Deployed(model), tmp_path / 'net.onnx',
+                               SHAPE) > 1e-4
+
+
+def test_the_commands(warm, tmp_path):
+    train(warm, tmp_path, '--cfg-options', *TINY)
+    options = ['--cfg-options',
+               *(option for option in TINY if 'train' not in option)]
+    done = warm('tools/deployment/export_onnx.py', ROOT / CONFIG,
+                'epoch_1.pth', 'net.onnx', *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 'clips (batch, 1, 32, 20, 3)' in done.stdout
+    metadata = onnxruntime.InferenceSession(
+        str(tmp_path / 'net.onnx')).get_modelmeta().custom_metadata_map
+    assert metadata['layout'] == 'nw-ucla'
+    assert len(json.loads(metadata['classes'])) == 16
+    done = warm('tools/deployment/test_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
+                'net.onnx', '--repeats', 2, '--out', 'record.json', *options,
+                cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / 'record.json').read_text())
+    assert record['sequences'] == 32 and record['agree']
+    assert record['top1']['pytorch'] == record['top1']['onnxruntime']
+    for tool, file, words in [
+            ('export_onnx.py', 'net.pb', 'expected *.onnx'),
+            ('test_onnx.py', 'none.onnx', 'none.onnx does not exist')]:
+        done = warm(f'tools/deployment/{tool}', ROOT / CONFIG, 'epoch_1.pth',
+                    file, *options, cwd=tmp_path)
+        assert done.returncode and words in done.stderr
+        assert 'Traceback' not in done.stderr
