@@ -18,9 +18,8 @@ from mmengine.utils import get_installed_path
 from PIL import Image
 
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
-from tools.visualization import browse_dataset, draw_skeleton
-from tools.visualization.browse_dataset import BrowseDataset
-from tools.visualization.draw_skeleton import (
+from projects.stdcl.visualization import draw_skeleton
+from projects.stdcl.visualization.draw_skeleton import (
     FILL,
     GAP,
     PALETTE,
@@ -38,6 +37,8 @@ from tools.visualization.draw_skeleton import (
     write_gif,
     write_html,
 )
+from tools.visualization import browse_dataset
+from tools.visualization.browse_dataset import BrowseDataset
 
 TOOL = 'tools/visualization/browse_dataset.py'
 SYNTHETIC = 'configs/stdcl/stdcl-stgcn_synthetic.py'

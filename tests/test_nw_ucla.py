@@ -76,7 +76,7 @@ def check_folds(splits):
     (lambda r: r.update(skeletons=[[[float('nan')] * 3] * 20]), 'not finite'),
     (lambda r: r.update(skeletons='none'), 'not readable'),
     (lambda r: r.update(label=9), '"label" is 9, expected 1'),
-    (lambda r: r.pop('label'), 'not readable'),
+    (lambda r: r.pop('label'), '"label" is None, expected 1'),
 ])
 def test_damaged_files_are_named(root, unpacked, tmp_path, damage, message):
     record = json.loads((unpacked / 'a01_s01_e00_v01.json').read_text())

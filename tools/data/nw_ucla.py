@@ -82,14 +82,36 @@ def parse(name: str, content: bytes) -> dict:
     if action not in LABELS:
         raise DataError(f'{name}: the name is not aAA_sSS_eEE_vVV.json with '
                         f'an action in {sorted(LABELS)}.')
+    record, keypoint = read_skeletons(name, content)
+    label = record.get('label')
+    if label != LABELS[action] + 1:
+        raise DataError(f'{name}: "label" is {label}, expected '
+                        f'{LABELS[action] + 1} for action {action}.')
+    return dict(frame_dir=match[0], label=LABELS[action],
+                total_frames=keypoint.shape[1], keypoint=keypoint)
+
+
+def read_skeletons(name: str, content: bytes) -> tuple:
+    """Read the joints of a JSON file.
+
+    Args:
+        name (str): File name, for messages.
+        content (bytes): A JSON object with ``skeletons``, T x 20 x 3, metres.
+
+    Returns:
+        tuple[dict, ndarray]: The object, and the joints, float32,
+        (1, T, 20, 3).
+
+    Raises:
+        DataError: It is no such file.
+    """
     try:
         record = json.loads(content)
-        skeletons, label = record['skeletons'], record['label']
-        keypoint = np.array(skeletons, dtype=np.float32)
+        keypoint = np.array(record['skeletons'], dtype=np.float32)
     except (ValueError, TypeError, KeyError, OverflowError,
             RecursionError) as error:
         raise DataError(f'{name}: not readable as a JSON object with numbers '
-                        f'in "skeletons" and a "label": {error!r}.') from None
+                        f'in "skeletons": {error!r}.') from None
     if keypoint.ndim != 3 or keypoint.shape[1:] != (NUM_JOINTS, 3) or (
             len(keypoint) == 0):
         raise DataError(f'{name}: "skeletons" has shape {keypoint.shape}, '
@@ -97,11 +119,7 @@ def parse(name: str, content: bytes) -> dict:
     if not np.isfinite(keypoint).all():
         raise DataError(f'{name}: "skeletons" has numbers that are not '
                         'finite.')
-    if label != LABELS[action] + 1:
-        raise DataError(f'{name}: "label" is {label}, expected '
-                        f'{LABELS[action] + 1} for action {action}.')
-    return dict(frame_dir=match[0], label=LABELS[action],
-                total_frames=len(keypoint), keypoint=keypoint[None])
+    return record, keypoint[None]
 
 
 def make_splits(names: list) -> dict:

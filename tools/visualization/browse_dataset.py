@@ -34,7 +34,7 @@ from projects.stdcl.datasets.training_sequences import (  # noqa: E402
 )
 from projects.stdcl.utils import safe_pickle  # noqa: E402
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout  # noqa: E402
-from tools.visualization.draw_skeleton import (  # noqa: E402
+from projects.stdcl.visualization.draw_skeleton import (  # noqa: E402
     Animation,
     Panel,
     parse_view,

@@ -1,4 +1,5 @@
 """For programs that use a trained model."""
 from .load_model import load_model
+from .skeleton_inferencer import SkeletonInferencer
 
-__all__ = ['load_model']
+__all__ = ['SkeletonInferencer', 'load_model']

@@ -2,15 +2,15 @@
 import html
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, List, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from projects.stdcl.utils.complete_file import complete
-from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from ..utils.complete_file import complete
+from ..utils.skeleton_layout import SkeletonLayout
 
 # Azimuth and elevation of the viewer in degrees. At (0, 0) is the sensor of a
 # Kinect: y points up, z away from the viewer, x to the left.
@@ -24,11 +24,13 @@ PALETTE = (('#2d3748', '#2b6cb0', '#c05621'),
            ('#7a6ab0', '#6b46c1', '#c53030'))
 SIDES = ('trunk', 'left', 'right')
 PAGE, PAPER, INK, GRAY = '#ffffff', '#f5f5f2', '#1a202c', '#718096'
+BANDS = ('#9fb8d9', '#e0b48c')  # of a timeline, in turn
 
 # Sizes in pixels, time in milliseconds.
 PANEL = 320  # side of a panel, a square
 GAP = 12
 HEADER, CAPTION, FOOTER = 58, 26, 30
+BAND = 8  # height of a timeline
 FILL = 0.86  # share of a panel that the skeleton fills
 BONE, JOINT = 3, 3.5  # width of a bone, radius of a joint
 FRAME_TIME = 40
@@ -48,6 +50,13 @@ class Panel:
     points: np.ndarray
 
 
+class Segment(NamedTuple):
+    """A part of an animation of which something is said."""
+    start: int
+    end: int  # the first step that is not in it
+    text: str
+
+
 @dataclass
 class Animation:
     """A sequence to draw.
@@ -58,11 +67,14 @@ class Animation:
         panels (list[Panel]): Drawn side by side, at least one. Each is
             stretched over the time of the longest.
         note (str): A line under the title. Defaults to none.
+        timeline (list[Segment]): What is said of parts of it, one after the
+            other. Defaults to nothing.
     """
     name: str
     class_name: str
     panels: List[Panel]
     note: str = ''
+    timeline: List[Segment] = field(default_factory=list)
 
     @property
     def num_steps(self) -> int:
@@ -188,6 +200,12 @@ def frame_at(step: int, num_steps: int, num_frames: int) -> int:
     return step * num_frames // num_steps
 
 
+def segment_at(timeline: Sequence[Segment], step: int) -> str:
+    """What is said of a step."""
+    return next((segment.text for segment in timeline
+                 if segment.start <= step < segment.end), '')
+
+
 def panel_corner(index: int) -> Tuple[int, int]:
     """Left and top of a panel in the picture."""
     return GAP + index * (PANEL + GAP), HEADER + CAPTION
@@ -238,6 +256,11 @@ class _Canvas:
             [SUPERSAMPLE * x for x in (left, top, left + side - 1,
                                        top + side - 1)],
             radius=SUPERSAMPLE * 8, fill=color)
+
+    def bar(self, left: float, right: float, top: float, height: float,
+            color: str) -> None:
+        self.draw.rectangle([SUPERSAMPLE * x for x in (
+            left, top, right, top + height)], fill=color)
 
     def line(self, ends: np.ndarray, color: str) -> None:
         self.draw.line(tuple(SUPERSAMPLE * ends.ravel()), fill=color,
@@ -339,7 +362,26 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
             if total:
                 _draw_persons(canvas, pixels[index][:, now], layout.edges,
                               *sides)
+        if animation.timeline:
+            _draw_timeline(canvas, animation, step)
         yield canvas.finish()
+
+
+def _draw_timeline(canvas: _Canvas, animation: Animation, step: int) -> None:
+    """A band along the lower edge of the panels, and what is said now."""
+    left, top = panel_corner(0)
+    width = image_size(len(animation.panels))[0] - 2 * GAP
+    low = top + PANEL - BAND
+
+    def place(at: int) -> float:
+        return left + width * at / animation.num_steps
+
+    for index, segment in enumerate(animation.timeline):
+        canvas.bar(place(segment.start), place(segment.end), low, BAND,
+                   BANDS[index % len(BANDS)])
+    canvas.bar(place(step), place(step + 1), low - 3, BAND + 3, INK)
+    canvas.text((left + 6, low - 8), segment_at(animation.timeline, step), 13,
+                INK, width - 12)
 
 
 def _color_table() -> Image.Image:
@@ -350,7 +392,7 @@ def _color_table() -> Image.Image:
     def rgb(color):
         return np.array([int(color[i:i + 2], 16) for i in (1, 3, 5)])
 
-    colors = [rgb(PAGE)]
+    colors = [rgb(color) for color in (PAGE, *BANDS)]
     for color in (INK, GRAY, *sum(PALETTE, ())):
         colors += [rgb(PAPER) + (rgb(color) - rgb(PAPER)) * share
                    for share in np.linspace(0, 1, SHADES)]
@@ -403,11 +445,12 @@ def write_html(path: Path, title: str, animations: Sequence[Animation],
         view=view if layout.dims == 3 else VIEWS['front'],
         turns=layout.dims == 3, time=FRAME_TIME, fill=FILL,
         bone=BONE / PANEL, joint=JOINT / PANEL, colors=PALETTE, sides=SIDES,
-        edges=layout.edges, names=layout.joint_names,
+        bands=BANDS, edges=layout.edges, names=layout.joint_names,
         bone_sides=bone_sides(layout), joint_sides=joint_sides(layout),
         sequences=[dict(
             name=animation.name, class_name=animation.class_name,
             note=animation.note, steps=animation.num_steps,
+            timeline=animation.timeline,
             panels=[dict(caption=panel.caption,
                          frames=_to_numbers(panel.points))
                     for panel in animation.panels])
@@ -458,6 +501,12 @@ canvas.turns { cursor: grab; }
 #play { width: 74px; padding: 6px 0; border: 1px solid #cbd5e0;
   border-radius: 8px; background: #fff; font: inherit; cursor: pointer; }
 #scrub { flex: 1; accent-color: #2b6cb0; }
+#timeline { display: flex; height: 26px; max-width: 1056px; margin-top: 10px;
+  border-radius: 6px; overflow: hidden; }
+#timeline div { overflow: hidden; white-space: nowrap; font-size: 12px;
+  text-overflow: ellipsis; padding: 4px 6px; cursor: pointer; min-width: 0; }
+#timeline div[aria-current="true"] { outline: 2px solid #1a202c;
+  outline-offset: -2px; }
 #legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin-top: 12px;
   font-size: 13px; color: #718096; }
 #legend i { display: inline-block; width: 9px; height: 9px;
@@ -472,6 +521,7 @@ canvas.turns { cursor: grab; }
 <div id="panels"></div>
 <div id="controls"><button id="play">Pause</button>
 <input id="scrub" type="range" min="0" value="0" aria-label="time"></div>
+<div id="timeline"></div>
 <div id="legend"></div>
 <p class="gray" id="help"></p>
 </main>
@@ -541,6 +591,20 @@ function drawPanel({canvas, counter, frames}) {
 function draw() {
   find('scrub').value = step;
   panels.forEach(drawPanel);
+  sequence.timeline.forEach(([start, end], index) =>
+    find('timeline').children[index].setAttribute(
+      'aria-current', String(start <= step && step < end)));
+}
+
+function drawTimeline() {
+  find('timeline').textContent = '';
+  sequence.timeline.forEach(([start, end, text], index) => {
+    const band = make('div', find('timeline'), text);
+    band.style.flex = `${end - start} 1 0`;
+    band.style.background = data.bands[index % data.bands.length];
+    band.title = `${text}, frames ${start + 1} to ${end}`;
+    band.onclick = () => { setPlaying(false); step = start; draw(); };
+  });
 }
 
 function drawLegend() {
@@ -601,6 +665,7 @@ function open(index) {
   Array.from(find('list').children).forEach((button, other) =>
     button.setAttribute('aria-current', String(other === index)));
   drawLegend();
+  drawTimeline();
   draw();
 }
 

@@ -1,0 +1,1 @@
+"""Moving skeletons as pictures and pages."""
