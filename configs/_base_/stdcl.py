@@ -4,7 +4,10 @@ stdcl_head = dict(
     type='STDCLHead',
     decoupler=dict(type='AttentiveDecoupler'),
     memory_bank=dict(type='MemoryBank'),
-    loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
+    loss_contrast=dict(type='CrossSequenceContrastiveLoss'),
+    # 0.5 as released keeps an encoder from fitting, see docs/findings.md
+    spatial_weight=0.1,
+    temporal_weight=0.1)
 
 # the check is for configs that are not of this project; ours have it already
 custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

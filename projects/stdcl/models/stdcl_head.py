@@ -21,7 +21,8 @@ class STDCLMixin:
     are used in training only: ``predict`` and ``forward`` are the head's own.
 
     The objective is CE + w_s * loss_spatial + w_t * loss_temporal; the release
-    has 1/2 for both weights, the paper 1.
+    has 1/2 for both weights, the paper 1, and this project's configs 0.1
+    (docs/findings.md).
 
     Args:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to

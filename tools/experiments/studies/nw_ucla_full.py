@@ -10,6 +10,11 @@ options = {
     'default_hooks.checkpoint.max_keep_ckpts': 1,
 }
 
+# where the defaults differ from the release
+_released = {
+    'model.cls_head.spatial_weight': 0.5,
+    'model.cls_head.temporal_weight': 0.5,
+}
 _streams = ('joint', 'bone', 'joint-motion', 'bone-motion')
 _methods = [(prefix, encoder)
             for encoder in ('ctrgcn', 'hyperformer', '2s-agcn', 'hcn', 'stgcn')
@@ -18,7 +23,8 @@ _methods = [(prefix, encoder)
 arms = {
     f'{prefix}{encoder}_{stream}': dict(
         encoder=encoder, stream=stream, stdcl=bool(prefix), seeds=1,
-        **(dict(against=f'{encoder}_{stream}') if prefix else {}))
+        **(dict(against=f'{encoder}_{stream}', options=_released)
+           if prefix else {}))
     for prefix, encoder in _methods for stream in _streams
 }
 
