@@ -149,6 +149,37 @@ def _encoder_row(name: str, case: dict, mode: str) -> str:
             f'| {memory[1]} | {compiled} |')
 
 
+ENCODERS = {'stgcn': 'ST-GCN', '2s-agcn': '2S-AGCN', 'ctrgcn': 'CTR-GCN',
+            'hyperformer': 'Hyperformer', 'hcn': 'HCN'}
+
+
+def inference_cost_table(folder: Path) -> list:
+    """What STD-CL costs at test time."""
+    path = folder / 'benchmark_inference_cost.json'
+    if not path.is_file():
+        return []
+    record = json.loads(path.read_text())
+    lines = [
+        'At test time, plain against STD-CL with the same weights, which give '
+        'the same scores: one clip of NW-UCLA, milliseconds as median '
+        f'(minimum to maximum) of {record["repeats"]} repeats in turn, CPU '
+        f'threads: {record["threads"]}, torch {record["torch"]} '
+        f'([record](runs/{path.name}), `python '
+        'tools/benchmark/inference_cost.py`):', '',
+        '| encoder | parameters, plain | STD-CL | MFLOPs, plain | STD-CL | '
+        'ms, plain | STD-CL | STD-CL : plain |', '| --- ' * 8 + '|']
+    for name, case in record['cases'].items():
+        plain, stdcl = case['plain'], case['stdcl']
+        lines.append(
+            f'| {ENCODERS[name]} '
+            + ' '.join(f'| {one["parameters"]:,}' for one in (plain, stdcl))
+            + ' ' + ' '.join(f'| {one["flops"] / 1e6:,.1f}'
+                             for one in (plain, stdcl)) + ' '
+            + ' '.join(f'| {_ms(one["seconds"])}' for one in (plain, stdcl))
+            + f' | {_range(case["ratio"], 2)} |')
+    return [*lines, '']
+
+
 def pipeline_table(folder: Path) -> list:
     """The benchmark of the data pipeline."""
     path = folder / 'benchmark_pipeline.json'
@@ -348,8 +379,8 @@ def _ms(taken: dict) -> str:
 
 def performance_table(folder: Path) -> list:
     """All benchmarks."""
-    return [*pipeline_table(folder), *encoder_table(folder),
-            *loss_table(folder)]
+    return [*inference_cost_table(folder), *pipeline_table(folder),
+            *encoder_table(folder), *loss_table(folder)]
 
 
 TABLES = {'results': results_tables, 'performance': performance_table,
