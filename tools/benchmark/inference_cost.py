@@ -5,7 +5,7 @@ STD-CL, with the same weights, predict one clip in turn. Parameters and FLOPs
 are those that predicting uses.
 
 Example:
-    python tools/benchmark/inference_cost.py --threads 1 --out inference_cost.json
+    python tools/benchmark/inference_cost.py --out inference_cost.json
 """
 import argparse
 import json
