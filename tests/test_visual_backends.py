@@ -1,0 +1,32 @@
+"""The lines of README.md that send curves elsewhere."""
+import json
+import re
+import sys
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
+
+from tests.commands import CONFIG, ROOT, TINY, call
+
+
+def test_tensorboard_and_wandb(tmp_path, monkeypatch):
+    lines = re.search(r'```python\n(visualizer = .*?)```',
+                      (ROOT / 'README.md').read_text(), re.DOTALL)[1]
+    (tmp_path / 'curves.py').write_text(
+        f"_base_ = '{ROOT / CONFIG}'\n{lines}")
+    monkeypatch.setenv('WANDB_MODE', 'offline')
+    call(sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', 'curves.py',
+         '--cfg-options', *TINY, cwd=tmp_path)
+    folder, = tmp_path.glob('work_dirs/curves/*/vis_data')
+    assert list(folder.glob('wandb/offline-run-*/*.wandb'))
+
+    events, = folder.glob('events.out.tfevents.*')
+    board = EventAccumulator(str(events)).Reload()
+    rows = [json.loads(line) for line in
+            (folder / 'scalars.json').read_text().splitlines()]
+    for name in ('loss_spatial', 'loss_temporal', 'anchor_share', 'acc/top1'):
+        assert [event.value for event in board.Scalars(name)] == (
+            pytest.approx([row[name] for row in rows if name in row]))
+        assert board.Scalars(name)
