@@ -180,6 +180,35 @@ def inference_cost_table(folder: Path) -> list:
     return [*lines, '']
 
 
+def onnx_table(folder: Path) -> list:
+    """Exported encoders beside PyTorch's."""
+    rows = []
+    for encoder, name in ENCODERS.items():
+        path = folder / f'benchmark_onnx_{encoder}.json'
+        if not path.is_file():
+            continue
+        record = json.loads(path.read_text())
+        top1, seconds = record['top1'], record['seconds']
+        rows.append(
+            f'| {name} ([record](runs/{path.name})) '
+            f'| {record["bytes"] / 1e6:.1f} MB | {top1["pytorch"]:.2f} '
+            f'| {top1["onnxruntime"]:.2f} | {record["difference"]:.0e} '
+            f'| {_ms(seconds["pytorch"])} | {_ms(seconds["onnxruntime"])} |')
+    if not rows:
+        return []
+    versions = record['versions']
+    return [
+        'ONNX: encoders of a quarter of the width, trained as in '
+        '[docs/findings.md](docs/findings.md), on the test view of NW-UCLA; '
+        'difference of the logits as a part of the largest; milliseconds of a '
+        f'clip as median (minimum to maximum) of {record["repeats"]} repeats '
+        f'in turn, CPU threads: {record["machine"]["threads"]}, torch '
+        f'{versions["torch"]}, onnxruntime {versions["onnxruntime"]} '
+        '(`python tools/deployment/test_onnx.py CONFIG CHECKPOINT ONNX`):', '',
+        '| encoder | file | top-1, PyTorch | ONNX | difference | ms, PyTorch '
+        '| ONNX |', '| --- ' * 7 + '|', *rows, '']
+
+
 def pipeline_table(folder: Path) -> list:
     """The benchmark of the data pipeline."""
     path = folder / 'benchmark_pipeline.json'
@@ -379,8 +408,9 @@ def _ms(taken: dict) -> str:
 
 def performance_table(folder: Path) -> list:
     """All benchmarks."""
-    return [*inference_cost_table(folder), *pipeline_table(folder),
-            *encoder_table(folder), *loss_table(folder)]
+    return [*inference_cost_table(folder), *onnx_table(folder),
+            *pipeline_table(folder), *encoder_table(folder),
+            *loss_table(folder)]
 
 
 TABLES = {'results': results_tables, 'performance': performance_table,
