@@ -1,0 +1,94 @@
+"""Features of a data set, and what they are measured by."""
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+
+from projects.stdcl.apis import load_model
+from tests.commands import CONFIG, ROOT, TINY, train
+from tools.analysis.feature_measures import measure
+
+TOOL = 'tools/analysis/extract_features.py'
+
+
+def test_measures_against_pairs_of_sequences():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(30, 4))
+    labels = generator.integers(0, 3, 30)
+
+    def distance(i, j):
+        a, b = features[i], features[j]
+        return 1 - a @ b / np.sqrt((a @ a) * (b @ b))
+
+    intra, inter, silhouettes, hits = [], [], [], {1: [], 5: []}
+    for i in range(30):
+        others = [j for j in range(30) if j != i]
+        by_class = {label: [distance(i, j) for j in others
+                            if labels[j] == label] for label in range(3)}
+        own = by_class.pop(labels[i])
+        intra += own
+        inter += sum(by_class.values(), [])
+        a, b = np.mean(own), min(map(np.mean, by_class.values()))
+        silhouettes.append((b - a) / max(a, b))
+        others.sort(key=lambda j, i=i: distance(i, j))
+        for k, found in hits.items():
+            found += [labels[j] == labels[i] for j in others[:k]]
+    assert measure(features, labels) == pytest.approx({
+        'intra': np.mean(intra), 'inter': np.mean(inter),
+        'silhouette': np.mean(silhouettes), 'precision@1': np.mean(hits[1]),
+        'precision@5': np.mean(hits[5])})
+
+
+def test_classes_that_are_apart_measure_well():
+    labels = np.arange(20) % 2
+    features = np.eye(2)[labels] + 0.01 * np.random.default_rng(0).normal(
+        size=(20, 2))
+    found = measure(features, labels)
+    assert found['precision@5'] == 1 and found['silhouette'] > 0.99
+    assert found['intra'] < 0.01 < 0.9 < found['inter']
+
+
+def test_the_command(warm, tmp_path):
+    train(warm, tmp_path, '--cfg-options', *TINY)
+    options = [option for option in TINY if 'train' not in option]
+    done = warm(TOOL, ROOT / CONFIG, 'epoch_1.pth', 'features.npz',
+                '--cfg-options', *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = dict(np.load(tmp_path / 'features.npz'))
+    assert len(found['classes']) == 16
+    assert len(set(found['names'])) == 32
+    np.testing.assert_allclose(found['attention_joints'].sum(axis=2), 1,
+                               rtol=1e-5)
+    np.testing.assert_allclose(found['attention_frames'].sum(axis=2), 1,
+                               rtol=1e-5)
+
+    cfg = Config.fromfile(ROOT / CONFIG)
+    cfg.model.backbone.base_channels = 8
+    cfg.model.cls_head.in_channels = 32
+    cfg.test_dataloader.dataset.num_sequences = 32
+    model = load_model(cfg, str(tmp_path / 'epoch_1.pth'))
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    for index in (0, 31):  # one by one
+        sample = dataset[index]
+        with torch.no_grad():
+            expected, = model.test_step(pseudo_collate([sample]))
+            feats = model.backbone(sample['inputs'].float())  # (1, M, C, T, V)
+            spatial, temporal = model.cls_head.decoupler(feats)
+        assert found['labels'][index] == int(sample['data_samples'].gt_label)
+        assert found['predictions'][index] == int(expected.pred_label)
+        for name, one in [('global_', feats.mean(dim=(1, 3, 4))),
+                          ('spatial', spatial), ('temporal', temporal)]:
+            np.testing.assert_allclose(found[name][index], one[0].numpy(),
+                                       atol=1e-5)
+
+    # the plain network has no decoupler
+    done = warm(TOOL, ROOT / 'configs/stgcn/stgcn_synthetic.py',
+                'epoch_1.pth', 'plain.npz', '--cfg-options', *options,
+                cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    plain = dict(np.load(tmp_path / 'plain.npz'))
+    assert set(plain) == {'names', 'labels', 'predictions', 'global_',
+                          'classes'}
+    np.testing.assert_allclose(plain['global_'], found['global_'], atol=1e-6)
