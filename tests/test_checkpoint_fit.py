@@ -60,7 +60,8 @@ def run(cfg, **changes):
 def plain(cfg):
     """The config without STD-CL."""
     cfg = copy.deepcopy(cfg)
-    for key in ('decoupler', 'memory_bank', 'loss_contrast'):
+    for key in ('decoupler', 'memory_bank', 'loss_contrast',
+                'spatial_weight', 'temporal_weight'):
         cfg.model.cls_head.pop(key)
     cfg.model.cls_head.type = 'GCNHead'
     return cfg

@@ -258,7 +258,8 @@ def test_loading_before_a_run(config):
 
 def test_a_plain_model_is_left_alone(config):
     head = config.model.cls_head
-    for key in ('decoupler', 'memory_bank', 'loss_contrast'):
+    for key in ('decoupler', 'memory_bank', 'loss_contrast',
+                'spatial_weight', 'temporal_weight'):
         head.pop(key)
     head.type = 'GCNHead'
     runner = run(config)

@@ -123,6 +123,9 @@ class SkeletonInferencer(BaseInferencer):
         dataset = cfg.test_dataloader.dataset
         return Compose([*dataset.get('prepare', ()), *dataset.pipeline])
 
+    def _init_visualizer(self, cfg: Config) -> None:
+        """None: :meth:`visualize` draws without MMEngine's."""
+
     def _inputs_to_list(self, inputs) -> List[dict]:
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
