@@ -9,7 +9,7 @@ import os.path as osp
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.progress import track
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
@@ -23,7 +23,7 @@ from annotation_file import DataError  # noqa: E402
 from projects.stdcl.apis import SkeletonInferencer  # noqa: E402
 from projects.stdcl.apis.skeleton_inferencer import FORMATS  # noqa: E402
 from projects.stdcl.utils.config_check import (  # noqa: E402
-    key_value,
+    add_model_arguments,
     load_config,
 )
 from projects.stdcl.utils.input_error import (  # noqa: E402
@@ -77,8 +77,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
+    add_model_arguments(parser)
     parser.add_argument('files', nargs='+', type=Path, help='skeleton files')
     parser.add_argument('--topk', type=int, default=3,
                         help='classes to name for each file; default: 3')
@@ -100,10 +99,6 @@ def parse_args() -> argparse.Namespace:
         default=(1080, 1920),
         help='of two-dimensional joints, in pixels; default: 1080 1920')
     parser.add_argument('--device', help='default: a GPU where there is one')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, type=key_value,
-        metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
     args = parser.parse_args()
     if args.topk < 1:
         parser.error(f'--topk is {args.topk}, expected 1 or more.')

@@ -5,7 +5,7 @@ stdcl_head = dict(
     decoupler=dict(type='AttentiveDecoupler'),
     memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss'),
-    # 0.5 as released keeps an encoder from fitting, see docs/findings.md
+    # 0.5 in the release; chosen on training views, see docs/findings.md
     spatial_weight=0.1,
     temporal_weight=0.1)
 

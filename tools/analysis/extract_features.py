@@ -15,7 +15,6 @@ from typing import Dict
 import numpy as np
 import torch
 import torch.nn as nn
-from mmengine.config import DictAction
 from mmengine.runner import Runner
 from rich.progress import track
 
@@ -28,7 +27,7 @@ from projects.stdcl.engine.hooks.score_file_hook import (  # noqa: E402
 )
 from projects.stdcl.utils.complete_file import complete  # noqa: E402
 from projects.stdcl.utils.config_check import (  # noqa: E402
-    key_value,
+    add_model_arguments,
     load_config,
 )
 from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
@@ -104,14 +103,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
+    add_model_arguments(parser)
     parser.add_argument('out', type=Path, help='file to write (*.npz)')
     parser.add_argument('--device', default='cpu', help='default: cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, type=key_value,
-        metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.npz':
         parser.error(f'out is {args.out}, expected *.npz.')

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn as nn
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
@@ -23,7 +23,7 @@ sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
 from projects.stdcl.apis import load_model  # noqa: E402
 from projects.stdcl.utils.complete_file import complete  # noqa: E402
 from projects.stdcl.utils.config_check import (  # noqa: E402
-    key_value,
+    add_model_arguments,
     load_config,
 )
 from projects.stdcl.utils.input_error import (  # noqa: E402
@@ -138,17 +138,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
+    add_model_arguments(parser)
     parser.add_argument('out', type=Path, help='file to write (*.onnx)')
     parser.add_argument(
         '--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
         help='persons, frames, joints, channels of a clip; default: what '
         'the config says')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, type=key_value,
-        metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.onnx':
         parser.error(f'out is {args.out}, expected *.onnx.')

@@ -11,7 +11,7 @@ from typing import Callable, Dict
 import numpy as np
 import torch
 import torch.nn as nn
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.progress import track
 
@@ -26,7 +26,7 @@ from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
 )
 from projects.stdcl.utils.complete_file import complete  # noqa: E402
 from projects.stdcl.utils.config_check import (  # noqa: E402
-    key_value,
+    add_model_arguments,
     load_config,
 )
 from projects.stdcl.utils.input_error import (  # noqa: E402
@@ -126,18 +126,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
+    add_model_arguments(parser)
     parser.add_argument('onnx', type=Path, help='ONNX file')
     parser.add_argument('--repeats', type=int, default=100,
                         help='clips to time; default: 100')
     parser.add_argument('--threads', type=int, default=1,
                         help='CPU threads of each; default: 1')
     parser.add_argument('--out', type=Path, help='JSON file to write')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, type=key_value,
-        metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
     args = parser.parse_args()
     if min(args.repeats, args.threads) < 1:
         parser.error(f'--repeats is {args.repeats}, --threads {args.threads}; '

@@ -10,7 +10,7 @@ import itertools
 import re
 import textwrap
 import traceback
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral
@@ -108,6 +108,19 @@ def key_value(text: str) -> str:
     except AssertionError as error:
         raise ArgumentTypeError(f'{text}: {error}') from None
     return text
+
+
+def add_model_arguments(parser: ArgumentParser) -> None:
+    """Arguments of a tool that takes a trained model.
+
+    ``config`` and ``checkpoint``, in this order, and ``--cfg-options``.
+    """
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, type=key_value,
+        metavar='KEY=VALUE',
+        help='override entries of the config; lists as key="[a,b]"')
 
 
 def load_config(path: str, options: Optional[dict] = None) -> Config:
