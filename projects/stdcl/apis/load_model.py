@@ -6,6 +6,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
+from ..utils.skeleton_layout import SkeletonLayout
 
 
 def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
@@ -37,3 +38,15 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
                  f'Checkpoint {checkpoint}')
     model.dataset_meta = loaded.get('meta', {}).get('dataset_meta') or {}
     return model.to(device).eval()
+
+
+def layout_of(model: nn.Module, cfg: Config) -> SkeletonLayout:
+    """The joints and bones that a model takes.
+
+    Args:
+        model (nn.Module): As :func:`load_model` returns.
+        cfg (Config): Its config.
+    """
+    layout = getattr(model.data_preprocessor, 'layout', None)
+    # the encoders of MMAction2 keep only a graph of theirs
+    return layout or SkeletonLayout.get(cfg.model.backbone.graph_cfg.layout)

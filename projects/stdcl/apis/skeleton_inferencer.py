@@ -21,7 +21,7 @@ from ..visualization.draw_skeleton import (
     write_gif,
     write_html,
 )
-from .load_model import load_model
+from .load_model import layout_of, load_model
 
 # joints (T, V, C) or (M, T, V, C), alone or as an annotation's keypoint
 Sequence_ = Union[np.ndarray, dict]
@@ -181,10 +181,7 @@ class SkeletonInferencer(BaseInferencer):
     @property
     def layout(self) -> SkeletonLayout:
         """The joints and bones of a sequence."""
-        layout = getattr(self.model.data_preprocessor, 'layout', None)
-        # the encoders of MMAction2 keep only a graph of theirs
-        return layout or SkeletonLayout.get(
-            self.cfg.model.backbone.graph_cfg.layout)
+        return layout_of(self.model, self.cfg)
 
     def postprocess(self, preds: List[ActionDataSample],
                     visualization: List[str], return_datasample: bool = False,

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -45,9 +45,19 @@ class Panel:
     Args:
         caption (str): What it shows, such as "before (1, 40, 20, 3)".
         points (ndarray): As :func:`to_points` returns, (M, T, V, 3).
+        weights (ndarray, optional): Areas of the joints' dots, (M, V), 1 for
+            the usual. Defaults to 1 for all.
     """
     caption: str
     points: np.ndarray
+    weights: Optional[np.ndarray] = None
+
+    @property
+    def radii(self) -> np.ndarray:
+        """Of the joints' dots, (M, V), 1 for the usual."""
+        persons, _, joints = self.points.shape[:3]
+        return np.ones((persons, joints)) if self.weights is None else (
+            np.sqrt(self.weights))
 
 
 class Segment(NamedTuple):
@@ -55,6 +65,7 @@ class Segment(NamedTuple):
     start: int
     end: int  # the first step that is not in it
     text: str
+    height: float = 1  # of its band in the timeline, from 0 to 1
 
 
 @dataclass
@@ -317,8 +328,9 @@ def _background(animation: Animation, layout: SkeletonLayout) -> _Canvas:
     return canvas
 
 
-def _draw_persons(canvas: _Canvas, pixels: np.ndarray, edges: Sequence,
-                  sides_of_bones: Sequence, sides_of_joints: Sequence) -> None:
+def _draw_persons(canvas: _Canvas, pixels: np.ndarray, radii: np.ndarray,
+                  edges: Sequence, sides_of_bones: Sequence,
+                  sides_of_joints: Sequence) -> None:
     """Draw the persons of a frame, pixels (M, V, 2); joints over bones."""
     there = np.isfinite(pixels).all(axis=-1)  # (M, V)
     colors = [PALETTE[person % len(PALETTE)] for person in range(len(pixels))]
@@ -327,7 +339,7 @@ def _draw_persons(canvas: _Canvas, pixels: np.ndarray, edges: Sequence,
             if there[person, i] and there[person, j]:
                 canvas.line(joints[[i, j]], colors[person][side])
     for person, joint in np.argwhere(there):
-        canvas.dot(pixels[person, joint], JOINT,
+        canvas.dot(pixels[person, joint], JOINT * radii[person, joint],
                    colors[person][sides_of_joints[joint]])
 
 
@@ -360,8 +372,8 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
             canvas.text((left, top - 8), panel.caption, 13, INK,
                         PANEL - used - 8)
             if total:
-                _draw_persons(canvas, pixels[index][:, now], layout.edges,
-                              *sides)
+                _draw_persons(canvas, pixels[index][:, now], panel.radii,
+                              layout.edges, *sides)
         if animation.timeline:
             _draw_timeline(canvas, animation, step)
         yield canvas.finish()
@@ -377,8 +389,9 @@ def _draw_timeline(canvas: _Canvas, animation: Animation, step: int) -> None:
         return left + width * at / animation.num_steps
 
     for index, segment in enumerate(animation.timeline):
-        canvas.bar(place(segment.start), place(segment.end), low, BAND,
-                   BANDS[index % len(BANDS)])
+        height = segment.height * BAND
+        canvas.bar(place(segment.start), place(segment.end),
+                   low + BAND - height, height, BANDS[index % len(BANDS)])
     canvas.bar(place(step), place(step + 1), low - 3, BAND + 3, INK)
     canvas.text((left + 6, low - 8), segment_at(animation.timeline, step), 13,
                 INK, width - 12)
@@ -428,18 +441,20 @@ def _to_numbers(points: np.ndarray) -> list:
               for joint in person] for person in frame] for frame in whole]
 
 
-def write_html(path: Path, title: str, animations: Sequence[Animation],
-               layout: SkeletonLayout, view: Tuple[float, float]) -> None:
-    """Write one page with a player, complete or not at all.
+def make_page(title: str, animations: Sequence[Animation],
+              layout: SkeletonLayout, view: Tuple[float, float]) -> str:
+    """Make one page with a player.
 
     It needs no other file and no network. Skeletons of three dimensions are
     turned by dragging.
 
     Args:
-        path (Path): The file; folders are made.
         title (str): Its title.
         animations (sequence[Animation]): Listed on the page.
         layout, view: As in :func:`draw_frames`.
+
+    Returns:
+        str: HTML.
     """
     data = dict(
         view=view if layout.dims == 3 else VIEWS['front'],
@@ -452,6 +467,7 @@ def write_html(path: Path, title: str, animations: Sequence[Animation],
             note=animation.note, steps=animation.num_steps,
             timeline=animation.timeline,
             panels=[dict(caption=panel.caption,
+                         radii=panel.radii.round(2).tolist(),
                          frames=_to_numbers(panel.points))
                     for panel in animation.panels])
             for animation in animations])
@@ -459,9 +475,19 @@ def write_html(path: Path, title: str, animations: Sequence[Animation],
     text = json.dumps(data, separators=(',', ':'), allow_nan=False
                       ).replace('<', '\\u003c')
     parts = {'@TITLE': html.escape(title), '@DATA': text}
-    page = re.sub('|'.join(parts), lambda match: parts[match[0]], HTML)
+    return re.sub('|'.join(parts), lambda match: parts[match[0]], HTML)
+
+
+def write_html(path: Path, *page) -> None:
+    """Write a page, complete or not at all.
+
+    Args:
+        path (Path): The file; folders are made.
+        *page: As :func:`make_page` takes.
+    """
+    text = make_page(*page)
     with complete(path) as partial:
-        partial.write_text(page, encoding='utf-8')
+        partial.write_text(text, encoding='utf-8')
 
 
 HTML = '''<!DOCTYPE html>
@@ -501,8 +527,9 @@ canvas.turns { cursor: grab; }
 #play { width: 74px; padding: 6px 0; border: 1px solid #cbd5e0;
   border-radius: 8px; background: #fff; font: inherit; cursor: pointer; }
 #scrub { flex: 1; accent-color: #2b6cb0; }
-#timeline { display: flex; height: 26px; max-width: 1056px; margin-top: 10px;
-  border-radius: 6px; overflow: hidden; }
+#timeline { display: flex; align-items: flex-end; height: 26px;
+  max-width: 1056px; margin-top: 10px; border-radius: 6px; overflow: hidden; }
+#timeline.bars { height: 56px; gap: 1px; }
 #timeline div { overflow: hidden; white-space: nowrap; font-size: 12px;
   text-overflow: ellipsis; padding: 4px 6px; cursor: pointer; min-width: 0; }
 #timeline div[aria-current="true"] { outline: 2px solid #1a202c;
@@ -547,7 +574,7 @@ function project([x, y, z]) {
     + Math.cos(a) * Math.sin(e) * z];
 }
 
-function drawPanel({canvas, counter, frames}) {
+function drawPanel({canvas, counter, frames, radii}) {
   const total = frames.length;
   const now = Math.floor(step * total / sequence.steps);
   counter.textContent = `frame ${total ? now + 1 : 0}/${total}`;
@@ -561,6 +588,7 @@ function drawPanel({canvas, counter, frames}) {
   const scale = data.fill * side / 2000;
   const persons = (total ? frames[now] : []).map((person, index) => ({
     colors: data.colors[index % data.colors.length],
+    radii: radii[index],
     pixels: person.map(joint => {
       if (!joint) return null;
       const [right, up] = project(joint);
@@ -577,12 +605,12 @@ function drawPanel({canvas, counter, frames}) {
       context.stroke();
     });
   });
-  persons.forEach(({colors, pixels}) => {
+  persons.forEach(({colors, pixels, radii}) => {
     pixels.forEach((pixel, joint) => {
       if (!pixel) return;
       context.fillStyle = colors[data.joint_sides[joint]];
       context.beginPath();
-      context.arc(...pixel, data.joint * side, 0, 2 * Math.PI);
+      context.arc(...pixel, radii[joint] * data.joint * side, 0, 2 * Math.PI);
       context.fill();
     });
   });
@@ -598,9 +626,12 @@ function draw() {
 
 function drawTimeline() {
   find('timeline').textContent = '';
-  sequence.timeline.forEach(([start, end, text], index) => {
-    const band = make('div', find('timeline'), text);
+  const low = sequence.timeline.some(([, , , height]) => height < 1);
+  find('timeline').className = low ? 'bars' : '';
+  sequence.timeline.forEach(([start, end, text, height], index) => {
+    const band = make('div', find('timeline'), low ? '' : text);
     band.style.flex = `${end - start} 1 0`;
+    band.style.height = `${100 * height}%`;
     band.style.background = data.bands[index % data.bands.length];
     band.title = `${text}, frames ${start + 1} to ${end}`;
     band.onclick = () => { setPlaying(false); step = start; draw(); };
@@ -653,14 +684,14 @@ function open(index) {
   find('note').textContent = sequence.note;
   find('scrub').max = sequence.steps - 1;
   find('panels').textContent = '';
-  panels = sequence.panels.map(({caption, frames}) => {
+  panels = sequence.panels.map(({caption, frames, radii}) => {
     const figure = make('figure', find('panels'));
     const line = make('figcaption', figure);
     make('b', line, caption);
     const counter = make('span', line);
     const canvas = make('canvas', figure);
     if (data.turns) turn(canvas);
-    return {canvas, counter, frames};
+    return {canvas, counter, frames, radii};
   });
   Array.from(find('list').children).forEach((button, other) =>
     button.setAttribute('aria-current', String(other === index)));
