@@ -31,6 +31,7 @@ tables: setup
 	$(VENV)/bin/python tools/analysis/results_table.py
 	$(VENV)/bin/python tools/analysis/config_index.py
 	$(VENV)/bin/python tools/experiments/study_report.py
+	$(VENV)/bin/python tools/experiments/model_zoo.py
 
 clean:
 	rm -rf $(VENV)

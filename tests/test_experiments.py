@@ -16,11 +16,15 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / 'tools' / 'analysis'),
                 str(ROOT / 'tools' / 'experiments')]
 
+import model_zoo  # noqa: E402
 import parcel  # noqa: E402
+import publish  # noqa: E402
 import record  # noqa: E402
 import run_study  # noqa: E402
 import study_report  # noqa: E402
 from study import RECORDS, read_study  # noqa: E402
+
+from tests.commands import accuracy  # noqa: E402
 
 STUDIES = sorted((ROOT / 'tools/experiments/studies').glob('*.py'))
 COMMIT = '0123456789' * 4
@@ -215,7 +219,7 @@ def test_a_config_that_changed_is_told(write, recorded, tmp_path):
 
 
 def test_a_training_that_fails_is_told_and_the_others_go_on(
-        copies, write, tiny_annotations):
+        copies, write, warm, tiny_annotations, tmp_path):
     text = TINY.format(data=tiny_annotations(), epochs=1).replace(
         "_stdcl = {", "_stdcl = {'optim_wrapper.optimizer.lr': 'x', ")
     copy = copies('copy')
@@ -225,6 +229,45 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(
     listed = finish(start(copy, write(text), '--list'))
     assert 'plain: 1 of 1 recorded' in listed
     assert 'stdcl: 0 of 1 recorded' in listed
+    check_published(warm, copy, tmp_path)
+
+
+def check_published(warm, copy, folder):
+    """The model of a recorded training, for others to use."""
+    places = ['--work-dir', copy / 'work_dirs/studies', '--records',
+              copy / 'runs/studies']
+    done = warm('tools/experiments/publish.py', 'tiny.py', 'models', *places,
+                cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert '1 of 2 trainings; the others have no record' in done.stdout
+    checkpoint, = (folder / 'models').glob('plain_seed-1-????????.pth')
+    done = warm('tools/test.py', 'models/plain_seed-1.py', checkpoint,
+                cwd=folder)
+    assert done.returncode == 0, done.stderr
+    log = record.read_record(folder / 'models/plain_seed-1.json')
+    assert accuracy(done) == pytest.approx(log['top1_last'] / 100, abs=1e-4)
+
+    done = warm('tools/experiments/publish.py', 'tiny.py', 'models', '--only',
+                'stdcl', *places, cwd=folder)
+    assert done.returncode == 1
+    assert 'none of 1 trainings has both a record' in done.stderr
+
+
+def test_what_is_published_is_plain(write):
+    """Of a training with STD-CL the config of the network alone."""
+    plain, stdcl = read_study(
+        write(TINY.format(data='x', epochs=1))).trainings
+    assert publish.plain_config(stdcl).to_dict() == (
+        publish.plain_config(plain).to_dict())
+    projection = read_study(
+        ROOT / 'tools/experiments/studies/nw_ucla_ablation.py').arm(
+            'projection')[0]
+    assert publish.plain_config(projection).model.type == 'RecognizerGCN'
+
+
+def test_model_zoo_is_up_to_date():
+    assert model_zoo.PAGE.read_text() == model_zoo.make_page(), (
+        'run python tools/experiments/model_zoo.py')
 
 
 def test_a_tree_that_is_not_clean_is_refused(copies, write):

@@ -235,7 +235,7 @@ def test_the_command(warm, tmp_path, narrow, checkpoint):
     page = (tmp_path / 'work_dirs/demo/day.html').read_text()
     shown = json.loads(page.split('id="data">')[1].split('</script>')[0])
     assert shown['sequences'][0]['timeline'] == [
-        [one['start'], one['end'], one['class_name']] for one in day]
+        [one['start'], one['end'], one['class_name'], 1] for one in day]
 
     done = warm('tools/demo.py', narrow, checkpoint, 'day.npy', '--format',
                 'gif', '--out-dir', 'pictures', '--window', 10, cwd=tmp_path)

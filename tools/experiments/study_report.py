@@ -115,7 +115,7 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
             continue
         top1 = np.array([record['top1_last'] for record in records[arm]])
         minutes = np.mean([record['seconds'] for record in records[arm]]) / 60
-        cells = [arm, str(len(top1)), _mean(top1), '', '', '',
+        cells = [arm, str(len(top1)), mean_and_deviation(top1), '', '', '',
                  f'{minutes:.1f}']
         other = study.against.get(arm)
         found = other and compare(records, arm, other)
@@ -226,7 +226,8 @@ def ensemble_table(study: Study, records: Dict[str, List[dict]],
             '| --- ' * 5 + '|', *rows, '']
 
 
-def _mean(top1: np.ndarray) -> str:
+def mean_and_deviation(top1: np.ndarray) -> str:
+    """As text, per cent."""
     deviation = f' ± {top1.std(ddof=1):.2f}' if len(top1) > 1 else ''
     return f'{top1.mean():.2f}{deviation}'
 
