@@ -1,0 +1,89 @@
+"""Every command of docs/walk_through.md, as a new user runs them."""
+import json
+import re
+import shlex
+import sys
+
+import pytest
+
+from tests.commands import ROOT, TINY, accuracy, call
+
+# narrower, shorter, with fewer sequences: seconds instead of minutes
+OWN = ['model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
+       'train_cfg.max_epochs=3', 'train_dataloader.dataset.times=1',
+       *(f'{part}_dataloader.{option}' for part in ('train', 'val', 'test')
+         for option in ('num_workers=0', 'persistent_workers=False'))]
+WITHOUT_OPTIONS = ('custom.py', 'strip_stdcl.py', 'browse_dataset.py')
+
+
+@pytest.fixture(scope='module')
+def blocks():
+    """(language, text) of the page, in order."""
+    text = (ROOT / 'docs' / 'walk_through.md').read_text()
+    return re.findall(r'```(\w+)\n(.*?)```', text, re.DOTALL)
+
+
+def shorten(line: str) -> list:
+    """The words of a command, to be done in seconds."""
+    own = 'small' in line
+    line = line.replace('epoch_10', 'epoch_3' if own else 'epoch_1')
+    python, *words = shlex.split(line)
+    assert python == 'python'
+    if not words[0].endswith(WITHOUT_OPTIONS):
+        words += ['--cfg-options', *(OWN if own else TINY)]
+    return words
+
+
+def test_set_up(blocks):
+    """The commands that change the shell; CI runs what make runs."""
+    assert blocks[0] == ('shell', 'make setup\n. .venv/bin/activate\n')
+    assert 'pip install -r requirements.txt' in call(
+        'make', '-n', 'setup', 'VENV=.none', cwd=ROOT).stdout
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/walk_through.md',
+                                  'docs/findings.md', 'docs/model_zoo.md'])
+def test_links_lead_somewhere(page):
+    links = re.findall(r'\]\(([^)#]+)\)', (ROOT / page).read_text())
+    assert links
+    for link in links:
+        if not link.startswith('http'):
+            assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_the_page_holds(warm, blocks, tmp_path):
+    for name in ('tools', 'projects', 'configs'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    outputs = {}
+    for language, text in blocks[1:]:
+        if language == 'python':
+            (tmp_path / text.split()[1]).write_text(text)
+            continue
+        for line in text.splitlines():
+            if line.startswith('PYTHONPATH=. python '):
+                call('bash', '-c', line.replace('python', sys.executable, 1),
+                     cwd=tmp_path)
+                continue
+            done = warm(*shorten(line), cwd=tmp_path)
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+            outputs[line] = done
+
+    def output(part):
+        return [done.stdout for line, done in outputs.items() if part in line]
+
+    for line, done in outputs.items():
+        if 'tools/test.py' in line:
+            assert 0 <= accuracy(done) <= 1
+    assert 'anchor_share: 1.0000' in output('stdcl-stgcn_synthetic.py --s')[0]
+    assert 'sequences 240 (train 172, val 68)' in output('custom.py')[0]
+    assert re.match(r'day.npy: left (shoulder|hip): (slow|fast) swing \d',
+                    output('day.npy')[0])
+    # what it says that there is
+    for name in ('browse/stdcl-stgcn_synthetic_train.html', 'report.html',
+                 'work_dirs/demo/day.html', 'work_dirs/demo/day.gif',
+                 'gestures.onnx'):
+        assert (tmp_path / name).stat().st_size, name
+    assert len(list(tmp_path.glob('gestures-????????.pth'))) == 1
+    page = (tmp_path / 'work_dirs/demo/day.html').read_text()
+    shown = json.loads(page.split('id="data">')[1].split('</script>')[0])
+    assert shown['sequences'][0]['timeline'][0][0] == 0
