@@ -857,20 +857,13 @@ def page(root):
     return blocks
 
 
-def test_the_page_holds(root, page, tmp_path):
+def test_the_page_holds(root, page, warm, tmp_path):
     """Every command of docs/custom_data.md, on the data that it makes."""
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(root / name)
     (tmp_path / 'upper_body.json').write_text(page['json'][0])
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
-
-    def call(*command):
-        done = subprocess.run([sys.executable, *command], cwd=tmp_path,
-                              env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
-
-    call('-c', page['python'][0])
+    subprocess.run([sys.executable, '-c', page['python'][0]], cwd=tmp_path,
+                   check=True)
     for line in page['csv'][0].splitlines():
         assert line in (tmp_path / 'labels.csv').read_text().splitlines()
     outputs = {}
@@ -887,7 +880,9 @@ def test_the_page_holds(root, page, tmp_path):
             for part in ('train', 'val', 'test'):
                 words += [f'{part}_dataloader.num_workers=0',
                           f'{part}_dataloader.persistent_workers=False']
-        outputs[command] = call(*words)
+        done = warm(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        outputs[command] = done.stdout
     train, test = (next(out for line, out in outputs.items() if name in line)
                    for name in ('train.py', 'test.py'))
     assert 'anchor_share: 1.0000' in train

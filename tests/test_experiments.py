@@ -120,19 +120,17 @@ def test_studies_of_the_repository(path):
         assert (ROOT / training.config).is_file()
 
 
-def test_records_and_tables_are_up_to_date():
+def test_records_and_tables_are_up_to_date(warm, tmp_path):
     """Schema, hashes, and what the studies and configs say today."""
-    done = subprocess.run(
-        [sys.executable, ROOT / 'tools/experiments/study_report.py',
-         '--check'], capture_output=True, text=True)
+    done = warm('tools/experiments/study_report.py', '--check', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     known = {study.stem for study in STUDIES}
     for path in RECORDS.glob('*/*.json'):
         assert path.parent.name in known
         if not path.name.startswith('ensemble_'):
+            seen = record.read_record(path)
             assert path == RECORDS / path.parent.name / (
-                f'{record.read_record(path)["declared"]["arm"]}_seed-'
-                f'{record.read_record(path)["seed"]}.json')
+                f'{seen["declared"]["arm"]}_seed-{seen["seed"]}.json')
 
 
 @pytest.mark.parametrize('change, message', [

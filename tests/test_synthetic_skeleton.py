@@ -338,6 +338,7 @@ def preferred(scores, targets, others, selected=slice(None)):
     return better[selected].double().mean().item()
 
 
+@pytest.mark.slow
 def test_trained_model_needs_time_and_space():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

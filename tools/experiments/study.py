@@ -13,6 +13,7 @@ Options are what ``--cfg-options`` of tools/train.py takes. ``{fold}`` in one
 of them stands for the seed modulo ``folds``. Names that begin with ``_`` are
 the file's own.
 """
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -78,8 +79,11 @@ class Training:
                     config=self.config, options=self.options)
 
     def recipe_sha256(self) -> str:
-        """Hash of what its config says today, see :func:`recipe_of`."""
-        return recipe_of(load_config(str(ROOT / self.config), self.options))
+        """Hash of what its config says today, see :func:`recipe_of`.
+
+        The config is read once, though seeds and messages ask for it often.
+        """
+        return _recipe_sha256(self.config, json.dumps(self.options))
 
     def arguments(self, work_dir: Path) -> List[str]:
         """What follows ``tools/train.py`` on the command line."""
@@ -232,6 +236,11 @@ def _check_names(path: Path, study: Study) -> None:
         if missing:
             raise InputError(f'{path}: ensembles.{name} names {missing[0]!r}, '
                              f'expected some of {", ".join(study.arms)}.')
+
+
+@functools.lru_cache(maxsize=None)
+def _recipe_sha256(config: str, options: str) -> str:
+    return recipe_of(load_config(str(ROOT / config), json.loads(options)))
 
 
 def recipe_of(config: Config) -> str:
