@@ -245,6 +245,14 @@ def check_published(warm, copy, folder):
     log = record.read_record(folder / 'models/plain_seed-1.json')
     assert accuracy(done) == pytest.approx(log['top1_last'] / 100, abs=1e-4)
 
+    done = warm('tools/experiments/study_features.py', 'tiny.py', *places,
+                cwd=folder)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads((copy / 'runs/studies/features_tiny.json').read_text())
+    measured, = seen['trainings'].values()
+    assert measured['record'] == log['sha256']
+    assert -1 <= measured['global_']['silhouette'] <= 1
+
     done = warm('tools/experiments/publish.py', 'tiny.py', 'models', '--only',
                 'stdcl', *places, cwd=folder)
     assert done.returncode == 1
@@ -261,6 +269,25 @@ def test_what_is_published_is_plain(write):
         ROOT / 'tools/experiments/studies/nw_ucla_ablation.py').arm(
             'projection')[0]
     assert publish.plain_config(projection).model.type == 'RecognizerGCN'
+
+
+def test_features_are_those_of_the_records(write, recorded, tmp_path):
+    study = read_study(write(TINY.format(data='x', epochs=1)))
+    records = dict(plain=[dict(recorded, seed=1)], stdcl=[])
+    measures = dict.fromkeys(study_report.MEASURES, 0.5)
+    path = tmp_path / 'features_tiny.json'
+
+    def table(sha256):
+        path.write_text(json.dumps(dict(trainings={'plain_seed-1': dict(
+            record=sha256, global_=measures)})))
+        return study_report.feature_table(study, records, tmp_path)
+
+    assert table(recorded['sha256'])[2:] == [
+        '| plain | global | 1 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 |', '']
+    with pytest.raises(ValueError, match='run study_features.py again'):
+        table('0')
+    path.unlink()
+    assert study_report.feature_table(study, records, tmp_path) == []
 
 
 def test_model_zoo_is_up_to_date():

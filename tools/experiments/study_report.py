@@ -34,6 +34,8 @@ STUDIES = ROOT / 'tools' / 'experiments' / 'studies'
 PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'findings.md')
 PLOTS = ROOT / 'docs' / 'plots'
 CONFIDENCE = 0.95
+FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
+MEASURES = ('intra', 'inter', 'silhouette', 'precision@1', 'precision@5')
 
 
 @dataclass
@@ -190,6 +192,49 @@ def diagnosis_table(study: Study,
             'and temporal loss, of that of cross entropy | cosine of theirs '
             'and its | similarity to positives, negatives | staleness |',
             '| --- ' * 7 + '|', *rows, '']
+
+
+def feature_table(study: Study, records: Dict[str, List[dict]],
+                  folder: Path) -> List[str]:
+    """What tools/experiments/study_features.py has measured, by arm.
+
+    Raises:
+        InputError: It was measured on other trainings than those recorded.
+    """
+    path = folder / f'features_{study.name}.json'
+    if not path.is_file():
+        return []
+    known = json.loads(path.read_text())['trainings']
+    rows = []
+    for arm in study.arms:
+        found = [(record, known[f'{arm}_seed-{record["seed"]}'])
+                 for record in records[arm]
+                 if f'{arm}_seed-{record["seed"]}' in known]
+        for record, measured in found:
+            if measured['record'] != record['sha256']:
+                raise InputError(
+                    f'{path}: {arm}_seed-{record["seed"]} was measured with '
+                    f'the record {measured["record"]}, expected '
+                    f'{record["sha256"]}; run study_features.py again.')
+        for name, title in FEATURES.items():
+            seen = [measured[name] for _, measured in found
+                    if name in measured]
+            if seen:
+                cells = [_spread([one[key] for one in seen])
+                         for key in MEASURES]
+                rows.append(f'| {arm} | {title} | {len(seen)} | '
+                            f'{" | ".join(cells)} |')
+    if not rows:
+        return []
+    return ['| arm | features | seeds | distance within classes | between '
+            'classes | silhouette | precision of the nearest | of 5 |',
+            '| --- ' * 8 + '|', *rows, '']
+
+
+def _spread(values: List[float]) -> str:
+    values = np.array(values)
+    deviation = f' ± {values.std(ddof=1):.3f}' if len(values) > 1 else ''
+    return f'{values.mean():.3f}{deviation}'
 
 
 def ensemble_table(study: Study, records: Dict[str, List[dict]],
@@ -355,6 +400,8 @@ def report(folder: Path = RECORDS) -> tuple:
         tables[f'diagnosis of {study.name}'] = diagnosis_table(
             study, records)
         tables[f'classes of {study.name}'] = class_table(study, records)
+        tables[f'features of {study.name}'] = feature_table(
+            study, records, folder)
         for name, figure in figures(study, records).items():
             drawn[PLOTS / name] = (figure, fingerprint(records))
     return tables, drawn

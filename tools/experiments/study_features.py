@@ -1,0 +1,131 @@
+"""Measure how the features of a study's models lie in the classes.
+
+For every recorded training whose checkpoint is in its work directory: the
+distances within and between classes, silhouette and retrieval of its features
+on the test set (tools/analysis/feature_measures.py says what they are), into
+features_STUDY.json beside the records; study_report.py makes a table of it.
+"""
+import argparse
+import json
+import logging
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
+
+from extract_features import extract  # noqa: E402
+from feature_measures import measure  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+from record import check_current, read_record  # noqa: E402
+from study import RECORDS, Training, read_study  # noqa: E402
+
+from projects.stdcl.apis import load_model  # noqa: E402
+from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+    current_commit,
+    machine_kind,
+    package_versions,
+)
+from projects.stdcl.utils.checkpoint_file import find_latest  # noqa: E402
+from projects.stdcl.utils.complete_file import complete  # noqa: E402
+from projects.stdcl.utils.input_error import (  # noqa: E402
+    InputError,
+    end_cleanly,
+)
+
+FEATURES = ('global_', 'spatial', 'temporal')
+EXAMPLE = '''example:
+  python tools/experiments/study_features.py \\
+      tools/experiments/studies/nw_ucla_quarter.py'''
+
+
+def measure_training(record: dict, checkpoint: str) -> dict:
+    """Measures of a trained model, on its test set.
+
+    Args:
+        record (dict): The record of the training.
+        checkpoint (str): Its checkpoint.
+
+    Returns:
+        dict: ``record``, the record's hash, and for each feature that there
+        is, what :func:`feature_measures.measure` returns.
+
+    Raises:
+        InputError: The checkpoint does not do what the record says.
+    """
+    cfg = Config.fromstring(record['config'], '.py')
+    arrays = extract(load_model(cfg, checkpoint),
+                     Runner.build_dataloader(cfg.test_dataloader))
+    top1 = 100 * (arrays['predictions'] == arrays['labels']).mean()
+    if abs(top1 - record['top1_last']) > 0.01:
+        raise InputError(f'{checkpoint}: top-1 is {top1:.2f}, expected '
+                         f'{record["top1_last"]:.2f} as recorded.')
+    return dict(record=record['sha256'], **{
+        name: {key: round(value, 5) for key, value in measure(
+            arrays[name], arrays['labels']).items()}
+        for name in FEATURES if name in arrays})
+
+
+def find_work(training: Training, work_dirs: list, records: Path):
+    """Record and checkpoint of a training; None without."""
+    path = records / training.record
+    if not path.is_file():
+        return None
+    record = read_record(path)
+    check_current(path, record, training)
+    for folder in work_dirs:
+        latest = find_latest(
+            str(folder / training.study / training.name)).path
+        if latest and Path(latest).name == f'epoch_{record["epochs"]}.pth':
+            return record, latest
+    return None
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('study', type=Path, help='study file')
+    parser.add_argument('--only', default='*', metavar='PATTERN',
+                        help='only arms that match, such as "*ctrgcn*"')
+    parser.add_argument('--work-dir', type=Path, nargs='+',
+                        default=[ROOT / 'work_dirs' / 'studies'],
+                        help='folders of the trainings; default: '
+                        'work_dirs/studies')
+    parser.add_argument('--records', type=Path, default=RECORDS,
+                        help='folder of the records; default: runs/studies')
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> tuple:
+    """The command; returns the file and its content."""
+    study = read_study(args.study)
+    path = args.records / f'features_{study.name}.json'
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    known = content.get('trainings', {})
+    trainings = [training for training in study.trainings
+                 if fnmatch(training.arm, args.only)]
+    for training in trainings:
+        found = find_work(training, args.work_dir, args.records)
+        if found and known.get(training.name, {}).get(
+                'record') != found[0]['sha256']:
+            print(training.name)
+            known[training.name] = measure_training(*found)
+    return path, dict(**current_commit(), versions=package_versions(),
+                      machine=machine_kind(), trainings=known)
+
+
+def main() -> None:
+    args = parse_args()
+    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    with end_cleanly(str(args.study)):
+        path, content = run(args)
+    with complete(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + '\n')
+    print(f'{path}: {len(content["trainings"])} trainings')
+
+
+if __name__ == '__main__':
+    main()
