@@ -384,6 +384,25 @@ def test_the_interval_is_that_of_the_textbook():
     assert one.finding == 'inconclusive' and one.margin == float('inf')
 
 
+def test_pairs_of_all_encoders_are_pooled(write):
+    """Those that differ in STD-CL alone."""
+    text = TINY.format(data='x', epochs=1).replace('seeds=[1]', 'seeds=2')
+    text = text.replace('ensembles', "arms['own'] = dict(encoder='stgcn', "
+                        "against='plain', seeds=2)\n"
+                        "arms['other'] = dict(encoder='ctrgcn', stdcl=False, "
+                        "seeds=2)\narms['stdcl-other'] = dict(encoder="
+                        "'ctrgcn', against='other', seeds=2)\nensembles")
+    study = read_study(write(text))
+    tops = dict(plain=[50, 60], stdcl=[0, 0], own=[51, 61], other=[70, 80],
+                **{'stdcl-other': [69, 83]})
+    records = {arm: [dict(seed=seed, top1_last=top1)
+                     for seed, top1 in enumerate(pair)]
+               for arm, pair in tops.items()}
+    pooled = study_report.pool(study, records)
+    assert (pooled.top1 - pooled.other).tolist() == [1, 1, -1, 3]
+    assert study_report.pool(study, dict(records, own=[])) is None
+
+
 def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
     study = read_study(write(TINY.format(data='x', epochs=1)))
     records = dict(plain=[dict(recorded, seed=1)],

@@ -109,6 +109,25 @@ def compare(records: Dict[str, List[dict]], arm: str,
                         for top in tops))
 
 
+def pool(study: Study,
+         records: Dict[str, List[dict]]) -> Optional[Comparison]:
+    """All pairs of arms that differ in STD-CL alone, put together.
+
+    The interval takes what it does to be the same in all of them.
+
+    Returns:
+        Comparison | None: None for fewer than two arms.
+    """
+    found = [compare(records, arm, other)
+             for arm, other in study.against.items()
+             if study.arm(arm)[0].options == study.arm(other)[0].options]
+    found = [one for one in found if one is not None]
+    if len(found) < 2:
+        return None
+    return Comparison(np.concatenate([one.top1 for one in found]),
+                      np.concatenate([one.other for one in found]))
+
+
 def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
     """A row for each arm; difference and interval where it is compared."""
     rows = []
@@ -122,8 +141,12 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
         other = study.against.get(arm)
         found = other and compare(records, arm, other)
         if found:
-            cells[3:6] = [f'{found.difference:+.2f} to {other}',
-                          _interval(found), found.finding]
+            cells[3:6] = _difference(found, f' to {other}')
+        rows.append(f'| {" | ".join(cells)} |')
+    pooled = pool(study, records)
+    if pooled:
+        cells = ['all pairs', str(len(pooled.top1)), '',
+                 *_difference(pooled, ''), '']
         rows.append(f'| {" | ".join(cells)} |')
     if not rows:
         return []
@@ -275,6 +298,11 @@ def mean_and_deviation(top1: np.ndarray) -> str:
     """As text, per cent."""
     deviation = f' ± {top1.std(ddof=1):.2f}' if len(top1) > 1 else ''
     return f'{top1.mean():.2f}{deviation}'
+
+
+def _difference(found: Comparison, to: str) -> List[str]:
+    """Cells of a comparison."""
+    return [f'{found.difference:+.2f}{to}', _interval(found), found.finding]
 
 
 def _interval(found: Comparison) -> str:
