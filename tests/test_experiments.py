@@ -234,8 +234,7 @@ def check_published(warm, copy, folder):
     """The model of a recorded training, for others to use."""
     places = ['--work-dir', copy / 'work_dirs/studies', '--records',
               copy / 'runs/studies']
-    done = warm('tools/experiments/publish.py', 'tiny.py', 'models', *places,
-                cwd=folder)
+    done = warm('tools/experiments/publish.py', 'tiny.py', *places, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert '1 of 2 trainings; the others have no record' in done.stdout
     checkpoint, = (folder / 'models').glob('plain_seed-1-????????.pth')
@@ -253,8 +252,8 @@ def check_published(warm, copy, folder):
     assert measured['record'] == log['sha256']
     assert -1 <= measured['global_']['silhouette'] <= 1
 
-    done = warm('tools/experiments/publish.py', 'tiny.py', 'models', '--only',
-                'stdcl', *places, cwd=folder)
+    done = warm('tools/experiments/publish.py', 'tiny.py', '--only', 'stdcl',
+                *places, cwd=folder)
     assert done.returncode == 1
     assert 'none of 1 trainings has both a record' in done.stderr
 

@@ -42,7 +42,7 @@ the column ckpt:
 
 ```shell
 python tools/experiments/run_study.py STUDY --only ROW --jobs 2
-python tools/experiments/publish.py STUDY models --only ROW
+python tools/experiments/publish.py STUDY --only ROW
 python tools/test.py models/ROW_seed-0.py models/ROW_seed-0-HASH.pth
 ```
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -18,6 +18,7 @@ sys.path.append(str(ROOT / 'tools'))
 from ensemble import confusion_matrix  # noqa: E402
 
 from projects.stdcl.utils import score_file  # noqa: E402
+from projects.stdcl.utils.checkpoint_file import find_latest  # noqa: E402
 from projects.stdcl.utils.complete_file import complete  # noqa: E402
 from projects.stdcl.utils.input_error import InputError  # noqa: E402
 
@@ -189,6 +190,37 @@ def check_current(path: Path, record: dict, training: Training) -> None:
             f'{path}: {training.config} says something else today than when '
             'it was recorded. Delete the record, or give the study the '
             "options that are in the record's config.")
+
+
+def find_finished(training: Training, work_dirs: Sequence[Path],
+                  records: Path) -> Optional[Tuple[dict, Path]]:
+    """What a finished training has left.
+
+    Args:
+        training (Training): The training.
+        work_dirs (sequence[Path]): Folders of all studies' trainings; the
+            first that has its last checkpoint counts.
+        records (Path): Folder of all studies' records.
+
+    Returns:
+        tuple[dict, Path] | None: Its record and its last checkpoint; None if
+        either is missing.
+
+    Raises:
+        InputError: The record is damaged, or not of the training as it is
+            today.
+    """
+    path = records / training.record
+    if not path.is_file():
+        return None
+    record = read_record(path)
+    check_current(path, record, training)
+    for folder in work_dirs:
+        latest = find_latest(
+            str(folder / training.study / training.name)).path
+        if latest and Path(latest).name == f'epoch_{record["epochs"]}.pth':
+            return record, Path(latest)
+    return None
 
 
 def _near(number: float, seen: float) -> float:

@@ -16,6 +16,7 @@ the file's own.
 import functools
 import hashlib
 import json
+from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -236,6 +237,22 @@ def _check_names(path: Path, study: Study) -> None:
         if missing:
             raise InputError(f'{path}: ensembles.{name} names {missing[0]!r}, '
                              f'expected some of {", ".join(study.arms)}.')
+
+
+def add_finished_arguments(parser: ArgumentParser) -> None:
+    """Arguments of a tool that takes the finished trainings of a study.
+
+    ``study``, ``--only``, ``--work-dir`` and ``--records``.
+    """
+    parser.add_argument('study', type=Path, help='study file, such as those '
+                        'in tools/experiments/studies')
+    parser.add_argument('--only', default='*', metavar='PATTERN',
+                        help='only arms that match, such as "*ctrgcn*"')
+    parser.add_argument('--work-dir', type=Path, nargs='+', metavar='FOLDER',
+                        default=[ROOT / 'work_dirs' / 'studies'],
+                        help='of the trainings; default: work_dirs/studies')
+    parser.add_argument('--records', type=Path, default=RECORDS,
+                        help='folder of the records; default: runs/studies')
 
 
 @functools.lru_cache(maxsize=None)

@@ -19,8 +19,8 @@ from extract_features import extract  # noqa: E402
 from feature_measures import measure  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
-from record import check_current, read_record  # noqa: E402
-from study import RECORDS, Training, read_study  # noqa: E402
+from record import find_finished  # noqa: E402
+from study import add_finished_arguments, read_study  # noqa: E402
 
 from projects.stdcl.apis import load_model  # noqa: E402
 from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
@@ -28,7 +28,6 @@ from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
     machine_kind,
     package_versions,
 )
-from projects.stdcl.utils.checkpoint_file import find_latest  # noqa: E402
 from projects.stdcl.utils.complete_file import complete  # noqa: E402
 from projects.stdcl.utils.input_error import (  # noqa: E402
     InputError,
@@ -41,12 +40,12 @@ EXAMPLE = '''example:
       tools/experiments/studies/nw_ucla_quarter.py'''
 
 
-def measure_training(record: dict, checkpoint: str) -> dict:
+def measure_training(record: dict, checkpoint: Path) -> dict:
     """Measures of a trained model, on its test set.
 
     Args:
         record (dict): The record of the training.
-        checkpoint (str): Its checkpoint.
+        checkpoint (Path): Its checkpoint.
 
     Returns:
         dict: ``record``, the record's hash, and for each feature that there
@@ -56,7 +55,7 @@ def measure_training(record: dict, checkpoint: str) -> dict:
         InputError: The checkpoint does not do what the record says.
     """
     cfg = Config.fromstring(record['config'], '.py')
-    arrays = extract(load_model(cfg, checkpoint),
+    arrays = extract(load_model(cfg, str(checkpoint)),
                      Runner.build_dataloader(cfg.test_dataloader))
     top1 = 100 * (arrays['predictions'] == arrays['labels']).mean()
     if abs(top1 - record['top1_last']) > 0.01:
@@ -68,34 +67,11 @@ def measure_training(record: dict, checkpoint: str) -> dict:
         for name in FEATURES if name in arrays})
 
 
-def find_work(training: Training, work_dirs: list, records: Path):
-    """Record and checkpoint of a training; None without."""
-    path = records / training.record
-    if not path.is_file():
-        return None
-    record = read_record(path)
-    check_current(path, record, training)
-    for folder in work_dirs:
-        latest = find_latest(
-            str(folder / training.study / training.name)).path
-        if latest and Path(latest).name == f'epoch_{record["epochs"]}.pth':
-            return record, latest
-    return None
-
-
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('study', type=Path, help='study file')
-    parser.add_argument('--only', default='*', metavar='PATTERN',
-                        help='only arms that match, such as "*ctrgcn*"')
-    parser.add_argument('--work-dir', type=Path, nargs='+',
-                        default=[ROOT / 'work_dirs' / 'studies'],
-                        help='folders of the trainings; default: '
-                        'work_dirs/studies')
-    parser.add_argument('--records', type=Path, default=RECORDS,
-                        help='folder of the records; default: runs/studies')
+    add_finished_arguments(parser)
     return parser.parse_args()
 
 
@@ -108,7 +84,7 @@ def run(args: argparse.Namespace) -> tuple:
     trainings = [training for training in study.trainings
                  if fnmatch(training.arm, args.only)]
     for training in trainings:
-        found = find_work(training, args.work_dir, args.records)
+        found = find_finished(training, args.work_dir, args.records)
         if found and known.get(training.name, {}).get(
                 'record') != found[0]['sha256']:
             print(training.name)
