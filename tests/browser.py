@@ -3,6 +3,7 @@ import base64
 import io
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -38,8 +39,17 @@ class Browser:
         os.close(get[0])
         os.close(put[1])
         self.input, self.output = os.fdopen(get[1], 'wb'), os.fdopen(
-            put[0], 'rb')
+            put[0], 'rb', buffering=0)
         self.session, self.errors = None, []
+        try:
+            self.open_page()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def open_page(self) -> None:
+        """Open the page in a tab, and wait until it is there."""
         target = self.send('Target.createTarget', url='about:blank')
         self.session = self.send('Target.attachToTarget', flatten=True,
                                  **target)['sessionId']
@@ -47,7 +57,6 @@ class Browser:
             self.send(f'{domain}.enable')
         self.send('Page.navigate', url=f'file://{self.path}')
         self.wait('document.readyState === "complete"')
-        return self
 
     def __exit__(self, *error) -> None:
         self.process.kill()
@@ -75,6 +84,8 @@ class Browser:
     def _read(self) -> bytes:
         text = b''
         while not text.endswith(b'\0'):
+            ready, _, _ = select.select([self.output], [], [], 30)
+            assert ready, 'the browser does not answer'
             byte = self.output.read(1)
             assert byte, f'the browser ended: {self.process.poll()}'
             text += byte

@@ -237,18 +237,19 @@ def check_published(warm, copy, folder):
     done = warm('tools/experiments/publish.py', 'tiny.py', *places, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert '1 of 2 trainings; the others have no record' in done.stdout
-    checkpoint, = (folder / 'models').glob('plain_seed-1-????????.pth')
-    done = warm('tools/test.py', 'models/plain_seed-1.py', checkpoint,
+    models = folder / 'work_dirs/models'
+    checkpoint, = models.glob('plain_seed-1-????????.pth')
+    done = warm('tools/test.py', models / 'plain_seed-1.py', checkpoint,
                 cwd=folder)
     assert done.returncode == 0, done.stderr
-    log = record.read_record(folder / 'models/plain_seed-1.json')
+    log = record.read_record(models / 'plain_seed-1.json')
     assert accuracy(done) == pytest.approx(log['top1_last'] / 100, abs=1e-4)
 
     done = warm('tools/experiments/study_features.py', 'tiny.py', *places,
                 cwd=folder)
     assert done.returncode == 0, done.stderr
     seen = json.loads((copy / 'runs/studies/features_tiny.json').read_text())
-    measured, = seen['trainings'].values()
+    measured, = seen.values()
     assert measured['record'] == log['sha256']
     assert -1 <= measured['global_']['silhouette'] <= 1
 
@@ -268,6 +269,9 @@ def test_what_is_published_is_plain(write):
         ROOT / 'tools/experiments/studies/nw_ucla_ablation.py').arm(
             'projection')[0]
     assert publish.plain_config(projection).model.type == 'RecognizerGCN'
+    diagnosed = read_study(
+        ROOT / 'tools/experiments/studies/nw_ucla_quarter.py').arm('stgcn')[0]
+    assert 'diagnosis' not in publish.plain_config(diagnosed).default_hooks
 
 
 def test_features_are_those_of_the_records(write, recorded, tmp_path):
@@ -277,8 +281,8 @@ def test_features_are_those_of_the_records(write, recorded, tmp_path):
     path = tmp_path / 'features_tiny.json'
 
     def table(sha256):
-        path.write_text(json.dumps(dict(trainings={'plain_seed-1': dict(
-            record=sha256, global_=measures)})))
+        path.write_text(json.dumps({'plain_seed-1': dict(
+            record=sha256, clean=True, global_=measures)}))
         return study_report.feature_table(study, records, tmp_path)
 
     assert table(recorded['sha256'])[2:] == [

@@ -17,6 +17,7 @@ SHALLOW = dict(num_stages=2, inflate_stages=[2], down_stages=[2])
 ENCODERS = {'stgcn': SHALLOW, '2s-agcn': SHALLOW, 'ctrgcn': SHALLOW,
             'hyperformer': SHALLOW, 'hcn': {}}
 SHAPE = (1, 32, 20, 3)
+CLIP_LEN = 'test_dataloader.dataset.pipeline.1.clip_len=16'
 
 
 def build(encoder, stream='joint', **options):
@@ -70,6 +71,17 @@ def test_compare_sees_a_difference(tmp_path):
         model.cls_head.fc8.bias += 0.01
     assert export_onnx.compare(Deployed(model), tmp_path / 'net.onnx',
                                SHAPE) > 1e-4
+    with torch.no_grad():
+        model.cls_head.fc8.bias[0] = np.nan
+    assert np.isnan(export_onnx.compare(Deployed(model),
+                                        tmp_path / 'net.onnx', SHAPE))
+
+
+def test_weights_that_are_not_finite_are_not_exported(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_onnx, 'compare', lambda *_: float('nan'))
+    with pytest.raises(InputError, match='by nan of the largest'):
+        export(build('hcn'), SHAPE, tmp_path / 'net.onnx', {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_commands(warm, tmp_path):
@@ -91,10 +103,18 @@ def test_the_commands(warm, tmp_path):
     record = json.loads((tmp_path / 'record.json').read_text())
     assert record['sequences'] == 32 and record['agree']
     assert record['top1']['pytorch'] == record['top1']['onnxruntime']
-    for tool, file, words in [
-            ('export_onnx.py', 'net.pb', 'expected *.onnx'),
-            ('test_onnx.py', 'none.onnx', 'none.onnx does not exist')]:
+    (tmp_path / 'text.onnx').write_text('clips')
+    for tool, files, words in [
+            ('export_onnx.py', ['net.pb'], 'expected *.onnx'),
+            ('export_onnx.py', ['a.onnx', '--shape', 1, 32, 25, 3],
+             'the model fails on a clip of (1, 32, 25, 3)'),
+            ('test_onnx.py', ['none.onnx'], 'none.onnx does not exist'),
+            ('test_onnx.py', ['text.onnx'], 'text.onnx cannot be read'),
+            ('test_onnx.py', ['net.onnx', *options, CLIP_LEN],
+             'takes clips of (1, 32, 20, 3) (persons, frames, joints, '
+             'channels), expected (1, 16, 20, 3)')]:
         done = warm(f'tools/deployment/{tool}', ROOT / CONFIG, 'epoch_1.pth',
-                    file, *options, cwd=tmp_path)
+                    *files, *(() if options[0] in files else options),
+                    cwd=tmp_path)
         assert done.returncode and words in done.stderr
         assert 'Traceback' not in done.stderr

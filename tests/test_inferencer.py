@@ -159,6 +159,14 @@ def test_options_that_are_refused(inferencer, tmp_path, checkpoint):
     for name in ('window', 'stride'):
         with pytest.raises(InputError, match=f'{name} is 0'):
             inferencer(joints, **{name: 0})
+    for options, words in [
+            (dict(stride=2), 'stride is 2 and window is None'),
+            (dict(topk=0), 'topk is 0'),
+            (dict(out_dir=str(tmp_path), names=['a', 'b']), '1 names'),
+            (dict(out_dir=str(tmp_path), names=['../a']), 'without folders')]:
+        with pytest.raises(InputError, match=words):
+            inferencer(joints, **options)
+    assert not list(tmp_path.glob('*.html'))
     with pytest.raises(InputError, match="format is 'mp4'"):
         inferencer(joints, out_dir=str(tmp_path), format='mp4')
     with pytest.raises(ValueError, match='config'):
@@ -195,7 +203,6 @@ def test_files_of_all_kinds(tmp_path):
     for suffix in ('.json', '.skeleton', '.npy'):
         with pytest.raises(FileNotFoundError, match='none'):
             demo.read(tmp_path / f'none{suffix}', layout)
-    assert demo.unique(['a', 'b', 'a']) == ['a-0', 'b', 'a-2']
 
 
 def test_segments_are_printed(capsys):
@@ -206,6 +213,10 @@ def test_segments_are_printed(capsys):
     assert capsys.readouterr().out.splitlines() == [
         'day.npy: sit 50.0%, stand 50.0%; day.gif',
         '  frames 1 to 7: sit 50.0%', '  frames 8 to 9: stand 50.0%']
+
+
+def test_names_of_files_differ():
+    assert demo.unique(['a', 'b', 'a', 'a-0']) == ['a-0', 'b', 'a-2', 'a-0-3']
 
 
 @pytest.fixture
@@ -228,7 +239,7 @@ def test_the_command(warm, tmp_path, narrow, checkpoint):
                 '--window', 10, '--stride', 5, '--json', '--topk', 2,
                 cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout[done.stdout.index('{'):])
+    result = json.loads(done.stdout)
     assert result['files'] == ['day.npy', 'one.json']
     assert [len(one['top']) for one in result['predictions']] == [2, 2]
     day = result['predictions'][0]['segments']

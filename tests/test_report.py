@@ -1,8 +1,13 @@
 """The report of what contrast did, and its player in a real browser."""
+import html
 import json
+import re
 
 import numpy as np
 import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
 from PIL import ImageChops
 
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
@@ -18,6 +23,7 @@ from tests.browser import Browser, needs_browser
 from tests.commands import CONFIG, ROOT, TINY, train
 from tests.test_browse_dataset import read_page
 from tools.analysis import report, report_page
+from tools.model_converters.strip_stdcl import strip
 
 TOOL = 'tools/analysis/report.py'
 PLAIN = ROOT / 'configs/stgcn/stgcn_synthetic.py'
@@ -30,41 +36,66 @@ def seen(title, labels, predictions):
 
 
 LABELS = [0, 0, 0, 1, 1, 1, 2, 2]
-MODELS = [seen('plain', LABELS, [0, 1, 1, 1, 0, 2, 2, 2]),
-          seen('STD-CL', LABELS, [0, 0, 1, 1, 1, 2, 0, 2])]
+BOTH = [seen('plain', LABELS, [0, 1, 1, 1, 0, 2, 2, 2]),
+        seen('STD-CL', LABELS, [0, 0, 1, 1, 1, 2, 0, 2])]
 
 
 def test_pairs_are_counted_in_both_directions():
     # 0 and 1: three mistakes become one; 0 and 2: none becomes one; 1 and
     # 2: one stays
-    assert report.changed_pairs(*MODELS) == [(0, 1, 3, 1, -2), (0, 2, 0, 1, 1)]
+    assert report.changed_pairs(*BOTH) == [(0, 1, 3, 1, -2), (0, 2, 0, 1, 1)]
 
 
 def test_accuracy_of_classes():
-    np.testing.assert_allclose(MODELS[0].class_accuracy(4),
+    np.testing.assert_allclose(BOTH[0].class_accuracy(4),
                                [100 / 3, 100 / 3, 100, np.nan])
 
 
 def test_sequences_on_which_models_differ_come_first():
-    chosen = report.choose(MODELS, 5, None)
+    chosen = report.choose(BOTH, 5, None)
     assert set(chosen[:3]) == {1, 4, 6}
     assert set(chosen[3:]) == {2, 5}  # both are wrong
-    assert report.choose(MODELS, 9, ['s7', 's0']) == [7, 0]
+    assert report.choose(BOTH, 9, ['s7', 's0']) == [7, 0]
     with pytest.raises(report.InputError, match='no sequence s9.* is s0'):
-        report.choose(MODELS, 9, ['s0', 's9'])
+        report.choose(BOTH, 9, ['s0', 's9'])
 
 
 def test_no_more_sequences_than_can_be_drawn(monkeypatch):
-    monkeypatch.setattr(report, 'MOST', 10)
+    monkeypatch.setitem(report.subset.__globals__, 'MOST', 10)
     kept = report.subset(100)
     assert len(set(kept.tolist())) == 10 and (np.diff(kept) > 0).all()
     np.testing.assert_array_equal(report.subset(7), range(7))
 
 
+def test_a_person_stands_whatever_the_axes():
+    """The spine is along y in NW-UCLA's pipeline, along z in that of NTU."""
+    body = np.random.default_rng(0).random((1, 5, 20, 3)) * (0.4, 1.7, 0.3)
+    body[0, 1, 2] = np.nan
+    assert report.upright(body) == (0, 0)
+    assert report.upright(body[..., [0, 2, 1]]) == (0, 90)
+
+
 def test_names_of_classes_cannot_become_markup():
-    text = report_page.page('<b>', '<i>', {'<u>': ''}, ['<s>', '&'], '"<p>')
-    for name in ('<b>', '<i>', '<u>', '<s>', '"<p>', '@'):
-        assert name not in text
+    name = '<b>"&'
+    pose = np.random.default_rng(0).random((20, 3))
+    layout = LAYOUTS['nw-ucla']
+    for text in (
+            report_page.page(name, '', {}, ['a'], ''),
+            report_page.page('', name, {}, ['a'], ''),
+            report_page.page('', '', {name: ''}, ['a'], ''),
+            report_page.page('', '', {}, ['a'], name),
+            report_page.legend([name]), report_page.table([name], [['a']]),
+            report_page.table(['a'], [[name]]),
+            report_page.change_table(['a', name], [('a', 1)]),
+            report_page.change_table(['a', 'b'], [(name, 1)]),
+            report_page.figure('', name),
+            report_page.scatter(np.eye(2), np.arange(2), np.ones(2),
+                                [name] * 2, {}),
+            report_page.attention_figure(name, pose, None, np.ones(3), layout,
+                                         (0, 0))):
+        assert name not in text and '&lt;b&gt;&quot;&amp;' in text
+    page = report_page.page('', '', {}, ['a'], '')
+    assert not re.search('@[A-Z]', page)
 
 
 @pytest.mark.parametrize('number', [2, 12, 13, 120])
@@ -91,6 +122,8 @@ def trained(warm, tmp_path_factory):
     """A folder with the checkpoint of a training of seconds."""
     folder = tmp_path_factory.mktemp('trained')
     train(warm, folder, '--cfg-options', *TINY)
+    torch.save(strip(torch.load(folder / 'epoch_1.pth')),
+               folder / 'stripped.pth')
     return folder
 
 
@@ -126,7 +159,12 @@ def test_one_model_alone(warm, trained):
 
 @pytest.mark.parametrize('arguments, message', [
     ([PLAIN, 'epoch_1.pth', 'x.html', *OPTIONS],
-     'the model has no decoupler, expected a config with STD-CL'),
+     'the model has no trained decoupler, expected a config with STD-CL'),
+    ([ROOT / CONFIG, 'stripped.pth', 'x.html', *OPTIONS],
+     'the model has no trained decoupler, expected a config with STD-CL'),
+    ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', *OPTIONS,
+      'test_dataloader.dataset.num_sequences=16'],
+     'there are 16 sequences of 16 classes'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', *OPTIONS,
       'test_dataloader.dataset.num_sequences=4'], 'expected 8 or more'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.pdf'], r'out is x.pdf, expected'),
@@ -138,6 +176,55 @@ def test_what_cannot_be_shown(warm, trained, arguments, message):
     assert done.returncode and message in done.stderr
     assert 'Traceback' not in done.stderr
     assert not (trained / 'x.html').exists()
+
+
+def untrained(folder, name, **changes):
+    """A config on the synthetic set, and a checkpoint of random weights."""
+    cfg = Config.fromfile(ROOT / f'configs/stdcl/{name}_synthetic.py')
+    cfg.merge_from_dict({'test_dataloader.dataset.num_sequences': 32,
+                         **changes})
+    cfg.dump(folder / 'config.py')
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()),
+               folder / 'weights.pth')
+
+
+def players_data(path):
+    """What the player on a report is given."""
+    inside = html.unescape(
+        re.search('srcdoc="([^"]*)"', path.read_text())[1])
+    return json.loads(re.search('id="data">(.*?)</script>', inside)[1])
+
+
+COCO = {'model.data_preprocessor.layout': 'coco',
+        'model.backbone.graph_cfg.layout': 'coco',
+        'test_dataloader.dataset.layout': 'coco'}
+
+
+@pytest.mark.parametrize('name, changes, of_joints, of_frames', [
+    ('stdcl-stgcn', {**COCO, 'test_dataloader.dataset.pipeline.3.num_person':
+                     2}, True, True),
+    # its output has channels in the place of joints
+    ('stdcl-hcn', {}, False, True),
+    ('stdcl-stgcn', {'model.cls_head.decoupler': dict(
+        _delete_=True, type='ProjectionDecoupler', num_frames=8,
+        num_joints=20)}, False, False)], ids=['2D', 'hcn', 'projection'])
+def test_other_models(warm, tmp_path, name, changes, of_joints, of_frames):
+    untrained(tmp_path, name, **changes)
+    done = warm(TOOL, 'config.py', 'weights.pth', 'x.html', '--num', 2,
+                cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / 'x.html').read_text()
+    assert ('<h2>Attention</h2>' in text) == of_frames
+    assert ('there is no attention to single ones' in text) == (
+        of_frames and not of_joints)
+    data = players_data(tmp_path / 'x.html')
+    for sequence in data['sequences']:
+        for radii in sequence['panels'][0]['radii']:
+            assert len(radii) == len(data['names'])
+            assert (set(radii) != {1}) == of_joints
+        assert bool(sequence['timeline']) == of_frames
+    assert len(data['sequences'][0]['panels'][0]['radii']) == (
+        2 if 'coco' in changes.values() else 1)
 
 
 @pytest.fixture

@@ -77,7 +77,9 @@ def test_only_what_stdcl_adds_to_the_head_goes(name, goes):
 
 def test_name_has_the_hash_and_views_take_no_space(tmp_path):
     whole = torch.arange(1_000_000.)
-    stripped = strip(dict(state_dict={'backbone.weight': whole[::250_000]}))
+    stripped = strip(dict(state_dict={
+        'backbone.weight': whole[::250_000], 'backbone.bias': whole[:4],
+        'backbone._extra_state': 'no tensor'}))
     path = write(stripped, tmp_path / 'new' / 'net.pth')
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     assert path == tmp_path / 'new' / f'net-{digest}.pth'

@@ -110,7 +110,8 @@ def run(args: argparse.Namespace, cfg: Config) -> dict:
     inferencer = SkeletonInferencer(cfg, args.checkpoint, args.device)
     sequences = [dict(read(path, inferencer.layout), img_shape=args.img_shape)
                  for path in track(args.files, description='reading',
-                                   disable=len(args.files) == 1)]
+                                   disable=args.json
+                                   or len(args.files) == 1)]
     return inferencer(
         sequences, window=args.window, stride=args.stride, topk=args.topk,
         out_dir=args.out_dir, format=args.format,
@@ -119,8 +120,13 @@ def run(args: argparse.Namespace, cfg: Config) -> dict:
 
 def unique(names: list) -> list:
     """Names of files of several folders, none twice."""
-    return [name if names.count(name) == 1 else f'{name}-{index}'
-            for index, name in enumerate(names)]
+    taken: list = []
+    for index, name in enumerate(names):
+        while name in taken or (name == names[index]
+                                and names.count(name) > 1):
+            name = f'{name}-{index}'
+        taken.append(name)
+    return taken
 
 
 def show(path: Path, prediction: dict, picture: str) -> None:

@@ -38,8 +38,9 @@ EXAMPLES = '''example:
 arrays, for N sequences, in the order of the data set:
   names, labels, predictions (N,)
   global_ (N, C), spatial and temporal (N, D)
-  attention_joints (N, M, V) and attention_frames (N, M, T'), over the joints
-  and frames of the encoder's output; both sum to 1
+  attention_joints (N, M, V') and attention_frames (N, M, T'), over the joints
+  and frames of the encoder's output (HCN's has no joints, but channels); both
+  sum to 1
   classes, their names, where the data set has them'''
 
 

@@ -31,6 +31,7 @@ import projects.stdcl  # noqa: E402,F401  repairs the stack
 from projects.stdcl.datasets.training_sequences import (  # noqa: E402
     TrainingSequences,
 )
+from projects.stdcl.utils.input_error import InputError  # noqa: E402
 
 SHAPE = ('persons', 'frames', 'joints', 'channels')
 
@@ -63,7 +64,7 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     """Shape (M, T, V, C) of a clip, from the test pipeline and the model.
 
     Raises:
-        ValueError: One of the sizes is not found.
+        InputError: One of the sizes is not found.
     """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     dataset = loader.get('dataset', {})
@@ -85,7 +86,7 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
               f'{type(encoder).__name__}')
     for what, size, place in zip(SHAPE, sizes, places):
         if size is None:
-            raise ValueError(f'{cfg.filename}: the number of {what} of a clip '
+            raise InputError(f'{cfg.filename}: the number of {what} of a clip '
                              f'is not known, as there is no {place}. Give '
                              f'--shape {" ".join(SHAPE).upper()}.')
     return sizes

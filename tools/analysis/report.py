@@ -26,7 +26,7 @@ sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'analysis')]
 
 import report_page as markup  # noqa: E402
 from extract_features import extract  # noqa: E402
-from feature_measures import measure  # noqa: E402
+from feature_measures import FEATURES, measure, subset  # noqa: E402
 
 from projects.stdcl.apis import layout_of, load_model  # noqa: E402
 from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
@@ -51,12 +51,11 @@ from projects.stdcl.visualization.draw_skeleton import (  # noqa: E402
     Segment,
     make_page,
     to_points,
+    view_type,
 )
 
-MOST = 5000  # sequences in plots and measures; their cost is quadratic
 LEAST = 8  # sequences that a t-SNE plot needs
 PAIRS = 10  # pairs of classes that are listed
-FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
 EXAMPLES = '''examples:
   python tools/analysis/report.py CONFIG CHECKPOINT report.html \\
       --plain PLAIN_CONFIG PLAIN_CHECKPOINT
@@ -105,34 +104,37 @@ def look(cfg: Config, checkpoint: str, device: str, title: str) -> tuple:
     """Load a model and show it the test set.
 
     Returns:
-        tuple[Seen, Dataset, SkeletonLayout]: What it makes of it, the test
-        set, and the layout.
+        tuple[Seen, Dataset, SkeletonLayout, list[str]]: What it makes of it,
+        the test set, the layout, and the names of the model's classes.
     """
     model = load_model(cfg, checkpoint, device)
     loader = Runner.build_dataloader(cfg.test_dataloader)
     arrays = extract(model, loader)
-    return Seen(title, arrays), loader.dataset, layout_of(model, cfg)
+    classes = arrays.get('classes', np.array([], str)).tolist()
+    classes += [f'class {label}' for label in range(
+        len(classes), model.cls_head.num_classes)]
+    return Seen(title, arrays), loader.dataset, layout_of(model, cfg), classes
 
 
-def check(models: List[Seen], classes: Sequence[str]) -> None:
+def check(models: List[Seen]) -> None:
     """Raise InputError if there is nothing to show or to compare."""
     arrays = models[-1].arrays
     if 'spatial' not in arrays:
         raise InputError(
-            'the model has no decoupler, expected a config with STD-CL; that '
-            'of the plain model goes after --plain.')
-    labels = arrays['labels']
-    if len(labels) < LEAST or len(set(labels.tolist())) < 2:
-        raise InputError(
-            f'the test set has {len(labels)} sequences of '
-            f'{len(set(labels.tolist()))} classes, expected {LEAST} or more, '
-            'of 2 or more.')
-    other = models[0].arrays['labels']
-    if not np.array_equal(labels, other):
-        raise InputError(
-            f'the test sets differ: {len(labels)} sequences, and '
-            f'{len(other)} of --plain, or other classes; expected the same, '
-            'in the same order.')
+            'the model has no trained decoupler, expected a config with '
+            'STD-CL and a checkpoint of training with it; those of the plain '
+            'model go after --plain.')
+    number = len(arrays['labels'])
+    if number < LEAST:
+        raise InputError(f'the test set has {number} sequences, expected '
+                         f'{LEAST} or more.')
+    other = models[0].arrays
+    for what in ('labels', 'names'):
+        if not np.array_equal(arrays[what], other[what]):
+            raise InputError(
+                f'the test sets differ in their {what}: {number} sequences, '
+                f'and {len(other["labels"])} of --plain; expected the same, '
+                'in the same order.')
 
 
 def choose(models: List[Seen], num: int, names: Optional[Sequence[str]],
@@ -167,17 +169,11 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
                 random_state=seed).fit_transform(unit)
 
 
-def subset(number: int, seed: int = 0) -> np.ndarray:
-    """Indices of the sequences in plots and measures, in order."""
-    return np.sort(np.random.default_rng(seed).permutation(number)[:MOST])
-
-
 def measures(models: List[Seen]) -> Dict[str, Dict[str, float]]:
     """'feature, model' -> what :func:`feature_measures.measure` tells."""
-    return {f'{name}, {model.title}': measure(
-        features[(kept := subset(len(features)))],
-        model.arrays['labels'][kept])
-        for model in models for name, features in model.features().items()}
+    return {f'{name}, {model.title}': measure(features,
+                                              model.arrays['labels'])
+            for model in models for name, features in model.features().items()}
 
 
 def plots_section(models: List[Seen], classes: Sequence[str],
@@ -257,8 +253,8 @@ def pairs_section(models: List[Seen], classes: Sequence[str]) -> str:
     rows = [(f'{classes[a]} / {classes[b]}', *counts)
             for a, b, *counts in changed_pairs(*models)]
     return ('<p>Sequences of either class that are taken for the other; the '
-            'pairs of which that changed most, those that STD-CL untangles '
-            'first.</p>' + markup.change_table(
+            'pairs of which that changed most, those with fewer mistakes with '
+            'STD-CL first.</p>' + markup.change_table(
                 ['classes', *(model.title for model in models), 'change', ''],
                 rows))
 
@@ -270,21 +266,37 @@ def attention_section(seen: Seen, dataset, layout: SkeletonLayout,
     The pose is the first person's at the frame that has most attention.
     """
     labels, drawings = seen.arrays['labels'], []
+    of_joints = joint_attention(seen, layout)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
-        joints, frames = (seen.arrays[f'attention_{name}'][own, 0]
-                          for name in ('joints', 'frames'))
+        joints = None if of_joints is None else of_joints[own, 0].mean(axis=0)
+        frames = seen.arrays['attention_frames'][own, 0]
         shown = next(iter(own[seen.right[own]]), own[0])
         clip = clip_of(dataset, shown, layout)  # (M, T, V, 3)
         most = seen.arrays['attention_frames'][shown, 0].argmax()
         frame = int((most + 0.5) * clip.shape[1] / frames.shape[1])
         drawings.append(markup.attention_figure(
-            classes[label], clip[0, frame], joints.mean(axis=0),
-            frames.mean(axis=0), layout, view))
-    return ('<p>Mean over the sequences of a class, first person: the area of '
-            'a joint is the attention of the spatial branch, the bars are '
-            'that of the temporal branch, from the first frames to the last.'
-            f'</p><div class="row">{"".join(drawings)}</div>')
+            classes[label], clip[0, frame], joints, frames.mean(axis=0),
+            layout, view))
+    return ('<p>Mean over the sequences of a class, first person: '
+            + ('the encoder mixes the joints, so that there is no attention '
+               'to single ones; ' if of_joints is None else
+               'the area of a joint is the attention of the spatial branch, ')
+            + 'the bars are that of the temporal branch, from the first '
+            'frames to the last.</p>'
+            f'<div class="row">{"".join(drawings)}</div>')
+
+
+def joint_attention(seen: Seen,
+                    layout: SkeletonLayout) -> Optional[np.ndarray]:
+    """Attention to the joints, (N, M, V).
+
+    None where the encoder's output has no joints, as HCN's, or there is no
+    attention.
+    """
+    found = seen.arrays.get('attention_joints')
+    return found if found is not None and (
+        found.shape[-1] == layout.num_joints) else None
 
 
 def clip_of(dataset, index: int, layout: SkeletonLayout) -> np.ndarray:
@@ -297,9 +309,10 @@ def animate(models: List[Seen], dataset, layout: SkeletonLayout,
     """A sequence with its class, what it is taken for, and the attention."""
     arrays = models[-1].arrays
     points = clip_of(dataset, index, layout)
-    weights, timeline = None, []
-    if 'attention_joints' in arrays:
-        weights = arrays['attention_joints'][index] * layout.num_joints
+    of_joints, timeline = joint_attention(models[-1], layout), []
+    weights = None if of_joints is None else (
+        of_joints[index] * layout.num_joints)
+    if 'attention_frames' in arrays:
         frames = arrays['attention_frames'][index, 0]  # (T',)
         ends = np.linspace(0, points.shape[1], len(frames) + 1).round()
         timeline = [
@@ -316,12 +329,29 @@ def animate(models: List[Seen], dataset, layout: SkeletonLayout,
         timeline=timeline)
 
 
-def class_names(arrays: dict) -> List[str]:
-    """Names of the classes, or their numbers."""
-    if 'classes' in arrays:
-        return arrays['classes'].tolist()
-    last = max(arrays['labels'].max(), arrays['predictions'].max())
-    return [f'class {label}' for label in range(last + 1)]
+def upright(points: np.ndarray) -> Tuple[float, float]:
+    """The view in which a person stands.
+
+    Some pipelines turn the spine to y, some to z.
+
+    Args:
+        points (ndarray): As ``to_points`` returns, (M, T, V, 3).
+    """
+    height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
+              for axis in (1, 2)]
+    return VIEWS['front' if height[0] >= height[1] else 'top']
+
+
+def sequences_section(models: List[Seen], named: bool) -> str:
+    """What is to be said of the player, which comes after it."""
+    order = ('As named.' if named else
+             'Those on which the models differ come first, then those that '
+             'are taken for another class.' if len(models) > 1 else
+             'Those that are taken for another class come first.')
+    attention = (' The size of a joint is the attention to it, and the bars '
+                 'are that to the frames.'
+                 if 'attention_frames' in models[-1].arrays else '')
+    return f'<p>{order}{attention}</p>'
 
 
 def parse_args() -> argparse.Namespace:
@@ -337,6 +367,10 @@ def parse_args() -> argparse.Namespace:
                        help='sequences for the player (frame_dir)')
     which.add_argument('--num', type=int, default=12, help='number of '
                        'sequences for the player; default: 12')
+    parser.add_argument('--view', type=view_type, help='front, side, back, '
+                        'top, oblique, or AZIMUTH,ELEVATION in degrees '
+                        '(--view=-35,15), of 3D data; default: front or top, '
+                        'whichever shows the first person upright')
     parser.add_argument('--record', type=Path, metavar='JSON',
                         help='file for the numbers on the page')
     parser.add_argument('--device', default='cpu', help='default: cpu')
@@ -355,14 +389,13 @@ def run(args: argparse.Namespace) -> dict:
         wanted.insert(0, ('plain', *args.plain))
     models = []
     for title, config, checkpoint in wanted:
-        seen, dataset, layout = look(
+        seen, dataset, layout, classes = look(
             load_config(config, args.cfg_options), checkpoint, args.device,
             title)
         models.append(seen)
-    classes = class_names(models[-1].arrays)
-    check(models, classes)
+    check(models)
     found = measures(models)
-    view = VIEWS['front']
+    view = args.view or upright(clip_of(dataset, 0, layout))
     chosen = choose(models, args.num, args.names)
     opens = {index: place for place, index in enumerate(chosen)}
     sections = {
@@ -370,9 +403,10 @@ def run(args: argparse.Namespace) -> dict:
         'How well they tell classes apart': measures_section(found),
         'Classes': classes_section(models, classes),
         'Pairs of classes': pairs_section(models, classes)}
-    if 'attention_joints' in models[-1].arrays:
+    if 'attention_frames' in models[-1].arrays:
         sections['Attention'] = attention_section(
             models[-1], dataset, layout, classes, view)
+    sections['Sequences'] = sequences_section(models, bool(args.names))
     player = make_page('sequences', [
         animate(models, dataset, layout, classes, index) for index in chosen],
         layout, view)
@@ -380,6 +414,9 @@ def run(args: argparse.Namespace) -> dict:
     summary = f'Test set: {len(models[-1].right):,} sequences. Top-1: ' + (
         ', '.join(f'{model.title} {100 * model.right.mean():.2f} %'
                   for model in models)) + '.'
+    if len(models) > 1:
+        summary += (' Trainings that differ in the seed alone differ as well: '
+                    'what is seen of two models need not hold for two others.')
     with complete(args.out) as partial:
         partial.write_text(markup.page(title, summary, sections, classes,
                                        player), encoding='utf-8')

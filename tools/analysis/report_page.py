@@ -1,7 +1,7 @@
 """Markup of the report: one page that needs no other file and no network."""
 import html
 import re
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -89,15 +89,15 @@ def scatter(places: np.ndarray, labels: np.ndarray, wrong: np.ndarray,
             '</svg>')
 
 
-def attention_figure(title: str, pose: np.ndarray, joints: np.ndarray,
-                     frames: np.ndarray, layout: SkeletonLayout,
-                     view: tuple) -> str:
+def attention_figure(title: str, pose: np.ndarray,
+                     joints: Optional[np.ndarray], frames: np.ndarray,
+                     layout: SkeletonLayout, view: tuple) -> str:
     """Attention over joints on a skeleton, over frames below it.
 
     Args:
         title (str): Under it.
         pose (ndarray): Joints, of a person, (V, 3), as ``to_points`` has them.
-        joints (ndarray): Attention to them, of sum 1, (V,).
+        joints (ndarray, optional): Attention to them, of sum 1, (V,).
         frames (ndarray): Attention to the frames, of sum 1, (T',).
         layout (SkeletonLayout): Bones and names.
         view (tuple): Azimuth and elevation in degrees.
@@ -109,12 +109,14 @@ def attention_figure(title: str, pose: np.ndarray, joints: np.ndarray,
         if np.isfinite(spots[[i, j]]).all():
             (a, b), (c, d) = spots[[i, j]]
             parts.append(f'<path d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}"/>')
-    for name, (x, y), share in zip(layout.joint_names, spots, joints):
+    for index, (name, (x, y)) in enumerate(zip(layout.joint_names, spots)):
         if np.isfinite(x + y):
-            radius = 4 * np.sqrt(share * len(joints))
+            share = 1 / len(pose) if joints is None else joints[index]
+            radius = 4 * np.sqrt(share * len(pose))
+            text = name if joints is None else f'{name}: {share:.1%}'
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>'
-                f'{html.escape(name)}: {share:.1%}</title></circle>')
+                f'{html.escape(text)}</title></circle>')
     width = POSE / len(frames)
     for index, share in enumerate(frames):
         height = BARS * share / frames.max()
@@ -148,7 +150,8 @@ def page(title: str, summary: str, sections: Dict[str, str],
     Args:
         title (str): Its title.
         summary (str): The first paragraph.
-        sections (dict[str, str]): Heading -> HTML.
+        sections (dict[str, str]): Heading -> HTML. The player comes after
+            the last.
         classes (sequence[str]): Names of the classes.
         player (str): The page of ``draw_skeleton.make_page``.
     """
@@ -212,12 +215,7 @@ iframe { width: 100%; height: 830px; border: 1px solid #e2e8f0;
 <h1>@TITLE</h1>
 <p>@SUMMARY</p>
 @SECTIONS
-<section><h2>Sequences</h2>
-<p>Those on which the models differ come first, then those that are taken for
-another class. With an attentive decoupler the size of a joint is the attention
-to it, and the bars are that to the frames.</p>
 <iframe id="player" title="player" srcdoc="@PLAYER"></iframe>
-</section>
 <script>
 'use strict';
 const points = Array.from(document.querySelectorAll('.p'));

@@ -161,7 +161,9 @@ def inference_cost_table(folder: Path) -> list:
     record = json.loads(path.read_text())
     lines = [
         'At test time, plain against STD-CL with the same weights, which give '
-        'the same scores: one clip of NW-UCLA, milliseconds as median '
+        'the same scores: parameters and FLOPs of what predicts (decoupler '
+        'and banks of a model that is not stripped lie idle), and one clip of '
+        'NW-UCLA, milliseconds as median '
         f'(minimum to maximum) of {record["repeats"]} repeats in turn, CPU '
         f'threads: {record["threads"]}, torch {record["torch"]} '
         f'([record](runs/{path.name}), `python '

@@ -80,10 +80,17 @@ def export(model: nn.Module, shape: tuple, out: Path, metadata: dict) -> float:
         float: By how much the logits differ, as a part of the largest.
 
     Raises:
-        InputError: They differ by more than :data:`TOLERANCE`; no file is
-            left.
+        InputError: They differ by more than :data:`TOLERANCE`, and no file is
+            left; or the model does not take clips of this shape.
     """
     network = Deployed(model).eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, *shape))
+    except Exception as error:
+        raise InputError(
+            f'the model fails on a clip of {shape} (persons, frames, joints, '
+            f'channels), expected one that it takes ({error}).') from error
     # 1 is taken for a size that never changes
     program = torch.onnx.export(
         network, (torch.zeros(2, *shape), ), input_names=['clips'],
@@ -93,7 +100,7 @@ def export(model: nn.Module, shape: tuple, out: Path, metadata: dict) -> float:
     with complete(out) as partial:
         program.save(str(partial), external_data=False)
         difference = compare(network, partial, shape)
-        if difference > TOLERANCE:
+        if not difference <= TOLERANCE:  # nor NaN
             raise InputError(
                 f'{out} was not written: its logits differ from those of '
                 f'PyTorch by {difference:.1e} of the largest, expected at '
@@ -103,25 +110,36 @@ def export(model: nn.Module, shape: tuple, out: Path, metadata: dict) -> float:
 
 @torch.no_grad()
 def compare(network: nn.Module, path: Path, shape: tuple) -> float:
-    """Largest difference of the logits on random clips, in batches."""
+    """Largest difference of the logits on random clips, in batches.
+
+    NaN if any of them is not finite.
+    """
     session, worst = open_session(path), 0.0
     generator = torch.Generator().manual_seed(0)
     for batch in BATCHES:
         clips = torch.randn(batch, *shape, generator=generator)
         expected = network(clips).numpy()
         logits, = session.run(None, {'clips': clips.numpy()})
-        worst = max(worst, float(np.abs(logits - expected).max()
-                                 / np.abs(expected).max()))
-    return worst
+        worst = np.maximum(worst, np.abs(logits - expected).max()
+                           / np.abs(expected).max())
+    return float(worst)
 
 
 def open_session(path: Path, threads: int = 0):
-    """An onnxruntime session on the CPU; 0 threads are all cores."""
+    """An onnxruntime session on the CPU; 0 threads are all cores.
+
+    Raises:
+        InputError: The file is no model of ONNX.
+    """
     import onnxruntime  # not for those who only train
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        str(path), options, providers=['CPUExecutionProvider'])
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=['CPUExecutionProvider'])
+    except Exception as error:  # its classes are not public
+        raise InputError(f'{path} cannot be read, expected an ONNX file '
+                         f'({error}).') from error
 
 
 def describe(cfg: Config, model: nn.Module, shape: tuple) -> dict:

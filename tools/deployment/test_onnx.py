@@ -33,8 +33,10 @@ from projects.stdcl.utils.input_error import (  # noqa: E402
     InputError,
     end_cleanly,
 )
+from tools.analysis.get_flops import find_clip_shape  # noqa: E402
 from tools.benchmark.timing import spread, timed  # noqa: E402
 from tools.deployment.export_onnx import (  # noqa: E402
+    TOLERANCE,
     Deployed,
     open_session,
 )
@@ -85,12 +87,13 @@ def evaluate(cfg: Config, model: nn.Module,
             hits[name].append(classes[name] == labels)
         first, second = logits.values()
         same.append(torch.equal(*classes.values()))
-        worst = max(worst, float((first - second).abs().max()))
-        largest = max(largest, float(first.abs().max()))
+        # NaN stays, which max would lose
+        worst = np.maximum(worst, float((first - second).abs().max()))
+        largest = np.maximum(largest, float(first.abs().max()))
     top1 = {name: 100 * float(torch.cat(found).float().mean())
             for name, found in hits.items()}
     return dict(sequences=sum(map(len, hits['pytorch'])), top1=top1,
-                agree=all(same), difference=worst / largest)
+                agree=all(same), difference=float(worst / largest))
 
 
 def time_in_turn(networks: Dict[str, Network], shape: tuple,
@@ -149,6 +152,11 @@ def run(args: argparse.Namespace) -> dict:
     model = load_model(cfg, args.checkpoint)
     session = open_session(args.onnx, args.threads)
     shape = clip_shape(session, args.onnx)
+    expected = tuple(find_clip_shape(cfg, model))
+    if shape != expected:
+        raise InputError(f'{args.onnx} takes clips of {shape} (persons, '
+                         f'frames, joints, channels), expected {expected} as '
+                         'the test pipeline makes them.')
     networks = make_networks(model, session)
     return dict(
         config_file=osp.basename(args.config), **current_commit(),
@@ -179,6 +187,9 @@ def main() -> None:
     if args.out:
         with complete(args.out) as partial:
             partial.write_text(json.dumps(record, indent=1) + '\n')
+    if not record['difference'] <= TOLERANCE:  # nor NaN
+        sys.exit(f'error: {args.onnx}: the logits differ by more than '
+                 f'{TOLERANCE:.0e} of the largest.')
 
 
 if __name__ == '__main__':

@@ -43,13 +43,14 @@ the column ckpt:
 ```shell
 python tools/experiments/run_study.py STUDY --only ROW --jobs 2
 python tools/experiments/publish.py STUDY --only ROW
-python tools/test.py models/ROW_seed-0.py models/ROW_seed-0-HASH.pth
+python tools/test.py work_dirs/models/ROW_seed-0.py \\
+    work_dirs/models/ROW_seed-0-HASH.pth
 ```
 
-What is recorded is not trained again: with the records of `runs/studies` in
-place the first command has nothing to do. `--records my-records` (for both
-commands) trains anew. Seeds, data and versions being the same, so is what
-comes out, on the same kind of machine.
+What is recorded is not trained again: with the records of this repository in
+place the first command has nothing to do. `--records runs/mine --work-dir
+work_dirs/mine`, for the first two commands, trains anew. Seeds, data and
+versions being the same, so is what comes out, on the same kind of machine.
 
 What is published is a checkpoint without STD-CL, its name ends in its hash;
 the plain config for it; and the record, with curves and confusion matrix.
@@ -69,12 +70,15 @@ def study_section(study: Study, records: dict) -> List[str]:
     for arm in study.arms:
         if not records[arm]:
             continue
-        training, record = study.arm(arm)[0], records[arm][0]
+        record = records[arm][0]
+        training = next(item for item in study.arm(arm)
+                        if item.seed == record['seed'])
         cfg = Config.fromstring(record['config'], '.py')
-        if training.encoder not in costs:  # STD-CL and a stream cost nothing
-            costs[training.encoder] = analyse(cfg, num_sequences=1)['costs'][
-                'test']
-        parameters, flops = costs[training.encoder]
+        # STD-CL and a stream cost nothing
+        model = str((training.encoder, cfg.model.backbone))
+        if model not in costs:
+            costs[model] = analyse(cfg, num_sequences=1)['costs']['test']
+        parameters, flops = costs[model]
         minutes = np.mean([one['seconds'] for one in records[arm]]) / 60
         top1 = np.array([one['top1_last'] for one in records[arm]])
         machine = record['machine']

@@ -32,11 +32,12 @@ from projects.stdcl.utils.input_error import (  # noqa: E402
 
 # options of STD-CL alone
 HEAD = inspect.signature(STDCLMixin.__init__).parameters
-RECOGNIZER = ('model.type', 'model.clip_shape')
+OTHERS = ('model.type', 'model.clip_shape', 'default_hooks.diagnosis.')
 EXAMPLES = '''example:
   python tools/experiments/run_study.py STUDY --only "*ctrgcn*" --jobs 2
   python tools/experiments/publish.py STUDY --only "*ctrgcn*"
-  python tools/test.py models/NAME.py models/NAME-HASH.pth'''
+  python tools/test.py work_dirs/models/NAME.py \\
+      work_dirs/models/NAME-HASH.pth'''
 
 
 def plain_config(training: Training) -> Config:
@@ -49,8 +50,8 @@ def plain_config(training: Training) -> Config:
 
 def _is_of_stdcl(key: str) -> bool:
     head = key.removeprefix('model.cls_head.').partition('.')[0]
-    return key in RECOGNIZER or (key.startswith('model.cls_head.')
-                                 and head in HEAD)
+    return key.startswith(OTHERS) or (key.startswith('model.cls_head.')
+                                      and head in HEAD)
 
 
 def publish(training: Training, record: dict, checkpoint: Path,
@@ -80,8 +81,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add_finished_arguments(parser)
-    parser.add_argument('--out', type=Path, default=Path('models'),
-                        help='folder to write to; default: models')
+    parser.add_argument('--out', type=Path, help='folder to write to; '
+                        'default: work_dirs/models',
+                        default=Path('work_dirs', 'models'))
     return parser.parse_args()
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
 from extract_features import extract  # noqa: E402
-from feature_measures import measure  # noqa: E402
+from feature_measures import FEATURES, measure  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from record import find_finished  # noqa: E402
@@ -34,7 +34,6 @@ from projects.stdcl.utils.input_error import (  # noqa: E402
     end_cleanly,
 )
 
-FEATURES = ('global_', 'spatial', 'temporal')
 EXAMPLE = '''example:
   python tools/experiments/study_features.py \\
       tools/experiments/studies/nw_ucla_quarter.py'''
@@ -48,8 +47,9 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
         checkpoint (Path): Its checkpoint.
 
     Returns:
-        dict: ``record``, the record's hash, and for each feature that there
-        is, what :func:`feature_measures.measure` returns.
+        dict: ``record``, the record's hash, the commit, versions and machine
+        that measured, and for each feature that there is, what
+        :func:`feature_measures.measure` returns.
 
     Raises:
         InputError: The checkpoint does not do what the record says.
@@ -61,7 +61,8 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
     if abs(top1 - record['top1_last']) > 0.01:
         raise InputError(f'{checkpoint}: top-1 is {top1:.2f}, expected '
                          f'{record["top1_last"]:.2f} as recorded.')
-    return dict(record=record['sha256'], **{
+    return dict(record=record['sha256'], **current_commit(),
+                versions=package_versions(), machine=machine_kind(), **{
         name: {key: round(value, 5) for key, value in measure(
             arrays[name], arrays['labels']).items()}
         for name in FEATURES if name in arrays})
@@ -76,31 +77,32 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> tuple:
-    """The command; returns the file and its content."""
+    """The command; returns the file, and how many trainings are in it."""
     study = read_study(args.study)
     path = args.records / f'features_{study.name}.json'
-    content = json.loads(path.read_text()) if path.is_file() else {}
-    known = content.get('trainings', {})
-    trainings = [training for training in study.trainings
-                 if fnmatch(training.arm, args.only)]
-    for training in trainings:
-        found = find_finished(training, args.work_dir, args.records)
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    if not current_commit()['clean']:
+        raise InputError('the tree of the repository is not clean (see "git '
+                         'status"), and what is measured names the commit. '
+                         'Commit the changes first.')
+    for training in study.trainings:
+        found = fnmatch(training.arm, args.only) and find_finished(
+            training, args.work_dir, args.records)
         if found and known.get(training.name, {}).get(
                 'record') != found[0]['sha256']:
             print(training.name)
             known[training.name] = measure_training(*found)
-    return path, dict(**current_commit(), versions=package_versions(),
-                      machine=machine_kind(), trainings=known)
+            with complete(path) as partial:
+                partial.write_text(json.dumps(known, indent=1) + '\n')
+    return path, len(known)
 
 
 def main() -> None:
     args = parse_args()
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(str(args.study)):
-        path, content = run(args)
-    with complete(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + '\n')
-    print(f'{path}: {len(content["trainings"])} trainings')
+        path, number = run(args)
+    print(f'{path}: {number} trainings')
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
+from feature_measures import FEATURES  # noqa: E402
 from record import check_current, read_record  # noqa: E402
 from results_table import fill  # noqa: E402
 from study import RECORDS, Study, digest, read_study  # noqa: E402
@@ -34,7 +35,6 @@ STUDIES = ROOT / 'tools' / 'experiments' / 'studies'
 PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'findings.md')
 PLOTS = ROOT / 'docs' / 'plots'
 CONFIDENCE = 0.95
-FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
 MEASURES = ('intra', 'inter', 'silhouette', 'precision@1', 'precision@5')
 
 
@@ -227,18 +227,20 @@ def feature_table(study: Study, records: Dict[str, List[dict]],
     path = folder / f'features_{study.name}.json'
     if not path.is_file():
         return []
-    known = json.loads(path.read_text())['trainings']
+    known = json.loads(path.read_text())
     rows = []
     for arm in study.arms:
         found = [(record, known[f'{arm}_seed-{record["seed"]}'])
                  for record in records[arm]
                  if f'{arm}_seed-{record["seed"]}' in known]
         for record, measured in found:
-            if measured['record'] != record['sha256']:
+            if (measured['record'], measured['clean']) != (
+                    record['sha256'], True):
                 raise InputError(
                     f'{path}: {arm}_seed-{record["seed"]} was measured with '
-                    f'the record {measured["record"]}, expected '
-                    f'{record["sha256"]}; run study_features.py again.')
+                    f'the record {measured["record"]}, and clean is '
+                    f'{measured["clean"]}; expected {record["sha256"]} and a '
+                    'clean tree; run study_features.py again.')
         for name, title in FEATURES.items():
             seen = [measured[name] for _, measured in found
                     if name in measured]

@@ -3,8 +3,8 @@
 The decoupler, the memory banks and the state of the training (optimizer,
 schedulers, random numbers) go; the weights of encoder and classifier and the
 metadata stay. What is left is a checkpoint of the plain network: it works with
-the plain config, and that of an encoder that MMAction2 has (ST-GCN, 2S-AGCN)
-with MMAction2 alone.
+the plain config, and with MMAction2 alone if that has the encoder (ST-GCN,
+2S-AGCN), the layout and the stream.
 """
 import argparse
 import hashlib
@@ -55,9 +55,15 @@ def strip(checkpoint: dict) -> dict:
             'meta and state_dict.')
     return dict(
         meta=checkpoint.get('meta', {}),
-        state_dict={name: tensor.cpu().contiguous() for name, tensor
+        state_dict={name: _alone(value) for name, value
                     in checkpoint['state_dict'].items()
                     if not OF_STDCL.match(name)})
+
+
+def _alone(value):
+    """A tensor without the rest of what it is a view of; else as it is."""
+    return value.cpu().clone(memory_format=torch.contiguous_format
+                             ) if isinstance(value, torch.Tensor) else value
 
 
 def write(checkpoint: dict, out: Path) -> Path:

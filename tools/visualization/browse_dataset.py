@@ -37,8 +37,8 @@ from projects.stdcl.utils.skeleton_layout import SkeletonLayout  # noqa: E402
 from projects.stdcl.visualization.draw_skeleton import (  # noqa: E402
     Animation,
     Panel,
-    parse_view,
     to_points,
+    view_type,
     write_gif,
     write_html,
 )
@@ -365,14 +365,6 @@ def positive(text: str) -> int:
     if int(text) < 1:
         raise ValueError
     return int(text)
-
-
-def view_type(text: str) -> Tuple[float, float]:
-    """A view, whose error argparse shows."""
-    try:
-        return parse_view(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -12,7 +12,8 @@ from ..utils.skeleton_layout import SkeletonLayout
 def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
     """Build the model of a config and load its weights.
 
-    A checkpoint of training with STD-CL fits the plain config as well. A
+    A checkpoint of training with STD-CL fits the plain config as well, and one
+    without the config with STD-CL; then there is no ``cls_head.decoupler``. A
     config that a checkpoint holds is never executed.
 
     Args:
@@ -34,8 +35,9 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
     model = MODELS.build(cfg.model)
     loaded = CheckpointLoader.load_checkpoint(
         checkpoint, map_location='cpu', logger='silent')
-    load_to_test(model, loaded.get('state_dict', loaded),
-                 f'Checkpoint {checkpoint}')
+    if load_to_test(model, loaded.get('state_dict', loaded),
+                    f'Checkpoint {checkpoint}'):
+        del model.cls_head.decoupler  # it has not been trained
     model.dataset_meta = loaded.get('meta', {}).get('dataset_meta') or {}
     return model.to(device).eval()
 

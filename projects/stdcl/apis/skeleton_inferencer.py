@@ -136,6 +136,9 @@ class SkeletonInferencer(BaseInferencer):
                    window: Optional[int] = None,
                    stride: Optional[int] = None) -> Iterator[Any]:
         """Cut sequences into windows and make batches of them."""
+        if stride and window is None:
+            raise InputError(f'stride is {stride} and window is None, '
+                             'expected a window to go with it.')
         for name, frames in dict(window=window, stride=stride).items():
             if frames is not None and frames < 1:
                 raise InputError(f'{name} is {frames}, expected 1 frame or '
@@ -161,10 +164,15 @@ class SkeletonInferencer(BaseInferencer):
         """Draw the sequences with what they were taken for."""
         if out_dir is None:
             return []
+        names = names or [f'sequence-{index}' for index in range(len(inputs))]
         if format not in FORMATS:
             raise InputError(f'format is {format!r}, expected one of '
                              f'{", ".join(FORMATS)}.')
-        names = names or [f'sequence-{index}' for index in range(len(inputs))]
+        if len(set(names)) != len(inputs) or any(
+                Path(name).name != name for name in names):
+            raise InputError(f'names are {", ".join(names)}, expected '
+                             f'{len(inputs)} names of files, each another, '
+                             'without folders.')
         files = []
         for name, sequence, predicted in zip(
                 names, inputs, self._predictions(preds, topk=3)):
@@ -187,6 +195,8 @@ class SkeletonInferencer(BaseInferencer):
                     visualization: List[str], return_datasample: bool = False,
                     topk: int = 5) -> dict:
         """Put the windows of each sequence together."""
+        if topk < 1:
+            raise InputError(f'topk is {topk}, expected 1 or more.')
         return dict(
             predictions=preds if return_datasample else self._predictions(
                 preds, topk), visualization=visualization)
@@ -204,6 +214,9 @@ class SkeletonInferencer(BaseInferencer):
     def _prediction(self, scores: torch.Tensor, windows: List[Window],
                     topk: int) -> dict:
         """Of a sequence, from its windows' probabilities (W, classes)."""
+        if not scores.isfinite().all():
+            raise InputError('the scores are not finite, expected weights '
+                             'that are.')
         of_frames = spread_over_frames(scores, windows)  # (T, classes)
         mean = scores.mean(dim=0)
         best = mean.topk(min(topk, len(mean))).indices.tolist()

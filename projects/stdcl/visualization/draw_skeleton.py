@@ -2,6 +2,7 @@
 import html
 import json
 import re
+from argparse import ArgumentTypeError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -108,6 +109,14 @@ def parse_view(text: str) -> Tuple[float, float]:
             f'the view is "{text}", expected one of {", ".join(VIEWS)} or '
             'AZIMUTH,ELEVATION in degrees, such as 35,15') from None
     return azimuth, elevation
+
+
+def view_type(text: str) -> Tuple[float, float]:
+    """:func:`parse_view` as the type of an argument, whose error is shown."""
+    try:
+        return parse_view(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:

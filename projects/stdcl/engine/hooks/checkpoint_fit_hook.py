@@ -1,5 +1,5 @@
 """Says which layers a checkpoint does not fit, or refuses it."""
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Set
 
 import torch
 from mmaction.registry import HOOKS
@@ -76,13 +76,17 @@ class CheckpointFitHook(Hook):
                     'model are loaded.', runner.logger)
 
 
-def load_to_test(model, state_dict: dict, file: str) -> None:
+def load_to_test(model, state_dict: dict, file: str) -> Set[str]:
     """Load weights as testing does, outside of a Runner.
 
     Args:
         model (nn.Module): The model.
         state_dict (dict): The checkpoint's; its names lose ``module.``.
         file (str): How to call it in messages.
+
+    Returns:
+        set[str]: Names of the decoupler's tensors that are not in it, or of
+        another shape, which stay as they were.
 
     Raises:
         InputError: The encoder or the classifier are not the model's.
@@ -94,6 +98,8 @@ def load_to_test(model, state_dict: dict, file: str) -> None:
     model.load_state_dict(
         {name: tensor for name, tensor in state_dict.items()
          if name not in unfit and not name.startswith(banks)}, strict=False)
+    return {name for name in unfit
+            if name.startswith(_prefixes(model, Decoupler))}
 
 
 def _find_misfits(model, state_dict: dict, file: str) -> List[Misfit]:
