@@ -904,6 +904,6 @@ def test_the_page_names_every_option(root, page):
     source = (root / TOOL).read_text()
     text = (root / 'docs' / 'custom_data.md').read_text()
     options = re.findall(r"add_argument\(\s*'(--[\w-]+)'", source)
-    assert len(options) == 10
+    assert len(options) == 11
     for option in options:
         assert option in text, option

@@ -148,7 +148,9 @@ def test_windows_are_parts_of_the_sequence(inferencer):
     (np.full((9, 20, 3), np.nan), 'not finite'),
     (np.zeros((9, 20, 3), dtype=object), 'dtype object'),
     (dict(joints=1), 'dtype object'),
-    (np.zeros((9, 25, 3)), '25 joints.*20')])
+    (np.zeros((9, 25, 3)), '25 joints.*20'),
+    (np.zeros((2, 9, 20, 3)), '2 persons, expected at most 1'),
+    (np.zeros((9, 20, 2)), '2 channels after the test pipeline, expected 3')])
 def test_sequences_that_are_refused(inferencer, sequence, words):
     with pytest.raises(InputError, match=words):
         inferencer(sequence)
@@ -161,6 +163,7 @@ def test_options_that_are_refused(inferencer, tmp_path, checkpoint):
             inferencer(joints, **{name: 0})
     for options, words in [
             (dict(stride=2), 'stride is 2 and window is None'),
+            (dict(window=4, stride=5), 'stride is 5 and window 4'),
             (dict(topk=0), 'topk is 0'),
             (dict(out_dir=str(tmp_path), names=['a', 'b']), '1 names'),
             (dict(out_dir=str(tmp_path), names=['../a']), 'without folders')]:
@@ -211,7 +214,7 @@ def test_segments_are_printed(capsys):
     demo.show(Path('day.npy'), dict(top=[first, second], segments=[
         dict(first, start=0, end=7), dict(second, start=7, end=9)]), 'day.gif')
     assert capsys.readouterr().out.splitlines() == [
-        'day.npy: sit 50.0%, stand 50.0%; day.gif',
+        'day.npy: on average sit 50.0%, stand 50.0%; day.gif',
         '  frames 1 to 7: sit 50.0%', '  frames 8 to 9: stand 50.0%']
 
 
@@ -251,7 +254,8 @@ def test_the_command(warm, tmp_path, narrow, checkpoint):
     done = warm('tools/demo.py', narrow, checkpoint, 'day.npy', '--format',
                 'gif', '--out-dir', 'pictures', '--window', 10, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.match(r'day.npy: action \d+ [\d.]+%, .*; pictures/day.gif',
+    assert re.match(r'day.npy: (on average )?action \d+ [\d.]+%, .*; '
+                    'pictures/day.gif',
                     done.stdout)
     with Image.open(tmp_path / 'pictures/day.gif') as gif:
         assert gif.n_frames == 40

@@ -76,14 +76,14 @@ def test_the_page_holds(warm, blocks, tmp_path):
             assert 0 <= accuracy(done) <= 1
     assert 'anchor_share: 1.0000' in output('stdcl-stgcn_synthetic.py --s')[0]
     assert 'sequences 240 (train 172, val 68)' in output('custom.py')[0]
-    assert re.match(r'day.npy: left (shoulder|hip): (slow|fast) swing \d',
-                    output('day.npy')[0])
+    assert re.match(r'day.npy: (on average )?left (shoulder|hip): '
+                    r'(slow|fast) swing \d', output('day.npy')[0])
     # what it says that there is
     for name in ('browse/stdcl-stgcn_synthetic_train.html', 'report.html',
                  'work_dirs/demo/day.html', 'work_dirs/demo/day.gif',
-                 'gestures.onnx'):
+                 'swings.onnx'):
         assert (tmp_path / name).stat().st_size, name
-    assert len(list(tmp_path.glob('gestures-????????.pth'))) == 1
+    assert len(list(tmp_path.glob('swings-????????.pth'))) == 1
     page = (tmp_path / 'work_dirs/demo/day.html').read_text()
     shown = json.loads(page.split('id="data">')[1].split('</script>')[0])
     assert shown['sequences'][0]['timeline'][0][0] == 0

@@ -96,8 +96,8 @@ def parse_args() -> argparse.Namespace:
                         help='print JSON')
     parser.add_argument(
         '--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
-        default=(1080, 1920),
-        help='of two-dimensional joints, in pixels; default: 1080 1920')
+        help='of the images in which two-dimensional joints were found, in '
+        'pixels; for models whose pipeline has PreNormalize2D')
     parser.add_argument('--device', help='default: a GPU where there is one')
     args = parser.parse_args()
     if args.topk < 1:
@@ -108,7 +108,14 @@ def parse_args() -> argparse.Namespace:
 def run(args: argparse.Namespace, cfg: Config) -> dict:
     """The command; returns what the inferencer does for the files."""
     inferencer = SkeletonInferencer(cfg, args.checkpoint, args.device)
-    sequences = [dict(read(path, inferencer.layout), img_shape=args.img_shape)
+    images = {}
+    if args.img_shape:
+        images = dict(img_shape=tuple(args.img_shape))
+    elif any(step.type == 'PreNormalize2D'
+             for step in cfg.test_dataloader.dataset.pipeline):
+        raise InputError('the test pipeline has PreNormalize2D, expected '
+                         '--img-shape HEIGHT WIDTH, the size of the images.')
+    sequences = [dict(read(path, inferencer.layout), **images)
                  for path in track(args.files, description='reading',
                                    disable=args.json
                                    or len(args.files) == 1)]
@@ -131,10 +138,11 @@ def unique(names: list) -> list:
 
 def show(path: Path, prediction: dict, picture: str) -> None:
     """Print what is done in a file."""
-    print(f'{path}: ' + ', '.join(
+    several = len(prediction['segments']) > 1
+    print(f'{path}: ' + ('on average ' if several else '') + ', '.join(
         f'{one["class_name"]} {one["score"]:.1%}'
         for one in prediction['top']) + f'; {picture}')
-    if len(prediction['segments']) > 1:
+    if several:
         for one in prediction['segments']:
             print(f'  frames {one["start"] + 1} to {one["end"]}: '
                   f'{one["class_name"]} {one["score"]:.1%}')

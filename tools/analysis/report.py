@@ -387,11 +387,16 @@ def run(args: argparse.Namespace) -> dict:
     wanted = [('STD-CL', args.config, args.checkpoint)]
     if args.plain:
         wanted.insert(0, ('plain', *args.plain))
+    configs = [load_config(config, args.cfg_options)
+               for _, config, _ in wanted]
+    encoders = [cfg.model.backbone.type for cfg in configs]
+    if encoders[0] != encoders[-1]:
+        raise InputError(f'the encoder is {encoders[-1]}, and that of --plain '
+                         f'{encoders[0]}; expected the same.')
     models = []
-    for title, config, checkpoint in wanted:
-        seen, dataset, layout, classes = look(
-            load_config(config, args.cfg_options), checkpoint, args.device,
-            title)
+    for cfg, (title, _, checkpoint) in zip(configs, wanted):
+        seen, dataset, layout, classes = look(cfg, checkpoint, args.device,
+                                              title)
         models.append(seen)
     check(models)
     found = measures(models)
@@ -412,8 +417,10 @@ def run(args: argparse.Namespace) -> dict:
         layout, view)
     title = Path(args.config).stem
     summary = f'Test set: {len(models[-1].right):,} sequences. Top-1: ' + (
-        ', '.join(f'{model.title} {100 * model.right.mean():.2f} %'
-                  for model in models)) + '.'
+        ', '.join(f'{model.title} {100 * model.right.mean():.2f} % '
+                  f'({osp.basename(config)}, {osp.basename(checkpoint)})'
+                  for model, (_, config, checkpoint) in zip(models, wanted))
+    ) + '.'
     if len(models) > 1:
         summary += (' Trainings that differ in the seed alone differ as well: '
                     'what is seen of two models need not hold for two others.')
@@ -421,7 +428,8 @@ def run(args: argparse.Namespace) -> dict:
         partial.write_text(markup.page(title, summary, sections, classes,
                                        player), encoding='utf-8')
     return dict(
-        config_file=osp.basename(args.config), **current_commit(),
+        files={title: list(map(osp.basename, files))
+               for title, *files in wanted}, **current_commit(),
         versions=package_versions(), machine=machine_kind(),
         sequences=len(models[-1].right),
         top1={model.title: 100 * float(model.right.mean())

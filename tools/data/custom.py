@@ -739,7 +739,8 @@ def convert(args: argparse.Namespace) -> dict:
 def make_config(args: argparse.Namespace, made: dict) -> str:
     """Write down the config of a training on what was made.
 
-    It is an encoder's config with STD-CL for NW-UCLA and what differs.
+    It is an encoder's config for NW-UCLA, with STD-CL or plain, and what
+    differs.
 
     Args:
         args (argparse.Namespace): As :func:`parse_args` returns it.
@@ -750,7 +751,8 @@ def make_config(args: argparse.Namespace, made: dict) -> str:
         ``args.config``, or without that in the working directory.
     """
     encoder, layout = args.encoder, made['layout']
-    base = (ROOT / 'configs' / 'stdcl' / f'stdcl-{encoder}_1xb16-joint-'
+    place = f'{encoder}/' if args.plain else 'stdcl/stdcl-'
+    base = (ROOT / 'configs' / f'{place}{encoder}_1xb16-joint-'
             f'{ENCODERS[encoder]}_nw-ucla-xview-keypoint-3d.py')
     folder = (args.config or Path('config.py')).resolve().parent
     definition, in_model = repr(layout), 'layout=layout'
@@ -880,6 +882,8 @@ def parse_args() -> argparse.Namespace:
         help='write the config of a training; default: print it')
     parser.add_argument('--encoder', choices=ENCODERS, default='stgcn',
                         help='encoder of the config; default: stgcn')
+    parser.add_argument('--plain', action='store_true',
+                        help='a config without STD-CL')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}; PoseDataset reads only '

@@ -37,20 +37,22 @@ edit.
 
 Weights are not kept in the repository: a command makes them, on the machine
 and in the time that the tables tell, and publishes them with configs and logs.
-For a row, with the study that is named above its table and the row's name in
-the column ckpt:
+For a row, with the file STUDY that is named above its table, and the name ROW
+in the column ckpt:
 
 ```shell
-python tools/experiments/run_study.py STUDY --only ROW --jobs 2
-python tools/experiments/publish.py STUDY --only ROW
+python tools/experiments/run_study.py STUDY --only ROW --jobs 2 \\
+    --records runs/mine --work-dir work_dirs/mine
+python tools/experiments/publish.py STUDY --only ROW \\
+    --records runs/mine --work-dir work_dirs/mine
 python tools/test.py work_dirs/models/ROW_seed-0.py \\
     work_dirs/models/ROW_seed-0-HASH.pth
 ```
 
-What is recorded is not trained again: with the records of this repository in
-place the first command has nothing to do. `--records runs/mine --work-dir
-work_dirs/mine`, for the first two commands, trains anew. Seeds, data and
-versions being the same, so is what comes out, on the same kind of machine.
+What is recorded is not trained again, so without `--records` and `--work-dir`
+the first command would do nothing: the records are in this repository. Seeds,
+data and versions being the same, so is what comes out, on the same kind of
+machine.
 
 What is published is a checkpoint without STD-CL, its name ends in its hash;
 the plain config for it; and the record, with curves and confusion matrix.

@@ -105,7 +105,7 @@ def main() -> None:
                 f'none of {len(trainings)} trainings has both a record in '
                 f'{args.records} and the checkpoint of its last epoch in '
                 f'{", ".join(map(str, args.work_dir))}; run_study.py makes '
-                'them.')
+                'them, of trainings without a record (--records FOLDER).')
     print(f'{published} of {len(trainings)} trainings'
           + ('; the others have no record or no checkpoint.'
              if published < len(trainings) else ''))

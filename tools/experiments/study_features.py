@@ -94,6 +94,11 @@ def run(args: argparse.Namespace) -> tuple:
             known[training.name] = measure_training(*found)
             with complete(path) as partial:
                 partial.write_text(json.dumps(known, indent=1) + '\n')
+    if not known:
+        raise InputError(
+            f'no training has both a record in {args.records} and the '
+            'checkpoint of its last epoch in '
+            f'{", ".join(map(str, args.work_dir))}; run_study.py makes them.')
     return path, len(known)
 
 

@@ -117,7 +117,7 @@ def main() -> None:
     print(f'{path}: {path.stat().st_size:,} bytes of '
           f'{args.source.stat().st_size:,}; '
           + (f'without {dropped} tensors of STD-CL' if dropped else
-             'there was no STD-CL in it') + ' and the state of the training.')
+             'there was no STD-CL in it') + '.')
 
 
 if __name__ == '__main__':

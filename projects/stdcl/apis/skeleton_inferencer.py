@@ -75,6 +75,10 @@ class SkeletonInferencer(BaseInferencer):
                 f'the one that {weights} may hold is not executed.')
         super().__init__(model, weights, device, 'mmaction', show_progress)
         self.classes = self.model.dataset_meta.get('classes') or ()
+        self.persons = next((
+            step.get('num_person', 2)
+            for step in self.cfg.test_dataloader.dataset.pipeline
+            if step.type == 'FormatGCNInput'), None)
 
     def __call__(self, inputs: Union[Sequence_, List[Sequence_]],
                  return_datasamples: bool = False, batch_size: int = 16,
@@ -143,6 +147,9 @@ class SkeletonInferencer(BaseInferencer):
             if frames is not None and frames < 1:
                 raise InputError(f'{name} is {frames}, expected 1 frame or '
                                  'more.')
+        if window and stride and stride > window:
+            raise InputError(f'stride is {stride} and window {window}, '
+                             'expected a stride that leaves no frame out.')
         pieces = (self._piece(index, sequence, part)
                   for index, sequence in enumerate(inputs)
                   for part in cut(sequence['total_frames'], window, stride))
@@ -154,7 +161,20 @@ class SkeletonInferencer(BaseInferencer):
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, part.start:part.end].copy()
+        if self.persons is not None and (
+                len(piece['keypoint']) > self.persons):
+            raise InputError(
+                f'sequence {index} has {len(piece["keypoint"])} persons, '
+                f'expected at most {self.persons} (num_person of '
+                'FormatGCNInput in the test pipeline).')
         packed = self.pipeline(piece)
+        channels = packed['inputs'].shape[-1]
+        expected = self.cfg.model.backbone.get('in_channels', 3)
+        if channels != expected:
+            raise InputError(
+                f'sequence {index}: a joint has {channels} channels after the '
+                f'test pipeline, expected {expected} (in_channels of the '
+                'backbone); of two dimensions the confidence is one.')
         packed['data_samples'].set_metainfo(dict(sequence=index, window=part))
         return packed
 
