@@ -844,6 +844,22 @@ def test_a_config_on_another_drive(root, run, folder, monkeypatch):
     assert Config.fromfile('mine.py').model.cls_head.num_classes == 2
 
 
+@pytest.mark.parametrize('encoder', ['stgcn', 'hyperformer'])
+def test_a_config_without_stdcl(run, folder, encoder):
+    """The same, but for the head and its hook."""
+    configs = []
+    for name, options in (('stdcl.py', []), ('plain.py', ['--plain'])):
+        _, _, error = run('--config', name, '--encoder', encoder, *options)
+        assert error is None
+        Path('out.pkl').unlink(missing_ok=True)
+        configs.append(Config.fromfile(name))
+    stdcl, plain = configs
+    assert 'decoupler' in stdcl.model.cls_head
+    assert 'decoupler' not in plain.model.cls_head
+    assert plain.model.backbone == stdcl.model.backbone
+    assert plain.train_dataloader == stdcl.train_dataloader
+
+
 # the page
 
 

@@ -218,6 +218,14 @@ def test_segments_are_printed(capsys):
         '  frames 1 to 7: sit 50.0%', '  frames 8 to 9: stand 50.0%']
 
 
+def test_the_size_of_images_is_not_guessed(tmp_path, checkpoint, monkeypatch):
+    cfg = config()
+    cfg.test_dataloader.dataset.pipeline.insert(0, dict(type='PreNormalize2D'))
+    monkeypatch.setattr('sys.argv', ['demo.py', 'c.py', checkpoint, 'a.npy'])
+    with pytest.raises(InputError, match='expected --img-shape HEIGHT WIDTH'):
+        demo.run(demo.parse_args(), cfg)
+
+
 def test_names_of_files_differ():
     assert demo.unique(['a', 'b', 'a', 'a-0']) == ['a-0', 'b', 'a-2', 'a-0-3']
 

@@ -111,7 +111,7 @@ def run(args: argparse.Namespace, cfg: Config) -> dict:
     images = {}
     if args.img_shape:
         images = dict(img_shape=tuple(args.img_shape))
-    elif any(step.type == 'PreNormalize2D'
+    elif any(step['type'] == 'PreNormalize2D'
              for step in cfg.test_dataloader.dataset.pipeline):
         raise InputError('the test pipeline has PreNormalize2D, expected '
                          '--img-shape HEIGHT WIDTH, the size of the images.')

@@ -78,7 +78,7 @@ class SkeletonInferencer(BaseInferencer):
         self.persons = next((
             step.get('num_person', 2)
             for step in self.cfg.test_dataloader.dataset.pipeline
-            if step.type == 'FormatGCNInput'), None)
+            if step['type'] == 'FormatGCNInput'), None)
 
     def __call__(self, inputs: Union[Sequence_, List[Sequence_]],
                  return_datasamples: bool = False, batch_size: int = 16,
