@@ -364,7 +364,8 @@ def parse_args() -> argparse.Namespace:
                         help='the same encoder trained without STD-CL')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--names', nargs='+', metavar='NAME',
-                       help='sequences for the player (frame_dir)')
+                       help='sequences for the player, by their names in '
+                       'the annotation file (frame_dir)')
     which.add_argument('--num', type=int, default=12, help='number of '
                        'sequences for the player; default: 12')
     parser.add_argument('--view', type=view_type, help='front, side, back, '

@@ -641,7 +641,7 @@ function drawTimeline() {
     const band = make('div', find('timeline'), low ? '' : text);
     band.style.flex = `${end - start} 1 0`;
     band.style.height = `${100 * height}%`;
-    band.style.background = data.bands[index % data.bands.length];
+    band.style.background = data.bands[low ? 0 : index % data.bands.length];
     band.title = `${text}, frames ${start + 1} to ${end}`;
     band.onclick = () => { setPlaying(false); step = start; draw(); };
   });
