@@ -51,6 +51,18 @@ def test_accuracy_of_classes():
                                [100 / 3, 100 / 3, 100, np.nan])
 
 
+def test_test_sets_that_differ_are_not_compared():
+    first, second = (seen(title, LABELS, LABELS) for title in 'ab')
+    second.arrays['spatial'] = np.eye(len(LABELS))
+    report.check([first, second])
+    first.arrays['names'] = second.arrays['names'][::-1]
+    with pytest.raises(report.InputError, match='differ in their names'):
+        report.check([first, second])
+    first.arrays['labels'] = np.arange(5)
+    with pytest.raises(report.InputError, match='8 sequences, and 5 of --pl'):
+        report.check([first, second])
+
+
 def test_sequences_on_which_models_differ_come_first():
     chosen = report.choose(BOTH, 5, None)
     assert set(chosen[:3]) == {1, 4, 6}
@@ -167,6 +179,9 @@ def test_one_model_alone(warm, trained):
      'there are 16 sequences of 16 classes'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', *OPTIONS,
       'test_dataloader.dataset.num_sequences=4'], 'expected 8 or more'),
+    ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', '--plain',
+      ROOT / 'configs/hcn/hcn_synthetic.py', 'epoch_1.pth'],
+     'the encoder is STGCN, and that of --plain HCN; expected the same'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.pdf'], r'out is x.pdf, expected'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', '--num', '0'], '--num is 0'),
     ([ROOT / CONFIG, 'epoch_2.pth', 'x.html'], 'epoch_2.pth'),
