@@ -339,7 +339,7 @@ def upright(points: np.ndarray) -> Tuple[float, float]:
     """
     height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
               for axis in (1, 2)]
-    return VIEWS['front' if height[0] >= height[1] else 'top']
+    return VIEWS['top' if height[1] > height[0] else 'front']
 
 
 def sequences_section(models: List[Seen], named: bool) -> str:

@@ -47,9 +47,8 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
         checkpoint (Path): Its checkpoint.
 
     Returns:
-        dict: ``record``, the record's hash, the commit, versions and machine
-        that measured, and for each feature that there is, what
-        :func:`feature_measures.measure` returns.
+        dict: ``record``, the record's hash, and for each feature that there
+        is, what :func:`feature_measures.measure` returns.
 
     Raises:
         InputError: The checkpoint does not do what the record says.
@@ -61,8 +60,7 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
     if abs(top1 - record['top1_last']) > 0.01:
         raise InputError(f'{checkpoint}: top-1 is {top1:.2f}, expected '
                          f'{record["top1_last"]:.2f} as recorded.')
-    return dict(record=record['sha256'], **current_commit(),
-                versions=package_versions(), machine=machine_kind(), **{
+    return dict(record=record['sha256'], **{
         name: {key: round(value, 5) for key, value in measure(
             arrays[name], arrays['labels']).items()}
         for name in FEATURES if name in arrays})
@@ -81,7 +79,10 @@ def run(args: argparse.Namespace) -> tuple:
     study = read_study(args.study)
     path = args.records / f'features_{study.name}.json'
     known = json.loads(path.read_text()) if path.is_file() else {}
-    if not current_commit()['clean']:
+    # of the code that runs, whatever changes in the files meanwhile
+    measured_by = dict(**current_commit(), versions=package_versions(),
+                       machine=machine_kind())
+    if not measured_by['clean']:
         raise InputError('the tree of the repository is not clean (see "git '
                          'status"), and what is measured names the commit. '
                          'Commit the changes first.')
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> tuple:
         if found and known.get(training.name, {}).get(
                 'record') != found[0]['sha256']:
             print(training.name)
-            known[training.name] = measure_training(*found)
+            known[training.name] = {**measured_by, **measure_training(*found)}
             with complete(path) as partial:
                 partial.write_text(json.dumps(known, indent=1) + '\n')
     if not known:
