@@ -1,19 +1,9 @@
-# What each part does, and what the defaults should be. On the training views
-# alone: seed s trains without a third of the subjects, fold s modulo 3, and is
-# tested on those.
-_base_ = '_base_/quarter_width.py'
+# What each part does, and what the defaults should be.
+_base_ = '_base_/training_views.py'
 
 about = ('parts of STD-CL on NW-UCLA, joint stream, a quarter of the width, '
          'tested on subjects held out of the training views; ST-GCN, unless '
          'an arm names another encoder')
-
-folds = 3
-
-options = {
-    'train_dataloader.dataset.dataset.split': 'fold{fold}_train',
-    'val_dataloader.dataset.split': 'fold{fold}_val',
-    'test_dataloader.dataset.split': 'fold{fold}_val',
-}
 
 # said in full, so that it stays what it is when defaults change
 _published = {
