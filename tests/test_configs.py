@@ -385,12 +385,8 @@ def train_and_test(cfg):
     return runner.model, runner.message_hub
 
 
-@pytest.mark.parametrize('decoupler', [None, 'AttentiveDecoupler',
-                                       'ProjectionDecoupler'])
-@pytest.mark.parametrize('benchmark', ['nw-ucla-xview', 'ntu60-xsub'])
-@pytest.mark.parametrize('encoder', ENCODERS)
-def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
-    """Data in the real format; the authors' own decoupler fails on NW-UCLA."""
+def narrow_config(encoder, benchmark, decoupler) -> Config:
+    """A config of a few channels, plain if there is no decoupler."""
     name = name_of(encoder, benchmark, 'joint')
     cfg = Config.fromfile(
         CONFIGS / 'stdcl' / f'stdcl-{name}.py' if decoupler else
@@ -407,6 +403,33 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
         cfg.model.type = 'STDCLRecognizer'
         cfg.model.clip_shape = (persons, cfg.clip_len,
                                 LAYOUTS[layout].num_joints, 3)
+    return cfg
+
+
+@pytest.mark.parametrize('encoder', ENCODERS)
+def test_same_seed_same_start(encoder):
+    """Encoder and classifier begin as they do without STD-CL."""
+    states = []
+    for decoupler in (None, 'AttentiveDecoupler', 'ProjectionDecoupler'):
+        torch.manual_seed(0)
+        model = MODELS.build(
+            narrow_config(encoder, 'nw-ucla-xview', decoupler).model)
+        model.init_weights()
+        states.append(model.state_dict())
+    plain = states[0]
+    for state in states[1:]:
+        assert len(state) > len(plain)
+        for name, value in plain.items():
+            assert torch.equal(state[name], value), name
+
+
+@pytest.mark.parametrize('decoupler', [None, 'AttentiveDecoupler',
+                                       'ProjectionDecoupler'])
+@pytest.mark.parametrize('benchmark', ['nw-ucla-xview', 'ntu60-xsub'])
+@pytest.mark.parametrize('encoder', ENCODERS)
+def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
+    """Data in the real format; the authors' own decoupler fails on NW-UCLA."""
+    cfg = narrow_config(encoder, benchmark, decoupler)
     model, hub = train_and_test(on_tiny_data(cfg, tiny_annotations, tmp_path))
     if decoupler:
         for bank in model.cls_head.spatial_bank, model.cls_head.temporal_bank:

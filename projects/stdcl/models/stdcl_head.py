@@ -51,8 +51,11 @@ class STDCLMixin:
                  temporal_weight: float = 0.5,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.decoupler = MODELS.build(
-            {'in_channels': self.in_channels, **decoupler})
+        # takes no random numbers from the encoder and the classifier: these
+        # start, with the same seed, as they do without STD-CL
+        with torch.random.fork_rng(devices=[]):
+            self.decoupler = MODELS.build(
+                {'in_channels': self.in_channels, **decoupler})
         feat_dim = self.decoupler.out_channels
         memory_bank = {'feat_dim': feat_dim, **memory_bank}
         if memory_bank['feat_dim'] != feat_dim:

@@ -48,5 +48,6 @@ class STDCLRecognizer(RecognizerGCN):
                 f'{type(self.backbone).__name__} fails on a clip of '
                 f'model.clip_shape = {tuple(clip_shape)} (persons, frames, '
                 f'joints, channels): {error}') from error
-        self.cls_head.decoupler(features)
+        with torch.random.fork_rng(devices=[]):  # as in STDCLMixin
+            self.cls_head.decoupler(features)
         self.train(training)
