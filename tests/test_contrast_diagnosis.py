@@ -8,7 +8,10 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 
 from projects.stdcl.engine.hooks import ContrastDiagnosisHook
-from projects.stdcl.engine.hooks.contrast_diagnosis_hook import gradient_norms
+from projects.stdcl.engine.hooks.contrast_diagnosis_hook import (
+    attention_spread,
+    gradient_norms,
+)
 from tests.test_hooks import config, run  # noqa: F401  a fixture
 
 
@@ -65,6 +68,22 @@ def test_similarities_in_plain_words():
         (vector @ before[2]).item(), abs=1e-6)
     assert {'loss_cls', 'loss_spatial', 'gradient_cls',
             'gradient_temporal', 'gradient_cosine'} <= scalars.keys()
+
+
+def test_attention_spread_counts_positions():
+    """All alike: 1; two of three joints, each with a half: two thirds."""
+    decoupler = make_head().decoupler
+    feats = torch.randn(3, 2, 8, 5, 3)
+    for branch in (decoupler.spatial, decoupler.temporal):
+        branch.score[-1].weight.data.zero_()
+    scalars = attention_spread(decoupler, feats)
+    assert scalars['attention_spatial'].item() == pytest.approx(1)
+    assert scalars['attention_temporal'].item() == pytest.approx(1)
+    decoupler.spatial.attention = lambda x: torch.tensor([[[0.5, 0.5, 0]]])
+    assert attention_spread(decoupler, feats)[
+        'attention_spatial'].item() == pytest.approx(2 / 3)
+    assert attention_spread(MODELS.build(dict(
+        type='ProjectionDecoupler', in_channels=8)), feats) == {}
 
 
 @pytest.mark.parametrize('kind', ['MemoryBank', 'ClassBalancedMemoryBank',

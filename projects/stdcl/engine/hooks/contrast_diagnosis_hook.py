@@ -7,7 +7,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ...models import ClassBalancedMemoryBank, STDCLMixin
+from ...models import ClassBalancedMemoryBank, Decoupler, STDCLMixin
 from ...utils.unit_vectors import unit_vectors
 
 
@@ -27,6 +27,10 @@ class ContrastDiagnosisHook(Hook):
     - ``staleness_spatial``, ``staleness_temporal``: 1 - cosine similarity of
       a sequence's new vector and that in its slot, as of its last visit. Not
       with a bank without a slot for each sequence.
+    - ``attention_spatial``, ``attention_temporal``: perplexity of the
+      attention over joints and over frames, divided by their number: 1 is a
+      plain mean, which the classifier has as well. Of a decoupler with
+      attention.
 
     They cost a backward pass of the head for each loss, and a product with
     each bank. A plain head gives ``gradient_cls`` alone.
@@ -51,6 +55,7 @@ class ContrastDiagnosisHook(Hook):
         scalars = gradient_norms(feats, losses)
         if contrasts:
             scalars.update(self._similarities(feats, data_samples, before))
+            scalars.update(attention_spread(self.head.decoupler, feats))
         return {**losses, **scalars}
 
     def _banks(self) -> dict:
@@ -85,6 +90,33 @@ class ContrastDiagnosisHook(Hook):
             scalars[f'positive_{name}'] = _mean(similarity, same)
             scalars[f'negative_{name}'] = _mean(similarity, others)
         return scalars
+
+
+@torch.no_grad()
+def attention_spread(decoupler: Decoupler,
+                     feats: torch.Tensor) -> Dict[str, torch.Tensor]:
+    """How much of the joints and frames the attention of a decoupler covers.
+
+    Args:
+        decoupler (Decoupler): With attention, or without.
+        feats (Tensor): The encoder's output, shape (N, M, C, T, V).
+
+    Returns:
+        dict[str, Tensor]: ``attention_spatial``, ``attention_temporal``, from
+        1 / L for a single one of L to 1 for all alike; empty without
+        attention.
+    """
+    maps = feats.flatten(0, 1)  # (N M, C, T, V)
+    scalars = {}
+    for name, pooled in (('spatial', maps.mean(dim=2)),
+                         ('temporal', maps.mean(dim=3))):  # (N M, C, L)
+        branch = getattr(decoupler, name)
+        if hasattr(branch, 'attention'):
+            attention = branch.attention(pooled).float()  # (N M, 1, L)
+            perplexity = torch.special.entr(attention).sum(dim=-1).exp()
+            scalars[f'attention_{name}'] = (
+                perplexity / attention.shape[-1]).mean()
+    return scalars
 
 
 def gradient_norms(feats: torch.Tensor,
