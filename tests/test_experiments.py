@@ -387,23 +387,41 @@ def test_the_interval_is_that_of_the_textbook():
     assert one.finding == 'inconclusive' and one.margin == float('inf')
 
 
-def test_pairs_of_all_encoders_are_pooled(write):
-    """Those that differ in STD-CL alone."""
+def test_the_mean_of_comparisons_is_that_of_the_textbook():
+    """Welch's example in plain words: two arms, errors 1 and 0.5."""
+    wide = study_report.Comparison(np.array([1., 3, 5]) * 3**0.5 / 2,
+                                   np.zeros(3))  # deviation 3**0.5
+    narrow = study_report.Comparison(np.array([1., 2, 3]) * 3**0.5 / 2,
+                                     np.zeros(3))
+    assert (wide.error, narrow.error) == pytest.approx((1, 0.5))
+    mean = study_report.Mean([wide, narrow])
+    assert mean.difference == pytest.approx(
+        (wide.difference + narrow.difference) / 2)
+    assert mean.error == pytest.approx(1.25**0.5 / 2)
+    # (1 + 1/4)^2 / (1/2 + 1/16/2)
+    assert mean.freedom == pytest.approx(1.5625 / 0.53125)
+    alone = study_report.Comparison(np.ones(1), np.zeros(1))
+    assert study_report.Mean([wide, alone]).margin == float('inf')
+    # an arm alone is itself
+    assert study_report.Mean([wide]).margin == pytest.approx(wide.margin)
+    # whatever the number of its seeds, each counts the same
+    many = study_report.Comparison(np.full(100, 4.), np.zeros(100))
+    assert study_report.Mean([many, alone]).difference == 2.5
+    assert study_report.Mean([many, many]).finding == 'better'
+
+
+def test_means_are_declared(write):
     text = TINY.format(data='x', epochs=1).replace('seeds=[1]', 'seeds=2')
-    text = text.replace('ensembles', "arms['own'] = dict(encoder='stgcn', "
-                        "against='plain', seeds=2)\n"
-                        "arms['other'] = dict(encoder='ctrgcn', stdcl=False, "
-                        "seeds=2)\narms['stdcl-other'] = dict(encoder="
-                        "'ctrgcn', against='other', seeds=2)\nensembles")
-    study = read_study(write(text))
-    tops = dict(plain=[50, 60], stdcl=[0, 0], own=[51, 61], other=[70, 80],
-                **{'stdcl-other': [69, 83]})
-    records = {arm: [dict(seed=seed, top1_last=top1)
-                     for seed, top1 in enumerate(pair)]
-               for arm, pair in tops.items()}
-    pooled = study_report.pool(study, records)
-    assert (pooled.top1 - pooled.other).tolist() == [1, 1, -1, 3]
-    assert study_report.pool(study, dict(records, own=[])) is None
+    study = read_study(write(text + "means = dict(both=['stdcl'])\n"))
+    records = {arm: [dict(seed=seed, top1_last=top1, seconds=60, machine=dict(
+        threads=1)) for seed, top1 in enumerate(pair)]
+               for arm, pair in dict(plain=[50, 60], stdcl=[51, 62]).items()}
+    assert '| both |  |  | +1.50 | -4.85 to +7.85 | inconclusive |  |' in (
+        study_report.table(study, records))
+    assert study_report.mean_of(study, dict(records, stdcl=[]),
+                                ['stdcl']) is None
+    with pytest.raises(ValueError, match="means.both names 'plain'"):
+        read_study(write(text + "means = dict(both=['plain'])\n"))
 
 
 def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
@@ -417,11 +435,16 @@ def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
     curves = dict(anchor_share=[0.5, 1], gradient_cls=[1, 0.2],
                   gradient_spatial=[1, 0.1], gradient_temporal=[1, 0.02],
                   gradient_cosine=[0, -1], positive_spatial=[0, 0.5],
-                  negative_spatial=[0, 0.25], staleness_spatial=[1, 0.75])
+                  negative_spatial=[0, 0.25], staleness_spatial=[1, 0.75],
+                  attention_spatial=[1, 1], attention_temporal=[1, 0.9])
     assert study_report.diagnosis_table(study, records) == []
     assert study_report.diagnosis_table(study, dict(records, stdcl=[
         dict(recorded, curves=curves)]))[2] == (
-            '| stdcl | 1 | 1.00 | 0.50, 0.10 | -1.00 | 0.50, 0.25 | 0.75 |')
+            '| stdcl | 1 | 1.00 | 0.50, 0.10 | -1.00 | 0.50, 0.25 | 0.75 | '
+            '1.00, 0.90 |')
+    del curves['staleness_spatial']  # another bank has none
+    assert study_report.diagnosis_table(study, dict(records, stdcl=[
+        dict(recorded, curves=curves)]))[2].endswith(' |  | 1.00, 0.90 |')
     better = dict(recorded, seed=1, confusion=[[4, 0], [1, 3]])
     assert study_report.class_table(study, dict(records, stdcl=[
         better, dict(better, seed=2)]))[2:4] == [

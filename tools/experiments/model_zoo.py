@@ -19,7 +19,11 @@ from config_index import ENCODERS, STREAMS  # noqa: E402
 from get_flops import analyse  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from study import RECORDS, Study, read_study  # noqa: E402
-from study_report import mean_and_deviation, read_records  # noqa: E402
+from study_report import (  # noqa: E402
+    mean_and_deviation,
+    median_minutes,
+    read_records,
+)
 
 from projects.stdcl.utils.complete_file import complete  # noqa: E402
 from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
@@ -35,10 +39,10 @@ INTRODUCTION = '''# Model zoo
 Made by `python tools/experiments/model_zoo.py` from recorded trainings; do not
 edit.
 
-Weights are not kept in the repository: a command makes them, on the machine
-and in the time that the tables tell, and publishes them with configs and logs.
-For a row, with the file STUDY that is named above its table, and the name ROW
-in the column ckpt:
+Weights are not kept in the repository: a command makes them, all seeds of a
+row, on the machine and in about the time that the tables tell, and publishes
+them with configs and logs. For a row, with the file STUDY that is named above
+its table, and the name ROW in the column ckpt:
 
 ```shell
 python tools/experiments/run_study.py STUDY --only ROW --jobs 2 \\
@@ -62,7 +66,8 @@ makes them, and
 [strip_stdcl.py](../tools/model_converters/strip_stdcl.py) publishes them.
 
 top1 acc is that of the last epoch, in per cent, mean ± standard deviation over
-the seeds. FLOPs (a multiply-add is one) and parameters are those at test time.
+the seeds. Minutes are the median of its trainings. FLOPs (a multiply-add is
+one) and parameters are those at test time.
 '''
 
 
@@ -81,7 +86,7 @@ def study_section(study: Study, records: dict) -> List[str]:
         if model not in costs:
             costs[model] = analyse(cfg, num_sequences=1)['costs']['test']
         parameters, flops = costs[model]
-        minutes = np.mean([one['seconds'] for one in records[arm]]) / 60
+        minutes = median_minutes(records[arm])
         top1 = np.array([one['top1_last'] for one in records[arm]])
         machine = record['machine']
         cells = (

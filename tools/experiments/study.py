@@ -34,7 +34,7 @@ RECIPE = ('model', 'train_dataloader', 'val_dataloader', 'optim_wrapper',
 STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
 # field -> its type; those of a study, and of an arm
 STUDY = dict(about=str, benchmark=str, threads=int, folds=int, options=dict,
-             encoders=dict, arms=dict, ensembles=dict)
+             encoders=dict, arms=dict, ensembles=dict, means=dict)
 ARM = dict(encoder=str, stream=str, stdcl=bool, options=dict,
            seeds=(int, list), against=str)
 
@@ -117,6 +117,7 @@ class Study:
             arms with their first seed, all with their second, and so on.
         against (dict): Arm -> the arm it is compared with.
         ensembles (dict): Name of an ensemble -> the arms it fuses.
+        means (dict): Name of a mean -> the arms whose differences it is of.
     """
     name: str
     about: str
@@ -125,6 +126,7 @@ class Study:
     trainings: List[Training]
     against: Dict[str, str]
     ensembles: Dict[str, List[str]]
+    means: Dict[str, List[str]]
 
     def arm(self, name: str) -> List[Training]:
         """The trainings of an arm, in order of seeds."""
@@ -162,7 +164,8 @@ def read_study(path: Path) -> Study:
         path.stem, content['about'], content.get('threads', 1),
         list(content['arms']), trainings,
         {name: arm['against'] for name, arm in content['arms'].items()
-         if 'against' in arm}, content.get('ensembles', {}))
+         if 'against' in arm}, content.get('ensembles', {}),
+        content.get('means', {}))
     _check_names(path, study)
     return study
 
@@ -237,6 +240,12 @@ def _check_names(path: Path, study: Study) -> None:
         if missing:
             raise InputError(f'{path}: ensembles.{name} names {missing[0]!r}, '
                              f'expected some of {", ".join(study.arms)}.')
+    for name, arms in study.means.items():
+        missing = [arm for arm in arms if arm not in study.against]
+        if missing:
+            raise InputError(f'{path}: means.{name} names {missing[0]!r}, '
+                             'expected arms with "against": '
+                             f'{", ".join(study.against)}.')
 
 
 def add_finished_arguments(parser: ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from extract_features import extract  # noqa: E402
 from feature_measures import FEATURES, measure  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
-from record import find_finished  # noqa: E402
+from record import find_finished, read_record  # noqa: E402
 from study import add_finished_arguments, read_study  # noqa: E402
 
 from projects.stdcl.apis import load_model  # noqa: E402
@@ -66,6 +66,12 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
         for name in FEATURES if name in arrays})
 
 
+def _is_of(measured: dict, record: Path) -> bool:
+    """Whether something was measured on the training that is recorded."""
+    return record.is_file() and (
+        read_record(record)['sha256'] == measured['record'])
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
@@ -79,6 +85,8 @@ def run(args: argparse.Namespace) -> tuple:
     study = read_study(args.study)
     path = args.records / f'features_{study.name}.json'
     known = json.loads(path.read_text()) if path.is_file() else {}
+    known = {name: measured for name, measured in known.items()
+             if _is_of(measured, args.records / study.name / f'{name}.json')}
     # of the code that runs, whatever changes in the files meanwhile
     measured_by = dict(**current_commit(), versions=package_versions(),
                        machine=machine_kind())
@@ -93,14 +101,19 @@ def run(args: argparse.Namespace) -> tuple:
                 'record') != found[0]['sha256']:
             print(training.name)
             known[training.name] = {**measured_by, **measure_training(*found)}
-            with complete(path) as partial:
-                partial.write_text(json.dumps(known, indent=1) + '\n')
+            _write(path, known)
     if not known:
         raise InputError(
             f'no training has both a record in {args.records} and the '
             'checkpoint of its last epoch in '
             f'{", ".join(map(str, args.work_dir))}; run_study.py makes them.')
+    _write(path, known)  # without what was measured on other trainings
     return path, len(known)
+
+
+def _write(path: Path, known: dict) -> None:
+    with complete(path) as partial:
+        partial.write_text(json.dumps(known, indent=1) + '\n')
 
 
 def main() -> None:

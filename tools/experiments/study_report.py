@@ -35,11 +35,52 @@ STUDIES = ROOT / 'tools' / 'experiments' / 'studies'
 PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'findings.md')
 PLOTS = ROOT / 'docs' / 'plots'
 CONFIDENCE = 0.95
+# title -> scalars of ContrastDiagnosisHook, those that there are
+DIAGNOSIS_COLUMNS = {
+    'anchors that took part': ['anchor_share'],
+    'gradient of the spatial and temporal loss, of that of cross entropy':
+        ['share_spatial', 'share_temporal'],
+    'cosine of theirs and its': ['gradient_cosine'],
+    'similarity to positives, negatives':
+        ['positive_spatial', 'negative_spatial'],
+    'staleness': ['staleness_spatial'],
+    'spread of attention over joints, frames':
+        ['attention_spatial', 'attention_temporal'],
+}
+LINES = ('-', '--', ':')  # of ten arms each
 MEASURES = ('intra', 'inter', 'silhouette', 'precision@1', 'precision@5')
 
 
+class Interval:
+    """A difference and what is known of it.
+
+    Subclasses have ``difference``, the points; ``error``, its standard error,
+    inf where a single training says nothing of it; and ``freedom``, the
+    degrees of freedom of that.
+    """
+
+    @property
+    def margin(self) -> float:
+        """Half of the 95 % interval of the difference.
+
+        Of Student's t distribution: trainings are independent, and
+        differences taken for normal.
+        """
+        if not np.isfinite(self.error):
+            return float('inf')
+        return float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom)
+                     * self.error)
+
+    @property
+    def finding(self) -> str:
+        """What the interval says."""
+        if abs(self.difference) <= self.margin:
+            return 'inconclusive'
+        return 'better' if self.difference > 0 else 'worse'
+
+
 @dataclass
-class Comparison:
+class Comparison(Interval):
     """An arm against another with the same seeds.
 
     Args:
@@ -55,24 +96,51 @@ class Comparison:
         return float((self.top1 - self.other).mean())
 
     @property
-    def margin(self) -> float:
-        """Half of the 95 % interval of the difference; inf for one seed.
-
-        Of Student's t distribution: seeds are independent, and differences
-        taken for normal.
-        """
-        runs = len(self.top1)
-        if runs < 2:
+    def error(self) -> float:
+        """Its standard error."""
+        if self.freedom < 1:
             return float('inf')
-        error = (self.top1 - self.other).std(ddof=1) / runs**0.5
-        return float(stats.t.ppf((1 + CONFIDENCE) / 2, runs - 1) * error)
+        return float((self.top1 - self.other).std(ddof=1)
+                     / len(self.top1)**0.5)
 
     @property
-    def finding(self) -> str:
-        """What the interval says."""
-        if abs(self.difference) <= self.margin:
-            return 'inconclusive'
-        return 'better' if self.difference > 0 else 'worse'
+    def freedom(self) -> int:
+        """Degrees of freedom."""
+        return len(self.top1) - 1
+
+
+@dataclass
+class Mean(Interval):
+    """The mean of several comparisons, each with the same weight.
+
+    Its interval is that for these encoders (or what the arms differ in) and
+    this test set, of the chance of trainings alone; the degrees of freedom
+    are those of Welch and Satterthwaite.
+
+    Args:
+        parts (list[Comparison]): They share no training.
+    """
+    parts: List[Comparison]
+
+    @property
+    def difference(self) -> float:
+        """Mean of the mean differences, points."""
+        return float(np.mean([part.difference for part in self.parts]))
+
+    @property
+    def error(self) -> float:
+        """Its standard error."""
+        return float(sum(part.error**2 for part in self.parts)**0.5
+                     / len(self.parts))
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom."""
+        squares = np.array([part.error**2 for part in self.parts])
+        own = np.array([part.freedom for part in self.parts])
+        if not squares.any():
+            return float('inf')
+        return float(squares.sum()**2 / (squares**2 / own).sum())
 
 
 def read_records(study: Study, folder: Path) -> Dict[str, List[dict]]:
@@ -109,23 +177,11 @@ def compare(records: Dict[str, List[dict]], arm: str,
                         for top in tops))
 
 
-def pool(study: Study,
-         records: Dict[str, List[dict]]) -> Optional[Comparison]:
-    """All pairs of arms that differ in STD-CL alone, put together.
-
-    The interval takes what it does to be the same in all of them.
-
-    Returns:
-        Comparison | None: None for fewer than two arms.
-    """
-    found = [compare(records, arm, other)
-             for arm, other in study.against.items()
-             if study.arm(arm)[0].options == study.arm(other)[0].options]
-    found = [one for one in found if one is not None]
-    if len(found) < 2:
-        return None
-    return Comparison(np.concatenate([one.top1 for one in found]),
-                      np.concatenate([one.other for one in found]))
+def mean_of(study: Study, records: Dict[str, List[dict]],
+            arms: List[str]) -> Optional[Mean]:
+    """Mean of what arms differ from their others; None if one is missing."""
+    found = [compare(records, arm, study.against[arm]) for arm in arms]
+    return Mean(found) if all(found) else None
 
 
 def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
@@ -135,7 +191,7 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
         if not records[arm]:
             continue
         top1 = np.array([record['top1_last'] for record in records[arm]])
-        minutes = np.mean([record['seconds'] for record in records[arm]]) / 60
+        minutes = median_minutes(records[arm])
         cells = [arm, str(len(top1)), mean_and_deviation(top1), '', '', '',
                  f'{minutes:.1f}']
         other = study.against.get(arm)
@@ -143,11 +199,11 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
         if found:
             cells[3:6] = _difference(found, f' to {other}')
         rows.append(f'| {" | ".join(cells)} |')
-    pooled = pool(study, records)
-    if pooled:
-        cells = ['all pairs', str(len(pooled.top1)), '',
-                 *_difference(pooled, ''), '']
-        rows.append(f'| {" | ".join(cells)} |')
+    for name, arms in study.means.items():
+        mean = mean_of(study, records, arms)
+        if mean:
+            rows.append(f'| {name} |  |  | '
+                        f'{" | ".join(_difference(mean, ""))} |  |')
     if not rows:
         return []
     missing = len(study.trainings) - sum(map(len, records.values()))
@@ -157,7 +213,7 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
         f'[records](runs/studies/{study.name}), {_where(records)}'
         f'{f"; {missing} trainings are still to be run" if missing else ""}):',
         '', '| arm | seeds | top-1, mean ± standard deviation | difference | '
-        '95 % interval | finding | minutes a training |',
+        '95 % interval | finding | minutes a training, median |',
         '| --- ' * 7 + '|', *rows, '']
 
 
@@ -198,23 +254,20 @@ def diagnosis_table(study: Study,
         seen = [record['curves'] for record in records[arm]
                 if 'gradient_spatial' in record['curves']]
         if seen:
+            common = set.intersection(*(set(curves) for curves in seen))
             last = {name: np.mean([curves[name][-1] for curves in seen])
-                    for name in seen[0] if name != 'val_epoch'}
-            share = [last[f'gradient_{part}'] / last['gradient_cls']
-                     for part in ('spatial', 'temporal')]
-            rows.append(
-                f'| {arm} | {len(seen)} | {last["anchor_share"]:.2f} '
-                f'| {share[0]:.2f}, {share[1]:.2f} '
-                f'| {last["gradient_cosine"]:.2f} '
-                f'| {last["positive_spatial"]:.2f}, '
-                f'{last["negative_spatial"]:.2f} '
-                f'| {last["staleness_spatial"]:.2f} |')
+                    for name in common - {'val_epoch'}}
+            for part in ('spatial', 'temporal'):
+                last[f'share_{part}'] = (last[f'gradient_{part}']
+                                         / last['gradient_cls'])
+            cells = [', '.join(f'{last[name]:.2f}' for name in names
+                               if name in last)
+                     for names in DIAGNOSIS_COLUMNS.values()]
+            rows.append(f'| {arm} | {len(seen)} | {" | ".join(cells)} |')
     if not rows:
         return []
-    return ['| arm | seeds | anchors that took part | gradient of the spatial '
-            'and temporal loss, of that of cross entropy | cosine of theirs '
-            'and its | similarity to positives, negatives | staleness |',
-            '| --- ' * 7 + '|', *rows, '']
+    return [f'| arm | seeds | {" | ".join(DIAGNOSIS_COLUMNS)} |',
+            '| --- ' * (2 + len(DIAGNOSIS_COLUMNS)) + '|', *rows, '']
 
 
 def feature_table(study: Study, records: Dict[str, List[dict]],
@@ -302,12 +355,17 @@ def mean_and_deviation(top1: np.ndarray) -> str:
     return f'{top1.mean():.2f}{deviation}'
 
 
-def _difference(found: Comparison, to: str) -> List[str]:
+def median_minutes(records: List[dict]) -> float:
+    """Of a training; some may have been paused, or had to share the cores."""
+    return float(np.median([record['seconds'] for record in records])) / 60
+
+
+def _difference(found: Interval, to: str) -> List[str]:
     """Cells of a comparison."""
     return [f'{found.difference:+.2f}{to}', _interval(found), found.finding]
 
 
-def _interval(found: Comparison) -> str:
+def _interval(found: Interval) -> str:
     if not np.isfinite(found.margin):
         return ''
     low, high = (found.difference + sign * found.margin for sign in (-1, 1))
@@ -359,13 +417,14 @@ def draw_curves(study: Study, records: Dict[str, List[dict]],
     figure = Figure(figsize=(3.4 * len(scalars), 3), layout='constrained')
     panels = figure.subplots(1, len(scalars), squeeze=False)[0]
     for panel, (name, title) in zip(panels, scalars.items()):
-        for color, arm in enumerate(arms):
+        for place, arm in enumerate(arms):
             curves = [record['curves'] for record in records[arm]]
             if all(name in curve for curve in curves):
                 epochs = 'val_epoch' if name == 'val_top1' else 'epoch'
                 panel.plot(curves[0][epochs],
                            np.mean([curve[name] for curve in curves], axis=0),
-                           label=arm, color=f'C{color % 10}')
+                           label=arm, color=f'C{place % 10}',
+                           linestyle=LINES[place // 10])
         panel.set_xlabel('epoch')
         panel.set_title(title, fontsize=10)
     figure.legend(*panels[0].get_legend_handles_labels(),
@@ -373,7 +432,8 @@ def draw_curves(study: Study, records: Dict[str, List[dict]],
     return figure
 
 
-CURVES = dict(val_top1='top-1, per cent', loss_cls='loss_cls')
+CURVES = dict(val_top1='top-1, per cent', top1_acc='top-1 in training, of 1',
+              loss_cls='loss_cls')
 DIAGNOSES = dict(
     gradient_cls='gradient of loss_cls', gradient_spatial='of loss_spatial',
     gradient_temporal='of loss_temporal', gradient_cosine='their cosine',

@@ -1,11 +1,22 @@
-# What each part does, and what the defaults should be.
-_base_ = '_base_/training_views.py'
+# What each part does, and what the defaults should be. On the training views
+# alone: seed s trains without a third of the subjects, fold s modulo 3, and is
+# tested on those.
+_base_ = '_base_/quarter_width.py'
 
 about = ('parts of STD-CL on NW-UCLA, joint stream, a quarter of the width, '
          'tested on subjects held out of the training views; ST-GCN, unless '
          'an arm names another encoder')
 
-# said in full, so that it stays what it is when defaults change
+folds = 3
+
+options = {
+    'train_dataloader.dataset.dataset.split': 'fold{fold}_train',
+    'val_dataloader.dataset.split': 'fold{fold}_val',
+    'test_dataloader.dataset.split': 'fold{fold}_val',
+}
+
+# the release's numbers; its decoupler is that of the arm projection. Said in
+# full, so that it stays what it is when defaults change
 _published = {
     'decoupler.type': 'AttentiveDecoupler',
     'loss_contrast.num_positives': 128,
@@ -17,7 +28,7 @@ _published = {
 
 
 def _arm(changes, seeds=3, encoder='stgcn', against='plain', **model):
-    """The published settings of the head, but for some."""
+    """The release's numbers and the attentive decoupler, but for some."""
     head = {**_published, **changes}
     return dict(encoder=encoder, against=against, seeds=seeds, options={
         **{f'model.cls_head.{name}': value for name, value in head.items()},
@@ -35,7 +46,8 @@ arms = {
         {'loss_contrast.temperature': 0.1, **_weak}, seeds=9),
     'temperature-0.1': _arm({'loss_contrast.temperature': 0.1}, seeds=9),
     'projection': _arm({'decoupler.type': 'ProjectionDecoupler'},
-                       type='STDCLRecognizer', clip_shape=[1, 52, 20, 3]),
+                       seeds=9, type='STDCLRecognizer',
+                       clip_shape=[1, 52, 20, 3]),
     'temperature-0.2': _arm({'loss_contrast.temperature': 0.2}),
     'spatial': _arm({'temporal_weight': 0.0}),
     'temporal': _arm({'spatial_weight': 0.0}),

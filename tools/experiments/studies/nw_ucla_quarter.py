@@ -20,3 +20,11 @@ arms = {
     'stdcl-hyperformer': dict(
         encoder='hyperformer', against='hyperformer', seeds=3),
 }
+
+means = {
+    'mean over the encoders': [
+        'stdcl-stgcn', 'stdcl-ctrgcn', 'stdcl-hcn', 'stdcl-2s-agcn',
+        'stdcl-hyperformer'],
+    "mean over the paper's four": [
+        'stdcl-ctrgcn', 'stdcl-hcn', 'stdcl-2s-agcn', 'stdcl-hyperformer'],
+}
