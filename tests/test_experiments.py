@@ -252,6 +252,7 @@ def check_published(warm, copy, folder):
     measured, = seen.values()
     assert measured['record'] == log['sha256']
     assert -1 <= measured['global_']['silhouette'] <= 1
+    assert measured['global_']['linear'] == pytest.approx(1)
 
     done = warm('tools/experiments/publish.py', 'tiny.py', '--only', 'stdcl',
                 *places, cwd=folder)
@@ -286,7 +287,8 @@ def test_features_are_those_of_the_records(write, recorded, tmp_path):
         return study_report.feature_table(study, records, tmp_path)
 
     assert table(recorded['sha256'])[2:] == [
-        '| plain | global | 1 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 |', '']
+        '| plain | global | 1 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | '
+        '0.500 |', '']
     with pytest.raises(ValueError, match='run study_features.py again'):
         table('0')
     path.unlink()

@@ -8,7 +8,7 @@ from mmengine.dataset import pseudo_collate
 
 from projects.stdcl.apis import load_model
 from tests.commands import CONFIG, ROOT, TINY, train
-from tools.analysis.feature_measures import measure
+from tools.analysis.feature_measures import linear_share, measure
 
 TOOL = 'tools/analysis/extract_features.py'
 
@@ -92,3 +92,13 @@ def test_the_command(warm, tmp_path):
     assert set(plain) == {'names', 'labels', 'predictions', 'global_',
                           'classes'}
     np.testing.assert_allclose(plain['global_'], found['global_'], atol=1e-6)
+
+
+def test_linear_share():
+    """All of a linear map, none of noise, half of both together."""
+    rng = np.random.default_rng(0)
+    others, noise = rng.normal(size=(2, 2000, 4))
+    mapped = others @ rng.normal(size=(4, 4)) + 3
+    assert linear_share(mapped, others) == pytest.approx(1)
+    assert linear_share(noise, others) == pytest.approx(0, abs=0.02)
+    assert linear_share(others + noise, others) == pytest.approx(0.5, abs=0.03)

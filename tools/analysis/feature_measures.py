@@ -2,7 +2,9 @@
 from typing import Dict, Sequence
 
 import numpy as np
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import silhouette_score
+from sklearn.model_selection import KFold, cross_val_predict
 
 from projects.stdcl.utils.input_error import InputError
 
@@ -55,6 +57,27 @@ def measure(features: np.ndarray, labels: np.ndarray,
         inter=float(distance[~same].mean()),
         silhouette=float(silhouette_score(unit, labels, metric='cosine')),
         **{f'precision@{k}': float(hits[:, :k].mean()) for k in nearest})
+
+
+def linear_share(features: np.ndarray, others: np.ndarray) -> float:
+    """How much of features a linear map of others of the sequences gives.
+
+    Args:
+        features (ndarray): (N, D).
+        others (ndarray): (N, C). Of more than :data:`MOST` sequences a random
+            subset is measured, the same each time.
+
+    Returns:
+        float: Share of the variance, at sequences that the map was not fitted
+        to (five folds). 1: they tell nothing that the others do not.
+    """
+    kept = subset(len(features))
+    features, others = features[kept], others[kept]
+    guessed = cross_val_predict(
+        LinearRegression(), others, features,
+        cv=KFold(5, shuffle=True, random_state=0))  # (N, D)
+    return float(1 - ((features - guessed)**2).sum()
+                 / ((features - features.mean(axis=0))**2).sum())
 
 
 def subset(number: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 For every recorded training whose checkpoint is in its work directory: the
 distances within and between classes, silhouette and retrieval of its features
-on the test set (tools/analysis/feature_measures.py says what they are), into
+on the test set, and how far the decoupled ones are linear in the global ones
+(tools/analysis/feature_measures.py says what they are), into
 features_STUDY.json beside the records; study_report.py makes a table of it.
 """
 import argparse
@@ -16,7 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
 from extract_features import extract  # noqa: E402
-from feature_measures import FEATURES, measure  # noqa: E402
+from feature_measures import (  # noqa: E402
+    FEATURES,
+    linear_share,
+    measure,
+)
 from mmengine.config import Config  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from record import find_finished, read_record  # noqa: E402
@@ -48,7 +53,8 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
 
     Returns:
         dict: ``record``, the record's hash, and for each feature that there
-        is, what :func:`feature_measures.measure` returns.
+        is, what :func:`feature_measures.measure` returns, and ``linear``, see
+        :func:`feature_measures.linear_share`.
 
     Raises:
         InputError: The checkpoint does not do what the record says.
@@ -61,9 +67,14 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
         raise InputError(f'{checkpoint}: top-1 is {top1:.2f}, expected '
                          f'{record["top1_last"]:.2f} as recorded.')
     return dict(record=record['sha256'], **{
-        name: {key: round(value, 5) for key, value in measure(
-            arrays[name], arrays['labels']).items()}
+        name: _rounded(measure(arrays[name], arrays['labels']),
+                       linear=linear_share(arrays[name], arrays['global_']))
         for name in FEATURES if name in arrays})
+
+
+def _rounded(measures: dict, **more: float) -> dict:
+    return {key: round(value, 5) for key, value in {**measures,
+                                                    **more}.items()}
 
 
 def _is_of(measured: dict, record: Path) -> bool:

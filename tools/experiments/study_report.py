@@ -48,7 +48,8 @@ DIAGNOSIS_COLUMNS = {
         ['attention_spatial', 'attention_temporal'],
 }
 LINES = ('-', '--', ':')  # of ten arms each
-MEASURES = ('intra', 'inter', 'silhouette', 'precision@1', 'precision@5')
+MEASURES = ('intra', 'inter', 'silhouette', 'precision@1', 'precision@5',
+            'linear')
 
 
 class Interval:
@@ -298,18 +299,20 @@ def feature_table(study: Study, records: Dict[str, List[dict]],
             seen = [measured[name] for _, measured in found
                     if name in measured]
             if seen:
-                cells = [_spread([one[key] for one in seen])
+                cells = [_spread([one[key] for one in seen if key in one])
                          for key in MEASURES]
                 rows.append(f'| {arm} | {title} | {len(seen)} | '
                             f'{" | ".join(cells)} |')
     if not rows:
         return []
     return ['| arm | features | seeds | distance within classes | between '
-            'classes | silhouette | precision of the nearest | of 5 |',
-            '| --- ' * 8 + '|', *rows, '']
+            'classes | silhouette | precision of the nearest | of 5 | linear '
+            'in the global ones |', '| --- ' * 9 + '|', *rows, '']
 
 
 def _spread(values: List[float]) -> str:
+    if not values:
+        return ''
     values = np.array(values)
     deviation = f' ± {values.std(ddof=1):.3f}' if len(values) > 1 else ''
     return f'{values.mean():.3f}{deviation}'
