@@ -417,7 +417,8 @@ def draw_curves(study: Study, records: Dict[str, List[dict]],
     arms = [arm for arm in study.arms if records[arm]]
     if not arms:
         return None
-    figure = Figure(figsize=(3.4 * len(scalars), 3), layout='constrained')
+    figure = Figure(figsize=(2 + 2.8 * len(scalars), max(3, 0.2 * len(arms))),
+                    layout='constrained')  # high enough for the legend
     panels = figure.subplots(1, len(scalars), squeeze=False)[0]
     for panel, (name, title) in zip(panels, scalars.items()):
         for place, arm in enumerate(arms):

@@ -1,6 +1,5 @@
 # What a CPU can do: a quarter of the width, each sequence once in an epoch,
-# no worker processes. Schedules are those of the configs, shortened: warm-up
-# and the share of epochs at each learning rate stay about as they are.
+# no worker processes, and schedules for so few steps.
 threads = 1
 
 options = {
