@@ -376,6 +376,30 @@ def test_parcels_are_cut_and_checked(tmp_path, monkeypatch):
         parcel.unpack(box, there)
 
 
+def test_the_newest_whole_parcel_counts(tmp_path):
+    """A machine that is taken away while it packs leaves a part of one."""
+    (tmp_path / 'x').write_text('whole')
+    part, = parcel.pack([tmp_path / 'x'], tmp_path, tmp_path / 'box')
+    os.utime(part, (1, 1))
+    part.with_name(f'study-{"0" * 12}.001-of-002').touch()
+    assert parcel.unpack(tmp_path / 'box', tmp_path / 'there') == 1
+    assert (tmp_path / 'there/x').read_text() == 'whole'
+
+
+def test_unpacking_keeps_what_is_newer(tmp_path):
+    """After a crash the folder is further on than its parcel."""
+    for name in ('x', 'y'):
+        (tmp_path / name).write_text('packed')
+    parcel.pack([tmp_path / 'x', tmp_path / 'y'], tmp_path, tmp_path / 'box')
+    for name, seconds in (('x', 1), ('y', -1)):
+        packed = (tmp_path / name).stat().st_mtime
+        (tmp_path / name).write_text('local')
+        os.utime(tmp_path / name, (packed + seconds, packed + seconds))
+    assert parcel.unpack(tmp_path / 'box', tmp_path) == 1
+    assert (tmp_path / 'x').read_text() == 'local'
+    assert (tmp_path / 'y').read_text() == 'packed'
+
+
 def test_the_interval_is_that_of_the_textbook():
     """Differences 1, 2, 3: mean 2, deviation 1, t of 2 degrees 4.3027."""
     found = study_report.Comparison(np.array([11., 12, 13]), np.full(3, 10.))

@@ -9,7 +9,7 @@ import re
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Iterable, List
+from typing import IO, Dict, Iterable, List, Tuple
 
 from projects.stdcl.utils.checkpoint_file import find_latest
 from projects.stdcl.utils.complete_file import complete
@@ -74,28 +74,29 @@ def _cut(whole: IO[bytes], folder: Path) -> List[Path]:
 def unpack(folder: Path, root: Path) -> int:
     """Put the newest whole parcel of a folder in its place.
 
+    Files that are newer in their place stay: what crashes before it packs
+    has gone further there than its parcel.
+
     Args:
         folder (Path): With the parts.
         root (Path): What paths in it are relative to.
 
     Returns:
-        int: The number of files; 0 if there is no parcel.
+        int: The number of files that were put there; 0 if there is no
+        parcel.
 
     Raises:
-        InputError: Parts are missing, or changed.
+        InputError: No parcel has all its parts, or one has changed.
     """
-    parts = sorted((path for path in folder.glob('study-*')
-                    if PART.fullmatch(path.name)),
-                   key=lambda path: path.stat().st_mtime)
-    if not parts:
+    parcels = _parcels(folder)
+    if not parcels:
         return 0
-    mark, _, number = PART.fullmatch(parts[-1].name).groups()
+    mark, parts = next(filter(_is_whole, parcels), parcels[0])
     with TemporaryFile() as whole:
-        for part in range(int(number)):
-            path = folder / f'study-{mark}.{part:03}-of-{number}'
+        for path in parts:
             if not path.is_file():
                 raise InputError(f'{path}: is missing, expected all of the '
-                                 f'{int(number)} parts.')
+                                 f'{len(parts)} parts.')
             whole.write(path.read_bytes())
         whole.seek(0)
         seen = hashlib.file_digest(whole, 'sha256').hexdigest()[:12]
@@ -104,6 +105,29 @@ def unpack(folder: Path, root: Path) -> int:
                              f'{seen}; expected that of its name.')
         whole.seek(0)
         with tarfile.open(fileobj=whole) as archive:
-            names = archive.getnames()
-            archive.extractall(root, filter='data')
-    return len(names)
+            files = [file for file in archive
+                     if not _is_newer(root / file.name, file.mtime)]
+            archive.extractall(root, files, filter='data')
+    return len(files)
+
+
+def _parcels(folder: Path) -> List[Tuple[str, List[Path]]]:
+    """Marks and parts, there or not, of all parcels; the newest first."""
+    found: Dict[tuple, float] = {}
+    for path in folder.glob('study-*'):
+        name = PART.fullmatch(path.name)
+        if name:
+            mark, _, number = name.groups()
+            found[mark, number] = max(path.stat().st_mtime,
+                                      found.get((mark, number), 0))
+    return [(mark, [folder / f'study-{mark}.{part:03}-of-{number}'
+                    for part in range(int(number))])
+            for mark, number in sorted(found, key=found.get, reverse=True)]
+
+
+def _is_whole(found: Tuple[str, List[Path]]) -> bool:
+    return all(path.is_file() for path in found[1])
+
+
+def _is_newer(path: Path, than: float) -> bool:
+    return path.is_file() and path.stat().st_mtime > than
