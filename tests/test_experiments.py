@@ -22,8 +22,10 @@ import publish  # noqa: E402
 import record  # noqa: E402
 import run_study  # noqa: E402
 import study_report  # noqa: E402
-from study import RECORDS, read_study  # noqa: E402
+from mmengine.config import DictAction  # noqa: E402
+from study import RECORDS, find_config, read_study  # noqa: E402
 
+from projects.stdcl.utils.config_check import load_config  # noqa: E402
 from tests.commands import accuracy  # noqa: E402
 
 STUDIES = sorted((ROOT / 'tools/experiments/studies').glob('*.py'))
@@ -136,26 +138,111 @@ def test_records_and_tables_are_up_to_date(warm, tmp_path):
 @pytest.mark.parametrize('change, message', [
     (('about =', 'abuot ='), 'no "about"'),
     (("encoder='stgcn', against", "encoder='stgnc', against"),
-     "'stgnc' and stream 'joint'"),
-    (("against='plain'", "against='pain'"), "'pain'"),
+     "encoder is 'stgnc', expected one of .*stgcn"),
+    (("against='plain'", "against='pain'"),
+     "stdcl.against is 'pain', expected one of plain, stdcl"),
     (("seeds=[1],\n", "seeds=[1, 2],\n"), r'seeds \[1, 2\]'),
     (("seeds=[1],\n", "seeds=1.5,\n"), 'seeds is 1.5'),
     (("['plain', 'stdcl']", "['plain', 'x']"), "ensembles.both names 'x'"),
     (('arms =', 'amrs = 1\narms ='), '"amrs" is not known'),
-    (("seeds=[1]", "seeds=[1], stream='joints'"), "stream 'joints'")])
+    (("seeds=[1]", "seeds=[1], stream='joints'"), "stream is 'joints'"),
+    (("nw-ucla-xview", "ntu60"),
+     "benchmark is 'ntu60', expected one of .*ntu60-xsub, .*nw-ucla-xview"),
+    (("seeds=[1])", "seeds=[1, 1])"), r'plain: seeds is \[1, 1\]'),
+    (("seeds=[1])", "seeds=[True])"), r'seeds is \[True\]'),
+    (("seeds=[1])", "seeds=[-1])"), r'seeds is \[-1\]'),
+    (("seeds=[1])", "seeds=0)"), 'seeds is 0'),
+    (("seeds=[1])", "seeds=True)"), 'seeds is True'),
+    (('about', 'folds = 0\nabout'), 'folds is 0'),
+    (("'plain':", "'a/b':"), "'a/b', expected"),
+    (("stdcl=False, seeds=[1]", "stdcl=False, seeds=[1, 2]"),
+     r"ensembles.both: the seeds are {'plain': \[1, 2\], 'stdcl': \[1\]}"),
+    (("'plain': dict(encoder='stgcn', ", "'plain': dict("),
+     'plain: has stdcl, seeds; expected either config, or encoder'),
+    (("'plain': dict(", "'plain': dict(config='x.py', "),
+     'plain: has config, encoder'),
+    (("dict(encoder='stgcn', stdcl", "dict(config='x.py', stdcl"),
+     r"plain.config is 'x.py', expected a file in /.* or /"),
+    (("DATA", "a,b"), "ann_file is 'a,b', which a command line cannot say"),
+    (("DATA", "a b"), "'a b', which"),
+    (("DATA", "a(b,c"), r"'a\(b,c', which"),
+    (("'DATA'", "'1'"), "'1', which"),
+    (("'DATA'", "{'type': 'X'}"), 'say each field: ".*ann_file.type"')])
 def test_mistakes_in_a_study_are_named(write, change, message):
-    path = write(TINY.format(data='x', epochs=1).replace(*change))
+    path = write(TINY.format(data='DATA', epochs=1).replace(*change))
     with pytest.raises(ValueError, match=message) as error:
         read_study(path)
     assert 'tiny.py' in str(error.value)
 
 
+def test_options_reach_the_command_line(write):
+    """Numbers, words and lists of them; a tuple is a list in a config."""
+    options = {'model.a': [1, 2.5, None, [True, 'x']], 'model.b': 1e-5,
+               'model.c': '../a/b.pkl', 'model.d': (1,), 'model.e': []}
+    path = write(f"about = 'x'\noptions = {options}\n"
+                 "arms = dict(a=dict(encoder='hcn', seeds=1))")
+    flag, *texts = read_study(path).trainings[0].cfg_options()
+    assert flag == '--cfg-options'
+    seen = {}
+    for text in texts:
+        name, _, value = text.partition('=')
+        seen[name] = DictAction._parse_iterable(value)
+    assert seen == {**options, 'model.d': [1]}
+
+
+def test_two_configs_of_a_pairing_are_told(copies, monkeypatch):
+    """One that was added, with another number of epochs, say."""
+    copy = copies('copy')
+    monkeypatch.setattr('study.ROOT', copy)
+    pairing = ('hcn', 'joint', 'nw-ucla-xview', False)
+    one = copy / find_config(*pairing)
+    two = one.with_name(one.name.replace('150e', '9e'))
+    two.touch()
+    with pytest.raises(ValueError, match=f'{one.name}, .*{two.name}; expect'):
+        find_config(*pairing)
+
+
+def test_a_study_of_own_configs(write, root):
+    """Beside the study, as docs/custom_data.md makes them, or in the tree."""
+    base = root / find_config('stgcn', 'joint', 'nw-ucla-xview', True)
+    path = write("""
+about = 'our gestures'
+options = {'train_cfg.max_epochs': 3, 'model.cls_head.spatial_weight': 0.2}
+arms = dict(
+    plain=dict(config='configs/stgcn/stgcn_synthetic.py', stdcl=False,
+               seeds=2),
+    own=dict(config='own.py', against='plain', seeds=[1]))
+""", 'own_study.py')
+    own = write(f"_base_ = {str(base)!r}\n"
+                'model = dict(cls_head=dict(num_classes=3))', 'own.py')
+    study = read_study(path)
+    plain, _, training = study.trainings
+    assert training.config == str(own) and training.encoder is None
+    assert plain.config == 'configs/stgcn/stgcn_synthetic.py'
+    assert training.recipe_sha256() == record.recipe_of(
+        load_config(str(own), training.options))
+    assert publish.plain_config(plain, study).model.cls_head.type == 'GCNHead'
+    assert publish.plain_config(training, study).model.cls_head.type == (
+        'GCNHead')
+    study.against.clear()
+    with pytest.raises(ValueError, match='own.against is None, expected an'):
+        publish.plain_config(training, study)
+
+
+def test_patterns_that_match_nothing_are_told(write):
+    study = read_study(write(TINY.format(data='x', epochs=1)))
+    assert [item.arm for item in study.matching('p*')] == ['plain']
+    with pytest.raises(ValueError, match="'x', which .* of plain, stdcl"):
+        study.matching('x')
+
+
 def test_folds_follow_the_seed(write):
-    text = TINY.format(data='{fold}', epochs=1).replace(
+    text = TINY.format(data='{fold}.pkl', epochs=1).replace(
         'seeds=[1]', 'seeds=4').replace('about', 'folds = 3\nabout', 1)
     study = read_study(write(text))
     assert [item.options['val_dataloader.dataset.ann_file']
-            for item in study.arm('stdcl')] == ['0', '1', '2', '0']
+            for item in study.arm('stdcl')] == [
+                '0.pkl', '1.pkl', '2.pkl', '0.pkl']
 
 
 def test_a_study_is_run_interrupted_carried_and_recorded(
@@ -262,17 +349,17 @@ def check_published(warm, copy, folder):
 
 def test_what_is_published_is_plain(write):
     """Of a training with STD-CL the config of the network alone."""
-    plain, stdcl = read_study(
-        write(TINY.format(data='x', epochs=1))).trainings
-    assert publish.plain_config(stdcl).to_dict() == (
-        publish.plain_config(plain).to_dict())
-    projection = read_study(
-        ROOT / 'tools/experiments/studies/nw_ucla_ablation.py').arm(
-            'projection')[0]
-    assert publish.plain_config(projection).model.type == 'RecognizerGCN'
-    diagnosed = read_study(
-        ROOT / 'tools/experiments/studies/nw_ucla_quarter.py').arm('stgcn')[0]
-    assert 'diagnosis' not in publish.plain_config(diagnosed).default_hooks
+    study = read_study(write(TINY.format(data='x', epochs=1)))
+    plain, stdcl = (publish.plain_config(training, study)
+                    for training in study.trainings)
+    assert stdcl.to_dict() == plain.to_dict()
+    studies = ROOT / 'tools/experiments/studies'
+    study = read_study(studies / 'nw_ucla_ablation.py')
+    projection = publish.plain_config(study.arm('projection')[0], study)
+    assert projection.model.type == 'RecognizerGCN'
+    study = read_study(studies / 'nw_ucla_quarter.py')
+    diagnosed = publish.plain_config(study.arm('stgcn')[0], study)
+    assert 'diagnosis' not in diagnosed.default_hooks
 
 
 def test_features_are_those_of_the_records(write, recorded, tmp_path):

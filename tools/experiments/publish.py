@@ -7,7 +7,6 @@ NAME.py, the whole plain config that it fits; NAME.json, the record.
 import argparse
 import inspect
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +16,7 @@ from mmengine.config import Config  # noqa: E402
 from record import find_finished, write_record  # noqa: E402
 from strip_stdcl import convert  # noqa: E402
 from study import (  # noqa: E402
+    Study,
     Training,
     add_finished_arguments,
     read_study,
@@ -40,12 +40,31 @@ EXAMPLES = '''example:
       work_dirs/models/NAME-HASH.pth'''
 
 
-def plain_config(training: Training) -> Config:
-    """The config of a training, without STD-CL."""
-    path = training.config.replace('stdcl/stdcl-', f'{training.encoder}/')
-    return load_config(str(ROOT / path), {
+def plain_config(training: Training, study: Study) -> Config:
+    """The config of a training, without STD-CL.
+
+    Raises:
+        InputError: The training has a config of the user's own, with STD-CL,
+            and the study no plain arm that it is compared with.
+    """
+    return load_config(str(ROOT / _plain_file(training, study)), {
         key: value for key, value in training.options.items()
         if not _is_of_stdcl(key)})
+
+
+def _plain_file(training: Training, study: Study) -> str:
+    if not training.stdcl:
+        return training.config
+    if training.encoder:
+        return training.config.replace('stdcl/stdcl-', f'{training.encoder}/')
+    other = study.against.get(training.arm)
+    plain = study.arm(other)[0] if other else None
+    if plain is None or plain.stdcl:
+        raise InputError(
+            f'arms.{training.arm}.against is {other!r}, expected an arm with '
+            f'stdcl=False: {training.config} has STD-CL, and what is '
+            'published needs a config without.')
+    return plain.config
 
 
 def _is_of_stdcl(key: str) -> bool:
@@ -54,12 +73,13 @@ def _is_of_stdcl(key: str) -> bool:
                                       and head in HEAD)
 
 
-def publish(training: Training, record: dict, checkpoint: Path,
-            out: Path) -> Path:
+def publish(training: Training, plain: Config, record: dict,
+            checkpoint: Path, out: Path) -> Path:
     """Write the three files of a training.
 
     Args:
         training (Training): The training.
+        plain (Config): Its config without STD-CL.
         record (dict): Its record.
         checkpoint (Path): Its last checkpoint.
         out (Path): Folder to write to; it is made.
@@ -71,7 +91,7 @@ def publish(training: Training, record: dict, checkpoint: Path,
     config, log = (out / f'{training.name}{suffix}'
                    for suffix in ('.py', '.json'))
     with complete(config) as partial:
-        partial.write_text(plain_config(training).pretty_text)
+        partial.write_text(plain.pretty_text)
     write_record(log, record)
     return path
 
@@ -91,13 +111,13 @@ def main() -> None:
     args = parse_args()
     with end_cleanly(str(args.study)):
         study = read_study(args.study)
-        trainings = [training for training in study.trainings
-                     if fnmatch(training.arm, args.only)]
+        trainings = study.matching(args.only)
         published = 0
         for training in trainings:
             found = find_finished(training, args.work_dir, args.records)
             if found:
-                path = publish(training, *found, args.out)
+                path = publish(training, plain_config(training, study), *found,
+                               args.out)
                 published += 1
                 print(f'{path}: {path.stat().st_size:,} bytes')
         if not published:

@@ -13,7 +13,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Iterator, List, Optional
 
@@ -79,11 +78,11 @@ class StudyRunner:
         """Trainings without a record, of the arms that match a pattern.
 
         Raises:
-            InputError: A record is damaged, or of another declaration.
+            InputError: A record is damaged, or of another declaration, or no
+                arm matches.
         """
-        return [training for training in self.study.trainings
-                if fnmatch(training.arm, pattern)
-                and not self._is_recorded(training)]
+        return [training for training in self.study.matching(pattern)
+                if not self._is_recorded(training)]
 
     def _is_recorded(self, training: Training) -> bool:
         path = self.records / training.record

@@ -9,19 +9,50 @@ A study is a config file (Python, JSON or YAML, with ``_base_`` if it likes):
         stgcn=dict(encoder='stgcn', stdcl=False, seeds=10),
         stdcl_stgcn=dict(encoder='stgcn', against='stgcn', seeds=10))
 
-Options are what ``--cfg-options`` of tools/train.py takes. ``{fold}`` in one
-of them stands for the seed modulo ``folds``. Names that begin with ``_`` are
-the file's own.
+``about`` and ``arms`` must be there. A study may also have:
+
+- ``benchmark``, the data set and its protocol, as names of configs end in
+  (``ls configs/stgcn``: ``..._BENCHMARK-keypoint-3d.py``); default:
+  ``nw-ucla-xview``;
+- ``threads``, CPU threads of a training; default: 1;
+- ``options``, what ``--cfg-options`` of tools/train.py takes, and
+  ``encoders``, more of them for each encoder; those of an arm come last;
+- ``folds``: ``{fold}`` in an option stands for the seed modulo ``folds``;
+- ``ensembles``, name -> arms whose scores are fused, seed by seed;
+- ``means``, name -> arms over whose differences a mean is taken.
+
+An arm has:
+
+- ``seeds``, a list, or how many from 0 on;
+- ``encoder`` and ``stream`` (``joint``, the default, ``bone``,
+  ``joint-motion``, ``bone-motion``), by which its config is found;
+- or ``config`` instead, a file of your own, as tools/data/custom.py makes it,
+  beside the study or in the repository;
+- ``stdcl=False`` if it is plain;
+- ``against``, the arm it is compared with, seed by seed;
+- ``options``, which it alone has.
+
+With data of your own, where tools/data/custom.py made one config with
+``--plain`` and one without:
+
+    arms = dict(
+        plain=dict(config='gestures_plain.py', stdcl=False, seeds=5),
+        stdcl=dict(config='gestures.py', against='plain', seeds=5))
+
+A config of your own in the repository must be committed, as all must be that
+a training reads there; one outside is kept in the record alone. Names that
+begin with ``_`` are the file's own.
 """
 import functools
 import hashlib
 import json
 from argparse import ArgumentParser
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from projects.stdcl.utils.config_check import load_config
 from projects.stdcl.utils.input_error import InputError
@@ -31,11 +62,12 @@ RECORDS = ROOT / 'runs' / 'studies'
 # what of a config decides what comes of a training
 RECIPE = ('model', 'train_dataloader', 'val_dataloader', 'optim_wrapper',
           'param_scheduler', 'train_cfg', 'custom_hooks')
+SUFFIX = '-keypoint-3d.py'  # of the configs of a benchmark
 STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
 # field -> its type; those of a study, and of an arm
 STUDY = dict(about=str, benchmark=str, threads=int, folds=int, options=dict,
              encoders=dict, arms=dict, ensembles=dict, means=dict)
-ARM = dict(encoder=str, stream=str, stdcl=bool, options=dict,
+ARM = dict(config=str, encoder=str, stream=str, stdcl=bool, options=dict,
            seeds=(int, list), against=str)
 
 
@@ -46,18 +78,20 @@ class Training:
     Args:
         study (str): Name of the study, that of its file.
         arm (str): Name of the arm; its trainings differ in the seed alone.
-        encoder (str): Name of the encoder, as in the names of configs.
-        stream (str): One of ``joint``, ``bone``, ``joint-motion`` and
-            ``bone-motion``.
+        encoder (str | None): Name of the encoder, as in the names of configs;
+            None of a config of the user's own.
+        stream (str | None): One of ``joint``, ``bone``, ``joint-motion`` and
+            ``bone-motion``; None of a config of the user's own.
         stdcl (bool): With STD-CL, or plain.
         seed (int): The seed.
-        config (str): Config file, relative to the repository.
+        config (str): Config file, relative to the repository, or absolute if
+            it is outside.
         options (dict): ``--cfg-options``.
     """
     study: str
     arm: str
-    encoder: str
-    stream: str
+    encoder: Optional[str]
+    stream: Optional[str]
     stdcl: bool
     seed: int
     config: str
@@ -133,6 +167,23 @@ class Study:
         return sorted((item for item in self.trainings if item.arm == name),
                       key=lambda item: item.seed)
 
+    def seeds(self, name: str) -> List[int]:
+        """The seeds of an arm, in order."""
+        return [item.seed for item in self.arm(name)]
+
+    def matching(self, pattern: str) -> List[Training]:
+        """The trainings of arms that match a pattern, that of ``--only``.
+
+        Raises:
+            InputError: No arm matches.
+        """
+        found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
+        if not found:
+            raise InputError(
+                f'--only is {pattern!r}, which matches no arm of {self.name}; '
+                f'expected one of {", ".join(self.arms)}, or a pattern.')
+        return found
+
 
 def read_study(path: Path) -> Study:
     """Read a study file.
@@ -154,11 +205,12 @@ def read_study(path: Path) -> Study:
                in Config.fromfile(str(path)).to_dict().items()
                if not name.startswith('_')}
     _check_fields(str(path), content, STUDY, required=('about', 'arms'))
-    trainings = []
-    for name, arm in content['arms'].items():
-        _check_fields(f'{path}: arms.{name}', arm, ARM,
-                      required=('encoder', 'seeds'))
-        trainings += _trainings(path, content, name, arm)
+    for name in ('threads', 'folds'):
+        if content.get(name, 1) < 1:
+            raise InputError(f'{path}: {name} is {content[name]}, expected 1 '
+                             'or more.')
+    trainings = [training for name, arm in content['arms'].items()
+                 for training in _trainings(path, content, name, arm)]
     trainings.sort(key=lambda item: item.seed)  # stable: arms in their order
     study = Study(
         path.stem, content['about'], content.get('threads', 1),
@@ -166,7 +218,9 @@ def read_study(path: Path) -> Study:
         {name: arm['against'] for name, arm in content['arms'].items()
          if 'against' in arm}, content.get('ensembles', {}),
         content.get('means', {}))
-    _check_names(path, study)
+    _check_against(path, study)
+    _check_ensembles(path, study)
+    _check_means(path, study)
     return study
 
 
@@ -180,7 +234,9 @@ def _check_fields(where: str, content: dict, types: dict,
         if name not in types:
             raise InputError(f'{where}: "{name}" is not known; expected some '
                              f'of {", ".join(types)}.')
-        if not isinstance(value, types[name]):
+        # True is an int to Python
+        if not isinstance(value, types[name]) or (
+                isinstance(value, bool) and types[name] is not bool):
             raise InputError(f'{where}: {name} is {value!r}, expected '
                              f'{types[name]}.')
 
@@ -188,36 +244,125 @@ def _check_fields(where: str, content: dict, types: dict,
 def _trainings(path: Path, content: dict, name: str,
                arm: dict) -> List[Training]:
     """All trainings of an arm."""
-    encoder, stdcl = arm['encoder'], arm.get('stdcl', True)
-    stream = arm.get('stream', 'joint')
-    encoders = content.get('encoders', {})
-    if encoders and encoder not in encoders:
-        raise InputError(f'{path}: arms.{name}.encoder is {encoder!r}, '
-                         f'expected one of {", ".join(encoders)}.')
-    config = find_config(encoder, stream,
-                         content.get('benchmark', 'nw-ucla-xview'), stdcl)
-    if config is None:
-        raise InputError(f'{path}: arms.{name}: configs/ has none for '
-                         f'encoder {encoder!r} and stream {stream!r}; streams '
-                         f'are {", ".join(STREAMS)}.')
-    options = {**content.get('options', {}), **encoders.get(encoder, {}),
+    where = f'{path}: arms.{name}'
+    if not name or '/' in name:
+        raise InputError(f'{where}: the name is {name!r}, expected one that '
+                         'files can have, without "/".')
+    _check_fields(where, arm, ARM, required=('seeds',))
+    encoder, stdcl = arm.get('encoder'), arm.get('stdcl', True)
+    stream = None if 'config' in arm else arm.get('stream', 'joint')
+    config = _config_of(path, where, content, arm)
+    options = {**content.get('options', {}),
+               **content.get('encoders', {}).get(encoder, {}),
                **arm.get('options', {})}
-    seeds = arm['seeds']
-    seeds = range(seeds) if isinstance(seeds, int) else seeds
-    return [Training(path.stem, name, encoder, stream, stdcl, seed, config,
-                     _of_fold(options, seed % content.get('folds', 1)))
-            for seed in seeds]
+    trainings = [
+        Training(path.stem, name, encoder, stream, stdcl, seed, config,
+                 _of_fold(options, seed % content.get('folds', 1)))
+        for seed in _seeds(where, arm['seeds'])]
+    for training in trainings:
+        _check_options(where, training.options)
+    return trainings
+
+
+def _seeds(where: str, seeds: Any) -> List[int]:
+    """The seeds of an arm, of a list or of their number."""
+    every = list(range(seeds)) if isinstance(seeds, int) else seeds
+    if not every or len(set(map(str, every))) < len(every) or not all(
+            type(seed) is int and seed >= 0 for seed in every):
+        raise InputError(f'{where}: seeds is {seeds}, expected how many, 1 or '
+                         'more, or a list of whole numbers from 0 on, each '
+                         'once.')
+    return every
+
+
+def _check_options(where: str, options: Dict[str, Any]) -> None:
+    """Options must reach tools/train.py, on its command line, as they are."""
+    for name, value in options.items():
+        try:
+            seen = DictAction._parse_iterable(_as_text(value))
+        except AssertionError:  # brackets without partners
+            seen = None
+        if repr(seen) != repr(_as_lists(value)):
+            raise InputError(
+                f'{where}: the option {name} is {value!r}, which a command '
+                'line cannot say; expected a number, a word, or a list of '
+                f'them. Of a dict say each field: "{name}.type" and so on.')
+
+
+def _as_lists(value: Any) -> Any:
+    """With lists for tuples, as a record has them."""
+    if isinstance(value, (list, tuple)):
+        return list(map(_as_lists, value))
+    return value
+
+
+def _config_of(path: Path, where: str, content: dict, arm: dict) -> str:
+    """The config of an arm: its own, or by its encoder."""
+    if ('config' in arm) == bool({'encoder', 'stream'} & arm.keys()):
+        raise InputError(f'{where}: has {", ".join(arm)}; expected either '
+                         'config, or encoder and at will stream.')
+    if 'config' in arm:
+        return _find_own(path, where, arm['config'])
+    encoders = content.get('encoders')
+    if 'encoder' not in arm or (encoders and arm['encoder'] not in encoders):
+        raise InputError(
+            f'{where}.encoder is {arm.get("encoder")!r}, expected one of '
+            f'{", ".join(encoders or _encoders())}.')
+    try:
+        return find_config(arm['encoder'], arm.get('stream', 'joint'),
+                           content.get('benchmark', 'nw-ucla-xview'),
+                           arm.get('stdcl', True))
+    except InputError as error:
+        raise InputError(f'{where}: {error}') from None
+
+
+def _find_own(study: Path, where: str, name: str) -> str:
+    """A config of the user's own, as :class:`Training` has it."""
+    folders = (study.resolve().parent, ROOT)
+    for folder in folders:
+        path = (folder / name).resolve()
+        # a study may have the name of the config that it is about
+        if path.is_file() and path != study.resolve():
+            return (path.relative_to(ROOT).as_posix()
+                    if path.is_relative_to(ROOT) else str(path))
+    raise InputError(f'{where}.config is {name!r}, expected a file in '
+                     f'{" or ".join(map(str, dict.fromkeys(folders)))}.')
 
 
 def find_config(encoder: str, stream: str, benchmark: str,
-                stdcl: bool) -> Optional[str]:
-    """The config of a pairing, relative to the repository; None if none."""
-    if stream not in STREAMS:
-        return None
-    pattern = (f'stdcl/stdcl-{encoder}' if stdcl else f'{encoder}/{encoder}')
-    found = sorted((ROOT / 'configs').glob(
-        f'{pattern}_*b*-{stream}-u*_{benchmark}-keypoint-3d.py'))
-    return str(found[0].relative_to(ROOT)) if len(found) == 1 else None
+                stdcl: bool) -> str:
+    """The config of a pairing, relative to the repository.
+
+    Raises:
+        InputError: configs/ has none, or several.
+    """
+    for name, value, known in (('stream', stream, STREAMS),
+                               ('benchmark', benchmark, _benchmarks()),
+                               ('encoder', encoder, _encoders())):
+        if value not in known:
+            raise InputError(f'{name} is {value!r}, expected one of '
+                             f'{", ".join(known)}.')
+    place = f'stdcl/stdcl-{encoder}' if stdcl else f'{encoder}/{encoder}'
+    pattern = f'{place}_*b*-{stream}-u*_{benchmark}{SUFFIX}'
+    found = [path.relative_to(ROOT).as_posix()
+             for path in sorted((ROOT / 'configs').glob(pattern))]
+    if len(found) != 1:
+        raise InputError(f'configs/{pattern} finds '
+                         f'{", ".join(found) or "nothing"}; expected one '
+                         'config.')
+    return found[0]
+
+
+def _benchmarks() -> List[str]:
+    """Benchmarks that configs/ has."""
+    return sorted({path.name.removesuffix(SUFFIX).rpartition('_')[2]
+                   for path in (ROOT / 'configs').glob(f'*/*{SUFFIX}')})
+
+
+def _encoders() -> List[str]:
+    """Encoders that configs/ has."""
+    return sorted({path.parent.name for path
+                   in (ROOT / 'configs').glob(f'*/*{SUFFIX}')} - {'stdcl'})
 
 
 def _of_fold(options: dict, fold: int) -> dict:
@@ -226,20 +371,32 @@ def _of_fold(options: dict, fold: int) -> dict:
             for key, value in options.items()}
 
 
-def _check_names(path: Path, study: Study) -> None:
+def _check_against(path: Path, study: Study) -> None:
     for arm, other in study.against.items():
-        seeds = {item.seed for item in study.arm(arm)}
-        others = {item.seed for item in study.arm(other)}
-        if not seeds <= others:
+        if other not in study.arms:
+            raise InputError(f'{path}: arms.{arm}.against is {other!r}, '
+                             f'expected one of {", ".join(study.arms)}.')
+        seeds, others = study.seeds(arm), study.seeds(other)
+        if not set(seeds) <= set(others):
             raise InputError(
-                f'{path}: arms.{arm} has the seeds {sorted(seeds)} and is '
-                f'compared with {other!r}, which has {sorted(others)}; '
-                'expected an arm with the same seeds.')
+                f'{path}: arms.{arm} has the seeds {seeds} and is compared '
+                f'with {other!r}, which has {others}; expected an arm with '
+                'the same seeds.')
+
+
+def _check_ensembles(path: Path, study: Study) -> None:
     for name, arms in study.ensembles.items():
         missing = [arm for arm in arms if arm not in study.arms]
         if missing:
             raise InputError(f'{path}: ensembles.{name} names {missing[0]!r}, '
                              f'expected some of {", ".join(study.arms)}.')
+        seeds = {arm: study.seeds(arm) for arm in arms}
+        if len(set(map(tuple, seeds.values()))) > 1:
+            raise InputError(f'{path}: ensembles.{name}: the seeds are '
+                             f'{seeds}, expected the same of all arms.')
+
+
+def _check_means(path: Path, study: Study) -> None:
     for name, arms in study.means.items():
         missing = [arm for arm in arms if arm not in study.against]
         if missing:

@@ -10,7 +10,6 @@ import argparse
 import json
 import logging
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,9 +104,8 @@ def run(args: argparse.Namespace) -> tuple:
         raise InputError('the tree of the repository is not clean (see "git '
                          'status"), and what is measured names the commit. '
                          'Commit the changes first.')
-    for training in study.trainings:
-        found = fnmatch(training.arm, args.only) and find_finished(
-            training, args.work_dir, args.records)
+    for training in study.matching(args.only):
+        found = find_finished(training, args.work_dir, args.records)
         if found and known.get(training.name, {}).get(
                 'record') != found[0]['sha256']:
             print(training.name)
