@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / 'tools' / 'analysis'),
@@ -315,6 +316,106 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(
     assert 'plain: 1 of 1 recorded' in listed
     assert 'stdcl: 0 of 1 recorded' in listed
     check_published(warm, copy, tmp_path)
+
+
+@pytest.fixture
+def begun(write, tmp_path):
+    """A training with the run.json of an earlier part: both, and its folder.
+
+    Returns a function that takes changes to what is written.
+    """
+    training = read_study(write(TINY.format(data='x', epochs=1))).trainings[0]
+
+    def begin(**changes):
+        config = load_config(str(ROOT / training.config), training.options)
+        (tmp_path / 'run.json').write_text(json.dumps({
+            'config': config.pretty_text, 'clean': True, 'seed': 1,
+            'epochs': [], **changes}))
+        return training, tmp_path
+
+    return begin
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(config='model = 1'), 'the hash of its recipe is'),
+    (dict(clean=False), 'clean is False'),
+    (dict(resumed=[dict(seed=2)]), r'seed is \[1, 2\], expected \[1\]')])
+def test_a_training_does_not_go_on_from_another(begun, changes, message):
+    """Its work directory must be deleted, which the message names."""
+    record.check_parts(*begun())
+    training, folder = begun(**changes)
+    message += f'.*Delete {folder}, and'
+    with pytest.raises(ValueError, match=message):
+        record.check_parts(training, folder)
+    with pytest.raises(ValueError, match=message):
+        record.make_record(training, folder)
+
+
+def test_a_checkpoint_of_unknown_origin_is_refused(begun):
+    training, folder = begun()
+    (folder / 'run.json').unlink()
+    record.check_parts(training, folder)
+    torch.save({}, folder / 'epoch_1.pth')
+    with pytest.raises(ValueError, match='run.json: is missing'):
+        record.check_parts(training, folder)
+
+
+def test_a_record_has_all_epochs(begun):
+    training, folder = begun(epochs=[dict(epoch=2, val={})])
+    np.savez(folder / 'scores.npz', names=['x'], labels=[0], classes=['x'],
+             logits=np.zeros((1, 1), np.float32),
+             probabilities=np.ones((1, 1), np.float32))
+    with pytest.raises(ValueError, match=r'epochs are \[2\]'):
+        record.make_record(training, folder)
+
+
+@pytest.fixture
+def runner(write, tmp_path, monkeypatch):
+    """A runner of the tiny study, in a folder of its own."""
+    monkeypatch.setattr(run_study, 'ROOT', tmp_path)
+    study = read_study(write(TINY.format(data='x', epochs=1)))
+    return run_study.StudyRunner(study, Path('work'), tmp_path / 'records')
+
+
+def test_a_runner_checks_before_each_training(runner, monkeypatch):
+    """That the tree is clean still, and what the work directory holds."""
+    training = runner.study.trainings[0]
+    monkeypatch.setattr(run_study, 'current_commit', lambda: dict(clean=False))
+    with pytest.raises(ValueError, match='is not clean'):
+        runner.run(training)
+    monkeypatch.setattr(run_study, 'current_commit', lambda: dict(clean=True))
+    folder = run_study.ROOT / runner.folder(training)
+    folder.mkdir(parents=True)
+    (folder / 'run.json').write_text(json.dumps(dict(
+        config='model = 1', clean=True, seed=1)))
+    with pytest.raises(ValueError, match='hash of its recipe'):
+        runner.run(training)
+    (folder / 'run.json').unlink()
+    monkeypatch.setattr(runner, '_call', lambda *_: True)
+    with pytest.raises(ValueError, match='no good checkpoint'):
+        runner.run(training)
+
+
+def test_ensembles_need_a_clean_tree(runner, monkeypatch):
+    monkeypatch.setattr(runner, '_is_recorded', lambda _: True)
+    monkeypatch.setattr(run_study, 'current_commit', lambda: dict(clean=False))
+    for training in runner.study.trainings:
+        folder = run_study.ROOT / runner.folder(training)
+        folder.mkdir(parents=True)
+        (folder / 'scores.npz').touch()
+    with pytest.raises(ValueError, match='is not clean'):
+        runner.fuse()
+
+
+@pytest.mark.parametrize('option', ['--records', '--work-dir'])
+def test_a_parcel_needs_folders_of_the_repository(option, monkeypatch, capsys,
+                                                  tmp_path):
+    monkeypatch.setattr(sys, 'argv', [
+        'run_study.py', 'x.py', '--parcel', 'box', option, str(tmp_path)])
+    with pytest.raises(SystemExit):
+        run_study.parse_args()
+    assert f'{option} is {tmp_path}, expected a folder' in (
+        capsys.readouterr().err)
 
 
 def check_published(warm, copy, folder):

@@ -43,18 +43,21 @@ def make_record(training: Training, work_dir: Path) -> Dict[str, Any]:
         dict: The record, see :data:`FIELDS`; accuracies in per cent.
 
     Raises:
-        InputError: The tree was not clean, the last epoch has no validation,
-            or the scores do not belong to it.
+        InputError: It is not of this training, see :func:`check_parts`, an
+            epoch or the last validation is missing, or the scores do not
+            belong to it.
     """
+    check_parts(training, work_dir)
     run = json.loads((work_dir / 'run.json').read_text())
     scores = score_file.read(work_dir / 'scores.npz', 'logits')
     epochs = run['epochs']
     validated = [epoch for epoch in epochs if 'val' in epoch]
-    if not run['clean'] or not epochs or 'val' not in epochs[-1]:
+    numbers = [epoch['epoch'] for epoch in epochs]
+    if (not epochs or numbers != list(range(1, len(epochs) + 1))
+            or 'val' not in epochs[-1]):
         raise InputError(
-            f'{work_dir}/run.json: clean is {run["clean"]}, and of '
-            f'{len(epochs)} epochs the last one must be validated; expected '
-            'a training on a clean tree, whole.')
+            f'{work_dir}/run.json: epochs are {numbers}, expected all from 1 '
+            f'on, and the last one validated. {_advice(work_dir)}')
     top1 = [100 * epoch['val']['acc/top1'] for epoch in validated]
     confusion = confusion_matrix(scores.logits, scores.labels)
     tested = 100 * np.trace(confusion) / confusion.sum()
@@ -78,6 +81,45 @@ def make_record(training: Training, work_dir: Path) -> Dict[str, Any]:
         curves=_curves(epochs, validated, top1),
         classes=list(map(str, scores.classes)), confusion=confusion.tolist())
     return dict(record, sha256=digest(record))
+
+
+def check_parts(training: Training, work_dir: Path) -> None:
+    """Check that a training may go on, or end, in a work directory.
+
+    It takes up whatever checkpoint is there, which must be of the same
+    recipe. The rest of the config may differ: paths do, between machines.
+
+    Args:
+        training (Training): The training.
+        work_dir (Path): Its work directory; it need not hold anything yet.
+
+    Raises:
+        InputError: What is there is of another recipe or seed, was not made
+            on a clean tree, or there is a checkpoint that nothing is known
+            of.
+    """
+    path = work_dir / 'run.json'
+    if not path.is_file():
+        if find_latest(str(work_dir)).path:
+            raise InputError(f'{path}: is missing, expected beside a '
+                             f'checkpoint. {_advice(work_dir)}')
+        return
+    run = json.loads(path.read_text())
+    seeds = {run['seed'], *(part['seed'] for part in run.get('resumed', []))}
+    for name, seen, expected in (
+            ('clean', run['clean'], True),
+            ('seed', sorted(seeds), [training.seed]),
+            ('the hash of its recipe',
+             recipe_of(Config.fromstring(run['config'], '.py')),
+             training.recipe_sha256())):
+        if seen != expected:
+            raise InputError(f'{path}: {name} is {seen}, expected {expected} '
+                             f'of {training.name} as it is today. '
+                             f'{_advice(work_dir)}')
+
+
+def _advice(work_dir: Path) -> str:
+    return f'Delete {work_dir}, and the training starts anew.'
 
 
 def _curves(epochs: list, validated: list, top1: list) -> dict:
@@ -184,12 +226,14 @@ def check_current(path: Path, record: dict, training: Training) -> None:
         if seen.get(name) != value:
             raise InputError(
                 f'{path}: {name} is {seen.get(name)}, but the study says '
-                f'{value}. Give the arm another name, or delete the record.')
+                f'{value}. Give the arm another name, or delete the record '
+                'and the work directory of its training.')
     if record['recipe_sha256'] != training.recipe_sha256():
         raise InputError(
             f'{path}: {training.config} says something else today than when '
-            'it was recorded. Delete the record, or give the study the '
-            "options that are in the record's config.")
+            'it was recorded. Delete the record and the work directory of '
+            'its training, or give the study the options that are in the '
+            "record's config.")
 
 
 def find_finished(training: Training, work_dirs: Sequence[Path],

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from parcel import pack, state_of, unpack  # noqa: E402
 from record import (  # noqa: E402
     check_current,
+    check_parts,
     make_record,
     read_record,
     write_record,
@@ -48,6 +49,8 @@ EPILOG = '''examples:
 A parcel is what it takes to go on on another machine, in files of at most 15
 MiB: it is unpacked before the study is run, and packed anew after it. On a
 machine without .git set STDCL_COMMIT to the commit of the (clean) files.
+What is deleted to be made anew would come back from a parcel: delete that
+too.
 
 Trainings run from the root of the repository, where data/ is, in folders of
 work_dirs/studies/; what they print is in log.txt there. Records are made on
@@ -99,14 +102,22 @@ class StudyRunner:
 
         Raises:
             InputError: The training fails; the text has the end of its log.
+                The tree is not clean, or the work directory has another
+                training's files.
         """
+        check_clean()
         folder = ROOT / self.folder(training)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / 'lock') as lock:
+            check_parts(training, folder)
             if not self._call(['tools/train.py', *training.arguments(
                     self.folder(training))], folder, lock):
                 return None
             checkpoint = find_latest(str(folder)).path
+            if checkpoint is None:
+                raise InputError(f'{folder}: the training has left no good '
+                                 'checkpoint, expected one of its last '
+                                 'epoch.')
             if not self._call([
                     'tools/test.py', training.config, checkpoint,
                     '--work-dir', str(self.folder(training) / 'test'),
@@ -124,7 +135,7 @@ class StudyRunner:
         records of the study.
 
         Raises:
-            InputError: The scores cannot be fused.
+            InputError: The scores cannot be fused, or the tree is not clean.
         """
         for name, arms in self.study.ensembles.items():
             for members in zip(*map(self.study.arm, arms)):
@@ -136,6 +147,7 @@ class StudyRunner:
                         map(self._is_recorded, members)) or not all(
                             path.is_file() for path in files):
                     continue
+                check_clean()
                 done = subprocess.run(
                     [sys.executable, ROOT / 'tools/ensemble.py', *files,
                      '--out', out], capture_output=True, text=True)
@@ -187,6 +199,18 @@ class StudyRunner:
             for child in self.children:
                 if child.poll() is None:
                     child.terminate()
+
+
+def check_clean() -> None:
+    """Check that the commit says what is run.
+
+    Raises:
+        InputError: Files of the repository have changed since.
+    """
+    if not current_commit()['clean']:
+        raise InputError('the tree of the repository is not clean (see "git '
+                         'status"), and a record names the commit that made '
+                         'it. Commit the changes first.')
 
 
 @contextmanager
@@ -286,9 +310,12 @@ def parse_args() -> argparse.Namespace:
                         help='carry the state of the study in this folder')
     args = parser.parse_args()
     args.records = args.records.resolve()
-    if args.parcel and not args.records.is_relative_to(ROOT):
-        parser.error(f'--records is {args.records}, expected a folder of the '
-                     'repository: a parcel holds paths within it.')
+    for name in ('records', 'work_dir'):
+        folder = (ROOT / getattr(args, name)).resolve()
+        if args.parcel and not folder.is_relative_to(ROOT):
+            parser.error(f'--{name.replace("_", "-")} is {folder}, expected a '
+                         'folder of the repository: a parcel holds paths '
+                         'within it.')
     for name in ('jobs', 'minutes'):
         value = getattr(args, name)
         if value is not None and value <= 0:
@@ -309,14 +336,14 @@ def main() -> None:
         missing = runner.missing(args.only)
         print(f'{runner.study.name}: {len(missing)} of '
               f'{len(runner.study.trainings)} trainings to run')
-        if missing and not current_commit()['clean']:
-            raise InputError('the tree of the repository is not clean (see '
-                             '"git status"), and a record names the commit '
-                             'that made it. Commit the changes first.')
+        if missing:
+            check_clean()
         whole = run_all(runner, missing, args.jobs, args.minutes)
-        runner.fuse()
-        if args.parcel:
-            runner.pack(args.parcel)
+        try:
+            runner.fuse()
+        finally:  # whatever it is, trainings are not to be lost by it
+            if args.parcel:
+                runner.pack(args.parcel)
         print(f'{runner.study.name}: {len(runner.missing(args.only))} '
               'trainings are still to be run')
         if not whole:
