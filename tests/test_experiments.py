@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -405,6 +406,56 @@ def test_ensembles_need_a_clean_tree(runner, monkeypatch):
         (folder / 'scores.npz').touch()
     with pytest.raises(ValueError, match='is not clean'):
         runner.fuse()
+
+
+def test_a_signal_during_another_does_not_block(runner):
+    """The handler runs in the thread that it interrupts."""
+    with runner.lock:
+        assert runner.lock.acquire(timeout=1)
+        runner.lock.release()
+
+
+def test_a_failure_while_stopping_is_one(runner, tmp_path):
+    """And a training that ends by the signal has not failed."""
+    def call(status):
+        script = ('import signal, sys, time\n'
+                  f'signal.signal(signal.SIGTERM, lambda *_: {status})\n'
+                  'print("up", flush=True)\ntime.sleep(60)')
+        with ThreadPoolExecutor() as pool, \
+                open(tmp_path / 'lock', 'a') as lock:
+            future = pool.submit(runner._call, ['-c', script], tmp_path,
+                                 lock.fileno())
+            wait_for(lambda: 'up' in log.read_text())
+            runner.stop()
+            return future.result()
+
+    log = tmp_path / 'log.txt'
+    log.touch()
+    assert not call('sys.exit(143)')
+    runner.stopping.clear()
+    log.write_text('')
+    with pytest.raises(ValueError, match='status 1, expected 0'):
+        call('sys.exit(1)')
+
+
+def test_failures_are_told_after_ctrl_c(runner, monkeypatch, capsys):
+    """And the command knows of them."""
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    def fail(training):
+        assert runner.stopping.wait(60)
+        if training.arm == 'stdcl':
+            raise ValueError('of another kind [see]')
+
+    monkeypatch.setattr(run_study, 'wait', interrupted)
+    monkeypatch.setattr(signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(runner, 'run', fail)
+    assert not run_study.run_all(runner, runner.study.trainings, 2, None)
+    printed = capsys.readouterr().out
+    assert 'Ctrl-C: trainings save' in printed
+    assert 'stdcl_seed-1: failed: of another kind [see]' in printed
+    assert 'plain_seed-1' not in printed
 
 
 @pytest.mark.parametrize('option', ['--records', '--work-dir'])

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, List, Optional
@@ -55,6 +55,9 @@ too.
 Trainings run from the root of the repository, where data/ is, in folders of
 work_dirs/studies/; what they print is in log.txt there. Records are made on
 a clean tree, see "git status"; runs/ does not count.'''
+# of a training that was told to stop: PreemptionHook's, and that of a process
+# without one, or where it does not listen yet
+STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
 
 
 class StudyRunner:
@@ -71,7 +74,8 @@ class StudyRunner:
         self.study, self.work_dir, self.records = study, work_dir, records
         self.stopping = threading.Event()
         self.children: List[subprocess.Popen] = []
-        self.lock = threading.Lock()
+        # a signal may come while the handler of one before has the lock
+        self.lock = threading.RLock()
 
     def folder(self, training: Training) -> Path:
         """Work directory of a training, relative to the repository."""
@@ -105,6 +109,8 @@ class StudyRunner:
                 The tree is not clean, or the work directory has another
                 training's files.
         """
+        if self.stopping.is_set():
+            return None
         check_clean()
         folder = ROOT / self.folder(training)
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +191,7 @@ class StudyRunner:
                                       'MKL_NUM_THREADS': threads})
             self.children.append(child)
         status = child.wait()
-        if status and not self.stopping.is_set():
+        if status and not (self.stopping.is_set() and status in STOPPED):
             text = (folder / 'log.txt').read_text(errors='replace')
             end = '\n'.join(text.splitlines()[-15:])
             raise InputError(f'{folder}/log.txt: status {status}, expected 0. '
@@ -233,7 +239,9 @@ def run_all(runner: StudyRunner, trainings: List[Training], jobs: int,
     Returns:
         bool: Whether none has failed.
     """
-    console, failed = Console(highlight=False, soft_wrap=True), []
+    # without markup: what is in brackets in an error is no style
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    failed: List[Training] = []
     timer = threading.Timer(60 * minutes, runner.stop) if minutes else None
     signal.signal(signal.SIGTERM, lambda *_: runner.stop())
     if timer:
@@ -243,21 +251,22 @@ def run_all(runner: StudyRunner, trainings: List[Training], jobs: int,
     with Progress(console=console, disable=not sys.stderr.isatty()) as bar, \
             ThreadPoolExecutor(jobs) as pool:
         task = bar.add_task(runner.study.name, total=len(trainings))
-        futures = {pool.submit(runner.run, training): training
-                   for training in trainings}
+
+        # in the pool's threads, which Ctrl-C does not reach: all is told
+        def run(training: Training) -> None:
+            try:
+                text = _outcome(runner.run(training))
+            except Exception as error:  # the others go on
+                failed.append(training)
+                text = f'failed: {error}'
+            if text:
+                minutes_gone = (time.monotonic() - started) / 60
+                console.print(f'{minutes_gone:6.1f} min  {training.name}: '
+                              f'{text}')
+                bar.advance(task)
+
         try:
-            for future in as_completed(futures):
-                training = futures[future]
-                try:
-                    text = _outcome(future.result())
-                except Exception as error:  # the others go on
-                    failed.append(training)
-                    text = f'failed: {error}'
-                if text:
-                    minutes_gone = (time.monotonic() - started) / 60
-                    console.print(f'{minutes_gone:6.1f} min  '
-                                  f'{training.name}: {text}')
-                    bar.advance(task)
+            wait([pool.submit(run, training) for training in trainings])
         except KeyboardInterrupt:
             console.print('Ctrl-C: trainings save and leave; run the study '
                           'again to go on.')
