@@ -625,6 +625,17 @@ def test_the_newest_whole_parcel_counts(tmp_path):
     assert (tmp_path / 'there/x').read_text() == 'whole'
 
 
+def test_a_parcel_is_of_its_own_folder_alone(tmp_path):
+    """Though last_checkpoint still names the one that it came from."""
+    here, there = tmp_path / 'here', tmp_path / 'there'
+    for folder in (here, there):
+        folder.mkdir()
+        torch.save({}, folder / 'epoch_1.pth')
+        (folder / 'last_checkpoint').write_text(str(there / 'epoch_1.pth'))
+    assert parcel.state_of(here, False) == [here / 'last_checkpoint',
+                                            here / 'epoch_1.pth']
+
+
 def test_unpacking_keeps_what_is_newer(tmp_path):
     """After a crash the folder is further on than its parcel."""
     for name in ('x', 'y'):

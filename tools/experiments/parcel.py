@@ -31,7 +31,8 @@ def state_of(work_dir: Path, is_recorded: bool) -> List[Path]:
     if not is_recorded:
         latest = find_latest(str(work_dir)).path
         names = [work_dir / 'run.json', work_dir / 'last_checkpoint',
-                 *([Path(latest)] if latest else [])]
+                 # last_checkpoint may name the folder that it came from
+                 *([work_dir / Path(latest).name] if latest else [])]
     return [path for path in names if path.is_file()]
 
 

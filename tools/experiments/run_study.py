@@ -76,6 +76,8 @@ class StudyRunner:
         self.children: List[subprocess.Popen] = []
         # a signal may come while the handler of one before has the lock
         self.lock = threading.RLock()
+        # reading a config imports what it names, which is for one thread
+        self.reading = threading.Lock()
 
     def folder(self, training: Training) -> Path:
         """Work directory of a training, relative to the repository."""
@@ -115,7 +117,8 @@ class StudyRunner:
         folder = ROOT / self.folder(training)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / 'lock') as lock:
-            check_parts(training, folder)
+            with self.reading:
+                check_parts(training, folder)
             if not self._call(['tools/train.py', *training.arguments(
                     self.folder(training))], folder, lock):
                 return None
@@ -130,7 +133,8 @@ class StudyRunner:
                     '--dump', str(self.folder(training) / 'scores.npz'),
                     *training.cfg_options()], folder, lock):
                 return None
-            record = make_record(training, folder)
+            with self.reading:
+                record = make_record(training, folder)
             write_record(self.records / training.record, record)
             return record
 
