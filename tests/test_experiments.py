@@ -484,14 +484,28 @@ def check_published(warm, copy, folder):
     log = record.read_record(models / 'plain_seed-1.json')
     assert accuracy(done) == pytest.approx(log['top1_last'] / 100, abs=1e-4)
 
-    done = warm('tools/experiments/study_features.py', 'tiny.py', *places,
-                cwd=folder)
+    # the copy's, as this repository may have changes
+    done = subprocess.run(
+        [sys.executable, copy / 'tools/experiments/study_features.py',
+         folder / 'tiny.py', *places], capture_output=True, text=True,
+        cwd=folder, env={**os.environ, 'STDCL_COMMIT': COMMIT})
     assert done.returncode == 0, done.stderr
     seen = json.loads((copy / 'runs/studies/features_tiny.json').read_text())
     measured, = seen.values()
     assert measured['record'] == log['sha256']
     assert -1 <= measured['global_']['silhouette'] <= 1
     assert measured['global_']['linear'] == pytest.approx(1)
+
+    done = warm('tools/experiments/study_report.py', 'tiny.py', *places[2:],
+                cwd=folder)
+    assert done.returncode == 0, done.stderr
+    page = folder / 'work_dirs/reports/tiny.md'
+    assert done.stdout.strip() == 'work_dirs/reports/tiny.md'
+    assert f'| plain | 1 | {log["top1_last"]:.2f} |' in page.read_text()
+    assert f'[study]({folder}/tiny.py)' in page.read_text()
+    assert 'Features of tiny' in page.read_text()
+    for name in re.findall(r'!\[.*\]\((.*)\)', page.read_text()):
+        assert '<svg' in (page.parent / name).read_text()
 
     done = warm('tools/experiments/publish.py', 'tiny.py', '--only', 'stdcl',
                 *places, cwd=folder)
@@ -686,14 +700,14 @@ def test_the_mean_of_comparisons_is_that_of_the_textbook():
     assert study_report.Mean([many, many]).finding == 'better'
 
 
-def test_means_are_declared(write):
+def test_means_are_declared(write, tmp_path):
     text = TINY.format(data='x', epochs=1).replace('seeds=[1]', 'seeds=2')
     study = read_study(write(text + "means = dict(both=['stdcl'])\n"))
     records = {arm: [dict(seed=seed, top1_last=top1, seconds=60, machine=dict(
         threads=1)) for seed, top1 in enumerate(pair)]
                for arm, pair in dict(plain=[50, 60], stdcl=[51, 62]).items()}
     assert '| both |  |  | +1.50 | -4.85 to +7.85 | inconclusive |  |' in (
-        study_report.table(study, records))
+        study_report.table(study, records, tmp_path))
     assert study_report.mean_of(study, dict(records, stdcl=[]),
                                 ['stdcl']) is None
     with pytest.raises(ValueError, match="means.both names 'plain'"):
@@ -704,7 +718,7 @@ def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
     study = read_study(write(TINY.format(data='x', epochs=1)))
     records = dict(plain=[dict(recorded, seed=1)],
                    stdcl=[dict(recorded, seed=1, top1_last=90.)])
-    lines = study_report.table(study, records)
+    lines = study_report.table(study, records, tmp_path)
     assert lines[0].startswith('Two streams, tiny (')
     assert '| stdcl | 1 | 90.00 | +2.50 to plain |  | inconclusive | 1.0 |' \
         in lines

@@ -143,7 +143,7 @@ class Study:
     """A study file, read and checked.
 
     Args:
-        name (str): That of its file.
+        path (Path): Its file.
         about (str): What it is to find out.
         threads (int): CPU threads of a training.
         arms (list[str]): Names of the arms, as the file has them.
@@ -153,7 +153,7 @@ class Study:
         ensembles (dict): Name of an ensemble -> the arms it fuses.
         means (dict): Name of a mean -> the arms whose differences it is of.
     """
-    name: str
+    path: Path
     about: str
     threads: int
     arms: List[str]
@@ -161,6 +161,11 @@ class Study:
     against: Dict[str, str]
     ensembles: Dict[str, List[str]]
     means: Dict[str, List[str]]
+
+    @property
+    def name(self) -> str:
+        """That of its file."""
+        return self.path.stem
 
     def arm(self, name: str) -> List[Training]:
         """The trainings of an arm, in order of seeds."""
@@ -213,7 +218,7 @@ def read_study(path: Path) -> Study:
                  for training in _trainings(path, content, name, arm)]
     trainings.sort(key=lambda item: item.seed)  # stable: arms in their order
     study = Study(
-        path.stem, content['about'], content.get('threads', 1),
+        path, content['about'], content.get('threads', 1),
         list(content['arms']), trainings,
         {name: arm['against'] for name, arm in content['arms'].items()
          if 'against' in arm}, content.get('ensembles', {}),

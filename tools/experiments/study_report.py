@@ -1,11 +1,11 @@
-"""Make the tables and plots of README.md and docs/ from recorded studies.
+"""Make tables and plots of recorded studies.
 
-Examples:
-    python tools/experiments/study_report.py           make them
-    python tools/experiments/study_report.py --check   fail if one is stale
+Of a study of your own into a page of its own; without one those of README.md
+and docs/.
 """
 import argparse
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -35,6 +35,10 @@ STUDIES = ROOT / 'tools' / 'experiments' / 'studies'
 PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'findings.md')
 PLOTS = ROOT / 'docs' / 'plots'
 CONFIDENCE = 0.95
+EXAMPLES = '''examples:
+  python tools/experiments/study_report.py my_study.py
+  python tools/experiments/study_report.py           those of this repository
+  python tools/experiments/study_report.py --check   fail if one is stale'''
 # title -> scalars of ContrastDiagnosisHook, those that there are
 DIAGNOSIS_COLUMNS = {
     'anchors that took part': ['anchor_share'],
@@ -185,7 +189,8 @@ def mean_of(study: Study, records: Dict[str, List[dict]],
     return Mean(found) if all(found) else None
 
 
-def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
+def table(study: Study, records: Dict[str, List[dict]],
+          folder: Path) -> List[str]:
     """A row for each arm; difference and interval where it is compared."""
     rows = []
     for arm in study.arms:
@@ -210,12 +215,19 @@ def table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
     missing = len(study.trainings) - sum(map(len, records.values()))
     return [
         f'{study.about[0].upper()}{study.about[1:]} '
-        f'([study](tools/experiments/studies/{study.name}.py), '
-        f'[records](runs/studies/{study.name}), {_where(records)}'
+        f'([study]({_from_root(study.path)}), '
+        f'[records]({_from_root(folder / study.name)}), {_where(records)}'
         f'{f"; {missing} trainings are still to be run" if missing else ""}):',
         '', '| arm | seeds | top-1, mean ± standard deviation | difference | '
         '95 % interval | finding | minutes a training, median |',
         '| --- ' * 7 + '|', *rows, '']
+
+
+def _from_root(path: Path) -> str:
+    """As a link, see :func:`_linked`."""
+    path = path.resolve()
+    return (path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT)
+            else str(path))
 
 
 def class_table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
@@ -478,61 +490,121 @@ def is_stale(path: Path, mark: str) -> bool:
     return not path.is_file() or mark not in path.read_text()
 
 
+def tables(study: Study, records: Dict[str, List[dict]],
+           folder: Path) -> Dict[str, List[str]]:
+    """All tables of a study: name -> lines, none where there are no data."""
+    return {
+        f'study {study.name}': [*table(study, records, folder),
+                                *ensemble_table(study, records, folder)],
+        f'diagnosis of {study.name}': diagnosis_table(study, records),
+        f'classes of {study.name}': class_table(study, records),
+        f'features of {study.name}': feature_table(study, records, folder)}
+
+
 def report(folder: Path = RECORDS) -> tuple:
-    """All tables and figures.
+    """All tables and figures of the studies of this repository.
 
     Returns:
         tuple[dict, dict]: Name of the table -> lines; path of the figure ->
         (figure, mark).
     """
-    tables, drawn = {}, {}
+    found, drawn = {}, {}
     for path in sorted(STUDIES.glob('*.py')):
         study = read_study(path)
         records = read_records(study, folder)
-        tables[f'study {study.name}'] = [
-            *table(study, records), *ensemble_table(study, records, folder)]
-        tables[f'diagnosis of {study.name}'] = diagnosis_table(
-            study, records)
-        tables[f'classes of {study.name}'] = class_table(study, records)
-        tables[f'features of {study.name}'] = feature_table(
-            study, records, folder)
+        found.update(tables(study, records, folder))
         for name, figure in figures(study, records).items():
             drawn[PLOTS / name] = (figure, fingerprint(records))
-    return tables, drawn
+    return found, drawn
+
+
+def write_page(study: Study, folder: Path, out: Path) -> Path:
+    """Tables and figures of one study.
+
+    Args:
+        study (Study): The study.
+        folder (Path): That of all studies' records.
+        out (Path): Where the page and its figures go; it is made.
+
+    Returns:
+        Path: The page.
+
+    Raises:
+        InputError: Nothing is recorded.
+    """
+    records = read_records(study, folder)
+    if not any(records.values()):
+        raise InputError(f'{folder / study.name} has no records of '
+                         f'{study.name}; run_study.py makes them.')
+    page, lines = out / f'{study.name}.md', [f'# {study.name}', '']
+    for name, found in tables(study, records, folder).items():
+        if found:
+            lines += [f'## {name[0].upper()}{name[1:]}', '',
+                      *_linked(found, page)]
+    for name, figure in figures(study, records).items():
+        save(figure, out / name, fingerprint(records))
+        lines += [f'![{name}]({name})', '']
+    with complete(page) as partial:
+        partial.write_text('\n'.join(lines))
+    return page
 
 
 def _linked(lines: List[str], page: Path) -> List[str]:
     """Links as the page needs them, which are from the root."""
-    up = '../' * len(page.relative_to(ROOT).parent.parts)
-    return [re.sub(r'\]\((?=tools/|runs/)', f']({up}', line)
-            for line in lines]
+    up = os.path.relpath(ROOT, page.resolve().parent)
+    up = '' if up == '.' else f'{up}/'
+    return [re.sub(r'\]\((?!/)', f']({up}', line) for line in lines]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__.split('\n\n')[0], epilog='example: python '
-        'tools/experiments/study_report.py --check')
-    parser.add_argument('--check', action='store_true',
-                        help='only say whether they are up to date')
-    args = parser.parse_args()
-    with end_cleanly('studies'):
-        tables, drawn = report()
+def bring_up_to_date(check: bool) -> None:
+    """Make all that is stale in this repository, or exit with its names."""
+    found, drawn = report()
     stale = [path for path, (_, mark) in drawn.items()
              if is_stale(path, mark)]
-    for path in stale if not args.check else ():
+    for path in stale if not check else ():
         save(drawn[path][0], path, drawn[path][1])
     for page in PAGES:
         text = page.read_text()
         fresh = fill(text, {name: _linked(lines, page)
-                            for name, lines in tables.items()})
+                            for name, lines in found.items()})
         if fresh != text:
             stale.append(page)
-            if not args.check:
+            if not check:
                 page.write_text(fresh)
-    if args.check and stale:
+    if check and stale:
         sys.exit('error: stale: '
                  + ', '.join(str(path.relative_to(ROOT)) for path in stale)
                  + '; run python tools/experiments/study_report.py')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('study', type=Path, nargs='?', help='study file; '
+                        'without one: all of tools/experiments/studies')
+    parser.add_argument('--records', type=Path, default=RECORDS,
+                        help='folder of the records; default: runs/studies')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/reports'),
+                        help='folder of the page of a study; default: '
+                        'work_dirs/reports')
+    parser.add_argument('--check', action='store_true', help='only say '
+                        'whether README.md and docs/ are up to date')
+    args = parser.parse_args()
+    if args.study and args.check:
+        parser.error('--check is for the pages of this repository, expected '
+                     'no study with it.')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    with end_cleanly(str(args.study or 'studies')):
+        if args.study is None:
+            bring_up_to_date(args.check)
+            return
+        study = read_study(args.study)
+        print(write_page(study, args.records, args.out))
 
 
 if __name__ == '__main__':
