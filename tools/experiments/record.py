@@ -211,7 +211,10 @@ def _check_sense(path: Path, record: dict) -> None:
 
 
 def check_current(path: Path, record: dict, training: Training) -> None:
-    """Check that a record is of a training as it would be run today.
+    """Check that a record is of what the study and its config say today.
+
+    Of :data:`study.RECIPE`, that is; what is in no config, such as defaults
+    of classes, is that of the record's commit.
 
     Args:
         path (Path): The record's file, for messages.
