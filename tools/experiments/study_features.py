@@ -52,8 +52,9 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
 
     Returns:
         dict: ``record``, the record's hash, and for each feature that there
-        is, what :func:`feature_measures.measure` returns, and ``linear``, see
-        :func:`feature_measures.linear_share`.
+        is, what :func:`feature_measures.measure` returns, and of the decoupled
+        ones ``linear``, their :func:`feature_measures.linear_share` of the
+        global ones.
 
     Raises:
         InputError: The checkpoint does not do what the record says.
@@ -65,15 +66,13 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
     if abs(top1 - record['top1_last']) > 0.01:
         raise InputError(f'{checkpoint}: top-1 is {top1:.2f}, expected '
                          f'{record["top1_last"]:.2f} as recorded.')
+    found = {name: measure(arrays[name], arrays['labels'])
+             for name in FEATURES if name in arrays}
+    for name in found.keys() - {'global_'}:
+        found[name]['linear'] = linear_share(arrays[name], arrays['global_'])
     return dict(record=record['sha256'], **{
-        name: _rounded(measure(arrays[name], arrays['labels']),
-                       linear=linear_share(arrays[name], arrays['global_']))
-        for name in FEATURES if name in arrays})
-
-
-def _rounded(measures: dict, **more: float) -> dict:
-    return {key: round(value, 5) for key, value in {**measures,
-                                                    **more}.items()}
+        name: {key: round(value, 5) for key, value in measures.items()}
+        for name, measures in found.items()})
 
 
 def _is_of(measured: dict, record: Path) -> bool:
