@@ -118,6 +118,21 @@ def check_parts(training: Training, work_dir: Path) -> None:
                              f'{_advice(work_dir)}')
 
 
+def check_clean(commit: dict) -> None:
+    """Check that the commit says what is run.
+
+    Args:
+        commit (dict): As ``current_commit`` of ``RunRecordHook`` tells it.
+
+    Raises:
+        InputError: Files of the repository have changed since.
+    """
+    if not commit['clean']:
+        raise InputError('the tree of the repository is not clean (see "git '
+                         'status"), and a record names the commit that made '
+                         'it. Commit the changes first.')
+
+
 def _advice(work_dir: Path) -> str:
     return f'Delete {work_dir}, and the training starts anew.'
 

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from parcel import pack, state_of, unpack  # noqa: E402
 from record import (  # noqa: E402
+    check_clean,
     check_current,
     check_parts,
     make_record,
@@ -113,7 +114,7 @@ class StudyRunner:
         """
         if self.stopping.is_set():
             return None
-        check_clean()
+        check_clean(current_commit())
         folder = ROOT / self.folder(training)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / 'lock') as lock:
@@ -157,7 +158,7 @@ class StudyRunner:
                         map(self._is_recorded, members)) or not all(
                             path.is_file() for path in files):
                     continue
-                check_clean()
+                check_clean(current_commit())
                 done = subprocess.run(
                     [sys.executable, ROOT / 'tools/ensemble.py', *files,
                      '--out', out], capture_output=True, text=True)
@@ -209,18 +210,6 @@ class StudyRunner:
             for child in self.children:
                 if child.poll() is None:
                     child.terminate()
-
-
-def check_clean() -> None:
-    """Check that the commit says what is run.
-
-    Raises:
-        InputError: Files of the repository have changed since.
-    """
-    if not current_commit()['clean']:
-        raise InputError('the tree of the repository is not clean (see "git '
-                         'status"), and a record names the commit that made '
-                         'it. Commit the changes first.')
 
 
 @contextmanager
@@ -350,7 +339,7 @@ def main() -> None:
         print(f'{runner.study.name}: {len(missing)} of '
               f'{len(runner.study.trainings)} trainings to run')
         if missing:
-            check_clean()
+            check_clean(current_commit())
         whole = run_all(runner, missing, args.jobs, args.minutes)
         try:
             runner.fuse()

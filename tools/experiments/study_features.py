@@ -23,7 +23,11 @@ from feature_measures import (  # noqa: E402
 )
 from mmengine.config import Config  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
-from record import find_finished, read_record  # noqa: E402
+from record import (  # noqa: E402
+    check_clean,
+    find_finished,
+    read_record,
+)
 from study import add_finished_arguments, read_study  # noqa: E402
 
 from projects.stdcl.apis import load_model  # noqa: E402
@@ -99,14 +103,10 @@ def run(args: argparse.Namespace) -> tuple:
     # of the code that runs, whatever changes in the files meanwhile
     measured_by = dict(**current_commit(), versions=package_versions(),
                        machine=machine_kind())
-    if not measured_by['clean']:
-        raise InputError('the tree of the repository is not clean (see "git '
-                         'status"), and what is measured names the commit. '
-                         'Commit the changes first.')
+    check_clean(measured_by)
     for training in study.matching(args.only):
         found = find_finished(training, args.work_dir, args.records)
-        if found and known.get(training.name, {}).get(
-                'record') != found[0]['sha256']:
+        if found and training.name not in known:
             print(training.name)
             known[training.name] = {**measured_by, **measure_training(*found)}
             _write(path, known)
