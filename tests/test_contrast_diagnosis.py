@@ -30,11 +30,22 @@ def test_gradient_norms_are_those_of_the_losses_alone():
     assert gradient_norms(feats.detach(), losses) == {}
 
 
-def make_head():
+def test_small_gradients_of_half_precision_are_seen():
+    feats = torch.randn(3, 8).half().requires_grad_()
+    weight = torch.full((3, 8), 2e-8)  # float16 has 6e-8 and 0
+    scalars = gradient_norms(feats, dict(
+        loss_cls=(feats.float() * weight).sum(),
+        loss_spatial=(feats.float() * weight).sum()))
+    torch.testing.assert_close(scalars['gradient_cls'],
+                               3 * weight[0].norm(), rtol=0.01, atol=0)
+    torch.testing.assert_close(scalars['gradient_cosine'], torch.tensor(1.))
+
+
+def make_head(**bank):
     head = MODELS.build(dict(
         type='STDCLHead', num_classes=3, in_channels=8,
         decoupler=dict(type='AttentiveDecoupler', out_channels=4, reduction=2),
-        memory_bank=dict(type='MemoryBank'),
+        memory_bank={'type': 'MemoryBank', **bank},
         loss_contrast=dict(type='CrossSequenceContrastiveLoss')))
     head.resize_banks(5)
     return head
@@ -68,6 +79,24 @@ def test_similarities_in_plain_words():
         (vector @ before[2]).item(), abs=1e-6)
     assert {'loss_cls', 'loss_spatial', 'gradient_cls',
             'gradient_temporal', 'gradient_cosine'} <= scalars.keys()
+
+
+def test_an_own_slot_is_no_positive_wherever_it_is():
+    """Two banks with the same content see the same."""
+    seen = []
+    for bank in ({}, dict(type='ClassBalancedMemoryBank', slots_per_class=4)):
+        torch.manual_seed(0)
+        head = make_head(**bank)
+        hook = ContrastDiagnosisHook()
+        hook.head, hook.loss = head, head.loss
+        feats = torch.randn(4, 1, 8, 2, 3, requires_grad=True)
+        with torch.autocast('cpu', torch.bfloat16):
+            seen.append(hook._diagnosed_loss(
+                feats, make_samples([4, 1, 2, 0], [1, 0, 1, 0])))
+    plain, balanced = seen
+    for name in ('positive_spatial', 'negative_temporal'):
+        assert plain[name].dtype == torch.float32
+        torch.testing.assert_close(balanced[name], plain[name])
 
 
 def test_attention_spread_counts_positions():

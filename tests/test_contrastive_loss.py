@@ -351,7 +351,11 @@ def test_what_half_precision_changes(slots):
 
 @pytest.mark.parametrize('wrong', [dict(num_positives=0),
                                    dict(num_negatives=-1),
+                                   dict(num_positives=2.5),
+                                   dict(num_negatives='8'),
                                    dict(temperature=0),
+                                   dict(temperature=float('nan')),
+                                   dict(temperature='0.8'),
                                    dict(negatives=('hard', 'easy')),
                                    dict(negatives=())])
 def test_bad_numbers_are_refused(wrong):

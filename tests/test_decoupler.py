@@ -93,10 +93,27 @@ def test_branches_see_only_their_axis(cls):
     close(decoupler(x)[1], decoupler(shuffled_joints)[1])
 
 
+@pytest.mark.parametrize('cls', [AttentiveDecoupler, ProjectionDecoupler])
+@pytest.mark.parametrize('wrong, message', [
+    (dict(out_channels=0), 'out_channels is 0, expected 1 or more'),
+    (dict(reduction=0), 'reduction is 0, expected 1 or more'),
+    (dict(reduction=9), 'reduction is 9, expected at most the 8 channels'),
+])
+def test_bad_sizes_are_refused(cls, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        cls(8, **wrong)
+
+
 def test_other_sizes_are_refused_with_both_numbers():
     decoupler = ProjectionDecoupler(16, num_joints=25, num_frames=16)
     with pytest.raises(ValueError, match='T = 16.*V = 25.*T = 13.*V = 20'):
         decoupler(torch.randn(1, 1, 16, 13, 20))
+
+
+def test_recognizer_refuses_a_head_without_a_decoupler():
+    plain = dict(type='GCNHead', num_classes=4, in_channels=32)
+    with pytest.raises(ValueError, match="is 'RecognizerGCN'"):
+        STDCLRecognizer(backbone=STGCN, cls_head=plain)
 
 
 @pytest.mark.parametrize('frames', [52, 20, 17])

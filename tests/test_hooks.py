@@ -1,18 +1,21 @@
 """What the hooks see to before training: indices, banks, data that fit."""
 import copy
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.training_sequences import TrainingSequences
-from projects.stdcl.engine.hooks import MemoryBankHook
+from projects.stdcl.engine.hooks import FiniteCheckHook, MemoryBankHook
 
 CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
     '-keypoint-3d.py'
@@ -86,6 +89,19 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
 
+def test_rare_classes_more_often(tiny_annotations):
+    """The second of three is alone in its class."""
+    path = tiny_annotations(num=3, classes=2)
+    dataset = build(dict(
+        type='ClassBalancedDataset', oversample_thr=0.6,
+        dataset=dict(pose(path), type='SkeletonDataset')))
+    sequences = TrainingSequences(dataset)
+    sequences.deliver_indices()
+    assert len(sequences) == 3
+    seen = [index_of(dataset[i]) for i in range(len(dataset))]
+    assert seen == [0, 1, 1, 2]
+
+
 def test_num_batch_per_epoch_keeps_all_slots(tiny_annotations):
     loader = Runner.build_dataloader(dict(
         dataset=pose(tiny_annotations(num=9)), batch_size=2, num_workers=0,
@@ -100,8 +116,9 @@ def test_unknown_wrappers_and_doubles_are_refused(tiny_annotations):
     with pytest.raises(ValueError, match='sequences of a list cannot'):
         TrainingSequences([1, 2])
     part = build(pose(tiny_annotations()))
-    with pytest.raises(ValueError, match='in a ConcatDataset twice'):
-        TrainingSequences(ConcatDataset([part, part])).deliver_indices()
+    for other in (part, build(pose(part.ann_file, indices=[2]))):
+        with pytest.raises(ValueError, match='in more than one of the data'):
+            TrainingSequences(ConcatDataset([part, other])).deliver_indices()
     part = build(pose(tiny_annotations(), pipeline=[dict(type='PoseDecode')]))
     with pytest.raises(ValueError, match='without PackActionInputs'):
         TrainingSequences(part).deliver_indices()
@@ -348,3 +365,11 @@ def test_run_record(config):
     part, = resumed['resumed']
     assert part['epoch'] == 2 and part['seed'] == 3
     assert part['config_sha256'] == record['config_sha256']
+
+
+def test_only_a_loss_stops_the_training():
+    hub = MessageHub('finite')
+    hub.update_scalars({'train/loss': 1., 'train/gradient_cosine': np.nan})
+    runner = SimpleNamespace(message_hub=hub)
+    FiniteCheckHook().after_train_iter(
+        runner, 0, outputs=dict(loss=0, gradient_cosine=0))

@@ -53,6 +53,14 @@ def test_every_epoch_index_repeat_and_seed_draws_its_own():
         assert len(set(generator)) == len(drawn) == 96
 
 
+def test_a_sampler_reads_the_data_set_itself():
+    dataset = DATASETS.build(dict(type='SeededDataset', dataset=SET))
+    seeded = DATA_SAMPLERS.build(dict(
+        type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=3),
+        default_args=dict(dataset=dataset))
+    assert 'label' in seeded.sampler.dataset.get_data_info(5)
+
+
 def test_the_rest_of_an_epoch():
     assert draws(epoch=2, skip=5) == draws(epoch=2)[5:]
     assert draws(epoch=2, skip=32) == []

@@ -9,6 +9,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.analysis import get_model_complexity_info
 
 from projects.stdcl.models import MemoryBank, STDCLHead, STDCLMixin
+from projects.stdcl.utils.input_error import InputError
 
 STDCL = dict(
     type='STDCLHead',
@@ -283,10 +284,10 @@ def test_soft_labels_are_refused():
 
 def test_missing_index_and_missing_slots_are_refused():
     inputs, samples = batch()
-    with pytest.raises(RuntimeError, match='MemoryBankHook'):
+    with pytest.raises(InputError, match='MemoryBankHook'):
         build(slots=0)(inputs, samples, mode='loss')
     samples[2].set_metainfo(dict(sample_idx=None))
-    with pytest.raises(RuntimeError, match='sample_idx'):
+    with pytest.raises(InputError, match='sample_idx'):
         build()(inputs, samples, mode='loss')
 
 

@@ -60,6 +60,15 @@ def test_equals_the_published_way(stream, center_relative):
         obvious(joints, stream, center_relative, LAYOUTS['nw-ucla']))
 
 
+def test_the_root_of_the_bones_keeps_its_position():
+    """Not the center of the graph, which for OpenPose is the neck."""
+    joints = torch.randn(1, 4, 18, 2)
+    bones = SkeletonDataPreprocessor('openpose', 'bone',
+                                     True).make_stream(joints)
+    assert torch.equal(bones[..., 0, :], joints[..., 0, :])
+    assert torch.equal(bones[..., 1, :], joints[..., 1, :] - joints[..., 0, :])
+
+
 def test_does_not_change_its_input():
     joints = torch.randn(2, 4, 20, 3)
     before = joints.clone()

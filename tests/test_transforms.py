@@ -253,7 +253,8 @@ def test_crops_a_random_stretch_as_published(frames):
 
 
 @pytest.mark.parametrize('proportion', [0, 1.1, (0, 1), (0.5, 2),
-                                        (0.1, 0.2, 0.3)])
+                                        (0.1, 0.2, 0.3), (0.95, ), '1',
+                                        float('nan')])
 def test_refuses_proportions(proportion):
     with pytest.raises(ValueError, match='proportion is .* expected a number'):
         CropResize(64, proportion)

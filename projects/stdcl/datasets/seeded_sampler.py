@@ -6,6 +6,7 @@ from mmaction.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from ..utils.random_seed import derive_seed
+from .seeded_dataset import SeededDataset
 
 
 @DATA_SAMPLERS.register_module()
@@ -16,7 +17,9 @@ class SeededSampler(Sampler):
     the index; of a ``RepeatDataset`` each repeat has an index of its own.
 
     Args:
-        sampler (dict): Config of the other sampler.
+        sampler (dict): Config of the other sampler. It is given the data set
+            that is in a ``SeededDataset``, and the run's seed, also in place
+            of one of its own.
         dataset: The data set.
         seed (int): Seed of the run, the same in all processes.
 
@@ -27,6 +30,8 @@ class SeededSampler(Sampler):
     """
 
     def __init__(self, sampler: dict, dataset, seed: int) -> None:
+        if isinstance(dataset, SeededDataset):
+            dataset = dataset.dataset
         self.sampler = DATA_SAMPLERS.build(
             sampler, default_args=dict(dataset=dataset, seed=seed))
         self.seed = seed

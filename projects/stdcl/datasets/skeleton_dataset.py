@@ -165,6 +165,10 @@ class SkeletonDataset(PoseDataset):
         # not that of PoseDataset, which reads files that may run code
         return super(PoseDataset, self).get_data_info(idx)
 
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The classes of a sequence, for ``ClassBalancedDataset``."""
+        return np.atleast_1d(self.get_annotation(idx)['label']).tolist()
+
 
 def _entry(path: str, content, name: str, kind):
     seen = content.get(name) if isinstance(content, dict) else content

@@ -81,18 +81,32 @@ class TrainingSequences:
         """Make every sample carry its global ``sample_idx``.
 
         Raises:
-            ValueError: A data set occurs twice, or a pipeline packs no inputs.
+            ValueError: Two data sets have a sequence in common, or a pipeline
+                packs no inputs.
         """
-        if len({id(part) for part, _ in self.parts}) != len(self.parts):
-            raise InputError(
-                'train_dataloader.dataset: the same data set object is in a '
-                'ConcatDataset twice. Use RepeatDataset instead.')
+        self._require_distinct()
         for part, first in self.parts:
             deliver(part.pipeline, 'sample_idx')
             transforms = part.pipeline.transforms
             if first and not any(isinstance(step, _AddToIndex)
                                  for step in transforms):
                 transforms.insert(0, _AddToIndex(first))
+
+    def _require_distinct(self) -> None:
+        """Refuse a sequence that would get a second slot."""
+        seen = set()
+        for part, _ in self.parts if len(self.parts) > 1 else ():
+            file = part.ann_file or id(part)
+            own = {(file, name) for name, _ in names_and_labels(part)}
+            if seen & own:
+                raise InputError(
+                    f'train_dataloader.dataset: {len(seen & own)} sequences '
+                    f'of {part.ann_file or type(part).__name__} (such as '
+                    f'{min(str(name) for _, name in seen & own)}) are in more '
+                    'than one of the data sets, and would be positives for '
+                    'themselves; expected each in one. To see sequences more '
+                    'often, use RepeatDataset.')
+            seen |= own
 
     def fingerprint(self) -> str:
         """A hash of names and labels in order: the identity of the list."""

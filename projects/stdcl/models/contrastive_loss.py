@@ -1,4 +1,5 @@
 """The contrastive loss over a memory bank."""
+from numbers import Real
 from typing import Sequence, Tuple
 
 import torch
@@ -8,6 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.dist import all_reduce, get_world_size
 
 from ..utils.input_error import InputError
+from ..utils.sizes import require_positive
 
 NEGATIVES = ('hard', 'random')
 BLOCK = 8192  # slots that are in float32 at a time, if the bank is not
@@ -55,11 +57,12 @@ class CrossSequenceContrastiveLoss(nn.Module):
                  temperature: float = 0.8,
                  negatives: Sequence[str] = NEGATIVES) -> None:
         super().__init__()
-        if min(num_positives, num_negatives) < 1 or temperature <= 0:
+        require_positive(type(self).__name__, num_positives=num_positives,
+                         num_negatives=num_negatives)
+        if not (isinstance(temperature, Real) and temperature > 0):
             raise InputError(
-                f'{type(self).__name__}: num_positives is {num_positives}, '
-                f'num_negatives {num_negatives}, temperature {temperature}; '
-                'all must be positive.')
+                f'{type(self).__name__}: temperature is {temperature!r}, '
+                'expected a number above 0.')
         if not set(negatives) or set(negatives) - set(NEGATIVES):
             raise InputError(
                 f'{type(self).__name__}: negatives is {negatives!r}, expected '

@@ -12,11 +12,21 @@ from mmengine.model import BaseModule
 from torch.nn.parameter import is_lazy
 
 from ..utils.input_error import InputError
+from ..utils.sizes import require_positive
 
 # The authors' initialisation of linear layers; the 1x1 convolutions keep
 # PyTorch's default.
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
                    distribution='normal', bias=0)
+
+
+def _reduced_channels(in_channels: int, reduction: int) -> int:
+    require_positive('decoupler', reduction=reduction)
+    if reduction > in_channels:
+        raise InputError(
+            f'decoupler: reduction is {reduction}, expected at most the '
+            f'{in_channels} channels of the encoder.')
+    return in_channels // reduction
 
 
 class ProjectionBranch(nn.Module):
@@ -34,7 +44,7 @@ class ProjectionBranch(nn.Module):
     def __init__(self, in_channels: int, length: Optional[int],
                  out_channels: int, reduction: int) -> None:
         super().__init__()
-        reduced = in_channels // reduction
+        reduced = _reduced_channels(in_channels, reduction)
         self.length = length
         self.reduce = nn.Conv1d(in_channels, reduced, 1)
         self.project = nn.LazyLinear(out_channels) if length is None else \
@@ -64,9 +74,10 @@ class AttentiveBranch(nn.Module):
     def __init__(self, in_channels: int, out_channels: int,
                  reduction: int) -> None:
         super().__init__()
+        reduced = _reduced_channels(in_channels, reduction)
         self.score = nn.Sequential(
-            nn.Conv1d(in_channels, in_channels // reduction, 1), nn.Tanh(),
-            nn.Conv1d(in_channels // reduction, 1, 1))
+            nn.Conv1d(in_channels, reduced, 1), nn.Tanh(),
+            nn.Conv1d(reduced, 1, 1))
         self.project = nn.Linear(in_channels, out_channels)
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:
@@ -132,6 +143,10 @@ class ProjectionDecoupler(Decoupler):
         reduction (int): r. Defaults to 8.
         init_cfg (dict): Initialisation. Defaults to Kaiming normal, fan out,
             zero bias for the linear layers.
+
+    Raises:
+        ValueError: ``out_channels`` or ``reduction`` is below 1, or the latter
+            above ``in_channels``.
     """
 
     def __init__(self,
@@ -142,6 +157,7 @@ class ProjectionDecoupler(Decoupler):
                  reduction: int = 8,
                  init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(init_cfg=init_cfg)
+        require_positive(type(self).__name__, out_channels=out_channels)
         self.out_channels = out_channels
         self.spatial = ProjectionBranch(in_channels, num_joints, out_channels,
                                         reduction)
@@ -182,6 +198,10 @@ class AttentiveDecoupler(Decoupler):
             8.
         init_cfg (dict): Initialisation. Defaults to Kaiming normal, fan out,
             zero bias for the linear layers.
+
+    Raises:
+        ValueError: ``out_channels`` or ``reduction`` is below 1, or the latter
+            above ``in_channels``.
     """
 
     def __init__(self,
@@ -190,6 +210,7 @@ class AttentiveDecoupler(Decoupler):
                  reduction: int = 8,
                  init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(init_cfg=init_cfg)
+        require_positive(type(self).__name__, out_channels=out_channels)
         self.out_channels = out_channels
         self.spatial = AttentiveBranch(in_channels, out_channels, reduction)
         self.temporal = AttentiveBranch(in_channels, out_channels, reduction)

@@ -35,8 +35,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         center_relative (bool): As the authors of Hyperformer and STD-CL have
             it: in the joint streams, joints are relative to the center joint
             of their frame, which keeps its own trajectory; in the bone
-            streams the center joint keeps its position, where CTR-GCN has
-            zero. Defaults to False.
+            streams the joint without a parent keeps its position, where
+            CTR-GCN has zero. Defaults to False.
 
     Raises:
         ValueError: An unknown stream, or data with another number of joints.
@@ -56,7 +56,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         children, parents = zip(*self.layout.bones)
         parent_of = torch.arange(self.layout.num_joints)
         parent_of[list(children)] = torch.tensor(parents)
-        # parent of each joint in the bone stream; the root is its own
+        # parent of each joint in the bone stream; a root is its own
+        self.roots = sorted(set(range(self.layout.num_joints)) - set(children))
         self.register_buffer('parent_of', parent_of, persistent=False)
 
     def preprocess(self, inputs: list, data_samples: Optional[list],
@@ -101,8 +102,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         xyz, confidence = self._split_confidence(joints)
         bones = xyz - xyz[..., self.parent_of, :]
         if self.center_relative:
-            center = self.layout.center
-            bones[..., center, :] = xyz[..., center, :]
+            bones[..., self.roots, :] = xyz[..., self.roots, :]
         if confidence is None:
             return bones
         both = (confidence + confidence[..., self.parent_of, :]) / 2

@@ -136,7 +136,7 @@ class STDCLMixin:
         indices = [sample.metainfo.get('sample_idx')
                    for sample in data_samples]
         if None in indices or not len(self.spatial_bank):
-            raise RuntimeError(
+            raise InputError(
                 f'{type(self).__name__} does not know which training '
                 'sequences it is given (no sample_idx, or memory banks '
                 'without slots). MemoryBankHook sets both up before training: '

@@ -23,8 +23,9 @@ class STDCLRecognizer(RecognizerGCN):
             decoupler has no open sizes.
 
     Raises:
-        ValueError: ``clip_shape`` is missing though the decoupler needs it,
-            or the encoder does not take clips of that shape.
+        ValueError: The head has no decoupler, ``clip_shape`` is missing
+            though the decoupler needs it, or the encoder does not take clips
+            of that shape.
     """
 
     def __init__(self,
@@ -32,6 +33,12 @@ class STDCLRecognizer(RecognizerGCN):
                  clip_shape: Optional[Sequence[int]] = None,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        if not hasattr(self.cls_head, 'decoupler'):
+            raise InputError(
+                f'model.cls_head is a {type(self.cls_head).__name__}, which '
+                f'has no decoupler; expected a head with STD-CL in a '
+                f"{type(self).__name__}. Without, model.type is "
+                "'RecognizerGCN'.")
         if clip_shape is not None:
             self._dry_run(clip_shape)
         else:

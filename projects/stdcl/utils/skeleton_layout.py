@@ -59,6 +59,10 @@ class SkeletonLayout:
                 if len(pair) != 2 or not set(pair) <= set(joints):
                     self._fail(name, f'the pair {pair}', 'two joint indices '
                                f'from 0 to {self.num_joints - 1}')
+        children = [child for child, _ in self.bones]
+        if len(set(children)) < len(children):
+            self._fail('edges' if self.bones == self.edges else 'bones',
+                       f'the children {children}', 'each joint once at most')
         if self.center not in joints:
             self._fail('center', self.center, 'an index from 0 to '
                        f'{self.num_joints - 1}')

@@ -1,4 +1,5 @@
 """The crop in time of the published NTU recipe."""
+from numbers import Real
 from typing import Tuple, Union
 
 import numpy as np
@@ -41,8 +42,9 @@ class CropResize(BaseTransform):
         self.clip_len = clip_len
         self.proportion = proportion
         self.min_frames = min_frames
-        if not (np.asarray(proportion) > 0).all() or (
-                np.max(proportion) > 1 or np.size(proportion) > 2):
+        if np.shape(proportion) not in ((), (2, )) or not all(
+                isinstance(share, Real) and 0 < share <= 1
+                for share in np.ravel(proportion)):
             raise InputError(f'CropResize: proportion is {proportion}, '
                              'expected a number above 0 and at most 1, or two '
                              'of them.')

@@ -10,6 +10,8 @@ from mmengine.model import is_model_wrapper
 from ...models import ClassBalancedMemoryBank, Decoupler, STDCLMixin
 from ...utils.unit_vectors import unit_vectors
 
+SCALE = 2.**12  # keeps small gradients of a half-precision encoder from 0
+
 
 @HOOKS.register_module()
 class ContrastDiagnosisHook(Hook):
@@ -79,11 +81,15 @@ class ContrastDiagnosisHook(Hook):
         for (name, bank), vectors in zip(self._banks().items(),
                                          self.head.decoupler(feats)):
             vectors = unit_vectors(vectors).float()
-            similarity = vectors @ bank.features.float().T  # (N, S)
+            with torch.autocast(feats.device.type, enabled=False):
+                similarity = vectors @ bank.features.float().T  # (N, S)
             same = bank.labels == labels[:, None]
             others = (bank.labels >= 0) & ~same
+            # the slots' sequences; a plain bank has them in order
+            held = getattr(bank, 'indices', torch.arange(
+                len(bank), device=feats.device))
+            same &= held != indices[:, None]
             if name in before:
-                same[torch.arange(len(indices)), indices] = False
                 seen = before[name].any(dim=1)
                 stale = 1 - F.cosine_similarity(vectors, before[name])
                 scalars[f'staleness_{name}'] = _mean(stale, seen)
@@ -134,16 +140,23 @@ def gradient_norms(feats: torch.Tensor,
     if not feats.requires_grad:
         return {}
     gradients = {
-        name[len('loss_'):]: torch.autograd.grad(
-            loss, feats, retain_graph=True)[0].flatten(1)  # (N, ...)
+        name[len('loss_'):]: _gradient(loss, feats)
         for name, loss in losses.items() if name.startswith('loss_')}
     scalars = {f'gradient_{name}': len(feats) * gradient.norm(dim=1).mean()
                for name, gradient in gradients.items()}
     rest = [gradient for name, gradient in gradients.items() if name != 'cls']
     if 'cls' in gradients and rest:
-        scalars['gradient_cosine'] = F.cosine_similarity(
-            gradients['cls'], sum(rest)).mean()
+        with torch.autocast(feats.device.type, enabled=False):
+            scalars['gradient_cosine'] = F.cosine_similarity(
+                gradients['cls'], sum(rest)).mean()
     return scalars
+
+
+def _gradient(loss: torch.Tensor, feats: torch.Tensor) -> torch.Tensor:
+    """Gradient of a loss at the encoder's output, float32, (N, ...)."""
+    gradient, = torch.autograd.grad(loss, feats, retain_graph=True,
+                                    grad_outputs=torch.full_like(loss, SCALE))
+    return gradient.flatten(1).float() / SCALE
 
 
 def _indices(data_samples: List) -> list:

@@ -37,11 +37,11 @@ class FiniteCheckHook(Hook):
         """Check the losses."""
         hub = runner.message_hub
         losses = {name: hub.get_scalar(f'train/{name}').current()
-                  for name in outputs or ()}
+                  for name in outputs or () if 'loss' in name}
         if all(map(_is_finite, losses.values())):
             return
         values = ', '.join(f'{name} {value:g}'
-                           for name, value in losses.items() if 'loss' in name)
+                           for name, value in losses.items())
         raise FloatingPointError(
             f'Epoch {runner.epoch + 1}, batch {batch_idx + 1} of '
             f'{len(runner.train_dataloader)}: {values}; expected finite '

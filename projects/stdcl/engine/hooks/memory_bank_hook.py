@@ -96,15 +96,14 @@ class MemoryBankHook(Hook):
             if shape != tuple(bank.features.shape):
                 raise InputError(
                     f'The memory bank "{name}" of the checkpoint is {shape}, '
-                    f'but the training set needs '
+                    f'but this config needs '
                     f'{tuple(bank.features.shape)} (slots, features).')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):
             raise InputError(
                 'The memory banks of the checkpoint belong to another list of '
-                'training sequences (other names, labels or order) of the '
-                'same length. Resume with the annotation file and split of '
-                'the interrupted run.')
+                'training sequences (other names, labels or order). Resume '
+                'with the annotation file and split of the interrupted run.')
 
 
 def _find(model, kind: type) -> dict:
