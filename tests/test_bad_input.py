@@ -326,7 +326,7 @@ OPTIONS = {
         'nearest is train_cfg'),
     'variable of the config': option(
         'clip_len=8', '--cfg-options', 'clip_len',
-        'expected a field of the Runner'),
+        'expected a field of the Runner, such as test_dataloader.dataset.'),
     'field of a loop': option(
         'train_cfg.max_epoch=3', 'train_cfg has', 'max_epoch,',
         'nearest is max_epochs'),

@@ -218,12 +218,16 @@ def test_segments_are_printed(capsys):
         '  frames 1 to 7: sit 50.0%', '  frames 8 to 9: stand 50.0%']
 
 
-def test_the_size_of_images_is_not_guessed(tmp_path, checkpoint, monkeypatch):
+@pytest.mark.parametrize('where', ['prepare', 'pipeline'])
+def test_the_size_of_images_is_not_guessed(checkpoint, where):
     cfg = config()
-    cfg.test_dataloader.dataset.pipeline.insert(0, dict(type='PreNormalize2D'))
-    monkeypatch.setattr('sys.argv', ['demo.py', 'c.py', checkpoint, 'a.npy'])
-    with pytest.raises(InputError, match='expected --img-shape HEIGHT WIDTH'):
-        demo.run(demo.parse_args(), cfg)
+    step = dict(type='PreNormalize2D')
+    cfg.test_dataloader.dataset[where] = [
+        step, *cfg.test_dataloader.dataset.get(where, ())]
+    with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
+        SkeletonInferencer(cfg, checkpoint, 'cpu')(raw_joints())
+    step['img_shape'] = (480, 640)
+    assert not SkeletonInferencer(cfg, checkpoint, 'cpu').needs_image
 
 
 def test_names_of_files_differ():

@@ -97,7 +97,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
         help='of the images in which two-dimensional joints were found, in '
-        'pixels; for models whose pipeline has PreNormalize2D')
+        'pixels; for models that have PreNormalize2D before them')
     parser.add_argument('--device', help='default: a GPU where there is one')
     args = parser.parse_args()
     if args.topk < 1:
@@ -108,13 +108,7 @@ def parse_args() -> argparse.Namespace:
 def run(args: argparse.Namespace, cfg: Config) -> dict:
     """The command; returns what the inferencer does for the files."""
     inferencer = SkeletonInferencer(cfg, args.checkpoint, args.device)
-    images = {}
-    if args.img_shape:
-        images = dict(img_shape=tuple(args.img_shape))
-    elif any(step['type'] == 'PreNormalize2D'
-             for step in cfg.test_dataloader.dataset.pipeline):
-        raise InputError('the test pipeline has PreNormalize2D, expected '
-                         '--img-shape HEIGHT WIDTH, the size of the images.')
+    images = dict(img_shape=tuple(args.img_shape)) if args.img_shape else {}
     sequences = [dict(read(path, inferencer.layout), **images)
                  for path in track(args.files, description='reading',
                                    disable=args.json

@@ -128,9 +128,11 @@ def check_clean(commit: dict) -> None:
         InputError: Files of the repository have changed since.
     """
     if not commit['clean']:
-        raise InputError('the tree of the repository is not clean (see "git '
-                         'status"), and a record names the commit that made '
-                         'it. Commit the changes first.')
+        raise InputError('the tree of the repository is not clean, and a '
+                         'record names the commit that made it. "git status" '
+                         'lists what is changed or new: commit it, or move '
+                         'what is not part of the repository, such as files '
+                         'of your own, out of it.')
 
 
 def _advice(work_dir: Path) -> str:

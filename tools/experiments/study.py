@@ -111,7 +111,12 @@ class Training:
         """What the study says of it, as its record keeps it."""
         return dict(study=self.study, arm=self.arm, encoder=self.encoder,
                     stream=self.stream, stdcl=self.stdcl, seed=self.seed,
-                    config=self.config, options=self.options)
+                    config=self._public_config(), options=self.options)
+
+    def _public_config(self) -> str:
+        """The config, without the folders outside the repository."""
+        path = Path(self.config)
+        return path.name if path.is_absolute() else self.config
 
     def recipe_sha256(self) -> str:
         """Hash of what its config says today, see :func:`recipe_of`.
@@ -231,10 +236,6 @@ def read_study(path: Path) -> Study:
 
 def _check_fields(where: str, content: dict, types: dict,
                   required: tuple) -> None:
-    for name in required:
-        if name not in content:
-            raise InputError(f'{where}: there is no "{name}"; expected '
-                             f'{", ".join(required)}.')
     for name, value in content.items():
         if name not in types:
             raise InputError(f'{where}: "{name}" is not known; expected some '
@@ -244,6 +245,10 @@ def _check_fields(where: str, content: dict, types: dict,
                 isinstance(value, bool) and types[name] is not bool):
             raise InputError(f'{where}: {name} is {value!r}, expected '
                              f'{types[name]}.')
+    for name in required:
+        if name not in content:
+            raise InputError(f'{where}: there is no "{name}"; expected '
+                             f'{", ".join(required)}.')
 
 
 def _trainings(path: Path, content: dict, name: str,

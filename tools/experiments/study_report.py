@@ -225,9 +225,7 @@ def table(study: Study, records: Dict[str, List[dict]],
 
 def _from_root(path: Path) -> str:
     """As a link, see :func:`_linked`."""
-    path = path.resolve()
-    return (path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT)
-            else str(path))
+    return Path(os.path.relpath(path.resolve(), ROOT)).as_posix()
 
 
 def class_table(study: Study, records: Dict[str, List[dict]]) -> List[str]:
@@ -553,7 +551,7 @@ def _linked(lines: List[str], page: Path) -> List[str]:
     """Links as the page needs them, which are from the root."""
     up = os.path.relpath(ROOT, page.resolve().parent)
     up = '' if up == '.' else f'{up}/'
-    return [re.sub(r'\]\((?!/)', f']({up}', line) for line in lines]
+    return [line.replace('](', f']({up}') for line in lines]
 
 
 def bring_up_to_date(check: bool) -> None:

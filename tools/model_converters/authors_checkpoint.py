@@ -162,12 +162,12 @@ def main(encoder: str, make_table: Callable[[Tensors], Table]) -> None:
     """
     script = osp.basename(sys.argv[0])
     parser = argparse.ArgumentParser(
-        description=f"Convert a checkpoint of {encoder}'s authors to one of "
-        'this project.',
-        epilog=f'example: python tools/model_converters/{script} runs-65.pt '
+        description=f'Convert a checkpoint of the published code of {encoder} '
+        'to one of this project.',
+        epilog=f'example: python tools/model_converters/{script} theirs.pt '
         f'{script[:-3]}.pth, then: python tools/test.py CONFIG '
         f'{script[:-3]}.pth')
-    parser.add_argument('source', help="the authors' file (*.pt)")
+    parser.add_argument('source', help='their file (*.pt)')
     parser.add_argument('out', help='file to write (*.pth)')
     args = parser.parse_args()
     try:

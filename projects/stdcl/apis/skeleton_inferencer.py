@@ -75,10 +75,11 @@ class SkeletonInferencer(BaseInferencer):
                 f'the one that {weights} may hold is not executed.')
         super().__init__(model, weights, device, 'mmaction', show_progress)
         self.classes = self.model.dataset_meta.get('classes') or ()
-        self.persons = next((
-            step.get('num_person', 2)
-            for step in self.cfg.test_dataloader.dataset.pipeline
-            if step['type'] == 'FormatGCNInput'), None)
+        steps = _steps(self.cfg)
+        self.persons = next((step.get('num_person', 2) for step in steps
+                             if step['type'] == 'FormatGCNInput'), None)
+        self.needs_image = any(step['type'] == 'PreNormalize2D'
+                               and 'img_shape' not in step for step in steps)
 
     def __call__(self, inputs: Union[Sequence_, List[Sequence_]],
                  return_datasamples: bool = False, batch_size: int = 16,
@@ -124,8 +125,7 @@ class SkeletonInferencer(BaseInferencer):
         return model
 
     def _init_pipeline(self, cfg: Config) -> Compose:
-        dataset = cfg.test_dataloader.dataset
-        return Compose([*dataset.get('prepare', ()), *dataset.pipeline])
+        return Compose(_steps(cfg))
 
     def _init_visualizer(self, cfg: Config) -> None:
         """None: :meth:`visualize` draws without MMEngine's."""
@@ -133,8 +133,16 @@ class SkeletonInferencer(BaseInferencer):
     def _inputs_to_list(self, inputs) -> List[dict]:
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
-        return [_annotation(index, sequence)
-                for index, sequence in enumerate(inputs)]
+        annotations = [_annotation(index, sequence)
+                       for index, sequence in enumerate(inputs)]
+        for index, annotation in enumerate(annotations):
+            if self.needs_image and 'img_shape' not in annotation:
+                raise InputError(
+                    f'sequence {index} has no img_shape, expected (height, '
+                    'width) of the images in which its joints were found, '
+                    'for PreNormalize2D in the test pipeline; of '
+                    'tools/demo.py: --img-shape HEIGHT WIDTH.')
+        return annotations
 
     def preprocess(self, inputs: List[dict], batch_size: int = 1,
                    window: Optional[int] = None,
@@ -300,6 +308,12 @@ def runs(labels: List[int]) -> Iterator[tuple]:
         if end == len(labels) or labels[end] != labels[start]:
             yield labels[start], Window(start, end)
             start = end
+
+
+def _steps(cfg: Config) -> List[dict]:
+    """All transforms of the test set, in order."""
+    dataset = cfg.test_dataloader.dataset
+    return [*dataset.get('prepare', ()), *dataset.pipeline]
 
 
 def _annotation(index: int, sequence: Sequence_) -> dict:

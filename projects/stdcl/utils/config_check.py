@@ -152,9 +152,11 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
         if field not in RUNNER_FIELDS:
             what = ('is a variable that the config has read already'
                     if field in cfg else 'nothing would read')
+            places = [f'{place}.{name}' for place in _entries_with(cfg, name)]
             raise InputError(
                 f'--cfg-options has {name}, which {what}; expected a field of '
-                f'the Runner{_nearest(field, RUNNER_FIELDS, 0.6)}.')
+                f'the Runner{_nearest(field, RUNNER_FIELDS, 0.6)}'
+                f'{f", such as {places[0]}" if places else ""}.')
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -327,7 +329,7 @@ def _check_names(path: str, value: dict, owner: str, names: frozenset,
             raise InputError(
                 f'{path} has {name}, which {owner} does not take; expected '
                 f'one of {", ".join(sorted(names)) or "nothing"}'
-                f'{_nearest(str(name), names, 0.6)}.')
+                f'{_nearest(str(name), {*names, *others}, 0.6)}.')
 
 
 def _nearest(name: str, known: Iterable[str], cutoff: float = NEAR) -> str:

@@ -96,7 +96,7 @@ class MemoryBankHook(Hook):
             if shape != tuple(bank.features.shape):
                 raise InputError(
                     f'The memory bank "{name}" of the checkpoint is {shape}, '
-                    f'but this config needs '
+                    'but this config needs '
                     f'{tuple(bank.features.shape)} (slots, features).')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):

@@ -117,8 +117,9 @@ def _expectations(model, persons: int, frames: int, joints: int,
                f'Set model.backbone.in_channels={channels}.')
     if hasattr(encoder, 'num_frames'):
         yield ('frames', frames, encoder, encoder.num_frames,
-               f'Set model.backbone.num_frames={frames}, or clip_len='
-               f'{encoder.num_frames} in the pipelines.')
+               f'Set clip_len={encoder.num_frames} in the pipelines, or '
+               'model.backbone.num_frames to your clip_len, a multiple of 16, '
+               'and model.cls_head.feature_size to fit.')
     for expected in _num_person(encoder):
         yield ('persons', persons, encoder, expected,
                f'Set model.backbone.num_person={persons}, or num_person='
