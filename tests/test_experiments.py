@@ -138,7 +138,8 @@ def test_records_and_tables_are_up_to_date(warm, tmp_path):
 
 
 @pytest.mark.parametrize('change, message', [
-    (('about =', 'abuot ='), 'no "about"'),
+    (('about =', 'abuot ='), '"abuot" is not known; .* about, '),
+    (('about =', '_about ='), 'no "about"'),
     (("encoder='stgcn', against", "encoder='stgnc', against"),
      "encoder is 'stgnc', expected one of .*stgcn"),
     (("against='plain'", "against='pain'"),

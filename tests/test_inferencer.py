@@ -221,12 +221,12 @@ def test_segments_are_printed(capsys):
 @pytest.mark.parametrize('where', ['prepare', 'pipeline'])
 def test_the_size_of_images_is_not_guessed(checkpoint, where):
     cfg = config()
-    step = dict(type='PreNormalize2D')
-    cfg.test_dataloader.dataset[where] = [
-        step, *cfg.test_dataloader.dataset.get(where, ())]
+    steps = [dict(type='PreNormalize2D'),
+             *cfg.test_dataloader.dataset.get(where, ())]
+    cfg.test_dataloader.dataset[where] = steps
     with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
         SkeletonInferencer(cfg, checkpoint, 'cpu')(raw_joints())
-    step['img_shape'] = (480, 640)
+    cfg.test_dataloader.dataset[where][0].img_shape = (480, 640)
     assert not SkeletonInferencer(cfg, checkpoint, 'cpu').needs_image
 
 
