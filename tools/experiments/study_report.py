@@ -6,7 +6,6 @@ and docs/.
 import argparse
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
