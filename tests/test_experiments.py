@@ -221,6 +221,7 @@ arms = dict(
     study = read_study(path)
     plain, _, training = study.trainings
     assert training.config == str(own) and training.encoder is None
+    assert training.declared()['config'] == 'own.py'  # no folder of a home
     assert plain.config == 'configs/stgcn/stgcn_synthetic.py'
     assert training.recipe_sha256() == record.recipe_of(
         load_config(str(own), training.options))
