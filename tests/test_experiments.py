@@ -718,11 +718,12 @@ def test_means_are_declared(write, tmp_path):
 def test_tables_and_plots_are_made_of_the_records(write, recorded, tmp_path):
     study = read_study(write(TINY.format(data='x', epochs=1)))
     records = dict(plain=[dict(recorded, seed=1)],
-                   stdcl=[dict(recorded, seed=1, top1_last=90.)])
+                   stdcl=[dict(recorded, seed=1, top1_last=90., curves=dict(
+                       recorded['curves'], top1_acc=[0.5, 0.975]))])
     lines = study_report.table(study, records, tmp_path)
     assert lines[0].startswith('Two streams, tiny (')
-    assert '| stdcl | 1 | 90.00 | +2.50 to plain |  | inconclusive | 1.0 |' \
-        in lines
+    assert ('| stdcl | 1 | 90.00 | 97.5 | +2.50 to plain |  | inconclusive | '
+            '1.0 |') in lines
     curves = dict(anchor_share=[0.5, 1], gradient_cls=[1, 0.2],
                   gradient_spatial=[1, 0.1], gradient_temporal=[1, 0.02],
                   gradient_cosine=[0, -1], positive_spatial=[0, 0.5],

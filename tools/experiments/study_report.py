@@ -197,17 +197,17 @@ def table(study: Study, records: Dict[str, List[dict]],
             continue
         top1 = np.array([record['top1_last'] for record in records[arm]])
         minutes = median_minutes(records[arm])
-        cells = [arm, str(len(top1)), mean_and_deviation(top1), '', '', '',
-                 f'{minutes:.1f}']
+        cells = [arm, str(len(top1)), mean_and_deviation(top1),
+                 _training_top1(records[arm]), '', '', '', f'{minutes:.1f}']
         other = study.against.get(arm)
         found = other and compare(records, arm, other)
         if found:
-            cells[3:6] = _difference(found, f' to {other}')
+            cells[4:7] = _difference(found, f' to {other}')
         rows.append(f'| {" | ".join(cells)} |')
     for name, arms in study.means.items():
         mean = mean_of(study, records, arms)
         if mean:
-            rows.append(f'| {name} |  |  | '
+            rows.append(f'| {name} |  |  |  | '
                         f'{" | ".join(_difference(mean, ""))} |  |')
     if not rows:
         return []
@@ -217,9 +217,18 @@ def table(study: Study, records: Dict[str, List[dict]],
         f'([study]({_from_root(study.path)}), '
         f'[records]({_from_root(folder / study.name)}), {_where(records)}'
         f'{f"; {missing} trainings are still to be run" if missing else ""}):',
-        '', '| arm | seeds | top-1, mean ± standard deviation | difference | '
-        '95 % interval | finding | minutes a training, median |',
-        '| --- ' * 7 + '|', *rows, '']
+        '', '| arm | seeds | top-1, mean ± standard deviation | of the training '
+        'set | difference | 95 % interval | finding | minutes a training, '
+        'median |',
+        '| --- ' * 8 + '|', *rows, '']
+
+
+def _training_top1(records: List[dict]) -> str:
+    """Mean over the last epoch's batches, if the head told it."""
+    curves = [record['curves'].get('top1_acc') for record in records]
+    if not all(curves):
+        return ''
+    return f'{100 * np.mean([curve[-1] for curve in curves]):.1f}'
 
 
 def _from_root(path: Path) -> str:

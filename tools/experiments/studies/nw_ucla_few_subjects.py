@@ -31,9 +31,11 @@ def _arm(**options):
 arms = {
     'plain': dict(encoder='stgcn', stdcl=False, seeds=9),
     'attentive': _arm(),
-    # where the classifier has learned its set, nothing is taken from it
-    'weights-2': _arm(**{'cls_head.spatial_weight': 2.0,
-                         'cls_head.temporal_weight': 2.0}),
+    # as sharp as supervised contrast is elsewhere, and about as strong as the
+    # one above: gradients grow with 1 / temperature
+    'temperature-0.1_weights-0.1': _arm(**{
+        'cls_head.loss_contrast.temperature': 0.1,
+        'cls_head.spatial_weight': 0.1, 'cls_head.temporal_weight': 0.1}),
     # the release's: each joint and each frame has weights of its own
     'projection': _arm(type='STDCLRecognizer', clip_shape=[1, 52, 20, 3], **{
         'cls_head.decoupler.type': 'ProjectionDecoupler'}),
