@@ -217,9 +217,9 @@ def table(study: Study, records: Dict[str, List[dict]],
         f'([study]({_from_root(study.path)}), '
         f'[records]({_from_root(folder / study.name)}), {_where(records)}'
         f'{f"; {missing} trainings are still to be run" if missing else ""}):',
-        '', '| arm | seeds | top-1, mean ± standard deviation | of the training '
-        'set | difference | 95 % interval | finding | minutes a training, '
-        'median |',
+        '', '| arm | seeds | top-1, mean ± standard deviation | of the '
+        'training set | difference | 95 % interval | finding | '
+        'minutes a training, median |',
         '| --- ' * 8 + '|', *rows, '']
 
 
