@@ -330,6 +330,9 @@ OPTIONS = {
     'field of a loop': option(
         'train_cfg.max_epoch=3', 'train_cfg has', 'max_epoch,',
         'nearest is max_epochs'),
+    'type misspelled': option(
+        'model.cls_head.memory_bank.typ=MemoryBank',
+        'model.cls_head.memory_bank has', 'typ,', 'nearest is type'),
     'field of a loader': option(
         'train_dataloader.batchsize=3', 'train_dataloader has', 'batchsize',
         'nearest is batch_size'),
