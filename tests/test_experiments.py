@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -503,7 +504,8 @@ def check_published(warm, copy, folder):
     page = folder / 'work_dirs/reports/tiny.md'
     assert done.stdout.strip() == 'work_dirs/reports/tiny.md'
     assert f'| plain | 1 | {log["top1_last"]:.2f} |' in page.read_text()
-    assert f'[study]({folder}/tiny.py)' in page.read_text()
+    link, = re.findall(r'\[study\]\((.*?)\)', page.read_text())
+    assert (page.parent / link).resolve() == (folder / 'tiny.py').resolve()
     assert 'Features of tiny' in page.read_text()
     for name in re.findall(r'!\[.*\]\((.*)\)', page.read_text()):
         assert '<svg' in (page.parent / name).read_text()
@@ -651,6 +653,18 @@ def test_a_parcel_is_of_its_own_folder_alone(tmp_path):
                                             here / 'epoch_1.pth']
 
 
+@pytest.mark.parametrize('name', ['../x', '/x', 'link'])
+def test_a_parcel_stays_within_the_root(tmp_path, name):
+    """By our own check too: Python before 3.11.4 has none."""
+    member = tarfile.TarInfo(name)
+    if name == 'link':
+        member.type, member.linkname = tarfile.SYMTYPE, '/etc'
+    root = tmp_path / 'root'
+    with pytest.raises(ValueError, match=f'the parcel holds {name}'):
+        parcel._require_inside(tmp_path / 'box', [member], root)
+    parcel._require_inside(tmp_path / 'box', [tarfile.TarInfo('a/x')], root)
+
+
 def test_unpacking_keeps_what_is_newer(tmp_path):
     """After a crash the folder is further on than its parcel."""
     for name in ('x', 'y'):
@@ -704,10 +718,11 @@ def test_the_mean_of_comparisons_is_that_of_the_textbook():
 def test_means_are_declared(write, tmp_path):
     text = TINY.format(data='x', epochs=1).replace('seeds=[1]', 'seeds=2')
     study = read_study(write(text + "means = dict(both=['stdcl'])\n"))
-    records = {arm: [dict(seed=seed, top1_last=top1, seconds=60, machine=dict(
-        threads=1)) for seed, top1 in enumerate(pair)]
+    records = {arm: [dict(seed=seed, top1_last=top1, seconds=60, curves={},
+                          machine=dict(threads=1))
+                     for seed, top1 in enumerate(pair)]
                for arm, pair in dict(plain=[50, 60], stdcl=[51, 62]).items()}
-    assert '| both |  |  | +1.50 | -4.85 to +7.85 | inconclusive |  |' in (
+    assert '| both |  |  |  | +1.50 | -4.85 to +7.85 | inconclusive |  |' in (
         study_report.table(study, records, tmp_path))
     assert study_report.mean_of(study, dict(records, stdcl=[]),
                                 ['stdcl']) is None

@@ -87,7 +87,8 @@ def unpack(folder: Path, root: Path) -> int:
         parcel.
 
     Raises:
-        InputError: No parcel has all its parts, or one has changed.
+        InputError: No parcel has all its parts, one has changed, or holds
+            more than files within the root.
     """
     parcels = _parcels(folder)
     if not parcels:
@@ -108,8 +109,21 @@ def unpack(folder: Path, root: Path) -> int:
         with tarfile.open(fileobj=whole) as archive:
             files = [file for file in archive
                      if not _is_newer(root / file.name, file.mtime)]
-            archive.extractall(root, files, filter='data')
+            _require_inside(folder, files, root)
+            # Python before 3.11.4 has no filters, 3.14 wants none named
+            archive.extraction_filter = getattr(tarfile, 'data_filter', None)
+            archive.extractall(root, files)
     return len(files)
+
+
+def _require_inside(folder: Path, files: List[tarfile.TarInfo],
+                    root: Path) -> None:
+    root = root.resolve()
+    for file in files:
+        if not (file.isfile()
+                and (root / file.name).resolve().is_relative_to(root)):
+            raise InputError(f'{folder}: the parcel holds {file.name}, '
+                             f'expected nothing but files within {root}.')
 
 
 def _parcels(folder: Path) -> List[Tuple[str, List[Path]]]:

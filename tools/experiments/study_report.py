@@ -6,6 +6,7 @@ and docs/.
 import argparse
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -557,9 +558,11 @@ def write_page(study: Study, folder: Path, out: Path) -> Path:
 
 def _linked(lines: List[str], page: Path) -> List[str]:
     """Links as the page needs them, which are from the root."""
-    up = os.path.relpath(ROOT, page.resolve().parent)
-    up = '' if up == '.' else f'{up}/'
-    return [line.replace('](', f']({up}') for line in lines]
+    def link(found: re.Match) -> str:
+        path = os.path.relpath(ROOT / found[1], page.resolve().parent)
+        return f']({Path(path).as_posix()})'
+
+    return [re.sub(r'\]\((.*?)\)', link, line) for line in lines]
 
 
 def bring_up_to_date(check: bool) -> None:

@@ -59,10 +59,6 @@ class SkeletonLayout:
                 if len(pair) != 2 or not set(pair) <= set(joints):
                     self._fail(name, f'the pair {pair}', 'two joint indices '
                                f'from 0 to {self.num_joints - 1}')
-        children = [child for child, _ in self.bones]
-        if len(set(children)) < len(children):
-            self._fail('edges' if self.bones == self.edges else 'bones',
-                       f'the children {children}', 'each joint once at most')
         if self.center not in joints:
             self._fail('center', self.center, 'an index from 0 to '
                        f'{self.num_joints - 1}')
@@ -78,6 +74,10 @@ class SkeletonLayout:
                        f'{reached} joints from the center',
                        f'a tree of {self.num_joints - 1} pairs that reaches '
                        f'all {self.num_joints}')
+        children = [child for child, _ in self.bones]
+        if len(set(children)) < len(children):
+            self._fail('edges' if self.bones == self.edges else 'bones',
+                       f'the children {children}', 'each joint once at most')
 
     def _fail(self, name: str, seen, expected: str) -> None:
         raise InputError(f'Skeleton layout "{self.name}": {name} has {seen}, '
