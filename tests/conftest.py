@@ -6,13 +6,13 @@ from pathlib import Path
 # tests run in two processes; more threads would fight over two cores
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-import mmengine  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
+import mmengine
+import pytest
+import torch
+from mmengine.registry import init_default_scope
 
-import projects.stdcl  # noqa: E402,F401
-from tests.warm_commands import WarmCommands  # noqa: E402
+import projects.stdcl  # noqa: F401
+from tests.warm_commands import WarmCommands
 
 ROOT = Path(__file__).parents[1]
 

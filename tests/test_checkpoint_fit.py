@@ -217,7 +217,7 @@ def test_a_wrong_checkpoint_altogether(config, checkpoint):
         run(config, load_from=checkpoint).train()
 
 
-def test_testing_with_a_misfit_is_refused(config, checkpoint,
+def test_testing_with_a_mismatch_is_refused(config, checkpoint,
                                           tiny_annotations):
     with pytest.raises(ValueError) as raised:
         run(to_coco(config, tiny_annotations), load_from=checkpoint).test()
@@ -268,11 +268,11 @@ def test_lazy_sizes_fit(config):
 
     own = nn.LazyLinear(3).state_dict()
     assert not _compare(own, nn.Linear(2, 3).state_dict(), ())
-    assert [misfit.text for misfit in _compare(own, {}, ())] == [
+    assert [mismatch.text for mismatch in _compare(own, {}, ())] == [
         'weight lazy', 'bias lazy']
 
 
-def test_resuming_with_a_misfit_is_refused(config, checkpoint):
+def test_resuming_with_a_mismatch_is_refused(config, checkpoint):
     config.train_cfg.max_epochs = 2
     other = copy.deepcopy(config)
     other.model.cls_head.num_classes = 12

@@ -348,7 +348,7 @@ def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
     else:
         cfg.train_dataloader.dataset.dataset.pipeline.pop(1)  # GenSkeFeat
         with pytest.raises(ValueError, match='17 joints.*built for 25'):
-            Runner.from_cfg(Config({**cfg, 'experiment_name': 'misfit',
+            Runner.from_cfg(Config({**cfg, 'experiment_name': 'mismatch',
                                     'val_cfg': None, 'val_dataloader': None,
                                     'val_evaluator': None})).train()
 

@@ -18,7 +18,7 @@ from projects.stdcl.models import (
     Hyperformer,
     ProjectionDecoupler,
 )
-from projects.stdcl.models.ctrgcn import spatial_partition
+from projects.stdcl.models.backbones.ctrgcn import spatial_partition
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins import encoders
 from tests.twins.ctrgcn import adjacency_of

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from projects.stdcl.utils.score_file import Scores, read, write
+from projects.stdcl.evaluation.score_file import Scores, read, write
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / 'tools'))  # last: its test.py hides no module
 
-import ensemble  # noqa: E402
+import ensemble
 
 
 def softmax(logits):

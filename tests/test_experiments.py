@@ -19,17 +19,17 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / 'tools' / 'analysis'),
                 str(ROOT / 'tools' / 'experiments')]
 
-import model_zoo  # noqa: E402
-import parcel  # noqa: E402
-import publish  # noqa: E402
-import record  # noqa: E402
-import run_study  # noqa: E402
-import study_report  # noqa: E402
-from mmengine.config import DictAction  # noqa: E402
-from study import RECORDS, find_config, read_study  # noqa: E402
+import model_zoo
+import parcel
+import publish
+import record
+import run_study
+import study_report
+from mmengine.config import DictAction
+from study import RECORDS, find_config, read_study
 
-from projects.stdcl.utils.config_check import load_config  # noqa: E402
-from tests.commands import accuracy  # noqa: E402
+from projects.stdcl.utils.config_check import load_config
+from tests.commands import accuracy
 
 STUDIES = sorted((ROOT / 'tools/experiments/studies').glob('*.py'))
 COMMIT = '0123456789' * 4

@@ -38,19 +38,19 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tools/data'),
                 str(ROOT / 'tools/visualization')]
 sys.path.append(str(ROOT / 'tools'))  # last: its test.py hides no module
 
-import annotation_file  # noqa: E402
-import authors_checkpoint  # noqa: E402
-import browse_dataset  # noqa: E402
-import custom  # noqa: E402
-import ensemble  # noqa: E402
-import hcn  # noqa: E402
-import ntu_rgbd  # noqa: E402
-import nw_ucla  # noqa: E402
-from mmengine.runner.checkpoint import CheckpointLoader  # noqa: E402
+import annotation_file
+import authors_checkpoint
+import browse_dataset
+import custom
+import ensemble
+import hcn
+import ntu_rgbd
+import nw_ucla
+from mmengine.runner.checkpoint import CheckpointLoader
 
-from projects.stdcl.datasets import SkeletonDataset  # noqa: E402
-from projects.stdcl.utils import safe_pickle, score_file  # noqa: E402
-from tests.twins import ntu_skeleton  # noqa: E402
+from projects.stdcl.datasets import SkeletonDataset
+from projects.stdcl.utils import safe_pickle, score_file
+from tests.twins import ntu_skeleton
 
 MEMORY, SECONDS = 2**29, 5  # of computing, that a case may take
 HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'tip'],

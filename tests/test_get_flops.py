@@ -12,14 +12,14 @@ from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config
 from torch import nn
 
-from projects.stdcl.models.ctrgcn import CTRGC, spatial_partition
-from projects.stdcl.models.hyperformer import HypergraphAttention
+from projects.stdcl.models.backbones.ctrgcn import CTRGC, spatial_partition
+from projects.stdcl.models.backbones.hyperformer import HypergraphAttention
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / 'tools' / 'analysis'))
 
-import get_flops  # noqa: E402
+import get_flops
 
 NAME = 'stgcn_1xb16-joint-u52-65e_nw-ucla-xview-keypoint-3d.py'
 PLAIN = ROOT / 'configs' / 'stgcn' / NAME

@@ -6,8 +6,8 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 
 from projects.stdcl.models import AttentiveDecoupler, MemoryBank
-from projects.stdcl.models.hcn import HCN, _motion
-from projects.stdcl.models.hcn_head import HCNHead, STDCLHCNHead
+from projects.stdcl.models.backbones.hcn import HCN, _motion
+from projects.stdcl.models.heads.hcn_head import HCNHead, STDCLHCNHead
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.encoders import converted
 from tests.twins.hcn import HCNTwin

@@ -311,7 +311,7 @@ CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
 def test_data_that_do_not_fit_are_refused(config, tiny_annotations, data,
                                           model, message):
     config.train_dataloader.dataset.dataset.ann_file = tiny_annotations(
-        name='misfit.pkl', **data)
+        name='mismatch.pkl', **data)
     config.merge_from_dict(dict(model=model))
     config.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
     with pytest.raises(ValueError, match=message):
@@ -329,7 +329,7 @@ def test_sizes_of_the_decoupler_are_checked_before_the_first_step(config):
 
 
 def test_validation_and_test_data_are_checked_too(config, tiny_annotations):
-    path = tiny_annotations(joints=17, name='misfit.pkl')
+    path = tiny_annotations(joints=17, name='mismatch.pkl')
     config.test_dataloader.dataset.ann_file = path
     with pytest.raises(ValueError, match='test_dataloader.*17 joints'):
         run(config).test()

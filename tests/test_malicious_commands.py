@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from projects.stdcl.utils.score_file import Scores, write
+from projects.stdcl.evaluation.score_file import Scores, write
 from tests.test_malicious_files import overlapping, zip_of
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='forks')

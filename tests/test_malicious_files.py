@@ -25,8 +25,8 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from projects.stdcl.utils.safe_zip import HARMLESS_BYTES  # noqa: E402
-from tests import test_fuzz as fuzz  # noqa: E402
+from projects.stdcl.utils.safe_zip import HARMLESS_BYTES
+from tests import test_fuzz as fuzz
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux',
                                 reason='bounds the memory by a limit')

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 TOOL = ROOT / 'tools/data/ntu_rgbd.py'
 sys.path.insert(0, str(TOOL.parent))
 
-import ntu_rgbd  # noqa: E402
+import ntu_rgbd
 
 
 def compare(content):

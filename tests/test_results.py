@@ -14,7 +14,7 @@ RUNS = sorted(path for path in (ROOT / 'runs').glob('*.json')
 ENSEMBLES = sorted((ROOT / 'runs').glob('ensemble_*.json'))
 sys.path.insert(0, str(ROOT / 'tools' / 'analysis'))
 
-import results_table  # noqa: E402
+import results_table
 
 RUN = dict(config_file='a.py', commit='0123456789', clean=True, seed=0,
            machine=dict(threads=2),

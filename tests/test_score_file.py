@@ -18,7 +18,7 @@ from mmengine.evaluator.metric import DumpResults
 from mmengine.runner import Runner
 
 from projects.stdcl.engine.hooks.score_file_hook import deliver_names
-from projects.stdcl.utils.score_file import (
+from projects.stdcl.evaluation.score_file import (
     ScoreFileError,
     Scores,
     read,

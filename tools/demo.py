@@ -15,22 +15,22 @@ from rich.progress import track
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'data')]
 
-import custom  # noqa: E402
-import ntu_rgbd  # noqa: E402
-import nw_ucla  # noqa: E402
-from annotation_file import DataError  # noqa: E402
+import custom
+import ntu_rgbd
+import nw_ucla
+from annotation_file import DataError
 
-from projects.stdcl.apis import SkeletonInferencer  # noqa: E402
-from projects.stdcl.apis.skeleton_inferencer import FORMATS  # noqa: E402
-from projects.stdcl.utils.config_check import (  # noqa: E402
+from projects.stdcl.apis import SkeletonInferencer
+from projects.stdcl.apis.skeleton_inferencer import FORMATS
+from projects.stdcl.utils.config_check import (
     add_model_arguments,
     load_config,
 )
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )
-from projects.stdcl.utils.skeleton_layout import SkeletonLayout  # noqa: E402
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 
 EXAMPLES = '''examples:
   python tools/demo.py CONFIG CHECKPOINT a01_s01_e00_v01.json

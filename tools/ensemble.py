@@ -17,17 +17,17 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
 )
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.score_file import (  # noqa: E402
+from projects.stdcl.evaluation.score_file import (
     KINDS,
     ScoreFileError,
     Scores,
     read,
     read_pickle,
 )
+from projects.stdcl.utils.atomic_write import atomic_write
 
 # weights of the four streams
 STREAMS = {'joint': 2, 'bone': 2, 'joint-motion': 1, 'bone-motion': 1}
@@ -409,7 +409,7 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str],
                           if share[row, column] > 0.25 else 'black')
     figure.colorbar(image, ax=axes, shrink=0.5, pad=0.02,
                     label='share of the sequences of the class')
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, format='png', bbox_inches='tight')
 
 
@@ -513,7 +513,7 @@ def run(args: argparse.Namespace) -> None:
         print(f'{file.path} (weight {item["weight"]:g}): {describe(item)}')
     print(f'fused: {describe(record["fused"])}\n\n{format_table(rows)}')
     if args.out:
-        with complete(args.out) as partial:
+        with atomic_write(args.out) as partial:
             partial.write_text(json.dumps(record, indent=1))
     if args.confusion:
         draw_confusion(confusion, classes, args.confusion)

@@ -10,17 +10,17 @@ import sys
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
 
-from mmaction.registry import RUNNERS  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
+from mmaction.registry import RUNNERS
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
 
-import projects.stdcl  # noqa: E402,F401  repairs the stack
-from projects.stdcl.utils.config_check import (  # noqa: E402
+import projects.stdcl  # noqa: F401  repairs the stack
+from projects.stdcl.utils.config_check import (
     checked,
     key_value,
     load_config,
 )
-from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
+from projects.stdcl.utils.input_error import end_cleanly
 
 REQUIRED = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
 

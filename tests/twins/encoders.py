@@ -15,10 +15,10 @@ from tests.twins.hyperformer import HyperformerTwin, hops_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/model_converters'))
 
-import authors_checkpoint  # noqa: E402
-import ctrgcn  # noqa: E402
-import hcn  # noqa: E402
-import hyperformer  # noqa: E402
+import authors_checkpoint
+import ctrgcn
+import hcn
+import hyperformer
 
 CONVERTERS = {'CTR-GCN': ctrgcn, 'Hyperformer': hyperformer, 'HCN': hcn}
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.patches import FancyBboxPatch  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyBboxPatch
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-import projects.stdcl  # noqa: E402,F401
-from projects.stdcl.datasets import SyntheticSkeletonDataset  # noqa: E402
-from projects.stdcl.utils.skeleton_layout import LAYOUTS  # noqa: E402
+import projects.stdcl  # noqa: F401
+from projects.stdcl.datasets import SyntheticSkeletonDataset
+from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
 INK, BLUE, ORANGE, GRAY = '#222222', '#2b6cb0', '#c05621', '#f4f4f2'
 

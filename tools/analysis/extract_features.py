@@ -21,16 +21,16 @@ from rich.progress import track
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-from projects.stdcl.apis import load_model  # noqa: E402
-from projects.stdcl.engine.hooks.score_file_hook import (  # noqa: E402
+from projects.stdcl.apis import load_model
+from projects.stdcl.engine.hooks.score_file_hook import (
     deliver_names,
 )
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.config_check import (  # noqa: E402
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.config_check import (
     add_model_arguments,
     load_config,
 )
-from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
+from projects.stdcl.utils.input_error import end_cleanly
 
 EXAMPLES = '''example:
   python tools/analysis/extract_features.py CONFIG CHECKPOINT features.npz
@@ -120,7 +120,7 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options)
         model = load_model(cfg, args.checkpoint, args.device)
         arrays = extract(model, Runner.build_dataloader(cfg.test_dataloader))
-    with complete(args.out) as partial, open(partial, 'wb') as file:
+    with atomic_write(args.out) as partial, open(partial, 'wb') as file:
         np.savez(file, **arrays)
     shapes = ', '.join(f'{name} {array.shape}'
                        for name, array in arrays.items())

@@ -27,11 +27,11 @@ from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-import projects.stdcl  # noqa: E402,F401  repairs the stack
-from projects.stdcl.datasets.training_sequences import (  # noqa: E402
+import projects.stdcl  # noqa: F401  repairs the stack
+from projects.stdcl.datasets.training_sequences import (
     TrainingSequences,
 )
-from projects.stdcl.utils.input_error import InputError  # noqa: E402
+from projects.stdcl.utils.input_error import InputError
 
 SHAPE = ('persons', 'frames', 'joints', 'channels')
 

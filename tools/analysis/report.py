@@ -24,27 +24,27 @@ from sklearn.manifold import TSNE
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'analysis')]
 
-import report_page as markup  # noqa: E402
-from extract_features import extract  # noqa: E402
-from feature_measures import FEATURES, measure, subset  # noqa: E402
+import report_page as markup
+from extract_features import extract
+from feature_measures import FEATURES, measure, subset
 
-from projects.stdcl.apis import layout_of, load_model  # noqa: E402
-from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+from projects.stdcl.apis import layout_of, load_model
+from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
     machine_kind,
     package_versions,
 )
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.config_check import (  # noqa: E402
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.config_check import (
     add_model_arguments,
     load_config,
 )
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )
-from projects.stdcl.utils.skeleton_layout import SkeletonLayout  # noqa: E402
-from projects.stdcl.visualization.draw_skeleton import (  # noqa: E402
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from projects.stdcl.visualization.draw_skeleton import (
     VIEWS,
     Animation,
     Panel,
@@ -425,7 +425,7 @@ def run(args: argparse.Namespace) -> dict:
     if len(models) > 1:
         summary += (' Trainings that differ in the seed alone differ as well: '
                     'what is seen of two models need not hold for two others.')
-    with complete(args.out) as partial:
+    with atomic_write(args.out) as partial:
         partial.write_text(markup.page(title, summary, sections, classes,
                                        player), encoding='utf-8')
     return dict(
@@ -446,7 +446,7 @@ def main() -> None:
           + ', '.join(f'{title} {top1:.2f}'
                       for title, top1 in record['top1'].items()))
     if args.record:
-        with complete(args.record) as partial:
+        with atomic_write(args.record) as partial:
             partial.write_text(json.dumps(record, indent=1) + '\n')
 
 

@@ -23,9 +23,9 @@ from timing import spread, timed
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-import projects.stdcl  # noqa: E402,F401
-from projects.stdcl.models import CrossSequenceContrastiveLoss  # noqa: E402
-from tests.twins.contrastive_loss import contrastive_loss  # noqa: E402
+import projects.stdcl  # noqa: F401
+from projects.stdcl.models import CrossSequenceContrastiveLoss
+from tests.twins.contrastive_loss import contrastive_loss
 
 # name: (slots, batch, classes)
 CASES = {'NW-UCLA, five slots each': (5100, 16, 10),

@@ -26,11 +26,11 @@ from mmengine.registry import init_default_scope
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'analysis')]
 
-from get_flops import count  # noqa: E402
-from timing import STATUS, process_memory, spread, timed  # noqa: E402
+from get_flops import count
+from timing import STATUS, process_memory, spread, timed
 
-import projects.stdcl  # noqa: E402,F401
-from tests.twins.encoders import (  # noqa: E402
+import projects.stdcl  # noqa: F401
+from tests.twins.encoders import (
     Size,
     converted,
     for_twin,

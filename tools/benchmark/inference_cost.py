@@ -25,13 +25,13 @@ from rich.progress import track
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-import projects.stdcl  # noqa: E402,F401  repairs the stack
-from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+import projects.stdcl  # noqa: F401  repairs the stack
+from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
 )
-from tools.analysis.get_flops import analyse, find_clip_shape  # noqa: E402
-from tools.benchmark.timing import spread, timed  # noqa: E402
-from tools.experiments.study import find_config  # noqa: E402
+from tools.analysis.get_flops import analyse, find_clip_shape
+from tools.benchmark.timing import spread, timed
+from tools.experiments.study import find_config
 
 ENCODERS = ('stgcn', '2s-agcn', 'ctrgcn', 'hyperformer', 'hcn')
 BENCHMARK = 'nw-ucla-xview'

@@ -34,10 +34,10 @@ from timing import STATUS, process_memory, spread, timed
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-from mmaction.structures import ActionDataSample  # noqa: E402
+from mmaction.structures import ActionDataSample
 
-import projects.stdcl  # noqa: E402,F401
-from projects.stdcl.models import (  # noqa: E402
+import projects.stdcl  # noqa: F401
+from projects.stdcl.models import (
     CrossSequenceContrastiveLoss,
     MemoryBank,
     STDCLHead,

@@ -27,9 +27,9 @@ ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 DATA = osp.join(ROOT, 'tools', 'data')
 sys.path[:0] = [ROOT, DATA]
 
-import ntu_rgbd  # noqa: E402
+import ntu_rgbd
 
-from tests.twins import ntu_skeleton as twin  # noqa: E402
+from tests.twins import ntu_skeleton as twin
 
 # runs the converter, then tells the highest memory of the main process and of
 # a worker, bytes; at the start of a process what its parent held counts for

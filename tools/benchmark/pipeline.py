@@ -25,19 +25,19 @@ from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # one process, one thread
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from timing import spread  # noqa: E402
+import numpy as np
+import torch
+from timing import spread
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-from mmaction.registry import DATASETS, TRANSFORMS  # noqa: E402
-from mmengine.dataset import pseudo_collate  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-from torch.utils.data import DataLoader  # noqa: E402
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
 
-import projects.stdcl  # noqa: E402,F401
+import projects.stdcl  # noqa: F401
 
 STOCK = [dict(type='PreNormalize3D'), dict(type='GenSkeFeat', feats=['b']),
          dict(type='UniformSampleFrames', clip_len=100)]

@@ -9,7 +9,7 @@ from typing import Any, Iterable
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]
                        / 'projects' / 'stdcl'))
 
-from utils.complete_file import complete  # noqa: E402
+from utils.complete_file import atomic_write
 
 
 class DataError(ValueError):
@@ -32,7 +32,7 @@ def write(destination: Path, annotations: Iterable[dict],
             ``frame_dir``), ``classes`` (list of their names) and ``layout``
             (a name, or the arguments of ``SkeletonLayout`` as a dict).
     """
-    with complete(destination) as partial, open(partial, 'wb') as file:
+    with atomic_write(destination) as partial, open(partial, 'wb') as file:
         file.write(pickle.PROTO + b'\x03' + pickle.EMPTY_DICT + pickle.MARK)
         for name, value in fields.items():
             file.write(_body(name) + _body(value))

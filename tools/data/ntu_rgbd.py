@@ -34,7 +34,7 @@ from annotation_file import DataError, write
 from numpy.lib.stride_tricks import sliding_window_view
 from rich.console import Console
 from rich.progress import track
-from utils.complete_file import complete
+from utils.complete_file import atomic_write
 from utils.safe_zip import UnsafeZipError, check_zip
 
 CLASSES = [
@@ -622,7 +622,7 @@ def make_part(path: Path, sources: list[Source]) -> dict:
         if problems + more:
             facts['repaired'][source.name] = problems + more
     facts['removed'] = removed
-    with complete(path) as partial, open(partial, 'wb') as file:
+    with atomic_write(path) as partial, open(partial, 'wb') as file:
         np.savez(file, keypoint=np.concatenate(keypoints),
                  facts=np.array(json.dumps(facts)))
     return facts
@@ -822,7 +822,7 @@ def convert(paths: list[Path], destination: Path,
                             len(names)),
           split=splits, classes=CLASSES[:benchmark.classes],
           layout='nturgb+d')
-    with complete(report_path(destination)) as partial:
+    with atomic_write(report_path(destination)) as partial:
         partial.write_text(json.dumps(report, indent=1) + '\n')
     shutil.rmtree(folder)
     return report

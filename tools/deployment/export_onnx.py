@@ -20,17 +20,17 @@ from mmengine.config import Config
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-from projects.stdcl.apis import load_model  # noqa: E402
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.config_check import (  # noqa: E402
+from projects.stdcl.apis import load_model
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.config_check import (
     add_model_arguments,
     load_config,
 )
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )
-from tools.analysis.get_flops import find_clip_shape  # noqa: E402
+from tools.analysis.get_flops import find_clip_shape
 
 TOLERANCE = 1e-4  # of the largest logit
 BATCHES = (1, 2, 5)  # sizes that are tried
@@ -97,7 +97,7 @@ def export(model: nn.Module, shape: tuple, out: Path, metadata: dict) -> float:
         output_names=['logits'], dynamo=True, verbose=False,
         dynamic_shapes=({0: torch.export.Dim('batch')}, ))
     program.model.metadata_props.update(metadata)
-    with complete(out) as partial:
+    with atomic_write(out) as partial:
         program.save(str(partial), external_data=False)
         difference = compare(network, partial, shape)
         if not difference <= TOLERANCE:  # nor NaN

@@ -18,24 +18,24 @@ from rich.progress import track
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-from projects.stdcl.apis import load_model  # noqa: E402
-from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+from projects.stdcl.apis import load_model
+from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
     machine_kind,
     package_versions,
 )
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.config_check import (  # noqa: E402
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.config_check import (
     add_model_arguments,
     load_config,
 )
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )
-from tools.analysis.get_flops import find_clip_shape  # noqa: E402
-from tools.benchmark.timing import spread, timed  # noqa: E402
-from tools.deployment.export_onnx import (  # noqa: E402
+from tools.analysis.get_flops import find_clip_shape
+from tools.benchmark.timing import spread, timed
+from tools.deployment.export_onnx import (
     TOLERANCE,
     Deployed,
     open_session,
@@ -185,7 +185,7 @@ def main() -> None:
         record = run(args)
     show(record)
     if args.out:
-        with complete(args.out) as partial:
+        with atomic_write(args.out) as partial:
             partial.write_text(json.dumps(record, indent=1) + '\n')
     if not record['difference'] <= TOLERANCE:  # nor NaN
         sys.exit(f'error: {args.onnx}: the logits differ by more than '

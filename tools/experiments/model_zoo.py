@@ -15,18 +15,18 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
-from config_index import ENCODERS, STREAMS  # noqa: E402
-from get_flops import analyse  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from study import RECORDS, Study, read_study  # noqa: E402
-from study_report import (  # noqa: E402
+from config_index import ENCODERS, STREAMS
+from get_flops import analyse
+from mmengine.config import Config
+from study import RECORDS, Study, read_study
+from study_report import (
     mean_and_deviation,
     median_minutes,
     read_records,
 )
 
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.input_error import end_cleanly  # noqa: E402
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.input_error import end_cleanly
 
 PAGE = ROOT / 'docs' / 'model_zoo.md'
 STUDIES = ('nw_ucla_quarter', 'nw_ucla_full')  # that test on the test view
@@ -133,7 +133,7 @@ def main() -> None:
     if args.check:
         sys.exit('error: docs/model_zoo.md is stale; run python '
                  'tools/experiments/model_zoo.py')
-    with complete(PAGE) as partial:
+    with atomic_write(PAGE) as partial:
         partial.write_text(page)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Dict, Iterable, List, Tuple
 
+from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.checkpoint_file import find_latest
-from projects.stdcl.utils.complete_file import complete
 from projects.stdcl.utils.input_error import InputError
 
 PART_SIZE = 15 * 2**20  # bytes
@@ -67,7 +67,7 @@ def _cut(whole: IO[bytes], folder: Path) -> List[Path]:
     parts = [folder / f'study-{mark}.{part:03}-of-{number:03}'
              for part in range(number)]
     for path in parts:
-        with complete(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(whole.read(PART_SIZE))
     return parts
 

@@ -12,20 +12,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'model_converters')]
 
-from mmengine.config import Config  # noqa: E402
-from record import find_finished, write_record  # noqa: E402
-from strip_stdcl import convert  # noqa: E402
-from study import (  # noqa: E402
+from mmengine.config import Config
+from record import find_finished, write_record
+from strip_stdcl import convert
+from study import (
     Study,
     Training,
     add_finished_arguments,
     read_study,
 )
 
-from projects.stdcl.models.stdcl_head import STDCLMixin  # noqa: E402
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.config_check import load_config  # noqa: E402
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.models.heads.stdcl_head import STDCLMixin
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.config_check import load_config
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )
@@ -90,7 +90,7 @@ def publish(training: Training, plain: Config, record: dict,
     path, _ = convert(checkpoint, out / f'{training.name}.pth')
     config, log = (out / f'{training.name}{suffix}'
                    for suffix in ('.py', '.json'))
-    with complete(config) as partial:
+    with atomic_write(config) as partial:
         partial.write_text(plain.pretty_text)
     write_record(log, record)
     return path

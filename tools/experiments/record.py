@@ -15,12 +15,12 @@ from study import ROOT, Training, digest, recipe_of
 
 sys.path.append(str(ROOT / 'tools'))
 
-from ensemble import confusion_matrix  # noqa: E402
+from ensemble import confusion_matrix
 
-from projects.stdcl.utils import score_file  # noqa: E402
-from projects.stdcl.utils.checkpoint_file import find_latest  # noqa: E402
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.input_error import InputError  # noqa: E402
+from projects.stdcl.evaluation import score_file
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.checkpoint_file import find_latest
+from projects.stdcl.utils.input_error import InputError
 
 DIGITS = 5  # significant ones, of a curve
 # field -> its type
@@ -158,7 +158,7 @@ def _short(number: float) -> float:
 
 def write_record(path: Path, record: dict) -> None:
     """Write a record; complete, or not there."""
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text('{\n' + ',\n'.join(
             f'{json.dumps(name)}: {json.dumps(value)}'
             for name, value in record.items()) + '\n}\n')

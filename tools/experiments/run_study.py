@@ -19,8 +19,8 @@ from typing import Iterator, List, Optional
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from parcel import pack, state_of, unpack  # noqa: E402
-from record import (  # noqa: E402
+from parcel import pack, state_of, unpack
+from record import (
     check_clean,
     check_current,
     check_parts,
@@ -28,15 +28,15 @@ from record import (  # noqa: E402
     read_record,
     write_record,
 )
-from rich.console import Console  # noqa: E402
-from rich.progress import Progress  # noqa: E402
-from study import RECORDS, Study, Training, read_study  # noqa: E402
+from rich.console import Console
+from rich.progress import Progress
+from study import RECORDS, Study, Training, read_study
 
-from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
 )
-from projects.stdcl.utils.checkpoint_file import find_latest  # noqa: E402
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.utils.checkpoint_file import find_latest
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )

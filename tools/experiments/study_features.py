@@ -15,29 +15,29 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
-from extract_features import extract  # noqa: E402
-from feature_measures import (  # noqa: E402
+from extract_features import extract
+from feature_measures import (
     FEATURES,
     linear_share,
     measure,
 )
-from mmengine.config import Config  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
-from record import (  # noqa: E402
+from mmengine.config import Config
+from mmengine.runner import Runner
+from record import (
     check_clean,
     find_finished,
     read_record,
 )
-from study import add_finished_arguments, read_study  # noqa: E402
+from study import add_finished_arguments, read_study
 
-from projects.stdcl.apis import load_model  # noqa: E402
-from projects.stdcl.engine.hooks.run_record_hook import (  # noqa: E402
+from projects.stdcl.apis import load_model
+from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
     machine_kind,
     package_versions,
 )
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> tuple:
 
 
 def _write(path: Path, known: dict) -> None:
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(known, indent=1) + '\n')
 
 

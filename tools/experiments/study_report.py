@@ -20,13 +20,13 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
-from feature_measures import FEATURES  # noqa: E402
-from record import check_current, read_record  # noqa: E402
-from results_table import fill  # noqa: E402
-from study import RECORDS, Study, digest, read_study  # noqa: E402
+from feature_measures import FEATURES
+from record import check_current, read_record
+from results_table import fill
+from study import RECORDS, Study, digest, read_study
 
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
-from projects.stdcl.utils.input_error import (  # noqa: E402
+from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,
 )
@@ -487,7 +487,7 @@ def save(figure: Figure, path: Path, mark: str) -> None:
     """Write a figure as SVG, the same each time."""
     with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
                                 'svg.fonttype': 'none'}), \
-            complete(path) as partial:
+            atomic_write(path) as partial:
         figure.savefig(partial, format='svg', metadata=dict(
             Date=None, Description=mark))
 
@@ -551,7 +551,7 @@ def write_page(study: Study, folder: Path, out: Path) -> Path:
     for name, figure in figures(study, records).items():
         save(figure, out / name, fingerprint(records))
         lines += [f'![{name}]({name})', '']
-    with complete(page) as partial:
+    with atomic_write(page) as partial:
         partial.write_text('\n'.join(lines))
     return page
 

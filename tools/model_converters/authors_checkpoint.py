@@ -15,10 +15,10 @@ import torch
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-from mmengine.runner import save_checkpoint  # noqa: E402
-from mmengine.runner.checkpoint import CheckpointLoader  # noqa: E402
+from mmengine.runner import save_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
 
-import projects.stdcl  # noqa: E402,F401  loads and saves safely
+import projects.stdcl  # noqa: F401  loads and saves safely
 
 Tensors = Dict[str, torch.Tensor]
 # our name: the authors' names, and what joins their tensors

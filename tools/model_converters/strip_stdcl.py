@@ -21,11 +21,11 @@ import torch
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-from mmengine.runner.checkpoint import CheckpointLoader  # noqa: E402
+from mmengine.runner.checkpoint import CheckpointLoader
 
-import projects.stdcl  # noqa: E402,F401  loads safely
-from projects.stdcl.models.stdcl_head import TRAINING_ONLY  # noqa: E402
-from projects.stdcl.utils.complete_file import complete  # noqa: E402
+import projects.stdcl  # noqa: F401  loads safely
+from projects.stdcl.models.heads.stdcl_head import TRAINING_ONLY
+from projects.stdcl.utils.atomic_write import atomic_write
 
 OF_STDCL = re.compile(rf'(.*\.)?cls_head\.({"|".join(TRAINING_ONLY)})\.')
 EXAMPLES = '''example:
@@ -80,7 +80,7 @@ def write(checkpoint: dict, out: Path) -> Path:
     torch.save(checkpoint, content)
     digest = hashlib.sha256(content.getbuffer()).hexdigest()[:8]
     path = out.with_name(f'{out.stem}-{digest}.pth')
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(content.getbuffer())
     return path
 

@@ -28,13 +28,13 @@ from rich.progress import Progress
 sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
-import projects.stdcl  # noqa: E402,F401  repairs the stack
-from projects.stdcl.datasets.training_sequences import (  # noqa: E402
+import projects.stdcl  # noqa: F401  repairs the stack
+from projects.stdcl.datasets.training_sequences import (
     TrainingSequences,
 )
-from projects.stdcl.utils import safe_pickle  # noqa: E402
-from projects.stdcl.utils.skeleton_layout import SkeletonLayout  # noqa: E402
-from projects.stdcl.visualization.draw_skeleton import (  # noqa: E402
+from projects.stdcl.utils import safe_pickle
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from projects.stdcl.visualization.draw_skeleton import (
     Animation,
     Panel,
     to_points,

@@ -37,8 +37,8 @@ from mmengine.runner import checkpoint as checkpoint_module
 from mmengine.runner import runner as runner_module
 
 from ..utils import torch_file
+from ..utils.atomic_write import atomic_write
 from ..utils.checkpoint_file import find_damage, find_latest
-from ..utils.complete_file import complete
 from ..utils.input_error import InputError
 from ..utils.trusted_files import how_to_trust, is_trusted
 
@@ -244,7 +244,8 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
         OSError: It cannot be written, such as on a full disk.
     """
     try:
-        with complete(Path(filename)) as partial, open(partial, 'wb') as file:
+        with atomic_write(Path(filename)) as partial, \
+                open(partial, "wb") as file:
             torch.save(checkpoint, file)
     except (OSError, RuntimeError) as error:
         # closing its archive, PyTorch covers up what went wrong

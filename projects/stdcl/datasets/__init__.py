@@ -1,6 +1,6 @@
 """Data sets, their sampler, and transforms."""
+from .samplers import SeededSampler
 from .seeded_dataset import SeededDataset
-from .seeded_sampler import SeededSampler
 from .skeleton_dataset import SkeletonDataset
 from .synthetic_skeleton import SyntheticSkeletonDataset
 from .transforms import *  # noqa: F401,F403

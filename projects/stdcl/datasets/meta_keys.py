@@ -4,7 +4,7 @@ from mmengine.dataset import Compose
 from ..utils.input_error import InputError
 
 
-def deliver(pipeline: Compose, key: str) -> None:
+def add_meta_key(pipeline: Compose, key: str) -> None:
     """Make every sample carry an entry of its annotation in its metainfo.
 
     ``PackActionInputs`` drops what its ``meta_keys`` do not name.

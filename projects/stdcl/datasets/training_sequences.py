@@ -5,20 +5,20 @@ from typing import Iterator, List, Tuple
 from mmengine.dataset import BaseDataset, ConcatDataset
 
 from ..utils.input_error import InputError
-from .meta_keys import deliver
+from .meta_keys import add_meta_key
 
 
-def parts_of(dataset) -> Iterator:
+def iter_leaf_datasets(dataset) -> Iterator:
     """The data sets that wrappers hold, in order."""
     if isinstance(dataset, BaseDataset):
         yield dataset
     elif isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
-            yield from parts_of(part)
+            yield from iter_leaf_datasets(part)
     elif hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalanced...
-        yield from parts_of(dataset.dataset)
+        yield from iter_leaf_datasets(dataset.dataset)
     elif hasattr(dataset, '_dataset'):  # Runner's num_batch_per_epoch
-        yield from parts_of(dataset._dataset)
+        yield from iter_leaf_datasets(dataset._dataset)
     else:
         yield dataset
 
@@ -62,7 +62,7 @@ class TrainingSequences:
     def __init__(self, dataset) -> None:
         self.parts: List[Tuple[BaseDataset, int]] = []  # with first index
         self.length = 0
-        for part in parts_of(dataset):
+        for part in iter_leaf_datasets(dataset):
             if not isinstance(part, BaseDataset):
                 raise InputError(
                     f'train_dataloader.dataset: the sequences of a '
@@ -86,7 +86,7 @@ class TrainingSequences:
         """
         self._require_distinct()
         for part, first in self.parts:
-            deliver(part.pipeline, 'sample_idx')
+            add_meta_key(part.pipeline, 'sample_idx')
             transforms = part.pipeline.transforms
             if first and not any(isinstance(step, _AddToIndex)
                                  for step in transforms):

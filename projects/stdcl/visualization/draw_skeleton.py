@@ -10,7 +10,7 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..utils.complete_file import complete
+from ..utils.atomic_write import atomic_write
 from ..utils.skeleton_layout import SkeletonLayout
 
 # Azimuth and elevation of the viewer in degrees. At (0, 0) is the sensor of a
@@ -434,7 +434,7 @@ def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
     table = _color_table()
     frames = (image.quantize(palette=table, dither=Image.Dither.NONE)
               for image in draw_frames(animation, layout, view))
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         next(frames).save(partial, format='GIF', save_all=True,
                           append_images=frames, duration=FRAME_TIME, loop=0)
 
@@ -495,7 +495,7 @@ def write_html(path: Path, *page) -> None:
         *page: As :func:`make_page` takes.
     """
     text = make_page(*page)
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding='utf-8')
 
 

@@ -7,8 +7,8 @@ from .fast_pre_normalize_3d import FastPreNormalize3D
 from .fast_uniform_sample_frames import FastUniformSampleFrames
 from .min_max_normalize import MinMaxNormalize
 from .random_rotation import RandomRotation
+from .random_sample_frames import RandomSampleFrames
 from .random_view import RandomView
-from .sample_frames import RandomSampleFrames
 
 __all__ = [
     'CenterOnJoint', 'CropResize', 'DropEmptyFrames', 'FastGenSkeFeat',

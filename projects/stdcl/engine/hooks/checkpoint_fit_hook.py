@@ -17,7 +17,7 @@ OTHER_SHAPE = 'another shape'
 EXTRA = 'not in the model'
 
 
-class Misfit(NamedTuple):
+class Mismatch(NamedTuple):
     """A tensor that the checkpoint or the model has in a form of its own."""
     name: str
     why: str  # one of the three above
@@ -34,8 +34,8 @@ class CheckpointFitHook(Hook):
     - training from ``load_from``: tensors of another shape are taken out of
       the checkpoint, with the bias of a weight that is, and a warning says
       which layers start anew, and why;
-    - resuming: every misfit is an error;
-    - testing, validating, and loading outside of a run: a misfit is an error,
+    - resuming: every mismatch is an error;
+    - testing, validating, and loading outside of a run: a mismatch is an error,
       except that a decoupler may be missing or of another shape, and that the
       checkpoint may have more than the model, though not of the encoder.
 
@@ -56,23 +56,23 @@ class CheckpointFitHook(Hook):
         model, file = _unwrapped(runner.model), _file(runner)
         state_dict = checkpoint.get('state_dict', checkpoint)
         own = _own_tensors(model)
-        misfits = _find_misfits(model, state_dict, file)
+        mismatches = _find_mismatches(model, state_dict, file)
 
         # the training loop is built before this only if there is training
         training = isinstance(runner._train_loop, BaseLoop)
         if runner._resume:
-            _refuse(misfits, f'{file}: training cannot resume from it',
+            _refuse(mismatches, f'{file}: training cannot resume from it',
                     'To start from the weights that fit, set load_from to it '
                     'and leave resume out.')
         elif not training:
-            _refuse_to_test(misfits, model, file)
-        misfits += _biases_of(misfits, own, state_dict)
-        for misfit in misfits:
-            if misfit.why == OTHER_SHAPE:
-                del state_dict[misfit.name]
+            _refuse_to_test(mismatches, model, file)
+        mismatches += _biases_of(mismatches, own, state_dict)
+        for mismatch in mismatches:
+            if mismatch.why == OTHER_SHAPE:
+                del state_dict[mismatch.name]
         if training and not runner._resume:
             loaded = sum(name in state_dict for name in own)
-            _report(misfits, f'{file}: {loaded} of {len(own)} tensors of the '
+            _report(mismatches, f'{file}: {loaded} of {len(own)} tensors of the '
                     'model are loaded.', runner.logger)
 
 
@@ -91,10 +91,10 @@ def load_to_test(model, state_dict: dict, file: str) -> Set[str]:
     Raises:
         InputError: The encoder or the classifier are not the model's.
     """
-    misfits = _find_misfits(model, state_dict, file)
-    _refuse_to_test(misfits, model, file)
+    mismatches = _find_mismatches(model, state_dict, file)
+    _refuse_to_test(mismatches, model, file)
     banks = _prefixes(model, MemoryBank)
-    unfit = {misfit.name for misfit in misfits}
+    unfit = {mismatch.name for mismatch in mismatches}
     model.load_state_dict(
         {name: tensor for name, tensor in state_dict.items()
          if name not in unfit and not name.startswith(banks)}, strict=False)
@@ -102,23 +102,23 @@ def load_to_test(model, state_dict: dict, file: str) -> Set[str]:
             if name.startswith(_prefixes(model, Decoupler))}
 
 
-def _find_misfits(model, state_dict: dict, file: str) -> List[Misfit]:
+def _find_mismatches(model, state_dict: dict, file: str) -> List[Mismatch]:
     """Hold a checkpoint against a model; an error if nothing fits."""
     _strip_prefix(state_dict)
     own = _own_tensors(model)
-    misfits = _compare(own, state_dict, _prefixes(model, MemoryBank))
-    unfit = {misfit.name for misfit in misfits}
+    mismatches = _compare(own, state_dict, _prefixes(model, MemoryBank))
+    unfit = {mismatch.name for mismatch in mismatches}
     if unfit.issuperset(name for name, _ in model.named_parameters()):
         raise InputError(
             f'{file}: nothing in it fits the model. It has '
             f'{_some(state_dict)}; expected {_some(own)}.')
-    return misfits
+    return mismatches
 
 
-def _refuse_to_test(misfits: List[Misfit], model, file: str) -> None:
+def _refuse_to_test(mismatches: List[Mismatch], model, file: str) -> None:
     decoupler = _prefixes(model, Decoupler)
-    _refuse([misfit for misfit in misfits
-             if _matters_at_test(misfit, decoupler)],
+    _refuse([mismatch for mismatch in mismatches
+             if _matters_at_test(mismatch, decoupler)],
             f'{file}: it does not fit the model to be tested',
             'Test with the config of its training. To fine-tune from '
             'it, train with load_from.')
@@ -162,8 +162,8 @@ def _shape(value) -> str:
 
 
 def _compare(own: Dict[str, torch.Tensor], state_dict: dict,
-             ignored: tuple) -> List[Misfit]:
-    """List the misfits, in the order of the model.
+             ignored: tuple) -> List[Mismatch]:
+    """List the mismatches, in the order of the model.
 
     Args:
         own (dict[str, Tensor]): Tensors of the model. One without a size yet
@@ -172,51 +172,51 @@ def _compare(own: Dict[str, torch.Tensor], state_dict: dict,
         state_dict (dict): The checkpoint's.
         ignored (tuple[str]): Starts of names in it to pass over.
     """
-    misfits = []
+    mismatches = []
     for name, tensor in own.items():
         tail = name.rpartition('.')[2]
         if name not in state_dict:
             if tail != 'num_batches_tracked':
                 shape = 'lazy' if is_lazy(tensor) else _shape(tensor)
-                misfits.append(Misfit(name, MISSING, f'{tail} {shape}'))
+                mismatches.append(Mismatch(name, MISSING, f'{tail} {shape}'))
         elif not is_lazy(tensor) and (
                 _shape(state_dict[name]) != _shape(tensor)):
-            misfits.append(Misfit(
+            mismatches.append(Mismatch(
                 name, OTHER_SHAPE, f'{tail} {_shape(state_dict[name])} in the '
                 f'checkpoint, {_shape(tensor)} in the model'))
     for name, value in state_dict.items():
         if name not in own and not name.startswith(ignored):
-            misfits.append(Misfit(
+            mismatches.append(Mismatch(
                 name, EXTRA, f'{name.rpartition(".")[2]} {_shape(value)}'))
-    return misfits
+    return mismatches
 
 
-def _biases_of(misfits: List[Misfit], own: dict,
-               state_dict: dict) -> List[Misfit]:
+def _biases_of(mismatches: List[Mismatch], own: dict,
+               state_dict: dict) -> List[Mismatch]:
     """Biases that fit, of weights that do not: of no use without them."""
-    unfit = {misfit.name for misfit in misfits}
-    names = [f'{misfit.name.removesuffix("weight")}bias' for misfit in misfits
-             if misfit.why == OTHER_SHAPE and misfit.name.endswith('.weight')]
-    return [Misfit(name, OTHER_SHAPE, 'bias with the weight')
+    unfit = {mismatch.name for mismatch in mismatches}
+    names = [f'{mismatch.name.removesuffix("weight")}bias' for mismatch in mismatches
+             if mismatch.why == OTHER_SHAPE and mismatch.name.endswith('.weight')]
+    return [Mismatch(name, OTHER_SHAPE, 'bias with the weight')
             for name in names if name not in unfit and name in own
             and name in state_dict]
 
 
-def _matters_at_test(misfit: Misfit, decoupler: tuple) -> bool:
-    if misfit.why == EXTRA:
-        return misfit.name.startswith('backbone.')
-    return not misfit.name.startswith(decoupler)
+def _matters_at_test(mismatch: Mismatch, decoupler: tuple) -> bool:
+    if mismatch.why == EXTRA:
+        return mismatch.name.startswith('backbone.')
+    return not mismatch.name.startswith(decoupler)
 
 
-def _refuse(misfits: List[Misfit], message: str, way_out: str) -> None:
-    if misfits:
-        raise InputError(f'{message}:\n{_by_layer(misfits)}\n{way_out}')
+def _refuse(mismatches: List[Mismatch], message: str, way_out: str) -> None:
+    if mismatches:
+        raise InputError(f'{message}:\n{_by_layer(mismatches)}\n{way_out}')
 
 
-def _report(misfits: List[Misfit], message: str, logger) -> None:
+def _report(mismatches: List[Mismatch], message: str, logger) -> None:
     """Log what is loaded, what starts anew and what is passed over."""
-    anew = [misfit for misfit in misfits if misfit.why != EXTRA]
-    extra = [misfit for misfit in misfits if misfit.why == EXTRA]
+    anew = [mismatch for mismatch in mismatches if mismatch.why != EXTRA]
+    extra = [mismatch for mismatch in mismatches if mismatch.why == EXTRA]
     if anew:
         message += f' These layers start anew:\n{_by_layer(anew)}'
     if extra:
@@ -224,12 +224,12 @@ def _report(misfits: List[Misfit], message: str, logger) -> None:
     (logger.warning if anew else logger.info)(message)
 
 
-def _by_layer(misfits: List[Misfit]) -> str:
+def _by_layer(mismatches: List[Mismatch]) -> str:
     """A line for all layers of which the same is to be said."""
     layers: Dict[tuple, List[str]] = {}
-    for misfit in misfits:
-        layer = misfit.name.rpartition('.')[0] or misfit.name
-        layers.setdefault((layer, misfit.why), []).append(misfit.text)
+    for mismatch in mismatches:
+        layer = mismatch.name.rpartition('.')[0] or mismatch.name
+        layers.setdefault((layer, mismatch.why), []).append(mismatch.text)
     lines: Dict[str, List[str]] = {}
     for (layer, why), texts in layers.items():
         lines.setdefault(f'{why}: {"; ".join(texts)}', []).append(layer)

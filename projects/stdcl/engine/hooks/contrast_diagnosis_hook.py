@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from ...models import ClassBalancedMemoryBank, Decoupler, STDCLMixin
-from ...utils.unit_vectors import unit_vectors
+from ...models.unit_vectors import unit_vectors
 
 SCALE = 2.**12  # keeps small gradients of a half-precision encoder from 0
 

@@ -14,7 +14,7 @@ from mmaction.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from ...utils.complete_file import complete
+from ...utils.atomic_write import atomic_write
 
 PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
@@ -87,7 +87,7 @@ class RunRecordHook(Hook):
 
     @master_only
     def _write(self, runner) -> None:
-        with complete(_path(runner)) as partial:
+        with atomic_write(_path(runner)) as partial:
             partial.write_text(json.dumps(
                 dict(self.record, epochs=self.epochs), indent=1))
 

@@ -8,7 +8,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 
 from ...models import MemoryBank
-from ...utils.complete_file import PARTIAL
+from ...utils.atomic_write import PARTIAL
 
 INTERRUPTED = 'interrupted.pth'
 

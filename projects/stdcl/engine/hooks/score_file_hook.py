@@ -9,9 +9,9 @@ from mmengine.dist import collect_results
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ...datasets.meta_keys import deliver
-from ...datasets.training_sequences import parts_of
-from ...utils import score_file
+from ...datasets.meta_keys import add_meta_key
+from ...datasets.training_sequences import iter_leaf_datasets
+from ...evaluation import score_file
 from ...utils.input_error import InputError
 
 
@@ -25,7 +25,7 @@ class ScoreFileHook(Hook):
 
     Args:
         path (str | Path): The file to write, ``*.npz``, in the form of
-            :func:`projects.stdcl.utils.score_file.write`.
+            :func:`projects.stdcl.evaluation.score_file.write`.
     """
 
     priority = 'VERY_LOW'  # the metrics are logged before anything can fail
@@ -104,9 +104,9 @@ def deliver_names(dataset) -> None:
     Raises:
         ValueError: A pipeline packs no inputs.
     """
-    for part in parts_of(dataset):
+    for part in iter_leaf_datasets(dataset):
         if hasattr(part, 'pipeline'):
-            deliver(part.pipeline, 'frame_dir')
+            add_meta_key(part.pipeline, 'frame_dir')
 
 
 def _unwrapped(model):

@@ -7,7 +7,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ...datasets.training_sequences import names_and_labels, parts_of
+from ...datasets.training_sequences import iter_leaf_datasets, names_and_labels
 from ...utils.input_error import InputError
 
 
@@ -47,7 +47,7 @@ class SkeletonCheckHook(Hook):
         model = _unwrapped(runner.model)
         head = getattr(model, 'cls_head', None)
         num_classes = getattr(head, 'num_classes', None)
-        for part in parts_of(getattr(runner, name).dataset):
+        for part in iter_leaf_datasets(getattr(runner, name).dataset):
             file = getattr(part, 'ann_file', '')
             where = f'{name}: {file}' if file else name
             if num_classes and isinstance(part, BaseDataset):

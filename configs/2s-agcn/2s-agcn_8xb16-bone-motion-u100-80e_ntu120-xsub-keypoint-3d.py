@@ -1,3 +1,0 @@
-_base_ = '2s-agcn_8xb16-joint-u100-80e_ntu120-xsub-keypoint-3d.py'
-
-model = dict(data_preprocessor=dict(stream='bone-motion'))

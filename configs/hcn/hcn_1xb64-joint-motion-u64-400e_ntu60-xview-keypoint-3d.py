@@ -1,3 +1,0 @@
-_base_ = 'hcn_1xb64-joint-u64-400e_ntu60-xview-keypoint-3d.py'
-
-model = dict(data_preprocessor=dict(stream='joint-motion'))

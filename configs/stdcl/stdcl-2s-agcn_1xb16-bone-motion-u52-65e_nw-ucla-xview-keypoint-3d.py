@@ -1,6 +1,0 @@
-_base_ = [
-    '../2s-agcn/2s-agcn_1xb16-bone-motion-u52-65e_nw-ucla-xview-keypoint-3d.py',
-    '../_base_/stdcl.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

@@ -1,6 +1,0 @@
-_base_ = [
-    '../2s-agcn/2s-agcn_8xb16-bone-motion-u100-80e_ntu120-xset-keypoint-3d.py',
-    '../_base_/stdcl.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

@@ -1,6 +1,0 @@
-_base_ = [
-    '../ctrgcn/ctrgcn_1xb64-bone-u64-65e_ntu120-xset-keypoint-3d.py',
-    '../_base_/stdcl.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

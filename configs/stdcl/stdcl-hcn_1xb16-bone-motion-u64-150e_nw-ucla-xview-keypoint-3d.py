@@ -1,6 +1,0 @@
-_base_ = [
-    '../hcn/hcn_1xb16-bone-motion-u64-150e_nw-ucla-xview-keypoint-3d.py',
-    '../_base_/stdcl_hcn.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

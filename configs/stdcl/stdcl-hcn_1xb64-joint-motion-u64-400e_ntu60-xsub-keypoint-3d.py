@@ -1,6 +1,0 @@
-_base_ = [
-    '../hcn/hcn_1xb64-joint-motion-u64-400e_ntu60-xsub-keypoint-3d.py',
-    '../_base_/stdcl_hcn.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

@@ -1,6 +1,0 @@
-_base_ = [
-    '../hyperformer/hyperformer_1xb16-bone-motion-u52-150e_nw-ucla-xview-keypoint-3d.py',
-    '../_base_/stdcl.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

@@ -1,6 +1,0 @@
-_base_ = [
-    '../hyperformer/hyperformer_1xb64-joint-motion-u64-140e_ntu60-xview-keypoint-3d.py',
-    '../_base_/stdcl.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

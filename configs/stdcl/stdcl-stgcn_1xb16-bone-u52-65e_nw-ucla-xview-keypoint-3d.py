@@ -1,6 +1,0 @@
-_base_ = [
-    '../stgcn/stgcn_1xb16-bone-u52-65e_nw-ucla-xview-keypoint-3d.py',
-    '../_base_/stdcl.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

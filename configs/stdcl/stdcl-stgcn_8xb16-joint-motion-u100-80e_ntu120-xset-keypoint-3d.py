@@ -1,6 +1,0 @@
-_base_ = [
-    '../stgcn/stgcn_8xb16-joint-motion-u100-80e_ntu120-xset-keypoint-3d.py',
-    '../_base_/stdcl.py'
-]
-
-model = dict(cls_head=_base_.stdcl_head)

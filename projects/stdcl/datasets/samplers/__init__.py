@@ -1,0 +1,4 @@
+"""Samplers."""
+from .seeded_sampler import SeededSampler
+
+__all__ = ['SeededSampler']

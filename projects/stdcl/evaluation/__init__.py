@@ -1,0 +1,1 @@
+"""Scores of test runs: files, fusion and metrics."""

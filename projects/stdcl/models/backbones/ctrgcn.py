@@ -1,0 +1,182 @@
+"""CTR-GCN (ICCV 2021): graph convolution with a topology for each channel."""
+from typing import Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch.autograd.function import once_differentiable
+
+from ...utils.input_error import InputError
+from ...utils.sizes import require_positive
+from ...utils.skeleton_layout import SkeletonLayout
+from .pointwise_conv import PointwiseConv
+from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
+
+
+def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
+    """Adjacency of the three subsets: self, inward, outward.
+
+    Args:
+        layout (SkeletonLayout): Its bones are the graph.
+
+    Returns:
+        Tensor: Shape (3, V, V), from column v to row u; columns sum to 1,
+        empty ones stay 0.
+    """
+    num_joints = layout.num_joints
+    # where a table of bones has it, the root is no child of itself
+    child, parent = torch.tensor(
+        [pair for pair in layout.bones if pair[0] != pair[1]],
+        dtype=torch.long).view(-1, 2).T
+    adjacency = torch.zeros(3, num_joints, num_joints)
+    adjacency[0] = torch.eye(num_joints)
+    adjacency[1, parent, child] = 1
+    adjacency[2, child, parent] = 1
+    return adjacency / adjacency.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class _Aggregate(torch.autograd.Function):
+    """A^T @ values, whose gradients come in the layout of A and values.
+
+    Autograd would make the gradient of A^T, and copy it to turn it round.
+    """
+
+    @staticmethod
+    def forward(ctx, topologies: torch.Tensor,
+                values: torch.Tensor) -> torch.Tensor:
+        """Map (B, X, V) and (B, X, T) to (B, V, T)."""
+        ctx.save_for_backward(topologies, values)
+        return torch.bmm(topologies.mT, values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: torch.Tensor) -> tuple:
+        """Gradients of both."""
+        topologies, values = ctx.saved_tensors
+        return torch.bmm(values, grad.mT), torch.bmm(topologies, grad)
+
+
+class CTRGC(BaseModule):
+    """Channel-wise topology refinement graph convolution.
+
+    For each of K subsets k, with mean over the frames and R channels of
+    relations::
+
+        q = tanh(conv1(mean x)[u] - conv2(mean x)[v])       (R, V, V)
+        A = alpha * conv4(q) + topology[k]                  (C', V, V)
+        y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
+
+    then BN, plus x, ReLU. Here conv1 and conv2 of all subsets are one product
+    on the mean, which commutes with them; conv3 is one convolution; alpha, the
+    bias of conv4 and the topology are further rows of the product that makes
+    A; and one batched product sums over subsets and joints.
+
+    Args:
+        in_channels (int): Channels C.
+        out_channels (int): Channels C'.
+        adjacency (Tensor): Start of the topology, shape (K, V, V).
+        relation_channels (int): R.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int,
+                 adjacency: torch.Tensor, relation_channels: int) -> None:
+        super().__init__()
+        subsets = len(adjacency)
+        self.topology = nn.Parameter(adjacency.clone())
+        self.alpha = nn.Parameter(torch.zeros(1))
+        # conv1 of each subset, then conv2 of each
+        self.relation = PointwiseConv(
+            in_channels, 2 * subsets * relation_channels, merged=2 * subsets)
+        # conv3; its channels are ordered (C', K)
+        self.transform = PointwiseConv(
+            in_channels, out_channels * subsets, merged=subsets)
+        # conv4, a row of weights for each subset and channel
+        self.refine = nn.Parameter(
+            torch.empty(subsets, out_channels, relation_channels))
+        self.refine_bias = nn.Parameter(torch.zeros(subsets, out_channels, 1))
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.shortcut = nn.Identity() if in_channels == out_channels else \
+            Residual(in_channels, out_channels)
+        nn.init.normal_(self.refine, std=(2 / out_channels)**0.5)
+
+    def init_weights(self) -> None:
+        """Kaiming normal convolutions; the graph's path starts at almost 0."""
+        super().init_weights()
+        nn.init.normal_(self.refine, std=(2 / self.refine.shape[1])**0.5)
+        nn.init.constant_(self.bn.weight, 1e-6)
+
+    def topologies(self, x: torch.Tensor) -> torch.Tensor:
+        """Refine the topology by a batch: (N, C, V, T) to (N * C', K V, V).
+
+        Rows are, subset by subset, the joints v that give; columns the joints
+        u that receive.
+        """
+        n, _, v, _ = x.shape
+        k, c, r = self.refine.shape
+        # mean over time, (N, C, V, 1), then (N, 2, K, R, V)
+        relation = self.relation(x.mean(dim=3, keepdim=True))
+        to, origin = relation.view(n, 2, k, r, v).unbind(dim=1)
+        q = torch.tanh(to[..., None, :] - origin[..., None])  # v, then u
+        rows = torch.cat([
+            q.flatten(3), q.new_ones(n, k, 1, v * v),
+            self.topology.transpose(1, 2).reshape(1, k, 1, v * v).expand(
+                n, -1, -1, -1).to(q.dtype)], dim=2)  # (N, K, R + 2, V V)
+        weight = torch.cat([
+            self.alpha * self.refine, self.alpha * self.refine_bias,
+            torch.ones_like(self.refine_bias)], dim=2)  # (K, C', R + 2)
+        refined = [torch.bmm(weight[i].expand(n, -1, -1), rows[:, i])
+                   for i in range(k)]  # (N, C', V V) each
+        return torch.stack(refined, dim=2).view(n * c, k * v, v)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, V, T) to (N, C', V, T)."""
+        n, _, v, t = x.shape
+        values = self.transform(x).view(-1, len(self.topology) * v, t)
+        y = _Aggregate.apply(self.topologies(x), values)  # (N * C', V, T)
+        y = self.bn(y.view(n, -1, v, t))
+        return F.relu(y + self.shortcut(x), inplace=True)
+
+
+@MODELS.register_module()
+class CTRGCN(SpatialTemporalEncoder):
+    """Channel-wise topology refinement graph convolutional network.
+
+    Y. Chen et al., "Channel-wise topology refinement graph convolution for
+    skeleton-based action recognition", ICCV 2021. Joints before frames in
+    memory, so that a subset's joints follow each other in one product.
+
+    Args:
+        layout (str | dict): The skeleton layout; its bones are the graph.
+        relation_reduction (int): R is the block's input channels divided by
+            this; 8 where there are fewer than 16, as coordinates have.
+            Defaults to 8.
+        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
+            values as defaults.
+
+    Raises:
+        ValueError: The layout is unknown, or a size does not fit.
+    """
+
+    time_dim = 3
+    first_residual = False  # the spatial part has one
+
+    def __init__(self, layout: Union[str, dict], relation_reduction: int = 8,
+                 **kwargs) -> None:
+        adjacency = spatial_partition(SkeletonLayout.get(layout))
+        require_positive('CTRGCN', relation_reduction=relation_reduction)
+
+        def spatial(in_channels: int, out_channels: int) -> CTRGC:
+            # coordinates have too few channels to be divided
+            relation_channels = 8 if in_channels < 16 else \
+                in_channels // relation_reduction
+            if relation_channels < 1:
+                raise InputError(
+                    f'CTRGCN: relation_reduction is {relation_reduction}, '
+                    f'expected at most {in_channels}, the channels of a '
+                    'block.')
+            return CTRGC(in_channels, out_channels, adjacency,
+                         relation_channels)
+
+        super().__init__(layout, spatial, **kwargs)

@@ -1,0 +1,185 @@
+"""HCN, an encoder that convolves over joints as if they were channels."""
+from typing import Optional, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+
+from ...utils.input_error import InputError
+from ...utils.sizes import require_positive
+from ...utils.skeleton_layout import SkeletonLayout
+
+# what four max pools leave of an axis
+STRIDE = 16
+CONV_INIT = dict(type='Xavier', layer='Conv2d', distribution='uniform', bias=0)
+
+
+class HCNStream(nn.Module):
+    """The layers before the fusion of positions and motion (conv1 to conv4).
+
+    conv1 and conv2 see one joint at a time, conv3 and conv4 all joints at
+    once: they have the joints for channels.
+
+    Args:
+        num_joints (int): V.
+        in_channels (int): Channels of the input.
+        base_channels (int): C; conv1 has C channels, conv3 C / 2, conv4 C.
+        cooccurrence_channels (int): W, channels of conv2 and width of the map
+            from conv3 on.
+        dropout_ratio (float): Share of conv4's channels that is dropped.
+    """
+
+    def __init__(self, num_joints: int, in_channels: int, base_channels: int,
+                 cooccurrence_channels: int, dropout_ratio: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, base_channels, 1)
+        self.conv2 = nn.Conv2d(base_channels, cooccurrence_channels, (3, 1),
+                               padding=(1, 0))
+        self.conv3 = nn.Conv2d(num_joints, base_channels // 2, 3, padding=1)
+        self.conv4 = nn.Conv2d(base_channels // 2, base_channels, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout2d(dropout_ratio)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, in_channels, T, V) to (N, C, T / 4, W / 4)."""
+        x = self.relu(self.conv1(x))  # (N, C, T, V)
+        x = self.conv2(x)  # (N, W, T, V)
+        x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
+        # else conv3 would do it, and once more in its backward pass
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
+        x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
+        # the same after the pool as before it, on a quarter of the values
+        return self.dropout(x)
+
+
+@MODELS.register_module()
+class HCN(BaseModule):
+    """Hierarchical co-occurrence network (HCN, IJCAI 2018).
+
+    "Co-occurrence Feature Learning from Skeleton Data for Action Recognition
+    and Detection with Hierarchical Aggregation", section "Hierarchical
+    co-occurrence network"; sizes as in the public reproduction. Two streams
+    of equal shape, joint positions and their differences from frame to frame,
+    are concatenated and go through conv5 and conv6. Every person goes through
+    it alone, so that any number of persons will do. The last axis of the
+    output is that of conv2's channels, not of the joints.
+
+    Args:
+        layout (str | dict): The skeleton, as in :class:`SkeletonLayout`.
+        in_channels (int): Channels of the input. Defaults to 3.
+        base_channels (int): C, even; the output has 4 C channels. Defaults to
+            64.
+        num_frames (int): Frames T of a clip, a multiple of 16. Defaults to 64.
+        cooccurrence_channels (int, optional): Channels W of conv2, a multiple
+            of 16. Defaults to ``num_frames``.
+        dropout_ratio (float): Share of the channels that conv4, conv5 and
+            conv6 drop in training. Defaults to 0.5.
+        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
+            bias.
+
+    Raises:
+        ValueError: The layout is unknown, or a size does not divide.
+    """
+
+    def __init__(self,
+                 layout: Union[str, dict],
+                 in_channels: int = 3,
+                 base_channels: int = 64,
+                 num_frames: int = 64,
+                 cooccurrence_channels: Optional[int] = None,
+                 dropout_ratio: float = 0.5,
+                 init_cfg: dict = CONV_INIT) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.layout = SkeletonLayout.get(layout)
+        require_positive('HCN', in_channels=in_channels)
+        self.in_channels = in_channels
+        self.out_channels = 4 * base_channels
+        self.num_frames = num_frames
+        self.cooccurrence_channels = num_frames \
+            if cooccurrence_channels is None else cooccurrence_channels
+        for name in ('num_frames', 'cooccurrence_channels'):
+            _check_multiple(name, getattr(self, name), STRIDE,
+                            'four max pools halve this axis')
+        _check_multiple('base_channels', base_channels, 2,
+                        'conv3 has half as many channels')
+
+        stream = (self.layout.num_joints, in_channels, base_channels,
+                  self.cooccurrence_channels, dropout_ratio)
+        self.joint_stream = HCNStream(*stream)
+        self.motion_stream = HCNStream(*stream)
+        self.conv5 = nn.Conv2d(2 * base_channels, 2 * base_channels, 3,
+                               padding=1)
+        self.conv6 = nn.Conv2d(2 * base_channels, 4 * base_channels, 3,
+                               padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout2d(dropout_ratio)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode clips.
+
+        Args:
+            x (Tensor): Joint positions, shape (N, M, T, V, in_channels).
+
+        Returns:
+            Tensor: Feature maps, shape (N, M, 4 C, T / 16, W / 16).
+
+        Raises:
+            ValueError: T, V or C are not those the encoder was built for.
+        """
+        n, m = x.shape[:2]
+        self._check_clip(*x.shape[2:])
+        x = x.flatten(0, 1)  # (N * M, T, V, in_channels)
+        # the coordinates are last: channels_last without a copy
+        x = torch.cat([
+            self.joint_stream(x.permute(0, 3, 1, 2)),
+            self.motion_stream(_motion(x).permute(0, 3, 1, 2))
+        ], dim=1)  # (N * M, 2 C, T / 4, W / 4)
+        for conv in (self.conv5, self.conv6):
+            # as ReLU, dropout, pool, on a quarter of the values
+            x = self.dropout(self.relu(self.pool(conv(x))))
+        return x.unflatten(0, (n, m))  # (N, M, 4 C, T / 16, W / 16)
+
+    def _check_clip(self, frames: int, joints: int, channels: int) -> None:
+        if (joints, channels) != (self.layout.num_joints, self.in_channels):
+            raise InputError(
+                f'HCN was built for {self.layout.num_joints} joints and '
+                f'{self.in_channels} channels (model.backbone.layout, '
+                f'in_channels), but the clips have {joints} and {channels}.')
+        if frames != self.num_frames:
+            raise InputError(
+                f'HCN: the clips have {frames} frames, but num_frames is '
+                f'{self.num_frames}, which the size of the classifier '
+                f'follows. Set clip_len={self.num_frames} in the pipelines, '
+                'or set model.backbone.num_frames to your clip_len, a '
+                f'multiple of {STRIDE}, and model.cls_head.feature_size to '
+                f'(num_frames / {STRIDE}, cooccurrence_channels / {STRIDE}); '
+                'cooccurrence_channels is num_frames unless given.')
+
+
+def _motion(x: torch.Tensor) -> torch.Tensor:
+    """Differences of neighbouring frames, resized to as many frames.
+
+    Args:
+        x (Tensor): Joint positions, shape (N, T, V, C).
+
+    Returns:
+        Tensor: The differences, of the same shape.
+    """
+    # joints and coordinates make up the width, which keeps its size: bilinear
+    # on (C, T - 1, V) images is the same, but needs the axes moved
+    shape, x = x.shape, x.flatten(2)  # (N, T, V * C)
+    difference = (x[:, 1:] - x[:, :-1]).unsqueeze(1)  # (N, 1, T - 1, V * C)
+    difference = F.interpolate(difference, size=x.shape[1:], mode='bilinear',
+                               align_corners=False)
+    return difference.view(shape)
+
+
+def _check_multiple(name: str, value: int, divisor: int, why: str) -> None:
+    if value < divisor or value % divisor:
+        raise InputError(f'HCN: {name} is {value}, expected a multiple of '
+                         f'{divisor}: {why}.')

@@ -1,0 +1,262 @@
+"""Hyperformer (arXiv 2211.09590): attention over joints and body parts."""
+from numbers import Integral
+from typing import Optional, Sequence, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch.autograd.function import once_differentiable
+
+from ...utils.input_error import InputError
+from ...utils.sizes import require_positive
+from ...utils.skeleton_layout import SkeletonLayout
+from .spatial_temporal_encoder import SpatialTemporalEncoder
+
+
+class _JointAttention(torch.autograd.Function):
+    """Attention over joints, in few passes over memory.
+
+    For B frames and H heads of D channels::
+
+        logits = (q_i . k_j + sum_x (q_i . context_x + bias_x) S_ixj) / sqrt(D)
+        out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
+
+    Autograd would keep, copy and scale tensors of the size of the attention,
+    (B, H, V, V), several times over.
+    """
+
+    @staticmethod
+    def forward(ctx, qkv: torch.Tensor, context: torch.Tensor,
+                bias: torch.Tensor, selection: torch.Tensor,
+                alpha: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            qkv (Tensor): Shape (B, V, 3, H, D).
+            context (Tensor): Shape (B, H, X, D).
+            bias (Tensor): Shape (B, H, X).
+            selection (Tensor): S, shape (V, X, V).
+            alpha (Tensor): Shape (1,).
+            outer (Tensor): Shape (H, V, V).
+
+        Returns:
+            Tensor: Shape (B, V, H D).
+        """
+        b, v, _, h, d = qkv.shape
+        scale = d**-0.5
+        q, k, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, b * h, v, d)
+        context = context.flatten(0, 1)  # (B H, X, D)
+        # scaled from the start: half precision ends at 65504
+        of_context = torch.baddbmm(bias.reshape(b * h, 1, -1), q, context.mT,
+                                   beta=scale, alpha=scale)
+        logits = torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0,
+                               alpha=scale)  # (B H, V, V)
+        # joint i by joint i: S differs
+        logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection)
+        weights = logits.softmax(dim=-1).view(b, h, v, v)
+        y = torch.bmm(_attention(weights, alpha, outer), value)
+        ctx.save_for_backward(q, k, value, weights, context, selection, alpha,
+                              outer)
+        return y.view(b, h, v, d).transpose(1, 2).reshape(b, v, h * d)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: torch.Tensor) -> tuple:
+        """Gradients of all but ``selection``."""
+        (q, k, value, weights, context, selection, alpha,
+         outer) = ctx.saved_tensors
+        b, h, v, _ = weights.shape
+        d = q.shape[-1]
+        grad = grad.reshape(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
+        grad_value = torch.bmm(_attention(weights, alpha, outer).mT, grad)
+        grad_attention = torch.bmm(grad, value.mT).view_as(weights)
+        # through the softmax; the inner sums are also what alpha needs
+        product = grad_attention * weights
+        inner = product.sum(dim=-1, keepdim=True)
+        grad_logits = product.addcmul_(weights, inner, value=-1)
+        grad_logits = grad_logits.mul_(alpha * d**-0.5).flatten(0, 1)
+        grad_of_context = torch.bmm(  # (B H, V, X)
+            grad_logits.transpose(0, 1), selection.mT).transpose(
+                0, 1).contiguous()
+
+        grad_q = torch.bmm(grad_logits, k).baddbmm_(grad_of_context, context)
+        grad_k = torch.bmm(grad_logits.mT, q)
+        grad_context = torch.bmm(grad_of_context.mT, q)
+        return (torch.stack([part.view(b, h, v, d).transpose(1, 2)
+                             for part in (grad_q, grad_k, grad_value)], dim=2),
+                grad_context.view(b, h, -1, d),
+                grad_of_context.sum(dim=1).view(b, h, -1),
+                None,
+                inner.sum(dtype=alpha.dtype).view(1),
+                grad_attention.sum(dim=0, dtype=outer.dtype))
+
+
+def _attention(weights: torch.Tensor, alpha: torch.Tensor,
+               outer: torch.Tensor) -> torch.Tensor:
+    """alpha * weights + outer, shape (B H, V, V)."""
+    dtype = weights.dtype  # that of autocast
+    return torch.addcmul(outer.to(dtype), weights,
+                         alpha.to(dtype)).flatten(0, 1)
+
+
+class HypergraphAttention(BaseModule):
+    """Hypergraph self-attention over the joints of each frame.
+
+    With q, k, v of the layer-normed input, of H heads with D channels, r a
+    vector for each head and number of hops, P(j) the part of joint j::
+
+        e_j    = W_e * mean of x over the joints of P(j)
+        logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
+        out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
+
+    then a 1x1 convolution in groups, plus the input. Here q, k and v are one
+    product. The query meets each hop distance and each part once, as if they
+    were further keys (the context); a constant selects what joint i adds for
+    joint j. w . e makes further channels of e.
+
+    Args:
+        in_channels (int): Channels C.
+        out_channels (int): Channels C' = H * D.
+        num_heads (int): H.
+        groups (int): Groups of the last convolution.
+        parts (Tensor): Part of each joint, shape (V,), numbered from 0.
+        hops (Tensor): Hops between each two joints, shape (V, V).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, num_heads: int,
+                 groups: int, parts: torch.Tensor, hops: torch.Tensor) -> None:
+        super().__init__()
+        num_joints = len(parts)
+        self.num_heads = num_heads
+        self.norm = nn.LayerNorm(in_channels)
+        self.qkv = nn.Linear(in_channels, 3 * out_channels, bias=False)
+        self.hyperedge = nn.Linear(in_channels, out_channels, bias=False)
+        self.hyperedge_bias = nn.Parameter(
+            torch.zeros(num_heads, out_channels // num_heads))  # w
+        self.hop_embedding = nn.Parameter(torch.zeros(
+            int(hops.max()) + 1, num_heads, out_channels // num_heads))  # r
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.outer = nn.Parameter(
+            torch.eye(num_joints).repeat(num_heads, 1, 1))
+        self.proj = nn.Conv1d(out_channels, out_channels, 1, groups=groups)
+        self.skip = nn.Identity() if in_channels == out_channels else \
+            nn.Linear(in_channels, out_channels, bias=False)
+        member = F.one_hot(parts).float().T  # (P, V)
+        self.register_buffer('mean_of_part', member / member.sum(
+            dim=1, keepdim=True), persistent=False)
+        # the hops from i to j and the part of j: (V, hops + P, V)
+        self.register_buffer('selection', torch.cat([
+            F.one_hot(hops).float().mT, member.expand(num_joints, -1, -1)],
+            dim=1), persistent=False)
+
+    def context(self, x: torch.Tensor) -> tuple:
+        """What queries meet beside the keys: hop distances and body parts.
+
+        Args:
+            x (Tensor): Shape (B, V, C).
+
+        Returns:
+            tuple[Tensor, Tensor]: r and e, shape (B, H, hops + P, D), and
+            what is added where they meet the query, (B, H, hops + P): 0 and
+            w . e.
+        """
+        pooled = self.mean_of_part @ x  # (B, P, C)
+        # w . (W_e x) = (w W_e) x: one more channel for each head
+        weight, w = self.hyperedge.weight, self.hyperedge_bias
+        of_bias = (w[:, None] @ weight.unflatten(0, w.shape))[:, 0]  # (H, C)
+        e, bias = F.linear(pooled, torch.cat([weight, of_bias])).split(
+            [len(weight), len(w)], dim=2)
+        e = e.unflatten(2, w.shape).transpose(1, 2)  # (B, H, P, D)
+        hops = self.hop_embedding.transpose(0, 1)  # (H, hops, D)
+        return (torch.cat([hops.to(e.dtype).expand(x.shape[0], -1, -1, -1), e],
+                          dim=2), F.pad(bias.mT, (hops.shape[1], 0)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, T, V), channels last in memory, to (N, C', T, V)."""
+        n, _, t, v = x.shape
+        x = x.permute(0, 2, 3, 1).flatten(0, 1)  # (B, V, C), B = N T
+        qkv = self.qkv(self.norm(x)).view(n * t, v, 3, self.num_heads, -1)
+        context, bias = self.context(x)
+        with torch.autocast(x.device.type, enabled=False):
+            y = _JointAttention.apply(
+                qkv, context, bias, self.selection.to(qkv.dtype), self.alpha,
+                self.outer)
+        y = self.project(y, self.skip(x))
+        return y.view(n, t, v, -1).permute(0, 3, 1, 2)
+
+    def project(self, x: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
+        """The 1x1 convolution ``proj``, plus the shortcut: (B, V, C').
+
+        As products: the general convolution in groups is slower.
+        """
+        groups = self.proj.groups
+        weight = self.proj.weight.view(groups, -1, x.shape[-1] // groups)
+        y = torch.baddbmm(self.proj.bias.view(groups, 1, -1),
+                          x.view(-1, groups, weight.shape[2]).transpose(0, 1),
+                          weight.mT)  # (groups, B V, C' / groups)
+        return (shortcut.reshape(y.shape[1], groups, -1)
+                + y.transpose(0, 1)).reshape(x.shape)
+
+
+@MODELS.register_module()
+class Hyperformer(SpatialTemporalEncoder):
+    """Hypergraph transformer for skeleton-based action recognition.
+
+    Y. Zhou et al., arXiv 2211.09590. Channels last in memory.
+
+    Args:
+        layout (str | dict): The skeleton layout; hops are counted on its
+            edges, and its parts are the hyperedges.
+        base_channels (int): Width of all blocks. Defaults to 216.
+        num_heads (int): Attention heads. Defaults to 9.
+        proj_groups (int): Groups of the convolution after the attention.
+            Defaults to 6.
+        parts (sequence[int], optional): Body part of each joint, in place of
+            the layout's. Defaults to None.
+        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
+            values as defaults.
+
+    Raises:
+        ValueError: The width cannot be divided among heads or groups, or
+            ``parts`` does not fit the layout.
+    """
+
+    def __init__(self,
+                 layout: Union[str, dict],
+                 base_channels: int = 216,
+                 num_heads: int = 9,
+                 proj_groups: int = 6,
+                 parts: Optional[Sequence[int]] = None,
+                 inflate_stages: Sequence[int] = (),
+                 **kwargs) -> None:
+        layout = SkeletonLayout.get(layout)
+        require_positive('Hyperformer', num_heads=num_heads,
+                         proj_groups=proj_groups)
+        for name, number in dict(num_heads=num_heads,
+                                 proj_groups=proj_groups).items():
+            if base_channels % number:
+                raise InputError(
+                    f'Hyperformer: base_channels is {base_channels}, expected '
+                    f'a multiple of {name} = {number}.')
+        parts = layout.parts if parts is None else parts
+        if not all(isinstance(part, Integral) for part in parts):
+            raise InputError(f'Hyperformer: parts is {tuple(parts)}, expected '
+                             'whole numbers.')
+        if len(parts) != layout.num_joints:
+            raise InputError(
+                f'Hyperformer: parts has {len(parts)} entries, expected one '
+                f'for each of the {layout.num_joints} joints of layout '
+                f'"{layout.name}".')
+        # numbered from 0 without gaps
+        parts = torch.unique(torch.tensor(parts), return_inverse=True)[1]
+        hops = torch.tensor(layout.hops)
+
+        def spatial(in_channels: int, out_channels: int
+                    ) -> HypergraphAttention:
+            return HypergraphAttention(in_channels, out_channels, num_heads,
+                                       proj_groups, parts, hops)
+
+        super().__init__(layout, spatial, base_channels=base_channels,
+                         inflate_stages=inflate_stages, **kwargs)

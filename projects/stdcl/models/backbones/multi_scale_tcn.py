@@ -1,0 +1,91 @@
+"""Multi-scale temporal convolution, which CTR-GCN and Hyperformer share."""
+from typing import Sequence
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+
+from ...utils.input_error import InputError
+from .pointwise_conv import PointwiseConv
+
+
+class MultiScaleTCN(BaseModule):
+    """Temporal branches of several scales, concatenated (MS-TCN).
+
+    Each of B branches has C / B channels and begins with a 1x1 convolution:
+
+    - one for each dilation: BN, ReLU, temporal convolution, BN;
+    - BN, ReLU, max pooling over 3 frames, BN;
+    - BN.
+
+    The 1x1 convolutions are merged where the same positions pass through
+    them, and so is the BN that ends every branch.
+
+    Args:
+        channels (int): Channels C, of input and output.
+        stride (int): Step in time. Defaults to 1.
+        kernel_size (int): Frames of the temporal convolutions. Defaults to 5.
+        dilations (sequence[int]): Their dilations. Defaults to (1, 2).
+        time_dim (int): The axis of time in the input: 2 for (N, C, T, V), 3
+            for (N, C, V, T). Defaults to 2.
+
+    Raises:
+        ValueError: The channels cannot be split into equal branches, or the
+            kernel has no middle.
+    """
+
+    def __init__(self,
+                 channels: int,
+                 stride: int = 1,
+                 kernel_size: int = 5,
+                 dilations: Sequence[int] = (1, 2),
+                 time_dim: int = 2) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise InputError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
+                             'expected an odd number: change tcn_kernel_size.')
+        branches = len(dilations) + 2
+        if channels % branches:
+            raise InputError(
+                f'MultiScaleTCN: the width is {channels} channels, expected a '
+                f'multiple of {branches}, the number of temporal branches '
+                f'(dilations {tuple(dilations)}, pooling, 1x1): change '
+                'base_channels.')
+        width = channels // branches
+
+        def in_time(size: int, elsewhere: int) -> tuple:
+            """The two-axes form of a size in time."""
+            return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
+
+        self.width = width
+        self.entry = PointwiseConv(
+            channels, channels - width, merged=branches - 1)
+        self.entry_bn = nn.BatchNorm2d(channels - width)
+        self.point = PointwiseConv(channels, width, stride=in_time(stride, 1))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width, width, in_time(kernel_size, 1),
+                      stride=in_time(stride, 1),
+                      padding=in_time(dilation * (kernel_size // 2), 0),
+                      dilation=in_time(dilation, 1)) for dilation in dilations)
+        self.pool = dict(kernel_size=in_time(3, 1), stride=in_time(stride, 1),
+                         padding=in_time(1, 0))
+        self.bn = nn.BatchNorm2d(channels)
+
+    def init_weights(self) -> None:
+        """Kaiming normal convolutions, BN weights N(1, 0.02), no bias."""
+        super().init_weights()
+        for conv in self.convs:
+            nn.init.kaiming_normal_(conv.weight, mode='fan_out')
+            nn.init.zeros_(conv.bias)
+        for bn in (self.entry_bn, self.bn):
+            nn.init.normal_(bn.weight, 1, 0.02)
+            nn.init.zeros_(bn.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, T, V) to (N, C, T / stride, V), or with V before T."""
+        h = F.relu(self.entry_bn(self.entry(x)), inplace=True)
+        *convolved, pooled = h.split(self.width, dim=1)
+        branches = [conv(h) for conv, h in zip(self.convs, convolved)]
+        branches += [F.max_pool2d(pooled, **self.pool), self.point(x)]
+        return self.bn(torch.cat(branches, dim=1))

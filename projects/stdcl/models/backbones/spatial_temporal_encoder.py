@@ -1,0 +1,171 @@
+"""The frame that CTR-GCN and Hyperformer share: blocks of space, then time."""
+from typing import Callable, Optional, Sequence, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.model import BaseModule, Sequential
+
+from ...utils.input_error import InputError
+from ...utils.sizes import require_positive
+from ...utils.skeleton_layout import SkeletonLayout
+from .multi_scale_tcn import MultiScaleTCN
+from .pointwise_conv import PointwiseConv
+
+
+class Residual(BaseModule):
+    """A 1x1 convolution and BN, where a block changes the shape.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        stride (tuple[int]): Step on the two axes of positions. Defaults to
+            (1, 1).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int,
+                 stride: tuple = (1, 1)) -> None:
+        super().__init__()
+        self.conv = PointwiseConv(in_channels, out_channels, stride=stride)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, ...) to (N, C', ...)."""
+        return self.bn(self.conv(x))
+
+
+class SpatialTemporalBlock(BaseModule):
+    """ReLU( MS-TCN( spatial(x) ) + residual(x) ).
+
+    Args:
+        spatial (nn.Module): Changes the channels of (N, C, ...).
+        in_channels (int): Channels before it.
+        out_channels (int): Channels after it.
+        stride (int): Step in time.
+        residual (bool): Whether the block has a residual path.
+        time_dim (int): The axis of time, as in :class:`MultiScaleTCN`.
+        **tcn: ``kernel_size`` and ``dilations`` of :class:`MultiScaleTCN`.
+    """
+
+    def __init__(self, spatial: nn.Module, in_channels: int, out_channels: int,
+                 stride: int, residual: bool, time_dim: int, **tcn) -> None:
+        super().__init__()
+        self.spatial = spatial
+        self.temporal = MultiScaleTCN(
+            out_channels, stride, time_dim=time_dim, **tcn)
+        self.has_residual = residual
+        self.residual = nn.Identity()
+        if residual and (stride != 1 or in_channels != out_channels):
+            self.residual = Residual(
+                in_channels, out_channels,
+                (stride, 1) if time_dim == 2 else (1, stride))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, T, V) to (N, C', T', V), or with V before T."""
+        y = self.temporal(self.spatial(x))
+        if self.has_residual:
+            y = y + self.residual(x)
+        return F.relu(y, inplace=True)
+
+
+class SpatialTemporalEncoder(BaseModule):
+    """Batch norm of the joints, then blocks of a spatial and a temporal part.
+
+    Subclasses say what the spatial part is, and in which order
+    (:attr:`time_dim`) the blocks hold joints and frames.
+
+    Args:
+        layout (str | dict): The skeleton layout, as in
+            :class:`SkeletonLayout`.
+        spatial (callable): Makes the spatial part of a block from the
+            channels before and after it.
+        in_channels (int): Channels of a joint. Defaults to 3.
+        base_channels (int): Channels of the first block. Defaults to 64.
+        num_person (int): Persons M. Defaults to 2.
+        num_stages (int): Number of blocks. Defaults to 10.
+        inflate_stages (sequence[int]): Blocks, counted from 1, that double
+            the channels; those beyond ``num_stages`` do not matter. Defaults
+            to (5, 8).
+        down_stages (sequence[int]): Blocks, counted from 1, that halve the
+            frames, likewise. Defaults to (5, 8).
+        tcn_kernel_size (int): Frames of the temporal convolutions. Defaults
+            to 5.
+        tcn_dilations (sequence[int]): Their dilations. Defaults to (1, 2).
+        init_cfg (dict, optional): Initialisation beyond that of the parts.
+
+    Raises:
+        ValueError: The layout is unknown, or a size does not fit.
+    """
+
+    time_dim = 2
+    first_residual = True
+
+    def __init__(self,
+                 layout: Union[str, dict],
+                 spatial: Callable[[int, int], nn.Module],
+                 in_channels: int = 3,
+                 base_channels: int = 64,
+                 num_person: int = 2,
+                 num_stages: int = 10,
+                 inflate_stages: Sequence[int] = (5, 8),
+                 down_stages: Sequence[int] = (5, 8),
+                 tcn_kernel_size: int = 5,
+                 tcn_dilations: Sequence[int] = (1, 2),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.layout = SkeletonLayout.get(layout)
+        self.in_channels = in_channels
+        self.num_person = num_person
+        require_positive(
+            type(self).__name__, in_channels=in_channels,
+            base_channels=base_channels, num_person=num_person,
+            num_stages=num_stages, tcn_kernel_size=tcn_kernel_size,
+            tcn_dilations=min(tcn_dilations, default=1),
+            inflate_stages=min(inflate_stages, default=1),
+            down_stages=min(down_stages, default=1))
+        self.data_bn = nn.BatchNorm1d(
+            num_person * self.layout.num_joints * in_channels)
+        blocks, channels = [], base_channels
+        for stage in range(1, num_stages + 1):
+            channels *= 2 if stage in inflate_stages else 1
+            blocks.append(SpatialTemporalBlock(
+                spatial(in_channels, channels), in_channels,
+                channels, stride=2 if stage in down_stages else 1,
+                residual=stage > 1 or self.first_residual,
+                time_dim=self.time_dim, kernel_size=tcn_kernel_size,
+                dilations=tcn_dilations))
+            in_channels = channels
+        self.blocks = Sequential(*blocks)
+        self.out_channels = channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode a batch of sequences.
+
+        Args:
+            x (Tensor): Shape (N, M, T, V, C).
+
+        Returns:
+            Tensor: Shape (N, M, C', T', V).
+
+        Raises:
+            ValueError: M, V or C are not those the encoder was built for.
+        """
+        n, m, t, v, c = x.shape
+        built = (self.num_person, self.layout.num_joints, self.in_channels)
+        if (m, v, c) != built:
+            raise InputError(
+                f'{type(self).__name__} was built for {built[0]} persons, '
+                f'{built[1]} joints and {built[2]} channels '
+                '(model.backbone.num_person, layout, in_channels), but the '
+                f'clips have {m}, {v} and {c}.')
+        # frame by frame, all persons' coordinates together
+        x = x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t)
+        x = self.data_bn(x).view(n * m, v, c, t)
+        if self.time_dim == 2:  # channels last in memory
+            x = x.permute(0, 3, 1, 2).contiguous().permute(0, 3, 1, 2)
+        else:
+            x = x.transpose(1, 2).contiguous()  # (N * M, C, V, T)
+        x = self.blocks(x)
+        if self.time_dim == 3:
+            x = x.transpose(2, 3)
+        return x.unflatten(0, (n, m))  # (N, M, C', T', V)

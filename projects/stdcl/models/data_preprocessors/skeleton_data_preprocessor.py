@@ -1,0 +1,127 @@
+"""The four streams, computed on whole batches where the model is."""
+from typing import Optional, Union
+
+import torch
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmaction.registry import MODELS
+
+from ...utils.input_error import InputError
+from ...utils.skeleton_layout import SkeletonLayout
+
+STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
+
+
+@MODELS.register_module()
+class SkeletonDataPreprocessor(ActionDataPreprocessor):
+    """Makes a stream of the joints: the joints, bones, or motion of either.
+
+    What all streams share is done by the data pipeline; what tells them apart
+    is done here, so that a stream is one line of config
+    (``model = dict(data_preprocessor=dict(stream='bone'))``), and in one
+    operation for a batch.
+
+    - ``joint``: the joints as they come;
+    - ``bone``: each child less its parent;
+    - ``joint-motion``, ``bone-motion``: the next frame less this one, 0 in
+      the last.
+
+    Where the data have a confidence (two-dimensional layouts with three
+    channels), a bone and a motion get the mean of their two ends'.
+
+    Args:
+        layout (str | dict): The skeleton layout, as in
+            :class:`SkeletonLayout`.
+        stream (str): One of the four above. Defaults to 'joint'.
+        center_relative (bool): As the authors of Hyperformer and STD-CL have
+            it: in the joint streams, joints are relative to the center joint
+            of their frame, which keeps its own trajectory; in the bone
+            streams the joint without a parent keeps its position, where
+            CTR-GCN has zero. Defaults to False.
+
+    Raises:
+        ValueError: An unknown stream, or data with another number of joints.
+    """
+
+    def __init__(self,
+                 layout: Union[str, dict],
+                 stream: str = 'joint',
+                 center_relative: bool = False) -> None:
+        super().__init__()
+        if stream not in STREAMS:
+            raise InputError(f'data_preprocessor.stream is "{stream}", '
+                             f'expected one of {", ".join(STREAMS)}.')
+        self.layout = SkeletonLayout.get(layout)
+        self.stream = stream
+        self.center_relative = center_relative
+        children, parents = zip(*self.layout.bones)
+        parent_of = torch.arange(self.layout.num_joints)
+        parent_of[list(children)] = torch.tensor(parents)
+        # parent of each joint in the bone stream; a root is its own
+        self.roots = sorted(set(range(self.layout.num_joints)) - set(children))
+        self.register_buffer('parent_of', parent_of, persistent=False)
+
+    def preprocess(self, inputs: list, data_samples: Optional[list],
+                   training: bool = False) -> tuple:
+        """Stack a batch and make the stream of it.
+
+        Args:
+            inputs (list[Tensor]): N clips, each (num_clips, M, T, V, C).
+            data_samples (list): Their data samples, passed on.
+            training (bool): Not used.
+
+        Returns:
+            tuple: The batch, shape (N, num_clips, M, T, V, C), and
+            ``data_samples``.
+        """
+        inputs, data_samples = super().preprocess(inputs, data_samples,
+                                                  training)
+        return self.make_stream(inputs), data_samples
+
+    def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
+        """Map joints (..., T, V, C) to the stream, of the same shape."""
+        if joints.shape[-2] != self.layout.num_joints:
+            raise InputError(
+                f'The data have {joints.shape[-2]} joints, but '
+                f'data_preprocessor.layout "{self.layout.name}" has '
+                f'{self.layout.num_joints}.')
+        if self.stream.startswith('bone'):
+            x = self._bones(joints)
+        elif self.center_relative:
+            x = self._relative(joints)
+        else:
+            x = joints
+        return self._motion(x) if self.stream.endswith('motion') else x
+
+    def _split_confidence(self, x: torch.Tensor) -> tuple:
+        """Coordinates, and the confidence or None."""
+        if self.layout.dims == 2 and x.shape[-1] == 3:
+            return x[..., :2], x[..., 2:]
+        return x, None
+
+    def _bones(self, joints: torch.Tensor) -> torch.Tensor:
+        xyz, confidence = self._split_confidence(joints)
+        bones = xyz - xyz[..., self.parent_of, :]
+        if self.center_relative:
+            bones[..., self.roots, :] = xyz[..., self.roots, :]
+        if confidence is None:
+            return bones
+        both = (confidence + confidence[..., self.parent_of, :]) / 2
+        return torch.cat([bones, both], dim=-1)
+
+    def _relative(self, joints: torch.Tensor) -> torch.Tensor:
+        xyz, confidence = self._split_confidence(joints)
+        center = self.layout.center
+        relative = xyz - xyz[..., center:center + 1, :]
+        relative[..., center, :] = xyz[..., center, :]
+        if confidence is None:
+            return relative
+        return torch.cat([relative, confidence], dim=-1)
+
+    def _motion(self, x: torch.Tensor) -> torch.Tensor:
+        xyz, confidence = self._split_confidence(x)
+        motion = torch.zeros_like(x)
+        motion[..., :-1, :, :xyz.shape[-1]] = xyz.diff(dim=-3)
+        if confidence is not None:
+            motion[..., :-1, :, -1:] = (confidence[..., 1:, :, :]
+                                        + confidence[..., :-1, :, :]) / 2
+        return motion

@@ -1,0 +1,106 @@
+"""HCN's classifier, plain and with STD-CL."""
+from typing import Dict, Sequence
+
+import torch
+import torch.nn as nn
+from mmaction.models.heads import BaseHead
+from mmaction.registry import MODELS
+
+from ...utils.input_error import InputError
+from ...utils.sizes import require_positive
+from .stdcl_head import STDCLMixin
+
+CROSS_ENTROPY = dict(type='CrossEntropyLoss')
+LINEAR_INIT = dict(type='Xavier', layer='Linear', distribution='uniform',
+                   bias=0)
+
+
+@MODELS.register_module()
+class HCNHead(BaseHead):
+    """The classifier of HCN (IJCAI 2018; fc7 and fc8).
+
+    The maximum over persons, flattened; a hidden layer with ReLU and dropout;
+    a linear layer to the classes. So its size follows that of the feature map.
+
+    Args:
+        num_classes (int): Number of classes.
+        in_channels (int): Channels of the feature map, four times the
+            encoder's ``base_channels``. Defaults to 256.
+        feature_size (sequence[int]): (T', W') of the feature map, the
+            encoder's ``num_frames`` / 16 and ``cooccurrence_channels`` / 16.
+            Defaults to (4, 4).
+        hidden_channels (int): Size of the hidden layer. Defaults to 512.
+        dropout_ratio (float): Share of the hidden layer that is dropped in
+            training. Defaults to 0.5.
+        loss_cls (dict): Config of the loss. Defaults to cross entropy.
+        average_clips (str, optional): As in ``BaseHead``. Defaults to 'prob'.
+        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
+            bias.
+        **kwargs: As in ``BaseHead``.
+
+    Raises:
+        ValueError: A size is below 1.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 in_channels: int = 256,
+                 feature_size: Sequence[int] = (4, 4),
+                 hidden_channels: int = 512,
+                 dropout_ratio: float = 0.5,
+                 loss_cls: Dict = CROSS_ENTROPY,
+                 average_clips: str = 'prob',
+                 init_cfg: Dict = LINEAR_INIT,
+                 **kwargs) -> None:
+        super().__init__(num_classes, in_channels, loss_cls=loss_cls,
+                         average_clips=average_clips, init_cfg=init_cfg,
+                         **kwargs)
+        self.feature_size = tuple(feature_size)
+        if len(self.feature_size) != 2:
+            raise InputError(f"{type(self).__name__}: feature_size is "
+                             f"{self.feature_size}, expected (T', W').")
+        require_positive(type(self).__name__, hidden_channels=hidden_channels,
+                         feature_size=min(self.feature_size))
+        height, width = self.feature_size
+        self.fc7 = nn.Linear(in_channels * height * width, hidden_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout(dropout_ratio)
+        self.fc8 = nn.Linear(hidden_channels, num_classes)
+
+    def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
+        """Classify.
+
+        Args:
+            x (Tensor): The encoder's output, shape (N, M, C, T', W').
+
+        Returns:
+            Tensor: Logits, shape (N, num_classes).
+
+        Raises:
+            ValueError: The feature map has another size.
+        """
+        self._check_size(*x.shape[2:])
+        x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')
+        x = self.dropout(self.relu(self.fc7(x)))  # (N, hidden_channels)
+        return self.fc8(x)
+
+    def _check_size(self, channels: int, *size: int) -> None:
+        if channels != self.in_channels or size != self.feature_size:
+            raise InputError(
+                f'{type(self).__name__}: the encoder returns {channels} '
+                f'channels of {size}, but in_channels is {self.in_channels} '
+                f'and feature_size {self.feature_size}. Set '
+                f'model.cls_head.in_channels={channels} and '
+                f'model.cls_head.feature_size={size}.')
+
+
+@MODELS.register_module()
+class STDCLHCNHead(STDCLMixin, HCNHead):
+    """:class:`HCNHead` with STD-CL.
+
+    Args:
+        num_classes (int): Number of classes.
+        decoupler, memory_bank, loss_contrast (dict): As in
+            :class:`STDCLMixin`.
+        **kwargs: As in :class:`STDCLMixin` and :class:`HCNHead`.
+    """

@@ -1,0 +1,4 @@
+"""Losses."""
+from .cross_sequence_contrastive_loss import CrossSequenceContrastiveLoss
+
+__all__ = ['CrossSequenceContrastiveLoss']

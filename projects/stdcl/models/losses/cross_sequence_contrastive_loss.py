@@ -1,0 +1,250 @@
+"""The contrastive loss over a memory bank."""
+from numbers import Real
+from typing import Sequence, Tuple
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.dist import all_reduce, get_world_size
+
+from ...utils.input_error import InputError
+from ...utils.sizes import require_positive
+
+NEGATIVES = ('hard', 'random')
+BLOCK = 8192  # slots that are in float32 at a time, if the bank is not
+
+
+@MODELS.register_module()
+class CrossSequenceContrastiveLoss(nn.Module):
+    """Pull an anchor to hard positives, away from negatives of two kinds.
+
+    For an anchor z of class y, over the filled slots of a bank (STD-CL,
+    section "cross-sequence contrast"): the P least similar slots of class y
+    are its positives; the K most similar slots of other classes its hard
+    negatives, and K drawn uniformly without replacement from all slots of
+    other classes its random ones. Each positive p and each of the two sets B
+    give a term
+
+        -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
+        = softplus( logsumexp_b(z.b/t) - z.p/t ),
+
+    and the loss is the mean of all terms. The right-hand form needs one
+    logsumexp per anchor and set, and never a (P x (K + 1)) table.
+
+    P and K are upper limits: an anchor takes part as soon as there is one
+    positive other than itself and one negative. One of zeros, which has no
+    direction, takes no part. One that is not finite makes the loss NaN.
+
+    The gradient is taken from the bank as it was: the bank must not be written
+    between a loss and its backward pass (PyTorch says so if it is).
+
+    Args:
+        num_positives (int): P. Defaults to 128.
+        num_negatives (int): K. Defaults to 512.
+        temperature (float): t. Defaults to 0.8.
+        negatives (sequence[str]): The sets B, of 'hard' and 'random'.
+            Defaults to both.
+
+    Raises:
+        InputError: A number is not positive, or ``negatives`` has another
+            name, or none.
+    """
+
+    def __init__(self,
+                 num_positives: int = 128,
+                 num_negatives: int = 512,
+                 temperature: float = 0.8,
+                 negatives: Sequence[str] = NEGATIVES) -> None:
+        super().__init__()
+        require_positive(type(self).__name__, num_positives=num_positives,
+                         num_negatives=num_negatives)
+        if not (isinstance(temperature, Real) and temperature > 0):
+            raise InputError(
+                f'{type(self).__name__}: temperature is {temperature!r}, '
+                'expected a number above 0.')
+        if not set(negatives) or set(negatives) - set(NEGATIVES):
+            raise InputError(
+                f'{type(self).__name__}: negatives is {negatives!r}, expected '
+                f'one or both of {list(NEGATIVES)}.')
+        self.num_positives = num_positives
+        self.num_negatives = num_negatives
+        self.temperature = temperature
+        self.negatives = tuple(dict.fromkeys(negatives))
+
+    def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
+                own_slots: torch.Tensor, bank_features: torch.Tensor,
+                bank_labels: torch.Tensor
+                ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Contrast anchors with the slots of a bank.
+
+        Computed in float32, also under autocast and with a bank in float16, of
+        which no float32 copy is made. With several processes each
+        passes its own anchors; the mean runs over the terms of all of them,
+        scaled so that the average over processes, which
+        DistributedDataParallel takes of the gradients, is that mean.
+
+        Args:
+            anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
+            labels (Tensor): Classes of the anchors, shape (N,).
+            own_slots (Tensor): Slots that hold the anchors' own sequences,
+                which are no positives for them, shape (N,).
+            bank_features (Tensor): Shape (S, D), rows of norm 1.
+            bank_labels (Tensor): Shape (S,), -1 where a slot is empty.
+
+        Returns:
+            tuple[Tensor, Tensor]: The loss and the share of anchors that took
+            part, both scalars. Without any the loss is 0, still with a path
+            for the gradient.
+        """
+        with torch.autocast(anchors.device.type, enabled=False):
+            anchors = anchors.float() / self.temperature
+            similarity = _similarities(anchors.detach(), bank_features)
+            same_class = bank_labels == labels[:, None]  # (N, S)
+            negatives = (bank_labels >= 0) & ~same_class  # (N, S)
+            positives = same_class.scatter_(1, own_slots[:, None], False)
+
+            hard_p, is_p = self._hardest(similarity, positives,
+                                         self.num_positives, largest=False)
+            sets = [self._negatives(kind, similarity, negatives, labels,
+                                    bank_labels) for kind in self.negatives]
+            to_positive, *to_negatives = _Similarity.apply(
+                anchors, bank_features, similarity,
+                torch.cat([hard_p, *(slots for slots, _ in sets)], dim=1)
+            ).split([hard_p.shape[1], *(slots.shape[1] for slots, _ in sets)],
+                    dim=1)  # (N, P), (N, K), (N, K)
+
+            # who has a negative has one in each set
+            is_term = (is_p & sets[0][1].any(dim=1, keepdim=True)
+                       & anchors.any(dim=1, keepdim=True))  # (N, P)
+            total = 0 * anchors.sum()  # NaN if an anchor is not finite
+            for to_negative, (_, valid) in zip(to_negatives, sets):
+                lowest = torch.finfo(to_negative.dtype).min
+                pull = to_negative.masked_fill(~valid, lowest).logsumexp(
+                    dim=1, keepdim=True)  # (N, 1)
+                terms = F.softplus(pull - to_positive)  # (N, P)
+                total = total + terms.masked_fill(~is_term, 0).sum()
+
+            count = len(sets) * is_term.sum().float()
+            all_reduce(count)
+            loss = total * get_world_size() / count.clamp(min=1)
+            return loss, is_term.any(dim=1).float().mean()
+
+    def _negatives(self, kind: str, similarity: torch.Tensor,
+                   candidate: torch.Tensor, labels: torch.Tensor,
+                   bank_labels: torch.Tensor
+                   ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Slots of a set of negatives, and which of them count, (N, K)."""
+        if kind == 'hard':
+            return self._hardest(similarity, candidate, self.num_negatives,
+                                 largest=True)
+        return self._random_negatives(labels, bank_labels)
+
+    @staticmethod
+    @torch.no_grad()
+    def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
+                 largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The most (least) similar candidates of each anchor, up to a limit.
+
+        Args:
+            similarity (Tensor): Shape (N, S).
+            candidate (Tensor): Boolean, shape (N, S).
+            limit (int): P or K.
+            largest (bool): Whether the most similar are wanted.
+
+        Returns:
+            tuple[Tensor, Tensor]: Slots and whether each is a candidate, both
+            (N, min(limit, S)).
+        """
+        fill = float('-inf') if largest else float('inf')
+        ranked = similarity.where(candidate, fill).topk(
+            min(limit, similarity.shape[1]), dim=1, largest=largest,
+            sorted=False)
+        return ranked.indices, ranked.values != fill
+
+    @torch.no_grad()
+    def _random_negatives(self, labels: torch.Tensor, bank_labels: torch.Tensor
+                          ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Draw K negatives for each anchor, uniformly, without replacement.
+
+        The filled slots are put in one random order for the whole batch; an
+        anchor takes the first K in it that are not of its class. They are
+        among the first 2K of the order, unless its class fills more than half
+        of those: then it is the most frequent there, for which the first K of
+        other classes are looked up in the whole order.
+
+        Args:
+            labels (Tensor): Shape (N,).
+            bank_labels (Tensor): Shape (S,).
+
+        Returns:
+            tuple[Tensor, Tensor]: Slots and whether each was drawn, both
+            (N, min(K, S)).
+        """
+        limit = min(self.num_negatives, len(bank_labels))
+        empty = 2  # places in the order are below 1
+        order = torch.rand(bank_labels.shape, device=bank_labels.device)
+        order.masked_fill_(bank_labels < 0, empty)
+        slots = order.topk(min(2 * limit, len(order)), largest=False).indices
+        slot_labels = bank_labels[slots]  # (2K,)
+
+        negative = (slot_labels >= 0) & (slot_labels != labels[:, None])
+        place = negative.cumsum(dim=1)  # (N, 2K), from 1
+        # move the first K to the front; a last column takes what is left over
+        drawn = slots.new_zeros(len(labels), limit + 1).scatter_(
+            1, (place - 1).where(negative & (place <= limit), limit),
+            slots.expand_as(place))[:, :limit]  # (N, K)
+        found = torch.arange(limit, device=slots.device) < place[:, -1:]
+
+        frequent = slot_labels.mode().values
+        others = order.masked_fill_(bank_labels == frequent, empty).topk(
+            limit, largest=False)  # (K,)
+        is_frequent = (labels == frequent)[:, None]  # (N, 1)
+        return (others.indices.where(is_frequent, drawn),
+                (others.values < empty).where(is_frequent, found))
+
+
+def _similarities(anchors: torch.Tensor,
+                  bank_features: torch.Tensor) -> torch.Tensor:
+    """The products of (N, D) and (S, D), in float32, shape (N, S)."""
+    # this order of the product is the fast one on a CPU
+    similarity = anchors.new_empty(len(bank_features), len(anchors))
+    size = len(bank_features) if _is_float32(bank_features) else BLOCK
+    for block, out in zip(bank_features.split(size), similarity.split(size)):
+        torch.mm(block.float(), anchors.T, out=out)
+    return similarity.T.contiguous()
+
+
+def _is_float32(tensor: torch.Tensor) -> bool:
+    return tensor.dtype == torch.float32
+
+
+class _Similarity(torch.autograd.Function):
+    """Similarities of anchors and chosen slots, which are computed already.
+
+    The gradient sums the chosen slots alone, a small part of the bank, where
+    that of the full product would take another product with all of it.
+    """
+
+    @staticmethod
+    def forward(ctx, anchors, bank_features, similarity, slots):
+        """Map (N, D), (S, D), (N, S), (N, L) to (N, L)."""
+        ctx.save_for_backward(bank_features, slots)
+        return similarity.gather(1, slots)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Map (N, L) to the anchors' gradient, (N, D)."""
+        bank_features, slots = ctx.saved_tensors
+        if _is_float32(bank_features):
+            total = F.embedding_bag(slots, bank_features, mode='sum',
+                                    per_sample_weights=gradient)
+        else:
+            size = max(1, BLOCK // len(slots))
+            # bank_features[chosen] takes three times as long on a CPU
+            total = sum(
+                torch.bmm(weights[:, None],
+                          F.embedding(chosen, bank_features).float())
+                for weights, chosen in zip(gradient.split(size, dim=1),
+                                           slots.split(size, dim=1)))[:, 0]
+        return total, None, None, None

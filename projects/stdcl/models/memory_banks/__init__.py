@@ -1,0 +1,6 @@
+"""Memory banks: features of the whole training set."""
+from .batch_memory_bank import BatchMemoryBank
+from .class_balanced_memory_bank import ClassBalancedMemoryBank
+from .memory_bank import MemoryBank
+
+__all__ = ['BatchMemoryBank', 'ClassBalancedMemoryBank', 'MemoryBank']

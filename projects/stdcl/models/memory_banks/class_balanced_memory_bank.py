@@ -1,0 +1,112 @@
+"""A memory bank of a fixed size: some slots for each class."""
+import torch
+from mmaction.registry import MODELS
+
+from ...utils.sizes import require_positive
+from .memory_bank import EMPTY, MemoryBank, merge_sequences
+
+
+@MODELS.register_module()
+class ClassBalancedMemoryBank(MemoryBank):
+    """Keeps the sequences of each class that were seen last.
+
+    For training sets with too many sequences for a slot each: memory and time
+    depend on the number of classes alone. Class c owns the slots from c * L
+    to (c + 1) * L - 1. A sequence that is in one is refreshed in place, so it
+    never has two; a new one takes the slot of its class that was written
+    longest ago (the lowest of equals), but none of the same step. Where a step
+    has more new sequences of a class than are left for them, those that come
+    last get no slot. While no class has more than L sequences, the content is
+    that of a :class:`MemoryBank`, in another order.
+
+    Args:
+        feat_dim (int): Size D of the features. Defaults to 256.
+        dtype (str): As in :class:`MemoryBank`. Defaults to 'float32'.
+        slots_per_class (int): L. Defaults to 256.
+
+    Attributes:
+        features, labels (Tensor): As in :class:`MemoryBank`.
+        indices (Tensor): The slots' sequences, shape (S,), -1 where empty.
+        written (Tensor): When they were written, shape (S,): later is larger,
+            equal in one step; 0 where empty.
+
+    Raises:
+        InputError: ``dtype`` is another, or ``slots_per_class`` below 1.
+    """
+
+    STATE = ('features', 'labels', 'indices', 'written')
+
+    def __init__(self,
+                 feat_dim: int = 256,
+                 dtype: str = 'float32',
+                 slots_per_class: int = 256) -> None:
+        super().__init__(feat_dim, dtype)
+        require_positive(type(self).__name__, slots_per_class=slots_per_class)
+        self.slots_per_class = slots_per_class
+        self.indices, self.written = self.labels.clone(), self.labels.clone()
+
+    def resize(self, num_sequences: int, num_classes: int) -> None:
+        """Make empty slots.
+
+        Args:
+            num_sequences (int): Not used: the size does not depend on it.
+            num_classes (int): Number of classes.
+        """
+        super().resize(num_classes * self.slots_per_class)
+        self.indices = torch.full_like(self.labels, EMPTY)
+        self.written = torch.zeros_like(self.labels)
+
+    @torch.no_grad()
+    def update(self, features: torch.Tensor, labels: torch.Tensor,
+               indices: torch.Tensor) -> torch.Tensor:
+        """Refresh the sequences that are in a slot, let in those that are not.
+
+        Args and duplicates as in :meth:`MemoryBank.update`. A sequence
+        without a direction loses its slot, or gets none.
+
+        Returns:
+            Tensor: Shape (B,), the slots that hold the sequences; for one that
+            has none, a slot of another class, which is no positive either.
+        """
+        features, first = merge_sequences(features, indices)  # (B, D), (B,)
+        labels, whole = labels[first], features.any(dim=1)
+        now = self.written.max() + 1
+        slots, has_slot = self._find_slots(labels, indices, first, whole, now)
+
+        # all rows that point to a slot write the very same bits: those of the
+        # row that owns it, or else what is there
+        owns = (slots[:, None] == slots) & has_slot  # (B, B)
+        owner, owned = owns.int().argmax(dim=1), owns.any(dim=1)
+        for state, value in (
+                (self.features, features.to(self.features.dtype)),
+                (self.labels, labels.where(whole, EMPTY)),
+                (self.indices, indices.where(whole, EMPTY)),
+                (self.written, now * whole)):
+            new = owned if value.dim() == 1 else owned[:, None]
+            state[slots] = value[owner].where(new, state[slots])
+
+        num_classes = len(self) // self.slots_per_class
+        elsewhere = (labels + 1) % num_classes * self.slots_per_class
+        return slots.where(has_slot, elsewhere)
+
+    def _find_slots(self, labels, indices, first, whole, now):
+        """The slots that rows point to, and whether they own them, (B,)."""
+        ring = labels[:, None] * self.slots_per_class + torch.arange(
+            self.slots_per_class, device=labels.device)  # (B, L)
+        is_own = self.indices[ring] == indices[:, None]  # (B, L)
+        held = is_own.any(dim=1)
+        own = ring.gather(1, is_own.int().argmax(dim=1, keepdim=True))[:, 0]
+
+        # what this step refreshes is the youngest; others' times stay
+        age = self.written.scatter_reduce(0, own, now * held, 'amax')[ring]
+        oldest = ring.gather(1, age.argsort(dim=1, stable=True))  # (B, L)
+        free = (age < now).sum(dim=1)
+
+        # the n-th new sequence of a class gets the n-th oldest slot
+        new = whole & ~held
+        is_first = first == torch.arange(len(first), device=first.device)
+        earlier = (labels[:, None] == labels) & (new & is_first)  # (B, B)
+        place = earlier.tril(-1).sum(dim=1)[first]
+        taken = oldest.gather(1, place.clamp(
+            max=self.slots_per_class - 1)[:, None])[:, 0]
+        return own.where(held, taken), held | (new & (place < free))

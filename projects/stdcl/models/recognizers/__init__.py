@@ -1,0 +1,4 @@
+"""Recognizers."""
+from .stdcl_recognizer import STDCLRecognizer
+
+__all__ = ['STDCLRecognizer']
