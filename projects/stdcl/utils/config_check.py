@@ -10,11 +10,11 @@ import itertools
 import re
 import textwrap
 import traceback
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral
-from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Union
 
 import torch.nn as nn
 import yaml
@@ -98,15 +98,34 @@ LEAST = dict(batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
              val_interval=1)
 
 
+def parse_options(texts: Optional[Sequence[str]]) -> dict:
+    """Parse the arguments of ``--cfg-options``.
+
+    Args:
+        texts (sequence[str], optional): KEY=VALUE each; None for none.
+
+    Returns:
+        dict: Dotted name -> value.
+
+    Raises:
+        InputError: One of them is not KEY=VALUE.
+    """
+    options = {}
+    for text in texts or ():
+        key, equals, value = text.partition('=')
+        if not key or not equals:
+            raise InputError(f'--cfg-options has {text!r}, expected '
+                             'KEY=VALUE.')
+        try:
+            options[key] = DictAction._parse_iterable(value)
+        except AssertionError as error:
+            raise InputError(f'--cfg-options has {text!r}: {error}') from None
+    return options
+
+
 def key_value(text: str) -> str:
     """The type of an argument of --cfg-options, for argparse."""
-    key, equals, value = text.partition('=')
-    if not key or not equals:
-        raise ArgumentTypeError(f'{text} is no KEY=VALUE')
-    try:
-        DictAction._parse_iterable(value)
-    except AssertionError as error:
-        raise ArgumentTypeError(f'{text}: {error}') from None
+    parse_options([text])
     return text
 
 
@@ -123,12 +142,14 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         help='override entries of the config; lists as key="[a,b]"')
 
 
-def load_config(path: str, options: Optional[dict] = None) -> Config:
+def load_config(path: str, options: Union[dict, Sequence[str], None] = None
+                ) -> Config:
     """Read a config file and merge options into it.
 
     Args:
         path (str): The config file.
-        options (dict, optional): Dotted name -> value, as of --cfg-options.
+        options (dict | sequence[str], optional): Dotted name -> value, or
+            the arguments of --cfg-options, KEY=VALUE each.
 
     Returns:
         Config: The config.
@@ -137,6 +158,8 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
         InputError: The file is not there or cannot be read, or an option
             would change nothing.
     """
+    if not isinstance(options, dict):
+        options = parse_options(options)
     try:
         cfg = Config.fromfile(path)
     except Exception as error:
