@@ -1,0 +1,41 @@
+"""Writes annotation files; docs/annotation_format.md describes them."""
+import pickle
+from pathlib import Path
+from typing import Any, Iterable
+
+from ...utils.atomic_write import atomic_write
+
+
+def write_annotations(destination: Path, annotations: Iterable[dict],
+                      **fields: Any) -> None:
+    """Write an annotation file, completely or not at all.
+
+    The annotations are taken and written one at a time, so they never have
+    to fit in memory together. The file is a pickle of one dict of containers,
+    numbers, strings and NumPy arrays.
+
+    Args:
+        destination (Path): The file, ``*.pkl``.
+        annotations (Iterable[dict]): Each has ``frame_dir``, ``label``,
+            ``total_frames`` and ``keypoint``, float32, (M, T, V, C).
+        **fields: The other entries of the dict: ``split`` (name -> list of
+            ``frame_dir``), ``classes`` (list of class names) and ``layout``
+            (a name, or the arguments of ``SkeletonLayout`` as a dict).
+    """
+    with atomic_write(destination) as partial, open(partial, 'wb') as file:
+        file.write(pickle.PROTO + b'\x03' + pickle.EMPTY_DICT + pickle.MARK)
+        for name, value in fields.items():
+            file.write(_body(name) + _body(value))
+        file.write(_body('annotations') + pickle.EMPTY_LIST)
+        for annotation in annotations:
+            file.write(_body(annotation) + pickle.APPEND)
+        file.write(pickle.SETITEMS + pickle.STOP)
+
+
+def _body(value: Any) -> bytes:
+    """A pickle of ``value`` without its first (protocol) and last opcode.
+
+    Protocol 3 has no frames, and a body refers only to its own memo, so
+    bodies can be written one after another.
+    """
+    return pickle.dumps(value, protocol=3)[2:-1]
