@@ -94,29 +94,19 @@ def test_the_command_that_mim_composes(root, tmp_path):
     assert accuracy(done) >= 0
 
 
-HELP = '''
-import runpy, sys
-for path in sys.argv[1:]:
-    sys.argv = [path, '--help']
-    sys.path[0] = path.rpartition('/')[0]
-    print('=====', path)
-    try:
-        runpy.run_path(path, run_name='__main__')
-    except SystemExit as stop:
-        assert stop.code == 0
-'''
-
-
-def test_help_teaches(root, tmp_path):
-    """In one process: most import PyTorch first, which takes seconds."""
-    tools = [str(path) for path in sorted((root / 'tools').rglob('*.py'))
-             if "__name__ == '__main__'" in path.read_text()]
-    assert len(tools) > 15
-    done = call(sys.executable, '-c', HELP, *tools, cwd=tmp_path)
-    texts = done.stdout.split('===== ')[1:]
-    assert [text.splitlines()[0] for text in texts] == tools
-    for text in texts:
-        assert 'usage: ' in text and 'example' in text.lower(), text
+def test_bone_stream(warm, root, trained, tmp_path):
+    """--stream in both commands; the work directory carries its name."""
+    command = ['--stream', 'bone', '--cfg-options', *TINY]
+    done = warm('tools/train.py', root / CONFIG, '--seed', 1, *command,
+                cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    work_dir = tmp_path / 'work_dirs' / 'stdcl-stgcn_synthetic_bone'
+    tested = warm('tools/test.py', root / CONFIG, work_dir / 'epoch_1.pth',
+                  *command, cwd=tmp_path)
+    assert tested.returncode == 0, tested.stderr
+    assert accuracy(tested) == accuracy(done)
+    assert not set(re.findall(r' loss: (\S+)', done.stdout)) & set(
+        re.findall(r' loss: (\S+)', trained[1].stdout))
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@ import copy
 import os
 import pickle
 import re
-import runpy
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from mmengine.config import Config
 from mmengine.evaluator.metric import DumpResults
 from mmengine.runner import Runner
 
+from projects.stdcl.apis.test import add_dump
 from projects.stdcl.engine.hooks.score_file_hook import deliver_names
 from projects.stdcl.evaluation.score_file import (
     ScoreFileError,
@@ -24,6 +24,7 @@ from projects.stdcl.evaluation.score_file import (
     read,
     write,
 )
+from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.trusted_files import VARIABLE
 
 CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
@@ -218,13 +219,9 @@ def test_two_processes_write_what_one_writes(root, tmp_path, config):
     assert one.config == two.config and two.checkpoint == 'model.pth'
 
 
-def test_dump_wants_a_known_format(root, monkeypatch, capsys):
-    tool = runpy.run_path(str(root / 'tools' / 'test.py'))
-    monkeypatch.setattr(sys, 'argv', [
-        'test.py', 'config.py', 'a.pth', '--dump', 'scores.txt'])
-    with pytest.raises(SystemExit):
-        tool['parse_args']()
-    assert 'scores.txt, expected *.npz' in capsys.readouterr().err
+def test_dump_wants_a_known_format():
+    with pytest.raises(InputError, match=r'scores.txt, expected \*.npz'):
+        add_dump(Config(), 'scores.txt')
 
 
 # --- the file itself -------------------------------------------------------

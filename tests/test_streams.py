@@ -4,11 +4,15 @@ import pytest
 import torch
 from mmaction.datasets.transforms import GenSkeFeat
 
+from projects.stdcl.apis.train import add_stream, load_run_config
+from projects.stdcl.catalogue import STREAMS
 from projects.stdcl.models import SkeletonDataPreprocessor
+from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
-STREAMS = {'joint': 'j', 'bone': 'b', 'joint-motion': 'jm',
-           'bone-motion': 'bm'}
+# names of MMAction2
+FEATURES = {'joint': 'j', 'bone': 'b', 'joint-motion': 'jm',
+            'bone-motion': 'bm'}
 
 
 @pytest.mark.parametrize('stream', STREAMS)
@@ -19,7 +23,7 @@ def test_equals_mmaction2(layout, channels, stream):
     clips = torch.randn(2, 7, joints, channels)  # (M, T, V, C)
     clips[1, 3:] = 0  # a person who leaves
     ours = SkeletonDataPreprocessor(layout, stream).make_stream(clips)
-    theirs = GenSkeFeat(dataset=layout, feats=[STREAMS[stream]]).transform(
+    theirs = GenSkeFeat(dataset=layout, feats=[FEATURES[stream]]).transform(
         dict(keypoint=clips.numpy()))['keypoint']
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -83,3 +87,45 @@ def test_unknown_stream_and_other_joints_are_refused():
     with pytest.raises(ValueError, match='25 joints.*"nw-ucla" has 20'):
         SkeletonDataPreprocessor('nw-ucla').make_stream(
             torch.zeros(4, 25, 3))
+
+
+@pytest.mark.parametrize('work_dir, stream, expected', [
+    ('out/stgcn_1xb16-joint-u52_x', 'bone', 'out/stgcn_1xb16-bone-u52_x'),
+    ('stgcn_1xb16-joint-u52', 'bone-motion', 'stgcn_1xb16-bone-motion-u52'),
+    ('stgcn_1xb16-joint-u52', 'joint', 'stgcn_1xb16-joint-u52'),
+    ('stgcn_1xb16-joint-motion-u52', 'bone', 'stgcn_1xb16-bone-u52'),
+    ('stgcn_synthetic', 'bone', 'stgcn_synthetic_bone'),
+    ('stgcn_synthetic_bone', 'bone', 'stgcn_synthetic_bone'),
+    ('stgcn_synthetic', 'joint', 'stgcn_synthetic'),
+    ('my_joints', 'bone', 'my_joints_bone'), ('mine', None, 'mine')])
+def test_work_directories_carry_the_stream(work_dir, stream, expected):
+    assert add_stream(work_dir, stream) == expected
+
+
+def load(config, **kwargs):
+    return load_run_config(config, **{**dict(
+        work_dir=None, stream=None, cfg_options=None, launcher='none'),
+        **kwargs})
+
+
+def test_stream_is_short_for_the_option(root):
+    config = root / 'configs/stdcl/stdcl-stgcn_synthetic.py'
+    short = load(config, stream='bone')
+    option = load(config, cfg_options=['model.data_preprocessor.stream=bone'])
+    assert short.model.data_preprocessor.stream == 'bone'
+    assert short.to_dict() == option.to_dict()
+    assert short.work_dir == 'work_dirs/stdcl-stgcn_synthetic_bone'
+    assert load(config, stream='bone', work_dir='mine').work_dir == 'mine'
+    assert load(config).work_dir == 'work_dirs/stdcl-stgcn_synthetic'
+
+
+def test_streams_that_cannot_be(root, tmp_path):
+    with pytest.raises(InputError, match="stream is 'bones', expected one of "
+                       'joint, bone, joint-motion, bone-motion'):
+        load(root / 'configs/stdcl/stdcl-stgcn_synthetic.py', stream='bones')
+    path = tmp_path / 'other.py'
+    path.write_text("_base_ = 'mmaction::skeleton/stgcn/stgcn_8xb16-joint-"
+                    "u100-80e_ntu60-xsub-keypoint-2d.py'")
+    with pytest.raises(InputError, match="stream is 'bone', but model.data_"
+                       'preprocessor is not a SkeletonDataPreprocessor'):
+        load(path, stream='bone')

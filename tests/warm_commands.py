@@ -65,6 +65,7 @@ class WarmCommands:
 
 def serve() -> None:
     """Fork a child for each line of the input."""
+    import projects.stdcl.apis  # noqa: F401, I001  first: repairs the stack
     import matplotlib.backends.backend_agg  # noqa: F401
     import mmaction.evaluation  # noqa: F401
     import mmaction.visualization  # noqa: F401
@@ -115,8 +116,4 @@ def become(argv: list, cwd: str) -> None:
 
 
 if __name__ == '__main__':
-    sys.path.insert(0, str(ROOT))
-    import projects.stdcl  # noqa: F401
-
-    sys.path.pop(0)
     serve()

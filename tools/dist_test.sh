@@ -13,7 +13,6 @@ CHECKPOINT=$2
 GPUS=$3
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
-export PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}"
 # exec: signals, such as a scheduler's SIGTERM, reach the processes
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \

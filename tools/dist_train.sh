@@ -12,7 +12,6 @@ CONFIG=$1
 GPUS=$2
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
-export PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}"
 # exec: signals, such as a scheduler's SIGTERM, reach the processes
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \

@@ -18,7 +18,6 @@ GRES=${GRES-gpu:$GPUS_PER_NODE}
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 export MASTER_PORT=${MASTER_PORT:-$((12000 + RANDOM % 20000))}
 
-export PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}"
 # SRUN_ARGS is split into words on purpose
 # shellcheck disable=SC2086
 exec srun -p "$PARTITION" \

@@ -1,34 +1,17 @@
 """Train a skeleton action recognizer.
 
-Takes the options of MMAction2's own tools/train.py; see --help.
+Takes the options of MMAction2's own tools/train.py, and --stream.
 """
 import argparse
 import os
-import os.path as osp
-import sys
-
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-
-from mmaction.registry import RUNNERS
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
-
-import projects.stdcl  # noqa: F401  repairs the stack
-from projects.stdcl.utils.config_check import (
-    checked,
-    key_value,
-    load_config,
-)
-from projects.stdcl.utils.input_error import end_cleanly
-
-REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 
 EXAMPLES = '''examples:
   python tools/train.py configs/stdcl/stdcl-stgcn_synthetic.py
-  python tools/train.py CONFIG --resume               go on after a stop
+  python tools/train.py CONFIG --stream bone
+  python tools/train.py CONFIG --resume          resume after an interruption
   python tools/train.py CONFIG --cfg-options train_cfg.max_epochs=30 \\
       train_dataloader.dataset.times=1
-  bash tools/dist_train.sh CONFIG 8                   on 8 GPUs
+  bash tools/dist_train.sh CONFIG 8              on 8 GPUs
 
 Paths in a config (data/..., work_dirs/...) are relative to the working
 directory.'''
@@ -41,7 +24,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir', help='folder for logs and checkpoints; default: '
-        'work_dir of the config, else work_dirs/<name of the config>')
+        'work_dir of the config, else work_dirs/<name of the config>; with '
+        'another stream than joint, its name is part of the default')
+    parser.add_argument(
+        '--stream', help='joint, bone, joint-motion or bone-motion: short '
+        'for --cfg-options model.data_preprocessor.stream=...; default: the '
+        'stream of the config, joint in all configs here')
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='resume from this checkpoint, or without one from the latest in '
@@ -57,66 +45,32 @@ def parse_args() -> argparse.Namespace:
         'auto_scale_lr.base_batch_size')
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument('--diff-rank-seed', action='store_true',
-                        help='give each process another seed')
+                        help='give each process its own seed')
     parser.add_argument('--deterministic', action='store_true',
-                        help='let cuDNN choose deterministic algorithms')
+                        help='make cuDNN choose deterministic algorithms')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, type=key_value,
-        metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none', help='who started the processes; default: none')
+        default='none', help='what started the processes; default: none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
-
-
-def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
-    """Write the command line's options into the config."""
-    cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join('work_dirs', name)
-    if args.no_validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.amp:
-        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-        if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-            sys.exit(f'error: {args.config}: --amp replaces optim_wrapper.type'
-                     f' OptimWrapper, but the config has {wrapper}.')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    if args.auto_scale_lr:
-        if 'auto_scale_lr' not in cfg:
-            sys.exit(f'error: {args.config}: --auto-scale-lr needs '
-                     'auto_scale_lr = dict(base_batch_size=...), the total '
-                     'batch size that the learning rate is meant for.')
-        cfg.auto_scale_lr.enable = True
-    randomness = dict(cfg.get('randomness') or {})
-    if args.seed is not None:
-        randomness['seed'] = args.seed
-    for option in ('diff_rank_seed', 'deterministic'):
-        if getattr(args, option):
-            randomness[option] = True
-    cfg.randomness = {'seed': None, **randomness}
-    return cfg
+    return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    from projects.stdcl.apis import train
+    from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.config):
-        cfg = merge_args(load_config(args.config, args.cfg_options), args)
-        # a config may bring a runner of its own, as under MMAction2
-        build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
-        with checked(cfg, REQUIRED):
-            build(cfg).train()
+        train(args.config, args.work_dir, resume=args.resume, amp=args.amp,
+              validate=not args.no_validate, auto_scale_lr=args.auto_scale_lr,
+              stream=args.stream, seed=args.seed,
+              diff_rank_seed=args.diff_rank_seed,
+              deterministic=args.deterministic, cfg_options=args.cfg_options,
+              launcher=args.launcher)
 
 
 if __name__ == '__main__':

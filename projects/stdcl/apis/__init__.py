@@ -1,5 +1,7 @@
-"""For programs that use a trained model."""
+"""Training, testing, and using a trained model, from Python."""
 from .load_model import layout_of, load_model
 from .skeleton_inferencer import SkeletonInferencer
+from .test import test
+from .train import train
 
-__all__ = ['SkeletonInferencer', 'layout_of', 'load_model']
+__all__ = ['SkeletonInferencer', 'layout_of', 'load_model', 'test', 'train']

@@ -1,0 +1,78 @@
+"""Testing a checkpoint with a config."""
+from pathlib import Path
+from typing import Dict, Optional, Union
+
+from mmengine.config import Config
+
+from ..utils.config_check import checked
+from ..utils.input_error import InputError
+from .train import Options, build_runner, load_run_config
+
+REQUIRED = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+
+
+def test(config: Union[str, Path],
+         checkpoint: str,
+         work_dir: Optional[str] = None,
+         *,
+         dump: Optional[str] = None,
+         stream: Optional[str] = None,
+         cfg_options: Options = None,
+         launcher: str = 'none') -> Dict[str, float]:
+    """Test a checkpoint.
+
+    >>> from projects.stdcl import apis
+    >>> apis.test('configs/stdcl/stdcl-stgcn_synthetic.py',
+    ...           'work_dirs/stdcl-stgcn_synthetic/epoch_10.pth')
+    {'acc/top1': 1.0, 'acc/top5': 1.0, 'acc/mean1': 1.0}
+
+    Args:
+        config (str | Path): The config file.
+        checkpoint (str): Path or URL of the checkpoint.
+        work_dir (str, optional): Folder for the log and the metrics.
+            Defaults to that of :func:`~projects.stdcl.apis.train`.
+        dump (str, optional): Where to write the scores of every sequence:
+            ``*.npz`` has names, labels, logits and probabilities; ``*.pkl``
+            is what MMEngine's ``DumpResults`` writes. Defaults to None.
+        stream (str, optional): One of :data:`~projects.stdcl.catalogue.
+            STREAMS`; it must be that of the training. Defaults to None, the
+            stream of the config.
+        cfg_options (dict | sequence[str], optional): Entries of the config
+            to override: dotted name -> value, or KEY=VALUE each. Defaults to
+            None.
+        launcher (str): What started the processes: 'none', 'pytorch',
+            'slurm' or 'mpi'. Defaults to 'none'.
+
+    Returns:
+        dict[str, float]: The metrics of the config's ``test_evaluator``.
+
+    Raises:
+        InputError: The config, an option, the checkpoint or the data are
+            wrong.
+    """
+    cfg = load_run_config(config, work_dir, stream, cfg_options, launcher)
+    cfg.load_from = str(checkpoint)
+    cfg.resume = False
+    with checked(cfg, REQUIRED):
+        if dump:
+            add_dump(cfg, str(dump))
+        return build_runner(cfg).test()
+
+
+test.__test__ = False  # pytest collects functions of this name
+
+
+def add_dump(cfg: Config, path: str) -> None:
+    """Make a test write its scores, as :func:`test` describes."""
+    if path.endswith('.npz'):
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
+                            dict(type='ScoreFileHook', path=path)]
+        return
+    if not path.endswith(('.pkl', '.pickle')):
+        raise InputError(f'--dump is {path}, expected *.npz, *.pkl or '
+                         '*.pickle.')
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, (list, tuple)):
+        evaluators = [evaluators]
+    cfg.test_evaluator = [
+        *evaluators, dict(type='DumpResults', out_file_path=path)]

@@ -1,0 +1,44 @@
+"""Tools are thin: they parse arguments and call the package."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from projects.stdcl.catalogue import STREAMS
+
+ROOT = Path(__file__).parents[1]
+TOOLS = [ROOT / 'tools' / name for name in ('train.py', 'test.py')]
+
+SHOW_HELP = '''
+import runpy, sys
+sys.argv = [sys.argv[1], '--help']
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+except SystemExit as stop:
+    assert stop.code == 0
+slow = {'torch', 'mmengine', 'numpy', 'projects.stdcl'} & set(sys.modules)
+assert not slow, slow
+'''
+
+
+def show_help(path: Path) -> str:
+    """The help of a tool, which must not import anything slow."""
+    done = subprocess.run([sys.executable, '-c', SHOW_HELP, path],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize('path', TOOLS, ids=lambda path: path.stem)
+def test_help_teaches_at_once(path):
+    text = show_help(path)
+    assert 'usage: ' in text and 'example' in text.lower()
+
+
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_help_names_every_stream(tool):
+    text = show_help(ROOT / 'tools' / f'{tool}.py')
+    for stream in STREAMS:
+        assert re.search(rf'(?<![\w-]){stream}(?![\w-])', text), stream
