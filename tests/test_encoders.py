@@ -1,8 +1,6 @@
 """CTR-GCN, Hyperformer and HCN against their twins and the authors' files."""
 import copy
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,12 @@ import torch
 from mmaction.models.heads import GCNHead
 from mmengine.config import Config
 
+from projects.stdcl.catalogue import ENCODERS
+from projects.stdcl.deployment.authors_checkpoint import (
+    TABLES,
+    convert,
+    convert_file,
+)
 from projects.stdcl.models import (
     CTRGCN,
     HCN,
@@ -19,10 +23,17 @@ from projects.stdcl.models import (
     ProjectionDecoupler,
 )
 from projects.stdcl.models.backbones.ctrgcn import spatial_partition
+from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
-from tests.twins import encoders
 from tests.twins.ctrgcn import adjacency_of
-from tests.twins.encoders import Size, converted, for_twin, ours, twin
+from tests.twins.encoders import (
+    KEYS,
+    Size,
+    converted,
+    for_twin,
+    ours,
+    twin,
+)
 from tests.twins.hyperformer import hops_of
 
 NAMES = ['CTR-GCN', 'Hyperformer', 'HCN']
@@ -135,12 +146,13 @@ def test_equals_twin_in_training(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_golden(name, reference, tmp_path):
+def test_golden(name, reference, warm, tmp_path):
     """The authors' weights, through the command, give the authors' output."""
     golden = np.load(reference / 'golden' / f'{GOLDEN[name]}.npz')
     source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
               for key in golden.files if key.startswith('param/')}
-    done = convert_command(name, source, tmp_path)
+    torch.save(source, tmp_path / 'authors.pt')
+    done = convert_command(warm, KEYS[name], tmp_path)
     assert done.returncode == 0, done.stderr
     assert '60 classes' in done.stdout
     model = ours(name, Size()).eval()
@@ -166,64 +178,59 @@ def test_golden(name, reference, tmp_path):
         np.testing.assert_allclose(value, golden[key], rtol=0, atol=1e-4)
 
 
-def convert_command(name, source, folder):
-    torch.save(source, folder / 'authors.pt')
-    script = Path(encoders.CONVERTERS[name].__file__)
-    return subprocess.run(
-        [sys.executable, script, 'authors.pt', 'ours.pth'], cwd=folder,
-        capture_output=True, text=True)
+def convert_command(warm, encoder, folder):
+    return warm('tools/model_converters/authors_checkpoint.py', encoder,
+                'authors.pt', 'ours.pth', cwd=folder)
 
 
-@pytest.fixture
-def convert(monkeypatch, tmp_path):
-    """The command within this process; returns its error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(name, source):
-        torch.save(source, 'authors.pt')
-        monkeypatch.setattr(sys, 'argv', ['x.py', 'authors.pt', 'ours.pth'])
-        try:
-            encoders.authors_checkpoint.main(
-                name, encoders.CONVERTERS[name].make_table)
-        except SystemExit as error:
-            assert not Path('ours.pth').exists()
-            return str(error.code)
-
-    return run
+def test_converters_are_encoders_of_the_catalogue():
+    assert set(TABLES) <= set(ENCODERS)
+    with pytest.raises(InputError, match="encoder is 'stgcn', expected"):
+        convert('stgcn', {})
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_converter_names_what_does_not_fit(name, convert):
+def test_converter_names_missing_and_unexpected_tensors(name):
     source = twin(name, SIZES[1]).state_dict()
     lost = sorted(source)[-3]
     tensor = source.pop(lost)
     source['l1.surplus'] = source['extra.weight'] = tensor
-    error = convert(name, source)
-    assert 'unknown names in it: extra.weight, l1.surplus' in error
-    assert f'missing: {lost}' in error and 'authors.pt' in error
+    with pytest.raises(InputError, match=(
+            'unexpected tensors: extra.weight, l1.surplus; '
+            f'missing tensors: {lost}.')):
+        converted(name, source)
+
+
+def test_converter_names_tensors_of_other_shapes():
+    source = twin('CTR-GCN', SIZES[1]).state_dict()
+    source['l1.gcn1.convs.2.conv4.weight'] = torch.zeros(3)
+    with pytest.raises(InputError, match='l1.gcn1.convs.2.conv4.weight: sha'):
+        converted('CTR-GCN', source)
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_every_name_is_required(name):
+def test_every_tensor_is_required(name):
     source = twin(name, SIZES[1]).state_dict()
     for lost in source:
         rest = {key: value for key, value in source.items() if key != lost}
-        with pytest.raises(ValueError, match=f'missing: {lost}'):
+        with pytest.raises(InputError, match=f'missing tensors: {lost}'):
             converted(name, rest)
     if name != 'HCN':  # a whole block, a whole layer
         for start in 'l10.', 'l5.residual.', 'l1.':
-            with pytest.raises(ValueError, match=f'missing: {start}'):
+            with pytest.raises(InputError, match=f'missing tensors: {start}'):
                 converted(name, {key: value for key, value in source.items()
                                  if not key.startswith(start)})
 
 
-def test_converter_takes_wrapped_checkpoints(convert):
+def test_converter_unwraps_checkpoints(tmp_path):
     size = SIZES[1]
     source = twin('CTR-GCN', size).state_dict()
-    wrapped = {f'module.{key}': value for key, value in source.items()}
-    assert convert('CTR-GCN', dict(state_dict=wrapped)) is None
+    torch.save(dict(state_dict={f'module.{key}': value
+                                for key, value in source.items()}),
+               tmp_path / 'authors.pt')
+    convert_file('ctrgcn', tmp_path / 'authors.pt', tmp_path / 'ours.pth')
     ours('CTR-GCN', size).load_state_dict(
-        torch.load('ours.pth')['state_dict'])
+        torch.load(tmp_path / 'ours.pth')['state_dict'])
 
 
 class Bomb:
@@ -233,10 +240,14 @@ class Bomb:
 
 
 @pytest.mark.parametrize('content, expected', [
-    (Bomb(), 'tensors and plain containers'), ([1], 'no state dict')])
-def test_converter_reads_safely(content, expected, convert):
-    assert expected in convert('HCN', content)
-    assert not Path('exploded').exists()
+    (Bomb(), 'authors.pt'), ([1], 'no state dict')])
+def test_converter_reads_safely(content, expected, warm, tmp_path):
+    torch.save(content, tmp_path / 'authors.pt')
+    done = convert_command(warm, 'hcn', tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith('error: authors.pt')
+    assert expected in done.stderr
+    assert not (tmp_path / 'exploded').exists()
+    assert not (tmp_path / 'ours.pth').exists()
 
 
 @pytest.mark.parametrize('layout', ['nturgb+d', 'nw-ucla', 'coco',

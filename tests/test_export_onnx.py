@@ -8,10 +8,11 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from projects.stdcl.catalogue import find_config
+from projects.stdcl.deployment import onnx
+from projects.stdcl.deployment.onnx import DeployedNetwork, export
 from projects.stdcl.utils.input_error import InputError
 from tests.commands import CONFIG, ROOT, TINY, train
-from tools.deployment import export_onnx
-from tools.deployment.export_onnx import Deployed, export
 
 SHALLOW = dict(num_stages=2, inflate_stages=[2], down_stages=[2])
 ENCODERS = {'stgcn': SHALLOW, '2s-agcn': SHALLOW, 'ctrgcn': SHALLOW,
@@ -22,7 +23,7 @@ CLIP_LEN = 'test_dataloader.dataset.pipeline.1.clip_len=16'
 
 def build(encoder, stream='joint', **options):
     """A narrow model whose batch norms have seen something."""
-    cfg = Config.fromfile(ROOT / f'configs/stdcl/stdcl-{encoder}_synthetic.py')
+    cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
     cfg.model.data_preprocessor.stream = stream
     cfg.model.backbone.update(options)
     if options:
@@ -58,7 +59,7 @@ def test_any_batch_gives_what_pytorch_gives(encoder, tmp_path):
 
 def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch):
     model = build('hcn')
-    monkeypatch.setattr(export_onnx, 'compare', lambda *_: 2e-4)
+    monkeypatch.setattr(onnx, 'compare', lambda *_: 2e-4)
     with pytest.raises(InputError, match='differ.*2.0e-04 .*at most 1e-04'):
         export(model, SHAPE, tmp_path / 'net.onnx', {})
     assert not list(tmp_path.iterdir())
@@ -69,16 +70,16 @@ def test_compare_sees_a_difference(tmp_path):
     export(model, SHAPE, tmp_path / 'net.onnx', {})
     with torch.no_grad():
         model.cls_head.fc8.bias += 0.01
-    assert export_onnx.compare(Deployed(model), tmp_path / 'net.onnx',
-                               SHAPE) > 1e-4
+    assert onnx.compare(DeployedNetwork(model), tmp_path / 'net.onnx',
+                        SHAPE) > 1e-4
     with torch.no_grad():
         model.cls_head.fc8.bias[0] = np.nan
-    assert np.isnan(export_onnx.compare(Deployed(model),
-                                        tmp_path / 'net.onnx', SHAPE))
+    assert np.isnan(onnx.compare(DeployedNetwork(model),
+                                 tmp_path / 'net.onnx', SHAPE))
 
 
 def test_weights_that_are_not_finite_are_not_exported(tmp_path, monkeypatch):
-    monkeypatch.setattr(export_onnx, 'compare', lambda *_: float('nan'))
+    monkeypatch.setattr(onnx, 'compare', lambda *_: float('nan'))
     with pytest.raises(InputError, match='by nan of the largest'):
         export(build('hcn'), SHAPE, tmp_path / 'net.onnx', {})
     assert not list(tmp_path.iterdir())

@@ -34,21 +34,22 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools/data'),
-                str(ROOT / 'tools/model_converters'),
                 str(ROOT / 'tools/visualization')]
 sys.path.append(str(ROOT / 'tools'))  # last: its test.py hides no module
 
 import annotation_file
-import authors_checkpoint
 import browse_dataset
 import custom
 import ensemble
-import hcn
 import ntu_rgbd
 import nw_ucla
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from projects.stdcl.datasets import SkeletonDataset
+from projects.stdcl.deployment.authors_checkpoint import (
+    TABLES,
+    convert_file,
+)
 from projects.stdcl.utils import safe_pickle, score_file
 from tests.twins import ntu_skeleton
 
@@ -186,7 +187,7 @@ def checkpoint_with(content: bytes) -> bytes:
 
 
 def hcn_tensors() -> List[bytes]:
-    names = [*hcn.make_table({}).values()]
+    names = [*TABLES['hcn']({}).values()]
     tensors = {name: torch.ones(2, 2) for used, _ in names for name in used}
     return [in_memory(lambda file: torch.save(tensors, file)),
             in_memory(lambda file: torch.save(
@@ -250,17 +251,8 @@ def read_labels(path: Path) -> tuple:
         path, names=names, logits=np.zeros((2, 3), np.float32)))
 
 
-class Stopped(Exception):
-    """A command ended with a message."""
-
-
 def convert(path: Path) -> None:
-    sys.argv = ['hcn.py', str(path), str(path.with_name('out.pth'))]
-    try:
-        authors_checkpoint.main('HCN', hcn.make_table)
-    except SystemExit as stop:
-        assert str(stop.code).startswith(f'error: {path} was not converted')
-        raise Stopped from None
+    convert_file('hcn', path, path.with_name('out.pth'))
 
 
 def walk(value: object, budget: int = 10**6) -> None:
@@ -305,7 +297,8 @@ PARSERS = {
     'pickle of a checkpoint': Parser(
         'a.pth', lambda: [WHOLE[DATA]], read_checkpoint, CHECKPOINT_ERROR,
         checkpoint_with),
-    'converter': Parser('a.pt', hcn_tensors, convert, (Stopped, )),
+    'converter': Parser('a.pt', hcn_tensors, convert, (
+        ValueError, OSError, pickle.UnpicklingError)),
     'NW-UCLA': Parser(
         'a01_s01_e00_v01.json', json_of_ucla,
         lambda path: nw_ucla.parse(path.name, path.read_bytes()), DATA_ERROR),

@@ -109,8 +109,8 @@ COMMANDS = {
         ['tools/train.py', UCLA, *TINY[:5],
          'train_dataloader.dataset.dataset.ann_file=bad.pkl'], 'bad.pkl',
         some(PICKLES, 'call')),
-    **{f'{name}.py': ([f'tools/model_converters/{name}.py', 'bad.pt',
-                       'out.pth'], 'bad.pt', some(CHECKPOINTS, *kinds))
+    **{name: (['tools/model_converters/authors_checkpoint.py', name,
+               'bad.pt', 'out.pth'], 'bad.pt', some(CHECKPOINTS, *kinds))
        for name, *kinds in (('ctrgcn', *CHECKPOINTS), ('hcn', 'call'),
                             ('hyperformer', 'old'))},
     'ensemble.py pickle': (['tools/ensemble.py', 'bad.pkl'], 'bad.pkl',

@@ -10,6 +10,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from PIL import ImageChops
 
+from projects.stdcl.deployment.strip import strip
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 from projects.stdcl.visualization.draw_skeleton import (
     Animation,
@@ -23,7 +24,6 @@ from tests.browser import Browser, needs_browser
 from tests.commands import CONFIG, ROOT, TINY, train
 from tests.test_browse_dataset import read_page
 from tools.analysis import report, report_page
-from tools.model_converters.strip_stdcl import strip
 
 TOOL = 'tools/analysis/report.py'
 PLAIN = ROOT / 'configs/stgcn/stgcn_synthetic.py'

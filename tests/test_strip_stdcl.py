@@ -15,11 +15,15 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from projects.stdcl.catalogue import ENCODERS, find_config
+from projects.stdcl.deployment.strip import (
+    OF_STDCL,
+    save_with_hash,
+    strip,
+)
 from tests.commands import CONFIG, ROOT, TINY, accuracy, train
-from tools.model_converters.strip_stdcl import OF_STDCL, strip, write
 
 TOOL = 'tools/model_converters/strip_stdcl.py'
-ENCODERS = ('stgcn', '2s-agcn', 'ctrgcn', 'hcn', 'hyperformer')
 SPLIT = 'ntu60-xsub-keypoint-3d.py'
 # a config of MMAction2, narrow, on the data of the test
 STOCK = f'''
@@ -42,11 +46,9 @@ OURS = '''
 
 def plain_and_stdcl(encoder):
     """The two models of an encoder, on the synthetic set."""
-    models = []
-    for name in (f'{encoder}/{encoder}', f'stdcl/stdcl-{encoder}'):
-        cfg = Config.fromfile(ROOT / f'configs/{name}_synthetic.py')
-        models.append(MODELS.build(cfg.model))
-    return models
+    return [MODELS.build(Config.fromfile(
+        find_config(encoder, 'synthetic', stdcl)).model)
+        for stdcl in (False, True)]
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)
@@ -80,10 +82,10 @@ def test_name_has_the_hash_and_views_take_no_space(tmp_path):
     stripped = strip(dict(state_dict={
         'backbone.weight': whole[::250_000], 'backbone.bias': whole[:4],
         'backbone._extra_state': 'no tensor'}))
-    path = write(stripped, tmp_path / 'new' / 'net.pth')
+    path = save_with_hash(stripped, tmp_path / 'new' / 'net.pth')
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     assert path == tmp_path / 'new' / f'net-{digest}.pth'
-    assert write(stripped, tmp_path / 'new' / 'net.pth') == path
+    assert save_with_hash(stripped, tmp_path / 'new' / 'net.pth') == path
     assert path.stat().st_size < 5_000
     assert list(path.parent.iterdir()) == [path]
 

@@ -1,30 +1,24 @@
-"""Our encoders beside their twins, for tests and benchmarks."""
-import sys
-from pathlib import Path
+"""Encoders and their twins, for tests and benchmarks."""
 from typing import NamedTuple
 
 import torch
 import torch.nn as nn
 from mmaction.models.heads import GCNHead
 
+from projects.stdcl.catalogue import ENCODERS
+from projects.stdcl.deployment.authors_checkpoint import convert
 from projects.stdcl.models import CTRGCN, HCN, HCNHead, Hyperformer
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.ctrgcn import CTRGCNTwin, adjacency_of
 from tests.twins.hcn import HCNTwin
 from tests.twins.hyperformer import HyperformerTwin, hops_of
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'tools/model_converters'))
-
-import authors_checkpoint
-import ctrgcn
-import hcn
-import hyperformer
-
-CONVERTERS = {'CTR-GCN': ctrgcn, 'Hyperformer': hyperformer, 'HCN': hcn}
+# name in the paper -> name in the catalogue
+KEYS = {encoder.title: key for key, encoder in ENCODERS.items()}
 
 
 class Size(NamedTuple):
-    """A task: what encoder, head and clips have in common."""
+    """The sizes that encoder, head and clips share."""
     layout: str = 'nturgb+d'
     persons: int = 2
     frames: int = 64
@@ -40,7 +34,7 @@ class Size(NamedTuple):
 
 
 class Recognizer(nn.ModuleDict):
-    """Encoder and head under the names that checkpoints have."""
+    """Encoder and head under the names that checkpoints use."""
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, C) to logits."""
@@ -88,8 +82,7 @@ def twin(name: str, size: Size) -> nn.Module:
 
 def converted(name: str, tensors: dict) -> dict:
     """The authors' tensors (or gradients) in our names and shapes."""
-    return authors_checkpoint.convert(
-        tensors, CONVERTERS[name].make_table(tensors))
+    return convert(KEYS[name], tensors)
 
 
 def for_twin(clips: torch.Tensor) -> torch.Tensor:

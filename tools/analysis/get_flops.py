@@ -28,12 +28,10 @@ sys.path.insert(0, osp.dirname(osp.dirname(osp.dirname(
     osp.abspath(__file__)))))
 
 import projects.stdcl  # noqa: F401  repairs the stack
+from projects.stdcl.apis.clip_shape import AXES, find_clip_shape
 from projects.stdcl.datasets.training_sequences import (
     TrainingSequences,
 )
-from projects.stdcl.utils.input_error import InputError
-
-SHAPE = ('persons', 'frames', 'joints', 'channels')
 
 
 def _product_in_place(_, a_shape, b_shape, out_shape=None, **kwargs) -> int:
@@ -58,38 +56,6 @@ def count(module: nn.Module, *inputs) -> Tuple[int, int]:
     """Parameters and FLOPs of a module, in the mode that it is in."""
     flops = count_flops(module, *inputs)  # first: it finds lazy sizes
     return sum(p.numel() for p in module.parameters()), flops
-
-
-def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
-    """Shape (M, T, V, C) of a clip, from the test pipeline and the model.
-
-    Raises:
-        InputError: One of the sizes is not found.
-    """
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    dataset = loader.get('dataset', {})
-    while 'dataset' in dataset or 'datasets' in dataset:  # wrappers
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    steps, encoder = dataset.get('pipeline', []), model.backbone
-    layout = getattr(model.data_preprocessor, 'layout',
-                     getattr(encoder, 'layout', None))
-    graph = getattr(encoder, 'graph', None)
-    sizes = (
-        next((step.get('num_person', 2) for step in steps
-              if step['type'] == 'FormatGCNInput'), None),
-        next((step['clip_len'] for step in steps if 'clip_len' in step), None),
-        getattr(layout, 'num_joints', getattr(graph, 'num_node', None)),
-        getattr(encoder, 'in_channels', 3))
-    places = ('FormatGCNInput in the test pipeline',
-              'clip_len in the test pipeline',
-              'layout in model.data_preprocessor and no layout or graph in '
-              f'{type(encoder).__name__}')
-    for what, size, place in zip(SHAPE, sizes, places):
-        if size is None:
-            raise InputError(f'{cfg.filename}: the number of {what} of a clip '
-                             f'is not known, as there is no {place}. Give '
-                             f'--shape {" ".join(SHAPE).upper()}.')
-    return sizes
 
 
 def find_num_sequences(cfg: Config) -> Optional[int]:
@@ -131,7 +97,7 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
     except Exception as error:
         raise ValueError(
             f'{cfg.filename}: {type(model.backbone).__name__} fails on a clip '
-            f'of shape {shape} ({", ".join(SHAPE)}): {error}') from error
+            f'of shape {shape} ({", ".join(AXES)}): {error}') from error
 
     decoupler = count(head.decoupler, feats) if hasattr(
         head, 'decoupler') else (0, 0)
@@ -165,7 +131,7 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
 def show(result: dict) -> None:
     """Print what :func:`analyse` returns."""
     costs, slots = result['costs'], result.get('slots')
-    sizes = zip(result['shape'], SHAPE)
+    sizes = zip(result['shape'], AXES)
     print(f'{result["config"]}\nOne clip: '
           f'{", ".join(f"{size} {what}" for size, what in sizes)}. Forward '
           'pass.\nA multiply-add counts as one FLOP.\n\n'

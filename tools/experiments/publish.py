@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'model_converters')]
+sys.path.insert(0, str(ROOT))
 
 from mmengine.config import Config
 from record import find_finished, write_record
-from strip_stdcl import convert
 from study import (
     Study,
     Training,
@@ -22,6 +21,7 @@ from study import (
     read_study,
 )
 
+from projects.stdcl.deployment.strip import strip_file
 from projects.stdcl.models.heads.stdcl_head import STDCLMixin
 from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.config_check import load_config
@@ -87,7 +87,7 @@ def publish(training: Training, plain: Config, record: dict,
     Returns:
         Path: The published checkpoint.
     """
-    path, _ = convert(checkpoint, out / f'{training.name}.pth')
+    path, _ = strip_file(checkpoint, out / f'{training.name}.pth')
     config, log = (out / f'{training.name}{suffix}'
                    for suffix in ('.py', '.json'))
     with atomic_write(config) as partial:

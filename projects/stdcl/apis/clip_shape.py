@@ -1,0 +1,47 @@
+"""The shape of the clips that a model takes."""
+import torch.nn as nn
+from mmengine.config import Config
+
+from ..utils.input_error import InputError
+
+AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
+
+
+def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
+    """Find the shape of a clip from the test pipeline and the model.
+
+    Args:
+        cfg (Config): The config.
+        model (nn.Module): The model that was built from it.
+
+    Returns:
+        tuple[int]: (M, T, V, C): persons, frames, joints and channels.
+
+    Raises:
+        InputError: One of the sizes cannot be found.
+    """
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    dataset = loader.get('dataset', {})
+    while 'dataset' in dataset or 'datasets' in dataset:  # wrappers
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    steps, encoder = dataset.get('pipeline', []), model.backbone
+    layout = getattr(model.data_preprocessor, 'layout',
+                     getattr(encoder, 'layout', None))
+    graph = getattr(encoder, 'graph', None)
+    sizes = (
+        next((step.get('num_person', 2) for step in steps
+              if step['type'] == 'FormatGCNInput'), None),
+        next((step['clip_len'] for step in steps if 'clip_len' in step), None),
+        getattr(layout, 'num_joints', getattr(graph, 'num_node', None)),
+        getattr(encoder, 'in_channels', 3))
+    places = ('FormatGCNInput in the test pipeline',
+              'clip_len in the test pipeline',
+              'layout in model.data_preprocessor and no layout or graph in '
+              f'{type(encoder).__name__}')
+    for axis, size, place in zip(AXES, sizes, places):
+        if size is None:
+            raise InputError(
+                f'{cfg.filename}: the number of {axis} of a clip is unknown, '
+                f'because there is no {place}. Pass --shape '
+                f'{" ".join(AXES).upper()}.')
+    return sizes

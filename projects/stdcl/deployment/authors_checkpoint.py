@@ -1,0 +1,285 @@
+"""Checkpoints of the authors' code, converted to this project's names.
+
+A conversion is a table: for each of our tensors, the authors' tensors that it
+is built from and the function that joins them. Missing or unexpected tensors
+raise an error.
+"""
+from pathlib import Path
+from typing import Callable, Dict, Sequence, Tuple
+
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from ..catalogue import ENCODERS, require_known
+from ..utils.atomic_write import atomic_write
+from ..utils.input_error import InputError
+
+Tensors = Dict[str, torch.Tensor]
+# our name -> the authors' names, and what joins their tensors
+Table = Dict[str, Tuple[Sequence[str], Callable]]
+
+BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
+
+
+def _same(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def _stack(*tensors: torch.Tensor) -> torch.Tensor:
+    """Concatenate the channels of several layers."""
+    # num_batches_tracked, a scalar, is the same for all of them
+    return torch.cat(tensors) if tensors[0].dim() else tensors[0]
+
+
+def _interleave(*tensors: torch.Tensor) -> torch.Tensor:
+    """Take the channels of several layers in turn."""
+    return torch.stack(tensors, dim=1).flatten(0, 1)
+
+
+def _swap_axes(tensor: torch.Tensor) -> torch.Tensor:
+    """Turn a kernel over (T, V) into one over (V, T)."""
+    return tensor.mT if tensor.dim() == 4 else tensor
+
+
+def _matrices(*tensors: torch.Tensor) -> torch.Tensor:
+    """Stack 1x1 kernels as matrices."""
+    return torch.stack(tensors)[..., 0, 0]
+
+
+def _columns(*tensors: torch.Tensor) -> torch.Tensor:
+    """Stack biases as columns."""
+    return torch.stack(tensors)[..., None]
+
+
+def _linear(*tensors: torch.Tensor) -> torch.Tensor:
+    """Concatenate 1x1 kernels over the same input to one matrix."""
+    return torch.cat(tensors)[..., 0, 0]
+
+
+def _conv1d(tensor: torch.Tensor) -> torch.Tensor:
+    """Turn a 1x1 kernel into one over a single axis."""
+    return tensor.flatten(2) if tensor.dim() == 4 else tensor
+
+
+def _split_heads(rpe: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Split channels into (heads, channels of a head), as in w."""
+    return rpe.view(-1, *w.shape)
+
+
+def _layer(ours: str, theirs: Sequence[str], join: Callable = _stack,
+           parts: Sequence[str] = ('weight', 'bias')) -> Table:
+    """Rows for a layer that is built from one or more of theirs."""
+    return {f'{ours}.{part}': ([f'{name}.{part}' for name in theirs], join)
+            for part in parts}
+
+
+def _bn(ours: str, *theirs: str) -> Table:
+    """Rows for a batch norm, statistics included."""
+    return _layer(ours, theirs, parts=BN)
+
+
+def _conv_bn(ours: str, conv: str, norm: str) -> Table:
+    """Rows for a 1x1 convolution followed by a batch norm."""
+    return {**_layer(f'{ours}.conv', [conv]), **_bn(f'{ours}.bn', norm)}
+
+
+def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
+    """Rows for the temporal part of CTR-GCN and Hyperformer."""
+    branch = f'{theirs}.branches.'
+    table = {
+        **_layer(f'{ours}.entry', [f'{branch}{i}.0' for i in range(3)]),
+        **_bn(f'{ours}.entry_bn', *[f'{branch}{i}.1' for i in range(3)]),
+        **_layer(f'{ours}.point', [f'{branch}3.0']),
+        **_bn(f'{ours}.bn', f'{branch}0.3.bn', f'{branch}1.3.bn',
+              f'{branch}2.4', f'{branch}3.1')}
+    for i in range(2):
+        table.update(_layer(f'{ours}.convs.{i}', [f'{branch}{i}.3.conv'],
+                            join_conv))
+    return table
+
+
+def _decoupler(source: Tensors) -> Table:
+    """Rows for the decoupler of the STD-CL release, if the file has one."""
+    if not any(name.startswith('std.') for name in source):
+        return {}
+    ours = 'cls_head.decoupler.'
+    return {**_layer(f'{ours}spatial.reduce', ['std.conv1']),
+            **_layer(f'{ours}spatial.project', ['std.convs']),
+            **_layer(f'{ours}temporal.reduce', ['std.conv2']),
+            **_layer(f'{ours}temporal.project', ['std.convt'])}
+
+
+def _blocks(source: Tensors, spatial: Callable, join_conv: Callable,
+            residuals: Sequence[int]) -> Table:
+    """The whole table of CTR-GCN or Hyperformer, which share their frame.
+
+    Args:
+        source (dict[str, Tensor]): The authors' tensors.
+        spatial (callable): Maps our name of a block's spatial part, their
+            name of the block and its number, from 1, to rows.
+        join_conv (callable): Converts a temporal kernel.
+        residuals (sequence[int]): Numbers of the blocks whose residual is a
+            convolution.
+    """
+    table = {**_bn('backbone.data_bn', 'data_bn'),
+             **_layer('cls_head.fc', ['fc']), **_decoupler(source)}
+    for i in range(1, 11):
+        ours, theirs = f'backbone.blocks.{i - 1}', f'l{i}'
+        table.update(spatial(f'{ours}.spatial', theirs, i))
+        table.update(_multi_scale_tcn(f'{ours}.temporal', f'{theirs}.tcn1',
+                                      join_conv))
+        if i in residuals:
+            table.update(_conv_bn(
+                f'{ours}.residual', f'{theirs}.residual.conv',
+                f'{theirs}.residual.bn'))
+    return table
+
+
+def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
+    """Rows for the graph convolution of a block of CTR-GCN."""
+    theirs = f'{block}.gcn1'
+
+    def convs(which: int, part: str = '') -> list:  # of the three subsets
+        return [f'{theirs}.convs.{k}.conv{which}{part}' for k in range(3)]
+
+    table = {
+        f'{ours}.topology': ([f'{theirs}.PA'], _same),
+        f'{ours}.alpha': ([f'{theirs}.alpha'], _same),
+        **_layer(f'{ours}.relation', convs(1) + convs(2)),
+        **_layer(f'{ours}.transform', convs(3), _interleave),
+        f'{ours}.refine': (convs(4, '.weight'), _matrices),
+        f'{ours}.refine_bias': (convs(4, '.bias'), _columns),
+        **_bn(f'{ours}.bn', f'{theirs}.bn')}
+    if number in (1, 5, 8):  # the number of channels changes
+        table.update(_conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
+                              f'{theirs}.down.1'))
+    return table
+
+
+def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
+    """Rows for the attention of a block of Hyperformer."""
+    vit, theirs = f'{block}.vit1', f'{block}.vit1.attn'
+    table = {
+        **_layer(f'{ours}.norm', [f'{vit}.norm1']),
+        f'{ours}.qkv.weight': (
+            [f'{theirs}.q.weight', f'{theirs}.kv.weight'], _linear),
+        f'{ours}.hyperedge.weight': ([f'{vit}.pe_proj.weight'], _linear),
+        f'{ours}.hyperedge_bias': ([f'{theirs}.w1'], _same),
+        f'{ours}.hop_embedding': (
+            [f'{theirs}.rpe', f'{theirs}.w1'], _split_heads),
+        f'{ours}.alpha': ([f'{theirs}.alpha'], _same),
+        f'{ours}.outer': ([f'{theirs}.outer'], _same),
+        **_layer(f'{ours}.proj', [f'{theirs}.proj'], _conv1d)}
+    if number == 1:  # the number of channels changes
+        table[f'{ours}.skip.weight'] = ([f'{vit}.skip_proj.weight'], _linear)
+    return table
+
+
+def _ctrgcn(source: Tensors) -> Table:
+    return _blocks(source, _ctrgcn_spatial, _swap_axes, residuals=(5, 8))
+
+
+def _hyperformer(source: Tensors) -> Table:
+    return _blocks(source, _hyperformer_spatial, _same, residuals=(1, 5, 8))
+
+
+def _hcn(source: Tensors) -> Table:
+    """The table of HCN's public reproduction."""
+    layers = {'backbone.conv5': 'conv5.0', 'backbone.conv6': 'conv6.0',
+              'cls_head.fc7': 'fc7.0', 'cls_head.fc8': 'fc8'}
+    for ours, suffix in ('joint_stream', ''), ('motion_stream', 'm'):
+        layers.update({f'backbone.{ours}.conv1': f'conv1{suffix}.0',
+                       f'backbone.{ours}.conv2': f'conv2{suffix}',
+                       f'backbone.{ours}.conv3': f'conv3{suffix}.0',
+                       f'backbone.{ours}.conv4': f'conv4{suffix}.0'})
+    table = _decoupler(source)
+    for ours, theirs in layers.items():
+        table.update(_layer(ours, [theirs]))
+    return table
+
+
+# encoder of the catalogue -> function that maps the authors' tensors to a
+# table
+TABLES = {'ctrgcn': _ctrgcn, 'hyperformer': _hyperformer, 'hcn': _hcn}
+
+
+def convert(encoder: str, source: Tensors) -> Tensors:
+    """Convert the authors' tensors to ours.
+
+    Args:
+        encoder (str): A key of :data:`TABLES`.
+        source (dict[str, Tensor]): The authors' state dict.
+
+    Returns:
+        dict[str, Tensor]: Our state dict.
+
+    Raises:
+        InputError: The encoder has no table, tensors are missing or
+            unexpected (all of them are listed), or shapes do not fit.
+    """
+    require_known('encoder', encoder, TABLES)
+    table = TABLES[encoder](source)
+    used = {name for names, _ in table.values() for name in names}
+    if used != set(source):
+        unexpected, missing = (', '.join(sorted(names)) or 'none' for names in
+                               (set(source) - used, used - set(source)))
+        raise InputError(f'it is not a checkpoint of {encoder}: unexpected '
+                         f'tensors: {unexpected}; missing tensors: {missing}.')
+    converted = {}
+    for ours, (names, join) in table.items():
+        try:
+            converted[ours] = join(*[source[name] for name in names])
+        except (RuntimeError, IndexError, TypeError) as error:
+            shapes = ', '.join(str(tuple(source[name].shape))
+                               for name in names)
+            raise InputError(
+                f'{", ".join(names)}: shapes are {shapes}, expected those of '
+                f'{encoder} ({error}).') from error
+    return converted
+
+
+def load(path: Path) -> Tensors:
+    """Read the authors' file: a state dict, alone or under 'state_dict'.
+
+    Raises:
+        FileNotFoundError, pickle.UnpicklingError: The file does not exist, or
+            holds more than data.
+        InputError: There is no state dict in it.
+    """
+    source = CheckpointLoader.load_checkpoint(str(path), map_location='cpu',
+                                              logger='silent')
+    if isinstance(source, dict):
+        source = source.get('state_dict', source)
+    if not isinstance(source, dict) or not all(
+            isinstance(value, torch.Tensor) for value in source.values()):
+        raise InputError('there is no state dict in it, expected a dict of '
+                         'tensors.')
+    return {str(name).removeprefix('module.'): value
+            for name, value in source.items()}
+
+
+def convert_file(encoder: str, source: Path, out: Path) -> str:
+    """Convert a file of the authors to a checkpoint of this project.
+
+    Args:
+        encoder (str): A key of :data:`TABLES`.
+        source (Path): The authors' file.
+        out (Path): The file to write.
+
+    Returns:
+        str: A sentence about the file.
+
+    Raises:
+        FileNotFoundError, pickle.UnpicklingError, InputError: See
+            :func:`load` and :func:`convert`.
+    """
+    require_known('encoder', encoder, TABLES)
+    tensors = load(source)
+    converted = convert(encoder, tensors)
+    with atomic_write(out) as partial:
+        torch.save(dict(state_dict=converted, meta=dict(
+            converted_from=source.name, encoder=encoder)), partial)
+    bias = converted.get('cls_head.fc.bias', converted.get(
+        'cls_head.fc8.bias'))
+    return (f'{out}: {ENCODERS[encoder].title}, {len(bias)} classes, '
+            f'{len(converted)} tensors built from {len(tensors)}.')

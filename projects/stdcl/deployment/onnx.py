@@ -1,0 +1,300 @@
+"""ONNX files: exported, verified against PyTorch, tested and timed.
+
+The network in a file maps clips, (batch, persons, frames, joints, channels)
+in float32 as the data pipeline makes them, to logits, (batch, classes). It
+computes the config's stream itself. Batches may have any size.
+"""
+import json
+import logging
+import os.path as osp
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Callable, Dict, Optional, Sequence
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.runner import Runner
+from rich.progress import track
+
+from ..apis import load_model
+from ..apis.clip_shape import find_clip_shape
+from ..engine.hooks.run_record_hook import (
+    current_commit,
+    machine_kind,
+    package_versions,
+)
+from ..utils.atomic_write import atomic_write
+from ..utils.config_check import load_config
+from ..utils.input_error import InputError
+
+TOLERANCE = 1e-4  # of the largest logit
+BATCH_SIZES = (1, 2, 5)  # that an exported file is verified with
+# maps (N, M, T, V, C) to logits, (N, classes)
+Network = Callable[[np.ndarray], np.ndarray]
+
+
+class DeployedNetwork(nn.Module):
+    """The part of a recognizer that is deployed: stream, encoder, classifier.
+
+    Args:
+        model (nn.Module): A recognizer.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.preprocessor = model.data_preprocessor
+        self.backbone = model.backbone
+        self.cls_head = model.cls_head
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """Map (N, M, T, V, C) to logits, (N, classes)."""
+        # MMAction2's own preprocessor has no streams
+        if hasattr(self.preprocessor, 'make_stream'):
+            clips = self.preprocessor.make_stream(clips)
+        return self.cls_head(self.backbone(clips))
+
+
+def export(model: nn.Module, shape: tuple, out: Path,
+           metadata: Dict[str, str]) -> float:
+    """Write a model as an ONNX file and verify it against PyTorch.
+
+    Args:
+        model (nn.Module): A recognizer, in eval mode, on the CPU.
+        shape (tuple): (M, T, V, C) of a clip.
+        out (Path): The file.
+        metadata (dict[str, str]): Stored in the file.
+
+    Returns:
+        float: The largest difference of the logits, relative to the largest
+        logit.
+
+    Raises:
+        InputError: The model does not take clips of this shape, or the
+            difference exceeds :data:`TOLERANCE`. No file is left then.
+    """
+    network = DeployedNetwork(model).eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, *shape))
+    except Exception as error:
+        raise InputError(
+            f'the model fails on a clip of {shape} (persons, frames, joints, '
+            f'channels), expected a shape that it takes ({error}).') from error
+    # a batch of one would be exported as a fixed size
+    program = torch.onnx.export(
+        network, (torch.zeros(2, *shape), ), input_names=['clips'],
+        output_names=['logits'], dynamo=True, verbose=False,
+        dynamic_shapes=({0: torch.export.Dim('batch')}, ))
+    program.model.metadata_props.update(metadata)
+    with atomic_write(out) as partial:
+        program.save(str(partial), external_data=False)
+        difference = compare(network, partial, shape)
+        if not difference <= TOLERANCE:  # also where it is NaN
+            raise InputError(
+                f'{out} was not written: its logits differ from those of '
+                f'PyTorch by {difference:.1e} of the largest, expected at '
+                f'most {TOLERANCE:.0e}.')
+    return difference
+
+
+def export_checkpoint(config: str, checkpoint: str, out: Path,
+                      shape: Optional[Sequence[int]] = None,
+                      cfg_options: Optional[Sequence[str]] = None) -> str:
+    """Export the model of a config with the weights of a checkpoint.
+
+    Classes, stream, layout and the shape of a clip become metadata of the
+    file.
+
+    Args:
+        config (str): Config file.
+        checkpoint (str): Path or URL of the checkpoint.
+        out (Path): The file.
+        shape (sequence[int], optional): (M, T, V, C) of a clip. Defaults to
+            what the config says.
+        cfg_options (sequence[str], optional): KEY=VALUE each.
+
+    Returns:
+        str: A sentence about the file.
+
+    Raises:
+        InputError: See :func:`export`.
+    """
+    logging.disable(logging.WARNING)  # the exporter's own
+    cfg = load_config(config, cfg_options)
+    model = load_model(cfg, checkpoint)
+    shape = tuple(shape or find_clip_shape(cfg, model))
+    layout = getattr(model.data_preprocessor, 'layout', None)
+    difference = export(model, shape, out, dict(
+        config=osp.basename(cfg.filename), clip_shape=json.dumps(shape),
+        stream=getattr(model.data_preprocessor, 'stream', 'joint'),
+        layout=layout.name if layout else '',
+        classes=json.dumps(list(model.dataset_meta.get('classes') or []))))
+    return (f'{out}: {out.stat().st_size:,} bytes, clips (batch, '
+            f'{", ".join(map(str, shape))}). Its logits differ from those of '
+            f'PyTorch by at most {difference:.1e} of the largest.')
+
+
+@torch.no_grad()
+def compare(network: nn.Module, path: Path, shape: tuple) -> float:
+    """Measure the largest difference of the logits on random clips.
+
+    Args:
+        network (nn.Module): Maps (N, M, T, V, C) to logits, in eval mode.
+        path (Path): ONNX file of it.
+        shape (tuple): (M, T, V, C) of a clip.
+
+    Returns:
+        float: The difference, relative to the largest logit, over batches of
+        :data:`BATCH_SIZES`. NaN if a logit is not finite.
+    """
+    session, differences = open_session(path), []
+    generator = torch.Generator().manual_seed(0)
+    for batch in BATCH_SIZES:
+        clips = torch.randn(batch, *shape, generator=generator)
+        expected = network(clips).numpy()
+        logits, = session.run(None, {'clips': clips.numpy()})
+        differences.append(np.abs(logits - expected).max()
+                           / np.abs(expected).max())
+    return float(np.max(differences))
+
+
+def open_session(path: Path, threads: int = 0):
+    """Open an onnxruntime session on the CPU.
+
+    Args:
+        path (Path): The file.
+        threads (int): CPU threads. Defaults to 0, which means all cores.
+
+    Raises:
+        InputError: The file is not an ONNX model.
+    """
+    import onnxruntime  # belongs to the extra "deploy"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=['CPUExecutionProvider'])
+    except Exception as error:  # onnxruntime's classes are not public
+        raise InputError(f'{path} cannot be read, expected an ONNX file '
+                         f'({error}).') from error
+
+
+def clip_shape_of(session, path: Path) -> tuple:
+    """Return (M, T, V, C) of the clips that a file takes."""
+    inputs = session.get_inputs()
+    if [one.name for one in inputs] != ['clips'] or len(
+            inputs[0].shape) != 5:
+        found = ', '.join(f'{one.name} {one.shape}' for one in inputs)
+        raise InputError(
+            f'{path}: its inputs are {found}, expected clips (batch, persons, '
+            'frames, joints, channels), as export_onnx.py writes them.')
+    return tuple(inputs[0].shape[1:])
+
+
+def make_networks(model: nn.Module, session) -> Dict[str, Network]:
+    """Pair the network in PyTorch with the one in onnxruntime."""
+    network = DeployedNetwork(model).eval()
+
+    @torch.inference_mode()
+    def in_torch(clips: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(clips)).numpy()
+
+    def in_onnx(clips: np.ndarray) -> np.ndarray:
+        return session.run(None, {'clips': clips})[0]
+
+    return dict(pytorch=in_torch, onnxruntime=in_onnx)
+
+
+def evaluate(cfg: Config, model: nn.Module,
+             networks: Dict[str, Network]) -> dict:
+    """Test both networks on the test set, and measure how much they differ.
+
+    Returns:
+        dict: ``sequences``, their number; ``top1`` of each network in
+        percent; ``agree``, whether all predicted classes are the same;
+        ``difference``, the largest of the logits, relative to the largest
+        logit.
+    """
+    logits: Dict[str, list] = {name: [] for name in networks}
+    labels = []
+    loader = Runner.build_dataloader(cfg.test_dataloader)
+    for batch in track(loader, description='test set'):
+        clips = torch.stack(batch['inputs']).float()  # (N, clips, M, T, V, C)
+        labels += [sample.gt_label for sample in batch['data_samples']]
+        for name, network in networks.items():
+            logits[name].append(network(clips.flatten(0, 1).numpy()))
+    first, second = (torch.from_numpy(np.concatenate(parts))
+                     for parts in logits.values())
+    # the head averages over the clips of a sequence
+    classes = [model.cls_head.average_clip(scores, clips.shape[1]).argmax(1)
+               for scores in (first, second)]
+    top1 = [100 * float((found == torch.cat(labels)).float().mean())
+            for found in classes]
+    return dict(sequences=len(labels), top1=dict(zip(networks, top1)),
+                agree=torch.equal(*classes),
+                difference=float((first - second).abs().max()
+                                 / first.abs().max()))
+
+
+def time_in_turn(networks: Dict[str, Network], shape: tuple,
+                 repeats: int) -> dict:
+    """Time both networks on one clip, in turn, after a warm-up.
+
+    Returns:
+        dict: For each network the ``min``, ``median`` and ``max`` in seconds.
+    """
+    clip = np.random.default_rng(0).standard_normal((1, *shape), np.float32)
+    seconds: Dict[str, list] = {name: [] for name in networks}
+    for _ in range(repeats + 1):
+        for name, network in networks.items():
+            start = time.perf_counter()
+            network(clip)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: dict(min=min(taken[1:]), median=float(np.median(taken[1:])),
+                       max=max(taken[1:])) for name, taken in seconds.items()}
+
+
+def evaluate_file(config: str, checkpoint: str, path: Path, repeats: int = 100,
+              threads: int = 1, cfg_options: Optional[Sequence[str]] = None
+              ) -> dict:
+    """Test an ONNX file on a config's test set beside PyTorch, and time both.
+
+    Args:
+        config (str): Config file.
+        checkpoint (str): Path or URL of the checkpoint.
+        path (Path): The ONNX file.
+        repeats (int): Clips to time. Defaults to 100.
+        threads (int): CPU threads of each network. Defaults to 1.
+        cfg_options (sequence[str], optional): KEY=VALUE each.
+
+    Returns:
+        dict: The record: versions, machine, sizes, what :func:`evaluate`
+        returns, and ``seconds`` as :func:`time_in_turn` returns them.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        InputError: It is not an ONNX file for this config.
+    """
+    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} does not exist.')
+    torch.set_num_threads(threads)
+    cfg = load_config(config, cfg_options)
+    model = load_model(cfg, checkpoint)
+    session = open_session(path, threads)
+    shape = clip_shape_of(session, path)
+    expected = tuple(find_clip_shape(cfg, model))
+    if shape != expected:
+        raise InputError(f'{path} takes clips of {shape} (persons, frames, '
+                         f'joints, channels), expected {expected} as the test '
+                         'pipeline makes them.')
+    networks = make_networks(model, session)
+    return dict(
+        config_file=osp.basename(config), **current_commit(),
+        versions=dict(package_versions(), onnxruntime=version('onnxruntime')),
+        machine=machine_kind(), bytes=path.stat().st_size, clip_shape=shape,
+        repeats=repeats, **evaluate(cfg, model, networks),
+        seconds=time_in_turn(networks, shape, repeats))
