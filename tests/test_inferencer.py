@@ -22,7 +22,7 @@ from projects.stdcl.apis.skeleton_inferencer import (
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.commands import CONFIG, ROOT
-from tests.twins.ntu_skeleton import write_skeleton
+from tests.ntu_files import write_skeleton
 from tools import demo
 
 CLASSES = [f'action {index}' for index in range(16)]

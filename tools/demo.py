@@ -16,12 +16,12 @@ ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'data')]
 
 import custom
-import ntu_rgbd
 import nw_ucla
 from annotation_file import DataError
 
 from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.apis.skeleton_inferencer import FORMATS
+from projects.stdcl.datasets.converters.ntu_skeleton import load_skeleton
 from projects.stdcl.utils.config_check import (
     add_model_arguments,
     load_config,
@@ -57,15 +57,11 @@ def read(path: Path, layout: SkeletonLayout) -> dict:
             return dict(keypoint=nw_ucla.read_skeletons(
                 str(path), path.read_bytes())[1])
         if suffix == '.skeleton':
-            bodies, _ = ntu_rgbd.parse(path.read_bytes())
-            return dict(keypoint=ntu_rgbd.clean(bodies)[0])
+            return dict(keypoint=load_skeleton(path))
         if suffix in custom.SUFFIXES:
             if not path.is_file():
                 raise FileNotFoundError(f'{path} does not exist.')
             return custom.read_sequence(path, layout)
-    except ntu_rgbd.UnusableError as error:
-        raise InputError(f'{path}: {", ".join(map(str, error.args))}.'
-                         ) from error
     except DataError as error:
         raise InputError(str(error)) from error
     raise InputError(

@@ -14,7 +14,7 @@ class InputError(ValueError):
 
 
 @contextmanager
-def end_cleanly(config: str) -> Iterator[None]:
+def end_cleanly(config: str = '') -> Iterator[None]:
     """End the process with ``error: ...`` where the code is not at fault.
 
     That is an :class:`InputError`, a file that is not there, that cannot be
@@ -22,7 +22,8 @@ def end_cleanly(config: str) -> Iterator[None]:
     is 1. Any other error keeps its traceback.
 
     Args:
-        config (str): The config file, which the message names.
+        config (str): The config file, which the message names. Defaults to
+            none.
     """
     try:
         yield
@@ -31,4 +32,5 @@ def end_cleanly(config: str) -> Iterator[None]:
         # a loader's worker sends its traceback along, the message at its end
         text = re.sub(r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ',
                       '', str(error), flags=re.DOTALL).strip()
-        sys.exit(f'error: {config}: {text.removeprefix(f"{config}: ")}')
+        prefix = f'{config}: ' if config else ''
+        sys.exit(f'error: {prefix}{text.removeprefix(prefix)}')

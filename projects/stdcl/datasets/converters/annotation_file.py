@@ -20,15 +20,16 @@ def write_annotations(destination: Path, annotations: Iterable[dict],
             ``total_frames`` and ``keypoint``, float32, (M, T, V, C).
         **fields: The other entries of the dict: ``split`` (name -> list of
             ``frame_dir``), ``classes`` (list of class names) and ``layout``
-            (a name, or the arguments of ``SkeletonLayout`` as a dict).
+            (a name, or the arguments of ``SkeletonLayout`` as a dict). They
+            are written last, so ``annotations`` may fill them on its way.
     """
     with atomic_write(destination) as partial, open(partial, 'wb') as file:
         file.write(pickle.PROTO + b'\x03' + pickle.EMPTY_DICT + pickle.MARK)
-        for name, value in fields.items():
-            file.write(_body(name) + _body(value))
         file.write(_body('annotations') + pickle.EMPTY_LIST)
         for annotation in annotations:
             file.write(_body(annotation) + pickle.APPEND)
+        for name, value in fields.items():
+            file.write(_body(name) + _body(value))
         file.write(pickle.SETITEMS + pickle.STOP)
 
 

@@ -1,0 +1,232 @@
+"""Reads a ``.skeleton`` file of NTU RGB+D and chooses its persons.
+
+The choice in files with several bodies is the one behind the published
+results, as in the scripts of SGN and CTR-GCN, with one difference: those
+scripts take a body's frames to be contiguous; here a gap stays a gap.
+"""
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+import numpy as np
+
+from ...utils.input_error import InputError
+
+NUM_JOINTS = 25
+# a body is noise if it is seen in this many frames or fewer,
+NOISE_FRAMES = 11
+# or if it is wider than this part of its height in this share of its frames
+NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
+
+
+class Body(NamedTuple):
+    """A tracked body.
+
+    Args:
+        frames (np.ndarray): (T, ), ascending.
+        joints (np.ndarray): (T, 25, 3), float32, metres.
+    """
+    frames: np.ndarray
+    joints: np.ndarray
+
+
+class UnusableFileError(InputError):
+    """A file has no usable sequence; the message says why."""
+
+
+class _DamagedLineError(ValueError):
+    """The message names the line, what is there and what was expected."""
+
+
+def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
+    """Parse a ``.skeleton`` file.
+
+    The file gives the number of frames; for each frame the number of bodies;
+    for each body a line of ten fields, of which the first is its ID, the
+    number of joints, and for each joint a line of 12 numbers, of which x, y
+    and z in metres come first. Parsing stops before the first incomplete
+    frame. A body with a wrong number of joints or with coordinates that are
+    not finite counts as unseen in that frame. Frames without a body are
+    removed.
+
+    Args:
+        content (bytes): The file.
+
+    Returns:
+        tuple: The bodies in order of appearance, and what was repaired, as
+        'reason: detail'.
+
+    Raises:
+        UnusableFileError: No frame with a body can be read.
+    """
+    if not content.strip():
+        raise UnusableFileError(f'empty file: {len(content)} bytes')
+    lines = ((number, words)
+             for number, line in enumerate(content.splitlines(), 1)
+             if (words := line.split()))
+    tracks, repairs = defaultdict(dict), []
+    num_frames = num_used = 0
+    try:
+        declared = _to_count(*next(lines), 'the number of frames')
+        for line in lines:
+            bodies = _parse_frame(_to_count(*line, 'a number of bodies'),
+                                  lines, repairs)
+            for identity, joints in bodies.items():
+                tracks[identity][num_used] = joints
+            num_frames += 1
+            num_used += bool(bodies)
+        if declared != num_frames:
+            repairs.append(f'wrong frame count: line 1 says {declared}, found '
+                           f'{num_frames}')
+    except _DamagedLineError as error:
+        repairs.append(f'incomplete frame: {error}; kept the {num_frames} '
+                       'frames before it')
+    if not tracks:
+        raise UnusableFileError(
+            'no body: ' + '; '.join([f'{num_frames} frames', *repairs]))
+    return [Body(np.array([*track]), np.array([*track.values()]))
+            for track in tracks.values()], repairs
+
+
+def _parse_frame(num_bodies: int, lines: Iterator, repairs: list) -> dict:
+    """Bodies of a frame: ID -> joints, (25, 3)."""
+    bodies = {}
+    for _ in range(num_bodies):
+        number, (identity, *_) = _take(lines, 10, 'a body')
+        num_joints = _to_count(*_take(lines, 1, 'a number of joints'),
+                               'a number of joints')
+        joints = _to_joints([_take(lines, 12, 'a joint')[1]
+                             for _ in range(num_joints)])
+        if num_joints != NUM_JOINTS:
+            repairs.append(f'wrong number of joints: body of line {number}')
+        elif not np.isfinite(joints).all():
+            repairs.append(f'coordinates not finite: body of line {number}')
+        elif identity in bodies:
+            repairs.append(f'duplicate body: line {number}')
+        else:
+            bodies[identity] = joints
+    return bodies
+
+
+def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
+    """Number and words of the next line, so many words or more."""
+    number, words = next(lines, (None, []))
+    if number is None:
+        raise _DamagedLineError(f'the file ends, expected {what}')
+    if len(words) < num_words:
+        raise _DamagedLineError(f'line {number} has {len(words)} values, '
+                                f'expected {num_words} ({what})')
+    return number, words
+
+
+def _to_count(number: int, words: list, what: str) -> int:
+    """The one number of a line."""
+    if len(words) > 1 or not words[0].isdigit():
+        line = b' '.join(words)[:40].decode('latin1')
+        raise _DamagedLineError(f'line {number} is {line!r}, expected {what}')
+    return int(words[0])
+
+
+def _to_joints(lines: list) -> np.ndarray:
+    """The first three words of lines, float32; NaN if one is not a number."""
+    try:
+        joints = [[float(x), float(y), float(z)] for x, y, z, *_ in lines]
+    except ValueError:
+        return np.full((len(lines), 3), np.nan, np.float32)
+    with np.errstate(over='ignore'):  # a number may be too large for float32
+        return np.array(joints, np.float32)
+
+
+def select_persons(bodies: list[Body]
+                   ) -> tuple[np.ndarray, list[str], Counter]:
+    """Keep up to two persons, as the published results do.
+
+    Of several bodies, those seen in 11 frames or fewer are dropped; then, as
+    long as more than one remains, those that are wider than 0.8 times their
+    height in 69.754 % of their frames. The others are put into two places in
+    order of motion, the largest first: a body goes to the first place that is
+    free while it is seen.
+
+    Args:
+        bodies (list[Body]): The bodies of :func:`parse_skeleton`.
+
+    Returns:
+        tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person
+        is missing; what was repaired; and the number of bodies that each rule
+        dropped, ``short`` and ``wide``.
+    """
+    repairs, removed = [], Counter()
+    if len(bodies) > 1:
+        kept = [body for body in bodies if len(body.frames) > NOISE_FRAMES]
+        if not kept:
+            kept = [max(bodies, key=lambda body: len(body.frames))]
+            repairs.append('all bodies short: kept the longest, '
+                           f'{len(kept[0].frames)} frames')
+        removed['short'] = len(bodies) - len(kept)
+        bodies = _rank_by_motion(kept)
+        removed['wide'] = len(kept) - len(bodies)
+    if len(bodies) == 1:
+        return bodies[0].joints[None], repairs, removed
+    keypoint, left_out = _assign_places(bodies)
+    if left_out:
+        repairs.append(f'more than two persons: left out {left_out} bodies')
+    return keypoint, repairs, removed
+
+
+def _rank_by_motion(bodies: list[Body]) -> list[Body]:
+    """Drop wide bodies, and sort the others, the largest motion first."""
+    remaining, ranked = len(bodies), []
+    for body in bodies:
+        motion = _motion(body.joints)
+        if remaining > 1:
+            width, height = np.ptp(body.joints[..., :2], axis=1).T  # (T, )
+            wide = width > NOISE_WIDTH * height
+            if wide.mean() >= NOISE_SHARE:
+                remaining -= 1
+                continue
+            motion = min(motion, _motion(body.joints[~wide]))
+        ranked.append((motion, body))
+    ranked.sort(key=lambda pair: -pair[0])
+    return [body for _, body in ranked]
+
+
+def _motion(joints: np.ndarray) -> float:
+    """Sum over x, y and z of the variance over all joints and frames."""
+    return joints.reshape(-1, 3).var(axis=0, dtype=np.float64).sum()
+
+
+def _assign_places(bodies: list[Body]) -> tuple[np.ndarray, int]:
+    """``keypoint``, and how many bodies found no place in it."""
+    num_frames = 1 + max(body.frames[-1] for body in bodies)
+    keypoint = np.zeros((2, num_frames, NUM_JOINTS, 3), np.float32)
+    seen = np.zeros((2, num_frames), bool)
+    # first and last frame of each place; those of the second as published
+    spans = [(bodies[0].frames[0], bodies[0].frames[0]), (0, 0)]
+    left_out = 0
+    for body in bodies:
+        first, last = body.frames[0], body.frames[-1]
+        for place, (start, end) in enumerate(spans):
+            if min(end, last) - max(start, first) <= 0:
+                keypoint[place, body.frames] = body.joints
+                seen[place, body.frames] = True
+                spans[place] = min(start, first), max(end, last)
+                break
+        else:
+            left_out += 1
+    persons = 1 + seen[1].any()
+    return keypoint[:persons, seen.any(axis=0)], left_out
+
+
+def load_skeleton(path: Path) -> np.ndarray:
+    """Read one ``.skeleton`` file.
+
+    Returns:
+        np.ndarray: ``keypoint``, float32, (1 or 2, T, 25, 3), metres.
+
+    Raises:
+        InputError: The file has no usable sequence; names file and line.
+    """
+    try:
+        return select_persons(parse_skeleton(path.read_bytes())[0])[0]
+    except UnusableFileError as error:
+        raise InputError(f'{path}: {error}.') from None

@@ -1,0 +1,173 @@
+"""Synthetic ``.skeleton`` files of NTU RGB+D, and the golden set of them.
+
+``tests/golden/ntu_rgbd.npz`` holds what the converter of commit 61498b0, which
+had a vectorised parser, made of :func:`golden_set`.
+"""
+import numpy as np
+
+FIRST_ID = 72057594037931101  # 17 digits; IDs differ in their last ones alone
+
+
+def write_body(identity: int, joints: np.ndarray) -> list:
+    """Lines of a body in a frame; joints are (V, 3), metres."""
+    lines = [f'{identity} 0 1 1 1 1 0 0.02764709 0.05745083 2',
+             str(len(joints))]
+    for x, y, z in joints.tolist():
+        depth, colour = 366 / max(z, 0.5), 1062 / max(z, 0.5)
+        rest = (256 + depth * x, 212 - depth * y, 960 + colour * x,
+                540 - colour * y, 0.2 * x, 0.97 - 0.1 * y, 0.01 * z, 0.1 * y)
+        # seven digits, 1.2E-05, as the Kinect's recorder writes them
+        lines.append(' '.join(f'{number:.7G}' for number in (x, y, z, *rest))
+                     + ' 2')
+    return lines
+
+
+def write_skeleton(frames: list) -> bytes:
+    """A file; for each frame a list of its bodies, (ID, joints)."""
+    lines = [str(len(frames))]
+    for bodies in frames:
+        lines.append(str(len(bodies)))
+        for identity, joints in bodies:
+            lines += write_body(identity, joints)
+    return '\r\n'.join([*lines, '']).encode()  # as in the published files
+
+
+def make_frames(rng: np.random.Generator, num_frames: int,
+                persons: int = 1) -> list:
+    """Upright people who sway, walk and move their limbs."""
+    pose = rng.normal(size=(persons, 25, 3)) * (0.15, 0.5, 0.1)
+    pose += (0, 0, 3)
+    pose[..., 0] += np.arange(persons)[:, None]
+    speed = rng.normal(size=(persons, 25, 3)) * 0.1
+    walk = rng.normal(size=(persons, 1, 3)) * (0.01, 0, 0.01)
+    time = np.arange(num_frames)[:, None, None, None]
+    joints = (pose + speed * np.sin(time / 10) + walk * time
+              + rng.normal(size=(num_frames, persons, 25, 3)) * 0.002)
+    return [[(FIRST_ID + person, frame[person]) for person in range(persons)]
+            for frame in joints]
+
+
+def content_of(num_frames: int, persons: int = 1, seed: int = 0) -> bytes:
+    """A whole file."""
+    rng = np.random.default_rng(seed)
+    return write_skeleton(make_frames(rng, num_frames, persons))
+
+
+def write_scene(*people: tuple) -> bytes:
+    """A file of people who come and go.
+
+    Args:
+        *people (tuple): First frame, last frame, and options: ``gap``, frames
+            without the person; ``wide``, frames in which it lies down;
+            ``moves``, metres a frame, 0.01 by default.
+    """
+    rng = np.random.default_rng(len(people))
+    pose = rng.uniform(-1, 1, (25, 3)) * (0.25, 0.9, 0.1) + (0, 0, 3)
+    frames = [[] for _ in range(1 + max(last for _, last, *_ in people))]
+    for number, (start, end, *options) in enumerate(people):
+        options = options[0] if options else {}
+        for frame in range(start, end + 1):
+            joints = pose + number + rng.normal(size=(25, 3)) * 0.01
+            joints += frame * options.get('moves', 0.01)
+            if frame in options.get('wide', ()):
+                joints[:, 1] *= 0.1
+            if frame not in options.get('gap', ()):
+                # few digits: the golden file stays small
+                frames[frame].append((FIRST_ID + number, joints.round(2)))
+    return write_skeleton(frames)
+
+
+# name: people
+SCENES = {
+    'one': [(3, 23)],
+    'one, short': [(3, 5)],
+    'one, wide': [(0, 23, dict(wide=range(24)))],
+    'one, with a gap': [(0, 23, dict(gap=(3, 4)))],
+    'two': [(0, 23), (0, 23)],
+    '11 frames': [(0, 23), (5, 15)],
+    '12 frames': [(0, 23), (5, 16)],
+    'all short': [(0, 5), (3, 12), (2, 11)],
+    # of 24 frames, 16 are 66.7 % and 17 are 70.8 %
+    'wide': [(0, 23), (0, 23, dict(wide=range(17)))],
+    'not so wide': [(0, 23), (0, 23, dict(wide=range(16)))],
+    'all wide': [(0, 23, dict(wide=range(24))), (0, 19, dict(
+        wide=range(24)))],
+    'motion without the wide frames': [
+        (0, 23, dict(wide=range(12), moves=0.03)), (0, 23, dict(moves=0.02))],
+    'more motion with the wide frames': [
+        (0, 23, dict(wide=range(6, 18), moves=0.03)),
+        (0, 23, dict(moves=0.031))],
+    'most motion first': [(0, 23), (0, 23, dict(moves=0.1))],
+    'one after the other': [(0, 11), (14, 27)],
+    'a shared frame': [(0, 13, dict(moves=0.1)), (13, 25)],
+    'two shared frames': [(0, 13, dict(moves=0.1)), (12, 25)],
+    'three, one after another': [
+        (0, 12, dict(moves=0.2)), (13, 25, dict(moves=0.1)), (26, 38)],
+    # the first and the last fill the first place
+    'three, in another order': [
+        (0, 12, dict(moves=0.2)), (13, 25), (26, 38, dict(moves=0.1))],
+    'second place from two': [
+        (0, 29, dict(moves=0.1)), (0, 12, dict(moves=0.05)), (15, 29)],
+    # the second place counts as taken from frame 0 on, as published
+    'second place from its start': [
+        (0, 29, dict(moves=0.1)), (16, 29, dict(moves=0.05)), (2, 14)],
+    'a third': [(0, 23), (0, 23), (5, 20)],
+    'nobody left in some frames': [
+        (5, 20), (0, 4), (21, 25), (6, 20)],
+    'a gap does not end a body': [
+        (0, 35, dict(gap=range(10, 26), moves=0.1)), (12, 24)],
+}
+
+
+def random_scenes(num: int) -> list:
+    """Many people at once."""
+    rng, scenes = np.random.default_rng(0), []
+    for _ in range(num):
+        people = []
+        for _ in range(rng.integers(2, 6)):
+            start, end = np.sort(rng.integers(30, size=2))
+            wide = rng.choice(30, rng.integers(30), False) * rng.integers(2)
+            people.append((start, end, dict(
+                wide=wide, moves=rng.choice([0, 0.01, 0.05]),
+                gap=rng.choice(np.arange(start, end + 1),
+                               (end - start) // 3, False))))
+        scenes.append(people)
+    return scenes
+
+
+def replace_words(content: bytes, frame: int, joint: int, first: int,
+                  *words: bytes) -> bytes:
+    """Replace words of a joint in a file of one person."""
+    lines = content.split(b'\r\n')
+    number = 1 + 28 * frame + 3 + joint
+    changed = lines[number].split()
+    changed[first:first + len(words)] = words
+    lines[number] = b' '.join(changed)
+    return b'\r\n'.join(lines)
+
+
+def golden_set() -> dict:
+    """Files by name: all setups, cameras and splits, and what can be wrong.
+
+    Returns:
+        dict[str, bytes]: 48 files. Some are dropped, some repaired.
+    """
+    whole, two = content_of(6), content_of(8, 2, seed=1)
+    contents = [write_scene(*people)
+                for people in [*SCENES.values(), *random_scenes(6)]]
+    contents += [
+        whole, two, two[:-40], two[:len(two) // 2],
+        whole.replace(b'\r', b''), whole.replace(b'\n', b'\n \r\n'),
+        replace_words(whole, 2, 3, 7, *[b''] * 5),
+        replace_words(whole, 0, 3, 0, b'nan'),
+        replace_words(whole, 1, 0, 0, b'-1.5E-05', b'+.5', b'3.'),
+        b'9' + whole[1:], b'', b'6\r\n', b'frames', b'2\r\n0\r\n0\r\n']
+    performers = (1, 2, 3, 7, 38, 45, 41, 107)
+    names = [f'S{(1, 2, 17, 18, 32)[i % 5]:03d}C{1 + i % 3:03d}'
+             f'P{performers[i % 8]:03d}R{1 + i % 2:03d}'
+             f'A{1 + i % 60 + 60 * (i % 5 > 2):03d}'
+             for i in range(len(contents))]
+    return dict(zip(names, contents)) | {
+        'S001C002P005R002A008': whole,  # on the list of missing skeletons
+        'S001C001P001R001A121': whole, 'S033C001P001R001A001': whole,
+        'S1C1P1': whole}
