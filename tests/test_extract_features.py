@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from projects.stdcl.apis import load_model
+from projects.stdcl.evaluation.features import linear_share, measure
 from tests.commands import CONFIG, ROOT, TINY, train
-from tools.analysis.feature_measures import linear_share, measure
 
 TOOL = 'tools/analysis/extract_features.py'
 

@@ -25,14 +25,18 @@ ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'analysis')]
 
 import report_page as markup
-from extract_features import extract
-from feature_measures import FEATURES, measure, subset
 
 from projects.stdcl.apis import layout_of, load_model
 from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
     machine_kind,
     package_versions,
+)
+from projects.stdcl.evaluation.features import (
+    FEATURES,
+    extract,
+    measure,
+    subset,
 )
 from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.config_check import (
@@ -170,7 +174,7 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def measures(models: List[Seen]) -> Dict[str, Dict[str, float]]:
-    """'feature, model' -> what :func:`feature_measures.measure` tells."""
+    """'feature, model' -> what :func:`features.measure` tells."""
     return {f'{name}, {model.title}': measure(features,
                                               model.arrays['labels'])
             for model in models for name, features in model.features().items()}

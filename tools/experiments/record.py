@@ -5,19 +5,15 @@ that one that was changed by hand is recognised.
 """
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
-from study import ROOT, Training, digest, recipe_of
-
-sys.path.append(str(ROOT / 'tools'))
-
-from ensemble import confusion_matrix
+from study import Training, digest, recipe_of
 
 from projects.stdcl.evaluation import score_file
+from projects.stdcl.evaluation.fusion import confusion_matrix
 from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.checkpoint_file import find_latest
 from projects.stdcl.utils.input_error import InputError
@@ -49,7 +45,7 @@ def make_record(training: Training, work_dir: Path) -> Dict[str, Any]:
     """
     check_parts(training, work_dir)
     run = json.loads((work_dir / 'run.json').read_text())
-    scores = score_file.read(work_dir / 'scores.npz', 'logits')
+    scores = score_file.read(work_dir / 'scores.npz')
     epochs = run['epochs']
     validated = [epoch for epoch in epochs if 'val' in epoch]
     numbers = [epoch['epoch'] for epoch in epochs]

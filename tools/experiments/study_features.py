@@ -3,7 +3,7 @@
 For every recorded training whose checkpoint is in its work directory: the
 distances within and between classes, silhouette and retrieval of its features
 on the test set, and how far the decoupled ones are linear in the global ones
-(tools/analysis/feature_measures.py says what they are), into
+(projects.stdcl.evaluation.features says what they are), into
 features_STUDY.json beside the records; study_report.py makes a table of it.
 """
 import argparse
@@ -15,12 +15,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
-from extract_features import extract
-from feature_measures import (
-    FEATURES,
-    linear_share,
-    measure,
-)
 from mmengine.config import Config
 from mmengine.runner import Runner
 from record import (
@@ -35,6 +29,12 @@ from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
     machine_kind,
     package_versions,
+)
+from projects.stdcl.evaluation.features import (
+    FEATURES,
+    extract,
+    linear_share,
+    measure,
 )
 from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.input_error import (
@@ -56,8 +56,8 @@ def measure_training(record: dict, checkpoint: Path) -> dict:
 
     Returns:
         dict: ``record``, the record's hash, and for each feature that there
-        is, what :func:`feature_measures.measure` returns, and of the decoupled
-        ones ``linear``, their :func:`feature_measures.linear_share` of the
+        is, what :func:`features.measure` returns, and of the decoupled
+        ones ``linear``, their :func:`features.linear_share` of the
         global ones.
 
     Raises:

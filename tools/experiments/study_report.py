@@ -20,11 +20,11 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
-from feature_measures import FEATURES
 from record import check_current, read_record
 from results_table import fill
 from study import RECORDS, Study, digest, read_study
 
+from projects.stdcl.evaluation.features import FEATURES
 from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.input_error import (
     InputError,

@@ -23,6 +23,20 @@ def iter_leaf_datasets(dataset) -> Iterator:
         yield dataset
 
 
+def carry_names(dataset) -> None:
+    """Make every sample carry its ``frame_dir`` in its metainfo.
+
+    Args:
+        dataset: A data set built from a config, wrapped or not.
+
+    Raises:
+        InputError: A pipeline does not pack its inputs.
+    """
+    for part in iter_leaf_datasets(dataset):
+        if hasattr(part, 'pipeline'):
+            add_meta_key(part.pipeline, 'frame_dir')
+
+
 def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
     """Name (without one, the index) and label of each sequence, in order."""
     # that of SkeletonDataset does not copy the coordinates

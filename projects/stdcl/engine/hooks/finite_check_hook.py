@@ -6,8 +6,8 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
+from ...datasets.training_sequences import carry_names
 from ...utils.checkpoint_file import find_latest
-from .score_file_hook import deliver_names
 
 
 @HOOKS.register_module()
@@ -30,7 +30,7 @@ class FiniteCheckHook(Hook):
         """Make samples carry their names."""
         # a pipeline of its own may pack no inputs: then without names
         with contextlib.suppress(ValueError):
-            deliver_names(runner.train_dataloader.dataset)
+            carry_names(runner.train_dataloader.dataset)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
