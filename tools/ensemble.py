@@ -5,9 +5,9 @@ from pathlib import Path
 
 EPILOG = '''four streams: four trainings and one fusion
   for s in joint bone joint-motion bone-motion; do
-      python tools/train.py CONFIG --stream $s
-      python tools/test.py CONFIG work_dirs/NAME-OF-CONFIG-$s/epoch_65.pth \\
-          --stream $s --dump $s.npz
+      python tools/train.py CONFIG --stream $s --work-dir work_dirs/$s
+      python tools/test.py CONFIG work_dirs/$s/epoch_65.pth --stream $s \\
+          --dump $s.npz
   done
   python tools/ensemble.py joint.npz bone.npz joint-motion.npz bone-motion.npz
 
