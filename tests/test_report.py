@@ -176,7 +176,7 @@ def test_one_model_alone(warm, trained):
      'the model has no trained decoupler, expected a config with STD-CL'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', *OPTIONS,
       'test_dataloader.dataset.num_sequences=16'],
-     'there are 16 sequences of 16 classes'),
+     'There are 16 sequences of 16 classes'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', *OPTIONS,
       'test_dataloader.dataset.num_sequences=4'], 'expected 8 or more'),
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', '--plain',
