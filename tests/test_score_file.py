@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmengine.evaluator.metric import DumpResults
 from mmengine.runner import Runner
 
-from projects.stdcl.apis.test import add_dump
 from projects.stdcl.datasets.training_sequences import carry_names
 from projects.stdcl.evaluation.score_file import Scores, read, write
 from projects.stdcl.utils.input_error import InputError
@@ -101,11 +100,6 @@ def test_clips_are_averaged_both_ways(config, tmp_path, num_clips,
     np.testing.assert_allclose(getattr(dumped, own), getattr(scores, own),
                                rtol=1e-5, atol=1e-6)
     assert dumped.labels.tolist() == scores.labels.tolist()
-
-
-def test_dump_wants_a_known_format():
-    with pytest.raises(InputError, match=r'scores.txt, expected \*.npz'):
-        add_dump(Config(), 'scores.txt')
 
 
 def test_names_labels_classes_and_source(config, tmp_path):
