@@ -1,17 +1,20 @@
-# make quickstart   set up and train and test STD-CL on the embedded data
-# make test         set up and run the tests
-# make setup        set up only
-# make tables       write the tables that are made from configs and records
+# make setup        create .venv and install everything
+# make quickstart   train and test STD-CL on generated skeletons
+# make test         run the tests
+# make lint         run ruff
+# make tables       write the tables of README.md, configs/ and docs/ from runs/
+# make docs         build the documentation site, docs/_build/html/index.html
+# make clean        remove .venv and the site
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG := configs/stdcl/stdcl-stgcn_synthetic.py
 WORK_DIR ?= work_dirs/stdcl-stgcn_synthetic
 
-.PHONY: setup quickstart test lint tables clean
+.PHONY: setup quickstart test lint tables docs clean
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -r requirements.txt
 	touch $@
@@ -28,10 +31,10 @@ lint: setup
 	$(VENV)/bin/ruff check .
 
 tables: setup
-	$(VENV)/bin/python tools/analysis/results_table.py
-	$(VENV)/bin/python tools/analysis/config_index.py
-	$(VENV)/bin/python tools/experiments/study_report.py
-	$(VENV)/bin/python tools/experiments/model_zoo.py
+	$(VENV)/bin/python tools/tables.py
+
+docs: setup
+	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) docs/_build

@@ -16,13 +16,13 @@ TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
 class STDCLMixin:
     """Adds STD-CL to a classification head.
 
-    ``class STDCLHead(STDCLMixin, GCNHead)`` is all it takes. The head keeps
-    its parameters' names; ``decoupler`` and the two banks come beside them and
-    are used in training only: ``predict`` and ``forward`` are the head's own.
+    Usage: ``class STDCLHead(STDCLMixin, GCNHead)``. The names of the head's
+    parameters do not change. ``decoupler`` and the two banks are added and
+    used in training only; ``predict`` and ``forward`` are the head's own.
 
-    The objective is CE + w_s * loss_spatial + w_t * loss_temporal; the release
-    has 1/2 for both weights, the paper 1, and this project's configs 0.1
-    (docs/findings.md).
+    The objective is CE + w_s * loss_spatial + w_t * loss_temporal. Both
+    weights are 1/2 in the authors' release, 1 in the paper, and 0.1 in the
+    configs of this project (docs/findings.md).
 
     Args:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
@@ -32,7 +32,7 @@ class STDCLMixin:
         loss_contrast (dict): Config of the contrastive loss.
         spatial_weight (float): w_s. Defaults to 0.5.
         temporal_weight (float): w_t. Defaults to 0.5.
-        *args, **kwargs: The head's own.
+        args, kwargs: Arguments of the head.
 
     Attributes:
         batch_size (int): Sequences in a full batch of a process, to which

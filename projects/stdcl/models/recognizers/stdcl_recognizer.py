@@ -17,7 +17,7 @@ class STDCLRecognizer(RecognizerGCN):
     and the decoupler once, which sizes the latter.
 
     Args:
-        *args, **kwargs: As in ``RecognizerGCN``.
+        args, kwargs: Arguments of ``RecognizerGCN``.
         clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
             persons, frames, joints, channels. May be left out where the
             decoupler has no open sizes.
