@@ -1,4 +1,4 @@
-"""The lines of README.md that send curves elsewhere."""
+"""The lines of docs/guides/train.md that send curves elsewhere."""
 import json
 import re
 import sys
@@ -13,7 +13,8 @@ from tests.commands import CONFIG, ROOT, TINY, call
 
 def test_tensorboard_and_wandb(tmp_path, monkeypatch):
     lines = re.search(r'```python\n(visualizer = .*?)```',
-                      (ROOT / 'README.md').read_text(), re.DOTALL)[1]
+                      (ROOT / 'docs/guides/train.md').read_text(),
+                      re.DOTALL)[1]
     (tmp_path / 'curves.py').write_text(
         f"_base_ = '{ROOT / CONFIG}'\n{lines}")
     monkeypatch.setenv('WANDB_MODE', 'offline')

@@ -1,0 +1,51 @@
+"""Links and commands on pages; ``make docs`` checks the links of the site."""
+import re
+import shlex
+import subprocess
+import sys
+from functools import lru_cache
+
+import pytest
+
+from tests.commands import ROOT
+
+PAGES = sorted(str(path.relative_to(ROOT)) for pattern in
+               ('*.md', 'configs/*.md', 'docs/**/*.md')
+               for path in ROOT.glob(pattern))
+
+
+def read(page):
+    return (ROOT / page).read_text()
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r'\]\(([^)#\s]+)', read(page)):
+        if not link.startswith('http'):
+            assert ((ROOT / page).parent / link).exists(), link
+
+
+@lru_cache(maxsize=None)
+def usage(tool):
+    return subprocess.run(
+        [sys.executable, ROOT / tool, '--help'], check=True,
+        capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_commands_are_as_the_tools_take_them(page):
+    blocks = re.findall(r'```shell\n(.*?)```', read(page), re.DOTALL)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    for line in map(str.strip, lines):
+        for config in re.findall(r'configs/[^\s$]+\.py', line):
+            assert (ROOT / config).is_file(), line
+        found = re.search(r'(?:python|bash) (tools/\S+) ?(.*)', line)
+        if not found:
+            continue
+        tool, arguments = found.groups()
+        assert (ROOT / tool).is_file(), line
+        options = {word for word in shlex.split(arguments, comments=True)
+                   if word.startswith('--')}
+        if tool.endswith('.py'):
+            missing = options - set(re.findall(r'--[\w-]+', usage(tool)))
+            assert not missing, line
