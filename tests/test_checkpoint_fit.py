@@ -62,7 +62,7 @@ def plain(cfg):
     cfg = copy.deepcopy(cfg)
     for key in ('decoupler', 'memory_bank', 'loss_contrast',
                 'spatial_weight', 'temporal_weight'):
-        cfg.model.cls_head.pop(key)
+        cfg.model.cls_head.pop(key, None)
     cfg.model.cls_head.type = 'GCNHead'
     return cfg
 

@@ -277,7 +277,7 @@ def test_a_plain_model_is_left_alone(config):
     head = config.model.cls_head
     for key in ('decoupler', 'memory_bank', 'loss_contrast',
                 'spatial_weight', 'temporal_weight'):
-        head.pop(key)
+        head.pop(key, None)
     head.type = 'GCNHead'
     runner = run(config)
     runner.train()

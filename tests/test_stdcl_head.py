@@ -75,7 +75,7 @@ def test_batch_is_written_before_it_is_contrasted():
 
 def test_weights_scale_the_losses():
     torch.manual_seed(1)
-    half = build()
+    half = build(spatial_weight=0.5, temporal_weight=0.5)
     whole = build(spatial_weight=1.0, temporal_weight=2.0)
     whole.load_state_dict(half.state_dict())
     data = batch()
