@@ -6,15 +6,16 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
+from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
 
 def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
     """Build the model of a config and load its weights.
 
-    A checkpoint of training with STD-CL fits the plain config as well, and one
-    without the config with STD-CL; then there is no ``cls_head.decoupler``. A
-    config that a checkpoint holds is never executed.
+    A checkpoint trained with STD-CL also fits the plain config, and a plain
+    one the config with STD-CL; then the model has no ``cls_head.decoupler``.
+    A config stored in a checkpoint is never executed.
 
     Args:
         cfg (Config): The config.
@@ -22,14 +23,14 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
         device (str): Defaults to 'cpu'.
 
     Returns:
-        nn.Module: The model in eval mode, with the metadata of the data set
-        that it was trained on, such as ``classes``, in ``dataset_meta``.
+        nn.Module: The model in eval mode. Its ``dataset_meta`` holds the
+        metadata of the data set that it was trained on, such as ``classes``.
 
     Raises:
-        FileNotFoundError, pickle.UnpicklingError: The checkpoint is not there,
-            or holds more than data.
-        InputError: It cannot be read, or its encoder or classifier are not
-            those of the config.
+        FileNotFoundError: The checkpoint does not exist.
+        InputError: The checkpoint cannot be read, or its encoder or
+            classifier differs from the config's.
+        pickle.UnpicklingError: The checkpoint holds more than data.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
@@ -42,13 +43,24 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
     return model.to(device).eval()
 
 
-def layout_of(model: nn.Module, cfg: Config) -> SkeletonLayout:
-    """The joints and bones that a model takes.
+def layout_of(cfg: Config) -> SkeletonLayout:
+    """Find the layout of a config's model.
 
     Args:
-        model (nn.Module): As :func:`load_model` returns.
-        cfg (Config): Its config.
+        cfg (Config): The config.
+
+    Returns:
+        SkeletonLayout: ``layout`` of the data preprocessor, of the backbone's
+        ``graph_cfg`` (as in MMAction2's configs) or of the backbone.
+
+    Raises:
+        InputError: None of them has a layout.
     """
-    layout = getattr(model.data_preprocessor, 'layout', None)
-    # the encoders of MMAction2 keep only a graph of theirs
-    return layout or SkeletonLayout.get(cfg.model.backbone.graph_cfg.layout)
+    model = cfg.get('model') or {}
+    backbone = model.get('backbone') or {}
+    for place in (model.get('data_preprocessor') or {},
+                  backbone.get('graph_cfg') or {}, backbone):
+        if place.get('layout'):
+            return SkeletonLayout.get(place['layout'])
+    raise InputError('the config has no layout, expected one in '
+                     'model.data_preprocessor or model.backbone.graph_cfg.')

@@ -1,1 +1,1 @@
-"""Moving skeletons as pictures and pages."""
+"""Skeletons and features made visible: player, GIFs, browser, report."""

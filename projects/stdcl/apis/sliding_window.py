@@ -1,0 +1,65 @@
+"""Windows over long sequences, and what their scores say of each frame."""
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+
+
+class Window(NamedTuple):
+    """A part of a sequence, in frames."""
+    start: int
+    end: int  # first frame after it
+
+
+def cut(num_frames: int, window: Optional[int],
+        stride: Optional[int]) -> List[Window]:
+    """Cut a sequence into windows; the last one ends with the sequence.
+
+    Args:
+        num_frames (int): T.
+        window (int, optional): Frames of each; None for all.
+        stride (int, optional): Frames from one start to the next; None for a
+            quarter of a window, at least 1.
+
+    Example:
+        >>> cut(10, window=4, stride=3)
+        [Window(start=0, end=4), Window(start=3, end=7), \
+Window(start=6, end=10)]
+    """
+    if window is None or window >= num_frames:
+        return [Window(0, num_frames)]
+    last = num_frames - window
+    starts = [*range(0, last, stride or max(1, window // 4)), last]
+    return [Window(start, start + window) for start in starts]
+
+
+def spread_over_frames(scores: torch.Tensor,
+                       windows: Sequence[Window]) -> torch.Tensor:
+    """Average the scores of all windows that contain a frame.
+
+    Args:
+        scores (Tensor): Scores of the windows, (W, classes).
+        windows (sequence[Window]): As :func:`cut` returns, without gaps.
+
+    Returns:
+        Tensor: Shape (T, classes), where T is the end of the last window.
+    """
+    total = scores.new_zeros(windows[-1].end, scores.shape[1])
+    count = scores.new_zeros(len(total), 1)
+    for score, (start, end) in zip(scores, windows):
+        total[start:end] += score
+        count[start:end] += 1
+    return total / count
+
+
+def runs(labels: Sequence[int]) -> Iterator[Tuple[int, Window]]:
+    """Yield (label, window) for each run of equal labels.
+
+    Example:
+        >>> list(runs([3, 3, 1]))
+        [(3, Window(start=0, end=2)), (1, Window(start=2, end=3))]
+    """
+    start = 0
+    for end in range(1, len(labels) + 1):
+        if end == len(labels) or labels[end] != labels[start]:
+            yield labels[start], Window(start, end)
+            start = end

@@ -1,0 +1,177 @@
+'use strict';
+const data = JSON.parse(document.getElementById('data').textContent);
+const find = id => document.getElementById(id);
+const make = (tag, parent, text) => {
+  const node = document.createElement(tag);
+  if (text !== undefined) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+};
+let sequence, panels = [], step = 0, playing = true, last = 0;
+let view = data.view.slice();
+
+// As views.project in Python: coordinates to the right and up.
+function project([x, y, z]) {
+  const [a, e] = view.map(angle => angle * Math.PI / 180);
+  return [-Math.cos(a) * x + Math.sin(a) * z,
+    Math.sin(a) * Math.sin(e) * x + Math.cos(e) * y
+    + Math.cos(a) * Math.sin(e) * z];
+}
+
+// Pixels of a joint in a square canvas; null for a missing joint.
+function place(joint, side) {
+  if (!joint) return null;
+  const [right, up] = project(joint);
+  const scale = data.fill * side / 2000;
+  return [side / 2 + scale * right, side / 2 - scale * up];
+}
+
+function drawPanel({canvas, counter, frames, radii}) {
+  const total = frames.length;
+  const now = Math.floor(step * total / sequence.steps);
+  counter.textContent = `frame ${total ? now + 1 : 0}/${total}`;
+  const side = Math.round(
+    canvas.clientWidth * (window.devicePixelRatio || 1));
+  if (canvas.width !== side) canvas.width = canvas.height = side;
+  const context = canvas.getContext('2d');
+  context.clearRect(0, 0, side, side);
+  context.lineWidth = data.bone * side;
+  context.lineCap = 'round';
+  const persons = (total ? frames[now] : []).map((person, index) => ({
+    colors: data.colors[index % data.colors.length],
+    radii: radii[index],
+    pixels: person.map(joint => place(joint, side))
+  }));
+  persons.forEach(({colors, pixels}) => {
+    data.edges.forEach(([i, j], bone) => {
+      if (!pixels[i] || !pixels[j]) return;
+      context.strokeStyle = colors[data.bone_sides[bone]];
+      context.beginPath();
+      context.moveTo(...pixels[i]);
+      context.lineTo(...pixels[j]);
+      context.stroke();
+    });
+  });
+  persons.forEach(({colors, pixels, radii}) => {
+    pixels.forEach((pixel, joint) => {
+      if (!pixel) return;
+      context.fillStyle = colors[data.joint_sides[joint]];
+      context.beginPath();
+      context.arc(...pixel, radii[joint] * data.joint * side, 0, 2 * Math.PI);
+      context.fill();
+    });
+  });
+}
+
+function draw() {
+  find('scrub').value = step;
+  panels.forEach(drawPanel);
+  sequence.timeline.forEach(([start, end], index) =>
+    find('timeline').children[index].setAttribute(
+      'aria-current', String(start <= step && step < end)));
+}
+
+function drawTimeline() {
+  find('timeline').textContent = '';
+  find('timeline').hidden = !sequence.timeline.length;
+  // heights that differ make it a bar chart, without labels
+  const low = sequence.timeline.some(([, , , height]) => height < 1);
+  find('timeline').className = low ? 'bars' : '';
+  sequence.timeline.forEach(([start, end, text, height], index) => {
+    const band = make('div', find('timeline'), low ? '' : text);
+    band.style.flex = `${end - start} 1 0`;
+    band.style.height = `${100 * height}%`;
+    band.style.background = data.bands[low ? 0 : index % data.bands.length];
+    band.title = `${text}, frames ${start + 1} to ${end}`;
+    band.onclick = () => { setPlaying(false); step = start; draw(); };
+  });
+}
+
+function drawLegend() {
+  find('legend').textContent = '';
+  sequence.legend.forEach(([text, color]) => {
+    const item = make('span', find('legend'));
+    make('i', item).style.background = color;
+    item.append(text);
+  });
+}
+
+function turn(canvas) {
+  canvas.className = 'turns';
+  let from = null;
+  canvas.onpointerdown = event => {
+    from = [event.clientX, event.clientY];
+    canvas.setPointerCapture(event.pointerId);
+  };
+  canvas.onpointermove = event => {
+    if (!from) return;
+    view[0] -= (event.clientX - from[0]) / 2;
+    view[1] += (event.clientY - from[1]) / 2;
+    view[1] = Math.max(-90, Math.min(90, view[1]));
+    from = [event.clientX, event.clientY];
+    draw();
+  };
+  canvas.onpointerup = canvas.onpointercancel = () => { from = null; };
+  canvas.ondblclick = () => { view = data.view.slice(); draw(); };
+}
+
+function open(index) {
+  sequence = data.sequences[index];
+  step = 0;
+  find('title').textContent = sequence.name;
+  make('span', find('title'), sequence.class_name);
+  find('note').textContent = sequence.note;
+  find('scrub').max = sequence.steps - 1;
+  find('panels').textContent = '';
+  panels = sequence.panels.map(({caption, frames, radii}) => {
+    const figure = make('figure', find('panels'));
+    const line = make('figcaption', figure);
+    make('b', line, caption);
+    const counter = make('span', line);
+    const canvas = make('canvas', figure);
+    if (data.turns) turn(canvas);
+    return {canvas, counter, frames, radii};
+  });
+  Array.from(find('list').children).forEach((button, other) =>
+    button.setAttribute('aria-current', String(other === index)));
+  drawLegend();
+  drawTimeline();
+  draw();
+}
+
+function setPlaying(value) {
+  playing = value;
+  find('play').textContent = playing ? 'Pause' : 'Play';
+}
+
+function tick(time) {
+  if (playing && time - last >= data.time) {
+    last = time;
+    step = (step + 1) % sequence.steps;
+    draw();
+  }
+  requestAnimationFrame(tick);
+}
+
+data.sequences.forEach(({name, class_name}, index) => {
+  const button = make('button', find('list'), name);
+  make('small', button, class_name);
+  button.onclick = () => open(index);
+});
+find('play').onclick = () => setPlaying(!playing);
+find('scrub').oninput = event => {
+  setPlaying(false);
+  step = Number(event.target.value);
+  draw();
+};
+document.onkeydown = event => {
+  if (event.key === ' ' && event.target === document.body) {
+    event.preventDefault();
+    setPlaying(!playing);
+  }
+};
+window.onresize = draw;
+find('help').textContent = 'Space: play or pause.' + (data.turns
+  ? ' Drag a skeleton to turn it, double-click to turn it back.' : '');
+open(0);
+requestAnimationFrame(tick);
