@@ -1,4 +1,4 @@
-"""A real browser for tests: headless Chromium, told what to do by a pipe."""
+"""A real browser for tests: headless Chromium, controlled through a pipe."""
 import base64
 import io
 import json
@@ -15,48 +15,45 @@ NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
 EXECUTABLE = next(filter(None, map(shutil.which, NAMES)), None)
 needs_browser = pytest.mark.skipif(
     not EXECUTABLE, reason=f'no browser ({", ".join(NAMES)})')
+FLAGS = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic',
+         '--no-first-run', '--disable-background-networking',
+         '--disable-component-update', '--disable-sync',
+         '--remote-debugging-pipe', '--window-size=1240,900']
+TIMEOUT = 60  # seconds
 
 
 class Browser:
-    """A page of its own; a context manager, for the browser ends with it.
+    """A browser that shows a page; a context manager.
 
     It speaks the DevTools protocol, messages that end in a zero byte, over
     the file descriptors 3 and 4.
     """
 
-    def __init__(self, path, folder, size=(1240, 900)):
-        self.path, self.folder, self.size = path, folder, size
-        self.number = 0
-
-    def __enter__(self) -> 'Browser':
+    def __init__(self, path, folder):
+        self.number, self.session, self.errors = 0, None, []
         get, put = os.pipe(), os.pipe()  # what it reads, what it writes
         self.process = subprocess.Popen(
             ['bash', '-c', f'exec "$@" 3<&{get[0]} 4>&{put[1]}', '-',
-             EXECUTABLE, '--headless=new', '--no-sandbox', '--disable-gpu',
-             '--remote-debugging-pipe', f'--user-data-dir={self.folder}',
-             f'--window-size={self.size[0]},{self.size[1]}'],
+             EXECUTABLE, *FLAGS, f'--user-data-dir={folder}'],
             pass_fds=(get[0], put[1]), stderr=subprocess.DEVNULL)
         os.close(get[0])
         os.close(put[1])
         self.input, self.output = os.fdopen(get[1], 'wb'), os.fdopen(
             put[0], 'rb', buffering=0)
-        self.session, self.errors = None, []
         try:
-            self.open_page()
+            target = self.send('Target.createTarget', url='about:blank')
+            self.session = self.send('Target.attachToTarget', flatten=True,
+                                     **target)['sessionId']
+            for domain in ('Page', 'Runtime', 'Log', 'Network'):
+                self.send(f'{domain}.enable')
+            self.send('Page.navigate', url=f'file://{path}')
+            self.wait('document.readyState === "complete"')
         except BaseException:
             self.__exit__()
             raise
-        return self
 
-    def open_page(self) -> None:
-        """Open the page in a tab, and wait until it is there."""
-        target = self.send('Target.createTarget', url='about:blank')
-        self.session = self.send('Target.attachToTarget', flatten=True,
-                                 **target)['sessionId']
-        for domain in ('Page', 'Runtime', 'Log', 'Network'):
-            self.send(f'{domain}.enable')
-        self.send('Page.navigate', url=f'file://{self.path}')
-        self.wait('document.readyState === "complete"')
+    def __enter__(self) -> 'Browser':
+        return self
 
     def __exit__(self, *error) -> None:
         self.process.kill()
@@ -65,7 +62,7 @@ class Browser:
         self.output.close()
 
     def send(self, method, **params) -> dict:
-        """Ask for something; returns the reply."""
+        """Send a command; returns the reply."""
         self.number += 1
         message = dict(id=self.number, method=method, params=params)
         if self.session:
@@ -84,7 +81,7 @@ class Browser:
     def _read(self) -> bytes:
         text = b''
         while not text.endswith(b'\0'):
-            ready, _, _ = select.select([self.output], [], [], 30)
+            ready, _, _ = select.select([self.output], [], [], TIMEOUT)
             assert ready, 'the browser does not answer'
             byte = self.output.read(1)
             assert byte, f'the browser ended: {self.process.poll()}'
@@ -92,7 +89,7 @@ class Browser:
         return text[:-1]
 
     def run(self, code):
-        """Value of an expression of JavaScript."""
+        """Value of a JavaScript expression."""
         result = self.send('Runtime.evaluate', expression=code,
                            returnByValue=True)
         assert 'exceptionDetails' not in result, result
@@ -100,36 +97,32 @@ class Browser:
 
     def wait(self, condition) -> None:
         """Wait until an expression is true."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + TIMEOUT
         while not self.run(condition):
             assert time.monotonic() < deadline, condition
 
     def place(self, selector, across=0.5, down=0.5) -> tuple:
-        """A point of an element that is brought into view, in pixels."""
-        box = self.run(
+        """Pixel of a point of an element, which is scrolled into view."""
+        x, y, width, height = self.run(
             '(() => { const node = document.querySelector('
             f'{json.dumps(selector)}); node.scrollIntoView({{block: "center"}}'
             '); const box = node.getBoundingClientRect();'
             'return [box.x, box.y, box.width, box.height]; })()')
-        return box[0] + across * box[2], box[1] + down * box[3]
-
-    def mouse(self, kind, place) -> None:
-        """Move, press or release the left button."""
-        self.send('Input.dispatchMouseEvent', type=f'mouse{kind}',
-                  x=place[0], y=place[1], button='left', clickCount=1)
+        return x + across * width, y + down * height
 
     def click(self, selector, across=0.5, down=0.5) -> None:
         """Click on an element."""
         self.drag(*[self.place(selector, across, down)] * 2)
 
     def drag(self, start, end) -> None:
-        """Press at one place, release at another."""
-        self.mouse('Pressed', start)
-        if end != start:
-            self.mouse('Moved', end)
-        self.mouse('Released', end)
+        """Press the left button at one place, release it at another."""
+        for kind, (x, y) in (('Pressed', start), ('Moved', end),
+                             ('Released', end)):
+            if kind != 'Moved' or end != start:
+                self.send('Input.dispatchMouseEvent', type=f'mouse{kind}',
+                          x=x, y=y, button='left', clickCount=1)
 
     def screenshot(self) -> Image.Image:
-        """What is seen."""
+        """What is visible."""
         data = self.send('Page.captureScreenshot')['data']
         return Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')

@@ -31,7 +31,7 @@ PAPER, INK, GRAY = '#f5f5f2', '#1a202c', '#718096'
 # sizes in pixels
 DPI = 72  # so that a point, matplotlib's unit of lines and fonts, is a pixel
 PANEL, GAP = 320, 12
-HEADER = 84  # title, note and captions
+HEADER = 90  # title, note and captions
 TIMELINE, LEGEND_ROW, LEGEND_COLUMN = 34, 18, 110
 SHADES = 17  # of each color on paper
 
@@ -109,18 +109,19 @@ def _write_texts(figure: Figure, animation: Animation,
     """Write the title, the note and the legend."""
     width, height = figure.bbox.size
 
-    def write(left: float, low: float, text: str, size: int, color: str):
-        return figure.text(left / width, low / height, text, size=size,
-                           color=color, parse_math=False)
+    def write(left: float, top: float, text: str, size: int, color: str):
+        return figure.text(left / width, 1 - top / height, text, size=size,
+                           color=color, va='top', parse_math=False, wrap=True)
 
-    title = write(GAP, height - 26, animation.name, 17, INK)
-    write(title.get_window_extent().x1 + GAP, height - 26,
-          animation.class_name, 17, GRAY)
-    write(GAP, height - 46, animation.note, 12, GRAY)
-    for row, entries in enumerate(reversed(rows)):
+    title = write(GAP, 10, animation.name, 17, INK)
+    write(title.get_window_extent().x1 + GAP, 10, animation.class_name, 17,
+          GRAY)
+    write(GAP, 36, animation.note, 12, GRAY)
+    for row, entries in enumerate(rows):
         for column, (text, color) in enumerate(entries):
-            write(GAP + LEGEND_COLUMN * column, 10 + LEGEND_ROW * row,
-                  f'\N{BLACK CIRCLE} {text}', 12, color)
+            write(GAP + LEGEND_COLUMN * column,
+                  height - 4 - LEGEND_ROW * (len(rows) - row),
+                  f'\N{BLACK CIRCLE} {text}', 11, color)
 
 
 def _add_panel(axes: Axes, animation: Animation, index: int,

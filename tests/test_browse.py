@@ -1,0 +1,236 @@
+"""Browsing a data set: what is in the file, and what a model gets of it."""
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+from mmengine.utils import get_installed_path
+from PIL import Image
+
+from projects.stdcl.catalogue import find_config
+from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from projects.stdcl.visualization.browse import (
+    DatasetBrowser,
+    read_layout,
+    write_sequences,
+)
+from projects.stdcl.visualization.skeleton_animation import to_points
+from tests.test_visualization import FLAT, HAND, data_of
+
+TOOL = 'tools/visualization/browse_dataset.py'
+NW_UCLA = find_config('stgcn', 'nw-ucla-xview', stdcl=False)
+SYNTHETIC = find_config('stgcn', 'synthetic', stdcl=True)
+
+
+def nw_ucla(ann_file, encoder='stgcn', **options):
+    cfg = Config.fromfile(find_config(encoder, 'nw-ucla-xview', stdcl=False))
+    cfg.train_dataloader.dataset.dataset.ann_file = ann_file
+    cfg.test_dataloader.dataset.ann_file = ann_file
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def rewrite(path, change):
+    with open(path, 'rb') as file:
+        content = pickle.load(file)
+    change(content)
+    with open(path, 'wb') as file:
+        pickle.dump(content, file)
+    return content['annotations']
+
+
+def test_before_is_the_file_and_after_the_pipeline(tiny_annotations):
+    path = tiny_annotations(num=5, classes=3)
+    annotations = rewrite(path, lambda c: c.update(classes=['sit', 'stand']))
+    browser = DatasetBrowser(nw_ucla(path), 'test')
+    assert browser.layout is LAYOUTS['nw-ucla']
+    for index, annotation in enumerate(annotations):
+        animation = browser.animate(index)
+        before, after = animation.panels
+        x = annotation['keypoint']
+        np.testing.assert_array_equal(before.points, x)
+        assert before.caption == f'before (1, {20 + index}, 20, 3)'
+        assert after.caption == 'after (1, 1, 52, 20, 3)'
+        picked = np.linspace(0, 19 + index, 52).astype(int)
+        low, high = x.min((0, 1, 2)), x.max((0, 1, 2))
+        np.testing.assert_allclose(
+            after.points, ((x - low) / (high - low) * 2 - 1)[:, picked],
+            atol=1e-5)
+        assert (animation.name, animation.class_name, animation.note) == (
+            annotation['frame_dir'],
+            ['sit (0)', 'stand (1)', 'class (2)'][index % 3], '')
+
+
+def test_prepare_of_old_configs_runs_first(tiny_annotations):
+    cfg = nw_ucla(tiny_annotations(num=1))
+    now = DatasetBrowser(cfg, 'test').animate(0).panels
+    dataset = cfg.test_dataloader.dataset
+    steps = [*dataset.pop('prepare', ()), *dataset.pipeline]
+    dataset.update(prepare=steps[:1], pipeline=steps[1:])
+    for ours, others in zip(DatasetBrowser(cfg, 'test').animate(0).panels,
+                            now):
+        np.testing.assert_array_equal(ours.points, others.points)
+
+
+def test_random_transforms_depend_on_seed_and_index(tiny_annotations):
+    path = tiny_annotations(num=2)
+    rewrite(path, lambda c: c['annotations'][1].update(
+        {name: c['annotations'][0][name]
+         for name in ('keypoint', 'total_frames')}))
+    first, second = (DatasetBrowser(nw_ucla(path)) for _ in range(2))
+    first.animate(0)  # draws that the next one must not depend on
+    a, b, seed, index = (browser.animate(*which).panels[1].points
+                         for browser, which in (
+        (first, (1, 1)), (second, (1, 1)), (first, (1, 2)), (first, (0, 1))))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, seed) and not np.array_equal(a, index)
+
+
+def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
+    paths = [tiny_annotations(num=num, name=name, classes=4)
+             for num, name in ((5, 'a.pkl'), (4, 'b.pkl'))]
+    rewrite(paths[0], lambda c: c.update(classes=['sit', 'stand']))
+    cfg = nw_ucla(paths[0])
+    part = cfg.train_dataloader.dataset.dataset
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[
+        dict(type='RepeatDataset', times=3, dataset=part),
+        dict(part, ann_file=paths[1])])
+    browser = DatasetBrowser(cfg)
+    assert browser.choose() == list(range(9))
+    assert browser.choose(['b.pkl_001', 'a.pkl_004']) == [6, 4]
+    assert browser.animate(6).name == 'b.pkl_001'
+    assert browser.choose(classes=['stand', '3']) == [1, 3, 8]
+    assert len(set(browser.choose(num=4))) == 4
+    assert browser.choose(num=4) == browser.choose(num=4)
+    assert len({tuple(browser.choose(num=4, seed=seed))
+                for seed in range(9)}) > 1
+    for wrong, words in [
+            (dict(names=['a.pkl_04']), 'no sequence "a.pkl_04", expected one '
+             'of 9 such as a.pkl_004'),
+            (dict(classes=['stan']), 'no class "stan".* stand')]:
+        with pytest.raises(InputError, match=words):
+            browser.choose(**wrong)
+
+
+def test_what_the_model_gets(tiny_annotations):
+    cfg = nw_ucla(tiny_annotations(num=1), 'hyperformer')
+    _, after, model = DatasetBrowser(cfg, 'test').animate(0).panels
+    center = after.points[:, :, 2:3]
+    expected = after.points - center
+    expected[:, :, 2:3] = center
+    np.testing.assert_allclose(model.points, expected, atol=1e-6)
+    assert model.caption == 'model (1, 1, 52, 20, 3)'
+    cfg.model.data_preprocessor.stream = 'bone'
+    animation = DatasetBrowser(cfg, 'test').animate(0)
+    assert len(animation.panels) == 2
+    assert 'stream "bone", which is not drawn' in animation.note
+
+
+def test_mmaction2s_own_config(tiny_annotations):
+    """Two dimensions with confidence, several clips, bones."""
+    path = tiny_annotations(num=2, joints=17, persons=2, channels=2,
+                            score=True, split='xsub_train')
+    cfg = Config.fromfile(
+        f'{get_installed_path("mmaction")}/.mim/configs/skeleton/stgcn/'
+        'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-2d.py')
+    cfg.test_dataloader.dataset.ann_file = path
+    animation = DatasetBrowser(cfg, 'test').animate(0)
+    assert [panel.caption for panel in animation.panels] == [
+        'before (2, 20, 17, 3)', 'after (10, 2, 100, 17, 3), clip 1']
+    clips = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
+    assert not any(torch.equal(clips[0], clip) for clip in clips[1:])
+    np.testing.assert_array_equal(animation.panels[1].points, to_points(
+        clips[0].numpy(), LAYOUTS['coco']))
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step['type'] == 'GenSkeFeat':
+            step['feats'] = ['b']
+    animation = DatasetBrowser(cfg, 'test').animate(0)
+    assert len(animation.panels) == 1
+    assert 'the stream b (10, 2, 100, 17, 3), which is not' in animation.note
+
+
+@pytest.mark.parametrize('form, options, words', [
+    (dict(joints=25), {}, '_000: the data have 25 joints, expected the 20'),
+    ({}, {'model.data_preprocessor.layout': 'ntu'}, '"ntu" is unknown'),
+    ({}, {'test_dataloader.dataset.ann_file': 'none.pkl'}, 'none.pkl'),
+    ({}, {'test_dataloader.dataset.pipeline': [dict(type='PoseDecode')]},
+     '_000: the pipeline fails with KeyError'),
+    ({}, {'test_dataloader.dataset.pipeline': [
+        dict(type='PoseDecode'), dict(type='PackActionInputs')]},
+     r'the pipeline returns shape \(1, 20, 20, 3\), expected')])
+def test_what_does_not_fit(tiny_annotations, form, options, words):
+    cfg = nw_ucla(tiny_annotations(num=2, **form), **options)
+    with pytest.raises((InputError, FileNotFoundError), match=words):
+        DatasetBrowser(cfg, 'test').animate(0)
+
+
+def test_missing_parts_of_a_config(tiny_annotations):
+    cfg = nw_ucla(tiny_annotations(num=1))
+    cfg.model = dict(type='RecognizerGCN')
+    with pytest.raises(InputError, match='the config has no layout'):
+        DatasetBrowser(cfg)
+    with pytest.raises(InputError, match='val_dataloader.dataset is missing'):
+        DatasetBrowser(Config(dict(model=cfg.model)), 'val')
+
+
+def test_layouts(tmp_path, tiny_annotations):
+    file = tmp_path / 'flat.json'
+    file.write_text(json.dumps(FLAT))
+    browser = DatasetBrowser(nw_ucla(tiny_annotations(num=1, joints=4)),
+                             layout=read_layout(str(file)))
+    assert browser.layout == SkeletonLayout(**FLAT)
+    assert read_layout('coco') == 'coco'
+    cfg = nw_ucla(tiny_annotations(num=1, joints=4), **{
+        'model.data_preprocessor.layout': dict(HAND, _delete_=True)})
+    assert DatasetBrowser(cfg).layout == SkeletonLayout(**HAND)
+    for text in ('[1]', '{'):
+        file.write_text(text)
+        with pytest.raises(InputError, match='flat.json cannot be read'):
+            read_layout(str(file))
+
+
+def test_names_that_collide_lose_nothing(tiny_annotations, tmp_path):
+    path = tiny_annotations(num=2)
+
+    def collide(content):
+        for annotation, name in zip(content['annotations'], ('a/b', 'a b')):
+            annotation['frame_dir'] = name
+        content['split'] = dict.fromkeys(content['split'], ['a/b', 'a b'])
+
+    rewrite(path, collide)
+    written = write_sequences(DatasetBrowser(nw_ucla(path)), [0, 1], tmp_path,
+                              'gif', 'title', (0, 0))
+    assert list(written) == [tmp_path / 'a_b.gif', tmp_path / 'a_b_1.gif']
+
+
+def test_the_command(warm, tiny_annotations, tmp_path):
+    ann_file = ('train_dataloader.dataset.dataset.ann_file='
+                f'{tiny_annotations(num=12)}')
+    done = warm(TOOL, NW_UCLA, '--format', 'html', '--num', 5, '--view=-35,15',
+                '--cfg-options', ann_file, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f'browse/{NW_UCLA.stem}_train.html\n'
+    page = data_of((tmp_path / done.stdout.strip()).read_text())
+    assert len({sequence['name'] for sequence in page['sequences']}) == 5
+    assert page['view'] == [-35, 15]
+
+    few = 'train_dataloader.dataset.num_sequences=20'
+    done = warm(TOOL, SYNTHETIC, '--num', 2, '--out-dir', 'out',
+                '--cfg-options', few, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split()
+    with Image.open(tmp_path / first) as gif:
+        assert 40 <= gif.n_frames <= 90
+
+    for arguments, words in [
+            (['none.py'], 'none.py'), ([NW_UCLA], 'nw_ucla.pkl'),
+            ([SYNTHETIC, '--layout', 'cocoa'], '"cocoa" is unknown'),
+            ([SYNTHETIC, '--view', 'down'], 'the view is "down"'),
+            ([SYNTHETIC, '--num', '0'], '--num is 0')]:
+        done = warm(TOOL, *arguments, cwd=tmp_path)
+        assert done.returncode and words in done.stderr
+        assert 'Traceback' not in done.stderr

@@ -1,0 +1,416 @@
+"""Skeletons in GIFs and in the player, compared with a plain camera."""
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops
+
+from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from projects.stdcl.visualization import skeleton_gif
+from projects.stdcl.visualization.skeleton_animation import (
+    FILL,
+    PALETTE,
+    Animation,
+    Panel,
+    Segment,
+    bone_sides,
+    file_names,
+    joint_sides,
+    joints_of,
+    legend,
+    to_points,
+)
+from projects.stdcl.visualization.skeleton_gif import (
+    GAP,
+    HEADER,
+    PANEL,
+    draw_frames,
+    write_gif,
+)
+from projects.stdcl.visualization.skeleton_player import (
+    player_page,
+    write_player,
+)
+from projects.stdcl.visualization.views import VIEWS, parse_view, project
+from tests.browser import Browser, needs_browser
+
+HAND = dict(name='hand', center=0,
+            joint_names=['wrist', 'left thumb', 'right thumb', 'index tip'],
+            edges=[(1, 0), (0, 2), (3, 2)])
+FLAT = dict(HAND, name='flat hand', dims=2)
+ALL = [*LAYOUTS.values(), SkeletonLayout(**HAND), SkeletonLayout(**FLAT)]
+UCLA = LAYOUTS['nw-ucla']
+
+
+def make(layout, persons=1, frames=3, seed=0):
+    """Joints that are far enough apart to be told apart in a picture."""
+    grid = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2), -1).reshape(-1, 2)
+    rng = np.random.default_rng(seed)
+    data = np.empty((persons, frames, layout.num_joints, 3))
+    for t in range(frames):
+        places = rng.permutation(grid)[:persons * layout.num_joints]
+        data[:, t, :, :2] = places.reshape(persons, -1, 2) + 0.1
+    data[..., 2] = rng.uniform(0.5, 1, data.shape[:3])
+    return data
+
+
+def animate(layout, *datas, **kwargs):
+    return Animation('name', 'class', [Panel('panel', to_points(d, layout))
+                                       for d in datas], **kwargs)
+
+
+# --- the slow twin: a camera, one joint at a time ---------------------------
+
+
+def look(point, azimuth, elevation):
+    """To the right and up, seen by a viewer at azimuth and elevation.
+
+    The sensor of a Kinect looks along z; a person who faces it has their left
+    at -x, for x points to the sensor's left.
+    """
+    a, e = math.radians(azimuth), math.radians(elevation)
+    eye = (-math.sin(a) * math.cos(e), math.sin(e),
+           -math.cos(a) * math.cos(e))
+    ahead = [-x for x in eye]
+    right = (-math.cos(a), 0, math.sin(a))  # level, across ahead
+    above = np.cross(right, ahead)
+    return (sum(p * r for p, r in zip(point, right)),
+            sum(p * u for p, u in zip(point, above)))
+
+
+def camera(data, layout, view):
+    """Places of the joints that are there, in half panels from its middle.
+
+    Returns:
+        dict: (m, t, v) -> (x, y) to the right and down.
+    """
+    flat = {}
+    for m, person in enumerate(data):
+        for t, frame in enumerate(person):
+            if all(x == 0 for joint in frame for x in joint[:layout.dims]):
+                continue
+            for v, joint in enumerate(frame):
+                if any(math.isnan(x) for x in joint[:layout.dims]):
+                    continue
+                if layout.dims == 3:
+                    flat[m, t, v] = look(joint, *view)
+                elif joint[2] > 0:
+                    flat[m, t, v] = joint[0], -joint[1]
+    rights, ups = zip(*flat.values())
+    middle = (min(rights) + max(rights)) / 2, (min(ups) + max(ups)) / 2
+    moved = {key: (x - middle[0], middle[1] - y)
+             for key, (x, y) in flat.items()}
+    radius = max(math.hypot(*xy) for xy in moved.values())
+    return {key: (x / radius * FILL, y / radius * FILL)
+            for key, (x, y) in moved.items()}
+
+
+def expected_color(layout, person, joint):
+    name = layout.joint_names[joint]
+    side = {'left': 1, 'right': 2}.get(name.split()[0], 0)
+    return PALETTE[person % len(PALETTE)][side]
+
+
+def rgb(color):
+    return tuple(bytes.fromhex(color[1:]))
+
+
+def crop(image, index=0):
+    """A panel of a picture."""
+    left = GAP + index * (PANEL + GAP)
+    return image.crop((left, HEADER, left + PANEL, HEADER + PANEL))
+
+
+def colors_in(image):
+    return {color for _, color in image.convert('RGB').getcolors(1 << 24)}
+
+
+# --- geometry ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize('view', [*VIEWS.values(), (-70, 30), (200, -45)])
+def test_projection_equals_the_camera(view):
+    points = np.random.default_rng(0).normal(size=(2, 3, 3))
+    ours = project(points, *view)
+    for index in np.ndindex(2, 3):
+        np.testing.assert_allclose(ours[index], look(points[index], *view),
+                                   atol=1e-12)
+
+
+def test_views():
+    head, left, toes = [0, 1, 0], [-1, 0, 0], [0, 0, -1]
+    for name, expected in dict(  # of a person who faces the sensor
+            front=[[0, 1], [1, 0], [0, 0]], back=[[0, 1], [-1, 0], [0, 0]],
+            side=[[0, 1], [0, 0], [-1, 0]],
+            top=[[0, 0], [1, 0], [0, -1]]).items():
+        np.testing.assert_allclose(
+            project(np.array([head, left, toes]), *parse_view(name)),
+            expected, atol=1e-12)
+    assert parse_view('-35,15.5') == (-35, 15.5)
+    for text in ('', 'sideways', '1', '1,2,3'):
+        with pytest.raises(ValueError, match=f'view is "{text}", expected'):
+            parse_view(text)
+
+
+@pytest.mark.parametrize('channels', [2, 3])
+def test_points_of_two_dimensions(channels):
+    layout = SkeletonLayout(**FLAT)
+    data = make(layout, 2, 2)[..., :channels]
+    data[1, 0, :, :2] = 0
+    data[0, 1, 2, 0] = np.inf
+    if channels == 3:
+        data[0, 0, 1, 2] = 0
+    points = to_points(data, layout)
+    for m, t, v in np.ndindex(2, 2, 4):
+        missing = ((m, t) == (1, 0) or (m, t, v) == (0, 1, 2)
+                   or channels == 3 and (m, t, v) == (0, 0, 1))
+        expected = [np.nan] * 3 if missing else [
+            -data[m, t, v, 0], -data[m, t, v, 1], 0]
+        np.testing.assert_array_equal(points[m, t, v], expected)
+
+
+@pytest.mark.parametrize('shape, words', [
+    ((3, 20, 3), r'shape \(3, 20, 3\), expected'),
+    ((1, 3, 25, 3), '25 joints, expected the 20'),
+    ((1, 3, 20, 2), '2 channels, expected the 3 dimensions')])
+def test_wrong_shapes(shape, words):
+    with pytest.raises(ValueError, match=words):
+        to_points(np.zeros(shape), UCLA)
+
+
+def test_joints_of_an_annotation():
+    keypoint, score = np.ones((2, 3, 4, 2)), np.zeros((2, 3, 4))
+    joints = joints_of(dict(keypoint=keypoint, keypoint_score=score))
+    assert joints.shape == (2, 3, 4, 3) and not joints[..., 2].any()
+    assert joints_of(dict(keypoint=keypoint)).shape == (2, 3, 4, 2)
+    with pytest.raises(ValueError, match='label, x, expected keypoint'):
+        joints_of(dict(label=1, x=2))
+
+
+def test_sides_and_legend():
+    layout = SkeletonLayout(**HAND)
+    assert joint_sides(layout) == [0, 1, 2, 0]
+    assert bone_sides(layout) == [1, 2, 2]
+    across = SkeletonLayout(**dict(HAND, edges=[(1, 0), (2, 1), (3, 2)]))
+    assert bone_sides(across) == [1, 0, 2]
+    one, five = (animate(layout, make(layout, persons)) for persons in (1, 5))
+    assert legend(one, layout) == [[*zip(('trunk', 'left', 'right'),
+                                         PALETTE[0])]]
+    assert len(legend(five, layout)) == 4  # the fifth has no own colors
+    assert legend(five, layout)[1][2] == ('person 2, right', PALETTE[1][2])
+    plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
+    assert legend(animate(plain, make(plain)), plain) == []
+
+
+def test_file_names_differ():
+    assert file_names(['a/b', 'a b', 'x-1', 'a_b_1']) == [
+        'a_b', 'a_b_1', 'x-1', 'a_b_1_3']
+
+
+# --- GIFs -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('layout', ALL, ids=lambda layout: layout.name)
+@pytest.mark.parametrize('persons', [1, 2])
+def test_joints_are_where_the_camera_sees_them(tmp_path, layout, persons):
+    view = 10, 5  # ignored in two dimensions
+    datas = [make(layout, persons, frames, seed=frames) for frames in (3, 2)]
+    write_gif(tmp_path / 'new' / 'a.gif', animate(layout, *datas), layout,
+              view)
+    hits = 0
+    with Image.open(tmp_path / 'new' / 'a.gif') as gif:
+        assert (gif.n_frames, gif.info['loop'], gif.info['duration']) == (
+            3, 0, 40)
+        for step in range(3):
+            gif.seek(step)
+            image = gif.convert('RGB')
+            for index, data in enumerate(datas):
+                frame = (step * data.shape[1]) // 3
+                seen = {(m, v): xy for (m, t, v), xy in camera(
+                    data, layout, view).items() if t == frame}
+                for (m, v), xy in seen.items():
+                    if min(math.dist(xy, other) for key, other in
+                           seen.items() if key != (m, v)) < 0.08:
+                        continue  # another joint is drawn over it
+                    x, y = (int(PANEL / 2 * (1 + place)) for place in xy)
+                    assert crop(image, index).getpixel((x, y)) == rgb(
+                        expected_color(layout, m, v)), (step, index, m, v)
+                    hits += 1
+    assert hits >= 0.9 * persons * layout.num_joints * 6
+
+
+@pytest.mark.parametrize('layout', ALL[2:], ids=lambda layout: layout.name)
+def test_bones_have_the_color_of_their_side(layout):
+    for bone, (i, j) in enumerate(layout.edges):
+        data = np.full((1, 1, layout.num_joints, 3), np.nan)
+        data[0, 0, [i, j]] = [[-1, -1, 1], [1, 1, 1]]
+        image = next(draw_frames(animate(layout, data), layout, (0, 0)))
+        assert crop(image).getpixel((PANEL // 2, PANEL // 2)) == rgb(
+            PALETTE[0][bone_sides(layout)[bone]])
+
+
+def test_missing_persons_and_joints_are_not_drawn():
+    data = make(UCLA, 2, 3)
+    data[1, 1] = 0
+    data[:, 2] = np.nan
+    trunks = [rgb(PALETTE[person][0]) for person in (0, 1)]
+    for frame, drawn in zip(draw_frames(animate(UCLA, data), UCLA, (0, 0)), (
+            [True, True], [True, False], [False, False])):
+        assert [trunk in colors_in(crop(frame)) for trunk in trunks] == drawn
+
+
+@pytest.mark.parametrize('data', [
+    np.zeros((1, 3, 20, 3)), np.zeros((1, 0, 20, 3)),
+    np.full((2, 1, 20, 3), np.nan), np.zeros((0, 2, 20, 3))],
+    ids=['zero', 'no frames', 'nan', 'nobody'])
+def test_nothing_to_draw_is_no_error(tmp_path, data):
+    animation = animate(UCLA, data)
+    write_player(tmp_path / 'a.html', 'title', [animation], UCLA, (0, 0))
+    image, *others = draw_frames(animation, UCLA, (0, 0))
+    assert len(others) == max(0, data.shape[1] - 1)
+    assert len(colors_in(crop(image))) == 1
+
+
+def test_a_still_skeleton_does_not_flicker(tmp_path):
+    data = np.repeat(make(UCLA, 2, 1), 5, axis=1)
+    animation = animate(UCLA, data)
+    write_gif(tmp_path / 'a.gif', animation, UCLA, (0, 0))
+    crops = []
+    with Image.open(tmp_path / 'a.gif') as gif:
+        for step in range(5):
+            gif.seek(step)
+            crops.append(np.array(crop(gif.convert('RGB'))).astype(int))
+    assert all((other == crops[0]).all() for other in crops)
+    drawn = crop(next(draw_frames(animation, UCLA, (0, 0))))
+    assert abs(crops[0] - np.array(drawn)).mean() < 0.5  # of 255
+
+
+def test_attention_and_timeline_are_drawn():
+    points = to_points(make(UCLA, 1, 2), UCLA)
+    weights = np.zeros((1, 20))
+    weights[0, 3] = 20
+    images = [list(draw_frames(
+        Animation('a', 'b', [Panel('c', points, chosen)], timeline=timeline),
+        UCLA, (0, 0))) for chosen, timeline in (
+            (None, []), (weights, []), (None, [Segment(0, 1, 'x'),
+                                               Segment(1, 2, 'y', 0.5)]))]
+    plain, attentive, timed = (image for image, _ in images)
+    changed = np.array(ImageChops.difference(plain, attentive)).any(axis=2)
+    assert 0.001 < changed.mean() < 0.05
+    assert timed.height > plain.height
+    assert {rgb(band) for band in skeleton_gif.BANDS} <= colors_in(timed)
+
+
+def test_no_half_written_file(tmp_path, monkeypatch):
+    path = tmp_path / 'a.gif'
+    path.write_text('old')
+
+    def fail(*_):
+        yield Image.new('RGB', (9, 9))
+        raise OSError('no space')
+
+    monkeypatch.setattr(skeleton_gif, 'draw_frames', fail)
+    with pytest.raises(OSError, match='no space'):
+        write_gif(path, animate(UCLA, make(UCLA)), UCLA, (0, 0))
+    assert path.read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- the player -------------------------------------------------------------
+
+
+def data_of(page):
+    """What the script of a page reads; the page needs no other file."""
+    for outside in ('http:', 'https:', 'src=', 'href=', '@import', 'url('):
+        assert outside not in page, outside
+    return json.loads(page.split('id="data">')[1].split('</script>')[0])
+
+
+@pytest.mark.parametrize('layout', ALL, ids=lambda layout: layout.name)
+def test_page_holds_names_and_places(layout):
+    data = make(layout, 2, 3)
+    data[1, 1] = 0
+    animation = animate(layout, data, note='a note')
+    animation.name = '</script><b>&$data'
+    page = player_page('a <title>', [animation, animation], layout, (10, 5))
+    assert page.count('a &lt;title&gt;') == 2
+    page = data_of(page)
+    assert [s['name'] for s in page['sequences']] == [animation.name] * 2
+    assert page['view'] == ([10, 5] if layout.dims == 3 else [0, 0])
+    assert [tuple(edge) for edge in page['edges']] == list(layout.edges)
+    assert [PALETTE[0][side] for side in page['joint_sides']] == [
+        expected_color(layout, 0, v) for v in range(layout.num_joints)]
+    frames = page['sequences'][0]['panels'][0]['frames']
+    assert frames[1][1] == [None] * layout.num_joints
+    # the places are the data, shifted and scaled
+    told = np.array([frames[0][0], frames[2][0]], dtype=float) / 1000
+    points = to_points(data, layout)[0, [0, 2]]
+    moved, wanted = (x - x[0, 0] for x in (told, points))
+    scale = (moved * wanted).sum() / (wanted**2).sum()
+    np.testing.assert_allclose(moved, scale * wanted, atol=2e-3)
+
+
+@pytest.fixture
+def player(tmp_path):
+    """A page with two sequences, in a browser."""
+    weights = np.ones((2, 20))
+    weights[0, 0] = 9
+    points = to_points(make(UCLA, 2, 10), UCLA)
+    animations = [Animation(
+        name, 'wave', [Panel('10 frames', points, weights)],
+        timeline=[Segment(0, 5, 'first', 0.5), Segment(5, 10, 'second')])
+        for name in ('one', 'two')]
+    path = tmp_path / 'player.html'
+    write_player(path, 'title', animations, UCLA, (30, 10))
+    with Browser(path, tmp_path / 'profile') as browser:
+        browser.click('#play')
+        yield browser
+
+
+@needs_browser
+def test_player_draws_what_the_camera_sees(player):
+    data = make(UCLA, 2, 10)
+    player.click('#scrub', across=0.99)
+    assert player.run('step') == 9
+    ours = np.array(player.run(
+        'panels[0].frames[9].map(person => person.map('
+        'joint => place(joint, 2)))'))  # half panels from the corner
+    seen = camera(data, UCLA, (30, 10))
+    twin = np.array([[seen[m, 9, v] for v in range(20)] for m in range(2)])
+    ours, twin = ours - ours[0, 0], twin - twin[0, 0]
+    scale = (ours * twin).sum() / (twin**2).sum()
+    assert 0 < scale <= 1  # by the ball, not by the circle, around all
+    np.testing.assert_allclose(ours, scale * twin, atol=0.005)
+    # what is drawn last is seen: the joints of the second person
+    colors = player.run(
+        '(() => { const canvas = panels[0].canvas, side = canvas.width; const '
+        'pixels = canvas.getContext("2d").getImageData(0, 0, side, side).data;'
+        'return panels[0].frames[9][1].map(joint => { const [x, y] = place('
+        'joint, side).map(Math.floor), at = 4 * (x + y * side);'
+        'return Array.from(pixels.slice(at, at + 3)); }); })()')
+    assert [tuple(color) for color in colors] == [
+        rgb(expected_color(UCLA, 1, v)) for v in range(20)]
+    assert player.run('panels[0].radii[0].slice(0, 2)') == [3, 1]
+    assert not player.errors
+
+
+@needs_browser
+def test_player_plays_and_turns(player):
+    assert player.run('[playing, find("play").textContent]') == [False, 'Play']
+    stands = player.screenshot()
+    step = player.run('step')
+    assert player.screenshot() == stands  # it has stopped
+    player.click('#timeline div:nth-child(2)', down=0.9)
+    assert player.run('step') == 5 != step
+    canvas = player.place('canvas')
+    before = player.screenshot()
+    player.drag(canvas, (canvas[0] + 80, canvas[1] + 30))
+    assert player.run('view') == [-10, 25]  # half a degree a pixel
+    assert player.screenshot() != before
+    player.click('#list button:nth-child(2)')
+    assert player.run('find("title").textContent') == 'twowave'
+    assert player.run('find("legend").children.length') == 6
+    player.click('#play')
+    player.wait('step > 2')
+    assert not player.errors
