@@ -323,7 +323,7 @@ def test_no_half_written_file(tmp_path, monkeypatch):
 def data_of(page):
     """What the script of a page reads; the page needs no other file."""
     for outside in ('http:', 'https:', 'src=', 'href=', '@import', 'url('):
-        assert outside not in page, outside
+        assert outside not in page.replace('http://www.w3.org/2000/svg', '')
     return json.loads(page.split('id="data">')[1].split('</script>')[0])
 
 

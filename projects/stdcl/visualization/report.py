@@ -1,8 +1,9 @@
 """A page that shows how STD-CL changes the features of an encoder."""
 import os.path as osp
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -11,10 +12,8 @@ from mmengine.runner import Runner
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
-from tools.analysis.extract_features import extract
-from tools.analysis.feature_measures import FEATURES, measure, subset
-
 from ..apis.load_model import layout_of, load_model
+from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
@@ -28,17 +27,43 @@ PAIRS = 10  # pairs of classes to list
 
 
 @dataclass
-class Model:
-    """A trained model and its outputs on the test set.
+class Outputs:
+    """Outputs of a model on the N sequences of its test set.
 
     Args:
         title (str): Name of the model on the page.
-        files (str): Config and checkpoint, for the page.
-        arrays (dict): Outputs for N sequences, as ``extract`` returns.
+        files (str): Names of its config and checkpoint.
+        arrays (dict): As ``extract`` returns.
+        classes (list[str]): Names of the classes.
+        dataset (BaseDataset): The test set.
+        layout (SkeletonLayout): Its layout.
     """
     title: str
     files: str
     arrays: Dict[str, np.ndarray]
+    classes: List[str]
+    dataset: BaseDataset
+    layout: SkeletonLayout
+
+    @classmethod
+    def compute(cls, title: str, cfg: Config, checkpoint: str,
+                device: str) -> 'Outputs':
+        """Load a model and run it on its test set."""
+        model = load_model(cfg, checkpoint, device)
+        loader = Runner.build_dataloader(cfg.test_dataloader)
+        arrays = extract(model, loader)
+        classes = arrays.get('classes', np.array([], str)).tolist()
+        classes += [f'class {label}' for label in range(
+            len(classes), model.cls_head.num_classes)]
+        files = f'{osp.basename(cfg.filename)}, {osp.basename(checkpoint)}'
+        return cls(title, files, arrays, classes, loader.dataset,
+                   layout_of(cfg))
+
+    @property
+    def features(self) -> Dict[str, np.ndarray]:
+        """Features by name, (N, D) each."""
+        return {name: self.arrays[key] for key, name in FEATURES.items()
+                if key in self.arrays}
 
     @property
     def correct(self) -> np.ndarray:
@@ -50,23 +75,29 @@ class Model:
         """Accuracy in per cent."""
         return 100 * float(self.correct.mean())
 
-    def features(self) -> Dict[str, np.ndarray]:
-        """Features by name, (N, D) each."""
-        return {name: self.arrays[key] for key, name in FEATURES.items()
-                if key in self.arrays}
-
-    def confusion(self, classes: Sequence[str]) -> np.ndarray:
+    @cached_property
+    def confusion(self) -> np.ndarray:
         """Number of sequences by class and prediction, (classes, classes)."""
         return confusion_matrix(self.arrays['labels'],
                                 self.arrays['predictions'],
-                                labels=range(len(classes)))
+                                labels=range(len(self.classes)))
 
+    @property
+    def frame_attention(self) -> Optional[np.ndarray]:
+        """Attention of the first person's frames, (N, T'), if any."""
+        found = self.arrays.get('attention_frames')
+        return None if found is None else found[:, 0]
 
-class TestSet(NamedTuple):
-    """What the models were tested on."""
-    dataset: BaseDataset
-    layout: SkeletonLayout
-    classes: List[str]
+    @property
+    def joint_attention(self) -> Optional[np.ndarray]:
+        """Attention of the joints, (N, M, V).
+
+        None without attention, or if the encoder's output has no axis of
+        joints, as HCN's.
+        """
+        found = self.arrays.get('attention_joints')
+        return found if found is not None and (
+            found.shape[-1] == self.layout.num_joints) else None
 
     def clip(self, index: int) -> np.ndarray:
         """First clip of a sequence after the pipeline, (M, T, V, 3)."""
@@ -79,12 +110,12 @@ def write_report(path: Path, model: Tuple[Config, str],
                  names: Optional[Sequence[str]] = None, num: int = 12,
                  view: Optional[Tuple[float, float]] = None,
                  device: str = 'cpu') -> Dict[str, float]:
-    """Test models and write the page, complete or not at all.
+    """Run models on their test set and write the page.
 
     Args:
         path (Path): The file, ``*.html``.
         model (tuple): Config and checkpoint trained with STD-CL.
-        plain (tuple, optional): The same encoder trained without.
+        plain (tuple, optional): The same encoder trained without it.
         names (sequence[str], optional): Sequences for the player. Defaults to
             ``num`` on which the models differ or are wrong.
         num (int): Defaults to 12.
@@ -96,55 +127,36 @@ def write_report(path: Path, model: Tuple[Config, str],
         dict[str, float]: Top-1 accuracy of each model in per cent.
 
     Raises:
-        InputError: The model has no trained decoupler, the models or their
-            test sets cannot be compared, the test set is too small, or has no
-            sequence of a name.
+        InputError: The model has no trained decoupler, the two models or
+            their test sets differ too much to compare, the test set is too
+            small, or it lacks a sequence of ``names``.
     """
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
     encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
     if encoders[0] != encoders[-1]:
         raise InputError(f'the encoder is {encoders[-1]}, and that of the '
                          f'plain model {encoders[0]}; expected the same.')
-    models = []
-    for title, (cfg, checkpoint) in pairs.items():
-        seen, test_set = _test(title, cfg, checkpoint, device)
-        models.append(seen)
+    models = [Outputs.compute(title, *pair, device)
+              for title, pair in pairs.items()]
     check(models)
-    view = view or upright(test_set.clip(0))
+    view = view or find_upright(models[-1].clip(0))
     chosen = choose(models, num, names)
-    player = player_page(
-        'sequences', [animate(models, test_set, index) for index in chosen],
-        test_set.layout, view)
-    sections = [
-        features_section(models, test_set.classes, chosen),
-        measures_section(models),
-        classes_section(models, test_set.classes),
-        pairs_section(models, test_set.classes),
-        *attention_section(models[-1], test_set, view),
-        player_section(models, bool(names))]
+    sections = [_show_features(models, chosen), _show_measures(models),
+                _show_classes(models), _show_pairs(models),
+                *_show_attention(models[-1], view),
+                _introduce_player(models, bool(names))]
     page = render_page(
         'report', Path(model[0].filename).stem,
-        dict(sections=sections, classes=test_set.classes), player=player,
-        summary=_summary(models))
+        dict(sections=sections, classes=models[-1].classes),
+        summary=_summarize(models), player=player_page(
+            'sequences', [animate(models, index) for index in chosen],
+            models[-1].layout, view))
     with atomic_write(path) as partial:
         partial.write_text(page, encoding='utf-8')
     return {seen.title: seen.top1 for seen in models}
 
 
-def _test(title: str, cfg: Config, checkpoint: str,
-          device: str) -> Tuple[Model, TestSet]:
-    model = load_model(cfg, checkpoint, device)
-    loader = Runner.build_dataloader(cfg.test_dataloader)
-    arrays = extract(model, loader)
-    classes = arrays.get('classes', np.array([], str)).tolist()
-    classes += [f'class {label}' for label in range(
-        len(classes), model.cls_head.num_classes)]
-    files = f'{osp.basename(cfg.filename)}, {osp.basename(checkpoint)}'
-    return Model(title, files, arrays), TestSet(
-        loader.dataset, layout_of(cfg), classes)
-
-
-def check(models: Sequence[Model]) -> None:
+def check(models: Sequence[Outputs]) -> None:
     """Raise InputError if there is nothing to show or to compare."""
     arrays, other = models[-1].arrays, models[0].arrays
     if 'spatial' not in arrays:
@@ -164,8 +176,8 @@ def check(models: Sequence[Model]) -> None:
                 'same in the same order.')
 
 
-def choose(models: Sequence[Model], num: int, names: Optional[Sequence[str]],
-           seed: int = 0) -> List[int]:
+def choose(models: Sequence[Outputs], num: int,
+           names: Optional[Sequence[str]], seed: int = 0) -> List[int]:
     """Choose sequences for the player.
 
     By name, or else those on which the models differ, then those that are
@@ -174,12 +186,12 @@ def choose(models: Sequence[Model], num: int, names: Optional[Sequence[str]],
     Raises:
         InputError: There is no sequence of a name.
     """
+    known = models[-1].arrays['names'].tolist()
+    for name in names or ():
+        if name not in known:
+            raise InputError(f'the test set has no sequence {name}, expected '
+                             f'names such as {known[0]}.')
     if names:
-        known = models[-1].arrays['names'].tolist()
-        for name in names:
-            if name not in known:
-                raise InputError(f'the test set has no sequence {name}, '
-                                 f'expected names such as {known[0]}.')
         return [known.index(name) for name in names]
     correct = np.stack([model.correct for model in models])  # (models, N)
     differ = correct.any(axis=0) & ~correct.all(axis=0)
@@ -188,97 +200,27 @@ def choose(models: Sequence[Model], num: int, names: Optional[Sequence[str]],
     return order[:num].tolist()
 
 
+def find_upright(points: np.ndarray) -> Tuple[float, float]:
+    """Find the view in which a person stands, for points (M, T, V, 3).
+
+    Some pipelines turn the spine to y, some to z.
+    """
+    height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
+              for axis in (1, 2)]
+    return VIEWS['top' if height[1] > height[0] else 'front']
+
+
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE by the angles between features, (N, D) to (N, 2)."""
+    """t-SNE by the angles between features, (N, D) to (N, 2) in [0, 1]."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return TSNE(perplexity=min(30, len(unit) / 4), init='pca',
-                random_state=seed).fit_transform(unit)
-
-
-def _summary(models: Sequence[Model]) -> str:
-    text = f'Test set: {len(models[-1].correct):,} sequences. Top-1: '
-    text += ', '.join(f'{model.title} {model.top1:.2f} % ({model.files})'
-                      for model in models) + '.'
-    if len(models) > 1:
-        text += (' Trainings that differ only in the seed also differ: what '
-                 'two models show need not hold for two others.')
-    return text
-
-
-def features_section(models: Sequence[Model], classes: Sequence[str],
-                     chosen: Sequence[int]) -> dict:
-    """t-SNE plots: global features side by side, then the others."""
-    kept = subset(len(models[-1].correct))
-    opens = {index: place for place, index in enumerate(chosen)}
-    rows = {}
-    for model in models:
-        labels, predictions, names = (model.arrays[key][kept].tolist()
-                                      for key in ('labels', 'predictions',
-                                                  'names'))
-        for name, features in model.features().items():
-            points = [
-                dict(place=place, label=label, opens=opens.get(index),
-                     name=sequence, taken=said)
-                for place, label, said, sequence, index in zip(
-                    _unit_square(embed(features[kept])), labels, predictions,
-                    names, kept.tolist())]
-            rows.setdefault(name == 'global', []).append(dict(
-                caption=f'{name} features, {model.title}', points=points))
-    return dict(
-        title='Features', plots=list(rows.values()),
-        text='t-SNE by the angles between features. Each point is a '
-        'sequence, colored by its class; a dark rim marks a '
-        'misclassification. Click a class to highlight it, a large point to '
-        'open its sequence in the player.')
-
-
-def _unit_square(places: np.ndarray) -> list:
+    places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
+                  random_state=seed).fit_transform(unit)
     low, high = places.min(axis=0), places.max(axis=0)
-    return ((places - low) / np.maximum(high - low, 1e-9)).round(3).tolist()
-
-
-def measures_section(models: Sequence[Model]) -> dict:
-    """A table of :func:`measure`."""
-    rows = {f'{name}, {model.title}': measure(features,
-                                              model.arrays['labels'])
-            for model in models for name, features in model.features().items()}
-    return dict(
-        title='Class separation',
-        text='Distance is 1 minus the cosine: intra within a class, inter '
-        'between classes. precision@k is the share of the k nearest '
-        'sequences that belong to the same class.',
-        table=_table(['features', *next(iter(rows.values()))],
-                     [[title, *row.values()] for title, row in rows.items()]))
-
-
-def classes_section(models: Sequence[Model], classes: Sequence[str]) -> dict:
-    """Accuracy of each class, and its change with two models."""
-    matrices = [model.confusion(classes) for model in models]
-    counts = matrices[0].sum(axis=1)
-    rows = [[classes[label], int(counts[label]), *(
-        float(100 * matrix[label, label] / counts[label])
-        for matrix in matrices)] for label in np.flatnonzero(counts)]
-    if len(models) > 1:
-        rows.sort(key=lambda row: row[-2] - row[-1])
-    head = ['class', 'sequences', *(f'{model.title}, %' for model in models)]
-    return dict(title='Classes', table=_table(head, rows, len(models) > 1))
-
-
-def pairs_section(models: Sequence[Model], classes: Sequence[str]) -> dict:
-    """Pairs of classes that are confused, or whose confusion changed."""
-    text = 'Sequences of either class taken for the other'
-    text += (': the pairs that change most, those that improve first.'
-             if len(models) > 1 else '.')
-    rows = [[f'{classes[a]} / {classes[b]}', *counts] for a, b, *counts
-            in confused_pairs([model.confusion(classes) for model in models])]
-    return dict(
-        title='Pairs of classes', text=text, table=_table(
-            ['classes', *(model.title for model in models)], rows,
-            len(models) > 1))
+    return (places - low) / np.maximum(high - low, 1e-9)
 
 
 def confused_pairs(matrices: Sequence[np.ndarray]) -> List[Tuple[int, ...]]:
-    """Find the pairs of classes that matter most.
+    """Find the pairs of classes that are confused most.
 
     Args:
         matrices (sequence[ndarray]): One or two confusion matrices.
@@ -296,8 +238,110 @@ def confused_pairs(matrices: Sequence[np.ndarray]) -> List[Tuple[int, ...]]:
     return [(a, b, *both[:, a, b].tolist()) for a, b in pairs]
 
 
-def _table(head: List[str], rows: List[list], change: bool = False) -> dict:
-    """Format a table; its change is last column less the one before."""
+def animate(models: Sequence[Outputs], index: int) -> Animation:
+    """A sequence with its class, the predictions and the attention."""
+    seen = models[-1]
+    points, timeline = seen.clip(index), []
+    weights = None if seen.joint_attention is None else (
+        seen.joint_attention[index] * seen.layout.num_joints)
+    if seen.frame_attention is not None:
+        frames = seen.frame_attention[index]  # (T',)
+        ends = np.linspace(0, points.shape[1], len(frames) + 1).round()
+        timeline = [
+            Segment(int(start), int(end), f'attention {share:.1%}',
+                    float(share / frames.max()))
+            for start, end, share in zip(ends, ends[1:], frames)]
+    return Animation(
+        str(seen.arrays['names'][index]) or f'sequence {index}',
+        seen.classes[seen.arrays['labels'][index]],
+        [Panel(f'{points.shape[1]} frames', points, weights)],
+        note='; '.join(
+            f'{model.title}: '
+            f'{seen.classes[model.arrays["predictions"][index]]}'
+            + ('' if model.correct[index] else ' (wrong)')
+            for model in models),
+        timeline=timeline)
+
+
+# --- sections of the page, which report.js draws ----------------------------
+
+
+def _summarize(models: Sequence[Outputs]) -> str:
+    text = f'Test set: {len(models[-1].correct):,} sequences. Top-1: '
+    text += ', '.join(f'{model.title} {model.top1:.2f} % ({model.files})'
+                      for model in models) + '.'
+    if len(models) > 1:
+        text += (' Trainings that differ only in the seed also differ: what '
+                 'two models show need not hold for two others.')
+    return text
+
+
+def _show_features(models: Sequence[Outputs], chosen: Sequence[int]) -> dict:
+    """t-SNE plots: global features side by side, then the others."""
+    kept = subset(len(models[-1].correct))
+    opens = {index: place for place, index in enumerate(chosen)}
+    rows = {}
+    for model in models:
+        columns = [model.arrays[key][kept].tolist()
+                   for key in ('names', 'labels', 'predictions')]
+        for title, features in model.features.items():
+            points = [
+                dict(name=name, label=label, taken=taken, place=place,
+                     opens=opens.get(index))
+                for name, label, taken, place, index in zip(
+                    *columns, embed(features[kept]).round(3).tolist(),
+                    kept.tolist())]
+            rows.setdefault(title == 'global', []).append(dict(
+                caption=f'{title} features, {model.title}', points=points))
+    return dict(
+        title='Features', plots=list(rows.values()),
+        text='t-SNE by the angles between features. Each point is a '
+        'sequence, colored by its class; a dark rim marks a '
+        'misclassification. Click a class to highlight it, a large point to '
+        'open its sequence in the player.')
+
+
+def _show_measures(models: Sequence[Outputs]) -> dict:
+    rows = {f'{name}, {model.title}': measure(features,
+                                              model.arrays['labels'])
+            for model in models for name, features in model.features.items()}
+    return dict(
+        title='Class separation',
+        text='Distance is 1 minus the cosine: intra within a class, inter '
+        'between classes. precision@k is the share of the k nearest '
+        'sequences that belong to the same class.',
+        table=_format_table(
+            ['features', *next(iter(rows.values()))],
+            [[title, *row.values()] for title, row in rows.items()]))
+
+
+def _show_classes(models: Sequence[Outputs]) -> dict:
+    counts = models[-1].confusion.sum(axis=1)
+    rows = [[models[-1].classes[label], int(counts[label]), *(
+        float(100 * model.confusion[label, label] / counts[label])
+        for model in models)] for label in np.flatnonzero(counts)]
+    if len(models) > 1:
+        rows.sort(key=lambda row: row[-2] - row[-1])
+    return dict(title='Classes', table=_format_table(
+        ['class', 'sequences', *(f'{model.title}, %' for model in models)],
+        rows, len(models) > 1))
+
+
+def _show_pairs(models: Sequence[Outputs]) -> dict:
+    classes = models[-1].classes
+    text = 'Sequences of either class taken for the other'
+    text += (': the pairs that change most, those that improve first.'
+             if len(models) > 1 else '.')
+    return dict(title='Pairs of classes', text=text, table=_format_table(
+        ['classes', *(model.title for model in models)],
+        [[f'{classes[a]} / {classes[b]}', *counts] for a, b, *counts
+         in confused_pairs([model.confusion for model in models])],
+        len(models) > 1))
+
+
+def _format_table(head: List[str], rows: List[list],
+                  change: bool = False) -> dict:
+    """A table, with the change from the last but one column if desired."""
     table = dict(head=head, rows=[[
         cell if isinstance(cell, str) else f'{cell:,}'
         if isinstance(cell, int) else f'{cell:.2f}' for cell in row]
@@ -307,102 +351,44 @@ def _table(head: List[str], rows: List[list], change: bool = False) -> dict:
     return table
 
 
-def attention_section(model: Model, test_set: TestSet,
-                      view: Tuple[float, float]) -> List[dict]:
+def _show_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
     """Mean attention of each class, drawn on one of its sequences.
 
     The pose is that of the first person in the frame with most attention.
-
-    Returns:
-        list[dict]: One section; none without attention.
+    Returns no section without attention.
     """
-    if 'attention_frames' not in model.arrays:
+    if seen.frame_attention is None:
         return []
-    labels, poses = model.arrays['labels'], []
-    of_joints = joint_attention(model, test_set.layout)
+    labels, poses = seen.arrays['labels'], []
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
-        frames = model.arrays['attention_frames'][own, 0].mean(axis=0)
-        shown = next(iter(own[model.correct[own]]), own[0])
-        clip = test_set.clip(shown)  # (M, T, V, 3)
-        most = model.arrays['attention_frames'][shown, 0].argmax()
-        pose = clip[0, int((most + 0.5) * clip.shape[1] / len(frames))]
+        shown = next(iter(own[seen.correct[own]]), own[0])
+        clip, frames = seen.clip(shown), seen.frame_attention[own]
+        most = seen.frame_attention[shown].argmax()
+        pose = clip[0, int((most + 0.5) * clip.shape[1] / frames.shape[1])]
         poses.append(dict(
-            caption=test_set.classes[label], frames=frames.tolist(),
-            places=_numbers_or_none(fit(project(pose, *view))),
-            shares=None if of_joints is None else
-            of_joints[own, 0].mean(axis=0).tolist()))
+            caption=seen.classes[label], frames=frames.mean(axis=0).tolist(),
+            shares=None if seen.joint_attention is None else
+            seen.joint_attention[own, 0].mean(axis=0).tolist(),
+            places=[None if np.isnan(place).any() else place.tolist()
+                    for place in fit(project(pose, *view)).round(3)]))
     joints = ('The encoder mixes the joints, so they have no attention of '
-              'their own.' if of_joints is None else
+              'their own.' if seen.joint_attention is None else
               'The area of a joint shows the attention of the spatial branch.')
     return [dict(
-        title='Attention', poses=poses, edges=test_set.layout.edges,
-        names=test_set.layout.joint_names,
+        title='Attention', poses=poses, edges=seen.layout.edges,
+        names=seen.layout.joint_names,
         text=f'Mean over the sequences of a class, first person. {joints} '
         'The bars show the attention of the temporal branch, from the first '
         'frames to the last.')]
 
 
-def _numbers_or_none(places: np.ndarray) -> list:
-    return [None if np.isnan(place).any() else place.round(3).tolist()
-            for place in places]
-
-
-def joint_attention(model: Model,
-                    layout: SkeletonLayout) -> Optional[np.ndarray]:
-    """Attention to the joints, (N, M, V).
-
-    None if there is no attention, or if the encoder's output has no axis of
-    joints, as HCN's.
-    """
-    found = model.arrays.get('attention_joints')
-    return found if found is not None and (
-        found.shape[-1] == layout.num_joints) else None
-
-
-def player_section(models: Sequence[Model], named: bool) -> dict:
-    """The text above the player."""
-    order = ('As named.' if named else
-             'Sequences on which the models differ come first, then those '
-             'that are misclassified.' if len(models) > 1 else
-             'Sequences that are misclassified come first.')
-    if 'attention_frames' in models[-1].arrays:
-        order += (' The size of a joint shows the attention to it, the bars '
-                  'that to the frames.')
-    return dict(title='Sequences', text=order)
-
-
-def animate(models: Sequence[Model], test_set: TestSet,
-            index: int) -> Animation:
-    """A sequence with its class, the predictions and the attention."""
-    arrays, classes = models[-1].arrays, test_set.classes
-    points = test_set.clip(index)
-    of_joints, timeline = joint_attention(models[-1], test_set.layout), []
-    weights = None if of_joints is None else (
-        of_joints[index] * test_set.layout.num_joints)
-    if 'attention_frames' in arrays:
-        frames = arrays['attention_frames'][index, 0]  # (T',)
-        ends = np.linspace(0, points.shape[1], len(frames) + 1).round()
-        timeline = [
-            Segment(int(start), int(end), f'attention {share:.1%}',
-                    float(share / frames.max()))
-            for start, end, share in zip(ends, ends[1:], frames)]
-    return Animation(
-        str(arrays['names'][index]) or f'sequence {index}',
-        classes[arrays['labels'][index]],
-        [Panel(f'{points.shape[1]} frames', points, weights)],
-        note='; '.join(
-            f'{model.title}: {classes[model.arrays["predictions"][index]]}'
-            + ('' if model.correct[index] else ' (wrong)')
-            for model in models),
-        timeline=timeline)
-
-
-def upright(points: np.ndarray) -> Tuple[float, float]:
-    """The view in which a person stands, for points (M, T, V, 3).
-
-    Some pipelines turn the spine to y, some to z.
-    """
-    height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
-              for axis in (1, 2)]
-    return VIEWS['top' if height[1] > height[0] else 'front']
+def _introduce_player(models: Sequence[Outputs], named: bool) -> dict:
+    text = ('As named.' if named else
+            'Sequences on which the models differ come first, then those that '
+            'are misclassified.' if len(models) > 1 else
+            'Sequences that are misclassified come first.')
+    if models[-1].frame_attention is not None:
+        text += (' The size of a joint shows the attention to it, the bars '
+                 'that to the frames.')
+    return dict(title='Sequences', text=text)
