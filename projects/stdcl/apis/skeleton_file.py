@@ -4,6 +4,7 @@ from typing import Dict
 
 import numpy as np
 
+from ..datasets.converters.ntu_skeleton import load_skeleton
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
@@ -25,13 +26,14 @@ def read_skeleton_file(path: Path,
         FileNotFoundError: The file does not exist.
         InputError: The suffix is unknown, or the file is damaged.
     """
-    from tools.data import custom, nw_ucla, ntu_rgbd  # to be moved
+    from ..datasets.converters import custom_data as custom
+    from ..datasets.converters import nw_ucla
     suffix = path.suffix.lower()
     if suffix == '.json':
         return dict(keypoint=nw_ucla.read_skeletons(
             str(path), path.read_bytes())[1])
     if suffix == '.skeleton':
-        return dict(keypoint=ntu_rgbd.load_skeleton(path))
+        return dict(keypoint=load_skeleton(path))
     if suffix in custom.SUFFIXES:
         if not path.is_file():
             raise FileNotFoundError(f'{path} does not exist.')
