@@ -28,7 +28,7 @@ from .skeleton_player import write_player
 NO_POSITIONS = 'which is not drawn: its values are not positions.'
 
 
-class Sequence_(NamedTuple):
+class BrowsedSequence(NamedTuple):
     """A sequence of a data set that has no transforms."""
     name: str
     classes: Dict[int, str]  # label -> name, '' if the data set has none
@@ -228,7 +228,7 @@ def _leaf_configs(dataset: dict) -> Iterator[dict]:
             yield from _leaf_configs(part)
 
 
-def _list_sequences(config: dict) -> Iterator[Sequence_]:
+def _list_sequences(config: dict) -> Iterator[BrowsedSequence]:
     """The sequences of a data set, as they are in its file."""
     pipeline = Compose([*config.pop('prepare', ()), *config['pipeline']])
     dataset = DATASETS.build({**config, 'pipeline': []})
@@ -237,7 +237,7 @@ def _list_sequences(config: dict) -> Iterator[Sequence_]:
         # the data set's own get_data_info also copies or computes joints
         annotation = BaseDataset.get_data_info(dataset, index)
         labels = np.ravel(annotation.get('label', [])).astype(int).tolist()
-        yield Sequence_(
+        yield BrowsedSequence(
             annotation.get('frame_dir', annotation.get('filename',
                                                        str(index))),
             {label: names.get(label, '') for label in labels}, dataset, index,
