@@ -10,7 +10,9 @@ from torch.utils._pytree import tree_leaves
 from projects.stdcl.models import (
     CrossSequenceContrastiveLoss,
     MemoryBank,
-    contrastive_loss,
+)
+from projects.stdcl.models.losses import (
+    cross_sequence_contrastive_loss as contrastive_loss,
 )
 from tests.twins import contrastive_loss as twin
 

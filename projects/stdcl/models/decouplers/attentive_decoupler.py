@@ -8,16 +8,15 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class AttentiveBranch(nn.Module):
-    """Weigh the positions by learned attention, then project.
+    """Weighs positions by learned attention and projects their sum.
 
-    A score for each position comes from its features; the softmax over
-    positions weighs the features, whose sum is projected. So no size depends
-    on the number of positions.
+    Each position gets a score from its features. The softmax over positions
+    gives the weights of the sum. No size depends on the number of positions.
 
     Args:
         in_channels (int): Channels C.
         out_channels (int): Size D of the vector.
-        reduction (int): r; the scores have C // r hidden channels.
+        reduction (int): The scores have C // reduction hidden channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -43,21 +42,27 @@ class AttentiveBranch(nn.Module):
 class AttentiveDecoupler(Decoupler):
     """A decoupler with explicit attention over joints and over frames.
 
-    The paper contrasts "attentive features"; its release has no explicit
-    attention. No size depends on T or V, so sequences of any length and any
-    skeleton do.
+    The paper contrasts "attentive features"; the authors' release has no
+    explicit attention. No size depends on T or V, so one decoupler fits
+    sequences of any length and any skeleton.
 
     Args:
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): The attention has C / r hidden channels. Defaults to
-            8.
+        reduction (int): The attention has C // reduction hidden channels.
+            Defaults to 8.
         init_cfg (dict): Initialisation. Defaults to Kaiming normal, fan out,
             zero bias for the linear layers.
 
+    Example:
+        >>> decoupler = AttentiveDecoupler(in_channels=64, out_channels=16)
+        >>> spatial, temporal = decoupler(torch.randn(4, 2, 64, 13, 20))
+        >>> spatial.shape, temporal.shape  # 4 sequences
+        (torch.Size([4, 16]), torch.Size([4, 16]))
+
     Raises:
-        ValueError: ``out_channels`` or ``reduction`` is below 1, or the latter
-            above ``in_channels``.
+        InputError: ``out_channels`` or ``reduction`` is below 1, or
+            ``reduction`` exceeds ``in_channels``.
     """
 
     def __init__(self,

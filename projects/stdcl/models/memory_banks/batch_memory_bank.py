@@ -1,4 +1,4 @@
-"""A bank without memory: the batch at hand."""
+"""A bank without memory: the current batch."""
 import torch
 from mmaction.registry import MODELS
 
@@ -7,18 +7,17 @@ from .memory_bank import EMPTY, MemoryBank
 
 @MODELS.register_module()
 class BatchMemoryBank(MemoryBank):
-    """Holds the sequences of the step at hand, of all processes, alone.
+    """Holds only the sequences of the current step, from all processes.
 
-    With it the contrast is what it would be without a memory bank, to see what
-    the bank is good for.
+    Use it to measure what the memory contributes.
 
     Args:
-        feat_dim, dtype: As in :class:`MemoryBank`.
+        feat_dim, dtype: See :class:`MemoryBank`.
     """
 
     @torch.no_grad()
     def update(self, features: torch.Tensor, labels: torch.Tensor,
                indices: torch.Tensor) -> torch.Tensor:
-        """Empty all slots, then write as :meth:`MemoryBank.update`."""
+        """Empty all slots, then write as :meth:`MemoryBank.update` does."""
         self.labels.fill_(EMPTY)
         return super().update(features, labels, indices)
