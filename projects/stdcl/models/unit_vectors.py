@@ -2,15 +2,15 @@
 import torch
 import torch.nn.functional as F
 
-SHORTEST = 1e-6  # below this, a direction is only rounding
+SHORTEST = 1e-6  # below it a direction is but rounding
 
 
 def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
     """L2-normalise rows, in float32.
 
-    A row shorter than 1e-6 has no direction. It becomes zero, and so does its
-    gradient, which would otherwise be over a million times that of others. A
-    row that is not finite becomes NaN.
+    A row shorter than 1e-6 has no direction: it becomes zero, and so does its
+    gradient, which would be a million times that of others and more. A row
+    that is not finite becomes NaN, to be seen.
 
     Args:
         vectors (Tensor): Shape (N, D).

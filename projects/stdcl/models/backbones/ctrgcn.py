@@ -26,7 +26,7 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
         empty ones stay 0.
     """
     num_joints = layout.num_joints
-    # a root that is listed as its own parent is not a bone
+    # where a table of bones has it, the root is no child of itself
     child, parent = torch.tensor(
         [pair for pair in layout.bones if pair[0] != pair[1]],
         dtype=torch.long).view(-1, 2).T
@@ -38,9 +38,9 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
 
 
 class _Aggregate(torch.autograd.Function):
-    """A^T @ values, with gradients in the memory layout of A and values.
+    """A^T @ values, whose gradients come in the layout of A and values.
 
-    Autograd would compute the gradient of A^T and copy it to transpose it.
+    Autograd would make the gradient of A^T, and copy it to turn it round.
     """
 
     @staticmethod
@@ -68,15 +68,15 @@ class CTRGC(BaseModule):
         A = alpha * conv4(q) + topology[k]                  (C', V, V)
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
-    followed by BN, the residual and ReLU. conv1 and conv2 of all subsets are
-    one product on the mean over time, which commutes with them. conv3 is one
-    convolution. alpha, the bias of conv4 and the topology are further rows of
-    the product that gives A. One batched product sums over subsets and joints.
+    then BN, plus x, ReLU. Here conv1 and conv2 of all subsets are one product
+    on the mean, which commutes with them; conv3 is one convolution; alpha, the
+    bias of conv4 and the topology are further rows of the product that makes
+    A; and one batched product sums over subsets and joints.
 
     Args:
         in_channels (int): Channels C.
         out_channels (int): Channels C'.
-        adjacency (Tensor): Initial topology, shape (K, V, V).
+        adjacency (Tensor): Start of the topology, shape (K, V, V).
         relation_channels (int): R.
     """
 
@@ -102,7 +102,7 @@ class CTRGC(BaseModule):
         nn.init.normal_(self.refine, std=(2 / out_channels)**0.5)
 
     def init_weights(self) -> None:
-        """Kaiming normal convolutions; the graph's path starts near 0."""
+        """Kaiming normal convolutions; the graph's path starts at almost 0."""
         super().init_weights()
         nn.init.normal_(self.refine, std=(2 / self.refine.shape[1])**0.5)
         nn.init.constant_(self.bn.weight, 1e-6)
@@ -110,8 +110,8 @@ class CTRGC(BaseModule):
     def topologies(self, x: torch.Tensor) -> torch.Tensor:
         """Refine the topology by a batch: (N, C, V, T) to (N * C', K V, V).
 
-        Rows are the sending joints v, subset by subset; columns are the
-        receiving joints u.
+        Rows are, subset by subset, the joints v that give; columns the joints
+        u that receive.
         """
         n, _, v, _ = x.shape
         k, c, r = self.refine.shape
@@ -144,19 +144,19 @@ class CTRGCN(SpatialTemporalEncoder):
     """Channel-wise topology refinement graph convolutional network.
 
     Y. Chen et al., "Channel-wise topology refinement graph convolution for
-    skeleton-based action recognition", ICCV 2021. Joints come before frames in
-    memory, so that one product covers the joints of all subsets.
+    skeleton-based action recognition", ICCV 2021. Joints before frames in
+    memory, so that a subset's joints follow each other in one product.
 
     Args:
         layout (str | dict): The skeleton layout; its bones are the graph.
-        relation_reduction (int): A block with C input channels has
-            C // relation_reduction relation channels, or 8 if C is below 16.
+        relation_reduction (int): R is the block's input channels divided by
+            this; 8 where there are fewer than 16, as coordinates have.
             Defaults to 8.
-        **kwargs: Arguments of :class:`SpatialTemporalEncoder`. Their defaults
-            are the paper's values.
+        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
+            values as defaults.
 
     Raises:
-        InputError: The layout is unknown, or a size does not fit.
+        ValueError: The layout is unknown, or a size does not fit.
     """
 
     time_dim = 3
@@ -168,7 +168,7 @@ class CTRGCN(SpatialTemporalEncoder):
         require_positive('CTRGCN', relation_reduction=relation_reduction)
 
         def spatial(in_channels: int, out_channels: int) -> CTRGC:
-            # coordinates have too few channels to divide
+            # coordinates have too few channels to be divided
             relation_channels = 8 if in_channels < 16 else \
                 in_channels // relation_reduction
             if relation_channels < 1:

@@ -1,4 +1,4 @@
-"""HCN, an encoder that treats joints as channels of a convolution."""
+"""HCN, an encoder that convolves over joints as if they were channels."""
 from typing import Optional, Union
 
 import torch
@@ -11,16 +11,16 @@ from ...utils.input_error import InputError
 from ...utils.sizes import require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 
-# four max pools divide an axis by this
+# what four max pools leave of an axis
 STRIDE = 16
 CONV_INIT = dict(type='Xavier', layer='Conv2d', distribution='uniform', bias=0)
 
 
 class HCNStream(nn.Module):
-    """Layers before the fusion of positions and motion (conv1 to conv4).
+    """The layers before the fusion of positions and motion (conv1 to conv4).
 
-    conv1 and conv2 see one joint at a time. conv3 and conv4 see all joints at
-    once, because joints are their channels.
+    conv1 and conv2 see one joint at a time, conv3 and conv4 all joints at
+    once: they have the joints for channels.
 
     Args:
         num_joints (int): V.
@@ -28,7 +28,7 @@ class HCNStream(nn.Module):
         base_channels (int): C; conv1 has C channels, conv3 C / 2, conv4 C.
         cooccurrence_channels (int): W, channels of conv2 and width of the map
             from conv3 on.
-        dropout_ratio (float): Dropout of conv4's channels.
+        dropout_ratio (float): Share of conv4's channels that is dropped.
     """
 
     def __init__(self, num_joints: int, in_channels: int, base_channels: int,
@@ -48,11 +48,11 @@ class HCNStream(nn.Module):
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
-        # otherwise conv3 would copy it, and again in its backward pass
+        # else conv3 would do it, and once more in its backward pass
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
-        # gives the same as before the pool, on a quarter of the values
+        # the same after the pool as before it, on a quarter of the values
         return self.dropout(x)
 
 
@@ -62,28 +62,27 @@ class HCN(BaseModule):
 
     "Co-occurrence Feature Learning from Skeleton Data for Action Recognition
     and Detection with Hierarchical Aggregation", section "Hierarchical
-    co-occurrence network"; sizes follow the public reproduction. Two streams
+    co-occurrence network"; sizes as in the public reproduction. Two streams
     of equal shape, joint positions and their differences from frame to frame,
-    are concatenated and passed through conv5 and conv6. Persons are encoded
-    one by one, so any number of them works. The last axis of the output comes
-    from conv2's channels, not from the joints.
+    are concatenated and go through conv5 and conv6. Every person goes through
+    it alone, so that any number of persons will do. The last axis of the
+    output is that of conv2's channels, not of the joints.
 
     Args:
-        layout (str | dict): The skeleton; see :class:`SkeletonLayout`.
+        layout (str | dict): The skeleton, as in :class:`SkeletonLayout`.
         in_channels (int): Channels of the input. Defaults to 3.
         base_channels (int): C, even; the output has 4 C channels. Defaults to
             64.
         num_frames (int): Frames T of a clip, a multiple of 16. Defaults to 64.
         cooccurrence_channels (int, optional): Channels W of conv2, a multiple
             of 16. Defaults to ``num_frames``.
-        dropout_ratio (float): Dropout of the channels of conv4, conv5 and
-            conv6. Defaults to 0.5.
+        dropout_ratio (float): Share of the channels that conv4, conv5 and
+            conv6 drop in training. Defaults to 0.5.
         init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
             bias.
 
     Raises:
-        InputError: The layout is unknown, or a size is not the multiple that
-            it has to be.
+        ValueError: The layout is unknown, or a size does not divide.
     """
 
     def __init__(self,
@@ -130,7 +129,7 @@ class HCN(BaseModule):
             Tensor: Feature maps, shape (N, M, 4 C, T / 16, W / 16).
 
         Raises:
-            InputError: T, V or C are not those the encoder was built for.
+            ValueError: T, V or C are not those the encoder was built for.
         """
         n, m = x.shape[:2]
         self._check_clip(*x.shape[2:])
@@ -141,7 +140,7 @@ class HCN(BaseModule):
             self.motion_stream(_motion(x).permute(0, 3, 1, 2))
         ], dim=1)  # (N * M, 2 C, T / 4, W / 4)
         for conv in (self.conv5, self.conv6):
-            # equals ReLU, dropout, pool, on a quarter of the values
+            # as ReLU, dropout, pool, on a quarter of the values
             x = self.dropout(self.relu(self.pool(conv(x))))
         return x.unflatten(0, (n, m))  # (N, M, 4 C, T / 16, W / 16)
 
@@ -163,7 +162,7 @@ class HCN(BaseModule):
 
 
 def _motion(x: torch.Tensor) -> torch.Tensor:
-    """Differences of neighbouring frames, resized to the number of frames.
+    """Differences of neighbouring frames, resized to as many frames.
 
     Args:
         x (Tensor): Joint positions, shape (N, T, V, C).

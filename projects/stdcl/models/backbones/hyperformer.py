@@ -16,15 +16,15 @@ from .spatial_temporal_encoder import SpatialTemporalEncoder
 
 
 class _JointAttention(torch.autograd.Function):
-    """Attention over joints, with few passes over memory.
+    """Attention over joints, in few passes over memory.
 
     For B frames and H heads of D channels::
 
         logits = (q_i . k_j + sum_x (q_i . context_x + bias_x) S_ixj) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    Autograd would store, copy and scale tensors of the size of the attention,
-    (B, H, V, V), several times.
+    Autograd would keep, copy and scale tensors of the size of the attention,
+    (B, H, V, V), several times over.
     """
 
     @staticmethod
@@ -48,12 +48,12 @@ class _JointAttention(torch.autograd.Function):
         scale = d**-0.5
         q, k, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, b * h, v, d)
         context = context.flatten(0, 1)  # (B H, X, D)
-        # scale first: half precision overflows at 65504
+        # scaled from the start: half precision ends at 65504
         of_context = torch.baddbmm(bias.reshape(b * h, 1, -1), q, context.mT,
                                    beta=scale, alpha=scale)
         logits = torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0,
                                alpha=scale)  # (B H, V, V)
-        # one product for each joint i, since S differs
+        # joint i by joint i: S differs
         logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection)
         weights = logits.softmax(dim=-1).view(b, h, v, v)
         y = torch.bmm(_attention(weights, alpha, outer), value)
@@ -72,7 +72,7 @@ class _JointAttention(torch.autograd.Function):
         grad = grad.reshape(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
         grad_value = torch.bmm(_attention(weights, alpha, outer).mT, grad)
         grad_attention = torch.bmm(grad, value.mT).view_as(weights)
-        # through the softmax; alpha needs the inner sums too
+        # through the softmax; the inner sums are also what alpha needs
         product = grad_attention * weights
         inner = product.sum(dim=-1, keepdim=True)
         grad_logits = product.addcmul_(weights, inner, value=-1)
@@ -111,10 +111,10 @@ class HypergraphAttention(BaseModule):
         logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    followed by a 1x1 convolution in groups and the residual. q, k and v are
-    one product. The query is multiplied with each hop distance and each part
-    once, as if they were further keys (the context); a constant selects the
-    entry for each pair of joints. w . e is computed as further channels of e.
+    then a 1x1 convolution in groups, plus the input. Here q, k and v are one
+    product. The query meets each hop distance and each part once, as if they
+    were further keys (the context); a constant selects what joint i adds for
+    joint j. w . e makes further channels of e.
 
     Args:
         in_channels (int): Channels C.
@@ -122,7 +122,7 @@ class HypergraphAttention(BaseModule):
         num_heads (int): H.
         groups (int): Groups of the last convolution.
         parts (Tensor): Part of each joint, shape (V,), numbered from 0.
-        hops (Tensor): Hops between each pair of joints, shape (V, V).
+        hops (Tensor): Hops between each two joints, shape (V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_heads: int,
@@ -152,14 +152,14 @@ class HypergraphAttention(BaseModule):
             dim=1), persistent=False)
 
     def context(self, x: torch.Tensor) -> tuple:
-        """Compute the context: keys for hop distances and body parts.
+        """What queries meet beside the keys: hop distances and body parts.
 
         Args:
             x (Tensor): Shape (B, V, C).
 
         Returns:
             tuple[Tensor, Tensor]: r and e, shape (B, H, hops + P, D), and
-            their bias in the product with the query, (B, H, hops + P): 0 and
+            what is added where they meet the query, (B, H, hops + P): 0 and
             w . e.
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
@@ -187,9 +187,9 @@ class HypergraphAttention(BaseModule):
         return y.view(n, t, v, -1).permute(0, 3, 1, 2)
 
     def project(self, x: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
-        """Apply the 1x1 convolution ``proj`` and the residual: (B, V, C').
+        """The 1x1 convolution ``proj``, plus the shortcut: (B, V, C').
 
-        A batched product is faster than the general convolution in groups.
+        As products: the general convolution in groups is slower.
         """
         groups = self.proj.groups
         weight = self.proj.weight.view(groups, -1, x.shape[-1] // groups)
@@ -204,22 +204,22 @@ class HypergraphAttention(BaseModule):
 class Hyperformer(SpatialTemporalEncoder):
     """Hypergraph transformer for skeleton-based action recognition.
 
-    Y. Zhou et al., arXiv 2211.09590. Channels are last in memory.
+    Y. Zhou et al., arXiv 2211.09590. Channels last in memory.
 
     Args:
-        layout (str | dict): The skeleton; see :class:`SkeletonLayout`. Its
-            edges give the hops, its parts are the hyperedges.
+        layout (str | dict): The skeleton layout; hops are counted on its
+            edges, and its parts are the hyperedges.
         base_channels (int): Width of all blocks. Defaults to 216.
         num_heads (int): Attention heads. Defaults to 9.
         proj_groups (int): Groups of the convolution after the attention.
             Defaults to 6.
-        parts (sequence[int], optional): Body part of each joint. Defaults to
-            the layout's.
-        **kwargs: Arguments of :class:`SpatialTemporalEncoder`. Their defaults
-            are the paper's values.
+        parts (sequence[int], optional): Body part of each joint, in place of
+            the layout's. Defaults to None.
+        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
+            values as defaults.
 
     Raises:
-        InputError: The width is not a multiple of heads or groups, or
+        ValueError: The width cannot be divided among heads or groups, or
             ``parts`` does not fit the layout.
     """
 
@@ -243,7 +243,7 @@ class Hyperformer(SpatialTemporalEncoder):
         parts = layout.parts if parts is None else parts
         if not all(isinstance(part, Integral) for part in parts):
             raise InputError(f'Hyperformer: parts is {tuple(parts)}, expected '
-                             'integers.')
+                             'whole numbers.')
         if len(parts) != layout.num_joints:
             raise InputError(
                 f'Hyperformer: parts has {len(parts)} entries, expected one '

@@ -31,8 +31,8 @@ class MultiScaleTCN(BaseModule):
             for (N, C, V, T). Defaults to 2.
 
     Raises:
-        InputError: The channels cannot be split into equal branches, or the
-            kernel size is even.
+        ValueError: The channels cannot be split into equal branches, or the
+            kernel has no middle.
     """
 
     def __init__(self,
@@ -55,7 +55,7 @@ class MultiScaleTCN(BaseModule):
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
-            """Put a size in time into the order of the two axes."""
+            """The two-axes form of a size in time."""
             return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
 
         self.width = width

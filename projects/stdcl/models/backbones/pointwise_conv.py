@@ -7,11 +7,12 @@ import torch.nn.functional as F
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution as one matrix product, for either memory format.
 
-    On a CPU this is up to twice as fast as the general convolution. Other
-    devices use the general one, because the product needs memory for a
-    gradient of the weight of each sequence. Several convolutions of the same
-    input can be merged by stacking their output channels; ``merged`` is their
-    number, so that each is initialised on its own.
+    On a CPU that is up to twice as fast as the general convolution, which
+    other devices are left to (their memory would have to hold a gradient of
+    the weight for each sequence). Several
+    convolutions of the same input are merged into one by stacking their output
+    channels; ``merged`` says how many there are, so that each starts as it
+    would alone.
 
     Args:
         in_channels (int): Channels of the input.

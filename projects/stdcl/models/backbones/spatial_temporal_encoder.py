@@ -1,4 +1,4 @@
-"""The frame of CTR-GCN and Hyperformer: blocks of space, then time."""
+"""The frame that CTR-GCN and Hyperformer share: blocks of space, then time."""
 from typing import Callable, Optional, Sequence, Union
 
 import torch
@@ -43,7 +43,7 @@ class SpatialTemporalBlock(BaseModule):
         out_channels (int): Channels after it.
         stride (int): Step in time.
         residual (bool): Whether the block has a residual path.
-        time_dim (int): The axis of time; see :class:`MultiScaleTCN`.
+        time_dim (int): The axis of time, as in :class:`MultiScaleTCN`.
         **tcn: ``kernel_size`` and ``dilations`` of :class:`MultiScaleTCN`.
     """
 
@@ -71,30 +71,30 @@ class SpatialTemporalBlock(BaseModule):
 class SpatialTemporalEncoder(BaseModule):
     """Batch norm of the joints, then blocks of a spatial and a temporal part.
 
-    Subclasses define the spatial part and the order (:attr:`time_dim`) of
-    joints and frames in the blocks.
+    Subclasses say what the spatial part is, and in which order
+    (:attr:`time_dim`) the blocks hold joints and frames.
 
     Args:
-        layout (str | dict): The skeleton; see :class:`SkeletonLayout`.
-        spatial (callable): Builds the spatial part of a block from its
-            numbers of input and output channels.
+        layout (str | dict): The skeleton layout, as in
+            :class:`SkeletonLayout`.
+        spatial (callable): Makes the spatial part of a block from the
+            channels before and after it.
         in_channels (int): Channels of a joint. Defaults to 3.
         base_channels (int): Channels of the first block. Defaults to 64.
         num_person (int): Persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double
-            the channels; numbers above ``num_stages`` are ignored. Defaults
+            the channels; those beyond ``num_stages`` do not matter. Defaults
             to (5, 8).
         down_stages (sequence[int]): Blocks, counted from 1, that halve the
-            frames; numbers above ``num_stages`` are ignored. Defaults to
-            (5, 8).
+            frames, likewise. Defaults to (5, 8).
         tcn_kernel_size (int): Frames of the temporal convolutions. Defaults
             to 5.
         tcn_dilations (sequence[int]): Their dilations. Defaults to (1, 2).
         init_cfg (dict, optional): Initialisation beyond that of the parts.
 
     Raises:
-        InputError: The layout is unknown, or a size does not fit.
+        ValueError: The layout is unknown, or a size does not fit.
     """
 
     time_dim = 2
@@ -148,7 +148,7 @@ class SpatialTemporalEncoder(BaseModule):
             Tensor: Shape (N, M, C', T', V).
 
         Raises:
-            InputError: M, V or C are not those the encoder was built for.
+            ValueError: M, V or C are not those the encoder was built for.
         """
         n, m, t, v, c = x.shape
         built = (self.num_person, self.layout.num_joints, self.in_channels)

@@ -1,4 +1,4 @@
-"""The four streams, computed on whole batches on the model's device."""
+"""The four streams, computed on whole batches where the model is."""
 from typing import Optional, Union
 
 import torch
@@ -13,32 +13,33 @@ STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
 
 @MODELS.register_module()
 class SkeletonDataPreprocessor(ActionDataPreprocessor):
-    """Computes a stream: the joints, the bones, or the motion of either.
+    """Makes a stream of the joints: the joints, bones, or motion of either.
 
-    The data pipeline prepares the joints for all streams; this class computes
-    the stream, in one operation for a batch. A stream is therefore one line of
-    a config, ``model = dict(data_preprocessor=dict(stream='bone'))``.
+    What all streams share is done by the data pipeline; what tells them apart
+    is done here, so that a stream is one line of config
+    (``model = dict(data_preprocessor=dict(stream='bone'))``), and in one
+    operation for a batch.
 
-    - ``joint``: the joints, unchanged;
-    - ``bone``: each joint minus its parent;
-    - ``joint-motion``, ``bone-motion``: the next frame minus this one, 0 in
-      the last frame.
+    - ``joint``: the joints as they come;
+    - ``bone``: each child less its parent;
+    - ``joint-motion``, ``bone-motion``: the next frame less this one, 0 in
+      the last.
 
-    If the data have a confidence (2D layouts with three channels), bones and
-    motions get the mean confidence of their two ends.
+    Where the data have a confidence (two-dimensional layouts with three
+    channels), a bone and a motion get the mean of their two ends'.
 
     Args:
-        layout (str | dict): The skeleton; see :class:`SkeletonLayout`.
+        layout (str | dict): The skeleton layout, as in
+            :class:`SkeletonLayout`.
         stream (str): One of the four above. Defaults to 'joint'.
-        center_relative (bool): Follow the authors of Hyperformer and STD-CL.
-            In the joint streams, joints are relative to the center joint of
-            their frame, which keeps its trajectory. In the bone streams, the
-            joint without a parent keeps its position; in CTR-GCN it is zero.
-            Defaults to False.
+        center_relative (bool): As the authors of Hyperformer and STD-CL have
+            it: in the joint streams, joints are relative to the center joint
+            of their frame, which keeps its own trajectory; in the bone
+            streams the joint without a parent keeps its position, where
+            CTR-GCN has zero. Defaults to False.
 
     Raises:
-        InputError: The stream is unknown, or the data have another number of
-            joints.
+        ValueError: An unknown stream, or data with another number of joints.
     """
 
     def __init__(self,
@@ -61,11 +62,11 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     def preprocess(self, inputs: list, data_samples: Optional[list],
                    training: bool = False) -> tuple:
-        """Stack a batch and compute its stream.
+        """Stack a batch and make the stream of it.
 
         Args:
             inputs (list[Tensor]): N clips, each (num_clips, M, T, V, C).
-            data_samples (list): Their data samples, returned unchanged.
+            data_samples (list): Their data samples, passed on.
             training (bool): Not used.
 
         Returns:
@@ -92,7 +93,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return self._motion(x) if self.stream.endswith('motion') else x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
-        """Split into coordinates and the confidence, or None."""
+        """Coordinates, and the confidence or None."""
         if self.layout.dims == 2 and x.shape[-1] == 3:
             return x[..., :2], x[..., 2:]
         return x, None

@@ -8,15 +8,16 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class AttentiveBranch(nn.Module):
-    """Weighs positions by learned attention and projects their sum.
+    """Weigh the positions by learned attention, then project.
 
-    Each position gets a score from its features. The softmax over positions
-    gives the weights of the sum. No size depends on the number of positions.
+    A score for each position comes from its features; the softmax over
+    positions weighs the features, whose sum is projected. So no size depends
+    on the number of positions.
 
     Args:
         in_channels (int): Channels C.
         out_channels (int): Size D of the vector.
-        reduction (int): The scores have C // reduction hidden channels.
+        reduction (int): r; the scores have C // r hidden channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -42,27 +43,21 @@ class AttentiveBranch(nn.Module):
 class AttentiveDecoupler(Decoupler):
     """A decoupler with explicit attention over joints and over frames.
 
-    The paper contrasts "attentive features"; the authors' release has no
-    explicit attention. No size depends on T or V, so one decoupler fits
-    sequences of any length and any skeleton.
+    The paper contrasts "attentive features"; its release has no explicit
+    attention. No size depends on T or V, so sequences of any length and any
+    skeleton do.
 
     Args:
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): The attention has C // reduction hidden channels.
-            Defaults to 8.
+        reduction (int): The attention has C / r hidden channels. Defaults to
+            8.
         init_cfg (dict): Initialisation. Defaults to Kaiming normal, fan out,
             zero bias for the linear layers.
 
-    Example:
-        >>> decoupler = AttentiveDecoupler(in_channels=64, out_channels=16)
-        >>> spatial, temporal = decoupler(torch.randn(4, 2, 64, 13, 20))
-        >>> spatial.shape, temporal.shape  # 4 sequences
-        (torch.Size([4, 16]), torch.Size([4, 16]))
-
     Raises:
-        InputError: ``out_channels`` or ``reduction`` is below 1, or
-            ``reduction`` exceeds ``in_channels``.
+        ValueError: ``out_channels`` or ``reduction`` is below 1, or the latter
+            above ``in_channels``.
     """
 
     def __init__(self,

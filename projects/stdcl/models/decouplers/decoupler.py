@@ -1,7 +1,7 @@
 """Spatial-temporal decoupling (STD-CL, section "spatial-temporal decoupling").
 
 Two independent branches turn an encoder's feature map into a spatial-specific
-and a temporal-specific vector. Subclasses differ in their branches.
+and a temporal-specific vector. The subclasses differ in their branches.
 """
 from typing import Tuple
 
@@ -28,15 +28,14 @@ def reduced_channels(in_channels: int, reduction: int) -> int:
 
 
 class Decoupler(BaseModule):
-    """Splits a feature map into a spatial and a temporal vector.
+    """Pools a feature map over time and over joints, a branch for each.
 
-    The spatial branch receives the mean over time, the temporal branch the
-    mean over joints. Subclasses set ``spatial`` and ``temporal``, modules that
-    map (N, C, L) to (N, D), and ``out_channels``, which is D.
+    Subclasses set ``spatial`` and ``temporal``, modules that map (N, C, L) to
+    (N, D), and ``out_channels``, which is D.
     """
 
     def require_sizes(self) -> None:
-        """Raise an ``InputError`` unless all sizes are known."""
+        """Raise a ValueError if sizes are neither given nor found yet."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
                 f'{type(self).__name__} has no sizes. Set model.type to '
@@ -53,8 +52,8 @@ class Decoupler(BaseModule):
 
         Returns:
             tuple[Tensor, Tensor]: The spatial-specific and the
-            temporal-specific features, each of shape (N, D), averaged over
-            the M persons.
+            temporal-specific features, shape (N, D) each: the mean over the M
+            persons of what the branch gives for each.
         """
         n, m = x.shape[:2]
         x = x.flatten(0, 1)  # (N * M, C, T, V)

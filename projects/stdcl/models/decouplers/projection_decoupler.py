@@ -11,15 +11,15 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class ProjectionBranch(nn.Module):
-    """Reduces the channels, flattens and projects, as the authors' release.
+    """Reduce the channels, flatten, project (the authors' release).
 
     Args:
         in_channels (int): Channels C.
         length (int, optional): Length L of the axis that is kept: V for the
-            spatial branch, T for the temporal one. If None, the first call
-            sets it.
+            spatial branch, T for the temporal one. None: found in the first
+            call.
         out_channels (int): Size D of the vector.
-        reduction (int): The 1x1 convolution keeps C // reduction channels.
+        reduction (int): r; the 1x1 convolution leaves C // r channels.
     """
 
     def __init__(self, in_channels: int, length: Optional[int],
@@ -43,25 +43,23 @@ class ProjectionBranch(nn.Module):
 class ProjectionDecoupler(Decoupler):
     """The decoupler of the authors' release.
 
-    Each branch pools, reduces the channels by a 1x1 convolution, flattens, and
-    maps to D features by a linear layer. The linear layer has a weight for
-    each joint (or frame), so its size depends on the encoder's output. The
-    first call sets sizes that are not given; :class:`STDCLRecognizer` makes it
-    at construction.
+    Per person and branch: pool, 1x1 convolution C -> C / r, flatten, linear to
+    D; the linear layer weighs each joint (each frame) on its own, so its size
+    follows the encoder's output. Sizes that are not given are found in the
+    first call, which :class:`STDCLRecognizer` makes at construction.
 
     Args:
         in_channels (int): Channels C of the feature map.
         num_joints (int, optional): V of the feature map. Defaults to None.
         num_frames (int, optional): T of the feature map. Defaults to None.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): The 1x1 convolution keeps C // reduction channels.
-            Defaults to 8.
+        reduction (int): r. Defaults to 8.
         init_cfg (dict): Initialisation. Defaults to Kaiming normal, fan out,
             zero bias for the linear layers.
 
     Raises:
-        InputError: ``out_channels`` or ``reduction`` is below 1, or
-            ``reduction`` exceeds ``in_channels``.
+        ValueError: ``out_channels`` or ``reduction`` is below 1, or the latter
+            above ``in_channels``.
     """
 
     def __init__(self,
@@ -80,10 +78,10 @@ class ProjectionDecoupler(Decoupler):
                                          reduction)
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Split a feature map; see :meth:`Decoupler.forward`.
+        """As :meth:`Decoupler.forward`.
 
         Raises:
-            InputError: T or V of the feature map are not the decoupler's.
+            ValueError: The feature map has other sizes than the decoupler.
         """
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)

@@ -19,9 +19,8 @@ LINEAR_INIT = dict(type='Xavier', layer='Linear', distribution='uniform',
 class HCNHead(BaseHead):
     """The classifier of HCN (IJCAI 2018; fc7 and fc8).
 
-    Takes the maximum over persons, flattens it, and applies a hidden layer
-    with ReLU and dropout and a linear layer to the classes. Its size depends
-    on that of the feature map.
+    The maximum over persons, flattened; a hidden layer with ReLU and dropout;
+    a linear layer to the classes. So its size follows that of the feature map.
 
     Args:
         num_classes (int): Number of classes.
@@ -31,15 +30,16 @@ class HCNHead(BaseHead):
             encoder's ``num_frames`` / 16 and ``cooccurrence_channels`` / 16.
             Defaults to (4, 4).
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
-        dropout_ratio (float): Dropout of the hidden layer. Defaults to 0.5.
+        dropout_ratio (float): Share of the hidden layer that is dropped in
+            training. Defaults to 0.5.
         loss_cls (dict): Config of the loss. Defaults to cross entropy.
-        average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
+        average_clips (str, optional): As in ``BaseHead``. Defaults to 'prob'.
         init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
             bias.
-        **kwargs: Arguments of ``BaseHead``.
+        **kwargs: As in ``BaseHead``.
 
     Raises:
-        InputError: A size is below 1.
+        ValueError: A size is below 1.
     """
 
     def __init__(self,
@@ -77,7 +77,7 @@ class HCNHead(BaseHead):
             Tensor: Logits, shape (N, num_classes).
 
         Raises:
-            InputError: The feature map has another size.
+            ValueError: The feature map has another size.
         """
         self._check_size(*x.shape[2:])
         x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')
@@ -100,7 +100,7 @@ class STDCLHCNHead(STDCLMixin, HCNHead):
 
     Args:
         num_classes (int): Number of classes.
-        decoupler, memory_bank, loss_contrast (dict): See
+        decoupler, memory_bank, loss_contrast (dict): As in
             :class:`STDCLMixin`.
-        **kwargs: Arguments of :class:`STDCLMixin` and :class:`HCNHead`.
+        **kwargs: As in :class:`STDCLMixin` and :class:`HCNHead`.
     """

@@ -9,7 +9,7 @@ from mmengine.dist import all_gather, get_rank
 from ...utils.input_error import InputError
 from ..unit_vectors import unit_vectors
 
-# attributes of the head that inference does not need
+# attributes of the head that inference does without
 TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
 
 
@@ -35,9 +35,9 @@ class STDCLMixin:
         args, kwargs: Arguments of the head.
 
     Attributes:
-        batch_size (int): Sequences in a full batch of a process. Shorter
-            batches are padded to it before processes exchange them. 0 if all
-            batches have the same size. ``MemoryBankHook`` sets it.
+        batch_size (int): Sequences in a full batch of a process, to which
+            shorter ones are filled up where processes exchange them. 0 where
+            batches are all alike. ``MemoryBankHook`` sets it.
     """
 
     batch_size = 0
@@ -51,8 +51,8 @@ class STDCLMixin:
                  temporal_weight: float = 0.5,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # draws no random numbers from the global generator: with the same
-        # seed, encoder and classifier start as they do without STD-CL
+        # takes no random numbers from the encoder and the classifier: these
+        # start, with the same seed, as they do without STD-CL
         with torch.random.fork_rng(devices=[]):
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
@@ -77,13 +77,13 @@ class STDCLMixin:
             self.decoupler.init_weights()
 
     def resize_banks(self, num_sequences: int) -> None:
-        """Allocate slots for the sequences of a training set."""
+        """Make empty slots for the sequences of a training set."""
         for bank in (self.spatial_bank, self.temporal_bank):
             bank.resize(num_sequences, self.num_classes)
 
     def loss(self, feats: torch.Tensor, data_samples: List,
              **kwargs) -> Dict[str, torch.Tensor]:
-        """Compute the head's losses and those of STD-CL.
+        """The head's losses and those of STD-CL.
 
         Args:
             feats (Tensor): The encoder's output, shape (N, M, C, T, V).
@@ -91,9 +91,9 @@ class STDCLMixin:
                 and, in their metainfo, ``sample_idx``.
 
         Returns:
-            dict[str, Tensor]: The head's own (``loss_cls``, accuracy), and
+            dict[str, Tensor]: Beside the head's own (``loss_cls``, accuracy)
             ``loss_spatial``, ``loss_temporal`` and ``anchor_share``, the share
-            of the batch that took part in the contrast.
+            of the batch that the contrast could use.
         """
         losses = super().loss(feats, data_samples, **kwargs)
         losses.update(self.contrast(feats, data_samples))
@@ -101,19 +101,14 @@ class STDCLMixin:
 
     def contrast(self, feats: torch.Tensor,
                  data_samples: List) -> Dict[str, torch.Tensor]:
-        """Decouple a batch, write it to the banks, contrast it with them.
+        """Decouple, write the batch into the banks, contrast it with them.
 
-        Args:
-            feats (Tensor): See :meth:`loss`.
-            data_samples (list[ActionDataSample]): See :meth:`loss`.
-
-        Returns:
-            dict[str, Tensor]: The losses of STD-CL and ``anchor_share``.
+        Args and returns as in :meth:`loss`.
         """
         labels, indices = self._labels_and_indices(data_samples, feats.device)
         spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
 
-        # every process writes the batches of all, so that banks are equal
+        # every process writes what all of them have seen: equal banks
         features, all_labels, all_indices, own = self._gather(
             torch.cat([spatial, temporal], dim=1).detach(), labels, indices)
         losses = dict()
@@ -131,7 +126,7 @@ class STDCLMixin:
 
     def _labels_and_indices(self, data_samples: List, device: torch.device
                             ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return classes and training-set indices of a batch, both (N,)."""
+        """Classes and training-set indices of a batch, both (N,)."""
         labels = torch.stack([sample.gt_label for sample in data_samples])
         if labels.shape[1] != 1:
             raise InputError(
@@ -153,18 +148,17 @@ class STDCLMixin:
                 indices: torch.Tensor) -> Tuple:
         """Concatenate the rows of all processes, in order of rank.
 
-        This is one collective, with 4 bytes for each of the 2D features, the
-        label and the index of a row. It needs batches of equal size. Shorter
-        ones are padded with zero features of their first sequence, which banks
-        ignore.
+        One collective, of 4 bytes for each of 2D features, label and index of
+        a row. It needs batches of one size: shorter ones are filled up with
+        zero features of their first sequence, which banks pass over.
 
         Args:
             features (Tensor): Float32, shape (N, 2D).
             labels, indices (Tensor): Shape (N,).
 
         Returns:
-            tuple[Tensor, Tensor, Tensor, slice]: The rows of all processes,
-            (B, 2D), (B,) and (B,), and where the N rows of this one are.
+            tuple[Tensor, Tensor, Tensor, slice]: The same of all processes,
+            (B, 2D), (B,) and (B,), and where the N rows are in it.
         """
         rows = torch.cat([features.view(torch.int32),  # no rounding on the way
                           torch.stack([labels, indices], dim=1).int()], dim=1)
@@ -185,7 +179,7 @@ class STDCLHead(STDCLMixin, GCNHead):
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Channels of the encoder's output.
-        decoupler, memory_bank, loss_contrast (dict): See
+        decoupler, memory_bank, loss_contrast (dict): As in
             :class:`STDCLMixin`.
-        **kwargs: Arguments of :class:`STDCLMixin` and ``GCNHead``.
+        **kwargs: As in :class:`STDCLMixin` and ``GCNHead``.
     """

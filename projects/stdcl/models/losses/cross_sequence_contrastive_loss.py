@@ -12,54 +12,43 @@ from ...utils.input_error import InputError
 from ...utils.sizes import require_positive
 
 NEGATIVES = ('hard', 'random')
-BLOCK = 8192  # slots converted to float32 at a time
+BLOCK = 8192  # slots that are in float32 at a time, if the bank is not
 
 
 @MODELS.register_module()
 class CrossSequenceContrastiveLoss(nn.Module):
-    """Pulls anchors to hard positives and pushes them from two negative sets.
+    """Pull an anchor to hard positives, away from negatives of two kinds.
 
-    Let z be an anchor of class y (STD-CL, section "cross-sequence contrast").
-    Of the filled slots of a bank, the P least similar of class y are its
-    positives. The K most similar of other classes are its hard negatives. K
-    more, drawn uniformly without replacement from all slots of other classes,
-    are its random negatives. Each positive p and each of the two sets B give a
-    term::
+    For an anchor z of class y, over the filled slots of a bank (STD-CL,
+    section "cross-sequence contrast"): the P least similar slots of class y
+    are its positives; the K most similar slots of other classes its hard
+    negatives, and K drawn uniformly without replacement from all slots of
+    other classes its random ones. Each positive p and each of the two sets B
+    give a term
 
         -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
-        = softplus( logsumexp_b(z.b/t) - z.p/t )
+        = softplus( logsumexp_b(z.b/t) - z.p/t ),
 
-    The loss is the mean of all terms. The second form needs one logsumexp per
-    anchor and set, and never a table of P x (K + 1).
+    and the loss is the mean of all terms. The right-hand form needs one
+    logsumexp per anchor and set, and never a (P x (K + 1)) table.
 
-    P and K are upper limits: an anchor takes part if there is at least one
-    positive other than itself and one negative. An anchor of zeros has no
-    direction and does not take part. One that is not finite makes the loss
-    NaN.
+    P and K are upper limits: an anchor takes part as soon as there is one
+    positive other than itself and one negative. One of zeros, which has no
+    direction, takes no part. One that is not finite makes the loss NaN.
 
-    The bank must not be written between a loss and its backward pass; PyTorch
-    raises an error if it is.
+    The gradient is taken from the bank as it was: the bank must not be written
+    between a loss and its backward pass (PyTorch says so if it is).
 
     Args:
         num_positives (int): P. Defaults to 128.
         num_negatives (int): K. Defaults to 512.
         temperature (float): t. Defaults to 0.8.
-        negatives (sequence[str]): The sets B: 'hard', 'random' or both.
+        negatives (sequence[str]): The sets B, of 'hard' and 'random'.
             Defaults to both.
 
-    Example:
-        >>> loss = CrossSequenceContrastiveLoss(2, 4, negatives=['hard'])
-        >>> bank = F.normalize(torch.randn(20, 8), dim=1)
-        >>> bank_labels = torch.arange(20) % 2
-        >>> own = torch.tensor([3, 8])  # slots of the two anchors
-        >>> value, share = loss(bank[own], bank_labels[own], own, bank,
-        ...                     bank_labels)
-        >>> share  # of the anchors that took part
-        tensor(1.)
-
     Raises:
-        InputError: A number is not positive, or ``negatives`` is empty or has
-            an unknown name.
+        InputError: A number is not positive, or ``negatives`` has another
+            name, or none.
     """
 
     def __init__(self,
@@ -89,24 +78,24 @@ class CrossSequenceContrastiveLoss(nn.Module):
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Contrast anchors with the slots of a bank.
 
-        Everything is computed in float32, also under autocast and with a bank
-        in float16, which is never copied as a whole. With several processes,
-        each passes its own anchors and the mean runs over the terms of all
-        processes. It is scaled so that DistributedDataParallel, which averages
-        gradients over processes, gives the gradient of that mean.
+        Computed in float32, also under autocast and with a bank in float16, of
+        which no float32 copy is made. With several processes each
+        passes its own anchors; the mean runs over the terms of all of them,
+        scaled so that the average over processes, which
+        DistributedDataParallel takes of the gradients, is that mean.
 
         Args:
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
             labels (Tensor): Classes of the anchors, shape (N,).
-            own_slots (Tensor): Slots that hold the anchors' own sequences and
-                are not positives for them, shape (N,).
+            own_slots (Tensor): Slots that hold the anchors' own sequences,
+                which are no positives for them, shape (N,).
             bank_features (Tensor): Shape (S, D), rows of norm 1.
             bank_labels (Tensor): Shape (S,), -1 where a slot is empty.
 
         Returns:
             tuple[Tensor, Tensor]: The loss and the share of anchors that took
-            part, both scalars. If none took part, the loss is 0 and still has
-            a gradient.
+            part, both scalars. Without any the loss is 0, still with a path
+            for the gradient.
         """
         with torch.autocast(anchors.device.type, enabled=False):
             anchors = anchors.float() / self.temperature
@@ -125,7 +114,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
             ).split([hard_p.shape[1], *(slots.shape[1] for slots, _ in sets)],
                     dim=1)  # (N, P), (N, K), (N, K)
 
-            # an anchor with a negative has one in each set
+            # who has a negative has one in each set
             is_term = (is_p & sets[0][1].any(dim=1, keepdim=True)
                        & anchors.any(dim=1, keepdim=True))  # (N, P)
             total = 0 * anchors.sum()  # NaN if an anchor is not finite
@@ -145,7 +134,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
                    candidate: torch.Tensor, labels: torch.Tensor,
                    bank_labels: torch.Tensor
                    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Choose a set of negatives: slots and which are valid, (N, K)."""
+        """Slots of a set of negatives, and which of them count, (N, K)."""
         if kind == 'hard':
             return self._hardest(similarity, candidate, self.num_negatives,
                                  largest=True)
@@ -155,13 +144,13 @@ class CrossSequenceContrastiveLoss(nn.Module):
     @torch.no_grad()
     def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Choose the most (or least) similar candidates of each anchor.
+        """The most (least) similar candidates of each anchor, up to a limit.
 
         Args:
             similarity (Tensor): Shape (N, S).
             candidate (Tensor): Boolean, shape (N, S).
             limit (int): P or K.
-            largest (bool): Whether to choose the most similar.
+            largest (bool): Whether the most similar are wanted.
 
         Returns:
             tuple[Tensor, Tensor]: Slots and whether each is a candidate, both
@@ -178,11 +167,11 @@ class CrossSequenceContrastiveLoss(nn.Module):
                           ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
 
-        The filled slots are put into one random order for the whole batch. An
-        anchor takes the first K in it that are not of its class. These are
+        The filled slots are put in one random order for the whole batch; an
+        anchor takes the first K in it that are not of its class. They are
         among the first 2K of the order, unless its class fills more than half
-        of those. Only the most frequent class there can; for it, the first K
-        of other classes are looked up in the whole order.
+        of those: then it is the most frequent there, for which the first K of
+        other classes are looked up in the whole order.
 
         Args:
             labels (Tensor): Shape (N,).
@@ -217,8 +206,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
 def _similarities(anchors: torch.Tensor,
                   bank_features: torch.Tensor) -> torch.Tensor:
-    """Multiply (N, D) and (S, D) to (N, S), in float32."""
-    # on a CPU the product is faster in this order
+    """The products of (N, D) and (S, D), in float32, shape (N, S)."""
+    # this order of the product is the fast one on a CPU
     similarity = anchors.new_empty(len(bank_features), len(anchors))
     size = len(bank_features) if _is_float32(bank_features) else BLOCK
     for block, out in zip(bank_features.split(size), similarity.split(size)):
@@ -231,10 +220,10 @@ def _is_float32(tensor: torch.Tensor) -> bool:
 
 
 class _Similarity(torch.autograd.Function):
-    """Selects similarities, with a gradient from the selected slots alone.
+    """Similarities of anchors and chosen slots, which are computed already.
 
-    These are a small part of the bank. The gradient of the full product would
-    take another product with the whole bank.
+    The gradient sums the chosen slots alone, a small part of the bank, where
+    that of the full product would take another product with all of it.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A memory bank of fixed size: the same number of slots for each class."""
+"""A memory bank of a fixed size: some slots for each class."""
 import torch
 from mmaction.registry import MODELS
 
@@ -8,30 +8,30 @@ from .memory_bank import EMPTY, MemoryBank, merge_sequences
 
 @MODELS.register_module()
 class ClassBalancedMemoryBank(MemoryBank):
-    """Keeps the most recent sequences of each class.
+    """Keeps the sequences of each class that were seen last.
 
-    Use it when the training set is too large for a slot per sequence: memory
-    and time depend only on the number of classes. Class c owns the slots c * L
-    to (c + 1) * L - 1. A sequence that already has a slot is overwritten in
-    place, so it never has two. A new sequence takes the slot of its class that
-    was written least recently (the lowest of equals), but none written in the
-    same step. If a step has more new sequences of a class than such slots, the
-    last ones get none. While no class has more than L sequences, the content
-    equals that of a :class:`MemoryBank`, in another order.
+    For training sets with too many sequences for a slot each: memory and time
+    depend on the number of classes alone. Class c owns the slots from c * L
+    to (c + 1) * L - 1. A sequence that is in one is refreshed in place, so it
+    never has two; a new one takes the slot of its class that was written
+    longest ago (the lowest of equals), but none of the same step. Where a step
+    has more new sequences of a class than are left for them, those that come
+    last get no slot. While no class has more than L sequences, the content is
+    that of a :class:`MemoryBank`, in another order.
 
     Args:
         feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): See :class:`MemoryBank`. Defaults to 'float32'.
+        dtype (str): As in :class:`MemoryBank`. Defaults to 'float32'.
         slots_per_class (int): L. Defaults to 256.
 
     Attributes:
-        features, labels (Tensor): See :class:`MemoryBank`.
-        indices (Tensor): Sequence in each slot, shape (S,), -1 if empty.
-        written (Tensor): Number of the step that wrote each slot, shape (S,),
-            0 if empty.
+        features, labels (Tensor): As in :class:`MemoryBank`.
+        indices (Tensor): The slots' sequences, shape (S,), -1 where empty.
+        written (Tensor): When they were written, shape (S,): later is larger,
+            equal in one step; 0 where empty.
 
     Raises:
-        InputError: ``dtype`` is unknown, or ``slots_per_class`` is below 1.
+        InputError: ``dtype`` is another, or ``slots_per_class`` below 1.
     """
 
     STATE = ('features', 'labels', 'indices', 'written')
@@ -46,10 +46,10 @@ class ClassBalancedMemoryBank(MemoryBank):
         self.indices, self.written = self.labels.clone(), self.labels.clone()
 
     def resize(self, num_sequences: int, num_classes: int) -> None:
-        """Allocate empty slots.
+        """Make empty slots.
 
         Args:
-            num_sequences (int): Not used; the size does not depend on it.
+            num_sequences (int): Not used: the size does not depend on it.
             num_classes (int): Number of classes.
         """
         super().resize(num_classes * self.slots_per_class)
@@ -59,22 +59,22 @@ class ClassBalancedMemoryBank(MemoryBank):
     @torch.no_grad()
     def update(self, features: torch.Tensor, labels: torch.Tensor,
                indices: torch.Tensor) -> torch.Tensor:
-        """Write the sequences of a step.
+        """Refresh the sequences that are in a slot, let in those that are not.
 
-        Arguments and duplicates are as in :meth:`MemoryBank.update`. A
-        sequence without a direction loses its slot, or gets none.
+        Args and duplicates as in :meth:`MemoryBank.update`. A sequence
+        without a direction loses its slot, or gets none.
 
         Returns:
-            Tensor: Shape (B,), the slot of each sequence. A sequence that has
-            none gets a slot of another class, which is not a positive either.
+            Tensor: Shape (B,), the slots that hold the sequences; for one that
+            has none, a slot of another class, which is no positive either.
         """
         features, first = merge_sequences(features, indices)  # (B, D), (B,)
         labels, whole = labels[first], features.any(dim=1)
         now = self.written.max() + 1
         slots, has_slot = self._find_slots(labels, indices, first, whole, now)
 
-        # all rows that point to a slot write the same bits: those of the row
-        # that owns it, or the present content
+        # all rows that point to a slot write the very same bits: those of the
+        # row that owns it, or else what is there
         owns = (slots[:, None] == slots) & has_slot  # (B, B)
         owner, owned = owns.int().argmax(dim=1), owns.any(dim=1)
         for state, value in (
@@ -90,14 +90,14 @@ class ClassBalancedMemoryBank(MemoryBank):
         return slots.where(has_slot, elsewhere)
 
     def _find_slots(self, labels, indices, first, whole, now):
-        """Find the slot that each row points to, and whether it owns it."""
+        """The slots that rows point to, and whether they own them, (B,)."""
         ring = labels[:, None] * self.slots_per_class + torch.arange(
             self.slots_per_class, device=labels.device)  # (B, L)
         is_own = self.indices[ring] == indices[:, None]  # (B, L)
         held = is_own.any(dim=1)
         own = ring.gather(1, is_own.int().argmax(dim=1, keepdim=True))[:, 0]
 
-        # slots that this step overwrites become the most recent
+        # what this step refreshes is the youngest; others' times stay
         age = self.written.scatter_reduce(0, own, now * held, 'amax')[ring]
         oldest = ring.gather(1, age.argsort(dim=1, stable=True))  # (B, L)
         free = (age < now).sum(dim=1)

@@ -1,4 +1,4 @@
-"""The memory bank: a slot for each training sequence."""
+"""The memory bank: one slot for each training sequence."""
 from typing import Optional, Tuple
 
 import torch
@@ -14,36 +14,27 @@ DTYPES = dict(float32=torch.float32, float16=torch.float16)
 
 @MODELS.register_module()
 class MemoryBank(nn.Module):
-    """Keeps the latest normalised feature of every training sequence.
+    """Keeps the last normalised feature of every training sequence.
 
-    A slot is overwritten each time its sequence is seen, without momentum
-    (STD-CL, section "cross-sequence contrast").
+    A slot is simply overwritten each time its sequence is seen, without
+    momentum (STD-CL, section "cross-sequence contrast").
 
     The bank starts without slots, because the model is built before the
-    training set; :meth:`resize` allocates them. Its tensors are saved in
-    checkpoints but are not buffers, so that neither DistributedDataParallel
-    nor ``SyncBuffersHook`` sends them: every process makes the same update.
+    training set; :meth:`resize` makes them. Its tensors are saved in
+    checkpoints but are no buffers, so that neither DistributedDataParallel nor
+    ``SyncBuffersHook`` sends them around: every process makes the same update.
 
     Args:
         feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): Type that features are stored in: 'float32', or 'float16'
-            for half the memory. Defaults to 'float32'.
+        dtype (str): What features are kept in: 'float32', or 'float16' for
+            half the memory. Defaults to 'float32'.
 
     Attributes:
-        features (Tensor): Shape (S, D), rows of norm 1, or 0 if empty.
-        labels (Tensor): Shape (S,), integer, -1 if empty.
-
-    Example:
-        >>> bank = MemoryBank(feat_dim=4)
-        >>> bank.resize(num_sequences=10)
-        >>> features = torch.eye(4)[:2]  # of two sequences, norm 1
-        >>> bank.update(features, torch.tensor([0, 3]), torch.tensor([7, 2]))
-        tensor([7, 2])
-        >>> bank.labels
-        tensor([-1, -1,  3, -1, -1, -1, -1,  0, -1, -1])
+        features (Tensor): Shape (S, D), rows of norm 1 (0 where empty).
+        labels (Tensor): Shape (S,), integer, -1 where empty.
 
     Raises:
-        InputError: ``dtype`` is unknown.
+        InputError: ``dtype`` is another.
     """
 
     STATE = ('features', 'labels')  # tensors that are saved, (S, ...)
@@ -61,12 +52,12 @@ class MemoryBank(nn.Module):
 
     @property
     def nbytes(self) -> int:
-        """Size in memory and in a checkpoint, in bytes."""
+        """Bytes that it takes in memory and in a checkpoint."""
         return sum(getattr(self, name).nbytes for name in self.STATE)
 
     def resize(self, num_sequences: int,
                num_classes: Optional[int] = None) -> None:
-        """Allocate empty slots.
+        """Make empty slots.
 
         Args:
             num_sequences (int): Number S of sequences in the training set.
@@ -80,13 +71,12 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def update(self, features: torch.Tensor, labels: torch.Tensor,
                indices: torch.Tensor) -> torch.Tensor:
-        """Write the sequences of a step.
+        """Overwrite the slots of the sequences of a step.
 
         A sequence that occurs more than once (repeats, a sampler's padding)
-        gets the normalised mean of its features, in whatever order they come.
-        A sequence without a direction (zero, or not finite after an overflow)
-        has its slot emptied; otherwise it would spoil the loss of all others
-        until it is seen again.
+        gets the normalised mean of its features, whatever their order. One
+        without a direction (a step that overflowed, or zero) has its slot
+        emptied, or it would spoil the loss of all others until seen again.
 
         Args:
             features (Tensor): Shape (B, D), of norm 1, from all processes.
@@ -95,8 +85,8 @@ class MemoryBank(nn.Module):
             indices (Tensor): Shape (B,), integer, from 0: the sequences.
 
         Returns:
-            Tensor: Shape (B,), the slot of each sequence, which is not a
-            positive for that sequence.
+            Tensor: Shape (B,), the slots that are no positives for these
+            sequences, because they hold them.
         """
         features, first = merge_sequences(features, indices)
         self.features[indices] = features.to(self.features.dtype)
@@ -117,8 +107,8 @@ class MemoryBank(nn.Module):
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
-        # Only a bank of the same size can use the content. Testing and
-        # fine-tuning ignore it; MemoryBankHook checks banks when resuming.
+        # Only a bank of the same size has a use for the content; testing and
+        # fine-tuning pass over it. MemoryBankHook checks what is resumed.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
                  for name in self.STATE]
         if all(saved is not None and saved.shape == own.shape
@@ -129,17 +119,18 @@ class MemoryBank(nn.Module):
 
 def merge_sequences(features: torch.Tensor, indices: torch.Tensor
                     ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Average the features that a step has of each sequence.
+    """The normalised mean of what a step has of each sequence.
 
-    Rows of one sequence get the same bits, on every process.
+    Rows of one sequence get the very same bits, and so do all processes.
 
     Args:
-        features (Tensor): Shape (B, D). Rows that are not finite are ignored.
+        features (Tensor): Shape (B, D). Rows that are not finite are left
+            out.
         indices (Tensor): Shape (B,), the sequences.
 
     Returns:
-        tuple[Tensor, Tensor]: The normalised mean for each row, shape (B, D),
-        of norm 1 or 0, and the first row of its sequence, shape (B,).
+        tuple[Tensor, Tensor]: Each row's mean, shape (B, D), of norm 1 or 0,
+        and the first row of its sequence, shape (B,).
     """
     same = indices[:, None] == indices[None, :]  # (B, B)
     first = same.int().argmax(dim=1)  # (B,)

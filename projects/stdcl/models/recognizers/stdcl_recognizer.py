@@ -1,4 +1,4 @@
-"""A recognizer that sizes the decoupler for its encoder."""
+"""A recognizer that fits the decoupler to the encoder at construction."""
 from typing import Optional, Sequence
 
 import torch
@@ -10,22 +10,22 @@ from ...utils.input_error import InputError
 
 @MODELS.register_module()
 class STDCLRecognizer(RecognizerGCN):
-    """``RecognizerGCN`` that sizes its decoupler by a dry run.
+    """``RecognizerGCN`` that finds the sizes of its decoupler by a dry run.
 
-    The sizes of :class:`ProjectionDecoupler` depend on the encoder's output
-    and must be known before the optimizer is built. At construction, a clip of
-    zeros is passed through encoder and decoupler, which sets them.
+    The projection's sizes follow the encoder's output, and have to be known
+    before the optimizer is built. A clip of zeros is run through the encoder
+    and the decoupler once, which sizes the latter.
 
     Args:
         args, kwargs: Arguments of ``RecognizerGCN``.
         clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
-            persons, frames, joints, channels. Not needed if the decoupler
-            knows its sizes. Defaults to None.
+            persons, frames, joints, channels. May be left out where the
+            decoupler has no open sizes.
 
     Raises:
-        InputError: The head has no decoupler, ``clip_shape`` is missing though
-            the decoupler needs it, or the encoder does not take clips of that
-            shape.
+        ValueError: The head has no decoupler, ``clip_shape`` is missing
+            though the decoupler needs it, or the encoder does not take clips
+            of that shape.
     """
 
     def __init__(self,
@@ -37,7 +37,7 @@ class STDCLRecognizer(RecognizerGCN):
             raise InputError(
                 f'model.cls_head is a {type(self.cls_head).__name__}, which '
                 f'has no decoupler; expected a head with STD-CL in a '
-                f"{type(self).__name__}. For a plain head set model.type to "
+                f"{type(self).__name__}. Without, model.type is "
                 "'RecognizerGCN'.")
         if clip_shape is not None:
             self._dry_run(clip_shape)
