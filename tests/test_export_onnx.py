@@ -1,5 +1,6 @@
 """Encoders as ONNX files, run by onnxruntime."""
 import json
+import re
 
 import numpy as np
 import onnxruntime
@@ -98,12 +99,11 @@ def test_the_commands(warm, tmp_path):
     assert metadata['layout'] == 'nw-ucla'
     assert len(json.loads(metadata['classes'])) == 16
     done = warm('tools/deployment/test_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
-                'net.onnx', '--repeats', 2, '--out', 'record.json', *options,
-                cwd=tmp_path)
+                'net.onnx', '--repeats', 2, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    record = json.loads((tmp_path / 'record.json').read_text())
-    assert record['sequences'] == 32 and record['agree']
-    assert record['top1']['pytorch'] == record['top1']['onnxruntime']
+    assert '32 sequences' in done.stdout
+    assert 'all predicted classes agree' in done.stdout
+    assert len(set(re.findall(r'top-1 ([\d.]+), one clip', done.stdout))) == 1
     (tmp_path / 'text.onnx').write_text('clips')
     for tool, files, words in [
             ('export_onnx.py', ['net.pb'], 'expected *.onnx'),

@@ -1,6 +1,5 @@
 """Test an ONNX file on a config's test set beside PyTorch, and time both."""
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -19,8 +18,6 @@ def parse_args() -> argparse.Namespace:
                         help='clips to time; default: 100')
     parser.add_argument('--threads', type=int, default=1,
                         help='CPU threads of each network; default: 1')
-    parser.add_argument('--out', type=Path,
-                        help='JSON file to write the results to')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
@@ -31,14 +28,14 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def show(record: dict) -> None:
-    """Print a record."""
-    print(f'{record["sequences"]} sequences. The logits differ by at most '
-          f'{record["difference"]:.1e} of the largest; '
-          + ('all predicted classes agree.' if record['agree'] else
+def show(result: dict) -> None:
+    """Print a result."""
+    print(f'{result["sequences"]} sequences. The logits differ by at most '
+          f'{result["difference"]:.1e} of the largest; '
+          + ('all predicted classes agree.' if result['agree'] else
              'some predicted classes differ.'))
-    for name, taken in record['seconds'].items():
-        print(f'{name:12} top-1 {record["top1"][name]:.2f}, one clip '
+    for name, taken in result['seconds'].items():
+        print(f'{name:12} top-1 {result["top1"][name]:.2f}, one clip '
               f'{1e3 * taken["median"]:.2f} ms ({1e3 * taken["min"]:.2f} to '
               f'{1e3 * taken["max"]:.2f})')
 
@@ -48,14 +45,10 @@ def main() -> None:
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.config):
         from projects.stdcl.deployment.onnx import TOLERANCE, evaluate_file
-        from projects.stdcl.utils.atomic_write import atomic_write
-        record = evaluate_file(args.config, args.checkpoint, args.onnx,
-                           args.repeats, args.threads, args.cfg_options)
-        show(record)
-        if args.out:
-            with atomic_write(args.out) as partial:
-                partial.write_text(json.dumps(record, indent=1) + '\n')
-    if not record['difference'] <= TOLERANCE:  # also where it is NaN
+        result = evaluate_file(args.config, args.checkpoint, args.onnx,
+                               args.repeats, args.threads, args.cfg_options)
+    show(result)
+    if not result['difference'] <= TOLERANCE:  # also where it is NaN
         sys.exit(f'error: {args.onnx}: the logits differ by more than '
                  f'{TOLERANCE:.0e} of the largest.')
 

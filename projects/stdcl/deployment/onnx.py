@@ -8,7 +8,6 @@ import json
 import logging
 import os.path as osp
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Callable, Dict, Optional, Sequence
 
@@ -21,11 +20,6 @@ from rich.progress import track
 
 from ..apis import load_model
 from ..apis.clip_shape import find_clip_shape
-from ..engine.hooks.run_record_hook import (
-    current_commit,
-    machine_kind,
-    package_versions,
-)
 from ..utils.atomic_write import atomic_write
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
@@ -194,20 +188,6 @@ def clip_shape_of(session, path: Path) -> tuple:
     return tuple(inputs[0].shape[1:])
 
 
-def make_networks(model: nn.Module, session) -> Dict[str, Network]:
-    """Pair the network in PyTorch with the one in onnxruntime."""
-    network = DeployedNetwork(model).eval()
-
-    @torch.inference_mode()
-    def in_torch(clips: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(clips)).numpy()
-
-    def in_onnx(clips: np.ndarray) -> np.ndarray:
-        return session.run(None, {'clips': clips})[0]
-
-    return dict(pytorch=in_torch, onnxruntime=in_onnx)
-
-
 def evaluate(cfg: Config, model: nn.Module,
              networks: Dict[str, Network]) -> dict:
     """Test both networks on the test set, and measure how much they differ.
@@ -271,8 +251,8 @@ def evaluate_file(config: str, checkpoint: str, path: Path, repeats: int = 100,
         cfg_options (sequence[str], optional): KEY=VALUE each.
 
     Returns:
-        dict: The record: versions, machine, sizes, what :func:`evaluate`
-        returns, and ``seconds`` as :func:`time_in_turn` returns them.
+        dict: What :func:`evaluate` returns, and ``seconds``, as
+        :func:`time_in_turn` returns them.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -291,10 +271,10 @@ def evaluate_file(config: str, checkpoint: str, path: Path, repeats: int = 100,
         raise InputError(f'{path} takes clips of {shape} (persons, frames, '
                          f'joints, channels), expected {expected} as the test '
                          'pipeline makes them.')
-    networks = make_networks(model, session)
-    return dict(
-        config_file=osp.basename(config), **current_commit(),
-        versions=dict(package_versions(), onnxruntime=version('onnxruntime')),
-        machine=machine_kind(), bytes=path.stat().st_size, clip_shape=shape,
-        repeats=repeats, **evaluate(cfg, model, networks),
-        seconds=time_in_turn(networks, shape, repeats))
+    network = DeployedNetwork(model).eval()
+    networks = dict(
+        pytorch=lambda clips: network(torch.from_numpy(clips)).numpy(),
+        onnxruntime=lambda clips: session.run(None, {'clips': clips})[0])
+    with torch.inference_mode():
+        return dict(evaluate(cfg, model, networks),
+                    seconds=time_in_turn(networks, shape, repeats))
