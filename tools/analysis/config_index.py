@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 import yaml
-from get_flops import analyse
 from mmengine.config import Config
 from rich.progress import track
+
+from projects.stdcl.evaluation.flops import analyse
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'

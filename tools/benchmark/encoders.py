@@ -26,10 +26,10 @@ from mmengine.registry import init_default_scope
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path[:0] = [ROOT, osp.join(ROOT, 'tools', 'analysis')]
 
-from get_flops import count
 from timing import STATUS, process_memory, spread, timed
 
 import projects.stdcl  # noqa: F401
+from projects.stdcl.evaluation.flops import count
 from tests.twins.encoders import (
     Size,
     converted,

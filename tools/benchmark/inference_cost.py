@@ -29,7 +29,7 @@ import projects.stdcl  # noqa: F401  repairs the stack
 from projects.stdcl.engine.hooks.run_record_hook import (
     current_commit,
 )
-from tools.analysis.get_flops import analyse, find_clip_shape
+from projects.stdcl.evaluation.flops import analyse, find_clip_shape
 from tools.benchmark.timing import spread, timed
 from tools.experiments.study import find_config
 

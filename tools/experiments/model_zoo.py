@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools' / 'analysis')]
 
 from config_index import ENCODERS, STREAMS
-from get_flops import analyse
 from mmengine.config import Config
 from study import RECORDS, Study, read_study
 from study_report import (
@@ -25,6 +24,7 @@ from study_report import (
     read_records,
 )
 
+from projects.stdcl.evaluation.flops import analyse
 from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.input_error import end_cleanly
 

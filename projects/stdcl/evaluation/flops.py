@@ -1,0 +1,152 @@
+"""Parameters and FLOPs, of a network and of what STD-CL adds to it.
+
+Convolutions, linear layers and matrix products of the forward pass are
+counted, for one clip. A multiply-add is one FLOP, as in MMEngine's and
+MMAction2's own tools.
+"""
+from typing import Callable, Optional, Tuple
+
+import torch
+import torch.nn as nn
+from mmaction.registry import DATASETS, MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode, bmm_flop
+
+from ..datasets.training_sequences import TrainingSequences
+from ..utils.input_error import InputError
+
+SHAPE = ('persons', 'frames', 'joints', 'channels')
+
+
+def _count_in_place(_, a_shape, b_shape, out_shape=None, **kwargs) -> int:
+    return bmm_flop(a_shape, b_shape)
+
+
+# the counter knows only the form out of place
+IN_PLACE = {torch.ops.aten.baddbmm_: _count_in_place}
+
+
+def count_flops(function: Callable, *inputs) -> int:
+    """Count the FLOPs of a call.
+
+    >>> count_flops(nn.Linear(3, 4), torch.zeros(2, 3))
+    24
+    """
+    # without gradients, or left to choose, PyTorch takes fused kernels for
+    # attention, which are not counted
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(
+            display=False, custom_mapping=IN_PLACE) as counter:
+        function(*inputs)
+    return counter.get_total_flops() // 2
+
+
+def count(module: nn.Module, *inputs) -> Tuple[int, int]:
+    """Count the parameters and FLOPs of a module, in its present mode."""
+    flops = count_flops(module, *inputs)  # first: it finds lazy sizes
+    return sum(p.numel() for p in module.parameters()), flops
+
+
+def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
+    """Find the shape (M, T, V, C) of a clip in a config and its model.
+
+    Raises:
+        InputError: One of the sizes is not found.
+    """
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    dataset = loader.get('dataset', {})
+    while 'dataset' in dataset or 'datasets' in dataset:  # wrappers
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    steps, encoder = dataset.get('pipeline', []), model.backbone
+    layout = getattr(model.data_preprocessor, 'layout',
+                     getattr(encoder, 'layout', None))
+    graph = getattr(encoder, 'graph', None)
+    sizes = (
+        next((step.get('num_person', 2) for step in steps
+              if step['type'] == 'FormatGCNInput'), None),
+        next((step['clip_len'] for step in steps if 'clip_len' in step), None),
+        getattr(layout, 'num_joints', getattr(graph, 'num_node', None)),
+        getattr(encoder, 'in_channels', 3))
+    places = ('FormatGCNInput in the test pipeline',
+              'clip_len in the test pipeline',
+              'layout in model.data_preprocessor and no layout or graph in '
+              f'{type(encoder).__name__}')
+    for what, size, place in zip(SHAPE, sizes, places):
+        if size is None:
+            raise InputError(f'The number of {what} of a clip is unknown: '
+                             f'there is no {place}. Give --shape '
+                             f'{" ".join(SHAPE).upper()}.')
+    return sizes
+
+
+def _find_num_sequences(cfg: Config) -> Optional[int]:
+    """Number of training sequences; None without the annotation file."""
+    try:
+        return len(TrainingSequences(
+            DATASETS.build(cfg.train_dataloader.dataset)))
+    except FileNotFoundError:
+        return None
+
+
+def analyse(cfg: Config, shape: Optional[tuple] = None,
+            num_sequences: Optional[int] = None) -> dict:
+    """Count everything for a config.
+
+    Args:
+        cfg (Config): The config.
+        shape (tuple, optional): (M, T, V, C) of a clip. Defaults to
+            :func:`find_clip_shape`.
+        num_sequences (int, optional): Number of training sequences, which
+            sizes the banks. Defaults to that of the training set, if its
+            file is there.
+
+    Returns:
+        dict: ``config``, ``shape``, ``batch_size`` and ``costs``: parameters
+        and FLOPs for one clip of ``encoder``, ``classifier``, ``test`` and
+        ``training``; with STD-CL also of ``decoupler`` and ``contrast``, and
+        ``num_sequences``, ``slots`` and ``bank_bytes``. What depends on an
+        unknown number of sequences is left out.
+
+    Raises:
+        InputError: No shape is found, or the encoder fails on it.
+    """
+    init_default_scope(cfg.get('default_scope') or 'mmaction')
+    model = MODELS.build(cfg.model).eval()
+    shape = tuple(shape or find_clip_shape(cfg, model))
+    clip, head = torch.zeros(1, *shape), model.cls_head
+    try:
+        feats = model.backbone(clip)  # (1, M, C, T, V)
+    except Exception as error:
+        raise InputError(
+            f'{type(model.backbone).__name__} fails on a clip of shape '
+            f'{shape} ({", ".join(SHAPE)}): {error}') from error
+
+    decoupler = count(head.decoupler, feats) if hasattr(
+        head, 'decoupler') else (0, 0)
+    encoder, (parameters, flops) = (count(model.backbone, clip),
+                                    count(head, feats))
+    classifier = (parameters - decoupler[0], flops)
+    # counted by itself: prediction may do more, or less, than its parts
+    test = (encoder[0] + classifier[0], count_flops(
+        model.predict, clip[None], [ActionDataSample()]))
+    costs = dict(encoder=encoder, classifier=classifier, test=test)
+    result = dict(config=cfg.filename, shape=shape, costs=costs,
+                  batch_size=cfg.train_dataloader.batch_size)
+    if not hasattr(head, 'decoupler'):
+        costs['training'] = test
+        return result
+    costs['decoupler'] = decoupler
+    num_sequences = num_sequences or _find_num_sequences(cfg)
+    if num_sequences:
+        head.resize_banks(num_sequences)
+        banks = (head.spatial_bank, head.temporal_bank)
+        contrast = sum(bank.features.numel() for bank in banks)
+        costs['contrast'] = (0, contrast)
+        costs['training'] = (test[0] + decoupler[0],
+                             test[1] + decoupler[1] + contrast)
+        result.update(num_sequences=num_sequences,
+                      slots=len(head.spatial_bank),
+                      bank_bytes=sum(bank.nbytes for bank in banks))
+    return result
