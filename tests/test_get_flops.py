@@ -10,6 +10,7 @@ from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config
 from torch import nn
 
+from projects.stdcl.apis.clip_shape import find_clip_shape
 from projects.stdcl.catalogue import find_config
 from projects.stdcl.evaluation import flops
 from projects.stdcl.models.backbones.ctrgcn import CTRGC, spatial_partition
@@ -169,26 +170,25 @@ class Encoder(nn.Module):
 
 
 def test_where_the_shape_comes_from(cfg, tmp_path):
-    find = flops.find_clip_shape
     model = MODELS.build(cfg.model)
     broken = copy.deepcopy(cfg)
     del broken.test_dataloader.dataset.pipeline[0]['clip_len']
     with pytest.raises(InputError, match='number of frames.*--shape PERSONS '
                        'FRAMES JOINTS CHANNELS'):
-        find(broken, model)
+        find_clip_shape(broken, model)
     wrapped = cfg.test_dataloader.dataset
     cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[
         dict(type='RepeatDataset', times=2, dataset=wrapped)])
-    assert find(cfg, model) == CLIP
+    assert find_clip_shape(cfg, model) == CLIP
     layout = model.data_preprocessor.layout
     # of an encoder with a graph under MMAction2's own preprocessor
     model.data_preprocessor = MODELS.build(dict(type='ActionDataPreprocessor'))
-    assert find(cfg, model) == CLIP
+    assert find_clip_shape(cfg, model) == CLIP
     model.backbone = Encoder()
     with pytest.raises(ValueError, match='number of joints.*--shape'):
-        find(cfg, model)
+        find_clip_shape(cfg, model)
     model.backbone.layout = layout
-    assert find(cfg, model) == (1, 52, 20, 2)
+    assert find_clip_shape(cfg, model) == (1, 52, 20, 2)
 
 
 def test_on_a_config_of_mmaction2(tmp_path):

@@ -60,9 +60,9 @@ def main() -> None:
     args = parse_args()
     import numpy as np
 
-    from projects.stdcl.engine.hooks.run_record_hook import current_commit
     from projects.stdcl.evaluation import fusion
     from projects.stdcl.utils.atomic_write import atomic_write
+    from projects.stdcl.utils.environment import current_commit
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly():
         record = fusion.fuse_files(args.files, args.weights, args.scores,

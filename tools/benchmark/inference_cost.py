@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import projects.stdcl  # noqa: F401  repairs the stack
-from projects.stdcl.engine.hooks.run_record_hook import (
+from projects.stdcl.apis.clip_shape import find_clip_shape
+from projects.stdcl.evaluation.flops import analyse
+from projects.stdcl.utils.environment import (
     current_commit,
 )
-from projects.stdcl.evaluation.flops import analyse, find_clip_shape
 from tools.benchmark.timing import spread, timed
 from tools.experiments.study import find_config
 

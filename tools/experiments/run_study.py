@@ -32,10 +32,10 @@ from rich.console import Console
 from rich.progress import Progress
 from study import RECORDS, Study, Training, read_study
 
-from projects.stdcl.engine.hooks.run_record_hook import (
+from projects.stdcl.utils.checkpoint_file import find_latest
+from projects.stdcl.utils.environment import (
     current_commit,
 )
-from projects.stdcl.utils.checkpoint_file import find_latest
 from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,

@@ -25,11 +25,6 @@ from record import (
 from study import add_finished_arguments, read_study
 
 from projects.stdcl.apis import load_model
-from projects.stdcl.engine.hooks.run_record_hook import (
-    current_commit,
-    machine_kind,
-    package_versions,
-)
 from projects.stdcl.evaluation.features import (
     FEATURES,
     extract,
@@ -37,6 +32,11 @@ from projects.stdcl.evaluation.features import (
     measure,
 )
 from projects.stdcl.utils.atomic_write import atomic_write
+from projects.stdcl.utils.environment import (
+    current_commit,
+    machine_kind,
+    package_versions,
+)
 from projects.stdcl.utils.input_error import (
     InputError,
     end_cleanly,

@@ -15,10 +15,9 @@ from mmengine.registry import init_default_scope
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
+from ..apis.clip_shape import AXES, find_clip_shape
 from ..datasets.training_sequences import TrainingSequences
 from ..utils.input_error import InputError
-
-SHAPE = ('persons', 'frames', 'joints', 'channels')
 
 
 def _count_in_place(_, a_shape, b_shape, out_shape=None, **kwargs) -> int:
@@ -49,38 +48,6 @@ def count(module: nn.Module, *inputs) -> Tuple[int, int]:
     return sum(p.numel() for p in module.parameters()), flops
 
 
-def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
-    """Find the shape (M, T, V, C) of a clip in a config and its model.
-
-    Raises:
-        InputError: One of the sizes is not found.
-    """
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    dataset = loader.get('dataset', {})
-    while 'dataset' in dataset or 'datasets' in dataset:  # wrappers
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    steps, encoder = dataset.get('pipeline', []), model.backbone
-    layout = getattr(model.data_preprocessor, 'layout',
-                     getattr(encoder, 'layout', None))
-    graph = getattr(encoder, 'graph', None)
-    sizes = (
-        next((step.get('num_person', 2) for step in steps
-              if step['type'] == 'FormatGCNInput'), None),
-        next((step['clip_len'] for step in steps if 'clip_len' in step), None),
-        getattr(layout, 'num_joints', getattr(graph, 'num_node', None)),
-        getattr(encoder, 'in_channels', 3))
-    places = ('FormatGCNInput in the test pipeline',
-              'clip_len in the test pipeline',
-              'layout in model.data_preprocessor and no layout or graph in '
-              f'{type(encoder).__name__}')
-    for what, size, place in zip(SHAPE, sizes, places):
-        if size is None:
-            raise InputError(f'The number of {what} of a clip is unknown: '
-                             f'there is no {place}. Give --shape '
-                             f'{" ".join(SHAPE).upper()}.')
-    return sizes
-
-
 def _find_num_sequences(cfg: Config) -> Optional[int]:
     """Number of training sequences; None without the annotation file."""
     try:
@@ -97,7 +64,7 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
     Args:
         cfg (Config): The config.
         shape (tuple, optional): (M, T, V, C) of a clip. Defaults to
-            :func:`find_clip_shape`.
+            :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`.
         num_sequences (int, optional): Number of training sequences, which
             sizes the banks. Defaults to that of the training set, if its
             file is there.
@@ -121,7 +88,7 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
     except Exception as error:
         raise InputError(
             f'{type(model.backbone).__name__} fails on a clip of shape '
-            f'{shape} ({", ".join(SHAPE)}): {error}') from error
+            f'{shape} ({", ".join(AXES)}): {error}') from error
 
     decoupler = count(head.decoupler, feats) if hasattr(
         head, 'decoupler') else (0, 0)

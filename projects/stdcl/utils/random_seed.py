@@ -1,7 +1,7 @@
-"""Randomness that is a function of where it is used, and of nothing before.
+"""Seeds that depend on where they are used, not on earlier draws.
 
-A generator that is seeded anew for each draw needs no saving, so a training
-that is interrupted and resumed draws what the uninterrupted one would have.
+A generator that is seeded anew for each use has no state to save, so a resumed
+training draws the same numbers as an uninterrupted one.
 """
 import hashlib
 import random
@@ -12,21 +12,21 @@ from mmengine.device import get_device
 
 
 def derive_seed(*key: int) -> int:
-    """Mix whole numbers to a seed of 32 bits.
+    """Mix integers into a seed of 32 bits.
 
     Args:
-        *key (int): What the randomness depends on, such as the seed of the
-            run, the epoch and the index of a sequence.
+        *key (int): What the seed depends on, such as the seed of the run, the
+            epoch and the index of a sequence.
 
     Returns:
-        int: The same for the same numbers, on every machine.
+        int: The seed, the same for the same integers on every machine.
     """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()
     return int.from_bytes(digest, 'little')
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch's generator of the CPU.
+    """Seed Python, NumPy and PyTorch's CPU generator.
 
     Args:
         seed (int): From 0 to 2**32 - 1.
@@ -37,10 +37,10 @@ def seed_cpu(seed: int) -> None:
 
 
 def seed_all(seed: int) -> None:
-    """As :func:`seed_cpu`, and the generators of the devices in use."""
+    """Seed what :func:`seed_cpu` does, and the device in use."""
     seed_cpu(seed)
     device = get_device()
     if device == 'cuda':
         torch.cuda.manual_seed_all(seed)
     elif device != 'cpu':
-        torch.manual_seed(seed)  # all devices; takes 30 times as long
+        torch.manual_seed(seed)  # all devices, 30 times as slow

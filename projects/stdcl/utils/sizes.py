@@ -1,18 +1,18 @@
-"""Sizes that a config may give."""
+"""Checks of sizes that a config gives."""
 from numbers import Integral
 
 from .input_error import InputError
 
 
 def require_positive(owner: str, **sizes: int) -> None:
-    """Refuse sizes below 1, and what is no whole number.
+    """Raise unless every size is a positive integer.
 
     Args:
-        owner (str): Who has them, for the message.
+        owner (str): The class that takes them, for the message.
         **sizes (int): The sizes, under their names in the config.
 
     Raises:
-        ValueError: One of them is below 1.
+        InputError: One of them is not a positive integer.
     """
     for name, size in sizes.items():
         if not isinstance(size, Integral) or size < 1:

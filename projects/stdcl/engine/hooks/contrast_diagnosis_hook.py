@@ -1,4 +1,4 @@
-"""Watches what the contrast does to the encoder, and how old the banks are."""
+"""Measures what the contrastive loss does to the encoder."""
 from typing import Dict, List
 
 import torch
@@ -10,32 +10,32 @@ from mmengine.model import is_model_wrapper
 from ...models import ClassBalancedMemoryBank, Decoupler, STDCLMixin
 from ...models.unit_vectors import unit_vectors
 
-SCALE = 2.**12  # keeps small gradients of a half-precision encoder from 0
+SCALE = 2.**12  # keeps small half-precision gradients from becoming 0
 
 
 @HOOKS.register_module()
 class ContrastDiagnosisHook(Hook):
-    """Adds scalars to the training log that tell why contrast helps, or not.
+    """Logs scalars that show why the contrastive loss helps, or does not.
 
     - ``gradient_cls``, ``gradient_spatial``, ``gradient_temporal``: norm of
-      each loss's gradient at the encoder's output, as weighted in the
-      objective, the mean over the sequences of a batch (times its size, so
-      that it does not depend on it).
-    - ``gradient_cosine``: cosine between that of ``loss_cls`` and that of the
-      other losses together: below 0 they are at odds.
+      the gradient of each weighted loss at the encoder's output, averaged
+      over the sequences of a batch, times the batch size (so that it does
+      not depend on the batch size).
+    - ``gradient_cosine``: cosine similarity between the gradient of
+      ``loss_cls`` and that of the other losses together. Below 0 they
+      conflict.
     - ``positive_spatial``, ``negative_spatial``, ``positive_temporal``,
-      ``negative_temporal``: mean cosine similarity of a sequence's new vector
-      and the slots of its class (its own left out), and of other classes.
-    - ``staleness_spatial``, ``staleness_temporal``: 1 - cosine similarity of
-      a sequence's new vector and that in its slot, as of its last visit. Not
-      with a bank without a slot for each sequence.
+      ``negative_temporal``: mean cosine similarity between a sequence's new
+      vector and the slots of its class, without its own, or of other classes.
+    - ``staleness_spatial``, ``staleness_temporal``: 1 - cosine similarity
+      between a sequence's new vector and the one in its slot, written an
+      epoch ago. Only for banks with a slot for each sequence.
     - ``attention_spatial``, ``attention_temporal``: perplexity of the
-      attention over joints and over frames, divided by their number: 1 is a
-      plain mean, which the classifier has as well. Of a decoupler with
-      attention.
+      attention over joints or frames, divided by their number; 1 is plain
+      averaging. Only for decouplers with attention.
 
-    They cost a backward pass of the head for each loss, and a product with
-    each bank. A plain head gives ``gradient_cls`` alone.
+    The cost is a backward pass of the head for each loss, and a matrix
+    product with each bank. A head without STD-CL has ``gradient_cls`` alone.
     """
 
     def before_train(self, runner) -> None:
@@ -46,8 +46,8 @@ class ContrastDiagnosisHook(Hook):
         self.head.loss = self._diagnosed_loss
 
     def after_train(self, runner) -> None:
-        """Unwrap it."""
-        del self.head.loss  # the class's own is behind it
+        """Unwrap the head's loss."""
+        del self.head.loss  # uncovers the method of the class
 
     def _diagnosed_loss(self, feats: torch.Tensor, data_samples: List,
                         **kwargs) -> Dict[str, torch.Tensor]:
@@ -65,7 +65,7 @@ class ContrastDiagnosisHook(Hook):
                     temporal=self.head.temporal_bank)
 
     def _slots(self, data_samples: List) -> dict:
-        """What the banks hold of the sequences of a batch, (N, D)."""
+        """Features that the banks have of the sequences of a batch, (N, D)."""
         indices = _indices(data_samples)
         return {name: bank.features[indices].float()
                 for name, bank in self._banks().items()
@@ -85,7 +85,7 @@ class ContrastDiagnosisHook(Hook):
                 similarity = vectors @ bank.features.float().T  # (N, S)
             same = bank.labels == labels[:, None]
             others = (bank.labels >= 0) & ~same
-            # the slots' sequences; a plain bank has them in order
+            # a plain bank has the sequences in order
             held = getattr(bank, 'indices', torch.arange(
                 len(bank), device=feats.device))
             same &= held != indices[:, None]
@@ -101,16 +101,16 @@ class ContrastDiagnosisHook(Hook):
 @torch.no_grad()
 def attention_spread(decoupler: Decoupler,
                      feats: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """How much of the joints and frames the attention of a decoupler covers.
+    """Measure how much of the joints and frames a decoupler attends to.
 
     Args:
-        decoupler (Decoupler): With attention, or without.
+        decoupler (Decoupler): With attention or without.
         feats (Tensor): The encoder's output, shape (N, M, C, T, V).
 
     Returns:
-        dict[str, Tensor]: ``attention_spatial``, ``attention_temporal``, from
-        1 / L for a single one of L to 1 for all alike; empty without
-        attention.
+        dict[str, Tensor]: ``attention_spatial`` and ``attention_temporal``,
+        from 1 / L, if all attention is on one of L positions, to 1, if it is
+        uniform; empty without attention.
     """
     maps = feats.flatten(0, 1)  # (N M, C, T, V)
     scalars = {}
@@ -127,15 +127,17 @@ def attention_spread(decoupler: Decoupler,
 
 def gradient_norms(feats: torch.Tensor,
                    losses: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
-    """Norms of the losses' gradients at the encoder's output.
+    """Compute norms of the losses' gradients at the encoder's output.
 
     Args:
         feats (Tensor): The encoder's output, shape (N, ...), in the graph.
-        losses (dict[str, Tensor]): Scalars; those named ``loss_*`` count.
+        losses (dict[str, Tensor]): Scalars, of which those named ``loss_*``
+            are used.
 
     Returns:
-        dict[str, Tensor]: ``gradient_*`` for each, and ``gradient_cosine`` if
-        there is more than one; empty in a step without gradients.
+        dict[str, Tensor]: ``gradient_*`` of each loss, and
+        ``gradient_cosine`` if there is more than one; empty if gradients are
+        disabled.
     """
     if not feats.requires_grad:
         return {}
@@ -164,5 +166,5 @@ def _indices(data_samples: List) -> list:
 
 
 def _mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    """Mean of the values that count; 0 if none does."""
+    """Mean of the selected values; 0 if there are none."""
     return values.where(where, 0).sum() / where.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Sizes the memory banks by the training set, and guards their resumption."""
+"""Sizes the memory banks by the training set and checks them on resuming."""
 from typing import Dict
 
 import torch
@@ -12,20 +12,20 @@ from ...datasets.training_sequences import TrainingSequences
 from ...models import MemoryBank, STDCLMixin
 from ...utils.input_error import InputError
 
-FINGERPRINT = 'memory_bank_sequences'  # its name in a checkpoint's meta
+FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 
 
 @HOOKS.register_module()
 class MemoryBankHook(Hook):
     """Connects the memory banks of a model with the training set.
 
-    Before training: gives every bank its slots, makes the data pipeline
-    deliver each sequence's index, and tells the head the size of a batch. A
-    model without banks is left alone, and so is testing.
+    Before training it gives every bank its slots, makes the data pipeline
+    deliver each sequence's index, and tells the head the batch size. It does
+    nothing for a model without banks, and nothing in testing.
 
-    Resuming restores the banks, also with another number of processes, and is
-    refused where the checkpoint has none, or they are of another size or of
-    another list of sequences. Loading for testing or fine-tuning passes over
+    Resuming restores the banks, also with another number of processes. It is
+    an error if the checkpoint has no banks, or banks of another size or of
+    another list of sequences. Loading for testing or fine-tuning ignores
     banks.
     """
 
@@ -37,13 +37,13 @@ class MemoryBankHook(Hook):
         self.fingerprint = ''
 
     def before_run(self, runner) -> None:
-        """Size the banks, if there will be training.
+        """Size the banks, if the run will train.
 
         Raises:
             InputError: Processes have different numbers of batches, or the
-                sequences cannot be told apart.
+                sequences cannot be numbered.
         """
-        # the training loop is built before this only if there is training
+        # the training loop has been built by now only if the run will train
         training = isinstance(runner._train_loop, BaseLoop)
         self.banks = _find(runner.model, MemoryBank) if training else {}
         if not self.banks:
@@ -55,7 +55,7 @@ class MemoryBankHook(Hook):
         for head in _find(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
-            # before a test that follows training the banks are full
+            # a test that follows training must not empty the banks
             if fingerprint != self.fingerprint:
                 head.resize_banks(len(sequences))
         self.fingerprint = fingerprint
@@ -64,12 +64,12 @@ class MemoryBankHook(Hook):
                            f'{len(sequences)} sequences.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note which list of sequences the banks belong to."""
+        """Save which list of sequences the banks belong to."""
         if self.banks:
             checkpoint['meta'][FINGERPRINT] = self.fingerprint
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check the banks of a checkpoint to be resumed; else drop them."""
+        """Check the banks if the run resumes, else drop them."""
         if runner._resume:
             self._check(checkpoint)
             return
@@ -91,7 +91,7 @@ class MemoryBankHook(Hook):
                     f'{type(bank).__name__} (it has {sorted(saved)}, expected '
                     f'{sorted(own)}), so training with STD-CL cannot resume '
                     'from it. To start from its weights, set load_from to it '
-                    'and leave resume out.')
+                    'without resume.')
             shape = tuple(saved[f'{name}.features'].shape)
             if shape != tuple(bank.features.shape):
                 raise InputError(
@@ -119,5 +119,5 @@ def _require_equal_batches(loader) -> None:
         raise InputError(
             'train_dataloader.sampler: the processes have '
             f'{", ".join(map(str, counts))} batches in an epoch, expected '
-            'equal numbers: in every step all wait for each other. '
-            'DefaultSampler gives them with round_up=True, its default.')
+            'equal numbers, since all processes take every step together. '
+            'DefaultSampler ensures that with round_up=True, its default.')

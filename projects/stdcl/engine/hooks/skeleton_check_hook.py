@@ -1,4 +1,4 @@
-"""Catches data that do not fit the model before training starts."""
+"""Compares the data with the model before training or testing starts."""
 from numbers import Integral
 
 import torch
@@ -13,24 +13,29 @@ from ...utils.input_error import InputError
 
 @HOOKS.register_module()
 class SkeletonCheckHook(Hook):
-    """Holds the sizes of the data against those of the model.
+    """Raises an error that says what to change if data and model disagree.
 
-    Without it a mismatch shows as "running_mean should contain 51 elements
-    not 75" (MMAction2 issues 1438, 2060, 2141). The encoder is asked for
-    ``layout`` (MMAction2's for ``graph.num_node``), ``in_channels``,
-    ``num_frames`` and, where its batch norm runs over persons, for their
-    number; what it does not have is not checked. Encoder, classifier and
-    decoupler are tried on a sequence. Labels must be those of the classes
-    that the classifier has.
+    Without it a mismatch appears as "running_mean should contain 51 elements
+    not 75" (MMAction2 issues 1438, 2060, 2141). Joints, channels, frames and
+    persons of a sequence are compared with the encoder's ``layout`` (or
+    ``graph``, in MMAction2's), ``in_channels``, ``num_frames`` and
+    ``num_person``, where it has them. Labels must be below the classifier's
+    ``num_classes``. Encoder, classifier and decoupler are tried on one
+    sequence.
     """
 
     def before_train(self, runner) -> None:
-        """Check the training and the validation set."""
+        """Check the training and the validation set.
+
+        Raises:
+            InputError: A set does not fit the model, or is smaller than a
+                batch.
+        """
         if not len(runner.train_dataloader):
             raise InputError(
                 'train_dataloader gives 0 batches an epoch, expected at least '
                 f'one: batch_size is {runner.train_dataloader.batch_size}, '
-                'and there are fewer sequences for each process '
+                'but each process has fewer sequences '
                 f'({len(runner.train_dataloader.dataset)} in all).')
         self._check(runner, 'train_dataloader')
         _try_model(_unwrapped(runner.model),
@@ -43,7 +48,7 @@ class SkeletonCheckHook(Hook):
         self._check(runner, 'test_dataloader')
 
     def _check(self, runner, name: str) -> None:
-        """Check labels, and the sizes of a sequence, of each data set."""
+        """Check the labels and a sequence of each data set of a loader."""
         model = _unwrapped(runner.model)
         head = getattr(model, 'cls_head', None)
         num_classes = getattr(head, 'num_classes', None)
@@ -54,26 +59,26 @@ class SkeletonCheckHook(Hook):
                 _check_labels(where, part, num_classes)
             # (num_clips, M, T, V, C)
             shape = part[0]['inputs'].shape[1:]
-            for what, seen, owner, expected, way_out in _expectations(
+            for what, seen, owner, expected, advice in _expectations(
                     model, *shape):
                 if seen != expected:
                     raise InputError(
                         f'{where}: the sequences have {seen} {what}, but '
                         f'{type(owner).__name__} is built for {expected}. '
-                        f'{way_out}')
+                        f'{advice}')
 
 
 def _check_labels(where: str, dataset: BaseDataset,
                   num_classes: int) -> None:
-    """Refuse labels beyond the classes of the model."""
+    """Raise an error if a label is not among the classes of the model."""
     wrong = [(name, label) for name, label in names_and_labels(dataset)
-             # several classes are a tensor
+             # a sequence of several classes has a tensor
              if isinstance(label, Integral) and not 0 <= label < num_classes]
     if wrong:
         name, label = wrong[0]
         raise InputError(
             f'{where}: sequence {name}: label is {label}, expected 0 to '
-            f'{num_classes - 1}, as model.cls_head.num_classes is '
+            f'{num_classes - 1}, since model.cls_head.num_classes is '
             f'{num_classes} (sequences with such a label: {len(wrong)}).')
 
 
@@ -85,7 +90,7 @@ def _unwrapped(model):
 def _try_model(model, sample: dict) -> None:
     """Run a sequence through encoder, classifier and decoupler."""
     training, head = model.training, model.cls_head
-    model.eval()  # batch norm must not learn from it
+    model.eval()  # batch norm must not learn from the sequence
     data = model.data_preprocessor(pseudo_collate([sample]))
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
     if feats.dim() == 5 and feats.shape[2] != head.in_channels:
@@ -102,7 +107,7 @@ def _try_model(model, sample: dict) -> None:
 
 def _expectations(model, persons: int, frames: int, joints: int,
                   channels: int):
-    """Yield (what, number seen, part of the model, expected, way out)."""
+    """Yield (what, number seen, part of the model, expected, advice)."""
     encoder, preprocessor = model.backbone, model.data_preprocessor
     layout = ('to the layout of your data: a name, or a dict with '
               'joint_names, edges and center.')
@@ -127,7 +132,7 @@ def _expectations(model, persons: int, frames: int, joints: int,
 
 
 def _num_joints(encoder) -> dict:
-    """The field of the encoder's config, and the joints it comes to."""
+    """The option of the encoder that sets its joints -> their number."""
     if hasattr(encoder, 'layout'):
         return dict(layout=encoder.layout.num_joints)
     if hasattr(encoder, 'graph'):
@@ -136,7 +141,7 @@ def _num_joints(encoder) -> dict:
 
 
 def _num_person(encoder) -> list:
-    """The number of persons, where the encoder has one."""
+    """The encoder's number of persons, if it depends on one."""
     if hasattr(encoder, 'num_person'):
         return [encoder.num_person]
     if getattr(encoder, 'data_bn_type', None) == 'MVC':

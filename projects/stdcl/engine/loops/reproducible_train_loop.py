@@ -1,4 +1,4 @@
-"""A training loop that goes on where it stopped, as if it had not."""
+"""A training loop that resumes as if it had never stopped."""
 from typing import Sequence
 
 import torch.nn as nn
@@ -14,25 +14,25 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     """``EpochBasedTrainLoop`` without a hidden random state.
 
     - The augmentation of a sequence is a function of seed, epoch, index and
-      repeat, whatever the number of workers and whatever was drawn before;
-      see ``SeededDataset`` and ``SeededSampler``.
-    - Before each step all generators are seeded by seed, iteration and rank,
-      so dropout and random negatives depend on nothing else, such as a
-      validation in between.
-    - A resumed run starts in the middle of an epoch if it was stopped there,
-      and first makes up for the validation that was due after the last epoch,
-      of which a checkpoint knows nothing.
+      repeat, independent of the number of workers and of earlier draws; see
+      ``SeededDataset`` and ``SeededSampler``.
+    - Before each step all generators are seeded from seed, iteration and
+      rank, so dropout and random negatives depend on nothing else, not on a
+      validation in between either.
+    - A resumed run starts in the middle of an epoch if it was interrupted
+      there. Otherwise it first runs the validation that was due after the
+      last epoch, since a checkpoint does not say whether it took place.
 
-    So a run that is resumed equals one that was never interrupted.
+    So a resumed run equals one that was never interrupted.
 
     Args:
         runner (Runner): The runner.
         dataloader (dict): Config of the data loader.
-        **kwargs: As ``EpochBasedTrainLoop`` takes them.
+        **kwargs: Passed to ``EpochBasedTrainLoop``.
 
     Attributes:
-        first_batch (int): Number, from 0, of the batch that the next epoch
-            starts with. Set to resume in the middle of an epoch; 0 after it.
+        first_batch (int): Index of the batch that the next epoch starts
+            with: above 0 to resume in the middle of an epoch.
     """
 
     def __init__(self, runner, dataloader: dict, **kwargs) -> None:
@@ -49,7 +49,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         return _seed(self.runner)
 
     def run(self) -> nn.Module:
-        """Launch training; returns the model."""
+        """Train; returns the model."""
         self.runner.call_hook('before_train')
         if self._epoch > 0 and self.first_batch == 0:  # resumed
             self._validate_if_due()
@@ -67,11 +67,11 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
             self.runner.val_loop.run()
 
     def run_epoch(self) -> None:
-        """Iterate one epoch, or what is left of it."""
+        """Run one epoch, or the rest of an interrupted one."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         batches = self.dataloader.batch_sampler
-        batches.sampler.seed = self.seed  # that of the resumed run
+        batches.sampler.seed = self.seed  # resuming may have changed it
         batches.sampler.skip = self.first_batch * batches.batch_size
         first, self.first_batch = self.first_batch, 0
         for index, data_batch in enumerate(self.dataloader, first):
@@ -80,7 +80,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
-        """Iterate one batch."""
+        """Run one step."""
         seed_all(derive_seed(self.seed, self._iter, get_rank()))
         super().run_iter(idx, data_batch)
 
