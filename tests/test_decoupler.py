@@ -112,7 +112,7 @@ def test_other_sizes_are_refused_with_both_numbers():
 
 def test_recognizer_refuses_a_head_without_a_decoupler():
     plain = dict(type='GCNHead', num_classes=4, in_channels=32)
-    with pytest.raises(ValueError, match="is 'RecognizerGCN'"):
+    with pytest.raises(ValueError, match="to 'RecognizerGCN'"):
         STDCLRecognizer(backbone=STGCN, cls_head=plain)
 
 

@@ -289,7 +289,7 @@ def test_any_clip_length(name, frames):
     (lambda: Hyperformer('nw-ucla', base_channels=60, num_heads=3,
                          proj_groups=7), 'proj_groups = 7'),
     (lambda: Hyperformer('nw-ucla', parts=[0, 1]), '2 entries.*20 joints'),
-    (lambda: Hyperformer('nw-ucla', parts=[0.5] * 20), 'whole numbers'),
+    (lambda: Hyperformer('nw-ucla', parts=[0.5] * 20), 'integers'),
     (lambda: CTRGCN('nw-ucla', num_person=0), 'num_person is 0'),
     (lambda: CTRGCN('nw-ucla', tcn_kernel_size=4), 'kernel.* 4.*odd'),
     (lambda: CTRGCN('nw-ucla', num_stages=0), 'num_stages is 0'),

@@ -187,7 +187,7 @@ def test_other_clip_lengths_are_refused(frames):
 def test_other_feature_maps_are_refused(shape):
     head = MODELS.build(TINY_HEAD)
     with pytest.raises(ValueError, match=(
-            rf'{shape[0]} channels of \({shape[1]}, {shape[2]}\), but '
+            rf'{shape[0]} channels of size \({shape[1]}, {shape[2]}\), but '
             r'in_channels is 32 and feature_size \(2, 2\).*'
             rf'feature_size=\({shape[1]}, {shape[2]}\)')):
         head(torch.randn(1, 1, *shape))

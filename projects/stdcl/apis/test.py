@@ -22,8 +22,9 @@ def test(config: Union[str, Path],
     """Test a checkpoint.
 
     >>> from projects.stdcl import apis
-    >>> apis.test('configs/stdcl/stdcl-stgcn_synthetic.py',
-    ...           'work_dirs/stdcl-stgcn_synthetic/epoch_10.pth')
+    >>> apis.test(  # doctest: +SKIP
+    ...     'configs/stdcl/stdcl-stgcn_synthetic.py',
+    ...     'work_dirs/stdcl-stgcn_synthetic/epoch_10.pth')
     {'acc/top1': 1.0, 'acc/top5': 1.0, 'acc/mean1': 1.0}
 
     Args:

@@ -1,4 +1,4 @@
-"""Models: what STD-CL adds to a recognizer, and the paper's encoders."""
+"""The parts of STD-CL, and the encoders of its paper."""
 from .backbones import *  # noqa: F401,F403
 from .data_preprocessors import *  # noqa: F401,F403
 from .decouplers import *  # noqa: F401,F403

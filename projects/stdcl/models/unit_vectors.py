@@ -1,16 +1,22 @@
-"""Vectors of length 1."""
+"""Vectors of unit length."""
 import torch
 import torch.nn.functional as F
 
-SHORTEST = 1e-6  # below it a direction is but rounding
+SHORTEST = 1e-6  # the direction of a shorter vector is rounding noise
 
 
 def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
     """L2-normalise rows, in float32.
 
-    A row shorter than 1e-6 has no direction: it becomes zero, and so does its
-    gradient, which would be a million times that of others and more. A row
-    that is not finite becomes NaN, to be seen.
+    A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
+    so does its gradient, which would otherwise be at least a million times
+    that of a unit vector. A row that is not finite becomes NaN, so that it
+    does not go unnoticed.
+
+    >>> import torch
+    >>> unit_vectors(torch.tensor([[3., 4.], [0., 0.]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
 
     Args:
         vectors (Tensor): Shape (N, D).

@@ -1,8 +1,8 @@
-"""Skeleton layouts: which joints there are and how they hang together.
+"""Skeleton layouts: the joints of a skeleton and how they are connected.
 
-The one definition that the encoders' graphs, the bone stream, the checks, the
-synthetic data and the plots share. (MMAction2's ``Graph`` has its own tables
-for 'nturgb+d', 'coco' and 'openpose'; the tests hold these equal to them.)
+The graphs of the encoders, the bone stream, the checks, the synthetic data and
+the plots all use these definitions. (MMAction2's ``Graph`` has its own tables
+for 'nturgb+d', 'coco' and 'openpose'. Tests check that they are equal.)
 """
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,24 +15,34 @@ Pairs = Tuple[Tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class SkeletonLayout:
-    """The joints of a skeleton. All indices count from 0.
+    """A skeleton of V joints. All indices start from 0.
+
+    >>> arm = SkeletonLayout(name='arm', center=0, edges=[(1, 0), (2, 1)],
+    ...                      joint_names=['shoulder', 'elbow', 'hand'])
+    >>> arm.num_joints
+    3
+    >>> arm.hops
+    ((0, 1, 2), (1, 0, 1), (2, 1, 0))
+    >>> SkeletonLayout.get('nw-ucla').num_joints
+    20
 
     Args:
-        name (str): Name, used in messages.
-        joint_names (sequence[str]): One for each of the V joints, in the order
-            of the data. A pair "left x", "right x" is mirrored.
-        edges (sequence[tuple]): (child, parent) pairs of the graph, a tree
-            that reaches every joint from ``center``: V - 1 pairs.
-        center (int): Root of the tree, the joint that others are relative to.
+        name (str): Name of the layout, for messages.
+        joint_names (sequence[str]): Names of the joints, in the order of the
+            data. "left x" and "right x" are mirror images of each other.
+        edges (sequence[tuple]): The V - 1 (child, parent) pairs of the graph,
+            a tree that connects ``center`` to every other joint.
+        center (int): Root of the tree, the origin of relative coordinates.
         bones (sequence[tuple], optional): (child, parent) pairs of the bone
-            stream. Defaults to ``edges``, from which NTU's differ.
+            stream. Defaults to ``edges``. NTU's bones differ from its edges.
         parts (sequence[int], optional): Body part of each joint, for
             Hyperformer. Defaults to one part.
-        dims (int): 3 for x, y, z; 2 for x, y, where a third channel of the
-            data is the confidence of the detector. Defaults to 3.
+        dims (int): Number of coordinates, 3 (x, y, z) or 2 (x, y). With 2, a
+            third channel of the data is the confidence of the detector.
+            Defaults to 3.
 
     Raises:
-        ValueError: The fields contradict each other.
+        InputError: A field is invalid or contradicts another.
     """
     name: str
     joint_names: Tuple[str, ...]
@@ -70,14 +80,14 @@ class SkeletonLayout:
         reached = len(self.parents)
         if len(self.edges) != self.num_joints - 1 or (
                 reached != self.num_joints):
-            self._fail('edges', f'{len(self.edges)} pairs that reach '
-                       f'{reached} joints from the center',
-                       f'a tree of {self.num_joints - 1} pairs that reaches '
+            self._fail('edges', f'{len(self.edges)} pairs that connect '
+                       f'{reached} joints to the center',
+                       f'a tree of {self.num_joints - 1} pairs that connects '
                        f'all {self.num_joints}')
         children = [child for child, _ in self.bones]
         if len(set(children)) < len(children):
             self._fail('edges' if self.bones == self.edges else 'bones',
-                       f'the children {children}', 'each joint once at most')
+                       f'the children {children}', 'each joint at most once')
 
     def _fail(self, name: str, seen, expected: str) -> None:
         raise InputError(f'Skeleton layout "{self.name}": {name} has {seen}, '
@@ -85,14 +95,15 @@ class SkeletonLayout:
 
     @property
     def num_joints(self) -> int:
-        """V."""
+        """Number V of joints."""
         return len(self.joint_names)
 
     @cached_property
     def parents(self) -> Dict[int, int]:
-        """Parent of each joint, parents before children; the center's is -1.
+        """Parent of each joint, with parents before children.
 
-        Read from ``edges`` taken as undirected and rooted at ``center``.
+        The parent of the center is -1. The direction of ``edges`` is ignored:
+        parents are those of the tree rooted at ``center``.
         """
         neighbors = {joint: [] for joint in range(self.num_joints)}
         for child, parent in self.edges:
@@ -108,7 +119,7 @@ class SkeletonLayout:
 
     @cached_property
     def hops(self) -> Tuple[Tuple[int, ...], ...]:
-        """Hops on the graph's edges between each two joints, V rows of V."""
+        """Number of edges between each pair of joints, V rows of V."""
         hops = {self.center: {self.center: 0}}
         for child, parent in list(self.parents.items())[1:]:
             row = {joint: 1 + far for joint, far in hops[parent].items()}
@@ -120,7 +131,7 @@ class SkeletonLayout:
 
     @cached_property
     def mirror(self) -> Pairs:
-        """(left, right) pairs, by the names "left x" and "right x"."""
+        """Pairs of joints that are named "left x" and "right x"."""
         index = {name: joint for joint, name in enumerate(self.joint_names)}
         return tuple((joint, index[f'right {name[5:]}'])
                      for name, joint in index.items()
@@ -129,7 +140,7 @@ class SkeletonLayout:
 
     @classmethod
     def get(cls, layout: Union[str, dict, 'SkeletonLayout']):
-        """Look up a layout by name, or make one of a config's dict.
+        """Look up a layout by name, or build one from a config's dict.
 
         Args:
             layout (str | dict | SkeletonLayout): A name in :data:`LAYOUTS`,
@@ -139,28 +150,28 @@ class SkeletonLayout:
             SkeletonLayout: The layout.
 
         Raises:
-            ValueError: The name is unknown, or the fields are wrong.
+            InputError: The name is unknown, or a field is invalid.
         """
         if isinstance(layout, cls):
             return layout
         if isinstance(layout, str):
             if layout not in LAYOUTS:
                 raise InputError(
-                    f'Skeleton layout "{layout}" is unknown. Known are '
-                    f'{", ".join(LAYOUTS)}; give any other as a dict with '
-                    'name, joint_names, edges and center.')
+                    f'Skeleton layout "{layout}" is unknown, expected one of '
+                    f'{", ".join(LAYOUTS)}, or a dict with name, joint_names, '
+                    'edges and center.')
             return LAYOUTS[layout]
         try:
             return cls(**{'name': 'custom', **layout})
         except TypeError as error:
             raise InputError(
-                f'Skeleton layout {dict(layout)}: {error}. Expected are '
-                'joint_names, edges and center, and at will name, bones, '
+                f'Skeleton layout {dict(layout)}: {error}. Required are '
+                'joint_names, edges and center; optional are name, bones, '
                 'parts and dims.') from None
 
 
 def _pairs(text: str) -> Pairs:
-    """Read "2-1 3-2", counted from 1 as the data sets' authors do."""
+    """Parse "2-1 3-2", numbered from 1 as in the authors' tables."""
     return tuple(tuple(int(joint) - 1 for joint in pair.split('-'))
                  for pair in text.split())
 
@@ -181,7 +192,7 @@ LAYOUTS = {layout.name: layout for layout in (
             'right wrist, right hand, left hip, left knee, left ankle, '
             'left foot, right hip, right knee, right ankle, right foot, '
             'spine, left hand tip, left thumb, right hand tip, right thumb'),
-        # hand tips and thumbs hang on the hands, as in MMAction2's Graph
+        # hand tips and thumbs are joined to the hands, as in MMAction2's Graph
         edges=_pairs(_NTU_BODY + '22-8 23-8 24-12 25-12'),
         # as in CTR-GCN, 2S-AGCN and MMAction2's JointToBone
         bones=_pairs(_NTU_BODY + '22-23 23-8 24-25 25-12'),
@@ -208,7 +219,7 @@ LAYOUTS = {layout.name: layout for layout in (
             'left ankle, right ankle'),
         edges=_pairs('16-14 14-12 17-15 15-13 12-6 13-7 10-8 8-6 11-9 9-7 '
                      '6-1 7-1 2-1 4-2 3-1 5-3'),
-        # as in MMAction2's JointToBone: the hips hang on the nose
+        # as in MMAction2's JointToBone: the nose is the parent of the hips
         bones=_pairs('2-1 3-1 4-2 5-3 6-1 7-1 8-6 9-7 10-8 11-9 12-1 13-1 '
                      '14-12 15-13 16-14 17-15'),
         center=0,

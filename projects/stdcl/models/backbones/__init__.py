@@ -1,4 +1,4 @@
-"""Encoders: the networks that STD-CL trains."""
+"""Skeleton encoders that MMAction2 lacks."""
 from .ctrgcn import CTRGCN
 from .hcn import HCN
 from .hyperformer import Hyperformer

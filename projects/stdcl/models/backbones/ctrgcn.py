@@ -1,4 +1,4 @@
-"""CTR-GCN (ICCV 2021): graph convolution with a topology for each channel."""
+"""CTR-GCN (ICCV 2021): graph convolution with a topology per channel."""
 from typing import Union
 
 import torch
@@ -16,17 +16,17 @@ from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
 
 
 def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
-    """Adjacency of the three subsets: self, inward, outward.
+    """Build the adjacency of the three subsets: self, inward, outward.
 
     Args:
-        layout (SkeletonLayout): Its bones are the graph.
+        layout (SkeletonLayout): The bones of this layout are the graph.
 
     Returns:
-        Tensor: Shape (3, V, V), from column v to row u; columns sum to 1,
-        empty ones stay 0.
+        Tensor: Shape (3, V, V), from column v to row u. Columns sum to 1,
+        unless they are empty.
     """
     num_joints = layout.num_joints
-    # where a table of bones has it, the root is no child of itself
+    # some tables of bones list the root as its own child
     child, parent = torch.tensor(
         [pair for pair in layout.bones if pair[0] != pair[1]],
         dtype=torch.long).view(-1, 2).T
@@ -38,9 +38,9 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
 
 
 class _Aggregate(torch.autograd.Function):
-    """A^T @ values, whose gradients come in the layout of A and values.
+    """A^T @ values, with gradients in the memory layout of A and values.
 
-    Autograd would make the gradient of A^T, and copy it to turn it round.
+    Autograd would compute the gradient of A^T, and copy it to transpose it.
     """
 
     @staticmethod
@@ -53,7 +53,7 @@ class _Aggregate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple:
-        """Gradients of both."""
+        """Map (B, V, T) to the gradients of both inputs."""
         topologies, values = ctx.saved_tensors
         return torch.bmm(values, grad.mT), torch.bmm(topologies, grad)
 
@@ -61,22 +61,27 @@ class _Aggregate(torch.autograd.Function):
 class CTRGC(BaseModule):
     """Channel-wise topology refinement graph convolution.
 
-    For each of K subsets k, with mean over the frames and R channels of
-    relations::
+    CTR-GCN, section on channel-wise topology refinement graph convolution. For
+    each of K subsets k, with R channels of relations and the mean over
+    frames::
 
         q = tanh(conv1(mean x)[u] - conv2(mean x)[v])       (R, V, V)
         A = alpha * conv4(q) + topology[k]                  (C', V, V)
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
-    then BN, plus x, ReLU. Here conv1 and conv2 of all subsets are one product
-    on the mean, which commutes with them; conv3 is one convolution; alpha, the
-    bias of conv4 and the topology are further rows of the product that makes
-    A; and one batched product sums over subsets and joints.
+    followed by batch norm, plus x, and ReLU. To save time and memory:
+
+    - conv1 and conv2 of all subsets are one product, applied to the mean,
+      which commutes with them;
+    - conv3 of all subsets is one convolution;
+    - the product that computes A includes alpha, the bias of conv4 and the
+      topology as extra rows;
+    - one batched product sums over subsets and joints.
 
     Args:
         in_channels (int): Channels C.
         out_channels (int): Channels C'.
-        adjacency (Tensor): Start of the topology, shape (K, V, V).
+        adjacency (Tensor): Initial topology, shape (K, V, V).
         relation_channels (int): R.
     """
 
@@ -86,7 +91,7 @@ class CTRGC(BaseModule):
         subsets = len(adjacency)
         self.topology = nn.Parameter(adjacency.clone())
         self.alpha = nn.Parameter(torch.zeros(1))
-        # conv1 of each subset, then conv2 of each
+        # conv1 of each subset, then conv2 of each subset
         self.relation = PointwiseConv(
             in_channels, 2 * subsets * relation_channels, merged=2 * subsets)
         # conv3; its channels are ordered (C', K)
@@ -102,16 +107,16 @@ class CTRGC(BaseModule):
         nn.init.normal_(self.refine, std=(2 / out_channels)**0.5)
 
     def init_weights(self) -> None:
-        """Kaiming normal convolutions; the graph's path starts at almost 0."""
+        """Initialise; the weight of the last batch norm starts near 0."""
         super().init_weights()
         nn.init.normal_(self.refine, std=(2 / self.refine.shape[1])**0.5)
         nn.init.constant_(self.bn.weight, 1e-6)
 
     def topologies(self, x: torch.Tensor) -> torch.Tensor:
-        """Refine the topology by a batch: (N, C, V, T) to (N * C', K V, V).
+        """Refine the topology for a batch: (N, C, V, T) to (N * C', K V, V).
 
-        Rows are, subset by subset, the joints v that give; columns the joints
-        u that receive.
+        Rows are the source joints v, subset by subset; columns are the target
+        joints u.
         """
         n, _, v, _ = x.shape
         k, c, r = self.refine.shape
@@ -144,23 +149,30 @@ class CTRGCN(SpatialTemporalEncoder):
     """Channel-wise topology refinement graph convolutional network.
 
     Y. Chen et al., "Channel-wise topology refinement graph convolution for
-    skeleton-based action recognition", ICCV 2021. Joints before frames in
-    memory, so that a subset's joints follow each other in one product.
+    skeleton-based action recognition", ICCV 2021, arXiv 2107.12213. Feature
+    maps are stored with joints before frames, as (N, C, V, T), so that one
+    product can sum over the joints of all subsets.
+
+    >>> import torch
+    >>> encoder = CTRGCN('nturgb+d')
+    >>> clips = torch.rand(2, 2, 64, 25, 3)  # (N, M, T, V, C)
+    >>> encoder(clips).shape  # (N, M, C', T', V)
+    torch.Size([2, 2, 256, 16, 25])
 
     Args:
-        layout (str | dict): The skeleton layout; its bones are the graph.
-        relation_reduction (int): R is the block's input channels divided by
-            this; 8 where there are fewer than 16, as coordinates have.
-            Defaults to 8.
-        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
-            values as defaults.
+        layout (str | dict): The skeleton layout. Its bones are the graph.
+        relation_reduction (int): R is the number of input channels of the
+            block divided by this, or 8 if the block has fewer than 16 input
+            channels, as for coordinates. Defaults to 8.
+        **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
+            paper's values.
 
     Raises:
-        ValueError: The layout is unknown, or a size does not fit.
+        InputError: The layout is unknown, or a size is invalid.
     """
 
     time_dim = 3
-    first_residual = False  # the spatial part has one
+    first_residual = False  # the spatial part has a residual path itself
 
     def __init__(self, layout: Union[str, dict], relation_reduction: int = 8,
                  **kwargs) -> None:

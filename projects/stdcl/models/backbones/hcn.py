@@ -1,4 +1,4 @@
-"""HCN, an encoder that convolves over joints as if they were channels."""
+"""HCN, an encoder that uses joints as the channels of convolutions."""
 from typing import Optional, Union
 
 import torch
@@ -11,24 +11,23 @@ from ...utils.input_error import InputError
 from ...utils.sizes import require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 
-# what four max pools leave of an axis
-STRIDE = 16
+STRIDE = 16  # four max pools halve an axis
 CONV_INIT = dict(type='Xavier', layer='Conv2d', distribution='uniform', bias=0)
 
 
 class HCNStream(nn.Module):
-    """The layers before the fusion of positions and motion (conv1 to conv4).
+    """The layers before positions and motion are fused (conv1 to conv4).
 
-    conv1 and conv2 see one joint at a time, conv3 and conv4 all joints at
-    once: they have the joints for channels.
+    conv1 and conv2 see one joint at a time. conv3 and conv4 see all joints at
+    once, as their input channels.
 
     Args:
         num_joints (int): V.
         in_channels (int): Channels of the input.
-        base_channels (int): C; conv1 has C channels, conv3 C / 2, conv4 C.
-        cooccurrence_channels (int): W, channels of conv2 and width of the map
-            from conv3 on.
-        dropout_ratio (float): Share of conv4's channels that is dropped.
+        base_channels (int): C. conv1 has C channels, conv3 C / 2, conv4 C.
+        cooccurrence_channels (int): W, the channels of conv2 and the width of
+            the maps from conv3 on.
+        dropout_ratio (float): Dropout probability of conv4's channels.
     """
 
     def __init__(self, num_joints: int, in_channels: int, base_channels: int,
@@ -48,11 +47,11 @@ class HCNStream(nn.Module):
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
-        # else conv3 would do it, and once more in its backward pass
+        # or conv3 would convert it, and again in the backward pass
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
-        # the same after the pool as before it, on a quarter of the values
+        # equivalent to dropping channels before pooling, but cheaper
         return self.dropout(x)
 
 
@@ -60,29 +59,36 @@ class HCNStream(nn.Module):
 class HCN(BaseModule):
     """Hierarchical co-occurrence network (HCN, IJCAI 2018).
 
-    "Co-occurrence Feature Learning from Skeleton Data for Action Recognition
-    and Detection with Hierarchical Aggregation", section "Hierarchical
-    co-occurrence network"; sizes as in the public reproduction. Two streams
-    of equal shape, joint positions and their differences from frame to frame,
-    are concatenated and go through conv5 and conv6. Every person goes through
-    it alone, so that any number of persons will do. The last axis of the
-    output is that of conv2's channels, not of the joints.
+    C. Li et al., "Co-occurrence Feature Learning from Skeleton Data for Action
+    Recognition and Detection with Hierarchical Aggregation", arXiv 1804.06055,
+    section "Hierarchical co-occurrence network". Sizes are those of the public
+    reproduction. Two streams of equal shape, joint positions and their
+    differences between frames, are concatenated and pass through conv5 and
+    conv6. Each person is encoded separately, so the number of persons is free.
+    The last axis of the output stands for the channels of conv2, not for
+    joints.
+
+    >>> import torch
+    >>> encoder = HCN('nturgb+d')
+    >>> clips = torch.rand(2, 2, 64, 25, 3)  # (N, M, T, V, C)
+    >>> encoder(clips).shape  # (N, M, 4 C, T / 16, W / 16)
+    torch.Size([2, 2, 256, 4, 4])
 
     Args:
-        layout (str | dict): The skeleton, as in :class:`SkeletonLayout`.
+        layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
         in_channels (int): Channels of the input. Defaults to 3.
-        base_channels (int): C, even; the output has 4 C channels. Defaults to
+        base_channels (int): C, even. The output has 4 C channels. Defaults to
             64.
         num_frames (int): Frames T of a clip, a multiple of 16. Defaults to 64.
         cooccurrence_channels (int, optional): Channels W of conv2, a multiple
             of 16. Defaults to ``num_frames``.
-        dropout_ratio (float): Share of the channels that conv4, conv5 and
-            conv6 drop in training. Defaults to 0.5.
+        dropout_ratio (float): Dropout probability of the channels of conv4,
+            conv5 and conv6. Defaults to 0.5.
         init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
             bias.
 
     Raises:
-        ValueError: The layout is unknown, or a size does not divide.
+        InputError: The layout is unknown, or a size is invalid.
     """
 
     def __init__(self,
@@ -129,18 +135,18 @@ class HCN(BaseModule):
             Tensor: Feature maps, shape (N, M, 4 C, T / 16, W / 16).
 
         Raises:
-            ValueError: T, V or C are not those the encoder was built for.
+            InputError: The encoder was built for another T, V or C.
         """
         n, m = x.shape[:2]
         self._check_clip(*x.shape[2:])
         x = x.flatten(0, 1)  # (N * M, T, V, in_channels)
-        # the coordinates are last: channels_last without a copy
+        # coordinates are the last axis: channels_last without a copy
         x = torch.cat([
             self.joint_stream(x.permute(0, 3, 1, 2)),
             self.motion_stream(_motion(x).permute(0, 3, 1, 2))
         ], dim=1)  # (N * M, 2 C, T / 4, W / 4)
         for conv in (self.conv5, self.conv6):
-            # as ReLU, dropout, pool, on a quarter of the values
+            # equivalent to ReLU, dropout, pool, but cheaper
             x = self.dropout(self.relu(self.pool(conv(x))))
         return x.unflatten(0, (n, m))  # (N, M, 4 C, T / 16, W / 16)
 
@@ -153,16 +159,17 @@ class HCN(BaseModule):
         if frames != self.num_frames:
             raise InputError(
                 f'HCN: the clips have {frames} frames, but num_frames is '
-                f'{self.num_frames}, which the size of the classifier '
-                f'follows. Set clip_len={self.num_frames} in the pipelines, '
-                'or set model.backbone.num_frames to your clip_len, a '
-                f'multiple of {STRIDE}, and model.cls_head.feature_size to '
+                f'{self.num_frames}, which determines the size of the '
+                f'classifier. Set clip_len={self.num_frames} in the '
+                'pipelines, or set model.backbone.num_frames to your '
+                f'clip_len, a multiple of {STRIDE}, and '
+                'model.cls_head.feature_size to '
                 f'(num_frames / {STRIDE}, cooccurrence_channels / {STRIDE}); '
-                'cooccurrence_channels is num_frames unless given.')
+                'cooccurrence_channels defaults to num_frames.')
 
 
 def _motion(x: torch.Tensor) -> torch.Tensor:
-    """Differences of neighbouring frames, resized to as many frames.
+    """Differences between consecutive frames, interpolated to T frames.
 
     Args:
         x (Tensor): Joint positions, shape (N, T, V, C).
@@ -170,8 +177,9 @@ def _motion(x: torch.Tensor) -> torch.Tensor:
     Returns:
         Tensor: The differences, of the same shape.
     """
-    # joints and coordinates make up the width, which keeps its size: bilinear
-    # on (C, T - 1, V) images is the same, but needs the axes moved
+    # joints and coordinates form the width, whose size does not change. The
+    # result is that of bilinear interpolation of (C, T - 1, V) images, without
+    # permuting axes.
     shape, x = x.shape, x.flatten(2)  # (N, T, V * C)
     difference = (x[:, 1:] - x[:, :-1]).unsqueeze(1)  # (N, 1, T - 1, V * C)
     difference = F.interpolate(difference, size=x.shape[1:], mode='bilinear',
@@ -180,6 +188,7 @@ def _motion(x: torch.Tensor) -> torch.Tensor:
 
 
 def _check_multiple(name: str, value: int, divisor: int, why: str) -> None:
+    """Raise an InputError unless a size is a positive multiple."""
     if value < divisor or value % divisor:
         raise InputError(f'HCN: {name} is {value}, expected a multiple of '
                          f'{divisor}: {why}.')

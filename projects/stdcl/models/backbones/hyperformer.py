@@ -16,44 +16,44 @@ from .spatial_temporal_encoder import SpatialTemporalEncoder
 
 
 class _JointAttention(torch.autograd.Function):
-    """Attention over joints, in few passes over memory.
+    """Attention over joints, with few passes over memory.
 
     For B frames and H heads of D channels::
 
         logits = (q_i . k_j + sum_x (q_i . context_x + bias_x) S_ixj) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    Autograd would keep, copy and scale tensors of the size of the attention,
-    (B, H, V, V), several times over.
+    Autograd would store, copy and scale several tensors of the size of the
+    attention, (B, H, V, V).
     """
 
     @staticmethod
     def forward(ctx, qkv: torch.Tensor, context: torch.Tensor,
                 bias: torch.Tensor, selection: torch.Tensor,
                 alpha: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
-        """Attend.
+        """Compute the attention and apply it.
 
         Args:
-            qkv (Tensor): Shape (B, V, 3, H, D).
-            context (Tensor): Shape (B, H, X, D).
+            qkv (Tensor): Queries, keys and values, shape (B, V, 3, H, D).
+            context (Tensor): X context vectors, shape (B, H, X, D).
             bias (Tensor): Shape (B, H, X).
             selection (Tensor): S, shape (V, X, V).
             alpha (Tensor): Shape (1,).
             outer (Tensor): Shape (H, V, V).
 
         Returns:
-            Tensor: Shape (B, V, H D).
+            Tensor: Shape (B, V, H * D).
         """
         b, v, _, h, d = qkv.shape
         scale = d**-0.5
         q, k, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, b * h, v, d)
         context = context.flatten(0, 1)  # (B H, X, D)
-        # scaled from the start: half precision ends at 65504
+        # scale early: float16 overflows beyond 65504
         of_context = torch.baddbmm(bias.reshape(b * h, 1, -1), q, context.mT,
                                    beta=scale, alpha=scale)
         logits = torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0,
                                alpha=scale)  # (B H, V, V)
-        # joint i by joint i: S differs
+        # batched over joints i, because S differs for each
         logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection)
         weights = logits.softmax(dim=-1).view(b, h, v, v)
         y = torch.bmm(_attention(weights, alpha, outer), value)
@@ -64,7 +64,7 @@ class _JointAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple:
-        """Gradients of all but ``selection``."""
+        """Compute the gradients of all inputs but ``selection``."""
         (q, k, value, weights, context, selection, alpha,
          outer) = ctx.saved_tensors
         b, h, v, _ = weights.shape
@@ -72,7 +72,7 @@ class _JointAttention(torch.autograd.Function):
         grad = grad.reshape(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
         grad_value = torch.bmm(_attention(weights, alpha, outer).mT, grad)
         grad_attention = torch.bmm(grad, value.mT).view_as(weights)
-        # through the softmax; the inner sums are also what alpha needs
+        # through the softmax; alpha's gradient needs the inner sums too
         product = grad_attention * weights
         inner = product.sum(dim=-1, keepdim=True)
         grad_logits = product.addcmul_(weights, inner, value=-1)
@@ -95,8 +95,8 @@ class _JointAttention(torch.autograd.Function):
 
 def _attention(weights: torch.Tensor, alpha: torch.Tensor,
                outer: torch.Tensor) -> torch.Tensor:
-    """alpha * weights + outer, shape (B H, V, V)."""
-    dtype = weights.dtype  # that of autocast
+    """alpha * weights + outer, shape (B * H, V, V)."""
+    dtype = weights.dtype  # the dtype of autocast
     return torch.addcmul(outer.to(dtype), weights,
                          alpha.to(dtype)).flatten(0, 1)
 
@@ -104,25 +104,30 @@ def _attention(weights: torch.Tensor, alpha: torch.Tensor,
 class HypergraphAttention(BaseModule):
     """Hypergraph self-attention over the joints of each frame.
 
-    With q, k, v of the layer-normed input, of H heads with D channels, r a
-    vector for each head and number of hops, P(j) the part of joint j::
+    Hyperformer, section on hypergraph self-attention. q, k and v come from the
+    layer-normed input and have H heads of D channels; r has a vector for each
+    head and number of hops; P(j) is the body part of joint j::
 
         e_j    = W_e * mean of x over the joints of P(j)
         logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    then a 1x1 convolution in groups, plus the input. Here q, k and v are one
-    product. The query meets each hop distance and each part once, as if they
-    were further keys (the context); a constant selects what joint i adds for
-    joint j. w . e makes further channels of e.
+    followed by a grouped 1x1 convolution, plus the input. To save time and
+    memory:
+
+    - q, k and v are one product;
+    - queries are multiplied once with each hop distance and each part, as if
+      these were extra keys (the context); a constant matrix then selects what
+      to add to the logit of joints i and j;
+    - w . e is computed as extra channels of e.
 
     Args:
         in_channels (int): Channels C.
         out_channels (int): Channels C' = H * D.
         num_heads (int): H.
         groups (int): Groups of the last convolution.
-        parts (Tensor): Part of each joint, shape (V,), numbered from 0.
-        hops (Tensor): Hops between each two joints, shape (V, V).
+        parts (Tensor): Body part of each joint, numbered from 0, shape (V,).
+        hops (Tensor): Hops between each pair of joints, shape (V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_heads: int,
@@ -146,24 +151,23 @@ class HypergraphAttention(BaseModule):
         member = F.one_hot(parts).float().T  # (P, V)
         self.register_buffer('mean_of_part', member / member.sum(
             dim=1, keepdim=True), persistent=False)
-        # the hops from i to j and the part of j: (V, hops + P, V)
+        # one-hot hops from i to j and part of j: (V, hops + P, V)
         self.register_buffer('selection', torch.cat([
             F.one_hot(hops).float().mT, member.expand(num_joints, -1, -1)],
             dim=1), persistent=False)
 
     def context(self, x: torch.Tensor) -> tuple:
-        """What queries meet beside the keys: hop distances and body parts.
+        """Compute the context of the queries: hop distances and body parts.
 
         Args:
             x (Tensor): Shape (B, V, C).
 
         Returns:
-            tuple[Tensor, Tensor]: r and e, shape (B, H, hops + P, D), and
-            what is added where they meet the query, (B, H, hops + P): 0 and
-            w . e.
+            tuple[Tensor, Tensor]: r and e, shape (B, H, hops + P, D); and
+            their biases, 0 and w . e, shape (B, H, hops + P).
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
-        # w . (W_e x) = (w W_e) x: one more channel for each head
+        # w . (W_e x) = (w W_e) x: an extra channel for each head
         weight, w = self.hyperedge.weight, self.hyperedge_bias
         of_bias = (w[:, None] @ weight.unflatten(0, w.shape))[:, 0]  # (H, C)
         e, bias = F.linear(pooled, torch.cat([weight, of_bias])).split(
@@ -174,7 +178,7 @@ class HypergraphAttention(BaseModule):
                           dim=2), F.pad(bias.mT, (hops.shape[1], 0)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, T, V), channels last in memory, to (N, C', T, V)."""
+        """Map (N, C, T, V) to (N, C', T, V), both channels-last."""
         n, _, t, v = x.shape
         x = x.permute(0, 2, 3, 1).flatten(0, 1)  # (B, V, C), B = N T
         qkv = self.qkv(self.norm(x)).view(n * t, v, 3, self.num_heads, -1)
@@ -187,9 +191,9 @@ class HypergraphAttention(BaseModule):
         return y.view(n, t, v, -1).permute(0, 3, 1, 2)
 
     def project(self, x: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
-        """The 1x1 convolution ``proj``, plus the shortcut: (B, V, C').
+        """Apply the 1x1 convolution ``proj`` and add the shortcut, (B, V, C').
 
-        As products: the general convolution in groups is slower.
+        A batched product is faster than a grouped convolution.
         """
         groups = self.proj.groups
         weight = self.proj.weight.view(groups, -1, x.shape[-1] // groups)
@@ -204,23 +208,30 @@ class HypergraphAttention(BaseModule):
 class Hyperformer(SpatialTemporalEncoder):
     """Hypergraph transformer for skeleton-based action recognition.
 
-    Y. Zhou et al., arXiv 2211.09590. Channels last in memory.
+    Y. Zhou et al., "Hypergraph transformer for skeleton-based action
+    recognition", arXiv 2211.09590. Feature maps are channels-last in memory.
+
+    >>> import torch
+    >>> encoder = Hyperformer('nturgb+d')
+    >>> clips = torch.rand(2, 2, 64, 25, 3)  # (N, M, T, V, C)
+    >>> encoder(clips).shape  # (N, M, C', T', V)
+    torch.Size([2, 2, 216, 16, 25])
 
     Args:
-        layout (str | dict): The skeleton layout; hops are counted on its
+        layout (str | dict): The skeleton layout. Hops are counted along its
             edges, and its parts are the hyperedges.
         base_channels (int): Width of all blocks. Defaults to 216.
         num_heads (int): Attention heads. Defaults to 9.
         proj_groups (int): Groups of the convolution after the attention.
             Defaults to 6.
-        parts (sequence[int], optional): Body part of each joint, in place of
-            the layout's. Defaults to None.
-        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
-            values as defaults.
+        parts (sequence[int], optional): Body part of each joint. Defaults to
+            the layout's.
+        **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
+            paper's values.
 
     Raises:
-        ValueError: The width cannot be divided among heads or groups, or
-            ``parts`` does not fit the layout.
+        InputError: ``base_channels`` is not divisible by ``num_heads`` or
+            ``proj_groups``, or ``parts`` does not match the layout.
     """
 
     def __init__(self,
@@ -243,13 +254,13 @@ class Hyperformer(SpatialTemporalEncoder):
         parts = layout.parts if parts is None else parts
         if not all(isinstance(part, Integral) for part in parts):
             raise InputError(f'Hyperformer: parts is {tuple(parts)}, expected '
-                             'whole numbers.')
+                             'integers.')
         if len(parts) != layout.num_joints:
             raise InputError(
                 f'Hyperformer: parts has {len(parts)} entries, expected one '
                 f'for each of the {layout.num_joints} joints of layout '
                 f'"{layout.name}".')
-        # numbered from 0 without gaps
+        # renumber from 0, without gaps
         parts = torch.unique(torch.tensor(parts), return_inverse=True)[1]
         hops = torch.tensor(layout.hops)
 

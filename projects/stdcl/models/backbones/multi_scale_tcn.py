@@ -1,4 +1,4 @@
-"""Multi-scale temporal convolution, which CTR-GCN and Hyperformer share."""
+"""Multi-scale temporal convolution, shared by several encoders."""
 from typing import Sequence
 
 import torch
@@ -13,26 +13,33 @@ from .pointwise_conv import PointwiseConv
 class MultiScaleTCN(BaseModule):
     """Temporal branches of several scales, concatenated (MS-TCN).
 
-    Each of B branches has C / B channels and begins with a 1x1 convolution:
+    CTR-GCN (arXiv 2107.12213), section on the model architecture. Each of B
+    branches has C / B channels and starts with a 1x1 convolution, followed by
 
-    - one for each dilation: BN, ReLU, temporal convolution, BN;
-    - BN, ReLU, max pooling over 3 frames, BN;
-    - BN.
+    - batch norm, ReLU, temporal convolution, batch norm, once per dilation;
+    - batch norm, ReLU, max pooling over 3 frames, batch norm;
+    - batch norm.
 
-    The 1x1 convolutions are merged where the same positions pass through
-    them, and so is the BN that ends every branch.
+    The 1x1 convolutions of all branches but the last are merged into one, and
+    so are the final batch norms of all branches.
+
+    >>> import torch
+    >>> tcn = MultiScaleTCN(channels=64, stride=2)
+    >>> tcn(torch.rand(4, 64, 52, 20)).shape  # (N, C, T, V)
+    torch.Size([4, 64, 26, 20])
 
     Args:
         channels (int): Channels C, of input and output.
-        stride (int): Step in time. Defaults to 1.
-        kernel_size (int): Frames of the temporal convolutions. Defaults to 5.
+        stride (int): Temporal stride. Defaults to 1.
+        kernel_size (int): Kernel size of the temporal convolutions, odd.
+            Defaults to 5.
         dilations (sequence[int]): Their dilations. Defaults to (1, 2).
         time_dim (int): The axis of time in the input: 2 for (N, C, T, V), 3
             for (N, C, V, T). Defaults to 2.
 
     Raises:
-        ValueError: The channels cannot be split into equal branches, or the
-            kernel has no middle.
+        InputError: ``channels`` is not divisible by the number of branches, or
+            ``kernel_size`` is even.
     """
 
     def __init__(self,
@@ -55,7 +62,7 @@ class MultiScaleTCN(BaseModule):
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
-            """The two-axes form of a size in time."""
+            """Place a size on the axis of time, the other elsewhere."""
             return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
 
         self.width = width
@@ -73,7 +80,7 @@ class MultiScaleTCN(BaseModule):
         self.bn = nn.BatchNorm2d(channels)
 
     def init_weights(self) -> None:
-        """Kaiming normal convolutions, BN weights N(1, 0.02), no bias."""
+        """Initialise: Kaiming normal, batch norm weights N(1, 0.02)."""
         super().init_weights()
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight, mode='fan_out')

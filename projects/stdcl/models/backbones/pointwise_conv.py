@@ -7,19 +7,20 @@ import torch.nn.functional as F
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution as one matrix product, for either memory format.
 
-    On a CPU that is up to twice as fast as the general convolution, which
-    other devices are left to (their memory would have to hold a gradient of
-    the weight for each sequence). Several
-    convolutions of the same input are merged into one by stacking their output
-    channels; ``merged`` says how many there are, so that each starts as it
-    would alone.
+    On a CPU, this is up to twice as fast as a general convolution. Other
+    devices use the general convolution, because the product would store a
+    gradient of the weight for each sequence.
+
+    Several convolutions of the same input can be merged by stacking their
+    output channels. ``merged`` gives their number, so that each is initialised
+    as if it were alone.
 
     Args:
         in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output, of all merged ones
-            together.
-        merged (int): Number of convolutions of equal size. Defaults to 1.
-        stride (tuple[int]): Step on the two axes of positions. Defaults to
+        out_channels (int): Channels of the output, in all.
+        merged (int): Number of merged convolutions of equal size. Defaults to
+            1.
+        stride (tuple[int]): Stride on the two axes of positions. Defaults to
             (1, 1).
     """
 
@@ -32,7 +33,7 @@ class PointwiseConv(nn.Conv2d):
         self.merged = merged
 
     def init_weights(self) -> None:
-        """Kaiming normal, fan out, of each merged convolution; zero bias."""
+        """Initialise each merged convolution: Kaiming normal, zero bias."""
         for weight in self.weight.chunk(self.merged):
             nn.init.kaiming_normal_(weight, mode='fan_out')
         nn.init.zeros_(self.bias)
@@ -43,7 +44,7 @@ class PointwiseConv(nn.Conv2d):
             return super().forward(x)
         if self.stride != (1, 1):
             x = x[:, :, ::self.stride[0], ::self.stride[1]]
-        # one channel is contiguous either way
+        # a single channel is contiguous in both formats
         if not x.is_contiguous() and x.is_contiguous(
                 memory_format=torch.channels_last):
             y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1),

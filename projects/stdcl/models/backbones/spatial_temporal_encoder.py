@@ -1,4 +1,4 @@
-"""The frame that CTR-GCN and Hyperformer share: blocks of space, then time."""
+"""The structure that encoders share: blocks of space, then time."""
 from typing import Callable, Optional, Sequence, Union
 
 import torch
@@ -14,12 +14,12 @@ from .pointwise_conv import PointwiseConv
 
 
 class Residual(BaseModule):
-    """A 1x1 convolution and BN, where a block changes the shape.
+    """A 1x1 convolution and batch norm, for blocks that change the shape.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
-        stride (tuple[int]): Step on the two axes of positions. Defaults to
+        stride (tuple[int]): Stride on the two axes of positions. Defaults to
             (1, 1).
     """
 
@@ -38,12 +38,13 @@ class SpatialTemporalBlock(BaseModule):
     """ReLU( MS-TCN( spatial(x) ) + residual(x) ).
 
     Args:
-        spatial (nn.Module): Changes the channels of (N, C, ...).
-        in_channels (int): Channels before it.
-        out_channels (int): Channels after it.
-        stride (int): Step in time.
+        spatial (nn.Module): The spatial part, which maps (N, C, ...) to
+            (N, C', ...).
+        in_channels (int): Channels C.
+        out_channels (int): Channels C'.
+        stride (int): Temporal stride.
         residual (bool): Whether the block has a residual path.
-        time_dim (int): The axis of time, as in :class:`MultiScaleTCN`.
+        time_dim (int): The axis of time, see :class:`MultiScaleTCN`.
         **tcn: ``kernel_size`` and ``dilations`` of :class:`MultiScaleTCN`.
     """
 
@@ -71,30 +72,31 @@ class SpatialTemporalBlock(BaseModule):
 class SpatialTemporalEncoder(BaseModule):
     """Batch norm of the joints, then blocks of a spatial and a temporal part.
 
-    Subclasses say what the spatial part is, and in which order
-    (:attr:`time_dim`) the blocks hold joints and frames.
+    Subclasses define the spatial part, and set :attr:`time_dim`, the order in
+    which feature maps hold joints and frames.
 
     Args:
-        layout (str | dict): The skeleton layout, as in
-            :class:`SkeletonLayout`.
-        spatial (callable): Makes the spatial part of a block from the
-            channels before and after it.
+        layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
+        spatial (callable): Builds the spatial part of a block from its numbers
+            of input and output channels.
         in_channels (int): Channels of a joint. Defaults to 3.
         base_channels (int): Channels of the first block. Defaults to 64.
         num_person (int): Persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
-        inflate_stages (sequence[int]): Blocks, counted from 1, that double
-            the channels; those beyond ``num_stages`` do not matter. Defaults
-            to (5, 8).
+        inflate_stages (sequence[int]): Blocks, counted from 1, that double the
+            channels. Numbers beyond ``num_stages`` are ignored. Defaults to
+            (5, 8).
         down_stages (sequence[int]): Blocks, counted from 1, that halve the
-            frames, likewise. Defaults to (5, 8).
-        tcn_kernel_size (int): Frames of the temporal convolutions. Defaults
-            to 5.
+            frames. Numbers beyond ``num_stages`` are ignored. Defaults to
+            (5, 8).
+        tcn_kernel_size (int): Kernel size of the temporal convolutions.
+            Defaults to 5.
         tcn_dilations (sequence[int]): Their dilations. Defaults to (1, 2).
-        init_cfg (dict, optional): Initialisation beyond that of the parts.
+        init_cfg (dict, optional): Initialisation in addition to that of the
+            blocks. Defaults to None.
 
     Raises:
-        ValueError: The layout is unknown, or a size does not fit.
+        InputError: The layout is unknown, or a size is invalid.
     """
 
     time_dim = 2
@@ -148,7 +150,7 @@ class SpatialTemporalEncoder(BaseModule):
             Tensor: Shape (N, M, C', T', V).
 
         Raises:
-            ValueError: M, V or C are not those the encoder was built for.
+            InputError: The encoder was built for another M, V or C.
         """
         n, m, t, v, c = x.shape
         built = (self.num_person, self.layout.num_joints, self.in_channels)
@@ -158,7 +160,7 @@ class SpatialTemporalEncoder(BaseModule):
                 f'{built[1]} joints and {built[2]} channels '
                 '(model.backbone.num_person, layout, in_channels), but the '
                 f'clips have {m}, {v} and {c}.')
-        # frame by frame, all persons' coordinates together
+        # the channels of a frame: all coordinates of all persons
         x = x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t)
         x = self.data_bn(x).view(n * m, v, c, t)
         if self.time_dim == 2:  # channels last in memory

@@ -1,45 +1,50 @@
-"""The four streams, computed on whole batches where the model is."""
+"""The four streams, computed on whole batches, on the model's device."""
 from typing import Optional, Union
 
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
+from ...catalogue import STREAMS
 from ...utils.input_error import InputError
 from ...utils.skeleton_layout import SkeletonLayout
-
-STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
 
 
 @MODELS.register_module()
 class SkeletonDataPreprocessor(ActionDataPreprocessor):
-    """Makes a stream of the joints: the joints, bones, or motion of either.
+    """Turns joints into a stream: joints, bones, or the motion of either.
 
-    What all streams share is done by the data pipeline; what tells them apart
-    is done here, so that a stream is one line of config
-    (``model = dict(data_preprocessor=dict(stream='bone'))``), and in one
-    operation for a batch.
+    The data pipeline does what all streams share. The streams differ only
+    here, so that a stream is one config entry
+    (``model=dict(data_preprocessor=dict(stream='bone'))``), computed in one
+    operation for a whole batch.
 
-    - ``joint``: the joints as they come;
-    - ``bone``: each child less its parent;
-    - ``joint-motion``, ``bone-motion``: the next frame less this one, 0 in
-      the last.
+    - ``joint``: the joints, unchanged;
+    - ``bone``: each joint minus its parent;
+    - ``joint-motion``, ``bone-motion``: the next frame minus the current one,
+      and 0 in the last frame.
 
-    Where the data have a confidence (two-dimensional layouts with three
-    channels), a bone and a motion get the mean of their two ends'.
+    If the data have confidences (2D layouts with three channels), the
+    confidence of a bone or a motion is the mean of those of its two ends.
+
+    >>> import torch
+    >>> preprocessor = SkeletonDataPreprocessor('nw-ucla', stream='bone')
+    >>> joints = torch.rand(4, 1, 1, 52, 20, 3)  # (N, num_clips, M, T, V, C)
+    >>> preprocessor.make_stream(joints).shape
+    torch.Size([4, 1, 1, 52, 20, 3])
 
     Args:
-        layout (str | dict): The skeleton layout, as in
-            :class:`SkeletonLayout`.
-        stream (str): One of the four above. Defaults to 'joint'.
-        center_relative (bool): As the authors of Hyperformer and STD-CL have
-            it: in the joint streams, joints are relative to the center joint
-            of their frame, which keeps its own trajectory; in the bone
-            streams the joint without a parent keeps its position, where
+        layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
+        stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint'.
+        center_relative (bool): Use the variant of the authors of Hyperformer
+            and STD-CL. In joint streams, joints are relative to the center
+            joint of their frame, which keeps its own trajectory. In bone
+            streams, the joint without a parent keeps its position, where
             CTR-GCN has zero. Defaults to False.
 
     Raises:
-        ValueError: An unknown stream, or data with another number of joints.
+        InputError: The stream is unknown, or the data do not have the
+            layout's number of joints.
     """
 
     def __init__(self,
@@ -56,17 +61,17 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         children, parents = zip(*self.layout.bones)
         parent_of = torch.arange(self.layout.num_joints)
         parent_of[list(children)] = torch.tensor(parents)
-        # parent of each joint in the bone stream; a root is its own
+        # parent of each joint in the bone stream; a root is its own parent
         self.roots = sorted(set(range(self.layout.num_joints)) - set(children))
         self.register_buffer('parent_of', parent_of, persistent=False)
 
     def preprocess(self, inputs: list, data_samples: Optional[list],
                    training: bool = False) -> tuple:
-        """Stack a batch and make the stream of it.
+        """Stack a batch and compute its stream.
 
         Args:
-            inputs (list[Tensor]): N clips, each (num_clips, M, T, V, C).
-            data_samples (list): Their data samples, passed on.
+            inputs (list[Tensor]): N inputs, each (num_clips, M, T, V, C).
+            data_samples (list): Their data samples, returned unchanged.
             training (bool): Not used.
 
         Returns:
@@ -78,7 +83,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return self.make_stream(inputs), data_samples
 
     def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
-        """Map joints (..., T, V, C) to the stream, of the same shape."""
+        """Map joints (..., T, V, C) to the stream, which has that shape."""
         if joints.shape[-2] != self.layout.num_joints:
             raise InputError(
                 f'The data have {joints.shape[-2]} joints, but '
@@ -93,7 +98,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return self._motion(x) if self.stream.endswith('motion') else x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
-        """Coordinates, and the confidence or None."""
+        """Split off the confidence, which is None if there is none."""
         if self.layout.dims == 2 and x.shape[-1] == 3:
             return x[..., :2], x[..., 2:]
         return x, None

@@ -1,4 +1,4 @@
-"""A decoupler with explicit attention over joints and over frames."""
+"""The decoupler with attention over joints and over frames."""
 import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
@@ -8,16 +8,16 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class AttentiveBranch(nn.Module):
-    """Weigh the positions by learned attention, then project.
+    """Weight positions by learned attention, sum them up, and project.
 
-    A score for each position comes from its features; the softmax over
-    positions weighs the features, whose sum is projected. So no size depends
-    on the number of positions.
+    A small network scores each position from its features; the softmax of the
+    scores over all positions gives the weights. No parameter depends on the
+    number of positions.
 
     Args:
         in_channels (int): Channels C.
         out_channels (int): Size D of the vector.
-        reduction (int): r; the scores have C // r hidden channels.
+        reduction (int): r. The scoring network has C // r hidden channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -41,23 +41,31 @@ class AttentiveBranch(nn.Module):
 
 @MODELS.register_module()
 class AttentiveDecoupler(Decoupler):
-    """A decoupler with explicit attention over joints and over frames.
+    """Decoupler with explicit attention over joints and over frames.
 
-    The paper contrasts "attentive features"; its release has no explicit
-    attention. No size depends on T or V, so sequences of any length and any
-    skeleton do.
+    The paper (arXiv 2312.15144, abstract) contrasts "attentive features"; the
+    authors' release has no explicit attention, see
+    :class:`ProjectionDecoupler`. No parameter depends on T or V, so this
+    decoupler takes clips of any length and any skeleton.
+
+    >>> import torch
+    >>> decoupler = AttentiveDecoupler(in_channels=64)
+    >>> feature_map = torch.rand(4, 2, 64, 16, 25)  # (N, M, C, T, V)
+    >>> spatial, temporal = decoupler(feature_map)
+    >>> spatial.shape, temporal.shape
+    (torch.Size([4, 256]), torch.Size([4, 256]))
 
     Args:
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): The attention has C / r hidden channels. Defaults to
-            8.
-        init_cfg (dict): Initialisation. Defaults to Kaiming normal, fan out,
-            zero bias for the linear layers.
+        reduction (int): r. The scoring networks have C // r hidden channels.
+            Defaults to 8.
+        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
+            with zero bias for the linear layers.
 
     Raises:
-        ValueError: ``out_channels`` or ``reduction`` is below 1, or the latter
-            above ``in_channels``.
+        InputError: ``out_channels`` or ``reduction`` is not a positive
+            integer, or ``reduction`` exceeds ``in_channels``.
     """
 
     def __init__(self,

@@ -1,7 +1,7 @@
-"""Spatial-temporal decoupling (STD-CL, section "spatial-temporal decoupling").
+"""Spatial-temporal decoupling (STD-CL, section on decoupling).
 
 Two independent branches turn an encoder's feature map into a spatial-specific
-and a temporal-specific vector. The subclasses differ in their branches.
+and a temporal-specific vector. Subclasses define the branches.
 """
 from typing import Tuple
 
@@ -12,13 +12,13 @@ from torch.nn.parameter import is_lazy
 from ...utils.input_error import InputError
 from ...utils.sizes import require_positive
 
-# The authors' initialisation of linear layers; the 1x1 convolutions keep
-# PyTorch's default.
+# as in the authors' release, where the 1x1 convolutions keep PyTorch's default
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
                    distribution='normal', bias=0)
 
 
 def reduced_channels(in_channels: int, reduction: int) -> int:
+    """Divide the channels by the reduction, rounding down."""
     require_positive('decoupler', reduction=reduction)
     if reduction > in_channels:
         raise InputError(
@@ -28,14 +28,14 @@ def reduced_channels(in_channels: int, reduction: int) -> int:
 
 
 class Decoupler(BaseModule):
-    """Pools a feature map over time and over joints, a branch for each.
+    """Base class: one branch pools over time, the other over joints.
 
     Subclasses set ``spatial`` and ``temporal``, modules that map (N, C, L) to
     (N, D), and ``out_channels``, which is D.
     """
 
     def require_sizes(self) -> None:
-        """Raise a ValueError if sizes are neither given nor found yet."""
+        """Raise an InputError while a size of a parameter is unknown."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
                 f'{type(self).__name__} has no sizes. Set model.type to '
@@ -51,9 +51,9 @@ class Decoupler(BaseModule):
             x (Tensor): The encoder's output, shape (N, M, C, T, V).
 
         Returns:
-            tuple[Tensor, Tensor]: The spatial-specific and the
-            temporal-specific features, shape (N, D) each: the mean over the M
-            persons of what the branch gives for each.
+            tuple[Tensor, Tensor]: Spatial-specific and temporal-specific
+            features, (N, D) each: the mean over the M persons of the branch's
+            output.
         """
         n, m = x.shape[:2]
         x = x.flatten(0, 1)  # (N * M, C, T, V)

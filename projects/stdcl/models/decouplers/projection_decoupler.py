@@ -11,15 +11,15 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class ProjectionBranch(nn.Module):
-    """Reduce the channels, flatten, project (the authors' release).
+    """Reduce the channels, flatten, and project.
 
     Args:
         in_channels (int): Channels C.
-        length (int, optional): Length L of the axis that is kept: V for the
-            spatial branch, T for the temporal one. None: found in the first
-            call.
+        length (int, optional): Length L of the axis that pooling leaves: V in
+            the spatial branch, T in the temporal one. If None, the first call
+            sets it.
         out_channels (int): Size D of the vector.
-        reduction (int): r; the 1x1 convolution leaves C // r channels.
+        reduction (int): r. The 1x1 convolution leaves C // r channels.
     """
 
     def __init__(self, in_channels: int, length: Optional[int],
@@ -43,10 +43,20 @@ class ProjectionBranch(nn.Module):
 class ProjectionDecoupler(Decoupler):
     """The decoupler of the authors' release.
 
-    Per person and branch: pool, 1x1 convolution C -> C / r, flatten, linear to
-    D; the linear layer weighs each joint (each frame) on its own, so its size
-    follows the encoder's output. Sizes that are not given are found in the
-    first call, which :class:`STDCLRecognizer` makes at construction.
+    arXiv 2312.15144, section on spatial-temporal decoupling. For each person,
+    each branch pools the feature map, reduces C to C // r channels by a 1x1
+    convolution, flattens, and projects linearly to D. The linear layer has
+    weights of its own for each joint (or frame), so its size depends on the
+    encoder's output. The first call sets the sizes that are not given;
+    :class:`STDCLRecognizer` makes that call when it is built.
+
+    >>> import torch
+    >>> decoupler = ProjectionDecoupler(in_channels=216, num_joints=25,
+    ...                                 num_frames=16)
+    >>> feature_map = torch.rand(4, 2, 216, 16, 25)  # (N, M, C, T, V)
+    >>> spatial, temporal = decoupler(feature_map)
+    >>> spatial.shape, temporal.shape
+    (torch.Size([4, 256]), torch.Size([4, 256]))
 
     Args:
         in_channels (int): Channels C of the feature map.
@@ -54,12 +64,12 @@ class ProjectionDecoupler(Decoupler):
         num_frames (int, optional): T of the feature map. Defaults to None.
         out_channels (int): Size D of the vectors. Defaults to 256.
         reduction (int): r. Defaults to 8.
-        init_cfg (dict): Initialisation. Defaults to Kaiming normal, fan out,
-            zero bias for the linear layers.
+        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
+            with zero bias for the linear layers.
 
     Raises:
-        ValueError: ``out_channels`` or ``reduction`` is below 1, or the latter
-            above ``in_channels``.
+        InputError: ``out_channels`` or ``reduction`` is not a positive
+            integer, or ``reduction`` exceeds ``in_channels``.
     """
 
     def __init__(self,
@@ -78,19 +88,20 @@ class ProjectionDecoupler(Decoupler):
                                          reduction)
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """As :meth:`Decoupler.forward`.
+        """Split a feature map, see :meth:`Decoupler.forward`.
 
         Raises:
-            ValueError: The feature map has other sizes than the decoupler.
+            InputError: T or V is not the size that the decoupler was built
+                for.
         """
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)
                for size, seen in zip(built, x.shape[3:])):
             raise InputError(
-                f'{type(self).__name__} was built for feature maps of T = '
+                f'{type(self).__name__} was built for feature maps with T = '
                 f'{built[0]} frames and V = {built[1]} joints, but the '
                 f'encoder returns T = {x.shape[3]} and V = {x.shape[4]}. Set '
-                'model.clip_shape to the shape of your clips, or '
+                'model.clip_shape to the shape of your clips, or set '
                 f'num_frames={x.shape[3]} and num_joints={x.shape[4]} in the '
                 "decoupler's config.")
         return super().forward(x)

@@ -17,29 +17,36 @@ LINEAR_INIT = dict(type='Xavier', layer='Linear', distribution='uniform',
 
 @MODELS.register_module()
 class HCNHead(BaseHead):
-    """The classifier of HCN (IJCAI 2018; fc7 and fc8).
+    """The classifier of HCN (IJCAI 2018, layers fc7 and fc8).
 
-    The maximum over persons, flattened; a hidden layer with ReLU and dropout;
-    a linear layer to the classes. So its size follows that of the feature map.
+    Takes the maximum over persons and flattens it, then applies a hidden layer
+    with ReLU and dropout, and a linear layer to the classes. Its size depends
+    on that of the feature map.
+
+    >>> import torch
+    >>> head = HCNHead(num_classes=60)
+    >>> feature_map = torch.rand(4, 2, 256, 4, 4)  # (N, M, C, T', W')
+    >>> head(feature_map).shape
+    torch.Size([4, 60])
 
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Channels of the feature map, four times the
             encoder's ``base_channels``. Defaults to 256.
-        feature_size (sequence[int]): (T', W') of the feature map, the
+        feature_size (sequence[int]): (T', W') of the feature map: the
             encoder's ``num_frames`` / 16 and ``cooccurrence_channels`` / 16.
             Defaults to (4, 4).
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
-        dropout_ratio (float): Share of the hidden layer that is dropped in
-            training. Defaults to 0.5.
+        dropout_ratio (float): Dropout probability of the hidden layer.
+            Defaults to 0.5.
         loss_cls (dict): Config of the loss. Defaults to cross entropy.
-        average_clips (str, optional): As in ``BaseHead``. Defaults to 'prob'.
+        average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
         init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
             bias.
-        **kwargs: As in ``BaseHead``.
+        **kwargs: See ``BaseHead``.
 
     Raises:
-        ValueError: A size is below 1.
+        InputError: A size is not a positive integer.
     """
 
     def __init__(self,
@@ -68,7 +75,7 @@ class HCNHead(BaseHead):
         self.fc8 = nn.Linear(hidden_channels, num_classes)
 
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
-        """Classify.
+        """Classify feature maps.
 
         Args:
             x (Tensor): The encoder's output, shape (N, M, C, T', W').
@@ -77,7 +84,7 @@ class HCNHead(BaseHead):
             Tensor: Logits, shape (N, num_classes).
 
         Raises:
-            ValueError: The feature map has another size.
+            InputError: The feature map does not have the expected size.
         """
         self._check_size(*x.shape[2:])
         x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')
@@ -88,9 +95,9 @@ class HCNHead(BaseHead):
         if channels != self.in_channels or size != self.feature_size:
             raise InputError(
                 f'{type(self).__name__}: the encoder returns {channels} '
-                f'channels of {size}, but in_channels is {self.in_channels} '
-                f'and feature_size {self.feature_size}. Set '
-                f'model.cls_head.in_channels={channels} and '
+                f'channels of size {size}, but in_channels is '
+                f'{self.in_channels} and feature_size {self.feature_size}. '
+                f'Set model.cls_head.in_channels={channels} and '
                 f'model.cls_head.feature_size={size}.')
 
 
@@ -100,7 +107,6 @@ class STDCLHCNHead(STDCLMixin, HCNHead):
 
     Args:
         num_classes (int): Number of classes.
-        decoupler, memory_bank, loss_contrast (dict): As in
-            :class:`STDCLMixin`.
-        **kwargs: As in :class:`STDCLMixin` and :class:`HCNHead`.
+        decoupler, memory_bank, loss_contrast (dict): See :class:`STDCLMixin`.
+        **kwargs: See :class:`STDCLMixin` and :class:`HCNHead`.
     """

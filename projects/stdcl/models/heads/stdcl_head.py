@@ -1,4 +1,4 @@
-"""The classification head with STD-CL: decoupling and contrast in training."""
+"""Classification with STD-CL: decoupling and contrast during training."""
 from typing import Dict, List, Tuple
 
 import torch
@@ -9,35 +9,36 @@ from mmengine.dist import all_gather, get_rank
 from ...utils.input_error import InputError
 from ..unit_vectors import unit_vectors
 
-# attributes of the head that inference does without
+# attributes of the head that inference does not need
 TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
 
 
 class STDCLMixin:
     """Adds STD-CL to a classification head.
 
-    Usage: ``class STDCLHead(STDCLMixin, GCNHead)``. The names of the head's
-    parameters do not change. ``decoupler`` and the two banks are added and
-    used in training only; ``predict`` and ``forward`` are the head's own.
+    To add it to a head of your own, write ``class MyHead(STDCLMixin,
+    OwnHead)``. The parameters of the head keep their names. The decoupler and
+    the two memory banks are used in training only: ``predict`` and ``forward``
+    are the head's own.
 
-    The objective is CE + w_s * loss_spatial + w_t * loss_temporal. Both
-    weights are 1/2 in the authors' release, 1 in the paper, and 0.1 in the
-    configs of this project (docs/findings.md).
+    The objective is CE + w_s * loss_spatial + w_t * loss_temporal
+    (arXiv 2312.15144). Both weights are 1 in the paper and 1/2 in the authors'
+    release.
 
     Args:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
             the head's.
         memory_bank (dict): Config of each of the two banks. ``feat_dim``
-            follows the decoupler.
+            defaults to the size of the decoupler's vectors.
         loss_contrast (dict): Config of the contrastive loss.
         spatial_weight (float): w_s. Defaults to 0.5.
         temporal_weight (float): w_t. Defaults to 0.5.
         args, kwargs: Arguments of the head.
 
     Attributes:
-        batch_size (int): Sequences in a full batch of a process, to which
-            shorter ones are filled up where processes exchange them. 0 where
-            batches are all alike. ``MemoryBankHook`` sets it.
+        batch_size (int): Sequences in a full batch of one process, set by
+            ``MemoryBankHook``. Processes pad shorter batches to this size
+            before they exchange them. 0 means that all batches are equal.
     """
 
     batch_size = 0
@@ -51,8 +52,8 @@ class STDCLMixin:
                  temporal_weight: float = 0.5,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # takes no random numbers from the encoder and the classifier: these
-        # start, with the same seed, as they do without STD-CL
+        # fork the generator, so that the encoder and the classifier start as
+        # they do without STD-CL and the same seed
         with torch.random.fork_rng(devices=[]):
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
@@ -61,8 +62,8 @@ class STDCLMixin:
         if memory_bank['feat_dim'] != feat_dim:
             raise InputError(
                 f'{type(self).__name__}: memory_bank.feat_dim is '
-                f'{memory_bank["feat_dim"]}, but the decoupler gives vectors '
-                f'of {feat_dim}. Leave feat_dim out.')
+                f'{memory_bank["feat_dim"]}, but the vectors of the decoupler '
+                f'have {feat_dim} entries. Leave feat_dim out.')
         self.spatial_bank = MODELS.build(memory_bank)
         self.temporal_bank = MODELS.build(memory_bank)
         self.loss_contrast = MODELS.build(loss_contrast)
@@ -77,13 +78,13 @@ class STDCLMixin:
             self.decoupler.init_weights()
 
     def resize_banks(self, num_sequences: int) -> None:
-        """Make empty slots for the sequences of a training set."""
+        """Give both banks empty slots for a training set."""
         for bank in (self.spatial_bank, self.temporal_bank):
             bank.resize(num_sequences, self.num_classes)
 
     def loss(self, feats: torch.Tensor, data_samples: List,
              **kwargs) -> Dict[str, torch.Tensor]:
-        """The head's losses and those of STD-CL.
+        """Compute the losses of the head and of STD-CL.
 
         Args:
             feats (Tensor): The encoder's output, shape (N, M, C, T, V).
@@ -91,9 +92,10 @@ class STDCLMixin:
                 and, in their metainfo, ``sample_idx``.
 
         Returns:
-            dict[str, Tensor]: Beside the head's own (``loss_cls``, accuracy)
-            ``loss_spatial``, ``loss_temporal`` and ``anchor_share``, the share
-            of the batch that the contrast could use.
+            dict[str, Tensor]: The head's own entries (``loss_cls``,
+            accuracies), ``loss_spatial``, ``loss_temporal``, and
+            ``anchor_share``, the share of the batch that contributed to the
+            contrast.
         """
         losses = super().loss(feats, data_samples, **kwargs)
         losses.update(self.contrast(feats, data_samples))
@@ -101,14 +103,15 @@ class STDCLMixin:
 
     def contrast(self, feats: torch.Tensor,
                  data_samples: List) -> Dict[str, torch.Tensor]:
-        """Decouple, write the batch into the banks, contrast it with them.
+        """Decouple a batch, write it to the banks, and contrast it with them.
 
-        Args and returns as in :meth:`loss`.
+        Arguments and result are as in :meth:`loss`, without the head's
+        entries.
         """
         labels, indices = self._labels_and_indices(data_samples, feats.device)
         spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
 
-        # every process writes what all of them have seen: equal banks
+        # every process writes the batches of all: the banks stay equal
         features, all_labels, all_indices, own = self._gather(
             torch.cat([spatial, temporal], dim=1).detach(), labels, indices)
         losses = dict()
@@ -131,16 +134,16 @@ class STDCLMixin:
         if labels.shape[1] != 1:
             raise InputError(
                 f'{type(self).__name__} needs one class for each sequence, '
-                f'but gt_label has {labels.shape[1]} values: soft or multiple '
-                'labels have no positives and negatives.')
+                f'but gt_label has {labels.shape[1]} values. Soft or multiple '
+                'labels do not define positives and negatives.')
         indices = [sample.metainfo.get('sample_idx')
                    for sample in data_samples]
         if None in indices or not len(self.spatial_bank):
             raise InputError(
-                f'{type(self).__name__} does not know which training '
-                'sequences it is given (no sample_idx, or memory banks '
-                'without slots). MemoryBankHook sets both up before training: '
-                "add dict(type='MemoryBankHook') to custom_hooks.")
+                f'{type(self).__name__} cannot tell which training sequences '
+                'are in the batch: there is no sample_idx, or the memory '
+                'banks have no slots. MemoryBankHook sets up both: add '
+                "dict(type='MemoryBankHook') to custom_hooks.")
         return (labels.flatten().to(device),
                 torch.tensor(indices, device=device))
 
@@ -148,9 +151,10 @@ class STDCLMixin:
                 indices: torch.Tensor) -> Tuple:
         """Concatenate the rows of all processes, in order of rank.
 
-        One collective, of 4 bytes for each of 2D features, label and index of
-        a row. It needs batches of one size: shorter ones are filled up with
-        zero features of their first sequence, which banks pass over.
+        This takes one collective operation, with 4 bytes for each of the 2D
+        features, the label and the index of a row. The operation needs batches
+        of equal size, so shorter ones are padded with zero features of their
+        first sequence, which the banks ignore.
 
         Args:
             features (Tensor): Float32, shape (N, 2D).
@@ -158,7 +162,7 @@ class STDCLMixin:
 
         Returns:
             tuple[Tensor, Tensor, Tensor, slice]: The same of all processes,
-            (B, 2D), (B,) and (B,), and where the N rows are in it.
+            (B, 2D), (B,) and (B,), and the position of the N rows.
         """
         rows = torch.cat([features.view(torch.int32),  # no rounding on the way
                           torch.stack([labels, indices], dim=1).int()], dim=1)
@@ -176,10 +180,25 @@ class STDCLMixin:
 class STDCLHead(STDCLMixin, GCNHead):
     """MMAction2's ``GCNHead`` with STD-CL.
 
+    >>> import torch
+    >>> from mmaction.structures import ActionDataSample
+    >>> head = STDCLHead(
+    ...     num_classes=10, in_channels=64,
+    ...     decoupler=dict(type='AttentiveDecoupler'),
+    ...     memory_bank=dict(type='MemoryBank'),
+    ...     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
+    >>> head.resize_banks(num_sequences=100)  # MemoryBankHook does this
+    >>> samples = [
+    ...     ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
+    ...         index % 2) for index in range(4)]
+    >>> feature_map = torch.rand(4, 1, 64, 13, 20)  # (N, M, C, T, V)
+    >>> losses = head.loss(feature_map, samples)
+    >>> losses['loss_spatial'].shape, losses['anchor_share']
+    (torch.Size([]), tensor(1.))
+
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Channels of the encoder's output.
-        decoupler, memory_bank, loss_contrast (dict): As in
-            :class:`STDCLMixin`.
-        **kwargs: As in :class:`STDCLMixin` and ``GCNHead``.
+        decoupler, memory_bank, loss_contrast (dict): See :class:`STDCLMixin`.
+        **kwargs: See :class:`STDCLMixin` and ``GCNHead``.
     """

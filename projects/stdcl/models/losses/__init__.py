@@ -1,4 +1,4 @@
-"""Losses."""
+"""Contrastive losses."""
 from .cross_sequence_contrastive_loss import CrossSequenceContrastiveLoss
 
 __all__ = ['CrossSequenceContrastiveLoss']

@@ -12,43 +12,60 @@ from ...utils.input_error import InputError
 from ...utils.sizes import require_positive
 
 NEGATIVES = ('hard', 'random')
-BLOCK = 8192  # slots that are in float32 at a time, if the bank is not
+BLOCK = 8192  # slots of a float16 bank that are in float32 at a time
 
 
 @MODELS.register_module()
 class CrossSequenceContrastiveLoss(nn.Module):
-    """Pull an anchor to hard positives, away from negatives of two kinds.
+    """Pull anchors towards hard positives and away from two sets of negatives.
 
-    For an anchor z of class y, over the filled slots of a bank (STD-CL,
-    section "cross-sequence contrast"): the P least similar slots of class y
-    are its positives; the K most similar slots of other classes its hard
-    negatives, and K drawn uniformly without replacement from all slots of
-    other classes its random ones. Each positive p and each of the two sets B
-    give a term
+    arXiv 2312.15144, section on cross-sequence contrast. For an anchor z of
+    class y, over the filled slots of a memory bank:
+
+    - positives are the P least similar slots of class y;
+    - hard negatives are the K most similar slots of other classes;
+    - random negatives are K slots of other classes, drawn uniformly without
+      replacement.
+
+    Each positive p and each set of negatives B give a term::
 
         -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
         = softplus( logsumexp_b(z.b/t) - z.p/t ),
 
-    and the loss is the mean of all terms. The right-hand form needs one
-    logsumexp per anchor and set, and never a (P x (K + 1)) table.
+    and the loss is the mean of all terms. The second form needs only one
+    logsumexp per anchor and set, and no (P x (K + 1)) table.
 
-    P and K are upper limits: an anchor takes part as soon as there is one
-    positive other than itself and one negative. One of zeros, which has no
-    direction, takes no part. One that is not finite makes the loss NaN.
+    P and K are upper limits: an anchor contributes as soon as the bank holds
+    one positive other than its own sequence and one negative. An anchor of
+    zeros has no direction and does not contribute. An anchor that is not
+    finite makes the loss NaN.
 
-    The gradient is taken from the bank as it was: the bank must not be written
-    between a loss and its backward pass (PyTorch says so if it is).
+    Do not write to the bank between a loss and its backward pass, which reads
+    the bank; PyTorch raises an error if you do.
+
+    >>> import torch
+    >>> loss = CrossSequenceContrastiveLoss(temperature=1)
+    >>> bank = torch.eye(4)  # slots of classes 0, 0, 1, and an empty one
+    >>> value, share = loss(anchors=torch.eye(4)[:1],
+    ...                     labels=torch.tensor([0]),
+    ...                     own_slots=torch.tensor([0]),
+    ...                     bank_features=bank,
+    ...                     bank_labels=torch.tensor([0, 0, 1, -1]))
+    >>> value  # one positive and one negative, both orthogonal: log 2
+    tensor(0.6931)
+    >>> share  # all anchors contributed
+    tensor(1.)
 
     Args:
         num_positives (int): P. Defaults to 128.
         num_negatives (int): K. Defaults to 512.
         temperature (float): t. Defaults to 0.8.
-        negatives (sequence[str]): The sets B, of 'hard' and 'random'.
-            Defaults to both.
+        negatives (sequence[str]): The sets of negatives, 'hard' or 'random'
+            or both. Defaults to both.
 
     Raises:
-        InputError: A number is not positive, or ``negatives`` has another
-            name, or none.
+        InputError: A number is not positive, or ``negatives`` is empty or has
+            an unknown name.
     """
 
     def __init__(self,
@@ -78,24 +95,24 @@ class CrossSequenceContrastiveLoss(nn.Module):
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Contrast anchors with the slots of a bank.
 
-        Computed in float32, also under autocast and with a bank in float16, of
-        which no float32 copy is made. With several processes each
-        passes its own anchors; the mean runs over the terms of all of them,
-        scaled so that the average over processes, which
-        DistributedDataParallel takes of the gradients, is that mean.
+        The computation is in float32, even under autocast, and makes no
+        float32 copy of a float16 bank. In distributed training, each process
+        passes its own anchors, and the mean is over the terms of all
+        processes. It is scaled so that averaging gradients over processes, as
+        DistributedDataParallel does, gives the gradient of that mean.
 
         Args:
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
             labels (Tensor): Classes of the anchors, shape (N,).
-            own_slots (Tensor): Slots that hold the anchors' own sequences,
-                which are no positives for them, shape (N,).
+            own_slots (Tensor): Slots of the anchors' own sequences, which are
+                not positives for them, shape (N,).
             bank_features (Tensor): Shape (S, D), rows of norm 1.
-            bank_labels (Tensor): Shape (S,), -1 where a slot is empty.
+            bank_labels (Tensor): Shape (S,), -1 for empty slots.
 
         Returns:
-            tuple[Tensor, Tensor]: The loss and the share of anchors that took
-            part, both scalars. Without any the loss is 0, still with a path
-            for the gradient.
+            tuple[Tensor, Tensor]: The loss, and the share of anchors that
+            contributed, both scalars. If none did, the loss is 0 but still
+            differentiable.
         """
         with torch.autocast(anchors.device.type, enabled=False):
             anchors = anchors.float() / self.temperature
@@ -114,7 +131,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
             ).split([hard_p.shape[1], *(slots.shape[1] for slots, _ in sets)],
                     dim=1)  # (N, P), (N, K), (N, K)
 
-            # who has a negative has one in each set
+            # an anchor with a negative has one in each set
             is_term = (is_p & sets[0][1].any(dim=1, keepdim=True)
                        & anchors.any(dim=1, keepdim=True))  # (N, P)
             total = 0 * anchors.sum()  # NaN if an anchor is not finite
@@ -134,7 +151,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
                    candidate: torch.Tensor, labels: torch.Tensor,
                    bank_labels: torch.Tensor
                    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Slots of a set of negatives, and which of them count, (N, K)."""
+        """Slots of a set of negatives, and which of them are valid, (N, K)."""
         if kind == 'hard':
             return self._hardest(similarity, candidate, self.num_negatives,
                                  largest=True)
@@ -144,16 +161,16 @@ class CrossSequenceContrastiveLoss(nn.Module):
     @torch.no_grad()
     def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """The most (least) similar candidates of each anchor, up to a limit.
+        """Find the most or least similar candidates of each anchor.
 
         Args:
             similarity (Tensor): Shape (N, S).
             candidate (Tensor): Boolean, shape (N, S).
             limit (int): P or K.
-            largest (bool): Whether the most similar are wanted.
+            largest (bool): Find the most similar instead of the least similar.
 
         Returns:
-            tuple[Tensor, Tensor]: Slots and whether each is a candidate, both
+            tuple[Tensor, Tensor]: Slots, and whether each is a candidate, both
             (N, min(limit, S)).
         """
         fill = float('-inf') if largest else float('inf')
@@ -167,22 +184,22 @@ class CrossSequenceContrastiveLoss(nn.Module):
                           ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
 
-        The filled slots are put in one random order for the whole batch; an
-        anchor takes the first K in it that are not of its class. They are
-        among the first 2K of the order, unless its class fills more than half
-        of those: then it is the most frequent there, for which the first K of
-        other classes are looked up in the whole order.
+        All anchors share one random order of the filled slots; each takes the
+        first K slots that are not of its class. These are among the first 2K,
+        unless its class makes up more than half of the first 2K. That can only
+        be the most frequent class there; its negatives are looked up in the
+        whole order.
 
         Args:
             labels (Tensor): Shape (N,).
             bank_labels (Tensor): Shape (S,).
 
         Returns:
-            tuple[Tensor, Tensor]: Slots and whether each was drawn, both
+            tuple[Tensor, Tensor]: Slots, and whether each was drawn, both
             (N, min(K, S)).
         """
         limit = min(self.num_negatives, len(bank_labels))
-        empty = 2  # places in the order are below 1
+        empty = 2  # sorts after filled slots, which are below 1
         order = torch.rand(bank_labels.shape, device=bank_labels.device)
         order.masked_fill_(bank_labels < 0, empty)
         slots = order.topk(min(2 * limit, len(order)), largest=False).indices
@@ -190,7 +207,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
         negative = (slot_labels >= 0) & (slot_labels != labels[:, None])
         place = negative.cumsum(dim=1)  # (N, 2K), from 1
-        # move the first K to the front; a last column takes what is left over
+        # move the first K to the front; an extra column takes the rest
         drawn = slots.new_zeros(len(labels), limit + 1).scatter_(
             1, (place - 1).where(negative & (place <= limit), limit),
             slots.expand_as(place))[:, :limit]  # (N, K)
@@ -206,8 +223,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
 def _similarities(anchors: torch.Tensor,
                   bank_features: torch.Tensor) -> torch.Tensor:
-    """The products of (N, D) and (S, D), in float32, shape (N, S)."""
-    # this order of the product is the fast one on a CPU
+    """Inner products of (N, D) and (S, D), in float32, shape (N, S)."""
+    # this order of the factors is the faster one on a CPU
     similarity = anchors.new_empty(len(bank_features), len(anchors))
     size = len(bank_features) if _is_float32(bank_features) else BLOCK
     for block, out in zip(bank_features.split(size), similarity.split(size)):
@@ -220,10 +237,10 @@ def _is_float32(tensor: torch.Tensor) -> bool:
 
 
 class _Similarity(torch.autograd.Function):
-    """Similarities of anchors and chosen slots, which are computed already.
+    """Select precomputed similarities of anchors and slots, differentiably.
 
-    The gradient sums the chosen slots alone, a small part of the bank, where
-    that of the full product would take another product with all of it.
+    The backward pass sums only the selected slots, a small part of the bank.
+    Autograd would need another product with the whole bank.
     """
 
     @staticmethod
@@ -241,7 +258,7 @@ class _Similarity(torch.autograd.Function):
                                     per_sample_weights=gradient)
         else:
             size = max(1, BLOCK // len(slots))
-            # bank_features[chosen] takes three times as long on a CPU
+            # three times as fast as bank_features[chosen] on a CPU
             total = sum(
                 torch.bmm(weights[:, None],
                           F.embedding(chosen, bank_features).float())

@@ -1,4 +1,4 @@
-"""Memory banks: features of the whole training set."""
+"""Memory banks: features of the whole training set, by sequence."""
 from .batch_memory_bank import BatchMemoryBank
 from .class_balanced_memory_bank import ClassBalancedMemoryBank
 from .memory_bank import MemoryBank

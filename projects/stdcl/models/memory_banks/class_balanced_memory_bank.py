@@ -1,4 +1,4 @@
-"""A memory bank of a fixed size: some slots for each class."""
+"""A memory bank of fixed size, with a number of slots for each class."""
 import torch
 from mmaction.registry import MODELS
 
@@ -8,30 +8,44 @@ from .memory_bank import EMPTY, MemoryBank, merge_sequences
 
 @MODELS.register_module()
 class ClassBalancedMemoryBank(MemoryBank):
-    """Keeps the sequences of each class that were seen last.
+    """Keeps the most recently seen sequences of each class.
 
-    For training sets with too many sequences for a slot each: memory and time
-    depend on the number of classes alone. Class c owns the slots from c * L
-    to (c + 1) * L - 1. A sequence that is in one is refreshed in place, so it
-    never has two; a new one takes the slot of its class that was written
-    longest ago (the lowest of equals), but none of the same step. Where a step
-    has more new sequences of a class than are left for them, those that come
-    last get no slot. While no class has more than L sequences, the content is
-    that of a :class:`MemoryBank`, in another order.
+    For training sets too large for one slot per sequence: memory and time
+    depend only on the number of classes. This bank is not in the paper.
+
+    Class c owns the slots c * L to (c + 1) * L - 1. A sequence that has a slot
+    is updated in place, so it never has two. A new sequence takes the slot of
+    its class that was written longest ago (the lowest in a tie), but never
+    one written in the same step. If a step has more new sequences of a class
+    than there are such slots, the last ones get none. As long as no class has
+    more than L sequences, the content is that of a :class:`MemoryBank`, in
+    another order.
+
+    >>> import torch
+    >>> bank = ClassBalancedMemoryBank(feat_dim=2, slots_per_class=2)
+    >>> bank.resize(num_sequences=1000, num_classes=3)
+    >>> slots = bank.update(torch.tensor([[1., 0.], [0., 1.]]),
+    ...                     labels=torch.tensor([1, 1]),
+    ...                     indices=torch.tensor([900, 31]))
+    >>> bank.labels
+    tensor([-1, -1,  1,  1, -1, -1])
+    >>> bank.indices
+    tensor([ -1,  -1, 900,  31,  -1,  -1])
 
     Args:
         feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): As in :class:`MemoryBank`. Defaults to 'float32'.
+        dtype (str): See :class:`MemoryBank`. Defaults to 'float32'.
         slots_per_class (int): L. Defaults to 256.
 
     Attributes:
-        features, labels (Tensor): As in :class:`MemoryBank`.
-        indices (Tensor): The slots' sequences, shape (S,), -1 where empty.
-        written (Tensor): When they were written, shape (S,): later is larger,
-            equal in one step; 0 where empty.
+        features, labels (Tensor): See :class:`MemoryBank`.
+        indices (Tensor): Sequence in each slot, shape (S,), -1 if empty.
+        written (Tensor): When each slot was last written, shape (S,): equal
+            within a step, larger in a later step, 0 if empty.
 
     Raises:
-        InputError: ``dtype`` is another, or ``slots_per_class`` below 1.
+        InputError: ``dtype`` is unknown, or ``slots_per_class`` is not a
+            positive integer.
     """
 
     STATE = ('features', 'labels', 'indices', 'written')
@@ -46,7 +60,7 @@ class ClassBalancedMemoryBank(MemoryBank):
         self.indices, self.written = self.labels.clone(), self.labels.clone()
 
     def resize(self, num_sequences: int, num_classes: int) -> None:
-        """Make empty slots.
+        """Replace all slots by empty ones.
 
         Args:
             num_sequences (int): Not used: the size does not depend on it.
@@ -59,22 +73,23 @@ class ClassBalancedMemoryBank(MemoryBank):
     @torch.no_grad()
     def update(self, features: torch.Tensor, labels: torch.Tensor,
                indices: torch.Tensor) -> torch.Tensor:
-        """Refresh the sequences that are in a slot, let in those that are not.
+        """Update the sequences that have a slot, and admit new ones.
 
-        Args and duplicates as in :meth:`MemoryBank.update`. A sequence
-        without a direction loses its slot, or gets none.
+        Arguments and duplicates are as in :meth:`MemoryBank.update`. A
+        sequence without a direction loses its slot, or gets none.
 
         Returns:
-            Tensor: Shape (B,), the slots that hold the sequences; for one that
-            has none, a slot of another class, which is no positive either.
+            Tensor: Shape (B,), the slots of the sequences. For a sequence
+            without one it is a slot of another class, which is not a positive
+            either.
         """
         features, first = merge_sequences(features, indices)  # (B, D), (B,)
         labels, whole = labels[first], features.any(dim=1)
         now = self.written.max() + 1
         slots, has_slot = self._find_slots(labels, indices, first, whole, now)
 
-        # all rows that point to a slot write the very same bits: those of the
-        # row that owns it, or else what is there
+        # all rows that point to a slot write the same bits: those of the row
+        # that owns the slot, or the present content if no row does
         owns = (slots[:, None] == slots) & has_slot  # (B, B)
         owner, owned = owns.int().argmax(dim=1), owns.any(dim=1)
         for state, value in (
@@ -90,14 +105,14 @@ class ClassBalancedMemoryBank(MemoryBank):
         return slots.where(has_slot, elsewhere)
 
     def _find_slots(self, labels, indices, first, whole, now):
-        """The slots that rows point to, and whether they own them, (B,)."""
+        """Slots that the rows point to, and whether they own them, (B,)."""
         ring = labels[:, None] * self.slots_per_class + torch.arange(
             self.slots_per_class, device=labels.device)  # (B, L)
         is_own = self.indices[ring] == indices[:, None]  # (B, L)
         held = is_own.any(dim=1)
         own = ring.gather(1, is_own.int().argmax(dim=1, keepdim=True))[:, 0]
 
-        # what this step refreshes is the youngest; others' times stay
+        # the slots that this step updates are the youngest
         age = self.written.scatter_reduce(0, own, now * held, 'amax')[ring]
         oldest = ring.gather(1, age.argsort(dim=1, stable=True))  # (B, L)
         free = (age < now).sum(dim=1)

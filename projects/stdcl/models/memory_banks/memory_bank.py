@@ -8,33 +8,46 @@ from mmaction.registry import MODELS
 from ...utils.input_error import InputError
 from ..unit_vectors import unit_vectors
 
-EMPTY = -1  # the label of a slot that holds nothing
+EMPTY = -1  # label of an empty slot
 DTYPES = dict(float32=torch.float32, float16=torch.float16)
 
 
 @MODELS.register_module()
 class MemoryBank(nn.Module):
-    """Keeps the last normalised feature of every training sequence.
+    """Keeps the latest normalised feature of every training sequence.
 
-    A slot is simply overwritten each time its sequence is seen, without
-    momentum (STD-CL, section "cross-sequence contrast").
+    Each time a sequence is seen, its slot is overwritten, without momentum
+    (arXiv 2312.15144, section on cross-sequence contrast).
 
-    The bank starts without slots, because the model is built before the
-    training set; :meth:`resize` makes them. Its tensors are saved in
-    checkpoints but are no buffers, so that neither DistributedDataParallel nor
-    ``SyncBuffersHook`` sends them around: every process makes the same update.
+    A model is built before its training set, so the bank starts without slots;
+    :meth:`resize` adds them. Its tensors are saved in checkpoints, but they
+    are not buffers: neither DistributedDataParallel nor ``SyncBuffersHook``
+    synchronises them, because every process makes the same updates.
+
+    >>> import torch
+    >>> bank = MemoryBank(feat_dim=2)
+    >>> bank.resize(num_sequences=3)
+    >>> slots = bank.update(features=torch.tensor([[1., 0.], [0., 1.]]),
+    ...                     labels=torch.tensor([5, 7]),
+    ...                     indices=torch.tensor([2, 0]))
+    >>> bank.labels  # sequence 1 has not been seen
+    tensor([ 7, -1,  5])
+    >>> bank.features
+    tensor([[0., 1.],
+            [0., 0.],
+            [1., 0.]])
 
     Args:
         feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): What features are kept in: 'float32', or 'float16' for
-            half the memory. Defaults to 'float32'.
+        dtype (str): Type in which features are stored: 'float32', or 'float16'
+            for half the memory. Defaults to 'float32'.
 
     Attributes:
-        features (Tensor): Shape (S, D), rows of norm 1 (0 where empty).
-        labels (Tensor): Shape (S,), integer, -1 where empty.
+        features (Tensor): Shape (S, D), rows of norm 1, or 0 if empty.
+        labels (Tensor): Shape (S,), integer, -1 if empty.
 
     Raises:
-        InputError: ``dtype`` is another.
+        InputError: ``dtype`` is neither of the two.
     """
 
     STATE = ('features', 'labels')  # tensors that are saved, (S, ...)
@@ -52,12 +65,12 @@ class MemoryBank(nn.Module):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes in memory and in a checkpoint."""
+        """Size in memory and in a checkpoint, in bytes."""
         return sum(getattr(self, name).nbytes for name in self.STATE)
 
     def resize(self, num_sequences: int,
                num_classes: Optional[int] = None) -> None:
-        """Make empty slots.
+        """Replace all slots by empty ones.
 
         Args:
             num_sequences (int): Number S of sequences in the training set.
@@ -71,22 +84,23 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def update(self, features: torch.Tensor, labels: torch.Tensor,
                indices: torch.Tensor) -> torch.Tensor:
-        """Overwrite the slots of the sequences of a step.
+        """Overwrite the slots of the sequences in a step.
 
-        A sequence that occurs more than once (repeats, a sampler's padding)
-        gets the normalised mean of its features, whatever their order. One
-        without a direction (a step that overflowed, or zero) has its slot
-        emptied, or it would spoil the loss of all others until seen again.
+        A sequence that occurs more than once (repeats, or a sampler's padding)
+        gets the normalised mean of its features, regardless of their order. If
+        that mean has no direction (it is zero, or the step overflowed), the
+        slot is emptied: otherwise it would spoil the loss of all other
+        sequences until this one is seen again.
 
         Args:
-            features (Tensor): Shape (B, D), of norm 1, from all processes.
-                Rows of zeros add nothing to those of the same sequence.
+            features (Tensor): Shape (B, D), rows of norm 1, from all
+                processes. A row of zeros contributes nothing to its sequence.
             labels (Tensor): Shape (B,), integer, from 0.
             indices (Tensor): Shape (B,), integer, from 0: the sequences.
 
         Returns:
-            Tensor: Shape (B,), the slots that are no positives for these
-            sequences, because they hold them.
+            Tensor: Shape (B,), the slots of these sequences. They are not
+            positives, because a sequence is not its own positive.
         """
         features, first = merge_sequences(features, indices)
         self.features[indices] = features.to(self.features.dtype)
@@ -107,8 +121,8 @@ class MemoryBank(nn.Module):
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
-        # Only a bank of the same size has a use for the content; testing and
-        # fine-tuning pass over it. MemoryBankHook checks what is resumed.
+        # Only a bank of the same size can use the content: testing and
+        # fine-tuning ignore it. MemoryBankHook checks resumed trainings.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
                  for name in self.STATE]
         if all(saved is not None and saved.shape == own.shape
@@ -119,18 +133,25 @@ class MemoryBank(nn.Module):
 
 def merge_sequences(features: torch.Tensor, indices: torch.Tensor
                     ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """The normalised mean of what a step has of each sequence.
+    """Average the features of each sequence in a step, and normalise.
 
-    Rows of one sequence get the very same bits, and so do all processes.
+    The result is bitwise equal for all rows of a sequence, and on all
+    processes.
+
+    >>> import torch
+    >>> features = torch.tensor([[1., 0.], [0., 1.], [0., 1.]])
+    >>> merge_sequences(features, indices=torch.tensor([3, 8, 3]))
+    (tensor([[0.7071, 0.7071],
+            [0.0000, 1.0000],
+            [0.7071, 0.7071]]), tensor([0, 1, 0]))
 
     Args:
-        features (Tensor): Shape (B, D). Rows that are not finite are left
-            out.
+        features (Tensor): Shape (B, D). Rows that are not finite are ignored.
         indices (Tensor): Shape (B,), the sequences.
 
     Returns:
-        tuple[Tensor, Tensor]: Each row's mean, shape (B, D), of norm 1 or 0,
-        and the first row of its sequence, shape (B,).
+        tuple[Tensor, Tensor]: For each row, the mean of its sequence, of norm
+        1 or 0, (B, D); and the first row of its sequence, (B,).
     """
     same = indices[:, None] == indices[None, :]  # (B, B)
     first = same.int().argmax(dim=1)  # (B,)

@@ -1,4 +1,4 @@
-"""A recognizer that fits the decoupler to the encoder at construction."""
+"""A recognizer that sizes its decoupler when it is built."""
 from typing import Optional, Sequence
 
 import torch
@@ -10,22 +10,34 @@ from ...utils.input_error import InputError
 
 @MODELS.register_module()
 class STDCLRecognizer(RecognizerGCN):
-    """``RecognizerGCN`` that finds the sizes of its decoupler by a dry run.
+    """``RecognizerGCN`` that sizes its decoupler by a dry run.
 
-    The projection's sizes follow the encoder's output, and have to be known
-    before the optimizer is built. A clip of zeros is run through the encoder
-    and the decoupler once, which sizes the latter.
+    The sizes of :class:`ProjectionDecoupler` depend on the encoder's output
+    and must be known before the optimizer is built. The recognizer passes a
+    clip of zeros through the encoder and the decoupler, which sets them.
+
+    >>> from mmaction.registry import MODELS
+    >>> model = MODELS.build(dict(
+    ...     type='STDCLRecognizer', clip_shape=(1, 52, 20, 3),
+    ...     backbone=dict(type='CTRGCN', layout='nw-ucla', base_channels=8,
+    ...                   num_person=1),
+    ...     cls_head=dict(
+    ...         type='STDCLHead', num_classes=10, in_channels=32,
+    ...         decoupler=dict(type='ProjectionDecoupler'),
+    ...         memory_bank=dict(type='MemoryBank'),
+    ...         loss_contrast=dict(type='CrossSequenceContrastiveLoss'))))
+    >>> model.cls_head.decoupler.temporal.length  # 52 frames, halved twice
+    13
 
     Args:
         args, kwargs: Arguments of ``RecognizerGCN``.
         clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
-            persons, frames, joints, channels. May be left out where the
-            decoupler has no open sizes.
+            persons, frames, joints, channels. Not needed if the decoupler
+            knows its sizes.
 
     Raises:
-        ValueError: The head has no decoupler, ``clip_shape`` is missing
-            though the decoupler needs it, or the encoder does not take clips
-            of that shape.
+        InputError: The head has no decoupler, the decoupler needs
+            ``clip_shape``, or the encoder fails on clips of that shape.
     """
 
     def __init__(self,
@@ -35,9 +47,9 @@ class STDCLRecognizer(RecognizerGCN):
         super().__init__(*args, **kwargs)
         if not hasattr(self.cls_head, 'decoupler'):
             raise InputError(
-                f'model.cls_head is a {type(self.cls_head).__name__}, which '
-                f'has no decoupler; expected a head with STD-CL in a '
-                f"{type(self).__name__}. Without, model.type is "
+                f'model.cls_head is of type {type(self.cls_head).__name__}, '
+                f'which has no decoupler, but {type(self).__name__} expects a '
+                "head with STD-CL. Without STD-CL, set model.type to "
                 "'RecognizerGCN'.")
         if clip_shape is not None:
             self._dry_run(clip_shape)
@@ -47,7 +59,7 @@ class STDCLRecognizer(RecognizerGCN):
     @torch.no_grad()
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
         training = self.training
-        self.eval()  # batch norm must not learn from zeros
+        self.eval()  # keep the zeros out of the batch norm statistics
         try:
             features = self.backbone(torch.zeros(1, *clip_shape))
         except Exception as error:
