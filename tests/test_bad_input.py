@@ -202,7 +202,7 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
 @table({
     'layout': (
         'model.data_preprocessor.layout=ntu', 'layout', '"ntu"',
-        'Known are nturgb+d, nw-ucla'),
+        'expected one of nturgb+d, nw-ucla'),
     'stream': (
         'model.data_preprocessor.stream=bones', 'stream', '"bones"',
         'expected one of joint, bone, joint-motion, bone-motion'),
