@@ -24,7 +24,7 @@ OPTIONS = ['--cfg-options', *(option for option in TINY
 
 
 def outputs(title, predictions, labels=(0, 0, 0, 1, 1, 1, 2, 2), **arrays):
-    return report.Outputs(title, '', dict(
+    return report.Outputs(title, [], dict(
         labels=np.array(labels), predictions=np.array(predictions),
         names=np.array([f's{index}' for index in range(len(labels))]),
         **arrays), list('abcd'), None, None)
@@ -40,10 +40,10 @@ def test_classes_and_pairs_are_counted():
     matrices = [model.confusion for model in BOTH]
     assert report.confused_pairs(matrices) == [(0, 1, 3, 1), (0, 2, 0, 1)]
     assert report.confused_pairs(matrices[:1]) == [(0, 1, 3), (1, 2, 1)]
-    table = report._show_pairs(BOTH)['table']
+    table = report.tabulate_pairs(BOTH)
     assert table['rows'] == [['a / b', '3', '1'], ['a / c', '0', '1']]
     assert table['changes'] == [-2, 1]
-    table = report._show_classes(BOTH)['table']
+    table = report.tabulate_classes(BOTH)
     assert table['rows'] == [
         ['a', '3', '33.33', '66.67'], ['b', '3', '33.33', '66.67'],
         ['c', '2', '100.00', '50.00']]
@@ -107,18 +107,16 @@ def test_the_command(warm, trained):
     assert done.returncode == 0, done.stderr
     data, player = read(trained / 'report.html')
     assert len(player['sequences']) == 3
-    sections = {section['title']: section for section in data['sections']}
-    plots = sections['Features']['plots']
-    assert [len(row) for row in plots] == [2, 2]  # global, and branches
-    assert all(len(plot['points']) == 32 for row in plots for plot in row)
+    assert [len(row) for row in data['plots']] == [2, 2]  # global, branches
+    assert all(len(plot['points']) == 32
+               for row in data['plots'] for plot in row)
     # the same weights with a decoupler and without
     assert len(set(re.findall(r'[\d.]+ %', done.stdout))) == 1
-    first, second, *_ = rows = sections['Class separation']['table']['rows']
+    first, second, *_ = rows = data['tables']['measures']['rows']
     assert first[1:] == second[1:] and len(rows) == 4
-    assert set(sections['Classes']['table']['changes']) == {0}
-    poses = sections['Attention']['poses']
-    assert len(poses) == 16
-    for pose in poses:
+    assert set(data['tables']['accuracy']['changes']) == {0}
+    assert len(data['poses']) == 16
+    for pose in data['poses']:
         assert sum(pose['shares']) == pytest.approx(1, abs=1e-5)
         assert sum(pose['frames']) == pytest.approx(1, abs=1e-5)
 
@@ -166,12 +164,10 @@ def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
                tmp_path / 'weights.pth')
     report.write_report(tmp_path / 'x.html',
                         (cfg, str(tmp_path / 'weights.pth')), num=2)
-    assert 'plain' not in (tmp_path / 'x.html').read_text()
     data, player = read(tmp_path / 'x.html')
-    poses = [section['poses'] for section in data['sections']
-             if section['title'] == 'Attention']
-    assert len(poses) == of_frames
-    assert not poses or bool(poses[0][0]['shares']) == of_joints
+    assert [model['title'] for model in data['models']] == ['STD-CL']
+    assert bool(data['poses']) == of_frames
+    assert all(bool(pose['shares']) == of_joints for pose in data['poses'])
     for sequence in player['sequences']:
         radii = sequence['panels'][0]['radii']
         assert len(radii) == (2 if changes is COCO else 1)
@@ -198,7 +194,7 @@ def test_report_in_a_browser(warm, trained, tmp_path):
         assert len(set(colors)) == 16
         assert browser.run('document.querySelector("#classes").textContent'
                            ).startswith('<b>0<b>1')
-        assert count('#sections b') == 0  # names are no markup
+        assert count('section b') == 0  # names are no markup
         whole = browser.screenshot()
         browser.click('#classes button:nth-child(2)')
         assert count('.p.dim') == 3 * 30  # not the class's two sequences

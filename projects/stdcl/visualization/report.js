@@ -97,12 +97,12 @@ function drawTable(section, {head, rows, changes}) {
   });
 }
 
-function drawPose(row, {caption, places, shares, frames}, {edges, names}) {
+function drawPose(row, {caption, places, shares, frames}) {
   const [size, bars] = [150, 40];
   const svg = drawFigure(row, [size, size + bars], 'attention', caption);
   const pixels = places.map(place => place && [
     size / 2 * (1 + 0.84 * place[0]), size / 2 * (1 - 0.84 * place[1])]);
-  edges.forEach(([i, j]) => {
+  data.edges.forEach(([i, j]) => {
     if (!pixels[i] || !pixels[j]) return;
     makeSvg('path', svg, {d: `M${pixels[i]}L${pixels[j]}`});
   });
@@ -111,7 +111,7 @@ function drawPose(row, {caption, places, shares, frames}, {edges, names}) {
     const share = shares ? shares[joint] : 1 / pixels.length;
     makeSvg('circle', svg, {
       cx: pixel[0], cy: pixel[1], r: 4 * Math.sqrt(share * pixels.length)},
-    names[joint] + (shares ? `: ${percent(share)}` : ''));
+    data.joints[joint] + (shares ? `: ${percent(share)}` : ''));
   });
   const [width, most] = [size / frames.length, Math.max(...frames)];
   frames.forEach((share, index) => makeSvg('rect', svg, {
@@ -119,20 +119,25 @@ function drawPose(row, {caption, places, shares, frames}, {edges, names}) {
     height: bars * share / most}, percent(share)));
 }
 
-data.sections.forEach(content => {
-  const section = make('section', document.getElementById('sections'));
-  make('h2', section, content.title);
-  if (content.text) make('p', section, content.text);
-  if (content.plots) drawClasses(section);
-  (content.plots || []).forEach(plots => {
-    const row = make('div', section);
-    row.className = 'row';
-    plots.forEach(plot => drawPlot(row, plot));
-  });
-  if (content.table) drawTable(section, content.table);
-  if (content.poses) {
-    const row = make('div', section);
-    row.className = 'row';
-    content.poses.forEach(pose => drawPose(row, pose, content));
-  }
+function drawRow(section) {
+  const row = make('div', section);
+  row.className = 'row';
+  return row;
+}
+
+const find = id => document.getElementById(id);
+find('models').textContent = `Test set: ${data.sequences} sequences. Top-1: `
+  + data.models.map(({title, files, top1}) =>
+    `${title} ${top1.toFixed(2)} % (${files.join(', ')})`).join(', ') + '.'
+  + (data.models.length < 2 ? '' : ' Trainings that differ only in the seed '
+    + 'also differ: what two models show need not hold for two others.');
+drawClasses(find('features'));
+data.plots.forEach(plots => {
+  const row = drawRow(find('features'));
+  plots.forEach(plot => drawPlot(row, plot));
 });
+Object.entries(data.tables).forEach(([id, table]) =>
+  drawTable(find(id), table));
+const row = drawRow(find('attention'));
+data.poses.forEach(pose => drawPose(row, pose));
+if (!data.poses.length) find('attention').remove();

@@ -32,14 +32,14 @@ class Outputs:
 
     Args:
         title (str): Name of the model on the page.
-        files (str): Names of its config and checkpoint.
+        files (list[str]): Names of its config and checkpoint.
         arrays (dict): As ``extract`` returns.
         classes (list[str]): Names of the classes.
         dataset (BaseDataset): The test set.
         layout (SkeletonLayout): Its layout.
     """
     title: str
-    files: str
+    files: List[str]
     arrays: Dict[str, np.ndarray]
     classes: List[str]
     dataset: BaseDataset
@@ -55,7 +55,7 @@ class Outputs:
         classes = arrays.get('classes', np.array([], str)).tolist()
         classes += [f'class {label}' for label in range(
             len(classes), model.cls_head.num_classes)]
-        files = f'{osp.basename(cfg.filename)}, {osp.basename(checkpoint)}'
+        files = [osp.basename(cfg.filename), osp.basename(checkpoint)]
         return cls(title, files, arrays, classes, loader.dataset,
                    layout_of(cfg))
 
@@ -141,19 +141,23 @@ def write_report(path: Path, model: Tuple[Config, str],
     check(models)
     view = view or find_upright(models[-1].clip(0))
     chosen = choose(models, num, names)
-    sections = [_show_features(models, chosen), _show_measures(models),
-                _show_classes(models), _show_pairs(models),
-                *_show_attention(models[-1], view),
-                _introduce_player(models, bool(names))]
-    page = render_page(
-        'report', Path(model[0].filename).stem,
-        dict(sections=sections, classes=models[-1].classes),
-        summary=_summarize(models), player=player_page(
-            'sequences', [animate(models, index) for index in chosen],
-            models[-1].layout, view))
+    seen = models[-1]
+    player = player_page('sequences', [animate(models, index)
+                                       for index in chosen],
+                         seen.layout, view)
+    page = render_page('report', Path(model[0].filename).stem, dict(
+        models=[dict(title=one.title, files=one.files, top1=one.top1)
+                for one in models],
+        sequences=len(seen.correct), classes=seen.classes,
+        edges=seen.layout.edges, joints=seen.layout.joint_names,
+        plots=plot_features(models, chosen),
+        tables=dict(measures=tabulate_measures(models),
+                    accuracy=tabulate_classes(models),
+                    pairs=tabulate_pairs(models)),
+        poses=draw_attention(seen, view)), player=player)
     with atomic_write(path) as partial:
         partial.write_text(page, encoding='utf-8')
-    return {seen.title: seen.top1 for seen in models}
+    return {one.title: one.top1 for one in models}
 
 
 def check(models: Sequence[Outputs]) -> None:
@@ -263,21 +267,12 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
         timeline=timeline)
 
 
-# --- sections of the page, which report.js draws ----------------------------
+# --- what report.js draws ---------------------------------------------------
 
 
-def _summarize(models: Sequence[Outputs]) -> str:
-    text = f'Test set: {len(models[-1].correct):,} sequences. Top-1: '
-    text += ', '.join(f'{model.title} {model.top1:.2f} % ({model.files})'
-                      for model in models) + '.'
-    if len(models) > 1:
-        text += (' Trainings that differ only in the seed also differ: what '
-                 'two models show need not hold for two others.')
-    return text
-
-
-def _show_features(models: Sequence[Outputs], chosen: Sequence[int]) -> dict:
-    """t-SNE plots: global features side by side, then the others."""
+def plot_features(models: Sequence[Outputs],
+                  chosen: Sequence[int]) -> List[List[dict]]:
+    """t-SNE plots in rows: global features of all models, then the others."""
     kept = subset(len(models[-1].correct))
     opens = {index: place for place, index in enumerate(chosen)}
     rows = {}
@@ -293,55 +288,43 @@ def _show_features(models: Sequence[Outputs], chosen: Sequence[int]) -> dict:
                     kept.tolist())]
             rows.setdefault(title == 'global', []).append(dict(
                 caption=f'{title} features, {model.title}', points=points))
-    return dict(
-        title='Features', plots=list(rows.values()),
-        text='t-SNE by the angles between features. Each point is a '
-        'sequence, colored by its class; a dark rim marks a '
-        'misclassification. Click a class to highlight it, a large point to '
-        'open its sequence in the player.')
+    return list(rows.values())
 
 
-def _show_measures(models: Sequence[Outputs]) -> dict:
+def tabulate_measures(models: Sequence[Outputs]) -> dict:
+    """How well each kind of features separates the classes."""
     rows = {f'{name}, {model.title}': measure(features,
                                               model.arrays['labels'])
             for model in models for name, features in model.features.items()}
-    return dict(
-        title='Class separation',
-        text='Distance is 1 minus the cosine: intra within a class, inter '
-        'between classes. precision@k is the share of the k nearest '
-        'sequences that belong to the same class.',
-        table=_format_table(
-            ['features', *next(iter(rows.values()))],
-            [[title, *row.values()] for title, row in rows.items()]))
+    return _format(['features', *next(iter(rows.values()))],
+                   [[title, *row.values()] for title, row in rows.items()])
 
 
-def _show_classes(models: Sequence[Outputs]) -> dict:
+def tabulate_classes(models: Sequence[Outputs]) -> dict:
+    """Accuracy of each class."""
     counts = models[-1].confusion.sum(axis=1)
     rows = [[models[-1].classes[label], int(counts[label]), *(
         float(100 * model.confusion[label, label] / counts[label])
         for model in models)] for label in np.flatnonzero(counts)]
     if len(models) > 1:
         rows.sort(key=lambda row: row[-2] - row[-1])
-    return dict(title='Classes', table=_format_table(
+    return _format(
         ['class', 'sequences', *(f'{model.title}, %' for model in models)],
-        rows, len(models) > 1))
+        rows, len(models) > 1)
 
 
-def _show_pairs(models: Sequence[Outputs]) -> dict:
+def tabulate_pairs(models: Sequence[Outputs]) -> dict:
+    """The pairs of classes that :func:`confused_pairs` finds."""
     classes = models[-1].classes
-    text = 'Sequences of either class taken for the other'
-    text += (': the pairs that change most, those that improve first.'
-             if len(models) > 1 else '.')
-    return dict(title='Pairs of classes', text=text, table=_format_table(
+    return _format(
         ['classes', *(model.title for model in models)],
         [[f'{classes[a]} / {classes[b]}', *counts] for a, b, *counts
          in confused_pairs([model.confusion for model in models])],
-        len(models) > 1))
+        len(models) > 1)
 
 
-def _format_table(head: List[str], rows: List[list],
-                  change: bool = False) -> dict:
-    """A table, with the change from the last but one column if desired."""
+def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
+    """A table, with the difference of its last two columns if desired."""
     table = dict(head=head, rows=[[
         cell if isinstance(cell, str) else f'{cell:,}'
         if isinstance(cell, int) else f'{cell:.2f}' for cell in row]
@@ -351,15 +334,15 @@ def _format_table(head: List[str], rows: List[list],
     return table
 
 
-def _show_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
-    """Mean attention of each class, drawn on one of its sequences.
+def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
+    """Mean attention of each class, on a pose of one of its sequences.
 
     The pose is that of the first person in the frame with most attention.
-    Returns no section without attention.
+    Without attention there is none.
     """
-    if seen.frame_attention is None:
-        return []
     labels, poses = seen.arrays['labels'], []
+    if seen.frame_attention is None:
+        return poses
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
         shown = next(iter(own[seen.correct[own]]), own[0])
@@ -372,23 +355,4 @@ def _show_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
             seen.joint_attention[own, 0].mean(axis=0).tolist(),
             places=[None if np.isnan(place).any() else place.tolist()
                     for place in fit(project(pose, *view)).round(3)]))
-    joints = ('The encoder mixes the joints, so they have no attention of '
-              'their own.' if seen.joint_attention is None else
-              'The area of a joint shows the attention of the spatial branch.')
-    return [dict(
-        title='Attention', poses=poses, edges=seen.layout.edges,
-        names=seen.layout.joint_names,
-        text=f'Mean over the sequences of a class, first person. {joints} '
-        'The bars show the attention of the temporal branch, from the first '
-        'frames to the last.')]
-
-
-def _introduce_player(models: Sequence[Outputs], named: bool) -> dict:
-    text = ('As named.' if named else
-            'Sequences on which the models differ come first, then those that '
-            'are misclassified.' if len(models) > 1 else
-            'Sequences that are misclassified come first.')
-    if models[-1].frame_attention is not None:
-        text += (' The size of a joint shows the attention to it, the bars '
-                 'that to the frames.')
-    return dict(title='Sequences', text=text)
+    return poses
