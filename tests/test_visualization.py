@@ -194,13 +194,16 @@ def test_sides_and_legend():
     assert bone_sides(layout) == [1, 2, 2]
     across = SkeletonLayout(**dict(HAND, edges=[(1, 0), (2, 1), (3, 2)]))
     assert bone_sides(across) == [1, 0, 2]
-    one, five = (animate(layout, make(layout, persons)) for persons in (1, 5))
-    assert legend(one, layout) == [[*zip(('trunk', 'left', 'right'),
-                                         PALETTE[0])]]
-    assert len(legend(five, layout)) == 4  # the fifth has no own colors
-    assert legend(five, layout)[1][2] == ('person 2, right', PALETTE[1][2])
+    one, two, five = (animate(layout, make(layout, persons))
+                      for persons in (1, 2, 5))
+    assert legend(one, layout) == [*zip(('trunk', 'left', 'right'),
+                                        PALETTE[0])]
+    assert legend(two, layout)[5] == ('person 2, right', PALETTE[1][2])
+    assert len(legend(five, layout)) == 12  # the fifth has no own colors
     plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
     assert legend(animate(plain, make(plain)), plain) == []
+    assert legend(animate(plain, make(plain, 2)), plain)[1] == (
+        'person 2', PALETTE[1][0])
 
 
 def test_file_names_differ():

@@ -169,27 +169,17 @@ def bone_sides(layout: SkeletonLayout) -> List[int]:
 
 
 def legend(animation: Animation,
-           layout: SkeletonLayout) -> List[List[Tuple[str, str]]]:
-    """Describe the colors.
-
-    Returns:
-        list[list[tuple]]: For each person that has colors of its own,
-        (text, color) of each side. Empty if all is of one color.
-    """
-    persons = animation.num_persons
+           layout: SkeletonLayout) -> List[Tuple[str, str]]:
+    """(text, color) of each person's sides; none if all has one color."""
+    persons = min(animation.num_persons, len(PALETTE))
     sides = SIDES if layout.mirror else SIDES[:1]
-    if persons <= 1 and len(sides) == 1:
-        return []
-
-    def text(person: int, side: str) -> str:
-        if persons <= 1:
-            return side
-        return f'person {person + 1}' + (
-            f', {side}' if len(sides) > 1 else '')
-
-    return [[(text(person, side), color)
-             for side, color in zip(sides, PALETTE[person])]
-            for person in range(min(persons, len(PALETTE)))]
+    entries = []
+    for person in range(persons):
+        for side, color in zip(sides, PALETTE[person]):
+            words = [f'person {person + 1}'] if persons > 1 else []
+            words += [side] if len(sides) > 1 else []
+            entries.append((', '.join(words), color))
+    return entries if len(entries) > 1 else []
 
 
 def file_names(names: Sequence[str]) -> List[str]:

@@ -1,4 +1,5 @@
 """Moving skeletons as GIFs, drawn with matplotlib."""
+import math
 from pathlib import Path
 from typing import Callable, Iterator, Sequence, Tuple
 
@@ -33,6 +34,7 @@ DPI = 72  # so that a point, matplotlib's unit of lines and fonts, is a pixel
 PANEL, GAP = 320, 12
 HEADER = 90  # title, note and captions
 TIMELINE, LEGEND_ROW, LEGEND_COLUMN = 34, 18, 110
+LEGEND_COLUMNS = 3
 SHADES = 17  # of each color on paper
 
 
@@ -66,8 +68,9 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
         Image: RGB, panels side by side.
     """
     view = view if layout.dims == 3 else VIEWS['front']
-    rows = legend(animation, layout)
-    bottom = GAP + LEGEND_ROW * len(rows)
+    entries = legend(animation, layout)
+    rows = math.ceil(len(entries) / LEGEND_COLUMNS)
+    bottom = GAP + LEGEND_ROW * rows
     if animation.timeline:
         bottom += TIMELINE
     width = GAP + len(animation.panels) * (PANEL + GAP)
@@ -80,7 +83,7 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
             (left / width, low / height, wide / width, high / height),
             facecolor=PAPER, xticks=[], yticks=[], **limits)
 
-    _write_texts(figure, animation, rows)
+    _write_texts(figure, animation, entries, height - 4 - LEGEND_ROW * rows)
     moves = [_add_panel(
         box(GAP + index * (PANEL + GAP), bottom, PANEL, PANEL,
             xlim=(-1 / FILL, 1 / FILL), ylim=(-1 / FILL, 1 / FILL)),
@@ -105,8 +108,8 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
 
 
 def _write_texts(figure: Figure, animation: Animation,
-                 rows: Sequence[Sequence[Tuple[str, str]]]) -> None:
-    """Write the title, the note and the legend."""
+                 entries: Sequence[Tuple[str, str]], low: int) -> None:
+    """Write title and note, and the legend from ``low`` pixels downwards."""
     width, height = figure.bbox.size
 
     def write(left: float, top: float, text: str, size: int, color: str):
@@ -117,11 +120,10 @@ def _write_texts(figure: Figure, animation: Animation,
     write(title.get_window_extent().x1 + GAP, 10, animation.class_name, 17,
           GRAY)
     write(GAP, 36, animation.note, 12, GRAY)
-    for row, entries in enumerate(rows):
-        for column, (text, color) in enumerate(entries):
-            write(GAP + LEGEND_COLUMN * column,
-                  height - 4 - LEGEND_ROW * (len(rows) - row),
-                  f'\N{BLACK CIRCLE} {text}', 11, color)
+    for index, (text, color) in enumerate(entries):
+        row, column = divmod(index, LEGEND_COLUMNS)
+        write(GAP + LEGEND_COLUMN * column, low + LEGEND_ROW * row,
+              f'\N{BLACK CIRCLE} {text}', 11, color)
 
 
 def _add_panel(axes: Axes, animation: Animation, index: int,

@@ -59,7 +59,7 @@ def player_page(title: str, animations: Sequence[Animation],
             name=animation.name, class_name=animation.class_name,
             note=animation.note, steps=animation.num_steps,
             timeline=animation.timeline,
-            legend=sum(legend(animation, layout), []),
+            legend=legend(animation, layout),
             panels=[dict(caption=panel.caption,
                          radii=np.sqrt(panel.weights).round(2).tolist(),
                          frames=_to_numbers(panel.points))
