@@ -1,6 +1,5 @@
 """The report on what STD-CL changes, also in a real browser."""
 import html
-import json
 import re
 
 import numpy as np
@@ -13,7 +12,7 @@ from projects.stdcl.catalogue import find_config
 from projects.stdcl.evaluation.features import subset
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.visualization import report
-from tests.browser import Browser, needs_browser
+from tests.browser import needs_browser, run_in_browser
 from tests.commands import CONFIG, ROOT, TINY, train
 from tests.test_visualization import data_of
 
@@ -176,38 +175,31 @@ def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
 
 
 @needs_browser
-def test_report_in_a_browser(warm, trained, tmp_path):
+def test_report_in_a_browser(warm, trained):
     names = ['--num', 3, *OPTIONS, 'test_dataloader.dataset.metainfo.classes='
              f'[{",".join(f"<b>{label}" for label in range(16))}]']
     done = warm(TOOL, ROOT / CONFIG, 'epoch_1.pth', 'seen.html', *names,
                 cwd=trained)
     assert done.returncode == 0, done.stderr
-    with Browser(trained / 'seen.html', tmp_path / 'profile') as browser:
-        def count(selector):
-            return browser.run(
-                f'document.querySelectorAll({json.dumps(selector)}).length')
-
-        assert count('svg.tsne') == 3 and count('svg.attention') == 16
-        assert count('.p') == 3 * 32 and count('table') == 3
-        colors = browser.run('Array.from(document.querySelectorAll(".p"), '
-                             'point => point.getAttribute("fill"))')
-        assert len(set(colors)) == 16
-        assert browser.run('document.querySelector("#classes").textContent'
-                           ).startswith('<b>0<b>1')
-        assert count('section b') == 0  # names are no markup
-        whole = browser.screenshot()
-        browser.click('#classes button:nth-child(2)')
-        assert count('.p.dim') == 3 * 30  # not the class's two sequences
-        assert browser.screenshot() != whole
-        browser.click('#classes button:nth-child(2)')
-        assert count('.p.dim') == 0
-        player = 'document.getElementById("player").contentWindow.document'
-        browser.wait(f'{player}.readyState === "complete"')
-        sequences = browser.run(
-            f'Array.from({player}.querySelectorAll("#list button"), '
-            'button => button.firstChild.textContent)')
-        assert len(sequences) == 3
-        browser.click('.opens[data-opens="2"]')
-        assert browser.run(f'{player}.getElementById("title")'
-                           '.firstChild.textContent') == sequences[2]
-        assert not browser.errors
+    page = run_in_browser(trained / 'seen.html', '''
+        const done = {}, button = query('#classes button:nth-child(2)');
+        done.drawn = [count('svg.tsne'), count('svg.attention'), count('.p'),
+                      count('table')];
+        done.colors = new Set(Array.from(
+          document.querySelectorAll('.p'), point => point.getAttribute('fill')
+        )).size;
+        done.names = [button.textContent, count('section b')];
+        button.click();
+        done.dim = count('.p.dim');
+        button.click();
+        done.bright = count('.p.dim');
+        const player = query('#player').contentWindow.document;
+        const list = player.getElementById('list');
+        query('.opens[data-opens="2"]').dispatchEvent(new Event('click'));
+        done.opened = [list.children.length,
+                       list.children[2].getAttribute('aria-current')];
+        return done;''')
+    assert page == dict(
+        drawn=[3, 16, 3 * 32, 3], colors=16, dim=3 * 30, bright=0,
+        names=['<b>1', 0],  # names are not markup
+        opened=[3, 'true'])

@@ -33,7 +33,7 @@ from projects.stdcl.visualization.skeleton_player import (
     write_player,
 )
 from projects.stdcl.visualization.views import VIEWS, parse_view, project
-from tests.browser import Browser, needs_browser
+from tests.browser import needs_browser, run_in_browser
 
 HAND = dict(name='hand', center=0,
             joint_names=['wrist', 'left thumb', 'right thumb', 'index tip'],
@@ -305,21 +305,6 @@ def test_attention_and_timeline_are_drawn():
     assert {rgb(band) for band in skeleton_gif.BANDS} <= colors_in(timed)
 
 
-def test_no_half_written_file(tmp_path, monkeypatch):
-    path = tmp_path / 'a.gif'
-    path.write_text('old')
-
-    def fail(*_):
-        yield Image.new('RGB', (9, 9))
-        raise OSError('no space')
-
-    monkeypatch.setattr(skeleton_gif, 'draw_frames', fail)
-    with pytest.raises(OSError, match='no space'):
-        write_gif(path, animate(UCLA, make(UCLA)), UCLA, (0, 0))
-    assert path.read_text() == 'old'
-    assert list(tmp_path.iterdir()) == [path]
-
-
 # --- the player -------------------------------------------------------------
 
 
@@ -356,7 +341,7 @@ def test_page_holds_names_and_places(layout):
 
 @pytest.fixture
 def player(tmp_path):
-    """A page with two sequences, in a browser."""
+    """A page with two sequences."""
     weights = np.ones((2, 20))
     weights[0, 0] = 9
     points = to_points(make(UCLA, 2, 10), UCLA)
@@ -364,56 +349,67 @@ def player(tmp_path):
         name, 'wave', [Panel('10 frames', points, weights)],
         timeline=[Segment(0, 5, 'first', 0.5), Segment(5, 10, 'second')])
         for name in ('one', 'two')]
-    path = tmp_path / 'player.html'
-    write_player(path, 'title', animations, UCLA, (30, 10))
-    with Browser(path, tmp_path / 'profile') as browser:
-        browser.click('#play')
-        yield browser
+    write_player(tmp_path / 'player.html', 'title', animations, UCLA, (30, 10))
+    return tmp_path / 'player.html'
 
 
 @needs_browser
 def test_player_draws_what_the_camera_sees(player):
+    places, colors, radii = run_in_browser(player, '''
+        query('#play').click();
+        query('#scrub').value = 9;
+        query('#scrub').dispatchEvent(new Event('input'));
+        const frame = panels[0].frames[9], canvas = panels[0].canvas;
+        const side = canvas.width, pixels = canvas.getContext('2d')
+          .getImageData(0, 0, side, side).data;
+        // what is drawn last is seen: the joints of the second person
+        const colors = frame[1].map(joint => {
+          const [x, y] = place(joint, side).map(Math.floor);
+          return Array.from(pixels.slice(4 * (x + y * side)).slice(0, 3));
+        });
+        // in half panels from the corner
+        return [frame.map(person => person.map(joint => place(joint, 2))),
+                colors, panels[0].radii[0].slice(0, 2)];''')
     data = make(UCLA, 2, 10)
-    player.click('#scrub', across=0.99)
-    assert player.run('step') == 9
-    ours = np.array(player.run(
-        'panels[0].frames[9].map(person => person.map('
-        'joint => place(joint, 2)))'))  # half panels from the corner
     seen = camera(data, UCLA, (30, 10))
+    ours = np.array(places)
     twin = np.array([[seen[m, 9, v] for v in range(20)] for m in range(2)])
     ours, twin = ours - ours[0, 0], twin - twin[0, 0]
     scale = (ours * twin).sum() / (twin**2).sum()
     assert 0 < scale <= 1  # by the ball, not by the circle, around all
     np.testing.assert_allclose(ours, scale * twin, atol=0.005)
-    # what is drawn last is seen: the joints of the second person
-    colors = player.run(
-        '(() => { const canvas = panels[0].canvas, side = canvas.width; const '
-        'pixels = canvas.getContext("2d").getImageData(0, 0, side, side).data;'
-        'return panels[0].frames[9][1].map(joint => { const [x, y] = place('
-        'joint, side).map(Math.floor), at = 4 * (x + y * side);'
-        'return Array.from(pixels.slice(at, at + 3)); }); })()')
     assert [tuple(color) for color in colors] == [
         rgb(expected_color(UCLA, 1, v)) for v in range(20)]
-    assert player.run('panels[0].radii[0].slice(0, 2)') == [3, 1]
-    assert not player.errors
+    assert radii == [3, 1]
 
 
 @needs_browser
 def test_player_plays_and_turns(player):
-    assert player.run('[playing, find("play").textContent]') == [False, 'Play']
-    stands = player.screenshot()
-    step = player.run('step')
-    assert player.screenshot() == stands  # it has stopped
-    player.click('#timeline div:nth-child(2)', down=0.9)
-    assert player.run('step') == 5 != step
-    canvas = player.place('canvas')
-    before = player.screenshot()
-    player.drag(canvas, (canvas[0] + 80, canvas[1] + 30))
-    assert player.run('view') == [-10, 25]  # half a degree a pixel
-    assert player.screenshot() != before
-    player.click('#list button:nth-child(2)')
-    assert player.run('find("title").textContent') == 'twowave'
-    assert player.run('find("legend").children.length') == 6
-    player.click('#play')
-    player.wait('step > 2')
-    assert not player.errors
+    done = run_in_browser(player, '''
+        const done = {}, canvas = panels[0].canvas;
+        const drag = (kind, x, y) => canvas.dispatchEvent(
+          new PointerEvent(kind, {clientX: x, clientY: y}));
+        while (step < 3) await sleep(10);  // it plays
+        query('#play').click();
+        done.paused = [playing, query('#play').textContent];
+        let [last, picture] = [step, canvas.toDataURL()];
+        await sleep(500);
+        done.still = step === last && canvas.toDataURL() === picture;
+        query('#timeline').children[1].click();
+        done.jumped = step;
+        picture = canvas.toDataURL();
+        canvas.setPointerCapture = () => {};
+        drag('pointerdown', 100, 100);
+        drag('pointermove', 180, 130);
+        done.view = view;
+        done.turned = canvas.toDataURL() !== picture;
+        canvas.dispatchEvent(new MouseEvent('dblclick'));
+        done.back = canvas.toDataURL() === picture;
+        query('#list').children[1].click();
+        done.title = query('#title').textContent;
+        done.legend = query('#legend').children.length;
+        return done;''')
+    assert done == dict(
+        paused=[False, 'Play'], still=True, jumped=5,
+        view=[-10, 25],  # half a degree a pixel
+        turned=True, back=True, title='twowave', legend=6)
