@@ -107,6 +107,27 @@ def test_bone_stream(warm, root, trained, tmp_path):
         re.findall(r' loss: (\S+)', trained[1].stdout))
 
 
+OUTSIDER = '''
+from projects.stdcl import apis
+from projects.stdcl.catalogue import find_config
+
+config = find_config('stgcn', 'synthetic', stdcl=True)
+options = dict(option.split('=') for option in {tiny})
+options = {{name: int(value) for name, value in options.items()}}
+runner = apis.train(config, 'mine', seed=0, cfg_options=options)
+assert runner.model.cls_head.spatial_bank.features.any()
+metrics = apis.test(config, 'mine/epoch_1.pth', cfg_options=options)
+assert 0 <= metrics['acc/top1'] <= 1
+'''
+
+
+def test_a_script_in_another_directory(tmp_path):
+    """The package is imported as an outsider imports it."""
+    (tmp_path / 'script.py').write_text(OUTSIDER.format(tiny=TINY))
+    call(sys.executable, 'script.py', cwd=tmp_path)
+    assert (tmp_path / 'mine' / 'epoch_1.pth').is_file()
+
+
 @pytest.mark.slow
 def test_the_four_streams_of_the_docs(root, tmp_path, tiny_annotations):
     """The loop of docs/data.md, with narrower encoders and one pass."""

@@ -1,0 +1,180 @@
+"""docs/architecture.md, followed literally in a copy of the repository."""
+import json
+import os
+import re
+import shutil
+import sys
+
+import numpy as np
+
+from tests.commands import ROOT, call
+
+ENCODER = '''
+"""My encoder: one convolution."""
+import torch
+import torch.nn as nn
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+
+from ...utils.skeleton_layout import SkeletonLayout
+
+
+@MODELS.register_module()
+class MyEncoder(BaseModule):
+
+    def __init__(self, layout, in_channels=3, base_channels=8, init_cfg=None):
+        super().__init__(init_cfg)
+        self.layout = SkeletonLayout.get(layout)
+        self.in_channels = in_channels
+        self.convolution = nn.Conv2d(in_channels, base_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        persons = x.shape[:2]  # (N, M, T, V, C)
+        x = self.convolution(x.flatten(0, 1).permute(0, 3, 1, 2))
+        return x.unflatten(0, persons)  # (N, M, C', T, V)
+'''
+MODEL = '''
+model = dict(
+    type='RecognizerGCN',
+    data_preprocessor=dict(type='SkeletonDataPreprocessor', layout={layout!r}),
+    backbone=dict(type='MyEncoder', layout={layout!r}),
+    cls_head=dict(type='GCNHead', in_channels=8, num_classes={classes}))
+'''
+STDCL = '''
+_base_ = ['../my-encoder/{name}', '../_base_/stdcl.py']
+model = dict(cls_head=_base_.stdcl_head)
+'''
+CONVERTER = '''
+"""My data: a JSON file of sequences."""
+import json
+
+import numpy as np
+
+from .annotation_file import write_annotations
+
+
+def convert(source, destination):
+    annotations = [
+        dict(frame_dir=str(number), label=item['label'],
+             total_frames=len(item['frames']),
+             keypoint=np.array([item['frames']], np.float32))
+        for number, item in enumerate(json.loads(source.read_text()))]
+    names = [item['frame_dir'] for item in annotations]
+    write_annotations(destination, annotations,
+                      split=dict(my_train=names, my_val=names))
+'''
+TOOL = '''
+import argparse
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('source', type=Path)
+    parser.add_argument('destination', type=Path)
+    args = parser.parse_args()
+    from projects.stdcl.datasets.converters.my_data import convert
+    convert(args.source, args.destination)
+
+
+if __name__ == '__main__':
+    main()
+'''
+DATA = '''
+_base_ = 'nw-ucla-xview.py'
+data = dict(ann_file='data/my.pkl', split='my_val')
+few = dict(batch_size=4, num_workers=0, persistent_workers=False)
+train_dataloader = dict(few, dataset=dict(
+    times=1, dataset=dict(data, split='my_train')))
+val_dataloader = test_dataloader = dict(few, dataset=data)
+'''
+TRAIN = '''
+import itertools
+
+from projects.stdcl.apis import train
+from projects.stdcl.catalogue import (
+    BENCHMARKS, CONFIGS, ENCODERS, find_config)
+
+matrix = {find_config(*pairing) for pairing in itertools.product(
+    ENCODERS, [*BENCHMARKS, 'synthetic'], [False, True])}
+assert matrix == {path for path in CONFIGS.rglob('*.py')
+                  if '_base_' not in path.parts}
+for benchmark, few in {
+        'synthetic': {f'{part}_dataloader.dataset.num_sequences': 16
+                      for part in ('train', 'val', 'test')},
+        'my-data': {}}.items():
+    runner = train(find_config('my-encoder', benchmark, stdcl=True),
+                   cfg_options={'train_cfg.max_epochs': 1, **few})
+    assert type(runner.model.backbone).__name__ == 'MyEncoder'
+    assert runner.iter >= 1
+'''
+
+
+def add_line(path, after: str, line: str) -> None:
+    """Insert a line after another."""
+    text = path.read_text()
+    assert f'{after}\n' in text
+    path.write_text(text.replace(f'{after}\n', f'{after}\n{line}\n', 1))
+
+
+def add_encoder(root) -> None:
+    """The four edits of "A new encoder"."""
+    package, configs = root / 'projects' / 'stdcl', root / 'configs'
+    backbones = package / 'models' / 'backbones'
+    (backbones / 'my_encoder.py').write_text(ENCODER)
+    add_line(backbones / '__init__.py', 'from .hyperformer import Hyperformer',
+             'from .my_encoder import MyEncoder  # noqa: F401')
+    add_line(package / 'catalogue.py', 'ENCODERS = {',
+             "    'my-encoder': Encoder('Mine', 'MyEncoder', '0000.00000'),")
+    (configs / 'my-encoder').mkdir()
+    # plain and with STD-CL beside those of another encoder
+    for path in (configs / 'stgcn').glob('*.py'):
+        name = path.name.replace('stgcn', 'my-encoder')
+        synthetic = 'synthetic' in name
+        base = path.read_text().split('model = ')[0].replace(
+            "'../_base_/models/stgcn.py',", '')
+        (configs / 'my-encoder' / name).write_text(base + MODEL.format(
+            layout='nturgb+d' if 'ntu' in name else 'nw-ucla',
+            classes=16 if synthetic else 120))
+        (configs / 'stdcl' / f'stdcl-{name}').write_text(
+            STDCL.format(name=name))
+
+
+def add_data_set(root) -> None:
+    """The four edits of "A new data set"."""
+    package, configs = root / 'projects' / 'stdcl', root / 'configs'
+    (package / 'datasets' / 'converters' / 'my_data.py').write_text(CONVERTER)
+    (root / 'tools' / 'data' / 'my_data.py').write_text(TOOL)
+    (configs / '_base_' / 'datasets' / 'my-data.py').write_text(DATA)
+    add_line(package / 'catalogue.py', 'BENCHMARKS = {',
+             "    'my-data': Benchmark('Mine', 'data/my.pkl', 'my', "
+             "'nw-ucla', 2, 1),")
+    for path in list(configs.glob('*/*_nw-ucla-xview-keypoint-3d.py')):
+        text = path.read_text().replace('nw-ucla-xview-keypoint',
+                                        'my-data-keypoint')
+        text = re.sub(r'datasets/nw-ucla-xview\w*\.py',
+                      'datasets/my-data.py', text)
+        if path.parent.name != 'stdcl':
+            text += "model['cls_head']['num_classes'] = 2\n"
+        name = path.name.replace('nw-ucla-xview', 'my-data')
+        (path.parent / name).write_text(text)
+
+
+def test_a_new_encoder_on_a_new_data_set(tmp_path, monkeypatch):
+    for name in ('configs', 'projects', 'tools'):
+        shutil.copytree(ROOT / name, tmp_path / name,
+                        ignore=shutil.ignore_patterns('__pycache__'))
+    add_encoder(tmp_path)
+    add_data_set(tmp_path)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    rng = np.random.default_rng(0)
+    (tmp_path / 'raw.json').write_text(json.dumps([
+        dict(label=number % 2, frames=rng.normal(size=(9, 20, 3)).tolist())
+        for number in range(8)]))
+    os.mkdir(tmp_path / 'data')
+    call(sys.executable, 'tools/data/my_data.py', 'raw.json', 'data/my.pkl',
+         cwd=tmp_path)
+    call(sys.executable, '-c', TRAIN, cwd=tmp_path)
+    for benchmark in ('synthetic', 'my-data'):
+        assert list(tmp_path.glob(
+            f'work_dirs/stdcl-my-encoder_*{benchmark}*/epoch_1.pth'))
