@@ -285,7 +285,7 @@ def test_options(change, texts, warm, folder):
         "model['data_preprocessor'] = dict(layout=dict(\n"
         "    _delete_=True, joint_names=['a'] * 20, center=0))", 'layout',
         "missing 1 required positional argument: 'edges'",
-        'Expected are joint_names, edges and center'),
+        'Required are joint_names, edges and center'),
     'argument missing': (
         'custom_hooks = [dict(type="ScoreFileHook")]', 'custom_hooks.0',
         "lacks 'path'", 'expected a value'),
