@@ -2,7 +2,6 @@
 import copy
 import os
 import pickle
-import re
 from pathlib import Path
 
 import numpy as np
@@ -288,33 +287,18 @@ def test_one_odd_sequence_makes_logits(tmp_path, row):
     assert read(path).kinds == ('logits', )
 
 
-class Attack:
-    """Makes a file when it is unpickled."""
+@pytest.mark.parametrize('name', ['objects.npz', 'pickle.npz', 'a.pkl'])
+def test_no_code_runs(tmp_path, name):
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / 'loot', )
 
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return Path.touch, (Path(self.path), )
-
-
-@pytest.mark.parametrize('name, make', [
-    ('a.pkl', lambda path, attack: dump(path, dict(a=attack))),
-    ('objects.npz', lambda path, attack: np.savez(
-        path, a=np.array([attack], dtype=object))),
-    ('pickle.npz', lambda path, attack: dump(path, attack))])
-def test_malicious_files_run_nothing(tmp_path, name, make):
-    path, loot = tmp_path / name, tmp_path / 'loot'
-    make(path, Attack(loot))
-    loaded = np.load(path, allow_pickle=True)  # the attack is real
+    path = dump(tmp_path / name, dict(a=Attack()))
     if name == 'objects.npz':
-        loaded['a']
-    assert loot.exists()
-    loot.unlink()
-    with pytest.raises((InputError, pickle.UnpicklingError),
-                       match=re.escape(str(path))):
+        np.savez(path, a=np.array([Attack()], dtype=object))
+    with pytest.raises((InputError, pickle.UnpicklingError), match=name):
         read(path)
-    assert not loot.exists()
+    assert not (tmp_path / 'loot').exists()
 
 
 @pytest.mark.parametrize('content, message', [
