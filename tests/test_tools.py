@@ -9,7 +9,8 @@ import pytest
 from projects.stdcl.catalogue import STREAMS
 
 ROOT = Path(__file__).parents[1]
-TOOLS = [ROOT / 'tools' / name for name in ('train.py', 'test.py')]
+TOOLS = [ROOT / 'tools' / name for name in (
+    'train.py', 'test.py', 'ensemble.py', 'analysis/extract_features.py')]
 
 SHOW_HELP = '''
 import runpy, sys
