@@ -3,6 +3,7 @@
 # make test         run the tests
 # make lint         run ruff
 # make tables       write the tables of README.md, configs/ and docs/ from runs/
+# make plots        draw the plots of docs/plots from runs/studies
 # make docs         build the documentation site, docs/_build/html/index.html
 # make clean        remove .venv and the site
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= .venv
 CONFIG := configs/stdcl/stdcl-stgcn_synthetic.py
 WORK_DIR ?= work_dirs/stdcl-stgcn_synthetic
 
-.PHONY: setup quickstart test lint tables docs clean
+.PHONY: setup quickstart test lint tables plots docs clean
 
 setup: $(VENV)/.installed
 
@@ -32,6 +33,10 @@ lint: setup
 
 tables: setup
 	$(VENV)/bin/python tools/tables.py
+
+plots: setup
+	$(VENV)/bin/python tools/experiments/study_report.py \
+		runs/studies/*.py --plots docs/plots
 
 docs: setup
 	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html

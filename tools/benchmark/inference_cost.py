@@ -32,7 +32,7 @@ from projects.stdcl.utils.environment import (
     current_commit,
 )
 from tools.benchmark.timing import spread, timed
-from tools.experiments.study import find_config
+from projects.stdcl.catalogue import find_config
 
 ENCODERS = ('stgcn', '2s-agcn', 'ctrgcn', 'hyperformer', 'hcn')
 BENCHMARK = 'nw-ucla-xview'
@@ -57,8 +57,8 @@ def predict(model: nn.Module, clip: torch.Tensor) -> torch.Tensor:
 
 def run_encoder(encoder: str, repeats: int) -> dict:
     """All figures of an encoder."""
-    configs = {name: Config.fromfile(ROOT / find_config(
-        encoder, 'joint', BENCHMARK, name == 'stdcl'))
+    configs = {name: Config.fromfile(find_config(
+        encoder, BENCHMARK, name == 'stdcl'))
         for name in ('plain', 'stdcl')}
     models = make_models(**configs)
     shape = find_clip_shape(configs['plain'], models['plain'])

@@ -1,5 +1,4 @@
 """Records what a training was and what came of it."""
-import hashlib
 import json
 import os
 import time
@@ -33,11 +32,9 @@ class RunRecordHook(Hook):
 
     def before_train(self, runner) -> None:
         """Record what is known before the first epoch."""
-        config = runner.cfg.pretty_text
         self.record = dict(
             config_file=os.path.basename(runner.cfg.filename or ''),
-            config=config,
-            config_sha256=hashlib.sha256(config.encode()).hexdigest(),
+            config=runner.cfg.pretty_text,
             **current_commit(),
             versions=package_versions(),
             machine=machine_kind(),
@@ -54,7 +51,7 @@ class RunRecordHook(Hook):
                        if item['epoch'] <= epoch]
         self.record['resumed'] = [*earlier.get('resumed', []), dict(
             epoch=epoch, commit=earlier['commit'], clean=earlier['clean'],
-            config_sha256=earlier['config_sha256'], seed=earlier['seed'])]
+            seed=earlier['seed'])]
         self.record['clean'] = bool(self.record['clean']
                                     and earlier['clean'])
 

@@ -1,0 +1,1 @@
+"""Comparisons of trainings: study files, their runner, results, tables."""

@@ -1,0 +1,60 @@
+"""The tables in the pages are written from the CSV files."""
+import pandas as pd
+import pytest
+
+from projects.stdcl.catalogue import BENCHMARKS, ENCODERS
+from projects.stdcl.studies import tables
+from projects.stdcl.utils.input_error import InputError
+
+
+def page(name):
+    return f'x\n<!-- table: {name} -->\nold\n<!-- /table -->\nz\n'
+
+
+def test_a_csv_file_is_a_table(tmp_path):
+    path = tmp_path / 'benchmarks/speed.csv'
+    path.parent.mkdir()
+    rows = [{'encoder': 'A', 'bytes': 12345, 'ms.min': 1.0, 'ms.median': 2.5,
+             'ms.max': 1004.6, 'commit': 'c' * 40, 'command': 'run it'}]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    text = tables.fill(page('speed'), tmp_path / 'docs', tmp_path)
+    assert text == (
+        'x\n<!-- table: speed -->\n\n| encoder | bytes | ms |\n'
+        '| --- | --- | --- |\n| A | 12,345 | 2.5 (1.0 to 1,004.6) |\n\n'
+        '[speed.csv](../benchmarks/speed.csv); `run it`; ccccccc.\n\n'
+        '<!-- /table -->\nz\n')
+    assert tables.fill(text, tmp_path / 'docs', tmp_path) == text
+    rows += [{'encoder': 'B', 'commit': 'd' * 40}]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    assert '| B |  |  | ddddddd |' in tables.fill(text, tmp_path, tmp_path)
+
+
+def test_all_pages_can_be_filled():
+    for path in tables.find_pages():
+        text = tables.fill(path.read_text(), path.parent)
+        assert tables.fill(text, path.parent) == text
+
+
+def test_an_unknown_table_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="'x y' is unknown"):
+        tables.fill(page('x y'), tmp_path)
+
+
+def test_tables_of_all_configs():
+    rows = [line for line in tables.fill(
+        page('configs'), tables.ROOT / 'configs').splitlines()
+        if line.startswith('| N')]
+    assert len(rows) == len(BENCHMARKS) * len(ENCODERS)
+    row, = (row for row in rows if '60, X-Sub' in row and 'hcn' in row)
+    assert row.endswith('| 64 | 1 x 64 | 400 | Adam, 0.001, 0.0001 | 2.65 M '
+                        '| 0.39 |')
+
+
+def test_costs_that_are_missing_are_measured(tmp_path, monkeypatch):
+    path = tmp_path / 'costs.csv'
+    known = pd.read_csv(tables.COSTS)
+    known[known.encoder != 'hcn'].to_csv(path, index=False)
+    monkeypatch.setattr(tables, 'COSTS', path)
+    cells = tables.model_cost('nw-ucla-xview', 'hcn')
+    assert cells == ['2.62 M', '0.18'] and '2619338,175608832' in (
+        path.read_text())
