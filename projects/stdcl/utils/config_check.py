@@ -269,12 +269,3 @@ def _explain(error: str, cfg: Config) -> Optional[str]:
     # MMEngine's message has a line for the dict and one for its defaults
     return (error.replace('\n', ' ')
             if 'must contain the key "type"' in error else None)
-
-
-def add_model_arguments(parser) -> None:
-    """For tools that still parse ``--cfg-options`` themselves; goes."""
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
