@@ -177,19 +177,14 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
                     out_dir: Path, style: str, title: str,
                     view: Tuple[float, float], seed: int = 0
                     ) -> Iterator[Path]:
-    """Draw sequences to files.
+    """Draw sequences to files, and yield the path of each.
 
     Args:
-        browser (DatasetBrowser): The data set.
-        indices (sequence[int]): The sequences.
+        browser, indices, seed: As in :meth:`DatasetBrowser.animate`.
         out_dir (Path): Folder of the files.
         style (str): 'gif', a file for each sequence, or 'html', one page.
         title (str): Title and file name of the page.
         view (tuple): Azimuth and elevation in degrees.
-        seed (int): Seed of random transforms. Defaults to 0.
-
-    Yields:
-        Path: Each file when it is written.
     """
     animations = (browser.animate(index, seed) for index in indices)
     if style == 'html':

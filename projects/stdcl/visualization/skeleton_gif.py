@@ -93,7 +93,7 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
         moves.append(_add_timeline(
             box(GAP, bottom - TIMELINE, width - 2 * GAP, 10,
                 xlim=(0, animation.num_steps), ylim=(0, 1)), animation))
-    # what stands still is drawn once
+    # draw what does not move only once
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
     moving = sorted(figure.findobj(Artist.get_animated),
@@ -149,8 +149,9 @@ def _add_panel(axes: Axes, animation: Animation, index: int,
     def move(step: int) -> None:
         now, total = animation.frame_at(step, panel), places.shape[1]
         counter.set_text(f'frame {min(now + 1, total)}/{total}')
-        joints = places[:, now:now + 1].reshape(
-            -1, layout.num_joints, 2)  # (M, V, 2), or none of no frames
+        if not total:
+            return
+        joints = places[:, now]  # (M, V, 2)
         lines = joints[:, edges]  # (M, E, 2, 2)
         there = np.isfinite(lines).all(axis=(2, 3))
         bones.set(segments=lines[there], color=bone_colors[there])
@@ -188,7 +189,7 @@ def _person_colors(persons: int, sides: Sequence[int]) -> np.ndarray:
 def _color_table() -> Image.Image:
     """All colors in steps to that of the paper.
 
-    One table for all frames: with tables chosen for each, a GIF flickers.
+    All frames share it. A GIF whose frames have tables of their own flickers.
     """
     paper = np.array(to_rgb(PAPER))
     colors = [(1, 1, 1), *map(to_rgb, BANDS)]
