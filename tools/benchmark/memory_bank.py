@@ -76,7 +76,7 @@ def measure(rank: int, processes: int, port: int, args, queue) -> None:
             memory = timing.added_memory(steps[BATCHES[-1]])
             if rank == 0:
                 queue.put(((bank, sequences), (
-                    {batch: timing.spread(taken, 1e3, 1)
+                    {batch: timing.spread(taken, 1e3)
                      for batch, taken in seconds.items()},
                     len(head.spatial_bank),
                     round(head.spatial_bank.nbytes / 2**20, 1), memory)))

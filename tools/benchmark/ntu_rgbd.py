@@ -51,7 +51,7 @@ def run(path: Path, destination: Path, processes: int, repeats: int) -> dict:
         for _ in range(repeats)]
     main, worker = (int(kib) / 1024 for kib in outputs[-1].split()[-2:])
     return {'processes': processes,
-            'seconds': timing.spread(seconds, digits=1),
+            'seconds': timing.spread(seconds),
             'file, MB': round(destination.stat().st_size / 1e6),
             'MiB': round(main), 'MiB of a process': round(worker)}
 

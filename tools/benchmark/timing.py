@@ -74,15 +74,15 @@ def in_turn(steps: Dict[str, Callable], repeats: int,
     return seconds
 
 
-def spread(values: list, factor: float = 1, digits: int = 2) -> dict:
-    """Minimum, median and maximum, rounded."""
-    return {name: round(factor * reduce(values), digits) for name, reduce in (
+def spread(values: list, factor: float = 1) -> dict:
+    """Median, minimum and maximum, to four significant digits."""
+    return {name: float(f'{factor * reduce(values):.4g}') for name, reduce in (
         ('median', statistics.median), ('min', min), ('max', max))}
 
 
 def milliseconds(seconds: Dict[str, list]) -> Dict[str, dict]:
     """Columns of :func:`in_turn`."""
-    return {f'ms, {name}': spread(values, 1e3, 1)
+    return {f'ms, {name}': spread(values, 1e3)
             for name, values in seconds.items()}
 
 

@@ -14,6 +14,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Callable, Iterable, Iterator, NamedTuple, Optional
 
@@ -158,10 +159,12 @@ def read_sequences(sources: list[Source],
     """Yield the results of :func:`read_sequence`, in order."""
     if processes is None and hasattr(os, 'sched_getaffinity'):
         processes = len(os.sched_getaffinity(0))
+    # a forked worker need not import PyTorch, which takes seconds
+    context = get_context('fork' if sys.platform == 'linux' else None)
     try:
         with ProcessPoolExecutor(  # Ctrl-C is for the main process alone
-                processes, initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+                processes, context, signal.signal,
+                (signal.SIGINT, signal.SIG_IGN)) as pool:
             yield from track(
                 pool.map(read_sequence, sources, chunksize=16), 'NTU RGB+D',
                 len(sources), console=Console(stderr=True),
