@@ -118,7 +118,8 @@ def _list_file(path: Path) -> Iterator[Source]:
         yield Source(path.stem, str(path))
     elif path.suffix.lower() == '.zip':
         try:
-            members = _open_zip(path).namelist()
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
         except (zipfile.BadZipFile, OSError) as error:
             raise InputError(f'{path} is not a readable zip file: {error}. '
                              'Download it again.') from None
@@ -129,8 +130,8 @@ def _list_file(path: Path) -> Iterator[Source]:
 
 
 @lru_cache(maxsize=32)
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+def _open_zip(path: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)  # one handle in each worker
 
 
 def read_sequence(source: Source) -> tuple[np.ndarray, list[str], Counter]:
