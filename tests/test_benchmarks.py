@@ -50,7 +50,7 @@ def test_memory_bank(run, monkeypatch):
         return dict(results)
 
     monkeypatch.setattr(memory_bank, 'run', run_here)
-    tables = run('memory_bank', '--processes', '1', '2', '--largest', '10000')
+    tables = run('memory_bank', '--processes', '2', '--largest', '10000')
     for _, row in tables['memory_bank'].iterrows():
         half, bounded = '16' in row['bank'], 'class' in row['bank']
         assert row['slots'] == (60 * 256 if bounded else row['sequences'])

@@ -75,11 +75,12 @@ def measure(rank: int, processes: int, port: int, args, queue) -> None:
             seconds = timing.in_turn(steps, args.repeats)
             memory = timing.added_memory(steps[BATCHES[-1]])
             if rank == 0:
-                queue.put(((bank, sequences), (
+                queue.put(((bank, sequences), ({
+                    'slots': len(head.spatial_bank), 'one bank, MiB': round(
+                        head.spatial_bank.nbytes / 2**20, 1),
+                    'a step without the banks, MiB': memory},
                     {batch: timing.spread(taken, 1e3)
-                     for batch, taken in seconds.items()},
-                    len(head.spatial_bank),
-                    round(head.spatial_bank.nbytes / 2**20, 1), memory)))
+                     for batch, taken in seconds.items()})))
     if processes > 1:
         dist.destroy_process_group()
 
@@ -98,27 +99,23 @@ def run(processes: int, args: argparse.Namespace) -> dict:
 
 def main() -> None:
     parser = timing.make_parser(__doc__, 5)
-    parser.add_argument('--processes', type=int, nargs='+', default=[1, 2, 4],
-                        help='default: 1 2 4')
+    parser.add_argument('--processes', type=int, nargs='+', default=[2, 4],
+                        help='beside one; default: 2 4')
     parser.add_argument('--largest', type=int, default=10**7,
                         help='most sequences; default: 10,000,000')
     args = timing.parse_args(parser)
-    results = {number: run(number, args) for number in args.processes}
+    results = {number: run(number, args) for number in (1, *args.processes)}
     timing.save(args.out / 'memory_bank.csv', [
-        {'bank': bank, 'sequences': sequences, 'slots': slots,
-         **{f'ms, batch {batch}': time for batch, time in times.items()},
-         'one bank, MiB': size, 'a step without the banks, MiB': memory}
-        for (bank, sequences), (times, slots, size, memory) in results.get(
-            1, {}).items()], ['bank', 'sequences'])
-    if max(results) > 1:
-        timing.save(args.out / 'memory_bank_processes.csv', [
-            {'bank': case[0], 'sequences': case[1],
-             'batch of a process': batch,
-             **{f'ms, {number} process{"es" * (number > 1)}':
-                rows[case][0][batch] for number, rows in results.items()},
-             'bytes that a process sends': batch * (2 * DIM * 4 + 8)}
-            for case in results[max(results)] for batch in BATCHES],
-            ['bank', 'sequences', 'batch of a process'])
+        {'bank': case[0], 'sequences': case[1], **row,
+         **{f'ms, batch {batch}': time for batch, time in times.items()}}
+        for case, (row, times) in results[1].items()], ['bank', 'sequences'])
+    timing.save(args.out / 'memory_bank_processes.csv', [
+        {'bank': case[0], 'sequences': case[1], 'batch of a process': batch,
+         **{f'ms, {number} process{"es" * (number > 1)}':
+            rows[case][1][batch] for number, rows in results.items()},
+         'bytes that a process sends': batch * (2 * DIM * 4 + 8)}
+        for case in results[max(results)] for batch in BATCHES],
+        ['bank', 'sequences', 'batch of a process'])
 
 
 if __name__ == '__main__':
