@@ -39,7 +39,7 @@ plots: setup
 		runs/studies/*.py --plots docs/plots
 
 docs: setup
-	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
+	PYTHONWARNINGS=ignore $(VENV)/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) docs/_build
