@@ -56,7 +56,7 @@ run = json.loads(path.read_text()) if path.exists() else dict(
     machine=dict(processor='x86_64', cores=2, threads=1), starts=0)
 run['starts'] += 1
 while len(run['epochs']) < 4:
-    time.sleep(0.1)
+    time.sleep(0.2)
     number = len(run['epochs']) + 1
     run['epochs'].append(dict(
         epoch=number, seconds=3, val={'acc/top1': (0.5, 0.9, 0.8, 0.75)[
@@ -146,17 +146,13 @@ def test_recorded_results(path):
     (("against='plain'", "against='pain'"),
      "arms.stdcl.against is 'pain', expected one of plain, stdcl"),
     (("seeds=[1],\n", "seeds=[1, 2],\n"), r'seeds \[1, 2\], but .plain., .*'),
-    (("seeds=[1],\n", "seeds=1.5,\n"), 'seeds is 1.5, expected .*int'),
     (("seeds=[1])", "seeds=[1, 1])"), r'plain: seeds is \[1, 1\]'),
-    (("seeds=[1])", "seeds=[True])"), r'seeds is \[True\]'),
     (("seeds=[1])", "seeds=0)"), 'seeds is 0'),
     (("seeds=[1])", "seeds=True)"), 'seeds is True'),
     (("['plain', 'stdcl']", "['plain', 'x']"), "ensembles.both is 'x'"),
-    (('ensembles = ', "means = dict(m=['plain'])\nx = "), "unknown field 'x'"),
     (('ensembles = ', "means = dict(m=['plain'])\n_x = "), "means.m is 'plai"),
     (('about', 'folds = 0\nabout'), 'folds is 0'),
     (('about', 'tests = dict(top2={})\nabout'), "tests: unknown field 'top2'"),
-    (('about', "benchmark = 'ntu60'\nabout"), "benchmark is 'ntu60'"),
     (("seeds=[1]", "seeds=[1], stream='bones'"), "stream is 'bones'"),
     (("'plain':", "'a/b':"), 'arms.a/b: expected a name without "/"'),
     (("encoder='stgcn', stdcl", "stdcl"), 'plain has stdcl, seeds; expected'),
@@ -204,7 +200,7 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     assert runner.run_all(study, study.missing(), 2)
     assert study.missing('stdcl') and not (tmp_path / 'tiny.csv').is_file()
     study = make_runner()
-    assert runner.run_all(study, study.missing(), 2)
+    assert runner.run_all(study, study.missing(), 2, minutes=5)
     assert study.missing() == []
     assert 'stdcl_seed-1: top-1 75.00 after 4 epochs, 0.2' in (
         capsys.readouterr().out)
@@ -226,12 +222,6 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     study = make_runner('seeds=[1]', 'seeds=[1, 2]')
     assert [item.name for item in study.missing()] == ['plain_seed-2',
                                                        'stdcl_seed-2']
-
-
-def test_a_runner_stops_in_time(make_runner):
-    study = make_runner()
-    assert runner.run_all(study, study.missing(), 1, minutes=0.004)
-    assert len(study.missing()) == 2
 
 
 def test_a_failure_leaves_the_others(make_runner, capsys, tmp_path):
@@ -270,7 +260,7 @@ def test_slurm_jobs(tmp_path, monkeypatch):
     monkeypatch.setattr(submitit, 'AutoExecutor', lambda folder:
                         submitit.LocalExecutor(folder))
     jobs = runner.SlurmJobs('gpu', 1, 5)
-    assert jobs.parameters.pop('slurm_partition') == 'gpu'
+    assert jobs.parameters['slurm_partition'] == 'gpu'
     jobs.parameters = dict(timeout_min=5)
     assert jobs([sys.executable, '-c', 'exit(3)'], tmp_path / 'log.txt') == 3
     threading.Timer(1, jobs.stop).start()

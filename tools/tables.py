@@ -11,9 +11,9 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    from projects.stdcl.studies.tables import update
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly('tables'):
+        from projects.stdcl.studies.tables import update
         for page in update():
             print(page)
 

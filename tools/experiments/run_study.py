@@ -49,15 +49,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from projects.stdcl.studies.runner import (
-        LocalProcesses,
-        SlurmJobs,
-        StudyRunner,
-        run_all,
-    )
-    from projects.stdcl.studies.study import read_study
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(str(args.study)):
+        from projects.stdcl.studies import runner as running
+        from projects.stdcl.studies.study import read_study
         study, work_dir = read_study(args.study), args.work_dir.resolve()
         folder = args.records or args.study.parent
         if args.features:
@@ -65,16 +60,18 @@ def main() -> None:
             number = measure_features(study, folder, work_dir, args.only)
             print(f'{study.name}: measured the features of {number} trainings')
             return
-        processes = LocalProcesses(study.threads) if not args.slurm else (
-            SlurmJobs(args.slurm, study.threads, args.minutes or 24 * 60))
-        runner = StudyRunner(study, folder, work_dir, processes)
+        processes = running.LocalProcesses(study.threads)
+        if args.slurm:
+            processes = running.SlurmJobs(args.slurm, study.threads,
+                                          args.minutes or 24 * 60)
+        runner = running.StudyRunner(study, folder, work_dir, processes)
         missing = runner.missing(args.only)
         print(f'{study.name}: {len(study.matching(args.only)) - len(missing)} '
               f'trainings are recorded and skipped, {len(missing)} to run')
         if args.list:
             print('\n'.join(f'  {training.name}' for training in missing))
             return
-        succeeded = run_all(runner, missing, args.jobs, args.minutes)
+        succeeded = running.run_all(runner, missing, args.jobs, args.minutes)
         runner.fuse()
         print(f'{study.name}: {len(runner.missing(args.only))} trainings left')
     if not succeeded:

@@ -21,11 +21,11 @@ def main() -> None:
     parser.add_argument('--plots', type=Path, metavar='FOLDER',
                         help='write only the plots, to this folder')
     args = parser.parse_args()
-    from projects.stdcl.studies.report import StudyReport
-    from projects.stdcl.studies.study import read_study
     from projects.stdcl.utils.input_error import end_cleanly
     for path in args.studies:
         with end_cleanly(str(path)):
+            from projects.stdcl.studies.report import StudyReport
+            from projects.stdcl.studies.study import read_study
             report = StudyReport(read_study(path), args.records or path.parent)
             if args.plots:
                 for name in report.write_plots(args.plots):

@@ -1,5 +1,4 @@
 """Measures of the features of a study's trained models."""
-import logging
 from pathlib import Path
 
 from mmengine.runner import Runner
@@ -16,14 +15,8 @@ def measure_features(study: Study, folder: Path, work_dir: Path,
                      only: str = '*') -> int:
     """Record measures of the features of finished trainings, on the test set.
 
-    They are rows of ``NAME_details.csv``. Trainings that have them, or whose
-    last checkpoint is gone, are skipped.
-
-    Args:
-        study (Study): The study.
-        folder (Path): Folder of its results.
-        work_dir (Path): Folder of all work directories.
-        only (str): Pattern of the arms. Defaults to all.
+    They are rows of ``NAME_details.csv`` in ``folder``. Trainings that have
+    them, or whose last checkpoint is not in ``work_dir``, are skipped.
 
     Returns:
         int: Number of trainings measured.
@@ -32,9 +25,8 @@ def measure_features(study: Study, folder: Path, work_dir: Path,
     epochs = records.read_results(files.results).set_index(
         records.KEY).epochs
     details = records.read(files.details)
-    if len(details):
-        details = details[details.kind.isin(FEATURES.values())]
-    known = set(details[records.KEY].itertuples(index=False, name=None))
+    known = set(details[details.kind.isin(FEATURES.values())].set_index(
+        records.KEY).index)
     measured = 0
     for training in study.matching(only):
         key = training.arm, training.fold, training.seed
@@ -47,7 +39,6 @@ def measure_features(study: Study, folder: Path, work_dir: Path,
             dict(zip(records.KEY, key), kind=kind, name=name, value=value)
             for kind, found in _measure(training, checkpoint).items()
             for name, value in found.items()], [*records.KEY, 'kind', 'name'])
-        logging.getLogger('stdcl').info('%s measured', training.name)
         measured += 1
     return measured
 

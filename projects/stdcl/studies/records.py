@@ -67,7 +67,7 @@ def read(path: Path) -> pd.DataFrame:
         InputError: It is damaged or lacks a column of :data:`KEY`.
     """
     if not path.is_file():
-        return pd.DataFrame(columns=KEY)
+        return pd.DataFrame(columns=[*KEY, 'kind', 'name', 'value'])
     try:
         return pd.read_csv(path, dtype=dict(arm=str, fold=int, seed=int))
     except (ValueError, KeyError, OSError, EOFError) as error:
@@ -82,7 +82,7 @@ def read_results(path: Path) -> pd.DataFrame:
             out of range, or the best accuracy is below the last one.
     """
     frame = read(path)
-    frame = frame.reindex(columns=list(dict.fromkeys([*COLUMNS, *frame])))
+    frame = frame.reindex(columns=frame.columns.union(COLUMNS, sort=False))
     for problem, rows in {
             'is recorded twice': frame.duplicated(KEY),
             'has top1_last outside 0 to 100':

@@ -114,7 +114,7 @@ class StudyReport:
 
     def classes(self) -> str:
         """Difference in each class's accuracy, a column a comparison."""
-        found = self._details('class')
+        found = self.details[self.details.kind == 'class']
         values = found.set_index(['name', 'fold', 'seed']).value
         columns = {}
         for arm, other in self.study.against.items():
@@ -129,7 +129,7 @@ class StudyReport:
 
     def diagnosis(self) -> str:
         """Scalars of the contrast in the last epoch, mean over seeds."""
-        rows, found = [], self._details('diagnosis')
+        rows, found = [], self.details[self.details.kind == 'diagnosis']
         for arm in self.study.arms:
             seeds = found[found.arm == arm].pivot(
                 index=['fold', 'seed'], columns='name', values='value')
@@ -149,42 +149,33 @@ class StudyReport:
         rows = []
         for arm in self.study.arms:
             for kind in FEATURES:
-                found = self._details(kind)
-                found = found[found.arm == arm]
+                found = self.details[(self.details.arm == arm)
+                                     & (self.details.kind == kind)]
                 if len(found):
                     rows.append([arm, kind, str(found.seed.nunique()), *(
                         spread(found[found.name == name].value, 3)
                         for name in MEASURES)])
         return markdown(['arm', 'features', 'seeds', *MEASURES.values()], rows)
 
-    def _details(self, kind: str) -> pd.DataFrame:
-        if self.details.empty:
-            return pd.DataFrame(columns=[*records.KEY, 'name', 'value'])
-        return self.details[self.details.kind == kind]
-
     def source(self) -> str:
         """Where the trainings ran, and how many are missing."""
-        missing = len(self.study.trainings) - self.results.arm.isin(
-            self.study.arms).sum()
-        return '; '.join([*self.results.machine.dropna().unique(), *(
-            [f'{missing} of {len(self.study.trainings)} trainings are not '
-             'recorded'] if missing > 0 else [])])
+        recorded = self.results.arm.isin(self.study.arms).sum()
+        return '; '.join([
+            *self.results.machine.dropna().unique(),
+            f'{recorded} of {len(self.study.trainings)} trainings recorded'])
 
     def write_plots(self, folder: Path) -> List[str]:
         """Write the plots that there are data for; returns their names."""
-        drawn = {'': self._draw_differences()}
-        drawn.update({ending: self._draw_curves(scalars)
-                      for ending, scalars in CURVES.items()})
-        names = []
-        for ending, figure in drawn.items():
-            if figure:
-                names.append(f'{self.study.name}{ending}.svg')
-                with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
-                                            'svg.fonttype': 'none'}), \
-                        atomic_write(folder / names[-1]) as partial:
-                    figure.savefig(partial, format='svg',
-                                   metadata=dict(Date=None))
-        return names
+        drawn = {f'{self.study.name}.svg': self._draw_differences(), **{
+            f'{self.study.name}{ending}.svg': self._draw_curves(scalars)
+            for ending, scalars in CURVES.items()}}
+        drawn = {name: figure for name, figure in drawn.items() if figure}
+        for name, figure in drawn.items():
+            with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
+                                        'svg.fonttype': 'none'}), \
+                    atomic_write(folder / name) as partial:
+                figure.savefig(partial, format='svg', metadata=dict(Date=None))
+        return list(drawn)
 
     def _draw_differences(self) -> Optional[Figure]:
         """Each comparison: seeds, mean, interval."""
@@ -216,23 +207,18 @@ class StudyReport:
             2 + 2.8 * len(scalars), max(3, 0.2 * len(arms))))
         panels = figure.subplots(1, len(scalars), squeeze=False)[0]
         for panel, (name, title) in zip(panels, scalars.items()):
-            for place, arm in enumerate(arms):
-                curve = means.loc[arm][name].dropna()
-                panel.plot(curve.index, curve, label=arm,
-                           color=f'C{place % 10}',
-                           linestyle=LINES[place // 10 % len(LINES)])
-            panel.set_xlabel('epoch')
+            means[name].unstack('arm')[arms].interpolate(
+                limit_area='inside').plot(
+                ax=panel, legend=False, style=[
+                    f'C{place % 10}{LINES[place // 10 % len(LINES)]}'
+                    for place in range(len(arms))])
             panel.set_title(title, fontsize=10)
         figure.legend(*panels[0].get_legend_handles_labels(),
                       loc='outside right upper', fontsize=8)
         return figure
 
     def write_page(self, folder: Path) -> Path:
-        """Write a Markdown page of all tables and plots.
-
-        Raises:
-            InputError: No training is recorded.
-        """
+        """Write a Markdown page of all tables and plots."""
         if self.results.empty:
             raise InputError(f'{self.files.results} has no rows; '
                              'tools/experiments/run_study.py records them.')

@@ -121,8 +121,8 @@ class StudyRunner:
 
     def missing(self, pattern: str = '*') -> List[Training]:
         """Trainings without a record, of the arms that match a pattern."""
-        known = set(records.read_results(self.files.results)[records.KEY]
-                    .itertuples(index=False, name=None))
+        known = set(records.read_results(self.files.results).set_index(
+            records.KEY).index)
         return [item for item in self.study.matching(pattern)
                 if (item.arm, item.fold, item.seed) not in known]
 
@@ -146,12 +146,11 @@ class StudyRunner:
             raise InputError(f'{folder} has no intact checkpoint.')
         for column, options in {'': {}, **self.study.tests}.items():
             scores = folder / f'scores{column and f"_{column}"}.npz'
+            texts = [f'{name}={value}' for name, value in options.items()]
             if not self._call(
                     folder, 'test.py', config, checkpoint, '--work-dir',
-                    folder / 'test', '--dump', scores, *(
-                        ['--cfg-options', *(f'{name}={value}' for name, value
-                                            in options.items())]
-                        if options else [])):
+                    folder / 'test', '--dump', scores,
+                    *(['--cfg-options', *texts] if texts else [])):
                 return None
             if column:
                 extra[column] = records.measure(scores)['top1']

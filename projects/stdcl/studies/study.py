@@ -9,27 +9,25 @@ A study is a config file (Python, JSON or YAML; ``_base_`` works)::
         stgcn=dict(encoder='stgcn', stdcl=False, seeds=10),
         stdcl_stgcn=dict(encoder='stgcn', against='stgcn', seeds=10))
 
-Required fields are ``about`` and ``arms``. Optional fields:
+``about`` and ``arms`` are required. Optional fields:
 
-- ``benchmark``: a key of ``catalogue.BENCHMARKS``. Defaults to
-  ``'nw-ucla-xview'``.
+- ``benchmark``: of ``catalogue.BENCHMARKS``. Defaults to 'nw-ucla-xview'.
 - ``threads``: CPU threads of a training. Defaults to 1.
 - ``options``: config options of every training, dotted name -> value.
 - ``encoders``: encoder -> more options. Options of an arm override both.
 - ``folds``: number of folds. Seed s trains on fold s modulo ``folds``, which
   replaces ``{fold}`` in options. Defaults to 1.
-- ``tests``: column of the results -> config options. Tests the trained model
-  once more with these options and records its top-1: ``top1_clips`` with
-  several clips, ``train_top1_eval`` on the training split.
+- ``tests``: column -> config options. Tests the model once more with these
+  options and records its top-1: ``top1_clips`` with several clips,
+  ``train_top1_eval`` on the training split.
 - ``ensembles``: name -> arms whose scores are fused, seed by seed.
 - ``means``: name -> arms over whose differences a mean is taken.
 
 Fields of an arm:
 
 - ``seeds``: a list of seeds, or a number N for seeds 0 to N - 1. Required.
-- ``encoder`` and ``stream`` (default ``'joint'``), which select the config,
-- or ``config``, a file of your own: relative to the study file, the working
-  directory or the repository.
+- ``encoder`` and ``stream`` (default 'joint'), which select the config, or
+  ``config``, a file of your own, relative to the study or the repository.
 - ``stdcl``: False for plain training. Defaults to True.
 - ``against``: the arm to compare with, seed by seed.
 - ``options``: options of this arm.
@@ -194,8 +192,7 @@ def _read_arm(path: Path, content: dict, name: str,
     stream = '' if own else arm.get('stream', 'joint')
     data = Path(own).stem if own else content.get('benchmark', 'nw-ucla-xview')
     try:
-        if not own:
-            require_known('stream', stream, STREAMS)
+        require_known('stream', stream, ('', *STREAMS))
         config = _find_own(path, own) if own else find_config(
             encoder, data, stdcl)
     except InputError as error:
@@ -206,8 +203,11 @@ def _read_arm(path: Path, content: dict, name: str,
     if stream not in ('', 'joint'):
         options['model.data_preprocessor.stream'] = stream
     folds = content.get('folds', 1)
-    return [Training(name, seed % folds, seed, encoder, stream, data, stdcl,
-                     config, _of_fold(options, seed % folds))
+    return [Training(
+        name, seed % folds, seed, encoder, stream, data, stdcl, config,
+        {key: value.replace('{fold}', str(seed % folds))
+         if isinstance(value, str) else value
+         for key, value in options.items()})
             for seed in _read_seeds(where, arm['seeds'])]
 
 
@@ -223,44 +223,30 @@ def _read_seeds(where: str, seeds: Any) -> List[int]:
 
 def _find_own(study: Path, name: str) -> Path:
     """Find a config of the user's own."""
-    folders = list(dict.fromkeys((study.resolve().parent, Path.cwd(), ROOT)))
-    for folder in folders:
+    for folder in (study.resolve().parent, ROOT):
         path = (folder / name).resolve()
         # a study may have the name of the config that it is about
         if path.is_file() and path != study.resolve():
             return path
     raise InputError(f'config is {name!r}, expected a file in '
-                     f'{" or ".join(map(str, folders))}.')
-
-
-def _of_fold(options: dict, fold: int) -> dict:
-    return {key: value.replace('{fold}', str(fold))
-            if isinstance(value, str) else value
-            for key, value in options.items()}
+                     f'{study.resolve().parent} or {ROOT}.')
 
 
 def _check_references(study: Study) -> None:
     """Fields that name arms must name arms that fit."""
     seeds = {arm: [item.seed for item in study.arm(arm)]
              for arm in study.arms}
-    named = [
-        *((f'arms.{arm}.against', [other], study.arms)
-          for arm, other in study.against.items()),
-        *((f'ensembles.{name}', arms, study.arms)
-          for name, arms in study.ensembles.items()),
-        *((f'means.{name}', arms, study.against)
-          for name, arms in study.means.items())]
-    for field, arms, known in named:
-        try:
-            for arm in arms:
-                require_known(field, arm, known)
-        except InputError as error:
-            raise InputError(f'{study.path}: {error}') from None
     for arm, other in study.against.items():
+        require_known(f'{study.path}: arms.{arm}.against', other, study.arms)
         if not set(seeds[arm]) <= set(seeds[other]):
             raise InputError(
                 f'{study.path}: arms.{arm} has seeds {seeds[arm]}, but '
                 f'{other!r}, which it is compared with, has {seeds[other]}.')
+    for field, groups, known in (('ensembles', study.ensembles, study.arms),
+                                 ('means', study.means, study.against)):
+        for name, arms in groups.items():
+            for arm in arms:
+                require_known(f'{study.path}: {field}.{name}', arm, known)
     for name, arms in study.ensembles.items():
         if any(seeds[arm] != seeds[arms[0]] for arm in arms):
             raise InputError(f'{study.path}: ensembles.{name}: its arms have '

@@ -45,13 +45,11 @@ def update() -> List[Path]:
     Raises:
         InputError: A block has an unknown name.
     """
-    changed = []
-    for page in find_pages():
-        text = page.read_text()
-        filled = fill(text, page.parent)
-        if filled != text:
-            page.write_text(filled)
-            changed.append(page)
+    old = {page: page.read_text() for page in find_pages()}
+    new = {page: fill(text, page.parent) for page, text in old.items()}
+    changed = [page for page in old if new[page] != old[page]]
+    for page in changed:
+        page.write_text(new[page])
     return changed
 
 
@@ -182,25 +180,18 @@ def model_table(report: StudyReport, link: Callable) -> str:
 def model_cost(model: str, encoder: str) -> List[str]:
     """Parameters and FLOPs from :data:`COSTS`, as two cells.
 
-    Args:
-        model (str): A benchmark, or a study with narrower encoders.
-        encoder (str): The encoder.
+    ``model`` is a benchmark, whose missing costs are measured, or a study
+    with narrower encoders.
     """
     costs = pd.read_csv(COSTS).set_index(['model', 'encoder'])
-    if (model, encoder) not in costs.index:
-        if model not in BENCHMARKS:
-            return ['', '']
-        _measure_cost(model, encoder)
-        return model_cost(model, encoder)
-    row = costs.loc[model, encoder]
-    return [f'{row.parameters / 1e6:.2f} M', f'{row.flops / 1e9:.2f}']
-
-
-def _measure_cost(data: str, encoder: str) -> None:
-    """Add the cost of a config that has none yet."""
+    if (model, encoder) in costs.index:
+        row = costs.loc[model, encoder]
+        return [f'{row.parameters / 1e6:.2f} M', f'{row.flops / 1e9:.2f}']
+    if model not in BENCHMARKS:
+        return ['', '']
     from ..evaluation.flops import analyse
-    cfg = Config.fromfile(find_config(encoder, data, False))
-    parameters, flops = analyse(cfg, num_sequences=1)['costs']['test']
-    records.append(COSTS, [dict(
-        model=data, encoder=encoder, parameters=parameters, flops=flops)],
-        ('model', 'encoder'))
+    parameters, flops = analyse(Config.fromfile(find_config(
+        encoder, model, False)), num_sequences=1)['costs']['test']
+    records.append(COSTS, [dict(model=model, encoder=encoder, flops=flops,
+                                parameters=parameters)], ('model', 'encoder'))
+    return model_cost(model, encoder)
