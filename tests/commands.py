@@ -1,4 +1,4 @@
-"""Whole commands, as a user types them, on a set-up that takes seconds."""
+"""Whole commands, as a user types them, on a model that takes seconds."""
 import os
 import re
 import signal
@@ -43,7 +43,7 @@ def train(run, work_dir, *options, check=True):
     """Train a narrow encoder.
 
     Args:
-        run (WarmCommands): Which runs it.
+        run (WarmCommands): Runs the command.
     """
     done = run('tools/train.py', *arguments(work_dir), *options, cwd=work_dir)
     if check:
@@ -52,7 +52,7 @@ def train(run, work_dir, *options, check=True):
 
 
 def arguments(work_dir):
-    """Of tools/train.py, to which options may be added."""
+    """Arguments of tools/train.py, which options may follow."""
     return [ROOT / CONFIG, '--work-dir', work_dir, '--seed', '1']
 
 
@@ -76,17 +76,17 @@ def interrupt(pid, log, when, number, to) -> None:
 
     Args:
         pid (int): Its process.
-        log (Path): What it has printed.
-        when (str | callable): Part of what it prints, a regular expression;
-            or a function that tells when.
+        log (Path): Its output.
+        when (str | callable): Regular expression of the output to wait for,
+            or a function that says when.
         number (int): The signal.
-        to (callable): Takes the process and the signal: ``os.kill``,
-            ``os.killpg`` for all its processes, or ``kill_a_child``.
+        to (callable): Sends it: ``os.kill``, ``os.killpg`` for all its
+            processes, or ``kill_a_child``.
     """
     ready = when if callable(when) else (
         lambda: re.search(when, log.read_text()))
     deadline = time.monotonic() + 200
     while not ready():
-        os.kill(pid, 0)  # it is there
+        os.kill(pid, 0)  # raises if it has ended
         assert time.monotonic() < deadline, log.read_text()[-3000:]
     to(pid, number)

@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures that tests share."""
 import logging
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.warm_commands import WarmCommands
 ROOT = Path(__file__).parents[1]
 
 
-# files that take minutes: begun last, one would run alone at the end
+# files that take minutes: started last, one would run alone at the end
 LONGEST = ('test_configs.py', 'test_commands.py', 'test_synthetic_skeleton.py',
            'test_stack_repairs.py')
 
@@ -29,13 +29,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def mmaction_scope():
-    """What the Runner does from ``default_scope`` in a config."""
+    """Set the default scope, as the Runner does from a config."""
     init_default_scope('mmaction')
 
 
 @pytest.fixture(autouse=True)
 def logs():
-    """Tools that are called in this process silence MMEngine's log."""
+    """Undo what silences MMEngine's log in this process."""
     yield
     logging.disable(logging.NOTSET)
 
@@ -47,7 +47,7 @@ def seed():
 
 @pytest.fixture(scope='session')
 def warm():
-    """Runs whole commands without the seconds of their imports."""
+    """Runs whole commands without importing PyTorch for each."""
     with WarmCommands() as commands:
         yield commands
 
@@ -62,8 +62,8 @@ def root() -> Path:
 def reference() -> Path:
     """Golden files and real data: ``golden/``, ``data/nw_ucla/``.
 
-    They are no part of the repository; tests that need them are skipped
-    without them.
+    They are not part of the repository. Without them, the tests that need
+    them are skipped.
     """
     path = Path(os.environ.get('STDCL_REFERENCE', ROOT.parent / 'shared'))
     if not path.is_dir():
@@ -73,7 +73,7 @@ def reference() -> Path:
 
 @pytest.fixture
 def tiny_annotations(tmp_path):
-    """Make an annotation file in PoseDataset's form; returns a function."""
+    """Return a function that writes a small annotation file."""
 
     def make(num=24, joints=20, persons=1, channels=3, classes=10,
              split='xview_train', name='tiny.pkl', score=False):

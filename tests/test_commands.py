@@ -15,7 +15,7 @@ from tests.commands import CONFIG, TINY, accuracy, call, environment, train
 
 @pytest.fixture(scope='module')
 def trained(root, tmp_path_factory):
-    """One epoch, from a working directory that is not the repository."""
+    """One epoch, from a working directory outside the repository."""
     folder = tmp_path_factory.mktemp('elsewhere')
     done = call(sys.executable, root / 'tools/train.py', root / CONFIG,
                 '--seed', 1, '--cfg-options', *TINY, cwd=folder)

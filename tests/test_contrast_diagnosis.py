@@ -1,4 +1,4 @@
-"""What ContrastDiagnosisHook logs, and that it only looks."""
+"""What ContrastDiagnosisHook logs, and that it changes nothing."""
 import json
 
 import pytest
@@ -30,7 +30,7 @@ def test_gradient_norms_are_those_of_the_losses_alone():
     assert gradient_norms(feats.detach(), losses) == {}
 
 
-def test_small_gradients_of_half_precision_are_seen():
+def test_small_gradients_of_half_precision_are_not_lost():
     feats = torch.randn(3, 8).half().requires_grad_()
     weight = torch.full((3, 8), 2e-8)  # float16 has 6e-8 and 0
     scalars = gradient_norms(feats, dict(
@@ -59,7 +59,7 @@ def make_samples(indices, labels):
     return samples
 
 
-def test_similarities_in_plain_words():
+def test_similarities_by_hand():
     """One step: slots 0, 1, 2 are of classes 0, 0, 1; then 1 is seen again."""
     head = make_head()
     hook = ContrastDiagnosisHook()
@@ -81,8 +81,8 @@ def test_similarities_in_plain_words():
             'gradient_temporal', 'gradient_cosine'} <= scalars.keys()
 
 
-def test_an_own_slot_is_no_positive_wherever_it_is():
-    """Two banks with the same content see the same."""
+def test_a_sequence_is_not_its_own_positive():
+    """Two kinds of bank with the same content give the same scalars."""
     seen = []
     for bank in ({}, dict(type='ClassBalancedMemoryBank', slots_per_class=4)):
         torch.manual_seed(0)

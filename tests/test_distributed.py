@@ -1,4 +1,4 @@
-"""Several processes: equal banks after every step, one loss for all."""
+"""Several processes: equal banks after every step, and the loss of one."""
 import os
 from contextlib import nullcontext
 from datetime import timedelta
@@ -25,7 +25,7 @@ MODEL = dict(
     cls_head=dict(
         type='STDCLHead', num_classes=3, in_channels=4,
         decoupler=dict(type='AttentiveDecoupler', out_channels=8, reduction=2),
-        # K is the number of negatives, so there is no chance in the draw
+        # more than there are, so that none are drawn at random
         loss_contrast=dict(type='CrossSequenceContrastiveLoss',
                            num_negatives=99)))
 FULL = dict(type='MemoryBank')
@@ -46,7 +46,7 @@ def even(steps):
 
 
 def sampled(num_samples, round_up, num_sequences=99):
-    """The batches of a process, as MMEngine's loader makes them."""
+    """The batches of a process, as MMEngine's loader forms them."""
 
     def batches(rank, world_size):
         sampler = DefaultSampler(range(num_samples), seed=1,
@@ -58,7 +58,7 @@ def sampled(num_samples, round_up, num_sequences=99):
     return batches
 
 
-# labels of the sequences, batches, bank, steps of which gradients add up
+# labels of the sequences, batches, bank, steps of which gradients accumulate
 SCENARIOS = dict(
     repeats=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1),
     half_precision=(3 * [0, 1, 2, 0], even(REPEATS),
@@ -66,15 +66,15 @@ SCENARIOS = dict(
     class_balanced=(3 * [0, 1, 2, 0], even(REPEATS), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
     accumulation=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 2),
-    # 15: the last batch of the last process is one short. Each sequence is in
-    # there more than once, also what that batch is filled up with
+    # 15: the last batch of the last process is one short. Every sequence
+    # occurs more than once, also the one that pads that batch
     uneven_batches=(2 * [0, 1, 2], sampled(
         15, round_up=False, num_sequences=6), FULL, 1),
     uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
     # 13: three are repeated with four processes, one with two
     padding=(5 * [0, 1, 2], sampled(13, round_up=True), FULL, 1),
-    # in the first step the last process has only classes of one sequence
+    # in the first step no sequence of the last process has a positive
     drop_out=([0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1], even(REPEATS), FULL, 1),
     overflow=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1))
 

@@ -1,9 +1,8 @@
-"""Whole commands without the seconds that importing PyTorch takes.
+"""Whole commands without importing PyTorch for each, which takes seconds.
 
-A server imports once what the tools import, then forks a process for each
-command. In the child a tool runs as ``python tool.py ...`` runs it: as
-``__main__``, with its own arguments, working directory, output, and exit
-status.
+A server imports the package once, then forks a process for each command. In
+the child a tool runs as under ``python tool.py ...``: as ``__main__``, with
+its own arguments, working directory, output and exit status.
 """
 import atexit
 import contextlib
@@ -22,11 +21,11 @@ TIMEOUT = 120  # seconds, after which a command is killed
 
 
 class WarmCommands:
-    """Runs commands; a context manager, for the server ends with it.
+    """Runs commands; the server lives as long as this context manager.
 
     ``warm('tools/train.py', 'config.py', cwd=folder)`` returns what
-    ``subprocess.run`` returns: ``returncode``, ``stdout``, ``stderr``. While
-    it runs they are files of these names in ``folder``.
+    ``subprocess.run`` returns. While the command runs, ``folder`` has its
+    output in the files ``stdout`` and ``stderr``.
     """
 
     def __enter__(self) -> 'WarmCommands':
@@ -47,7 +46,7 @@ class WarmCommands:
         return self.wait()
 
     def start(self, tool: str, *args, cwd: Path) -> int:
-        """Start a tool; returns its process, which leads a group."""
+        """Start a tool; returns the id of its process, a group's leader."""
         self.argv, self.cwd = [str(ROOT / tool), *map(str, args)], Path(cwd)
         for name in ('stdout', 'stderr'):
             (self.cwd / name).write_text('')
@@ -56,7 +55,7 @@ class WarmCommands:
         return int(self.server.stdout.readline())
 
     def wait(self):
-        """Wait for the end of what was started."""
+        """Wait for the end of the started tool."""
         status = int(self.server.stdout.readline())
         return subprocess.CompletedProcess(
             self.argv, status, *((self.cwd / name).read_text()
@@ -64,7 +63,7 @@ class WarmCommands:
 
 
 def serve() -> None:
-    """Fork a child for each line of the input."""
+    """Fork a child for each command on stdin."""
     import projects.stdcl.apis  # noqa: F401, I001  first: repairs the stack
     import matplotlib.backends.backend_agg  # noqa: F401
     import mmaction.evaluation  # noqa: F401
@@ -72,8 +71,8 @@ def serve() -> None:
     import torch._dynamo  # noqa: F401
     from mmengine.config import Config
 
-    Config(dict(x=1)).pretty_text  # noqa: B018  its formatter takes long
-    gc.freeze()  # or each child would look through all of it
+    Config(dict(x=1)).pretty_text  # noqa: B018  loads a slow formatter
+    gc.freeze()  # or each child's collector would visit all of it
     reply = os.fdopen(os.dup(1), 'w')
     for line in sys.stdin:
         argv, cwd = json.loads(line)
@@ -82,13 +81,13 @@ def serve() -> None:
             become(argv, cwd)
         print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError):  # what it has left
+        with contextlib.suppress(ProcessLookupError):  # its own children
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
 
 
 def become(argv: list, cwd: str) -> None:
-    """Make this process what the shell would have made of a command."""
+    """Turn this process into the one that a shell would have started."""
     os.setsid()
     signal.alarm(TIMEOUT)
     os.chdir(cwd)
@@ -108,7 +107,7 @@ def become(argv: list, cwd: str) -> None:
     except BaseException:
         traceback.print_exc()
         status = 1
-    # all of the interpreter's end but taking its modules apart, which is slow
+    # exit like the interpreter, without clearing its modules, which is slow
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
