@@ -132,7 +132,7 @@ ANNOTATIONS = {
     'sequence twice': (
         lambda content: content['annotations'].append(
             dict(content['annotations'][3])), 'annotations',
-        f'{SEQUENCE} is there 2 times', 'expected once'),
+        f'{SEQUENCE} occurs 2 times', 'expected once'),
     'name of the split without annotation': (
         lambda content: content['annotations'].pop(3), 'split "xview_train"',
         f'1 have no annotation ({SEQUENCE})', 'an annotation for each'),

@@ -243,7 +243,7 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
                                      persons=2, classes=2, score=dims == 2)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     sequences = TrainingSequences(dataset)
-    sequences.deliver_indices()
+    sequences.add_indices()
     model.cls_head.resize_banks(len(sequences))
 
     data = pseudo_collate([dataset[i] for i in range(4)])

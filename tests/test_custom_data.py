@@ -807,7 +807,7 @@ def test_configs_fit_the_data(root, run, folder, encoder, kind):
     assert ('RandomView' in steps) == kind.startswith('3D')
     assert (len(train), len(val)) == (5 * 6, 2)
     sequences = TrainingSequences(train)
-    sequences.deliver_indices()
+    sequences.add_indices()
     for bank in (model.cls_head.spatial_bank, model.cls_head.temporal_bank):
         bank.resize(len(sequences))
     data = pseudo_collate([train[i] for i in range(6)])

@@ -83,8 +83,8 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
             first, dict(type='RepeatDataset', times=2, dataset=second)])))
     sequences = TrainingSequences(dataset)
     assert len(sequences) == 12
-    sequences.deliver_indices()
-    sequences.deliver_indices()  # a second run with the same data set
+    sequences.add_indices()
+    sequences.add_indices()  # a second run with the same data set
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
@@ -96,7 +96,7 @@ def test_rare_classes_more_often(tiny_annotations):
         type='ClassBalancedDataset', oversample_thr=0.6,
         dataset=dict(pose(path), type='SkeletonDataset')))
     sequences = TrainingSequences(dataset)
-    sequences.deliver_indices()
+    sequences.add_indices()
     assert len(sequences) == 3
     seen = [index_of(dataset[i]) for i in range(len(dataset))]
     assert seen == [0, 1, 1, 2]
@@ -107,21 +107,21 @@ def test_num_batch_per_epoch_keeps_all_slots(tiny_annotations):
         dataset=pose(tiny_annotations(num=9)), batch_size=2, num_workers=0,
         num_batch_per_epoch=2, sampler=dict(type='DefaultSampler')))
     sequences = TrainingSequences(loader.dataset)
-    sequences.deliver_indices()
+    sequences.add_indices()
     assert len(sequences) == 9
     assert index_of(loader.dataset[3]) == 3
 
 
 def test_unknown_wrappers_and_doubles_are_refused(tiny_annotations):
-    with pytest.raises(ValueError, match='sequences of a list cannot'):
+    with pytest.raises(ValueError, match='contains a list, whose sequences'):
         TrainingSequences([1, 2])
     part = build(pose(tiny_annotations()))
     for other in (part, build(pose(part.ann_file, indices=[2]))):
-        with pytest.raises(ValueError, match='in more than one of the data'):
-            TrainingSequences(ConcatDataset([part, other])).deliver_indices()
+        with pytest.raises(ValueError, match='in more than one data set'):
+            TrainingSequences(ConcatDataset([part, other])).add_indices()
     part = build(pose(tiny_annotations(), pipeline=[dict(type='PoseDecode')]))
     with pytest.raises(ValueError, match='without PackActionInputs'):
-        TrainingSequences(part).deliver_indices()
+        TrainingSequences(part).add_indices()
 
 
 def test_fingerprint_is_of_names_labels_and_order(tiny_annotations):

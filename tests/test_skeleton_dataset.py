@@ -1,4 +1,4 @@
-"""The data set: safe to read, prepared once, one copy for all workers."""
+"""The data set: safe to read, cached once, one copy for all workers."""
 import os
 import pickle
 import re
@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing  # noqa: F401  teaches ForkingPickler tensors
+from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.datasets import PoseDataset
-from mmaction.registry import DATASETS
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from projects.stdcl.datasets import SkeletonDataset
@@ -33,13 +36,13 @@ def dump(path, content, protocol=4):
     return str(path)
 
 
-@pytest.mark.parametrize('score, prepare', [
+@pytest.mark.parametrize('score, first', [
     (False, []), (True, []), (False, [dict(type='FastPreNormalize3D')])])
-def test_gives_what_pose_dataset_gives(tiny_annotations, score, prepare):
+def test_gives_what_pose_dataset_gives(tiny_annotations, score, first):
     path = tiny_annotations(persons=2, joints=25, score=score,
                             channels=2 if score else 3)
-    ours = SkeletonDataset(path, PIPELINE, prepare, split='xview_train')
-    stock = PoseDataset(path, prepare + PIPELINE, split='xview_train')
+    ours = SkeletonDataset(path, first + PIPELINE, split='xview_train')
+    stock = PoseDataset(path, first + PIPELINE, split='xview_train')
     assert len(ours) == len(stock) == 24
     for index in (0, 7, 23, 7):
         a, b = ours[index], stock[index]
@@ -47,27 +50,89 @@ def test_gives_what_pose_dataset_gives(tiny_annotations, score, prepare):
                                    atol=1e-6)
         assert a['data_samples'].gt_label == b['data_samples'].gt_label
     a, b = ours.get_data_info(3), stock.get_data_info(3)
-    if not prepare:
+    if not first:
         assert set(a) == set(b)
 
 
-def test_prepares_once(tiny_annotations):
-    calls = []
+class Double:
+    """Doubles the coordinates and counts its calls."""
 
-    def count(results):
-        calls.append(results['frame_dir'])
-        results['keypoint'] = results['keypoint'] + 1
+    def __init__(self, cacheable):
+        self.cacheable, self.calls = cacheable, 0
+
+    def __call__(self, results):
+        self.calls += 1
+        results['keypoint'] = results['keypoint'] * 2
         return results
 
+
+def test_leading_cacheable_transforms_run_once(tiny_annotations):
+    steps = [Double(True), Double(True), Double(False), Double(True)]
     path = tiny_annotations(num=5)
-    dataset = SkeletonDataset(path, PIPELINE, [count], split='xview_train')
+    dataset = SkeletonDataset(path, steps, split='xview_train')
     for _ in range(3):
         for index in range(5):
             dataset[index]
-    assert len(calls) == len(set(calls)) == 5
-    raw = PoseDataset(path, PIPELINE, split='xview_train')
-    np.testing.assert_array_equal(dataset.get_data_info(2)['keypoint'],
-                                  raw.get_data_info(2)['keypoint'] + 1)
+    assert [step.calls for step in steps] == [5, 5, 15, 15]
+    assert dataset.cached_pipeline.transforms == steps[:2]
+    assert dataset.pipeline.transforms == steps[2:]
+    raw = PoseDataset(path, [], split='xview_train').get_data_info(2)
+    for info, factor in ((dataset.get_data_info(2), 4), (dataset[2], 16)):
+        np.testing.assert_array_equal(info['keypoint'],
+                                      raw['keypoint'] * factor)
+
+
+@pytest.mark.parametrize('kind, options', [
+    ('DropEmptyFrames', {}), ('CenterOnJoint', {}), ('MinMaxNormalize', {}),
+    ('FastPreNormalize3D', {}), ('CropResize', dict(clip_len=4)),
+    ('RandomRotation', {}), ('RandomView', {}),
+    ('RandomSampleFrames', dict(clip_len=4)),
+    ('FastUniformSampleFrames', dict(clip_len=4))])
+def test_deterministic_transforms_are_cacheable(kind, options):
+    """Whatever declares it draws no random number."""
+    transform = TRANSFORMS.build(dict(type=kind, **options))
+    keypoint = np.random.default_rng(0).normal(size=(1, 30, 25, 3))
+    state = np.random.get_state()[1:3]
+    transform(dict(keypoint=keypoint, total_frames=30))
+    drew = str(state) != str(np.random.get_state()[1:3])
+    assert getattr(transform, 'cacheable', False) == (not drew)
+
+
+def test_prepare_of_earlier_versions(tiny_annotations):
+    path, first = tiny_annotations(), [dict(type='MinMaxNormalize')]
+    old = SkeletonDataset(path, PIPELINE, prepare=first)
+    new = SkeletonDataset(path, first + PIPELINE)
+    assert len(old.cached_pipeline.transforms) == 1
+    for index in range(24):
+        assert torch.equal(old[index]['inputs'], new[index]['inputs'])
+
+
+NARROW = {
+    'stgcn/stgcn_8xb16-joint-u100-80e': dict(
+        backbone=dict(base_channels=8), cls_head=dict(in_channels=32)),
+    'stdcl/stdcl-ctrgcn_1xb64-joint-u64-65e': dict(
+        backbone=dict(base_channels=8), cls_head=dict(in_channels=32))}
+
+
+@pytest.mark.parametrize('name', NARROW)
+def test_mmaction2_infers_what_the_test_loop_does(root, tiny_annotations,
+                                                  name):
+    """``inference_recognizer`` reads ``test_pipeline`` of the config."""
+    cfg = Config.fromfile(
+        root / f'configs/{name}_ntu60-xsub-keypoint-3d.py')
+    path = tiny_annotations(num=3, persons=2, joints=25)
+    cfg.merge_from_dict(dict(model=NARROW[name], test_dataloader=dict(
+        batch_size=1, num_workers=0, persistent_workers=False,
+        dataset=dict(ann_file=path))))
+    model = init_recognizer(cfg, device='cpu')
+    annotations = pickle.loads(Path(path).read_bytes())['annotations']
+    for annotation, batch in zip(
+            annotations, Runner.build_dataloader(cfg.test_dataloader)):
+        with torch.no_grad():
+            expected, = model.test_step(batch)
+        seen = inference_recognizer(model, annotation)
+        assert torch.equal(seen.pred_score, expected.pred_score)
+        assert seen.pred_score.std() > 0
 
 
 def test_transforms_may_change_what_they_get(tiny_annotations):
@@ -176,9 +241,10 @@ def test_a_file_for_each_sequence(tmp_path):
     with pytest.raises(pickle.UnpicklingError, match='a.pkl was not read'):
         dataset.get_data_info(0)
     assert not (tmp_path / 'ran').exists()
-    with pytest.raises(ValueError, match='prepare is .*expected none'):
-        SkeletonDataset(path, [], prepare=[dict(type='DropEmptyFrames')],
-                        **options)
+    dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
+    dataset = SkeletonDataset(path, [Double(True)], **options)  # nothing cached
+    for _ in range(2):
+        assert (dataset[0]['keypoint'] == 2).all()
 
 
 def test_a_prefix_for_videos_is_refused(tiny_annotations):

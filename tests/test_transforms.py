@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.datasets.transforms import (
-    GenSkeFeat,
     PreNormalize3D,
     UniformSampleFrames,
 )
@@ -13,7 +12,6 @@ from projects.stdcl.datasets import (
     CenterOnJoint,
     CropResize,
     DropEmptyFrames,
-    FastGenSkeFeat,
     FastPreNormalize3D,
     FastUniformSampleFrames,
     MinMaxNormalize,
@@ -97,42 +95,6 @@ def test_pre_normalize_3d_of_nobody_and_of_three():
     np.testing.assert_array_equal(ours['keypoint'], stock['keypoint'])
     with pytest.raises(ValueError, match='seq0 has 3 persons, expected 1 or'):
         FastPreNormalize3D()(sequence(0, persons=3))
-
-
-@pytest.mark.parametrize('persons', [1, 2])
-@pytest.mark.parametrize('feats', [('j', ), ('b', ), ('jm', ), ('bm', ),
-                                   ('j', 'b', 'jm', 'bm')])
-def test_gen_ske_feat_is_mmaction2s(persons, feats):
-    ours, stock = both(FastGenSkeFeat(feats=feats), GenSkeFeat(feats=feats),
-                       sequence(5, persons))
-    assert ours['keypoint'].shape[-1] == 3 * len(feats)
-    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
-                               atol=1e-6)
-
-
-@pytest.mark.parametrize('layout, joints', [('coco', 17), ('openpose', 18)])
-@pytest.mark.parametrize('feat', ['j', 'b', 'jm', 'bm'])
-def test_gen_ske_feat_with_confidence(layout, joints, feat):
-    results = sequence(6, 2, joints)
-    results['keypoint_score'] = np.abs(results['keypoint'][..., 2])
-    results['keypoint'] = results['keypoint'][..., :2]
-    ours, stock = both(FastGenSkeFeat(layout, [feat]),
-                       GenSkeFeat(layout, [feat]), results)
-    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
-                               atol=1e-6)
-    assert 'keypoint_score' not in ours
-
-
-def test_gen_ske_feat_of_any_layout():
-    finger = dict(joint_names=['tip', 'knuckle', 'wrist'], center=2,
-                  edges=[(0, 1), (1, 2)])
-    keypoint = np.random.rand(1, 4, 3, 3)
-    made = FastGenSkeFeat(finger, ['b'])(dict(keypoint=keypoint))['keypoint']
-    np.testing.assert_allclose(made[..., 0, :],
-                               keypoint[..., 0, :] - keypoint[..., 1, :])
-    assert not made[..., 2, :].any()
-    with pytest.raises(ValueError, match=r"feats has \['x'\], expected.*bm"):
-        FastGenSkeFeat(feats=['j', 'x'])
 
 
 @pytest.mark.parametrize('clip_len', [16, 50, 100])

@@ -1,23 +1,26 @@
-# NTU RGB+D 60, X-Sub, with the preprocessing of the published results. The
-# file is made by tools/data/ntu_rgbd.py; its path is relative to the working
-# directory.
+# NTU RGB+D 60, X-Sub, with the preprocessing of the published results.
+# tools/data/ntu_rgbd.py writes the annotation file; its path is relative to
+# the working directory.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/ntu/ntu60.pkl'
 clip_len = 64
 
-# what is the same in every epoch is done once
-prepare = [dict(type='DropEmptyFrames'), dict(type='CenterOnJoint')]
 train_pipeline = [
+    dict(type='DropEmptyFrames'),
+    dict(type='CenterOnJoint'),
     dict(type='CropResize', clip_len=clip_len),
     dict(type='RandomRotation'),
     dict(type='FormatGCNInput', num_person=2),
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
+    dict(type='DropEmptyFrames'),
+    dict(type='CenterOnJoint'),
     dict(type='CropResize', clip_len=clip_len, proportion=0.95),
     dict(type='FormatGCNInput', num_person=2),
     dict(type='PackActionInputs')
 ]
+test_pipeline = val_pipeline
 
 train_dataloader = dict(
     batch_size=64,
@@ -28,7 +31,6 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file,
-        prepare=prepare,
         pipeline=train_pipeline,
         split='xsub_train'))
 val_dataloader = dict(
@@ -39,7 +41,6 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file,
-        prepare=prepare,
         pipeline=val_pipeline,
         split='xsub_val',
         test_mode=True))

@@ -1,24 +1,25 @@
-# NTU RGB+D 60, X-Sub, with MMAction2's own preprocessing: see ntu60-xsub.py
-# for that of the published results
+# NTU RGB+D 60, X-Sub, with MMAction2's own preprocessing. ntu60-xsub.py has
+# the one of the published results.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/ntu/ntu60.pkl'
 clip_len = 100
 
-# what is the same in every epoch is done once
-prepare = [dict(type='FastPreNormalize3D')]
 train_pipeline = [
+    dict(type='FastPreNormalize3D'),
     dict(type='FastUniformSampleFrames', clip_len=clip_len),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person=2),
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
+    dict(type='FastPreNormalize3D'),
     dict(type='FastUniformSampleFrames', clip_len=clip_len, test_mode=True),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person=2),
     dict(type='PackActionInputs')
 ]
 test_pipeline = [
+    dict(type='FastPreNormalize3D'),
     dict(type='FastUniformSampleFrames', clip_len=clip_len, num_clips=10, test_mode=True),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person=2),
@@ -37,7 +38,6 @@ train_dataloader = dict(
         dataset=dict(
             type=dataset_type,
             ann_file=ann_file,
-            prepare=prepare,
             pipeline=train_pipeline,
             split='xsub_train')))
 val_dataloader = dict(
@@ -48,7 +48,6 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file,
-        prepare=prepare,
         pipeline=val_pipeline,
         split='xsub_val',
         test_mode=True))

@@ -1,5 +1,5 @@
-# NW-UCLA, trained on views 1 and 2, tested on view 3. The file is made by
-# tools/data/nw_ucla.py; its path is relative to the working directory.
+# NW-UCLA, trained on views 1 and 2, tested on view 3. tools/data/nw_ucla.py
+# writes the annotation file; its path is relative to the working directory.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/nw_ucla/nw_ucla.pkl'
 clip_len = 52
@@ -12,14 +12,14 @@ train_pipeline = [
     dict(type='FormatGCNInput', num_person=1),
     dict(type='PackActionInputs')
 ]
-# what is the same in every epoch is done once
-val_prepare = [dict(type='MinMaxNormalize')]
 val_pipeline = [
+    dict(type='MinMaxNormalize'),
     dict(type='RandomSampleFrames', clip_len=clip_len, test_mode=True),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person=1),
     dict(type='PackActionInputs')
 ]
+test_pipeline = val_pipeline
 
 train_dataloader = dict(
     batch_size=16,
@@ -43,7 +43,6 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file,
-        prepare=val_prepare,
         pipeline=val_pipeline,
         split='xview_val',
         test_mode=True))

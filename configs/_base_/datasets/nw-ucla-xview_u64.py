@@ -1,13 +1,13 @@
-# NW-UCLA with 64 frames, of which HCN needs a multiple of 16
+# NW-UCLA with 64 frames: HCN needs a multiple of 16
 _base_ = 'nw-ucla-xview.py'
 
 clip_len = 64
 
-# RandomSampleFrames of each
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].clip_len = clip_len
+train_pipeline[2].clip_len = clip_len  # RandomSampleFrames
 val_pipeline = _base_.val_pipeline
-val_pipeline[0].clip_len = clip_len
+val_pipeline[1].clip_len = clip_len  # RandomSampleFrames
+test_pipeline = val_pipeline
 
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))

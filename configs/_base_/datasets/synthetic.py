@@ -1,4 +1,4 @@
-# Skeletons moved by a kinematic chain, made in memory: no file needed
+# Synthetic skeletons, moved by a kinematic chain and generated in memory
 dataset_type = 'SyntheticSkeletonDataset'
 layout = 'nw-ucla'
 
@@ -16,6 +16,7 @@ val_pipeline = [
     dict(type='FormatGCNInput', num_person=1),
     dict(type='PackActionInputs')
 ]
+test_pipeline = val_pipeline
 
 train_dataloader = dict(
     batch_size=16,

@@ -1,30 +1,33 @@
-"""What an annotation file may hold, checked once, when it is read."""
+"""Checks of annotation files, run once when a file is read.
+
+docs/annotation_format.md describes the format.
+"""
 from collections import Counter
 from numbers import Integral
-from typing import Any, List, Sequence
+from typing import Any, Iterable, List, Sequence
 
 import numpy as np
 
 from ..utils.input_error import InputError
 
-# squares and sums of larger coordinates leave float32, and become NaN
+# sums and squares of larger coordinates overflow float32 and become NaN
 LARGEST = 1e15
 
 
 def name_of(annotation: dict) -> str:
-    """What a sequence is called in its file."""
+    """The name of a sequence in its annotation file."""
     return annotation.get('filename', annotation.get('frame_dir'))
 
 
 def check_names(path: str, annotations: Sequence[dict]) -> None:
-    """Refuse annotations that are no dicts, or have no name.
+    """Check that every annotation is a dict with a name.
 
     Args:
         path (str): The annotation file, for the message.
-        annotations (sequence[dict]): All of the file.
+        annotations (sequence[dict]): All annotations of the file.
 
     Raises:
-        InputError: One of them is of another form, or there is none.
+        InputError: There is no annotation, or one has another form.
     """
     if not annotations:
         raise InputError(f'{path}: annotations has 0 sequences, expected at '
@@ -42,10 +45,10 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
 
 
 def check_split(path: str, split: str, names: Any) -> None:
-    """Refuse a split that is no list of different names.
+    """Check that a split is a list of distinct names.
 
     Raises:
-        InputError: It is of another form, empty, or has a name twice.
+        InputError: It has another form, is empty or repeats a name.
     """
     where = f'{path}: the split "{split}"'
     if not isinstance(names, (list, tuple, set, frozenset)):
@@ -57,25 +60,25 @@ def check_split(path: str, split: str, names: Any) -> None:
         if not isinstance(name, str):
             raise InputError(f'{where} has {name!r}, expected strings, the '
                              'frame_dir of sequences.')
-    _refuse_doubles(where, names)
+    _check_distinct(where, names)
 
 
 def check_sequences(path: str, annotations: List[dict],
                     one_label: bool = True) -> None:
-    """Hold the annotations of a split against what training needs.
+    """Check that the annotations of a split can be trained on.
 
     Args:
         path (str): The annotation file, for the messages.
-        annotations (list[dict]): Those with a ``keypoint`` of their own.
-        one_label (bool): Whether a sequence has one class, or several.
+        annotations (list[dict]): Annotations that contain ``keypoint``.
+        one_label (bool): Whether a sequence has one class or several.
             Defaults to True.
 
     Raises:
-        InputError: A name is there twice; an entry is missing, of another
-            type or shape; numbers are not finite; or the numbers of joints or
-            channels differ between sequences.
+        InputError: A name occurs twice; a field is missing or has the wrong
+            type or shape; a number is not finite; or sequences differ in
+            their number of joints or channels.
     """
-    _refuse_doubles(f'{path}: annotations', map(name_of, annotations))
+    _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
         check_sequence(path, item, one_label)
     sizes = Counter(item['keypoint'].shape[-2:] for item in annotations)
@@ -115,7 +118,8 @@ def _check_count(path: str, item: dict, field: str, least: int,
     value = item.get(field)
     if not isinstance(value, Integral) or isinstance(value, bool) or (
             value < least):
-        seen = _missing(item, field) or f'{value!r} ({type(value).__name__})'
+        seen = (f'{value!r} ({type(value).__name__})' if field in item
+                else 'missing')
         _fail(path, item, field, seen,
               f'{what}, an integer of at least {least}')
 
@@ -124,14 +128,14 @@ def _check_array(path: str, item: dict, field: str, axes: str,
                  rank: int) -> np.ndarray:
     array = item.get(field)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in 'fiu':
-        seen = _missing(item, field) or 'of type ' + (
-            f'{array.dtype}' if isinstance(array, np.ndarray)
-            else type(array).__name__)
-        _fail(path, item, field, seen, 'a numpy array of numbers')
+        kind = getattr(array, 'dtype', type(array).__name__)
+        _fail(path, item, field,
+              f'of type {kind}' if field in item else 'missing',
+              'a numpy array of numbers')
     if array.ndim != rank or not array.size:
         _fail(path, item, field, f'of shape {array.shape}',
               f'{axes}, each at least 1')
-    # false also where there is a NaN, which comes out of min and max
+    # false for NaN as well, which min and max propagate
     if not max(-float(array.min()), float(array.max())) < LARGEST:
         _fail_on_numbers(path, item, field, array)
     return array
@@ -147,17 +151,13 @@ def _fail_on_numbers(path: str, item: dict, field: str,
     _fail(path, item, field,
           f'{array[tuple(first)]!s} at {place} (counted from 0) and unusable '
           f'in {(~usable).sum()} of its {array.size} numbers',
-          f'finite numbers, below {LARGEST:g} either way')
+          f'finite numbers between -{LARGEST:g} and {LARGEST:g}')
 
 
-def _missing(item: dict, field: str) -> str:
-    return '' if field in item else 'missing'
-
-
-def _refuse_doubles(where: str, names) -> None:
+def _check_distinct(where: str, names: Iterable[str]) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise InputError(f'{where}: the name {name} is there {count} times, '
+        raise InputError(f'{where}: the name {name} occurs {count} times, '
                          'expected once.')
 
 

@@ -1,11 +1,11 @@
-"""What a data pipeline tells of each sequence, beside the clip itself."""
+"""Metadata that samples carry through a data pipeline."""
 from mmengine.dataset import Compose
 
 from ..utils.input_error import InputError
 
 
 def add_meta_key(pipeline: Compose, key: str) -> None:
-    """Make every sample carry an entry of its annotation in its metainfo.
+    """Add an entry of the annotations to the metainfo of every sample.
 
     ``PackActionInputs`` drops what its ``meta_keys`` do not name.
 
@@ -14,13 +14,13 @@ def add_meta_key(pipeline: Compose, key: str) -> None:
         key (str): The entry, such as 'sample_idx' or 'frame_dir'.
 
     Raises:
-        ValueError: The pipeline packs no inputs.
+        InputError: The pipeline does not pack its inputs.
     """
     packers = [step for step in pipeline.transforms
                if hasattr(step, 'meta_keys')]
     if not packers:
-        raise InputError('A pipeline ends without PackActionInputs, so '
-                         f'{key} does not get through: {pipeline}.')
+        raise InputError('A pipeline ends without PackActionInputs, which '
+                         f'would pass on {key}: {pipeline}.')
     for packer in packers:
         if key not in packer.meta_keys:
             packer.meta_keys = (*packer.meta_keys, key)

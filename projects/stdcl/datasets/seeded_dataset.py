@@ -1,4 +1,4 @@
-"""Augmentation that depends on the draw alone."""
+"""Augmentation that depends only on the run's seed, epoch and index."""
 from typing import Tuple, Union
 
 from mmaction.registry import DATASETS
@@ -8,14 +8,14 @@ from ..utils.random_seed import seed_cpu
 
 @DATASETS.register_module()
 class SeededDataset:
-    """Seeds the generators of the CPU for each draw of another data set.
+    """Seeds the CPU's random generators before each sample of a data set.
 
-    Transforms draw from the generators of the process they run in, so what a
-    sequence gets would depend on the number of workers, and on all that was
-    drawn before. Here ``SeededSampler`` hands out a seed with each index.
+    Transforms draw from the generators of their process, so the augmentation
+    of a sequence would depend on the number of workers and on all earlier
+    draws. Here ``SeededSampler`` supplies a seed with each index.
 
     Args:
-        dataset (dict): Config of the other data set.
+        dataset (dict): Config of the data set to wrap.
     """
 
     def __init__(self, dataset: dict) -> None:
@@ -23,7 +23,7 @@ class SeededDataset:
 
     @property
     def metainfo(self) -> dict:
-        """The other data set's."""
+        """Metainfo of the wrapped data set."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:
@@ -35,7 +35,7 @@ class SeededDataset:
         return len(self.dataset)
 
     def __getitem__(self, draw: Union[int, Tuple[int, int]]) -> dict:
-        """A sequence after the pipeline; by its index alone, not seeded."""
+        """A sample of (seed, index), or of an index without seeding."""
         if isinstance(draw, tuple):
             seed, draw = draw
             seed_cpu(seed)

@@ -1,9 +1,10 @@
-"""Skeleton sequences, read safely, prepared once, held in memory once."""
+"""Skeleton sequences, read safely and held in memory once."""
 import ctypes
 import os
 import os.path as osp
 import pickle
 import sys
+from itertools import takewhile
 from typing import Callable, List, Sequence, Union
 
 import numpy as np
@@ -19,38 +20,46 @@ from ..utils.input_error import InputError
 from . import annotation_check
 from .annotation_check import name_of
 
-PLACES = 'places'  # where a sequence's arrays are, in its data info
+PLACES = 'places'  # where the arrays of a sequence are, in its data info
 ARRAYS = ('keypoint', 'keypoint_score')
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
 
 @DATASETS.register_module()
 class SkeletonDataset(PoseDataset):
-    """``PoseDataset`` for long trainings on large sets.
+    """``PoseDataset`` for long trainings on large data sets.
 
-    - The annotation file is read by a reader that runs no code; see
+    - Annotation files are read without running code; see
       :mod:`projects.stdcl.utils.safe_pickle`.
-    - Transforms that give the same result in every epoch are named in
-      ``prepare`` and run once, when the file is read.
-    - The coordinates of all sequences lie in a few large blocks of float32,
-      which the loader's workers share, whether forked or spawned: memory for
-      one copy of the split, whatever the number of workers.
+    - The transforms at the start of the pipeline that give the same result
+      in every epoch run once, when the file is read. These are the leading
+      ones with an attribute ``cacheable`` that is True, such as
+      ``DropEmptyFrames``; the first one without it ends the cached part.
+    - The coordinates of all sequences lie in a few large float32 blocks,
+      which all workers of a loader share, forked or spawned: memory for one
+      copy of the split, whatever the number of workers.
 
-    Beside ``split`` and ``annotations`` the file may hold ``classes``, a list
-    of their names, which becomes ``metainfo['classes']``.
+    As in MMEngine, ``dataset[i]`` is ``pipeline(get_data_info(i))``. The data
+    info holds the result of the cached transforms, ``cached_pipeline``;
+    ``pipeline`` holds the others.
+
+    If every sequence has a coordinate file of its own (``data_prefix`` has
+    "skeleton"), the files are read each time and nothing is cached.
 
     Args:
-        ann_file (str): Path of the annotation file, ``*.pkl``.
-        pipeline (list): Transforms to run on a sequence each time it is used.
-        prepare (list): Transforms to run on it once. Defaults to none.
-        **kwargs: As ``PoseDataset`` takes them.
+        ann_file (str): Annotation file, ``*.pkl``, as described in
+            docs/annotation_format.md. Its ``classes``, if any, become
+            ``metainfo['classes']`` unless the config sets them.
+        pipeline (list): All transforms, in order.
+        prepare (list): Deprecated: transforms to put before ``pipeline``, for
+            configs saved by earlier versions. Defaults to none.
+        **kwargs: As in ``PoseDataset``, such as ``split``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        pickle.UnpicklingError: The file is damaged, or holds more than data.
-        ValueError: The file is of another form, has no such split, or holds
-            sequences that :mod:`.annotation_check` refuses; or ``prepare`` is
-            given where each sequence has a file of its own.
+        FileNotFoundError: The file does not exist.
+        pickle.UnpicklingError: The file is damaged or holds more than data.
+        InputError: The file has another form, lacks the split, or fails a
+            check of :mod:`.annotation_check`; or ``data_prefix`` has "video".
     """
 
     def __init__(self,
@@ -61,25 +70,22 @@ class SkeletonDataset(PoseDataset):
         prefix = kwargs.get('data_prefix', {})
         if 'video' in prefix:
             raise InputError(f'{ann_file}: data_prefix is {prefix}, expected '
-                             'no "video": sequences of joints have none.')
-        if prepare and 'skeleton' in prefix:
-            raise InputError(
-                f'{ann_file}: the coordinates are in files of their own '
-                '(data_prefix has "skeleton"), which are read each time; '
-                f'prepare is {prepare}, expected none.')
-        self.prepare = Compose(list(prepare))
-        super().__init__(ann_file, pipeline, **kwargs)
+                             'no "video": skeleton sequences have none.')
+        steps = Compose([*prepare, *pipeline]).transforms
+        cached = [] if 'skeleton' in prefix else list(takewhile(
+            lambda step: getattr(step, 'cacheable', False), steps))
+        self.cached_pipeline = Compose(cached)
+        super().__init__(ann_file, steps[len(cached):], **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Read the annotations of the split."""
+        """Read and check the annotations of the split."""
         content = self._read()
         plain_list = self.split is None and isinstance(content, list)
-        # as PoseDataset has it
+        # PoseDataset accepts a plain list, too
         annotations = content if plain_list else _entry(
             self.ann_file, content, 'annotations', list)
         annotation_check.check_names(self.ann_file, annotations)
         if not plain_list and 'classes' in content:
-            # those of the config come first
             self._metainfo.setdefault('classes', list(_entry(
                 self.ann_file, content, 'classes', (list, tuple))))
         if self.split is not None:
@@ -109,7 +115,6 @@ class SkeletonDataset(PoseDataset):
         return chosen
 
     def _read(self):
-        """The content of the file."""
         with get_local_path(self.ann_file) as path:
             try:
                 return safe_pickle.load(path)
@@ -127,15 +132,15 @@ class SkeletonDataset(PoseDataset):
                     f'bytes; expected {FORM}.') from error
 
     def filter_data(self) -> List[dict]:
-        """Filter as ``PoseDataset``, then prepare and store."""
+        """Filter as ``PoseDataset`` does, then run the cached transforms."""
         data_list = super().filter_data()
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
-        if self.prepare.transforms:  # can take a minute
-            logger.info(f'{self.ann_file}: preparing {len(data_list)} '
-                        f'sequences by {self.prepare}.')
-        # each array leaves the list as it enters the blocks
+        if self.cached_pipeline.transforms:  # can take a minute
+            logger.info(f'{self.ann_file}: {len(data_list)} sequences go '
+                        f'through {self.cached_pipeline} once.')
+        # replace one by one, so that no second copy of the data exists
         for index, info in enumerate(data_list):
-            data_list[index] = self._store(self.prepare(info))
+            data_list[index] = self._store(self.cached_pipeline(info))
         _return_freed_memory()
         logger.info(
             f'{self.ann_file}: {len(data_list)} sequences'
@@ -149,7 +154,7 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_data_info(self, idx: int) -> dict:
-        """A sequence's annotation, with coordinates that may be changed."""
+        """The annotation of a sequence, with a copy of its coordinates."""
         info = self.get_annotation(idx)
         for name, place in info.pop(PLACES).items():
             info[name] = self.blocks.get(*place)
@@ -161,8 +166,8 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_annotation(self, idx: int) -> dict:
-        """A sequence's annotation less its coordinates, which takes time."""
-        # not that of PoseDataset, which reads files that may run code
+        """The annotation without coordinates, which take time to copy."""
+        # PoseDataset's method would read pickles that may run code
         return super(PoseDataset, self).get_data_info(idx)
 
     def get_cat_ids(self, idx: int) -> List[int]:
@@ -171,35 +176,36 @@ class SkeletonDataset(PoseDataset):
 
 
 def _entry(path: str, content, name: str, kind):
+    """``content[name]``, of the expected type."""
     seen = content.get(name) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not isinstance(seen, kind):
         what = (f'a {type(content).__name__}'
                 if not isinstance(content, dict) else
                 f'{name} of type {type(seen).__name__}')
         raise InputError(
-            f'{path} holds {what}, expected a dict with "annotations", a '
-            'list of dicts, "split", a dict of lists of names, and at will '
-            '"classes", a list of names.')
+            f'{path} holds {what}, expected a dict with "annotations" (a '
+            'list of dicts), "split" (a dict of lists of names) and, '
+            'optionally, "classes" (a list of names).')
     return seen
 
 
 def _return_freed_memory() -> None:
-    """Give the pages of arrays that are gone back to the system.
+    """Return the memory of freed arrays to the system.
 
-    glibc keeps them for later, which would be a second copy of the data.
+    glibc would keep it, which would amount to a second copy of the data.
     """
     if sys.platform == 'linux':
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-        if trim:  # not in other C libraries
+        if trim:  # other C libraries lack it
             trim(0)
 
 
 class _Blocks:
-    """Arrays end to end in large blocks.
+    """Arrays stored end to end in a few large tensors.
 
-    A few tensors rather than an array for each sequence: forked workers do
-    not copy what no reference count changes, and spawned ones get tensors
-    through shared memory.
+    Few tensors instead of one array for each sequence: forked workers do not
+    copy pages whose reference counts never change, and spawned workers
+    receive tensors through shared memory.
     """
 
     SIZE = 2**24  # numbers in a block: 64 MiB
@@ -210,7 +216,7 @@ class _Blocks:
         self.num_bytes = 0
 
     def put(self, array: np.ndarray) -> tuple:
-        """Append an array; returns its place."""
+        """Append an array; returns the arguments of :meth:`get`."""
         array = np.asarray(array)
         if not self.blocks or self.end + array.size > len(self.blocks[-1]):
             size = max(self.SIZE, array.size)
@@ -224,7 +230,7 @@ class _Blocks:
         return place
 
     def get(self, block: int, start: int, shape: tuple) -> np.ndarray:
-        """A copy of the array at a place, float32."""
+        """A float32 copy of an array."""
         return self._view(block, start, shape).copy()
 
     def _view(self, block: int, start: int, shape: tuple) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The sequences behind a training set, whatever it is wrapped in."""
+"""The sequences of a training set, inside whatever wraps it."""
 import hashlib
 from typing import Iterator, List, Tuple
 
@@ -9,7 +9,7 @@ from .meta_keys import add_meta_key
 
 
 def iter_leaf_datasets(dataset) -> Iterator:
-    """The data sets that wrappers hold, in order."""
+    """The data sets inside wrappers such as ``RepeatDataset``, in order."""
     if isinstance(dataset, BaseDataset):
         yield dataset
     elif isinstance(dataset, ConcatDataset):
@@ -17,7 +17,7 @@ def iter_leaf_datasets(dataset) -> Iterator:
             yield from iter_leaf_datasets(part)
     elif hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalanced...
         yield from iter_leaf_datasets(dataset.dataset)
-    elif hasattr(dataset, '_dataset'):  # Runner's num_batch_per_epoch
+    elif hasattr(dataset, '_dataset'):  # wrapped by num_batch_per_epoch
         yield from iter_leaf_datasets(dataset._dataset)
     else:
         yield dataset
@@ -38,8 +38,8 @@ def carry_names(dataset) -> None:
 
 
 def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
-    """Name (without one, the index) and label of each sequence, in order."""
-    # that of SkeletonDataset does not copy the coordinates
+    """Name (or else index) and label of each sequence, in order."""
+    # SkeletonDataset.get_annotation does not copy the coordinates
     look_up = getattr(dataset, 'get_annotation', dataset.get_data_info)
     for index in range(len(dataset)):
         info = look_up(index)
@@ -48,7 +48,7 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
 
 
 class _AddToIndex:
-    """First step of a pipeline: turns a local index into a global one."""
+    """First transform of a pipeline: makes ``sample_idx`` global."""
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -59,44 +59,43 @@ class _AddToIndex:
 
 
 class TrainingSequences:
-    """Numbers the sequences of a training set and makes batches tell them.
+    """Numbers the sequences of a training set, one for each bank slot.
 
-    A memory bank has one slot for each sequence. ``sample_idx``, which
-    MMEngine's ``BaseDataset`` gives each sequence, survives ``RepeatDataset``
-    and other wrappers that map onto a data set; the parts of a
-    ``ConcatDataset`` each count from 0 and are told apart here.
+    MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``, which
+    survives wrappers that map onto one data set, such as ``RepeatDataset``.
+    The parts of a ``ConcatDataset`` each count from 0; here they get
+    consecutive ranges.
 
     Args:
         dataset: A data set built from a config.
 
     Raises:
-        ValueError: A wrapper is unknown, so sequences cannot be told apart.
+        InputError: A wrapper is unknown, so its sequences have no numbers.
     """
 
     def __init__(self, dataset) -> None:
-        self.parts: List[Tuple[BaseDataset, int]] = []  # with first index
+        self.parts: List[Tuple[BaseDataset, int]] = []  # and first index
         self.length = 0
         for part in iter_leaf_datasets(dataset):
             if not isinstance(part, BaseDataset):
                 raise InputError(
-                    f'train_dataloader.dataset: the sequences of a '
-                    f'{type(part).__name__} cannot be told apart, and each '
-                    'needs a slot of its own in the memory banks. Use a '
-                    'subclass of mmengine.dataset.BaseDataset, in '
-                    'RepeatDataset, ClassBalancedDataset or ConcatDataset at '
-                    'will.')
+                    f'train_dataloader.dataset contains a '
+                    f'{type(part).__name__}, whose sequences have no numbers '
+                    'to assign memory bank slots by; expected a subclass of '
+                    'mmengine.dataset.BaseDataset, optionally in '
+                    'RepeatDataset, ClassBalancedDataset or ConcatDataset.')
             self.parts.append((part, self.length))
             self.length += len(part)
 
     def __len__(self) -> int:
         return self.length
 
-    def deliver_indices(self) -> None:
-        """Make every sample carry its global ``sample_idx``.
+    def add_indices(self) -> None:
+        """Add the global ``sample_idx`` to the metainfo of every sample.
 
         Raises:
-            ValueError: Two data sets have a sequence in common, or a pipeline
-                packs no inputs.
+            InputError: Two data sets share a sequence, or a pipeline does not
+                pack its inputs.
         """
         self._require_distinct()
         for part, first in self.parts:
@@ -107,7 +106,7 @@ class TrainingSequences:
                 transforms.insert(0, _AddToIndex(first))
 
     def _require_distinct(self) -> None:
-        """Refuse a sequence that would get a second slot."""
+        """Check that no sequence would get two slots."""
         seen = set()
         for part, _ in self.parts if len(self.parts) > 1 else ():
             file = part.ann_file or id(part)
@@ -117,13 +116,13 @@ class TrainingSequences:
                     f'train_dataloader.dataset: {len(seen & own)} sequences '
                     f'of {part.ann_file or type(part).__name__} (such as '
                     f'{min(str(name) for _, name in seen & own)}) are in more '
-                    'than one of the data sets, and would be positives for '
-                    'themselves; expected each in one. To see sequences more '
-                    'often, use RepeatDataset.')
+                    'than one data set and would be their own positives; '
+                    'expected each in one. To repeat sequences, use '
+                    'RepeatDataset.')
             seen |= own
 
     def fingerprint(self) -> str:
-        """A hash of names and labels in order: the identity of the list."""
+        """A hash of names and labels in order, which identifies the list."""
         digest = hashlib.sha256()
         for part, _ in self.parts:
             for name, label in names_and_labels(part):

@@ -1,4 +1,4 @@
-"""Samplers."""
+"""Seeded sampling."""
 from .seeded_sampler import SeededSampler
 
 __all__ = ['SeededSampler']

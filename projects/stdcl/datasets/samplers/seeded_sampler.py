@@ -1,4 +1,4 @@
-"""A sampler that gives each draw of a sequence a seed."""
+"""A sampler that supplies a seed with each index."""
 from itertools import islice
 from typing import Iterator, Tuple
 
@@ -11,22 +11,22 @@ from ..seeded_dataset import SeededDataset
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(Sampler):
-    """Gives each index of another sampler a seed of its own.
+    """Pairs each index of another sampler with a seed, for ``SeededDataset``.
 
-    For ``SeededDataset``. The seed is a function of the run's, the epoch and
-    the index; of a ``RepeatDataset`` each repeat has an index of its own.
+    The seed is a function of the run's seed, the epoch and the index. Each
+    repeat in a ``RepeatDataset`` has its own index.
 
     Args:
-        sampler (dict): Config of the other sampler. It is given the data set
-            that is in a ``SeededDataset``, and the run's seed, also in place
-            of one of its own.
+        sampler (dict): Config of the other sampler. It gets the data set
+            inside the ``SeededDataset`` and the run's seed, which overrides
+            its own.
         dataset: The data set.
         seed (int): Seed of the run, the same in all processes.
 
     Attributes:
-        seed (int): As above; may be set, for a resumed run.
-        skip (int): Indices to leave out at the start of the next iteration,
-            which a resumed run has seen. Defaults to 0.
+        seed (int): As above; a resumed run sets it.
+        skip (int): Indices to skip at the start of the next iteration because
+            a resumed run has seen them. Defaults to 0.
     """
 
     def __init__(self, sampler: dict, dataset, seed: int) -> None:
@@ -49,7 +49,7 @@ class SeededSampler(Sampler):
         return len(self.sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0 on, of the next iteration."""
+        """Set the epoch of the next iteration, counted from 0."""
         self.epoch = epoch
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)

@@ -7,9 +7,9 @@ from mmcv.transforms import BaseTransform
 class CenterOnJoint(BaseTransform):
     """Move a joint of the first person's first frame to the origin.
 
-    The first frame in which the first person is there; a sequence without
-    one stays as it is. A person that is missing in a frame (all zero) stays
-    zero there. The same in every epoch: name it in ``prepare``.
+    The first frame is the first one that shows the first person; a sequence
+    without that person is left unchanged. A person that is missing from a
+    frame (all zero) stays zero there.
 
     Required and modified key: ``keypoint``, (M, T, V, C).
 
@@ -18,11 +18,13 @@ class CenterOnJoint(BaseTransform):
             spine of Kinect skeletons.
     """
 
+    cacheable = True  # the same in every epoch
+
     def __init__(self, joint: int = 1) -> None:
         self.joint = joint
 
     def transform(self, results: dict) -> dict:
-        """Move ``results['keypoint']``."""
+        """Center ``results['keypoint']``."""
         keypoint = results['keypoint']
         present = keypoint.any(axis=(2, 3))  # (M, T)
         if present[0].any():

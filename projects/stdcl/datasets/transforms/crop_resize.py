@@ -12,26 +12,27 @@ from ...utils.sizes import require_positive
 
 @TRANSFORMS.register_module()
 class CropResize(BaseTransform):
-    """Crop a stretch of time and resize it by linear interpolation.
+    """Crop a span of frames and resize it by linear interpolation.
 
-    With a range of proportions, for training, the stretch is a random one: a
-    share of the frames drawn uniformly from the range, but at least
-    ``min_frames`` where there are as many. With one proportion, for testing,
-    it is that share from the middle.
+    For training, ``proportion`` is a range: the span is a share of the frames
+    drawn uniformly from the range, but at least ``min_frames`` if the
+    sequence has that many, at a random place. For testing, ``proportion`` is
+    one number: the span is that share from the middle of the sequence.
+
+    Empty frames count; remove them with ``DropEmptyFrames`` first.
 
     Required and modified keys: ``keypoint``, (M, T, V, C) to
-    (M, clip_len, V, C), and ``total_frames``; ``keypoint_score``, where there
-    is one. Frames in which nobody is seen count: see ``DropEmptyFrames``.
+    (M, clip_len, V, C), and ``total_frames``; ``keypoint_score``, if present.
 
     Args:
         clip_len (int): Frames of a clip.
         proportion (float | tuple[float, float]): Share of the frames.
             Defaults to (0.5, 1).
-        min_frames (int): Least length of a random stretch. Defaults to 64.
+        min_frames (int): Least length of a random span. Defaults to 64.
 
     Raises:
-        ValueError: A proportion is not above 0 and at most 1, or a number of
-            frames is below 1.
+        InputError: A proportion is not in (0, 1], or a number of frames is
+            below 1.
     """
 
     def __init__(self, clip_len: int,
@@ -50,7 +51,7 @@ class CropResize(BaseTransform):
                              'of them.')
 
     def _choose(self, total: int) -> Tuple[int, int]:
-        """First frame and length of the stretch."""
+        """First frame and length of the span."""
         if np.ndim(self.proportion) == 0:
             first = int((1 - self.proportion) * total / 2)
             return first, total - 2 * first
@@ -73,10 +74,10 @@ class CropResize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crop and resize ``results['keypoint']``."""
-        stretch = self._choose(results['keypoint'].shape[1])
+        span = self._choose(results['keypoint'].shape[1])
         for name in ('keypoint', 'keypoint_score'):
             if name in results:
-                results[name] = self._resize(results[name], *stretch)
+                results[name] = self._resize(results[name], *span)
         results['total_frames'] = self.clip_len
         return results
 

@@ -1,21 +1,22 @@
-"""The valid frames of the published NTU recipe."""
+"""The frame selection of the published NTU recipe."""
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 
 @TRANSFORMS.register_module()
 class DropEmptyFrames(BaseTransform):
-    """Leave out the frames in which nobody is seen.
+    """Drop the frames that show nobody.
 
-    A sequence without any person stays as it is. The same in every epoch:
-    name it in ``prepare``.
+    A sequence without any person is left unchanged.
 
     Required and modified keys: ``keypoint``, (M, T, V, C), and
-    ``total_frames``; ``keypoint_score``, (M, T, V), where there is one.
+    ``total_frames``; ``keypoint_score``, (M, T, V), if present.
     """
 
+    cacheable = True  # the same in every epoch
+
     def transform(self, results: dict) -> dict:
-        """Leave out frames."""
+        """Drop frames."""
         seen = results['keypoint'].any(axis=(0, 2, 3))  # (T,)
         if seen.all() or not seen.any():
             return results

@@ -1,4 +1,4 @@
-"""MMAction2's normalisation of NTU skeletons, without its loops."""
+"""MMAction2's normalisation of NTU skeletons without its loops."""
 import numpy as np
 from mmaction.datasets.transforms import PreNormalize3D
 from mmaction.registry import TRANSFORMS
@@ -8,17 +8,18 @@ from ...utils.input_error import InputError
 
 @TRANSFORMS.register_module()
 class FastPreNormalize3D(PreNormalize3D):
-    """``PreNormalize3D`` with whole-array operations; the same output.
+    """``PreNormalize3D`` with whole-array operations and the same output.
 
-    Takes its arguments. The same in every epoch: name it in ``prepare``. A
-    sequence without any person stays as it is.
+    Takes the same arguments. A sequence without any person is left unchanged.
 
     Required and modified keys: ``keypoint``, (M, T, V, 3), and
     ``total_frames``. Added key: ``body_center``.
 
     Raises:
-        ValueError: More than two persons.
+        InputError: A sequence has more than two persons.
     """
+
+    cacheable = True  # the same in every epoch
 
     def transform(self, results: dict) -> dict:
         """Normalise ``results['keypoint']``."""
@@ -27,7 +28,7 @@ class FastPreNormalize3D(PreNormalize3D):
             raise InputError(
                 f'FastPreNormalize3D: {results.get("frame_dir")} has '
                 f'{len(keypoint)} persons, expected 1 or 2.')
-        # np.isclose(x, 0) for each number, and all of a frame
+        # as np.isclose(x, 0) for all numbers of a frame
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
         first = self._first_person(seen)
         if not seen[first].any():
@@ -59,11 +60,11 @@ class FastPreNormalize3D(PreNormalize3D):
         return results
 
     def _align(self, vector: np.ndarray, target: list) -> np.ndarray:
-        """The rotation that turns ``vector`` to ``target``, (3, 3)."""
+        """The rotation matrix that turns ``vector`` to ``target``."""
         return self.rotation_matrix(np.cross(vector, target),
                                     self.angle_between(vector, target))
 
     @staticmethod
     def _first_person(seen: np.ndarray) -> int:
-        """The second of two who is seen in more frames, else the first."""
+        """1 if the second person is seen in more frames, otherwise 0."""
         return int(len(seen) == 2 and seen[1].sum() > seen[0].sum())

@@ -1,4 +1,4 @@
-"""MMAction2's choice of frames, without its loops."""
+"""MMAction2's choice of frames without its loops."""
 import numpy as np
 from mmaction.datasets.transforms import UniformSampleFrames
 from mmaction.registry import TRANSFORMS
@@ -10,15 +10,15 @@ from ...utils.sizes import require_positive
 class FastUniformSampleFrames(UniformSampleFrames):
     """``UniformSampleFrames`` with the same draws and the same output.
 
-    The original looks at every frame of every person to find where the
-    number of persons changes, and rounds indices there that are whole
-    already; and it seeds NumPy's global generator when testing, which
-    repeats the augmentation of a training that goes on beside it.
+    The original searches every frame of every person for changes in the
+    number of persons, only to round indices that are integers already. When
+    testing it also seeds NumPy's global generator, so a training in the same
+    process repeats its augmentation after each validation.
 
-    Takes the arguments of ``UniformSampleFrames``; needs no ``keypoint``.
+    Takes the same arguments. Needs no ``keypoint``.
 
     Raises:
-        ValueError: ``clip_len`` or ``num_clips`` is below 1.
+        InputError: ``clip_len`` or ``num_clips`` is below 1.
     """
 
     def __init__(self, clip_len: int, num_clips: int = 1, **kwargs) -> None:
@@ -42,7 +42,7 @@ class FastUniformSampleFrames(UniformSampleFrames):
         return results
 
     def _clip(self, random, total: int, number: int) -> np.ndarray:
-        """Frames of a clip, (clip_len,); beyond the last, from the first."""
+        """Frames of a clip, (clip_len,), before they wrap around."""
         length = self.clip_len
         if total < length:
             if self.test_mode:

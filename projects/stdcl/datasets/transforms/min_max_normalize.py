@@ -8,11 +8,13 @@ from mmcv.transforms import BaseTransform
 class MinMaxNormalize(BaseTransform):
     """Scale each coordinate over the whole sequence to [-1, 1].
 
-    A coordinate that never changes becomes -1. A person that is missing in a
-    frame (all zero) does not count, and stays zero there.
+    A coordinate that never changes becomes -1. A person that is missing from
+    a frame (all zero) does not count and stays zero there.
 
     Required and modified key: ``keypoint``, (M, T, V, C).
     """
+
+    cacheable = True  # the same in every epoch
 
     def transform(self, results: dict) -> dict:
         """Scale ``results['keypoint']``."""

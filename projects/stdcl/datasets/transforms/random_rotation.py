@@ -10,7 +10,7 @@ from ...utils.input_error import InputError
 class RandomRotation(BaseTransform):
     """Rotate a sequence about x, then y, then z.
 
-    One rotation for all its frames and persons, R = Rz Ry Rx.
+    All frames and persons share one rotation, R = Rz Ry Rx.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 
@@ -42,7 +42,7 @@ class RandomRotation(BaseTransform):
 def rotation(x: float, y: float, z: float) -> np.ndarray:
     """The matrix Rz Ry Rx of the recipe, (3, 3), float32.
 
-    Its sense is the recipe's: a positive angle about z turns y to x.
+    Its sense is the recipe's: a positive angle about z turns y towards x.
     """
     cos_x, cos_y, cos_z = np.cos((x, y, z))
     sin_x, sin_y, sin_z = np.sin((x, y, z))

@@ -8,21 +8,21 @@ from ...utils.sizes import require_positive
 
 @TRANSFORMS.register_module()
 class RandomSampleFrames(BaseTransform):
-    """Pick frames at random, in order; in test mode, evenly.
+    """Choose frames at random, or evenly spaced ones in test mode.
 
-    In training ``clip_len`` frames are drawn uniformly with repetition and
-    put in order; in test mode they are floor(linspace(0, T - 1, clip_len)).
-    ``PoseDecode`` then takes them.
+    In training, ``clip_len`` frames are drawn uniformly with repetition and
+    sorted. In test mode they are floor(linspace(0, T - 1, clip_len)).
+    ``PoseDecode`` then picks them.
 
-    Required key: ``total_frames``. Added keys: ``frame_inds``, ``clip_len``,
-    ``frame_interval``, ``num_clips``, as ``UniformSampleFrames`` adds them.
+    Required key: ``total_frames``. Added keys, as in ``UniformSampleFrames``:
+    ``frame_inds``, ``clip_len``, ``frame_interval``, ``num_clips``.
 
     Args:
         clip_len (int): Frames of a clip.
         test_mode (bool): Defaults to False.
 
     Raises:
-        ValueError: ``clip_len`` is below 1.
+        InputError: ``clip_len`` is below 1.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False) -> None:

@@ -11,8 +11,8 @@ class RandomView(BaseTransform):
     """Rotate a sequence by whole degrees about x and about y.
 
     The published preprocessing of NW-UCLA also subtracts a joint of the first
-    frame and scales by a random factor. ``MinMaxNormalize``, which follows,
-    undoes both exactly, so they are left out.
+    frame and scales by a random factor. Both are omitted here because
+    ``MinMaxNormalize``, which follows, undoes them exactly.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 

@@ -50,7 +50,7 @@ class MemoryBankHook(Hook):
             return
         _require_equal_batches(runner.train_dataloader)
         sequences = TrainingSequences(runner.train_dataloader.dataset)
-        sequences.deliver_indices()
+        sequences.add_indices()
         fingerprint = sequences.fingerprint()
         for head in _find(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,

@@ -1,0 +1,88 @@
+"""The config of a training on your own data."""
+import os
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+from mmengine.config import Config
+
+from ...catalogue import ENCODERS, find_config
+from ...utils.skeleton_layout import SkeletonLayout
+from .custom_data import Conversion
+
+BASE = 'nw-ucla-xview'  # the benchmark whose recipe the config has
+
+
+def make_config(ann_file: Path, data: Conversion, encoder: str,
+                stdcl: bool = True, folder: Path = Path(),
+                img_shape: Optional[Tuple[int, int]] = None) -> str:
+    """The text of a config that inherits from an encoder's NW-UCLA config.
+
+    Args:
+        ann_file (Path): The annotation file.
+        data (Conversion): What is in it.
+        encoder (str): A key of ``catalogue.ENCODERS``.
+        stdcl (bool): With STD-CL or plain. Defaults to True.
+        folder (Path): Folder of the config, from which ``_base_`` is a
+            relative path. Defaults to the working directory.
+        img_shape (tuple[int, int], optional): If given, two-dimensional
+            joints are normalised by the size of the image.
+    """
+    base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
+    definition, layout = repr(data.layout), 'layout=layout'
+    if isinstance(data.layout, dict):
+        definition = 'dict(\n    ' + ',\n    '.join(
+            f'{name}={value!r}' for name, value in data.layout.items()) + ')'
+        # replaces the name in the base instead of being merged with it
+        layout = 'layout=dict(layout, _delete_=True)'
+    outer, _, _ = traits.layout_field.rpartition('.')
+    backbone = f'{outer}=dict({layout})' if outer else layout
+    if data.channels != 3:
+        backbone += f', in_channels={data.channels}'
+    if data.persons > 1 and traits.persons_field:
+        backbone += f', {traits.persons_field}={data.persons}'
+    return f'''_base_ = {relative_path(base, folder)!r}
+
+ann_file = {str(ann_file)!r}
+layout = {definition}
+
+{_pipelines(base, data, img_shape)}test_pipeline = val_pipeline
+
+train_dataloader = dict(dataset=dict(dataset=dict(
+    ann_file=ann_file, split='train', pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(
+    ann_file=ann_file, split='val', pipeline=val_pipeline))
+test_dataloader = val_dataloader
+
+model = dict(
+    data_preprocessor=dict({layout}),
+    backbone=dict({backbone}),
+    cls_head=dict(num_classes={len(data.classes)}))
+'''
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """A path relative to a folder; absolute if on another Windows drive."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return str(path)
+
+
+def _pipelines(base: Path, data: Conversion,
+               img_shape: Optional[Tuple[int, int]]) -> str:
+    """The pipelines of the base, adapted to the data."""
+    cfg, text = Config.fromfile(base), ''
+    for part in ('train', 'val'):
+        steps: List[dict] = [dict(step) for step in cfg[f'{part}_pipeline']]
+        if SkeletonLayout.get(data.layout).dims == 2:
+            steps = [step for step in steps if step['type'] != 'RandomView']
+            if img_shape:
+                steps[0] = dict(type='PreNormalize2D')
+        for step in steps:
+            if step['type'] == 'FormatGCNInput':
+                step['num_person'] = data.persons
+        lines = ',\n'.join('    dict(' + ', '.join(
+            f'{name}={value!r}' for name, value in step.items()) + ')'
+            for step in steps)
+        text += f'{part}_pipeline = [\n{lines}\n]\n'
+    return text

@@ -1,0 +1,468 @@
+"""Your own sequences, one file each, to an annotation file.
+
+docs/custom_data.md describes the files. Everything is checked before anything
+is written.
+"""
+import csv
+import json
+import re
+import sys
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple, Union
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from ...utils.input_error import InputError
+from ...utils.safe_zip import load_arrays
+from ...utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from ..annotation_check import check_sequence
+from . import custom_splits
+from .annotation_file import write_annotations
+from .custom_splits import BY_SUBJECT, SPLITS
+
+SUFFIXES = ('.npy', '.npz', '.csv')
+MAX_SHOWN = 20
+
+# name of a sequence -> what is wrong with it
+Problems = Dict[str, List[str]]
+
+
+@dataclass
+class Conversion:
+    """What :func:`convert` has found and written."""
+    layout: Union[str, dict]  # as written to the file
+    classes: List[str]
+    persons: int  # in the sequence with the most
+    channels: int  # coordinates of a joint, and its confidence if any
+    summary: str  # a few lines for the user to check
+    warnings: List[str]
+    problems: Problems  # of the sequences that were left out
+
+
+def convert(source: Path, labels: Path, destination: Path, layout: str, *,
+            classes: Optional[Path] = None, splits: Optional[Path] = None,
+            val_ratio: Optional[float] = None,
+            by_subject: Optional[bool] = None, seed: int = 0,
+            img_shape: Optional[Tuple[int, int]] = None,
+            skip_bad: bool = False) -> Conversion:
+    """Check all files, then write the annotation file.
+
+    Args:
+        source (Path): Folder with a file for each sequence.
+        labels (Path): Table with the columns name and label, and optionally
+            subject and split.
+        destination (Path): The annotation file.
+        layout (str): Name of a layout, or a ``.json`` file.
+        classes (Path, optional): Class names in order, one a line. Defaults
+            to the names in the table, sorted.
+        splits (Path, optional): Table or JSON object with the split of each
+            sequence. Defaults to the column of ``labels``.
+        val_ratio (float, optional): Draw this share for validation instead.
+        by_subject (bool, optional): Draw whole subjects. Defaults to whether
+            every row has a subject and there are at least two.
+        seed (int): Seed of the draw. Defaults to 0.
+        img_shape (tuple[int, int], optional): Height and width in pixels of
+            the images of two-dimensional joints.
+        skip_bad (bool): Leave out sequences with problems. Defaults to False.
+
+    Raises:
+        InputError: A file is wrong. Nothing is written then.
+    """
+    problems: Problems = defaultdict(list)
+    fields, layout = read_layout(layout)
+    if img_shape is not None and layout.dims == 3:
+        raise InputError('--img-shape is for two-dimensional layouts, '
+                         f'"{layout.name}" is 3D.')
+    files = find_files(source, (labels, splits, classes), problems)
+    table = read_table(labels, 'label', problems)
+    for name in sorted(files.keys() - table.keys()):
+        problems[name].append(f'{files[name]}: "{name}" has no row in '
+                              f'{labels}.')
+    for name in sorted(table.keys() - files.keys()):
+        problems[name].append(f'{labels}: "{name}" has no file in {source}, '
+                              f'expected {name}.npy, .npz or .csv.')
+    numbers, classes = number_labels(
+        labels, {name: row['label'] for name, row in table.items()},
+        classes and read_classes(classes), problems)
+    subjects = {name: row.get('subject') for name, row in table.items()}
+    if val_ratio is None:
+        method = f'given by {splits or labels}'
+        splits = _given_splits(splits, labels, table, problems)
+    else:
+        method = custom_splits.method_of(subjects, by_subject)
+    for name in table if method == BY_SUBJECT else ():
+        if not subjects[name]:
+            problems[name].append(f'{labels}: "{name}" has no subject, which '
+                                  '--by-subject needs.')
+    shapes, channels = _check_files(files, layout, problems)
+    numbers = {name: numbers[name] for name in files if name not in problems}
+    if problems and not (skip_bad and numbers):
+        raise InputError(_listed(problems))
+
+    if val_ratio is not None:
+        splits = custom_splits.draw(method, numbers, subjects, val_ratio, seed)
+    splits = {name: splits[name] for name in numbers}
+    warnings = custom_splits.check(splits, numbers, classes, subjects)
+    write_annotations(
+        destination, _annotations(files, layout, numbers, img_shape),
+        split={split: [name for name in numbers if splits[name] == split]
+               for split in SPLITS},
+        classes=classes, layout=fields)
+    shapes = [shapes[name] for name in numbers]
+    return Conversion(
+        fields, classes, max(shape[0] for shape in shapes), channels,
+        _summary(method, classes, numbers, splits, shapes), warnings,
+        dict(problems))
+
+
+def _summary(method: str, classes: List[str], labels: Dict[str, int],
+             splits: Dict[str, str], shapes: List[tuple]) -> str:
+    counts, parts = Counter(labels.values()), Counter(splits.values())
+    frames = [shape[1] for shape in shapes]
+    persons = sorted({shape[0] for shape in shapes})
+    return '\n'.join([
+        f'  sequences {len(shapes)} (train {parts["train"]}, val '
+        f'{parts["val"]})',
+        f'  split     {method}',
+        f'  classes   {len(classes)}: ' + ', '.join(
+            f'{name} {counts[number]}' for number, name in enumerate(classes)),
+        f'  frames    {min(frames)} to {max(frames)}, mean '
+        f'{np.mean(frames):.1f}',
+        f'  persons   {" or ".join(map(str, persons))}'])
+
+
+def _listed(problems: Problems) -> str:
+    texts = [text for name in sorted(problems) for text in problems[name]]
+    lines = [f'{len(texts)} problem{"s" if len(texts) > 1 else ""}:',
+             *texts[:MAX_SHOWN]]
+    if len(texts) > MAX_SHOWN:
+        lines.append(f'... and {len(texts) - MAX_SHOWN} more')
+    return '\n  '.join(lines)
+
+
+def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
+    """Read and check one sequence.
+
+    Args:
+        path (Path): ``.npy`` or ``.npz``, (T, V, C) or (M, T, V, C), or
+            ``.csv``, one row for each frame or each person in a frame.
+        layout (SkeletonLayout): The layout of the joints.
+
+    Returns:
+        dict: ``keypoint``, float32, (M, T, V, C), in the unit of the file.
+        For a two-dimensional layout C is 2, and a confidence becomes
+        ``keypoint_score``, float32, (M, T, V).
+
+    Raises:
+        InputError: The file is wrong; the text names it.
+    """
+    is_table = path.suffix.lower() == '.csv'
+    arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
+    for name, array in arrays.items():  # the axis of persons is optional
+        if array.ndim == (3 if name == 'keypoint' else 2):
+            arrays[name] = array[None]
+    keypoint = arrays['keypoint']
+    check_sequence(str(path), dict(
+        arrays, frame_dir=path.stem, label=0,
+        total_frames=keypoint.shape[1] if keypoint.ndim == 4 else 1))
+    channels = _channels(layout)[:1 if 'keypoint_score' in arrays else 2]
+    if keypoint.shape[2] != layout.num_joints or (
+            keypoint.shape[3] not in channels):
+        raise InputError(
+            f'{path}: keypoint has {keypoint.shape[2]} joints and '
+            f'{keypoint.shape[3]} channels (shape {keypoint.shape}), expected '
+            f'{layout.num_joints} and {" or ".join(map(str, channels))} for '
+            f'the {layout.dims}D layout "{layout.name}".')
+    if layout.dims == 3 and 'keypoint_score' in arrays:
+        raise InputError(f'{path} has a keypoint_score, expected none for the '
+                         f'3D layout "{layout.name}".')
+    if keypoint.shape[3] > layout.dims:
+        arrays = dict(keypoint=keypoint[..., :2],
+                      keypoint_score=keypoint[..., 2])
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def _channels(layout: SkeletonLayout) -> tuple:
+    """Possible numbers of channels; in 2D the third is a confidence."""
+    return (3, ) if layout.dims == 3 else (2, 3)
+
+
+def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
+    try:
+        arrays = load_arrays(path)
+    except Exception as error:  # damaged files raise many kinds
+        raise InputError(f'{path} is not readable as .npy or .npz: {error}. '
+                         'Write numbers with numpy.save or numpy.savez.'
+                         ) from None
+    if isinstance(arrays, np.ndarray):
+        arrays = dict(keypoint=arrays)
+    elif len(arrays) == 1:
+        arrays = dict(keypoint=next(iter(arrays.values())))
+    if not {'keypoint'} <= set(arrays) <= {'keypoint', 'keypoint_score'}:
+        raise InputError(
+            f'{path} holds the arrays {sorted(arrays)}, expected one array, '
+            'or "keypoint" and "keypoint_score".')
+    return arrays
+
+
+def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
+    """The joints of a table, (T, V, C), or (M, T, V, C) with keys."""
+    lines = list(filter(str.strip, _read_text(path).splitlines())) or ['']
+    cells = [cell.strip(' "').lower() for cell in lines[0].split(',')]
+    keys = list(takewhile(('frame', 'person').__contains__, cells))
+    if all(cell and not _is_number(cell) for cell in cells):
+        del lines[0]  # a header; a frame with a gap is not one
+    if not lines:
+        raise InputError(f'{path} has 0 frames, expected at least 1.')
+    try:
+        table = np.loadtxt(lines, delimiter=',', comments=None, quotechar='"',
+                           ndmin=2)
+    except ValueError as error:  # text, or rows of different lengths
+        raise InputError(f'{path} is not readable as comma-separated '
+                         f'numbers: {error}') from None
+    values = table[:, len(keys):]
+    channels, rest = divmod(values.shape[1], layout.num_joints)
+    if rest or channels not in _channels(layout):
+        raise InputError(
+            f'{path}: a row has {values.shape[1]} coordinates, expected '
+            f'{" or ".join(map(str, _channels(layout)))} for each of the '
+            f'{layout.num_joints} joints of layout "{layout.name}".')
+    values = values.reshape(-1, layout.num_joints, channels)
+    return dict(keypoint=_place(
+        path, dict(zip(keys, table.T)), values) if keys else values)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _place(path: Path, keys: Dict[str, np.ndarray],
+           values: np.ndarray) -> np.ndarray:
+    """Move rows (R, V, C) to their persons and frames, (M, T, V, C).
+
+    The coordinates of a person missing from a frame are 0, as in NTU RGB+D.
+    """
+    if 'frame' not in keys:
+        raise InputError(f'{path}: the header has "person" but no "frame".')
+    frames, t = np.unique(keys['frame'], return_inverse=True)
+    persons, m = np.unique(keys.get('person', np.zeros(len(values))),
+                           return_inverse=True)
+    if not np.array_equal(frames, frames[0] + np.arange(len(frames))):
+        raise InputError(f'{path}: "frame" has {len(frames)} values from '
+                         f'{frames[0]:g} to {frames[-1]:g}, expected '
+                         'consecutive integers.')
+    rows = Counter(zip(m.tolist(), t.tolist()))
+    (person, frame), count = rows.most_common(1)[0]
+    if count > 1:
+        raise InputError(f'{path}: person {persons[person]:g} has {count} '
+                         f'rows in frame {frames[frame]:g}, expected one.')
+    keypoint = np.zeros((len(persons), len(frames), *values.shape[1:]))
+    keypoint[m, t] = values
+    return keypoint
+
+
+def _check_files(files: Dict[str, Path], layout: SkeletonLayout,
+                 problems: Problems) -> Tuple[Dict[str, tuple], int]:
+    """Read all; shapes of ``keypoint``, and channels with the confidence."""
+    shapes, channels = {}, {}
+    for name, path in track(
+            files.items(), description='reading', transient=True,
+            console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        try:
+            sequence = read_sequence(path, layout)
+        except InputError as error:
+            problems[name].append(str(error))
+        else:
+            shapes[name] = sequence['keypoint'].shape
+            channels[name] = shapes[name][-1] + ('keypoint_score' in sequence)
+    # the encoder has one number of channels for all sequences
+    (usual, count), = Counter(channels.values()).most_common(1) or [(0, 0)]
+    for name, number in channels.items():
+        if number != usual:
+            problems[name].append(
+                f'{files[name]}: has {"a" if number > usual else "no"} '
+                f'confidence, unlike {count} of the {len(channels)} '
+                'sequences; expected it in all or in none.')
+    return shapes, usual
+
+
+def _annotations(files: Dict[str, Path], layout: SkeletonLayout,
+                 labels: Dict[str, int], img_shape: Optional[Tuple[int, int]]
+                 ) -> Iterator[dict]:
+    """Read the files again, one at a time."""
+    image = {} if img_shape is None else dict.fromkeys(
+        ('img_shape', 'original_shape'), tuple(img_shape))
+    for name, label in labels.items():
+        sequence = read_sequence(files[name], layout)
+        yield dict(frame_dir=name, label=label,
+                   total_frames=sequence['keypoint'].shape[1], **sequence,
+                   **image)
+
+
+def find_files(source: Path, others: Tuple[Optional[Path], ...],
+               problems: Problems) -> Dict[str, Path]:
+    """Find the sequences below a folder, by name; ignore ``others``."""
+    others = {path.resolve() for path in others if path}
+    files: Dict[str, Path] = {}
+    for path in sorted(source.rglob('*')):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and (
+                path.resolve() not in others):
+            name = _sequence_name(path.relative_to(source).as_posix())
+            if name in files:
+                problems[name].append(f'{files[name]} and {path} have the '
+                                      'same name, expected one file for each.')
+            files[name] = path
+    if not files:
+        raise InputError(f'{source} has no .npy, .npz or .csv files; expected '
+                         'a folder with one for each sequence.')
+    return files
+
+
+def _sequence_name(text: str) -> str:
+    """The name in a path, with or without suffix, also of Windows."""
+    text = text.replace('\\', '/')
+    return re.sub(r'\.(npy|npz|csv)$', '', text, flags=re.IGNORECASE)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding='utf-8-sig')
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'{path} is not readable as text: {error}.') from None
+
+
+def _read_object(path: Path) -> dict:
+    try:
+        content = json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{path} is not readable as JSON: {error}.') from None
+    if not isinstance(content, dict):
+        raise InputError(f'{path} holds a {type(content).__name__}, expected '
+                         'a JSON object {...}.')
+    return content
+
+
+def read_table(path: Path, column: str, problems: Problems
+               ) -> Dict[str, Dict[str, str]]:
+    """Read a CSV table: name of a sequence -> column -> value.
+
+    The header has ``name`` (or ``file``) and ``column``. Names that occur
+    twice are added to ``problems``.
+    """
+    header, *rows = csv.reader(_read_text(path).splitlines()) or [[]]
+    header = ['name' if cell.strip().lower() == 'file'
+              else cell.strip().lower() for cell in header]
+    if header.count('name') != 1 or header.count(column) != 1 or not rows:
+        raise InputError(f'{path} has the header "{",".join(header)}" and '
+                         f'{len(rows)} rows, expected one column name (or '
+                         f'file), one column {column} and at least 1 row.')
+    table = {}
+    for number, cells in enumerate(filter(None, rows), 1):
+        row = dict(zip(header, map(str.strip, cells)))
+        name = _sequence_name(row['name'])
+        if len(cells) != len(header) or not name:
+            raise InputError(f'{path}: row {number} is "{",".join(cells)}", '
+                             f'expected {len(header)} values and a name.')
+        if name in table:
+            problems[name].append(f'{path}: "{name}" is in more than one row, '
+                                  f'expected one.')
+        table[name] = row
+    return table
+
+
+def number_labels(path: Path, texts: Dict[str, str],
+                  classes: Optional[List[str]], problems: Problems
+                  ) -> Tuple[Dict[str, Optional[int]], List[str]]:
+    """Number the classes from 0.
+
+    Args:
+        path (Path): The table, for messages.
+        texts (dict[str, str]): Sequence -> its label in the table: numbers
+            everywhere, or class names everywhere.
+        classes (list[str], optional): Class names in order. Defaults to those
+            of the table, sorted.
+        problems (Problems): Gets the sequences whose label is unknown.
+
+    Returns:
+        tuple: Sequence -> class (None if unknown), and the class names.
+    """
+    values = set(filter(None, texts.values()))
+    numbers = {text for text in values if re.fullmatch(r'-?\d+', text)}
+    if classes is None:
+        if numbers and numbers != values:
+            raise InputError(f'{path}: some labels are numbers ({min(numbers)}'
+                             f'), others names ({min(values - numbers)}); '
+                             'expected one kind.')
+        classes = sorted(values, key=int if numbers else None)
+        if numbers and classes != [str(n) for n in range(len(classes))]:
+            raise InputError(f'{path}: the labels are {", ".join(classes)}, '
+                             f'expected 0 to {len(classes) - 1} without a '
+                             'gap; or name the classes with --classes.')
+    known = {name: number for number, name in enumerate(classes)}
+    if numbers == values and not known.keys() & numbers:
+        known = {str(number): number for number in range(len(classes))}
+    for name, text in texts.items():
+        if text not in known:
+            problems[name].append(
+                f'{path}: the label of "{name}" is "{text}", expected one of '
+                f'the {len(classes)} classes {", ".join(known)}.')
+    return {name: known.get(text) for name, text in texts.items()}, classes
+
+
+def read_classes(path: Path) -> List[str]:
+    """Read class names, one a line."""
+    lines = map(str.strip, _read_text(path).splitlines())
+    classes = list(filter(None, lines))
+    if not classes or len(set(classes)) < len(classes):
+        raise InputError(f'{path} has {len(classes)} names, '
+                         f'{len(set(classes))} of them different; expected '
+                         'each class once, one a line.')
+    return classes
+
+
+def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
+    """A layout as annotation files store it, and as an object.
+
+    Args:
+        text (str): A name, or a ``.json`` file with the arguments of
+            :class:`SkeletonLayout`; ``name`` defaults to the file's.
+    """
+    if not text.endswith('.json'):
+        if text not in LAYOUTS:
+            raise InputError(f'--layout is "{text}", expected one of '
+                             f'{", ".join(LAYOUTS)}, or a .json file.')
+        return text, LAYOUTS[text]
+    fields = {'name': Path(text).stem, **_read_object(Path(text))}
+    try:
+        return fields, SkeletonLayout.get(fields)
+    except (ValueError, TypeError) as error:
+        raise InputError(f'{text} is not a layout: {error}') from None
+
+
+def _given_splits(path: Optional[Path], labels: Path, table: dict,
+                  problems: Problems) -> Dict[str, str]:
+    """Sequence -> split, from a file or a column of the table of labels."""
+    if path and path.suffix.lower() == '.json':
+        splits = {_sequence_name(name): split
+                  for name, split in _read_object(path).items()}
+    else:
+        rows = read_table(path, 'split', problems) if path else table
+        splits = {name: row.get('split') for name, row in rows.items()}
+    if not any(splits.values()):
+        raise InputError(f'{path or labels} has no splits; add a column split '
+                         'with train or val, or use --splits or --val-ratio.')
+    for name in table:
+        if splits.get(name) not in SPLITS:
+            problems[name].append(
+                f'{path or labels}: the split of "{name}" is '
+                f'"{splits.get(name) or ""}", expected train or val.')
+    return splits

@@ -1,0 +1,165 @@
+"""Northwestern-UCLA Multiview Action 3D, from the JSON files of CTR-GCN.
+
+The splits are those of the published results: views 1 and 2 for training,
+view 3 for testing.
+"""
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+import numpy as np
+from rich.progress import track
+
+from ...utils.input_error import InputError
+from ...utils.safe_zip import UnsafeZipError, check_zip
+from .annotation_file import write_annotations
+
+# ids 7 and 10 were never recorded
+CLASSES = {
+    1: 'pick up with one hand', 2: 'pick up with two hands', 3: 'drop trash',
+    4: 'walk around', 5: 'sit down', 6: 'stand up', 8: 'donning',
+    9: 'doffing', 11: 'throw', 12: 'carry'
+}
+LABELS = {action: label for label, action in enumerate(CLASSES)}
+NUM_JOINTS = 20
+# split -> (views, sequences in the published set)
+SPLITS = {'xview_train': ((1, 2), 1020), 'xview_val': ((3, ), 464)}
+# subjects that each fold of the training views holds out, to tune on
+FOLDS = ((1, 2, 3), (4, 5, 6, 7), (8, 9, 10))
+NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
+
+
+def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
+    """Write the annotation file of the whole data set.
+
+    Args:
+        source (Path): ``all_sqe.zip``, or the folder that it unpacks to.
+        destination (Path): The annotation file.
+
+    Returns:
+        dict[str, list[str]]: The splits; see :func:`make_splits`.
+
+    Raises:
+        InputError: A file is damaged or missing. Nothing is written then.
+    """
+    files = list(read_source(source))
+    annotations = [parse(*file) for file in track(
+        files, description='NW-UCLA', disable=not sys.stderr.isatty())]
+    splits = make_splits([item['frame_dir'] for item in annotations])
+    write_annotations(destination, annotations, split=splits,
+                      classes=list(CLASSES.values()), layout='nw-ucla')
+    return splits
+
+
+def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
+    """Yield name and content of the JSON files of a zip or a folder."""
+    if source.is_dir():
+        for path in sorted(source.rglob('*.json')):
+            yield path.name, path.read_bytes()
+        return
+    if not source.is_file():
+        raise InputError(f'{source} does not exist; expected all_sqe.zip or '
+                         'the folder that it unpacks to.')
+    try:
+        with zipfile.ZipFile(source) as archive:
+            check_zip(archive, source)
+            for member in sorted(archive.namelist()):
+                if member.endswith('.json'):
+                    yield Path(member).name, archive.read(member)
+    except UnsafeZipError as error:
+        raise InputError(f'{error}.') from None
+    # zipfile raises these for damaged, encrypted or unknown content
+    except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError,
+            RuntimeError, ValueError) as error:
+        raise InputError(f'{source} is not a readable zip file: {error}. '
+                         'Download it again.') from None
+
+
+def parse(name: str, content: bytes) -> dict:
+    """Turn one JSON file into an annotation.
+
+    Args:
+        name (str): File name, such as ``a01_s01_e00_v01.json``.
+        content (bytes): A JSON object with ``skeletons`` (T x 20 x 3, metres)
+            and ``label`` (class + 1).
+
+    Returns:
+        dict: ``frame_dir``, ``label``, ``total_frames`` and ``keypoint``,
+        float32, (1, T, 20, 3).
+
+    Raises:
+        InputError: The name or the content is wrong; the text names the file.
+    """
+    match = NAME.fullmatch(Path(name).stem)
+    action = int(match[1]) if match else None
+    if action not in LABELS:
+        raise InputError(f'{name}: the name is not aAA_sSS_eEE_vVV.json with '
+                         f'an action in {sorted(LABELS)}.')
+    record, keypoint = read_skeletons(name, content)
+    label = record.get('label')
+    if label != LABELS[action] + 1:
+        raise InputError(f'{name}: "label" is {label}, expected '
+                         f'{LABELS[action] + 1} for action {action}.')
+    return dict(frame_dir=match[0], label=LABELS[action],
+                total_frames=keypoint.shape[1], keypoint=keypoint)
+
+
+def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
+    """Read the JSON object and its joints, float32, (1, T, 20, 3).
+
+    Raises:
+        InputError: The content is not a JSON object with ``skeletons``.
+    """
+    try:
+        record = json.loads(content)
+        keypoint = np.array(record['skeletons'], dtype=np.float32)
+    except (ValueError, TypeError, KeyError, OverflowError,
+            RecursionError) as error:
+        raise InputError(f'{name}: not readable as a JSON object with numbers '
+                         f'in "skeletons": {error!r}.') from None
+    if keypoint.ndim != 3 or keypoint.shape[1:] != (NUM_JOINTS, 3) or (
+            len(keypoint) == 0):
+        raise InputError(f'{name}: "skeletons" has shape {keypoint.shape}, '
+                         f'expected (frames, {NUM_JOINTS}, 3).')
+    if not np.isfinite(keypoint).all():
+        raise InputError(f'{name}: "skeletons" has numbers that are not '
+                         'finite.')
+    return record, keypoint[None]
+
+
+def make_splits(names: List[str]) -> Dict[str, List[str]]:
+    """Split by view and check the sizes.
+
+    Args:
+        names (list[str]): ``frame_dir`` of every sequence.
+
+    Returns:
+        dict[str, list[str]]: ``xview_train``, ``xview_val``, and for each
+        fold ``fold0_train``, ``fold0_val`` and so on, which divide
+        ``xview_train`` by subjects.
+
+    Raises:
+        InputError: A name occurs twice, or a split differs in size from the
+            published one.
+    """
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f'{twice} occurs more than once in the source.')
+    fields = {name: NAME.fullmatch(name) for name in names}
+    splits = {}
+    for split, (views, expected) in SPLITS.items():
+        splits[split] = [name for name in names
+                         if int(fields[name][4]) in views]
+        if len(splits[split]) != expected:
+            raise InputError(
+                f'{split} (views {views}) has {len(splits[split])} sequences, '
+                f'expected {expected}: files are missing or surplus.')
+    for fold, subjects in enumerate(FOLDS):
+        for part, held_out in (('train', False), ('val', True)):
+            splits[f'fold{fold}_{part}'] = [
+                name for name in splits['xview_train']
+                if (int(fields[name][2]) in subjects) == held_out]
+    return splits
