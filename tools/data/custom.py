@@ -1,6 +1,7 @@
 """Convert your own sequences to an annotation file."""
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -69,9 +70,6 @@ def parse_args() -> argparse.Namespace:
                      'between 0 and 1.')
     if args.by_subject is not None and args.val_ratio is None:
         parser.error('--by-subject and --no-by-subject need --val-ratio.')
-    if args.img_shape is not None and min(args.img_shape) < 1:
-        parser.error(f'--img-shape is {args.img_shape}, expected two numbers '
-                     'of pixels.')
     if args.config is not None and (
             args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected *.py that does '
@@ -110,8 +108,7 @@ def main() -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     args.config.write_text(text)
-    tool = custom_config.relative_path(
-        Path(__file__).resolve().parents[1] / 'train.py', Path())
+    tool = os.path.relpath(Path(__file__).resolve().parents[1] / 'train.py')
     print(f'{args.config}: train with\n  python {tool} {args.config}')
 
 

@@ -40,7 +40,7 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
         backbone += f', in_channels={data.channels}'
     if data.persons > 1 and traits.persons_field:
         backbone += f', {traits.persons_field}={data.persons}'
-    return f'''_base_ = {relative_path(base, folder)!r}
+    return f'''_base_ = {os.path.relpath(base, folder)!r}
 
 ann_file = {str(ann_file)!r}
 layout = {definition}
@@ -58,14 +58,6 @@ model = dict(
     backbone=dict({backbone}),
     cls_head=dict(num_classes={len(data.classes)}))
 '''
-
-
-def relative_path(path: Path, folder: Path) -> str:
-    """A path relative to a folder; absolute if on another Windows drive."""
-    try:
-        return os.path.relpath(path, folder)
-    except ValueError:
-        return str(path)
 
 
 def _pipelines(base: Path, data: Conversion,

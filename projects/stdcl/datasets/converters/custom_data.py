@@ -212,8 +212,9 @@ def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     """The joints of a table, (T, V, C), or (M, T, V, C) with keys."""
-    lines = list(filter(str.strip, _read_text(path).splitlines())) or ['']
-    cells = [cell.strip(' "').lower() for cell in lines[0].split(',')]
+    lines = [line for line in _read_text(path).splitlines() if line.strip()]
+    cells = [cell.strip(' "').lower() for cell in ''.join(lines[:1]).split(',')
+             ]
     keys = list(takewhile(('frame', 'person').__contains__, cells))
     if all(cell and not _is_number(cell) for cell in cells):
         del lines[0]  # a header; a frame with a gap is not one
