@@ -711,7 +711,7 @@ def test_the_page_holds(root, page, warm, tmp_path):
     (tmp_path / 'upper_body.json').write_text(page['json'][0])
     subprocess.run([sys.executable, '-c', page['python'][0]], cwd=tmp_path,
                    check=True)
-    for line in page['csv'][0].splitlines():
+    for line in page['text'][0].splitlines():
         assert line in (tmp_path / 'labels.csv').read_text().splitlines()
     outputs = {}
     commands = ''.join(page['shell']).splitlines()

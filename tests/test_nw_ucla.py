@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,35 +14,39 @@ from projects.stdcl.datasets import (
     RandomSampleFrames,
     RandomView,
 )
-
-ARCHIVE = 'data/nw_ucla/all_sqe.zip'
-
-
-def convert(root, source, destination):
-    return subprocess.run(
-        [sys.executable, root / 'tools/data/nw_ucla.py', source, destination],
-        capture_output=True, text=True)
+from projects.stdcl.datasets.converters.nw_ucla import convert, parse
+from projects.stdcl.utils.input_error import InputError
 
 
 @pytest.fixture(scope='module')
-def unpacked(reference, tmp_path_factory):
+def archive(reference):
+    return reference / 'data/nw_ucla/all_sqe.zip'
+
+
+@pytest.fixture(scope='module')
+def unpacked(archive, tmp_path_factory):
     folder = tmp_path_factory.mktemp('nw_ucla')
-    with zipfile.ZipFile(reference / ARCHIVE) as archive:
-        archive.extractall(folder)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(folder)
     return folder / 'all_sqe'
 
 
-def test_converts_the_zip_and_the_folder_alike(root, reference, unpacked,
-                                               tmp_path):
+def test_the_command(root, archive, tmp_path):
+    done = subprocess.run(
+        [sys.executable, root / 'tools/data/nw_ucla.py', archive,
+         tmp_path / 'new/out.pkl'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'xview_train 1020, xview_val 464' in done.stdout
+    assert (tmp_path / 'new/out.pkl').is_file()
+
+
+def test_converts_the_zip_and_the_folder_alike(archive, unpacked, tmp_path):
     results = []
-    for name, source in (('zip', reference / ARCHIVE), ('dir', unpacked)):
-        destination = tmp_path / 'new' / f'{name}.pkl'
-        done = convert(root, source, destination)
-        assert done.returncode == 0, done.stderr
-        assert 'xview_train 1020, xview_val 464' in done.stdout
-        results.append(pickle.loads(destination.read_bytes()))
+    for name, source in (('zip', archive), ('dir', unpacked)):
+        splits = convert(source, tmp_path / f'{name}.pkl')
+        results.append(pickle.loads((tmp_path / f'{name}.pkl').read_bytes()))
     zipped, folder = results
-    assert zipped['split'] == folder['split']
+    assert zipped['split'] == folder['split'] == splits
     check_folds(zipped['split'])
     assert len(zipped['annotations']) == 1484
     for a, b in zip(zipped['annotations'], folder['annotations']):
@@ -70,56 +75,39 @@ def check_folds(splits):
         assert not subjects & held_out
 
 
-@pytest.mark.parametrize('damage, message', [
-    (lambda r: r.update(skeletons=[[[0, 0, 0]] * 19]), r'shape \(1, 19, 3\)'),
-    (lambda r: r.update(skeletons=[]), 'expected'),
-    (lambda r: r.update(skeletons=[[[float('nan')] * 3] * 20]), 'not finite'),
-    (lambda r: r.update(skeletons='none'), 'not readable'),
-    (lambda r: r.update(label=9), '"label" is 9, expected 1'),
-    (lambda r: r.pop('label'), '"label" is None, expected 1'),
+@pytest.mark.parametrize('change, message', [
+    (dict(skeletons=[[[0, 0, 0]] * 19]), r'shape \(1, 19, 3\), expected'),
+    (dict(skeletons=[[[float('nan')] * 3] * 20]), 'not finite'),
+    (dict(skeletons='none'), 'not readable'),
+    (dict(label=9), '"label" is 9, expected 1'),
+    (dict(label=None), '"label" is None, expected 1'),
 ])
-def test_damaged_files_are_named(root, unpacked, tmp_path, damage, message):
-    record = json.loads((unpacked / 'a01_s01_e00_v01.json').read_text())
-    damage(record)
-    source = tmp_path / 'source'
+def test_damaged_files_are_named(change, message):
+    record = dict(label=1, skeletons=np.ones((5, 20, 3)).tolist())
+    name = 'a01_s01_e00_v01.json'
+    assert parse(name, json.dumps(record).encode())['total_frames'] == 5
+    with pytest.raises(InputError, match=f'{name}: .*{message}'):
+        parse(name, json.dumps({**record, **change}).encode())
+    with pytest.raises(InputError, match='a07_.*: the name is not'):
+        parse('a07_s01_e00_v01.json', b'{}')
+
+
+def test_wrong_sources_are_named(unpacked, tmp_path):
+    source, out = tmp_path / 'source', tmp_path / 'out/nw_ucla.pkl'
     source.mkdir()
-    (source / 'a01_s01_e00_v01.json').write_text(json.dumps(record))
-    refuses(root, source, tmp_path, f'a01_s01_e00_v01.json: .*{message}')
-
-
-def refuses(root, source, tmp_path, message):
-    import re
-    destination = tmp_path / 'out' / 'nw_ucla.pkl'
-    done = convert(root, source, destination)
-    assert done.returncode == 1
-    assert re.search(message, done.stderr.replace('\n', ' ')), done.stderr
-    assert 'Traceback' not in done.stderr
-    assert not destination.exists()
-    assert not destination.parent.exists() or not any(
-        destination.parent.iterdir())
-
-
-def test_wrong_sources_are_named(root, tmp_path):
-    empty = tmp_path / 'empty'
-    empty.mkdir()
-    refuses(root, empty, tmp_path, 'xview_train .* has 0 .* expected 1020')
-    refuses(root, tmp_path / 'none.zip', tmp_path, 'none.zip does not exist')
-    broken = tmp_path / 'broken.zip'
-    broken.write_bytes(b'PK\x03\x04 no zip')
-    refuses(root, broken, tmp_path, 'broken.zip is not a readable zip file')
-    other = tmp_path / 'other'
-    other.mkdir()
-    (other / 'a07_s01_e00_v01.json').write_text('{}')
-    refuses(root, other, tmp_path, 'a07_s01_e00_v01.json: the name is not')
-
-
-def test_a_missing_file_is_noticed(root, unpacked, tmp_path):
-    source = tmp_path / 'source'
-    source.mkdir()
+    (tmp_path / 'broken.zip').write_bytes(b'PK\x03\x04 no zip')
+    for path, message in (
+            (source, 'xview_train .* has 0 .* expected 1020'),
+            (tmp_path / 'none.zip', 'none.zip does not exist'),
+            (tmp_path / 'broken.zip', 'broken.zip is not a readable zip')):
+        with pytest.raises(InputError, match=message):
+            convert(path, out)
     for path in unpacked.glob('*.json'):
-        (source / path.name).symlink_to(path)
+        Path(source, path.name).symlink_to(path)
     next(source.glob('*v03.json')).unlink()
-    refuses(root, source, tmp_path, 'xview_val .* has 463 .* expected 464')
+    with pytest.raises(InputError, match='xview_val .* has 463 .* expected'):
+        convert(source, out)
+    assert not out.parent.exists()
 
 
 def published(keypoint, degrees, scale):

@@ -135,6 +135,26 @@ def test_mmaction2_infers_what_the_test_loop_does(root, tiny_annotations,
         assert seen.pred_score.std() > 0
 
 
+def test_the_page_of_the_format(root, tmp_path, monkeypatch,
+                                tiny_annotations):
+    """The examples of docs/annotation_format.md, in turn."""
+    text = (root / 'docs/annotation_format.md').read_text()
+    write, read, config = re.findall(r'```python\n(.*?)```', text, re.S)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(write + read, names)
+    expected = re.search('# (torch.Size.*)', read)[1]
+    assert str(names['sample']['inputs'].shape) == expected
+    assert names['dataset'].metainfo['classes'][1].endswith('right hand')
+
+    Path('configs').symlink_to(root / 'configs')
+    tiny_annotations(joints=25, split='xsub_train', name='ntu60_3d.pkl')
+    Path('mine.py').write_text(config)
+    cfg = Config.fromfile('mine.py')
+    assert len(DATASETS.build(cfg.train_dataloader.dataset)) == 5 * 24
+    assert len(DATASETS.build(cfg.test_dataloader.dataset)) == 24
+
+
 def test_transforms_may_change_what_they_get(tiny_annotations):
     dataset = SkeletonDataset(tiny_annotations(num=3), PIPELINE)
     before = dataset.get_data_info(1)['keypoint'].copy()
@@ -242,7 +262,7 @@ def test_a_file_for_each_sequence(tmp_path):
         dataset.get_data_info(0)
     assert not (tmp_path / 'ran').exists()
     dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
-    dataset = SkeletonDataset(path, [Double(True)], **options)  # nothing cached
+    dataset = SkeletonDataset(path, [Double(True)], **options)  # not cached
     for _ in range(2):
         assert (dataset[0]['keypoint'] == 2).all()
 
