@@ -32,7 +32,8 @@ def test_a_failure_leaves_the_file_before(tmp_path):
 CONVERTER = '''
 import sys, time
 from pathlib import Path
-import annotation_file
+from projects.stdcl.datasets.converters.annotation_file import (
+    write_annotations)
 
 own, other = sys.argv[1:]
 
@@ -44,14 +45,14 @@ def annotations():
                 time.sleep(0.01)
         yield dict(frame_dir=f'{own}{number}', label=number)
 
-annotation_file.write(Path('data/made.pkl'), annotations(), writer=own)
+write_annotations(Path('data/made.pkl'), annotations(), writer=own)
 '''
 
 
 def test_two_converters_of_one_file(root, tmp_path):
     converters = [subprocess.Popen(
         [sys.executable, '-c', CONVERTER, *names], cwd=tmp_path,
-        env=dict(PYTHONPATH=str(root / 'tools/data')),
+        env=dict(PYTHONPATH=str(root)),
         stderr=subprocess.PIPE, text=True) for names in ('ab', 'ba')]
     for converter in converters:
         _, error = converter.communicate(timeout=60)
