@@ -63,11 +63,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from projects.stdcl.datasets.converters.custom_data import read_layout
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     from projects.stdcl.visualization.browse import (
         DatasetBrowser,
-        read_layout,
         write_sequences,
     )
     from projects.stdcl.visualization.views import parse_view
@@ -76,7 +76,7 @@ def main() -> None:
         view = parse_view(args.view)
         browser = DatasetBrowser(
             load_config(args.config, args.cfg_options), args.split,
-            args.layout and read_layout(args.layout))
+            args.layout and read_layout(args.layout)[1])
         indices = browser.choose(args.names, args.classes, args.num,
                                  args.seed)
         title = f'{Path(args.config).stem}_{args.split}'

@@ -1,6 +1,5 @@
 """Sequences of a data set, before and after the pipeline."""
 import difflib
-import json
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -197,21 +196,6 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
         path = out_dir / f'{name}.gif'
         write_gif(path, animation, browser.layout, view)
         yield path
-
-
-def read_layout(text: str):
-    """Name of a layout, or the content of a JSON file.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    if not text.endswith('.json'):
-        return text
-    try:
-        return dict(json.loads(Path(text).read_text(encoding='utf-8')))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f'--layout {text} cannot be read as a JSON object: '
-                         f'{error}') from error
 
 
 def _leaf_configs(dataset: dict) -> Iterator[dict]:
