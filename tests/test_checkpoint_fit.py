@@ -1,4 +1,4 @@
-"""Checkpoints that fit in part: trained on, refused at test and resume."""
+"""Checkpoints that fit in part, or are of another stream."""
 import copy
 import re
 
@@ -9,7 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from projects.stdcl.apis import load_model
 from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
+from projects.stdcl.utils.input_error import InputError
 from tests.twins.encoders import Size, converted, twin
 
 CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
@@ -146,18 +148,14 @@ def test_other_classes_joints_and_sequences(config, checkpoint, capsys,
     own = [name for name in state if '_bank.' not in name]
     message = log[log.index(f'Checkpoint {checkpoint}'):]
     assert 'WARNING' in log[:log.index(message)].splitlines()[-1]
-    assert (f'{len(own) - len(anew)} of {len(own)} tensors of the model are '
-            'loaded. These layers start anew:') in message
-    assert ('  cls_head.fc: another shape: weight (10, 4) in the checkpoint, '
-            '(4, 4) in the model; bias (10,) in the checkpoint, (4,) in the '
-            'model\n') in message
-    assert 'backbone.data_bn: another shape: weight (60,) in' in message
-    # a line for all layers of the same shapes
-    assert ('  backbone.gcn.0.gcn, backbone.gcn.1.gcn, backbone.gcn.2.gcn: '
-            'another shape: ') in message
-    assert 'PA (3, 20, 20) in the checkpoint, (3, 17, 17) in' in message
-    assert message.count('another shape') == 3
-    assert 'missing' not in message.split('missing keys in source')[0]
+    loaded = f'{len(own) - len(anew)} of {len(own)} tensors are loaded'
+    assert loaded in message
+    for text in ('cls_head.fc.weight is (10, 4), expected (4, 4); ',
+                 'cls_head.fc.bias is (10,), expected (4,)',
+                 'backbone.data_bn.weight is (60,), expected (51,); ',
+                 'gcn.2.gcn.PA is (3, 20, 20), expected (3, 17, 17)'):
+        assert text in message
+    assert 'missing in the checkpoint' not in message
 
 
 def test_from_plain_to_stdcl(config, capsys):
@@ -169,10 +167,8 @@ def test_from_plain_to_stdcl(config, capsys):
     log = capsys.readouterr().out
     anew = check_start(state, fresh, saved(checkpoint))
     assert all(name.startswith('cls_head.decoupler.') for name in anew)
-    assert ('  cls_head.decoupler.spatial.project, cls_head.decoupler.'
-            'temporal.project: missing in the checkpoint: weight (256, 4); '
-            'bias (256,)\n') in log
-    assert 'another shape' not in log
+    assert ('start from scratch; missing in the checkpoint: cls_head.'
+            'decoupler.spatial.score.0, ') in log
 
 
 def test_from_stdcl_to_plain(config, checkpoint, capsys):
@@ -180,9 +176,8 @@ def test_from_stdcl_to_plain(config, checkpoint, capsys):
     state = start(plain(config), load_from=checkpoint)
     log = capsys.readouterr().out
     assert not check_start(state, {}, saved(checkpoint))
-    assert 'start anew' not in log
-    assert 'These are passed over:\n' in log
-    assert 'cls_head.spatial_bank, cls_head.temporal_bank: not in' in log
+    assert 'not in the model: cls_head.decoupler.spatial.score.0, ' in log
+    assert 'from scratch' not in log
 
 
 def test_the_same_model_and_the_prefix_of_ddp(config, checkpoint, capsys):
@@ -193,9 +188,9 @@ def test_the_same_model_and_the_prefix_of_ddp(config, checkpoint, capsys):
     state = start(config, load_from=checkpoint)
     log = capsys.readouterr().out
     assert not check_start(state, {}, loaded)
-    assert 'start anew' not in log and 'passed over' not in log
+    assert 'from scratch' not in log
     own = len([name for name in state if '_bank.' not in name])
-    assert f'{own} of {own} tensors of the model are loaded.' in log
+    assert f'{own} of {own} tensors are loaded' in log
     for bank in BANKS:  # empty, though of the same size in the checkpoint
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
@@ -208,12 +203,12 @@ def test_a_wrong_checkpoint_altogether(config, checkpoint):
         with pytest.raises(ValueError) as raised:
             runner.test() if test else runner.train()
         message = str(raised.value)
-        assert f'{checkpoint}: nothing in it fits the model' in message
-        assert 'It has encoder.backbone.data_bn.weight, ' in message
+        assert f'{checkpoint} has no parameter of the model' in message
+        assert 'it has encoder.backbone.data_bn.weight, ' in message
         assert 'expected backbone.data_bn.weight, ' in message
     # a file of another kind, without a state_dict
     torch.save(dict(model=saved(checkpoint), epoch=3), checkpoint)
-    with pytest.raises(ValueError, match='It has model, epoch; expected'):
+    with pytest.raises(ValueError, match='it has model, epoch, ..., expected'):
         run(config, load_from=checkpoint).train()
 
 
@@ -222,23 +217,23 @@ def test_testing_with_a_mismatch_is_refused(config, checkpoint,
     with pytest.raises(ValueError) as raised:
         run(to_coco(config, tiny_annotations), load_from=checkpoint).test()
     message = str(raised.value)
-    assert f'{checkpoint}: it does not fit the model to be tested' in message
-    assert re.search(r'backbone.data_bn: another shape: weight \(60,\) in the '
-                     r'checkpoint, \(51,\) in the model', message)
-    assert 'cls_head.fc: another shape: weight (10, 4)' in message
+    assert f'{checkpoint} does not fit the model to be tested' in message
+    assert 'backbone.data_bn.weight is (60,), expected (51,); ' in message
+    assert 'cls_head.fc.weight is (10, 4), expected (4, 4)' in message
+    assert '\n' not in message
     # a classifier under another name would be tested at random
     rewrite(checkpoint, lambda state: {
         name.replace('.fc.', '.fc_cls.'): tensor
         for name, tensor in state.items()})
-    with pytest.raises(ValueError, match=r'cls_head.fc: missing in the '
-                       r'checkpoint: weight \(10, 4\); bias \(10,\)'):
+    with pytest.raises(ValueError, match='missing in the checkpoint: cls_head'
+                       '.fc'):
         run(plain(config), load_from=checkpoint).test()
 
 
 def test_testing_a_larger_encoder_is_refused(config, checkpoint):
     smaller = plain(config)
     smaller.model.backbone.num_stages = 2
-    with pytest.raises(ValueError, match='gcn.2.gcn.bn.*: not in the model'):
+    with pytest.raises(ValueError, match='not in the model: .*gcn.2.gcn.bn'):
         run(smaller, load_from=checkpoint).test()
 
 
@@ -266,10 +261,8 @@ def test_lazy_sizes_fit(config):
     assert tested.model.cls_head.decoupler.spatial.project.weight.shape == (
         256, 40)
 
-    own = nn.LazyLinear(3).state_dict()
-    assert not _compare(own, nn.Linear(2, 3).state_dict(), ())
-    assert [mismatch.text for mismatch in _compare(own, {}, ())] == [
-        'weight lazy', 'bias lazy']
+    lazy, sized = nn.LazyLinear(3), nn.Linear(2, 3)
+    assert not any(_compare(lazy, sized.state_dict(), 'a.pth'))
 
 
 def test_resuming_with_a_mismatch_is_refused(config, checkpoint):
@@ -280,15 +273,14 @@ def test_resuming_with_a_mismatch_is_refused(config, checkpoint):
         run(other, resume=True).train()  # the latest in the work directory
     message = str(raised.value)
     assert f'{checkpoint}: training cannot resume from it:' in message
-    assert ('cls_head.fc: another shape: weight (10, 4) in the checkpoint, '
-            '(12, 4) in the model') in message
-    assert 'set load_from to it and leave resume out' in message
-    with pytest.raises(ValueError, match='decoupler.*: not in the model'):
+    assert 'cls_head.fc.weight is (10, 4), expected (12, 4)' in message
+    assert 'set load_from to it and leave out resume' in message
+    with pytest.raises(ValueError, match='not in the model: .*decoupler'):
         run(plain(config), resume=True, load_from=checkpoint).train()
     rewrite(checkpoint, lambda state: {
         name: tensor for name, tensor in state.items()
         if 'decoupler' not in name and '_bank' not in name})
-    with pytest.raises(ValueError, match='decoupler.*: missing in the'):
+    with pytest.raises(ValueError, match='missing in the .*decoupler'):
         run(config, resume=True).train()
 
 
@@ -297,6 +289,80 @@ def test_old_checkpoints_have_no_count_of_batches(config, checkpoint):
         name: tensor for name, tensor in state.items()
         if 'num_batches_tracked' not in name})
     assert 'acc/top1' in run(config, load_from=checkpoint).test()
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(meta=None), 'has no meta, so training cannot resume'),
+    (dict(message_hub=1, optimizer=[]), 'has no message_hub, no optimizer')])
+def test_what_cannot_be_resumed_is_refused(config, checkpoint, changes,
+                                           message):
+    torch.save({**torch.load(checkpoint, weights_only=True), **changes},
+               checkpoint)
+    with pytest.raises(InputError, match=f'{checkpoint} {message}'):
+        run(config, resume=True, load_from=checkpoint).train()
+
+
+# --- streams ----------------------------------------------------------------
+
+
+def of_stream(cfg, stream):
+    cfg = copy.deepcopy(cfg)
+    cfg.model.data_preprocessor.stream = stream
+    return cfg
+
+
+REFUSED = ("was trained on the stream 'joint', but the model takes 'bone'; "
+           'expected --stream joint ')
+
+
+@pytest.fixture
+def stream_of(checkpoint):
+    """The stream that a checkpoint names."""
+    return torch.load(checkpoint, weights_only=True)['meta']['stream']
+
+
+def test_another_stream_is_refused(config, checkpoint, stream_of):
+    """When testing, validating, resuming, and outside of a Runner."""
+    assert stream_of == 'joint'
+    bone = of_stream(config, 'bone')
+    bone.train_cfg.max_epochs = 2
+    for use_it in (
+            lambda: run(bone, load_from=checkpoint).test(),
+            lambda: run(bone, load_from=checkpoint).val(),
+            lambda: run(bone, load_from=checkpoint, resume=True).train(),
+            lambda: load_model(bone, checkpoint)):
+        with pytest.raises(InputError, match=REFUSED) as caught:
+            use_it()
+        assert str(caught.value).startswith(f'Checkpoint {checkpoint} was')
+        assert '\n' not in str(caught.value)
+
+
+def test_fine_tuning_on_another_stream_is_logged(config, checkpoint, capsys):
+    loaded = saved(checkpoint)
+    state = start(of_stream(config, 'bone'), load_from=checkpoint)
+    assert not check_start(state, {}, loaded)
+    assert f'Fine-tuning on another stream: Checkpoint {checkpoint} was ' in (
+        capsys.readouterr().out)
+
+
+def test_the_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
+    content = torch.load(checkpoint, weights_only=True)
+    del content['meta']['stream']
+    torch.save(content, checkpoint)
+    bone = of_stream(config, 'bone')
+    assert 'acc/top1' in run(bone, load_from=checkpoint).test()
+    load_model(bone, checkpoint)
+    bone.train_cfg.max_epochs = 2
+    resumed = run(bone, resume=True)
+    resumed.train()
+    assert torch.load(f'{config.work_dir}/epoch_2.pth', weights_only=True)[
+        'meta']['stream'] == 'bone'
+    # weights alone have no meta
+    torch.save(saved(checkpoint), checkpoint)
+    load_model(bone, checkpoint)
+
+
+# --- checkpoints of the authors ---------------------------------------------
 
 
 @pytest.mark.parametrize('name, encoder, schedule, expected', [

@@ -24,7 +24,7 @@ from projects.stdcl.datasets.converters import (
     custom_splits,
 )
 from projects.stdcl.datasets.training_sequences import TrainingSequences
-from projects.stdcl.utils import safe_pickle
+from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 
@@ -83,7 +83,7 @@ def convert(layout='hand.json', **options):
 
 
 def made():
-    return safe_pickle.load('out/made.pkl')
+    return safe_files.load('out/made.pkl')
 
 
 def refused(*args, **options):
@@ -741,7 +741,7 @@ def test_the_page_holds(root, page, warm, tmp_path):
     assert 'split     drawn by subject' in outputs[commands[0]]
     assert any('split     drawn by class' in out for out in outputs.values())
     assert (tmp_path / 'data' / 'gestures.report.json').is_file()
-    listed = safe_pickle.load(str(tmp_path / 'data' / 'listed.pkl'))
+    listed = safe_files.load(str(tmp_path / 'data' / 'listed.pkl'))
     assert all('dora' in name for name in listed['split']['val'])
-    poses = safe_pickle.load(str(tmp_path / 'data' / 'poses.pkl'))
+    poses = safe_files.load(str(tmp_path / 'data' / 'poses.pkl'))
     assert poses['annotations'][0]['keypoint'].shape[0] == 2

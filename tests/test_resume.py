@@ -136,7 +136,7 @@ def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
     assert stopped.returncode == 128 + signal.SIGTERM
     assert 'Traceback' not in stopped.stderr
     said = re.search(r'SIGTERM: saved (\S+) after epoch (\d) and (\d) of 8 '
-                     r'batches. Go on from there with --resume.',
+                     r'batches. Continue from there with --resume.',
                      stopped.stdout)
     assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
     meta = torch.load(said[1], weights_only=True)['meta']
@@ -311,7 +311,7 @@ def test_a_damaged_checkpoint_that_is_named_is_refused(warm, tmp_path, whole):
                   *OPTIONS, check=False)
     assert named.returncode == 1
     assert f'{work_dir / "epoch_2.pth"} could not be read' in named.stderr
-    assert 'ValueError: the checksum of ' in named.stderr
+    assert 'the checksum of ' in named.stderr
 
 
 def small_files():
@@ -330,7 +330,7 @@ def test_disk_full(root, warm, tmp_path, whole):
     full = resume_on_a_full_disk(root, work_dir)
     assert full.returncode == 1
     assert re.search(r'Checkpoint \S+epoch_2.pth was not saved: File too '
-                     r'large \(\d+ MiB free\).*--resume', full.stderr)
+                     'large.*--resume', full.stderr)
     assert sorted(path.name for path in work_dir.glob('*.pth*')) == [
         'epoch_1.pth']
     resume(warm, work_dir)
@@ -359,7 +359,7 @@ def test_all_checkpoints_damaged(warm, tmp_path, whole):
     zeros(work_dir / 'epoch_1.pth')
     done = resume(warm, work_dir, check=False)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert 'expected a whole one to resume from' in done.stderr
+    assert 'expected an intact checkpoint to resume from' in done.stderr
 
 
 def test_checkpoints_by_steps(warm, tmp_path, whole):
@@ -409,7 +409,7 @@ def test_batches_that_do_not_fit_are_refused(warm, tmp_path):
                   when=r'Epoch\(train\) +\[1\]\[2/8\]')
     other = resume(warm, tmp_path, 'train_dataloader.batch_size=8',
                    check=False)
-    assert re.search(r'it stopped at batch \d of an epoch of 8 batches, but '
+    assert re.search(r'stopped at batch \d of an epoch of 8 batches, but '
                      r'train_dataloader has 16', other.stderr)
     assert 'Traceback' not in other.stderr
     loop = resume(warm, tmp_path, 'train_cfg.type=EpochBasedTrainLoop',

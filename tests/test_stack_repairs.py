@@ -43,7 +43,7 @@ from projects.stdcl.compat import (
     distributed_on_cpu,
     mmaction_drn,
 )
-from projects.stdcl.utils import safe_pickle
+from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
@@ -157,7 +157,7 @@ def test_two_processes_train_and_test_on_the_cpu(tiny):
                 2, '--work-dir', 'out', '--dump', 'scores.pkl'], tiny,
                environment(tiny, PORT=free_port()))
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(safe_pickle.load(tiny / 'scores.pkl')) == 4
+    assert len(safe_files.load(tiny / 'scores.pkl')) == 4
 
 
 # --- row 1: a folder that the wheel of MMAction2 leaves out ----------------

@@ -28,18 +28,18 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        InputError: The checkpoint cannot be read, or its encoder or
-            classifier differs from the config's.
+        InputError: The checkpoint cannot be read, or its encoder, classifier
+            or stream differs from the config's.
         pickle.UnpicklingError: The checkpoint holds more than data.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
     loaded = CheckpointLoader.load_checkpoint(
         checkpoint, map_location='cpu', logger='silent')
-    if load_to_test(model, loaded.get('state_dict', loaded),
-                    f'Checkpoint {checkpoint}'):
+    if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
         del model.cls_head.decoupler  # it has not been trained
-    model.dataset_meta = loaded.get('meta', {}).get('dataset_meta') or {}
+    model.dataset_meta = (loaded.get('meta') or {}).get(
+        'dataset_meta') or {}
     return model.to(device).eval()
 
 

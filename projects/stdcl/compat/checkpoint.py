@@ -1,27 +1,22 @@
-"""Checkpoints: MMEngine's do not load on PyTorch >= 2.6, and run code.
+"""Checkpoints: MMEngine's do not load on PyTorch >= 2.6, and can run code.
 
-PyTorch loads with ``weights_only=True`` since 2.6, but MMEngine stores Python
-objects (the log history, numpy scalars) in ``message_hub``, so testing and
-resuming fail (https://github.com/open-mmlab/mmengine/issues/1655). Also,
-MMEngine loads files from the web without that protection, and executes the
-config that a checkpoint carries.
-
-Here checkpoints are saved as tensors and plain containers, loaded with the
-protection on, from wherever they come, and a config in a checkpoint is never
-executed.
-
-MMEngine also writes a checkpoint under its final name at once, so a crash
-leaves half of one, and resumes from whatever was written last. Here a file
-gets its name when all of it is on the disk, a damaged one is not loaded, and
-resuming passes over it.
+- ``torch.load`` defaults to ``weights_only=True`` since PyTorch 2.6, but
+  MMEngine stores Python objects (the log history, numpy scalars) in
+  ``message_hub``, so testing and resuming fail
+  (https://github.com/open-mmlab/mmengine/issues/1655). Here checkpoints are
+  saved as tensors and plain containers.
+- MMEngine loads files from the web with ``weights_only=False`` and executes
+  the config inside a checkpoint. Here it does neither.
+- MMEngine writes a checkpoint under its final name, so a crash leaves half of
+  one, and resumes from whatever was written last. Here a file gets its name
+  once it is complete, and resuming skips damaged files.
 """
 import copy
 import functools
+import io
 import logging
 import os.path as osp
 import pickle
-import shutil
-import zipfile
 from collections import OrderedDict
 from pathlib import Path, PurePath
 from typing import Any, Optional
@@ -32,23 +27,18 @@ import torch
 from mmengine.dist import broadcast_object_list
 from mmengine.infer import BaseInferencer
 from mmengine.logging import HistoryBuffer, MessageHub, print_log
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as checkpoint_module
 from mmengine.runner import runner as runner_module
 
-from ..utils import torch_file
 from ..utils.atomic_write import atomic_write
 from ..utils.checkpoint_file import find_damage, find_latest
 from ..utils.input_error import InputError
+from ..utils.safe_files import find_refused
 from ..utils.trusted_files import how_to_trust, is_trusted
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
-# parts that a checkpoint may have, and their types
-FORM = {'state_dict': (dict, ), 'meta': (dict, ), 'meta.epoch': (int, ),
-        'meta.iter': (int, ), 'meta.seed': (int, type(None)),
-        'message_hub': (dict, ), 'optimizer': (dict, ),
-        'param_schedulers': (dict, list)}
 NUMERIC = '?bBhHiIlLqQefdFD'  # numpy's type codes that torch has as well
 
 
@@ -57,7 +47,7 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
 
     Args:
         value (Any): A checkpoint, or a part of one.
-        field (str): Its name, for the warning.
+        field (str): Its name, for the warning. Defaults to 'checkpoint'.
 
     Returns:
         Any: The same content. A ``HistoryBuffer`` becomes a dict of its
@@ -70,7 +60,7 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
             np.array(value, value.dtype.newbyteorder('='), order='C'))
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
-    # not their subclasses, such as enums, which are refused when loaded
+    # exact types: subclasses, such as enums, would be refused when loaded
     if type(value) in PLAIN or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, HistoryBuffer):
@@ -94,7 +84,7 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
         return {to_plain(item, field) for item in value}
     print_log(
         f'{field} is a {type(value).__name__}, which has no plain form: the '
-        'saved file will only load for those who trust it.',
+        'saved file will load only where it is trusted.',
         logger='current', level=logging.WARNING)
     return value
 
@@ -104,46 +94,42 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
 
     Args:
         filename (str): Path of the file.
-        map_location: As in ``torch.load``.
+        map_location: As in ``torch.load``. Defaults to None.
 
     Returns:
         dict: The checkpoint.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         pickle.UnpicklingError: It holds anything else and is not named in
             ``STDCL_TRUSTED_FILES``.
-        InputError: It cannot be read.
+        InputError: It is damaged, or not a checkpoint.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
-    trusted = is_trusted(filename)
-    try:
-        if not trusted:
-            with open(filename, 'rb') as file:
-                torch_file.check(file, filename)
-        damage = find_damage(filename)
-        if damage is not None and zipfile.is_zipfile(filename):
-            raise ValueError(damage)
-        return torch.load(filename, map_location, weights_only=not trusted)
-    except pickle.UnpicklingError as error:
+    damage = find_damage(filename)
+    if damage is None:
+        try:
+            return torch.load(filename, map_location,
+                              weights_only=not is_trusted(filename))
+        except pickle.UnpicklingError as error:
+            _raise_refused(filename, error, filename)
+            damage = 'it holds more than tensors and plain containers'
+        except Exception as error:  # which one depends on the damage
+            damage = f'{type(error).__name__}: {error}'.partition('\n')[0]
+    raise InputError(f'Checkpoint {filename} could not be read: it is '
+                     f'damaged, or of another kind ({damage}).')
+
+
+def _raise_refused(source: str, error: pickle.UnpicklingError,
+                   file: str) -> None:
+    name = find_refused(error)
+    if name:
         raise pickle.UnpicklingError(
-            f'Checkpoint {filename} was not loaded: besides tensors and plain '
-            f'containers it holds {_unsafe_globals(filename, error)}, and '
-            'loading those can run code. ' + how_to_trust(filename)) from None
-    except Exception as error:
-        raise InputError(
-            f'Checkpoint {filename} could not be read; it is damaged, or of '
-            f'another kind ({type(error).__name__}: {error}).') from error
-
-
-def _unsafe_globals(filename: str, error: Exception) -> str:
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
-    except Exception:  # an old or damaged file: all we know is the error
-        names = []
-    return ', '.join(sorted(names)) or str(error)
+            f'Checkpoint {source} was not loaded: it holds {name}, and '
+            'anything but tensors and plain containers can run code. '
+            + how_to_trust(file)) from None
 
 
 def _wrap_load_url(load_url):
@@ -153,71 +139,31 @@ def _wrap_load_url(load_url):
         try:
             return load_url(url, *args, **dict(kwargs, weights_only=True))
         except pickle.UnpicklingError as error:
-            raise pickle.UnpicklingError(
-                f'Checkpoint {url} was not loaded: it holds more than tensors '
-                f'and plain containers ({error}). Download it and load the '
-                'file. ' + how_to_trust('FILE')) from None
+            _raise_refused(url, error, 'FILE (after downloading it)')
+            raise
 
     return load_plain
 
 
-def _load_without_config(cls, filename, map_location=None, logger='current'):
-    """``CheckpointLoader.load_checkpoint`` less the config to be executed.
+def _wrap_load_checkpoint(load_checkpoint):
+    """Remove the config that ``Runner.resume`` would execute as Python.
 
-    ``Runner.resume`` runs ``meta['config']``, which only files of MMCV 1.x
-    have, through ``Config.fromstring``, which executes it as Python.
-    """
-    checkpoint = _upstream_load(cls, filename, map_location, logger)
-    _check_form(checkpoint, filename)
-    if isinstance(checkpoint, dict):
-        checkpoint.get('meta', {}).pop('config', None)
-    return checkpoint
-
-
-def _check_form(checkpoint: Any, filename: str) -> None:
-    """Refuse parts of another type than MMEngine takes them for."""
-    for place, kinds in FORM.items():
-        part = checkpoint
-        for field in place.split('.'):
-            if not isinstance(part, dict) or field not in part:
-                break
-            part = part[field]
-        else:
-            if not isinstance(part, kinds):
-                raise ValueError(
-                    f'Checkpoint {filename}: {place} is a '
-                    f'{type(part).__name__}, expected '
-                    + ' or '.join(kind.__name__ for kind in kinds) + '.')
-
-
-_upstream_load = CheckpointLoader.load_checkpoint.__func__
-
-
-def _wrap_use(use):
-    """Name the checkpoint where what is in it is of no use.
-
-    MMEngine stumbles over parts that are missing or of another form, with
-    whatever error Python has for it.
+    Only files of MMCV 1.x have one there (``meta['config']``).
     """
 
-    @functools.wraps(use)
-    def use_or_name(self, filename, *args, **kwargs):
-        try:
-            return use(self, filename, *args, **kwargs)
-        except InputError as error:  # a check of ours
-            if str(filename) in str(error):
-                raise
-            raise InputError(f'Checkpoint {filename}: {error}') from error
-        except (AssertionError, AttributeError, LookupError, TypeError,
-                ValueError) as error:
-            if str(filename) in str(error):
-                raise
-            raise ValueError(
-                f'Checkpoint {filename}: what is in it is of another form '
-                f'than expected ({type(error).__name__}: {error}).'
-                ) from error
+    @functools.wraps(load_checkpoint)
+    def load_without_config(cls, filename, map_location=None,
+                            logger='current'):
+        checkpoint = load_checkpoint(cls, filename, map_location, logger)
+        if not isinstance(checkpoint, dict):
+            raise InputError(f'Checkpoint {filename} holds a '
+                             f'{type(checkpoint).__name__}, expected a dict.')
+        meta = checkpoint.get('meta')
+        if isinstance(meta, dict):
+            meta.pop('config', None)
+        return checkpoint
 
-    return use_or_name
+    return classmethod(load_without_config)
 
 
 def _wrap_save(save):
@@ -234,48 +180,36 @@ def _wrap_save(save):
 
 
 def save_to_local(checkpoint: dict, filename: str) -> None:
-    """Save a checkpoint that is complete, or not there.
+    """Save a checkpoint under its name only when it is complete.
 
     Args:
         checkpoint (dict): Tensors and plain containers.
-        filename (str): Path of the file; folders are made.
+        filename (str): Path of the file. Its folder is created.
 
     Raises:
-        OSError: It cannot be written, such as on a full disk.
+        OSError: The file cannot be written, for example on a full disk.
     """
+    content = io.BytesIO()  # PyTorch hides errors of writing to a file
+    torch.save(checkpoint, content)
     try:
-        with atomic_write(Path(filename)) as partial, \
-                open(partial, "wb") as file:
-            torch.save(checkpoint, file)
-    except (OSError, RuntimeError) as error:
-        # closing its archive, PyTorch covers up what went wrong
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
+        with atomic_write(Path(filename)) as partial:
+            partial.write_bytes(content.getbuffer())
+    except OSError as error:
         raise OSError(
-            cause.errno, f'Checkpoint {filename} was not saved: '
-            f'{cause.strerror} ({_free(filename)} free). Checkpoints saved '
-            'before are whole: make room and go on with --resume.'
-        ) from None
-
-
-def _free(filename: str) -> str:
-    folder = osp.dirname(osp.abspath(filename))
-    try:
-        return f'{shutil.disk_usage(folder).free / 2**20:.0f} MiB'
-    except OSError:
-        return 'unknown space'
+            error.errno, f'Checkpoint {filename} was not saved: '
+            f'{error.strerror}. Earlier checkpoints are intact: free some '
+            'space, then resume with --resume.') from None
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
-    """MMEngine's function of that name, passing over damaged files.
+    """Replace MMEngine's function; damaged files are skipped.
 
     Args:
         path (str): A work directory.
 
     Returns:
-        str | None: Path of the checkpoint to resume from, if there is one;
-        that of the first process for all.
+        str | None: Path of the checkpoint to resume from, if there is one. All
+        processes get that of the first.
 
     Raises:
         InputError: There are checkpoints, and all of them are damaged.
@@ -286,8 +220,8 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
                   logger='current', level=logging.WARNING)
     if latest.path is None and latest.damaged:
         raise InputError(
-            f'{path}: {"; ".join(latest.damaged)}; expected a whole one to '
-            'resume from. To begin anew, leave --resume out.')
+            f'{path}: {"; ".join(latest.damaged)}; expected an intact '
+            'checkpoint to resume from. To start over, leave out --resume.')
     chosen = [latest.path]
     broadcast_object_list(chosen)  # other nodes may have other disks
     return chosen[0]
@@ -309,7 +243,6 @@ def _wrap_load_state_dict(load_state_dict):
 
 
 def _history_buffer(log_history, count_history, max_length) -> HistoryBuffer:
-    # the lists are short-lived: HistoryBuffer makes arrays of them
     return HistoryBuffer(log_history.tolist(), count_history.tolist(),
                          max_length)
 
@@ -339,7 +272,6 @@ def apply() -> None:
 
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     checkpoint_module.load_url = _wrap_load_url(checkpoint_module.load_url)
-    CheckpointLoader.load_checkpoint = classmethod(_load_without_config)
-    for name in ('load_checkpoint', 'resume'):
-        setattr(Runner, name, _wrap_use(getattr(Runner, name)))
+    CheckpointLoader.load_checkpoint = _wrap_load_checkpoint(
+        CheckpointLoader.load_checkpoint.__func__)
     BaseInferencer._init_model = _wrap_init_model(BaseInferencer._init_model)

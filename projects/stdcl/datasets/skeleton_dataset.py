@@ -15,7 +15,7 @@ from mmengine.dataset import Compose
 from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
 
-from ..utils import safe_pickle
+from ..utils import safe_files
 from ..utils.input_error import InputError
 from . import annotation_check
 from .annotation_check import name_of
@@ -30,7 +30,7 @@ class SkeletonDataset(PoseDataset):
     """``PoseDataset`` for long trainings on large data sets.
 
     - Annotation files are read without running code; see
-      :mod:`projects.stdcl.utils.safe_pickle`.
+      :mod:`projects.stdcl.utils.safe_files`.
     - The transforms at the start of the pipeline that give the same result
       in every epoch run once, when the file is read. These are the leading
       ones with an attribute ``cacheable`` that is True, such as
@@ -117,7 +117,7 @@ class SkeletonDataset(PoseDataset):
     def _read(self):
         with get_local_path(self.ann_file) as path:
             try:
-                return safe_pickle.load(path)
+                return safe_files.load(path)
             except FileNotFoundError:
                 raise FileNotFoundError(
                     f'ann_file is {self.ann_file!r}, which does not exist; '
@@ -161,7 +161,7 @@ class SkeletonDataset(PoseDataset):
         if 'skeleton' in self.data_prefix:  # a file for each sequence
             path = osp.join(self.data_prefix['skeleton'],
                             f'{name_of(info)}.pkl')
-            info.update(safe_pickle.load(path))
+            info.update(safe_files.load(path))
             annotation_check.check_sequence(path, info, not self.multi_class)
         return info
 

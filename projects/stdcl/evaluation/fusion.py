@@ -19,7 +19,7 @@ from mmaction.evaluation import (
 )
 
 from ..catalogue import STREAMS
-from ..utils import safe_pickle
+from ..utils import safe_files
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 from .score_file import KINDS, Scores, read
@@ -174,7 +174,7 @@ def read_labels(path: Path, scores: Scores) -> Tuple[np.ndarray, List[str]]:
     if scores.names is None:
         raise InputError(f'{path}: labels are looked up by name, but no score '
                          'file has names.')
-    content, classes = safe_pickle.load(str(path)), []
+    content, classes = safe_files.load(str(path)), []
     try:
         if 'annotations' in content:
             classes = list(map(str, content.get('classes', ())))

@@ -11,7 +11,7 @@ from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..utils import safe_pickle
+from ..utils import safe_files
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 
@@ -143,7 +143,7 @@ def read(path: Union[str, Path]) -> Scores:
         if {*ARRAYS, 'classes'} <= content.keys():
             return _from_ours(path, content)
     elif path.suffix in ('.pkl', '.pickle'):
-        content = safe_pickle.load(str(path))
+        content = safe_files.load(str(path))
     else:
         raise InputError(f'{path}: expected *.npz, *.pkl or *.pickle.')
     try:

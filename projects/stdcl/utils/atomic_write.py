@@ -1,37 +1,36 @@
-"""Writing files that are complete or not there.
-
-Needs Python alone, for tools that start fast.
-"""
+"""Write files that are complete or not there."""
 import os
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-PARTIAL = '.partial'  # ends the names of files that are being written
+PARTIAL = '.partial'  # suffix of files that are being written
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a name to write to, which becomes ``path`` if nothing fails.
+    """Yield a name to write to, which becomes ``path`` if nothing fails.
 
-    A crash leaves a file that ends in ``.partial``, an exception leaves none;
-    what had the name before stays. Every writer has a name of its own, so that
-    of several at the same time the last one to finish leaves its file, and
-    whole.
+    After a crash, a file that ends in ``.partial`` may be left; after an
+    exception, none. An existing file stays until the new one is complete. Of
+    several writers, the last to finish leaves its complete file.
 
     Args:
-        path (Path): The file; its folder is made.
+        path (Path): The file. Its folder is created.
 
     Yields:
         Path: A name beside it, ``*.partial``.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}')
     try:
         yield partial
         with open(partial, 'rb+') as file:
-            os.fsync(file.fileno())  # or a crash leaves the name without it
+            os.fsync(file.fileno())  # or a crash may leave the name alone
         os.replace(partial, path)
         _sync_folder(path.parent)
     finally:
@@ -39,7 +38,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the name to the disk as well, before anything older is deleted."""
+    """Store the new name before an older file is deleted."""
     if hasattr(os, 'O_DIRECTORY'):  # not on Windows
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

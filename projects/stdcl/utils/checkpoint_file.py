@@ -1,26 +1,27 @@
-"""Checkpoint files: whether one is whole, and which is the latest."""
+"""Checkpoint files: whether one is intact, and which is the latest."""
 import zipfile
 from pathlib import Path
 from typing import List, NamedTuple, Optional
 
 LAST = 'last_checkpoint'  # MMEngine's file with the path of the last one
-# what a training can resume from; not the best one, which has no optimizer
+# what training can resume from; the best checkpoint has no optimizer
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 
-LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # starts old checkpoints
+# the first bytes of a checkpoint of PyTorch before 1.6
+LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
 def find_damage(path: str) -> Optional[str]:
-    """Hold a checkpoint against the checksums in it.
+    """Verify the checksums in a checkpoint.
 
-    PyTorch writes them and does not look at them when it loads.
+    PyTorch writes them but does not verify them when it loads.
 
     Args:
         path (str): A file that ``torch.save`` wrote.
 
     Returns:
-        str | None: What is wrong with it; None if it is whole, or of PyTorch
-        before 1.6, which wrote no checksums.
+        str | None: What is wrong with it. None if it is intact, or written by
+        PyTorch before 1.6, which has no checksums.
     """
     try:
         with open(path, 'rb') as file:
@@ -30,12 +31,12 @@ def find_damage(path: str) -> Optional[str]:
         with zipfile.ZipFile(path) as archive:
             member = archive.testzip()
         return None if member is None else f'the checksum of {member} is wrong'
-    except Exception as error:  # what a damaged archive raises is many things
+    except Exception as error:  # which one depends on the damage
         return f'{type(error).__name__}: {error}'
 
 
 class Latest(NamedTuple):
-    """The latest good checkpoint, and damaged ones that are newer."""
+    """The latest intact checkpoint, and damaged ones that are newer."""
     path: Optional[str]
     damaged: List[str]  # a sentence for each
 
@@ -43,16 +44,15 @@ class Latest(NamedTuple):
 def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
-    That which ``last_checkpoint`` names, or, if that is not there any more,
-    the one of its name in the work directory, which may have been moved. If
-    there is none, or it is damaged, the newest of those beside it and in the
-    work directory.
+    It is the one that ``last_checkpoint`` names, or the file of that name in
+    the work directory, which may have been moved. If neither exists or both
+    are damaged, it is the newest one beside it or in the work directory.
 
     Args:
         work_dir (str): The work directory of the training.
 
     Returns:
-        Latest: Its path is None if there is no good one.
+        Latest: Its path is None if there is no intact one.
     """
     folder, named = Path(work_dir), []
     folders = {folder}
@@ -74,3 +74,11 @@ def find_latest(work_dir: str) -> Latest:
             return Latest(str(path), damaged)
         damaged.append(f'{path} is damaged ({damage})')
     return Latest(None, damaged)
+
+
+def name_loaded(runner) -> str:
+    """Name the checkpoint that a ``Runner`` loads, for messages."""
+    file = runner._load_from
+    if file is None and runner._resume:
+        file = find_latest(runner.work_dir).path
+    return 'The checkpoint' if file is None else f'Checkpoint {file}'

@@ -1,9 +1,8 @@
-"""Which files the user vouches for.
+"""Files that the user trusts.
 
-Files that may run code when they are read (a checkpoint or a pickle that holds
-more than tensors and plain containers) are refused unless they are named in
-the environment variable ``STDCL_TRUSTED_FILES``. It takes paths, one by one;
-there is no way to trust everything.
+A checkpoint or a pickle that holds more than data can run code when it is
+read. It is refused unless its path is in the environment variable
+``STDCL_TRUSTED_FILES``. There is no way to trust all files.
 """
 import os
 
@@ -11,14 +10,14 @@ VARIABLE = 'STDCL_TRUSTED_FILES'
 
 
 def is_trusted(path: str) -> bool:
-    """Whether ``path`` is named in ``STDCL_TRUSTED_FILES``.
+    """Whether ``STDCL_TRUSTED_FILES`` names a file.
 
     Args:
-        path (str): Path of the file about to be read.
+        path (str): Path of the file to be read.
 
     Returns:
-        bool: True if one of the paths in the variable, which ``os.pathsep``
-        separates, is the same file.
+        bool: True if one of the paths in the variable, separated by
+        ``os.pathsep``, is the same file.
     """
     named = os.environ.get(VARIABLE, '').split(os.pathsep)
     return os.path.realpath(path) in {
@@ -26,6 +25,6 @@ def is_trusted(path: str) -> bool:
 
 
 def how_to_trust(path: str) -> str:
-    """The sentence that tells how to opt in for one file."""
-    return ('If you trust whoever made it, read it all the same with '
-            f'{VARIABLE}={path} in the environment.')
+    """Say how to trust one file."""
+    return (f'If you trust its author, set {VARIABLE}={path} in the '
+            'environment to read it anyway.')

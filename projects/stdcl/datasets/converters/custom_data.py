@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ...utils.input_error import InputError
-from ...utils.safe_zip import load_arrays
+from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import LAYOUTS, SkeletonLayout
 from ..annotation_check import check_sequence
 from . import custom_splits
@@ -193,12 +193,7 @@ def _channels(layout: SkeletonLayout) -> tuple:
 
 
 def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
-    try:
-        arrays = load_arrays(path)
-    except Exception as error:  # damaged files raise many kinds
-        raise InputError(f'{path} is not readable as .npy or .npz: {error}. '
-                         'Write numbers with numpy.save or numpy.savez.'
-                         ) from None
+    arrays = load_arrays(path)
     if isinstance(arrays, np.ndarray):
         arrays = dict(keypoint=arrays)
     elif len(arrays) == 1:

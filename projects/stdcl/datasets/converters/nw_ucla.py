@@ -14,7 +14,7 @@ import numpy as np
 from rich.progress import track
 
 from ...utils.input_error import InputError
-from ...utils.safe_zip import UnsafeZipError, check_zip
+from ...utils.safe_files import check_zip
 from .annotation_file import write_annotations
 
 # ids 7 and 10 were never recorded
@@ -69,8 +69,8 @@ def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
             for member in sorted(archive.namelist()):
                 if member.endswith('.json'):
                     yield Path(member).name, archive.read(member)
-    except UnsafeZipError as error:
-        raise InputError(f'{error}.') from None
+    except InputError:  # from check_zip
+        raise
     # zipfile raises these for damaged, encrypted or unknown content
     except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError,
             RuntimeError, ValueError) as error:

@@ -1,7 +1,8 @@
-"""Says which layers a checkpoint does not fit, or refuses it."""
-from typing import Dict, List, NamedTuple, Set
+"""Compares a checkpoint with the model, and refuses one that does not fit."""
+from typing import Dict, List, NamedTuple, Optional, Set
 
 import torch
+import torch.nn as nn
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -9,151 +10,210 @@ from mmengine.runner import BaseLoop
 from torch.nn.parameter import is_lazy
 
 from ...models import Decoupler, MemoryBank
-from ...utils.checkpoint_file import find_latest
+from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 
-MISSING = 'missing in the checkpoint'
-OTHER_SHAPE = 'another shape'
-EXTRA = 'not in the model'
+FINE_TUNE = 'set load_from to it and leave out resume'
 
 
 class Mismatch(NamedTuple):
-    """A tensor that the checkpoint or the model has in a form of its own."""
-    name: str
-    why: str  # one of the three above
-    text: str  # the tensor's own name and shapes
+    """The tensors of a checkpoint and a model that differ, by name."""
+    shapes: Dict[str, str]  # name -> the two shapes, in words
+    missing: List[str]  # in the checkpoint
+    extra: List[str]  # not in the model
+
+    def __str__(self) -> str:
+        texts = [f'{name} is {text}' for name, text in self.shapes.items()]
+        if self.missing:
+            texts.append(f'missing in the checkpoint: {_layers(self.missing)}')
+        if self.extra:
+            texts.append(f'not in the model: {_layers(self.extra)}')
+        return '; '.join(texts)
+
+
+def _layers(names: List[str]) -> str:
+    return ', '.join(dict.fromkeys(name.rpartition('.')[0] or name
+                                   for name in names))
 
 
 @HOOKS.register_module()
 class CheckpointFitHook(Hook):
-    """Holds the tensors of a checkpoint against those of the model.
+    """Compares the tensors and the stream of a checkpoint with the model.
 
-    MMEngine loads what fits and passes over the rest, also where random
-    layers would then be tested. Here it depends on what is loaded for:
+    MMEngine loads the tensors that fit and ignores the rest, so a random layer
+    may be tested. Here it depends on what the checkpoint is loaded for:
 
-    - training from ``load_from``: tensors of another shape are taken out of
-      the checkpoint, with the bias of a weight that is, and a warning says
-      which layers start anew, and why;
-    - resuming: every mismatch is an error;
-    - testing, validating, and loading outside of a run: a mismatch is an error,
-      except that a decoupler may be missing or of another shape, and that the
-      checkpoint may have more than the model, though not of the encoder.
+    - fine-tuning (training with ``load_from``): tensors of another shape are
+      left out, and so is the bias of such a weight. A warning lists what
+      starts from scratch. Another stream is logged.
+    - resuming: every mismatch is an error.
+    - testing and validating, with a Runner or by :func:`load_to_test`: a
+      mismatch is an error, except that a decoupler may be missing or of
+      another shape, and that the checkpoint may have more tensors than the
+      model, unless they belong to the encoder.
 
-    Memory banks are left to ``MemoryBankHook``. A checkpoint of which no
-    parameter fits is always an error.
+    Memory banks are left to ``MemoryBankHook``. A checkpoint that has no
+    parameter of the model is always an error.
     """
 
-    # before other hooks work with the state dict: default hooks are
-    # registered first
+    # before hooks that work with the state dict
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Compare, then adapt the checkpoint or refuse it.
+        """Adapt the checkpoint, or refuse it.
 
         Raises:
-            ValueError: The checkpoint does not fit.
+            InputError: The checkpoint does not fit.
         """
-        model, file = _unwrapped(runner.model), _file(runner)
-        state_dict = checkpoint.get('state_dict', checkpoint)
-        own = _own_tensors(model)
-        mismatches = _find_mismatches(model, state_dict, file)
-
+        model, file = unwrap(runner.model), name_loaded(runner)
         # the training loop is built before this only if there is training
-        training = isinstance(runner._train_loop, BaseLoop)
-        if runner._resume:
-            _refuse(mismatches, f'{file}: training cannot resume from it',
-                    'To start from the weights that fit, set load_from to it '
-                    'and leave resume out.')
-        elif not training:
-            _refuse_to_test(mismatches, model, file)
-        mismatches += _biases_of(mismatches, own, state_dict)
-        for mismatch in mismatches:
-            if mismatch.why == OTHER_SHAPE:
-                del state_dict[mismatch.name]
-        if training and not runner._resume:
-            loaded = sum(name in state_dict for name in own)
-            _report(mismatches, f'{file}: {loaded} of {len(own)} tensors of the '
-                    'model are loaded.', runner.logger)
+        if isinstance(runner._train_loop, BaseLoop) and not runner._resume:
+            _fit_to_fine_tune(model, checkpoint, file, runner.logger)
+        elif runner._resume:
+            _require_fit_to_resume(model, checkpoint, file)
+        else:
+            _fit_to_test(model, checkpoint, file)
 
 
-def load_to_test(model, state_dict: dict, file: str) -> Set[str]:
-    """Load weights as testing does, outside of a Runner.
+def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
+    """Load weights as testing does, without a Runner.
 
     Args:
         model (nn.Module): The model.
-        state_dict (dict): The checkpoint's; its names lose ``module.``.
-        file (str): How to call it in messages.
+        checkpoint (dict): A checkpoint, or only its state dict. The names of
+            its tensors lose the prefix ``module.``.
+        file (str): What to call it in messages.
 
     Returns:
-        set[str]: Names of the decoupler's tensors that are not in it, or of
-        another shape, which stay as they were.
+        set[str]: Names of the decoupler's tensors that are missing or of
+        another shape, and keep their initial values.
 
     Raises:
-        InputError: The encoder or the classifier are not the model's.
+        InputError: Encoder, classifier or stream are not those of the model.
     """
-    mismatches = _find_mismatches(model, state_dict, file)
-    _refuse_to_test(mismatches, model, file)
-    banks = _prefixes(model, MemoryBank)
-    unfit = {mismatch.name for mismatch in mismatches}
+    mismatch = _fit_to_test(model, checkpoint, file)
+    banks = find_prefixes(model, MemoryBank)
     model.load_state_dict(
-        {name: tensor for name, tensor in state_dict.items()
-         if name not in unfit and not name.startswith(banks)}, strict=False)
-    return {name for name in unfit
-            if name.startswith(_prefixes(model, Decoupler))}
+        {name: tensor for name, tensor in _state_dict(checkpoint).items()
+         if not name.startswith(banks)}, strict=False)
+    return {*mismatch.shapes, *mismatch.missing}
 
 
-def _find_mismatches(model, state_dict: dict, file: str) -> List[Mismatch]:
-    """Hold a checkpoint against a model; an error if nothing fits."""
-    _strip_prefix(state_dict)
-    own = _own_tensors(model)
-    mismatches = _compare(own, state_dict, _prefixes(model, MemoryBank))
-    unfit = {mismatch.name for mismatch in mismatches}
-    if unfit.issuperset(name for name, _ in model.named_parameters()):
+def _fit_to_test(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
+    mismatch = _compare(model, checkpoint, file)
+    decoupler = find_prefixes(model, Decoupler)
+    wrong = Mismatch(
+        {name: text for name, text in mismatch.shapes.items()
+         if not name.startswith(decoupler)},
+        [name for name in mismatch.missing if not name.startswith(decoupler)],
+        [name for name in mismatch.extra if name.startswith('backbone.')])
+    if any(wrong):
         raise InputError(
-            f'{file}: nothing in it fits the model. It has '
-            f'{_some(state_dict)}; expected {_some(own)}.')
-    return mismatches
+            f'{file} does not fit the model to be tested: {wrong}. Test with '
+            f'the config of its training; to fine-tune from it, {FINE_TUNE}.')
+    _require_stream(model, checkpoint, file)
+    _remove_unfit(mismatch, checkpoint)
+    return mismatch
 
 
-def _refuse_to_test(mismatches: List[Mismatch], model, file: str) -> None:
-    decoupler = _prefixes(model, Decoupler)
-    _refuse([mismatch for mismatch in mismatches
-             if _matters_at_test(mismatch, decoupler)],
-            f'{file}: it does not fit the model to be tested',
-            'Test with the config of its training. To fine-tune from '
-            'it, train with load_from.')
+def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
+                      logger) -> None:
+    mismatch = _compare(model, checkpoint, file)
+    _remove_unfit(mismatch, checkpoint)
+    own, state_dict = _own_tensors(model), _state_dict(checkpoint)
+    loaded = sum(name in state_dict for name in own)
+    anew = mismatch.shapes or mismatch.missing
+    (logger.warning if anew else logger.info)(
+        f'{file}: {loaded} of {len(own)} tensors are loaded'
+        + (', the others start from scratch' if anew else '')
+        + (f'; {mismatch}.' if any(mismatch) else '.'))
+    try:
+        _require_stream(model, checkpoint, file)
+    except InputError as error:
+        logger.info(f'Fine-tuning on another stream: {error}')
 
 
-def _unwrapped(model):
+def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
+                           file: str) -> None:
+    absent = [part for part in ('meta', 'message_hub', 'optimizer')
+              if not isinstance(checkpoint.get(part), dict)]
+    if absent:
+        raise InputError(
+            f'{file} has no {", no ".join(absent)}, so training cannot resume '
+            f'from it. To start from its weights, {FINE_TUNE}.')
+    mismatch = _compare(model, checkpoint, file)
+    if any(mismatch):
+        raise InputError(f'{file}: training cannot resume from it: {mismatch}.'
+                         f' To start from the weights that fit, {FINE_TUNE}.')
+    _require_stream(model, checkpoint, file)
+
+
+def _require_stream(model: nn.Module, checkpoint: dict, file: str) -> None:
+    """Raise if a checkpoint names another stream than that of the model."""
+    seen = (checkpoint.get('meta') or {}).get('stream')  # older: not there
+    expected = find_stream(model)
+    if None not in (seen, expected) and seen != expected:
+        raise InputError(
+            f'{file} was trained on the stream {seen!r}, but the model takes '
+            f'{expected!r}; expected --stream {seen} (short for --cfg-options '
+            f'model.data_preprocessor.stream={seen}).')
+
+
+def find_stream(model: nn.Module) -> Optional[str]:
+    """The stream that a model takes; None if it does not compute one."""
+    return getattr(getattr(model, 'data_preprocessor', None), 'stream', None)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside ``DistributedDataParallel``, or the model itself."""
     return model.module if is_model_wrapper(model) else model
 
 
-def _file(runner) -> str:
-    file = runner._load_from
-    if file is None and runner._resume:
-        file = find_latest(runner.work_dir).path
-    return 'The checkpoint' if file is None else f'Checkpoint {file}'
-
-
-def _strip_prefix(state_dict: dict) -> None:
-    # Runner does so after the hooks, who would not recognise the names
-    for name in list(state_dict):
-        if name.startswith('module.'):
-            state_dict[name[len('module.'):]] = state_dict.pop(name)
-
-
-def _prefixes(model, kind: type) -> tuple:
-    """What the names of tensors in modules of a class start with."""
+def find_prefixes(model: nn.Module, kind: type) -> tuple:
+    """Prefixes of the names of tensors in modules of a class."""
     return tuple(f'{name}.' for name, module in model.named_modules()
                  if isinstance(module, kind))
 
 
-def _own_tensors(model) -> Dict[str, torch.Tensor]:
-    """Tensors that the model is to find in a checkpoint, less its banks."""
-    banks = _prefixes(model, MemoryBank)
+def _state_dict(checkpoint: dict) -> dict:
+    return checkpoint.get('state_dict', checkpoint)
+
+
+def _own_tensors(model: nn.Module) -> Dict[str, torch.Tensor]:
+    """Tensors that a checkpoint should have: all but the memory banks."""
+    banks = find_prefixes(model, MemoryBank)
     return {name: tensor for name, tensor in model.state_dict().items()
             if isinstance(tensor, torch.Tensor)
             and not name.startswith(banks)}
+
+
+def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
+    """Find what differs; raise an ``InputError`` if nothing fits.
+
+    A lazy tensor fits any shape. The counters of batch norm may be missing, as
+    in old checkpoints. Names in the checkpoint lose the prefix ``module.``.
+    """
+    own, state_dict = _own_tensors(model), _state_dict(checkpoint)
+    for name in list(state_dict):
+        if name.startswith('module.'):  # as the Runner does after the hooks
+            state_dict[name.removeprefix('module.')] = state_dict.pop(name)
+    ignored = find_prefixes(model, MemoryBank)
+    shapes = {
+        name: f'{_shape(state_dict[name])}, expected {_shape(tensor)}'
+        for name, tensor in own.items()
+        if name in state_dict and not is_lazy(tensor)
+        and _shape(state_dict[name]) != _shape(tensor)}
+    missing = [name for name in own if name not in state_dict
+               and not name.endswith('num_batches_tracked')]
+    extra = [name for name in state_dict
+             if name not in own and not name.startswith(ignored)]
+    if {*shapes, *missing}.issuperset(
+            name for name, _ in model.named_parameters()):
+        raise InputError(
+            f'{file} has no parameter of the model; it has '
+            f'{", ".join(list(state_dict)[:3])}, ..., expected '
+            f'{", ".join(list(own)[:3])}, ...')
+    return Mismatch(shapes, missing, extra)
 
 
 def _shape(value) -> str:
@@ -161,83 +221,10 @@ def _shape(value) -> str:
         else type(value).__name__
 
 
-def _compare(own: Dict[str, torch.Tensor], state_dict: dict,
-             ignored: tuple) -> List[Mismatch]:
-    """List the mismatches, in the order of the model.
-
-    Args:
-        own (dict[str, Tensor]): Tensors of the model. One without a size yet
-            fits anything, and one that counts batches may be missing, as in
-            checkpoints of old.
-        state_dict (dict): The checkpoint's.
-        ignored (tuple[str]): Starts of names in it to pass over.
-    """
-    mismatches = []
-    for name, tensor in own.items():
-        tail = name.rpartition('.')[2]
-        if name not in state_dict:
-            if tail != 'num_batches_tracked':
-                shape = 'lazy' if is_lazy(tensor) else _shape(tensor)
-                mismatches.append(Mismatch(name, MISSING, f'{tail} {shape}'))
-        elif not is_lazy(tensor) and (
-                _shape(state_dict[name]) != _shape(tensor)):
-            mismatches.append(Mismatch(
-                name, OTHER_SHAPE, f'{tail} {_shape(state_dict[name])} in the '
-                f'checkpoint, {_shape(tensor)} in the model'))
-    for name, value in state_dict.items():
-        if name not in own and not name.startswith(ignored):
-            mismatches.append(Mismatch(
-                name, EXTRA, f'{name.rpartition(".")[2]} {_shape(value)}'))
-    return mismatches
-
-
-def _biases_of(mismatches: List[Mismatch], own: dict,
-               state_dict: dict) -> List[Mismatch]:
-    """Biases that fit, of weights that do not: of no use without them."""
-    unfit = {mismatch.name for mismatch in mismatches}
-    names = [f'{mismatch.name.removesuffix("weight")}bias' for mismatch in mismatches
-             if mismatch.why == OTHER_SHAPE and mismatch.name.endswith('.weight')]
-    return [Mismatch(name, OTHER_SHAPE, 'bias with the weight')
-            for name in names if name not in unfit and name in own
-            and name in state_dict]
-
-
-def _matters_at_test(mismatch: Mismatch, decoupler: tuple) -> bool:
-    if mismatch.why == EXTRA:
-        return mismatch.name.startswith('backbone.')
-    return not mismatch.name.startswith(decoupler)
-
-
-def _refuse(mismatches: List[Mismatch], message: str, way_out: str) -> None:
-    if mismatches:
-        raise InputError(f'{message}:\n{_by_layer(mismatches)}\n{way_out}')
-
-
-def _report(mismatches: List[Mismatch], message: str, logger) -> None:
-    """Log what is loaded, what starts anew and what is passed over."""
-    anew = [mismatch for mismatch in mismatches if mismatch.why != EXTRA]
-    extra = [mismatch for mismatch in mismatches if mismatch.why == EXTRA]
-    if anew:
-        message += f' These layers start anew:\n{_by_layer(anew)}'
-    if extra:
-        message += f'\nThese are passed over:\n{_by_layer(extra)}'
-    (logger.warning if anew else logger.info)(message)
-
-
-def _by_layer(mismatches: List[Mismatch]) -> str:
-    """A line for all layers of which the same is to be said."""
-    layers: Dict[tuple, List[str]] = {}
-    for mismatch in mismatches:
-        layer = mismatch.name.rpartition('.')[0] or mismatch.name
-        layers.setdefault((layer, mismatch.why), []).append(mismatch.text)
-    lines: Dict[str, List[str]] = {}
-    for (layer, why), texts in layers.items():
-        lines.setdefault(f'{why}: {"; ".join(texts)}', []).append(layer)
-    return '\n'.join(f'  {", ".join(names)}: {text}'
-                     for text, names in lines.items())
-
-
-def _some(names) -> str:
-    """The first few of many names."""
-    names = list(names)
-    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
+def _remove_unfit(mismatch: Mismatch, checkpoint: dict) -> None:
+    """Remove tensors of another shape, and the bias of such a weight."""
+    state_dict = _state_dict(checkpoint)
+    for name in mismatch.shapes:
+        state_dict.pop(name, None)
+        if name.endswith('.weight'):
+            state_dict.pop(f'{name.removesuffix("weight")}bias', None)

@@ -1,4 +1,4 @@
-"""Stops a training that has gone astray, before it is saved."""
+"""Stops a training that diverges, before it is saved."""
 import contextlib
 from typing import List
 
@@ -12,23 +12,23 @@ from ...utils.checkpoint_file import find_latest
 
 @HOOKS.register_module()
 class FiniteCheckHook(Hook):
-    """Stops on a loss or on weights that are not finite.
+    """Stops training when a loss or a weight is not finite.
 
-    The loss is looked at after every step, where it is a number already; the
-    weights and the statistics of batch norm before they are saved. So every
-    checkpoint is good, and the last one is where to go on from.
+    It checks the loss after every step, and the weights and the statistics of
+    batch norm before they are saved. So every checkpoint is finite, and
+    training can resume from the last one.
 
     Raises:
-        FloatingPointError: With the losses and the sequences of the batch, or
-            with the layers.
+        FloatingPointError: The message names the losses and the sequences of
+            the batch, or the layers.
     """
 
-    # after RuntimeInfoHook, which has the losses on the CPU, and before others
+    # right after RuntimeInfoHook, which copies the losses to the CPU
     priority = 'HIGH'
 
     def before_train(self, runner) -> None:
-        """Make samples carry their names."""
-        # a pipeline of its own may pack no inputs: then without names
+        """Add the names to the samples."""
+        # another pipeline may lack PackActionInputs: no names then
         with contextlib.suppress(ValueError):
             carry_names(runner.train_dataloader.dataset)
 
@@ -62,11 +62,11 @@ class FiniteCheckHook(Hook):
 
 
 def _is_finite(value: float) -> bool:
-    return abs(value) < float('inf')  # not for nan
+    return abs(value) < float('inf')  # False for nan
 
 
 def _sequences(data_batch) -> str:
-    """Which sequences are in the batch, and which have bad numbers."""
+    """Name the sequences of a batch, and those that are not finite."""
     names = [str(sample.metainfo.get('frame_dir', 'without a name'))
              for sample in data_batch['data_samples']]
     bad: List[str] = [name for name, clip in zip(names, data_batch['inputs'])
@@ -81,4 +81,5 @@ def _way_out(runner) -> str:
     last = find_latest(runner.work_dir).path
     return ('no checkpoint was saved yet.' if last is None else
             f'the last good checkpoint is {last}. A smaller learning rate, or '
-            'clip_grad in optim_wrapper, may help; --resume goes on from it.')
+            'clip_grad in optim_wrapper, may help; --resume continues from '
+            'it.')

@@ -1,4 +1,4 @@
-"""A run that is told to leave saves first."""
+"""Saves a run that is told to stop, so that it can resume."""
 import functools
 import os
 import signal
@@ -18,42 +18,41 @@ from mmengine.dist import (
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 
+from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ..loops import ReproducibleTrainLoop
 from .safe_checkpoint_hook import SafeCheckpointHook
 
 # their names in a checkpoint's meta
 BATCH, BATCHES = 'first_batch', 'batches_per_epoch'
-CAN_WAIT = hasattr(signal, 'sigwaitinfo')  # not on macOS and Windows
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """On SIGTERM, saves after the step at hand and leaves with status 143.
+    """On SIGTERM, saves after the current step and exits with status 143.
 
-    Schedulers send SIGTERM to a job that has to make room (Slurm, Kubernetes,
-    spot instances). The checkpoint, ``interrupted.pth``, knows the batch:
-    ``--resume`` goes on with the next one, and the run equals one that was
-    never interrupted. With gradient accumulation the step is the next one that
-    updates the weights. In a validation there is nothing to save if the
-    epoch's checkpoint was just saved; else the validation ends first. With
-    several processes it always does, and it is enough that one of them gets
-    the signal.
+    Schedulers (Slurm, Kubernetes, spot instances) send SIGTERM to a job before
+    they stop it. The checkpoint, ``interrupted.pth``, names the next batch,
+    where ``--resume`` continues; the run then equals one that was never
+    interrupted. With gradient accumulation, the step is the next one that
+    updates the weights. During validation nothing is saved if the epoch was
+    just saved; otherwise, and always with several processes, the validation
+    ends first. One process that gets the signal is enough.
 
-    Needs ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, one optimizer, and
-    the main thread; without them SIGTERM ends a run as it always does.
+    Needs ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, one optimizer and
+    the main thread; without them SIGTERM ends the run at once.
     """
 
-    # after all that changes the state to be saved
+    # after everything that changes the state to be saved
     priority = 'LOWEST'
 
     def __init__(self) -> None:
         self.signalled = False
         self.checkpoint_hook: Optional[SafeCheckpointHook] = None
-        self.batch = 0  # of the epoch at hand, that are done after this step
+        self.batch = 0  # batches of this epoch that are done after this step
 
     def before_train(self, runner) -> None:
-        """Listen for the signal."""
+        """Handle the signal from now on."""
         savers = [hook for hook in runner.hooks
                   if isinstance(hook, SafeCheckpointHook)]
         if (savers and isinstance(runner.train_loop, ReproducibleTrainLoop)
@@ -61,7 +60,7 @@ class PreemptionHook(Hook):
                 and threading.current_thread() is threading.main_thread()):
             self.checkpoint_hook = savers[0]
             for loop in (runner.train_loop, runner.val_loop):
-                if loop is not None:
+                if loop is not None and hasattr(signal, 'sigwaitinfo'):
                     _shield_workers(loop.dataloader)
             self.before = signal.signal(signal.SIGTERM, self._note)
 
@@ -69,128 +68,113 @@ class PreemptionHook(Hook):
         self.signalled = True
 
     def after_train(self, runner) -> None:
-        """Listen no more."""
+        """Restore the handler of before."""
         if self.checkpoint_hook is not None:
             signal.signal(signal.SIGTERM, self.before or signal.SIG_DFL)
 
-    def before_train_epoch(self, runner) -> None:
-        """Hold the signal back while workers start, who inherit that."""
-        self._hold_back(True)
-
-    def before_val_epoch(self, runner) -> None:
-        """As before an epoch of training."""
-        self._hold_back(True)
-
     def before_train_iter(self, runner, batch_idx: int,
                           data_batch=None) -> None:
-        """Workers are there."""
-        self._hold_back(False)
+        """Count batches."""
         self.batch = batch_idx + 1
-
-    def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Workers are there."""
-        self._hold_back(False)
-
-    def after_train_epoch(self, runner) -> None:
-        """There may have been no batch left."""
-        self._hold_back(False)
-
-    def _hold_back(self, hold: bool) -> None:
-        if self.checkpoint_hook is not None and CAN_WAIT:
-            signal.pthread_sigmask(
-                signal.SIG_BLOCK if hold else signal.SIG_UNBLOCK,
-                {signal.SIGTERM})
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Save and leave, if told to."""
+        """Save and exit after the signal."""
         # gradients that are not applied yet would be lost
         if self.checkpoint_hook is None or not (
                 runner.optim_wrapper.should_update() and self._is_told()):
             return
-        # processes have statistics of their own in the midst of an epoch; at
-        # its end SyncBuffersHook takes their mean, which is then the same
+        # processes have their own statistics within an epoch; SyncBuffersHook
+        # averages them at its end, which then gives the same
         all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)
-        barrier()  # the end of one process would end the one that saves
-        self._leave(runner, path, self.batch)
+        barrier()  # the exit of one process would end the one that saves
+        self._exit(runner, path, self.batch)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
-        """Leave, if told to and all is saved."""
+        """Exit after the signal if everything is saved."""
         # not saved here: hooks may have put other weights into the model
         if self.signalled and get_world_size() == 1 and (
                 self.checkpoint_hook.saved_iter == runner.iter):
-            self._leave(runner, self.checkpoint_hook.last_ckpt, 0)
+            self._exit(runner, self.checkpoint_hook.last_ckpt, 0)
 
     def _is_told(self) -> bool:
-        """Whether any process got the signal; all agree."""
+        """Whether any process got the signal; the same in all processes."""
         if get_world_size() == 1:
             return self.signalled
         told = torch.tensor(int(self.signalled), device=get_device())
         all_reduce(told, 'max')
         return bool(told)
 
-    def _leave(self, runner, path: str, batch: int) -> None:
-        """Tell how to go on, and end the process."""
+    def _exit(self, runner, path: str, batch: int) -> None:
         runner.logger.warning(
             f'SIGTERM: saved {path} after epoch {runner.epoch} and {batch} of '
-            f'{len(runner.train_dataloader)} batches. Go on from there with '
-            '--resume.')
+            f'{len(runner.train_dataloader)} batches. Continue from there '
+            'with --resume.')
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note the batch to go on with, in the middle of an epoch."""
+        """Note the next batch, within an epoch."""
         meta = checkpoint['meta']
         if 'optimizer' in checkpoint and meta['epoch'] == runner.epoch:
             meta.update({BATCH: self.batch,
                          BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Go on with the batch noted.
+        """Start with the batch noted.
 
         Raises:
             InputError: Epochs have another number of batches now, or the loop
-                cannot start in the middle of one.
+                cannot start within an epoch.
         """
         meta = checkpoint.get('meta') or {}
         if not runner._resume or not meta.get(BATCH):
             return
         loop, batches = runner.train_loop, len(runner.train_dataloader)
+        stopped = (f'{name_loaded(runner)} stopped at batch {meta[BATCH]} of '
+                   f'an epoch of {meta[BATCHES]} batches')
         if not isinstance(loop, ReproducibleTrainLoop):
             raise InputError(
-                f'it stopped in the middle of an epoch, and train_cfg.type is '
-                f'{type(loop).__name__}, expected ReproducibleTrainLoop.')
+                f'{stopped}, but train_cfg.type is {type(loop).__name__}, '
+                'expected ReproducibleTrainLoop.')
         if meta[BATCHES] != batches:
             raise InputError(
-                f'it stopped at batch {meta[BATCH]} of an epoch of '
-                f'{meta[BATCHES]} batches, but train_dataloader has '
-                f'{batches}. Resume with the data, batch size and number of '
-                'processes of the interrupted run, or from the checkpoint of '
-                'a whole epoch.')
+                f'{stopped}, but train_dataloader has {batches}. Resume with '
+                'the data, batch size and number of processes of the '
+                'interrupted run, or from the checkpoint of a whole epoch.')
         loop.first_batch = meta[BATCH]
 
 
 def _shield_workers(dataloader) -> None:
-    """Have workers heed SIGTERM from their parent alone.
+    """Let workers obey SIGTERM only from their parent.
 
     Many schedulers send it to all processes of a job, and a worker that dies
-    would stop the step that is to be saved.
+    would prevent the step that is to be saved.
     """
+    start = dataloader._get_iterator
+
+    def start_shielded():
+        # workers inherit the mask, and keep it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    dataloader._get_iterator = start_shielded
     dataloader.worker_init_fn = functools.partial(
         _init_shielded, dataloader.worker_init_fn)
 
 
 def _init_shielded(init: Optional[Callable], worker_id: int) -> None:
-    if CAN_WAIT:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for, args=(os.getppid(), ),
-                         daemon=True).start()
+    threading.Thread(target=_exit_with, args=(os.getppid(), ),
+                     daemon=True).start()
     if init is not None:
         init(worker_id)
 
 
-def _wait_for(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)

@@ -1,26 +1,28 @@
-"""Checkpoints of which there is always a good one."""
+"""Checkpoints of which one is always intact."""
 from collections import deque
 from pathlib import Path
 
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 
 from ...models import MemoryBank
 from ...utils.atomic_write import PARTIAL
+from .checkpoint_fit_hook import find_prefixes, find_stream, unwrap
 
 INTERRUPTED = 'interrupted.pth'
 
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """``CheckpointHook`` that saves a checkpoint, then deletes older ones.
+    """``CheckpointHook`` that saves a checkpoint before it deletes older ones.
 
-    MMEngine deletes first, so that a run that dies in between may have lost
-    its only checkpoint, or its best one. That a file is complete or not there
-    is seen to where checkpoints are saved, see
-    :mod:`projects.stdcl.compat.checkpoint`.
+    MMEngine deletes first, so a run that dies in between may have lost its
+    only checkpoint or its best one. That each file is complete or not there is
+    the work of :mod:`projects.stdcl.compat.checkpoint`.
+
+    The checkpoint's ``meta`` names the stream of the model, if the data
+    preprocessor computes one.
 
     Takes the arguments of ``CheckpointHook``.
 
@@ -32,35 +34,35 @@ class SafeCheckpointHook(CheckpointHook):
     saved_iter = -1
 
     def before_train(self, runner) -> None:
-        """Clear away what a run that was killed has left half-written."""
+        """Delete incomplete files of a run that was killed."""
         super().before_train(runner)
         if is_main_process() and Path(self.out_dir).is_dir():
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Leave memory banks out of what cannot be resumed.
+        """Add the stream; remove memory banks if training cannot resume.
 
-        That is a checkpoint without an optimizer, such as the best one. Here,
-        after hooks that swap weights, which need all of them.
+        It cannot from a checkpoint without an optimizer, such as the best one.
+        The banks are removed after other hooks, which may swap all weights.
         """
+        model = unwrap(runner.model)
+        stream = find_stream(model)
+        if stream is not None:
+            checkpoint['meta']['stream'] = stream
         if 'optimizer' in checkpoint:
             return
-        model = runner.model
-        banks = tuple(
-            f'{name}.' for name, module in (
-                model.module if is_model_wrapper(model) else model
-            ).named_modules() if isinstance(module, MemoryBank))
+        banks = find_prefixes(model, MemoryBank)
         for part in ('state_dict', 'ema_state_dict'):
             for name in list(checkpoint.get(part, ())):
                 if name.removeprefix('module.').startswith(banks):
                     del checkpoint[part][name]
 
     def save_interrupted(self, runner) -> str:
-        """Save a run that stops after a step, in the middle of an epoch.
+        """Save a run that stops within an epoch.
 
         Returns:
-            str: Path of the file, which the next checkpoint replaces.
+            str: Path of the file. The next checkpoint deletes it.
         """
         path = self.file_backend.join_path(self.out_dir, INTERRUPTED)
         runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False,
@@ -79,7 +81,7 @@ class SafeCheckpointHook(CheckpointHook):
             kept = [*(number for number in self.keep_ckpt_ids
                       if number != step), step]
             outdated = kept[:-self.max_keep_ckpts]
-            # with the newest in it already, upstream deletes nothing
+            # upstream deletes nothing, as the newest is already listed
             self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
             runner.message_hub.update_info('keep_ckpt_ids',
                                            list(self.keep_ckpt_ids))
@@ -97,7 +99,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
             return
-        # a best one that upstream does not know of, it does not delete
+        # upstream cannot delete a best one that it does not know
         before = self._best_paths()
         for name in before:
             self._set_best(name, None)

@@ -1,0 +1,277 @@
+"""Read files of unknown origin without running code from them.
+
+``pickle.load`` calls whatever function a file names. Here each name is looked
+up in :data:`FUNCTIONS`: it stands for a function that returns data, or the
+file is refused. Functions, dtypes, arrays and tensors are placeholders while a
+file is read, so it cannot forge their state either.
+"""
+import io
+import os
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from pathlib import PureWindowsPath
+from typing import Any, Dict, Union
+
+import numpy as np
+import torch
+
+from .input_error import InputError
+from .trusted_files import how_to_trust, is_trusted
+
+ATOMS = frozenset((str, bytes, bytearray, bool, int, float, complex,
+                   type(None), torch.Size))
+PathLike = Union[str, os.PathLike]
+
+
+class RefusedError(pickle.UnpicklingError):
+    """A file holds more than data; the text names it."""
+
+
+class _Placeholder:
+    """Has no attributes that a file could change; no container hashes it."""
+    __slots__ = ('value', )
+    __hash__ = None
+
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
+
+    def __setstate__(self, state: Any) -> None:
+        raise RefusedError('a state that is not an array\'s')
+
+
+class _Function(_Placeholder):
+    """A function that the file may call."""
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> Any:
+        return self.value(*args)
+
+
+class _Dtype(_Placeholder):
+    """A ``numpy.dtype`` of numbers, booleans or strings."""
+    __slots__ = ()
+
+    def __init__(self, code: str, align: bool = False,
+                 copy: bool = True) -> None:
+        if not re.fullmatch('[biufcSU][1-9][0-9]*', code):
+            raise RefusedError(f'numpy.dtype {code}')
+        super().__init__(np.dtype(code))
+
+    def __setstate__(self, state: tuple) -> None:
+        _, byte_order, *structure = state[:5]
+        if structure != [None, None, None]:
+            raise RefusedError('numpy.dtype with fields')
+        self.value = self.value.newbyteorder(byte_order)
+
+
+class _Array(_Placeholder):
+    """A ``numpy.ndarray``."""
+    __slots__ = ()
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, is_fortran, data = state
+        if type(data) is not bytes:
+            raise RefusedError('numpy.ndarray of objects')
+        array = _make_array(bytearray(data), dtype, shape,
+                            'F' if is_fortran else 'C')
+        # in the byte order of this machine, as pickle gives it
+        self.value = array.astype(array.dtype.newbyteorder('='), copy=False)
+
+
+def _make_array(data: Union[bytes, bytearray], dtype: _Dtype, shape: tuple,
+                order: str) -> np.ndarray:
+    # not np.ndarray(buffer=data): the file could resize a bytearray below it
+    array = np.frombuffer(data, dtype.value).reshape(shape, order=order)
+    if array.shape != shape:  # -1 in it
+        raise ValueError(f'an array of shape {shape}')
+    return _checked(array)
+
+
+def _checked(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == 'U':
+        array.tolist()  # raises ValueError where a number is no character
+    return array
+
+
+# --- the functions that stand for those named in a file --------------------
+
+def _encode(text: str, encoding: str) -> bytes:
+    """``_codecs.encode``, by which protocols 0 to 2 store bytes."""
+    if encoding not in ('latin1', 'latin-1'):  # a codec is a module to import
+        raise RefusedError(f'_codecs.encode to {encoding!r}')
+    return str.encode(text, 'latin-1')
+
+
+def _bytearray(content: Union[str, bytes] = b'', *encoding) -> bytearray:
+    content = _encode(content, *encoding) if encoding else content
+    return bytearray(memoryview(content))  # not of a number, a size
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
+    return np.frombuffer(data, dtype.value, count=1)[0]
+
+
+def _storage(content: bytes) -> _Placeholder:
+    """``torch.storage._load_from_bytes``, of a file of ``torch.save``."""
+    try:
+        return _Placeholder(torch.load(io.BytesIO(content),
+                                       weights_only=True))
+    except pickle.UnpicklingError as error:
+        name = find_refused(error)
+        raise (RefusedError(name) if name else
+               ValueError('a damaged tensor')) from None
+
+
+def _tensor(storage: _Placeholder, offset: int, size: tuple, stride: tuple,
+            *_) -> _Placeholder:
+    """``torch._utils._rebuild_tensor_v2``."""
+    untyped = storage.value._untyped_storage
+    num_bytes = untyped.nbytes()
+    tensor = torch.empty(0, dtype=storage.value.dtype)
+    tensor.set_(untyped, offset, size, stride)
+    if untyped.nbytes() != num_bytes:  # PyTorch enlarges one that is too small
+        raise ValueError(f'a tensor of shape {tuple(size)} in {num_bytes} '
+                         'bytes')
+    return _Placeholder(tensor)
+
+
+def _not_called(*_) -> None:
+    raise RefusedError('a call of numpy.ndarray')
+
+
+FUNCTIONS = {('_codecs', 'encode'): _encode,
+             ('collections', 'OrderedDict'): OrderedDict,
+             ('numpy', 'ndarray'): _not_called,  # an argument of _reconstruct
+             ('numpy', 'dtype'): _Dtype,
+             ('torch', 'Size'): torch.Size,
+             ('torch.storage', '_load_from_bytes'): _storage,
+             ('torch._utils', '_rebuild_tensor_v2'): _tensor}
+for _module in ('builtins', '__builtin__'):  # protocol 3, protocols 0 to 2
+    FUNCTIONS.update({
+        (_module, 'set'): set, (_module, 'frozenset'): frozenset,
+        (_module, 'complex'): complex, (_module, 'bytes'): lambda: b'',
+        (_module, 'bytearray'): _bytearray})
+for _module in ('numpy._core', 'numpy.core'):  # numpy 2, numpy 1
+    FUNCTIONS.update({
+        (f'{_module}.multiarray', '_reconstruct'): lambda *_: _Array(),
+        (f'{_module}.multiarray', 'scalar'): _scalar,
+        (f'{_module}.numeric', '_frombuffer'):
+            lambda *args: _Placeholder(_make_array(*args))})
+
+
+class _Unpickler(pickle.Unpickler):
+
+    def find_class(self, module: str, name: str) -> _Function:
+        if (module, name) not in FUNCTIONS:
+            raise RefusedError(f'{module}.{name}')
+        return _Function(FUNCTIONS[module, name])
+
+
+def _resolve(value: Any, known: dict) -> Any:
+    """Replace placeholders by their arrays and tensors, in place.
+
+    Args:
+        value (Any): The content of a file, or a part of it.
+        known (dict): id of a container -> the container, which keeps the id
+            from being used again, and what replaces it.
+
+    Raises:
+        RefusedError: A part is not data.
+    """
+    kind = type(value)
+    if kind in ATOMS or isinstance(value, np.generic):
+        return value
+    if isinstance(value, _Placeholder):
+        if not isinstance(value.value, (np.ndarray, torch.Tensor)):
+            raise RefusedError('a function, a dtype or half an array')
+        return value.value
+    if id(value) in known:
+        return known[id(value)][1]
+    known[id(value)] = value, value
+    if kind is list:
+        value[:] = [_resolve(item, known) for item in value]
+    elif kind is dict or kind is OrderedDict and not vars(value):
+        for key, item in value.items():  # keys are hashed: no placeholders
+            value[key] = _resolve(item, known)
+    elif kind is tuple:
+        known[id(value)] = value, tuple(
+            [_resolve(item, known) for item in value])
+    elif kind not in (set, frozenset):
+        raise RefusedError(f'a {kind.__name__} with a state'
+                           if kind is OrderedDict else f'a {kind.__name__}')
+    return known[id(value)][1]
+
+
+def load(path: PathLike) -> Any:
+    """Read a pickle of containers, numbers, strings, arrays and CPU tensors.
+
+    Any protocol, written with numpy 1 or 2. Arrays are of numbers, booleans or
+    strings.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        pickle.UnpicklingError: It holds anything else and is not named in
+            ``STDCL_TRUSTED_FILES``, or it is damaged, or not a pickle.
+    """
+    with open(path, 'rb') as file:
+        if is_trusted(path):
+            return pickle.load(file)
+        try:
+            return _resolve(_Unpickler(file).load(), {})
+        except RefusedError as error:
+            raise pickle.UnpicklingError(
+                f'{path} was not read: it holds {error}, and anything but '
+                'containers, numbers, strings, arrays and tensors can run '
+                f'code. {how_to_trust(path)}') from None
+        except Exception as error:  # which one depends on the damage
+            reason = ' '.join(str(error).split())
+            raise pickle.UnpicklingError(
+                f'{path} could not be read: it is damaged, or not a pickle '
+                f'({type(error).__name__}: {reason}).') from error
+
+
+def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
+    """Read the array of a ``.npy`` file or the arrays of a ``.npz`` file.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        InputError: It holds objects, or it is damaged or of another kind.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return _checked(loaded)
+        with loaded:
+            return {name: _checked(np.asarray(loaded[name]))
+                    for name in loaded.files}
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f'{path} could not be read: it is damaged, or not a .npy or .npz '
+            f'file of plain arrays ({type(error).__name__}: {error}).'
+            ) from error
+
+
+def check_zip(archive: zipfile.ZipFile, path: PathLike) -> None:
+    """Raise an ``InputError`` if a member would unpack outside the folder.
+
+    Args:
+        archive (ZipFile): The open archive.
+        path (str | PathLike): Its file, for the message.
+    """
+    for member in archive.infolist():
+        # of Windows: it knows both slashes, and drives
+        name = PureWindowsPath(member.orig_filename)
+        if name.anchor or '..' in name.parts:
+            raise InputError(
+                f'{path}: a member is named {member.orig_filename!r}, '
+                'expected a path inside the folder to unpack to.')
+
+
+def find_refused(error: pickle.UnpicklingError) -> str:
+    """Name what ``torch.load(weights_only=True)`` refused; '' for damage."""
+    found = re.search(r'GLOBAL (\S+)', str(error))
+    return found[1] if found else ''

@@ -1,0 +1,332 @@
+"""Files of unknown origin: all data are read, and no code runs.
+
+Each attack is shown to work on ``pickle.load`` first.
+"""
+import functools
+import io
+import os
+import pickle
+import subprocess
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator.metric import DumpResults
+from numpy._core.multiarray import _reconstruct, scalar
+
+from projects.stdcl.utils import safe_files
+from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.utils.trusted_files import VARIABLE, is_trusted
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+NUMBERS = '?', 'b', 'B', 'h', 'i', 'l', 'L', 'e', 'f', 'd', 'g', 'F', 'D'
+ARRAYS = [
+    *(np.ones((2, 3), code) for code in NUMBERS),
+    np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(3, dtype='>f4'),
+    np.arange(9)[::-2], np.zeros((0, 3)), np.array(3.5),
+    np.arange(2000, dtype='f2').reshape(4, 500),  # not copied by numpy
+    np.array(['a', 'bcd']), np.array([b'a', b'bcd']),
+    np.float32(3), np.int64(-7), np.bool_(True), np.str_('name')]
+
+
+@pytest.fixture(autouse=True)
+def nothing_trusted(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture
+def loot(tmp_path):
+    """The folder that exists if an attack succeeds."""
+    return tmp_path / 'loot'
+
+
+def write(folder, value, protocol=4):
+    path = folder / 'data.pkl'
+    path.write_bytes(pickle.dumps(value, protocol))
+    return path
+
+
+class Call:
+    """Pickled as the call of a function, and perhaps a state."""
+
+    def __init__(self, function, *args, state=None):
+        self.reduced = function, args, state
+
+    def __reduce__(self):
+        return self.reduced
+
+    def __call__(self):
+        """So that what is returned can be called in turn."""
+
+
+# --- data are read ----------------------------------------------------------
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_arrays_are_those_of_pickle(tmp_path, protocol):
+    path = write(tmp_path, ARRAYS, protocol)
+    for read, expected in zip(safe_files.load(path),
+                              pickle.loads(path.read_bytes())):
+        assert type(read) is type(expected)
+        assert read.dtype == expected.dtype
+        np.testing.assert_array_equal(read, expected)
+        for flag in ('writeable', 'f_contiguous', 'aligned'):
+            assert getattr(read.flags, flag) == getattr(expected.flags, flag)
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_containers_and_tensors(tmp_path, protocol):
+    array = np.arange(3)
+    data = dict(
+        split=OrderedDict(train=['a', 'b'], test=[]), empty=(),
+        odd=[{1, 2}, frozenset('a'), b'\xff', b'', bytearray(b'1'),
+             bytearray(), 1j, True, 2**70, None, torch.Size([2])])
+    arrays = dict(a=[array, (array, [array])], b=OrderedDict(c=(0, array)),
+                  d=torch.arange(6.).reshape(2, 3).T, e=torch.ones(0))
+    arrays['itself'] = arrays
+    read = safe_files.load(write(tmp_path, dict(data, **arrays), protocol))
+    assert {name: read[name] for name in data} == data
+    found = [read['a'][0], read['a'][1][0], read['a'][1][1][0],
+             read['b']['c'][1]]
+    assert all(one is found[0] for one in found)
+    np.testing.assert_array_equal(found[0], array)
+    assert torch.equal(read['d'], arrays['d']) and read['e'].shape == (0, )
+    assert read['itself']['itself'] is read['itself']
+
+
+def test_files_of_numpy_1(tmp_path):
+    """They name numpy.core where numpy 2 has numpy._core."""
+    buffer = Call(np._core.numeric._frombuffer, b'ab', np.dtype('u1'), (2, ),
+                  'C')
+    path = write(tmp_path, [np.arange(3), np.float32(1), buffer], protocol=2)
+    path.write_bytes(path.read_bytes().replace(b'numpy._core', b'numpy.core'))
+    assert path.read_bytes().count(b'numpy.core') == 3
+    array, number, characters = safe_files.load(path)
+    assert array.tolist() == [0, 1, 2] and number == 1
+    assert characters.tolist() == [97, 98]
+
+
+def test_scores_of_mmengine(tmp_path):
+    path = str(tmp_path / 'scores.pkl')
+    metric = DumpResults(path)
+    samples = [dict(pred_score=torch.rand(5), gt_label=torch.tensor([label]),
+                    sample_idx=label) for label in range(3)]
+    metric.process(None, samples)
+    metric.compute_metrics(metric.results)
+    for seen, expected in zip(safe_files.load(path), samples, strict=True):
+        assert seen.keys() == expected.keys()
+        assert torch.equal(seen['pred_score'], expected['pred_score'])
+
+
+def test_arrays_of_npy_and_npz(tmp_path):
+    np.savez_compressed(tmp_path / 'a.npz', x=np.arange(3), y=np.array(['a']))
+    arrays = safe_files.load_arrays(tmp_path / 'a.npz')
+    assert arrays['x'].tolist() == [0, 1, 2] and arrays['y'].tolist() == ['a']
+    np.save(tmp_path / 'a.npy', np.eye(2))
+    assert safe_files.load_arrays(tmp_path / 'a.npy').shape == (2, 2)
+
+
+# --- no code runs -----------------------------------------------------------
+
+def tensor_of(loot):
+    """A tensor whose storage is a file of PyTorch that holds an attack."""
+    content = io.BytesIO()
+    torch.save(Call(os.mkdir, str(loot)), content)
+    return Call(torch.storage._load_from_bytes, content.getvalue())
+
+
+ATTACKS = dict(
+    call=lambda loot: Call(os.mkdir, str(loot)),
+    nested=lambda loot: dict(annotations=[(Call(os.mkdir, str(loot)), )]),
+    in_array=lambda loot: np.array([Call(os.mkdir, str(loot))], dtype=object),
+    in_tensor=tensor_of,
+    by_eval=lambda loot: Call(eval, f'__import__("os").mkdir("{loot}")'),
+    by_getattr=lambda loot: Call(Call(getattr, Path(loot), 'mkdir')),
+    by_partial=lambda loot: Call(functools.partial(os.mkdir, str(loot))))
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+@pytest.mark.parametrize('attack', ATTACKS)
+def test_code_does_not_run(tmp_path, loot, attack, protocol):
+    path = write(tmp_path, ATTACKS[attack](loot), protocol)
+    with pytest.raises(pickle.UnpicklingError) as caught:
+        safe_files.load(path)
+    assert not loot.exists()
+    message = str(caught.value)
+    assert f'{VARIABLE}={path}' in message and '\n' not in message
+    pickle.loads(path.read_bytes())  # the attack is real
+    assert loot.exists()
+
+
+@pytest.mark.parametrize('function', [
+    os.mkdir, eval, exec, getattr, subprocess.Popen, torch.load, np.load,
+    torch.hub.load, np.lib.format.read_array, type, object])
+def test_the_refused_name_is_in_the_message(tmp_path, function):
+    path = write(tmp_path, dict(a=[function]))
+    with pytest.raises(pickle.UnpicklingError, match=function.__name__):
+        safe_files.load(path)
+
+
+NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # as pointers, these crash
+
+
+def dtype_of(*state):
+    return Call(np.dtype, 'f8', False, True, state=state)
+
+
+def array_of(shape, dtype, data=NUMBERS_OF_EIGHT):
+    return Call(_reconstruct, np.ndarray, (0, ), b'b',
+                state=(1, shape, dtype, False, data))
+
+
+FIELDS = dtype_of(3, '|', None, ('a', ), {'a': (np.dtype('O'), 0)}, 8, 1, 0)
+FORGED = {
+    'object array of bytes': Call(np.ndarray, (1, ), np.dtype('O'),
+                                  bytearray(NUMBERS_OF_EIGHT)),
+    'dtype of objects': array_of((4, ), np.dtype('O')),
+    'structured': np.zeros(2, 'f4,i4'),
+    'subarray': np.dtype('(2,)f4'),
+    'hidden field, scalar': Call(scalar, FIELDS, NUMBERS_OF_EIGHT[:8]),
+    'hidden field, buffer': Call(
+        np._core.numeric._frombuffer, bytearray(NUMBERS_OF_EIGHT[:8]), FIELDS,
+        (1, ), 'C'),
+    'hidden field, array': array_of((1, ), FIELDS),
+    'negative shape': array_of((-1, -4), np.dtype('f8')),
+    'larger than its data': array_of((2**40, ), np.dtype('f8')),
+    'smaller than its data': array_of((3, ), np.dtype('f8')),
+    'not characters': array_of((8, ), np.dtype('U1'), b'\xff' * 32),
+    'array without numbers': Call(_reconstruct, np.ndarray, (0, ), b'b'),
+    'state of a tensor': Call(
+        torch._utils._rebuild_tensor_v2, torch.ones(2).storage(), 0, (2, ),
+        (1, ), False, OrderedDict(), state={'a': 1}),
+    'tensor past its end': Call(
+        torch._utils._rebuild_tensor_v2, torch.ones(2).storage(), 0, (9, ),
+        (1, ), False, OrderedDict()),
+    'state of a function': Call(Call(OrderedDict, state={'a': 1})),
+    'attributes': Call(OrderedDict, state={'items': 1}),
+    'codec': Call(__import__('_codecs').encode, 'a', 'rot13'),
+    'a function as data': [OrderedDict], 'a dtype as data': [np.dtype('f4')]}
+
+
+@pytest.mark.parametrize('name', FORGED)
+def test_forged_objects_are_refused(tmp_path, name):
+    path = write(tmp_path, FORGED[name], 5)
+    with pytest.raises(pickle.UnpicklingError, match=str(path)):
+        safe_files.load(path)
+
+
+def test_forged_flags_are_not_taken(tmp_path):
+    """They would make numpy take the numbers for pointers to objects."""
+    forged = array_of((4, ), dtype_of(3, '<', None, None, None, -1, -1, 63))
+    read = safe_files.load(write(tmp_path, forged, 5))
+    assert read.dtype == np.dtype('f8') and not read.dtype.hasobject
+    np.testing.assert_array_equal(read, np.frombuffer(NUMBERS_OF_EIGHT))
+
+
+def test_bytes_below_an_array_cannot_be_moved(tmp_path):
+    """By an append to them, which would free what the array looks at."""
+    path = tmp_path / 'a.pkl'
+    path.write_bytes(b''.join([
+        pickle.PROTO + b'\5',
+        pickle.BYTEARRAY8 + b'\x08' + bytes(7) + b'ab' * 4,
+        pickle.BINPUT + b'\xff', b'cnumpy._core.numeric\n_frombuffer\n(h\xff',
+        pickle.dumps(np.dtype('u1'), 2)[2:-1],
+        pickle.BININT1 + b'\x08' + pickle.TUPLE1,
+        pickle.BINUNICODE + b'\1\0\0\0C' + pickle.TUPLE + pickle.REDUCE,
+        b'h\xff(' + b'K\1' * 9999 + pickle.APPENDS, pickle.STOP]))
+    with pytest.raises(pickle.UnpicklingError, match='BufferError'):
+        safe_files.load(path)
+
+
+def test_objects_in_npy_and_npz_are_refused(tmp_path, loot):
+    path = tmp_path / 'a.npz'
+    np.savez(path, x=np.array([Call(os.mkdir, str(loot))], dtype=object))
+    with pytest.raises(InputError, match=f'{path} could not be read'):
+        safe_files.load_arrays(path)
+    assert not loot.exists()
+
+
+# --- the user's choice ------------------------------------------------------
+
+class Harmless:
+    """Neither data nor a danger."""
+
+
+def test_a_trusted_file_is_read(tmp_path, monkeypatch):
+    path = write(tmp_path, [Harmless()])
+    with pytest.raises(pickle.UnpicklingError, match='Harmless'):
+        safe_files.load(path)
+    monkeypatch.setenv(VARIABLE, os.pathsep.join(['other', str(path)]))
+    assert type(safe_files.load(path)[0]) is Harmless
+
+
+@pytest.mark.parametrize('value', [
+    '', '.', os.pathsep, '1', '*', '/', '{folder}', '{folder}/*', '{file}x'])
+def test_only_the_path_of_the_file_trusts_it(tmp_path, monkeypatch, value):
+    path, link = tmp_path / 'a.pth', tmp_path / 'link.pth'
+    path.touch()
+    link.symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, value.format(folder=tmp_path, file=path))
+    assert not is_trusted('a.pth')
+    monkeypatch.setenv(VARIABLE, './a.pth')
+    assert is_trusted('a.pth') and is_trusted(path) and is_trusted(link)
+
+
+# --- files that are not there, damaged or of another kind -------------------
+
+def damaged(content: bytes, at: int = 9) -> list:
+    """Truncated, with other bytes at a place, empty, of another kind."""
+    return [*(content[:keep] for keep in (0, 1, 5, len(content) // 2, -1)),
+            content[:at] + b'\xff' * 9 + content[at + 9:],
+            b'<html>404</html>', bytes(99)]
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_a_damaged_pickle_is_named(tmp_path, protocol):
+    content = dict(a=np.ones(50), b=[torch.ones(3), ('x', 1)])
+    path = write(tmp_path, content, protocol)
+    for change in damaged(path.read_bytes()):
+        path.write_bytes(change)
+        with pytest.raises(pickle.UnpicklingError) as caught:
+            safe_files.load(path)
+        assert str(caught.value).startswith(f'{path} ')
+    with pytest.raises(FileNotFoundError, match='none.pkl'):
+        safe_files.load(tmp_path / 'none.pkl')
+
+
+@pytest.mark.parametrize('save, at', [
+    (np.save, 9), (np.savez, 999), (np.savez_compressed, 150)])
+def test_a_damaged_npy_or_npz_is_named(tmp_path, save, at):
+    content = io.BytesIO()
+    save(content, np.arange(500.))
+    path = tmp_path / 'a.npz'
+    for change in damaged(content.getvalue(), at):
+        path.write_bytes(change)
+        with pytest.raises(InputError, match=f'{path} could not be read'):
+            safe_files.load_arrays(path)
+
+
+def test_nested_too_deep_is_named(tmp_path):
+    path = tmp_path / 'a.pkl'
+    path.write_bytes(b'\x80\x02' + b']' * 10**5 + b'a' * (10**5 - 1) + b'.')
+    with pytest.raises(pickle.UnpicklingError, match='RecursionError'):
+        safe_files.load(path)
+
+
+@pytest.mark.parametrize('name', [
+    '../a', '/a', 'C:\\a', 'a\\..\\..\\b', 'b/../../a', '\\\\host\\a'])
+def test_a_zip_that_leads_out_is_refused(tmp_path, name):
+    path = tmp_path / 'a.zip'
+    for member, expected in ((name, name), ('a/b..c', None)):
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.writestr(zipfile.ZipInfo(member), b'')
+        with zipfile.ZipFile(path) as archive:
+            if expected is None:
+                safe_files.check_zip(archive, path)
+                continue
+            with pytest.raises(InputError, match='a member is named') as error:
+                safe_files.check_zip(archive, path)
+        assert str(path) in str(error.value)
