@@ -206,9 +206,9 @@ BAD = {
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
     'complex': (joints(5) + 1j, 'type complex128, expected a numpy array'),
-    'trap': (np.array([Trap()]), 'not readable as .npy or .npz'),
-    'noise': (b'noise' * 99, 'not readable as .npy or .npz'),
-    'cut': (saved(np.save, joints(5))[:-9], 'not readable as .npy'),
+    'trap': (np.array([Trap()]), 'objects, or no array'),
+    'noise': (b'noise' * 99, 'objects, or no array'),
+    'cut': (saved(np.save, joints(5))[:-9], 'could only read'),
     'arrays': (saved(np.savez, a=joints(5), b=joints(5)),
                r"arrays \['a', 'b'\], expected one array, or"),
     'score in 3D': (saved(np.savez, keypoint=joints(5), keypoint_score=joints(
@@ -435,7 +435,7 @@ def test_a_file_that_changes_meanwhile(folder, monkeypatch):
         return read(path, layout)
 
     monkeypatch.setattr(custom_data, 'read_sequence', change)
-    with pytest.raises(InputError, match='5.npy is not readable'):
+    with pytest.raises(InputError, match='5.npy could not be read'):
         convert()
     assert os.listdir('out') == []
 
@@ -690,7 +690,7 @@ def test_the_command_skips_bad_files_and_reports_them(warm, folder):
     report = json.loads(Path('out/made.report.json').read_text())
     assert report['annotation_file'] == 'out/made.pkl'
     assert sorted(report['left_out']) == ['a/0', 'a/2', 'b/1', 'extra']
-    assert 'a/0.npy is not readable' in report['left_out']['a/0'][0]
+    assert 'a/0.npy could not be read' in report['left_out']['a/0'][0]
     assert 'is "test"' in report['left_out']['a/2'][0]
 
 

@@ -249,10 +249,11 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise
     except Exception as error:
+        # numpy takes unknown content for objects, and says how to load them
+        reason = 'objects, or no array' if 'pickle' in str(error) else error
         raise InputError(
             f'{path} could not be read: it is damaged, or not a .npy or .npz '
-            f'file of plain arrays ({type(error).__name__}: {error}).'
-            ) from error
+            f'file of plain arrays ({reason}).') from error
 
 
 def check_zip(archive: zipfile.ZipFile, path: PathLike) -> None:
