@@ -68,8 +68,7 @@ def test_memory_bank(run, monkeypatch):
 @pytest.mark.slow
 def test_ntu_rgbd(run):
     table = run('ntu_rgbd', '--files', '4')['conversion']
-    assert table['processes'].tolist() == [1, 2]
-    assert (table['seconds.median'] > 0).all() and (table['MiB'] > 10).all()
+    assert table['CPU seconds.median'][0] > 0 and table['MiB'][0] > 10
 
 
 def test_stdcl_costs_nothing_at_test_time():

@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument('--processes', type=int, nargs='+', default=[2, 4],
                         help='beside one; default: 2 4')
     parser.add_argument('--largest', type=int, default=10**7,
-                        help='most sequences; default: 10,000,000')
+                        help='number of sequences; default: 10,000,000')
     args = timing.parse_args(parser)
     results = {number: run(number, args) for number in (1, *args.processes)}
     timing.save(args.out / 'memory_bank.csv', [
