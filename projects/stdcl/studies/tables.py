@@ -123,6 +123,8 @@ def csv_table(path: Path, link: Callable) -> str:
 
 
 def _cell(row: pd.Series, name: str) -> str:
+    if name in PROVENANCE:
+        return row[name]
     texts = [re.sub(r'^\d{4,}', lambda found: f'{int(found[0]):,}',
                     row.get(column, ''))
              for column in (name, f'{name}.median', f'{name}.min',
