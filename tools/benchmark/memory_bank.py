@@ -12,8 +12,7 @@ import socket
 from tools.benchmark import timing
 
 DIM, CLASSES, BATCHES = 256, 60, (16, 64)
-# bank: config, and numbers of sequences as powers of ten for one process and
-# for several, which share the machine
+# bank: config; powers of ten of sequences for one process, and for several
 BANKS = {'full': (dict(type='MemoryBank'), (3, 4, 5, 6), (4, 5)),
          'full, float16': (dict(type='MemoryBank', dtype='float16'),
                            (3, 4, 5, 6), ()),
@@ -70,17 +69,16 @@ def measure(rank: int, processes: int, port: int, args, queue) -> None:
             if sequences > args.largest:
                 continue
             head = make_head(config, sequences)
-            steps = {batch: make_step(head, sequences, batch)
-                     for batch in BATCHES}
+            steps = {size: make_step(head, sequences, size) for size in BATCHES}
             seconds = timing.in_turn(steps, args.repeats)
-            memory = timing.added_memory(steps[BATCHES[-1]])
+            memory = timing.added_memory(steps[64])
             if rank == 0:
-                queue.put(((bank, sequences), ({
-                    'slots': len(head.spatial_bank), 'one bank, MiB': round(
-                        head.spatial_bank.nbytes / 2**20, 1),
-                    'a step without the banks, MiB': memory},
-                    {batch: timing.spread(taken, 1e3)
-                     for batch, taken in seconds.items()})))
+                row = {'slots': len(head.spatial_bank), 'one bank, MiB': round(
+                    head.spatial_bank.nbytes / 2**20, 1),
+                    'a step without the banks, MiB': memory}
+                queue.put(((bank, sequences), (row, {
+                    batch: timing.spread(taken, 1e3)
+                    for batch, taken in seconds.items()})))
     if processes > 1:
         dist.destroy_process_group()
 
@@ -101,8 +99,8 @@ def main() -> None:
     parser = timing.make_parser(__doc__, 5)
     parser.add_argument('--processes', type=int, nargs='+', default=[2, 4],
                         help='beside one; default: 2 4')
-    parser.add_argument('--largest', type=int, default=10**7,
-                        help='number of sequences; default: 10,000,000')
+    parser.add_argument('--largest', type=int, default=10**7, metavar='N',
+                        help='most sequences; default: 10,000,000')
     args = timing.parse_args(parser)
     results = {number: run(number, args) for number in (1, *args.processes)}
     timing.save(args.out / 'memory_bank.csv', [
