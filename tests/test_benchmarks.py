@@ -42,6 +42,15 @@ def test_encoders(run, monkeypatch):
         assert (table[['MiB, ours', 'MiB, twin']].iloc[0] > 1).all()
 
 
+def test_pipeline(run):
+    tables = run('pipeline', '--sequences', '10', '--memory-sequences', '0')
+    table = tables['pipeline']
+    assert table['largest difference'][0] <= 1e-6
+    assert table['times faster.median'][0] > 1
+    assert tables['transforms']['runs'].tolist() == ['once'] + [
+        'each epoch'] * 4
+
+
 def test_memory_bank(run, monkeypatch):
     def run_here(processes, args):
         """One process, this one, takes the part of several."""

@@ -1,14 +1,23 @@
-"""Compare the speed and memory of the data pipeline with MMAction2's own."""
-import argparse
-import json
+"""Compare the data pipeline with MMAction2's own, in one process.
+
+Synthetic sequences as long as those of NTU, 25 joints, one or two persons.
+Times the transforms, and the way from the data set to the packed clip; clips
+of MMAction2's recipe are checked to be the same. On Linux, also measures the
+memory of a training set with the workers of its loader (the proportional set
+size of all processes) for each byte of coordinates.
+
+example: python -m tools.benchmark.pipeline
+"""
 import logging
 import pickle
 import re
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from timeit import default_timer, repeat
+
+from tools.benchmark import timing
 
 PACK = [dict(type='FormatGCNInput', num_person=2),
         dict(type='PackActionInputs')]
@@ -20,26 +29,6 @@ OURS = [dict(type='FastPreNormalize3D'),
 PUBLISHED = [dict(type='DropEmptyFrames'), dict(type='CenterOnJoint'),
              dict(type='CropResize', clip_len=64), dict(type='RandomRotation'),
              *PACK]
-PIPELINES = dict(stock=('PoseDataset', STOCK), ours=('SkeletonDataset', OURS),
-                 published=('SkeletonDataset', PUBLISHED))
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description='Time data pipelines in one process, on generated '
-        'sequences as long as those of NTU RGB+D: "stock" is MMAction2\'s, '
-        '"ours" gives the same clips, "published" is the recipe of the '
-        'published results. Then measure the memory of a data set with the '
-        'workers of its loader (Linux only), in bytes for each byte of data.',
-        epilog='example: python -m tools.benchmark.pipeline --out out.json')
-    parser.add_argument('--sequences', type=int, default=500)
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--memory-sequences', type=int, default=20000,
-                        help='0 leaves the memory out')
-    parser.add_argument('--workers', type=int, default=4)
-    parser.add_argument('--out', type=Path, help='JSON file to write')
-    return parser.parse_args()
 
 
 def make_file(path: Path, num: int) -> int:
@@ -47,7 +36,7 @@ def make_file(path: Path, num: int) -> int:
     import numpy as np
     rng = np.random.default_rng(0)
     annotations = [dict(
-        frame_dir=str(index), label=index % 60, total_frames=frames,
+        frame_dir=str(index), label=index % 60, total_frames=int(frames),
         keypoint=rng.normal(size=(1 + index % 2, frames, 25, 3)).astype('f4'))
         for index, frames in enumerate(rng.integers(20, 150, 2 * num))]
     names = [item['frame_dir'] for item in annotations[:num]]
@@ -56,92 +45,124 @@ def make_file(path: Path, num: int) -> int:
     return sum(item['keypoint'].nbytes for item in annotations[:num])
 
 
-def build(name: str, path: Path):
-    """The training set of a pipeline."""
+def build(kind: str, path: Path, pipeline: list):
+    """A training set."""
     from mmaction.registry import DATASETS
     from mmengine.registry import init_default_scope
 
     import projects.stdcl  # noqa: F401
     logging.disable(logging.WARNING)
     init_default_scope('mmaction')
-    kind, steps = PIPELINES[name]
     return DATASETS.build(dict(type=kind, ann_file=str(path), split='train',
-                               pipeline=steps))
+                               pipeline=pipeline))
 
 
-def measure_speed(path: Path, repeats: int) -> dict:
-    """Sequences a second of each pipeline, seconds of each transform."""
+def time_recipes(path: Path, repeats: int) -> list:
+    """Sequences a second, from the data set to the packed clip."""
     import numpy as np
+    ours = build('SkeletonDataset', path, OURS)
+    stock = build('PoseDataset', path, STOCK)
+    clips = []
+    for data in (ours, stock):
+        np.random.seed(0)
+        clips.append([sample['inputs'] for sample in data])
+    published = build('SkeletonDataset', path, PUBLISHED)
+    seconds = timing.in_turn(
+        dict(ours=lambda: list(ours), stock=lambda: list(stock),
+             published=lambda: list(published)), repeats)
+    rate = {name: timing.spread([len(ours) / one for one in taken])
+            for name, taken in seconds.items()}
+    return [{
+        'recipe': "MMAction2's recipe, 100 frames",
+        'sequences a second, ours': rate['ours'], "MMAction2's": rate['stock'],
+        'times faster': timing.ratio(seconds['stock'], seconds['ours']),
+        'largest difference': max(
+            float((a - b).abs().max()) for a, b in zip(*clips)),
+        'sequences': len(ours), 'repeats': repeats,
+    }, {
+        'recipe': 'published recipe, 64 frames',
+        'sequences a second, ours': rate['published'],
+        'sequences': len(ours), 'repeats': repeats}]
+
+
+def time_transforms(path: Path, repeats: int) -> list:
+    """Microseconds of each transform for a sequence."""
     from mmaction.registry import TRANSFORMS
 
-    from .timing import spread
-    rates, seconds, clips = {}, {}, {}
-    raw = build('stock', path)
-    for name, (_, steps) in PIPELINES.items():
-        data = build(name, path)
-        np.random.seed(0)
-        clips[name] = [sample['inputs'] for sample in data]
-        rates[name] = spread([len(data) / taken for taken in repeat(
-            lambda data=data: list(data), number=1, repeat=repeats)])
-        infos = list(map(raw.get_data_info, range(len(raw))))
-        seconds[name] = {}
-        for step in steps:
-            start = default_timer()
-            infos = list(map(TRANSFORMS.build(step), infos))
-            seconds[name][step['type']] = spread(
-                [(default_timer() - start) / len(raw)])
-    return dict(
-        sequences=len(raw), repeats=repeats, seconds=seconds,
-        sequences_per_second=rates, difference=max(
-            float((a - b).abs().max()) for a, b in zip(clips['stock'],
-                                                       clips['ours'])),
-        times_faster={key: rates['ours'][key] / rates['stock'][key]
-                      for key in rates['ours']})
+    def run(transform, batch: list) -> list:
+        return [transform(dict(item)) for item in batch]
+
+    rows, (stock, ours) = [], [list(build('PoseDataset', path, []))] * 2
+    for steps in zip(STOCK, OURS):
+        theirs, mine = map(TRANSFORMS.build, steps)
+        seconds = timing.in_turn({
+            "µs, MMAction2's": partial(run, theirs, stock),
+            'µs, ours': partial(run, mine, ours)}, repeats)
+        rows.append({
+            'transform': steps[0]['type'],
+            **{name: timing.spread(taken, 1e6 / len(ours))
+               for name, taken in seconds.items()},
+            'runs': ('once' if getattr(mine, 'cacheable', False)
+                     else 'each epoch'), 'repeats': repeats})
+        stock, ours = run(theirs, stock), run(mine, ours)
+    return rows
 
 
-def used_memory(name: str, path: Path, workers: int) -> dict:
+def used_memory(kind: str, path: Path, workers: int) -> list:
     """Bytes after an epoch, workers included, and peak of this process."""
     from mmengine.dataset import pseudo_collate
     from torch.utils.data import DataLoader
-
-    from .timing import process_memory
-    loader = DataLoader(build(name, path), batch_size=16, num_workers=workers,
+    data = build(kind, path, STOCK[1:])
+    loader = DataLoader(data, batch_size=16, num_workers=workers,
                         persistent_workers=True, collate_fn=pseudo_collate)
     list(map(len, loader))  # an epoch
     pids = ['self', *(worker.pid for worker in loader._iterator._workers)]
     maps = [Path(f'/proc/{pid}/smaps_rollup').read_text() for pid in pids]
-    return dict(peak=process_memory('VmHWM'), total=1024 * sum(
-        int(re.search(r'\nPss: +(\d+)', text)[1]) for text in maps))
+    return [1024 * sum(int(re.search(r'\nPss: +(\d+)', text)[1])
+                       for text in maps), timing.process_memory('VmHWM')]
 
 
-def measure_memory(folder: Path, num: int, workers: int) -> dict:
-    """Growth of memory for each byte of data, from a small file to a large."""
-    sizes = [make_file(folder / f'{count}.pkl', count) for count in (100, num)]
-    growth = dict(sequences=num, data_bytes=sizes[1], workers=workers)
-    for name, kind in (('stock', 'PoseDataset'), ('ours', 'SkeletonDataset')):
+def measure_memory(folder: Path, num: int, workers: int) -> list:
+    """Growth of memory from a small file to a large one."""
+    files = [folder / f'{count}.pkl' for count in (100, num)]
+    small, large = map(make_file, files, (100, num))
+    rows = []
+    for kind in ('SkeletonDataset', 'PoseDataset'):
         used = []
-        for count in (100, num):  # each in a process of its own
+        for path in files:  # each in a process of its own
             with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-                used.append(pool.submit(used_memory, name, folder / (
-                    f'{count}.pkl'), workers).result())
-        growth[kind] = {what: (used[1][what] - used[0][what])
-                        / (sizes[1] - sizes[0]) for what in used[0]}
-    return growth
+                used.append(pool.submit(used_memory, kind, path,
+                                        workers).result())
+        training, peak = (round((b - a) / (large - small), 2)
+                          for a, b in zip(*used))
+        rows.append({
+            'data set class': kind,
+            'bytes per byte of data, training': training,
+            'while the file is read': peak, 'sequences': num,
+            'workers': workers})
+    return rows
 
 
 def main() -> None:
-    args = parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'data.pkl')
+    parser = timing.make_parser(__doc__, 5)
+    parser.add_argument('--sequences', type=int, default=500,
+                        help='sequences to time; default: 500')
+    parser.add_argument('--memory-sequences', type=int, default=20000,
+                        help='sequences in memory, 0 for none; default: 20000')
+    parser.add_argument('--workers', type=int, default=4,
+                        help='workers of the loader; default: 4')
+    args = timing.parse_args(parser)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, 'data.pkl')
         make_file(path, args.sequences)
-        record = measure_speed(path, args.repeats)
-        if args.memory_sequences and Path('/proc/self/smaps_rollup').exists():
-            record['memory'] = measure_memory(
-                Path(folder), args.memory_sequences, args.workers)
-    text = json.dumps(record, indent=1)
-    print(text)
-    if args.out:
-        args.out.write_text(text + '\n')
+        timing.save(args.out / 'pipeline.csv',
+                    time_recipes(path, args.repeats), ['recipe'])
+        timing.save(args.out / 'transforms.csv',
+                    time_transforms(path, args.repeats), ['transform'])
+        if args.memory_sequences and timing.STATUS.is_file():
+            timing.save(args.out / 'pipeline_memory.csv', measure_memory(
+                Path(name), args.memory_sequences, args.workers),
+                ['data set class'])
 
 
 if __name__ == '__main__':
