@@ -350,22 +350,8 @@ def test_numbers_with_a_gap_and_unknown_classes(folder):
     Path('classes.txt').write_text('one\ntwo\n')
     assert 'label of "b/1" is "2", expected one of the 2 classes 0, 1' in (
         refused(classes='classes.txt'))
-    Path('labels.csv').write_text(text)
-    assert 'is "wave", expected one of the 2 classes one, two' in refused(
-        classes='classes.txt')
-    for names in ('one\ntwo\none\n', '\n'):
-        Path('classes.txt').write_text(names)
-        assert 'expected each class once' in refused(classes='classes.txt')
-
-
-@pytest.mark.parametrize('fields, message', [
-    ([1], 'holds a list, expected a JSON object'),
-    (dict(HAND, center=9), 'layout "hand": center has 9'),
-    (dict(HAND, jonts=[]), 'unexpected keyword argument .*jonts'),
-])
-def test_wrong_layouts_are_named(folder, fields, message):
-    Path('hand.json').write_text(json.dumps(fields))
-    assert re.search(f'hand.json .*{message}', refused())
+    Path('classes.txt').write_text('one\ntwo\none\n')
+    assert 'expected each class once' in refused(classes='classes.txt')
 
 
 def test_sources_without_files_and_names_of_two_files(folder):
@@ -377,20 +363,6 @@ def test_sources_without_files_and_names_of_two_files(folder):
     Path('labels.csv').write_text('name,label\n')
     save('a', joints(3))
     assert 'and 0 rows, expected' in refused()
-
-
-def test_paths_of_windows_in_tables(folder):
-    convert()
-    expected = made()['split']
-    rows = [(name.replace('/', '\\') + '.npy', *row) for name, *row in
-            csv.reader(Path('labels.csv').read_text().splitlines())][1:]
-    write_csv('labels.csv', [('file', 'label'), *(row[:2] for row in rows)])
-    splits = {row[0]: row[3] for row in rows}
-    Path('splits.json').write_text(json.dumps(splits))
-    write_csv('splits.csv', [('file', 'split'), *splits.items()])
-    for path in ('splits.json', 'splits.csv'):
-        convert(splits=path)
-        assert made()['split'] == expected
 
 
 def test_confidence_in_some_files_only(folder):
@@ -424,22 +396,6 @@ def test_all_problems_are_listed_up_to_twenty(folder):
     assert '34 problems:' in refused(skip_bad=True)
 
 
-def test_a_file_that_changes_meanwhile(folder, monkeypatch):
-    reads = Counter()
-    read = custom_data.read_sequence
-
-    def change(path, layout):
-        reads[path] += 1
-        if reads[path] == 2 and path.stem == '5':
-            path.write_bytes(b'')
-        return read(path, layout)
-
-    monkeypatch.setattr(custom_data, 'read_sequence', change)
-    with pytest.raises(InputError, match='5.npy could not be read'):
-        convert()
-    assert os.listdir('out') == []
-
-
 # splits
 
 
@@ -447,19 +403,15 @@ def test_splits_by_a_file(folder):
     names = [f'{"ab"[i % 2]}/{i}' for i in range(8)]
     splits = {name: 'val' if i < 2 else 'train'
               for i, name in enumerate(names)}
-    splits['b/1'] = 'valid'
-    splits['b/3'] = None
-    Path('splits.json').write_text(json.dumps(splits))
+    Path('splits.json').write_text(json.dumps({**splits, 'b/1': 'valid',
+                                               'b/3': None}))
     message = refused(splits='splits.json')
     for part in ('the split of "b/1" is "valid"', 'split of "b/3" is ""'):
         assert part in message
-    Path('splits.json').write_text('["a/0"]')
-    assert 'splits.json holds a list, expected' in refused(
-        splits='splits.json')
-    splits.update({'b/1': 'val', 'b/3': 'train'})
     Path('splits.json').write_text(json.dumps(splits))
-    write_csv('splits.csv', [('split', 'file'), *(
-        (split, f'{name}.npy') for name, split in splits.items())])
+    write_csv('splits.csv', [('split', 'file'), *(  # paths of Windows
+        (split, name.replace('/', '\\') + '.npy')
+        for name, split in splits.items())])
     for path in ('splits.json', 'splits.csv'):
         convert(splits=path)
         assert made()['split']['val'] == ['a/0', 'b/1']

@@ -287,7 +287,7 @@ def test_a_plain_list_needs_no_split(tmp_path):
     (dict(annotations=[ITEM], split=dict(xset_train=['a'], xset_val=['a'])),
      'no split "xsub_train"; expected one of xset_train, xset_val'),
     (dict(annotations=[ITEM], split=dict(xsub_train=[])),
-     'split "xsub_train" has 0 names'),
+     r'split "xsub_train" is \[\], expected a list of at least one name'),
     (dict(annotations=[ITEM], split=dict(xsub_train=['a', 'b', 'c'])),
      r'has 3 names, of which 2 have no annotation \(b, c\)')])
 def test_files_of_another_form_are_refused(tmp_path, content, message):

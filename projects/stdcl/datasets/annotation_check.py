@@ -2,9 +2,10 @@
 
 docs/annotation_format.md describes the format.
 """
+import reprlib
 from collections import Counter
 from numbers import Integral
-from typing import Any, Iterable, List, Sequence
+from typing import Iterable, List, Sequence
 
 import numpy as np
 
@@ -20,47 +21,49 @@ def name_of(annotation: dict) -> str:
 
 
 def check_names(path: str, annotations: Sequence[dict]) -> None:
-    """Check that every annotation is a dict with a name.
+    """Check that there are annotations, and every one is a dict with a name.
 
     Args:
         path (str): The annotation file, for the message.
         annotations (sequence[dict]): All annotations of the file.
-
-    Raises:
-        InputError: There is no annotation, or one has another form.
     """
+    for index, item in enumerate(annotations):
+        if not isinstance(item, dict) or not isinstance(name_of(item), str):
+            seen = (f'frame_dir {name_of(item)!r}' if isinstance(item, dict)
+                    else f'type {type(item).__name__}')
+            raise InputError(f'{path}: annotations[{index}] has {seen}, '
+                             'expected a dict with a string frame_dir.')
     if not annotations:
         raise InputError(f'{path}: annotations has 0 sequences, expected at '
                          'least one.')
-    for index, item in enumerate(annotations):
-        if not isinstance(item, dict):
-            raise InputError(
-                f'{path}: annotations[{index}] is of type '
-                f'{type(item).__name__}, expected a dict.')
-        if not isinstance(name_of(item), str):
-            raise InputError(
-                f'{path}: frame_dir of annotations[{index}] is '
-                f'{name_of(item)!r}, expected a string, the name of the '
-                'sequence.')
 
 
-def check_split(path: str, split: str, names: Any) -> None:
-    """Check that a split is a list of distinct names.
+def select_split(path: str, annotations: List[dict], splits: dict,
+                 split: str) -> List[dict]:
+    """The annotations of a split.
 
     Raises:
-        InputError: It has another form, is empty or repeats a name.
+        InputError: There is no such split; or it is not a list of distinct
+            names, each with an annotation.
     """
-    where = f'{path}: the split "{split}"'
-    if not isinstance(names, (list, tuple, set, frozenset)):
-        raise InputError(f'{where} is of type {type(names).__name__}, '
-                         'expected a list of names.')
-    if not names:
-        raise InputError(f'{where} has 0 names, expected at least one name.')
-    for name in names:
-        if not isinstance(name, str):
-            raise InputError(f'{where} has {name!r}, expected strings, the '
-                             'frame_dir of sequences.')
+    if split not in splits:
+        raise InputError(f'{path}: there is no split "{split}"; expected one '
+                         f'of {", ".join(map(str, splits))}.')
+    names, where = splits[split], f'{path}: the split "{split}"'
+    if not isinstance(names, (list, tuple, set, frozenset)) or not names or (
+            not all(isinstance(name, str) for name in names)):
+        raise InputError(f'{where} is {reprlib.repr(names)}, expected a list '
+                         'of at least one name, the frame_dir of sequences.')
     _check_distinct(where, names)
+    wanted = set(names)
+    chosen = [item for item in annotations if name_of(item) in wanted]
+    missing = sorted(wanted.difference(map(name_of, chosen)))
+    if missing:
+        raise InputError(
+            f'{where} has {len(names)} names, of which {len(missing)} have no '
+            f'annotation ({", ".join(missing[:3])}); expected an annotation '
+            'for each.')
+    return chosen
 
 
 def check_sequences(path: str, annotations: List[dict],

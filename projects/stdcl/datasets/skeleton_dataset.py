@@ -89,47 +89,27 @@ class SkeletonDataset(PoseDataset):
             self._metainfo.setdefault('classes', list(_entry(
                 self.ann_file, content, 'classes', (list, tuple))))
         if self.split is not None:
-            annotations = self._of_split(
-                annotations, _entry(self.ann_file, content, 'split', dict))
+            annotations = annotation_check.select_split(
+                self.ann_file, annotations,
+                _entry(self.ann_file, content, 'split', dict), self.split)
         if 'skeleton' not in self.data_prefix:
             annotation_check.check_sequences(
                 self.ann_file, annotations, one_label=not self.multi_class)
         return annotations
 
-    def _of_split(self, annotations: List[dict], splits: dict) -> List[dict]:
-        if self.split not in splits:
-            raise InputError(
-                f'{self.ann_file}: there is no split "{self.split}"; expected '
-                f'one of {", ".join(map(str, splits))}.')
-        annotation_check.check_split(self.ann_file, self.split,
-                                     splits[self.split])
-        names = set(splits[self.split])
-        chosen = [item for item in annotations if name_of(item) in names]
-        missing = sorted(names.difference(map(name_of, chosen)))
-        if missing:
-            raise InputError(
-                f'{self.ann_file}: the split "{self.split}" has {len(names)} '
-                f'names, of which {len(missing)} have no annotation '
-                f'({", ".join(missing[:3])}); expected an annotation for '
-                'each.')
-        return chosen
-
     def _read(self):
         with get_local_path(self.ann_file) as path:
-            try:
-                return safe_files.load(path)
-            except FileNotFoundError:
+            if not osp.isfile(path):
                 raise FileNotFoundError(
                     f'ann_file is {self.ann_file!r}, which does not exist; '
                     f'expected {FORM}. Paths are relative to the working '
-                    f'directory, {os.getcwd()}.') from None
-            except IsADirectoryError:
-                raise InputError(f'ann_file is {self.ann_file!r}, a folder; '
-                                 f'expected {FORM}.') from None
+                    f'directory, {os.getcwd()}.')
+            try:
+                return safe_files.load(path)
             except pickle.UnpicklingError as error:
                 raise pickle.UnpicklingError(
-                    f'ann_file: {error} It has {os.path.getsize(path):,} '
-                    f'bytes; expected {FORM}.') from error
+                    f'ann_file: {error} It has {osp.getsize(path):,} bytes; '
+                    f'expected {FORM}.') from error
 
     def filter_data(self) -> List[dict]:
         """Filter as ``PoseDataset`` does, then run the cached transforms."""

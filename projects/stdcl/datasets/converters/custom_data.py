@@ -62,10 +62,8 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
             to the names in the table, sorted.
         splits (Path, optional): Table or JSON object with the split of each
             sequence. Defaults to the column of ``labels``.
-        val_ratio (float, optional): Draw this share for validation instead.
-        by_subject (bool, optional): Draw whole subjects. Defaults to whether
-            every row has a subject and there are at least two.
-        seed (int): Seed of the draw. Defaults to 0.
+        val_ratio, by_subject, seed: Draw this share for validation instead;
+            see :mod:`.custom_splits`.
         img_shape (tuple[int, int], optional): Height and width in pixels of
             the images of two-dimensional joints.
         skip_bad (bool): Leave out sequences with problems. Defaults to False.
@@ -80,10 +78,10 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
                          f'"{layout.name}" is 3D.')
     files = find_files(source, (labels, splits, classes), problems)
     table = read_table(labels, 'label', problems)
-    for name in sorted(files.keys() - table.keys()):
+    for name in files.keys() - table.keys():
         problems[name].append(f'{files[name]}: "{name}" has no row in '
                               f'{labels}.')
-    for name in sorted(table.keys() - files.keys()):
+    for name in table.keys() - files.keys():
         problems[name].append(f'{labels}: "{name}" has no file in {source}, '
                               f'expected {name}.npy, .npz or .csv.')
     numbers, classes = number_labels(
@@ -354,15 +352,16 @@ def read_table(path: Path, column: str, problems: Problems
     The header has ``name`` (or ``file``) and ``column``. Names that occur
     twice are added to ``problems``.
     """
-    header, *rows = csv.reader(_read_text(path).splitlines()) or [[]]
-    header = ['name' if cell.strip().lower() == 'file'
-              else cell.strip().lower() for cell in header]
-    if header.count('name') != 1 or header.count(column) != 1 or not rows:
+    lines = csv.reader(_read_text(path).splitlines())
+    header, *rows = list(filter(None, lines)) or [[]]
+    header = [cell.strip().lower() for cell in header]
+    header = ['name' if cell == 'file' else cell for cell in header]
+    if not {'name', column} <= set(header) or not rows:
         raise InputError(f'{path} has the header "{",".join(header)}" and '
-                         f'{len(rows)} rows, expected one column name (or '
-                         f'file), one column {column} and at least 1 row.')
+                         f'{len(rows)} rows, expected the columns name (or '
+                         f'file) and {column} and at least 1 row.')
     table = {}
-    for number, cells in enumerate(filter(None, rows), 1):
+    for number, cells in enumerate(rows, 1):
         row = dict(zip(header, map(str.strip, cells)))
         name = _sequence_name(row['name'])
         if len(cells) != len(header) or not name:
@@ -370,7 +369,7 @@ def read_table(path: Path, column: str, problems: Problems
                              f'expected {len(header)} values and a name.')
         if name in table:
             problems[name].append(f'{path}: "{name}" is in more than one row, '
-                                  f'expected one.')
+                                  'expected one.')
         table[name] = row
     return table
 
@@ -378,15 +377,12 @@ def read_table(path: Path, column: str, problems: Problems
 def number_labels(path: Path, texts: Dict[str, str],
                   classes: Optional[List[str]], problems: Problems
                   ) -> Tuple[Dict[str, Optional[int]], List[str]]:
-    """Number the classes from 0.
+    """Number the classes from 0, in the order of ``classes`` or sorted.
 
     Args:
         path (Path): The table, for messages.
         texts (dict[str, str]): Sequence -> its label in the table: numbers
             everywhere, or class names everywhere.
-        classes (list[str], optional): Class names in order. Defaults to those
-            of the table, sorted.
-        problems (Problems): Gets the sequences whose label is unknown.
 
     Returns:
         tuple: Sequence -> class (None if unknown), and the class names.

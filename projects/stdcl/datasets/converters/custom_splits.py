@@ -41,9 +41,6 @@ def draw_stratified(labels: Dict[str, int], ratio: float,
     Each class gets its share rounded down; the sequences that are missing
     then come from the classes that lost most. At least one sequence of every
     class is left for training.
-
-    Returns:
-        set[str]: The names of the sequences drawn.
     """
     rng = random.Random(seed)
     members = defaultdict(list)
@@ -66,13 +63,8 @@ def draw_stratified(labels: Dict[str, int], ratio: float,
 def draw_subjects(sizes: Dict[str, int], ratio: float, seed: int) -> Set[str]:
     """Draw the subjects whose sequences come closest to a share of all.
 
-    Args:
-        sizes (dict[str, int]): Subject -> number of sequences; at least two.
-        ratio (float): The share, between 0 and 1.
-        seed (int): Decides among subjects that come equally close.
-
-    Returns:
-        set[str]: At least one subject, and not all of them.
+    ``sizes`` has the number of sequences of at least two subjects; at least
+    one subject is drawn, and not all. ``seed`` decides among equals.
     """
     subjects = sorted(sizes)
     random.Random(seed).shuffle(subjects)
@@ -93,15 +85,10 @@ def draw_subjects(sizes: Dict[str, int], ratio: float, seed: int) -> Set[str]:
 
 def check(splits: Dict[str, str], labels: Dict[str, int], classes: List[str],
           subjects: Dict[str, Optional[str]]) -> List[str]:
-    """Check that both splits can be used; returns warnings.
-
-    Raises:
-        InputError: A split is empty, or a class has no training sequence.
-    """
-    for split in SPLITS:
-        if split not in splits.values():
-            raise InputError(f'the split {split} has 0 of the {len(splits)} '
-                             'sequences, expected at least 1.')
+    """Check that all classes can be trained; returns warnings."""
+    for split in set(SPLITS) - set(splits.values()):
+        raise InputError(f'the split {split} has 0 of the {len(splits)} '
+                         'sequences, expected at least 1.')
     seen = {(splits[name], label) for name, label in labels.items()}
     lacking = {split: ', '.join(f'"{name}"' for label, name in enumerate(
         classes) if (split, label) not in seen) for split in SPLITS}
