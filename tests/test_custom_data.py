@@ -23,6 +23,7 @@ from projects.stdcl.datasets.converters import (
     custom_data,
     custom_splits,
 )
+from projects.stdcl.datasets.converters.sequence_file import read_sequence
 from projects.stdcl.datasets.training_sequences import TrainingSequences
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
@@ -112,7 +113,7 @@ def test_reads_numpy(tmp_path, persons, dtype):
     np.savez(tmp_path / 'b.npz', anything=array)
     np.savez_compressed(tmp_path / 'c.npz', keypoint=array)
     for name in ('a.npy', 'b.npz', 'c.npz'):
-        sequence = custom_data.read_sequence(tmp_path / name, LAYOUTS['hand'])
+        sequence = read_sequence(tmp_path / name, LAYOUTS['hand'])
         assert list(sequence) == ['keypoint']
         keypoint = sequence['keypoint']
         assert keypoint.dtype == np.float32 and keypoint.dtype.isnative
@@ -128,7 +129,7 @@ def test_reads_csv(tmp_path, header):
     (tmp_path / 'a.csv').write_text(text, newline='')
     np.savetxt(tmp_path / 'b.csv', array.reshape(6, -1), delimiter=',')
     for name in ('a.csv', 'b.csv'):
-        keypoint = custom_data.read_sequence(tmp_path / name,
+        keypoint = read_sequence(tmp_path / name,
                                              LAYOUTS['hand'])['keypoint']
         np.testing.assert_array_equal(keypoint, np.float32(array)[None])
 
@@ -149,7 +150,7 @@ def test_csv_rows_find_their_person_and_frame(tmp_path, keys):
     np.random.default_rng(0).shuffle(lines)
     write_csv(tmp_path / 'a.csv', [
         (*keys, *(f'v{i}' for i in range(12))), *lines])
-    keypoint = custom_data.read_sequence(tmp_path / 'a.csv',
+    keypoint = read_sequence(tmp_path / 'a.csv',
                                          LAYOUTS['hand'])['keypoint']
     np.testing.assert_array_equal(  # persons in the order of their numbers
         keypoint, np.float32(expected)[np.argsort(people)])
@@ -165,7 +166,7 @@ def test_confidence(tmp_path):
              keypoint_score=array[0, ..., 2])
     for name, persons in (('a.npy', 2), ('b.npz', 2), ('c.csv', 1),
                           ('d.npz', 1)):
-        sequence = custom_data.read_sequence(tmp_path / name, LAYOUTS['flat'])
+        sequence = read_sequence(tmp_path / name, LAYOUTS['flat'])
         expected = np.float32(array[:persons])
         np.testing.assert_array_equal(sequence['keypoint'],
                                       expected[..., :2])
@@ -174,7 +175,7 @@ def test_confidence(tmp_path):
     np.save(tmp_path / 'e.npy', array[..., :2])
     (tmp_path / 'f.csv').write_text(csv_text(array[0, ..., :2]))
     for name in ('e.npy', 'f.csv'):
-        assert list(custom_data.read_sequence(
+        assert list(read_sequence(
             tmp_path / name, LAYOUTS['flat'])) == ['keypoint']
 
 
@@ -236,7 +237,7 @@ def test_bad_files_are_named(tmp_path, monkeypatch, content, message):
     path.write_bytes(content if isinstance(content, bytes)
                      else content.encode())
     with pytest.raises(InputError, match=f'^{path}.*{message}'):
-        custom_data.read_sequence(path, LAYOUTS['hand'])
+        read_sequence(path, LAYOUTS['hand'])
     assert not Path('sprung').exists()
 
 
@@ -252,7 +253,7 @@ def test_bad_files_are_named(tmp_path, monkeypatch, content, message):
 def test_bad_confidence_is_named(tmp_path, arrays, message):
     np.savez(tmp_path / 'a.npz', **arrays)
     with pytest.raises(InputError, match=message):
-        custom_data.read_sequence(tmp_path / 'a.npz', LAYOUTS['flat'])
+        read_sequence(tmp_path / 'a.npz', LAYOUTS['flat'])
 
 
 # tables

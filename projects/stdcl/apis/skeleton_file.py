@@ -4,9 +4,9 @@ from typing import Dict
 
 import numpy as np
 
-from ..datasets.converters.custom_data import SUFFIXES, read_sequence
 from ..datasets.converters.ntu_skeleton import load_skeleton
 from ..datasets.converters.nw_ucla import read_skeletons
+from ..datasets.converters.sequence_file import SUFFIXES, read_sequence
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 

@@ -9,7 +9,6 @@ import re
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple, Union
 
@@ -18,14 +17,12 @@ from rich.console import Console
 from rich.progress import track
 
 from ...utils.input_error import InputError
-from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import LAYOUTS, SkeletonLayout
-from ..annotation_check import check_sequence
 from . import custom_splits
 from .annotation_file import write_annotations
 from .custom_splits import BY_SUBJECT, SPLITS
+from .sequence_file import SUFFIXES, read_sequence, read_text
 
-SUFFIXES = ('.npy', '.npz', '.csv')
 MAX_SHOWN = 20
 
 # name of a sequence -> what is wrong with it
@@ -143,127 +140,6 @@ def _listed(problems: Problems) -> str:
     return '\n  '.join(lines)
 
 
-def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
-    """Read and check one sequence.
-
-    Args:
-        path (Path): ``.npy`` or ``.npz``, (T, V, C) or (M, T, V, C), or
-            ``.csv``, one row for each frame or each person in a frame.
-        layout (SkeletonLayout): The layout of the joints.
-
-    Returns:
-        dict: ``keypoint``, float32, (M, T, V, C), in the unit of the file.
-        For a two-dimensional layout C is 2, and a confidence becomes
-        ``keypoint_score``, float32, (M, T, V).
-
-    Raises:
-        InputError: The file is wrong; the text names it.
-    """
-    is_table = path.suffix.lower() == '.csv'
-    arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
-    for name, array in arrays.items():  # the axis of persons is optional
-        if array.ndim == (3 if name == 'keypoint' else 2):
-            arrays[name] = array[None]
-    keypoint = arrays['keypoint']
-    check_sequence(str(path), dict(
-        arrays, frame_dir=path.stem, label=0,
-        total_frames=keypoint.shape[1] if keypoint.ndim == 4 else 1))
-    channels = _channels(layout)[:1 if 'keypoint_score' in arrays else 2]
-    if keypoint.shape[2] != layout.num_joints or (
-            keypoint.shape[3] not in channels):
-        raise InputError(
-            f'{path}: keypoint has {keypoint.shape[2]} joints and '
-            f'{keypoint.shape[3]} channels (shape {keypoint.shape}), expected '
-            f'{layout.num_joints} and {" or ".join(map(str, channels))} for '
-            f'the {layout.dims}D layout "{layout.name}".')
-    if layout.dims == 3 and 'keypoint_score' in arrays:
-        raise InputError(f'{path} has a keypoint_score, expected none for the '
-                         f'3D layout "{layout.name}".')
-    if keypoint.shape[3] > layout.dims:
-        arrays = dict(keypoint=keypoint[..., :2],
-                      keypoint_score=keypoint[..., 2])
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
-
-
-def _channels(layout: SkeletonLayout) -> tuple:
-    """Possible numbers of channels; in 2D the third is a confidence."""
-    return (3, ) if layout.dims == 3 else (2, 3)
-
-
-def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
-    arrays = load_arrays(path)
-    if isinstance(arrays, np.ndarray):
-        arrays = dict(keypoint=arrays)
-    elif len(arrays) == 1:
-        arrays = dict(keypoint=next(iter(arrays.values())))
-    if not {'keypoint'} <= set(arrays) <= {'keypoint', 'keypoint_score'}:
-        raise InputError(
-            f'{path} holds the arrays {sorted(arrays)}, expected one array, '
-            'or "keypoint" and "keypoint_score".')
-    return arrays
-
-
-def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
-    """The joints of a table, (T, V, C), or (M, T, V, C) with keys."""
-    lines = [line for line in _read_text(path).splitlines() if line.strip()]
-    cells = [cell.strip(' "').lower() for cell in ''.join(lines[:1]).split(',')
-             ]
-    keys = list(takewhile(('frame', 'person').__contains__, cells))
-    if all(cell and not _is_number(cell) for cell in cells):
-        del lines[0]  # a header; a frame with a gap is not one
-    if not lines:
-        raise InputError(f'{path} has 0 frames, expected at least 1.')
-    try:
-        table = np.loadtxt(lines, delimiter=',', comments=None, quotechar='"',
-                           ndmin=2)
-    except ValueError as error:  # text, or rows of different lengths
-        raise InputError(f'{path} is not readable as comma-separated '
-                         f'numbers: {error}') from None
-    values = table[:, len(keys):]
-    channels, rest = divmod(values.shape[1], layout.num_joints)
-    if rest or channels not in _channels(layout):
-        raise InputError(
-            f'{path}: a row has {values.shape[1]} coordinates, expected '
-            f'{" or ".join(map(str, _channels(layout)))} for each of the '
-            f'{layout.num_joints} joints of layout "{layout.name}".')
-    values = values.reshape(-1, layout.num_joints, channels)
-    return dict(keypoint=_place(
-        path, dict(zip(keys, table.T)), values) if keys else values)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _place(path: Path, keys: Dict[str, np.ndarray],
-           values: np.ndarray) -> np.ndarray:
-    """Move rows (R, V, C) to their persons and frames, (M, T, V, C).
-
-    The coordinates of a person missing from a frame are 0, as in NTU RGB+D.
-    """
-    if 'frame' not in keys:
-        raise InputError(f'{path}: the header has "person" but no "frame".')
-    frames, t = np.unique(keys['frame'], return_inverse=True)
-    persons, m = np.unique(keys.get('person', np.zeros(len(values))),
-                           return_inverse=True)
-    if not np.array_equal(frames, frames[0] + np.arange(len(frames))):
-        raise InputError(f'{path}: "frame" has {len(frames)} values from '
-                         f'{frames[0]:g} to {frames[-1]:g}, expected '
-                         'consecutive integers.')
-    rows = Counter(zip(m.tolist(), t.tolist()))
-    (person, frame), count = rows.most_common(1)[0]
-    if count > 1:
-        raise InputError(f'{path}: person {persons[person]:g} has {count} '
-                         f'rows in frame {frames[frame]:g}, expected one.')
-    keypoint = np.zeros((len(persons), len(frames), *values.shape[1:]))
-    keypoint[m, t] = values
-    return keypoint
-
-
 def _check_files(files: Dict[str, Path], layout: SkeletonLayout,
                  problems: Problems) -> Tuple[Dict[str, tuple], int]:
     """Read all; shapes of ``keypoint``, and channels with the confidence."""
@@ -327,16 +203,9 @@ def _sequence_name(text: str) -> str:
     return re.sub(r'\.(npy|npz|csv)$', '', text, flags=re.IGNORECASE)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} is not readable as text: {error}.') from None
-
-
 def _read_object(path: Path) -> dict:
     try:
-        content = json.loads(_read_text(path))
+        content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f'{path} is not readable as JSON: {error}.') from None
     if not isinstance(content, dict):
@@ -352,7 +221,7 @@ def read_table(path: Path, column: str, problems: Problems
     The header has ``name`` (or ``file``) and ``column``. Names that occur
     twice are added to ``problems``.
     """
-    lines = csv.reader(_read_text(path).splitlines())
+    lines = csv.reader(read_text(path).splitlines())
     header, *rows = list(filter(None, lines)) or [[]]
     header = [cell.strip().lower() for cell in header]
     header = ['name' if cell == 'file' else cell for cell in header]
@@ -412,7 +281,7 @@ def number_labels(path: Path, texts: Dict[str, str],
 
 def read_classes(path: Path) -> List[str]:
     """Read class names, one a line."""
-    lines = map(str.strip, _read_text(path).splitlines())
+    lines = map(str.strip, read_text(path).splitlines())
     classes = list(filter(None, lines))
     if not classes or len(set(classes)) < len(classes):
         raise InputError(f'{path} has {len(classes)} names, '
