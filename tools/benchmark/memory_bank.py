@@ -69,7 +69,7 @@ def measure(rank: int, processes: int, port: int, args, queue) -> None:
             if sequences > args.largest:
                 continue
             head = make_head(config, sequences)
-            steps = {size: make_step(head, sequences, size) for size in BATCHES}
+            steps = {n: make_step(head, sequences, n) for n in BATCHES}
             seconds = timing.in_turn(steps, args.repeats)
             memory = timing.added_memory(steps[64])
             if rank == 0:
