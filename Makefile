@@ -2,8 +2,7 @@
 # make quickstart   train and test STD-CL on generated skeletons
 # make test         run the tests
 # make lint         run ruff
-# make tables       write the tables of README.md, configs/ and docs/ from runs/
-# make plots        draw the plots of docs/plots from runs/studies
+# make tables       write the tables and plots of README.md, configs/ and docs/
 # make docs         build the documentation site, docs/_build/html/index.html
 # make clean        remove .venv and the site
 PYTHON ?= python3
@@ -11,7 +10,7 @@ VENV ?= .venv
 CONFIG := configs/stdcl/stdcl-stgcn_synthetic.py
 WORK_DIR ?= work_dirs/stdcl-stgcn_synthetic
 
-.PHONY: setup quickstart test lint tables plots docs clean
+.PHONY: setup quickstart test lint tables docs clean
 
 setup: $(VENV)/.installed
 
@@ -33,10 +32,6 @@ lint: setup
 
 tables: setup
 	$(VENV)/bin/python tools/tables.py
-
-plots: setup
-	$(VENV)/bin/python tools/experiments/study_report.py \
-		runs/studies/*.py --plots docs/plots
 
 docs: setup
 	PYTHONWARNINGS=ignore $(VENV)/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html

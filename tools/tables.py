@@ -1,4 +1,4 @@
-"""Write the tables of README.md, configs/README.md and docs/ from runs/."""
+"""Write the tables of README.md, configs/ and docs/, and docs/plots."""
 import argparse
 
 EPILOG = '''A page has blocks between <!-- table: NAME --> and <!-- /table -->.
@@ -11,11 +11,8 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly('tables'):
-        from projects.stdcl.studies.tables import update
-        for page in update():
-            print(page)
+    from projects.stdcl.studies.tables import update
+    update()
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 # The settings of the published results: full width, each sequence five times
-# in an epoch, all epochs. For a GPU.
-about = ('the settings of the published results on NW-UCLA, four streams and '
-         'their ensemble')
+# in an epoch, all epochs. For a GPU. tools/ensemble.py fuses the streams'
+# scores.npz, in the work directories.
+about = 'the settings of the published results on NW-UCLA, four streams'
 
 threads = 2
 
@@ -33,11 +33,4 @@ arms = {
         **(dict(against=f'{encoder}_{stream}', options=_released(encoder))
            if prefix else {}))
     for prefix, encoder in _methods for stream in _streams
-}
-
-# fused 2 : 2 : 1 : 1
-ensembles = {
-    f'{prefix}{encoder}': [f'{prefix}{encoder}_{stream}'
-                           for stream in _streams]
-    for prefix, encoder in _methods
 }

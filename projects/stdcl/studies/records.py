@@ -1,26 +1,25 @@
 """Results as CSV files that are small, readable and independent of the code.
 
-A study NAME has up to three, beside its study file:
+A study NAME has two, beside its study file:
 
-- ``NAME.csv``: a row a training, see :data:`COLUMNS`; an ensemble has a row
-  too, with its name as the arm.
+- ``NAME.csv``: a row a training, see :data:`COLUMNS`.
 - ``NAME_details.csv``: ``arm, fold, seed, kind, name, value``. ``kind`` is
   ``class`` (accuracy of each class, per cent), ``diagnosis`` (scalars of
   ``ContrastDiagnosisHook`` in the last epoch), or ``global``, ``spatial`` or
   ``temporal`` (measures of these features).
-- ``NAME_curves.csv.gz``: a row an epoch, for the plots.
 
-A record is history: it is checked against itself alone, and may hold columns
-that this version does not know.
+A record is history: it may hold columns that this version does not know.
 """
 import json
 from pathlib import Path
-from typing import List, NamedTuple, Sequence
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import log_softmax
 
 from ..evaluation import score_file
+from ..evaluation.fusion import fuse_files
 from ..utils.atomic_write import atomic_write
 from ..utils.environment import (
     current_commit,
@@ -37,73 +36,42 @@ COLUMNS = [
     'top1_last',  # after the last epoch, which is the result
     'top1_best', 'best_epoch',  # of the validated epochs
     'mean_class', 'nll',  # mean class accuracy, negative log-likelihood
-    'top1_clips',  # of several clips a sequence
-    'train_top1', 'train_top1_eval',  # last epoch's batches; in eval mode
+    'train_top1',  # of the batches of the last epoch
     'minutes', 'commit', 'machine', 'versions']
-# scalars of an epoch that the plots show, and those of the last in the details
-CURVES = ['top1_acc', 'loss_cls', 'gradient_cls', 'gradient_spatial',
-          'gradient_temporal', 'gradient_cosine', 'staleness_spatial']
+DETAILS = [*KEY, 'kind', 'name', 'value']
 DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
              'staleness_', 'attention_')
 
 
-class Files(NamedTuple):
-    """The three files of a study, or what one training adds to each."""
-    results: Path | List[dict]
-    details: Path | List[dict]
-    curves: Path | List[dict]
-
-
-def files_of(folder: Path, study: str) -> Files:
-    """Paths of the files of a study."""
-    return Files(*(folder / f'{study}{ending}' for ending in (
-        '.csv', '_details.csv', '_curves.csv.gz')))
-
-
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Read a file of results; no rows if it does not exist.
 
     Raises:
-        InputError: It is damaged or lacks a column of :data:`KEY`.
+        InputError: It is damaged, a training is recorded twice, or an
+            accuracy is missing or out of range.
     """
     if not path.is_file():
-        return pd.DataFrame(columns=[*KEY, 'kind', 'name', 'value'])
+        return pd.DataFrame(columns=columns)
     try:
-        return pd.read_csv(path, dtype=dict(arm=str, fold=int, seed=int))
-    except (ValueError, KeyError, OSError, EOFError) as error:
+        frame = pd.read_csv(path, dtype=dict(arm=str, fold=int, seed=int))
+    except (ValueError, KeyError, OSError) as error:
         raise InputError(f'{path}: not a file of results: {error}') from None
-
-
-def read_results(path: Path) -> pd.DataFrame:
-    """Read ``NAME.csv``, with all :data:`COLUMNS`, and check it.
-
-    Raises:
-        InputError: A training is recorded twice, its accuracy is missing or
-            out of range, or the best accuracy is below the last one.
-    """
-    frame = read(path)
-    frame = frame.reindex(columns=frame.columns.union(COLUMNS, sort=False))
-    for problem, rows in {
-            'is recorded twice': frame.duplicated(KEY),
-            'has top1_last outside 0 to 100':
-                ~frame.top1_last.between(0, 100),
-            'has top1_best below top1_last':
-                frame.top1_best < frame.top1_last}.items():
-        for row in frame[rows].itertuples():
-            raise InputError(f'{path}: arm {row.arm}, fold {row.fold}, seed '
-                             f'{row.seed} {problem}.')
+    if 'top1_last' not in columns:
+        return frame
+    frame = frame.reindex(columns=frame.columns.union(columns, sort=False))
+    wrong = frame[frame.duplicated(KEY) | ~frame.top1_last.between(0, 100)]
+    for row in wrong.itertuples():
+        raise InputError(
+            f'{path}: arm {row.arm}, fold {row.fold}, seed {row.seed} is '
+            f'recorded twice, or its top1_last, {row.top1_last}, is outside '
+            '0 to 100.')
     return frame
 
 
 def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
-    """Add rows to a CSV file, in place of rows with the same key.
+    """Add rows to a CSV file, in place of rows with the same ``key``.
 
     The file is replaced as a whole, so a crash leaves the old one.
-
-    Args:
-        path (Path): ``*.csv`` or ``*.csv.gz``.
-        rows (list[dict]): The rows.
-        key (sequence[str]): Columns that identify a row.
     """
     if not rows:
         return
@@ -113,93 +81,60 @@ def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
         new = frame[key].astype(str)
         frame = pd.concat([old[~old.set_index(key).index.isin(
             new.set_index(key).index)], frame])
-    zipped = dict(method='gzip', mtime=0) if path.suffix == '.gz' else None
     with atomic_write(path) as partial:
-        frame.to_csv(partial, index=False, compression=zipped)
+        frame.to_csv(partial, index=False)
 
 
-def add(files: Files, new: Files) -> None:
-    """Record a training; its row of the results last, as that is skipped."""
-    append(files.curves, new.curves, [*KEY, 'epoch'])
-    append(files.details, new.details, [*KEY, 'kind', 'name'])
-    append(files.results, new.results)
+def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
+    """Collect the row of a finished training, and rows of its details.
 
-
-def collect(training: Training, work_dir: Path, **extra: float) -> Files:
-    """Collect what a finished training has left.
-
-    Args:
-        training (Training): The training.
-        work_dir (Path): With ``run.json`` of ``RunRecordHook`` and
-            ``scores.npz`` of ``tools/test.py --dump``.
-        **extra (float): More columns.
-
-    Returns:
-        Files: Rows for each file.
+    ``work_dir`` has ``run.json`` of ``RunRecordHook`` and ``scores.npz`` of
+    ``tools/test.py --dump``.
 
     Raises:
         InputError: An epoch or the last validation is missing.
     """
     run = json.loads((work_dir / 'run.json').read_text())
     epochs = run['epochs']
+    top1 = {epoch['epoch']: round(100 * epoch['val']['acc/top1'], 4)
+            for epoch in epochs if 'val' in epoch}
     if [epoch['epoch'] for epoch in epochs] != list(
-            range(1, len(epochs) + 1)) or 'val' not in (epochs or [{}])[-1]:
+            range(1, len(epochs) + 1)) or len(epochs) not in top1:
         raise InputError(
             f'{work_dir}/run.json: expected all epochs from 1, the last one '
             f'validated. Delete {work_dir} to train from scratch.')
-    top1 = {epoch['epoch']: round(100 * epoch['val']['acc/top1'], 4)
-            for epoch in epochs if 'val' in epoch}
     best, last = max(top1, key=top1.get), epochs[-1]['train']
-    tested = measure(work_dir / 'scores.npz')
     key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
+    measures, details = _measure(work_dir / 'scores.npz')
     row = dict(
         key, encoder=training.encoder, stream=training.stream,
         method='STD-CL' if training.stdcl else 'plain', data=training.data,
         epochs=len(epochs), top1_last=top1[len(epochs)], top1_best=top1[best],
-        best_epoch=best, mean_class=tested['mean_class'], nll=tested['nll'],
-        train_top1=round(100 * last.get('top1_acc', np.nan), 4),
+        best_epoch=best, train_top1=round(100 * last.get(
+            'top1_acc', np.nan), 4),
         minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4),
-        **provenance(run), **extra)
-    details = {('class', name): value
-               for name, value in tested['classes'].items()}
-    details.update({('diagnosis', name): float(f'{value:.5g}')
-                    for name, value in last.items()
-                    if name.startswith(DIAGNOSES)})
-    curves = [dict(key, epoch=epoch['epoch'], val_top1=top1.get(
-        epoch['epoch']), **{name: float(f'{epoch["train"][name]:.5g}')
-                            if name in epoch['train'] else None
-                            for name in CURVES}) for epoch in epochs]
-    return Files([{name: row.get(name) for name in dict.fromkeys(
-        [*COLUMNS, *row])}], [dict(key, kind=kind, name=name, value=value)
-                              for (kind, name), value in details.items()],
-        curves)
+        **measures, **provenance(run))
+    details += [dict(kind='diagnosis', name=name, value=float(f'{value:.5g}'))
+                for name, value in last.items() if name.startswith(DIAGNOSES)]
+    return ({name: row[name] for name in COLUMNS},
+            [{**key, **detail} for detail in details])
 
 
-def measure(scores: Path) -> dict:
-    """Measures of a score file.
-
-    Returns:
-        dict: ``top1``, ``mean_class`` and ``classes`` (name -> accuracy), in
-        per cent, and ``nll``, the mean negative log-likelihood.
-    """
-    read_scores = score_file.read(scores)
-    labels, logits = read_scores.labels, read_scores.logits.astype(float)
-    hits = logits.argmax(axis=1) == labels  # (N,)
-    nll = np.logaddexp.reduce(logits, axis=1) - logits[
-        np.arange(len(labels)), labels]  # (N,)
-    names = list(read_scores.classes) or range(logits.shape[1])
-    classes = {str(name): round(100 * hits[labels == label].mean(), 4)
-               for label, name in enumerate(names) if (labels == label).any()}
-    return dict(top1=round(100 * hits.mean(), 4), nll=round(nll.mean(), 5),
-                mean_class=round(np.mean(list(classes.values())), 4),
-                classes=classes)
+def _measure(path: Path) -> Tuple[dict, List[dict]]:
+    """Measures of a score file, and details of its classes."""
+    scores = score_file.read(path)
+    nll = -log_softmax(scores.logits.astype(float), axis=1)[
+        np.arange(len(scores.labels)), scores.labels]  # (N,)
+    classes = {row['name']: 100 * row['accuracy']
+               for row in fuse_files([path])['classes'] if row['sequences']}
+    return dict(nll=round(nll.mean(), 5), mean_class=round(
+        np.mean(list(classes.values())), 4)), [
+            dict(kind='class', name=name, value=round(value, 4))
+            for name, value in classes.items()]
 
 
 def provenance(run: dict) -> dict:
-    """Commit, machine and versions of a ``run.json``, as text.
-
-    The commit ends in ``-dirty`` if files had been changed.
-    """
+    """Commit ('-dirty' if files had been changed), machine and versions."""
     commit, machine = run['commit'] or 'unknown', run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
     return dict(
@@ -211,14 +146,10 @@ def provenance(run: dict) -> dict:
 
 def add_benchmark(path: Path, cases: List[dict], key: Sequence[str],
                   command: str) -> None:
-    """Record a benchmark, with the machine, versions and commit.
+    """Record a benchmark with its command, machine, versions and commit.
 
-    Args:
-        path (Path): CSV file, such as those in ``runs/benchmarks``.
-        cases (list[dict]): A row each. Nested dicts become dotted columns;
-            repeated measurements have ``min``, ``median`` and ``max``.
-        key (sequence[str]): Columns that identify a case, which is replaced.
-        command (str): Command that measured it.
+    Nested dicts (``median``, ``min``, ``max``) become dotted columns. ``key``
+    are the columns that identify a case, which is replaced.
     """
     frame = pd.json_normalize(cases).assign(command=command, **provenance(dict(
         current_commit(), machine=machine_kind(),

@@ -1,6 +1,7 @@
-"""Tables and plots of a study."""
+"""Tables and the plot of a study."""
+from itertools import product
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import matplotlib
 import numpy as np
@@ -8,12 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..utils.atomic_write import atomic_write
-from ..utils.input_error import InputError
 from . import records
-from .statistics import find_differences
+from .statistics import Difference, compare, mean_of
 from .study import Study
 
-# title -> scalars of ContrastDiagnosisHook, those that were measured
+TABLES = ('study', 'classes', 'diagnosis', 'features')  # methods
+# title -> scalars of ContrastDiagnosisHook
 DIAGNOSES = {
     'contrasted sequences': ['anchor_share'],
     'gradient of the spatial, temporal loss / of cross entropy':
@@ -24,164 +25,126 @@ DIAGNOSES = {
     'staleness': ['staleness_spatial'],
     'spread of attention over joints, frames':
         ['attention_spatial', 'attention_temporal']}
-FEATURES = ('global', 'spatial', 'temporal')
-MEASURES = {'intra': 'distance within classes', 'inter': 'between classes',
-            'silhouette': 'silhouette', 'precision@1': 'precision at 1',
-            'precision@5': 'precision at 5',
-            'linear': 'linear in the global features'}
-# ending of the file -> scalar -> title of its panel
-CURVES = {
-    '_curves': dict(val_top1='top-1, %', top1_acc='training top-1, share',
-                    loss_cls='cross entropy'),
-    '_diagnosis': dict(gradient_cls='gradient of cross entropy',
-                       gradient_spatial='of the spatial loss',
-                       gradient_temporal='of the temporal loss',
-                       gradient_cosine='their cosine',
-                       staleness_spatial='staleness')}
-LINES = ('-', '--', ':')  # of ten arms each
+# title -> measures of features
+FEATURES = {
+    'distance within classes': ['intra'], 'between classes': ['inter'],
+    'silhouette': ['silhouette'], 'precision at 1': ['precision@1'],
+    'precision at 5': ['precision@5'],
+    'linear in the global features': ['linear']}
 
 
-def markdown(head: List[str], rows: List[List[str]]) -> str:
+def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
     """A Markdown table; empty without rows."""
+    head, rows = list(head), list(rows)
     lines = [head, ['---'] * len(head), *rows] if rows else []
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
 
 
 def spread(values: pd.Series, digits: int = 2) -> str:
-    """Mean ± standard deviation; empty without values."""
-    if values.empty:
-        return ''
+    """Mean ± standard deviation."""
     deviation = f' ± {values.std():.{digits}f}' if len(values) > 1 else ''
     return f'{values.mean():.{digits}f}{deviation}'
 
 
 class StudyReport:
-    """Tables and plots of one study.
-
-    Args:
-        study (Study): The study.
-        folder (Path): Folder of its results.
-    """
+    """Tables and the plot of a study whose results are in a folder."""
 
     def __init__(self, study: Study, folder: Path) -> None:
-        self.study, self.files = study, records.files_of(folder, study.name)
-        self.results = records.read_results(self.files.results)
-        self.details = records.read(self.files.details)
-        self.curves = records.read(self.files.curves)
-        self.differences = find_differences(study, self.results)
-        self.tables = dict(
-            study=self.summary, ensembles=self.ensembles, classes=self.classes,
-            diagnosis=self.diagnosis, features=self.features)
+        self.plan, self.path = study, folder / f'{study.name}.csv'
+        self.results = records.read(self.path)
+        self.details = records.read(folder / f'{study.name}_details.csv',
+                                    records.DETAILS)
+        self.arms = study.arms
+        found = {arm: compare(self.results, arm, other)
+                 for arm, other in study.against.items()}
+        self.differences = {arm: difference for arm, difference
+                            in found.items() if len(difference.seeds)}
+        self.means = {
+            name: mean_of([self.differences[arm] for arm in arms])
+            for name, arms in study.means.items()
+            if set(arms) <= self.differences.keys()}
 
-    def summary(self) -> str:
+    def study(self) -> str:
         """A row for each arm, then for each mean."""
         rows = []
-        for arm in self.study.arms:
+        for arm in self.arms:
             found = self.results[self.results.arm == arm]
             if len(found):
                 train = found.train_top1
                 rows.append([
-                    arm, str(len(found)), spread(found.top1_last),
+                    arm, len(found), spread(found.top1_last),
                     f'{train.mean():.1f}' if train.notna().all() else '',
-                    *self._difference(arm), f'{found.minutes.median():.1f}'])
-        rows += [[name, '', '', '', *self._difference(name), '']
-                 for name in self.study.means if name in self.differences]
+                    *self._difference(self.differences.get(arm),
+                                      self.plan.against.get(arm)),
+                    f'{found.minutes.median():.1f}'])
+        rows += [[name, '', '', '', *self._difference(mean), '']
+                 for name, mean in self.means.items()]
         return markdown(
             ['arm', 'seeds', 'top-1, %', 'train top-1, %', 'difference',
              '95 % interval', 'finding', 'minutes a training, median'], rows)
 
-    def _difference(self, arm: str) -> List[str]:
+    @staticmethod
+    def _difference(found: Optional[Difference], other: str = '') -> List[str]:
         """Cells of a comparison."""
-        found, other = self.differences.get(arm), self.study.against.get(arm)
         if found is None:
             return ['', '', '']
+        low, high = found.mean - found.margin, found.mean + found.margin
         return [f'{found.mean:+.2f}' + (f' to {other}' if other else ''),
-                f'{found.low:+.2f} to {found.high:+.2f}'
-                if np.isfinite(found.low) else '', found.finding]
+                f'{low:+.2f} to {high:+.2f}' if np.isfinite(low) else '',
+                found.finding]
 
-    def ensembles(self) -> str:
-        """A row for each recorded ensemble."""
-        rows, top1 = [], self.results.set_index(records.KEY).top1_last
-        for name, arms in self.study.ensembles.items():
-            for row in self.results[self.results.arm == name].itertuples():
-                members = (top1.get((arm, row.fold, row.seed), np.nan)
-                           for arm in arms)
-                rows.append([name, str(row.seed),
-                             ', '.join(f'{one:.2f}' for one in members),
-                             f'**{row.top1_last:.2f}**'])
-        return markdown(['ensemble', 'seed', 'top-1 of its arms, %',
-                         'top-1, %'], rows)
+    def diagnosis(self) -> str:
+        """Scalars of the contrast in the last epoch."""
+        return self._measures(['diagnosis'], DIAGNOSES)
+
+    def features(self) -> str:
+        """Measures of the features."""
+        return self._measures(['global', 'spatial', 'temporal'], FEATURES, 3)
 
     def classes(self) -> str:
         """Difference in each class's accuracy, a column a comparison."""
         found = self.details[self.details.kind == 'class']
-        values = found.set_index(['name', 'fold', 'seed']).value
-        columns = {}
-        for arm, other in self.study.against.items():
-            one, two = (values[(found.arm == name).to_numpy()]
-                        for name in (arm, other))
-            columns[arm] = (one - two).dropna().groupby('name').mean()
-        frame = pd.DataFrame(columns, index=found.name.unique()).dropna(
-            axis=1, how='all').round(1) + 0.0  # no -0.0
-        return markdown(['class', *frame], [
-            [str(name), *(f'{value:+.1f}' for value in row)]
-            for name, *row in frame.itertuples()] if len(columns) else [])
+        values = found.set_index(['arm', 'name', 'fold', 'seed']
+                                 ).value.unstack('arm')
+        frame = pd.DataFrame({
+            arm: (values[arm] - values[other]).groupby('name').mean()
+            for arm, other in self.plan.against.items()
+            if {arm, other} <= {*values}}, index=found.name.unique())
+        return markdown(['class', *frame], (
+            [name, *(f'{value:+.1f}' for value in row)]
+            for name, *row in (frame.round(1) + 0.0).itertuples()))  # no -0.0
 
-    def diagnosis(self) -> str:
-        """Scalars of the contrast in the last epoch, mean over seeds."""
-        rows, found = [], self.details[self.details.kind == 'diagnosis']
-        for arm in self.study.arms:
-            seeds = found[found.arm == arm].pivot(
+    def _measures(self, kinds: Sequence[str], columns: Dict[str, list],
+                  digits: int = 2) -> str:
+        """Mean and deviation over the seeds that have been measured."""
+        rows, which = [], ['features'] if len(kinds) > 1 else []
+        for arm, kind in product(self.arms, kinds):
+            seeds = self.details[(self.details.arm == arm) & (
+                self.details.kind == kind)].pivot(
                 index=['fold', 'seed'], columns='name', values='value')
-            if 'gradient_spatial' not in seeds:
-                continue
-            last = seeds.dropna(axis=1).mean()  # of those that all seeds have
             for part in ('spatial', 'temporal'):
-                last[f'share_{part}'] = (last[f'gradient_{part}']
-                                         / last.gradient_cls)
-            rows.append([arm, str(len(seeds)), *(
-                ', '.join(f'{last[name]:.2f}' for name in names
-                          if name in last) for names in DIAGNOSES.values())])
-        return markdown(['arm', 'seeds', *DIAGNOSES], rows)
-
-    def features(self) -> str:
-        """Measures of the features, mean and deviation over seeds."""
-        rows = []
-        for arm in self.study.arms:
-            for kind in FEATURES:
-                found = self.details[(self.details.arm == arm)
-                                     & (self.details.kind == kind)]
-                if len(found):
-                    rows.append([arm, kind, str(found.seed.nunique()), *(
-                        spread(found[found.name == name].value, 3)
-                        for name in MEASURES)])
-        return markdown(['arm', 'features', 'seeds', *MEASURES.values()], rows)
+                if f'gradient_{part}' in seeds:
+                    seeds[f'share_{part}'] = (seeds[f'gradient_{part}']
+                                              / seeds.gradient_cls.mean())
+            cells = [', '.join(spread(seeds[name].dropna(), digits)
+                               for name in names if name in seeds)
+                     for names in columns.values()]
+            if any(cells):
+                rows.append([arm, *[kind for _ in which], len(seeds), *cells])
+        return markdown(['arm', *which, 'seeds', *columns], rows)
 
     def source(self) -> str:
         """Where the trainings ran, and how many are missing."""
-        recorded = self.results.arm.isin(self.study.arms).sum()
+        recorded = self.results.arm.isin(self.arms).sum()
         return '; '.join([
             *self.results.machine.dropna().unique(),
-            f'{recorded} of {len(self.study.trainings)} trainings recorded'])
+            f'{recorded} of {len(self.plan.trainings)} trainings recorded'])
 
-    def write_plots(self, folder: Path) -> List[str]:
-        """Write the plots that there are data for; returns their names."""
-        drawn = {f'{self.study.name}.svg': self._draw_differences(), **{
-            f'{self.study.name}{ending}.svg': self._draw_curves(scalars)
-            for ending, scalars in CURVES.items()}}
-        drawn = {name: figure for name, figure in drawn.items() if figure}
-        for name, figure in drawn.items():
-            with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
-                                        'svg.fonttype': 'none'}), \
-                    atomic_write(folder / name) as partial:
-                figure.savefig(partial, format='svg', metadata=dict(Date=None))
-        return list(drawn)
-
-    def _draw_differences(self) -> Optional[Figure]:
-        """Each comparison: seeds, mean, interval."""
-        arms = [arm for arm in self.study.against if arm in self.differences]
+    def draw(self, path: Path) -> None:
+        """Plot the comparisons, if any: each seed, mean, interval (SVG)."""
+        arms = [arm for arm in self.plan.against if arm in self.differences]
         if not arms:
-            return None
+            return
         figure = Figure(figsize=(7, 1 + 0.32 * len(arms)),
                         layout='constrained')
         axes = figure.add_subplot()
@@ -190,44 +153,22 @@ class StudyReport:
             axes.plot(found.seeds, [place] * len(found.seeds), '|',
                       color='0.6')
             axes.errorbar(found.mean, place, fmt='o', capsize=3, color='C0',
-                          xerr=np.nan_to_num(found.high - found.mean))
+                          xerr=np.nan_to_num(found.margin))
         axes.axvline(0, color='0.3', linewidth=0.8)
         axes.set_yticks(range(len(arms)), arms[::-1])
         axes.set_xlabel('difference in top-1, points: mean, 95 % interval, '
                         'each seed')
-        return figure
+        with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
+                                    'svg.fonttype': 'none'}), \
+                atomic_write(path) as partial:
+            figure.savefig(partial, format='svg', metadata=dict(Date=None))
 
-    def _draw_curves(self, scalars: Dict[str, str]) -> Optional[Figure]:
-        """Scalars over the epochs, mean over seeds, a panel each."""
-        if next(iter(scalars)) not in self.curves.dropna(axis=1, how='all'):
-            return None
-        means = self.curves.groupby(['arm', 'epoch'])[list(scalars)].mean()
-        arms = [arm for arm in self.study.arms if arm in means.index]
-        figure = Figure(layout='constrained', figsize=(
-            2 + 2.8 * len(scalars), max(3, 0.2 * len(arms))))
-        panels = figure.subplots(1, len(scalars), squeeze=False)[0]
-        for panel, (name, title) in zip(panels, scalars.items()):
-            means[name].unstack('arm')[arms].interpolate(
-                limit_area='inside').plot(
-                ax=panel, legend=False, style=[
-                    f'C{place % 10}{LINES[place // 10 % len(LINES)]}'
-                    for place in range(len(arms))])
-            panel.set_title(title, fontsize=10)
-        figure.legend(*panels[0].get_legend_handles_labels(),
-                      loc='outside right upper', fontsize=8)
-        return figure
-
-    def write_page(self, folder: Path) -> Path:
-        """Write a Markdown page of all tables and plots."""
-        if self.results.empty:
-            raise InputError(f'{self.files.results} has no rows; '
-                             'tools/experiments/run_study.py records them.')
-        parts = [f'# {self.study.about}', f'{self.source()}.']
-        for name, write in self.tables.items():
-            text = write()
-            parts += [f'## {name.capitalize()}', text] if text else []
-        parts += [f'![{name}]({name})' for name in self.write_plots(folder)]
-        page = folder / f'{self.study.name}.md'
-        with atomic_write(page) as partial:
-            partial.write_text('\n\n'.join(parts) + '\n')
-        return page
+    def write_page(self, page: Path) -> None:
+        """Write a Markdown page of all tables, and the plot beside it."""
+        plot = page.with_suffix('.svg')
+        self.draw(plot)
+        parts = [f'# {self.plan.about}', f'{self.source()}.',
+                 f'![Differences]({plot.name})' if plot.is_file() else '']
+        parts += [f'## {name.capitalize()}\n\n{getattr(self, name)()}'
+                  for name in TABLES]
+        page.write_text('\n\n'.join(parts) + '\n')

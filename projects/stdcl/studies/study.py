@@ -9,65 +9,49 @@ A study is a config file (Python, JSON or YAML; ``_base_`` works)::
         stgcn=dict(encoder='stgcn', stdcl=False, seeds=10),
         stdcl_stgcn=dict(encoder='stgcn', against='stgcn', seeds=10))
 
-``about`` and ``arms`` are required. Optional fields:
-
-- ``benchmark``: of ``catalogue.BENCHMARKS``. Defaults to 'nw-ucla-xview'.
-- ``threads``: CPU threads of a training. Defaults to 1.
-- ``options``: config options of every training, dotted name -> value.
-- ``encoders``: encoder -> more options. Options of an arm override both.
-- ``folds``: number of folds. Seed s trains on fold s modulo ``folds``, which
-  replaces ``{fold}`` in options. Defaults to 1.
-- ``tests``: column -> config options. Tests the model once more with these
-  options and records its top-1: ``top1_clips`` with several clips,
-  ``train_top1_eval`` on the training split.
-- ``ensembles``: name -> arms whose scores are fused, seed by seed.
-- ``means``: name -> arms over whose differences a mean is taken.
-
-Fields of an arm:
-
-- ``seeds``: a list of seeds, or a number N for seeds 0 to N - 1. Required.
-- ``encoder`` and ``stream`` (default 'joint'), which select the config, or
-  ``config``, a file of your own, relative to the study or the repository.
-- ``stdcl``: False for plain training. Defaults to True.
-- ``against``: the arm to compare with, seed by seed.
-- ``options``: options of this arm.
-
-With your own data, where ``tools/data/custom.py`` wrote a config with STD-CL
-and a plain one::
-
-    arms = dict(
-        plain=dict(config='gestures_plain.py', stdcl=False, seeds=5),
-        stdcl=dict(config='gestures.py', against='plain', seeds=5))
-
+:class:`Study` lists the fields of the file, :class:`Arm` those of an arm.
 Names that begin with ``_`` are private to the file.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import List
 
 from mmengine.config import Config
 
-from ..catalogue import ROOT, STREAMS, find_config, require_known
+from ..catalogue import STREAMS, find_config, require_known
 from ..utils.config_check import UNREADABLE
 from ..utils.input_error import InputError
 
-# field -> its type
-STUDY = dict(about=str, arms=dict, benchmark=str, threads=int, folds=int,
-             options=dict, encoders=dict, tests=dict, ensembles=dict,
-             means=dict)
-ARM = dict(seeds=(int, list), config=str, encoder=str, stream=str, stdcl=bool,
-           options=dict, against=str)
-TESTS = dict(top1_clips=dict, train_top1_eval=dict)
+
+@dataclass
+class Arm:
+    """A way to train.
+
+    Args:
+        seeds (list | int): Seeds, or a number N for seeds 0 to N - 1.
+        encoder (str): A key of ``catalogue.ENCODERS``, which selects the
+            config together with the benchmark.
+        config (str): A config of your own instead, relative to the study.
+        stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
+            to that of your own config.
+        stdcl (bool): Defaults to True.
+        against (str): Arm to compare with, seed by seed. Defaults to none.
+        options (dict): Config options of this arm, which override others.
+    """
+    seeds: list | int
+    encoder: str = ''
+    config: str = ''
+    stream: str = ''
+    stdcl: bool = True
+    against: str = ''
+    options: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training: an arm with one seed.
-
-    ``encoder`` and ``stream`` are '' with a config of the user's own, whose
-    name is then ``data``. ``fold`` is 0 if the study has no folds.
-    """
+    """An arm with one seed; ``data`` is its benchmark or own config."""
     arm: str
     fold: int
     seed: int
@@ -76,7 +60,7 @@ class Training:
     data: str
     stdcl: bool
     config: Path
-    options: Dict[str, Any]
+    options: dict
 
     @property
     def name(self) -> str:
@@ -86,38 +70,52 @@ class Training:
 
 @dataclass
 class Study:
-    """A study file, read and checked.
+    """A study file.
 
-    ``trainings`` are in the order in which they run: all arms with their
-    first seed, then all with their second, and so on. ``against`` maps an arm
-    to the one that it is compared with. The other fields are those of the
-    file.
+    Args:
+        path (Path): The file.
+        about (str): What is compared.
+        arms (dict): Name -> fields of an :class:`Arm`.
+        benchmark (str): A key of ``catalogue.BENCHMARKS``.
+        threads (int): CPU threads of a training.
+        folds (int): Number of folds. Seed s trains on fold s modulo
+            ``folds``, which replaces ``{fold}`` in options.
+        options (dict): Config options of all arms, dotted name -> value.
+        encoders (dict): Encoder -> more options.
+        means (dict): Name -> arms over whose differences a mean is taken.
     """
     path: Path
     about: str
-    threads: int
-    arms: List[str]
-    trainings: List[Training]
-    against: Dict[str, str]
-    tests: Dict[str, dict]
-    ensembles: Dict[str, List[str]]
-    means: Dict[str, List[str]]
+    arms: dict
+    benchmark: str = 'nw-ucla-xview'
+    threads: int = 1
+    folds: int = 1
+    options: dict = field(default_factory=dict)
+    encoders: dict = field(default_factory=dict)
+    means: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.arms = {name: _build(Arm, f'{self.path}: arms.{name}', arm)
+                     for name, arm in self.arms.items()}
+        # all arms with their first seed, then all with their second
+        self.trainings = sorted(
+            (training for name in self.arms
+             for training in self._read_arm(name)),
+            key=lambda training: training.seed)
+        self.against = {name: arm.against for name, arm in self.arms.items()
+                        if arm.against}
+        for arm in self.against.values():
+            require_known(f'{self.path}: against', arm, self.arms)
+        for arm in chain(*self.means.values()):
+            require_known(f'{self.path}: means', arm, self.against)
 
     @property
     def name(self) -> str:
         """Stem of the file name."""
         return self.path.stem
 
-    def arm(self, name: str) -> List[Training]:
-        """Trainings of an arm, in the order of their seeds."""
-        return [item for item in self.trainings if item.arm == name]
-
     def matching(self, pattern: str) -> List[Training]:
-        """Trainings of the arms that match a shell pattern.
-
-        Raises:
-            InputError: No arm matches.
-        """
+        """Trainings of the arms that match a shell pattern, at least one."""
         found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
         if not found:
             raise InputError(f'--only is {pattern!r}, which matches no arm of '
@@ -125,9 +123,38 @@ class Study:
                              'or a pattern.')
         return found
 
+    def _read_arm(self, name: str) -> List[Training]:
+        arm, where = self.arms[name], f'{self.path}: arms.{name}'
+        if not name or '/' in name:
+            raise InputError(f'{where}: expected a name without "/".')
+        if bool(arm.config) == bool(arm.encoder):
+            raise InputError(f'{where}: expected either encoder or config.')
+        seeds = range(arm.seeds) if isinstance(arm.seeds, int) else arm.seeds
+        if not seeds or len(set(seeds)) < len(seeds) or not all(
+                isinstance(seed, int) and seed >= 0 for seed in seeds):
+            raise InputError(
+                f'{where}.seeds is {arm.seeds}, expected a number of at least '
+                '1 or a list of distinct integers from 0.')
+        config = self.path.resolve().parent / arm.config if arm.config else (
+            find_config(arm.encoder, self.benchmark, arm.stdcl))
+        if not config.is_file():
+            raise InputError(f'{where}.config: {config} does not exist.')
+        options = {**self.options, **self.encoders.get(arm.encoder, {}),
+                   **arm.options}
+        stream = arm.stream or ('' if arm.config else 'joint')
+        require_known(f'{where}.stream', stream, ('', *STREAMS))
+        if stream not in ('', 'joint'):
+            options['model.data_preprocessor.stream'] = stream
+        return [Training(
+            name, seed % self.folds, seed, arm.encoder, stream,
+            config.stem if arm.config else self.benchmark, arm.stdcl, config,
+            {key: value.replace('{fold}', str(seed % self.folds))
+             if isinstance(value, str) else value
+             for key, value in options.items()}) for seed in seeds]
+
 
 def read_study(path: Path) -> Study:
-    """Read a study file, see the head of this module.
+    """Read a study file.
 
     Raises:
         InputError: A field is missing, unknown, of the wrong type, or names
@@ -141,113 +168,18 @@ def read_study(path: Path) -> Study:
                          ) from None
     content = {name: value for name, value in content.items()
                if not name.startswith('_')}
-    _check_fields(str(path), content, STUDY, ('about', 'arms'))
-    for name in ('threads', 'folds'):
-        if content.get(name, 1) < 1:
-            raise InputError(f'{path}: {name} is {content[name]}, expected at '
-                             'least 1.')
-    arms = content['arms']
-    trainings = [training for name, arm in arms.items()
-                 for training in _read_arm(path, content, name, arm)]
-    trainings.sort(key=lambda item: item.seed)  # stable: arms in their order
-    study = Study(
-        path, content['about'], content.get('threads', 1), list(arms),
-        trainings, {name: arm['against'] for name, arm in arms.items()
-                    if 'against' in arm},
-        *(content.get(name, {}) for name in ('tests', 'ensembles', 'means')))
-    _check_fields(f'{path}: tests', study.tests, TESTS)
-    _check_references(study)
-    return study
+    return _build(Study, str(path), dict(content, path=path))
 
 
-def _check_fields(where: str, content: dict, types: dict,
-                  required: tuple = ()) -> None:
-    """Check the names and types of fields."""
+def _build(kind: type, where: str, content: dict):
+    """Build a dataclass from a dict; wrong fields are an ``InputError``."""
+    types = {entry.name: entry.type for entry in fields(kind)}
     for name, value in content.items():
-        if name not in types:
-            raise InputError(f'{where}: unknown field {name!r}, expected some '
-                             f'of {", ".join(types)}.')
-        # True is an int in Python
-        if not isinstance(value, types[name]) or (
-                isinstance(value, bool) and types[name] is not bool):
+        if not isinstance(value, types.get(name, object)):
             raise InputError(f'{where}: {name} is {value!r}, expected '
                              f'{types[name]}.')
-    for name in required:
-        if name not in content:
-            raise InputError(f'{where}: {name!r} is missing.')
-
-
-def _read_arm(path: Path, content: dict, name: str,
-              arm: dict) -> List[Training]:
-    """All trainings of an arm."""
-    where = f'{path}: arms.{name}'
-    if not name or '/' in name:
-        raise InputError(f'{where}: expected a name without "/".')
-    _check_fields(where, arm, ARM, ('seeds',))
-    own = arm.get('config')
-    if bool(own) == bool({'encoder', 'stream'} & arm.keys()):
-        raise InputError(f'{where} has {", ".join(arm)}; expected either '
-                         'config, or encoder and optionally stream.')
-    encoder, stdcl = arm.get('encoder', ''), arm.get('stdcl', True)
-    stream = '' if own else arm.get('stream', 'joint')
-    data = Path(own).stem if own else content.get('benchmark', 'nw-ucla-xview')
     try:
-        require_known('stream', stream, ('', *STREAMS))
-        config = _find_own(path, own) if own else find_config(
-            encoder, data, stdcl)
-    except InputError as error:
-        raise InputError(f'{where}: {error}') from None
-    options = {**content.get('options', {}),
-               **content.get('encoders', {}).get(encoder, {}),
-               **arm.get('options', {})}
-    if stream not in ('', 'joint'):
-        options['model.data_preprocessor.stream'] = stream
-    folds = content.get('folds', 1)
-    return [Training(
-        name, seed % folds, seed, encoder, stream, data, stdcl, config,
-        {key: value.replace('{fold}', str(seed % folds))
-         if isinstance(value, str) else value
-         for key, value in options.items()})
-            for seed in _read_seeds(where, arm['seeds'])]
-
-
-def _read_seeds(where: str, seeds: Any) -> List[int]:
-    """Seeds of an arm, from a list or their number."""
-    found = list(range(seeds)) if isinstance(seeds, int) else seeds
-    if not found or len(set(map(str, found))) < len(found) or not all(
-            type(seed) is int and seed >= 0 for seed in found):
-        raise InputError(f'{where}: seeds is {seeds}, expected a number of at '
-                         'least 1 or a list of distinct integers from 0.')
-    return sorted(found)
-
-
-def _find_own(study: Path, name: str) -> Path:
-    """Find a config of the user's own."""
-    for folder in (study.resolve().parent, ROOT):
-        path = (folder / name).resolve()
-        # a study may have the name of the config that it is about
-        if path.is_file() and path != study.resolve():
-            return path
-    raise InputError(f'config is {name!r}, expected a file in '
-                     f'{study.resolve().parent} or {ROOT}.')
-
-
-def _check_references(study: Study) -> None:
-    """Fields that name arms must name arms that fit."""
-    seeds = {arm: [item.seed for item in study.arm(arm)]
-             for arm in study.arms}
-    for arm, other in study.against.items():
-        require_known(f'{study.path}: arms.{arm}.against', other, study.arms)
-        if not set(seeds[arm]) <= set(seeds[other]):
-            raise InputError(
-                f'{study.path}: arms.{arm} has seeds {seeds[arm]}, but '
-                f'{other!r}, which it is compared with, has {seeds[other]}.')
-    for field, groups, known in (('ensembles', study.ensembles, study.arms),
-                                 ('means', study.means, study.against)):
-        for name, arms in groups.items():
-            for arm in arms:
-                require_known(f'{study.path}: {field}.{name}', arm, known)
-    for name, arms in study.ensembles.items():
-        if any(seeds[arm] != seeds[arms[0]] for arm in arms):
-            raise InputError(f'{study.path}: ensembles.{name}: its arms have '
-                             'different seeds, expected the same.')
+        return kind(**content)
+    except TypeError as error:  # names the field
+        raise InputError(f'{where}: {error}; expected fields: '
+                         f'{", ".join(types)}.') from None
