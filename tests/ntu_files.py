@@ -9,7 +9,6 @@ FIRST_ID = 72057594037931101  # 17 digits; IDs differ in their last ones alone
 
 
 def write_body(identity: int, joints: np.ndarray) -> list:
-    """Lines of a body in a frame; joints are (V, 3), metres."""
     lines = [f'{identity} 0 1 1 1 1 0 0.02764709 0.05745083 2',
              str(len(joints))]
     for x, y, z in joints.tolist():
@@ -54,12 +53,10 @@ def content_of(num_frames: int, persons: int = 1, seed: int = 0) -> bytes:
 
 
 def write_scene(*people: tuple) -> bytes:
-    """A file of people who come and go.
+    """A file of people: first frame, last frame, and options for each.
 
-    Args:
-        *people (tuple): First frame, last frame, and options: ``gap``, frames
-            without the person; ``wide``, frames in which it lies down;
-            ``moves``, metres a frame, 0.01 by default.
+    Options: ``gap``, frames without the person; ``wide``, frames in which it
+    lies down; ``moves``, metres a frame, 0.01 by default.
     """
     rng = np.random.default_rng(len(people))
     pose = rng.uniform(-1, 1, (25, 3)) * (0.25, 0.9, 0.1) + (0, 0, 3)
@@ -147,11 +144,7 @@ def replace_words(content: bytes, frame: int, joint: int, first: int,
 
 
 def golden_set() -> dict:
-    """Files by name: all setups, cameras and splits, and what can be wrong.
-
-    Returns:
-        dict[str, bytes]: 48 files. Some are dropped, some repaired.
-    """
+    """48 files by name; some are dropped, some repaired."""
     whole, two = content_of(6), content_of(8, 2, seed=1)
     contents = [write_scene(*people)
                 for people in [*SCENES.values(), *random_scenes(6)]]

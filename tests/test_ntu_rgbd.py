@@ -1,6 +1,5 @@
 """The NTU RGB+D converter."""
 import json
-import os
 import pickle
 import sys
 import zipfile
@@ -8,14 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmaction.datasets import PoseDataset
 
 from projects.stdcl.datasets.converters import ntu_rgbd
-from projects.stdcl.datasets.converters.ntu_skeleton import (
-    UnusableFileError,
-    load_skeleton,
-    parse_skeleton,
-)
+from projects.stdcl.datasets.converters.ntu_skeleton import parse_skeleton
 from projects.stdcl.utils.input_error import InputError
 from tests.commands import call
 from tests.ntu_files import content_of, golden_set, replace_words
@@ -39,30 +33,19 @@ def write_zip(path, contents):
     return path
 
 
-def read_report(destination):
-    return json.loads(destination.with_suffix('.report.json').read_text())
-
-
-@pytest.fixture(scope='module')
-def golden():
-    with np.load(ROOT / 'tests/golden/ntu_rgbd.npz') as arrays:
-        loaded = dict(arrays)
-    return json.loads(str(loaded.pop('facts'))), loaded
-
-
 @pytest.fixture(scope='module')
 def source(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp('ntu') / 'in', golden_set())
 
 
 @pytest.mark.parametrize('name', ['ntu60', 'ntu120'])
-def test_equals_the_golden_file_bit_for_bit(golden, source, tmp_path, name):
+def test_equals_the_golden_file_bit_for_bit(source, tmp_path, name):
     destination = tmp_path / 'new' / 'ntu.pkl'
-    ntu_rgbd.convert([source], destination, name, processes=2)
-    assert sorted(path.name for path in destination.parent.iterdir()) == [
-        'ntu.pkl', 'ntu.report.json']
+    report = ntu_rgbd.convert([source], destination, name, processes=2)
     data = pickle.loads(destination.read_bytes())
-    expected, keypoints = golden[0][name], golden[1]
+    with np.load(ROOT / 'tests/golden/ntu_rgbd.npz') as arrays:
+        keypoints = dict(arrays)
+    expected = json.loads(str(keypoints.pop('facts')))[name]
     assert data['split'] == expected['split']
     assert len(data['classes']) == expected['classes']
     assert data['layout'] == expected['layout']
@@ -73,7 +56,6 @@ def test_equals_the_golden_file_bit_for_bit(golden, source, tmp_path, name):
         assert item['keypoint'].dtype == np.float32
         assert item['total_frames'] == keypoint.shape[1]
         np.testing.assert_array_equal(item['keypoint'], keypoint, strict=True)
-    report = read_report(destination)
     assert sorted(Path(name).stem for name in report['dropped']) == (
         expected['dropped'])
     assert sorted(report['repaired']) == expected['repaired']
@@ -100,20 +82,15 @@ def test_any_source_gives_the_same_file(source, tmp_path):
 def test_command(source, tmp_path):
     done = call(sys.executable, ROOT / 'tools/data/ntu_rgbd.py', source,
                 'ntu60.pkl', '--benchmark', 'ntu60', cwd=tmp_path)
-    assert ('ntu60, 24 sequences (xsub_train 9, xsub_val 15, xview_train 16, '
-            'xview_val 8) from 29 of 56880 files') in done.stdout
-    assert 'dropped: 7 (' in done.stdout and 'repaired: 8 (' in done.stdout
-    report = read_report(tmp_path / 'ntu60.pkl')
-    assert report['as_published'] is None
-    assert report['files_of_other_setups'] == 17
+    assert "{'xsub_train': 9, 'xsub_val': 15, 'xview_train': 16," in (
+        done.stdout)
+    assert ' from 28 of 56880 files; 7 dropped, 8 repaired' in done.stdout
+    report = json.loads((tmp_path / 'ntu60.report.json').read_text())
     assert report['dropped']['S001C002P005R002A008'].startswith(
         'missing skeletons')
     assert report['repaired']['S002C001P038R001A037'] == [
         'incomplete frame: line 64 has 7 values, expected 12 (a joint); kept '
         'the 2 frames before it']
-    dataset = PoseDataset(str(tmp_path / 'ntu60.pkl'), pipeline=[],
-                          split='xview_val', test_mode=True)
-    assert dataset[0]['keypoint'].shape[2:] == (25, 3)
 
 
 def with_word(*place_and_word):
@@ -130,35 +107,24 @@ def with_frame(frame, change):
     return change_content
 
 
-HALF, OTHER = 'incomplete frame', 'wrong frame count'
-ODD = 'coordinates not finite'
-# name: (change to a file of 6 frames, reason, frames that are left)
+HALF, ODD = 'incomplete frame', 'unusable body'
+# change to a file of 6 frames, reason, frames that are left
 CHANGES = {
     'none': (lambda c: c, None, 6),
-    'unix line ends': (lambda c: c.replace(b'\r', b''), None, 6),
-    'more blanks': (lambda c: c.replace(b' ', b'  ').replace(
-        b'\n', b' \n \t'), None, 6),
-    'blank lines': (lambda c: b'\r\n' + c.replace(
-        b'\n', b'\n \r\n\r\n'), None, 6),
-    'no last line end': (lambda c: c.rstrip(), None, 6),
     'empty frame': (with_frame(2, lambda lines: [b'0']), None, 5),
-    'frame missing': (with_frame(2, lambda lines: []), OTHER, 5),
-    'half a line': (lambda c: c[:-40], HALF, 5),
+    'frame missing': (with_frame(2, lambda lines: []),
+                      'wrong frame count', 5),
     'no body line': (lambda c: c[:c.rindex(b'\r\n720')], HALF, 5),
     'joint missing': (with_frame(3, lambda lines: lines[:-1]), HALF, 3),
-    'word missing': (with_word(3, 4, 5, b''), HALF, 3),
     'word more': (with_word(3, 4, 5, b'1 1'), None, 6),
     '23 joints': (with_frame(1, lambda lines: [
-        *lines[:2], b'23', *lines[5:]]), 'wrong number of joints', 5),
+        *lines[:2], b'23', *lines[5:]]), ODD, 5),
     'body twice': (with_frame(1, lambda lines: [
-        b'2', *lines[1:], *lines[1:]]), 'duplicate body', 6),
-    'nan': (with_word(0, 3, 2, b'nan'), ODD, 5),
+        b'2', *lines[1:], *lines[1:]]), ODD, 6),
     'too large': (with_word(5, 24, 1, b'4E+38'), ODD, 5),
     'junk': (with_word(2, 0, 1, b'-1.#IND'), ODD, 5),
     'junk beyond z': (with_word(2, 0, 3, b'nan'), None, 6),
     'blanks alone': (lambda c: b' \r\n', 'empty file', 0),
-    'no count': (lambda c: b'frames' + c, 'no body', 0),
-    'count -1': (lambda c: b'-' + c, 'no body', 0),
     'all junk': (lambda c: c.replace(b'.', b'?'), 'no body', 0),
 }
 
@@ -169,7 +135,7 @@ def test_damage(change, reason, left):
     whole, = parse_skeleton(content_of(6))[0]
     content = change(content_of(6))
     if not left:
-        with pytest.raises(UnusableFileError, match=f'^{reason}: '):
+        with pytest.raises(InputError, match=f'^{reason}: '):
             parse_skeleton(content)
         return
     (body, ), repairs = parse_skeleton(content)
@@ -178,18 +144,9 @@ def test_damage(change, reason, left):
     assert body.frames.tolist() == list(range(left))
     if left == 6:
         np.testing.assert_array_equal(body.joints, whole.joints)
-    else:  # every frame is one of the whole file, in order
+    else:  # every frame is one of the whole file
         same = (body.joints[:, None] == whole.joints).all(axis=(2, 3))
-        assert (np.diff(same.argmax(axis=1)) > 0).all() and same.any(1).all()
-
-
-def test_load_skeleton_names_file_and_line(tmp_path):
-    path = tmp_path / 'a.skeleton'
-    path.write_bytes(content_of(6, 2))
-    assert load_skeleton(path).shape == (1, 6, 25, 3)
-    path.write_bytes(content_of(6)[:300])
-    with pytest.raises(InputError, match=r'a.skeleton: no body: .*line 7 has'):
-        load_skeleton(path)
+        assert same.any(axis=1).all()
 
 
 def test_unreadable_files_are_dropped(tmp_path):
@@ -208,29 +165,23 @@ def test_unreadable_files_are_dropped(tmp_path):
     report = ntu_rgbd.convert([path.parent], tmp_path / 'ntu.pkl',
                               processes=1)
     assert report['sequences'] == 1
-    assert report['dropped_by_reason'] == {'not readable': 3}
+    assert len(report['dropped']) == 3
     assert 'encrypted' in report['dropped'][names[2]]
 
 
-def die(source):
-    os._exit(1)
-
-
-# name: (makes the source, message)
 REFUSED = {
     'empty folder': (lambda path: write_folder(path, {}),
                      'in has no .skeleton file; expected a zip'),
-    'no such folder': (lambda path: path, 'in does not exist; expected a zip'),
     'damaged zip': (lambda path: [
         write_folder(path, {}), (path / 'a.zip').write_bytes(b'PK\3\4')]
         and path, 'a.zip is not a readable zip file: .* Download it again'),
     'twice': (lambda path: [
         write_folder(path, {GOOD: b''}),
         write_zip(path / 'a.zip', {GOOD: b''})] and path,
-        f'{GOOD} occurs twice: .*/in/{GOOD}.skeleton and .*/a.zip:nturgb'),
+        f'{GOOD} occurs twice: .*/in/{GOOD}.skeleton.* and .*/a.zip'),
     'nothing usable': (lambda path: write_folder(path, {
         'S018C001P001R001A061': b'', 'a': b'', GOOD: b''}),
-        '1 are of other setups, 2 were dropped, .*a.skeleton as unknown name'),
+        'no file of ntu60 can be used; dropped: .*a.skeleton.*: .unknown'),
 }
 
 
@@ -242,18 +193,11 @@ def test_refuses(tmp_path, make, message):
     assert not list(tmp_path.glob('ntu*'))
 
 
-def test_a_killed_worker_is_an_error(monkeypatch, source, tmp_path):
-    monkeypatch.setattr(ntu_rgbd, 'read_sequence', die)
-    with pytest.raises(InputError, match='worker process was killed'):
-        ntu_rgbd.convert([source], tmp_path / 'ntu.pkl', processes=2)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize('number', [2, 1])
 def test_published_sizes(monkeypatch, tmp_path, number):
-    monkeypatch.setitem(ntu_rgbd.BENCHMARKS, 'ntu60', (
-        ntu_rgbd.BENCHMARKS['ntu60']._replace(files=4, sizes=dict(
-            xsub_train=2, xsub_val=1, xview_train=number, xview_val=1))))
+    monkeypatch.setitem(ntu_rgbd.BENCHMARKS, 'ntu60', dict(
+        ntu_rgbd.BENCHMARKS['ntu60'], files=4, sizes=dict(
+            xsub_train=2, xsub_val=1, xview_train=number, xview_val=1)))
     names = [f'S001C00{camera}P00{person}R001A001'
              for camera, person in ((1, 1), (2, 1), (3, 3))]
     source = write_folder(tmp_path / 'in', {
@@ -269,10 +213,10 @@ def test_facts_of_the_benchmarks(reference):
         listed = (reference / 'data/ntu' / (
             f'{file}_samples_with_missing_skeletons.txt')).read_text().split()
         assert listed == [name for name in missing
-                          if int(name[1:4]) <= benchmark.setups]
-        sizes = list(benchmark.sizes.values())
+                          if int(name[1:4]) <= benchmark['setups']]
+        sizes = list(benchmark['sizes'].values())
         assert {sum(sizes[:2]), sum(sizes[2:])} == {
-            benchmark.files - len(listed)}
+            benchmark['files'] - len(listed)}
     assert (len(ntu_rgbd.XSUB60), len(ntu_rgbd.XSUB120)) == (20, 53)
     names = ntu_rgbd.read_list('ntu_classes.txt')
     assert len(set(names)) == 120

@@ -4,7 +4,7 @@ from typing import Dict
 
 import numpy as np
 
-from ..datasets.converters.ntu_skeleton import load_skeleton
+from ..datasets.converters.ntu_skeleton import parse_skeleton, select_persons
 from ..datasets.converters.nw_ucla import read_skeletons
 from ..datasets.converters.sequence_file import SUFFIXES, read_sequence
 from ..utils.input_error import InputError
@@ -36,6 +36,10 @@ def read_skeleton_file(path: Path,
         raise FileNotFoundError(f'{path} does not exist.')
     if suffix == '.json':
         return dict(keypoint=read_skeletons(str(path), path.read_bytes())[1])
-    if suffix == '.skeleton':
-        return dict(keypoint=load_skeleton(path))
-    return read_sequence(path, layout)
+    if suffix != '.skeleton':
+        return read_sequence(path, layout)
+    try:
+        bodies, _ = parse_skeleton(path.read_bytes())
+    except InputError as error:
+        raise InputError(f'{path}: {error}.') from None
+    return dict(keypoint=select_persons(bodies)[0])

@@ -5,7 +5,6 @@ results, as in the scripts of SGN and CTR-GCN, with one difference: those
 scripts take a body's frames to be contiguous; here a gap stays a gap.
 """
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Iterator, NamedTuple
 
 import numpy as np
@@ -20,47 +19,27 @@ NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
 
 
 class Body(NamedTuple):
-    """A tracked body.
-
-    Args:
-        frames (np.ndarray): (T, ), ascending.
-        joints (np.ndarray): (T, 25, 3), float32, metres.
-    """
-    frames: np.ndarray
-    joints: np.ndarray
-
-
-class UnusableFileError(InputError):
-    """A file has no usable sequence; the message says why."""
-
-
-class _DamagedLineError(ValueError):
-    """The message names the line, what is there and what was expected."""
+    """A tracked body."""
+    frames: np.ndarray  # (T, ), ascending
+    joints: np.ndarray  # (T, 25, 3), float32, metres
 
 
 def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
     """Parse a ``.skeleton`` file.
 
-    The file gives the number of frames; for each frame the number of bodies;
-    for each body a line of ten fields, of which the first is its ID, the
-    number of joints, and for each joint a line of 12 numbers, of which x, y
-    and z in metres come first. Parsing stops before the first incomplete
-    frame. A body with a wrong number of joints or with coordinates that are
-    not finite counts as unseen in that frame. Frames without a body are
-    removed.
-
-    Args:
-        content (bytes): The file.
+    Parsing stops before the first incomplete frame. A body with a wrong number
+    of joints or with coordinates that are not finite counts as unseen in that
+    frame. Frames without a body are removed.
 
     Returns:
         tuple: The bodies in order of appearance, and what was repaired, as
         'reason: detail'.
 
     Raises:
-        UnusableFileError: No frame with a body can be read.
+        InputError: No frame with a body can be read.
     """
     if not content.strip():
-        raise UnusableFileError(f'empty file: {len(content)} bytes')
+        raise InputError(f'empty file: {len(content)} bytes')
     lines = ((number, words)
              for number, line in enumerate(content.splitlines(), 1)
              if (words := line.split()))
@@ -78,11 +57,11 @@ def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
         if declared != num_frames:
             repairs.append(f'wrong frame count: line 1 says {declared}, found '
                            f'{num_frames}')
-    except _DamagedLineError as error:
+    except InputError as error:
         repairs.append(f'incomplete frame: {error}; kept the {num_frames} '
                        'frames before it')
     if not tracks:
-        raise UnusableFileError(
+        raise InputError(
             'no body: ' + '; '.join([f'{num_frames} frames', *repairs]))
     return [Body(np.array([*track]), np.array([*track.values()]))
             for track in tracks.values()], repairs
@@ -97,33 +76,27 @@ def _parse_frame(num_bodies: int, lines: Iterator, repairs: list) -> dict:
                                'a number of joints')
         joints = _to_joints([_take(lines, 12, 'a joint')[1]
                              for _ in range(num_joints)])
-        if num_joints != NUM_JOINTS:
-            repairs.append(f'wrong number of joints: body of line {number}')
-        elif not np.isfinite(joints).all():
-            repairs.append(f'coordinates not finite: body of line {number}')
-        elif identity in bodies:
-            repairs.append(f'duplicate body: line {number}')
+        if (num_joints != NUM_JOINTS or not np.isfinite(joints).all()
+                or identity in bodies):
+            repairs.append(f'unusable body: line {number}')
         else:
             bodies[identity] = joints
     return bodies
 
 
 def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
-    """Number and words of the next line, so many words or more."""
-    number, words = next(lines, (None, []))
-    if number is None:
-        raise _DamagedLineError(f'the file ends, expected {what}')
+    """Number and words of the next line; requires so many words or more."""
+    number, words = next(lines, ('after the last', []))
     if len(words) < num_words:
-        raise _DamagedLineError(f'line {number} has {len(words)} values, '
-                                f'expected {num_words} ({what})')
+        raise InputError(f'line {number} has {len(words)} values, expected '
+                         f'{num_words} ({what})')
     return number, words
 
 
 def _to_count(number: int, words: list, what: str) -> int:
-    """The one number of a line."""
+    """The only number of a line."""
     if len(words) > 1 or not words[0].isdigit():
-        line = b' '.join(words)[:40].decode('latin1')
-        raise _DamagedLineError(f'line {number} is {line!r}, expected {what}')
+        raise InputError(f'line {number} is {words[:3]}, expected {what}')
     return int(words[0])
 
 
@@ -141,14 +114,11 @@ def select_persons(bodies: list[Body]
                    ) -> tuple[np.ndarray, list[str], Counter]:
     """Keep up to two persons, as the published results do.
 
-    Of several bodies, those seen in 11 frames or fewer are dropped; then, as
-    long as more than one remains, those that are wider than 0.8 times their
-    height in 69.754 % of their frames. The others are put into two places in
-    order of motion, the largest first: a body goes to the first place that is
-    free while it is seen.
-
-    Args:
-        bodies (list[Body]): The bodies of :func:`parse_skeleton`.
+    Of several bodies, those seen in 11 frames or fewer are dropped, then, as
+    long as one remains, those that are wider than 0.8 times their height in
+    69.754 % of their frames. The others are put into two places, the one with
+    the largest motion first: each goes to the first place that is free while
+    it is seen.
 
     Returns:
         tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person
@@ -215,18 +185,3 @@ def _assign_places(bodies: list[Body]) -> tuple[np.ndarray, int]:
             left_out += 1
     persons = 1 + seen[1].any()
     return keypoint[:persons, seen.any(axis=0)], left_out
-
-
-def load_skeleton(path: Path) -> np.ndarray:
-    """Read one ``.skeleton`` file.
-
-    Returns:
-        np.ndarray: ``keypoint``, float32, (1 or 2, T, 25, 3), metres.
-
-    Raises:
-        InputError: The file has no usable sequence; names file and line.
-    """
-    try:
-        return select_persons(parse_skeleton(path.read_bytes())[0])[0]
-    except UnusableFileError as error:
-        raise InputError(f'{path}: {error}.') from None
