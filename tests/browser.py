@@ -15,17 +15,16 @@ needs_browser = pytest.mark.skipif(
 FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
          '--no-first-run', '--disable-background-networking',
          '--disable-component-update', '--disable-sync',
-         '--window-size=1240,900', '--virtual-time-budget=20000']
+         '--window-size=1240,900']
 TEST = '''<pre id="test"></pre><script>
 const errors = [];
 window.onerror = message => { errors.push(message); };
-const sleep = time => new Promise(resolve => setTimeout(resolve, time));
 const query = selector => document.querySelector(selector);
 const count = selector => document.querySelectorAll(selector).length;
-window.onload = async () => {
+window.onload = () => {
   let value = null;
   try {
-    value = await (async () => { %s })();
+    value = (() => { %s })();
   } catch (error) {
     errors.push(String(error));
   }
@@ -39,9 +38,8 @@ def run_in_browser(path, script):
 
     Args:
         path (Path): The page.
-        script (str): Body of an asynchronous function, which may call
-            ``sleep(milliseconds)``, ``query(selector)`` and
-            ``count(selector)``.
+        script (str): Body of a function, which may call ``query(selector)``
+            and ``count(selector)``.
     """
     page = path.with_suffix('.test.html')
     page.write_text(path.read_text() + TEST % script)
