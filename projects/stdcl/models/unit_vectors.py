@@ -8,12 +8,9 @@ SHORTEST = 1e-6  # the direction of a shorter vector is rounding noise
 def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
     """L2-normalise rows, in float32.
 
-    A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
-    so does its gradient, which would otherwise be at least a million times
-    that of a unit vector. A row that is not finite becomes NaN, so that it
-    does not go unnoticed.
+    A row shorter than 1e-6 has no meaningful direction: it and its gradient,
+    otherwise huge, become zero. A row that is not finite becomes NaN.
 
-    >>> import torch
     >>> unit_vectors(torch.tensor([[3., 4.], [0., 0.]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])

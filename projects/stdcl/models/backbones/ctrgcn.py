@@ -18,12 +18,7 @@ from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
 def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
     """Build the adjacency of the three subsets: self, inward, outward.
 
-    Args:
-        layout (SkeletonLayout): The bones of this layout are the graph.
-
-    Returns:
-        Tensor: Shape (3, V, V), from column v to row u. Columns sum to 1,
-        unless they are empty.
+    Shape (3, V, V), from column v to row u. Columns sum to 1, or are empty.
     """
     num_joints = layout.num_joints
     # some tables of bones list the root as its own child
@@ -69,20 +64,11 @@ class CTRGC(BaseModule):
         A = alpha * conv4(q) + topology[k]                  (C', V, V)
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
-    followed by batch norm, plus x, and ReLU. To save time and memory:
-
-    - conv1 and conv2 of all subsets are one product, applied to the mean,
-      which commutes with them;
-    - conv3 of all subsets is one convolution;
-    - the product that computes A includes alpha, the bias of conv4 and the
-      topology as extra rows;
-    - one batched product sums over subsets and joints.
-
-    Args:
-        in_channels (int): Channels C.
-        out_channels (int): Channels C'.
-        adjacency (Tensor): Initial topology, shape (K, V, V).
-        relation_channels (int): R.
+    followed by batch norm, plus x, and ReLU. ``adjacency``, (K, V, V), is the
+    initial topology. To save time and memory, convolutions of all subsets are
+    one product; the product that computes A includes alpha, the bias of conv4
+    and the topology as extra rows; and one batched product sums over subsets
+    and joints.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -148,22 +134,19 @@ class CTRGC(BaseModule):
 class CTRGCN(SpatialTemporalEncoder):
     """Channel-wise topology refinement graph convolutional network.
 
-    Y. Chen et al., "Channel-wise topology refinement graph convolution for
-    skeleton-based action recognition", ICCV 2021, arXiv 2107.12213. Feature
-    maps are stored with joints before frames, as (N, C, V, T), so that one
-    product can sum over the joints of all subsets.
+    Y. Chen et al., ICCV 2021, arXiv 2107.12213. Feature maps are stored with
+    joints before frames, as (N, C, V, T), so that one product can sum over the
+    joints of all subsets.
 
-    >>> import torch
     >>> encoder = CTRGCN('nturgb+d')
-    >>> clips = torch.rand(2, 2, 64, 25, 3)  # (N, M, T, V, C)
-    >>> encoder(clips).shape  # (N, M, C', T', V)
+    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, C', T', V)
     torch.Size([2, 2, 256, 16, 25])
 
     Args:
         layout (str | dict): The skeleton layout. Its bones are the graph.
         relation_reduction (int): R is the number of input channels of the
-            block divided by this, or 8 if the block has fewer than 16 input
-            channels, as for coordinates. Defaults to 8.
+            block divided by this, or 8 if it has fewer than 16. Defaults to
+            8.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
             paper's values.
 

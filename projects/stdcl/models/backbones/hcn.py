@@ -20,14 +20,6 @@ class HCNStream(nn.Module):
 
     conv1 and conv2 see one joint at a time. conv3 and conv4 see all joints at
     once, as their input channels.
-
-    Args:
-        num_joints (int): V.
-        in_channels (int): Channels of the input.
-        base_channels (int): C. conv1 has C channels, conv3 C / 2, conv4 C.
-        cooccurrence_channels (int): W, the channels of conv2 and the width of
-            the maps from conv3 on.
-        dropout_ratio (float): Dropout probability of conv4's channels.
     """
 
     def __init__(self, num_joints: int, in_channels: int, base_channels: int,
@@ -59,33 +51,25 @@ class HCNStream(nn.Module):
 class HCN(BaseModule):
     """Hierarchical co-occurrence network (HCN, IJCAI 2018).
 
-    C. Li et al., "Co-occurrence Feature Learning from Skeleton Data for Action
-    Recognition and Detection with Hierarchical Aggregation", arXiv 1804.06055,
-    section "Hierarchical co-occurrence network". Sizes are those of the public
-    reproduction. Two streams of equal shape, joint positions and their
-    differences between frames, are concatenated and pass through conv5 and
-    conv6. Each person is encoded separately, so the number of persons is free.
-    The last axis of the output stands for the channels of conv2, not for
-    joints.
+    C. Li et al., arXiv 1804.06055, section "Hierarchical co-occurrence
+    network". Sizes are those of the public reproduction. Two streams of equal
+    shape, joint positions and their differences between frames, are
+    concatenated and pass through conv5 and conv6. The last axis of the output
+    stands for the channels of conv2, not for joints.
 
-    >>> import torch
     >>> encoder = HCN('nturgb+d')
-    >>> clips = torch.rand(2, 2, 64, 25, 3)  # (N, M, T, V, C)
-    >>> encoder(clips).shape  # (N, M, 4 C, T / 16, W / 16)
+    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, T, V, C)
     torch.Size([2, 2, 256, 4, 4])
 
     Args:
-        layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
+        layout (str | dict): The skeleton layout.
         in_channels (int): Channels of the input. Defaults to 3.
-        base_channels (int): C, even. The output has 4 C channels. Defaults to
-            64.
+        base_channels (int): C, even. Defaults to 64.
         num_frames (int): Frames T of a clip, a multiple of 16. Defaults to 64.
         cooccurrence_channels (int, optional): Channels W of conv2, a multiple
             of 16. Defaults to ``num_frames``.
-        dropout_ratio (float): Dropout probability of the channels of conv4,
-            conv5 and conv6. Defaults to 0.5.
-        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
-            bias.
+        dropout_ratio (float): Of conv4, conv5 and conv6. Defaults to 0.5.
+        init_cfg (dict): Defaults to Xavier uniform with zero bias.
 
     Raises:
         InputError: The layout is unknown, or a size is invalid.
@@ -126,13 +110,7 @@ class HCN(BaseModule):
         self.dropout = nn.Dropout2d(dropout_ratio)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode clips.
-
-        Args:
-            x (Tensor): Joint positions, shape (N, M, T, V, in_channels).
-
-        Returns:
-            Tensor: Feature maps, shape (N, M, 4 C, T / 16, W / 16).
+        """Map (N, M, T, V, in_channels) to (N, M, 4 C, T / 16, W / 16).
 
         Raises:
             InputError: The encoder was built for another T, V or C.
@@ -169,17 +147,9 @@ class HCN(BaseModule):
 
 
 def _motion(x: torch.Tensor) -> torch.Tensor:
-    """Differences between consecutive frames, interpolated to T frames.
-
-    Args:
-        x (Tensor): Joint positions, shape (N, T, V, C).
-
-    Returns:
-        Tensor: The differences, of the same shape.
-    """
-    # joints and coordinates form the width, whose size does not change. The
-    # result is that of bilinear interpolation of (C, T - 1, V) images, without
-    # permuting axes.
+    """Differences between consecutive frames, at T frames, (N, T, V, C)."""
+    # joints and coordinates form the width: equal to interpolating
+    # (C, T - 1, V) images, without permuting axes
     shape, x = x.shape, x.flatten(2)  # (N, T, V * C)
     difference = (x[:, 1:] - x[:, :-1]).unsqueeze(1)  # (N, 1, T - 1, V * C)
     difference = F.interpolate(difference, size=x.shape[1:], mode='bilinear',

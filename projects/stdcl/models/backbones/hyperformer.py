@@ -22,27 +22,16 @@ class _JointAttention(torch.autograd.Function):
 
         logits = (q_i . k_j + sum_x (q_i . context_x + bias_x) S_ixj) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
-
-    Autograd would store, copy and scale several tensors of the size of the
-    attention, (B, H, V, V).
     """
 
     @staticmethod
     def forward(ctx, qkv: torch.Tensor, context: torch.Tensor,
                 bias: torch.Tensor, selection: torch.Tensor,
                 alpha: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
-        """Compute the attention and apply it.
+        """Apply the attention: (B, V, H * D).
 
-        Args:
-            qkv (Tensor): Queries, keys and values, shape (B, V, 3, H, D).
-            context (Tensor): X context vectors, shape (B, H, X, D).
-            bias (Tensor): Shape (B, H, X).
-            selection (Tensor): S, shape (V, X, V).
-            alpha (Tensor): Shape (1,).
-            outer (Tensor): Shape (H, V, V).
-
-        Returns:
-            Tensor: Shape (B, V, H * D).
+        Shapes: qkv (B, V, 3, H, D), context (B, H, X, D), bias (B, H, X),
+        selection S (V, X, V), alpha (1,), outer (H, V, V).
         """
         b, v, _, h, d = qkv.shape
         scale = d**-0.5
@@ -113,17 +102,12 @@ class HypergraphAttention(BaseModule):
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
     followed by a grouped 1x1 convolution, plus the input. To save time and
-    memory:
-
-    - q, k and v are one product;
-    - queries are multiplied once with each hop distance and each part, as if
-      these were extra keys (the context); a constant matrix then selects what
-      to add to the logit of joints i and j;
-    - w . e is computed as extra channels of e.
+    memory, queries are multiplied once with each hop distance and each part,
+    as if these were extra keys (the context); a constant matrix then selects
+    what to add to the logit of joints i and j.
 
     Args:
-        in_channels (int): Channels C.
-        out_channels (int): Channels C' = H * D.
+        in_channels, out_channels (int): Channels C, and C' = H * D.
         num_heads (int): H.
         groups (int): Groups of the last convolution.
         parts (Tensor): Body part of each joint, numbered from 0, shape (V,).
@@ -157,14 +141,10 @@ class HypergraphAttention(BaseModule):
             dim=1), persistent=False)
 
     def context(self, x: torch.Tensor) -> tuple:
-        """Compute the context of the queries: hop distances and body parts.
+        """Compute the context of the queries in x, (B, V, C).
 
-        Args:
-            x (Tensor): Shape (B, V, C).
-
-        Returns:
-            tuple[Tensor, Tensor]: r and e, shape (B, H, hops + P, D); and
-            their biases, 0 and w . e, shape (B, H, hops + P).
+        Returns r and e, (B, H, hops + P, D), and their biases, 0 and w . e,
+        (B, H, hops + P).
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
         # w . (W_e x) = (w W_e) x: an extra channel for each head
@@ -191,10 +171,7 @@ class HypergraphAttention(BaseModule):
         return y.view(n, t, v, -1).permute(0, 3, 1, 2)
 
     def project(self, x: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
-        """Apply the 1x1 convolution ``proj`` and add the shortcut, (B, V, C').
-
-        A batched product is faster than a grouped convolution.
-        """
+        """Apply ``proj`` as a product and add the shortcut, (B, V, C')."""
         groups = self.proj.groups
         weight = self.proj.weight.view(groups, -1, x.shape[-1] // groups)
         y = torch.baddbmm(self.proj.bias.view(groups, 1, -1),
@@ -208,24 +185,20 @@ class HypergraphAttention(BaseModule):
 class Hyperformer(SpatialTemporalEncoder):
     """Hypergraph transformer for skeleton-based action recognition.
 
-    Y. Zhou et al., "Hypergraph transformer for skeleton-based action
-    recognition", arXiv 2211.09590. Feature maps are channels-last in memory.
+    Y. Zhou et al., arXiv 2211.09590. Feature maps are channels-last in memory.
 
-    >>> import torch
     >>> encoder = Hyperformer('nturgb+d')
-    >>> clips = torch.rand(2, 2, 64, 25, 3)  # (N, M, T, V, C)
-    >>> encoder(clips).shape  # (N, M, C', T', V)
+    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, C', T', V)
     torch.Size([2, 2, 216, 16, 25])
 
     Args:
-        layout (str | dict): The skeleton layout. Hops are counted along its
-            edges, and its parts are the hyperedges.
+        layout (str | dict): The skeleton layout, with hops along its edges.
         base_channels (int): Width of all blocks. Defaults to 216.
         num_heads (int): Attention heads. Defaults to 9.
         proj_groups (int): Groups of the convolution after the attention.
             Defaults to 6.
-        parts (sequence[int], optional): Body part of each joint. Defaults to
-            the layout's.
+        parts (sequence[int], optional): Body part of each joint, the
+            hyperedges. Defaults to the layout's.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
             paper's values.
 

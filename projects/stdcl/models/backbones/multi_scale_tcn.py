@@ -20,10 +20,6 @@ class MultiScaleTCN(BaseModule):
     - batch norm, ReLU, max pooling over 3 frames, batch norm;
     - batch norm.
 
-    The 1x1 convolutions of all branches but the last are merged into one, and
-    so are the final batch norms of all branches.
-
-    >>> import torch
     >>> tcn = MultiScaleTCN(channels=64, stride=2)
     >>> tcn(torch.rand(4, 64, 52, 20)).shape  # (N, C, T, V)
     torch.Size([4, 64, 26, 20])
@@ -31,15 +27,13 @@ class MultiScaleTCN(BaseModule):
     Args:
         channels (int): Channels C, of input and output.
         stride (int): Temporal stride. Defaults to 1.
-        kernel_size (int): Kernel size of the temporal convolutions, odd.
-            Defaults to 5.
+        kernel_size (int): Odd, of the temporal convolutions. Defaults to 5.
         dilations (sequence[int]): Their dilations. Defaults to (1, 2).
-        time_dim (int): The axis of time in the input: 2 for (N, C, T, V), 3
-            for (N, C, V, T). Defaults to 2.
+        time_dim (int): 2 for (N, C, T, V), 3 for (N, C, V, T). Defaults to 2.
 
     Raises:
-        InputError: ``channels`` is not divisible by the number of branches, or
-            ``kernel_size`` is even.
+        InputError: ``channels`` is not a multiple of the number of branches,
+            or ``kernel_size`` is even.
     """
 
     def __init__(self,

@@ -7,21 +7,15 @@ import torch.nn.functional as F
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution as one matrix product, for either memory format.
 
-    On a CPU, this is up to twice as fast as a general convolution. Other
-    devices use the general convolution, because the product would store a
-    gradient of the weight for each sequence.
-
-    Several convolutions of the same input can be merged by stacking their
-    output channels. ``merged`` gives their number, so that each is initialised
-    as if it were alone.
+    On a CPU, this is up to twice as fast as a general convolution. On other
+    devices the product would store a gradient of the weight for each sequence,
+    so they use the general one.
 
     Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output, in all.
-        merged (int): Number of merged convolutions of equal size. Defaults to
-            1.
-        stride (tuple[int]): Stride on the two axes of positions. Defaults to
-            (1, 1).
+        in_channels, out_channels (int): Channels.
+        merged (int): Number of convolutions of the same input whose output
+            channels are stacked; each is initialised by itself. Defaults to 1.
+        stride (tuple[int]): Defaults to (1, 1).
     """
 
     def __init__(self,

@@ -10,14 +10,8 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 class AttentiveBranch(nn.Module):
     """Weight positions by learned attention, sum them up, and project.
 
-    A small network scores each position from its features; the softmax of the
-    scores over all positions gives the weights. No parameter depends on the
-    number of positions.
-
-    Args:
-        in_channels (int): Channels C.
-        out_channels (int): Size D of the vector.
-        reduction (int): r. The scoring network has C // r hidden channels.
+    A network with C // r hidden channels scores each position; the softmax of
+    the scores gives the weights.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -45,27 +39,22 @@ class AttentiveDecoupler(Decoupler):
 
     The paper (arXiv 2312.15144, abstract) contrasts "attentive features"; the
     authors' release has no explicit attention, see
-    :class:`ProjectionDecoupler`. No parameter depends on T or V, so this
-    decoupler takes clips of any length and any skeleton.
+    :class:`ProjectionDecoupler`. Takes clips of any length and any skeleton.
 
-    >>> import torch
     >>> decoupler = AttentiveDecoupler(in_channels=64)
-    >>> feature_map = torch.rand(4, 2, 64, 16, 25)  # (N, M, C, T, V)
-    >>> spatial, temporal = decoupler(feature_map)
-    >>> spatial.shape, temporal.shape
-    (torch.Size([4, 256]), torch.Size([4, 256]))
+    >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
+    >>> spatial.shape
+    torch.Size([4, 256])
 
     Args:
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): r. The scoring networks have C // r hidden channels.
-            Defaults to 8.
-        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
-            with zero bias for the linear layers.
+        reduction (int): r, at most C. Defaults to 8.
+        init_cfg (dict): Defaults to Kaiming normal (fan out) with zero bias
+            for the linear layers.
 
     Raises:
-        InputError: ``out_channels`` or ``reduction`` is not a positive
-            integer, or ``reduction`` exceeds ``in_channels``.
+        InputError: ``out_channels`` or ``reduction`` is invalid.
     """
 
     def __init__(self,

@@ -13,13 +13,8 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 class ProjectionBranch(nn.Module):
     """Reduce the channels, flatten, and project.
 
-    Args:
-        in_channels (int): Channels C.
-        length (int, optional): Length L of the axis that pooling leaves: V in
-            the spatial branch, T in the temporal one. If None, the first call
-            sets it.
-        out_channels (int): Size D of the vector.
-        reduction (int): r. The 1x1 convolution leaves C // r channels.
+    ``length`` is that of the axis that pooling leaves, V in the spatial
+    branch, T in the temporal one. If None, the first call sets it.
     """
 
     def __init__(self, in_channels: int, length: Optional[int],
@@ -45,18 +40,13 @@ class ProjectionDecoupler(Decoupler):
 
     arXiv 2312.15144, section on spatial-temporal decoupling. For each person,
     each branch pools the feature map, reduces C to C // r channels by a 1x1
-    convolution, flattens, and projects linearly to D. The linear layer has
-    weights of its own for each joint (or frame), so its size depends on the
-    encoder's output. The first call sets the sizes that are not given;
-    :class:`STDCLRecognizer` makes that call when it is built.
+    convolution, flattens, and projects linearly to D. The first call sets the
+    sizes that are not given; :class:`STDCLRecognizer` makes that call.
 
-    >>> import torch
-    >>> decoupler = ProjectionDecoupler(in_channels=216, num_joints=25,
-    ...                                 num_frames=16)
-    >>> feature_map = torch.rand(4, 2, 216, 16, 25)  # (N, M, C, T, V)
-    >>> spatial, temporal = decoupler(feature_map)
-    >>> spatial.shape, temporal.shape
-    (torch.Size([4, 256]), torch.Size([4, 256]))
+    >>> decoupler = ProjectionDecoupler(in_channels=64)
+    >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
+    >>> spatial.shape
+    torch.Size([4, 256])
 
     Args:
         in_channels (int): Channels C of the feature map.
@@ -64,12 +54,11 @@ class ProjectionDecoupler(Decoupler):
         num_frames (int, optional): T of the feature map. Defaults to None.
         out_channels (int): Size D of the vectors. Defaults to 256.
         reduction (int): r. Defaults to 8.
-        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
-            with zero bias for the linear layers.
+        init_cfg (dict): Defaults to Kaiming normal (fan out) with zero bias
+            for the linear layers.
 
     Raises:
-        InputError: ``out_channels`` or ``reduction`` is not a positive
-            integer, or ``reduction`` exceeds ``in_channels``.
+        InputError: ``out_channels`` or ``reduction`` is invalid.
     """
 
     def __init__(self,
@@ -91,8 +80,7 @@ class ProjectionDecoupler(Decoupler):
         """Split a feature map, see :meth:`Decoupler.forward`.
 
         Raises:
-            InputError: T or V is not the size that the decoupler was built
-                for.
+            InputError: The decoupler was built for another T or V.
         """
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)

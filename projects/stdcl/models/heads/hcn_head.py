@@ -19,14 +19,11 @@ LINEAR_INIT = dict(type='Xavier', layer='Linear', distribution='uniform',
 class HCNHead(BaseHead):
     """The classifier of HCN (IJCAI 2018, layers fc7 and fc8).
 
-    Takes the maximum over persons and flattens it, then applies a hidden layer
-    with ReLU and dropout, and a linear layer to the classes. Its size depends
-    on that of the feature map.
+    The maximum over persons, flattened, then a hidden layer with ReLU and
+    dropout, and a linear layer to the classes.
 
-    >>> import torch
     >>> head = HCNHead(num_classes=60)
-    >>> feature_map = torch.rand(4, 2, 256, 4, 4)  # (N, M, C, T', W')
-    >>> head(feature_map).shape
+    >>> head(torch.rand(4, 2, 256, 4, 4)).shape  # (N, M, C, T', W')
     torch.Size([4, 60])
 
     Args:
@@ -37,12 +34,10 @@ class HCNHead(BaseHead):
             encoder's ``num_frames`` / 16 and ``cooccurrence_channels`` / 16.
             Defaults to (4, 4).
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
-        dropout_ratio (float): Dropout probability of the hidden layer.
-            Defaults to 0.5.
-        loss_cls (dict): Config of the loss. Defaults to cross entropy.
+        dropout_ratio (float): Of the hidden layer. Defaults to 0.5.
+        loss_cls (dict): Defaults to cross entropy.
         average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
-        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
-            bias.
+        init_cfg (dict): Defaults to Xavier uniform with zero bias.
         **kwargs: See ``BaseHead``.
 
     Raises:
@@ -75,13 +70,7 @@ class HCNHead(BaseHead):
         self.fc8 = nn.Linear(hidden_channels, num_classes)
 
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
-        """Classify feature maps.
-
-        Args:
-            x (Tensor): The encoder's output, shape (N, M, C, T', W').
-
-        Returns:
-            Tensor: Logits, shape (N, num_classes).
+        """Map the encoder's output, (N, M, C, T', W'), to logits.
 
         Raises:
             InputError: The feature map does not have the expected size.
@@ -103,10 +92,4 @@ class HCNHead(BaseHead):
 
 @MODELS.register_module()
 class STDCLHCNHead(STDCLMixin, HCNHead):
-    """:class:`HCNHead` with STD-CL.
-
-    Args:
-        num_classes (int): Number of classes.
-        decoupler, memory_bank, loss_contrast (dict): See :class:`STDCLMixin`.
-        **kwargs: See :class:`STDCLMixin` and :class:`HCNHead`.
-    """
+    """:class:`HCNHead` with STD-CL, with the arguments of both."""

@@ -16,14 +16,12 @@ TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
 class STDCLMixin:
     """Adds STD-CL to a classification head.
 
-    To add it to a head of your own, write ``class MyHead(STDCLMixin,
-    OwnHead)``. The parameters of the head keep their names. The decoupler and
-    the two memory banks are used in training only: ``predict`` and ``forward``
-    are the head's own.
+    For a head of your own, write ``class MyHead(STDCLMixin, OwnHead)``. Its
+    parameters keep their names. Decoupler and memory banks are used in
+    training only: ``predict`` and ``forward`` are the head's own.
 
     The objective is CE + w_s * loss_spatial + w_t * loss_temporal
-    (arXiv 2312.15144). Both weights are 1 in the paper and 1/2 in the authors'
-    release.
+    (arXiv 2312.15144). Both weights are 1 in the paper, 1/2 in the release.
 
     Args:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
@@ -37,8 +35,8 @@ class STDCLMixin:
 
     Attributes:
         batch_size (int): Sequences in a full batch of one process, set by
-            ``MemoryBankHook``. Processes pad shorter batches to this size
-            before they exchange them. 0 means that all batches are equal.
+            ``MemoryBankHook``. Shorter batches are padded to this size before
+            they are exchanged. 0 means that all batches are equal.
     """
 
     batch_size = 0
@@ -52,8 +50,8 @@ class STDCLMixin:
                  temporal_weight: float = 0.5,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # fork the generator, so that the encoder and the classifier start as
-        # they do without STD-CL and the same seed
+        # fork the generator: the encoder and the classifier then start as
+        # they do without STD-CL
         with torch.random.fork_rng(devices=[]):
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
@@ -92,10 +90,9 @@ class STDCLMixin:
                 and, in their metainfo, ``sample_idx``.
 
         Returns:
-            dict[str, Tensor]: The head's own entries (``loss_cls``,
-            accuracies), ``loss_spatial``, ``loss_temporal``, and
-            ``anchor_share``, the share of the batch that contributed to the
-            contrast.
+            dict[str, Tensor]: The head's own entries, ``loss_spatial``,
+            ``loss_temporal``, and ``anchor_share``, the share of the batch
+            that contributed to the contrast.
         """
         losses = super().loss(feats, data_samples, **kwargs)
         losses.update(self.contrast(feats, data_samples))
@@ -105,8 +102,7 @@ class STDCLMixin:
                  data_samples: List) -> Dict[str, torch.Tensor]:
         """Decouple a batch, write it to the banks, and contrast it with them.
 
-        Arguments and result are as in :meth:`loss`, without the head's
-        entries.
+        Arguments and result are as in :meth:`loss`.
         """
         labels, indices = self._labels_and_indices(data_samples, feats.device)
         spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
@@ -151,18 +147,10 @@ class STDCLMixin:
                 indices: torch.Tensor) -> Tuple:
         """Concatenate the rows of all processes, in order of rank.
 
-        This takes one collective operation, with 4 bytes for each of the 2D
-        features, the label and the index of a row. The operation needs batches
-        of equal size, so shorter ones are padded with zero features of their
-        first sequence, which the banks ignore.
-
-        Args:
-            features (Tensor): Float32, shape (N, 2D).
-            labels, indices (Tensor): Shape (N,).
-
-        Returns:
-            tuple[Tensor, Tensor, Tensor, slice]: The same of all processes,
-            (B, 2D), (B,) and (B,), and the position of the N rows.
+        Returns features (B, 2D), labels (B,), indices (B,), and the position
+        of the N rows. One collective operation needs batches of equal size:
+        shorter ones are padded with zero features of their first sequence,
+        which the banks ignore.
         """
         rows = torch.cat([features.view(torch.int32),  # no rounding on the way
                           torch.stack([labels, indices], dim=1).int()], dim=1)
@@ -178,9 +166,8 @@ class STDCLMixin:
 
 @MODELS.register_module()
 class STDCLHead(STDCLMixin, GCNHead):
-    """MMAction2's ``GCNHead`` with STD-CL.
+    """MMAction2's ``GCNHead`` with STD-CL, with the arguments of both.
 
-    >>> import torch
     >>> from mmaction.structures import ActionDataSample
     >>> head = STDCLHead(
     ...     num_classes=10, in_channels=64,
@@ -191,14 +178,7 @@ class STDCLHead(STDCLMixin, GCNHead):
     >>> samples = [
     ...     ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
     ...         index % 2) for index in range(4)]
-    >>> feature_map = torch.rand(4, 1, 64, 13, 20)  # (N, M, C, T, V)
-    >>> losses = head.loss(feature_map, samples)
-    >>> losses['loss_spatial'].shape, losses['anchor_share']
-    (torch.Size([]), tensor(1.))
-
-    Args:
-        num_classes (int): Number of classes.
-        in_channels (int): Channels of the encoder's output.
-        decoupler, memory_bank, loss_contrast (dict): See :class:`STDCLMixin`.
-        **kwargs: See :class:`STDCLMixin` and ``GCNHead``.
+    >>> losses = head.loss(torch.rand(4, 1, 64, 13, 20), samples)
+    >>> losses['anchor_share']
+    tensor(1.)
     """

@@ -32,40 +32,30 @@ class CrossSequenceContrastiveLoss(nn.Module):
         -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
         = softplus( logsumexp_b(z.b/t) - z.p/t ),
 
-    and the loss is the mean of all terms. The second form needs only one
-    logsumexp per anchor and set, and no (P x (K + 1)) table.
+    and the loss is the mean of all terms.
 
     P and K are upper limits: an anchor contributes as soon as the bank holds
-    one positive other than its own sequence and one negative. An anchor of
-    zeros has no direction and does not contribute. An anchor that is not
-    finite makes the loss NaN.
+    one positive other than its own sequence and one negative, unless it is
+    zero. An anchor that is not finite makes the loss NaN. Do not write to the
+    bank between a loss and its backward pass: PyTorch raises an error.
 
-    Do not write to the bank between a loss and its backward pass, which reads
-    the bank; PyTorch raises an error if you do.
-
-    >>> import torch
     >>> loss = CrossSequenceContrastiveLoss(temperature=1)
-    >>> bank = torch.eye(4)  # slots of classes 0, 0, 1, and an empty one
-    >>> value, share = loss(anchors=torch.eye(4)[:1],
-    ...                     labels=torch.tensor([0]),
-    ...                     own_slots=torch.tensor([0]),
-    ...                     bank_features=bank,
-    ...                     bank_labels=torch.tensor([0, 0, 1, -1]))
-    >>> value  # one positive and one negative, both orthogonal: log 2
-    tensor(0.6931)
-    >>> share  # all anchors contributed
-    tensor(1.)
+    >>> value, share = loss(
+    ...     anchors=torch.eye(3)[:1], labels=torch.tensor([0]),
+    ...     own_slots=torch.tensor([0]), bank_features=torch.eye(3),
+    ...     bank_labels=torch.tensor([0, 0, 1]))
+    >>> value, share  # a positive and a negative, both orthogonal: log 2
+    (tensor(0.6931), tensor(1.))
 
     Args:
         num_positives (int): P. Defaults to 128.
         num_negatives (int): K. Defaults to 512.
         temperature (float): t. Defaults to 0.8.
-        negatives (sequence[str]): The sets of negatives, 'hard' or 'random'
-            or both. Defaults to both.
+        negatives (sequence[str]): 'hard', 'random' or both. Defaults to both.
 
     Raises:
-        InputError: A number is not positive, or ``negatives`` is empty or has
-            an unknown name.
+        InputError: A number is not positive, or ``negatives`` is empty or
+            unknown.
     """
 
     def __init__(self,
@@ -95,24 +85,21 @@ class CrossSequenceContrastiveLoss(nn.Module):
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Contrast anchors with the slots of a bank.
 
-        The computation is in float32, even under autocast, and makes no
-        float32 copy of a float16 bank. In distributed training, each process
-        passes its own anchors, and the mean is over the terms of all
-        processes. It is scaled so that averaging gradients over processes, as
-        DistributedDataParallel does, gives the gradient of that mean.
+        In float32, even under autocast. In distributed training, each process
+        passes its own anchors, and the loss is scaled so that averaging
+        gradients over processes gives those of the mean over all terms.
 
         Args:
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
             labels (Tensor): Classes of the anchors, shape (N,).
             own_slots (Tensor): Slots of the anchors' own sequences, which are
-                not positives for them, shape (N,).
+                not positives, shape (N,).
             bank_features (Tensor): Shape (S, D), rows of norm 1.
             bank_labels (Tensor): Shape (S,), -1 for empty slots.
 
         Returns:
             tuple[Tensor, Tensor]: The loss, and the share of anchors that
-            contributed, both scalars. If none did, the loss is 0 but still
-            differentiable.
+            contributed, both scalars.
         """
         with torch.autocast(anchors.device.type, enabled=False):
             anchors = anchors.float() / self.temperature
@@ -161,17 +148,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
     @torch.no_grad()
     def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Find the most or least similar candidates of each anchor.
+        """Slots of the most or least similar candidates, and their validity.
 
-        Args:
-            similarity (Tensor): Shape (N, S).
-            candidate (Tensor): Boolean, shape (N, S).
-            limit (int): P or K.
-            largest (bool): Find the most similar instead of the least similar.
-
-        Returns:
-            tuple[Tensor, Tensor]: Slots, and whether each is a candidate, both
-            (N, min(limit, S)).
+        Maps (N, S), (N, S) to (N, min(limit, S)) twice.
         """
         fill = float('-inf') if largest else float('inf')
         ranked = similarity.where(candidate, fill).topk(
@@ -185,18 +164,10 @@ class CrossSequenceContrastiveLoss(nn.Module):
         """Draw K negatives for each anchor, uniformly, without replacement.
 
         All anchors share one random order of the filled slots; each takes the
-        first K slots that are not of its class. These are among the first 2K,
-        unless its class makes up more than half of the first 2K. That can only
-        be the most frequent class there; its negatives are looked up in the
-        whole order.
-
-        Args:
-            labels (Tensor): Shape (N,).
-            bank_labels (Tensor): Shape (S,).
-
-        Returns:
-            tuple[Tensor, Tensor]: Slots, and whether each was drawn, both
-            (N, min(K, S)).
+        first K that are not of its class. These are among the first 2K, unless
+        its class makes up more than half of those. That can only be the most
+        frequent class there, which is looked up in the whole order. Returns
+        slots, and whether each was drawn, both (N, min(K, S)).
         """
         limit = min(self.num_negatives, len(bank_labels))
         empty = 2  # sorts after filled slots, which are below 1
@@ -239,8 +210,7 @@ def _is_float32(tensor: torch.Tensor) -> bool:
 class _Similarity(torch.autograd.Function):
     """Select precomputed similarities of anchors and slots, differentiably.
 
-    The backward pass sums only the selected slots, a small part of the bank.
-    Autograd would need another product with the whole bank.
+    The backward pass sums only the selected slots, not the whole bank.
     """
 
     @staticmethod

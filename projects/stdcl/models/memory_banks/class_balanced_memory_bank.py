@@ -14,38 +14,30 @@ class ClassBalancedMemoryBank(MemoryBank):
     depend only on the number of classes. This bank is not in the paper.
 
     Class c owns the slots c * L to (c + 1) * L - 1. A sequence that has a slot
-    is updated in place, so it never has two. A new sequence takes the slot of
-    its class that was written longest ago (the lowest in a tie), but never
-    one written in the same step. If a step has more new sequences of a class
-    than there are such slots, the last ones get none. As long as no class has
-    more than L sequences, the content is that of a :class:`MemoryBank`, in
-    another order.
+    is updated in place. A new sequence takes the slot of its class that was
+    written longest ago (the lowest in a tie), but never one written in the
+    same step: surplus sequences get none. As long as no class has more than L
+    sequences, the content is that of a :class:`MemoryBank`, in another order.
 
-    >>> import torch
     >>> bank = ClassBalancedMemoryBank(feat_dim=2, slots_per_class=2)
     >>> bank.resize(num_sequences=1000, num_classes=3)
-    >>> slots = bank.update(torch.tensor([[1., 0.], [0., 1.]]),
-    ...                     labels=torch.tensor([1, 1]),
+    >>> slots = bank.update(torch.eye(2), labels=torch.tensor([1, 1]),
     ...                     indices=torch.tensor([900, 31]))
-    >>> bank.labels
-    tensor([-1, -1,  1,  1, -1, -1])
     >>> bank.indices
     tensor([ -1,  -1, 900,  31,  -1,  -1])
 
     Args:
-        feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): See :class:`MemoryBank`. Defaults to 'float32'.
+        feat_dim, dtype: See :class:`MemoryBank`.
         slots_per_class (int): L. Defaults to 256.
 
     Attributes:
         features, labels (Tensor): See :class:`MemoryBank`.
         indices (Tensor): Sequence in each slot, shape (S,), -1 if empty.
-        written (Tensor): When each slot was last written, shape (S,): equal
-            within a step, larger in a later step, 0 if empty.
+        written (Tensor): Step in which each slot was last written, shape
+            (S,), increasing; 0 if empty.
 
     Raises:
-        InputError: ``dtype`` is unknown, or ``slots_per_class`` is not a
-            positive integer.
+        InputError: ``dtype`` is unknown, or ``slots_per_class`` invalid.
     """
 
     STATE = ('features', 'labels', 'indices', 'written')
@@ -60,12 +52,7 @@ class ClassBalancedMemoryBank(MemoryBank):
         self.indices, self.written = self.labels.clone(), self.labels.clone()
 
     def resize(self, num_sequences: int, num_classes: int) -> None:
-        """Replace all slots by empty ones.
-
-        Args:
-            num_sequences (int): Not used: the size does not depend on it.
-            num_classes (int): Number of classes.
-        """
+        """Replace all slots by ``slots_per_class`` empty ones per class."""
         super().resize(num_classes * self.slots_per_class)
         self.indices = torch.full_like(self.labels, EMPTY)
         self.written = torch.zeros_like(self.labels)
@@ -75,13 +62,9 @@ class ClassBalancedMemoryBank(MemoryBank):
                indices: torch.Tensor) -> torch.Tensor:
         """Update the sequences that have a slot, and admit new ones.
 
-        Arguments and duplicates are as in :meth:`MemoryBank.update`. A
-        sequence without a direction loses its slot, or gets none.
-
-        Returns:
-            Tensor: Shape (B,), the slots of the sequences. For a sequence
-            without one it is a slot of another class, which is not a positive
-            either.
+        Arguments, duplicates and result are as in :meth:`MemoryBank.update`.
+        A sequence without a direction loses its slot, or gets none. For one
+        without a slot, a slot of another class is returned: no positive.
         """
         features, first = merge_sequences(features, indices)  # (B, D), (B,)
         labels, whole = labels[first], features.any(dim=1)

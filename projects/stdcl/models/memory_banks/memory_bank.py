@@ -17,30 +17,22 @@ class MemoryBank(nn.Module):
     """Keeps the latest normalised feature of every training sequence.
 
     Each time a sequence is seen, its slot is overwritten, without momentum
-    (arXiv 2312.15144, section on cross-sequence contrast).
+    (arXiv 2312.15144, section on cross-sequence contrast). The bank starts
+    without slots; :meth:`resize` adds them. Its tensors are saved in
+    checkpoints, but are not buffers: nothing needs to synchronise them,
+    because every process makes the same updates.
 
-    A model is built before its training set, so the bank starts without slots;
-    :meth:`resize` adds them. Its tensors are saved in checkpoints, but they
-    are not buffers: neither DistributedDataParallel nor ``SyncBuffersHook``
-    synchronises them, because every process makes the same updates.
-
-    >>> import torch
     >>> bank = MemoryBank(feat_dim=2)
     >>> bank.resize(num_sequences=3)
-    >>> slots = bank.update(features=torch.tensor([[1., 0.], [0., 1.]]),
-    ...                     labels=torch.tensor([5, 7]),
+    >>> slots = bank.update(features=torch.eye(2), labels=torch.tensor([5, 7]),
     ...                     indices=torch.tensor([2, 0]))
     >>> bank.labels  # sequence 1 has not been seen
     tensor([ 7, -1,  5])
-    >>> bank.features
-    tensor([[0., 1.],
-            [0., 0.],
-            [1., 0.]])
 
     Args:
         feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): Type in which features are stored: 'float32', or 'float16'
-            for half the memory. Defaults to 'float32'.
+        dtype (str): 'float32', or 'float16' for half the memory. Defaults to
+            'float32'.
 
     Attributes:
         features (Tensor): Shape (S, D), rows of norm 1, or 0 if empty.
@@ -70,12 +62,9 @@ class MemoryBank(nn.Module):
 
     def resize(self, num_sequences: int,
                num_classes: Optional[int] = None) -> None:
-        """Replace all slots by empty ones.
+        """Replace all slots by S = ``num_sequences`` empty ones.
 
-        Args:
-            num_sequences (int): Number S of sequences in the training set.
-            num_classes (int, optional): Number of classes, for banks whose
-                slots belong to classes. Not used here.
+        ``num_classes`` is for banks whose slots belong to classes.
         """
         self.features = self.features.new_zeros(num_sequences,
                                                 self.features.shape[1])
@@ -86,15 +75,14 @@ class MemoryBank(nn.Module):
                indices: torch.Tensor) -> torch.Tensor:
         """Overwrite the slots of the sequences in a step.
 
-        A sequence that occurs more than once (repeats, or a sampler's padding)
-        gets the normalised mean of its features, regardless of their order. If
-        that mean has no direction (it is zero, or the step overflowed), the
-        slot is emptied: otherwise it would spoil the loss of all other
-        sequences until this one is seen again.
+        A sequence that occurs more than once gets the normalised mean of its
+        features. If that mean has no direction (it is zero, or the step
+        overflowed), the slot is emptied: otherwise it would spoil the loss of
+        all others until this sequence is seen again.
 
         Args:
-            features (Tensor): Shape (B, D), rows of norm 1, from all
-                processes. A row of zeros contributes nothing to its sequence.
+            features (Tensor): Shape (B, D), rows of norm 1 or 0, from all
+                processes.
             labels (Tensor): Shape (B,), integer, from 0.
             indices (Tensor): Shape (B,), integer, from 0: the sequences.
 
@@ -135,15 +123,7 @@ def merge_sequences(features: torch.Tensor, indices: torch.Tensor
                     ) -> Tuple[torch.Tensor, torch.Tensor]:
     """Average the features of each sequence in a step, and normalise.
 
-    The result is bitwise equal for all rows of a sequence, and on all
-    processes.
-
-    >>> import torch
-    >>> features = torch.tensor([[1., 0.], [0., 1.], [0., 1.]])
-    >>> merge_sequences(features, indices=torch.tensor([3, 8, 3]))
-    (tensor([[0.7071, 0.7071],
-            [0.0000, 1.0000],
-            [0.7071, 0.7071]]), tensor([0, 1, 0]))
+    The result is bitwise equal for all rows of a sequence, on all processes.
 
     Args:
         features (Tensor): Shape (B, D). Rows that are not finite are ignored.
