@@ -154,7 +154,6 @@ def test_golden(name, reference, warm, tmp_path):
     torch.save(source, tmp_path / 'authors.pt')
     done = convert_command(warm, KEYS[name], tmp_path)
     assert done.returncode == 0, done.stderr
-    assert '60 classes' in done.stdout
     model = ours(name, Size()).eval()
     if name == 'Hyperformer':
         model.cls_head.decoupler = ProjectionDecoupler(216, 25, 16)
@@ -199,13 +198,6 @@ def test_converter_names_missing_and_unexpected_tensors(name):
             'unexpected tensors: extra.weight, l1.surplus; '
             f'missing tensors: {lost}.')):
         converted(name, source)
-
-
-def test_converter_names_tensors_of_other_shapes():
-    source = twin('CTR-GCN', SIZES[1]).state_dict()
-    source['l1.gcn1.convs.2.conv4.weight'] = torch.zeros(3)
-    with pytest.raises(InputError, match='l1.gcn1.convs.2.conv4.weight: sha'):
-        converted('CTR-GCN', source)
 
 
 @pytest.mark.parametrize('name', NAMES)

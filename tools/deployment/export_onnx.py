@@ -1,9 +1,8 @@
 """Export a trained model as an ONNX file.
 
-The network in the file maps clips as the data pipeline makes them, (batch,
-persons, frames, joints, channels) in float32, to a score (logit) for each
-class. It computes the config's stream itself and takes batches of any size.
-The export is verified against PyTorch; a file that differs is not kept.
+It maps clips as the data pipeline makes them, (batch, persons, frames, joints,
+channels) in float32, to logits, and computes the config's stream itself. The
+export is verified against PyTorch; a file that differs is not kept.
 """
 import argparse
 from pathlib import Path
@@ -15,9 +14,7 @@ To run it with onnxruntime:
   session = onnxruntime.InferenceSession('stgcn.onnx')
   logits, = session.run(None, {'clips': clips})
 
-Classes, stream, layout and the shape of a clip are in the metadata of the
-file, session.get_modelmeta().custom_metadata_map.
-tools/deployment/test_onnx.py tests the file on the config's test set.'''
+Classes, stream, layout and the shape of a clip are in its metadata.'''
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,15 +1,16 @@
-"""Test an ONNX file on a config's test set beside PyTorch, and time both."""
+"""Test an ONNX file on a config's test set beside PyTorch, and time both.
+
+Example:
+    python tools/deployment/test_onnx.py CONFIG CHECKPOINT stgcn.onnx
+"""
 import argparse
 import sys
 from pathlib import Path
 
-EXAMPLES = '''example:
-  python tools/deployment/test_onnx.py CONFIG CHECKPOINT stgcn.onnx'''
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
@@ -21,23 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
-    args = parser.parse_args()
-    if min(args.repeats, args.threads) < 1:
-        parser.error(f'--repeats is {args.repeats}, --threads {args.threads}; '
-                     'expected 1 or more.')
-    return args
-
-
-def show(result: dict) -> None:
-    """Print a result."""
-    print(f'{result["sequences"]} sequences. The logits differ by at most '
-          f'{result["difference"]:.1e} of the largest; '
-          + ('all predicted classes agree.' if result['agree'] else
-             'some predicted classes differ.'))
-    for name, taken in result['seconds'].items():
-        print(f'{name:12} top-1 {result["top1"][name]:.2f}, one clip '
-              f'{1e3 * taken["median"]:.2f} ms ({1e3 * taken["min"]:.2f} to '
-              f'{1e3 * taken["max"]:.2f})')
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -47,7 +32,12 @@ def main() -> None:
         from projects.stdcl.deployment.onnx import TOLERANCE, evaluate_file
         result = evaluate_file(args.config, args.checkpoint, args.onnx,
                                args.repeats, args.threads, args.cfg_options)
-    show(result)
+    print(f'{result["sequences"]} sequences. The logits differ by at most '
+          f'{result["difference"]:.1e} of the largest; '
+          f'all predicted classes agree: {result["agree"]}.')
+    for name, seconds in result['seconds'].items():
+        print(f'{name:12} top-1 {result["top1"][name]:.2f}, one clip '
+              f'{1e3 * seconds:.2f} ms')
     if not result['difference'] <= TOLERANCE:  # also where it is NaN
         sys.exit(f'error: {args.onnx}: the logits differ by more than '
                  f'{TOLERANCE:.0e} of the largest.')

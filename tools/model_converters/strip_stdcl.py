@@ -1,10 +1,9 @@
 """Turn a checkpoint of a training into a small one for inference.
 
-Removes the decoupler, the memory banks and the state of the training
-(optimizer, schedulers, random numbers), and keeps the weights of encoder and
-classifier and the metadata. The result fits the plain config. It also works
-in MMAction2 without this package if MMAction2 has the encoder (ST-GCN,
-2S-AGCN), the layout and the stream.
+Removes the decoupler, the memory banks and the state of the training, and
+keeps the weights of encoder and classifier and the metadata. The result fits
+the plain config, and works in MMAction2 alone if that has the encoder
+(ST-GCN, 2S-AGCN), the layout and the stream.
 """
 import argparse
 from pathlib import Path
@@ -13,8 +12,7 @@ EXAMPLES = '''example:
   python tools/model_converters/strip_stdcl.py \\
       work_dirs/stdcl-stgcn_synthetic/epoch_10.pth stgcn_synthetic.pth
 
-writes stgcn_synthetic-0123abcd.pth. The eight digits are the first of the
-file's SHA-256, as in the names of OpenMMLab's models.'''
+writes stgcn_synthetic-0123abcd.pth, named by the file's SHA-256.'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,9 +21,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path,
                         help='checkpoint of a training (*.pth)')
-    parser.add_argument('out', type=Path,
-                        help='file to write (*.pth); a hash is added to its '
-                        'name')
+    parser.add_argument('out', type=Path, help='file to write (*.pth)')
     args = parser.parse_args()
     if args.out.suffix != '.pth':
         parser.error(f'out is {args.out}, expected *.pth.')

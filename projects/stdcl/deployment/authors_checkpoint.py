@@ -26,7 +26,6 @@ def _same(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _stack(*tensors: torch.Tensor) -> torch.Tensor:
-    """Concatenate the channels of several layers."""
     # num_batches_tracked, a scalar, is the same for all of them
     return torch.cat(tensors) if tensors[0].dim() else tensors[0]
 
@@ -42,17 +41,14 @@ def _swap_axes(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _matrices(*tensors: torch.Tensor) -> torch.Tensor:
-    """Stack 1x1 kernels as matrices."""
     return torch.stack(tensors)[..., 0, 0]
 
 
 def _columns(*tensors: torch.Tensor) -> torch.Tensor:
-    """Stack biases as columns."""
     return torch.stack(tensors)[..., None]
 
 
 def _linear(*tensors: torch.Tensor) -> torch.Tensor:
-    """Concatenate 1x1 kernels over the same input to one matrix."""
     return torch.cat(tensors)[..., 0, 0]
 
 
@@ -74,7 +70,6 @@ def _layer(ours: str, theirs: Sequence[str], join: Callable = _stack,
 
 
 def _bn(ours: str, *theirs: str) -> Table:
-    """Rows for a batch norm, statistics included."""
     return _layer(ours, theirs, parts=BN)
 
 
@@ -111,15 +106,11 @@ def _decoupler(source: Tensors) -> Table:
 
 def _blocks(source: Tensors, spatial: Callable, join_conv: Callable,
             residuals: Sequence[int]) -> Table:
-    """The whole table of CTR-GCN or Hyperformer, which share their frame.
+    """The table of CTR-GCN or Hyperformer, which share their frame.
 
-    Args:
-        source (dict[str, Tensor]): The authors' tensors.
-        spatial (callable): Maps our name of a block's spatial part, their
-            name of the block and its number, from 1, to rows.
-        join_conv (callable): Converts a temporal kernel.
-        residuals (sequence[int]): Numbers of the blocks whose residual is a
-            convolution.
+    ``spatial`` maps our name of a block's spatial part, their name of the
+    block and its number, from 1, to rows; ``residuals`` are the blocks whose
+    residual is a convolution.
     """
     table = {**_bn('backbone.data_bn', 'data_bn'),
              **_layer('cls_head.fc', ['fc']), **_decoupler(source)}
@@ -184,7 +175,6 @@ def _hyperformer(source: Tensors) -> Table:
 
 
 def _hcn(source: Tensors) -> Table:
-    """The table of HCN's public reproduction."""
     layers = {'backbone.conv5': 'conv5.0', 'backbone.conv6': 'conv6.0',
               'cls_head.fc7': 'fc7.0', 'cls_head.fc8': 'fc8'}
     for ours, suffix in ('joint_stream', ''), ('motion_stream', 'm'):
@@ -198,24 +188,16 @@ def _hcn(source: Tensors) -> Table:
     return table
 
 
-# encoder of the catalogue -> function that maps the authors' tensors to a
-# table
+# encoder -> function that maps the authors' tensors to a table
 TABLES = {'ctrgcn': _ctrgcn, 'hyperformer': _hyperformer, 'hcn': _hcn}
 
 
 def convert(encoder: str, source: Tensors) -> Tensors:
-    """Convert the authors' tensors to ours.
-
-    Args:
-        encoder (str): A key of :data:`TABLES`.
-        source (dict[str, Tensor]): The authors' state dict.
-
-    Returns:
-        dict[str, Tensor]: Our state dict.
+    """Convert the authors' state dict to ours.
 
     Raises:
-        InputError: The encoder has no table, tensors are missing or
-            unexpected (all of them are listed), or shapes do not fit.
+        InputError: The encoder has no table, or tensors are missing or
+            unexpected (all of them are listed).
     """
     require_known('encoder', encoder, TABLES)
     table = TABLES[encoder](source)
@@ -225,61 +207,34 @@ def convert(encoder: str, source: Tensors) -> Tensors:
                                (set(source) - used, used - set(source)))
         raise InputError(f'it is not a checkpoint of {encoder}: unexpected '
                          f'tensors: {unexpected}; missing tensors: {missing}.')
-    converted = {}
-    for ours, (names, join) in table.items():
-        try:
-            converted[ours] = join(*[source[name] for name in names])
-        except (RuntimeError, IndexError, TypeError) as error:
-            shapes = ', '.join(str(tuple(source[name].shape))
-                               for name in names)
-            raise InputError(
-                f'{", ".join(names)}: shapes are {shapes}, expected those of '
-                f'{encoder} ({error}).') from error
-    return converted
-
-
-def load(path: Path) -> Tensors:
-    """Read the authors' file: a state dict, alone or under 'state_dict'.
-
-    Raises:
-        FileNotFoundError, pickle.UnpicklingError: The file does not exist, or
-            holds more than data.
-        InputError: There is no state dict in it.
-    """
-    source = CheckpointLoader.load_checkpoint(str(path), map_location='cpu',
-                                              logger='silent')
-    if isinstance(source, dict):
-        source = source.get('state_dict', source)
-    if not isinstance(source, dict) or not all(
-            isinstance(value, torch.Tensor) for value in source.values()):
-        raise InputError('there is no state dict in it, expected a dict of '
-                         'tensors.')
-    return {str(name).removeprefix('module.'): value
-            for name, value in source.items()}
+    return {ours: join(*[source[name] for name in names])
+            for ours, (names, join) in table.items()}
 
 
 def convert_file(encoder: str, source: Path, out: Path) -> str:
     """Convert a file of the authors to a checkpoint of this project.
 
-    Args:
-        encoder (str): A key of :data:`TABLES`.
-        source (Path): The authors' file.
-        out (Path): The file to write.
-
-    Returns:
-        str: A sentence about the file.
+    ``encoder`` is a key of :data:`TABLES`; the file holds a state dict, alone
+    or under 'state_dict'. Returns a sentence.
 
     Raises:
-        FileNotFoundError, pickle.UnpicklingError, InputError: See
-            :func:`load` and :func:`convert`.
+        OSError, pickle.UnpicklingError: The file cannot be read.
+        InputError: There is no state dict in it, or see :func:`convert`.
     """
     require_known('encoder', encoder, TABLES)
-    tensors = load(source)
-    converted = convert(encoder, tensors)
+    tensors = CheckpointLoader.load_checkpoint(
+        str(source), map_location='cpu', logger='silent')
+    if isinstance(tensors, dict):
+        tensors = tensors.get('state_dict', tensors)
+    if not isinstance(tensors, dict) or not all(
+            isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise InputError('there is no state dict in it, expected a dict of '
+                         'tensors.')
+    converted = convert(encoder, {
+        str(name).removeprefix('module.'): value
+        for name, value in tensors.items()})
     with atomic_write(out) as partial:
         torch.save(dict(state_dict=converted, meta=dict(
             converted_from=source.name, encoder=encoder)), partial)
-    bias = converted.get('cls_head.fc.bias', converted.get(
-        'cls_head.fc8.bias'))
-    return (f'{out}: {ENCODERS[encoder].title}, {len(bias)} classes, '
-            f'{len(converted)} tensors built from {len(tensors)}.')
+    return (f'{out}: {ENCODERS[encoder].title}, {len(converted)} tensors '
+            f'built from {len(tensors)}.')

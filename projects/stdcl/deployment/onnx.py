@@ -32,9 +32,6 @@ Network = Callable[[np.ndarray], np.ndarray]
 
 class DeployedNetwork(nn.Module):
     """The part of a recognizer that is deployed: stream, encoder, classifier.
-
-    Args:
-        model (nn.Module): A recognizer.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -53,17 +50,16 @@ class DeployedNetwork(nn.Module):
 
 def export(model: nn.Module, shape: tuple, out: Path,
            metadata: Dict[str, str]) -> float:
-    """Write a model as an ONNX file and verify it against PyTorch.
+    """Write a model as an ONNX file, verified.
 
     Args:
-        model (nn.Module): A recognizer, in eval mode, on the CPU.
+        model (nn.Module): A recognizer, on the CPU.
         shape (tuple): (M, T, V, C) of a clip.
         out (Path): The file.
         metadata (dict[str, str]): Stored in the file.
 
     Returns:
-        float: The largest difference of the logits, relative to the largest
-        logit.
+        float: What :func:`compare` returns.
 
     Raises:
         InputError: The model does not take clips of this shape, or the
@@ -99,22 +95,8 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
                       cfg_options: Optional[Sequence[str]] = None) -> str:
     """Export the model of a config with the weights of a checkpoint.
 
-    Classes, stream, layout and the shape of a clip become metadata of the
-    file.
-
-    Args:
-        config (str): Config file.
-        checkpoint (str): Path or URL of the checkpoint.
-        out (Path): The file.
-        shape (sequence[int], optional): (M, T, V, C) of a clip. Defaults to
-            what the config says.
-        cfg_options (sequence[str], optional): KEY=VALUE each.
-
-    Returns:
-        str: A sentence about the file.
-
-    Raises:
-        InputError: See :func:`export`.
+    Arguments are those of ``tools/deployment/export_onnx.py``. Classes,
+    stream, layout and clip shape become metadata. Returns a sentence.
     """
     logging.disable(logging.WARNING)  # the exporter's own
     cfg = load_config(config, cfg_options)
@@ -133,16 +115,9 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
 
 @torch.no_grad()
 def compare(network: nn.Module, path: Path, shape: tuple) -> float:
-    """Measure the largest difference of the logits on random clips.
+    """Largest difference of the logits on random clips, of the largest logit.
 
-    Args:
-        network (nn.Module): Maps (N, M, T, V, C) to logits, in eval mode.
-        path (Path): ONNX file of it.
-        shape (tuple): (M, T, V, C) of a clip.
-
-    Returns:
-        float: The difference, relative to the largest logit, over batches of
-        :data:`BATCH_SIZES`. NaN if a logit is not finite.
+    Over batches of :data:`BATCH_SIZES`. NaN if a logit is not finite.
     """
     session, differences = open_session(path), []
     generator = torch.Generator().manual_seed(0)
@@ -156,11 +131,7 @@ def compare(network: nn.Module, path: Path, shape: tuple) -> float:
 
 
 def open_session(path: Path, threads: int = 0):
-    """Open an onnxruntime session on the CPU.
-
-    Args:
-        path (Path): The file.
-        threads (int): CPU threads. Defaults to 0, which means all cores.
+    """Open an onnxruntime session on the CPU; 0 threads mean all cores.
 
     Raises:
         InputError: The file is not an ONNX model.
@@ -176,28 +147,9 @@ def open_session(path: Path, threads: int = 0):
                          f'({error}).') from error
 
 
-def clip_shape_of(session, path: Path) -> tuple:
-    """Return (M, T, V, C) of the clips that a file takes."""
-    inputs = session.get_inputs()
-    if [one.name for one in inputs] != ['clips'] or len(
-            inputs[0].shape) != 5:
-        found = ', '.join(f'{one.name} {one.shape}' for one in inputs)
-        raise InputError(
-            f'{path}: its inputs are {found}, expected clips (batch, persons, '
-            'frames, joints, channels), as export_onnx.py writes them.')
-    return tuple(inputs[0].shape[1:])
-
-
 def evaluate(cfg: Config, model: nn.Module,
              networks: Dict[str, Network]) -> dict:
-    """Test both networks on the test set, and measure how much they differ.
-
-    Returns:
-        dict: ``sequences``, their number; ``top1`` of each network in
-        percent; ``agree``, whether all predicted classes are the same;
-        ``difference``, the largest of the logits, relative to the largest
-        logit.
-    """
+    """Test two networks on the test set, and measure how much they differ."""
     logits: Dict[str, list] = {name: [] for name in networks}
     labels = []
     loader = Runner.build_dataloader(cfg.test_dataloader)
@@ -220,12 +172,8 @@ def evaluate(cfg: Config, model: nn.Module,
 
 
 def time_in_turn(networks: Dict[str, Network], shape: tuple,
-                 repeats: int) -> dict:
-    """Time both networks on one clip, in turn, after a warm-up.
-
-    Returns:
-        dict: For each network the ``min``, ``median`` and ``max`` in seconds.
-    """
+                 repeats: int) -> Dict[str, float]:
+    """Median seconds of each network on one clip, in turn, after a warm-up."""
     clip = np.random.default_rng(0).standard_normal((1, *shape), np.float32)
     seconds: Dict[str, list] = {name: [] for name in networks}
     for _ in range(repeats + 1):
@@ -233,48 +181,44 @@ def time_in_turn(networks: Dict[str, Network], shape: tuple,
             start = time.perf_counter()
             network(clip)
             seconds[name].append(time.perf_counter() - start)
-    return {name: dict(min=min(taken[1:]), median=float(np.median(taken[1:])),
-                       max=max(taken[1:])) for name, taken in seconds.items()}
+    return {name: float(np.median(taken[1:]))
+            for name, taken in seconds.items()}
 
 
 def evaluate_file(config: str, checkpoint: str, path: Path, repeats: int = 100,
-              threads: int = 1, cfg_options: Optional[Sequence[str]] = None
-              ) -> dict:
+                  threads: int = 1,
+                  cfg_options: Optional[Sequence[str]] = None) -> dict:
     """Test an ONNX file on a config's test set beside PyTorch, and time both.
 
     Args:
-        config (str): Config file.
-        checkpoint (str): Path or URL of the checkpoint.
+        config, checkpoint (str): Config file, and path or URL.
         path (Path): The ONNX file.
         repeats (int): Clips to time. Defaults to 100.
         threads (int): CPU threads of each network. Defaults to 1.
         cfg_options (sequence[str], optional): KEY=VALUE each.
 
     Returns:
-        dict: What :func:`evaluate` returns, and ``seconds``, as
-        :func:`time_in_turn` returns them.
+        dict: ``sequences``, their number; ``agree``, whether all predicted
+        classes are the same; ``difference`` of the logits, relative to the
+        largest; for each network ``top1`` in percent and median ``seconds``.
 
     Raises:
-        FileNotFoundError: The file does not exist.
         InputError: It is not an ONNX file for this config.
     """
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
-    if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist.')
     torch.set_num_threads(threads)
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
     session = open_session(path, threads)
-    shape = clip_shape_of(session, path)
     expected = tuple(find_clip_shape(cfg, model))
-    if shape != expected:
-        raise InputError(f'{path} takes clips of {shape} (persons, frames, '
-                         f'joints, channels), expected {expected} as the test '
-                         'pipeline makes them.')
+    inputs = {one.name: tuple(one.shape[1:]) for one in session.get_inputs()}
+    if inputs != dict(clips=expected):
+        raise InputError(f'{path} takes {inputs}, expected clips of '
+                         f'{expected} (persons, frames, joints, channels).')
     network = DeployedNetwork(model).eval()
     networks = dict(
         pytorch=lambda clips: network(torch.from_numpy(clips)).numpy(),
         onnxruntime=lambda clips: session.run(None, {'clips': clips})[0])
     with torch.inference_mode():
         return dict(evaluate(cfg, model, networks),
-                    seconds=time_in_turn(networks, shape, repeats))
+                    seconds=time_in_turn(networks, expected, repeats))

@@ -16,14 +16,7 @@ OF_STDCL = re.compile(rf'(.*\.)?cls_head\.({"|".join(TRAINING_ONLY)})\.')
 
 
 def strip(checkpoint: dict) -> dict:
-    """Keep the part of a checkpoint that inference needs.
-
-    Args:
-        checkpoint (dict): As training saves it.
-
-    Returns:
-        dict: ``meta``, unchanged, and ``state_dict`` without the decoupler
-        and the memory banks.
+    """Keep ``meta``, and ``state_dict`` without decoupler and memory banks.
 
     Raises:
         InputError: There is no ``state_dict``.
@@ -44,40 +37,24 @@ def _without_storage(value):
                              ) if isinstance(value, torch.Tensor) else value
 
 
-def save_with_hash(checkpoint: dict, out: Path) -> Path:
-    """Save a checkpoint under a name that contains its hash.
-
-    The name has the first eight digits of the file's SHA-256, like the names
-    of OpenMMLab's published models.
-
-    Args:
-        checkpoint (dict): Tensors and plain containers.
-        out (Path): ``NAME.pth``. Its folder is created.
-
-    Returns:
-        Path: The file, ``NAME-HASH.pth``.
-    """
-    content = io.BytesIO()
-    torch.save(checkpoint, content)
-    digest = hashlib.sha256(content.getbuffer()).hexdigest()[:8]
-    path = out.with_name(f'{out.stem}-{digest}.pth')
-    with atomic_write(path) as partial:
-        partial.write_bytes(content.getbuffer())
-    return path
-
-
 def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
     """Strip a checkpoint file.
 
     Args:
         source (Path): Checkpoint of a training.
-        out (Path): ``NAME.pth``, see :func:`save_with_hash`.
+        out (Path): ``NAME.pth``. Its folder is created.
 
     Returns:
-        tuple[Path, int]: The new file, and the number of tensors removed.
+        tuple[Path, int]: The new file, ``NAME-HASH.pth`` with the first eight
+        digits of its SHA-256 like OpenMMLab's models, and the number of
+        tensors removed.
     """
     checkpoint = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')
-    stripped = strip(checkpoint)
-    removed = len(checkpoint['state_dict']) - len(stripped['state_dict'])
-    return save_with_hash(stripped, out), removed
+    stripped, content = strip(checkpoint), io.BytesIO()
+    torch.save(stripped, content)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()[:8]
+    path = out.with_name(f'{out.stem}-{digest}.pth')
+    with atomic_write(path) as partial:
+        partial.write_bytes(content.getbuffer())
+    return path, len(checkpoint['state_dict']) - len(stripped['state_dict'])

@@ -6,12 +6,11 @@ import torch
 import torch.nn as nn
 from rich.progress import track
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import pairwise_distances, silhouette_score
+from sklearn.metrics import pairwise_distances, r2_score, silhouette_score
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
-from ..utils.input_error import InputError
 
 # array that extract() returns -> title
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
@@ -20,26 +19,18 @@ MOST = 5000  # sequences measured: time and memory grow quadratically
 
 @torch.inference_mode()
 def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
-    """Compute the features of all N sequences of a loader.
-
-    Features of several clips of a sequence are averaged.
+    """Compute the features of N sequences, averaged over their clips.
 
     Args:
         model (nn.Module): A recognizer, in eval mode.
         loader (DataLoader): Built from a config's ``test_dataloader``.
 
     Returns:
-        dict[str, ndarray]: In the order of the data set:
-
-        - ``names``, ``labels``, ``predictions`` (N,);
-        - ``global_`` (N, C), the mean of the encoder's output over persons,
-          frames and joints;
-        - with a decoupler, ``spatial`` and ``temporal`` (N, D), the
-          spatial-specific and temporal-specific features;
-        - with an attentive decoupler, ``attention_joints`` (N, M, V') and
-          ``attention_frames`` (N, M, T') over the joints and frames of the
-          encoder's output; both sum to 1 over the last dimension;
-        - ``classes``, if the data set names them.
+        dict[str, ndarray]: ``names``, ``labels``, ``predictions`` (N,);
+        ``global_`` (N, C), the mean of the encoder's output; with a decoupler
+        ``spatial`` and ``temporal`` (N, D); with an attentive one
+        ``attention_joints`` (N, M, V') and ``attention_frames`` (N, M, T'),
+        which sum to 1; and ``classes``, if the data set names them.
     """
     carry_names(loader.dataset)
     batches = [_extract_batch(model, batch)
@@ -88,31 +79,19 @@ def measure(features: np.ndarray, labels: np.ndarray,
     """Measure how well features tell classes apart, by cosine distance.
 
     Args:
-        features (ndarray): (N, D), none of them zero.
-        labels (ndarray): (N,), of at least two and fewer than N classes.
+        features (ndarray): (N, D), none of them zero. Of more than
+            :data:`MOST` sequences a fixed random subset is measured.
+        labels (ndarray): (N,), of 2 to N - 1 classes.
         nearest (sequence[int]): Numbers of neighbours for retrieval.
 
     Returns:
-        dict[str, float]: ``intra``, the mean distance of two sequences of one
-        class; ``inter``, of two classes; ``silhouette``, -1 to 1;
+        dict[str, float]: ``intra`` and ``inter``, the mean distance of two
+        sequences of one class and of two classes; ``silhouette``, -1 to 1;
         ``precision@k``, the share of the k nearest neighbours of a sequence
-        that are of its class. Of more than :data:`MOST` sequences a fixed
-        random subset is measured.
-
-    Raises:
-        InputError: There are too few classes or too many, or features are
-            zero or not finite.
+        that are of its class.
     """
     kept = subset(len(features))
     features, labels = features[kept], labels[kept]
-    classes = len(np.unique(labels))
-    if not 2 <= classes < len(labels):
-        raise InputError(f'There are {len(labels)} sequences of {classes} '
-                         'classes, expected at least 2 classes, and more '
-                         'sequences than classes.')
-    lengths = np.linalg.norm(features, axis=1)
-    if not (np.isfinite(lengths).all() and lengths.all()):
-        raise InputError('Some features are zero or not finite.')
     distance = pairwise_distances(features, metric='cosine')  # (N, N)
     same = labels[:, None] == labels
     others = ~np.eye(len(labels), dtype=bool)
@@ -128,25 +107,17 @@ def measure(features: np.ndarray, labels: np.ndarray,
 
 
 def linear_share(features: np.ndarray, others: np.ndarray) -> float:
-    """How much of some features is a linear function of others.
+    """Share of the variance of features (N, D) that others (N, C) explain.
 
-    Args:
-        features (ndarray): (N, D).
-        others (ndarray): (N, C).
-
-    Returns:
-        float: The share of their variance that a linear regression explains,
-        in five-fold cross-validation. 1 means that they add nothing to the
-        others. Of more than :data:`MOST` sequences a fixed random subset is
-        used.
+    By a linear regression, in five-fold cross-validation, on the same subset.
+    1 means that they add nothing to the others.
     """
     kept = subset(len(features))
-    features, others = features[kept], others[kept]
     guessed = cross_val_predict(
-        LinearRegression(), others, features,
+        LinearRegression(), others[kept], features[kept],
         cv=KFold(5, shuffle=True, random_state=0))  # (N, D)
-    return float(1 - ((features - guessed)**2).sum()
-                 / ((features - features.mean(axis=0))**2).sum())
+    return float(r2_score(features[kept], guessed,
+                          multioutput='variance_weighted'))
 
 
 def subset(number: int) -> np.ndarray:

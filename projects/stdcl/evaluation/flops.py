@@ -1,14 +1,13 @@
 """Parameters and FLOPs, of a network and of what STD-CL adds to it.
 
 Convolutions, linear layers and matrix products of the forward pass are
-counted, for one clip. A multiply-add is one FLOP, as in MMEngine's and
-MMAction2's own tools.
+counted. A multiply-add is one FLOP, as in MMEngine and MMAction2.
 """
 from typing import Callable, Optional, Tuple
 
 import torch
 import torch.nn as nn
-from mmaction.registry import DATASETS, MODELS
+from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -16,16 +15,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from ..apis.clip_shape import AXES, find_clip_shape
-from ..datasets.training_sequences import TrainingSequences
 from ..utils.input_error import InputError
 
-
-def _count_in_place(_, a_shape, b_shape, out_shape=None, **kwargs) -> int:
-    return bmm_flop(a_shape, b_shape)
-
-
 # the counter knows only the form out of place
-IN_PLACE = {torch.ops.aten.baddbmm_: _count_in_place}
+IN_PLACE = {torch.ops.aten.baddbmm_: lambda _, a_shape, b_shape, **kwargs:
+            bmm_flop(a_shape, b_shape)}
 
 
 def count_flops(function: Callable, *inputs) -> int:
@@ -48,15 +42,6 @@ def count(module: nn.Module, *inputs) -> Tuple[int, int]:
     return sum(p.numel() for p in module.parameters()), flops
 
 
-def _find_num_sequences(cfg: Config) -> Optional[int]:
-    """Number of training sequences; None without the annotation file."""
-    try:
-        return len(TrainingSequences(
-            DATASETS.build(cfg.train_dataloader.dataset)))
-    except FileNotFoundError:
-        return None
-
-
 def analyse(cfg: Config, shape: Optional[tuple] = None,
             num_sequences: Optional[int] = None) -> dict:
     """Count everything for a config.
@@ -66,15 +51,12 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
         shape (tuple, optional): (M, T, V, C) of a clip. Defaults to
             :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`.
         num_sequences (int, optional): Number of training sequences, which
-            sizes the banks. Defaults to that of the training set, if its
-            file is there.
+            sizes the banks. Defaults to leaving them out.
 
     Returns:
-        dict: ``config``, ``shape``, ``batch_size`` and ``costs``: parameters
-        and FLOPs for one clip of ``encoder``, ``classifier``, ``test`` and
-        ``training``; with STD-CL also of ``decoupler`` and ``contrast``, and
-        ``num_sequences``, ``slots`` and ``bank_bytes``. What depends on an
-        unknown number of sequences is left out.
+        dict: ``shape`` and ``costs``, parameters and FLOPs for one clip: of
+        ``test``; with STD-CL of ``decoupler``; with ``num_sequences`` of
+        ``contrast`` and ``training``, and ``slots`` and ``bank_bytes``.
 
     Raises:
         InputError: No shape is found, or the encoder fails on it.
@@ -89,31 +71,21 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
         raise InputError(
             f'{type(model.backbone).__name__} fails on a clip of shape '
             f'{shape} ({", ".join(AXES)}): {error}') from error
-
-    decoupler = count(head.decoupler, feats) if hasattr(
-        head, 'decoupler') else (0, 0)
-    encoder, (parameters, flops) = (count(model.backbone, clip),
-                                    count(head, feats))
-    classifier = (parameters - decoupler[0], flops)
-    # counted by itself: prediction may do more, or less, than its parts
-    test = (encoder[0] + classifier[0], count_flops(
-        model.predict, clip[None], [ActionDataSample()]))
-    costs = dict(encoder=encoder, classifier=classifier, test=test)
-    result = dict(config=cfg.filename, shape=shape, costs=costs,
-                  batch_size=cfg.train_dataloader.batch_size)
-    if not hasattr(head, 'decoupler'):
-        costs['training'] = test
-        return result
-    costs['decoupler'] = decoupler
-    num_sequences = num_sequences or _find_num_sequences(cfg)
-    if num_sequences:
+    stdcl = hasattr(head, 'decoupler')
+    decoupler = count(head.decoupler, feats) if stdcl else (0, 0)
+    flops = count_flops(model.predict, clip[None], [ActionDataSample()])
+    parameters = sum(p.numel() for p in model.parameters()) - decoupler[0]
+    costs = dict(test=(parameters, flops))
+    result = dict(shape=shape, costs=costs)
+    if stdcl:
+        costs['decoupler'] = decoupler
+    if stdcl and num_sequences:
         head.resize_banks(num_sequences)
         banks = (head.spatial_bank, head.temporal_bank)
         contrast = sum(bank.features.numel() for bank in banks)
         costs['contrast'] = (0, contrast)
-        costs['training'] = (test[0] + decoupler[0],
-                             test[1] + decoupler[1] + contrast)
-        result.update(num_sequences=num_sequences,
-                      slots=len(head.spatial_bank),
+        costs['training'] = (parameters + decoupler[0],
+                             flops + decoupler[1] + contrast)
+        result.update(slots=len(head.spatial_bank),
                       bank_bytes=sum(bank.nbytes for bank in banks))
     return result

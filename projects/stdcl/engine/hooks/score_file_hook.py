@@ -19,12 +19,9 @@ from ...utils.input_error import InputError
 class ScoreFileHook(Hook):
     """Writes name, label, logits and probabilities of each test sequence.
 
-    Data samples, which a metric sees, carry only one kind of scores, so the
-    hook reads the classifier's output. :class:`~.score_file.Scores` says how
-    several clips are averaged.
-
-    Args:
-        path (str | Path): The file to write, ``*.npz``.
+    A metric sees only one kind of scores, so the hook reads the classifier's
+    output. ``path`` is the ``*.npz`` to write; see
+    :class:`~projects.stdcl.evaluation.score_file.Scores`.
     """
 
     priority = 'VERY_LOW'  # the metrics are logged before anything can fail
@@ -33,11 +30,7 @@ class ScoreFileHook(Hook):
         self.path = Path(path)
 
     def before_test(self, runner) -> None:
-        """Hook the classifier, and make samples carry their names.
-
-        Raises:
-            InputError: The test pipeline does not pack its inputs.
-        """
+        """Hook the classifier, and make samples carry their names."""
         self.path.parent.mkdir(parents=True, exist_ok=True)  # fails early
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)
@@ -64,8 +57,7 @@ class ScoreFileHook(Hook):
                 raise InputError(
                     'test_dataloader.dataset: an annotation has no '
                     '"frame_dir", the name that scores are written by.')
-            labels = sample.gt_label.tolist() if 'gt_label' in sample else []
-            label = labels[0] if len(labels) == 1 else -1
+            label = int(sample.gt_label) if 'gt_label' in sample else -1
             self.rows.append((sample.metainfo['frame_dir'], label, *scores))
 
     def after_test_epoch(self, runner, metrics=None) -> None:
@@ -78,13 +70,9 @@ class ScoreFileHook(Hook):
             return
         names, labels, logits, probabilities = map(np.array, zip(*rows))
         classes = getattr(dataset, 'metainfo', {}).get('classes', ())
-        if len(classes) not in (0, logits.shape[1]):
-            runner.logger.warning(
-                f'{self.path} has no class names: the data set has '
-                f'{len(classes)} classes, the model {logits.shape[1]}.')
-            classes = ()
         score_file.write(score_file.Scores(
-            self.path, names, labels, logits, probabilities, classes,
+            self.path, names, labels, logits, probabilities,
+            classes if len(classes) == logits.shape[1] else (),
             stream=getattr(self.model.data_preprocessor, 'stream', ''),
             config=os.path.basename(runner.cfg.filename or ''),
             checkpoint=os.path.basename(runner._load_from or '')))
