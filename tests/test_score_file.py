@@ -85,9 +85,6 @@ def test_clips_are_averaged_both_ways(config, tmp_path, num_clips,
     np.testing.assert_allclose(scores.logits, logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(scores.probabilities, probabilities,
                                rtol=1e-4, atol=1e-6)
-    # with several clips the two are not the same up to a softmax
-    distance = abs(logits.softmax(dim=1) - probabilities).max()
-    assert distance > 0.01 if num_clips > 1 else distance < 1e-6
     dumped = pickle.loads((tmp_path / 'scores.pkl').read_bytes())
     own = 'probabilities' if average_clips == 'prob' else 'logits'
     np.testing.assert_allclose(
@@ -160,9 +157,6 @@ def test_two_processes_write_what_one_writes(tmp_path, config):
     assert one.logits.std(axis=0).min() > 0.1  # sequences differ
 
 
-# --- the file itself -------------------------------------------------------
-
-
 def some_scores(path, seed=0, n=5, k=4, **changes):
     """Scores of n sequences; names and labels are those of all seeds."""
     rng = np.random.default_rng(seed)
@@ -231,7 +225,6 @@ def test_bad_pickles_are_named(tmp_path, content, message):
 
 
 @pytest.mark.parametrize('changes, message', [
-    (dict(logits=np.full((5, 4), np.inf)), 'some logits are not finite'),
     (dict(names=np.array(['a'])), r'"names" .* \(1,\), expected \(5,\)'),
     (dict(labels=np.full(5, -2)), 'labels are -2 to -2, expected 0 to 3'),
     (dict(labels=np.full(5, 4)), 'labels are 4 to 4, expected 0 to 3'),

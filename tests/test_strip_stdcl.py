@@ -17,7 +17,7 @@ from mmengine.config import Config
 
 from projects.stdcl.catalogue import ENCODERS, find_config
 from projects.stdcl.deployment.strip import strip, strip_file
-from tests.commands import CONFIG, ROOT, TINY, accuracy, train
+from tests.commands import ROOT, accuracy
 
 TOOL = 'tools/model_converters/strip_stdcl.py'
 SPLIT = 'ntu60-xsub-keypoint-3d.py'
@@ -88,23 +88,6 @@ def test_refusals(warm, tmp_path):
         assert done.returncode and words in done.stderr
         assert 'Traceback' not in done.stderr
     assert not list(tmp_path.glob('out*'))
-
-
-def test_under_the_plain_config(warm, tmp_path):
-    """Smaller, and tests the same without STD-CL in the config."""
-    train(warm, tmp_path, '--cfg-options', *TINY)
-    done = warm(TOOL, 'epoch_1.pth', 'net.pth', cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    path, = tmp_path.glob('net-*.pth')
-    assert str(path.name) in done.stdout
-    assert path.stat().st_size < (tmp_path / 'epoch_1.pth').stat().st_size / 2
-    tested = [accuracy(warm(
-        'tools/test.py', chosen, checkpoint, '--cfg-options',
-        *(option for option in TINY if 'train' not in option), cwd=tmp_path))
-        for chosen, checkpoint in (
-            (ROOT / CONFIG, 'epoch_1.pth'),
-            (ROOT / 'configs/stgcn/stgcn_synthetic.py', path.name))]
-    assert tested[0] == tested[1]
 
 
 @pytest.fixture

@@ -112,9 +112,9 @@ def read(path: Union[str, Path]) -> Scores:
     path, names = Path(path), None
     if path.suffix == '.npz':
         arrays = safe_files.load_arrays(path)
-        if missing := set(ARRAYS) - arrays.keys():
-            raise InputError(f'{path} lacks {sorted(missing)}, expected a '
-                             'file of tools/test.py --dump.')
+        if isinstance(arrays, np.ndarray) or not arrays.keys() >= set(ARRAYS):
+            raise InputError(f'{path} is not a file of tools/test.py --dump, '
+                             f'expected the arrays {ARRAYS}.')
         return Scores(path, **{
             field: array if field in ARRAYS else array.tolist()
             for field, array in arrays.items() if field in (*ARRAYS, *TEXTS)})

@@ -101,8 +101,7 @@ class CTRGC(BaseModule):
     def topologies(self, x: torch.Tensor) -> torch.Tensor:
         """Refine the topology for a batch: (N, C, V, T) to (N * C', K V, V).
 
-        Rows are the source joints v, subset by subset; columns are the target
-        joints u.
+        Rows are source joints, subset by subset; columns are target joints.
         """
         n, _, v, _ = x.shape
         k, c, r = self.refine.shape
@@ -144,9 +143,8 @@ class CTRGCN(SpatialTemporalEncoder):
 
     Args:
         layout (str | dict): The skeleton layout. Its bones are the graph.
-        relation_reduction (int): R is the number of input channels of the
-            block divided by this, or 8 if it has fewer than 16. Defaults to
-            8.
+        relation_reduction (int): R is the block's input channels divided by
+            this, or 8 if there are fewer than 16. Defaults to 8.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
             paper's values.
 

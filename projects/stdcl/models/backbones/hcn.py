@@ -18,8 +18,7 @@ CONV_INIT = dict(type='Xavier', layer='Conv2d', distribution='uniform', bias=0)
 class HCNStream(nn.Module):
     """The layers before positions and motion are fused (conv1 to conv4).
 
-    conv1 and conv2 see one joint at a time. conv3 and conv4 see all joints at
-    once, as their input channels.
+    conv1 and conv2 see one joint at a time, conv3 and conv4 all, as channels.
     """
 
     def __init__(self, num_joints: int, in_channels: int, base_channels: int,
@@ -43,7 +42,7 @@ class HCNStream(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
-        # equivalent to dropping channels before pooling, but cheaper
+        # as dropping channels before pooling, but cheaper
         return self.dropout(x)
 
 
@@ -51,9 +50,8 @@ class HCNStream(nn.Module):
 class HCN(BaseModule):
     """Hierarchical co-occurrence network (HCN, IJCAI 2018).
 
-    C. Li et al., arXiv 1804.06055, section "Hierarchical co-occurrence
-    network". Sizes are those of the public reproduction. Two streams of equal
-    shape, joint positions and their differences between frames, are
+    C. Li et al., arXiv 1804.06055. Sizes are those of the public reproduction.
+    Two streams of equal shape, joint positions and their motion, are
     concatenated and pass through conv5 and conv6. The last axis of the output
     stands for the channels of conv2, not for joints.
 

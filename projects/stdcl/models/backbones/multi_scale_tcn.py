@@ -14,11 +14,9 @@ class MultiScaleTCN(BaseModule):
     """Temporal branches of several scales, concatenated (MS-TCN).
 
     CTR-GCN (arXiv 2107.12213), section on the model architecture. Each of B
-    branches has C / B channels and starts with a 1x1 convolution, followed by
-
-    - batch norm, ReLU, temporal convolution, batch norm, once per dilation;
-    - batch norm, ReLU, max pooling over 3 frames, batch norm;
-    - batch norm.
+    branches has C / B channels and starts with a 1x1 convolution. Then follow
+    batch norm, ReLU, temporal convolution and batch norm, one branch for each
+    dilation; the same with max pooling over 3 frames; and batch norm alone.
 
     >>> tcn = MultiScaleTCN(channels=64, stride=2)
     >>> tcn(torch.rand(4, 64, 52, 20)).shape  # (N, C, T, V)

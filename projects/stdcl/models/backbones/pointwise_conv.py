@@ -7,9 +7,8 @@ import torch.nn.functional as F
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution as one matrix product, for either memory format.
 
-    On a CPU, this is up to twice as fast as a general convolution. On other
-    devices the product would store a gradient of the weight for each sequence,
-    so they use the general one.
+    On a CPU, this is up to twice as fast as a general convolution, which other
+    devices use: the product would store a gradient for each sequence.
 
     Args:
         in_channels, out_channels (int): Channels.

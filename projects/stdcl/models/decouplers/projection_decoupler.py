@@ -50,8 +50,7 @@ class ProjectionDecoupler(Decoupler):
 
     Args:
         in_channels (int): Channels C of the feature map.
-        num_joints (int, optional): V of the feature map. Defaults to None.
-        num_frames (int, optional): T of the feature map. Defaults to None.
+        num_joints, num_frames (int, optional): V and T of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
         reduction (int): r. Defaults to 8.
         init_cfg (dict): Defaults to Kaiming normal (fan out) with zero bias

@@ -30,9 +30,8 @@ class HCNHead(BaseHead):
         num_classes (int): Number of classes.
         in_channels (int): Channels of the feature map, four times the
             encoder's ``base_channels``. Defaults to 256.
-        feature_size (sequence[int]): (T', W') of the feature map: the
-            encoder's ``num_frames`` / 16 and ``cooccurrence_channels`` / 16.
-            Defaults to (4, 4).
+        feature_size (sequence[int]): (T', W'), the encoder's ``num_frames``
+            and ``cooccurrence_channels`` over 16. Defaults to (4, 4).
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
         dropout_ratio (float): Of the hidden layer. Defaults to 0.5.
         loss_cls (dict): Defaults to cross entropy.

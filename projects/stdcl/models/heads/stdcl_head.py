@@ -90,7 +90,7 @@ class STDCLMixin:
                 and, in their metainfo, ``sample_idx``.
 
         Returns:
-            dict[str, Tensor]: The head's own entries, ``loss_spatial``,
+            dict[str, Tensor]: The head's own losses, ``loss_spatial``,
             ``loss_temporal``, and ``anchor_share``, the share of the batch
             that contributed to the contrast.
         """
@@ -100,10 +100,7 @@ class STDCLMixin:
 
     def contrast(self, feats: torch.Tensor,
                  data_samples: List) -> Dict[str, torch.Tensor]:
-        """Decouple a batch, write it to the banks, and contrast it with them.
-
-        Arguments and result are as in :meth:`loss`.
-        """
+        """Decouple a batch, write it to the banks, and contrast it."""
         labels, indices = self._labels_and_indices(data_samples, feats.device)
         spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
 

@@ -20,14 +20,10 @@ class CrossSequenceContrastiveLoss(nn.Module):
     """Pull anchors towards hard positives and away from two sets of negatives.
 
     arXiv 2312.15144, section on cross-sequence contrast. For an anchor z of
-    class y, over the filled slots of a memory bank:
-
-    - positives are the P least similar slots of class y;
-    - hard negatives are the K most similar slots of other classes;
-    - random negatives are K slots of other classes, drawn uniformly without
-      replacement.
-
-    Each positive p and each set of negatives B give a term::
+    class y, over the filled slots of a memory bank, positives are the P least
+    similar slots of class y, hard negatives the K most similar of other
+    classes, and random negatives K of them, drawn without replacement. Each
+    positive p and each set of negatives B give a term::
 
         -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
         = softplus( logsumexp_b(z.b/t) - z.p/t ),
@@ -148,10 +144,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
     @torch.no_grad()
     def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Slots of the most or least similar candidates, and their validity.
-
-        Maps (N, S), (N, S) to (N, min(limit, S)) twice.
-        """
+        """Slots of the hardest candidates, and their validity, (N, limit)."""
         fill = float('-inf') if largest else float('inf')
         ranked = similarity.where(candidate, fill).topk(
             min(limit, similarity.shape[1]), dim=1, largest=largest,
