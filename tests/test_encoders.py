@@ -232,7 +232,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize('content, expected', [
-    (Bomb(), 'authors.pt'), ([1], 'no state dict')])
+    (Bomb(), 'authors.pt'), ([1], 'expected a dict')])
 def test_converter_reads_safely(content, expected, warm, tmp_path):
     torch.save(content, tmp_path / 'authors.pt')
     done = convert_command(warm, 'hcn', tmp_path)

@@ -224,8 +224,7 @@ def convert_file(encoder: str, source: Path, out: Path) -> str:
     require_known('encoder', encoder, TABLES)
     tensors = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')
-    if isinstance(tensors, dict):
-        tensors = tensors.get('state_dict', tensors)
+    tensors = tensors.get('state_dict', tensors)
     if not isinstance(tensors, dict) or not all(
             isinstance(value, torch.Tensor) for value in tensors.values()):
         raise InputError('there is no state dict in it, expected a dict of '

@@ -21,7 +21,7 @@ def strip(checkpoint: dict) -> dict:
     Raises:
         InputError: There is no ``state_dict``.
     """
-    if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
+    if 'state_dict' not in checkpoint:
         raise InputError('there is no state_dict in it, expected a checkpoint '
                          'of a training, with meta and state_dict.')
     return dict(
