@@ -34,7 +34,7 @@ from mmengine.runner import checkpoint as checkpoint_module
 from projects.stdcl.compat import checkpoint as repair
 from projects.stdcl.compat.checkpoint import to_plain
 from projects.stdcl.utils.input_error import InputError
-from projects.stdcl.utils.trusted_files import VARIABLE
+from projects.stdcl.utils.safe_files import VARIABLE
 
 MKDIR = f'{os.mkdir.__module__}.{os.mkdir.__name__}'  # posix.mkdir on Linux
 EVERYTHING = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'

@@ -19,7 +19,7 @@ from numpy._core.multiarray import _reconstruct, scalar
 
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
-from projects.stdcl.utils.trusted_files import VARIABLE, is_trusted
+from projects.stdcl.utils.safe_files import VARIABLE, is_trusted
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 NUMBERS = '?', 'b', 'B', 'h', 'i', 'l', 'L', 'e', 'f', 'd', 'g', 'F', 'D'

@@ -34,8 +34,7 @@ from mmengine.runner import runner as runner_module
 from ..utils.atomic_write import atomic_write
 from ..utils.checkpoint_file import find_damage, find_latest
 from ..utils.input_error import InputError
-from ..utils.safe_files import find_refused
-from ..utils.trusted_files import how_to_trust, is_trusted
+from ..utils.safe_files import find_refused, how_to_trust, is_trusted
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)

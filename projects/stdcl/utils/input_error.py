@@ -3,6 +3,7 @@ import pickle
 import re
 import sys
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Iterator
 
 
@@ -14,17 +15,25 @@ class InputError(ValueError):
     """
 
 
+def require_positive(owner: str, **sizes: int) -> None:
+    """Raise an ``InputError`` unless every size is a positive integer.
+
+    ``owner`` is the class that takes them under these names.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or size < 1:
+            raise InputError(
+                f'{owner}: {name} is {size!r}, expected 1 or more.')
+
+
 @contextmanager
 def end_cleanly(config: str = '') -> Iterator[None]:
     """End the process with ``error: ...`` if the input is at fault.
 
     That is an :class:`InputError`, a file that is missing, not writable or
     not trusted, and a training whose loss is not finite. The exit status is
-    1. Any other error keeps its traceback.
-
-    Args:
-        config (str): The file that the message starts with, if any.
-            Defaults to none.
+    1. Any other error keeps its traceback. The message starts with
+    ``config``, a file.
     """
     try:
         yield

@@ -6,8 +6,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 
 
 @TRANSFORMS.register_module()

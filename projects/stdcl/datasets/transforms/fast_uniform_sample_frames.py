@@ -3,7 +3,7 @@ import numpy as np
 from mmaction.datasets.transforms import UniformSampleFrames
 from mmaction.registry import TRANSFORMS
 
-from ...utils.sizes import require_positive
+from ...utils.input_error import require_positive
 
 
 @TRANSFORMS.register_module()

@@ -3,7 +3,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ...utils.sizes import require_positive
+from ...utils.input_error import require_positive
 
 
 @TRANSFORMS.register_module()

@@ -8,8 +8,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch.autograd.function import once_differentiable
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .pointwise_conv import PointwiseConv
 from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 
 STRIDE = 16  # four max pools halve an axis

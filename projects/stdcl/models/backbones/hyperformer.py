@@ -9,8 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch.autograd.function import once_differentiable
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import SpatialTemporalEncoder
 

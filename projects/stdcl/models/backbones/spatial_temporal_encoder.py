@@ -6,8 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule, Sequential
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .multi_scale_tcn import MultiScaleTCN
 from .pointwise_conv import PointwiseConv

@@ -3,7 +3,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from ...utils.sizes import require_positive
+from ...utils.input_error import require_positive
 from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 

@@ -9,8 +9,7 @@ import torch
 from mmengine.model import BaseModule
 from torch.nn.parameter import is_lazy
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 
 # as in the authors' release, where the 1x1 convolutions keep PyTorch's default
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',

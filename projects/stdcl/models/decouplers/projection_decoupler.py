@@ -5,8 +5,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 

@@ -6,8 +6,7 @@ import torch.nn as nn
 from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 from .stdcl_head import STDCLMixin
 
 CROSS_ENTROPY = dict(type='CrossEntropyLoss')

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.dist import all_reduce, get_world_size
 
-from ...utils.input_error import InputError
-from ...utils.sizes import require_positive
+from ...utils.input_error import InputError, require_positive
 
 NEGATIVES = ('hard', 'random')
 BLOCK = 8192  # slots of a float16 bank that are in float32 at a time

@@ -2,7 +2,7 @@
 import torch
 from mmaction.registry import MODELS
 
-from ...utils.sizes import require_positive
+from ...utils.input_error import require_positive
 from .memory_bank import EMPTY, MemoryBank, merge_sequences
 
 
