@@ -1,10 +1,8 @@
 """Time the contrastive loss against the published algorithm.
 
-Forward and backward of one bank on the CPU or a GPU, at the sizes of NW-UCLA
-(5,100 slots: the authors keep each sequence five times) and NTU60 X-Sub
-(40,091). The published algorithm (tests/twins/contrastive_loss.py) loops over
-anchors, sorts, and builds the table of logits. The product of anchors and bank
-with its gradient, which no exact algorithm can avoid, is the lower limit.
+Forward and backward of one bank. The published algorithm is that of
+tests/twins/contrastive_loss.py. The product of anchors and bank with its
+gradient, which no exact algorithm can avoid, is the lower limit.
 
 example: python -m tools.benchmark.contrastive_loss --threads 2
 """
@@ -47,19 +45,15 @@ def make_losses(slots: int, batch: int, classes: int, device: str) -> dict:
 
 
 def main() -> None:
-    parser = timing.make_parser(__doc__, 20)
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu',
-                        help='default: cpu')
-    args = timing.parse_args(parser)
+    args = timing.parse_args(timing.make_parser(__doc__, 20))
     rows = []
     for name, case in CASES.items():
         seconds = timing.in_turn(make_losses(*case, args.device), args.repeats,
                                  args.device)
         rows.append({
             'bank': name, 'slots': case[0], 'batch': case[1],
-            **timing.milliseconds(seconds),
-            'times faster': timing.ratio(seconds['published algorithm'],
-                                         seconds['ours']),
+            **timing.milliseconds(seconds), 'times faster': timing.ratio(
+                seconds['published algorithm'], seconds['ours']),
             'repeats': args.repeats})
     timing.save(args.out / 'contrastive_loss.csv', rows, ['bank'])
 

@@ -1,15 +1,11 @@
 """Time the encoders against their readable twins.
 
-A training step (forward, cross entropy, backward) and an eval step of encoder
-and classifier, on the CPU or a GPU, with the same weights. The twins
-(tests/twins) are written straight from the formulas of the papers, as the
-authors' code is.
+A training step and an eval step of encoder and classifier, with the same
+weights. The twins (tests/twins) follow the formulas of the papers.
 
 example: python -m tools.benchmark.encoders --threads 2
 """
-import multiprocessing
 from functools import partial
-from typing import Optional
 
 from tools.benchmark import timing
 
@@ -19,87 +15,56 @@ CASES = {'CTR-GCN': (NW_UCLA, 16), 'Hyperformer': ({}, 4),
          'HCN': (dict(NW_UCLA, frames=64), 16)}
 
 
-class Case:
-    """An encoder and its twin, on a batch of random clips, seeded."""
-
-    def __init__(self, name: str, device: str) -> None:
-        import torch
-        from mmengine.registry import init_default_scope
-
-        import projects.stdcl  # noqa: F401  repairs the stack
-        from tests.twins.encoders import Size, converted, for_twin, ours, twin
-        torch.manual_seed(0)
-        init_default_scope('mmaction')
-        size, batch = Size(**CASES[name][0]), CASES[name][1]
-        reference, model = twin(name, size), ours(name, size)
-        model.load_state_dict(converted(name, reference.state_dict()))
-        self.clips = size.clips(batch).to(device)
-        self.labels = torch.randint(size.classes, (batch, )).to(device)
-        self.models = dict(ours=model.to(device), twin=reference.to(device))
-        self.inputs = dict(ours=self.clips,
-                           twin=for_twin(self.clips).contiguous())
-
-    def training(self, which: str) -> None:
-        """Forward, loss, backward."""
-        from torch.nn.functional import cross_entropy
-        model = self.models[which].train()
-        model.zero_grad()
-        cross_entropy(model(self.inputs[which]), self.labels).backward()
-
-    def eval(self, which: str) -> None:
-        """Forward."""
-        import torch
-        with torch.no_grad():
-            self.models[which].eval()(self.inputs[which])
-
-
-def peak_memory(name: str, which: str, device: str) -> Optional[float]:
-    """MiB that a training step adds, in a process of its own."""
-    with multiprocessing.get_context('spawn').Pool(1) as pool:
-        return pool.apply(_peak_memory, (name, which, device))
-
-
-def _peak_memory(name: str, which: str, device: str) -> Optional[float]:
-    case = Case(name, device)
-    if device == 'cpu':
-        return timing.added_memory(lambda: case.training(which))
+def run_step(model, clips, labels, training: bool) -> None:
+    """Forward; in training also loss and backward."""
     import torch
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    case.training(which)
-    return round((torch.cuda.max_memory_allocated() - before) / 2**20, 1)
+    with torch.set_grad_enabled(training):
+        scores = model.train(training)(clips)
+    if training:
+        model.zero_grad()
+        torch.nn.functional.cross_entropy(scores, labels).backward()
 
 
 def run_case(name: str, repeats: int, device: str) -> list:
     """A row for the training step, and one for the eval step."""
+    import torch
+    from mmengine.registry import init_default_scope
+
     from projects.stdcl.evaluation.flops import count
-    case, rows = Case(name, device), []
-    parameters, flops = count(case.models['ours'].eval(), case.clips[:1])
-    for step in ('training', 'eval'):
-        seconds = timing.in_turn({
-            which: partial(getattr(case, step), which)
-            for which in case.models}, repeats, device)
+    from tests.twins.encoders import Size, converted, for_twin, ours, twin
+    torch.manual_seed(0)
+    init_default_scope('mmaction')
+    size, batch = Size(**CASES[name][0]), CASES[name][1]
+    reference, model = twin(name, size), ours(name, size)
+    model.load_state_dict(converted(name, reference.state_dict()))
+    clips = size.clips(batch).to(device)
+    labels = torch.randint(size.classes, (batch, )).to(device)
+    models = dict(ours=(model.to(device), clips, labels),
+                  twin=(reference.to(device), for_twin(clips).contiguous(),
+                        labels))
+    parameters, flops = count(model.eval(), clips[:1])
+    rows = []
+    for title in ('training', 'eval'):
+        steps = {which: partial(run_step, *inputs, title == 'training')
+                 for which, inputs in models.items()}
+        seconds = timing.in_turn(steps, repeats, device)
         rows.append({
-            'encoder': name, 'step': step,
-            'clips (N, M, T, V, C)': ' x '.join(map(str, case.clips.shape)),
+            'encoder': name, 'step': title,
+            'clips (N, M, T, V, C)': ' x '.join(map(str, clips.shape)),
             'parameters': parameters, 'GFLOPs a clip': round(flops / 1e9, 2),
             **timing.milliseconds(seconds),
-            'times faster': timing.ratio(seconds['twin'], seconds['ours'])})
-    rows[0].update({f'MiB, {which}': peak_memory(name, which, device)
-                    for which in ('ours', 'twin')})
-    return [dict(row, repeats=repeats) for row in rows]
+            'times faster': timing.ratio(seconds['twin'], seconds['ours']),
+            **{f'MiB, {which}': timing.added_memory(call)
+               for which, call in steps.items() if device == 'cpu'},
+            'repeats': repeats})
+    return rows
 
 
 def main() -> None:
-    parser = timing.make_parser(__doc__, 11)
-    parser.add_argument('--encoders', nargs='+', default=list(CASES),
-                        choices=list(CASES), help='default: all')
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu',
-                        help='default: cpu')
-    args = timing.parse_args(parser)
-    for name in args.encoders:
-        timing.save(args.out / 'encoders.csv',
-             run_case(name, args.repeats, args.device), ['encoder', 'step'])
+    args = timing.parse_args(timing.make_parser(__doc__, 11))
+    for name in CASES:
+        timing.save(args.out / 'encoders.csv', run_case(
+            name, args.repeats, args.device), ['encoder', 'step'])
 
 
 if __name__ == '__main__':
