@@ -11,8 +11,6 @@ default_hooks = dict(
     checkpoint_fit=dict(type='CheckpointFitHook'),
     run_record=dict(type='RunRecordHook'))
 
-# Seconds that a process waits for the others before it gives up, so that one
-# that hangs ends the run. Between two exchanges lies at most the preparation
-# of the data, or a step and the main process's checkpoint or accuracy:
-# minutes where disks are slow.
+# After this many seconds without an answer from another process, a run ends.
+# It must exceed the time to load the data, and to save a checkpoint.
 env_cfg = dict(dist_cfg=dict(timeout=600))

@@ -1,13 +1,13 @@
-# STD-CL for any encoder: inherit an encoder's config and this one, and add
+# STD-CL for any encoder: inherit the encoder's config and this one, and add
 #     model = dict(cls_head=_base_.stdcl_head)
 stdcl_head = dict(
     type='STDCLHead',
     decoupler=dict(type='AttentiveDecoupler'),
     memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss'),
-    # 0.5 in the release; chosen on training views, see docs/findings.md
+    # 0.5 in the release; tuned on the training views, see docs/findings.md
     spatial_weight=0.1,
     temporal_weight=0.1)
 
-# the check is for configs that are not of this project; ours have it already
+# default_runtime.py has the check too; MMAction2's configs do not
 custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

@@ -1,4 +1,4 @@
-# HCN's classifier is its own
+# HCN has a classifier of its own
 _base_ = 'stdcl.py'
 
 stdcl_head = dict(type='STDCLHCNHead')

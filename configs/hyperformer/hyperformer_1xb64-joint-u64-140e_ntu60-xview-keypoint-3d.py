@@ -8,5 +8,5 @@ model = dict(
     backbone=dict(layout='nturgb+d'),
     cls_head=dict(num_classes=60))
 
-# as the release of STD-CL has it for this benchmark alone
+# the release of STD-CL has this value for this benchmark only
 optim_wrapper = dict(optimizer=dict(lr=0.01))

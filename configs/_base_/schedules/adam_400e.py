@@ -1,4 +1,4 @@
-# HCN's schedule for NTU, that of the public reproduction
+# HCN's schedule for NTU, as in its public reproduction
 _base_ = 'adam_150e.py'
 
 train_cfg = dict(max_epochs=400)
