@@ -1,4 +1,5 @@
 """Fixtures that tests share."""
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -6,6 +7,9 @@ from pathlib import Path
 # tests run in two processes; more threads would fight over two cores
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+# early: its logging.config.dictConfig closes every open log file
+with contextlib.suppress(ImportError):
+    import submitit  # noqa: F401
 import mmengine
 import pytest
 import torch

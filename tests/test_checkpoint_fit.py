@@ -34,7 +34,7 @@ def config(root, tmp_path, tiny_annotations):
     cfg.model.backbone.update(base_channels=4, num_stages=3,
                               inflate_stages=[], down_stages=[])
     cfg.model.cls_head.in_channels = 4
-    cfg.model.cls_head.decoupler.reduction = 2
+    cfg.model.cls_head.decoupler.update(reduction=2, out_channels=256)
     cfg.train_dataloader.dataset.times = 1
     cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
     for loader in (cfg.train_dataloader, cfg.val_dataloader,

@@ -25,7 +25,7 @@ def cfg():
     cfg = Config.fromfile(STDCL)
     cfg.model.backbone.update(base_channels=4, num_stages=3)
     cfg.model.cls_head.in_channels = 4
-    cfg.model.cls_head.decoupler.reduction = 2
+    cfg.model.cls_head.decoupler.update(reduction=2, out_channels=256)
     return cfg
 
 

@@ -29,7 +29,7 @@ def config(root, tmp_path, tiny_annotations):
     cfg.model.backbone.update(base_channels=4, num_stages=4,
                               inflate_stages=[], down_stages=[3])
     cfg.model.cls_head.in_channels = 4
-    cfg.model.cls_head.decoupler.reduction = 2
+    cfg.model.cls_head.decoupler.update(reduction=2, out_channels=256)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False,
                                 batch_size=8)
     cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
