@@ -9,10 +9,9 @@ import pytest
 from projects.stdcl.catalogue import STREAMS
 
 ROOT = Path(__file__).parents[1]
-# not yet thin: benchmarks and two converters
-FILES = sorted(path for path in (ROOT / 'tools').rglob('*.py')
-               if not {'studies', 'benchmark'} & {*path.parts}
-               and path.stem not in ('custom', 'nw_ucla', 'annotation_file'))
+FILES = sorted((ROOT / 'tools').rglob('*.py'))
+TOOLS = [path for path in FILES if '__main__' in path.read_text()]
+PACKAGE = sorted((ROOT / 'projects').rglob('*.py'))
 
 SHOW_HELP = '''
 import runpy, sys
@@ -34,7 +33,7 @@ def show_help(path: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', TOOLS, ids=lambda path: path.stem)
 def test_help_teaches_at_once(path):
     text = show_help(path)
     assert 'usage: ' in text and 'example' in text.lower()
@@ -42,9 +41,13 @@ def test_help_teaches_at_once(path):
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_thin(path):
-    text = path.read_text()
-    assert text.count('\n') <= 120
-    assert not re.search(r'sys\.path|noqa: E402', text)
+    assert path.read_text().count('\n') <= 120
+
+
+def test_no_path_edits():
+    """The package is installed; nothing else is imported."""
+    for path in [*FILES, *PACKAGE]:
+        assert not re.search(r'sys\.path|noqa: E402', path.read_text()), path
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])
