@@ -12,9 +12,7 @@ import io
 import os
 import pickle
 import re
-import zipfile
 from collections import OrderedDict
-from pathlib import PureWindowsPath
 from typing import Any, Dict, Union
 
 import numpy as np
@@ -265,17 +263,6 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
         raise InputError(
             f'{path} could not be read: it is damaged, or not a .npy or .npz '
             f'file of plain arrays ({reason}).') from error
-
-
-def check_zip(archive: zipfile.ZipFile, path: PathLike) -> None:
-    """Raise an ``InputError`` if a member would unpack outside the folder."""
-    for member in archive.infolist():
-        # of Windows: it knows both slashes, and drives
-        name = PureWindowsPath(member.orig_filename)
-        if name.anchor or '..' in name.parts:
-            raise InputError(
-                f'{path}: a member is named {member.orig_filename!r}, '
-                'expected a path inside the folder to unpack to.')
 
 
 def find_refused(error: pickle.UnpicklingError) -> str:
