@@ -49,6 +49,13 @@ def seed():
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def quick_text(monkeypatch):
+    """Most of a Runner's time goes into the layout of its config's text."""
+    monkeypatch.setattr(mmengine.Config, 'pretty_text',
+                        property(lambda self: repr(self)))
+
+
 @pytest.fixture(scope='session')
 def warm():
     """Runs whole commands without importing PyTorch for each."""

@@ -1,72 +1,26 @@
 """Checkpoints that fit in part, or are of another stream."""
 import copy
+import itertools
 import re
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from torch import nn
 
 from projects.stdcl.apis import load_model
 from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
 from projects.stdcl.utils.input_error import InputError
+from tests.tiny_run import plain, quick_config, run, tiny_config, train, use
 from tests.twins.encoders import Size, converted, twin
 
-CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
-    '-keypoint-3d.py'
 BANKS = ('spatial_bank', 'temporal_bank')
-_runs = iter(range(10**6))
-
-
-@pytest.fixture(autouse=True)
-def no_formatting(monkeypatch):
-    """Most of a Runner's time goes into the layout of its config's text."""
-    monkeypatch.setattr(Config, 'pretty_text', property(lambda self: ''))
+_numbers = itertools.count()
+pytestmark = pytest.mark.usefixtures('quick_text')
 
 
 @pytest.fixture
-def config(root, tmp_path, tiny_annotations):
-    """A tiny ST-GCN with STD-CL, 10 classes, 20 joints, 12 sequences."""
-    cfg = Config.fromfile(root / CONFIG)
-    cfg.work_dir = str(tmp_path / 'work')
-    cfg.model.backbone.update(base_channels=4, num_stages=3,
-                              inflate_stages=[], down_stages=[])
-    cfg.model.cls_head.in_channels = 4
-    cfg.model.cls_head.decoupler.update(reduction=2, out_channels=256)
-    cfg.train_dataloader.dataset.times = 1
-    cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
-    for loader in (cfg.train_dataloader, cfg.val_dataloader,
-                   cfg.test_dataloader):
-        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
-    cfg.train_cfg.max_epochs = 1
-    cfg.default_hooks.checkpoint.interval = 1
-    return use(cfg, tiny_annotations(num=12))
-
-
-def use(cfg, ann_file):
-    for loader in (cfg.train_dataloader.dataset, cfg.val_dataloader,
-                   cfg.test_dataloader):
-        loader.dataset.ann_file = ann_file
-    return cfg
-
-
-def run(cfg, **changes):
-    cfg = Config({**copy.deepcopy(cfg), **changes,
-                  'experiment_name': f'fit-{next(_runs)}',
-                  'randomness': dict(seed=1)})
-    return Runner.from_cfg(cfg)
-
-
-def plain(cfg):
-    """The config without STD-CL."""
-    cfg = copy.deepcopy(cfg)
-    for key in ('decoupler', 'memory_bank', 'loss_contrast',
-                'spatial_weight', 'temporal_weight'):
-        cfg.model.cls_head.pop(key, None)
-    cfg.model.cls_head.type = 'GCNHead'
-    return cfg
+def config(tmp_path, tiny_annotations):
+    return tiny_config(tmp_path / 'work', tiny_annotations(num=12), 4)
 
 
 def to_coco(cfg, tiny_annotations, classes=4):
@@ -79,20 +33,10 @@ def to_coco(cfg, tiny_annotations, classes=4):
                                      name='coco.pkl'))
 
 
-class AtStart(Hook):
-    """Keeps the state as it is when training starts."""
-
-    def before_train(self, runner):
-        self.state = copy.deepcopy(runner.model.state_dict())
-
-
 def start(cfg, **changes):
     """Train elsewhere; returns the state at the start."""
-    work_dir = f'{cfg.work_dir}-{next(_runs)}'  # leaves the checkpoint alone
-    runner, at_start = run(cfg, work_dir=work_dir, **changes), AtStart()
-    runner.register_hook(at_start)
-    runner.train()
-    return at_start.state
+    work_dir = f'{cfg.work_dir}-{next(_numbers)}'  # keeps the checkpoint
+    return train(cfg, work_dir=work_dir, **changes)[1]
 
 
 @pytest.fixture
@@ -252,7 +196,7 @@ def test_testing_without_what_training_uses(config, checkpoint):
 def test_lazy_sizes_fit(config):
     sized = copy.deepcopy(config)
     sized.model.cls_head.decoupler.update(
-        type='ProjectionDecoupler', num_joints=20, num_frames=52)
+        type='ProjectionDecoupler', num_joints=20, num_frames=26)
     run(sized).train()
     lazy = copy.deepcopy(config)
     lazy.model.cls_head.decoupler.type = 'ProjectionDecoupler'
@@ -365,16 +309,16 @@ def test_the_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
 # --- checkpoints of the authors ---------------------------------------------
 
 
-@pytest.mark.parametrize('name, encoder, schedule, expected', [
-    ('CTR-GCN', 'ctrgcn', 'u52-65e', {
+@pytest.mark.parametrize('name, encoder, expected', [
+    ('CTR-GCN', 'ctrgcn', {
         'cls_head.fc', 'backbone.data_bn', 'backbone.blocks.3.spatial'}),
-    ('Hyperformer', 'hyperformer', 'u52-150e', {
+    ('Hyperformer', 'hyperformer', {
         'cls_head.fc', 'backbone.data_bn', 'backbone.blocks.3.spatial'}),
-    ('HCN', 'hcn', 'u64-150e', {
+    ('HCN', 'hcn', {
         'cls_head.fc8', 'backbone.joint_stream.conv3',
         'backbone.motion_stream.conv3'})])
-def test_fine_tuning_from_the_authors(name, encoder, schedule, expected, root,
-                                      tmp_path, tiny_annotations, capsys):
+def test_fine_tuning_from_the_authors(name, encoder, expected, tmp_path,
+                                      tiny_annotations, capsys):
     """NTU RGB+D, 60 classes, 25 joints, to NW-UCLA: 10 classes, 20 joints."""
     # two persons in the one, one person in the other
     size = Size(base_channels=24)
@@ -384,10 +328,7 @@ def test_fine_tuning_from_the_authors(name, encoder, schedule, expected, root,
     path = str(tmp_path / 'authors.pth')
     torch.save(dict(state_dict=source), path)
 
-    cfg = Config.fromfile(
-        root / f'configs/stdcl/stdcl-{encoder}_1xb16-joint-{schedule}_nw-ucla-'
-        'xview-keypoint-3d.py')
-    cfg.work_dir = str(tmp_path / 'work')
+    cfg = quick_config(encoder, tmp_path / 'work', tiny_annotations(num=8), 4)
     cfg.model.backbone.base_channels = 24
     if name == 'HCN':
         cfg.model.cls_head.in_channels = 96
@@ -396,12 +337,6 @@ def test_fine_tuning_from_the_authors(name, encoder, schedule, expected, root,
         cfg.model.cls_head.in_channels = 24
     if name == 'Hyperformer':
         cfg.model.backbone.num_heads = 1
-    for loader in (cfg.train_dataloader, cfg.val_dataloader,
-                   cfg.test_dataloader):
-        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
-    cfg.train_dataloader.dataset.times = 1
-    cfg.train_cfg.max_epochs = 1
-    use(cfg, tiny_annotations(num=8))
     fresh = start(cfg)
     capsys.readouterr()
     state = start(cfg, load_from=path)

@@ -1,5 +1,4 @@
 """What the hooks see to before training: indices, banks, data that fit."""
-import copy
 import json
 from types import SimpleNamespace
 
@@ -7,52 +6,21 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS, DATASETS
-from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
-from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.training_sequences import TrainingSequences
 from projects.stdcl.engine.hooks import FiniteCheckHook, MemoryBankHook
+from tests.tiny_run import plain, run, tiny_config, train
 
-CONFIG = 'configs/stdcl/stdcl-stgcn_1xb16-joint-u52-65e_nw-ucla-xview' \
-    '-keypoint-3d.py'
+pytestmark = pytest.mark.usefixtures('quick_text')
 
 
 @pytest.fixture
-def config(root, tmp_path, tiny_annotations):
-    """The NW-UCLA config, on 24 sequences, one epoch, tiny encoder."""
-    cfg = Config.fromfile(root / CONFIG)
-    cfg.work_dir = str(tmp_path / 'work')
-    cfg.model.backbone.update(base_channels=4, num_stages=4,
-                              inflate_stages=[], down_stages=[3])
-    cfg.model.cls_head.in_channels = 4
-    cfg.model.cls_head.decoupler.update(reduction=2, out_channels=256)
-    cfg.train_dataloader.update(num_workers=0, persistent_workers=False,
-                                batch_size=8)
-    cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
-    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
-    cfg.train_cfg.max_epochs = 1
-    cfg.train_dataloader.dataset.times = 1
-    ann_file = tiny_annotations()
-    cfg.train_dataloader.dataset.dataset.ann_file = ann_file
-    cfg.val_dataloader.dataset.ann_file = ann_file
-    cfg.test_dataloader.dataset.ann_file = ann_file
-    cfg.default_hooks.checkpoint.interval = 1
-    cfg.default_hooks.logger.interval = 1
-    return cfg
-
-
-_runs = iter(range(10**6))
-
-
-def run(cfg, **changes):
-    cfg = copy.deepcopy(cfg)
-    cfg.update(changes)
-    return Runner.from_cfg(Config({
-        **cfg, 'experiment_name': f'run-{next(_runs)}'}))
+def config(tmp_path, tiny_annotations):
+    return tiny_config(tmp_path / 'work', tiny_annotations(), 8)
 
 
 def pose(ann_file, pipeline=None, **kwargs):
@@ -136,8 +104,7 @@ def test_fingerprint_is_of_names_labels_and_order(tiny_annotations):
 
 
 def test_banks_take_their_size_from_the_training_set(config):
-    runner = run(config)
-    runner.train()
+    runner, _ = train(config)
     head = runner.model.cls_head
     assert len(head.spatial_bank) == len(head.temporal_bank) == 24
     assert (head.spatial_bank.labels >= 0).all()  # all seen in an epoch
@@ -148,8 +115,7 @@ def test_banks_take_their_size_from_the_training_set(config):
 
 
 def test_the_head_knows_the_size_of_a_full_batch(config):
-    runner = run(config)
-    runner.train()
+    runner, _ = train(config)
     assert runner.model.cls_head.batch_size == 8
     # and with a sampler of batches, whose loader has no size
     DATA_SAMPLERS.register_module(module=BatchSampler, force=True)
@@ -157,28 +123,17 @@ def test_the_head_knows_the_size_of_a_full_batch(config):
     config.train_dataloader.batch_sampler = dict(
         type='BatchSampler', drop_last=drop_last)
     config.train_dataloader.batch_size = 6
-    runner = run(config)
-    runner.train()
+    runner, _ = train(config)
     assert runner.model.cls_head.batch_size == 6
 
 
 def test_a_class_balanced_bank_is_one_line(config):
     config.merge_from_dict({
         'model.cls_head.memory_bank.type': 'ClassBalancedMemoryBank'})
-    runner = run(config)
-    runner.train()
+    runner, _ = train(config)
     bank = runner.model.cls_head.temporal_bank
     assert len(bank) == 10 * 256
     assert sorted(bank.indices[bank.indices >= 0].tolist()) == [*range(24)]
-
-
-class Snapshot(Hook):
-    """Keeps the spatial bank as it is when training starts."""
-
-    def before_train_epoch(self, runner):
-        bank = runner.model.cls_head.spatial_bank
-        self.state = {name: tensor.clone()
-                      for name, tensor in bank.state_dict().items()}
 
 
 def _without_bank(checkpoint):
@@ -198,24 +153,18 @@ def _other_list(checkpoint):
     type='ClassBalancedMemoryBank', slots_per_class=2)])
 def test_resuming_restores_the_banks(config, bank):
     config.model.cls_head.memory_bank.update(bank)
-    first = run(config)
-    first.train()
+    expected = train(config)[0].model.cls_head.spatial_bank.state_dict()
     config.train_cfg.max_epochs = 2
-    second = run(config, resume=True)
-    restored = Snapshot()
-    second.register_hook(restored)
-    second.train()
-    expected = first.model.cls_head.spatial_bank.state_dict()
+    second, restored = train(config, resume=True)
     assert {'features', 'labels'} <= set(expected)
     for name, tensor in expected.items():
-        assert torch.equal(restored.state[name], tensor), name
+        assert torch.equal(restored[f'cls_head.spatial_bank.{name}'], tensor)
     assert second.epoch == 2
 
 
 def test_a_second_run_of_a_runner_keeps_its_banks(config):
     """As testing does after training; a new runner starts with empty ones."""
-    runner = run(config)
-    runner.train()
+    runner, _ = train(config)
     hook, = (hook for hook in runner.hooks
              if isinstance(hook, MemoryBankHook))
     hook.before_run(runner)
@@ -254,14 +203,10 @@ def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
     for num in (24, 16):  # the same number of sequences, and another
         path = tiny_annotations(num=num, name=f'other{num}.pkl')
         config.train_dataloader.dataset.dataset.ann_file = path
-        config.train_cfg.max_epochs = 1
-        tune = run(config, load_from=checkpoint)
-        fresh = Snapshot()
-        tune.register_hook(fresh)
         capsys.readouterr()
-        tune.train()
+        _, fresh = train(config, load_from=checkpoint)
         # nothing of the old run
-        assert fresh.state['labels'].tolist() == [-1] * num
+        assert fresh['cls_head.spatial_bank.labels'].tolist() == [-1] * num
         log = capsys.readouterr().out
         assert 'Load checkpoint' in log and 'spatial_bank' not in log
 
@@ -274,13 +219,7 @@ def test_loading_before_a_run(config):
 
 
 def test_a_plain_model_is_left_alone(config):
-    head = config.model.cls_head
-    for key in ('decoupler', 'memory_bank', 'loss_contrast',
-                'spatial_weight', 'temporal_weight'):
-        head.pop(key, None)
-    head.type = 'GCNHead'
-    runner = run(config)
-    runner.train()
+    run(plain(config)).train()
     assert 'memory_bank_sequences' not in torch.load(
         f'{config.work_dir}/epoch_1.pth', weights_only=True)['meta']
 
@@ -313,7 +252,6 @@ def test_data_that_do_not_fit_are_refused(config, tiny_annotations, data,
     config.train_dataloader.dataset.dataset.ann_file = tiny_annotations(
         name='mismatch.pkl', **data)
     config.merge_from_dict(dict(model=model))
-    config.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
     with pytest.raises(ValueError, match=message):
         run(config).train()
 

@@ -1,0 +1,82 @@
+"""Runs that take a second, on data in the form of NW-UCLA's."""
+import copy
+import itertools
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from projects.stdcl.catalogue import find_config
+
+_numbers = itertools.count()
+
+
+def tiny_config(work_dir, ann_file: str, batch_size: int) -> Config:
+    """A narrow ST-GCN with STD-CL; T' = 26."""
+    cfg = quick_config('stgcn', work_dir, ann_file, batch_size)
+    cfg.model.backbone.update(base_channels=4, num_stages=3,
+                              inflate_stages=[], down_stages=[3])
+    cfg.model.cls_head.in_channels = 4
+    cfg.model.cls_head.decoupler.update(reduction=2, out_channels=256)
+    return cfg
+
+
+def quick_config(encoder: str, work_dir, ann_file: str,
+                 batch_size: int) -> Config:
+    """One epoch of NW-UCLA's config: 10 classes, 20 joints."""
+    cfg = Config.fromfile(find_config(encoder, 'nw-ucla-xview', stdcl=True))
+    cfg.work_dir = str(work_dir)
+    cfg.train_dataloader.dataset.times = 1
+    cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
+    for loader in loaders(cfg):
+        loader.update(num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.batch_size = batch_size
+    cfg.train_cfg.max_epochs = 1
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.default_hooks.logger.interval = 1
+    return use(cfg, ann_file)
+
+
+def loaders(cfg: Config) -> list:
+    return [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
+
+
+def use(cfg: Config, ann_file: str) -> Config:
+    """Change the annotation file of all data sets."""
+    for loader in loaders(cfg):
+        loader.dataset.get('dataset', loader.dataset).ann_file = ann_file
+    return cfg
+
+
+def plain(cfg: Config) -> Config:
+    """The config without STD-CL."""
+    cfg = copy.deepcopy(cfg)
+    for key in ('decoupler', 'memory_bank', 'loss_contrast',
+                'spatial_weight', 'temporal_weight'):
+        cfg.model.cls_head.pop(key, None)
+    cfg.model.cls_head.type = 'GCNHead'
+    return cfg
+
+
+def run(cfg: Config, **changes) -> Runner:
+    """Build a Runner from a copy of a config."""
+    cfg = copy.deepcopy(cfg)
+    cfg.update(changes)
+    return Runner.from_cfg(Config({
+        'randomness': dict(seed=1), **cfg,
+        'experiment_name': f'run-{next(_numbers)}'}))
+
+
+class Start(Hook):
+    """Keeps the model's state at the start of an epoch."""
+
+    def before_train_epoch(self, runner) -> None:
+        self.state = copy.deepcopy(runner.model.state_dict())
+
+
+def train(cfg: Config, **changes) -> tuple:
+    """Train; returns the Runner and the state when its last epoch began."""
+    runner, start = run(cfg, **changes), Start()
+    runner.register_hook(start)
+    runner.train()
+    return runner, start.state
