@@ -1,5 +1,6 @@
 """Fixtures that tests share."""
 import contextlib
+import gc
 import logging
 import os
 from pathlib import Path
@@ -19,6 +20,8 @@ import projects.stdcl  # noqa: F401
 from tests.warm_commands import WarmCommands
 
 ROOT = Path(__file__).parents[1]
+
+gc.freeze()  # each data set collects garbage; what is imported is none
 
 
 # files that take minutes: started last, one would run alone at the end
