@@ -13,6 +13,7 @@ from ..utils.input_error import InputError
 
 # sums and squares of larger coordinates overflow float32 and become NaN
 LARGEST = 1e15
+AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 
 
 def name_of(annotation: dict) -> str:
@@ -98,63 +99,51 @@ def check_sequences(path: str, annotations: List[dict],
 def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     """Check one annotation; see :func:`check_sequences`."""
     if one_label:
-        _check_count(path, item, 'label', 0, 'the class')
-    _check_count(path, item, 'total_frames', 1, 'T')
+        _check_count(path, item, 'label', 0)
+    _check_count(path, item, 'total_frames', 1)
     if 'frame_inds' in item:  # packed; MMAction2's DecompressPose unpacks it
-        _check_array(path, item, 'keypoint', '(N, V, C)', 3)
+        _check_array(path, item, 'keypoint', '(N, V, C)')
         return
-    keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C), persons, '
-                            'frames, joints and channels', 4)
+    keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C)')
     if item['total_frames'] != keypoint.shape[1]:
         _fail(path, item, 'total_frames', item['total_frames'],
               f'{keypoint.shape[1]}, the frames T of keypoint of shape (M, '
               f'T, V, C) = {keypoint.shape}')
     if 'keypoint_score' in item:
-        score = _check_array(path, item, 'keypoint_score', '(M, T, V)', 3)
+        score = _check_array(path, item, 'keypoint_score', '(M, T, V)')
         if score.shape != keypoint.shape[:3]:
             _fail(path, item, 'keypoint_score', f'of shape {score.shape}',
                   f'{keypoint.shape[:3]}, (M, T, V) of keypoint')
 
 
-def _check_count(path: str, item: dict, field: str, least: int,
-                 what: str) -> None:
+def _check_count(path: str, item: dict, field: str, least: int) -> None:
     value = item.get(field)
     if not isinstance(value, Integral) or isinstance(value, bool) or (
             value < least):
-        seen = (f'{value!r} ({type(value).__name__})' if field in item
-                else 'missing')
-        _fail(path, item, field, seen,
-              f'{what}, an integer of at least {least}')
+        _fail(path, item, field, f'{value!r} ({type(value).__name__})',
+              f'an integer of at least {least}')
 
 
-def _check_array(path: str, item: dict, field: str, axes: str,
-                 rank: int) -> np.ndarray:
+def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
     array = item.get(field)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in 'fiu':
-        kind = getattr(array, 'dtype', type(array).__name__)
         _fail(path, item, field,
-              f'of type {kind}' if field in item else 'missing',
+              f'of type {getattr(array, "dtype", type(array).__name__)}',
               'a numpy array of numbers')
-    if array.ndim != rank or not array.size:
+    if array.ndim != len(axes.split()) or not array.size:
         _fail(path, item, field, f'of shape {array.shape}',
               f'{axes}, each at least 1')
     # false for NaN as well, which min and max propagate
     if not max(-float(array.min()), float(array.max())) < LARGEST:
-        _fail_on_numbers(path, item, field, array)
+        wrong = ~(np.abs(array.astype(np.float64)) < LARGEST)
+        first = np.argwhere(wrong)[0]
+        place = ', '.join(f'{AXES[axis]} {index}' for axis, index in zip(
+            axes.strip('()').split(', '), first))
+        _fail(path, item, field,
+              f'{array[tuple(first)]!s} at {place} (counted from 0) and '
+              f'unusable in {wrong.sum()} of its {array.size} numbers',
+              f'finite numbers between -{LARGEST:g} and {LARGEST:g}')
     return array
-
-
-def _fail_on_numbers(path: str, item: dict, field: str,
-                     array: np.ndarray) -> None:
-    usable = np.abs(array.astype(np.float64)) < LARGEST
-    first = np.argwhere(~usable)[0]
-    axes = ('person', 'frame', 'joint', 'channel')[:array.ndim] if (
-        array.ndim > 3 or field != 'keypoint') else ('row', 'joint', 'channel')
-    place = ', '.join(f'{axis} {index}' for axis, index in zip(axes, first))
-    _fail(path, item, field,
-          f'{array[tuple(first)]!s} at {place} (counted from 0) and unusable '
-          f'in {(~usable).sum()} of its {array.size} numbers',
-          f'finite numbers between -{LARGEST:g} and {LARGEST:g}')
 
 
 def _check_distinct(where: str, names: Iterable[str]) -> None:
@@ -165,5 +154,6 @@ def _check_distinct(where: str, names: Iterable[str]) -> None:
 
 
 def _fail(path: str, item: dict, field: str, seen, expected: str) -> None:
+    seen = seen if field in item else 'missing'
     raise InputError(f'{path}: sequence {name_of(item)}: {field} is {seen}, '
                      f'expected {expected}.')

@@ -31,20 +31,16 @@ class SkeletonDataset(PoseDataset):
 
     - Annotation files are read without running code; see
       :mod:`projects.stdcl.utils.safe_files`.
-    - The transforms at the start of the pipeline that give the same result
-      in every epoch run once, when the file is read. These are the leading
-      ones with an attribute ``cacheable`` that is True, such as
-      ``DropEmptyFrames``; the first one without it ends the cached part.
-    - The coordinates of all sequences lie in a few large float32 blocks,
-      which all workers of a loader share, forked or spawned: memory for one
-      copy of the split, whatever the number of workers.
+    - The leading transforms with an attribute ``cacheable`` that is True, such
+      as ``DropEmptyFrames``, give the same result in every epoch. They run
+      once, when the file is read.
+    - The coordinates lie in a few large float32 blocks, which all workers of a
+      loader share, forked or spawned.
 
-    As in MMEngine, ``dataset[i]`` is ``pipeline(get_data_info(i))``. The data
-    info holds the result of the cached transforms, ``cached_pipeline``;
-    ``pipeline`` holds the others.
-
-    If every sequence has a coordinate file of its own (``data_prefix`` has
-    "skeleton"), the files are read each time and nothing is cached.
+    As in MMEngine, ``dataset[i]`` is ``pipeline(get_data_info(i))``: the data
+    info holds the result of the cached transforms, ``cached_pipeline``, and
+    ``pipeline`` holds the others. Nothing is cached if every sequence has a
+    coordinate file of its own (``data_prefix`` has "skeleton").
 
     Args:
         ann_file (str): Annotation file, ``*.pkl``, as described in

@@ -10,7 +10,7 @@ import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from rich.console import Console
@@ -94,34 +94,43 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
         if not subjects[name]:
             problems[name].append(f'{labels}: "{name}" has no subject, which '
                                   '--by-subject needs.')
-    shapes, channels = _check_files(files, layout, problems)
-    numbers = {name: numbers[name] for name in files if name not in problems}
-    if problems and not (skip_bad and numbers):
+    sequences = _read_files(files, layout, problems)
+    names = [name for name in files if name not in problems]
+    if problems and not (skip_bad and names):
         raise InputError(_listed(problems))
 
+    numbers = {name: numbers[name] for name in names}
     if val_ratio is not None:
         splits = custom_splits.draw(method, numbers, subjects, val_ratio, seed)
-    splits = {name: splits[name] for name in numbers}
+    splits = {name: splits[name] for name in names}
     warnings = custom_splits.check(splits, numbers, classes, subjects)
+    image = {} if img_shape is None else dict.fromkeys(
+        ('img_shape', 'original_shape'), tuple(img_shape))
+    annotations = [dict(
+        frame_dir=name, label=numbers[name], **sequences[name], **image,
+        total_frames=sequences[name]['keypoint'].shape[1]) for name in names]
     write_annotations(
-        destination, _annotations(files, layout, numbers, img_shape),
-        split={split: [name for name in numbers if splits[name] == split]
-               for split in SPLITS},
-        classes=classes, layout=fields)
-    shapes = [shapes[name] for name in numbers]
+        destination, annotations, classes=classes, layout=fields,
+        split={split: [name for name in names if splits[name] == split]
+               for split in SPLITS})
     return Conversion(
-        fields, classes, max(shape[0] for shape in shapes), channels,
-        _summary(method, classes, numbers, splits, shapes), warnings,
-        dict(problems))
+        fields, classes, max(len(item['keypoint']) for item in annotations),
+        _channels(annotations[0]), _summary(
+            method, classes, annotations, Counter(splits.values())),
+        warnings, dict(problems))
 
 
-def _summary(method: str, classes: List[str], labels: Dict[str, int],
-             splits: Dict[str, str], shapes: List[tuple]) -> str:
-    counts, parts = Counter(labels.values()), Counter(splits.values())
-    frames = [shape[1] for shape in shapes]
-    persons = sorted({shape[0] for shape in shapes})
+def _channels(sequence: dict) -> int:
+    return sequence['keypoint'].shape[-1] + ('keypoint_score' in sequence)
+
+
+def _summary(method: str, classes: List[str], annotations: List[dict],
+             parts: Dict[str, int]) -> str:
+    counts = Counter(item['label'] for item in annotations)
+    frames = [item['total_frames'] for item in annotations]
+    persons = sorted({len(item['keypoint']) for item in annotations})
     return '\n'.join([
-        f'  sequences {len(shapes)} (train {parts["train"]}, val '
+        f'  sequences {len(frames)} (train {parts["train"]}, val '
         f'{parts["val"]})',
         f'  split     {method}',
         f'  classes   {len(classes)}: ' + ', '.join(
@@ -140,42 +149,26 @@ def _listed(problems: Problems) -> str:
     return '\n  '.join(lines)
 
 
-def _check_files(files: Dict[str, Path], layout: SkeletonLayout,
-                 problems: Problems) -> Tuple[Dict[str, tuple], int]:
-    """Read all; shapes of ``keypoint``, and channels with the confidence."""
-    shapes, channels = {}, {}
+def _read_files(files: Dict[str, Path], layout: SkeletonLayout,
+                problems: Problems) -> Dict[str, dict]:
+    sequences = {}
     for name, path in track(
             files.items(), description='reading', transient=True,
             console=Console(stderr=True), disable=not sys.stderr.isatty()):
         try:
-            sequence = read_sequence(path, layout)
+            sequences[name] = read_sequence(path, layout)
         except InputError as error:
             problems[name].append(str(error))
-        else:
-            shapes[name] = sequence['keypoint'].shape
-            channels[name] = shapes[name][-1] + ('keypoint_score' in sequence)
     # the encoder has one number of channels for all sequences
-    (usual, count), = Counter(channels.values()).most_common(1) or [(0, 0)]
-    for name, number in channels.items():
-        if number != usual:
+    counts = Counter(map(_channels, sequences.values()))
+    for name, sequence in sequences.items():
+        (usual, count), *_ = counts.most_common(1)
+        if _channels(sequence) != usual:
             problems[name].append(
-                f'{files[name]}: has {"a" if number > usual else "no"} '
-                f'confidence, unlike {count} of the {len(channels)} '
-                'sequences; expected it in all or in none.')
-    return shapes, usual
-
-
-def _annotations(files: Dict[str, Path], layout: SkeletonLayout,
-                 labels: Dict[str, int], img_shape: Optional[Tuple[int, int]]
-                 ) -> Iterator[dict]:
-    """Read the files again, one at a time."""
-    image = {} if img_shape is None else dict.fromkeys(
-        ('img_shape', 'original_shape'), tuple(img_shape))
-    for name, label in labels.items():
-        sequence = read_sequence(files[name], layout)
-        yield dict(frame_dir=name, label=label,
-                   total_frames=sequence['keypoint'].shape[1], **sequence,
-                   **image)
+                f'{files[name]}: has {_channels(sequence)} channels with the '
+                f'confidence, expected {usual} as {count} of the '
+                f'{len(sequences)} sequences have.')
+    return sequences
 
 
 def find_files(source: Path, others: Tuple[Optional[Path], ...],
@@ -259,15 +252,14 @@ def number_labels(path: Path, texts: Dict[str, str],
     values = set(filter(None, texts.values()))
     numbers = {text for text in values if re.fullmatch(r'-?\d+', text)}
     if classes is None:
-        if numbers and numbers != values:
-            raise InputError(f'{path}: some labels are numbers ({min(numbers)}'
-                             f'), others names ({min(values - numbers)}); '
-                             'expected one kind.')
-        classes = sorted(values, key=int if numbers else None)
-        if numbers and classes != [str(n) for n in range(len(classes))]:
-            raise InputError(f'{path}: the labels are {", ".join(classes)}, '
-                             f'expected 0 to {len(classes) - 1} without a '
-                             'gap; or name the classes with --classes.')
+        classes = [str(number) for number in range(len(values))]
+        if not numbers:
+            classes = sorted(values)
+        elif values != set(classes):
+            raise InputError(
+                f'{path}: the labels are {", ".join(sorted(values))}; '
+                'expected names, or the numbers from 0 without a gap, or '
+                'classes listed with --classes.')
     known = {name: number for number, name in enumerate(classes)}
     if numbers == values and not known.keys() & numbers:
         known = {str(number): number for number in range(len(classes))}
