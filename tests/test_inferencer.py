@@ -98,6 +98,7 @@ def test_runs():
 
 def test_same_classes_as_in_testing(inferencer):
     expected = inferencer.model.test_step(pseudo_collate(list(dataset())))
+    assert INFERENCERS.get('SkeletonInferencer') is SkeletonInferencer
     joints = raw_joints()
     result = inferencer(joints, batch_size=2, topk=16)
     assert result['visualization'] == []
@@ -140,9 +141,11 @@ def test_windows_are_parts_of_the_sequence(inferencer):
     for one in found['segments']:
         part = scores[one['start']:one['end'], one['label']]
         assert one['score'] == pytest.approx(part.mean(), abs=1e-5)
-    samples = inferencer(joints, return_datasamples=True, window=20,
-                         stride=10)['predictions']
-    assert [sample.window for sample in samples] == windows
+    # several sequences share batches
+    both = inferencer([joints, joints[:30]], window=20, stride=10,
+                      batch_size=4)['predictions']
+    assert both[0]['segments'] == found['segments']
+    assert both[1]['segments'][-1]['end'] == 30
 
 
 GOOD = np.zeros((9, 20, 3))
@@ -164,12 +167,6 @@ GOOD = np.zeros((9, 20, 3))
 def test_what_is_refused(inferencer, sequence, options, words):
     with pytest.raises(InputError, match=words):
         inferencer(sequence, **options)
-
-
-def test_a_config_is_required(checkpoint):
-    assert INFERENCERS.get('SkeletonInferencer') is SkeletonInferencer
-    with pytest.raises(InputError, match='model is None, expected a config'):
-        SkeletonInferencer(None, checkpoint)
 
 
 def test_the_size_of_images_is_not_guessed(checkpoint):

@@ -1,15 +1,16 @@
-"""From skeletons to classes, in the style of MMEngine's inferencers."""
+"""From skeletons to classes."""
+from itertools import islice
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmaction.registry import INFERENCERS
-from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.infer import BaseInferencer
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
 
+from ..utils.config_check import load_config
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 from ..visualization.skeleton_animation import (
@@ -28,11 +29,10 @@ from .skeleton_file import read_skeleton_file
 from .sliding_window import Window, cut, runs, spread_over_frames
 
 Input = Union[str, Path, np.ndarray, dict]
-FORMATS = ('gif', 'html')
 
 
 @INFERENCERS.register_module()
-class SkeletonInferencer(BaseInferencer):
+class SkeletonInferencer:
     """Classifies skeleton sequences.
 
     Sequences pass through the config's test pipeline. Recordings of several
@@ -49,8 +49,6 @@ class SkeletonInferencer(BaseInferencer):
             checkpoint is never executed.
         weights (str): Path or URL of the checkpoint.
         device (str, optional): Defaults to a GPU if there is one.
-        show_progress (bool): Whether to show a progress bar. Defaults to
-            False.
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
@@ -58,25 +56,25 @@ class SkeletonInferencer(BaseInferencer):
         pickle.UnpicklingError: The checkpoint is refused or damaged.
     """
 
-    preprocess_kwargs = {'window', 'stride', 'img_shape'}
-    visualize_kwargs = {'out_dir', 'format'}
-    postprocess_kwargs = {'topk'}
-
-    def __init__(self,
-                 model: Union[str, Config],
-                 weights: str,
-                 device: Optional[str] = None,
-                 show_progress: bool = False) -> None:
-        if model is None:
-            raise InputError('model is None, expected a config: the one that '
-                             f'{weights} may hold is not executed.')
-        super().__init__(model, weights, device, 'mmaction', show_progress)
+    def __init__(self, model: Union[str, Config], weights: str,
+                 device: Optional[str] = None) -> None:
+        cfg = model if isinstance(model, Config) else load_config(model)
+        self.model = load_model(cfg, weights, device or get_device())
+        self.model.cls_head.average_clips = 'prob'  # return probabilities
         self.classes = self.model.dataset_meta.get('classes') or ()
-        self.layout: SkeletonLayout = layout_of(self.cfg)
+        self.layout = layout_of(cfg)
+        self.in_channels = cfg.model.backbone.get('in_channels', 3)
+        dataset = cfg.test_dataloader.dataset
+        # configs saved by earlier versions have "prepare"
+        self.steps = [*dataset.get('prepare', ()), *dataset.pipeline]
+        self.pipeline = Compose(self.steps)
 
+    @torch.inference_mode()
     def __call__(self, inputs: Union[Input, List[Input]],
-                 return_datasamples: bool = False, batch_size: int = 16,
-                 **kwargs) -> dict:
+                 window: Optional[int] = None, stride: Optional[int] = None,
+                 img_shape: Optional[Tuple[int, int]] = None, topk: int = 5,
+                 out_dir: Optional[str] = None, format: str = 'html',
+                 batch_size: int = 16) -> dict:
         """Classify one or more sequences.
 
         Args:
@@ -85,9 +83,6 @@ class SkeletonInferencer(BaseInferencer):
                 (T, V, C) or (M, T, V, C), or an annotation: a dict with
                 ``keypoint`` and, in two dimensions, ``keypoint_score``
                 (M, T, V) and ``img_shape``.
-            return_datasamples (bool): Whether to return MMAction2's data
-                samples, one for each window. Defaults to False.
-            batch_size (int): Number of windows in a batch. Defaults to 16.
             window (int, optional): Frames of a window. Defaults to the whole
                 sequence.
             stride (int, optional): Frames from one window to the next.
@@ -99,6 +94,7 @@ class SkeletonInferencer(BaseInferencer):
             out_dir (str, optional): Folder for pictures. Defaults to none.
             format (str): Format of the pictures, 'gif' or 'html'. Defaults to
                 'html'.
+            batch_size (int): Number of windows in a batch. Defaults to 16.
 
         Returns:
             dict: ``predictions``, for each sequence a dict with ``label``,
@@ -112,71 +108,52 @@ class SkeletonInferencer(BaseInferencer):
             FileNotFoundError: A file does not exist.
             InputError: An option or a sequence is invalid.
         """
-        return super().__call__(inputs, return_datasamples, batch_size,
-                                **kwargs)
-
-    def _init_model(self, cfg: Config, weights: str, device: str = 'cpu'):
-        model = load_model(cfg, weights, device)
-        model.cls_head.average_clips = 'prob'  # scores are probabilities
-        return model
-
-    def _init_pipeline(self, cfg: Config) -> Compose:
-        dataset = cfg.test_dataloader.dataset
-        # configs saved by earlier versions have "prepare"
-        self.steps = [*dataset.get('prepare', ()), *dataset.pipeline]
-        return Compose(self.steps)
-
-    def _init_visualizer(self, cfg: Config) -> None:
-        """MMEngine's visualizer is not used."""
-
-    def _inputs_to_list(self, inputs) -> List[dict]:
+        _check_options(window, stride, topk, format)
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
-        return [_to_annotation(index, sequence, self.layout)
-                for index, sequence in enumerate(inputs)]
+        sequences = [_to_annotation(index, sequence, self.layout, img_shape)
+                     for index, sequence in enumerate(inputs)]
+        windows = [cut(sequence['total_frames'], window, stride)
+                   for sequence in sequences]
+        pieces = [(sequence, part) for sequence, parts
+                  in zip(sequences, windows) for part in parts]
+        scores = iter(self._score(pieces, batch_size))
+        predictions = [
+            self._predict(torch.stack([*islice(scores, len(parts))]), parts,
+                          topk) for parts in windows]
+        paths = self._draw(sequences, predictions, Path(out_dir), format) \
+            if out_dir else []
+        return dict(predictions=predictions, visualization=paths)
 
-    def preprocess(self, inputs: List[dict], batch_size: int = 1,
-                   window: Optional[int] = None, stride: Optional[int] = None,
-                   img_shape: Optional[Tuple[int, int]] = None
-                   ) -> Iterator[Any]:
-        """Cut sequences into windows and batch these."""
-        for name, frames in dict(window=window, stride=stride).items():
-            if frames is not None and frames < 1:
-                raise InputError(f'{name} is {frames}, expected at least 1 '
-                                 'frame.')
-        if stride and stride > (window or 0):
-            raise InputError(f'stride is {stride} and window is {window}, '
-                             'expected a window of at least one stride.')
-        if img_shape:
-            inputs = [dict(sequence, img_shape=tuple(img_shape))
-                      for sequence in inputs]
-        pieces = (self._preprocess_window(index, sequence, part)
-                  for index, sequence in enumerate(inputs)
-                  for part in cut(sequence['total_frames'], window, stride))
-        yield from map(self.collate_fn,
-                       self._get_chunk_data(pieces, batch_size))
+    def _score(self, pieces: Sequence[Tuple[dict, Window]],
+               batch_size: int) -> List[torch.Tensor]:
+        """Probabilities of parts of sequences, (classes,) each."""
+        scores = []
+        for start in range(0, len(pieces), batch_size):
+            batch = [self._preprocess(*piece)
+                     for piece in pieces[start:start + batch_size]]
+            scores += [sample.pred_score.cpu() for sample
+                       in self.model.test_step(pseudo_collate(batch))]
+        return scores
 
-    def _preprocess_window(self, index: int, sequence: dict,
-                           window: Window) -> dict:
+    def _preprocess(self, sequence: dict, window: Window) -> dict:
         """Run the pipeline on a part of a sequence."""
-        self._check(sequence)
+        self._check_sequence(sequence)
         piece = dict(sequence, total_frames=window.end - window.start)
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, slice(*window)].copy()
         packed = self.pipeline(piece)
         channels = packed['inputs'].shape[-1]
-        expected = self.cfg.model.backbone.get('in_channels', 3)
-        if channels != expected:
+        if channels != self.in_channels:
             raise InputError(
                 f'{sequence["frame_dir"]}: a joint has {channels} channels '
-                f'after the test pipeline, expected {expected} (in_channels '
-                'of the backbone). In two dimensions, the confidence is one.')
-        packed['data_samples'].set_metainfo(dict(sequence=index,
-                                                 window=window))
+                f'after the test pipeline, expected {self.in_channels} '
+                '(in_channels of the backbone). In two dimensions, the '
+                'confidence is one.')
         return packed
 
-    def _check(self, sequence: dict) -> None:
+    def _check_sequence(self, sequence: dict) -> None:
         """Raise InputError where the pipeline would drop or guess."""
         name = sequence['frame_dir']
         for step in self.steps:
@@ -193,47 +170,6 @@ class SkeletonInferencer(BaseInferencer):
                     f'{name}: img_shape is missing, expected the height and '
                     'width of the images in which the joints were found '
                     '(tools/demo.py: --img-shape HEIGHT WIDTH).')
-
-    def visualize(self, inputs: List[dict], preds: List[ActionDataSample],
-                  out_dir: Optional[str] = None,
-                  format: str = 'html') -> List[str]:
-        """Draw the sequences with their predictions."""
-        if out_dir is None:
-            return []
-        if format not in FORMATS:
-            raise InputError(f'format is {format!r}, expected one of '
-                             f'{", ".join(FORMATS)}.')
-        names = file_names([sequence['frame_dir'] for sequence in inputs])
-        paths = [Path(out_dir, f'{name}.{format}') for name in names]
-        for path, sequence, predicted in zip(
-                paths, inputs, self._predictions(preds, topk=3)):
-            animation = _animate(sequence, predicted, self.layout)
-            if format == 'gif':
-                write_gif(path, animation, self.layout, VIEWS['front'])
-            else:
-                write_player(path, path.stem, [animation], self.layout,
-                             VIEWS['front'])
-        return list(map(str, paths))
-
-    def postprocess(self, preds: List[ActionDataSample],
-                    visualization: List[str], return_datasample: bool = False,
-                    topk: int = 5) -> dict:
-        """Join the windows of each sequence."""
-        if topk < 1:
-            raise InputError(f'topk is {topk}, expected at least 1.')
-        return dict(
-            predictions=preds if return_datasample else self._predictions(
-                preds, topk), visualization=visualization)
-
-    def _predictions(self, preds: List[ActionDataSample],
-                     topk: int) -> List[dict]:
-        sequences: dict = {}
-        for sample in preds:
-            sequences.setdefault(sample.sequence, []).append(sample)
-        return [self._predict(
-            torch.stack([sample.pred_score for sample in samples]).cpu(),
-            [sample.window for sample in samples], topk)
-            for samples in sequences.values()]
 
     def _predict(self, scores: torch.Tensor, windows: List[Window],
                  topk: int) -> dict:
@@ -256,9 +192,42 @@ class SkeletonInferencer(BaseInferencer):
         return dict(label=label, score=float(score), class_name=(
             self.classes[label] if known else f'class {label}'))
 
+    def _draw(self, sequences: Sequence[dict], predictions: Sequence[dict],
+              folder: Path, format: str) -> List[str]:
+        """Draw sequences with their predictions; returns the files."""
+        names = file_names([sequence['frame_dir'] for sequence in sequences])
+        paths = [folder / f'{name}.{format}' for name in names]
+        for path, sequence, predicted in zip(paths, sequences, predictions):
+            points = to_points(joints_of(sequence), self.layout)
+            animation = Animation(
+                sequence['frame_dir'], predicted['class_name'],
+                [Panel(f'{points.shape[1]} frames', points)],
+                note=', '.join(f'{one["class_name"]} {one["score"]:.0%}'
+                               for one in predicted['top'][:3]),
+                timeline=[Segment(one['start'], one['end'], one['class_name'])
+                          for one in predicted['segments']])
+            if format == 'gif':
+                write_gif(path, animation, self.layout, VIEWS['front'])
+            else:
+                write_player(path, path.stem, [animation], self.layout,
+                             VIEWS['front'])
+        return list(map(str, paths))
 
-def _to_annotation(index: int, sequence: Input,
-                   layout: SkeletonLayout) -> dict:
+
+def _check_options(window: Optional[int], stride: Optional[int], topk: int,
+                   format: str) -> None:
+    for name, value in dict(window=window, stride=stride, topk=topk).items():
+        if value is not None and value < 1:
+            raise InputError(f'{name} is {value}, expected at least 1.')
+    if stride and stride > (window or 0):
+        raise InputError(f'stride is {stride} and window is {window}, '
+                         'expected a window of at least one stride.')
+    if format not in ('gif', 'html'):
+        raise InputError(f'format is {format!r}, expected gif or html.')
+
+
+def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
+                   img_shape: Optional[Tuple[int, int]]) -> dict:
     """Convert a sequence to what the pipeline takes."""
     name = f'sequence-{index}'
     if isinstance(sequence, (str, Path)):
@@ -267,6 +236,8 @@ def _to_annotation(index: int, sequence: Input,
     elif not isinstance(sequence, dict):
         sequence = dict(keypoint=sequence)
     sequence = {'frame_dir': name, **sequence}
+    if img_shape:
+        sequence['img_shape'] = tuple(img_shape)
     keypoint = np.asarray(sequence.get('keypoint'))
     if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4) or (
             not keypoint.size):
@@ -280,16 +251,3 @@ def _to_annotation(index: int, sequence: Input,
                          'are not finite.')
     return dict(sequence, keypoint=keypoint, total_frames=keypoint.shape[1],
                 start_index=0, modality='Pose', test_mode=True)
-
-
-def _animate(sequence: dict, predicted: dict,
-             layout: SkeletonLayout) -> Animation:
-    """A sequence with its prediction."""
-    points = to_points(joints_of(sequence), layout)
-    return Animation(
-        sequence['frame_dir'], predicted['class_name'],
-        [Panel(f'{points.shape[1]} frames', points)],
-        note=', '.join(f'{one["class_name"]} {one["score"]:.0%}'
-                       for one in predicted['top']),
-        timeline=[Segment(one['start'], one['end'], one['class_name'])
-                  for one in predicted['segments']])

@@ -224,15 +224,11 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def confused_pairs(matrices: Sequence[np.ndarray]) -> List[Tuple[int, ...]]:
-    """Find the pairs of classes that are confused most.
+    """Find the pairs of classes that one or two matrices confuse most.
 
-    Args:
-        matrices (sequence[ndarray]): One or two confusion matrices.
-
-    Returns:
-        list[tuple]: Class, class, and the confused sequences in each matrix;
-        at most :data:`PAIRS`. Of two matrices those whose confusion changes
-        most, from the largest decrease to the largest increase.
+    Of two, these are the pairs whose confusion changes most, from the largest
+    decrease to the largest increase. Returns (class, class, confused sequences
+    in each matrix), at most :data:`PAIRS` of them.
     """
     both = np.stack([np.triu(matrix + matrix.T, 1) for matrix in matrices])
     change = both[-1] - both[0] if len(matrices) > 1 else -both[0]
