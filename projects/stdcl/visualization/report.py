@@ -168,10 +168,12 @@ def check(models: Sequence[Outputs]) -> None:
             'the model has no trained decoupler, expected a config and a '
             'checkpoint with STD-CL; those of the plain model go after '
             '--plain.')
-    number = len(arrays['labels'])
-    if number < LEAST:
-        raise InputError(f'the test set has {number} sequences, expected '
-                         f'{LEAST} or more.')
+    number, classes = len(arrays['labels']), len(np.unique(arrays['labels']))
+    if number < LEAST or not 2 <= classes < number:
+        raise InputError(
+            f'the test set has {number} sequences of {classes} classes, '
+            f'expected {LEAST} sequences or more, 2 classes or more, and '
+            'fewer classes than sequences.')
     for what in ('labels', 'names'):
         if not np.array_equal(arrays[what], other[what]):
             raise InputError(
