@@ -208,6 +208,7 @@ def folder(tmp_path):
         f'x{name}' if i < 6 else name for i, name in enumerate(a.names)]))
     make(tmp_path / 'labels.npz', labels=np.where(
         np.arange(40) == 3, (a.labels + 1) % 7, a.labels))
+    make(tmp_path / 'classes.npz', classes=['g', *'abcdef'])
     table(a, tmp_path / 'table.pkl')
     table(a, tmp_path / 'probabilities.pkl', 'probabilities')
     dump(tmp_path / 'fewer.pkl', list(a.logits[:30]))
@@ -223,6 +224,7 @@ def folder(tmp_path):
     ('a.npz renamed.npz', {}, r'renamed.npz lacks 6 sequences of \S*a.npz, '
      'such as s000é'),
     ('a.npz labels.npz', {}, r'labels.npz: 1 labels differ'),
+    ('a.npz classes.npz', {}, 'classes.npz: the classes are g, a, b'),
     ('a.npz fewer.pkl', {}, r'fewer.pkl has 30 sequences and 7 classes'),
     ('fewer.pkl list.pkl', {}, r'list.pkl has 40 sequences'),
     ('table.pkl', dict(labels='fewer_labels.pkl'), '10 sequences have no'),

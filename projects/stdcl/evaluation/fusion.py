@@ -99,6 +99,10 @@ def align(files: Sequence[Scores],
         if differ:
             raise InputError(f'{path}: {differ} labels differ from those of '
                              'an earlier file.')
+        if classes and names and classes != names:
+            raise InputError(f'{path}: the classes are {", ".join(names)}, '
+                             f'expected {", ".join(classes)} in this order, '
+                             'as in an earlier file.')
         labels, classes = np.where(labels < 0, own, labels), classes or names
     if (labels < 0).any():
         raise InputError(
