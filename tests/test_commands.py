@@ -104,6 +104,11 @@ def test_bone_stream(warm, root, trained, tmp_path):
                   *command, cwd=tmp_path)
     assert tested.returncode == 0, tested.stderr
     assert accuracy(tested) == accuracy(done)
+    refused = warm('tools/test.py', root / CONFIG, work_dir / 'epoch_1.pth',
+                   *command[2:], cwd=tmp_path)
+    assert refused.returncode == 1
+    assert re.search('bone.*expected.*joint|joint.*expected.*bone',
+                     refused.stderr), refused.stderr
     assert not set(re.findall(r' loss: (\S+)', done.stdout)) & set(
         re.findall(r' loss: (\S+)', trained[1].stdout))
 

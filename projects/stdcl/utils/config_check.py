@@ -242,6 +242,8 @@ def _nearest(name: Any, known: Iterable[str], cutoff: float = NEAR) -> str:
 def _explain(error: str, cfg: Config) -> Optional[str]:
     """Say where in the config a builder's or constructor's error is from."""
     entries = list(_entries(cfg))
+    place_of = {str(entry.get('type')): path
+                for path, entry in reversed(entries)}
     found = re.search(r"(?:unexpected keyword argument |"
                       r"Invalid arguments: {)'(\w+)'", error)
     if found:
@@ -253,16 +255,14 @@ def _explain(error: str, cfg: Config) -> Optional[str]:
                     f'expected only what it takes ({error}){near}.')
     found = re.search(
         r'(\w+)\.__init__\(\) missing \d+ required .*arguments?: (.*)', error)
-    for path, entry in entries if found else ():
-        if entry.get('type') == found[1]:
-            return (f'{path} (type {found[1]}) lacks {found[2]}, expected a '
-                    'value.')
+    if found and found[1] in place_of:
+        return (f'{place_of[found[1]]} (type {found[1]}) lacks {found[2]}, '
+                'expected a value.')
     found = re.match(r'(\S+) is not in the \w+::(.+) registry', error)
-    for path, entry in entries if found else ():
-        if entry.get('type') == found[1]:
-            known = {name for classes in _registered() for name in classes}
-            return (f'{path}.type is {found[1]!r}, expected the name of a '
-                    f'{found[2]}{_nearest(found[1], known, 0.6)}.')
+    if found and found[1] in place_of:
+        known = {name for classes in _registered() for name in classes}
+        return (f'{place_of[found[1]]}.type is {found[1]!r}, expected the '
+                f'name of a {found[2]}{_nearest(found[1], known, 0.6)}.')
     if error.startswith('`epoch_length` must be'):
         return ('train_dataloader gives 0 batches an epoch, expected at least '
                 'one: batch_size exceeds the number of sequences.')
