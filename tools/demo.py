@@ -7,17 +7,13 @@ import argparse
 import json
 from pathlib import Path
 
-EXAMPLES = '''examples:
-  python tools/demo.py CONFIG CHECKPOINT a01_s01_e00_v01.json
-  python tools/demo.py CONFIG CHECKPOINT S001C001P001R001A001.skeleton \\
-      --format gif --out-dir pictures
-  python tools/demo.py CONFIG CHECKPOINT day.npy --window 60 --stride 15
-                         a recording of several actions, with a timeline'''
+EXAMPLE = '''example:
+  python tools/demo.py CONFIG CHECKPOINT day.npy --window 60 --stride 15'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
+        description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
@@ -46,25 +42,6 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
     args = parser.parse_args()
-    if args.topk < 1:
-        parser.error(f'--topk is {args.topk}, expected 1 or more.')
-    return args
-
-
-def print_prediction(path: Path, prediction: dict, picture: str) -> None:
-    """Print the classes of a file, and of its segments if it has several."""
-    several = len(prediction['segments']) > 1
-    print(f'{path}: ' + ('on average ' if several else '') + ', '.join(
-        f'{one["class_name"]} {one["score"]:.1%}'
-        for one in prediction['top']) + f'; {picture}')
-    if several:
-        for one in prediction['segments']:
-            print(f'  frames {one["start"] + 1} to {one["end"]}: '
-                  f'{one["class_name"]} {one["score"]:.1%}')
-
-
-def main() -> None:
-    args = parse_args()
     from projects.stdcl.apis import SkeletonInferencer
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
@@ -80,9 +57,18 @@ def main() -> None:
         print(json.dumps(dict(
             files=list(map(str, args.files)), **result), indent=1))
         return
-    for item in zip(args.files, result['predictions'],
-                    result['visualization']):
-        print_prediction(*item)
+    for path, prediction, picture in zip(
+            args.files, result['predictions'], result['visualization']):
+        print(f'{path}: ' + ', '.join(map(show, prediction['top']))
+              + f'; {picture}')
+        if len(prediction['segments']) > 1:
+            for one in prediction['segments']:
+                print(f'  frames {one["start"] + 1} to {one["end"]}: '
+                      + show(one))
+
+
+def show(one: dict) -> str:
+    return f'{one["class_name"]} {one["score"]:.1%}'
 
 
 if __name__ == '__main__':

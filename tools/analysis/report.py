@@ -1,24 +1,23 @@
 """Write a page that shows how STD-CL changes the features of an encoder.
 
 For a model trained with STD-CL and, with --plain, the same encoder trained
-without it, the page compares their outputs on the test set: t-SNE plots side
-by side, measures of class separation, accuracy of each class, confused pairs
-of classes, attention over joints and frames, and a player for single
-sequences. It is one file and needs no network.
+without it, the page compares their outputs on the test set: t-SNE plots,
+measures of class separation, accuracy of each class, confused pairs of
+classes, attention over joints and frames, and a player for single sequences.
+It is one file and needs no network.
 """
 import argparse
 import logging
 from pathlib import Path
 
-EXAMPLES = '''examples:
+EXAMPLE = '''example:
   python tools/analysis/report.py CONFIG CHECKPOINT report.html \\
-      --plain PLAIN_CONFIG PLAIN_CHECKPOINT
-  python tools/analysis/report.py CONFIG CHECKPOINT report.html --num 30'''
+      --plain PLAIN_CONFIG PLAIN_CHECKPOINT'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
+        description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, with STD-CL')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
@@ -30,39 +29,23 @@ def parse_args() -> argparse.Namespace:
                        help='sequences for the player (frame_dir)')
     which.add_argument('--num', type=int, default=12, help='number of '
                        'sequences for the player; default: 12')
-    parser.add_argument('--view', help='front, side, back, top, oblique, or '
-                        'AZIMUTH,ELEVATION in degrees (--view=-35,15); 3D '
-                        'data only; default: front or top, whichever shows '
-                        'the first person upright')
     parser.add_argument('--device', default='cpu', help='default: cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of both configs; lists as key="[a,b]"')
     args = parser.parse_args()
-    if args.out.suffix != '.html':
-        parser.error(f'out is {args.out}, expected *.html.')
-    if args.num < 1:
-        parser.error(f'--num is {args.num}, expected 1 or more.')
-    return args
-
-
-def main() -> None:
-    args = parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     from projects.stdcl.visualization.report import write_report
-    from projects.stdcl.visualization.views import parse_view
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config):
         model, plain = (
             pair and (load_config(pair[0], args.cfg_options), pair[1])
             for pair in ((args.config, args.checkpoint), args.plain))
-        top1 = write_report(
-            args.out, model, plain, args.names, args.num,
-            args.view and parse_view(args.view), args.device)
-    print(f'{args.out}: {args.out.stat().st_size:,} bytes; top-1 '
-          + ', '.join(f'{title} {value:.2f} %'
-                      for title, value in top1.items()))
+        top1 = write_report(args.out, model, plain, args.names, args.num,
+                            args.device)
+    print(f'{args.out}: top-1 ' + ', '.join(
+        f'{title} {value:.2f} %' for title, value in top1.items()))
 
 
 if __name__ == '__main__':

@@ -10,10 +10,6 @@ AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     """Find the shape of a clip from the test pipeline and the model.
 
-    Args:
-        cfg (Config): The config.
-        model (nn.Module): The model that was built from it.
-
     Returns:
         tuple[int]: (M, T, V, C): persons, frames, joints and channels.
 

@@ -24,12 +24,12 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
 
     Returns:
         nn.Module: The model in eval mode. Its ``dataset_meta`` holds the
-        metadata of the data set that it was trained on, such as ``classes``.
+        metadata of its training set, such as ``classes``.
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        InputError: The checkpoint cannot be read, or its encoder, classifier
-            or stream differs from the config's.
+        InputError: Its encoder, classifier or stream differs from the
+            config's.
         pickle.UnpicklingError: The checkpoint holds more than data.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
@@ -46,15 +46,8 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
 def layout_of(cfg: Config) -> SkeletonLayout:
     """Find the layout of a config's model.
 
-    Args:
-        cfg (Config): The config.
-
-    Returns:
-        SkeletonLayout: ``layout`` of the data preprocessor, of the backbone's
-        ``graph_cfg`` (as in MMAction2's configs) or of the backbone.
-
-    Raises:
-        InputError: None of them has a layout.
+    That is ``layout`` of the data preprocessor, of the backbone's
+    ``graph_cfg`` (as in MMAction2's configs) or of the backbone.
     """
     model = cfg.get('model') or {}
     backbone = model.get('backbone') or {}

@@ -23,10 +23,6 @@ def read_skeleton_file(path: Path,
     Returns:
         dict: ``keypoint``, float32, (M, T, V, C), and in two dimensions
         perhaps ``keypoint_score``, (M, T, V).
-
-    Raises:
-        FileNotFoundError: The file does not exist.
-        InputError: The suffix is unknown, or the file is damaged.
     """
     suffix = path.suffix.lower()
     if suffix not in ('.json', '.skeleton', *SUFFIXES):

@@ -10,10 +10,13 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
+from ..engine.hooks.skeleton_check_hook import check_shape
+from ..utils.atomic_write import atomic_write
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 from ..visualization.skeleton_animation import (
+    VIEWS,
     Animation,
     Panel,
     Segment,
@@ -22,8 +25,7 @@ from ..visualization.skeleton_animation import (
     to_points,
 )
 from ..visualization.skeleton_gif import write_gif
-from ..visualization.skeleton_player import write_player
-from ..visualization.views import VIEWS
+from ..visualization.skeleton_player import player_page
 from .load_model import layout_of, load_model
 from .skeleton_file import read_skeleton_file
 from .sliding_window import Window, cut, runs, spread_over_frames
@@ -49,11 +51,6 @@ class SkeletonInferencer:
             checkpoint is never executed.
         weights (str): Path or URL of the checkpoint.
         device (str, optional): Defaults to a GPU if there is one.
-
-    Raises:
-        FileNotFoundError: The checkpoint does not exist.
-        InputError: The checkpoint does not fit the config.
-        pickle.UnpicklingError: The checkpoint is refused or damaged.
     """
 
     def __init__(self, model: Union[str, Config], weights: str,
@@ -63,7 +60,6 @@ class SkeletonInferencer:
         self.model.cls_head.average_clips = 'prob'  # return probabilities
         self.classes = self.model.dataset_meta.get('classes') or ()
         self.layout = layout_of(cfg)
-        self.in_channels = cfg.model.backbone.get('in_channels', 3)
         dataset = cfg.test_dataloader.dataset
         # configs saved by earlier versions have "prepare"
         self.steps = [*dataset.get('prepare', ()), *dataset.pipeline]
@@ -83,8 +79,7 @@ class SkeletonInferencer:
                 (T, V, C) or (M, T, V, C), or an annotation: a dict with
                 ``keypoint`` and, in two dimensions, ``keypoint_score``
                 (M, T, V) and ``img_shape``.
-            window (int, optional): Frames of a window. Defaults to the whole
-                sequence.
+            window (int, optional): Frames of a window. Defaults to all.
             stride (int, optional): Frames from one window to the next.
                 Defaults to a quarter of a window.
             img_shape (tuple, optional): Height and width of the images in
@@ -92,23 +87,26 @@ class SkeletonInferencer:
                 each annotation.
             topk (int): Number of classes to name. Defaults to 5.
             out_dir (str, optional): Folder for pictures. Defaults to none.
-            format (str): Format of the pictures, 'gif' or 'html'. Defaults to
-                'html'.
+            format (str): 'gif' or 'html'. Defaults to 'html'.
             batch_size (int): Number of windows in a batch. Defaults to 16.
 
         Returns:
-            dict: ``predictions``, for each sequence a dict with ``label``,
-            ``class_name``, ``score`` (the probability), ``top`` (a list of
-            these for the best classes) and ``segments`` (a list of these for
-            each run of frames of one class, with ``start`` and ``end``, the
-            first frame after it); and ``visualization``, the paths of the
-            pictures.
+            dict: ``visualization``, the paths of the pictures, and
+            ``predictions``, for each sequence a dict with ``label``,
+            ``class_name``, ``score`` (the probability), ``top`` (these for
+            the best classes) and ``segments`` (these for each run of frames
+            of one class, with ``start`` and ``end``, the first after it).
 
         Raises:
             FileNotFoundError: A file does not exist.
             InputError: An option or a sequence is invalid.
         """
-        _check_options(window, stride, topk, format)
+        if not 1 <= (1 if stride is None else stride) <= (
+                1 if window is None else window):
+            raise InputError(f'window is {window} and stride is {stride}, '
+                             'expected 1 <= stride <= window.')
+        if format not in ('gif', 'html'):
+            raise InputError(f'format is {format!r}, expected gif or html.')
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
         sequences = [_to_annotation(index, sequence, self.layout, img_shape)
@@ -144,26 +142,20 @@ class SkeletonInferencer:
             if name in piece:
                 piece[name] = piece[name][:, slice(*window)].copy()
         packed = self.pipeline(piece)
-        channels = packed['inputs'].shape[-1]
-        if channels != self.in_channels:
-            raise InputError(
-                f'{sequence["frame_dir"]}: a joint has {channels} channels '
-                f'after the test pipeline, expected {self.in_channels} '
-                '(in_channels of the backbone). In two dimensions, the '
-                'confidence is one.')
+        check_shape(self.model, packed['inputs'].shape[1:],
+                    sequence['frame_dir'])
         return packed
 
     def _check_sequence(self, sequence: dict) -> None:
         """Raise InputError where the pipeline would drop or guess."""
-        name = sequence['frame_dir']
+        name, persons = sequence['frame_dir'], len(sequence['keypoint'])
         for step in self.steps:
-            persons = step.get('num_person', 2)
-            if step['type'] == 'FormatGCNInput' and (
-                    len(sequence['keypoint']) > persons):
+            most = step.get('num_person', 2)
+            if step['type'] == 'FormatGCNInput' and persons > most:
                 raise InputError(
-                    f'{name}: the sequence has {len(sequence["keypoint"])} '
-                    f'persons, expected at most {persons} (num_person of '
-                    'FormatGCNInput in the test pipeline).')
+                    f'{name}: the sequence has {persons} persons, expected at '
+                    f'most {most} (num_person of FormatGCNInput in the test '
+                    'pipeline).')
             if step['type'] == 'PreNormalize2D' and not (
                     'img_shape' in step or 'img_shape' in sequence):
                 raise InputError(
@@ -176,10 +168,10 @@ class SkeletonInferencer:
         """Prediction for a sequence, from its windows' (W, classes)."""
         if not scores.isfinite().all():
             raise InputError('the scores are not finite, expected finite '
-                             'weights in the checkpoint.')
+                             'joints and weights.')
         of_frames = spread_over_frames(scores, windows)  # (T, classes)
         mean = scores.mean(dim=0)
-        best = mean.topk(min(topk, len(mean))).indices.tolist()
+        best = mean.topk(min(max(topk, 1), len(mean))).indices.tolist()
         top = [self._name(label, mean[label]) for label in best]
         segments = [
             dict(start=run.start, end=run.end, **self._name(
@@ -188,9 +180,9 @@ class SkeletonInferencer:
         return dict(top[0], top=top, segments=segments)
 
     def _name(self, label: int, score: torch.Tensor) -> dict:
-        known = label < len(self.classes)
-        return dict(label=label, score=float(score), class_name=(
-            self.classes[label] if known else f'class {label}'))
+        name = (self.classes[label] if label < len(self.classes)
+                else f'class {label}')
+        return dict(label=label, score=float(score), class_name=name)
 
     def _draw(self, sequences: Sequence[dict], predictions: Sequence[dict],
               folder: Path, format: str) -> List[str]:
@@ -208,22 +200,12 @@ class SkeletonInferencer:
                           for one in predicted['segments']])
             if format == 'gif':
                 write_gif(path, animation, self.layout, VIEWS['front'])
-            else:
-                write_player(path, path.stem, [animation], self.layout,
-                             VIEWS['front'])
+                continue
+            page = player_page(path.stem, [animation], self.layout,
+                               VIEWS['front'])
+            with atomic_write(path) as partial:
+                partial.write_text(page, encoding='utf-8')
         return list(map(str, paths))
-
-
-def _check_options(window: Optional[int], stride: Optional[int], topk: int,
-                   format: str) -> None:
-    for name, value in dict(window=window, stride=stride, topk=topk).items():
-        if value is not None and value < 1:
-            raise InputError(f'{name} is {value}, expected at least 1.')
-    if stride and stride > (window or 0):
-        raise InputError(f'stride is {stride} and window is {window}, '
-                         'expected a window of at least one stride.')
-    if format not in ('gif', 'html'):
-        raise InputError(f'format is {format!r}, expected gif or html.')
 
 
 def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
@@ -246,8 +228,5 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
             f'and dtype {keypoint.dtype}, expected numbers of shape (frames, '
             'joints, channels) or (persons, frames, joints, channels).')
     keypoint = keypoint.astype(np.float32).reshape(-1, *keypoint.shape[-3:])
-    if not np.isfinite(keypoint).all():
-        raise InputError(f'{sequence["frame_dir"]}: keypoint has values that '
-                         'are not finite.')
     return dict(sequence, keypoint=keypoint, total_frames=keypoint.shape[1],
                 start_index=0, modality='Pose', test_mode=True)

@@ -1,4 +1,5 @@
 """Windows over long sequences, and what their scores say of each frame."""
+from itertools import groupby
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -14,16 +15,10 @@ def cut(num_frames: int, window: Optional[int],
         stride: Optional[int]) -> List[Window]:
     """Cut a sequence into windows; the last one ends with the sequence.
 
-    Args:
-        num_frames (int): T.
-        window (int, optional): Frames of each; None for all.
-        stride (int, optional): Frames from one start to the next; None for a
-            quarter of a window, at least 1.
+    >>> cut(10, window=4, stride=3)
+    [Window(start=0, end=4), Window(start=3, end=7), Window(start=6, end=10)]
 
-    Example:
-        >>> cut(10, window=4, stride=3)
-        [Window(start=0, end=4), Window(start=3, end=7), \
-Window(start=6, end=10)]
+    Without ``window`` it is one; ``stride`` defaults to a quarter of a window.
     """
     if window is None or window >= num_frames:
         return [Window(0, num_frames)]
@@ -34,11 +29,7 @@ Window(start=6, end=10)]
 
 def spread_over_frames(scores: torch.Tensor,
                        windows: Sequence[Window]) -> torch.Tensor:
-    """Average the scores of all windows that contain a frame.
-
-    Args:
-        scores (Tensor): Scores of the windows, (W, classes).
-        windows (sequence[Window]): As :func:`cut` returns, without gaps.
+    """Average the scores (W, classes) of all windows that contain a frame.
 
     Returns:
         Tensor: Shape (T, classes), where T is the end of the last window.
@@ -52,14 +43,9 @@ def spread_over_frames(scores: torch.Tensor,
 
 
 def runs(labels: Sequence[int]) -> Iterator[Tuple[int, Window]]:
-    """Yield (label, window) for each run of equal labels.
-
-    Example:
-        >>> list(runs([3, 3, 1]))
-        [(3, Window(start=0, end=2)), (1, Window(start=2, end=3))]
-    """
+    """Yield (label, window) for each run of equal labels."""
     start = 0
-    for end in range(1, len(labels) + 1):
-        if end == len(labels) or labels[end] != labels[start]:
-            yield labels[start], Window(start, end)
-            start = end
+    for label, group in groupby(labels):
+        end = start + len([*group])
+        yield label, Window(start, end)
+        start = end

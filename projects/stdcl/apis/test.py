@@ -11,13 +11,9 @@ from .train import Options, build_runner, load_run_config
 REQUIRED = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
 
 
-def test(config: Union[str, Path],
-         checkpoint: str,
-         work_dir: Optional[str] = None,
-         *,
-         dump: Optional[str] = None,
-         stream: Optional[str] = None,
-         cfg_options: Options = None,
+def test(config: Union[str, Path], checkpoint: str,
+         work_dir: Optional[str] = None, *, dump: Optional[str] = None,
+         stream: Optional[str] = None, cfg_options: Options = None,
          launcher: str = 'none') -> Dict[str, float]:
     """Test a checkpoint.
 
@@ -28,21 +24,14 @@ def test(config: Union[str, Path],
     {'acc/top1': 1.0, 'acc/top5': 1.0, 'acc/mean1': 1.0}
 
     Args:
-        config (str | Path): The config file.
+        config, work_dir, cfg_options, launcher: As in
+            :func:`~projects.stdcl.apis.train`.
         checkpoint (str): Path or URL of the checkpoint.
-        work_dir (str, optional): Folder for the log and the metrics.
-            Defaults to that of :func:`~projects.stdcl.apis.train`.
         dump (str, optional): Where to write the scores of every sequence:
             ``*.npz`` has names, labels, logits and probabilities; ``*.pkl``
-            is what MMEngine's ``DumpResults`` writes. Defaults to None.
-        stream (str, optional): One of :data:`~projects.stdcl.catalogue.
-            STREAMS`; it must be that of the training. Defaults to None, the
-            stream of the config.
-        cfg_options (dict | sequence[str], optional): Entries of the config
-            to override: dotted name -> value, or KEY=VALUE each. Defaults to
-            None.
-        launcher (str): What started the processes: 'none', 'pytorch',
-            'slurm' or 'mpi'. Defaults to 'none'.
+            is what MMEngine's ``DumpResults`` writes.
+        stream (str, optional): That of the training. Defaults to the stream
+            of the config.
 
     Returns:
         dict[str, float]: The metrics of the config's ``test_evaluator``.

@@ -3,12 +3,11 @@ import re
 from pathlib import Path
 from typing import Optional, Sequence, Union
 
-from mmaction.registry import MODELS, RUNNERS
+from mmaction.registry import RUNNERS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..catalogue import STREAMS, require_known
-from ..models import SkeletonDataPreprocessor
 from ..utils.config_check import checked, load_config, parse_options
 from ..utils.input_error import InputError
 
@@ -18,37 +17,26 @@ STREAM = 'model.data_preprocessor.stream'  # the option behind --stream
 Options = Union[dict, Sequence[str], None]
 
 
-def train(config: Union[str, Path],
-          work_dir: Optional[str] = None,
-          *,
-          resume: Optional[str] = None,
-          amp: bool = False,
-          validate: bool = True,
-          auto_scale_lr: bool = False,
-          stream: Optional[str] = None,
-          seed: Optional[int] = None,
-          diff_rank_seed: bool = False,
-          deterministic: bool = False,
-          cfg_options: Options = None,
-          launcher: str = 'none') -> Runner:
+def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
+          resume: Optional[str] = None, amp: bool = False,
+          validate: bool = True, auto_scale_lr: bool = False,
+          stream: Optional[str] = None, seed: Optional[int] = None,
+          diff_rank_seed: bool = False, deterministic: bool = False,
+          cfg_options: Options = None, launcher: str = 'none') -> Runner:
     """Train a model.
 
     >>> from projects.stdcl.apis import train
     >>> runner = train(  # doctest: +SKIP
     ...     'configs/stdcl/stdcl-stgcn_synthetic.py', seed=0,
     ...     cfg_options={'train_cfg.max_epochs': 2})
-    >>> runner.model.cls_head.spatial_bank.features.shape  # doctest: +SKIP
-    torch.Size([1600, 256])
 
     Args:
         config (str | Path): The config file.
         work_dir (str, optional): Folder for logs and checkpoints. Defaults
             to ``work_dir`` of the config, else ``work_dirs/<name of the
-            config>``; with another stream than joint, the stream's name is
-            part of it, see :func:`add_stream`.
+            config>``, with the name of the stream.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
-            the latest one in the work directory, if there is any. Defaults
-            to None, which starts anew.
+            the latest one in the work directory, if there is any.
         amp (bool): Train in mixed precision: float16 on a GPU, bfloat16 on a
             CPU. Defaults to False.
         validate (bool): Validate during training. Defaults to True.
@@ -56,21 +44,19 @@ def train(config: Union[str, Path],
             ``auto_scale_lr.base_batch_size`` of the config. Defaults to
             False.
         stream (str, optional): One of :data:`~projects.stdcl.catalogue.
-            STREAMS`. Defaults to None, the stream of the config.
+            STREAMS`. Defaults to the stream of the config.
         seed (int, optional): Random seed. Defaults to that of the config.
         diff_rank_seed (bool): Give each process its own seed. Defaults to
             False.
         deterministic (bool): Make cuDNN choose deterministic algorithms.
             Defaults to False.
         cfg_options (dict | sequence[str], optional): Entries of the config
-            to override: dotted name -> value, or KEY=VALUE each. Defaults to
-            None.
+            to override: dotted name -> value, or KEY=VALUE each.
         launcher (str): What started the processes: 'none', 'pytorch',
             'slurm' or 'mpi'. Defaults to 'none'.
 
     Returns:
-        Runner: The runner after training; it has the ``model``, and the
-        logged scalars in ``message_hub``.
+        Runner: The runner after training, with the ``model``.
 
     Raises:
         InputError: The config, an option or the data are wrong.
@@ -80,12 +66,19 @@ def train(config: Union[str, Path],
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if amp:
-        _use_amp(cfg)
+        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+            raise InputError(f'optim_wrapper.type is {wrapper!r}, but --amp '
+                             "replaces only 'OptimWrapper'.")
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if resume is not None:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
     if auto_scale_lr:
-        _scale_lr(cfg)
+        if 'auto_scale_lr' not in cfg:
+            raise InputError('auto_scale_lr is missing, expected '
+                             'dict(base_batch_size=...).')
+        cfg.auto_scale_lr.enable = True
     chosen = dict(seed=seed, diff_rank_seed=diff_rank_seed or None,
                   deterministic=deterministic or None)
     cfg.randomness = {
@@ -100,20 +93,13 @@ def train(config: Union[str, Path],
 def load_run_config(config: Union[str, Path], work_dir: Optional[str],
                     stream: Optional[str], cfg_options: Options,
                     launcher: str) -> Config:
-    """Load a config for the Runner, with the options that all runs share.
-
-    Args and raises as in :func:`train`.
-    """
+    """Load a config for the Runner; arguments as in :func:`train`."""
     options = (dict(cfg_options) if isinstance(cfg_options, dict)
                else parse_options(cfg_options))
     if stream is not None:
         require_known('stream', stream, STREAMS)
         options[STREAM] = stream
     cfg = load_config(str(config), options)
-    if stream is not None and not _takes_streams(cfg):
-        raise InputError(
-            f'stream is {stream!r}, but model.data_preprocessor is not a '
-            'SkeletonDataPreprocessor, which computes the streams.')
     cfg.launcher = launcher
     default = cfg.get('work_dir') or f'work_dirs/{Path(config).stem}'
     cfg.work_dir = work_dir or add_stream(default, options.get(STREAM))
@@ -127,12 +113,6 @@ def add_stream(work_dir: str, stream: Optional[str]) -> str:
     'work_dirs/stgcn_1xb16-bone-u52'
     >>> add_stream('work_dirs/mine', 'bone')
     'work_dirs/mine_bone'
-    >>> add_stream('work_dirs/mine', 'joint')
-    'work_dirs/mine'
-
-    Args:
-        work_dir (str): The directory.
-        stream (str, optional): The stream; None changes nothing.
     """
     if stream is None:
         return work_dir
@@ -146,34 +126,7 @@ def add_stream(work_dir: str, stream: Optional[str]) -> str:
     return str(path.with_name(name))
 
 
-def _takes_streams(cfg: Config) -> bool:
-    """Whether the data preprocessor of a config computes the streams."""
-    kind = (cfg.model.get('data_preprocessor') or {}).get('type')
-    if isinstance(kind, str):
-        kind = MODELS.get(kind)
-    return isinstance(kind, type) and issubclass(kind,
-                                                 SkeletonDataPreprocessor)
-
-
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, or the class that ``runner_type`` names."""
     return (RUNNERS.build(cfg) if 'runner_type' in cfg
             else Runner.from_cfg(cfg))
-
-
-def _use_amp(cfg: Config) -> None:
-    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise InputError(
-            f'optim_wrapper.type is {wrapper!r}, but mixed precision (--amp) '
-            "replaces only 'OptimWrapper'.")
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-
-
-def _scale_lr(cfg: Config) -> None:
-    if 'auto_scale_lr' not in cfg:
-        raise InputError(
-            'auto_scale_lr is missing, expected dict(base_batch_size=...), '
-            'the total batch size that the learning rate is meant for '
-            '(--auto-scale-lr).')
-    cfg.auto_scale_lr.enable = True

@@ -1,19 +1,17 @@
 """Sequences of a data set, before and after the pipeline."""
-import difflib
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-import torch
-from mmaction.registry import DATASETS, MODELS
+from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
 from ..apis.load_model import layout_of
+from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 from ..utils.random_seed import derive_seed, seed_cpu
-from ..utils.skeleton_layout import SkeletonLayout
 from .skeleton_animation import (
     Animation,
     Panel,
@@ -22,15 +20,13 @@ from .skeleton_animation import (
     to_points,
 )
 from .skeleton_gif import write_gif
-from .skeleton_player import write_player
-
-NO_POSITIONS = 'which is not drawn: its values are not positions.'
+from .skeleton_player import player_page
 
 
 class BrowsedSequence(NamedTuple):
     """A sequence of a data set that has no transforms."""
     name: str
-    classes: Dict[int, str]  # label -> name, '' if the data set has none
+    classes: Dict[str, str]  # label -> name, '' if the data set has none
     dataset: BaseDataset
     index: int  # in that data set
     pipeline: Compose
@@ -43,14 +39,9 @@ class DatasetBrowser:
         cfg (Config): The config.
         split (str): 'train', 'val' or 'test': whose data loader to read.
             Defaults to 'train'.
-        layout (str | dict, optional): The layout. Defaults to that of the
-            config's model.
 
     Raises:
-        FileNotFoundError: The annotation file does not exist.
-        InputError: The config has no such data set or no layout, or the
-            layout is unknown.
-        pickle.UnpicklingError: The annotation file is refused or damaged.
+        InputError: The config has no such data set or no layout.
 
     Example::
 
@@ -59,16 +50,13 @@ class DatasetBrowser:
         animation = browser.animate(index)
     """
 
-    def __init__(self, cfg: Config, split: str = 'train',
-                 layout=None) -> None:
+    def __init__(self, cfg: Config, split: str = 'train') -> None:
         init_default_scope(cfg.get('default_scope') or 'mmaction')
         self.where = f'{split}_dataloader.dataset'
         loader = cfg.get(f'{split}_dataloader') or {}
         if 'dataset' not in loader:
             raise InputError(f'{self.where} is missing, expected a data set.')
-        self.layout = SkeletonLayout.get(layout or layout_of(cfg))
-        preprocessor = (cfg.get('model') or {}).get('data_preprocessor')
-        self.preprocessor = preprocessor and MODELS.build(preprocessor)
+        self.layout = layout_of(cfg)
         self.sequences = [sequence for leaf in _leaf_configs(loader.dataset)
                           for sequence in _list_sequences(leaf)]
 
@@ -87,37 +75,26 @@ class DatasetBrowser:
 
         Returns:
             list[int]: Their indices.
-
-        Raises:
-            InputError: There is no sequence of a name or class.
         """
+        known: Dict[str, List[int]] = {}
+        for index, sequence in enumerate(self.sequences):
+            keys = [sequence.name] if names else [
+                *sequence.classes, *sequence.classes.values()]
+            for key in keys:
+                known.setdefault(key, []).append(index)
+        known.pop('', None)
+        for name in names or classes or ():
+            if name not in known:
+                raise InputError(
+                    f'{self.where} has no {"sequence" if names else "class"} '
+                    f'"{name}", expected one of {len(known)} such as '
+                    f'{", ".join(list(known)[:3])}.')
         if names:
-            known = {sequence.name: index for index, sequence
-                     in reversed([*enumerate(self.sequences)])}
-            self._require_known('sequence', names, known)
-            return [known[name] for name in names]
-        chosen = range(len(self.sequences))
-        if classes:
-            of_class = {}
-            for index, sequence in enumerate(self.sequences):
-                for label, name in sequence.classes.items():
-                    for key in (str(label), name):
-                        of_class.setdefault(key, set()).add(index)
-            of_class.pop('', None)
-            self._require_known('class', classes, of_class)
-            chosen = sorted(set.union(*(of_class[name] for name in classes)))
+            return [known[name][0] for name in names]
+        chosen = range(len(self.sequences)) if not classes else sorted(
+            {index for name in classes for index in known[name]})
         chosen = np.random.default_rng(seed).permutation(chosen)[:num]
         return sorted(chosen.tolist())
-
-    def _require_known(self, what: str, names: Sequence[str],
-                       known: dict) -> None:
-        for name in names:
-            if name not in known:
-                nearest = difflib.get_close_matches(name, known, cutoff=0.4)
-                raise InputError(
-                    f'{self.where} has no {what} "{name}", expected one of '
-                    f'{len(known)} such as '
-                    f'{", ".join(nearest or list(known)[:3])}.')
 
     def animate(self, index: int, seed: int = 0) -> Animation:
         """Draw a sequence before and after the pipeline.
@@ -132,44 +109,29 @@ class DatasetBrowser:
                 layout.
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
+        info = dataset.get_data_info(place)
+        before = joints_of(info)
+        seed_cpu(derive_seed(seed, index))
         try:
-            info = dataset.get_data_info(place)
-            before = joints_of(info)
             panels = [Panel(f'before {before.shape}',
                             to_points(before, self.layout))]
-            seed_cpu(derive_seed(seed, index))
-            note = self._add_after(panels, _run(pipeline, info), pipeline)
-        except InputError as error:
-            raise InputError(f'{self.where}: {name}: {error}') from error
+            clips = pipeline(info)['inputs']  # (num_clips, M, T, V, C)
+            shape = tuple(clips.shape)
+            streams = [stream for step in pipeline.transforms
+                       for stream in getattr(step, 'feats', ())]
+            note = '' if set(streams) <= {'j'} else (
+                f'The pipeline computes the streams {", ".join(streams)} '
+                f'{shape}, which are not drawn.')
+            if not note:
+                panels.append(Panel(
+                    f'after {shape}' + ', clip 1' * (len(clips) > 1),
+                    to_points(clips[0].numpy(), self.layout)))
+        except Exception as error:  # transforms may raise anything
+            raise InputError(f'{self.where}: {name}: '
+                             f'{type(error).__name__}: {error}') from error
         return Animation(name, ', '.join(
             f'{class_name or "class"} ({label})'
             for label, class_name in classes.items()), panels, note)
-
-    def _add_after(self, panels: List[Panel], clips: torch.Tensor,
-                   pipeline: Compose) -> str:
-        """Add what the model gets if that is positions; returns a note."""
-        made = [stream for step in pipeline.transforms
-                for stream in getattr(step, 'feats', ()) if stream != 'j']
-        if made:
-            return (f'The pipeline makes the stream {", ".join(made)} '
-                    f'{tuple(clips.shape)}, {NO_POSITIONS}')
-        panels.append(self._panel('after', clips))
-        stream = getattr(self.preprocessor, 'stream', 'joint')
-        if stream != 'joint':
-            return f'The model gets the stream "{stream}", {NO_POSITIONS}'
-        if not getattr(self.preprocessor, 'center_relative', False):
-            return ''
-        panels.append(self._panel('model',
-                                  self.preprocessor.make_stream(clips)))
-        center = self.layout.joint_names[self.layout.center]
-        return (f'The model gets joints relative to the {center}, which keeps '
-                'its own path.')
-
-    def _panel(self, what: str, clips: torch.Tensor) -> Panel:
-        """A panel of the first clip, clips (num_clips, M, T, V, C)."""
-        first = ', clip 1' if len(clips) > 1 else ''
-        return Panel(f'{what} {tuple(clips.shape)}{first}',
-                     to_points(clips[0].numpy(), self.layout))
 
 
 def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
@@ -178,17 +140,15 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
                     ) -> Iterator[Path]:
     """Draw sequences to files, and yield the path of each.
 
-    Args:
-        browser, indices, seed: As in :meth:`DatasetBrowser.animate`.
-        out_dir (Path): Folder of the files.
-        style (str): 'gif', a file for each sequence, or 'html', one page.
-        title (str): Title and file name of the page.
-        view (tuple): Azimuth and elevation in degrees.
+    ``style`` is 'gif', a file for each sequence, or 'html', one page with
+    ``title`` as its title and name; ``view`` is a value of ``VIEWS``.
     """
     animations = (browser.animate(index, seed) for index in indices)
     if style == 'html':
         path = out_dir / f'{title}.html'
-        write_player(path, title, list(animations), browser.layout, view)
+        page = player_page(title, list(animations), browser.layout, view)
+        with atomic_write(path) as partial:
+            partial.write_text(page, encoding='utf-8')
         yield path
         return
     names = file_names([browser.sequences[index].name for index in indices])
@@ -200,11 +160,12 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
 
 def _leaf_configs(dataset: dict) -> Iterator[dict]:
     """Configs of the data sets in RepeatDataset, ConcatDataset and others."""
-    if 'dataset' not in dataset and 'datasets' not in dataset:
+    parts = dataset.get('datasets') or [dataset.get('dataset')]
+    if parts == [None]:
         yield dict(dataset)
-    for part in dataset.get('datasets', [dataset.get('dataset')]):
-        if part:
-            yield from _leaf_configs(part)
+        return
+    for part in parts:
+        yield from _leaf_configs(part)
 
 
 def _list_sequences(config: dict) -> Iterator[BrowsedSequence]:
@@ -219,19 +180,5 @@ def _list_sequences(config: dict) -> Iterator[BrowsedSequence]:
         yield BrowsedSequence(
             annotation.get('frame_dir', annotation.get('filename',
                                                        str(index))),
-            {label: names.get(label, '') for label in labels}, dataset, index,
-            pipeline)
-
-
-def _run(pipeline: Compose, info: dict) -> torch.Tensor:
-    """Run a pipeline; returns clips (num_clips, M, T, V, C)."""
-    try:
-        inputs = pipeline(info)['inputs']
-    except Exception as error:  # transforms may raise anything
-        raise InputError('the pipeline fails with '
-                         f'{type(error).__name__}: {error}') from error
-    if inputs.ndim != 5:
-        raise InputError(
-            f'the pipeline returns shape {tuple(inputs.shape)}, expected '
-            '(clips, persons, frames, joints, channels).')
-    return inputs
+            {str(label): names.get(label, '') for label in labels}, dataset,
+            index, pipeline)

@@ -17,10 +17,16 @@ from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
-from .page import render_page
-from .skeleton_animation import Animation, Panel, Segment, to_points
-from .skeleton_player import player_page
-from .views import VIEWS, fit, project
+from .skeleton_animation import (
+    VIEWS,
+    Animation,
+    Panel,
+    Segment,
+    fit,
+    project,
+    to_points,
+)
+from .skeleton_player import player_page, render_page
 
 LEAST = 8  # sequences that a t-SNE plot needs
 PAIRS = 10  # pairs of classes to list
@@ -28,19 +34,10 @@ PAIRS = 10  # pairs of classes to list
 
 @dataclass
 class Outputs:
-    """Outputs of a model on the N sequences of its test set.
-
-    Args:
-        title (str): Name of the model on the page.
-        files (list[str]): Names of its config and checkpoint.
-        arrays (dict): As ``extract`` returns.
-        classes (list[str]): Names of the classes.
-        dataset (BaseDataset): The test set.
-        layout (SkeletonLayout): Its layout.
-    """
-    title: str
-    files: List[str]
-    arrays: Dict[str, np.ndarray]
+    """Outputs of a model on the N sequences of its test set."""
+    title: str  # name of the model on the page
+    files: List[str]  # names of its config and checkpoint
+    arrays: Dict[str, np.ndarray]  # as extract() returns
     classes: List[str]
     dataset: BaseDataset
     layout: SkeletonLayout
@@ -72,12 +69,10 @@ class Outputs:
 
     @property
     def top1(self) -> float:
-        """Accuracy in per cent."""
         return 100 * float(self.correct.mean())
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """Number of sequences by class and prediction, (classes, classes)."""
         return confusion_matrix(self.arrays['labels'],
                                 self.arrays['predictions'],
                                 labels=range(len(self.classes)))
@@ -90,11 +85,7 @@ class Outputs:
 
     @property
     def joint_attention(self) -> Optional[np.ndarray]:
-        """Attention of the joints, (N, M, V).
-
-        None without attention, or if the encoder's output has no axis of
-        joints, as HCN's.
-        """
+        """Attention, (N, M, V), if the encoder's output has joints."""
         found = self.arrays.get('attention_joints')
         return found if found is not None and (
             found.shape[-1] == self.layout.num_joints) else None
@@ -108,7 +99,6 @@ class Outputs:
 def write_report(path: Path, model: Tuple[Config, str],
                  plain: Optional[Tuple[Config, str]] = None,
                  names: Optional[Sequence[str]] = None, num: int = 12,
-                 view: Optional[Tuple[float, float]] = None,
                  device: str = 'cpu') -> Dict[str, float]:
     """Run models on their test set and write the page.
 
@@ -119,8 +109,6 @@ def write_report(path: Path, model: Tuple[Config, str],
         names (sequence[str], optional): Sequences for the player. Defaults to
             ``num`` on which the models differ or are wrong.
         num (int): Defaults to 12.
-        view (tuple, optional): Azimuth and elevation in degrees. Defaults to
-            one in which the first person stands upright.
         device (str): Defaults to 'cpu'.
 
     Returns:
@@ -128,8 +116,7 @@ def write_report(path: Path, model: Tuple[Config, str],
 
     Raises:
         InputError: The model has no trained decoupler, the two models or
-            their test sets differ too much to compare, the test set is too
-            small, or it lacks a sequence of ``names``.
+            their test sets differ, or the test set is too small.
     """
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
     encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
@@ -139,9 +126,8 @@ def write_report(path: Path, model: Tuple[Config, str],
     models = [Outputs.compute(title, *pair, device)
               for title, pair in pairs.items()]
     check(models)
-    view = view or find_upright(models[-1].clip(0))
-    chosen = choose(models, num, names)
-    seen = models[-1]
+    seen, chosen = models[-1], choose(models, num, names)
+    view = find_upright(seen.clip(0))
     player = player_page('sequences', [animate(models, index)
                                        for index in chosen],
                          seen.layout, view)
@@ -188,16 +174,12 @@ def choose(models: Sequence[Outputs], num: int,
 
     By name, or else those on which the models differ, then those that are
     misclassified, then others, in random order.
-
-    Raises:
-        InputError: There is no sequence of a name.
     """
-    known = models[-1].arrays['names'].tolist()
-    for name in names or ():
-        if name not in known:
-            raise InputError(f'the test set has no sequence {name}, expected '
-                             f'names such as {known[0]}.')
     if names:
+        known = models[-1].arrays['names'].tolist()
+        if not set(names) <= set(known):
+            raise InputError(f'the test set lacks {set(names) - set(known)}, '
+                             f'expected names such as {known[0]}.')
         return [known.index(name) for name in names]
     correct = np.stack([model.correct for model in models])  # (models, N)
     differ = correct.any(axis=0) & ~correct.all(axis=0)
@@ -207,10 +189,7 @@ def choose(models: Sequence[Outputs], num: int,
 
 
 def find_upright(points: np.ndarray) -> Tuple[float, float]:
-    """Find the view in which a person stands, for points (M, T, V, 3).
-
-    Some pipelines turn the spine to y, some to z.
-    """
+    """The view in which a person stands: pipelines turn it to y or z."""
     height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
               for axis in (1, 2)]
     return VIEWS['top' if height[1] > height[0] else 'front']
@@ -223,21 +202,6 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
                   random_state=seed).fit_transform(unit)
     low, high = places.min(axis=0), places.max(axis=0)
     return (places - low) / np.maximum(high - low, 1e-9)
-
-
-def confused_pairs(matrices: Sequence[np.ndarray]) -> List[Tuple[int, ...]]:
-    """Find the pairs of classes that one or two matrices confuse most.
-
-    Of two, these are the pairs whose confusion changes most, from the largest
-    decrease to the largest increase. Returns (class, class, confused sequences
-    in each matrix), at most :data:`PAIRS` of them.
-    """
-    both = np.stack([np.triu(matrix + matrix.T, 1) for matrix in matrices])
-    change = both[-1] - both[0] if len(matrices) > 1 else -both[0]
-    pairs = sorted(np.argwhere(change).tolist(),
-                   key=lambda pair: -abs(change[tuple(pair)]))[:PAIRS]
-    pairs.sort(key=lambda pair: change[tuple(pair)])
-    return [(a, b, *both[:, a, b].tolist()) for a, b in pairs]
 
 
 def animate(models: Sequence[Outputs], index: int) -> Animation:
@@ -263,9 +227,6 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
             + ('' if model.correct[index] else ' (wrong)')
             for model in models),
         timeline=timeline)
-
-
-# --- what report.js draws ---------------------------------------------------
 
 
 def plot_features(models: Sequence[Outputs],
@@ -312,13 +273,22 @@ def tabulate_classes(models: Sequence[Outputs]) -> dict:
 
 
 def tabulate_pairs(models: Sequence[Outputs]) -> dict:
-    """The pairs of classes that :func:`confused_pairs` finds."""
+    """The pairs of classes that are confused most.
+
+    Of two models those whose confusion changes most, from the largest
+    decrease to the largest increase.
+    """
+    both = np.stack([np.triu(model.confusion + model.confusion.T, 1)
+                     for model in models])  # (models, classes, classes)
+    change = both[-1] - both[0] if len(models) > 1 else -both[0]
+    pairs = sorted(np.argwhere(change).tolist(),
+                   key=lambda pair: -abs(change[tuple(pair)]))[:PAIRS]
+    pairs.sort(key=lambda pair: change[tuple(pair)])
     classes = models[-1].classes
     return _format(
         ['classes', *(model.title for model in models)],
-        [[f'{classes[a]} / {classes[b]}', *counts] for a, b, *counts
-         in confused_pairs([model.confusion for model in models])],
-        len(models) > 1)
+        [[f'{classes[a]} / {classes[b]}', *both[:, a, b].tolist()]
+         for a, b in pairs], len(models) > 1)
 
 
 def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
@@ -333,11 +303,7 @@ def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
 
 
 def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
-    """Mean attention of each class, on a pose of one of its sequences.
-
-    The pose is that of the first person in the frame with most attention.
-    Without attention there is none.
-    """
+    """Mean attention of each class, on its most attended pose."""
     labels, poses = seen.arrays['labels'], []
     if seen.frame_attention is None:
         return poses

@@ -1,4 +1,4 @@
-"""What the player and the GIFs show: moving skeletons and notes on them."""
+"""What the player and the GIFs show: moving skeletons, seen from a side."""
 import re
 from dataclasses import dataclass, field
 from typing import List, NamedTuple, Optional, Sequence, Tuple
@@ -8,6 +8,10 @@ import numpy as np
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
+# Azimuth and elevation of the viewer in degrees. (0, 0) is the position of a
+# Kinect sensor: x points to its left, y up, z away from it.
+VIEWS = dict(front=(0, 0), side=(90, 0), back=(180, 0), top=(0, 90),
+             oblique=(35, 15))
 # Colors of each person: trunk, left, right. The fifth person has those of the
 # first.
 PALETTE = (('#2d3748', '#2b6cb0', '#c05621'),
@@ -29,10 +33,10 @@ class Panel:
     """One of the drawings side by side.
 
     Args:
-        caption (str): Its caption, such as "before (1, 40, 20, 3)".
+        caption (str): Its caption.
         points (ndarray): Joints as :func:`to_points` returns, (M, T, V, 3).
-        weights (ndarray, optional): Areas of the joints' dots relative to the
-            default, (M, V). Defaults to 1.
+        weights (ndarray, optional): Areas of the joints' dots, (M, V).
+            Defaults to 1.
     """
     caption: str
     points: np.ndarray
@@ -75,20 +79,6 @@ class Animation:
         """Number of steps, at least one."""
         return max(1, *(panel.points.shape[1] for panel in self.panels))
 
-    @property
-    def num_persons(self) -> int:
-        """Largest number of persons in a panel."""
-        return max(len(panel.points) for panel in self.panels)
-
-    def frame_at(self, step: int, panel: Panel) -> int:
-        """The frame that a panel shows at a step."""
-        return step * panel.points.shape[1] // self.num_steps
-
-    def label_at(self, step: int) -> str:
-        """The text of the segment that contains a step, '' outside."""
-        return next((segment.text for segment in self.timeline
-                     if segment.start <= step < segment.end), '')
-
 
 def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
     """Convert joints to the axes of a Kinect; missing ones become NaN.
@@ -97,9 +87,8 @@ def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
     is missing if it is not finite or, in two dimensions, has confidence 0.
 
     Args:
-        data (ndarray): Joints, (M, T, V, C) with at least ``layout.dims``
-            channels. The third channel of two-dimensional data is the
-            confidence.
+        data (ndarray): Joints, (M, T, V, C). The third channel of
+            two-dimensional data is the confidence.
         layout (SkeletonLayout): The layout.
 
     Returns:
@@ -109,17 +98,12 @@ def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
         InputError: The shape does not match the layout.
     """
     data = np.asarray(data, dtype=np.float64)
-    if data.ndim != 4:
-        raise InputError(f'the joints have shape {data.shape}, expected '
-                         '(persons, frames, joints, channels).')
-    if data.shape[2] != layout.num_joints:
+    if (data.ndim != 4 or data.shape[2] != layout.num_joints
+            or not layout.dims <= data.shape[3] <= 3):
         raise InputError(
-            f'the data have {data.shape[2]} joints, expected the '
-            f'{layout.num_joints} of the layout "{layout.name}".')
-    if not layout.dims <= data.shape[3] <= 3:
-        raise InputError(
-            f'a joint has {data.shape[3]} channels, expected the '
-            f'{layout.dims} dimensions of the layout "{layout.name}".')
+            f'the joints have shape {data.shape}, expected (persons, frames, '
+            f'{layout.num_joints} joints, {layout.dims} to 3 channels) in the '
+            f'layout "{layout.name}".')
     places = data[..., :layout.dims]
     there = np.isfinite(places).all(axis=-1)  # (M, T, V)
     there &= (there & places.any(axis=-1)).any(axis=-1, keepdims=True)
@@ -132,21 +116,37 @@ def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
 
 
 def joints_of(annotation: dict) -> np.ndarray:
-    """Joints of an annotation with their confidence, (M, T, V, C).
-
-    Raises:
-        InputError: It has no ``keypoint``.
-    """
-    if 'keypoint' not in annotation:
-        raise InputError(
-            f'the annotation has {", ".join(map(str, annotation))}, expected '
-            'keypoint among them.')
+    """Joints of an annotation with their confidence, (M, T, V, C)."""
     keypoint = np.asarray(annotation['keypoint'], dtype=np.float32)
     score = annotation.get('keypoint_score')
     if score is None or keypoint.shape[-1] != 2:
         return keypoint
     return np.concatenate(
         [keypoint, np.asarray(score, dtype=np.float32)[..., None]], axis=-1)
+
+
+def project(points: np.ndarray, azimuth: float,
+            elevation: float) -> np.ndarray:
+    """Project points (..., 3) to the right and up in the picture, (..., 2).
+
+    Azimuth, in degrees, is counted from the sensor towards the left side of a
+    person who faces it.
+    """
+    a, e = np.radians([azimuth, elevation])
+    axes = np.array([[-np.cos(a), 0, np.sin(a)],
+                     [np.sin(a) * np.sin(e), np.cos(e),
+                      np.cos(a) * np.sin(e)]])
+    return points @ axes.T
+
+
+def fit(points: np.ndarray) -> np.ndarray:
+    """Shift and scale all points (..., D) together into the unit ball."""
+    finite = points[np.isfinite(points).all(axis=-1)]  # (P, D)
+    if not len(finite):
+        return points
+    middle = (finite.min(axis=0) + finite.max(axis=0)) / 2
+    radius = np.linalg.norm(finite - middle, axis=-1).max()
+    return (points - middle) / (radius or 1)
 
 
 def joint_sides(layout: SkeletonLayout) -> List[int]:
@@ -171,23 +171,16 @@ def bone_sides(layout: SkeletonLayout) -> List[int]:
 def legend(animation: Animation,
            layout: SkeletonLayout) -> List[Tuple[str, str]]:
     """(text, color) of each person's sides; none if all has one color."""
-    persons = min(animation.num_persons, len(PALETTE))
+    persons = max(len(panel.points) for panel in animation.panels)
     sides = SIDES if layout.mirror else SIDES[:1]
-    entries = []
-    for person in range(persons):
-        for side, color in zip(sides, PALETTE[person]):
-            words = [f'person {person + 1}'] if persons > 1 else []
-            words += [side] if len(sides) > 1 else []
-            entries.append((', '.join(words), color))
+    entries = [(f'person {person + 1}, {side}' if persons > 1 else side, color)
+               for person, colors in enumerate(PALETTE[:persons])
+               for side, color in zip(sides, colors)]
     return entries if len(entries) > 1 else []
 
 
 def file_names(names: Sequence[str]) -> List[str]:
     """Turn names of sequences into names of files, all different."""
-    taken: List[str] = []
-    for index, name in enumerate(names):
-        name = re.sub(r'[^\w.-]+', '_', name)
-        while name in taken:
-            name = f'{name}_{index}'
-        taken.append(name)
-    return taken
+    safe = [re.sub(r'[^\w.-]+', '_', name) for name in names]
+    return [name if safe.count(name) == 1 else f'{name}_{index}'
+            for index, name in enumerate(safe)]

@@ -10,7 +10,7 @@ const make = (tag, parent, text) => {
 let sequence, panels = [], step = 0, playing = true, last = 0;
 let view = data.view.slice();
 
-// As views.project in Python: coordinates to the right and up.
+// As skeleton_animation.project in Python: coordinates to the right and up.
 function project([x, y, z]) {
   const [a, e] = view.map(angle => angle * Math.PI / 180);
   return [-Math.cos(a) * x + Math.sin(a) * z,

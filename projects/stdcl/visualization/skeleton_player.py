@@ -1,12 +1,13 @@
 """Moving skeletons as an HTML page with a player."""
-from pathlib import Path
+import html
+import json
+from importlib.resources import files
+from string import Template
 from typing import Sequence, Tuple
 
 import numpy as np
 
-from ..utils.atomic_write import atomic_write
 from ..utils.skeleton_layout import SkeletonLayout
-from .page import render_page
 from .skeleton_animation import (
     BANDS,
     BONE_WIDTH,
@@ -14,25 +15,13 @@ from .skeleton_animation import (
     FRAME_TIME,
     JOINT_RADIUS,
     PALETTE,
+    VIEWS,
     Animation,
     bone_sides,
+    fit,
     joint_sides,
     legend,
 )
-from .views import VIEWS, fit
-
-
-def write_player(path: Path, title: str, animations: Sequence[Animation],
-                 layout: SkeletonLayout, view: Tuple[float, float]) -> None:
-    """Write a page with a player, complete or not at all.
-
-    Args:
-        path (Path): The file; missing folders are created.
-        title, animations, layout, view: As in :func:`player_page`.
-    """
-    page = player_page(title, animations, layout, view)
-    with atomic_write(path) as partial:
-        partial.write_text(page, encoding='utf-8')
 
 
 def player_page(title: str, animations: Sequence[Animation],
@@ -68,12 +57,24 @@ def player_page(title: str, animations: Sequence[Animation],
 
 
 def _to_numbers(points: np.ndarray) -> list:
-    """Round points (M, T, V, 3) to thousandths of the unit ball.
-
-    Returns:
-        list: ``[T][M][V]``, each [x, y, z] or None if missing.
-    """
+    """Thousandths of the unit ball, ``[T][M][V]``: [x, y, z] or None."""
     thousandths = np.rint(1000 * fit(points)).swapaxes(0, 1)  # (T, M, V, 3)
     return [[[None if np.isnan(joint).any() else [int(x) for x in joint]
               for joint in person] for person in frame]
             for frame in thousandths]
+
+
+def render_page(name: str, title: str, data: dict, **parts: str) -> str:
+    """Fill ``NAME.html`` of this package, with ``NAME.css`` and ``NAME.js``.
+
+    The script reads ``data`` as JSON; ``parts`` are further texts.
+    """
+    folder = files(__package__)
+    style, script, page = ((folder / f'{name}.{kind}').read_text('utf-8')
+                           for kind in ('css', 'js', 'html'))
+    text = json.dumps(data, separators=(',', ':'), allow_nan=False)
+    return Template(page).substitute(
+        title=html.escape(title), style=style, script=script,
+        # "<" in a string could end the script element
+        data=text.replace('<', '\\u003c'),
+        **{key: html.escape(part) for key, part in parts.items()})

@@ -59,13 +59,16 @@ class SkeletonCheckHook(Hook):
                 _check_labels(where, part, num_classes)
             # (num_clips, M, T, V, C)
             shape = part[0]['inputs'].shape[1:]
-            for what, seen, owner, expected, advice in _expectations(
-                    model, *shape):
-                if seen != expected:
-                    raise InputError(
-                        f'{where}: the sequences have {seen} {what}, but '
-                        f'{type(owner).__name__} is built for {expected}. '
-                        f'{advice}')
+            check_shape(model, shape, where)
+
+
+def check_shape(model, shape, where: str) -> None:
+    """Raise InputError unless a clip's shape (M, T, V, C) fits the model."""
+    for what, seen, owner, expected, advice in _expectations(model, *shape):
+        if seen != expected:
+            raise InputError(
+                f'{where}: the sequences have {seen} {what}, but '
+                f'{type(owner).__name__} is built for {expected}. {advice}')
 
 
 def _check_labels(where: str, dataset: BaseDataset,
