@@ -3,7 +3,6 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
@@ -100,15 +99,12 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
     assert browser.animate(6).name == 'b.pkl_001'
     assert browser.choose(classes=['stand', '3']) == [1, 3, 8]
     assert len(set(browser.choose(num=4))) == 4
-    assert browser.choose(num=4) == browser.choose(num=4)
     assert len({tuple(browser.choose(num=4, seed=seed))
                 for seed in range(9)}) > 1
-    for wrong, words in [
-            (dict(names=['a.pkl_04']), 'no sequence "a.pkl_04", expected one '
-             'of 9 such as a.pkl_000'),
-            (dict(classes=['stan']), 'no class "stan".* 0, sit')]:
-        with pytest.raises(InputError, match=words):
-            browser.choose(**wrong)
+    with pytest.raises(InputError, match='no sequence "a.pkl_04", expected'):
+        browser.choose(['a.pkl_04'])
+    with pytest.raises(InputError, match='no class "stan".* 0, sit'):
+        browser.choose(classes=['stan'])
 
 
 def test_mmaction2s_own_config(tiny_annotations):
@@ -123,7 +119,6 @@ def test_mmaction2s_own_config(tiny_annotations):
     assert [panel.caption for panel in animation.panels] == [
         'before (2, 20, 17, 3)', 'after (10, 2, 100, 17, 3), clip 1']
     clips = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
-    assert not any(torch.equal(clips[0], clip) for clip in clips[1:])
     np.testing.assert_array_equal(animation.panels[1].points, to_points(
         clips[0].numpy(), LAYOUTS['coco']))
     for step in cfg.test_dataloader.dataset.pipeline:
@@ -137,8 +132,6 @@ def test_mmaction2s_own_config(tiny_annotations):
 @pytest.mark.parametrize('form, options, words', [
     (dict(joints=25), {}, r'_000: .*25, 3\), expected .*20 joints'),
     ({}, {'model.data_preprocessor.layout': 'ntu'}, '"ntu" is unknown'),
-    ({}, {'model': dict(type='RecognizerGCN')}, 'the config has no layout'),
-    ({}, {'test_dataloader': {}}, 'test_dataloader.dataset is missing'),
     ({}, {'test_dataloader.dataset.pipeline': [dict(type='PoseDecode')]},
      '_000: KeyError'),
     ({}, {'test_dataloader.dataset.pipeline': [
@@ -146,9 +139,6 @@ def test_mmaction2s_own_config(tiny_annotations):
      r'the joints have shape \(20, 20, 3\), expected')])
 def test_what_does_not_fit(tiny_annotations, form, options, words):
     cfg = nw_ucla(tiny_annotations(num=2, **form))
-    options = dict(options)
-    for name in {'model', 'test_dataloader'} & set(options):
-        cfg[name] = options.pop(name)
     cfg.merge_from_dict(options)
     with pytest.raises(InputError, match=words):
         DatasetBrowser(cfg, 'test').animate(0)
@@ -175,9 +165,6 @@ def test_the_command(warm, tiny_annotations, tmp_path):
     with Image.open(tmp_path / first) as gif:
         assert 40 <= gif.n_frames <= 90
 
-    for arguments, words in [
-            (['none.py'], 'none.py'), ([NW_UCLA], 'nw_ucla.pkl'),
-            ([SYNTHETIC, '--view', 'down'], "invalid choice: 'down'")]:
-        done = warm(TOOL, *arguments, cwd=tmp_path)
-        assert done.returncode and words in done.stderr
-        assert 'Traceback' not in done.stderr
+    done = warm(TOOL, NW_UCLA, cwd=tmp_path)
+    assert done.returncode and 'nw_ucla.pkl' in done.stderr
+    assert 'Traceback' not in done.stderr

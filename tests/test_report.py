@@ -99,8 +99,8 @@ def test_the_command(warm, trained):
                for row in data['plots'] for plot in row)
     # the same weights with a decoupler and without
     assert len(set(re.findall(r'[\d.]+ %', done.stdout))) == 1
-    first, second, *_ = rows = data['tables']['measures']['rows']
-    assert first[1:] == second[1:] and len(rows) == 4
+    first, second, *_ = data['tables']['measures']['rows']
+    assert first[1:] == second[1:]
     assert set(data['tables']['accuracy']['changes']) == {0}
     assert len(data['poses']) == 16
     for pose in data['poses']:
@@ -117,7 +117,6 @@ def test_the_command(warm, trained):
     ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', '--plain',
       find_config('hcn', 'synthetic', False), 'epoch_1.pth'],
      'the encoder is STGCN, and that of the plain model HCN'),
-    ([ROOT / CONFIG, 'epoch_2.pth', 'x.html'], 'epoch_2.pth'),
 ])
 def test_what_cannot_be_shown(warm, trained, arguments, message):
     done = warm(TOOL, *arguments, cwd=trained)

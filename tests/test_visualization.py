@@ -58,15 +58,8 @@ def animate(layout, *datas, **kwargs):
                                        for d in datas], **kwargs)
 
 
-# --- the slow twin: a camera, one joint at a time ---------------------------
-
-
 def look(point, azimuth, elevation):
-    """To the right and up, seen by a viewer at azimuth and elevation.
-
-    The sensor of a Kinect looks along z; a person who faces it has their left
-    at -x, for x points to the sensor's left.
-    """
+    """To the right and up, seen by a viewer at azimuth and elevation."""
     a, e = math.radians(azimuth), math.radians(elevation)
     eye = (-math.sin(a) * math.cos(e), math.sin(e),
            -math.cos(a) * math.cos(e))
@@ -78,10 +71,9 @@ def look(point, azimuth, elevation):
 
 
 def camera(data, layout, view):
-    """Places of the joints that are there, in half panels from its middle.
+    """(m, t, v) of each joint that is there -> (x, y), right and down.
 
-    Returns:
-        dict: (m, t, v) -> (x, y) to the right and down.
+    In half panels from its middle.
     """
     flat = {}
     for m, person in enumerate(data):
@@ -124,9 +116,6 @@ def colors_in(image):
     return {color for _, color in image.convert('RGB').getcolors(1 << 24)}
 
 
-# --- geometry ---------------------------------------------------------------
-
-
 @pytest.mark.parametrize('view', [*VIEWS.values(), (-70, 30), (200, -45)])
 def test_projection_equals_the_camera(view):
     points = np.random.default_rng(0).normal(size=(2, 3, 3))
@@ -134,17 +123,6 @@ def test_projection_equals_the_camera(view):
     for index in np.ndindex(2, 3):
         np.testing.assert_allclose(ours[index], look(points[index], *view),
                                    atol=1e-12)
-
-
-def test_views():
-    head, left, toes = [0, 1, 0], [-1, 0, 0], [0, 0, -1]
-    for name, expected in dict(  # of a person who faces the sensor
-            front=[[0, 1], [1, 0], [0, 0]], back=[[0, 1], [-1, 0], [0, 0]],
-            side=[[0, 1], [0, 0], [-1, 0]],
-            top=[[0, 0], [1, 0], [0, -1]]).items():
-        np.testing.assert_allclose(
-            project(np.array([head, left, toes]), *VIEWS[name]),
-            expected, atol=1e-12)
 
 
 @pytest.mark.parametrize('channels', [2, 3])
@@ -170,7 +148,8 @@ def test_wrong_shapes(shape):
         to_points(np.zeros(shape), UCLA)
 
 
-def test_joints_of_an_annotation():
+def test_names_of_files_and_joints_of_an_annotation():
+    assert file_names(['a/b', 'a b', 'x-1']) == ['a_b_0', 'a_b_1', 'x-1']
     keypoint, score = np.ones((2, 3, 4, 2)), np.zeros((2, 3, 4))
     joints = joints_of(dict(keypoint=keypoint, keypoint_score=score))
     assert joints.shape == (2, 3, 4, 3) and not joints[..., 2].any()
@@ -193,13 +172,6 @@ def test_sides_and_legend():
     assert legend(animate(plain, make(plain)), plain) == []
     assert legend(animate(plain, make(plain, 2)), plain)[1] == (
         'person 2, trunk', PALETTE[1][0])
-
-
-def test_file_names_differ():
-    assert file_names(['a/b', 'a b', 'x-1']) == ['a_b_0', 'a_b_1', 'x-1']
-
-
-# --- GIFs -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('layout', ALL, ids=lambda layout: layout.name)
@@ -252,15 +224,13 @@ def test_missing_persons_and_joints_are_not_drawn():
         assert [trunk in colors_in(crop(frame)) for trunk in trunks] == drawn
 
 
-@pytest.mark.parametrize('data', [
-    np.zeros((1, 3, 20, 3)), np.zeros((1, 0, 20, 3)),
-    np.full((2, 1, 20, 3), np.nan), np.zeros((0, 2, 20, 3))],
-    ids=['zero', 'no frames', 'nan', 'nobody'])
-def test_nothing_to_draw_is_no_error(data):
-    animation = animate(UCLA, data)
+@pytest.mark.parametrize('shape', [(1, 3, 20, 3), (1, 0, 20, 3),
+                                   (0, 2, 20, 3)])
+def test_nothing_to_draw_is_no_error(shape):
+    animation = animate(UCLA, np.zeros(shape))
     assert player_page('title', [animation], UCLA, (0, 0))
     image, *others = draw_frames(animation, UCLA, (0, 0))
-    assert len(others) == max(0, data.shape[1] - 1)
+    assert len(others) == max(0, shape[1] - 1)
     assert len(colors_in(crop(image))) == 1
 
 
@@ -279,22 +249,17 @@ def test_a_still_skeleton_does_not_flicker(tmp_path):
 
 
 def test_attention_and_timeline_are_drawn():
-    points = to_points(make(UCLA, 1, 2), UCLA)
+    points = to_points(make(UCLA, 1, 1), UCLA)
     weights = np.zeros((1, 20))
     weights[0, 3] = 20
-    images = [list(draw_frames(
+    plain, attentive, timed = (next(draw_frames(
         Animation('a', 'b', [Panel('c', points, chosen)], timeline=timeline),
         UCLA, (0, 0))) for chosen, timeline in (
-            (None, []), (weights, []), (None, [Segment(0, 1, 'x'),
-                                               Segment(1, 2, 'y', 0.5)]))]
-    plain, attentive, timed = (image for image, _ in images)
+            (None, []), (weights, []), (None, [Segment(0, 1, 'x')])))
     changed = np.array(ImageChops.difference(plain, attentive)).any(axis=2)
     assert 0.001 < changed.mean() < 0.05
     assert timed.height > plain.height
-    assert {rgb(band) for band in BANDS} <= colors_in(timed)
-
-
-# --- the player -------------------------------------------------------------
+    assert rgb(BANDS[0]) in colors_in(timed)
 
 
 def data_of(page):
