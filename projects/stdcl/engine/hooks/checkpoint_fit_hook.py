@@ -5,13 +5,13 @@ import torch
 import torch.nn as nn
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch.nn.parameter import is_lazy
 
 from ...models import Decoupler, MemoryBank
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
+from ...utils.model_parts import find_prefixes, unwrap
 
 FINE_TUNE = 'set load_from to it and leave out resume'
 
@@ -43,16 +43,14 @@ class CheckpointFitHook(Hook):
     MMEngine loads the tensors that fit and ignores the rest, so a random layer
     may be tested. Here it depends on what the checkpoint is loaded for:
 
-    - fine-tuning (training with ``load_from``): tensors of another shape are
-      left out, and so is the bias of such a weight. A warning lists what
-      starts from scratch. Another stream is logged.
+    - fine-tuning (``load_from``): tensors of another shape, and the bias of
+      such a weight, start from scratch, with a warning.
     - resuming: every mismatch is an error.
-    - testing and validating, with a Runner or by :func:`load_to_test`: a
-      mismatch is an error, except that a decoupler may be missing or of
-      another shape, and that the checkpoint may have more tensors than the
-      model, unless they belong to the encoder.
+    - testing, with a Runner or by :func:`load_to_test`: a mismatch is an
+      error, except in the decoupler, and except for additional tensors
+      outside the encoder.
 
-    Memory banks are left to ``MemoryBankHook``. A checkpoint that has no
+    ``MemoryBankHook`` compares memory banks. A checkpoint that has no
     parameter of the model is always an error.
     """
 
@@ -60,11 +58,7 @@ class CheckpointFitHook(Hook):
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Adapt the checkpoint, or refuse it.
-
-        Raises:
-            InputError: The checkpoint does not fit.
-        """
+        """Adapt the checkpoint, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
         # the training loop is built before this only if there is training
         if isinstance(runner._train_loop, BaseLoop) and not runner._resume:
@@ -80,13 +74,11 @@ def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
 
     Args:
         model (nn.Module): The model.
-        checkpoint (dict): A checkpoint, or only its state dict. The names of
-            its tensors lose the prefix ``module.``.
+        checkpoint (dict): A checkpoint, or only its state dict.
         file (str): What to call it in messages.
 
     Returns:
-        set[str]: Names of the decoupler's tensors that are missing or of
-        another shape, and keep their initial values.
+        set[str]: The decoupler's tensors that keep their initial values.
 
     Raises:
         InputError: Encoder, classifier or stream are not those of the model.
@@ -164,17 +156,6 @@ def find_stream(model: nn.Module) -> Optional[str]:
     return getattr(getattr(model, 'data_preprocessor', None), 'stream', None)
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside ``DistributedDataParallel``, or the model itself."""
-    return model.module if is_model_wrapper(model) else model
-
-
-def find_prefixes(model: nn.Module, kind: type) -> tuple:
-    """Prefixes of the names of tensors in modules of a class."""
-    return tuple(f'{name}.' for name, module in model.named_modules()
-                 if isinstance(module, kind))
-
-
 def _state_dict(checkpoint: dict) -> dict:
     return checkpoint.get('state_dict', checkpoint)
 
@@ -190,14 +171,14 @@ def _own_tensors(model: nn.Module) -> Dict[str, torch.Tensor]:
 def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
     """Find what differs; raise an ``InputError`` if nothing fits.
 
-    A lazy tensor fits any shape. The counters of batch norm may be missing, as
-    in old checkpoints. Names in the checkpoint lose the prefix ``module.``.
+    The counters of batch norm may be missing, as in old checkpoints. Names in
+    the checkpoint lose the prefix ``module.``.
     """
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
+    banks = find_prefixes(model, MemoryBank)
     for name in list(state_dict):
         if name.startswith('module.'):  # as the Runner does after the hooks
             state_dict[name.removeprefix('module.')] = state_dict.pop(name)
-    ignored = find_prefixes(model, MemoryBank)
     shapes = {
         name: f'{_shape(state_dict[name])}, expected {_shape(tensor)}'
         for name, tensor in own.items()
@@ -206,7 +187,7 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
     missing = [name for name in own if name not in state_dict
                and not name.endswith('num_batches_tracked')]
     extra = [name for name in state_dict
-             if name not in own and not name.startswith(ignored)]
+             if name not in own and not name.startswith(banks)]
     if {*shapes, *missing}.issuperset(
             name for name, _ in model.named_parameters()):
         raise InputError(

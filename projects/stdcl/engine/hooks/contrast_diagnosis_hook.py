@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from ...models import ClassBalancedMemoryBank, Decoupler, STDCLMixin
 from ...models.unit_vectors import unit_vectors
+from ...utils.model_parts import unwrap
 
 SCALE = 2.**12  # keeps small half-precision gradients from becoming 0
 
@@ -17,22 +17,22 @@ SCALE = 2.**12  # keeps small half-precision gradients from becoming 0
 class ContrastDiagnosisHook(Hook):
     """Logs scalars that show why the contrastive loss helps, or does not.
 
-    - ``gradient_cls``, ``gradient_spatial``, ``gradient_temporal``: norm of
-      the gradient of each weighted loss at the encoder's output, averaged
-      over the sequences of a batch, times the batch size (so that it does
-      not depend on the batch size).
+    ``*`` is ``spatial`` or ``temporal``:
+
+    - ``gradient_cls``, ``gradient_*``: norm of the gradient of each weighted
+      loss at the encoder's output, averaged over the sequences of a batch,
+      times the batch size (so that it does not depend on the batch size).
     - ``gradient_cosine``: cosine similarity between the gradient of
       ``loss_cls`` and that of the other losses together. Below 0 they
       conflict.
-    - ``positive_spatial``, ``negative_spatial``, ``positive_temporal``,
-      ``negative_temporal``: mean cosine similarity between a sequence's new
-      vector and the slots of its class, without its own, or of other classes.
-    - ``staleness_spatial``, ``staleness_temporal``: 1 - cosine similarity
-      between a sequence's new vector and the one in its slot, written an
-      epoch ago. Only for banks with a slot for each sequence.
-    - ``attention_spatial``, ``attention_temporal``: perplexity of the
-      attention over joints or frames, divided by their number; 1 is plain
-      averaging. Only for decouplers with attention.
+    - ``positive_*``, ``negative_*``: mean cosine similarity between a
+      sequence's new vector and the slots of its class, without its own, or of
+      other classes.
+    - ``staleness_*``: 1 - cosine similarity between a sequence's new vector
+      and the one in its slot, written an epoch ago. Only for banks with a slot
+      for each sequence.
+    - ``attention_*``: perplexity of the attention over joints or frames,
+      divided by their number; 1 is plain averaging. Only with attention.
 
     The cost is a backward pass of the head for each loss, and a matrix
     product with each bank. A head without STD-CL has ``gradient_cls`` alone.
@@ -40,9 +40,8 @@ class ContrastDiagnosisHook(Hook):
 
     def before_train(self, runner) -> None:
         """Wrap the head's loss."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        self.head, self.loss = model.cls_head, model.cls_head.loss
+        self.head = unwrap(runner.model).cls_head
+        self.loss = self.head.loss
         self.head.loss = self._diagnosed_loss
 
     def after_train(self, runner) -> None:
@@ -101,16 +100,10 @@ class ContrastDiagnosisHook(Hook):
 @torch.no_grad()
 def attention_spread(decoupler: Decoupler,
                      feats: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """Measure how much of the joints and frames a decoupler attends to.
+    """The scalars ``attention_*`` for ``feats``, (N, M, C, T, V).
 
-    Args:
-        decoupler (Decoupler): With attention or without.
-        feats (Tensor): The encoder's output, shape (N, M, C, T, V).
-
-    Returns:
-        dict[str, Tensor]: ``attention_spatial`` and ``attention_temporal``,
-        from 1 / L, if all attention is on one of L positions, to 1, if it is
-        uniform; empty without attention.
+    They range from 1 / L, if all attention is on one of L positions, to 1, if
+    it is uniform.
     """
     maps = feats.flatten(0, 1)  # (N M, C, T, V)
     scalars = {}
@@ -127,17 +120,10 @@ def attention_spread(decoupler: Decoupler,
 
 def gradient_norms(feats: torch.Tensor,
                    losses: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
-    """Compute norms of the losses' gradients at the encoder's output.
+    """The scalars ``gradient_*`` of the losses named ``loss_*``.
 
-    Args:
-        feats (Tensor): The encoder's output, shape (N, ...), in the graph.
-        losses (dict[str, Tensor]): Scalars, of which those named ``loss_*``
-            are used.
-
-    Returns:
-        dict[str, Tensor]: ``gradient_*`` of each loss, and
-        ``gradient_cosine`` if there is more than one; empty if gradients are
-        disabled.
+    ``feats`` is the encoder's output, (N, ...), in the graph. If gradients
+    are disabled, there are no scalars.
     """
     if not feats.requires_grad:
         return {}

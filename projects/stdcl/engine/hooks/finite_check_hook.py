@@ -12,15 +12,10 @@ from ...utils.checkpoint_file import find_latest
 
 @HOOKS.register_module()
 class FiniteCheckHook(Hook):
-    """Stops training when a loss or a weight is not finite.
+    """Raises a ``FloatingPointError`` if a loss or a weight is not finite.
 
-    It checks the loss after every step, and the weights and the statistics of
-    batch norm before they are saved. So every checkpoint is finite, and
-    training can resume from the last one.
-
-    Raises:
-        FloatingPointError: The message names the losses and the sequences of
-            the batch, or the layers.
+    It checks the losses after every step and the weights before they are
+    saved, so training can resume from any checkpoint.
     """
 
     # right after RuntimeInfoHook, which copies the losses to the CPU
@@ -66,7 +61,6 @@ def _is_finite(value: float) -> bool:
 
 
 def _sequences(data_batch) -> str:
-    """Name the sequences of a batch, and those that are not finite."""
     names = [str(sample.metainfo.get('frame_dir', 'without a name'))
              for sample in data_batch['data_samples']]
     bad: List[str] = [name for name, clip in zip(names, data_batch['inputs'])

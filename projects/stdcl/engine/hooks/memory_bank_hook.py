@@ -5,12 +5,12 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
 from ...datasets.training_sequences import TrainingSequences
 from ...models import MemoryBank, STDCLMixin
 from ...utils.input_error import InputError
+from ...utils.model_parts import find_modules
 
 FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 
@@ -23,10 +23,9 @@ class MemoryBankHook(Hook):
     deliver each sequence's index, and tells the head the batch size. It does
     nothing for a model without banks, and nothing in testing.
 
-    Resuming restores the banks, also with another number of processes. It is
-    an error if the checkpoint has no banks, or banks of another size or of
-    another list of sequences. Loading for testing or fine-tuning ignores
-    banks.
+    Resuming restores the banks. It is an error if the checkpoint has no banks,
+    or banks of another size or of another list of sequences. Loading for
+    testing or fine-tuning ignores banks.
     """
 
     # before other hooks' before_run, and before checkpoints are loaded
@@ -37,22 +36,17 @@ class MemoryBankHook(Hook):
         self.fingerprint = ''
 
     def before_run(self, runner) -> None:
-        """Size the banks, if the run will train.
-
-        Raises:
-            InputError: Processes have different numbers of batches, or the
-                sequences cannot be numbered.
-        """
+        """Size the banks, if the run will train."""
         # the training loop has been built by now only if the run will train
         training = isinstance(runner._train_loop, BaseLoop)
-        self.banks = _find(runner.model, MemoryBank) if training else {}
+        self.banks = find_modules(runner.model, MemoryBank) if training else {}
         if not self.banks:
             return
         _require_equal_batches(runner.train_dataloader)
         sequences = TrainingSequences(runner.train_dataloader.dataset)
         sequences.add_indices()
         fingerprint = sequences.fingerprint()
-        for head in _find(runner.model, STDCLMixin).values():
+        for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test that follows training must not empty the banks
@@ -104,13 +98,6 @@ class MemoryBankHook(Hook):
                 'The memory banks of the checkpoint belong to another list of '
                 'training sequences (other names, labels or order). Resume '
                 'with the annotation file and split of the interrupted run.')
-
-
-def _find(model, kind: type) -> dict:
-    """Modules of a class, by name."""
-    model = model.module if is_model_wrapper(model) else model
-    return {name: module for name, module in model.named_modules()
-            if isinstance(module, kind)}
 
 
 def _require_equal_batches(loader) -> None:

@@ -8,13 +8,8 @@ from typing import Callable, Optional
 
 import torch
 from mmaction.registry import HOOKS
+from mmengine import dist
 from mmengine.device import get_device
-from mmengine.dist import (
-    all_reduce,
-    all_reduce_params,
-    barrier,
-    get_world_size,
-)
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 
@@ -32,12 +27,11 @@ class PreemptionHook(Hook):
     """On SIGTERM, saves after the current step and exits with status 143.
 
     Schedulers (Slurm, Kubernetes, spot instances) send SIGTERM to a job before
-    they stop it. The checkpoint, ``interrupted.pth``, names the next batch,
-    where ``--resume`` continues; the run then equals one that was never
+    they stop it. ``--resume`` continues with the next batch, which
+    ``interrupted.pth`` names, and the run equals one that was never
     interrupted. With gradient accumulation, the step is the next one that
-    updates the weights. During validation nothing is saved if the epoch was
-    just saved; otherwise, and always with several processes, the validation
-    ends first. One process that gets the signal is enough.
+    updates the weights. A validation ends first, unless one process runs it
+    just after a checkpoint. One process that gets the signal is enough.
 
     Needs ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, one optimizer and
     the main thread; without them SIGTERM ends the run at once.
@@ -86,25 +80,25 @@ class PreemptionHook(Hook):
             return
         # processes have their own statistics within an epoch; SyncBuffersHook
         # averages them at its end, which then gives the same
-        all_reduce_params(runner.model.buffers(), op='mean')
+        dist.all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)
-        barrier()  # the exit of one process would end the one that saves
+        dist.barrier()  # the exit of one process would end the one that saves
         self._exit(runner, path, self.batch)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
         """Exit after the signal if everything is saved."""
         # not saved here: hooks may have put other weights into the model
-        if self.signalled and get_world_size() == 1 and (
+        if self.signalled and dist.get_world_size() == 1 and (
                 self.checkpoint_hook.saved_iter == runner.iter):
             self._exit(runner, self.checkpoint_hook.last_ckpt, 0)
 
     def _is_told(self) -> bool:
         """Whether any process got the signal; the same in all processes."""
-        if get_world_size() == 1:
+        if dist.get_world_size() == 1:
             return self.signalled
         told = torch.tensor(int(self.signalled), device=get_device())
-        all_reduce(told, 'max')
+        dist.all_reduce(told, 'max')
         return bool(told)
 
     def _exit(self, runner, path: str, batch: int) -> None:
@@ -122,12 +116,7 @@ class PreemptionHook(Hook):
                          BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Start with the batch noted.
-
-        Raises:
-            InputError: Epochs have another number of batches now, or the loop
-                cannot start within an epoch.
-        """
+        """Start with the batch noted."""
         meta = checkpoint.get('meta') or {}
         if not runner._resume or not meta.get(BATCH):
             return

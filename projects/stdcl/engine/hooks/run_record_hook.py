@@ -9,23 +9,18 @@ from mmaction.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from ...utils import environment
 from ...utils.atomic_write import atomic_write
-from ...utils.environment import (
-    current_commit,
-    machine_kind,
-    package_versions,
-)
 
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
     """Writes ``run.json`` to the work directory, anew after each epoch.
 
-    It has the config, the commit and whether the working tree was clean,
-    versions, the kind of machine, the seed, and for each epoch the means of
-    the training scalars, the validation metrics and the seconds it took (of
-    an interrupted epoch, its last part). A resumed run extends its record and
-    lists the earlier parts in ``resumed``; it is clean if all parts are.
+    It has the config, the commit, versions, the machine, the seed, and for
+    each epoch the means of the training scalars, the validation metrics and
+    the seconds it took (of an interrupted epoch, its last part). A resumed
+    run extends its record; it is ``clean`` if all its parts are.
     """
 
     priority = 'VERY_LOW'  # after the hooks that log the metrics
@@ -35,9 +30,9 @@ class RunRecordHook(Hook):
         self.record = dict(
             config_file=os.path.basename(runner.cfg.filename or ''),
             config=runner.cfg.pretty_text,
-            **current_commit(),
-            versions=package_versions(),
-            machine=machine_kind(),
+            **environment.current_commit(),
+            versions=environment.package_versions(),
+            machine=environment.machine_kind(),
             processes=runner.world_size,
             seed=runner.seed)
         self.epochs = []

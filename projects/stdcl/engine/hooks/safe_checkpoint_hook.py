@@ -8,7 +8,8 @@ from mmengine.hooks import CheckpointHook
 
 from ...models import MemoryBank
 from ...utils.atomic_write import PARTIAL
-from .checkpoint_fit_hook import find_prefixes, find_stream, unwrap
+from ...utils.model_parts import find_prefixes, unwrap
+from .checkpoint_fit_hook import find_stream
 
 INTERRUPTED = 'interrupted.pth'
 
@@ -18,20 +19,12 @@ class SafeCheckpointHook(CheckpointHook):
     """``CheckpointHook`` that saves a checkpoint before it deletes older ones.
 
     MMEngine deletes first, so a run that dies in between may have lost its
-    only checkpoint or its best one. That each file is complete or not there is
-    the work of :mod:`projects.stdcl.compat.checkpoint`.
-
-    The checkpoint's ``meta`` names the stream of the model, if the data
-    preprocessor computes one.
-
-    Takes the arguments of ``CheckpointHook``.
-
-    Attributes:
-        saved_iter (int): The step after which ``last_ckpt`` was saved; -1 if
-            none was.
+    only checkpoint or its best one. The checkpoint's ``meta`` names the stream
+    of the model, if the data preprocessor computes one. Takes the arguments of
+    ``CheckpointHook``.
     """
 
-    saved_iter = -1
+    saved_iter = -1  # the step after which last_ckpt was saved
 
     def before_train(self, runner) -> None:
         """Delete incomplete files of a run that was killed."""
@@ -44,7 +37,6 @@ class SafeCheckpointHook(CheckpointHook):
         """Add the stream; remove memory banks if training cannot resume.
 
         It cannot from a checkpoint without an optimizer, such as the best one.
-        The banks are removed after other hooks, which may swap all weights.
         """
         model = unwrap(runner.model)
         stream = find_stream(model)
@@ -59,10 +51,9 @@ class SafeCheckpointHook(CheckpointHook):
                     del checkpoint[part][name]
 
     def save_interrupted(self, runner) -> str:
-        """Save a run that stops within an epoch.
+        """Save a run that stops within an epoch; returns the path.
 
-        Returns:
-            str: Path of the file. The next checkpoint deletes it.
+        The next checkpoint deletes the file.
         """
         path = self.file_backend.join_path(self.out_dir, INTERRUPTED)
         runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False,

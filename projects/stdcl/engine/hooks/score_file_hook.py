@@ -8,11 +8,11 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import collect_results
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from ...datasets.training_sequences import carry_names
 from ...evaluation import score_file
 from ...utils.input_error import InputError
+from ...utils.model_parts import unwrap
 
 
 @HOOKS.register_module()
@@ -34,8 +34,7 @@ class ScoreFileHook(Hook):
         self.path.parent.mkdir(parents=True, exist_ok=True)  # fails early
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)
-        self.model = runner.model.module if is_model_wrapper(runner.model) \
-            else runner.model
+        self.model = unwrap(runner.model)
         self.handle = self.model.cls_head.register_forward_hook(self._keep)
 
     def _keep(self, head, inputs, output: torch.Tensor) -> None:
@@ -43,11 +42,7 @@ class ScoreFileHook(Hook):
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None,
                         outputs=None) -> None:
-        """Pair the classifier's output with the N data samples.
-
-        Raises:
-            InputError: The annotations have no ``frame_dir``.
-        """
+        """Pair the classifier's output with the N data samples."""
         clips = self.output.detach().float().cpu()
         clips = clips.unflatten(0, (len(outputs), -1))  # (N, clips, classes)
         logits = clips.mean(dim=1).numpy()

@@ -5,10 +5,10 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from ...datasets.training_sequences import iter_leaf_datasets, names_and_labels
 from ...utils.input_error import InputError
+from ...utils.model_parts import unwrap
 
 
 @HOOKS.register_module()
@@ -16,21 +16,14 @@ class SkeletonCheckHook(Hook):
     """Raises an error that says what to change if data and model disagree.
 
     Without it a mismatch appears as "running_mean should contain 51 elements
-    not 75" (MMAction2 issues 1438, 2060, 2141). Joints, channels, frames and
-    persons of a sequence are compared with the encoder's ``layout`` (or
-    ``graph``, in MMAction2's), ``in_channels``, ``num_frames`` and
-    ``num_person``, where it has them. Labels must be below the classifier's
-    ``num_classes``. Encoder, classifier and decoupler are tried on one
+    not 75" (MMAction2 issues 1438, 2060, 2141). The hook compares joints,
+    channels, frames and persons of a sequence with what the encoder is built
+    for, and the labels with ``num_classes``, and runs the model on one
     sequence.
     """
 
     def before_train(self, runner) -> None:
-        """Check the training and the validation set.
-
-        Raises:
-            InputError: A set does not fit the model, or is smaller than a
-                batch.
-        """
+        """Check the training and the validation set."""
         if not len(runner.train_dataloader):
             raise InputError(
                 'train_dataloader gives 0 batches an epoch, expected at least '
@@ -38,8 +31,7 @@ class SkeletonCheckHook(Hook):
                 'but each process has fewer sequences '
                 f'({len(runner.train_dataloader.dataset)} in all).')
         self._check(runner, 'train_dataloader')
-        _try_model(_unwrapped(runner.model),
-                   runner.train_dataloader.dataset[0])
+        _try_model(unwrap(runner.model), runner.train_dataloader.dataset[0])
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
 
@@ -49,7 +41,7 @@ class SkeletonCheckHook(Hook):
 
     def _check(self, runner, name: str) -> None:
         """Check the labels and a sequence of each data set of a loader."""
-        model = _unwrapped(runner.model)
+        model = unwrap(runner.model)
         head = getattr(model, 'cls_head', None)
         num_classes = getattr(head, 'num_classes', None)
         for part in iter_leaf_datasets(getattr(runner, name).dataset):
@@ -83,10 +75,6 @@ def _check_labels(where: str, dataset: BaseDataset,
             f'{where}: sequence {name}: label is {label}, expected 0 to '
             f'{num_classes - 1}, since model.cls_head.num_classes is '
             f'{num_classes} (sequences with such a label: {len(wrong)}).')
-
-
-def _unwrapped(model):
-    return model.module if is_model_wrapper(model) else model
 
 
 @torch.no_grad()

@@ -13,26 +13,17 @@ from ...utils.random_seed import derive_seed, seed_all
 class ReproducibleTrainLoop(EpochBasedTrainLoop):
     """``EpochBasedTrainLoop`` without a hidden random state.
 
+    A resumed run equals one that was never interrupted:
+
     - The augmentation of a sequence is a function of seed, epoch, index and
-      repeat, independent of the number of workers and of earlier draws; see
-      ``SeededDataset`` and ``SeededSampler``.
+      repeat; see ``SeededDataset`` and ``SeededSampler``.
     - Before each step all generators are seeded from seed, iteration and
-      rank, so dropout and random negatives depend on nothing else, not on a
-      validation in between either.
+      rank, so dropout and random negatives depend on nothing else.
     - A resumed run starts in the middle of an epoch if it was interrupted
       there. Otherwise it first runs the validation that was due after the
       last epoch, since a checkpoint does not say whether it took place.
 
-    So a resumed run equals one that was never interrupted.
-
-    Args:
-        runner (Runner): The runner.
-        dataloader (dict): Config of the data loader.
-        **kwargs: Passed to ``EpochBasedTrainLoop``.
-
-    Attributes:
-        first_batch (int): Index of the batch that the next epoch starts
-            with: above 0 to resume in the middle of an epoch.
+    Takes the arguments of ``EpochBasedTrainLoop``; ``dataloader`` is a config.
     """
 
     def __init__(self, runner, dataloader: dict, **kwargs) -> None:
@@ -41,6 +32,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
             dataset=dict(type='SeededDataset', dataset=dataloader['dataset']),
             sampler=dict(type='SeededSampler', sampler=dataloader['sampler'],
                          seed=_seed(runner))), **kwargs)
+        # above 0 to resume in the middle of an epoch
         self.first_batch = 0
 
     @property
