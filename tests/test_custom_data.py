@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +75,8 @@ def edit(path, old, new):
 
 
 def convert(layout='hand.json', **options):
-    for name in ('classes', 'splits'):
-        if name in options:
-            options[name] = Path(options[name])
+    if 'classes' in options:
+        options['classes'] = Path(options['classes'])
     return custom_data.convert(Path('src'), Path('labels.csv'),
                                Path('out/made.pkl'), layout, **options)
 
@@ -269,13 +267,10 @@ def test_tables_may_lie_among_the_files(folder):
     """And name them with their suffix."""
     edit('labels.csv', 'name,', 'FILE,')
     edit('labels.csv', 'a/0,', 'a/0.npy,')
-    rows = [row[::3] for row in csv.reader(
-        Path('labels.csv').read_text().splitlines())]
     Path('labels.csv').rename('src/labels.csv')
     Path('labels.csv').symlink_to('src/labels.csv')
-    write_csv('src/splits.csv', rows)
     Path('src/classes.csv').write_text('wave\nclap\n')
-    convert(classes='src/classes.csv', splits='src/splits.csv')
+    convert(classes='src/classes.csv')
     assert len(made()['annotations']) == 8
     assert made()['classes'] == ['wave', 'clap']
 
@@ -307,11 +302,11 @@ def test_labels_by_name_and_by_number(folder):
     ('subject,split', 'subject,part', {}, 'has no splits; add a column split'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5, by_subject=True),
      '"a/0" has no subject, which --by-subject needs'),
-    ('name', 'name', dict(layout='mocap'), '--layout is "mocap", expected one '
+    ('name', 'name', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('name', 'name', dict(img_shape=(4, 5)), '--img-shape is for two-dim'),
     ('name', 'name', dict(val_ratio=0.01, by_subject=False),
-     'split val has 0 of the 8'),
+     '--val-ratio is 0.01, but there are 8 sequences'),
 ])
 def test_wrong_tables_are_named(folder, old, new, options, message):
     edit('labels.csv', old, new)
@@ -335,7 +330,7 @@ def test_confidence_in_some_files_only(folder):
     for odd in (3, 2):
         for path in Path('src').glob('*/*.npy'):
             np.save(path, joints(4, odd if path.stem == '2' else 5 - odd))
-        assert re.search(f'1 problem:\n.*a/2.npy: has {odd} channels .* '
+        assert re.search(f'1 problems:\n.*a/2.npy: has {odd} channels .* '
                          f'expected {5 - odd} as 7 of the 8', refused())
     np.save('src/a/2.npy', joints(4))
     assert convert(img_shape=(480, 640)).channels == 3
@@ -364,81 +359,26 @@ def test_all_problems_are_listed_up_to_twenty(folder):
 # splits
 
 
-def test_splits_by_a_file(folder):
-    names = [f'{"ab"[i % 2]}/{i}' for i in range(8)]
-    splits = {name: 'val' if i < 2 else 'train'
-              for i, name in enumerate(names)}
-    Path('splits.json').write_text(json.dumps({**splits, 'b/1': 'valid',
-                                               'b/3': None}))
-    message = refused(splits='splits.json')
-    for part in ('the split of "b/1" is "valid"', 'split of "b/3" is ""'):
-        assert part in message
-    Path('splits.json').write_text(json.dumps(splits))
-    write_csv('splits.csv', [('split', 'file'), *(  # paths of Windows
-        (split, name.replace('/', '\\') + '.npy')
-        for name, split in splits.items())])
-    for path in ('splits.json', 'splits.csv'):
-        convert(splits=path)
-        assert made()['split']['val'] == ['a/0', 'b/1']
-
-
-@pytest.mark.parametrize('ratio', [0.1, 0.2, 0.29, 0.5, 0.9])
+@pytest.mark.parametrize('ratio', [0.1, 0.29, 0.5])
 def test_every_class_has_its_share(ratio):
     rng = np.random.default_rng(0)
-    for _ in range(50):
-        sizes = rng.integers(1, 40, size=rng.integers(2, 9))
+    for seed in range(20):
+        sizes = [1, *rng.integers(20, 40, size=rng.integers(2, 5))]
         labels = {f'{label}_{i}': label for label, size in enumerate(sizes)
                   for i in range(size)}
-        val = custom_splits.draw_stratified(labels, ratio, seed=3)
-        counts = np.bincount([labels[name] for name in val],
-                             minlength=len(sizes))
-        assert (counts < sizes).all()
-        over = counts - ratio * sizes
-        assert (np.abs(over) < 1 + 1e-9).all()
-        if (np.ceil(ratio * sizes) < sizes).all():
-            # all together the nearest number; those that lost most by
-            # rounding down were rounded up instead
-            assert abs(over.sum()) <= 0.5 + 1e-9
-            assert over.max() - over.min() <= 1 + 1e-9
-        shuffled = dict(rng.permutation(list(labels.items())).tolist())
-        shuffled = {name: int(label) for name, label in shuffled.items()}
-        assert val == custom_splits.draw_stratified(shuffled, ratio, seed=3)
+        splits = draw_by_class(labels, ratio, seed)
+        val = np.bincount([labels[name] for name in labels
+                           if splits[name] == 'val'], minlength=len(sizes))
+        assert val[0] == 0  # the only sequence of a class is for training
+        assert np.abs(val - ratio * np.array(sizes))[1:].max() <= 1
+        shuffled = dict(sorted(labels.items(), key=lambda item: item[0][::-1]))
+        assert draw_by_class(shuffled, ratio, seed) == splits
+        assert draw_by_class(labels, ratio, seed + 1) != splits
 
 
-def test_seeds_draw_other_parts():
-    labels = {str(i): i % 3 for i in range(60)}
-    sizes = {str(i): 5 for i in range(12)}
-    parts = {frozenset(custom_splits.draw_stratified(labels, 0.2, seed))
-             for seed in range(10)}
-    subjects = {frozenset(custom_splits.draw_subjects(sizes, 0.25, seed))
-                for seed in range(10)}
-    assert len(parts) == 10 and len(subjects) > 5
-    # all classes have the same chance of the one that is left over
-    extra = Counter()
-    for seed in range(60):
-        val = custom_splits.draw_stratified({str(i): i % 3 for i in range(9)},
-                                            0.5, seed)
-        counts = Counter(int(name) % 3 for name in val)
-        extra.update(label for label in counts if counts[label] == 2)
-    assert set(extra) == {0, 1, 2}
-
-
-def test_subjects_come_as_near_as_any_choice_of_them():
-    rng = np.random.default_rng(0)
-    for seed in range(200):
-        sizes = {f's{i}': int(rng.integers(1, 60))
-                 for i in range(rng.integers(2, 9))}
-        ratio = rng.uniform(0.02, 0.98)
-        drawn = custom_splits.draw_subjects(sizes, ratio, seed)
-        assert 0 < len(drawn) < len(sizes)
-        total = sum(sizes.values())
-
-        def miss(chosen, sizes=sizes, goal=ratio * total):
-            return abs(sum(sizes[name] for name in chosen) - goal)
-
-        best = min(miss(chosen) for size in range(1, len(sizes))
-                   for chosen in itertools.combinations(sizes, size))
-        assert miss(drawn) == pytest.approx(best)
+def draw_by_class(labels, ratio, seed):
+    return custom_splits.draw(custom_splits.BY_CLASS, labels,
+                              dict.fromkeys(labels), ratio, seed)
 
 
 def test_no_subject_is_in_both_parts(folder):
@@ -467,7 +407,7 @@ def test_subjects_are_drawn_if_every_row_has_one(folder):
     # a single subject, and none
     Path('labels.csv').write_text(re.sub(r's\d', 's1', text))
     assert method(val_ratio=0.25)[0] == by_class
-    with pytest.raises(InputError, match='the only subject is "s1"'):
+    with pytest.raises(InputError, match='--val-ratio is 0.25, but'):
         convert(val_ratio=0.25, by_subject=True)
     Path('labels.csv').write_text(text.replace('subject', 'person'))
     assert method(val_ratio=0.25) == (by_class, [])
@@ -574,7 +514,6 @@ def test_a_config_without_stdcl(folder, encoder):
 
 @pytest.mark.parametrize('options, message', [
     ('--val-ratio 1', 'expected a number between 0 and 1'),
-    ('--no-by-subject', '--by-subject and --no-by-subject need --val-ratio'),
     ('--config mine.py', 'mine.py, expected .* does not exist yet'),
 ])
 def test_wrong_options_are_named(root, folder, options, message):
@@ -658,7 +597,6 @@ def test_the_page_holds(root, page, warm, tmp_path):
     assert 'split     drawn by subject' in outputs[commands[0]]
     assert any('split     drawn by class' in out for out in outputs.values())
     assert (tmp_path / 'data' / 'gestures.report.json').is_file()
-    listed = safe_files.load(str(tmp_path / 'data' / 'listed.pkl'))
-    assert all('dora' in name for name in listed['split']['val'])
     poses = safe_files.load(str(tmp_path / 'data' / 'poses.pkl'))
+    assert all('dora' in name for name in poses['split']['val'])
     assert poses['annotations'][0]['keypoint'].shape[0] == 2

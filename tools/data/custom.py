@@ -5,11 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-EXAMPLES = '''examples:
+EXAMPLE = '''example:
   python tools/data/custom.py recordings labels.csv data/gestures.pkl \\
       --layout hand.json --val-ratio 0.2 --config gestures.py
-  python tools/data/custom.py poses labels.csv data/poses.pkl \\
-      --layout coco --img-shape 1080 1920 --splits splits.csv
 
 docs/custom_data.md describes the files.'''
 
@@ -19,7 +17,7 @@ def parse_args() -> argparse.Namespace:
         description='Convert your own sequences, one file each, to an '
         'annotation file with the splits train and val, and write the config '
         'of a training. Everything is checked before anything is written.',
-        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+        epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, metavar='SRC',
                         help='folder of .npy, .npz or .csv files')
     parser.add_argument(
@@ -34,14 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--classes', type=Path, metavar='FILE', help='class names in order, '
         'one a line; default: those of the table, sorted')
-    split = parser.add_mutually_exclusive_group()
-    split.add_argument(
-        '--splits', type=Path, metavar='FILE', help='CSV table (name, split) '
-        'or JSON object (name: split) with train or val for each sequence; '
-        'default: the column split of LABELS')
-    split.add_argument(
-        '--val-ratio', type=float, metavar='R',
-        help='draw this share of the sequences for val, such as 0.2')
+    parser.add_argument(
+        '--val-ratio', type=float, metavar='R', help='draw this share for '
+        'val, such as 0.2; default: the column split of LABELS')
     parser.add_argument(
         '--by-subject', action=argparse.BooleanOptionalAction,
         help='with --val-ratio: draw whole subjects, so that nobody is in '
@@ -68,8 +61,6 @@ def parse_args() -> argparse.Namespace:
     if args.val_ratio is not None and not 0 < args.val_ratio < 1:
         parser.error(f'--val-ratio is {args.val_ratio}, expected a number '
                      'between 0 and 1.')
-    if args.by_subject is not None and args.val_ratio is None:
-        parser.error('--by-subject and --no-by-subject need --val-ratio.')
     if args.config is not None and (
             args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected *.py that does '
@@ -87,9 +78,9 @@ def main() -> None:
         require_known('--encoder', args.encoder, ENCODERS)
         data = custom_data.convert(
             args.source, args.labels, args.destination, args.layout,
-            classes=args.classes, splits=args.splits,
-            val_ratio=args.val_ratio, by_subject=args.by_subject,
-            seed=args.seed, img_shape=args.img_shape, skip_bad=args.skip_bad)
+            classes=args.classes, val_ratio=args.val_ratio,
+            by_subject=args.by_subject, seed=args.seed,
+            img_shape=args.img_shape, skip_bad=args.skip_bad)
     print(f'{args.destination}:\n{data.summary}')
     for warning in data.warnings:
         print(f'warning: {warning}.', file=sys.stderr)

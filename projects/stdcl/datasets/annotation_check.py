@@ -24,9 +24,7 @@ def name_of(annotation: dict) -> str:
 def check_names(path: str, annotations: Sequence[dict]) -> None:
     """Check that there are annotations, and every one is a dict with a name.
 
-    Args:
-        path (str): The annotation file, for the message.
-        annotations (sequence[dict]): All annotations of the file.
+    ``path`` is the annotation file, for the message.
     """
     for index, item in enumerate(annotations):
         if not isinstance(item, dict) or not isinstance(name_of(item), str):
@@ -41,12 +39,7 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
 
 def select_split(path: str, annotations: List[dict], splits: dict,
                  split: str) -> List[dict]:
-    """The annotations of a split.
-
-    Raises:
-        InputError: There is no such split; or it is not a list of distinct
-            names, each with an annotation.
-    """
+    """The annotations of a split, a list of distinct names."""
     if split not in splits:
         raise InputError(f'{path}: there is no split "{split}"; expected one '
                          f'of {", ".join(map(str, splits))}.')
@@ -69,13 +62,9 @@ def select_split(path: str, annotations: List[dict], splits: dict,
 
 def check_sequences(path: str, annotations: List[dict],
                     one_label: bool = True) -> None:
-    """Check that the annotations of a split can be trained on.
+    """Check that annotations with ``keypoint`` can be trained on.
 
-    Args:
-        path (str): The annotation file, for the messages.
-        annotations (list[dict]): Annotations that contain ``keypoint``.
-        one_label (bool): Whether a sequence has one class or several.
-            Defaults to True.
+    ``one_label`` says whether a sequence has one class or several.
 
     Raises:
         InputError: A name occurs twice; a field is missing or has the wrong

@@ -7,14 +7,8 @@ from ..utils.input_error import InputError
 def add_meta_key(pipeline: Compose, key: str) -> None:
     """Add an entry of the annotations to the metainfo of every sample.
 
-    ``PackActionInputs`` drops what its ``meta_keys`` do not name.
-
-    Args:
-        pipeline (Compose): The pipeline of a data set.
-        key (str): The entry, such as 'sample_idx' or 'frame_dir'.
-
-    Raises:
-        InputError: The pipeline does not pack its inputs.
+    ``PackActionInputs``, which the pipeline must have, drops what its
+    ``meta_keys`` do not name.
     """
     packers = [step for step in pipeline.transforms
                if hasattr(step, 'meta_keys')]

@@ -31,16 +31,13 @@ class SkeletonDataset(PoseDataset):
 
     - Annotation files are read without running code; see
       :mod:`projects.stdcl.utils.safe_files`.
-    - The leading transforms with an attribute ``cacheable`` that is True, such
-      as ``DropEmptyFrames``, give the same result in every epoch. They run
-      once, when the file is read.
+    - The leading transforms with ``cacheable = True``, such as
+      ``DropEmptyFrames``, give the same result in every epoch. They run once,
+      when the file is read, and are no longer in ``pipeline``. Nothing is
+      cached if every sequence has a coordinate file of its own
+      (``data_prefix`` has "skeleton").
     - The coordinates lie in a few large float32 blocks, which all workers of a
       loader share, forked or spawned.
-
-    As in MMEngine, ``dataset[i]`` is ``pipeline(get_data_info(i))``: the data
-    info holds the result of the cached transforms, ``cached_pipeline``, and
-    ``pipeline`` holds the others. Nothing is cached if every sequence has a
-    coordinate file of its own (``data_prefix`` has "skeleton").
 
     Args:
         ann_file (str): Annotation file, ``*.pkl``, as described in
@@ -54,13 +51,11 @@ class SkeletonDataset(PoseDataset):
     Raises:
         FileNotFoundError: The file does not exist.
         pickle.UnpicklingError: The file is damaged or holds more than data.
-        InputError: The file has another form, lacks the split, or fails a
-            check of :mod:`.annotation_check`; or ``data_prefix`` has "video".
+        InputError: The file fails a check of :mod:`.annotation_check`; or
+            ``data_prefix`` has "video".
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 pipeline: List[Union[dict, Callable]],
+    def __init__(self, ann_file: str, pipeline: List[Union[dict, Callable]],
                  prepare: Sequence[Union[dict, Callable]] = (),
                  **kwargs) -> None:
         prefix = kwargs.get('data_prefix', {})
@@ -153,11 +148,10 @@ class SkeletonDataset(PoseDataset):
 
 def _entry(path: str, content, name: str, kind):
     """``content[name]``, of the expected type."""
-    seen = content.get(name) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not isinstance(seen, kind):
-        what = (f'a {type(content).__name__}'
-                if not isinstance(content, dict) else
-                f'{name} of type {type(seen).__name__}')
+    is_dict = isinstance(content, dict)
+    seen = content.get(name) if is_dict else content
+    if not is_dict or not isinstance(seen, kind):
+        what = (f'{name} of type ' if is_dict else 'a ') + type(seen).__name__
         raise InputError(
             f'{path} holds {what}, expected a dict with "annotations" (a '
             'list of dicts), "split" (a dict of lists of names) and, '
@@ -166,10 +160,7 @@ def _entry(path: str, content, name: str, kind):
 
 
 def _return_freed_memory() -> None:
-    """Return the memory of freed arrays to the system.
-
-    glibc would keep it, which would amount to a second copy of the data.
-    """
+    """Return freed memory; glibc would keep a second copy of the data."""
     if sys.platform == 'linux':
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
         if trim:  # other C libraries lack it

@@ -90,14 +90,8 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
 
     A limb is a subtree of at least two joints that does not contain two such
     subtrees side by side, and is as large as possible, so a thumb belongs to
-    its arm. The center belongs to none.
-
-    Returns:
-        tuple[tuple[int]]: The joints of each limb, parents before children;
-        limbs ordered by their top joints.
-
-    Raises:
-        InputError: The skeleton has fewer than four limbs.
+    its arm. The center belongs to none. Each limb lists its joints, parents
+    before children; limbs are in the order of their top joints.
     """
     pose, parents = rest_pose(layout), layout.parents
     below = {joint: [joint] for joint in parents}  # joint -> its subtree
@@ -128,7 +122,7 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    """A vector scaled to length 1; 0 stays 0."""
+    # 0 stays 0
     return np.asarray(vector) / max(np.linalg.norm(vector), 1e-9)
 
 
@@ -145,9 +139,9 @@ def _about_axis(axis: int, angle: float) -> np.ndarray:
 class _Body:
     """Forward kinematics of a layout for all frames at once.
 
-    Every limb turns about two axes at right angles to its direction at rest.
-    Its joints share its angles: the further out, the more they turn; the
-    girdle (the top bone of a limb of three or more) hardly turns.
+    Every limb turns about two axes at right angles to its direction at rest:
+    the further out a joint, the more; the girdle (the top bone of a limb of
+    three or more) hardly turns.
     """
 
     def __init__(self, layout: SkeletonLayout) -> None:
@@ -178,16 +172,10 @@ class _Body:
         self.bones = np.einsum('vac,vc->va', self.axes, bones)
 
     def move(self, angles: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Bend the limbs.
+        """Positions in metres, (T, V, 3), of a body with bent limbs.
 
-        Args:
-            angles (ndarray): Lift and swing of each limb in each frame,
-                radians, (2, 4, T).
-            lengths (ndarray): Factor for the bones of each limb and of the
-                trunk, (5, ).
-
-        Returns:
-            ndarray: Positions in metres, (T, V, 3).
+        ``angles`` are lift and swing of each limb in radians, (2, 4, T);
+        ``lengths`` scale the bones of each limb and of the trunk, (5, ).
         """
         angles = np.pad(angles, ((0, 0), (0, 1), (0, 0)))  # trunk at rest
         angles = angles[:, self.limb_of] * self.gain[:, None]  # (2, V, T)
@@ -207,28 +195,22 @@ class SyntheticSkeletonDataset(BaseActionDataset):
     A class is one of four limbs with one of four programs. Two pairs of
     programs differ only in time: "lift then swing" and "swing then lift" are
     reversals of each other; "slow swing" and "fast swing" pass through the
-    same poses. Mirrored limbs differ only in the joints that move. Subject,
-    view, place, posture, pace and phase are random, all limbs sway, and
-    positions are noisy.
+    same poses. Subject, view, place, posture, pace and phase are random, all
+    limbs sway, and positions are noisy.
 
     Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its
-    class is i modulo 16. Annotations have the form of docs/annotation_format:
-    ``keypoint`` of shape (1, T, V, 3) in metres, y up; or, for layouts with
-    ``dims=2``, (1, T, V, 2) in pixels of an image of 1920 x 1080, y down, with
-    ``keypoint_score`` of shape (1, T, V).
+    class is i modulo 16. ``keypoint`` has the shape (1, T, V, 3), in metres,
+    y up; or, for layouts with ``dims=2``, (1, T, V, 2), in pixels, y down,
+    with ``keypoint_score`` of shape (1, T, V).
 
     Args:
         pipeline (list[dict | callable]): Data transforms.
-        layout (str | dict): Skeleton layout, as in :class:`SkeletonLayout`.
-            Defaults to 'nw-ucla'.
+        layout (str | dict): As in :class:`SkeletonLayout`, with at least four
+            limbs. Defaults to 'nw-ucla'.
         split (str): 'train' or 'test'. Defaults to 'train'.
         num_sequences (int): Number of sequences. Defaults to 1600.
         seed (int): Not negative. Defaults to 0.
         **kwargs: As in :class:`BaseActionDataset`, such as ``test_mode``.
-
-    Raises:
-        InputError: ``split``, ``num_sequences`` or ``seed`` is wrong, or the
-            skeleton has fewer than four limbs.
     """
 
     def __init__(self, pipeline: List[Union[dict, Callable]],

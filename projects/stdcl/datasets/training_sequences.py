@@ -24,14 +24,7 @@ def iter_leaf_datasets(dataset) -> Iterator:
 
 
 def carry_names(dataset) -> None:
-    """Make every sample carry its ``frame_dir`` in its metainfo.
-
-    Args:
-        dataset: A data set built from a config, wrapped or not.
-
-    Raises:
-        InputError: A pipeline does not pack its inputs.
-    """
+    """Make every sample carry its ``frame_dir`` in its metainfo."""
     for part in iter_leaf_datasets(dataset):
         if hasattr(part, 'pipeline'):
             add_meta_key(part.pipeline, 'frame_dir')
@@ -64,13 +57,7 @@ class TrainingSequences:
     MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``, which
     survives wrappers that map onto one data set, such as ``RepeatDataset``.
     The parts of a ``ConcatDataset`` each count from 0; here they get
-    consecutive ranges.
-
-    Args:
-        dataset: A data set built from a config.
-
-    Raises:
-        InputError: A wrapper is unknown, so its sequences have no numbers.
+    consecutive ranges. An unknown wrapper is an ``InputError``.
     """
 
     def __init__(self, dataset) -> None:
@@ -91,12 +78,7 @@ class TrainingSequences:
         return self.length
 
     def add_indices(self) -> None:
-        """Add the global ``sample_idx`` to the metainfo of every sample.
-
-        Raises:
-            InputError: Two data sets share a sequence, or a pipeline does not
-                pack its inputs.
-        """
+        """Add the global ``sample_idx`` to the metainfo of every sample."""
         self._require_distinct()
         for part, first in self.parts:
             add_meta_key(part.pipeline, 'sample_idx')

@@ -17,15 +17,9 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
                 img_shape: Optional[Tuple[int, int]] = None) -> str:
     """The text of a config that inherits from an encoder's NW-UCLA config.
 
-    Args:
-        ann_file (Path): The annotation file.
-        data (Conversion): What is in it.
-        encoder (str): A key of ``catalogue.ENCODERS``.
-        stdcl (bool): With STD-CL or plain. Defaults to True.
-        folder (Path): Folder of the config, from which ``_base_`` is a
-            relative path. Defaults to the working directory.
-        img_shape (tuple[int, int], optional): If given, two-dimensional
-            joints are normalised by the size of the image.
+    ``data`` is what ``ann_file`` holds, ``encoder`` a key of
+    ``catalogue.ENCODERS``, and ``folder`` the folder of the config. With
+    ``img_shape``, 2D joints are normalised by the size of the image.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     definition, layout = repr(data.layout), 'layout=layout'

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ...utils.input_error import InputError
-from ...utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from ...utils.skeleton_layout import SkeletonLayout
 from . import custom_splits
 from .annotation_file import write_annotations
 from .custom_splits import BY_SUBJECT, SPLITS
@@ -42,8 +42,7 @@ class Conversion:
 
 
 def convert(source: Path, labels: Path, destination: Path, layout: str, *,
-            classes: Optional[Path] = None, splits: Optional[Path] = None,
-            val_ratio: Optional[float] = None,
+            classes: Optional[Path] = None, val_ratio: Optional[float] = None,
             by_subject: Optional[bool] = None, seed: int = 0,
             img_shape: Optional[Tuple[int, int]] = None,
             skip_bad: bool = False) -> Conversion:
@@ -57,13 +56,11 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
         layout (str): Name of a layout, or a ``.json`` file.
         classes (Path, optional): Class names in order, one a line. Defaults
             to the names in the table, sorted.
-        splits (Path, optional): Table or JSON object with the split of each
-            sequence. Defaults to the column of ``labels``.
-        val_ratio, by_subject, seed: Draw this share for validation instead;
-            see :mod:`.custom_splits`.
+        val_ratio, by_subject, seed: Draw this share for validation; by default
+            the table has a column split.
         img_shape (tuple[int, int], optional): Height and width in pixels of
             the images of two-dimensional joints.
-        skip_bad (bool): Leave out sequences with problems. Defaults to False.
+        skip_bad (bool): Leave out sequences with problems.
 
     Raises:
         InputError: A file is wrong. Nothing is written then.
@@ -73,8 +70,8 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
     if img_shape is not None and layout.dims == 3:
         raise InputError('--img-shape is for two-dimensional layouts, '
                          f'"{layout.name}" is 3D.')
-    files = find_files(source, (labels, splits, classes), problems)
-    table = read_table(labels, 'label', problems)
+    files = find_files(source, (labels, classes), problems)
+    table = read_table(labels, problems)
     for name in files.keys() - table.keys():
         problems[name].append(f'{files[name]}: "{name}" has no row in '
                               f'{labels}.')
@@ -85,13 +82,19 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
         labels, {name: row['label'] for name, row in table.items()},
         classes and read_classes(classes), problems)
     subjects = {name: row.get('subject') for name, row in table.items()}
-    if val_ratio is None:
-        method = f'given by {splits or labels}'
-        splits = _given_splits(splits, labels, table, problems)
-    else:
+    splits = {name: row.get('split') for name, row in table.items()}
+    if val_ratio is not None:
         method = custom_splits.method_of(subjects, by_subject)
-    for name in table if method == BY_SUBJECT else ():
-        if not subjects[name]:
+    elif any(splits.values()):
+        method = f'given by {labels}'
+    else:
+        raise InputError(f'{labels} has no splits; add a column split with '
+                         'train or val, or use --val-ratio.')
+    for name in table:
+        if val_ratio is None and splits[name] not in SPLITS:
+            problems[name].append(f'{labels}: the split of "{name}" is '
+                                  f'"{splits[name]}", expected train or val.')
+        if method == BY_SUBJECT and not subjects[name]:
             problems[name].append(f'{labels}: "{name}" has no subject, which '
                                   '--by-subject needs.')
     sequences = _read_files(files, layout, problems)
@@ -142,11 +145,9 @@ def _summary(method: str, classes: List[str], annotations: List[dict],
 
 def _listed(problems: Problems) -> str:
     texts = [text for name in sorted(problems) for text in problems[name]]
-    lines = [f'{len(texts)} problem{"s" if len(texts) > 1 else ""}:',
-             *texts[:MAX_SHOWN]]
-    if len(texts) > MAX_SHOWN:
-        lines.append(f'... and {len(texts) - MAX_SHOWN} more')
-    return '\n  '.join(lines)
+    more = len(texts) - MAX_SHOWN
+    return '\n  '.join([f'{len(texts)} problems:', *texts[:MAX_SHOWN],
+                        *([f'... and {more} more'] if more > 0 else [])])
 
 
 def _read_files(files: Dict[str, Path], layout: SkeletonLayout,
@@ -196,32 +197,20 @@ def _sequence_name(text: str) -> str:
     return re.sub(r'\.(npy|npz|csv)$', '', text, flags=re.IGNORECASE)
 
 
-def _read_object(path: Path) -> dict:
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f'{path} is not readable as JSON: {error}.') from None
-    if not isinstance(content, dict):
-        raise InputError(f'{path} holds a {type(content).__name__}, expected '
-                         'a JSON object {...}.')
-    return content
+def read_table(path: Path, problems: Problems) -> Dict[str, Dict[str, str]]:
+    """Read the labels: name of a sequence -> column -> value.
 
-
-def read_table(path: Path, column: str, problems: Problems
-               ) -> Dict[str, Dict[str, str]]:
-    """Read a CSV table: name of a sequence -> column -> value.
-
-    The header has ``name`` (or ``file``) and ``column``. Names that occur
+    The header has ``name`` (or ``file``) and ``label``. Names that occur
     twice are added to ``problems``.
     """
     lines = csv.reader(read_text(path).splitlines())
     header, *rows = list(filter(None, lines)) or [[]]
     header = [cell.strip().lower() for cell in header]
     header = ['name' if cell == 'file' else cell for cell in header]
-    if not {'name', column} <= set(header) or not rows:
+    if not {'name', 'label'} <= set(header) or not rows:
         raise InputError(f'{path} has the header "{",".join(header)}" and '
                          f'{len(rows)} rows, expected the columns name (or '
-                         f'file) and {column} and at least 1 row.')
+                         'file) and label and at least 1 row.')
     table = {}
     for number, cells in enumerate(rows, 1):
         row = dict(zip(header, map(str.strip, cells)))
@@ -241,13 +230,9 @@ def number_labels(path: Path, texts: Dict[str, str],
                   ) -> Tuple[Dict[str, Optional[int]], List[str]]:
     """Number the classes from 0, in the order of ``classes`` or sorted.
 
-    Args:
-        path (Path): The table, for messages.
-        texts (dict[str, str]): Sequence -> its label in the table: numbers
-            everywhere, or class names everywhere.
-
-    Returns:
-        tuple: Sequence -> class (None if unknown), and the class names.
+    ``texts`` has the label of each sequence in the table: numbers everywhere,
+    or class names everywhere. Returns sequence -> class (None if unknown), and
+    the class names.
     """
     values = set(filter(None, texts.values()))
     numbers = {text for text in values if re.fullmatch(r'-?\d+', text)}
@@ -273,8 +258,7 @@ def number_labels(path: Path, texts: Dict[str, str],
 
 def read_classes(path: Path) -> List[str]:
     """Read class names, one a line."""
-    lines = map(str.strip, read_text(path).splitlines())
-    classes = list(filter(None, lines))
+    classes = list(filter(None, map(str.strip, read_text(path).splitlines())))
     if not classes or len(set(classes)) < len(classes):
         raise InputError(f'{path} has {len(classes)} names, '
                          f'{len(set(classes))} of them different; expected '
@@ -285,37 +269,14 @@ def read_classes(path: Path) -> List[str]:
 def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
     """A layout as annotation files store it, and as an object.
 
-    Args:
-        text (str): A name, or a ``.json`` file with the arguments of
-            :class:`SkeletonLayout`; ``name`` defaults to the file's.
+    ``text`` is a name, or a ``.json`` file with the arguments of
+    :class:`SkeletonLayout`; ``name`` defaults to the file's.
     """
     if not text.endswith('.json'):
-        if text not in LAYOUTS:
-            raise InputError(f'--layout is "{text}", expected one of '
-                             f'{", ".join(LAYOUTS)}, or a .json file.')
-        return text, LAYOUTS[text]
-    fields = {'name': Path(text).stem, **_read_object(Path(text))}
+        return text, SkeletonLayout.get(text)
     try:
+        fields = {'name': Path(text).stem, **json.loads(
+            read_text(Path(text)))}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError) as error:
         raise InputError(f'{text} is not a layout: {error}') from None
-
-
-def _given_splits(path: Optional[Path], labels: Path, table: dict,
-                  problems: Problems) -> Dict[str, str]:
-    """Sequence -> split, from a file or a column of the table of labels."""
-    if path and path.suffix.lower() == '.json':
-        splits = {_sequence_name(name): split
-                  for name, split in _read_object(path).items()}
-    else:
-        rows = read_table(path, 'split', problems) if path else table
-        splits = {name: row.get('split') for name, row in rows.items()}
-    if not any(splits.values()):
-        raise InputError(f'{path or labels} has no splits; add a column split '
-                         'with train or val, or use --splits or --val-ratio.')
-    for name in table:
-        if splits.get(name) not in SPLITS:
-            problems[name].append(
-                f'{path or labels}: the split of "{name}" is '
-                f'"{splits.get(name) or ""}", expected train or val.')
-    return splits

@@ -1,7 +1,6 @@
 """Splits of your own data for training and validation."""
-import random
-from collections import Counter, defaultdict
-from typing import Dict, List, Optional, Set
+from collections import Counter
+from typing import Dict, List, Optional
 
 from ...utils.input_error import InputError
 
@@ -20,67 +19,36 @@ def method_of(subjects: Dict[str, Optional[str]],
 
 def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
          ratio: float, seed: int) -> Dict[str, str]:
-    """Draw 'train' or 'val' for every sequence in ``labels``."""
-    if method == BY_CLASS:
-        val = draw_stratified(labels, ratio, seed)
+    """Draw 'train' or 'val' for every sequence in ``labels``.
+
+    ``ratio`` is the share of the subjects, or of the sequences of each class;
+    the only sequence of a class is for training.
+    """
+    try:
+        from sklearn.model_selection import (
+            GroupShuffleSplit,
+            StratifiedShuffleSplit,
+        )
+    except ImportError:
+        raise InputError('--val-ratio needs scikit-learn: pip install -e '
+                         '.[analysis]') from None
+    names, counts = sorted(labels), Counter(labels.values())
+    groups = None
+    if method == BY_SUBJECT:
+        splitter = GroupShuffleSplit(1, test_size=ratio, random_state=seed)
+        groups = [subjects[name] for name in names]
     else:
-        sizes = Counter(subjects[name] for name in labels)
-        if len(sizes) == 1:
-            raise InputError(
-                f'the only subject is "{next(iter(sizes))}", expected at '
-                'least two to draw from; --no-by-subject draws sequences.')
-        drawn = draw_subjects(sizes, ratio, seed)
-        val = {name for name in labels if subjects[name] in drawn}
+        names = [name for name in names if counts[labels[name]] > 1]
+        splitter = StratifiedShuffleSplit(1, test_size=ratio,
+                                          random_state=seed)
+    try:
+        (_, drawn), = splitter.split(
+            names, [labels[name] for name in names], groups)
+    except ValueError as error:  # too few sequences or subjects
+        raise InputError(f'--val-ratio is {ratio}, but there are {len(names)} '
+                         f'sequences to draw from: {error}') from None
+    val = {names[index] for index in drawn}
     return {name: SPLITS[name in val] for name in labels}
-
-
-def draw_stratified(labels: Dict[str, int], ratio: float,
-                    seed: int) -> Set[str]:
-    """Draw sequences so that every class has its share.
-
-    Each class gets its share rounded down; the sequences that are missing
-    then come from the classes that lost most. At least one sequence of every
-    class is left for training.
-    """
-    rng = random.Random(seed)
-    members = defaultdict(list)
-    for name in sorted(labels):
-        members[labels[name]].append(name)
-    counts = {label: int(ratio * len(names))
-              for label, names in members.items()}
-    missing = round(ratio * len(labels)) - sum(counts.values())
-    order = sorted(members)
-    rng.shuffle(order)  # decides among classes that lost equally
-    order.sort(key=lambda label: counts[label] - ratio * len(members[label]))
-    spare = [label for label in order
-             if counts[label] + 1 < len(members[label])]
-    for label in spare[:missing]:
-        counts[label] += 1
-    return {name for label in sorted(members)
-            for name in rng.sample(members[label], counts[label])}
-
-
-def draw_subjects(sizes: Dict[str, int], ratio: float, seed: int) -> Set[str]:
-    """Draw the subjects whose sequences come closest to a share of all.
-
-    ``sizes`` has the number of sequences of at least two subjects; at least
-    one subject is drawn, and not all. ``seed`` decides among equals.
-    """
-    subjects = sorted(sizes)
-    random.Random(seed).shuffle(subjects)
-    # number of sequences -> (number without the last subject, last subject)
-    reached = {0: None}
-    for subject in subjects:
-        for size in list(reached):
-            reached.setdefault(size + sizes[subject], (size, subject))
-    total = sum(sizes.values())
-    size = min((size for size in sorted(reached) if 0 < size < total),
-               key=lambda size: abs(size - ratio * total))
-    drawn = set()
-    while size:
-        size, subject = reached[size]
-        drawn.add(subject)
-    return drawn
 
 
 def check(splits: Dict[str, str], labels: Dict[str, int], classes: List[str],

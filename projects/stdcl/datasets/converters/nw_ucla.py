@@ -32,17 +32,10 @@ NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
 
 
 def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
-    """Write the annotation file of the whole data set.
+    """Write the annotation file of the whole data set; returns the splits.
 
-    Args:
-        source (Path): ``all_sqe.zip``, or the folder that it unpacks to.
-        destination (Path): The annotation file.
-
-    Returns:
-        dict[str, list[str]]: The splits; see :func:`make_splits`.
-
-    Raises:
-        InputError: A file is damaged or missing. Nothing is written then.
+    ``source`` is ``all_sqe.zip``, or the folder that it unpacks to. If a file
+    is damaged or missing, an ``InputError`` names it and nothing is written.
     """
     files = list(read_source(source))
     annotations = [parse(*file) for file in track(
@@ -83,11 +76,7 @@ def parse(name: str, content: bytes) -> dict:
             and ``label`` (class + 1).
 
     Returns:
-        dict: ``frame_dir``, ``label``, ``total_frames`` and ``keypoint``,
-        float32, (1, T, 20, 3).
-
-    Raises:
-        InputError: The name or the content is wrong; the text names the file.
+        dict: An annotation; ``keypoint`` is float32, (1, T, 20, 3).
     """
     match = NAME.fullmatch(Path(name).stem)
     action = int(match[1]) if match else None
@@ -104,11 +93,7 @@ def parse(name: str, content: bytes) -> dict:
 
 
 def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
-    """Read the JSON object and its joints, float32, (1, T, 20, 3).
-
-    Raises:
-        InputError: The content is not a JSON object with ``skeletons``.
-    """
+    """Read the JSON object and its joints, float32, (1, T, 20, 3)."""
     try:
         record = json.loads(content)
         keypoint = np.array(record['skeletons'], dtype=np.float32)
@@ -128,9 +113,6 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
 
 def make_splits(names: List[str]) -> Dict[str, List[str]]:
     """Split by view and check the sizes.
-
-    Args:
-        names (list[str]): ``frame_dir`` of every sequence.
 
     Returns:
         dict[str, list[str]]: ``xview_train``, ``xview_val``, and for each

@@ -23,12 +23,8 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
         layout (SkeletonLayout): The layout of the joints.
 
     Returns:
-        dict: ``keypoint``, float32, (M, T, V, C), in the unit of the file.
-        For a two-dimensional layout C is 2, and a confidence becomes
-        ``keypoint_score``, float32, (M, T, V).
-
-    Raises:
-        InputError: The file is wrong; the text names it.
+        dict: ``keypoint``, float32, (M, T, V, C), and for a two-dimensional
+        layout, if given, ``keypoint_score``, float32, (M, T, V).
     """
     is_table = path.suffix.lower() == '.csv'
     arrays = _read_csv(path, layout) if is_table else _read_arrays(path)

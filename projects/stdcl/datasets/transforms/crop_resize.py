@@ -13,11 +13,6 @@ from ...utils.input_error import InputError, require_positive
 class CropResize(BaseTransform):
     """Crop a span of frames and resize it by linear interpolation.
 
-    For training, ``proportion`` is a range: the span is a share of the frames
-    drawn uniformly from the range, but at least ``min_frames`` if the
-    sequence has that many, at a random place. For testing, ``proportion`` is
-    one number: the span is that share from the middle of the sequence.
-
     Empty frames count; remove them with ``DropEmptyFrames`` first.
 
     Required and modified keys: ``keypoint``, (M, T, V, C) to
@@ -25,13 +20,12 @@ class CropResize(BaseTransform):
 
     Args:
         clip_len (int): Frames of a clip.
-        proportion (float | tuple[float, float]): Share of the frames.
-            Defaults to (0.5, 1).
-        min_frames (int): Least length of a random span. Defaults to 64.
-
-    Raises:
-        InputError: A proportion is not in (0, 1], or a number of frames is
-            below 1.
+        proportion (float | tuple[float, float]): Share of the frames, above 0
+            and at most 1. A range, for training: drawn uniformly from it, at a
+            random place. A number, for testing: from the middle of the
+            sequence. Defaults to (0.5, 1).
+        min_frames (int): Least length of a random span, if the sequence has
+            that many. Defaults to 64.
     """
 
     def __init__(self, clip_len: int,

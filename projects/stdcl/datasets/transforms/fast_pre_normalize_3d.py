@@ -10,13 +10,11 @@ from ...utils.input_error import InputError
 class FastPreNormalize3D(PreNormalize3D):
     """``PreNormalize3D`` with whole-array operations and the same output.
 
-    Takes the same arguments. A sequence without any person is left unchanged.
+    Takes the same arguments, and at most two persons. A sequence without any
+    person is left unchanged.
 
     Required and modified keys: ``keypoint``, (M, T, V, 3), and
     ``total_frames``. Added key: ``body_center``.
-
-    Raises:
-        InputError: A sequence has more than two persons.
     """
 
     cacheable = True  # the same in every epoch
@@ -30,7 +28,8 @@ class FastPreNormalize3D(PreNormalize3D):
                 f'{len(keypoint)} persons, expected 1 or 2.')
         # as np.isclose(x, 0) for all numbers of a frame
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
-        first = self._first_person(seen)
+        # the person who is seen in more frames
+        first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
         if not seen[first].any():
             return results
         if first == 1:
@@ -63,8 +62,3 @@ class FastPreNormalize3D(PreNormalize3D):
         """The rotation matrix that turns ``vector`` to ``target``."""
         return self.rotation_matrix(np.cross(vector, target),
                                     self.angle_between(vector, target))
-
-    @staticmethod
-    def _first_person(seen: np.ndarray) -> int:
-        """1 if the second person is seen in more frames, otherwise 0."""
-        return int(len(seen) == 2 and seen[1].sum() > seen[0].sum())

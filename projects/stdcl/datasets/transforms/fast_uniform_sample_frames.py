@@ -16,9 +16,6 @@ class FastUniformSampleFrames(UniformSampleFrames):
     process repeats its augmentation after each validation.
 
     Takes the same arguments. Needs no ``keypoint``.
-
-    Raises:
-        InputError: ``clip_len`` or ``num_clips`` is below 1.
     """
 
     def __init__(self, clip_len: int, num_clips: int = 1, **kwargs) -> None:

@@ -25,18 +25,23 @@ class RandomRotation(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Rotate ``results['keypoint']``."""
         angles = np.random.uniform(-self.max_radians, self.max_radians, 3)
-        keypoint = results['keypoint']
-        if keypoint.shape[-1] != 3:
-            raise InputError(
-                f'RandomRotation: keypoint of {results.get("frame_dir")} has '
-                f'{keypoint.shape[-1]} channels, expected 3 (x, y, z).')
-        # one product of (M T V, 3), not one for each frame
-        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation(
-            *angles).T).reshape(keypoint.shape)
-        return results
+        return rotate(results, rotation(*angles).T)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(max_radians={self.max_radians})'
+
+
+def rotate(results: dict, matrix: np.ndarray) -> dict:
+    """Multiply the coordinates by a matrix (3, 3) from the right."""
+    keypoint = results['keypoint']
+    if keypoint.shape[-1] != 3:
+        raise InputError(
+            f'A rotation: keypoint of {results.get("frame_dir")} has '
+            f'{keypoint.shape[-1]} channels, expected 3 (x, y, z).')
+    # one product of (M T V, 3), not one for each frame
+    results['keypoint'] = (keypoint.reshape(-1, 3) @ matrix).reshape(
+        keypoint.shape)
+    return results
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:

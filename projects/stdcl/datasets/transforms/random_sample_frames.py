@@ -20,9 +20,6 @@ class RandomSampleFrames(BaseTransform):
     Args:
         clip_len (int): Frames of a clip.
         test_mode (bool): Defaults to False.
-
-    Raises:
-        InputError: ``clip_len`` is below 1.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False) -> None:

@@ -3,7 +3,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ...utils.input_error import InputError
+from .random_rotation import rotate
 
 
 @TRANSFORMS.register_module()
@@ -32,15 +32,7 @@ class RandomView(BaseTransform):
         about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
         about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
         rotation = (about_y @ about_x).astype(np.float32)
-        keypoint = results['keypoint']
-        if keypoint.shape[-1] != 3:
-            raise InputError(
-                f'RandomView: keypoint of {results.get("frame_dir")} has '
-                f'{keypoint.shape[-1]} channels, expected 3 (x, y, z).')
-        # one product of (M T V, 3), not one for each frame
-        results['keypoint'] = (keypoint.reshape(-1, 3) @ rotation).reshape(
-            keypoint.shape)
-        return results
+        return rotate(results, rotation)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(max_degrees={self.max_degrees})'
