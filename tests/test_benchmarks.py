@@ -42,19 +42,6 @@ def test_encoders(run, monkeypatch):
     assert (table[['MiB, ours', 'MiB, twin']].iloc[0] > 1).all()
 
 
-def test_memory_bank(run):
-    table = run('memory_bank', '--sequences', '1000', '10000')['memory_bank']
-    assert table['processes'].tolist() == [1] * 6
-    for _, row in table.iterrows():
-        half, bounded = '16' in row['bank'], 'class' in row['bank']
-        assert row['slots'] == (60 * 256 if bounded else row['sequences'])
-        # features; labels; and, where slots are shared, indices and ages
-        assert row['one bank, MiB'] == pytest.approx(row['slots'] * (
-            256 * (2 if half else 4) + (24 if bounded else 8)) / 2**20,
-            abs=0.05)
-        assert row['ms, batch 64.median'] > 0
-
-
 def test_stdcl_costs_nothing_at_test_time():
     plain, stdcl = (analyse(load_config(str(
         find_config('hcn', 'nw-ucla-xview', method))))['costs']['test']

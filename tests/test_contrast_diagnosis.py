@@ -9,7 +9,6 @@ from mmaction.structures import ActionDataSample
 
 from projects.stdcl.engine.hooks import ContrastDiagnosisHook
 from projects.stdcl.engine.hooks.contrast_diagnosis_hook import (
-    attention_spread,
     gradient_norms,
 )
 from tests.test_hooks import config, run  # noqa: F401  a fixture
@@ -97,22 +96,6 @@ def test_a_sequence_is_not_its_own_positive():
     for name in ('positive_spatial', 'negative_temporal'):
         assert plain[name].dtype == torch.float32
         torch.testing.assert_close(balanced[name], plain[name])
-
-
-def test_attention_spread_counts_positions():
-    """All alike: 1; two of three joints, each with a half: two thirds."""
-    decoupler = make_head().decoupler
-    feats = torch.randn(3, 2, 8, 5, 3)
-    for branch in (decoupler.spatial, decoupler.temporal):
-        branch.score[-1].weight.data.zero_()
-    scalars = attention_spread(decoupler, feats)
-    assert scalars['attention_spatial'].item() == pytest.approx(1)
-    assert scalars['attention_temporal'].item() == pytest.approx(1)
-    decoupler.spatial.attention = lambda x: torch.tensor([[[0.5, 0.5, 0]]])
-    assert attention_spread(decoupler, feats)[
-        'attention_spatial'].item() == pytest.approx(2 / 3)
-    assert attention_spread(MODELS.build(dict(
-        type='ProjectionDecoupler', in_channels=8)), feats) == {}
 
 
 @pytest.mark.parametrize('kind', ['MemoryBank', 'ClassBalancedMemoryBank',

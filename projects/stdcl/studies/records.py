@@ -40,7 +40,7 @@ COLUMNS = [
     'minutes', 'commit', 'machine', 'versions']
 DETAILS = [*KEY, 'kind', 'name', 'value']
 DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
-             'staleness_', 'attention_')
+             'staleness_')
 
 
 def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
-from ...models import ClassBalancedMemoryBank, Decoupler, STDCLMixin
+from ...models import ClassBalancedMemoryBank, STDCLMixin
 from ...models.unit_vectors import unit_vectors
 from ...utils.model_parts import unwrap
 
@@ -31,8 +31,6 @@ class ContrastDiagnosisHook(Hook):
     - ``staleness_*``: 1 - cosine similarity between a sequence's new vector
       and the one in its slot, written an epoch ago. Only for banks with a slot
       for each sequence.
-    - ``attention_*``: perplexity of the attention over joints or frames,
-      divided by their number; 1 is plain averaging. Only with attention.
 
     The cost is a backward pass of the head for each loss, and a matrix
     product with each bank. A head without STD-CL has ``gradient_cls`` alone.
@@ -56,7 +54,6 @@ class ContrastDiagnosisHook(Hook):
         scalars = gradient_norms(feats, losses)
         if contrasts:
             scalars.update(self._similarities(feats, data_samples, before))
-            scalars.update(attention_spread(self.head.decoupler, feats))
         return {**losses, **scalars}
 
     def _banks(self) -> dict:
@@ -95,27 +92,6 @@ class ContrastDiagnosisHook(Hook):
             scalars[f'positive_{name}'] = _mean(similarity, same)
             scalars[f'negative_{name}'] = _mean(similarity, others)
         return scalars
-
-
-@torch.no_grad()
-def attention_spread(decoupler: Decoupler,
-                     feats: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """The scalars ``attention_*`` for ``feats``, (N, M, C, T, V).
-
-    They range from 1 / L, if all attention is on one of L positions, to 1, if
-    it is uniform.
-    """
-    maps = feats.flatten(0, 1)  # (N M, C, T, V)
-    scalars = {}
-    for name, pooled in (('spatial', maps.mean(dim=2)),
-                         ('temporal', maps.mean(dim=3))):  # (N M, C, L)
-        branch = getattr(decoupler, name)
-        if hasattr(branch, 'attention'):
-            attention = branch.attention(pooled).float()  # (N M, 1, L)
-            perplexity = torch.special.entr(attention).sum(dim=-1).exp()
-            scalars[f'attention_{name}'] = (
-                perplexity / attention.shape[-1]).mean()
-    return scalars
 
 
 def gradient_norms(feats: torch.Tensor,
