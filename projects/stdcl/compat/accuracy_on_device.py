@@ -13,15 +13,9 @@ from mmaction.models.heads import BaseHead
 
 def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
                    topk: tuple) -> list:
-    """Share of rows whose label is among the k highest scores.
+    """For each k, the share of rows whose label is among the k highest scores.
 
-    Args:
-        scores (Tensor): Shape (N, num_classes).
-        labels (Tensor): Shape (N,), integer.
-        topk (tuple[int]): Values of k; more than ``num_classes`` means all.
-
-    Returns:
-        list[Tensor]: One scalar for each k, on the device of ``scores``.
+    ``scores`` are (N, num_classes), ``labels`` (N,).
     """
     deepest = min(max(topk, default=0), scores.shape[1])
     ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)
@@ -32,13 +26,8 @@ def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
 def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
     """``BaseHead.loss_by_feat`` with top-k accuracy counted on the device.
 
-    Args:
-        cls_scores (Tensor): Shape (N, num_classes).
-        data_samples (list[ActionDataSample]): N samples with ``gt_label``:
-            shape (1,), or (num_classes,) for soft labels.
-
-    Returns:
-        dict[str, Tensor]: ``loss_cls`` and, for hard labels, ``top{k}_acc``.
+    ``cls_scores`` are (N, num_classes); a ``gt_label`` is (1,), or
+    (num_classes,) for soft labels, which have no accuracy.
     """
     labels = torch.stack([sample.gt_label for sample in data_samples])
     labels = labels.to(cls_scores.device)  # (N, 1) or (N, num_classes)

@@ -44,14 +44,9 @@ NUMERIC = '?bBhHiIlLqQefdFD'  # numpy's type codes that torch has as well
 def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     """Rewrite a checkpoint with tensors and plain containers only.
 
-    Args:
-        value (Any): A checkpoint, or a part of one.
-        field (str): Its name, for the warning. Defaults to 'checkpoint'.
-
-    Returns:
-        Any: The same content. A ``HistoryBuffer`` becomes a dict of its
-        constructor's arguments, numpy arrays become tensors and numpy scalars
-        numbers. An object with no plain form is kept, with a warning.
+    A ``HistoryBuffer`` becomes a dict of its constructor's arguments, numpy
+    arrays become tensors and numpy scalars numbers. An object with no plain
+    form is kept, with a warning that names ``field``.
     """
     if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:
         # a copy: torch takes neither reversed nor foreign-endian arrays
@@ -90,13 +85,6 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Load a checkpoint that holds tensors and plain containers only.
-
-    Args:
-        filename (str): Path of the file.
-        map_location: As in ``torch.load``. Defaults to None.
-
-    Returns:
-        dict: The checkpoint.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -179,15 +167,7 @@ def _wrap_save(save):
 
 
 def save_to_local(checkpoint: dict, filename: str) -> None:
-    """Save a checkpoint under its name only when it is complete.
-
-    Args:
-        checkpoint (dict): Tensors and plain containers.
-        filename (str): Path of the file. Its folder is created.
-
-    Raises:
-        OSError: The file cannot be written, for example on a full disk.
-    """
+    """Save a checkpoint under its name only when it is complete."""
     content = io.BytesIO()  # PyTorch hides errors of writing to a file
     torch.save(checkpoint, content)
     try:
@@ -203,15 +183,8 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
 def find_latest_checkpoint(path: str) -> Optional[str]:
     """Replace MMEngine's function; damaged files are skipped.
 
-    Args:
-        path (str): A work directory.
-
-    Returns:
-        str | None: Path of the checkpoint to resume from, if there is one. All
-        processes get that of the first.
-
-    Raises:
-        InputError: There are checkpoints, and all of them are damaged.
+    All processes get the path of the first. It is an ``InputError`` if there
+    are checkpoints, and all of them are damaged.
     """
     latest = find_latest(path)
     for sentence in latest.damaged:

@@ -16,14 +16,7 @@ KNOWN_UPSTREAM = ('openpose', 'nturgb+d', 'coco')
 
 
 def graph_layout(layout: Union[str, dict]) -> Union[str, dict]:
-    """Translate one of our layouts into the dict form of ``Graph``.
-
-    Args:
-        layout (str | dict): As ``graph_cfg.layout`` in a config.
-
-    Returns:
-        str | dict: ``layout`` itself where ``Graph`` understands it.
-    """
+    """A ``graph_cfg.layout`` in a form that ``Graph`` understands."""
     if layout in KNOWN_UPSTREAM or (
             isinstance(layout, dict) and 'num_node' in layout):
         return layout

@@ -12,18 +12,9 @@ PARTIAL = '.partial'  # suffix of files that are being written
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a name to write to, which becomes ``path`` if nothing fails.
 
-    After a crash, a file that ends in ``.partial`` may be left; after an
-    exception, none. An existing file stays until the new one is complete. Of
-    several writers, the last to finish leaves its complete file.
-
-    Args:
-        path (Path): The file. Its folder is created.
-
-    Yields:
-        Path: A name beside it, ``*.partial``.
-
-    Raises:
-        OSError: The file cannot be written.
+    The name ends in ``.partial``; only a crash leaves such a file. An existing
+    file stays until the new one is complete. Of several writers, the last to
+    finish leaves its complete file. The folder of ``path`` is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}')

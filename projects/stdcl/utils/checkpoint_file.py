@@ -12,12 +12,7 @@ LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
 def find_damage(path: str) -> Optional[str]:
-    """Verify the checksums in a checkpoint.
-
-    PyTorch writes them but does not verify them when it loads.
-
-    Args:
-        path (str): A file that ``torch.save`` wrote.
+    """Verify the checksums in a checkpoint, as PyTorch does not.
 
     Returns:
         str | None: What is wrong with it. None if it is intact, or written by
@@ -46,13 +41,8 @@ def find_latest(work_dir: str) -> Latest:
 
     It is the one that ``last_checkpoint`` names, or the file of that name in
     the work directory, which may have been moved. If neither exists or both
-    are damaged, it is the newest one beside it or in the work directory.
-
-    Args:
-        work_dir (str): The work directory of the training.
-
-    Returns:
-        Latest: Its path is None if there is no intact one.
+    are damaged, it is the newest one beside it or in the work directory. The
+    path is None if there is no intact one.
     """
     folder, named = Path(work_dir), []
     folders = {folder}

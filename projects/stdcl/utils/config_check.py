@@ -49,16 +49,9 @@ LEAST = dict(batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
 
 
 def parse_options(texts: Optional[Sequence[str]]) -> dict:
-    """Parse the arguments of ``--cfg-options``.
+    """Parse the arguments of ``--cfg-options``, KEY=VALUE each.
 
-    Args:
-        texts (sequence[str], optional): KEY=VALUE each; None for none.
-
-    Returns:
-        dict: Dotted name -> value.
-
-    Raises:
-        InputError: One of them is not KEY=VALUE.
+    Returns a dict: dotted name -> value.
     """
     options = {}
     for text in texts or ():
@@ -81,9 +74,6 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
         path (str): The config file.
         options (dict | sequence[str], optional): Dotted name -> value, or
             the arguments of --cfg-options, KEY=VALUE each.
-
-    Returns:
-        Config: The config.
 
     Raises:
         InputError: The file cannot be read, or an option would have no
@@ -141,13 +131,10 @@ def _config_at_fault(error: Exception) -> tuple:
 def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
     """Check a config, and explain what fails when it is built.
 
-    Args:
-        cfg (Config): The config, as the Runner gets it.
-        required (sequence[str]): Fields that the Runner needs.
-
     Raises:
-        InputError: A name is unknown to what would get it, or a number is
-            too small. The text has the nearest right name.
+        InputError: A field that is ``required`` is missing, a name is unknown
+            to what would get it, or a number is too small. The text has the
+            nearest right name.
     """
     check(cfg, required)
     try:
@@ -164,8 +151,6 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
 
     Only a name that resembles a right one is an error here: constructors
     that take ``**kwargs`` may take others.
-
-    Args and raises as in :func:`checked`.
     """
     for name in required:
         if cfg.get(name) is None:

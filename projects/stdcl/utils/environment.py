@@ -14,11 +14,8 @@ def current_commit() -> dict:
     """Find the commit of this repository.
 
     Files copied without ``.git`` can name their commit, which must be clean,
-    in the environment variable STDCL_COMMIT.
-
-    Returns:
-        dict: ``commit``, or None; and ``clean``, whether nothing but the
-        records in ``runs/`` differs from it, None without a commit.
+    in the environment variable STDCL_COMMIT. ``clean`` says whether nothing
+    but the records in ``runs/`` differs from ``commit``.
     """
 
     def git(*args: str) -> str:

@@ -12,25 +12,13 @@ from mmengine.device import get_device
 
 
 def derive_seed(*key: int) -> int:
-    """Mix integers into a seed of 32 bits.
-
-    Args:
-        *key (int): What the seed depends on, such as the seed of the run, the
-            epoch and the index of a sequence.
-
-    Returns:
-        int: The seed, the same for the same integers on every machine.
-    """
+    """Mix integers into a seed of 32 bits, the same on every machine."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()
     return int.from_bytes(digest, 'little')
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch's CPU generator.
-
-    Args:
-        seed (int): From 0 to 2**32 - 1.
-    """
+    """Seed Python, NumPy and PyTorch's CPU generator with 32 bits."""
     random.seed(seed)
     np.random.seed(seed)
     torch.default_generator.manual_seed(seed)

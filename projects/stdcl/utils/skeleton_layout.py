@@ -40,9 +40,6 @@ class SkeletonLayout:
         dims (int): Number of coordinates, 3 (x, y, z) or 2 (x, y). With 2, a
             third channel of the data is the confidence of the detector.
             Defaults to 3.
-
-    Raises:
-        InputError: A field is invalid or contradicts another.
     """
     name: str
     joint_names: Tuple[str, ...]
@@ -100,10 +97,9 @@ class SkeletonLayout:
 
     @cached_property
     def parents(self) -> Dict[int, int]:
-        """Parent of each joint, with parents before children.
+        """Parent of each joint in the tree rooted at ``center``.
 
-        The parent of the center is -1. The direction of ``edges`` is ignored:
-        parents are those of the tree rooted at ``center``.
+        Parents come before children. The parent of the center is -1.
         """
         neighbors = {joint: [] for joint in range(self.num_joints)}
         for child, parent in self.edges:
@@ -140,14 +136,7 @@ class SkeletonLayout:
 
     @classmethod
     def get(cls, layout: Union[str, dict, 'SkeletonLayout']):
-        """Look up a layout by name, or build one from a config's dict.
-
-        Args:
-            layout (str | dict | SkeletonLayout): A name in :data:`LAYOUTS`,
-                or the arguments of this class.
-
-        Returns:
-            SkeletonLayout: The layout.
+        """Look up a name in :data:`LAYOUTS`, or build one from a dict.
 
         Raises:
             InputError: The name is unknown, or a field is invalid.

@@ -124,8 +124,7 @@ def make_splits(names: List[str]) -> Dict[str, List[str]]:
             published one.
     """
     if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f'{twice} occurs more than once in the source.')
+        raise InputError('A name occurs more than once in the source.')
     fields = {name: NAME.fullmatch(name) for name in names}
     splits = {}
     for split, (views, expected) in SPLITS.items():

@@ -72,16 +72,10 @@ class CheckpointFitHook(Hook):
 def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
     """Load weights as testing does, without a Runner.
 
-    Args:
-        model (nn.Module): The model.
-        checkpoint (dict): A checkpoint, or only its state dict.
-        file (str): What to call it in messages.
+    ``checkpoint`` may be only a state dict; ``file`` is its name in messages.
 
     Returns:
         set[str]: The decoupler's tensors that keep their initial values.
-
-    Raises:
-        InputError: Encoder, classifier or stream are not those of the model.
     """
     mismatch = _fit_to_test(model, checkpoint, file)
     banks = find_prefixes(model, MemoryBank)

@@ -20,8 +20,7 @@ class MemoryBankHook(Hook):
     """Connects the memory banks of a model with the training set.
 
     Before training it gives every bank its slots, makes the data pipeline
-    deliver each sequence's index, and tells the head the batch size. It does
-    nothing for a model without banks, and nothing in testing.
+    deliver each sequence's index, and tells the head the batch size.
 
     Resuming restores the banks. It is an error if the checkpoint has no banks,
     or banks of another size or of another list of sequences. Loading for
