@@ -309,15 +309,9 @@ def test_the_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
 # --- checkpoints of the authors ---------------------------------------------
 
 
-@pytest.mark.parametrize('name, encoder, expected', [
-    ('CTR-GCN', 'ctrgcn', {
-        'cls_head.fc', 'backbone.data_bn', 'backbone.blocks.3.spatial'}),
-    ('Hyperformer', 'hyperformer', {
-        'cls_head.fc', 'backbone.data_bn', 'backbone.blocks.3.spatial'}),
-    ('HCN', 'hcn', {
-        'cls_head.fc8', 'backbone.joint_stream.conv3',
-        'backbone.motion_stream.conv3'})])
-def test_fine_tuning_from_the_authors(name, encoder, expected, tmp_path,
+@pytest.mark.parametrize('name, encoder', [
+    ('CTR-GCN', 'ctrgcn'), ('Hyperformer', 'hyperformer'), ('HCN', 'hcn')])
+def test_fine_tuning_from_the_authors(name, encoder, tmp_path,
                                       tiny_annotations, capsys):
     """NTU RGB+D, 60 classes, 25 joints, to NW-UCLA: 10 classes, 20 joints."""
     # two persons in the one, one person in the other
@@ -343,9 +337,7 @@ def test_fine_tuning_from_the_authors(name, encoder, expected, tmp_path,
     log = capsys.readouterr().out
     anew = check_start(state, fresh, source)
     anew = {key for key in anew if '.decoupler.' not in key}
-    layers = {key.rpartition('.')[0] for key in anew}
-    assert layers == expected | {
-        f'backbone.blocks.{i}.spatial' for i in range(4) if name != 'HCN'}
-    for layer in layers:
-        assert layer in log
+    assert {key.split('.')[0] for key in anew} == {'backbone', 'cls_head'}
+    for key in anew:
+        assert key.removesuffix('.bias') in log
     assert len(anew) < len(source) / 3

@@ -1,11 +1,15 @@
 """Numbers that are not finite stop a training, and are never saved."""
+import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmaction.structures import ActionDataSample
+from mmengine.logging import MessageHub
 
 from projects.stdcl.engine.hooks.finite_check_hook import (
+    FiniteCheckHook,
     _is_finite,
     _sequences,
 )
@@ -26,7 +30,7 @@ def leap(run, folder, step, factor, *options):
 
 
 def test_a_loss_that_is_not_finite(warm, tmp_path):
-    """In the second epoch, after steps that were far too long."""
+    """In the second epoch, after far too long steps."""
     done = leap(warm, tmp_path, 4, 1e25)
     assert done.returncode == 1
     said = re.search(
@@ -67,6 +71,10 @@ def test_sequences_to_blame_are_named():
     assert _sequences(batch).endswith('Not finite after the pipeline: second.')
 
 
-@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
-def test_what_is_finite(value):
-    assert _is_finite(1e30) and not _is_finite(value)
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+def test_only_a_loss_stops_the_training(value):
+    hub, hook = MessageHub('finite'), FiniteCheckHook()
+    hub.update_scalars({'train/loss': 1e30, 'train/gradient_cosine': value})
+    runner = SimpleNamespace(message_hub=hub)
+    hook.after_train_iter(runner, 0, outputs=dict(loss=0, gradient_cosine=0))
+    assert not _is_finite(value)

@@ -1,18 +1,14 @@
 """What the hooks see to before training: indices, banks, data that fit."""
 import json
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import ConcatDataset
-from mmengine.logging import MessageHub
-from mmengine.runner import Runner
 from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.training_sequences import TrainingSequences
-from projects.stdcl.engine.hooks import FiniteCheckHook, MemoryBankHook
+from projects.stdcl.engine.hooks import MemoryBankHook
 from tests.tiny_run import plain, run, tiny_config, train
 
 pytestmark = pytest.mark.usefixtures('quick_text')
@@ -68,16 +64,6 @@ def test_rare_classes_more_often(tiny_annotations):
     assert len(sequences) == 3
     seen = [index_of(dataset[i]) for i in range(len(dataset))]
     assert seen == [0, 1, 1, 2]
-
-
-def test_num_batch_per_epoch_keeps_all_slots(tiny_annotations):
-    loader = Runner.build_dataloader(dict(
-        dataset=pose(tiny_annotations(num=9)), batch_size=2, num_workers=0,
-        num_batch_per_epoch=2, sampler=dict(type='DefaultSampler')))
-    sequences = TrainingSequences(loader.dataset)
-    sequences.add_indices()
-    assert len(sequences) == 9
-    assert index_of(loader.dataset[3]) == 3
 
 
 def test_unknown_wrappers_and_doubles_are_refused(tiny_annotations):
@@ -199,6 +185,9 @@ def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
     test = run(config, load_from=checkpoint)
     assert 'acc/top1' in test.test()
     assert len(test.model.cls_head.spatial_bank) == 0
+    runner = run(config)
+    runner.load_checkpoint(checkpoint)  # before a run
+    assert len(runner.model.cls_head.spatial_bank) == 0
 
     for num in (24, 16):  # the same number of sequences, and another
         path = tiny_annotations(num=num, name=f'other{num}.pkl')
@@ -209,13 +198,6 @@ def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
         assert fresh['cls_head.spatial_bank.labels'].tolist() == [-1] * num
         log = capsys.readouterr().out
         assert 'Load checkpoint' in log and 'spatial_bank' not in log
-
-
-def test_loading_before_a_run(config):
-    run(config).train()
-    runner = run(config)
-    runner.load_checkpoint(f'{config.work_dir}/epoch_1.pth')
-    assert len(runner.model.cls_head.spatial_bank) == 0
 
 
 def test_a_plain_model_is_left_alone(config):
@@ -301,11 +283,3 @@ def test_run_record(config):
     assert len(resumed['epochs']) == 3
     part, = resumed['resumed']
     assert part['epoch'] == 2 and part['seed'] == 3
-
-
-def test_only_a_loss_stops_the_training():
-    hub = MessageHub('finite')
-    hub.update_scalars({'train/loss': 1., 'train/gradient_cosine': np.nan})
-    runner = SimpleNamespace(message_hub=hub)
-    FiniteCheckHook().after_train_iter(
-        runner, 0, outputs=dict(loss=0, gradient_cosine=0))

@@ -159,13 +159,11 @@ def test_code_does_not_run(tmp_path, loot, attack, protocol):
     assert loot.exists()
 
 
-@pytest.mark.parametrize('function', [
-    os.mkdir, eval, exec, getattr, subprocess.Popen, torch.load, np.load,
-    torch.hub.load, np.lib.format.read_array, type, object])
-def test_the_refused_name_is_in_the_message(tmp_path, function):
-    path = write(tmp_path, dict(a=[function]))
-    with pytest.raises(pickle.UnpicklingError, match=function.__name__):
-        safe_files.load(path)
+def test_the_refused_name_is_in_the_message(tmp_path):
+    for function in (os.mkdir, getattr, subprocess.Popen, np.load, type):
+        path = write(tmp_path, dict(a=[function]))
+        with pytest.raises(pickle.UnpicklingError, match=function.__name__):
+            safe_files.load(path)
 
 
 NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # as pointers, these crash

@@ -6,10 +6,8 @@ its repair.
 """
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,12 +60,6 @@ def environment(*folders, **variables):
     env['PATH'] = os.pathsep.join([os.path.dirname(sys.executable),
                                    env['PATH']])
     return env
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(('127.0.0.1', 0))
-        return str(one.getsockname()[1])
 
 
 def run(command, cwd, env):
@@ -233,36 +225,6 @@ def test_sync_bn_on_the_cpu_is_refused_before_the_first_step():
         MMDistributedDataParallel(model, device_ids=[0])
 
 
-def test_two_processes_share_gradients_on_the_cpu(tmp_path):
-    program = tmp_path / 'program.py'
-    program.write_text(textwrap.dedent('''
-        import atexit, os, sys
-        import torch
-        import projects.stdcl
-        from mmengine.dist import get_rank, init_dist
-        from mmengine.model import MMDistributedDataParallel
-
-        # at the end Python holds up all threads for a while, until it is gone
-        atexit.register(sum, range(3 * 10**7))
-        init_dist('pytorch', backend='nccl')
-        model = MMDistributedDataParallel(
-            torch.nn.Linear(1, 1), device_ids=[int(os.environ['LOCAL_RANK'])])
-        model(torch.full((1, 1), get_rank() + 1.)).sum().backward()
-        with open(f'{sys.argv[1]}/{get_rank()}', 'w') as file:
-            file.write(str(model.module.weight.grad.item()))
-        # threads of gloo are still to let go of these
-        for _ in range(9):
-            torch.distributed.all_gather(
-                [torch.zeros(9), torch.zeros(9)], torch.ones(9), async_op=True)
-        '''))
-    done = run([sys.executable, '-m', 'torch.distributed.run',
-                '--nproc_per_node=2', f'--master_port={free_port()}',
-                program, tmp_path], tmp_path, environment(ROOT))
-    assert done.returncode == 0, done.stderr[-3000:]
-    # the mean of the gradients 1 and 2 of the two processes
-    assert [(tmp_path / rank).read_text() for rank in '01'] == ['1.5', '1.5']
-
-
 # --- --amp on the CPU ------------------------------------------------------
 
 
@@ -320,18 +282,6 @@ def test_amp_steps_as_far_as_without_it():
     # no scale of the loss is left in the gradient; bfloat16 has 3 digits
     torch.testing.assert_close(
         amp.layer.weight, plain.layer.weight, atol=2e-3, rtol=1e-2)
-
-
-@on_cpu_only
-def test_amp_state_comes_back():
-    model = Layer()
-    wrapper, other = amp_wrapper(model), amp_wrapper(Layer())
-    model.train_step(dict(inputs=torch.ones(4, 2)), wrapper)
-    other.load_state_dict(wrapper.state_dict())
-    torch.testing.assert_close(other.state_dict()['state'],
-                               wrapper.state_dict()['state'])
-    # bfloat16 has the range of float32, so the loss is not scaled
-    assert other.state_dict()['loss_scaler'] == {}
 
 
 @on_cpu_only

@@ -36,6 +36,12 @@ from ..utils.checkpoint_file import find_damage, find_latest
 from ..utils.input_error import InputError
 from ..utils.safe_files import find_refused, how_to_trust, is_trusted
 
+upstream_save = checkpoint_module.save_checkpoint
+upstream_load_url = checkpoint_module.load_url
+upstream_load_checkpoint = CheckpointLoader.load_checkpoint.__func__
+upstream_load_state_dict = MessageHub.load_state_dict
+upstream_init_model = BaseInferencer._init_model
+
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
 NUMERIC = '?bBhHiIlLqQefdFD'  # numpy's type codes that torch has as well
@@ -119,51 +125,37 @@ def _raise_refused(source: str, error: pickle.UnpicklingError,
             + how_to_trust(file)) from None
 
 
-def _wrap_load_url(load_url):
-
-    @functools.wraps(load_url)
-    def load_plain(url, *args, **kwargs):
-        try:
-            return load_url(url, *args, **dict(kwargs, weights_only=True))
-        except pickle.UnpicklingError as error:
-            _raise_refused(url, error, 'FILE (after downloading it)')
-            raise
-
-    return load_plain
+@functools.wraps(upstream_load_url)
+def load_url(url, *args, **kwargs):
+    try:
+        return upstream_load_url(url, *args,
+                                 **dict(kwargs, weights_only=True))
+    except pickle.UnpicklingError as error:
+        _raise_refused(url, error, 'FILE (after downloading it)')
+        raise
 
 
-def _wrap_load_checkpoint(load_checkpoint):
-    """Remove the config that ``Runner.resume`` would execute as Python.
-
-    Only files of MMCV 1.x have one there (``meta['config']``).
-    """
-
-    @functools.wraps(load_checkpoint)
-    def load_without_config(cls, filename, map_location=None,
-                            logger='current'):
-        checkpoint = load_checkpoint(cls, filename, map_location, logger)
-        if not isinstance(checkpoint, dict):
-            raise InputError(f'Checkpoint {filename} holds a '
-                             f'{type(checkpoint).__name__}, expected a dict.')
-        meta = checkpoint.get('meta')
-        if isinstance(meta, dict):
-            meta.pop('config', None)
-        return checkpoint
-
-    return classmethod(load_without_config)
+@functools.wraps(upstream_load_checkpoint)
+def load_checkpoint(cls, filename, map_location=None, logger='current'):
+    checkpoint = upstream_load_checkpoint(cls, filename, map_location, logger)
+    if not isinstance(checkpoint, dict):
+        raise InputError(f'Checkpoint {filename} holds a '
+                         f'{type(checkpoint).__name__}, expected a dict.')
+    meta = checkpoint.get('meta')
+    if isinstance(meta, dict):
+        # files of MMCV 1.x have it, and Runner.resume executes it as Python
+        meta.pop('config', None)
+    return checkpoint
 
 
-def _wrap_save(save):
-
-    @functools.wraps(save)
-    def save_plain(checkpoint, filename, file_client_args=None,
-                   backend_args=None):
-        checkpoint = to_plain(checkpoint)
-        if '://' in filename or file_client_args or backend_args:
-            return save(checkpoint, filename, file_client_args, backend_args)
+@functools.wraps(upstream_save)
+def save_checkpoint(checkpoint, filename, file_client_args=None,
+                    backend_args=None):
+    checkpoint = to_plain(checkpoint)
+    if '://' in filename or file_client_args or backend_args:
+        upstream_save(checkpoint, filename, file_client_args, backend_args)
+    else:
         save_to_local(checkpoint, filename)
-
-    return save_plain
 
 
 def save_to_local(checkpoint: dict, filename: str) -> None:
@@ -181,10 +173,10 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
-    """Replace MMEngine's function; damaged files are skipped.
+    """Find the checkpoint of a work directory to resume from, if any.
 
-    All processes get the path of the first. It is an ``InputError`` if there
-    are checkpoints, and all of them are damaged.
+    Damaged files are skipped; an ``InputError`` if all are damaged. All
+    processes get the path that the first one finds.
     """
     latest = find_latest(path)
     for sentence in latest.damaged:
@@ -199,19 +191,14 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
     return chosen[0]
 
 
-def _wrap_load_state_dict(load_state_dict):
-
-    @functools.wraps(load_state_dict)
-    def load_plain(self, state_dict):
-        if isinstance(state_dict, dict):
-            scalars = {
-                name: _history_buffer(**value) if isinstance(value, dict)
-                else value
-                for name, value in state_dict['log_scalars'].items()}
-            state_dict = dict(state_dict, log_scalars=scalars)
-        return load_state_dict(self, state_dict)
-
-    return load_plain
+@functools.wraps(upstream_load_state_dict)
+def load_state_dict(self, state_dict):
+    if isinstance(state_dict, dict):
+        scalars = {
+            name: _history_buffer(**value) if isinstance(value, dict)
+            else value for name, value in state_dict['log_scalars'].items()}
+        state_dict = dict(state_dict, log_scalars=scalars)
+    upstream_load_state_dict(self, state_dict)
 
 
 def _history_buffer(log_history, count_history, max_length) -> HistoryBuffer:
@@ -219,31 +206,22 @@ def _history_buffer(log_history, count_history, max_length) -> HistoryBuffer:
                          max_length)
 
 
-def _wrap_init_model(init_model):
-
-    @functools.wraps(init_model)
-    def init_given_config(self, cfg, weights, device='cpu'):
-        if not cfg:
-            raise ValueError(
-                f'{type(self).__name__}: model is None, which would execute '
-                f'the config stored in {weights}. Pass the config file as '
-                '`model`.')
-        return init_model(self, cfg, weights, device)
-
-    return init_given_config
+@functools.wraps(upstream_init_model)
+def init_model(self, cfg, weights, device='cpu'):
+    if not cfg:
+        raise InputError(
+            f'{type(self).__name__}: model is None, which would execute the '
+            f'config stored in {weights}; expected a config file as `model`.')
+    return upstream_init_model(self, cfg, weights, device)
 
 
 def apply() -> None:
     """Install the above where MMEngine saves and loads."""
-    save = _wrap_save(checkpoint_module.save_checkpoint)
     for module in (checkpoint_module, runner_module, mmengine.runner):
-        module.save_checkpoint = save
+        module.save_checkpoint = save_checkpoint
         module.find_latest_checkpoint = find_latest_checkpoint
-    MessageHub.load_state_dict = _wrap_load_state_dict(
-        MessageHub.load_state_dict)
-
+    MessageHub.load_state_dict = load_state_dict
     CheckpointLoader.register_scheme('', load_from_local, force=True)
-    checkpoint_module.load_url = _wrap_load_url(checkpoint_module.load_url)
-    CheckpointLoader.load_checkpoint = _wrap_load_checkpoint(
-        CheckpointLoader.load_checkpoint.__func__)
-    BaseInferencer._init_model = _wrap_init_model(BaseInferencer._init_model)
+    checkpoint_module.load_url = load_url
+    CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+    BaseInferencer._init_model = init_model
