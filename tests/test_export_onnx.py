@@ -99,7 +99,7 @@ def test_the_commands(warm, tmp_path):
     assert metadata['layout'] == 'nw-ucla'
     assert len(json.loads(metadata['classes'])) == 16
     done = warm('tools/deployment/test_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
-                'net.onnx', '--repeats', 2, *options, cwd=tmp_path)
+                'net.onnx', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert '32 sequences' in done.stdout
     assert 'all predicted classes agree' in done.stdout

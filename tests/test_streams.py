@@ -123,3 +123,11 @@ def test_unknown_streams(root):
     with pytest.raises(InputError, match="stream is 'bones', expected one of "
                        'joint, bone, joint-motion, bone-motion'):
         load(root / 'configs/stdcl/stdcl-stgcn_synthetic.py', stream='bones')
+
+
+def test_a_stream_needs_the_preprocessor(tmp_path):
+    path = tmp_path / 'other.py'
+    path.write_text("_base_ = 'mmaction::skeleton/stgcn/stgcn_8xb16-joint-"
+                    "u100-80e_ntu60-xsub-keypoint-2d.py'")
+    with pytest.raises(InputError, match='expected SkeletonDataPreprocessor'):
+        load(path, stream='bone')

@@ -1,4 +1,4 @@
-"""Test an ONNX file on a config's test set beside PyTorch, and time both.
+"""Test an ONNX file on a config's test set, beside PyTorch.
 
 Example:
     python tools/deployment/test_onnx.py CONFIG CHECKPOINT stgcn.onnx
@@ -15,10 +15,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument('onnx', type=Path, help='ONNX file')
-    parser.add_argument('--repeats', type=int, default=100,
-                        help='clips to time; default: 100')
-    parser.add_argument('--threads', type=int, default=1,
-                        help='CPU threads of each network; default: 1')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
@@ -31,13 +27,12 @@ def main() -> None:
     with end_cleanly(args.config):
         from projects.stdcl.deployment.onnx import TOLERANCE, evaluate_file
         result = evaluate_file(args.config, args.checkpoint, args.onnx,
-                               args.repeats, args.threads, args.cfg_options)
+                               args.cfg_options)
     print(f'{result["sequences"]} sequences. The logits differ by at most '
           f'{result["difference"]:.1e} of the largest; '
           f'all predicted classes agree: {result["agree"]}.')
-    for name, seconds in result['seconds'].items():
-        print(f'{name:12} top-1 {result["top1"][name]:.2f}, one clip '
-              f'{1e3 * seconds:.2f} ms')
+    for name, top1 in result['top1'].items():
+        print(f'{name:12} top-1 {top1:.2f}')
     if not result['difference'] <= TOLERANCE:  # also where it is NaN
         sys.exit(f'error: {args.onnx}: the logits differ by more than '
                  f'{TOLERANCE:.0e} of the largest.')

@@ -100,6 +100,11 @@ def load_run_config(config: Union[str, Path], work_dir: Optional[str],
         require_known('stream', stream, STREAMS)
         options[STREAM] = stream
     cfg = load_config(str(config), options)
+    preprocessor = cfg.get('model', {}).get('data_preprocessor') or {}
+    if stream and preprocessor.get('type') != 'SkeletonDataPreprocessor':
+        raise InputError(
+            f'--stream is {stream}, but model.data_preprocessor.type is '
+            f'{preprocessor.get("type")}, expected SkeletonDataPreprocessor.')
     cfg.launcher = launcher
     default = cfg.get('work_dir') or f'work_dirs/{Path(config).stem}'
     cfg.work_dir = work_dir or add_stream(default, options.get(STREAM))

@@ -7,7 +7,6 @@ computes the config's stream itself. Batches may have any size.
 import json
 import logging
 import os.path as osp
-import time
 from pathlib import Path
 from typing import Callable, Dict, Optional, Sequence
 
@@ -130,18 +129,16 @@ def compare(network: nn.Module, path: Path, shape: tuple) -> float:
     return float(np.max(differences))
 
 
-def open_session(path: Path, threads: int = 0):
-    """Open an onnxruntime session on the CPU; 0 threads mean all cores.
+def open_session(path: Path):
+    """Open an onnxruntime session on the CPU.
 
     Raises:
         InputError: The file is not an ONNX model.
     """
     import onnxruntime  # belongs to the extra "deploy"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider'])
+            str(path), providers=['CPUExecutionProvider'])
     except Exception as error:  # onnxruntime's classes are not public
         raise InputError(f'{path} cannot be read, expected an ONNX file '
                          f'({error}).') from error
@@ -171,45 +168,27 @@ def evaluate(cfg: Config, model: nn.Module,
                                  / first.abs().max()))
 
 
-def time_in_turn(networks: Dict[str, Network], shape: tuple,
-                 repeats: int) -> Dict[str, float]:
-    """Median seconds of each network on one clip, in turn, after a warm-up."""
-    clip = np.random.default_rng(0).standard_normal((1, *shape), np.float32)
-    seconds: Dict[str, list] = {name: [] for name in networks}
-    for _ in range(repeats + 1):
-        for name, network in networks.items():
-            start = time.perf_counter()
-            network(clip)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(taken[1:]))
-            for name, taken in seconds.items()}
-
-
-def evaluate_file(config: str, checkpoint: str, path: Path, repeats: int = 100,
-                  threads: int = 1,
+def evaluate_file(config: str, checkpoint: str, path: Path,
                   cfg_options: Optional[Sequence[str]] = None) -> dict:
-    """Test an ONNX file on a config's test set beside PyTorch, and time both.
+    """Test an ONNX file on a config's test set beside PyTorch.
 
     Args:
         config, checkpoint (str): Config file, and path or URL.
         path (Path): The ONNX file.
-        repeats (int): Clips to time. Defaults to 100.
-        threads (int): CPU threads of each network. Defaults to 1.
         cfg_options (sequence[str], optional): KEY=VALUE each.
 
     Returns:
         dict: ``sequences``, their number; ``agree``, whether all predicted
         classes are the same; ``difference`` of the logits, relative to the
-        largest; for each network ``top1`` in percent and median ``seconds``.
+        largest; and ``top1`` of each network in percent.
 
     Raises:
         InputError: It is not an ONNX file for this config.
     """
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
-    torch.set_num_threads(threads)
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
-    session = open_session(path, threads)
+    session = open_session(path)
     expected = tuple(find_clip_shape(cfg, model))
     inputs = {one.name: tuple(one.shape[1:]) for one in session.get_inputs()}
     if inputs != dict(clips=expected):
@@ -220,5 +199,4 @@ def evaluate_file(config: str, checkpoint: str, path: Path, repeats: int = 100,
         pytorch=lambda clips: network(torch.from_numpy(clips)).numpy(),
         onnxruntime=lambda clips: session.run(None, {'clips': clips})[0])
     with torch.inference_mode():
-        return dict(evaluate(cfg, model, networks),
-                    seconds=time_in_turn(networks, expected, repeats))
+        return evaluate(cfg, model, networks)
