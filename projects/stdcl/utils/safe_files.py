@@ -2,13 +2,12 @@
 
 ``pickle.load`` calls whatever function a file names. Here each name is looked
 up in :data:`FUNCTIONS`: it stands for a function that returns data, or the
-file is refused. Functions, dtypes, arrays and tensors are placeholders while a
+file is refused. Functions, dtypes and arrays are placeholders while a
 file is read, so it cannot forge their state either.
 
 A file whose path is in the environment variable ``STDCL_TRUSTED_FILES`` is
 read as it is. There is no way to trust all files.
 """
-import io
 import os
 import pickle
 import re
@@ -16,13 +15,12 @@ from collections import OrderedDict
 from typing import Any, Dict, Union
 
 import numpy as np
-import torch
 
 from .input_error import InputError
 
 VARIABLE = 'STDCL_TRUSTED_FILES'
 ATOMS = frozenset((str, bytes, bytearray, bool, int, float, complex,
-                   type(None), torch.Size))
+                   type(None)))
 PathLike = Union[str, os.PathLike]
 
 
@@ -127,30 +125,6 @@ def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
     return np.frombuffer(data, dtype.value, count=1)[0]
 
 
-def _storage(content: bytes) -> _Placeholder:
-    """``torch.storage._load_from_bytes``, of a file of ``torch.save``."""
-    try:
-        return _Placeholder(torch.load(io.BytesIO(content),
-                                       weights_only=True))
-    except pickle.UnpicklingError as error:
-        name = find_refused(error)
-        raise (RefusedError(name) if name else
-               ValueError('a damaged tensor')) from None
-
-
-def _tensor(storage: _Placeholder, offset: int, size: tuple, stride: tuple,
-            *_) -> _Placeholder:
-    """``torch._utils._rebuild_tensor_v2``."""
-    untyped = storage.value._untyped_storage
-    num_bytes = untyped.nbytes()
-    tensor = torch.empty(0, dtype=storage.value.dtype)
-    tensor.set_(untyped, offset, size, stride)
-    if untyped.nbytes() != num_bytes:  # PyTorch enlarges one that is too small
-        raise ValueError(f'a tensor of shape {tuple(size)} in {num_bytes} '
-                         'bytes')
-    return _Placeholder(tensor)
-
-
 def _not_called(*_) -> None:
     raise RefusedError('a call of numpy.ndarray')
 
@@ -158,10 +132,7 @@ def _not_called(*_) -> None:
 FUNCTIONS = {('_codecs', 'encode'): _encode,
              ('collections', 'OrderedDict'): OrderedDict,
              ('numpy', 'ndarray'): _not_called,  # an argument of _reconstruct
-             ('numpy', 'dtype'): _Dtype,
-             ('torch', 'Size'): torch.Size,
-             ('torch.storage', '_load_from_bytes'): _storage,
-             ('torch._utils', '_rebuild_tensor_v2'): _tensor}
+             ('numpy', 'dtype'): _Dtype}
 for _module in ('builtins', '__builtin__'):  # protocol 3, protocols 0 to 2
     FUNCTIONS.update({
         (_module, 'set'): set, (_module, 'frozenset'): frozenset,
@@ -184,7 +155,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _resolve(value: Any, known: dict) -> Any:
-    """Replace placeholders by their arrays and tensors, in place.
+    """Replace placeholders by their arrays, in place.
 
     ``known`` has, by the id of a container, the container, which keeps the id
     from being used again, and what replaces it.
@@ -193,7 +164,7 @@ def _resolve(value: Any, known: dict) -> Any:
     if kind in ATOMS or isinstance(value, np.generic):
         return value
     if isinstance(value, _Placeholder):
-        if not isinstance(value.value, (np.ndarray, torch.Tensor)):
+        if not isinstance(value.value, np.ndarray):
             raise RefusedError('a function, a dtype or half an array')
         return value.value
     if id(value) in known:
@@ -214,7 +185,7 @@ def _resolve(value: Any, known: dict) -> Any:
 
 
 def load(path: PathLike) -> Any:
-    """Read a pickle of containers, numbers, strings, arrays and CPU tensors.
+    """Read a pickle of containers, numbers, strings and arrays.
 
     Any protocol, written with numpy 1 or 2. Arrays are of numbers, booleans or
     strings.
@@ -232,7 +203,7 @@ def load(path: PathLike) -> Any:
         except RefusedError as error:
             raise pickle.UnpicklingError(
                 f'{path} was not read: it holds {error}, and anything but '
-                'containers, numbers, strings, arrays and tensors can run '
+                'containers, numbers, strings and arrays can run '
                 f'code. {how_to_trust(path)}') from None
         except Exception as error:  # which one depends on the damage
             reason = ' '.join(str(error).split())
