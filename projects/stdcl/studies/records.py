@@ -21,11 +21,6 @@ from scipy.special import log_softmax
 from ..evaluation import score_file
 from ..evaluation.fusion import fuse_files
 from ..utils.atomic_write import atomic_write
-from ..utils.environment import (
-    current_commit,
-    machine_kind,
-    package_versions,
-)
 from ..utils.input_error import InputError
 from .study import Training
 
@@ -142,16 +137,3 @@ def provenance(run: dict) -> dict:
         machine=f'{processor}, {machine["cores"]} cores, threads: '
         f'{machine["threads"]}', versions=' '.join(
             f'{name}={version}' for name, version in run['versions'].items()))
-
-
-def add_benchmark(path: Path, cases: List[dict], key: Sequence[str],
-                  command: str) -> None:
-    """Record a benchmark with its command, machine, versions and commit.
-
-    Nested dicts (``median``, ``min``, ``max``) become dotted columns. ``key``
-    are the columns that identify a case, which is replaced.
-    """
-    frame = pd.json_normalize(cases).assign(command=command, **provenance(dict(
-        current_commit(), machine=machine_kind(),
-        versions=package_versions())))
-    append(path, frame.to_dict('records'), key)
