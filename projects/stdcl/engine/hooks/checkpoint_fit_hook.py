@@ -24,16 +24,12 @@ class Mismatch(NamedTuple):
 
     def __str__(self) -> str:
         texts = [f'{name} is {text}' for name, text in self.shapes.items()]
-        if self.missing:
-            texts.append(f'missing in the checkpoint: {_layers(self.missing)}')
-        if self.extra:
-            texts.append(f'not in the model: {_layers(self.extra)}')
+        for title, names in (('missing in the checkpoint', self.missing),
+                             ('not in the model', self.extra)):
+            layers = dict.fromkeys(name.rpartition('.')[0] or name
+                                   for name in names)
+            texts += [f'{title}: {", ".join(layers)}'] if layers else []
         return '; '.join(texts)
-
-
-def _layers(names: List[str]) -> str:
-    return ', '.join(dict.fromkeys(name.rpartition('.')[0] or name
-                                   for name in names))
 
 
 @HOOKS.register_module()
