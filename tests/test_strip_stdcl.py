@@ -104,9 +104,12 @@ def stock(tmp_path):
         drn.mkdir()
         (drn / '__init__.py').write_text('')
         (drn / 'drn.py').write_text('class DRN:\n    pass\n')
+    (library / 'projects').mkdir()  # hides the installed one
+    (library / 'projects/__init__.py').write_text('')
     env = {**os.environ, 'PYTHONPATH': str(library), 'OMP_NUM_THREADS': '1'}
-    alien = subprocess.run([sys.executable, '-c', 'import projects'], env=env,
-                           cwd=tmp_path, capture_output=True, text=True)
+    alien = subprocess.run([sys.executable, '-c', 'import projects.stdcl'],
+                           env=env, cwd=tmp_path, capture_output=True,
+                           text=True)
     assert 'No module named' in alien.stderr
     return env
 

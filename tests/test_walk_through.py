@@ -64,7 +64,7 @@ def test_the_page_holds(warm, blocks, tmp_path):
         if 'tools/test.py' in line:
             assert 0 <= accuracy(done) <= 1
     assert 'anchor_share: 1.0000' in output('stdcl-stgcn_synthetic.py --s')[0]
-    assert 'sequences 240 (train 172, val 68)' in output('custom.py')[0]
+    assert 'sequences 240 (train 171, val 69)' in output('custom.py')[0]
     assert re.match(r'day.npy: (on average )?left (shoulder|hip): '
                     r'(slow|fast) swing \d', output('day.npy')[0])
     # what it says that there is
