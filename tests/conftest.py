@@ -108,7 +108,7 @@ def tiny_annotations(tmp_path):
         names = [annotation['frame_dir'] for annotation in annotations]
         path = tmp_path / name
         splits = {f'{benchmark}_{part}': names for part in ('train', 'val')
-                  for benchmark in ('xsub', 'xview', 'xset')}
+                  for benchmark in ('xsub', 'xview', 'xset', 'split1')}
         mmengine.dump(dict(split={split: names, **splits},
                            annotations=annotations), str(path))
         return str(path)

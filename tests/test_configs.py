@@ -140,14 +140,22 @@ def test_same_seed_same_start(encoder):
             assert torch.equal(state[name], value), name
 
 
-def narrow(cfg: Config, encoder: str, joints: int, persons: int) -> None:
+def clip_shape(cfg: Config, benchmark: str) -> tuple:
+    """Persons, frames, joints and channels of a clip."""
+    expected = BENCHMARKS[benchmark]
+    layout = LAYOUTS[expected.layout]
+    return (expected.num_person, cfg.clip_len, layout.num_joints, layout.dims)
+
+
+def narrow(cfg: Config, encoder: str, shape: tuple) -> None:
     """Give an encoder as few channels as it can have, for speed."""
     cfg.model.backbone.base_channels = 24 if encoder == 'hyperformer' else 8
     if encoder == 'hyperformer':
         cfg.model.backbone.num_heads = 1
     with torch.no_grad():
-        feats = MODELS.build(cfg.model.backbone).eval()(
-            torch.zeros(1, persons, cfg.clip_len, joints, 3))
+        clip = MODELS.build(cfg.model.data_preprocessor).make_stream(
+            torch.zeros(1, *shape))
+        feats = MODELS.build(cfg.model.backbone).eval()(clip)
     cfg.model.cls_head.in_channels = feats.shape[2]
 
 
@@ -157,16 +165,16 @@ def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
     if decoupler:
         cfg.model.cls_head.decoupler.type = decoupler
     if decoupler == 'ProjectionDecoupler':
-        expected = BENCHMARKS[benchmark]
         cfg.model.type = 'STDCLRecognizer'
-        cfg.model.clip_shape = (expected.num_person, cfg.clip_len,
-                                LAYOUTS[expected.layout].num_joints, 3)
+        cfg.model.clip_shape = clip_shape(cfg, benchmark)
     return cfg
 
 
-def on_tiny_data(cfg, make_annotations, work_dir, joints, persons) -> Config:
+def on_tiny_data(cfg, make_annotations, work_dir, joints, persons,
+                 channels=3) -> Config:
     """Make a config train a step of four synthetic sequences."""
-    path = make_annotations(num=4, classes=2, joints=joints, persons=persons)
+    path = make_annotations(num=4, classes=2, joints=joints, persons=persons,
+                            channels=channels)
     for name, dataset in leaf_datasets(cfg).items():
         loader = cfg[f'{name}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=4)
@@ -185,12 +193,11 @@ def on_tiny_data(cfg, make_annotations, work_dir, joints, persons) -> Config:
 @every_encoder
 def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
     """One step of data in the real format, and a test."""
-    expected = BENCHMARKS[benchmark]
-    sizes = LAYOUTS[expected.layout].num_joints, expected.num_person
     cfg = stdcl_or_plain(encoder, benchmark, decoupler)
-    narrow(cfg, encoder, *sizes)
-    runner = Runner.from_cfg(
-        on_tiny_data(cfg, tiny_annotations, tmp_path, *sizes))
+    persons, _, joints, channels = shape = clip_shape(cfg, benchmark)
+    narrow(cfg, encoder, shape)
+    runner = Runner.from_cfg(on_tiny_data(
+        cfg, tiny_annotations, tmp_path, joints, persons, channels))
     runner.train()
     assert 0 <= runner.test()['acc/top1'] <= 1
     model = runner.model

@@ -205,6 +205,9 @@ def test_every_tensor_is_required(name):
     source = twin(name, SIZES[1]).state_dict()
     for lost in source:
         rest = {key: value for key, value in source.items() if key != lost}
+        if lost.endswith('num_batches_tracked'):  # some files have none
+            converted(name, rest)
+            continue
         with pytest.raises(InputError, match=f'missing tensors: {lost}'):
             converted(name, rest)
     if name != 'HCN':  # a whole block, a whole layer

@@ -205,7 +205,7 @@ def test_sync_bn_converts_the_encoders(encoder):
     torch.testing.assert_close(synced.state_dict(), plain.state_dict(),
                                rtol=0, atol=0)
     # in one process it is batch norm, in training too
-    clip = torch.randn(2, 1, 32, 20, 3)
+    clip = plain.data_preprocessor.make_stream(torch.randn(2, 1, 32, 20, 3))
     results = []
     for model in models:
         torch.manual_seed(0)  # dropout

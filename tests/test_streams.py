@@ -104,7 +104,8 @@ def test_work_directories_carry_the_stream(work_dir, stream, expected):
 
 def load(config, **kwargs):
     return load_run_config(config, **{**dict(
-        work_dir=None, stream=None, cfg_options=None, launcher='none'),
+        work_dir=None, stream=None, split=None, cfg_options=None,
+        launcher='none'),
         **kwargs})
 
 

@@ -256,10 +256,12 @@ def test_rotations_fill_their_range():
     assert max(turns) < np.sqrt(3) * 0.3 + 1e-3
 
 
-@pytest.mark.parametrize('transform', [RandomRotation(), RandomView()])
-def test_two_dimensions_are_not_rotated(transform):
-    with pytest.raises(ValueError, match='of a has 2 channels, expected 3'):
-        transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18, 2))))
+@pytest.mark.parametrize('transform, channels', [
+    (RandomRotation(), 4), (RandomView(), 2)])
+def test_other_dimensions_are_not_rotated(transform, channels):
+    with pytest.raises(ValueError, match=f'of a has {channels} channels'):
+        transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18,
+                                                         channels))))
 
 
 def test_missing_persons_are_not_normalized():

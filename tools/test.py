@@ -37,6 +37,10 @@ def parse_args() -> argparse.Namespace:
         '*.npz has names, labels, logits and probabilities, *.pkl is what '
         "MMEngine's DumpResults writes")
     parser.add_argument(
+        '--split', help='protocol of the data set, such as split2 of JHMDB: '
+        'the part of its splits\' names before "_train"; default: that of '
+        'the config')
+    parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; lists as key="[a,b]"')
     parser.add_argument(
@@ -54,7 +58,8 @@ def main() -> None:
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.config):
         apis.test(args.config, args.checkpoint, args.work_dir, dump=args.dump,
-                  stream=args.stream, cfg_options=args.cfg_options,
+                  stream=args.stream, split=args.split,
+                  cfg_options=args.cfg_options,
                   launcher=args.launcher)
 
 

@@ -31,6 +31,10 @@ def parse_args() -> argparse.Namespace:
         'for --cfg-options model.data_preprocessor.stream=...; default: the '
         'stream of the config, joint in all configs here')
     parser.add_argument(
+        '--split', help='protocol of the data set, such as split2 of JHMDB: '
+        'the part of its splits\' names before "_train"; default: that of '
+        'the config')
+    parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='resume from this checkpoint, or without one from the latest in '
         'the work directory, if there is any')
@@ -67,7 +71,7 @@ def main() -> None:
     with end_cleanly(args.config):
         train(args.config, args.work_dir, resume=args.resume, amp=args.amp,
               validate=not args.no_validate, auto_scale_lr=args.auto_scale_lr,
-              stream=args.stream, seed=args.seed,
+              stream=args.stream, split=args.split, seed=args.seed,
               diff_rank_seed=args.diff_rank_seed,
               deterministic=args.deterministic, cfg_options=args.cfg_options,
               launcher=args.launcher)

@@ -65,6 +65,8 @@ ENCODERS = {
                       persons_field='num_person'),
     'hyperformer': Encoder('Hyperformer', 'Hyperformer', '2211.09590',
                            persons_field='num_person'),
+    'blockgcn': Encoder('BlockGCN', 'BlockGCN', '2403.11264',
+                        persons_field='num_person'),
     'hcn': Encoder('HCN', 'HCN', '1804.06055'),
 }
 
@@ -81,6 +83,8 @@ BENCHMARKS = {
     'nw-ucla-xview': Benchmark('NW-UCLA, cross-view',
                                'data/nw_ucla/nw_ucla.pkl', 'xview', 'nw-ucla',
                                10, 1),
+    'jhmdb': Benchmark('JHMDB, split 1', 'data/jhmdb/jhmdb.pkl', 'split1',
+                       'jhmdb', 14, 1),
 }
 
 # stream -> its weight in a fusion of all four, the fixed choice of the field

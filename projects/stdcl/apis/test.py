@@ -13,7 +13,8 @@ REQUIRED = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
 
 def test(config: Union[str, Path], checkpoint: str,
          work_dir: Optional[str] = None, *, dump: Optional[str] = None,
-         stream: Optional[str] = None, cfg_options: Options = None,
+         stream: Optional[str] = None, split: Optional[str] = None,
+         cfg_options: Options = None,
          launcher: str = 'none') -> Dict[str, float]:
     """Test a checkpoint.
 
@@ -32,6 +33,7 @@ def test(config: Union[str, Path], checkpoint: str,
             is what MMEngine's ``DumpResults`` writes.
         stream (str, optional): That of the training. Defaults to the stream
             of the config.
+        split (str, optional): As in :func:`~projects.stdcl.apis.train`.
 
     Returns:
         dict[str, float]: The metrics of the config's ``test_evaluator``.
@@ -40,7 +42,8 @@ def test(config: Union[str, Path], checkpoint: str,
         InputError: The config, an option, the checkpoint or the data are
             wrong.
     """
-    cfg = load_run_config(config, work_dir, stream, cfg_options, launcher)
+    cfg = load_run_config(config, work_dir, stream, split, cfg_options,
+                          launcher)
     cfg.load_from = str(checkpoint)
     cfg.resume = False
     with checked(cfg, REQUIRED):

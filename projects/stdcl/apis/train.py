@@ -1,7 +1,7 @@
 """Training from a config."""
 import re
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
@@ -20,7 +20,8 @@ Options = Union[dict, Sequence[str], None]
 def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
           resume: Optional[str] = None, amp: bool = False,
           validate: bool = True, auto_scale_lr: bool = False,
-          stream: Optional[str] = None, seed: Optional[int] = None,
+          stream: Optional[str] = None, split: Optional[str] = None,
+          seed: Optional[int] = None,
           diff_rank_seed: bool = False, deterministic: bool = False,
           cfg_options: Options = None, launcher: str = 'none') -> Runner:
     """Train a model.
@@ -45,6 +46,9 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
             False.
         stream (str, optional): One of :data:`~projects.stdcl.catalogue.
             STREAMS`. Defaults to the stream of the config.
+        split (str, optional): Protocol of the data set, the part of its
+            splits' names before "_train" and "_val", such as 'split2' of
+            JHMDB. Defaults to that of the config.
         seed (int, optional): Random seed. Defaults to that of the config.
         diff_rank_seed (bool): Give each process its own seed. Defaults to
             False.
@@ -62,7 +66,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         InputError: The config, an option or the data are wrong.
         FloatingPointError: The loss stopped being finite.
     """
-    cfg = load_run_config(config, work_dir, stream, cfg_options, launcher)
+    cfg = load_run_config(config, work_dir, stream, split, cfg_options,
+                          launcher)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if amp:
@@ -91,8 +96,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
 
 
 def load_run_config(config: Union[str, Path], work_dir: Optional[str],
-                    stream: Optional[str], cfg_options: Options,
-                    launcher: str) -> Config:
+                    stream: Optional[str], split: Optional[str],
+                    cfg_options: Options, launcher: str) -> Config:
     """Load a config for the Runner; arguments as in :func:`train`."""
     options = (dict(cfg_options) if isinstance(cfg_options, dict)
                else parse_options(cfg_options))
@@ -107,8 +112,37 @@ def load_run_config(config: Union[str, Path], work_dir: Optional[str],
             f'{preprocessor.get("type")}, expected SkeletonDataPreprocessor.')
     cfg.launcher = launcher
     default = cfg.get('work_dir') or f'work_dirs/{Path(config).stem}'
-    cfg.work_dir = work_dir or add_stream(default, options.get(STREAM))
+    default = add_stream(default, options.get(STREAM))
+    if split is not None:
+        set_split(cfg, split)
+        default += f'_{split}'
+    cfg.work_dir = work_dir or default
     return cfg
+
+
+def set_split(cfg: Config, split: str) -> None:
+    """Choose another protocol of a data set, for all loaders.
+
+    'split1_train' becomes 'split2_train', say, for ``split`` 'split2'.
+    """
+    parts = [part for kind in ('train', 'val', 'test')
+             for part in _with_split(cfg.get(f'{kind}_dataloader') or {})]
+    if not parts:
+        raise InputError(f'--split is {split}, but no data set in the config '
+                         'has a split such as "xsub_train".')
+    for part in parts:
+        part['split'] = f'{split}_{part["split"].rpartition("_")[2]}'
+
+
+def _with_split(value: Any) -> Iterator[dict]:
+    """Yield the dicts in a config that name a split of an annotation file."""
+    if isinstance(value, dict):
+        if '_' in str(value.get('split', '')):
+            yield value
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _with_split(item)
 
 
 def add_stream(work_dir: str, stream: Optional[str]) -> str:

@@ -48,6 +48,11 @@ def _columns(*tensors: torch.Tensor) -> torch.Tensor:
     return torch.stack(tensors)[..., None]
 
 
+def _rows(*tensors: torch.Tensor) -> torch.Tensor:
+    """Stack biases as rows."""
+    return torch.stack(tensors)
+
+
 def _linear(*tensors: torch.Tensor) -> torch.Tensor:
     return torch.cat(tensors)[..., 0, 0]
 
@@ -60,6 +65,17 @@ def _conv1d(tensor: torch.Tensor) -> torch.Tensor:
 def _split_heads(rpe: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Split channels into (heads, channels of a head), as in w."""
     return rpe.view(-1, *w.shape)
+
+
+def _first(tensor: torch.Tensor) -> torch.Tensor:
+    """Drop a leading axis of size 1."""
+    return tensor[0]
+
+
+def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
+    """Stack grouped 1x1 kernels as (heads, kernels, in, out of a head)."""
+    stacked = torch.stack(kernels)[..., 0, 0]  # (K, C', C / H)
+    return stacked.unflatten(1, (table.shape[1], -1)).permute(1, 0, 3, 2)
 
 
 def _layer(ours: str, theirs: Sequence[str], join: Callable = _stack,
@@ -79,7 +95,7 @@ def _conv_bn(ours: str, conv: str, norm: str) -> Table:
 
 
 def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
-    """Rows for the temporal part of CTR-GCN and Hyperformer."""
+    """Rows for the temporal part of the encoders that share the frame."""
     branch = f'{theirs}.branches.'
     table = {
         **_layer(f'{ours}.entry', [f'{branch}{i}.0' for i in range(3)]),
@@ -106,7 +122,7 @@ def _decoupler(source: Tensors) -> Table:
 
 def _blocks(source: Tensors, spatial: Callable, join_conv: Callable,
             residuals: Sequence[int]) -> Table:
-    """The table of CTR-GCN or Hyperformer, which share their frame.
+    """Rows for what CTR-GCN, Hyperformer and BlockGCN share.
 
     ``spatial`` maps our name of a block's spatial part, their name of the
     block and its number, from 1, to rows; ``residuals`` are the blocks whose
@@ -166,6 +182,44 @@ def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
     return table
 
 
+def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
+    """Rows for the graph convolution of a block of BlockGCN."""
+    theirs, tables = f'{block}.gcn1', [f'{block}.gcn1.fc1']
+
+    def convs(part: str) -> list:  # of the three subsets
+        return [f'{theirs}.fc2.{k}.{part}' for k in range(3)]
+
+    table = {
+        f'{ours}.weight': (tables, _same),
+        f'{ours}.hop_weight': ([f'{theirs}.rpe'], _same),
+        f'{ours}.conv': (tables + convs('weight'), _group),
+        f'{ours}.bias': (convs('bias'), _rows),
+        **_bn(f'{ours}.bn', f'{theirs}.bn')}
+    if number == 5:  # the number of channels changes
+        table.update(_conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
+                              f'{theirs}.down.1'))
+    return table
+
+
+def _blockgcn_topology() -> Table:
+    """Rows for the joint embedding and the topology of BlockGCN."""
+    table = {
+        'backbone.position_embedding': (['pos_embedding'], _first),
+        'backbone.topology.centers': (['topo.pl.centres'], _same),
+        'backbone.topology.sharpness': (['topo.pl.sharpness'], _same),
+        **_layer('backbone.joint_embedding', ['to_joint_embedding'])}
+    for i in range(10):
+        ours = f'backbone.topology_projections.{i}'
+        table.update({**_layer(f'{ours}.linear', [f't{i}.mlp']),
+                      **_bn(f'{ours}.bn', f't{i}.bn')})
+    return table
+
+
+def _blockgcn(source: Tensors) -> Table:
+    return {**_blocks(source, _blockgcn_spatial, _same, residuals=(5, 8)),
+            **_blockgcn_topology()}
+
+
 def _ctrgcn(source: Tensors) -> Table:
     return _blocks(source, _ctrgcn_spatial, _swap_axes, residuals=(5, 8))
 
@@ -188,12 +242,16 @@ def _hcn(source: Tensors) -> Table:
     return table
 
 
-# encoder -> function that maps the authors' tensors to a table
-TABLES = {'ctrgcn': _ctrgcn, 'hyperformer': _hyperformer, 'hcn': _hcn}
+# encoder of the catalogue -> function that maps the authors' tensors to a
+# table
+TABLES = {'blockgcn': _blockgcn, 'ctrgcn': _ctrgcn, 'hcn': _hcn,
+          'hyperformer': _hyperformer}
 
 
 def convert(encoder: str, source: Tensors) -> Tensors:
     """Convert the authors' state dict to ours.
+
+    The counters of batch norms, which some files lack, start at 0 if missing.
 
     Raises:
         InputError: The encoder has no table, or tensors are missing or
@@ -202,6 +260,8 @@ def convert(encoder: str, source: Tensors) -> Tensors:
     require_known('encoder', encoder, TABLES)
     table = TABLES[encoder](source)
     used = {name for names, _ in table.values() for name in names}
+    source = {**{name: torch.tensor(0) for name in used
+                 if name.endswith('num_batches_tracked')}, **source}
     if used != set(source):
         unexpected, missing = (', '.join(sorted(names)) or 'none' for names in
                                (set(source) - used, used - set(source)))

@@ -66,6 +66,8 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
     shape = tuple(shape or find_clip_shape(cfg, model))
     clip, head = torch.zeros(1, *shape), model.cls_head
     try:
+        if hasattr(model.data_preprocessor, 'make_stream'):
+            clip = model.data_preprocessor.make_stream(clip)
         feats = model.backbone(clip)  # (1, M, C, T, V)
     except Exception as error:
         raise InputError(

@@ -229,4 +229,15 @@ LAYOUTS = {layout.name: layout for layout in (
         center=1,
         parts=(0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0),
         dims=2),
+    SkeletonLayout(
+        name='jhmdb',
+        joint_names=_names(
+            'neck, belly, face, right shoulder, left shoulder, right hip, '
+            'left hip, right elbow, left elbow, right knee, left knee, '
+            'right wrist, left wrist, right ankle, left ankle'),
+        edges=_pairs('1-2 6-2 7-2 3-1 4-1 5-1 8-4 9-5 10-6 11-7 12-8 13-9 '
+                     '14-10 15-11'),
+        center=1,
+        parts=(0, 0, 0, 1, 1, 2, 2, 1, 1, 2, 2, 1, 1, 2, 2),
+        dims=2),
 )}

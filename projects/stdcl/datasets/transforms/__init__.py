@@ -11,10 +11,12 @@ from .fast_uniform_sample_frames import FastUniformSampleFrames
 from .min_max_normalize import MinMaxNormalize
 from .random_rotation import RandomRotation
 from .random_sample_frames import RandomSampleFrames
+from .random_scale import RandomScale
 from .random_view import RandomView
+from .standardize import Standardize
 
 __all__ = [
     'CenterOnJoint', 'CropResize', 'DropEmptyFrames', 'FastPreNormalize3D',
     'FastUniformSampleFrames', 'MinMaxNormalize', 'RandomRotation',
-    'RandomSampleFrames', 'RandomView'
+    'RandomSampleFrames', 'RandomScale', 'RandomView', 'Standardize'
 ]

@@ -8,14 +8,14 @@ from ...utils.input_error import InputError
 
 @TRANSFORMS.register_module()
 class RandomRotation(BaseTransform):
-    """Rotate a sequence about x, then y, then z.
+    """Rotate a sequence about x, then y, then z; in two dimensions, about z.
 
     All frames and persons share one rotation, R = Rz Ry Rx.
 
-    Required and modified key: ``keypoint``, (M, T, V, 3).
+    Required and modified key: ``keypoint``, (M, T, V, 3) or (M, T, V, 2).
 
     Args:
-        max_radians (float): The three angles are drawn uniformly from
+        max_radians (float): The angles are drawn uniformly from
             -max_radians to max_radians. Defaults to 0.3.
     """
 
@@ -24,6 +24,9 @@ class RandomRotation(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Rotate ``results['keypoint']``."""
+        if results['keypoint'].shape[-1] == 2:
+            angle = np.random.uniform(-self.max_radians, self.max_radians)
+            return rotate(results, rotation(0, 0, angle)[:2, :2].T)
         angles = np.random.uniform(-self.max_radians, self.max_radians, 3)
         return rotate(results, rotation(*angles).T)
 
@@ -32,14 +35,14 @@ class RandomRotation(BaseTransform):
 
 
 def rotate(results: dict, matrix: np.ndarray) -> dict:
-    """Multiply the coordinates by a matrix (3, 3) from the right."""
-    keypoint = results['keypoint']
-    if keypoint.shape[-1] != 3:
+    """Multiply the coordinates by a matrix (C, C) from the right."""
+    keypoint, dims = results['keypoint'], len(matrix)
+    if keypoint.shape[-1] != dims:
         raise InputError(
             f'A rotation: keypoint of {results.get("frame_dir")} has '
-            f'{keypoint.shape[-1]} channels, expected 3 (x, y, z).')
-    # one product of (M T V, 3), not one for each frame
-    results['keypoint'] = (keypoint.reshape(-1, 3) @ matrix).reshape(
+            f'{keypoint.shape[-1]} channels, expected {dims} (x, y, ...).')
+    # one product of (M T V, C), not one for each frame
+    results['keypoint'] = (keypoint.reshape(-1, dims) @ matrix).reshape(
         keypoint.shape)
     return results
 

@@ -1,9 +1,11 @@
 """The choice of frames of the NW-UCLA recipe."""
+from typing import Tuple
+
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ...utils.input_error import require_positive
+from ...utils.input_error import InputError, require_positive
 
 
 @TRANSFORMS.register_module()
@@ -12,7 +14,9 @@ class RandomSampleFrames(BaseTransform):
 
     In training, ``clip_len`` frames are drawn uniformly with repetition and
     sorted. In test mode they are floor(linspace(0, T - 1, clip_len)).
-    ``PoseDecode`` then picks them.
+    ``PoseDecode`` then picks them. With ``proportion``, they are drawn from a
+    random stretch of the sequence, whose share of the frames is drawn
+    uniformly from that range.
 
     Required key: ``total_frames``. Added keys, as in ``UniformSampleFrames``:
     ``frame_inds``, ``clip_len``, ``frame_interval``, ``num_clips``.
@@ -20,10 +24,21 @@ class RandomSampleFrames(BaseTransform):
     Args:
         clip_len (int): Frames of a clip.
         test_mode (bool): Defaults to False.
+        proportion (tuple[float, float]): Smallest and largest share of the
+            frames to draw from. Defaults to (1, 1), all of them.
+
+    Raises:
+        InputError: A size or a share is out of range.
     """
 
-    def __init__(self, clip_len: int, test_mode: bool = False) -> None:
+    def __init__(self, clip_len: int, test_mode: bool = False,
+                 proportion: Tuple[float, float] = (1, 1)) -> None:
         require_positive(type(self).__name__, clip_len=clip_len)
+        low, high = proportion
+        if not 0 < low <= high <= 1:
+            raise InputError(f'RandomSampleFrames: proportion is {proportion},'
+                             ' expected 0 < low <= high <= 1.')
+        self.proportion = (low, high)
         self.clip_len = clip_len
         self.test_mode = test_mode
 
@@ -33,13 +48,21 @@ class RandomSampleFrames(BaseTransform):
         if self.test_mode:
             inds = np.linspace(0, total - 1, self.clip_len).astype(np.int64)
         else:
-            inds = np.sort(np.random.randint(0, total, self.clip_len))
+            first, length = self._stretch(total)
+            inds = first + np.sort(np.random.randint(0, length, self.clip_len))
         results['frame_inds'] = inds + results.get('start_index', 0)
         results['clip_len'] = self.clip_len
         results['frame_interval'] = None
         results['num_clips'] = 1
         return results
 
+    def _stretch(self, total: int) -> Tuple[int, int]:
+        """Draw the first frame and the length of the stretch."""
+        if self.proportion == (1, 1):
+            return 0, total
+        length = max(1, round(total * np.random.uniform(*self.proportion)))
+        return np.random.randint(total - length + 1), length
+
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(clip_len={self.clip_len}, '
-                f'test_mode={self.test_mode})')
+                f'test_mode={self.test_mode}, proportion={self.proportion})')

@@ -1,6 +1,7 @@
 """Skeleton encoders that MMAction2 lacks."""
+from .blockgcn import BlockGCN
 from .ctrgcn import CTRGCN
 from .hcn import HCN
 from .hyperformer import Hyperformer
 
-__all__ = ['CTRGCN', 'HCN', 'Hyperformer']
+__all__ = ['BlockGCN', 'CTRGCN', 'HCN', 'Hyperformer']

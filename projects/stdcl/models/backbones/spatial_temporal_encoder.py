@@ -80,6 +80,8 @@ class SpatialTemporalEncoder(BaseModule):
             of input and output channels.
         in_channels (int): Channels of a joint. Defaults to 3.
         base_channels (int): Channels of the first block. Defaults to 64.
+        embed_channels (int, optional): Channels that :meth:`embed_joints`
+            makes of a joint's. Defaults to ``in_channels``.
         num_person (int): Persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
@@ -99,6 +101,7 @@ class SpatialTemporalEncoder(BaseModule):
     """
 
     time_dim = 2
+    channels_last = True  # in memory, where time comes before the joints
     first_residual = True
 
     def __init__(self,
@@ -106,6 +109,7 @@ class SpatialTemporalEncoder(BaseModule):
                  spatial: Callable[[int, int], nn.Module],
                  in_channels: int = 3,
                  base_channels: int = 64,
+                 embed_channels: Optional[int] = None,
                  num_person: int = 2,
                  num_stages: int = 10,
                  inflate_stages: Sequence[int] = (5, 8),
@@ -124,6 +128,7 @@ class SpatialTemporalEncoder(BaseModule):
             tcn_dilations=min(tcn_dilations, default=1),
             inflate_stages=min(inflate_stages, default=1),
             down_stages=min(down_stages, default=1))
+        in_channels = embed_channels or in_channels
         self.data_bn = nn.BatchNorm1d(
             num_person * self.layout.num_joints * in_channels)
         blocks, channels = [], base_channels
@@ -151,22 +156,44 @@ class SpatialTemporalEncoder(BaseModule):
         Raises:
             InputError: The encoder was built for another M, V or C.
         """
-        n, m, t, v, c = x.shape
+        n, m = x.shape[:2]
+        x = self.blocks(self.embed(x))
+        if self.time_dim == 3:
+            x = x.transpose(2, 3)
+        return x.unflatten(0, (n, m))  # (N, M, C', T', V)
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Check a batch, embed its joints, normalise them.
+
+        Args:
+            x (Tensor): Shape (N, M, T, V, C).
+
+        Returns:
+            Tensor: Input of the blocks, shape (N * M, C, T, V), or with V
+            before T.
+
+        Raises:
+            ValueError: As in :meth:`forward`.
+        """
+        seen = (x.shape[1], x.shape[3], x.shape[4])
         built = (self.num_person, self.layout.num_joints, self.in_channels)
-        if (m, v, c) != built:
+        if seen != built:
             raise InputError(
                 f'{type(self).__name__} was built for {built[0]} persons, '
                 f'{built[1]} joints and {built[2]} channels '
                 '(model.backbone.num_person, layout, in_channels), but the '
-                f'clips have {m}, {v} and {c}.')
+                f'clips have {seen[0]}, {seen[1]} and {seen[2]}.')
+        x = self.embed_joints(x)
+        n, m, t, v, c = x.shape
         # the channels of a frame: all coordinates of all persons
         x = x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t)
         x = self.data_bn(x).view(n * m, v, c, t)
-        if self.time_dim == 2:  # channels last in memory
-            x = x.permute(0, 3, 1, 2).contiguous().permute(0, 3, 1, 2)
-        else:
-            x = x.transpose(1, 2).contiguous()  # (N * M, C, V, T)
-        x = self.blocks(x)
-        if self.time_dim == 3:
-            x = x.transpose(2, 3)
-        return x.unflatten(0, (n, m))  # (N, M, C', T', V)
+        if self.time_dim == 2 and self.channels_last:
+            return x.permute(0, 3, 1, 2).contiguous().permute(0, 3, 1, 2)
+        if self.time_dim == 2:
+            return x.permute(0, 2, 3, 1).contiguous()  # (N * M, C, T, V)
+        return x.transpose(1, 2).contiguous()  # (N * M, C, V, T)
+
+    def embed_joints(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, M, T, V, C) to (N, M, T, V, embed_channels)."""
+        return x

@@ -41,6 +41,9 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
             joint of their frame, which keeps its own trajectory. In bone
             streams, the joint without a parent keeps its position, where
             CTR-GCN has zero. Defaults to False.
+        append_joints (bool): Append the coordinates of the joints to the
+            channels of the stream, for encoders that take both (BlockGCN).
+            Defaults to False.
 
     Raises:
         InputError: The stream is unknown, or the data do not have the
@@ -50,7 +53,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     def __init__(self,
                  layout: Union[str, dict],
                  stream: str = 'joint',
-                 center_relative: bool = False) -> None:
+                 center_relative: bool = False,
+                 append_joints: bool = False) -> None:
         super().__init__()
         if stream not in STREAMS:
             raise InputError(f'data_preprocessor.stream is "{stream}", '
@@ -58,6 +62,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         self.layout = SkeletonLayout.get(layout)
         self.stream = stream
         self.center_relative = center_relative
+        self.append_joints = append_joints
         children, parents = zip(*self.layout.bones)
         parent_of = torch.arange(self.layout.num_joints)
         parent_of[list(children)] = torch.tensor(parents)
@@ -83,7 +88,18 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return self.make_stream(inputs), data_samples
 
     def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
-        """Map joints (..., T, V, C) to the stream, which has that shape."""
+        """Map joints (..., T, V, C) to the stream.
+
+        Args:
+            joints (Tensor): Shape (..., T, V, C).
+
+        Returns:
+            Tensor: Of the same shape; with ``append_joints``, (..., T, V, C +
+            D), where the last D channels are the joints' coordinates.
+
+        Raises:
+            ValueError: The joints are not those of the layout.
+        """
         if joints.shape[-2] != self.layout.num_joints:
             raise InputError(
                 f'The data have {joints.shape[-2]} joints, but '
@@ -95,7 +111,11 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
             x = self._relative(joints)
         else:
             x = joints
-        return self._motion(x) if self.stream.endswith('motion') else x
+        if self.stream.endswith('motion'):
+            x = self._motion(x)
+        if self.append_joints:
+            x = torch.cat([x, self._split_confidence(joints)[0]], dim=-1)
+        return x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
         """Split off the confidence, which is None if there is none."""

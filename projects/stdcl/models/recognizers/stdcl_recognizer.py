@@ -61,7 +61,10 @@ class STDCLRecognizer(RecognizerGCN):
         training = self.training
         self.eval()  # keep the zeros out of the batch norm statistics
         try:
-            features = self.backbone(torch.zeros(1, *clip_shape))
+            clip = torch.zeros(1, *clip_shape)
+            if hasattr(self.data_preprocessor, 'make_stream'):
+                clip = self.data_preprocessor.make_stream(clip)
+            features = self.backbone(clip)
         except Exception as error:
             raise InputError(
                 f'{type(self.backbone).__name__} fails on a clip of '

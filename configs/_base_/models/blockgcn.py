@@ -1,0 +1,9 @@
+model = dict(
+    type='RecognizerGCN',
+    data_preprocessor=dict(type='SkeletonDataPreprocessor', center_relative=True, append_joints=True),
+    backbone=dict(type='BlockGCN'),
+    cls_head=dict(
+        type='GCNHead',
+        in_channels=256,
+        # weight N(0, sqrt(2 / classes))
+        init_cfg=dict(type='Kaiming', layer='Linear', mode='fan_out', distribution='normal')))

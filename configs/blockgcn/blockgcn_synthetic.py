@@ -1,0 +1,12 @@
+# A quarter of the width: minutes on a CPU
+_base_ = [
+    '../_base_/models/blockgcn.py', '../_base_/datasets/synthetic.py',
+    '../_base_/schedules/sgd_synthetic.py', '../_base_/default_runtime.py'
+]
+
+model = dict(
+    data_preprocessor=dict(layout='nw-ucla'),
+    backbone=dict(base_channels=32, layout='nw-ucla', num_person=1),
+    cls_head=dict(in_channels=64, num_classes=16))
+
+optim_wrapper = dict(optimizer=dict(lr=0.025))

@@ -1,0 +1,6 @@
+_base_ = [
+    '../blockgcn/blockgcn_1xb64-joint-u64-140e_ntu120-xsub-keypoint-3d.py',
+    '../_base_/stdcl.py'
+]
+
+model = dict(cls_head=_base_.stdcl_head)

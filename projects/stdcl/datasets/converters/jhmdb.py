@@ -1,0 +1,93 @@
+"""JHMDB, 14 classes: 2D joints of 609 short clips, with three splits.
+
+H. Jhuang et al., "Towards understanding action recognition", ICCV 2013; the
+joints are those passed on with the code of DD-Net.
+"""
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+
+from ...utils.input_error import InputError
+from ...utils.skeleton_layout import LAYOUTS
+from .annotation_file import write_annotations
+
+NUM_SPLITS = 3
+# array of the file -> its shape, of n clips with f frames in all
+ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
+          **{f'is_test_{i + 1}': 'n' for i in range(NUM_SPLITS)}}
+
+
+def convert(source: Path, destination: Path) -> dict:
+    """Convert the clips to an annotation file.
+
+    Its splits are ``split1_train``, ``split1_val`` and so on. To choose
+    settings on, there are also ``split1_fit`` and ``split1_tune``: the
+    training part of split 1 less, and only, the clips that split 2 tests.
+    Clips of one video stay together, as in the official splits.
+
+    Args:
+        source (Path): ``jhmdb_14_classes.npz``.
+        destination (Path): The annotation file, ``*.pkl``.
+
+    Returns:
+        dict[str, int]: Split -> number of clips.
+
+    Raises:
+        InputError: The source is not such a file.
+    """
+    arrays = read(source)
+    splits = make_splits(arrays)
+    classes = sorted(set(arrays['label'].tolist()))
+    write_annotations(destination, annotations(arrays, classes),
+                      split=splits, classes=classes, layout='jhmdb')
+    return {name: len(clips) for name, clips in splits.items()}
+
+
+def read(source: Path) -> dict:
+    """Read and check the arrays of the file.
+
+    Raises:
+        InputError: The file is missing, damaged, or of another form.
+    """
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ARRAYS}
+    except FileNotFoundError:
+        raise InputError(f'{source} does not exist, expected '
+                         'jhmdb_14_classes.npz.') from None
+    except Exception as error:  # a damaged zip raises many kinds
+        raise InputError(
+            f'{source} cannot be read, expected an *.npz with '
+            f'{", ".join(ARRAYS)} ({error}).') from None
+    sizes = dict(n=len(arrays['name']), f=int(arrays['num_frames'].sum()),
+                 v=LAYOUTS['jhmdb'].num_joints, c=2)
+    for name, axes in ARRAYS.items():
+        expected = tuple(sizes[axis] for axis in axes)
+        if arrays[name].shape != expected:
+            raise InputError(f'{source}: {name} has shape '
+                             f'{arrays[name].shape}, expected {expected}.')
+    return arrays
+
+
+def make_splits(arrays: dict) -> dict:
+    """Name the clips of each split: dict of split -> list of names."""
+    names = arrays['name']
+    is_test = [arrays[f'is_test_{i + 1}'] for i in range(NUM_SPLITS)]
+    masks = {}
+    for index, test in enumerate(is_test, start=1):
+        masks[f'split{index}_train'] = ~test
+        masks[f'split{index}_val'] = test
+    masks['split1_fit'] = ~is_test[0] & ~is_test[1]
+    masks['split1_tune'] = ~is_test[0] & is_test[1]
+    return {split: names[mask].tolist() for split, mask in masks.items()}
+
+
+def annotations(arrays: dict, classes: list) -> Iterator[dict]:
+    """Yield the annotation of each clip."""
+    ends = np.cumsum(arrays['num_frames'])
+    clips = np.split(arrays['keypoint'].astype(np.float32), ends[:-1])
+    for name, label, keypoint in zip(arrays['name'].tolist(),
+                                     arrays['label'].tolist(), clips):
+        yield dict(frame_dir=name, label=classes.index(label),
+                   total_frames=len(keypoint), keypoint=keypoint[None])

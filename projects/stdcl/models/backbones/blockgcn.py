@@ -1,0 +1,274 @@
+"""BlockGCN (CVPR 2024): learned topology per block, and that of the sequence.
+
+Y. Zhou et al., "BlockGCN: Redefine topology awareness for skeleton-based
+action recognition", CVPR 2024.
+"""
+from typing import Sequence, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+
+from ...utils.input_error import InputError, require_positive
+from ...utils.skeleton_layout import SkeletonLayout
+from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
+
+SUBSETS = 3  # of weights in a graph convolution
+
+
+@torch.no_grad()
+def joint_distances(joints: torch.Tensor) -> torch.Tensor:
+    """Measure how far apart the joints of each sequence are on average.
+
+    The length of the mean, over frames, of the difference of two joints,
+    divided by the largest of the sequence. (The release divides by the
+    largest of the batch, so a score depends on the other sequences in it.)
+
+    Args:
+        joints (Tensor): Coordinates, shape (N, M, T, V, D); the mean over
+            persons counts absent ones, whose factor the division cancels.
+
+    Returns:
+        Tensor: Float32, shape (N, V, V), from 0 to 1; all 0 for an empty
+        sequence.
+    """
+    mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
+    distances = (mean[:, :, None] - mean[:, None]).norm(dim=-1)  # (N, V, V)
+    largest = distances.amax(dim=(1, 2), keepdim=True)
+    return distances / torch.where(largest > 0, largest, 1)
+
+
+@torch.no_grad()
+def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
+    """Find the edge lengths of the Euclidean minimum spanning trees.
+
+    They are the deaths of zero-dimensional persistent homology. Without a loop
+    over points or sequences: repeated squaring in the (min, max) algebra gives
+    the smallest largest step on any path between two points, an ultrametric
+    with the same tree. There, each further point joins the tree of those
+    before it by its smallest distance to them, in any order of the points.
+
+    Args:
+        points (Tensor): Shape (N, V, D).
+
+    Returns:
+        Tensor: Shape (N, V - 1), in no particular order.
+    """
+    num_points = points.shape[1]
+    paths = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, V, V)
+    for _ in range((num_points - 2).bit_length()):  # paths of V - 1 steps
+        # (N, V, 1, V) with (N, 1, V, V): over the point between, the last
+        paths = torch.maximum(paths[:, :, None], paths[:, None]).amin(dim=-1)
+    later = torch.ones(num_points, num_points, dtype=torch.bool,
+                       device=points.device).triu()
+    return paths.masked_fill(later, float('inf'))[:, 1:].amin(dim=-1)
+
+
+class TopologyFeatures(nn.Module):
+    """Features of a sequence's topology, from the lengths d of its tree::
+
+        f[e] = sum over i of exp(-(s[e, 0] c[e, 0])^2
+                                 - (s[e, 1] (c[e, 1] - d[i]))^2)
+
+    with learnable centers c and sharpness s. Computed in float32, also under
+    autocast.
+
+    Args:
+        out_channels (int): Number of features E. Defaults to 64.
+    """
+
+    def __init__(self, out_channels: int = 64) -> None:
+        super().__init__()
+        self.centers = nn.Parameter(torch.rand(out_channels, 2))
+        self.sharpness = nn.Parameter(torch.full((out_channels, 2), 3.))
+
+    def forward(self, joints: torch.Tensor) -> torch.Tensor:
+        """Map coordinates (N, M, T, V, D) to (N, E)."""
+        with torch.autocast(joints.device.type, enabled=False):
+            # the rows of the distances are points in V dimensions
+            lengths = spanning_tree_lengths(joint_distances(joints))
+            births = (self.sharpness[:, 0] * self.centers[:, 0])**2  # (E,)
+            deaths = (self.sharpness[:, 1, None] * (
+                self.centers[:, 1, None] - lengths[:, None]))**2  # (N, E, V-1)
+            return torch.exp(-births[:, None] - deaths).sum(dim=-1)
+
+
+class BlockGC(BaseModule):
+    """Graph convolution with weights per head and pair of joints.
+
+    For each of three subsets k and each of H heads h, a group of C / H
+    channels::
+
+        W[k, h] = B[k, h] / (|B[k, h]| + 1e-4) + R[k, h] / (|R[k, h]| + 1e-4)
+        z[k, h, c, w] = sum over v of x[h, c, v] W[k, h, v, w]
+        y = sum over k of conv_k(z[k])            (1x1, H groups)
+
+    then BN, plus x, ReLU. B is a matrix of joints, R holds one number for each
+    distance of two joints on the skeleton; norms are those of columns.
+
+    Args:
+        in_channels (int): Channels C.
+        out_channels (int): Channels C'.
+        num_heads (int): H.
+        hops (Tensor): Distances of the joints on the graph, shape (V, V).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, num_heads: int,
+                 hops: torch.Tensor) -> None:
+        super().__init__()
+        num_joints = len(hops)
+        self.register_buffer('hops', hops, persistent=False)
+        self.weight = nn.Parameter(torch.eye(num_joints).repeat(
+            SUBSETS, num_heads, 1, 1))
+        self.hop_weight = nn.Parameter(torch.zeros(
+            SUBSETS, num_heads, int(hops.max()) + 1))
+        # the three convolutions: their sum is one over stacked channels
+        self.conv = nn.Parameter(torch.empty(
+            num_heads, SUBSETS, in_channels // num_heads,
+            out_channels // num_heads))
+        self.bias = nn.Parameter(torch.zeros(SUBSETS, out_channels))
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.shortcut = nn.Identity() if in_channels == out_channels else \
+            Residual(in_channels, out_channels)
+        self.init_conv()
+
+    def init_conv(self) -> None:
+        """Kaiming normal, fan out, of each convolution."""
+        fan_out = self.bias.shape[1]
+        nn.init.normal_(self.conv, std=(2 / fan_out)**0.5)
+
+    def init_weights(self) -> None:
+        """Kaiming normal convolutions; B starts at the identity, R at 0."""
+        super().init_weights()
+        self.init_conv()
+
+    def joint_weights(self) -> torch.Tensor:
+        """W, shape (K, H, V, V): from joint v in the rows to w."""
+        by_hop = self.hop_weight[:, :, self.hops]
+        return sum(table / (table.norm(dim=2, keepdim=True) + 1e-4)
+                   for table in (self.weight, by_hop))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, T, V) to (N, C', T, V)."""
+        n, _, t, v = x.shape
+        heads, subsets, channels, _ = self.conv.shape
+        rows = x.reshape(n, heads, channels * t, v)
+        z = torch.stack([rows @ weights for weights in self.joint_weights()],
+                        dim=2)  # (N, H, K, C/H T, V)
+        z = z.view(n, heads, subsets * channels, t * v)
+        y = self.conv.flatten(1, 2).mT @ z  # (N, H, C'/H, T V)
+        y = y.view(n, -1, t, v) + self.bias.sum(dim=0)[:, None, None]
+        return F.relu(self.bn(y) + self.shortcut(x), inplace=True)
+
+
+class TopologyProjection(nn.Module):
+    """Linear layer, BN, ReLU: the topology as an offset of a block's input.
+
+    Args:
+        in_channels (int): Features E of the topology.
+        out_channels (int): Channels C of the block's input.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+        self.bn = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, E) to (N, C)."""
+        return F.relu(self.bn(self.linear(x)))
+
+
+@MODELS.register_module()
+class BlockGCN(SpatialTemporalEncoder):
+    """BlockGCN: graph convolution aware of the topology.
+
+    Takes the joints beside the stream, as further channels: the topology of a
+    sequence comes from its joints, whatever the stream.
+    ``SkeletonDataPreprocessor`` appends them (``append_joints=True``).
+
+    Args:
+        layout (str | dict): The skeleton layout; hops are counted on its
+            edges.
+        base_channels (int): Channels of the first block. Defaults to 128.
+        num_heads (int): Heads H. Defaults to 8.
+        topology_channels (int): Features E of a sequence's topology. Defaults
+            to 64.
+        inflate_stages (sequence[int]): Blocks that double the channels.
+            Defaults to (5,).
+        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
+            values as defaults. ``in_channels`` are those of the stream.
+
+    Raises:
+        ValueError: The layout is unknown, or the width cannot be divided
+            among the heads.
+    """
+
+    channels_last = False  # joints last, for the products over them
+
+    def __init__(self,
+                 layout: Union[str, dict],
+                 base_channels: int = 128,
+                 num_heads: int = 8,
+                 topology_channels: int = 64,
+                 inflate_stages: Sequence[int] = (5, ),
+                 **kwargs) -> None:
+        layout = SkeletonLayout.get(layout)
+        require_positive('BlockGCN', num_heads=num_heads,
+                         topology_channels=topology_channels,
+                         base_channels=base_channels)
+        if base_channels % num_heads:
+            raise InputError(
+                f'BlockGCN: base_channels is {base_channels}, expected a '
+                f'multiple of num_heads = {num_heads}.')
+        hops = torch.tensor(layout.hops)
+        inputs = []  # channels before each block
+
+        def spatial(in_channels: int, out_channels: int) -> BlockGC:
+            inputs.append(in_channels)
+            return BlockGC(in_channels, out_channels, num_heads, hops)
+
+        super().__init__(layout, spatial, base_channels=base_channels,
+                         embed_channels=base_channels,
+                         inflate_stages=inflate_stages, **kwargs)
+        self.joint_embedding = nn.Linear(self.in_channels, base_channels)
+        self.position_embedding = nn.Parameter(
+            torch.randn(layout.num_joints, base_channels))
+        self.topology = TopologyFeatures(topology_channels)
+        self.topology_projections = nn.ModuleList(
+            TopologyProjection(topology_channels, channels)
+            for channels in inputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode a batch of sequences.
+
+        Args:
+            x (Tensor): The stream's C channels, then the coordinates of the
+                joints, shape (N, M, T, V, C + D).
+
+        Returns:
+            Tensor: Shape (N, M, C', T', V).
+
+        Raises:
+            ValueError: M, V or C are not those the encoder was built for, or
+                there are no coordinates.
+        """
+        if x.shape[-1] <= self.in_channels:
+            raise InputError(
+                f'BlockGCN got {x.shape[-1]} channels, expected the '
+                f'{self.in_channels} of the stream and the coordinates of the '
+                'joints: set model.data_preprocessor.append_joints=True.')
+        stream, joints = x.tensor_split([self.in_channels], dim=-1)
+        n, m = x.shape[:2]
+        topology = self.topology(joints)  # (N, E)
+        y = self.embed(stream)  # (N * M, C, T, V)
+        for block, project in zip(self.blocks, self.topology_projections):
+            offset = project(topology).repeat_interleave(m, dim=0)
+            y = block(y + offset[:, :, None, None])
+        return y.unflatten(0, (n, m))
+
+    def embed_joints(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, M, T, V, C) to (N, M, T, V, C')."""
+        return self.joint_embedding(x) + self.position_embedding

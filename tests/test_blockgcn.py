@@ -1,0 +1,191 @@
+"""BlockGCN: its topology against obvious twins, and what it must not mix."""
+import numpy as np
+import pytest
+import torch
+from mmaction.models.heads import GCNHead
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import pdist, squareform
+
+from projects.stdcl.deployment.authors_checkpoint import convert
+from projects.stdcl.models import BlockGCN, SkeletonDataPreprocessor
+from projects.stdcl.models.backbones.blockgcn import (
+    BlockGC,
+    TopologyFeatures,
+    joint_distances,
+    spanning_tree_lengths,
+)
+from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from tests.twins.blockgcn import block_gc, topology_features
+
+
+@pytest.mark.parametrize('num_points', [1, 2, 3, 20, 33])
+def test_spanning_tree_against_scipy(num_points):
+    points = torch.randn(8, num_points, 5, dtype=torch.float64)
+    lengths = spanning_tree_lengths(points).sort(dim=1).values
+    for ours, own in zip(lengths, points.numpy()):
+        tree = minimum_spanning_tree(squareform(pdist(own)))
+        np.testing.assert_allclose(ours, np.sort(tree.data), rtol=1e-12)
+
+
+def test_spanning_tree_of_a_long_path():
+    """The worst case of the repeated squaring: all points in a row."""
+    steps = torch.rand(40, dtype=torch.float64) + 0.1
+    points = torch.cat([torch.zeros(1), steps.cumsum(0)]).view(1, -1, 1)
+    order = torch.randperm(41)
+    lengths = spanning_tree_lengths(points[:, order])
+    torch.testing.assert_close(lengths.sort().values[0], steps.sort().values)
+
+
+def test_spanning_tree_of_equal_points():
+    assert not spanning_tree_lengths(torch.ones(2, 6, 3)).any()
+
+
+def test_joint_distances():
+    joints = torch.randn(3, 2, 7, 5, 3)
+    joints[1] = 0
+    for ours, own in zip(joint_distances(joints), joints):
+        mean = own.mean(dim=0)  # (T, V, D)
+        twin = torch.tensor([[(mean[:, i] - mean[:, j]).mean(0).norm()
+                              for j in range(5)] for i in range(5)])
+        torch.testing.assert_close(ours, twin / (twin.max() or 1))
+
+
+def test_topology_features_against_twin():
+    module = TopologyFeatures(6)
+    joints = torch.randn(4, 2, 7, 10, 3)
+    torch.testing.assert_close(module(joints), topology_features(
+        joints, module.centers, module.sharpness))
+
+
+def test_topology_in_float32_under_autocast():
+    module, joints = TopologyFeatures(), torch.randn(2, 1, 5, 20, 3)
+    expected = module(joints)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = module(joints)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('out_channels', [16, 32])
+def test_block_gc_against_twin(out_channels):
+    hops = torch.tensor(LAYOUTS['coco'].hops)
+    module = BlockGC(16, out_channels, 4, hops).double().eval()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    x = torch.randn(3, 16, 5, 17, dtype=torch.float64)
+    y = block_gc(x, module.weight, module.hop_weight, hops, module.conv,
+                 module.bias)
+    expected = (module.bn(y) + module.shortcut(x)).relu()
+    torch.testing.assert_close(module(x), expected)
+
+
+@pytest.fixture(scope='module')
+def golden(reference):
+    return np.load(reference / 'golden' / 'blockgcn_ntu.npz')
+
+
+def test_golden(golden):
+    """The authors' weights give the authors' topology, features and logits."""
+    source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
+              for key in golden.files if key.startswith('param/')}
+    model = torch.nn.ModuleDict(dict(
+        backbone=BlockGCN('nturgb+d'), cls_head=GCNHead(60, 256))).eval()
+    assert sum(p.numel() for p in model.parameters()) == 1372780
+    model.load_state_dict(convert('blockgcn', source))
+    assert np.array_equal(model.backbone.layout.hops, golden['hops'])
+    joints = torch.from_numpy(golden['joints']).permute(0, 4, 2, 3, 1)
+    clips = SkeletonDataPreprocessor(
+        'nturgb+d', center_relative=True,
+        append_joints=True).make_stream(joints)
+    with torch.no_grad():
+        topology = model.backbone.topology(joints)
+        features = model.backbone(clips)
+        logits = model.cls_head(features)
+    for value, key, atol in ((topology, 'topology', 1e-5),
+                             (features.flatten(0, 1), 'feature', 1e-4),
+                             (logits, 'logits', 2e-4)):
+        np.testing.assert_allclose(value, golden[key], rtol=0, atol=atol)
+
+
+def model_and_clips(layout='nw-ucla', persons=2, channels=3, stream='joint'):
+    preprocessor = SkeletonDataPreprocessor(layout, stream, append_joints=True)
+    encoder = BlockGCN(layout, base_channels=16, num_heads=2,
+                       num_person=persons, in_channels=channels,
+                       num_stages=5)
+    encoder.init_weights()
+    for bn in encoder.modules():  # as after some training
+        if isinstance(bn, torch.nn.modules.batchnorm._BatchNorm):
+            bn.running_mean.normal_(std=0.1)
+            bn.running_var.uniform_(0.5, 2)
+    joints = torch.randn(3, persons, 12, preprocessor.layout.num_joints,
+                         channels)
+    return preprocessor, encoder.eval(), joints
+
+
+@pytest.mark.parametrize('layout, channels', [
+    ('nturgb+d', 3), ('coco', 2), ('coco', 3), ('openpose', 3)])
+@pytest.mark.parametrize('stream', ['bone', 'joint-motion'])
+@pytest.mark.parametrize('persons', [1, 3])
+def test_alone_as_in_a_batch(layout, channels, stream, persons):
+    """A sequence's features do not depend on its neighbors in the batch."""
+    preprocessor, encoder, joints = model_and_clips(
+        layout, persons, channels, stream)
+    joints[1] *= 10  # a larger neighbor
+    with torch.no_grad():
+        together = encoder(preprocessor.make_stream(joints))
+        for index in range(len(joints)):
+            alone = encoder(preprocessor.make_stream(
+                joints[index:index + 1]))[0]
+            scale = alone.abs().max()
+            torch.testing.assert_close(together[index] / scale, alone / scale,
+                                       rtol=0, atol=1e-5)
+
+
+def test_topology_is_that_of_the_joints():
+    """Two streams of the same joints have the same topology."""
+    joints = torch.randn(2, 1, 8, 20, 3)
+    found = []
+    for stream in ('joint', 'bone-motion'):
+        clips = SkeletonDataPreprocessor(
+            'nw-ucla', stream, append_joints=True).make_stream(joints)
+        found.append(clips[..., 3:])
+    assert torch.equal(found[0], joints) and torch.equal(found[1], joints)
+
+
+def test_absent_person_is_zeros_or_added():
+    """A person that ``FormatGCNInput`` adds is as one of zeros in the file."""
+    from mmaction.registry import TRANSFORMS
+    preprocessor, encoder, joints = model_and_clips()
+    keypoint = joints[0, :1].numpy()
+    format_input = TRANSFORMS.build(dict(type='FormatGCNInput', num_person=2))
+    clips = []
+    for persons in (keypoint, np.concatenate([keypoint, 0 * keypoint])):
+        results = format_input(dict(keypoint=persons, clip_len=12,
+                                    num_clips=1, total_frames=12))
+        clips.append(torch.from_numpy(results['keypoint']))  # (1, M, T, V, C)
+    with torch.no_grad():
+        added, in_file = (encoder(preprocessor.make_stream(clip))
+                          for clip in clips)
+    assert torch.equal(added, in_file)
+
+
+def test_empty_sequence():
+    preprocessor, encoder, joints = model_and_clips()
+    assert encoder(preprocessor.make_stream(0 * joints)).isfinite().all()
+
+
+def test_own_layout():
+    hand = SkeletonLayout('hand', ('wrist', 'thumb', 'index', 'tip'),
+                          ((1, 0), (2, 0), (3, 2)), 0)
+    preprocessor, encoder, joints = model_and_clips(hand, persons=1)
+    assert encoder(preprocessor.make_stream(joints)).shape[-1] == 4
+
+
+def test_missing_joints():
+    _, encoder, joints = model_and_clips()
+    with pytest.raises(ValueError, match='append_joints=True'):
+        encoder(joints)
+
+
+def test_bad_width():
+    with pytest.raises(ValueError, match='multiple of num_heads = 8'):
+        BlockGCN('nw-ucla', base_channels=20)

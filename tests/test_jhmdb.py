@@ -1,0 +1,149 @@
+"""JHMDB: the converter, the transforms of 2D data, the choice of a split."""
+import numpy as np
+import pytest
+
+from projects.stdcl.apis.train import load_run_config
+from projects.stdcl.catalogue import find_config
+from projects.stdcl.datasets import (
+    RandomRotation,
+    RandomSampleFrames,
+    RandomScale,
+    SkeletonDataset,
+    Standardize,
+)
+from projects.stdcl.datasets.converters import jhmdb
+from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.utils.skeleton_layout import LAYOUTS
+
+
+@pytest.fixture
+def arrays():
+    """Four clips, of which each split tests another."""
+    frames = np.array([3, 2, 4, 5])
+    rng = np.random.default_rng(0)
+    return dict(
+        name=np.array(['run_1', 'jump_1', 'run_2', 'jump_2']),
+        label=np.array(['run', 'jump', 'run', 'jump']), num_frames=frames,
+        keypoint=rng.normal(size=(frames.sum(), 15, 2)).astype(np.float32),
+        is_test_1=np.array([1, 0, 0, 0], bool),
+        is_test_2=np.array([0, 1, 0, 0], bool),
+        is_test_3=np.array([0, 0, 1, 1], bool))
+
+
+def test_convert(arrays, tmp_path):
+    np.savez(tmp_path / 'in.npz', **arrays)
+    counts = jhmdb.convert(tmp_path / 'in.npz', tmp_path / 'out.pkl')
+    assert counts == dict(split1_train=3, split1_val=1, split2_train=3,
+                          split2_val=1, split3_train=2, split3_val=2,
+                          split1_fit=2, split1_tune=1)
+    tune = SkeletonDataset(str(tmp_path / 'out.pkl'), [], split='split1_tune')
+    assert tune.metainfo['classes'] == ['jump', 'run']
+    info = tune.get_data_info(0)
+    assert (info['frame_dir'], info['label']) == ('jump_1', 0)
+    np.testing.assert_array_equal(info['keypoint'][0],
+                                  arrays['keypoint'][3:5])
+
+
+@pytest.mark.parametrize('name, value, expected', [
+    ('num_frames', np.array([3, 2, 4, 6]), 'keypoint has shape'),
+    ('is_test_2', np.zeros(3, bool), r'is_test_2 has shape \(3,\)'),
+    ('keypoint', np.array([object()]), 'cannot be read')])
+def test_foreign_arrays(name, value, expected, arrays, tmp_path):
+    np.savez(tmp_path / 'in.npz', **{**arrays, name: value})
+    with pytest.raises(InputError, match=expected):
+        jhmdb.convert(tmp_path / 'in.npz', tmp_path / 'out.pkl')
+    with pytest.raises(InputError, match='does not exist'):
+        jhmdb.convert(tmp_path / 'no.npz', tmp_path / 'out.pkl')
+
+
+def test_real_data(reference, tmp_path):
+    source = reference / 'data' / 'jhmdb' / 'jhmdb_14_classes.npz'
+    counts = jhmdb.convert(source, tmp_path / 'out.pkl')
+    assert [counts[f'split{i}_val'] for i in (1, 2, 3)] == [176, 176, 175]
+    assert (counts['split1_fit'], counts['split1_tune']) == (321, 112)
+    clips = SkeletonDataset(str(tmp_path / 'out.pkl'), [])
+    assert len(clips) == 609
+    # y grows downwards: on average, faces are above ankles
+    names = LAYOUTS['jhmdb'].joint_names
+    pose = np.mean([clips.get_data_info(i)['keypoint'].mean(axis=(0, 1))
+                    for i in range(609)], axis=0)
+    assert pose[names.index('face'), 1] < pose[names.index('left ankle'), 1]
+
+
+def test_standardize_keeps_the_aspect():
+    keypoint = np.random.default_rng(0).normal(
+        [5, -3], [1, 4], size=(2, 6, 15, 2)).astype(np.float32)
+    keypoint[1, 2:] = 0  # absent
+    score = np.ones((2, 6, 15), np.float32)
+    score[0, 1, 3] = 0  # undetected, and so far away
+    keypoint[0, 1, 3] = 1e4
+    done = Standardize()(dict(keypoint=keypoint, keypoint_score=score))
+    seen = np.concatenate([
+        keypoint[0][score[0] > 0], keypoint[1, :2].reshape(-1, 2)])
+    scale = (seen - seen.mean(axis=0)).std()
+    found = done['keypoint']
+    np.testing.assert_allclose(
+        found[0, 0], (keypoint[0, 0] - seen.mean(axis=0)) / scale, atol=1e-5)
+    assert not found[1, 2:].any() and not found[0, 1, 3].any()
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize('keypoint', [np.zeros((1, 3, 15, 2)),
+                                      np.full((1, 3, 15, 2), 7.)])
+def test_standardize_without_extent(keypoint):
+    assert not Standardize()(dict(keypoint=keypoint))['keypoint'].any()
+
+
+def test_random_scale():
+    np.random.seed(0)
+    factors = np.array([RandomScale(0.5, 2)(dict(keypoint=np.ones(
+        (1, 2, 3, 2), np.float32)))['keypoint'] for _ in range(200)])
+    assert (factors == factors[:, :1, :1, :1, :1]).all()
+    assert 0.5 <= factors.min() < 0.6 and 1.9 < factors.max() <= 2
+    with pytest.raises(InputError, match='low is 2 and high is 1'):
+        RandomScale(2, 1)
+
+
+def test_rotation_in_the_plane():
+    np.random.seed(0)
+    points = np.random.normal(size=(1, 4, 15, 2)).astype(np.float32)
+    angles = []
+    for _ in range(200):
+        turned = RandomRotation(0.3)(dict(keypoint=points))['keypoint']
+        np.testing.assert_allclose(np.hypot(*turned.T), np.hypot(*points.T),
+                                   rtol=1e-5)
+        ratio = (turned @ [1, 1j]) / (points @ [1, 1j])
+        np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=1e-4)
+        angles.append(np.angle(ratio[0, 0, 0]))
+    assert -0.3 <= min(angles) < -0.25 and 0.25 < max(angles) <= 0.3
+
+
+def test_frames_of_a_random_stretch():
+    np.random.seed(0)
+    sample = RandomSampleFrames(32, proportion=(0.5, 0.75))
+    draws = np.array([sample(dict(total_frames=40))['frame_inds']
+                      for _ in range(300)])
+    assert (np.diff(draws, axis=1) >= 0).all()
+    assert np.ptp(draws, axis=1).max() <= 29  # 30 frames
+    assert draws.min() == 0 and draws.max() == 39
+    assert (sample(dict(total_frames=1))['frame_inds'] == 0).all()
+    with pytest.raises(InputError, match=r'proportion is \(0, 1\)'):
+        RandomSampleFrames(32, proportion=(0, 1))
+
+
+@pytest.mark.parametrize('benchmark, split, train, val', [
+    ('jhmdb', 'split3', 'split3_train', 'split3_val'),
+    ('ntu60-xsub', 'xview', 'xview_train', 'xview_val')])
+def test_split(benchmark, split, train, val):
+    options = dict(work_dir=None, stream=None, cfg_options=None,
+                   launcher='none')
+    path = find_config('stgcn', benchmark, True)
+    cfg = load_run_config(path, split=split, **options)
+    dataset = cfg.train_dataloader.dataset
+    assert dataset.get('dataset', dataset).split == train
+    assert cfg.val_dataloader.dataset.split == val
+    assert cfg.test_dataloader.dataset.split == val
+    assert cfg.work_dir == f'work_dirs/{path.stem}_{split}'
+    with pytest.raises(InputError, match='no data set in the config has'):
+        load_run_config(find_config('stgcn', 'synthetic', True), split=split,
+                        **options)

@@ -1,0 +1,57 @@
+"""BlockGCN's own parts, the slow and obvious way."""
+import torch
+
+
+def tree_lengths(points: torch.Tensor) -> list:
+    """Edge lengths of the minimum spanning tree of (V, D), by Prim."""
+    inside, lengths = [0], []
+    while len(inside) < len(points):
+        length, joint = min(
+            (float((points[i] - points[j]).norm()), j) for i in inside
+            for j in range(len(points)) if j not in inside)
+        inside.append(joint)
+        lengths.append(length)
+    return lengths
+
+
+def topology_features(joints: torch.Tensor, centers: torch.Tensor,
+                      sharpness: torch.Tensor) -> torch.Tensor:
+    """Map joints (N, M, T, V, D) to (N, E)."""
+    rows = []
+    for sequence in joints:
+        mean = sequence.mean(dim=0)  # (T, V, D)
+        v = mean.shape[1]
+        distances = torch.stack([torch.stack([
+            (mean[:, i] - mean[:, j]).mean(dim=0).norm() for j in range(v)])
+            for i in range(v)])
+        lengths = tree_lengths(distances / distances.max())
+        rows.append(torch.stack([sum(torch.exp(
+            -(s[0] * c[0])**2 - (s[1] * (c[1] - d))**2) for d in lengths)
+            for c, s in zip(centers, sharpness)]))
+    return torch.stack(rows)
+
+
+def block_gc(x: torch.Tensor, weight: torch.Tensor, hop_weight: torch.Tensor,
+             hops: torch.Tensor, conv: torch.Tensor, bias: torch.Tensor
+             ) -> torch.Tensor:
+    """Map (N, C, T, V) to (N, C', T, V), before BN.
+
+    Args:
+        x (Tensor): The features.
+        weight, hop_weight, hops: As in ``BlockGC``.
+        conv (Tensor): Shape (H, K, C / H, C' / H).
+        bias (Tensor): Shape (K, C').
+    """
+    heads, subsets, width, _ = conv.shape
+    out = []
+    for h in range(heads):
+        part = x[:, h * width:(h + 1) * width]
+        y = 0
+        for k in range(subsets):
+            table = hop_weight[k, h][hops]
+            matrix = weight[k, h] / (weight[k, h].norm(dim=0) + 1e-4)
+            matrix = matrix + table / (table.norm(dim=0) + 1e-4)
+            z = torch.einsum('nctv,vw->nctw', part, matrix)
+            y = y + torch.einsum('nctw,cd->ndtw', z, conv[h, k])
+        out.append(y)
+    return torch.cat(out, dim=1) + bias.sum(dim=0)[:, None, None]

@@ -1,0 +1,30 @@
+"""Convert the JHMDB skeletons to an annotation file."""
+import argparse
+from pathlib import Path
+
+EXAMPLE = '''example:
+  python tools/data/jhmdb.py jhmdb_14_classes.npz data/jhmdb/jhmdb.pkl'''
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Convert the JHMDB skeletons (14 classes, 2D joints, '
+        'three splits) to an annotation file.', epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='jhmdb_14_classes.npz')
+    parser.add_argument('destination', type=Path,
+                        help='annotation file to write (*.pkl)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from projects.stdcl.datasets.converters.jhmdb import convert
+    from projects.stdcl.utils.input_error import end_cleanly
+    with end_cleanly(str(args.source)):
+        for split, count in convert(args.source, args.destination).items():
+            print(f'{split}: {count} clips')
+
+
+if __name__ == '__main__':
+    main()
