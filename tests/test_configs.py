@@ -86,7 +86,6 @@ def test_content_agrees_with_the_name(encoder, benchmark, stdcl):
     assert model.cls_head.num_classes == expected.num_classes
     assert model.data_preprocessor.stream == 'joint'
     assert model.data_preprocessor.layout.name == expected.layout
-    assert cfg.clip_shape[0] == expected.num_person
     assert num_joints(model.backbone) == LAYOUTS[expected.layout].num_joints
     assert getattr(model.backbone, 'num_person',
                    expected.num_person) == expected.num_person
@@ -118,12 +117,9 @@ def test_stdcl_is_plain_and_the_fragment(encoder, benchmark):
     plain = load(find_config(encoder, benchmark, False)).to_dict()
     name = 'stdcl_hcn.py' if encoder == 'hcn' else 'stdcl.py'
     fragment = load(CONFIGS / '_base_' / name).to_dict()
-    head = {**plain['model']['cls_head'],
-            **fragment['stdcl_model']['cls_head']}
-    assert ours['model'] == {
-        **plain['model'], **fragment['stdcl_model'],
-        'clip_shape': plain['clip_shape'], 'cls_head': head}
-    ours['model'] = plain['model']
+    assert ours['model']['cls_head'] == {
+        **plain['model']['cls_head'], **fragment['stdcl_head']}
+    ours['model']['cls_head'] = plain['model']['cls_head']
     assert ours == {**plain, **fragment}
 
 
@@ -144,15 +140,22 @@ def test_same_seed_same_start(encoder):
             assert torch.equal(state[name], value), name
 
 
-def narrow(cfg: Config, encoder: str) -> None:
+def clip_shape(cfg: Config, benchmark: str) -> tuple:
+    """Persons, frames, joints and channels of a clip."""
+    expected = BENCHMARKS[benchmark]
+    layout = LAYOUTS[expected.layout]
+    return (expected.num_person, cfg.clip_len, layout.num_joints, layout.dims)
+
+
+def narrow(cfg: Config, encoder: str, shape: tuple) -> None:
     """Give an encoder as few channels as it can have, for speed."""
     cfg.model.backbone.base_channels = 24 if encoder == 'hyperformer' else 8
     if encoder == 'hyperformer':
         cfg.model.backbone.num_heads = 1
-    preprocessor = MODELS.build(cfg.model.data_preprocessor)
     with torch.no_grad():
-        feats = MODELS.build(cfg.model.backbone).eval()(
-            preprocessor.make_stream(torch.zeros(1, *cfg.clip_shape)))
+        clip = MODELS.build(cfg.model.data_preprocessor).make_stream(
+            torch.zeros(1, *shape))
+        feats = MODELS.build(cfg.model.backbone).eval()(clip)
     cfg.model.cls_head.in_channels = feats.shape[2]
 
 
@@ -161,15 +164,17 @@ def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
     cfg = Config.fromfile(find_config(encoder, benchmark, bool(decoupler)))
     if decoupler:
         cfg.model.cls_head.decoupler.type = decoupler
+    if decoupler == 'ProjectionDecoupler':
+        cfg.model.type = 'STDCLRecognizer'
+        cfg.model.clip_shape = clip_shape(cfg, benchmark)
     return cfg
 
 
-def on_tiny_data(cfg, make_annotations, work_dir, **sizes) -> Config:
+def on_tiny_data(cfg, make_annotations, work_dir, joints, persons,
+                 channels=3) -> Config:
     """Make a config train a step of four synthetic sequences."""
-    sizes = sizes or dict(zip(('persons', 'frames', 'joints', 'channels'),
-                              cfg.clip_shape))
-    sizes.pop('frames', None)
-    path = make_annotations(num=4, classes=2, **sizes)
+    path = make_annotations(num=4, classes=2, joints=joints, persons=persons,
+                            channels=channels)
     for name, dataset in leaf_datasets(cfg).items():
         loader = cfg[f'{name}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=4)
@@ -189,8 +194,10 @@ def on_tiny_data(cfg, make_annotations, work_dir, **sizes) -> Config:
 def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
     """One step of data in the real format, and a test."""
     cfg = stdcl_or_plain(encoder, benchmark, decoupler)
-    narrow(cfg, encoder)
-    runner = Runner.from_cfg(on_tiny_data(cfg, tiny_annotations, tmp_path))
+    persons, _, joints, channels = shape = clip_shape(cfg, benchmark)
+    narrow(cfg, encoder, shape)
+    runner = Runner.from_cfg(on_tiny_data(
+        cfg, tiny_annotations, tmp_path, joints, persons, channels))
     runner.train()
     assert 0 <= runner.test()['acc/top1'] <= 1
     model = runner.model
@@ -205,39 +212,14 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
 # --- STD-CL on configs of MMAction2 ----------------------------------------
 
 
-LINE = 'model = dict(_base_.stdcl_model, clip_shape=(2, 100, 25, 3))'
-
-
-@pytest.mark.parametrize('line', ['model = dict(_base_.stdcl_model)',
-                                  'model = dict(cls_head=_base_.stdcl_head)'])
-def test_the_error_names_the_line(line, tmp_path):
-    """Without a clip's shape, the error tells what to write."""
-    base = 'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d'
-    with pytest.raises(ValueError) as error:
-        MODELS.build(stdcl_on(base, tmp_path, line).model).init_weights()
-    named = re.search(r'model = dict\(.*?\)\)', str(error.value))[0]
-    assert '\n' not in str(error.value)
-    MODELS.build(stdcl_on(base, tmp_path, named.replace(
-        '(1, 52, 20, 3)', '(2, 100, 25, 3)')).model).init_weights()
-
-
-def test_wrong_clip_shape(tmp_path):
-    """A clip of another length is refused with both numbers."""
-    model = MODELS.build(stdcl_on(
-        'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d', tmp_path,
-        LINE).model)
-    with pytest.raises(ValueError, match='T = 25 .* T = 13'):
-        model.cls_head.decoupler(torch.zeros(1, 2, 32, 13, 25))
-
-
-def stdcl_on(base: str, tmp_path, line: str) -> Config:
-    """A user's config: STD-CL, by a line, on a narrow encoder of MMAction2."""
+def stdcl_on(base: str, tmp_path) -> Config:
+    """A user's config: STD-CL on a narrow encoder of MMAction2's."""
     path = tmp_path / 'stdcl-user.py'
     path.write_text(
         f"_base_ = ['mmaction::skeleton/stgcn/{base}.py', "
         f"'{CONFIGS / '_base_' / 'stdcl.py'}']\n"
         "custom_imports = dict(imports=['projects.stdcl'])\n"
-        f'{line}\n')
+        'model = dict(cls_head=_base_.stdcl_head)\n')
     cfg = Config.fromfile(path)
     cfg.model.backbone.base_channels = 8
     cfg.model.cls_head.in_channels = 32
@@ -250,14 +232,15 @@ def stdcl_on(base: str, tmp_path, line: str) -> Config:
 def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
                                           tiny_annotations):
     joints = 25 if dims == 3 else 17
-    cfg = stdcl_on(
-        f'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{dims}d', tmp_path,
-        'model = dict(_base_.stdcl_model, clip_shape=(2, 100, '
-        f'{joints}, 3))')
+    cfg = stdcl_on('stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-'
+                   f'{dims}d', tmp_path)
     # both hooks come from the fragment
     assert [hook.type for hook in cfg.custom_hooks] == [
         'MemoryBankHook', 'SkeletonCheckHook']
-    cfg.model.cls_head.decoupler.type = decoupler
+    if decoupler == 'ProjectionDecoupler':
+        cfg.merge_from_dict(dict(model=dict(
+            type='STDCLRecognizer', clip_shape=(2, 100, joints, 3),
+            cls_head=dict(decoupler=dict(type=decoupler)))))
     model = MODELS.build(cfg.model)
     model.init_weights()
 
@@ -282,14 +265,13 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
 @pytest.mark.parametrize('joints', [25, 17])
 def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
     cfg = stdcl_on('stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d',
-                   tmp_path, LINE)
+                   tmp_path)
     for dataset in leaf_datasets(cfg).values():
         # it needs shoulders where 17 joints have none
         dataset.pipeline[0] = dict(type='PreNormalize3D', align_spine=False,
                                    align_shoulder=False)
         dataset.pipeline.pop(1)  # GenSkeFeat
-    on_tiny_data(cfg, tiny_annotations, tmp_path / 'work', joints=joints,
-                 persons=2)
+    on_tiny_data(cfg, tiny_annotations, tmp_path / 'work', joints, persons=2)
     runner = Runner.from_cfg(cfg)
     if joints == 25:
         runner.train()

@@ -131,7 +131,7 @@ def test_recognizer_finds_the_sizes_by_a_dry_run(frames):
 
 def test_recognizer_asks_for_the_shape_where_it_is_needed():
     for recognizer in (STDCLRecognizer, RecognizerGCN):
-        with pytest.raises(ValueError, match='clip_shape='):
+        with pytest.raises(ValueError, match='model.clip_shape'):
             recognizer(
                 backbone=STGCN, cls_head=head(type='ProjectionDecoupler')
             ).init_weights()

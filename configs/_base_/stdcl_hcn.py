@@ -1,4 +1,4 @@
 # HCN has a classifier of its own
 _base_ = 'stdcl.py'
 
-stdcl_model = dict(cls_head=dict(type='STDCLHCNHead'))
+stdcl_head = dict(type='STDCLHCNHead')

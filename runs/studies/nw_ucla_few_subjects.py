@@ -23,7 +23,6 @@ options = {
 def _arm(**options):
     """STD-CL with the release's weights, and more options of the model."""
     return dict(encoder='stgcn', against='plain', seeds=9, options={
-        'model.cls_head.decoupler.type': 'AttentiveDecoupler',
         'model.cls_head.spatial_weight': 0.5,
         'model.cls_head.temporal_weight': 0.5,
         **{f'model.{name}': value for name, value in options.items()}})

@@ -37,12 +37,11 @@ class Decoupler(BaseModule):
         """Raise an InputError while a size of a parameter is unknown."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
-                f'{type(self).__name__}: num_frames and num_joints are not '
-                'set, expected the T and V of the feature map. They follow '
-                'from the shape of a clip, (persons, frames, joints, '
-                'channels); with the fragment configs/_base_/stdcl.py, write '
-                'model = dict(_base_.stdcl_model, clip_shape=(1, 52, 20, 3)) '
-                'with your numbers.')
+                f'{type(self).__name__} has no sizes. Set model.type to '
+                "'STDCLRecognizer' and model.clip_shape to the (persons, "
+                'frames, joints, channels) of a clip, or num_frames and '
+                "num_joints in the decoupler's config to the T and V of the "
+                "encoder's output.")
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Split a feature map.
