@@ -65,7 +65,7 @@ ENCODERS = {
                       persons_field='num_person'),
     'hyperformer': Encoder('Hyperformer', 'Hyperformer', '2211.09590',
                            persons_field='num_person'),
-    'blockgcn': Encoder('BlockGCN', 'BlockGCN', '2403.11264',
+    'blockgcn': Encoder('BlockGCN', 'BlockGCN', '2305.11468',
                         persons_field='num_person'),
     'hcn': Encoder('HCN', 'HCN', '1804.06055'),
 }
