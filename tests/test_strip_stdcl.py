@@ -104,8 +104,10 @@ def stock(tmp_path):
         drn.mkdir()
         (drn / '__init__.py').write_text('')
         (drn / 'drn.py').write_text('class DRN:\n    pass\n')
-    (library / 'projects').mkdir()  # hides the installed one
+    (library / 'projects/stdcl').mkdir(parents=True)  # hides the installed one
     (library / 'projects/__init__.py').write_text('')
+    (library / 'projects/stdcl/__init__.py').write_text(
+        "raise ModuleNotFoundError('No module named projects.stdcl')")
     env = {**os.environ, 'PYTHONPATH': str(library), 'OMP_NUM_THREADS': '1'}
     alien = subprocess.run([sys.executable, '-c', 'import projects.stdcl'],
                            env=env, cwd=tmp_path, capture_output=True,
