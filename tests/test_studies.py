@@ -70,7 +70,7 @@ while len(run['epochs']) < 4:
 '''
 TEST = '''
 import sys
-sys.path.insert(0, ROOT)
+
 import numpy as np
 labels = np.arange(4) % 2
 logits = np.zeros((4, 2), np.float32)
@@ -99,7 +99,7 @@ def make_runner(write, tmp_path, monkeypatch):
     """A runner with stand-ins for train.py and test.py."""
     monkeypatch.setattr(runner, 'TOOLS', tmp_path)
     (tmp_path / 'train.py').write_text(TRAIN)
-    (tmp_path / 'test.py').write_text(f'ROOT = {str(ROOT)!r}\n{TEST}')
+    (tmp_path / 'test.py').write_text(TEST)
 
     def make(*change):
         study = read_study(write(STUDY, *change))

@@ -22,7 +22,7 @@ def name_of(annotation: dict) -> str:
 
 
 def check_names(path: str, annotations: Sequence[dict]) -> None:
-    """Check that there are annotations, and every one is a dict with a name.
+    """Raise unless there are annotations and each is a dict with a name.
 
     ``path`` is the annotation file, for the message.
     """
