@@ -174,7 +174,7 @@ sequences  accuracy  class, most often confused with
     for arguments, status, message in (
             (['a.npz', '--weights', 2, 1], 1, r'error: The weights are \[2.0, '
              r'1.0\], expected 1 finite'),
-            (['a.npz', '--out', 'a.npz'], 2, r'a.npz to write, expected \*'),
+            (['a.npz', '--out', 'a.npz'], 2, r'--out is a.npz, expected \*'),
             (['a.npz', '--confusion', 'a.txt'], 2, r'expected \*.png')):
         done = warm('tools/ensemble.py', *arguments, cwd=tmp_path)
         assert done.returncode == status

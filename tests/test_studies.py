@@ -266,8 +266,8 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
                     cwd=tmp_path)
 
     done = run('--only', 'stdcl')
-    assert '0 trainings left' in done.stdout, done.stdout + done.stderr
-    assert '1 trainings are recorded and skipped, 1 to run' in run(
+    assert '0 runs left' in done.stdout, done.stdout + done.stderr
+    assert '1 runs are recorded and skipped, 1 to run' in run(
         '--list').stdout
     report = tmp_path / 'work_dirs/studies/tiny/report.md'
     top1 = records.read(path.with_suffix('.csv')).top1_last

@@ -1,7 +1,7 @@
 """Classify skeleton files and draw them with their predictions.
 
-Files: .json of NW-UCLA ("skeletons", frames x 20 x 3), .skeleton of NTU RGB+D,
-and .npy, .npz or .csv as described in docs/custom_data.md.
+The files are .json files of NW-UCLA ("skeletons", frames x 20 x 3), .skeleton
+files of NTU RGB+D, or .npy, .npz and .csv files as in docs/custom_data.md.
 """
 import argparse
 import json
@@ -19,28 +19,31 @@ def main() -> None:
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument('files', nargs='+', type=Path, help='skeleton files')
     parser.add_argument('--topk', type=int, default=3,
-                        help='number of classes to print; default: 3')
+                        help='number of classes to print for each file; '
+                        'default: 3')
     parser.add_argument(
         '--window', type=int, metavar='FRAMES',
-        help='cut recordings into windows of this length; default: a file is '
-        'one action')
+        help='cut recordings into windows of this length; default: treat '
+        'each file as one action')
     parser.add_argument(
         '--stride', type=int, metavar='FRAMES',
-        help='from one window to the next; default: a quarter of a window')
+        help='distance between the starts of consecutive windows; default: '
+        'a quarter of a window')
     parser.add_argument('--format', choices=['gif', 'html'], default='html',
                         help='format of the pictures; default: html')
     parser.add_argument('--out-dir', default='work_dirs/demo',
                         help='folder of the pictures; default: '
                         'work_dirs/demo')
-    parser.add_argument('--json', action='store_true', help='print JSON')
+    parser.add_argument('--json', action='store_true',
+                        help='print the result as JSON')
     parser.add_argument(
         '--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
         help='size in pixels of the images in which 2D joints were found; '
-        'required by pipelines with PreNormalize2D')
+        'required if the pipeline contains PreNormalize2D')
     parser.add_argument('--device', help='default: a GPU if there is one')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
+        help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.apis import SkeletonInferencer
     from projects.stdcl.utils.config_check import load_config
@@ -68,6 +71,7 @@ def main() -> None:
 
 
 def show(one: dict) -> str:
+    """Format a prediction: class and probability."""
     return f'{one["class_name"]} {one["score"]:.1%}'
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test on several GPUs, or with several processes on a CPU.
 #   bash tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [options of tools/test.py]
-# Several nodes: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
+# On several machines, set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -13,7 +13,7 @@ CHECKPOINT=$2
 GPUS=$3
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
-# exec: signals, such as a scheduler's SIGTERM, reach the processes
+# exec passes signals, such as a scheduler's SIGTERM, on to the processes
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

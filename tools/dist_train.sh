@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on several GPUs, or with several processes on a CPU.
 #   bash tools/dist_train.sh CONFIG PROCESSES [options of tools/train.py]
-# Several nodes: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
+# On several machines, set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
@@ -12,7 +12,7 @@ CONFIG=$1
 GPUS=$2
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
-# exec: signals, such as a scheduler's SIGTERM, reach the processes
+# exec passes signals, such as a scheduler's SIGTERM, on to the processes
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

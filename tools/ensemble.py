@@ -1,4 +1,4 @@
-"""Fuse the score files of several trainings; see --help."""
+"""Fuse the score files of several runs; see --help."""
 import argparse
 import json
 from pathlib import Path
@@ -11,33 +11,36 @@ EPILOG = '''example: the four streams
   done
   python tools/ensemble.py joint.npz bone.npz joint-motion.npz bone-motion.npz
 
-Files are *.npz of tools/test.py --dump, or pickles: a dict name -> scores
-(CTR-GCN, FR-Head) or a list of scores (PYSKL), which is matched by order. Do
-not choose weights by test accuracy.'''
+The score files are *.npz files of tools/test.py --dump, or pickles of other
+projects: a dict that maps names to scores (CTR-GCN, FR-Head), or a list of
+scores (PYSKL), which must be in the order of the other files. Do not choose
+weights by test accuracy.'''
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Fuse the scores of several trainings by a weighted sum, '
-        'and print accuracies of each file, of the fusion, and by class.',
+        description='Fuse the scores of several runs by a weighted sum, and '
+        'print the\naccuracy of each file, of the fusion and of each class.',
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('files', nargs='+', type=Path, help='score files')
     parser.add_argument('--weights', nargs='+', type=float,
-                        help='one per file; default: 2 2 1 1 for the four '
-                        'streams, as the files name them, else equal')
+                        help='one weight per file; default: 2 2 1 1 if the '
+                        'files name the four streams, otherwise equal')
     parser.add_argument(
-        '--scores', choices=['logits', 'probabilities'], help='what is '
-        'summed; default: logits if all files have them, else probabilities')
+        '--scores', choices=['logits', 'probabilities'], help='scores to sum; '
+        'default: logits if all files contain them, otherwise probabilities')
     parser.add_argument('--labels', type=Path, metavar='ANNOTATIONS.pkl',
-                        help='annotation file with labels and class names')
+                        help='annotation file with labels and class names, '
+                        'if the score files contain none')
     parser.add_argument('--out', type=Path, metavar='RESULT.json',
                         help='write the result as JSON')
     parser.add_argument('--confusion', type=Path, metavar='PICTURE.png',
                         help='draw the confusion matrix')
     args = parser.parse_args()
-    for path, suffix in (args.out, '.json'), (args.confusion, '.png'):
+    for name, suffix in dict(out='.json', confusion='.png').items():
+        path = getattr(args, name)
         if path and path.suffix != suffix:  # it could be a score file
-            parser.error(f'{path} to write, expected *{suffix}.')
+            parser.error(f'--{name} is {path}, expected *{suffix}.')
     return args
 
 

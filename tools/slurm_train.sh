@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Train on a Slurm cluster.
 #   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of tools/train.py]
-# Variables: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), SRUN_ARGS, and
-# GRES (gpu:8); without GPUs, GPUS counts processes and GRES is set to nothing.
+# Variables and defaults: GPUS=8, GPUS_PER_NODE=8, CPUS_PER_TASK=5, GRES=gpu:8,
+# SRUN_ARGS. Without GPUs, set GRES= and set GPUS to the number of processes.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -18,7 +18,7 @@ GRES=${GRES-gpu:$GPUS_PER_NODE}
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 export MASTER_PORT=${MASTER_PORT:-$((12000 + RANDOM % 20000))}
 
-# SRUN_ARGS is split into words on purpose
+# SRUN_ARGS may contain several arguments, so it is not quoted
 # shellcheck disable=SC2086
 exec srun -p "$PARTITION" \
     --job-name="$JOB_NAME" \

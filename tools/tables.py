@@ -1,8 +1,8 @@
 """Write the tables of README.md, configs/ and docs/, and docs/plots."""
 import argparse
 
-EPILOG = '''A page has blocks between <!-- table: NAME --> and <!-- /table -->.
-The head of projects/stdcl/studies/tables.py lists the names.
+EPILOG = '''The tool fills the blocks between <!-- table: NAME --> and
+<!-- /table --> in each page. projects/stdcl/studies/tables.py lists the names.
 
 example: python tools/tables.py'''
 

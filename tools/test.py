@@ -1,7 +1,7 @@
 """Test a checkpoint.
 
-Takes the options of MMAction2's own tools/test.py, without those that show
-videos, and --stream.
+The options are those of MMAction2's own tools/test.py except those that show
+videos, and --stream and --split.
 """
 import argparse
 import os
@@ -9,7 +9,7 @@ import os
 EXAMPLES = '''examples:
   python tools/test.py CONFIG work_dirs/NAME/epoch_65.pth
   python tools/test.py CONFIG CHECKPOINT --stream bone
-  python tools/test.py CONFIG CHECKPOINT --dump joint.npz    keep the scores
+  python tools/test.py CONFIG CHECKPOINT --dump joint.npz    save the scores
   bash tools/dist_test.sh CONFIG CHECKPOINT 8                on 8 GPUs
 
 Paths in a config (data/..., work_dirs/...) are relative to the working
@@ -24,28 +24,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument(
         '--work-dir', help='folder for the log and the metrics; default: '
-        'work_dir of the config, else work_dirs/<name of the config>; with '
-        'another stream than joint, its name is part of the default')
+        'work_dir of the config, otherwise work_dirs/<name of the config>; '
+        'the values of --stream and --split are added to the default')
     parser.add_argument(
         '--stream', help='joint, bone, joint-motion or bone-motion, as in '
-        'training: short for --cfg-options '
+        'training; short for --cfg-options '
         'model.data_preprocessor.stream=...; default: the stream of the '
-        'config, joint in all configs here')
+        'config, which is joint in all configs here')
     parser.add_argument(
         '--dump', metavar='SCORES.npz',
-        help='write the scores of every sequence, for tools/ensemble.py: '
-        '*.npz has names, labels, logits and probabilities, *.pkl is what '
-        "MMEngine's DumpResults writes")
+        help='write the scores of every sequence; *.npz contains names, '
+        'labels, logits and probabilities, for tools/ensemble.py; *.pkl is '
+        "the output of MMEngine's DumpResults")
     parser.add_argument(
-        '--split', help='protocol of the data set, such as split2 of JHMDB: '
-        'the part of its splits\' names before "_train"; default: that of '
-        'the config')
+        '--split', help='split of the data set, without "_train" or "_val", '
+        'such as split2 of JHMDB; default: the split of the config')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
+        help='override entries of the config; write a list as key="[a,b]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none', help='what started the processes; default: none')
+        default='none', help='launcher of the processes; default: none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -1,6 +1,7 @@
 """Train a skeleton action recognizer.
 
-Takes the options of MMAction2's own tools/train.py, and --stream.
+The options are those of MMAction2's own tools/train.py, and --stream and
+--split.
 """
 import argparse
 import os
@@ -24,40 +25,40 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir', help='folder for logs and checkpoints; default: '
-        'work_dir of the config, else work_dirs/<name of the config>; with '
-        'another stream than joint, its name is part of the default')
+        'work_dir of the config, otherwise work_dirs/<name of the config>; '
+        'the values of --stream and --split are added to the default')
     parser.add_argument(
-        '--stream', help='joint, bone, joint-motion or bone-motion: short '
+        '--stream', help='joint, bone, joint-motion or bone-motion; short '
         'for --cfg-options model.data_preprocessor.stream=...; default: the '
-        'stream of the config, joint in all configs here')
+        'stream of the config, which is joint in all configs here')
     parser.add_argument(
-        '--split', help='protocol of the data set, such as split2 of JHMDB: '
-        'the part of its splits\' names before "_train"; default: that of '
-        'the config')
+        '--split', help='split of the data set, without "_train" or "_val", '
+        'such as split2 of JHMDB; default: the split of the config')
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='resume from this checkpoint, or without one from the latest in '
-        'the work directory, if there is any')
+        help='resume from CHECKPOINT; without CHECKPOINT, resume from the '
+        'latest one in the work directory, if there is one')
     parser.add_argument(
         '--amp', action='store_true',
-        help='automatic mixed precision: fp16 on a GPU, bf16 on a CPU')
+        help='train with automatic mixed precision: float16 on a GPU, '
+        'bfloat16 on a CPU')
     parser.add_argument('--no-validate', action='store_true',
                         help='do not validate during training')
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
-        help='scale the learning rate by total batch size / '
+        help='scale the learning rate by the total batch size divided by '
         'auto_scale_lr.base_batch_size')
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument('--diff-rank-seed', action='store_true',
-                        help='give each process its own seed')
+                        help='use a different seed in each process')
     parser.add_argument('--deterministic', action='store_true',
-                        help='make cuDNN choose deterministic algorithms')
+                        help='use only deterministic algorithms of PyTorch')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
+        help='override entries of the config; write a list as key="[a,b]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none', help='what started the processes; default: none')
+        default='none', help='launcher of the processes; default: none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
     return parser.parse_args()

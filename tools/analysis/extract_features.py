@@ -3,9 +3,10 @@
 Example:
     python tools/analysis/extract_features.py CONFIG CHECKPOINT features.npz
 
-It holds names, labels and predictions (N,), the encoder's mean output global_
-(N, C) and, with STD-CL, spatial and temporal (N, D), attention_joints
-(N, M, V') and attention_frames (N, M, T').
+The file contains these arrays for N sequences: names, labels and predictions
+(N,), and global_ (N, C), the mean of the encoder's output. With STD-CL, it
+also contains spatial and temporal (N, D) and, for an attentive decoupler,
+attention_joints (N, M, V') and attention_frames (N, M, T').
 """
 import argparse
 import logging
@@ -20,8 +21,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument('out', type=Path, help='file to write (*.npz)')
     parser.add_argument('--device', default='cpu', help='default: cpu')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE',
-                        help='override config entries')
+    parser.add_argument(
+        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+        help='override entries of the config; write a list as key="[a,b]"')
     return parser.parse_args()
 
 

@@ -1,10 +1,11 @@
-"""Count parameters and FLOPs, of the network and of what STD-CL adds.
+"""Count the parameters and FLOPs of a network, and what STD-CL adds to them.
 
 Example:
     python tools/analysis/get_flops.py CONFIG --num-sequences 1020
 
-Counts convolutions, linear layers and matrix products of the forward pass of
-one clip. A multiply-add is one FLOP, as in MMAction2. No data are needed.
+The FLOPs are those of convolutions, linear layers and matrix products in the
+forward pass of one clip. A multiply-add counts as one FLOP, as in MMAction2.
+No data are needed.
 """
 import argparse
 import logging
@@ -14,7 +15,7 @@ LABELS = dict(test='test', decoupler='STD-CL: decoupler',
 
 
 def show(result: dict) -> None:
-    """Print what ``analyse`` returns."""
+    """Print the result of ``analyse``."""
     print('One clip: {} persons, {} frames, {} joints, {} channels.\n'.format(
         *result['shape']))
     print(f'{"":34}{"parameters":>12}{"FLOPs":>17}')
@@ -32,15 +33,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
-        help='persons, frames, joints and channels of a clip; default: those '
-        'of the config')
+        help='numbers of persons, frames, joints and channels of a clip; '
+        'default: those of the config')
     parser.add_argument(
         '--num-sequences', type=int, metavar='N',
-        help='size of the training set, and so of the banks; without it they '
-        'are left out')
+        help='number of training sequences, which sets the size of the '
+        'memory banks; default: do not count the banks')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
+        help='override entries of the config; write a list as key="[a,b]"')
     return parser.parse_args()
 
 

@@ -1,10 +1,10 @@
 """Write a page that shows how STD-CL changes the features of an encoder.
 
-For a model trained with STD-CL and, with --plain, the same encoder trained
-without it, the page compares their outputs on the test set: t-SNE plots,
-measures of class separation, accuracy of each class, confused pairs of
-classes, attention over joints and frames, and a player for single sequences.
-It is one file and needs no network.
+The page describes the outputs of a model with STD-CL on its test set. With
+--plain, it compares them with those of the same encoder trained without
+STD-CL. It shows t-SNE plots, measures of class separation, the accuracy of
+each class, confused pairs of classes, the attention over joints and frames,
+and a player for single sequences. The page is one file and works offline.
 """
 import argparse
 import logging
@@ -19,20 +19,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file, with STD-CL')
+    parser.add_argument('config', help='config file of the model with STD-CL')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument('out', type=Path, help='page to write (*.html)')
     parser.add_argument('--plain', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-                        help='the same encoder trained without STD-CL')
+                        help='config and checkpoint of the same encoder, '
+                        'trained without STD-CL')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--names', nargs='+', metavar='NAME',
-                       help='sequences for the player (frame_dir)')
+                       help='names of the sequences for the player '
+                       '(frame_dir)')
     which.add_argument('--num', type=int, default=12, help='number of '
-                       'sequences for the player; default: 12')
+                       'sequences for the player, first those on which the '
+                       'models differ; default: 12')
     parser.add_argument('--device', default='cpu', help='default: cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of both configs; lists as key="[a,b]"')
+        help='override entries of both configs; write a list as '
+        'key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly

@@ -14,47 +14,50 @@ docs/custom_data.md describes the files.'''
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Convert your own sequences, one file each, to an '
-        'annotation file with the splits train and val, and write the config '
-        'of a training. Everything is checked before anything is written.',
+        description='Convert your own sequences, one file per sequence, to an '
+        'annotation\nfile with the splits train and val, and write a config '
+        'that trains on it. All\ninput is checked before anything is written.',
         epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, metavar='SRC',
-                        help='folder of .npy, .npz or .csv files')
+                        help='folder that contains .npy, .npz or .csv files')
     parser.add_argument(
         'labels', type=Path, metavar='LABELS', help='CSV table with the '
-        'columns name (or file), label, and optionally subject and split')
+        'columns name (or file) and label, and optionally subject and split')
     parser.add_argument('destination', type=Path, metavar='DST',
-                        help='the file to write, *.pkl')
+                        help='annotation file to write (*.pkl)')
     parser.add_argument(
         '--layout', required=True, help='name of a skeleton layout, such as '
-        'coco, or a .json file with joint_names, edges, center, and '
-        'optionally name, bones, parts, dims')
+        'coco, or a .json file with joint_names, edges and center, and '
+        'optionally name, bones, parts and dims')
     parser.add_argument(
-        '--classes', type=Path, metavar='FILE', help='class names in order, '
-        'one a line; default: those of the table, sorted')
+        '--classes', type=Path, metavar='FILE', help='file with one class '
+        'name per line, in the order of the labels; default: the names in '
+        'LABELS, sorted')
     parser.add_argument(
-        '--val-ratio', type=float, metavar='R', help='draw this share for '
-        'val, such as 0.2; default: the column split of LABELS')
+        '--val-ratio', type=float, metavar='R', help='draw this share of the '
+        'data for val, such as 0.2; default: use the column split of LABELS')
     parser.add_argument(
         '--by-subject', action=argparse.BooleanOptionalAction,
         help='with --val-ratio: draw whole subjects, so that nobody is in '
-        'both splits, or else sequences of every class; default: by subject '
-        'if every row of LABELS has one and there are at least two')
+        'both splits; otherwise, draw sequences of every class; default: '
+        'draw subjects if every row of LABELS has one and there are at '
+        'least two')
     parser.add_argument('--seed', type=int, default=0,
-                        help='seed of --val-ratio; default: 0')
+                        help='random seed for --val-ratio; default: 0')
     parser.add_argument(
-        '--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='size in '
-        'pixels of the images of 2D joints, by which they are normalised')
+        '--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
+        'and width in pixels of the images in which 2D joints were found; '
+        'the joints are then normalised by this size')
     parser.add_argument(
-        '--skip-bad', action='store_true', help='leave out sequences with '
-        'problems and list them in *.report.json beside DST')
+        '--skip-bad', action='store_true', help='leave out sequences that '
+        'have problems and list them in *.report.json, next to DST')
     parser.add_argument('--config', type=Path, metavar='OUT.py',
-                        help='config file to write; default: print it')
+                        help='config file to write; default: print the config')
     parser.add_argument(
         '--encoder', default='stgcn', help='encoder of the config: stgcn '
-        '(default), 2s-agcn, ctrgcn, hyperformer or hcn')
+        '(default), 2s-agcn, ctrgcn, hyperformer, blockgcn or hcn')
     parser.add_argument('--plain', action='store_true',
-                        help='a config without STD-CL')
+                        help='make a config without STD-CL')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected *.pkl.')
@@ -63,8 +66,8 @@ def parse_args() -> argparse.Namespace:
                      'between 0 and 1.')
     if args.config is not None and (
             args.config.suffix != '.py' or args.config.exists()):
-        parser.error(f'--config is {args.config}, expected *.py that does '
-                     'not exist yet.')
+        parser.error(f'--config is {args.config}, expected a *.py file that '
+                     'does not exist yet.')
     return args
 
 
@@ -95,12 +98,13 @@ def main() -> None:
         args.destination, data, args.encoder, not args.plain, folder,
         args.img_shape)
     if args.config is None:
-        print(f'A config to train on it, for the working directory:\n\n{text}')
+        print(f'Config to train on this file, from the current directory:'
+              f'\n\n{text}')
         return
     folder.mkdir(parents=True, exist_ok=True)
     args.config.write_text(text)
     tool = os.path.relpath(Path(__file__).resolve().parents[1] / 'train.py')
-    print(f'{args.config}: train with\n  python {tool} {args.config}')
+    print(f'{args.config}: to train, run\n  python {tool} {args.config}')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,8 @@ def parse_args() -> argparse.Namespace:
         description='Convert the JHMDB skeletons (14 classes, 2D joints, '
         'three splits) to an annotation file.', epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='jhmdb_14_classes.npz')
+    parser.add_argument('source', type=Path,
+                        help='the file jhmdb_14_classes.npz')
     parser.add_argument('destination', type=Path,
                         help='annotation file to write (*.pkl)')
     return parser.parse_args()

@@ -1,9 +1,10 @@
 """Convert NTU RGB+D 60 or 120 to an annotation file with all its splits.
 
-ntu60 has the splits xsub_train, xsub_val, xview_train, xview_val; ntu120 has
-xsub_train, xsub_val, xset_train, xset_val. A report beside DST, *.report.json,
-names every file that was dropped or repaired. The exit status is 1 if all
-files are there but a split does not have its published size.
+ntu60 has the splits xsub_train, xsub_val, xview_train and xview_val; ntu120
+has xsub_train, xsub_val, xset_train and xset_val. The command also writes
+*.report.json next to DST, which names every file that was dropped or repaired.
+The exit status is 1 if all files were found, but a split does not have its
+published size.
 """
 import argparse
 import sys
@@ -21,14 +22,15 @@ def main() -> None:
     parser.add_argument(
         'sources', type=Path, nargs='+', metavar='SRC',
         help='zip files as downloaded, or folders of zip or .skeleton files; '
-        'ntu60 needs the setups 1 to 17, ntu120 the setups 1 to 32')
+        'ntu60 needs setups 1 to 17, ntu120 needs setups 1 to 32')
     parser.add_argument('destination', type=Path, metavar='DST',
-                        help='annotation file to write, *.pkl')
+                        help='annotation file to write (*.pkl)')
     parser.add_argument(
         '--benchmark', choices=['ntu60', 'ntu120'],
-        help='default: ntu120 if there are files of setups 18 to 32')
+        help='benchmark to convert; default: ntu120 if there are files of '
+        'setups 18 to 32, otherwise ntu60')
     parser.add_argument('--processes', type=int,
-                        help='workers; default: one for each core')
+                        help='number of processes; default: one per core')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected *.pkl.')
@@ -40,9 +42,9 @@ def main() -> None:
     print(f'{args.destination}: {report["splits"]} from '
           f'{report["files_found"]} of {report["files_published"]} files; '
           f'{len(report["dropped"])} dropped, {len(report["repaired"])} '
-          'repaired; see *.report.json beside it')
+          'repaired; see *.report.json next to it')
     if report['as_published'] is False:
-        sys.exit('error: all files are there, but the splits do not have '
+        sys.exit('error: all files were found, but the splits do not have '
                  'their published sizes.')
 
 

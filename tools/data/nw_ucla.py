@@ -13,10 +13,10 @@ def parse_args() -> argparse.Namespace:
         epilog='example: python tools/data/nw_ucla.py all_sqe.zip '
         'data/nw_ucla/nw_ucla.pkl')
     parser.add_argument('source', type=Path, metavar='SRC',
-                        help='all_sqe.zip, or the folder that it unpacks to')
+                        help='all_sqe.zip, or the folder with its content')
     parser.add_argument('destination', type=Path, metavar='DST',
-                        help='the file to write, *.pkl; the configs expect '
-                        'data/nw_ucla/nw_ucla.pkl')
+                        help='annotation file to write (*.pkl); the configs '
+                        'expect data/nw_ucla/nw_ucla.pkl')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected *.pkl.')

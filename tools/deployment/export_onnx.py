@@ -1,8 +1,9 @@
 """Export a trained model as an ONNX file.
 
-It maps clips as the data pipeline makes them, (batch, persons, frames, joints,
-channels) in float32, to logits, and computes the config's stream itself. The
-export is verified against PyTorch; a file that differs is not kept.
+The exported network maps clips from the data pipeline, a float32 array of
+shape (batch, persons, frames, joints, channels), to logits. It computes the
+stream of the config itself. The command compares its logits with those of
+PyTorch, and writes no file if they differ.
 """
 import argparse
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 EXAMPLES = '''example:
   python tools/deployment/export_onnx.py CONFIG CHECKPOINT stgcn.onnx
 
-To run it with onnxruntime:
+To use the file with onnxruntime:
   session = onnxruntime.InferenceSession('stgcn.onnx')
   logits, = session.run(None, {'clips': clips})
 
-Classes, stream, layout and the shape of a clip are in its metadata.'''
+Its metadata contain the classes, the stream, the layout and the clip shape.'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,11 +27,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', type=Path, help='file to write (*.onnx)')
     parser.add_argument(
         '--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
-        help='persons, frames, joints and channels of a clip; default: what '
-        'the config says')
+        help='numbers of persons, frames, joints and channels of a clip; '
+        'default: those of the config')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
+        help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.onnx':
         parser.error(f'out is {args.out}, expected *.onnx.')

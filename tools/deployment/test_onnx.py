@@ -1,4 +1,4 @@
-"""Test an ONNX file on a config's test set, beside PyTorch.
+"""Compare an ONNX file with PyTorch on the test set of a config.
 
 Example:
     python tools/deployment/test_onnx.py CONFIG CHECKPOINT stgcn.onnx
@@ -14,10 +14,10 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument('onnx', type=Path, help='ONNX file')
+    parser.add_argument('onnx', type=Path, help='ONNX file to test (*.onnx)')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
+        help='override entries of the config; write a list as key="[a,b]"')
     return parser.parse_args()
 
 
@@ -29,13 +29,13 @@ def main() -> None:
         result = evaluate_file(args.config, args.checkpoint, args.onnx,
                                args.cfg_options)
     print(f'{result["sequences"]} sequences. The logits differ by at most '
-          f'{result["difference"]:.1e} of the largest; '
+          f'{result["difference"]:.1e} times the largest logit; '
           f'all predicted classes agree: {result["agree"]}.')
     for name, top1 in result['top1'].items():
         print(f'{name:12} top-1 {top1:.2f}')
     if not result['difference'] <= TOLERANCE:  # also where it is NaN
         sys.exit(f'error: {args.onnx}: the logits differ by more than '
-                 f'{TOLERANCE:.0e} of the largest.')
+                 f'{TOLERANCE:.0e} times the largest logit.')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Run the trainings of a study, several at once, and write its report."""
+"""Train and test the models of a study, and write its report."""
 import argparse
 import sys
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 EPILOG = '''example:
   python tools/experiments/run_study.py my_study.py --jobs 2 --minutes 30
 
-projects/stdcl/studies/study.py explains study files. Each finished training
-adds a row to my_study.csv, beside the study file; trainings recorded there are
-skipped. Interrupted ones (--minutes, Ctrl-C, SIGTERM, a crash) resume when the
-study is run again. Their output is in log.txt of their work directories.'''
+projects/stdcl/studies/study.py describes study files. Each finished run adds a
+row to my_study.csv, next to the study file. When you start the study again, it
+skips the runs that are recorded there and resumes interrupted ones (--minutes,
+Ctrl-C, SIGTERM, a crash). The output of each run is in log.txt in its work
+directory.'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,20 +18,22 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('study', type=Path, help='study file')
-    parser.add_argument('--list', action='store_true', help='run nothing; '
-                        'list what is missing, and write the report')
+    parser.add_argument('--list', action='store_true', help='train nothing; '
+                        'list the missing runs and write the report')
     parser.add_argument('--jobs', type=int, default=1, metavar='N',
-                        help='trainings at a time; default: 1')
+                        help='number of parallel runs; default: 1')
     parser.add_argument('--minutes', type=float, help='stop after this time; '
-                        'trainings save and resume next time')
+                        'the next call resumes the study')
     parser.add_argument('--only', default='*', metavar='PATTERN',
-                        help='only arms that match, such as "*ctrgcn*"')
+                        help='run only the arms that match, such as '
+                        '"*ctrgcn*"')
     parser.add_argument('--work-dir', type=Path, default='work_dirs/studies',
-                        help='folder of the trainings; default: %(default)s')
+                        help='folder of the work directories; '
+                        'default: %(default)s')
     parser.add_argument('--records', type=Path, help='folder of the results; '
-                        'default: that of the study file')
-    parser.add_argument('--slurm', metavar='PARTITION', help='run each '
-                        'training as a Slurm job with one GPU (submitit)')
+                        'default: the folder of the study file')
+    parser.add_argument('--slurm', metavar='PARTITION', help='submit Slurm '
+                        'jobs with one GPU each (needs submitit)')
     return parser.parse_args()
 
 
@@ -48,14 +51,13 @@ def main() -> None:
             runner.use_slurm(args.slurm, args.minutes or 24 * 60)
         missing = runner.missing(args.only)
         print(f'{study.name}: {len(study.matching(args.only)) - len(missing)} '
-              f'trainings are recorded and skipped, {len(missing)} to run')
+              f'runs are recorded and skipped, {len(missing)} to run')
         failed = []
         if args.list:
             print('\n'.join(f'  {training.name}' for training in missing))
         else:
             failed = runner.run_all(missing, args.jobs, args.minutes)
-            print(f'{study.name}: {len(runner.missing(args.only))} trainings '
-                  'left')
+            print(f'{study.name}: {len(runner.missing(args.only))} runs left')
         print(StudyReport(study, folder).write_page(
             runner.work_dir / 'report.md'))
     if failed:

@@ -1,8 +1,9 @@
-"""Convert a checkpoint of an encoder's authors to one of this project.
+"""Convert a checkpoint of an encoder's authors to the format of this project.
 
-Known are the published code of CTR-GCN and Hyperformer, with or without the
-decoupler of the STD-CL release (a ProjectionDecoupler here), and the public
-reproduction of HCN. Missing or unexpected tensors raise an error.
+The tool converts checkpoints of the published code of CTR-GCN, Hyperformer and
+BlockGCN, with or without the decoupler of the STD-CL release (here, a
+ProjectionDecoupler), and of the public reproduction of HCN. Missing or
+unexpected tensors raise an error.
 """
 import argparse
 from pathlib import Path
@@ -17,10 +18,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('encoder', help='name of the encoder, as its folder '
-                        'in configs/ is called')
-    parser.add_argument('source', type=Path, help="the authors' file (*.pt)")
-    parser.add_argument('out', type=Path, help='file to write (*.pth)')
+    parser.add_argument('encoder', help='ctrgcn, hyperformer, blockgcn or hcn')
+    parser.add_argument('source', type=Path,
+                        help="the authors' checkpoint (*.pt)")
+    parser.add_argument('out', type=Path,
+                        help='checkpoint to write (*.pth)')
     return parser.parse_args()
 
 

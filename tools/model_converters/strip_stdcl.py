@@ -1,9 +1,10 @@
-"""Turn a checkpoint of a training into a small one for inference.
+"""Reduce the checkpoint of a training run to a small one for inference.
 
-Removes the decoupler, the memory banks and the state of the training, and
-keeps the weights of encoder and classifier and the metadata. The result fits
-the plain config, and works in MMAction2 alone if that has the encoder
-(ST-GCN, 2S-AGCN), the layout and the stream.
+The result contains the weights of the encoder and the classifier, and the
+metadata, but not the decoupler, the memory banks and the state of the
+optimizer. Use it with the plain config. MMAction2 can also load it without
+this package if it supports the encoder (ST-GCN or 2S-AGCN), the layout and the
+stream.
 """
 import argparse
 from pathlib import Path
@@ -12,7 +13,8 @@ EXAMPLES = '''example:
   python tools/model_converters/strip_stdcl.py \\
       work_dirs/stdcl-stgcn_synthetic/epoch_10.pth stgcn_synthetic.pth
 
-writes stgcn_synthetic-0123abcd.pth, named by the file's SHA-256.'''
+This writes stgcn_synthetic-0123abcd.pth, whose name ends with the first digits
+of the SHA-256 of the file.'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,8 +22,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path,
-                        help='checkpoint of a training (*.pth)')
-    parser.add_argument('out', type=Path, help='file to write (*.pth)')
+                        help='checkpoint of a training run (*.pth)')
+    parser.add_argument('out', type=Path, help='checkpoint to write (*.pth); '
+                        'its hash is added to the name')
     args = parser.parse_args()
     if args.out.suffix != '.pth':
         parser.error(f'out is {args.out}, expected *.pth.')
@@ -35,7 +38,7 @@ def main() -> None:
         from projects.stdcl.deployment.strip import strip_file
         path, removed = strip_file(args.source, args.out)
     print(f'{path}: {path.stat().st_size:,} of '
-          f'{args.source.stat().st_size:,} bytes, without '
+          f'{args.source.stat().st_size:,} bytes; removed '
           f'{removed} tensors of STD-CL.')
 
 

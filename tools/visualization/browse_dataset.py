@@ -1,7 +1,7 @@
 """Draw sequences of a data set as skeletons, before and after the pipeline.
 
-Each drawing shows the joints in the annotation file beside the clip that the
-pipeline makes of them, with class, frame and shapes.
+Each drawing shows the joints in the annotation file next to the clip that the
+pipeline returns, with the class, the frame and the shapes.
 """
 import argparse
 import logging
@@ -18,31 +18,32 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=['train', 'val', 'test'],
-                        default='train', help='default: train')
+                        default='train', help='data loader whose data set to '
+                        'draw; default: train')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--names', nargs='+', metavar='NAME',
-                       help='sequences to draw (frame_dir)')
+                       help='names of the sequences to draw (frame_dir)')
     which.add_argument('--classes', nargs='+', metavar='CLASS',
-                       help='names or numbers of the classes to choose from; '
+                       help='names or numbers of the classes to draw; '
                        'default: all')
     parser.add_argument('--num', type=int, default=8,
-                        help='number of sequences, chosen at random; '
+                        help='number of sequences to draw, chosen at random; '
                         'default: 8')
     parser.add_argument('--seed', type=int, default=0,
-                        help='seed of that choice and of random transforms; '
+                        help='random seed of the choice and the transforms; '
                         'default: 0')
     parser.add_argument('--out-dir', type=Path, default='browse',
-                        help='default: browse')
+                        help='folder to write to; default: browse')
     parser.add_argument('--format', choices=['gif', 'html'], default='gif',
-                        help='a GIF for each sequence, or one HTML page with '
-                        'a player; default: gif')
+                        help='write a GIF for each sequence, or one HTML page '
+                        'with a player; default: gif')
     parser.add_argument(
         '--view', choices=['front', 'side', 'back', 'top', 'oblique'],
-        default='front', help='front is that of a Kinect sensor; 3D data '
-        'only; default: front')
+        default='front', help='view of 3D data; front is the view of the '
+        'Kinect sensor; default: front')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of the config; lists as key="[a,b]"')
+        help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
