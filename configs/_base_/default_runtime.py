@@ -11,6 +11,6 @@ default_hooks = dict(
     checkpoint_fit=dict(type='CheckpointFitHook'),
     run_record=dict(type='RunRecordHook'))
 
-# After this many seconds without an answer from another process, a run ends.
-# It must exceed the time to load the data, and to save a checkpoint.
+# A run stops if another process does not respond for this many seconds. Loading
+# the data and saving a checkpoint must take less time.
 env_cfg = dict(dist_cfg=dict(timeout=600))

@@ -8,5 +8,5 @@ model = dict(
     backbone=dict(layout='nturgb+d'),
     cls_head=dict(num_classes=60))
 
-# the release of STD-CL has this value for this benchmark only
+# the release of STD-CL uses this learning rate for this benchmark only
 optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -1,6 +1,6 @@
-# What each part does, and what the defaults should be. On the training views
-# alone: seed s trains without a third of the subjects, fold s modulo 3, and is
-# tested on those.
+# What does each part of STD-CL contribute, and which defaults are best? Uses
+# only the training views: the run with seed s trains without a third of the
+# subjects (fold s modulo 3) and is tested on them.
 _base_ = '_base_/quarter_width.py'
 
 about = ('parts of STD-CL on NW-UCLA, joint stream, a quarter of the width, '
@@ -15,8 +15,8 @@ options = {
     'test_dataloader.dataset.split': 'fold{fold}_val',
 }
 
-# the release's numbers; its decoupler is that of the arm projection. Said in
-# full, so that it stays what it is when defaults change
+# The numbers of the release; the arm "projection" has the decoupler of the
+# release. Written out, so that later changes of the defaults have no effect.
 _published = {
     'decoupler.type': 'AttentiveDecoupler',
     'loss_contrast.num_positives': 128,
@@ -28,7 +28,7 @@ _published = {
 
 
 def _arm(changes, seeds=3, encoder='stgcn', against='plain', **model):
-    """The release's numbers and the attentive decoupler, but for some."""
+    """Return an arm: the settings above, with some changes."""
     head = {**_published, **changes}
     return dict(encoder=encoder, against=against, seeds=seeds, options={
         **{f'model.cls_head.{name}': value for name, value in head.items()},
@@ -37,7 +37,7 @@ def _arm(changes, seeds=3, encoder='stgcn', against='plain', **model):
 
 _weak = {'spatial_weight': 0.1, 'temporal_weight': 0.1}
 
-# three seeds tell little: what could become the default has nine
+# Three seeds say little, so candidates for the defaults have nine.
 arms = {
     'plain': dict(encoder='stgcn', stdcl=False, seeds=9),
     'published': _arm({}, seeds=9),
@@ -59,7 +59,7 @@ arms = {
     'random-negatives': _arm(
         {'loss_contrast.negatives': ['random']}, seeds=9),
     'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),
-    # is it the encoder? one without a graph
+    # does the result depend on the encoder? HCN has no graph
     'hcn_plain': dict(encoder='hcn', stdcl=False, seeds=6),
     'hcn_published': _arm({}, 6, 'hcn', 'hcn_plain'),
     'hcn_weights-0.1': _arm(_weak, 6, 'hcn', 'hcn_plain'),

@@ -1,7 +1,7 @@
-# Does contrast help once the encoder comes to fit its training set, which in
-# the ablation it does not? A third of the subjects of the training views, each
-# sequence three times in an epoch; the others are tested. The test view is
-# not looked at.
+# Does STD-CL help if the encoder fits its training set, which it does not in
+# the ablation? The runs train on a third of the subjects of the training
+# views, with each sequence three times per epoch, and are tested on the other
+# subjects. The test view is not used.
 _base_ = '_base_/quarter_width.py'
 
 about = ('plain against STD-CL on NW-UCLA, trained on a third of the subjects '
@@ -21,7 +21,7 @@ options = {
 
 
 def _arm(**options):
-    """STD-CL with the release's weights, and more options of the model."""
+    """Return an arm: the loss weights of the release, and more options."""
     return dict(encoder='stgcn', against='plain', seeds=9, options={
         'model.cls_head.spatial_weight': 0.5,
         'model.cls_head.temporal_weight': 0.5,
@@ -31,12 +31,12 @@ def _arm(**options):
 arms = {
     'plain': dict(encoder='stgcn', stdcl=False, seeds=9),
     'attentive': _arm(),
-    # as sharp as supervised contrast is elsewhere, and about as strong as the
-    # one above: gradients grow with 1 / temperature
+    # The temperature is that of other supervised contrastive losses. The
+    # gradients grow with 1 / temperature, so smaller weights balance them.
     'temperature-0.1_weights-0.1': _arm(**{
         'cls_head.loss_contrast.temperature': 0.1,
         'cls_head.spatial_weight': 0.1, 'cls_head.temporal_weight': 0.1}),
-    # the release's: each joint and each frame has weights of its own
+    # the decoupler of the release: separate weights for each joint and frame
     'projection': _arm(type='STDCLRecognizer', clip_shape=[1, 52, 20, 3], **{
         'cls_head.decoupler.type': 'ProjectionDecoupler'}),
 }

@@ -1,6 +1,6 @@
-# The settings of the published results: full width, each sequence five times
-# in an epoch, all epochs. For a GPU. tools/ensemble.py fuses the streams'
-# scores.npz, in the work directories.
+# The settings of the published results, which need a GPU: full width, each
+# sequence five times per epoch, all epochs. To fuse the streams, pass the
+# scores.npz in the work directories to tools/ensemble.py.
 about = 'the settings of the published results on NW-UCLA, four streams'
 
 threads = 2
@@ -12,7 +12,7 @@ options = {
 
 
 def _released(encoder):
-    """Where the defaults differ from the release."""
+    """Return the settings of the release that differ from the defaults."""
     return {
         'model.cls_head.spatial_weight': 0.5,
         'model.cls_head.temporal_weight': 0.5,

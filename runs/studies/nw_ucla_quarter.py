@@ -1,5 +1,5 @@
-# Does STD-CL help, and by how much? Plain against STD-CL, same seeds, same
-# everything else.
+# Does STD-CL help, and by how much? Compares runs with and without STD-CL that
+# have the same seeds and are otherwise identical.
 _base_ = '_base_/quarter_width.py'
 
 about = 'plain against STD-CL on NW-UCLA, joint stream, a quarter of the width'
@@ -11,7 +11,8 @@ arms = {
     'stdcl-stgcn': dict(encoder='stgcn', against='stgcn', seeds=10),
     'ctrgcn': dict(encoder='ctrgcn', stdcl=False, seeds=10),
     'stdcl-ctrgcn': dict(encoder='ctrgcn', against='ctrgcn', seeds=10),
-    # three seeds differed by up to ten points: more of what costs least
+    # runs with three seeds differed by up to ten points, so HCN, which is the
+    # cheapest to train, has more seeds
     'hcn': dict(encoder='hcn', stdcl=False, seeds=10),
     'stdcl-hcn': dict(encoder='hcn', against='hcn', seeds=10),
     '2s-agcn': dict(encoder='2s-agcn', stdcl=False, seeds=3),

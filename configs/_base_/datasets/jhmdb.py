@@ -1,5 +1,5 @@
-# JHMDB, split 1 (--split split2 or split3 for the others). The file is
-# written by tools/data/jhmdb.py; its path is relative to the working directory.
+# JHMDB, split 1; select another with --split split2 or split3. tools/data/jhmdb.py
+# writes the annotation file; its path is relative to the working directory.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/jhmdb/jhmdb.pkl'
 clip_len = 32

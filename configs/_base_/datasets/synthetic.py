@@ -1,4 +1,4 @@
-# Synthetic skeletons, moved by a kinematic chain and generated in memory
+# Synthetic skeletons, generated in memory; no data files are needed
 dataset_type = 'SyntheticSkeletonDataset'
 layout = 'nw-ucla'
 

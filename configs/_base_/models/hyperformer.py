@@ -5,5 +5,5 @@ model = dict(
     cls_head=dict(
         type='GCNHead',
         in_channels=216,
-        # weight N(0, sqrt(2 / classes))
+        # draws weights from N(0, sqrt(2 / classes)), as the authors do
         init_cfg=dict(type='Kaiming', layer='Linear', mode='fan_out', distribution='normal')))

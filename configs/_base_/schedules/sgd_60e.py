@@ -1,4 +1,4 @@
-# Chosen on JHMDB's split 1, holding out clips of its training part
+# Schedule for JHMDB, chosen on held-out clips of the training part of split 1
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=60, val_begin=1, val_interval=5)
 val_cfg = dict(type='ValLoop')
