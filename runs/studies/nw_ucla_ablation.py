@@ -5,7 +5,7 @@ _base_ = '_base_/quarter_width.py'
 
 about = ('parts of STD-CL on NW-UCLA, joint stream, a quarter of the width, '
          'tested on subjects held out of the training views; ST-GCN, unless '
-         'an arm names another encoder')
+         'the name of the arm starts with a different encoder')
 
 folds = 3
 
