@@ -58,8 +58,9 @@ def main() -> None:
         else:
             failed = runner.run_all(missing, args.jobs, args.minutes)
             print(f'{study.name}: {len(runner.missing(args.only))} runs left')
-        print(StudyReport(study, folder).write_page(
-            runner.work_dir / 'report.md'))
+        report = runner.work_dir / 'report.md'
+        StudyReport(study, folder).write_page(report)
+        print(f'report: {report}')
     if failed:
         sys.exit(1)
 

@@ -115,6 +115,26 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
             [{**key, **detail} for detail in details])
 
 
+def collect_fusion(training: Training, folders: List[Path]
+                   ) -> Tuple[dict, List[dict]]:
+    """Collect the row of fused arms, and rows of its details.
+
+    The negative log-likelihood stays empty: summed logits are not calibrated.
+    """
+    fused = fuse_files([folder / 'scores.npz' for folder in folders])
+    run = json.loads((folders[0] / 'run.json').read_text())
+    key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
+    row = dict(
+        key, encoder=training.encoder, stream=training.stream,
+        method='STD-CL' if training.stdcl else 'plain', data=training.data,
+        top1_last=round(100 * fused['fused']['top1'], 4), mean_class=round(
+            100 * fused['fused']['mean_class_accuracy'], 4), **provenance(run))
+    return ({name: row.get(name) for name in COLUMNS}, [
+        dict(key, kind='class', name=item['name'],
+             value=round(100 * item['accuracy'], 4))
+        for item in fused['classes'] if item['sequences']])
+
+
 def _measure(path: Path) -> Tuple[dict, List[dict]]:
     """Measures of a score file, and details of its classes."""
     scores = score_file.read(path)

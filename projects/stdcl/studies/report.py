@@ -165,6 +165,7 @@ class StudyReport:
 
     def write_page(self, page: Path) -> None:
         """Write a Markdown page of all tables, and the plot beside it."""
+        page.parent.mkdir(parents=True, exist_ok=True)
         plot = page.with_suffix('.svg')
         self.draw(plot)
         parts = [f'# {self.plan.about}', f'{self.source()}.',

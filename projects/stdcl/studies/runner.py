@@ -60,7 +60,10 @@ class StudyRunner:
         if minutes:
             timer.start()
         with self._lock_folder(), ThreadPoolExecutor(jobs) as pool:
-            failed = [item for item in pool.map(self._try, trainings) if item]
+            failed = [item for group in (
+                [item for item in trainings if not item.fuse],
+                [item for item in trainings if item.fuse])  # needs the others
+                for item in pool.map(self._try, group) if item]
         timer.cancel()
         return failed
 
@@ -91,12 +94,15 @@ class StudyRunner:
             return training
         if row:
             self.console.print(
-                f'{training.name}: top-1 {row["top1_last"]:.2f} after '
-                f'{row["epochs"]} epochs, {row["minutes"]:.1f} minutes')
+                f'{training.name}: top-1 {row["top1_last"]:.2f}' + (
+                    '' if training.fuse else f' after {row["epochs"]} epochs, '
+                    f'{row["minutes"]:.1f} minutes'))
         return None
 
     def run(self, training: Training) -> Optional[dict]:
         """Train, test and record; returns the row, None if stopped before."""
+        if training.fuse:
+            return self._fuse(training)
         folder = self.work_dir / training.name
         config = self._write_config(training, folder)
         if not self._finish(folder, 'train.py', config, '--work-dir', folder,
@@ -109,11 +115,20 @@ class StudyRunner:
                             folder / 'scores.npz', '--work-dir',
                             folder / 'test'):
             return None
-        row, details = records.collect(training, folder)
+        return self._record(*records.collect(training, folder))
+
+    def _record(self, row: dict, details: List[dict]) -> dict:
         with self.lock:  # the row last: it marks the training as recorded
             records.append(self.details, details, records.DETAILS[:-1])
             records.append(self.results, [row])
         return row
+
+    def _fuse(self, training: Training) -> Optional[dict]:
+        """Fuse the scores of other arms; None if one is not there yet."""
+        folders = [self.work_dir / name for name in training.fuse]
+        if not all((folder / 'scores.npz').is_file() for folder in folders):
+            return None
+        return self._record(*records.collect_fusion(training, folders))
 
     def _write_config(self, training: Training, folder: Path) -> Path:
         """Write the config of a training; refuse to resume another one."""

@@ -12,7 +12,7 @@ A study is a config file (Python, JSON or YAML; ``_base_`` works)::
 :class:`Study` lists the fields of the file, :class:`Arm` those of an arm.
 Names that begin with ``_`` are private to the file.
 """
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
@@ -34,6 +34,9 @@ class Arm:
         encoder (str): A key of ``catalogue.ENCODERS``, which selects the
             config together with the benchmark.
         config (str): A config of your own instead, relative to the study.
+        fuse (list[str]): Other arms instead, whose scores are summed seed by
+            seed, with the weights of :func:`~projects.stdcl.evaluation.
+            fusion.fuse_files`. Nothing is trained for such an arm.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
             to that of your own config.
         stdcl (bool): Defaults to True.
@@ -43,6 +46,7 @@ class Arm:
     seeds: list | int
     encoder: str = ''
     config: str = ''
+    fuse: list = field(default_factory=list)
     stream: str = ''
     stdcl: bool = True
     against: str = ''
@@ -51,7 +55,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Training:
-    """An arm with one seed; ``data`` is its benchmark or own config."""
+    """An arm with one seed; ``data`` is its benchmark or own config.
+
+    ``fuse`` names the work directories whose scores it sums, if any.
+    """
     arm: str
     fold: int
     seed: int
@@ -61,6 +68,7 @@ class Training:
     stdcl: bool
     config: Path
     options: dict
+    fuse: tuple = ()
 
     @property
     def name(self) -> str:
@@ -78,8 +86,9 @@ class Study:
         arms (dict): Name -> fields of an :class:`Arm`.
         benchmark (str): A key of ``catalogue.BENCHMARKS``.
         threads (int): CPU threads of a training.
-        folds (int): Number of folds. Seed s trains on fold s modulo
-            ``folds``, which replaces ``{fold}`` in options.
+        folds (int | list[str]): Number of folds, or their names. Seed s
+            trains on fold s modulo the number of folds; its name (by default
+            0, 1, ...) replaces ``{fold}`` in options.
         options (dict): Config options of all arms, dotted name -> value.
         encoders (dict): Encoder -> more options.
         means (dict): Name -> arms over whose differences a mean is taken.
@@ -89,12 +98,14 @@ class Study:
     arms: dict
     benchmark: str = 'nw-ucla-xview'
     threads: int = 1
-    folds: int = 1
+    folds: int | list = 1
     options: dict = field(default_factory=dict)
     encoders: dict = field(default_factory=dict)
     means: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if isinstance(self.folds, int):
+            self.folds = [str(fold) for fold in range(self.folds)]
         self.arms = {name: _build(Arm, f'{self.path}: arms.{name}', arm)
                      for name, arm in self.arms.items()}
         # all arms with their first seed, then all with their second
@@ -127,14 +138,17 @@ class Study:
         arm, where = self.arms[name], f'{self.path}: arms.{name}'
         if not name or '/' in name:
             raise InputError(f'{where}: expected a name without "/".')
-        if bool(arm.config) == bool(arm.encoder):
-            raise InputError(f'{where}: expected either encoder or config.')
+        if sum(map(bool, (arm.config, arm.encoder, arm.fuse))) != 1:
+            raise InputError(
+                f'{where}: expected exactly one of encoder, config and fuse.')
         seeds = range(arm.seeds) if isinstance(arm.seeds, int) else arm.seeds
         if not seeds or len(set(seeds)) < len(seeds) or not all(
                 isinstance(seed, int) and seed >= 0 for seed in seeds):
             raise InputError(
                 f'{where}.seeds is {arm.seeds}, expected a number of at least '
                 '1 or a list of distinct integers from 0.')
+        if arm.fuse:
+            return self._fuse(name, arm.fuse, seeds)
         config = self.path.resolve().parent / arm.config if arm.config else (
             find_config(arm.encoder, self.benchmark, arm.stdcl))
         if not config.is_file():
@@ -145,12 +159,32 @@ class Study:
         require_known(f'{where}.stream', stream, ('', *STREAMS))
         if stream not in ('', 'joint'):
             options['model.data_preprocessor.stream'] = stream
-        return [Training(
-            name, seed % self.folds, seed, arm.encoder, stream,
-            config.stem if arm.config else self.benchmark, arm.stdcl, config,
-            {key: value.replace('{fold}', str(seed % self.folds))
-             if isinstance(value, str) else value
-             for key, value in options.items()}) for seed in seeds]
+        trainings = []
+        for seed in seeds:
+            fold = seed % len(self.folds)
+            trainings.append(Training(
+                name, fold, seed, arm.encoder, stream,
+                config.stem if arm.config else self.benchmark, arm.stdcl,
+                config, {key: value.replace('{fold}', self.folds[fold])
+                         if isinstance(value, str) else value
+                         for key, value in options.items()}))
+        return trainings
+
+    def _fuse(self, name: str, arms: List[str], seeds) -> List[Training]:
+        """Return the fusions of other arms, described like the first."""
+        for arm in arms:
+            require_known(f'{self.path}: arms.{name}.fuse', arm, {
+                key: None for key, other in self.arms.items()
+                if not other.fuse})
+        parts = [{item.seed: item for item in self._read_arm(arm)}
+                 for arm in arms]
+        missing = {seed for part in parts for seed in set(seeds) - set(part)}
+        if missing:
+            raise InputError(f'{self.path}: arms.{name}.seeds contains '
+                             f'{min(missing)}, which an arm that it fuses '
+                             'does not have.')
+        return [replace(parts[0][seed], arm=name, stream='fused', fuse=tuple(
+            part[seed].name for part in parts)) for seed in seeds]
 
 
 def read_study(path: Path) -> Study:
