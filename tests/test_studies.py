@@ -114,8 +114,8 @@ def test_studies_of_the_repository(path):
     study = read_study(path)
     first = {item.arm: item for item in reversed(study.trainings)}
     configs = {str(load_config(str(item.config), item.options).to_dict())
-               for item in first.values()}
-    assert len(configs) == len(study.arms)
+               for item in first.values() if not item.fuse}
+    assert len(configs) == sum(not item.fuse for item in first.values())
     seeds = [item.seed for item in study.trainings]
     assert seeds == sorted(seeds)
 
@@ -145,7 +145,7 @@ def test_recorded_results(path):
     (("arms = ", "means = dict(m=['plain'])\narms = "), "means is 'plai"),
     (("seeds=[1]", "seeds=[1], stream='bones'"), "stream is 'bones'"),
     (("'plain':", "'a/b':"), 'arms.a/b: expected a name without "/"'),
-    (("encoder='stgcn', stdcl", "stdcl"), 'plain: expected either'),
+    (("encoder='stgcn', stdcl", "stdcl"), 'plain: expected exactly one of'),
     (("encoder='stgcn', stdcl", "config='x.py', stdcl"),
      r"plain.config: /.*/x.py does not exist")])
 def test_mistakes_in_a_study_are_one_line(write, change, message):
@@ -173,6 +173,41 @@ arms = dict(a=dict(encoder='hcn', stream='bone', seeds=4),
     assert study.matching('o*') == [own]
     with pytest.raises(InputError, match="'x', which .*expected a, own or a"):
         study.matching('x')
+
+
+def test_named_folds(write):
+    study = read_study(write(STUDY, 'arms =', """folds = ['split1', 'split2']
+options = {'test_dataloader.dataset.split': '{fold}_val'}
+arms ="""))
+    assert [(item.fold, item.options['test_dataloader.dataset.split'])
+            for item in study.trainings] == [(1, 'split2_val')] * 2
+
+
+FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
+        "against='plain'),\n    'plain': dict")
+
+
+@pytest.mark.parametrize('change, message', [
+    (("'plain', 'stdcl'", "'plain', 'both'"), "fuse is 'both'"),
+    (("'stdcl'], seeds=[1]", "'stdcl'], seeds=2"), 'both.seeds contains 0')])
+def test_mistakes_in_a_fused_arm(write, change, message):
+    with pytest.raises(InputError, match=message):
+        read_study(write(STUDY.replace(*FUSE), *change))
+
+
+def test_a_fused_arm(make_runner, tmp_path):
+    """It waits for the arms that it fuses; its row is like theirs."""
+    study = make_runner(*FUSE)
+    assert not study.run_all(study.missing('both'))
+    assert len(study.missing()) == 3
+    assert not study.run_all(study.missing(), jobs=2)
+    assert study.missing() == []
+    rows = records.read(tmp_path / 'tiny.csv').set_index('arm')
+    assert rows.loc['both', ['top1_last', 'mean_class', 'stream']].tolist(
+        ) == [75, 75, 'fused']
+    page = tmp_path / 'page.md'
+    StudyReport(study.study, tmp_path).write_page(page)
+    assert '| both | 1 | 75.00 |  | +0.00 ' in page.read_text()
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
