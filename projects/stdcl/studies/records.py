@@ -2,7 +2,7 @@
 
 A study NAME has two, beside its study file:
 
-- ``NAME.csv``: a row a training, see :data:`COLUMNS`.
+- ``NAME.csv``: a row per run, see :data:`COLUMNS`.
 - ``NAME_details.csv``: ``arm, fold, seed, kind, name, value``. ``kind`` is
   ``class`` (accuracy of each class, per cent), ``diagnosis`` (scalars of
   ``ContrastDiagnosisHook`` in the last epoch), or ``global``, ``spatial`` or
