@@ -1,4 +1,4 @@
-"""The parts of STD-CL, and the encoders of its paper."""
+"""Components of STD-CL, and encoders that MMAction2 does not provide."""
 from .backbones import *  # noqa: F401,F403
 from .data_preprocessors import *  # noqa: F401,F403
 from .decouplers import *  # noqa: F401,F403

@@ -1,15 +1,16 @@
-"""Vectors of unit length."""
+"""L2 normalisation that tolerates zero vectors."""
 import torch
 import torch.nn.functional as F
 
-SHORTEST = 1e-6  # the direction of a shorter vector is rounding noise
+SHORTEST = 1e-6  # rounding errors dominate the direction of shorter vectors
 
 
 def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
-    """L2-normalise rows, in float32.
+    """Normalise each row to unit length, in float32.
 
-    A row shorter than 1e-6 has no meaningful direction: it and its gradient,
-    otherwise huge, become zero. A row that is not finite becomes NaN.
+    A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
+    so does its gradient, which would otherwise be huge. A row that is not
+    finite becomes NaN.
 
     >>> unit_vectors(torch.tensor([[3., 4.], [0., 0.]]))
     tensor([[0.6000, 0.8000],
@@ -19,7 +20,7 @@ def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
         vectors (Tensor): Shape (N, D).
 
     Returns:
-        Tensor: Float32, shape (N, D), rows of norm 1, 0 or NaN.
+        Tensor: Float32, shape (N, D). The norm of each row is 1, 0 or NaN.
     """
     vectors = vectors.float()
     short = vectors.detach().norm(dim=1, keepdim=True) < SHORTEST

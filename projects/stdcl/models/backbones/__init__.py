@@ -1,4 +1,4 @@
-"""Skeleton encoders that MMAction2 lacks."""
+"""Skeleton encoders that MMAction2 does not provide."""
 from .blockgcn import BlockGCN
 from .ctrgcn import CTRGCN
 from .hcn import HCN

@@ -1,4 +1,4 @@
-"""BlockGCN (CVPR 2024): learned topology per block, and that of the sequence.
+"""BlockGCN (CVPR 2024), a graph encoder that is aware of the topology.
 
 Y. Zhou et al., "BlockGCN: Redefine topology awareness for skeleton-based
 action recognition", CVPR 2024.
@@ -15,20 +15,22 @@ from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
 
-SUBSETS = 3  # of weights in a graph convolution
+SUBSETS = 3  # sets of weights in a graph convolution
 
 
 @torch.no_grad()
 def joint_distances(joints: torch.Tensor) -> torch.Tensor:
-    """Measure how far apart the joints of each sequence are on average.
+    """Compute the relative distances between the mean joints of sequences.
 
-    The length of the mean, over frames, of the difference of two joints,
-    divided by the largest of the sequence. (The release divides by the
-    largest of the batch, so a score depends on the other sequences in it.)
+    The coordinates of each joint are averaged over persons and frames. The
+    Euclidean distances between these means are divided by the largest distance
+    in the sequence. (The release divides by the largest distance in the batch,
+    so that a score depends on the other sequences in the batch.)
 
     Args:
-        joints (Tensor): Coordinates, shape (N, M, T, V, D); the mean over
-            persons counts absent ones, whose factor the division cancels.
+        joints (Tensor): Coordinates, shape (N, M, T, V, D). Absent persons are
+            all zero: they scale all distances alike, which the division
+            cancels.
 
     Returns:
         Tensor: Float32, shape (N, V, V), from 0 to 1; all 0 for an empty
@@ -42,16 +44,18 @@ def joint_distances(joints: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
-    """Find the edge lengths of the Euclidean minimum spanning trees.
+    """Compute the edge lengths of Euclidean minimum spanning trees.
 
-    They are the deaths of zero-dimensional persistent homology. Without a loop
-    over points or sequences: repeated squaring in the (min, max) algebra gives
-    the smallest largest step on any path between two points, an ultrametric
-    with the same tree. There, each further point joins the tree of those
-    before it by its smallest distance to them, in any order of the points.
+    They are the death times of zero-dimensional persistent homology. To avoid
+    a loop over the points, repeated squaring in the (min, max) algebra
+    computes the minimax distance between each pair of points: the length of
+    the longest step on the best path between them. Minimax distances form an
+    ultrametric whose minimum spanning tree has the same edge lengths. In an
+    ultrametric, points can join the tree in any order, each by its smallest
+    distance to the points before it.
 
     Args:
-        points (Tensor): Shape (N, V, D).
+        points (Tensor): N sets of V points, shape (N, V, D).
 
     Returns:
         Tensor: Shape (N, V - 1), in no particular order.
@@ -59,7 +63,7 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
     num_points = points.shape[1]
     paths = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, V, V)
     for _ in range((num_points - 2).bit_length()):  # paths of V - 1 steps
-        # (N, V, 1, V) with (N, 1, V, V): over the point between, the last
+        # (N, V, 1, V) and (N, 1, V, V): the last axis is the point between
         paths = torch.maximum(paths[:, :, None], paths[:, None]).amin(dim=-1)
     later = torch.ones(num_points, num_points, dtype=torch.bool,
                        device=points.device).triu()
@@ -67,13 +71,15 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
 
 
 class TopologyFeatures(nn.Module):
-    """Features of a sequence's topology, from the lengths d of its tree::
+    """Topology features of a sequence.
+
+    They are computed from the edge lengths d of its minimum spanning tree, in
+    float32 even under autocast::
 
         f[e] = sum over i of exp(-(s[e, 0] c[e, 0])^2
                                  - (s[e, 1] (c[e, 1] - d[i]))^2)
 
-    with learnable centers c and sharpness s. Computed in float32, also under
-    autocast.
+    with learnable centers c and sharpness s.
 
     Args:
         out_channels (int): Number of features E. Defaults to 64.
@@ -85,9 +91,9 @@ class TopologyFeatures(nn.Module):
         self.sharpness = nn.Parameter(torch.full((out_channels, 2), 3.))
 
     def forward(self, joints: torch.Tensor) -> torch.Tensor:
-        """Map coordinates (N, M, T, V, D) to (N, E)."""
+        """Map coordinates (N, M, T, V, D) to features (N, E)."""
         with torch.autocast(joints.device.type, enabled=False):
-            # the rows of the distances are points in V dimensions
+            # each row of the distances is a point in V dimensions
             lengths = spanning_tree_lengths(joint_distances(joints))
             births = (self.sharpness[:, 0] * self.centers[:, 0])**2  # (E,)
             deaths = (self.sharpness[:, 1, None] * (
@@ -96,23 +102,23 @@ class TopologyFeatures(nn.Module):
 
 
 class BlockGC(BaseModule):
-    """Graph convolution with weights per head and pair of joints.
+    """Graph convolution with weights for each head and pair of joints.
 
-    For each of three subsets k and each of H heads h, a group of C / H
-    channels::
+    Each of H heads h is a group of C / H channels. With three subsets k::
 
         W[k, h] = B[k, h] / (|B[k, h]| + 1e-4) + R[k, h] / (|R[k, h]| + 1e-4)
         z[k, h, c, w] = sum over v of x[h, c, v] W[k, h, v, w]
         y = sum over k of conv_k(z[k])            (1x1, H groups)
 
-    then BN, plus x, ReLU. B is a matrix of joints, R holds one number for each
-    distance of two joints on the skeleton; norms are those of columns.
+    followed by batch norm, a residual connection and ReLU. B is learned for
+    each pair of joints, R for each number of hops between two joints. ``|.|``
+    is the norm of a column.
 
     Args:
         in_channels (int): Channels C.
         out_channels (int): Channels C'.
         num_heads (int): H.
-        hops (Tensor): Distances of the joints on the graph, shape (V, V).
+        hops (Tensor): Number of hops between each pair of joints, (V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_heads: int,
@@ -124,7 +130,7 @@ class BlockGC(BaseModule):
             SUBSETS, num_heads, 1, 1))
         self.hop_weight = nn.Parameter(torch.zeros(
             SUBSETS, num_heads, int(hops.max()) + 1))
-        # the three convolutions: their sum is one over stacked channels
+        # the sum of the three convolutions is one over stacked channels
         self.conv = nn.Parameter(torch.empty(
             num_heads, SUBSETS, in_channels // num_heads,
             out_channels // num_heads))
@@ -135,17 +141,17 @@ class BlockGC(BaseModule):
         self.init_conv()
 
     def init_conv(self) -> None:
-        """Kaiming normal, fan out, of each convolution."""
+        """Initialise each convolution with Kaiming normal (fan out)."""
         fan_out = self.bias.shape[1]
         nn.init.normal_(self.conv, std=(2 / fan_out)**0.5)
 
     def init_weights(self) -> None:
-        """Kaiming normal convolutions; B starts at the identity, R at 0."""
+        """Initialise the convolutions; B starts at the identity, R at 0."""
         super().init_weights()
         self.init_conv()
 
     def joint_weights(self) -> torch.Tensor:
-        """W, shape (K, H, V, V): from joint v in the rows to w."""
+        """Return W, shape (K, H, V, V), from joint v (row) to w (column)."""
         by_hop = self.hop_weight[:, :, self.hops]
         return sum(table / (table.norm(dim=2, keepdim=True) + 1e-4)
                    for table in (self.weight, by_hop))
@@ -164,10 +170,12 @@ class BlockGC(BaseModule):
 
 
 class TopologyProjection(nn.Module):
-    """Linear layer, BN, ReLU: the topology as an offset of a block's input.
+    """Projection of the topology to an offset of a block's input.
+
+    It consists of a linear layer, batch norm and ReLU.
 
     Args:
-        in_channels (int): Features E of the topology.
+        in_channels (int): Number of topology features E.
         out_channels (int): Channels C of the block's input.
     """
 
@@ -183,30 +191,29 @@ class TopologyProjection(nn.Module):
 
 @MODELS.register_module()
 class BlockGCN(SpatialTemporalEncoder):
-    """BlockGCN: graph convolution aware of the topology.
+    """BlockGCN, a graph convolutional network aware of the topology.
 
-    Takes the joints beside the stream, as further channels: the topology of a
-    sequence comes from its joints, whatever the stream.
-    ``SkeletonDataPreprocessor`` appends them (``append_joints=True``).
+    In every stream, the topology of a sequence is computed from its joints.
+    The encoder therefore takes their coordinates as additional channels, which
+    ``SkeletonDataPreprocessor`` appends if ``append_joints`` is True.
 
     Args:
-        layout (str | dict): The skeleton layout; hops are counted on its
-            edges.
+        layout (str | dict): The skeleton layout, whose edges define the hops.
         base_channels (int): Channels of the first block. Defaults to 128.
-        num_heads (int): Heads H. Defaults to 8.
-        topology_channels (int): Features E of a sequence's topology. Defaults
-            to 64.
-        inflate_stages (sequence[int]): Blocks that double the channels.
-            Defaults to (5,).
-        **kwargs: As in :class:`SpatialTemporalEncoder`, with the paper's
-            values as defaults. ``in_channels`` are those of the stream.
+        num_heads (int): Number of heads H. Defaults to 8.
+        topology_channels (int): Number of topology features E. Defaults to 64.
+        inflate_stages (sequence[int]): Blocks, counted from 1, that double the
+            channels. Defaults to (5,).
+        **kwargs: Further arguments of :class:`SpatialTemporalEncoder`, whose
+            defaults are the paper's values. ``in_channels`` does not count
+            the appended coordinates.
 
     Raises:
-        ValueError: The layout is unknown, or the width cannot be divided
-            among the heads.
+        InputError: The layout is unknown, a size is not a positive integer,
+            or ``base_channels`` is not a multiple of ``num_heads``.
     """
 
-    channels_last = False  # joints last, for the products over them
+    channels_last = False  # matrix products over joints need them last
 
     def __init__(self,
                  layout: Union[str, dict],
@@ -245,21 +252,22 @@ class BlockGCN(SpatialTemporalEncoder):
         """Encode a batch of sequences.
 
         Args:
-            x (Tensor): The stream's C channels, then the coordinates of the
-                joints, shape (N, M, T, V, C + D).
+            x (Tensor): The C channels of the stream, then the D coordinates
+                of the joints, shape (N, M, T, V, C + D).
 
         Returns:
             Tensor: Shape (N, M, C', T', V).
 
         Raises:
-            ValueError: M, V or C are not those the encoder was built for, or
-                there are no coordinates.
+            InputError: The encoder was built for a different M, V or C, or
+                the coordinates are missing.
         """
         if x.shape[-1] <= self.in_channels:
             raise InputError(
                 f'BlockGCN got {x.shape[-1]} channels, expected the '
-                f'{self.in_channels} of the stream and the coordinates of the '
-                'joints: set model.data_preprocessor.append_joints=True.')
+                f'{self.in_channels} channels of the stream and the joint '
+                'coordinates. Set model.data_preprocessor.append_joints=True.'
+            )
         stream, joints = x.tensor_split([self.in_channels], dim=-1)
         n, m = x.shape[:2]
         topology = self.topology(joints)  # (N, E)

@@ -1,4 +1,4 @@
-"""CTR-GCN (ICCV 2021): graph convolution with a topology per channel."""
+"""CTR-GCN (ICCV 2021), which refines the skeleton graph per channel."""
 from typing import Union
 
 import torch
@@ -15,12 +15,13 @@ from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
 
 
 def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
-    """Build the adjacency of the three subsets: self, inward, outward.
+    """Build the adjacency matrices of the self, inward and outward edges.
 
-    Shape (3, V, V), from column v to row u. Columns sum to 1, or are empty.
+    Returns shape (3, V, V), with edges from column v to row u. Each column
+    sums to 1, or to 0 if it has no edges.
     """
     num_joints = layout.num_joints
-    # some tables of bones list the root as its own child
+    # some layouts list the root as its own child
     child, parent = torch.tensor(
         [pair for pair in layout.bones if pair[0] != pair[1]],
         dtype=torch.long).view(-1, 2).T
@@ -34,7 +35,7 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
 class _Aggregate(torch.autograd.Function):
     """A^T @ values, with gradients in the memory layout of A and values.
 
-    Autograd would compute the gradient of A^T, and copy it to transpose it.
+    Autograd would compute the gradient of A^T and copy it to transpose it.
     """
 
     @staticmethod
@@ -47,7 +48,7 @@ class _Aggregate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple:
-        """Map (B, V, T) to the gradients of both inputs."""
+        """Map (B, V, T) to the gradients of topologies and values."""
         topologies, values = ctx.saved_tensors
         return torch.bmm(values, grad.mT), torch.bmm(topologies, grad)
 
@@ -55,19 +56,24 @@ class _Aggregate(torch.autograd.Function):
 class CTRGC(BaseModule):
     """Channel-wise topology refinement graph convolution.
 
-    CTR-GCN, section on channel-wise topology refinement graph convolution. For
-    each of K subsets k, with R channels of relations and the mean over
+    CTR-GCN, section on channel-wise topology refinement graph convolution.
+    For each of K subsets k, with R relation channels and the mean of x over
     frames::
 
         q = tanh(conv1(mean x)[u] - conv2(mean x)[v])       (R, V, V)
         A = alpha * conv4(q) + topology[k]                  (C', V, V)
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
-    followed by batch norm, plus x, and ReLU. ``adjacency``, (K, V, V), is the
-    initial topology. To save time and memory, convolutions of all subsets are
-    one product; the product that computes A includes alpha, the bias of conv4
-    and the topology as extra rows; and one batched product sums over subsets
-    and joints.
+    followed by batch norm, a residual connection and ReLU. To save time and
+    memory, one product computes the convolutions of all subsets. The product
+    that computes A includes alpha, the bias of conv4 and the topology as extra
+    rows, and one batched product sums over subsets and joints.
+
+    Args:
+        in_channels (int): Channels C.
+        out_channels (int): Channels C'.
+        adjacency (Tensor): Initial topology, shape (K, V, V).
+        relation_channels (int): Relation channels R.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -79,10 +85,10 @@ class CTRGC(BaseModule):
         # conv1 of each subset, then conv2 of each subset
         self.relation = PointwiseConv(
             in_channels, 2 * subsets * relation_channels, merged=2 * subsets)
-        # conv3; its channels are ordered (C', K)
+        # conv3, with channels in the order (C', K)
         self.transform = PointwiseConv(
             in_channels, out_channels * subsets, merged=subsets)
-        # conv4, a row of weights for each subset and channel
+        # conv4, with one row of weights per subset and channel
         self.refine = nn.Parameter(
             torch.empty(subsets, out_channels, relation_channels))
         self.refine_bias = nn.Parameter(torch.zeros(subsets, out_channels, 1))
@@ -92,22 +98,23 @@ class CTRGC(BaseModule):
         nn.init.normal_(self.refine, std=(2 / out_channels)**0.5)
 
     def init_weights(self) -> None:
-        """Initialise; the weight of the last batch norm starts near 0."""
+        """Initialise; the weight of batch norm starts near 0."""
         super().init_weights()
         nn.init.normal_(self.refine, std=(2 / self.refine.shape[1])**0.5)
         nn.init.constant_(self.bn.weight, 1e-6)
 
     def topologies(self, x: torch.Tensor) -> torch.Tensor:
-        """Refine the topology for a batch: (N, C, V, T) to (N * C', K V, V).
+        """Refine the topology: map (N, C, V, T) to (N * C', K V, V).
 
-        Rows are source joints, subset by subset; columns are target joints.
+        Rows are the source joints of each subset in turn; columns are target
+        joints.
         """
         n, _, v, _ = x.shape
         k, c, r = self.refine.shape
         # mean over time, (N, C, V, 1), then (N, 2, K, R, V)
         relation = self.relation(x.mean(dim=3, keepdim=True))
         to, origin = relation.view(n, 2, k, r, v).unbind(dim=1)
-        q = torch.tanh(to[..., None, :] - origin[..., None])  # v, then u
+        q = torch.tanh(to[..., None, :] - origin[..., None])  # (.., v, u)
         rows = torch.cat([
             q.flatten(3), q.new_ones(n, k, 1, v * v),
             self.topology.transpose(1, 2).reshape(1, k, 1, v * v).expand(
@@ -130,20 +137,21 @@ class CTRGC(BaseModule):
 
 @MODELS.register_module()
 class CTRGCN(SpatialTemporalEncoder):
-    """Channel-wise topology refinement graph convolutional network.
+    """Channel-wise topology refinement graph convolutional network (CTR-GCN).
 
-    Y. Chen et al., ICCV 2021, arXiv 2107.12213. Feature maps are stored with
-    joints before frames, as (N, C, V, T), so that one product can sum over the
-    joints of all subsets.
+    Y. Chen et al., ICCV 2021, arXiv 2107.12213. Feature maps have the shape
+    (N, C, V, T), with joints before frames, so that one product can sum over
+    the joints of all subsets.
 
     >>> encoder = CTRGCN('nturgb+d')
     >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, C', T', V)
     torch.Size([2, 2, 256, 16, 25])
 
     Args:
-        layout (str | dict): The skeleton layout. Its bones are the graph.
-        relation_reduction (int): R is the block's input channels divided by
-            this, or 8 if there are fewer than 16. Defaults to 8.
+        layout (str | dict): The skeleton layout, whose bones form the graph.
+        relation_reduction (int): R is the number of input channels of a block
+            divided by this value, or 8 if there are fewer than 16 input
+            channels. Defaults to 8.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
             paper's values.
 
@@ -152,7 +160,7 @@ class CTRGCN(SpatialTemporalEncoder):
     """
 
     time_dim = 3
-    first_residual = False  # the spatial part has a residual path itself
+    first_residual = False  # the spatial part has its own residual path
 
     def __init__(self, layout: Union[str, dict], relation_reduction: int = 8,
                  **kwargs) -> None:
@@ -160,14 +168,14 @@ class CTRGCN(SpatialTemporalEncoder):
         require_positive('CTRGCN', relation_reduction=relation_reduction)
 
         def spatial(in_channels: int, out_channels: int) -> CTRGC:
-            # coordinates have too few channels to be divided
+            # too few channels to divide, such as coordinates
             relation_channels = 8 if in_channels < 16 else \
                 in_channels // relation_reduction
             if relation_channels < 1:
                 raise InputError(
                     f'CTRGCN: relation_reduction is {relation_reduction}, '
-                    f'expected at most {in_channels}, the channels of a '
-                    'block.')
+                    f'expected at most {in_channels}, the number of input '
+                    'channels of a block.')
             return CTRGC(in_channels, out_channels, adjacency,
                          relation_channels)
 

@@ -1,4 +1,4 @@
-"""HCN, an encoder that uses joints as the channels of convolutions."""
+"""HCN, an encoder whose convolutions treat joints as channels."""
 from typing import Optional, Union
 
 import torch
@@ -10,14 +10,15 @@ from mmengine.model import BaseModule
 from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 
-STRIDE = 16  # four max pools halve an axis
+STRIDE = 16  # each of four max pools halves an axis
 CONV_INIT = dict(type='Xavier', layer='Conv2d', distribution='uniform', bias=0)
 
 
 class HCNStream(nn.Module):
-    """The layers before positions and motion are fused (conv1 to conv4).
+    """The layers conv1 to conv4, for either positions or motion.
 
-    conv1 and conv2 see one joint at a time, conv3 and conv4 all, as channels.
+    conv1 and conv2 process each joint separately; conv3 and conv4 combine all
+    joints as channels.
     """
 
     def __init__(self, num_joints: int, in_channels: int, base_channels: int,
@@ -37,11 +38,11 @@ class HCNStream(nn.Module):
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
-        # or conv3 would convert it, and again in the backward pass
+        # otherwise conv3 would convert it in both passes
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
-        # as dropping channels before pooling, but cheaper
+        # equivalent to dropping channels before pooling, but cheaper
         return self.dropout(x)
 
 
@@ -49,10 +50,10 @@ class HCNStream(nn.Module):
 class HCN(BaseModule):
     """Hierarchical co-occurrence network (HCN, IJCAI 2018).
 
-    C. Li et al., arXiv 1804.06055. Sizes are those of the public reproduction.
-    Two streams of equal shape, joint positions and their motion, are
-    concatenated and pass through conv5 and conv6. The last axis of the output
-    stands for the channels of conv2, not for joints.
+    C. Li et al., arXiv 1804.06055. The default sizes are those of the public
+    reproduction. Two streams process joint positions and their motion. Their
+    outputs are concatenated and pass through conv5 and conv6. The last axis of
+    the output corresponds to the channels of conv2, not to joints.
 
     >>> encoder = HCN('nturgb+d')
     >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, T, V, C)
@@ -61,12 +62,14 @@ class HCN(BaseModule):
     Args:
         layout (str | dict): The skeleton layout.
         in_channels (int): Channels of the input. Defaults to 3.
-        base_channels (int): C, even. Defaults to 64.
+        base_channels (int): Channels C of conv1, even. Defaults to 64.
         num_frames (int): Frames T of a clip, a multiple of 16. Defaults to 64.
         cooccurrence_channels (int, optional): Channels W of conv2, a multiple
             of 16. Defaults to ``num_frames``.
-        dropout_ratio (float): Of conv4, conv5 and conv6. Defaults to 0.5.
-        init_cfg (dict): Defaults to Xavier uniform with zero bias.
+        dropout_ratio (float): Dropout of conv4, conv5 and conv6. Defaults to
+            0.5.
+        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
+            bias.
 
     Raises:
         InputError: The layout is unknown, or a size is invalid.
@@ -90,7 +93,7 @@ class HCN(BaseModule):
             if cooccurrence_channels is None else cooccurrence_channels
         for name in ('num_frames', 'cooccurrence_channels'):
             _check_multiple(name, getattr(self, name), STRIDE,
-                            'four max pools halve this axis')
+                            'each of four max pools halves this axis')
         _check_multiple('base_channels', base_channels, 2,
                         'conv3 has half as many channels')
 
@@ -110,12 +113,13 @@ class HCN(BaseModule):
         """Map (N, M, T, V, in_channels) to (N, M, 4 C, T / 16, W / 16).
 
         Raises:
-            InputError: The encoder was built for another T, V or C.
+            InputError: The encoder was built for a different T, V or number of
+                channels.
         """
         n, m = x.shape[:2]
         self._check_clip(*x.shape[2:])
         x = x.flatten(0, 1)  # (N * M, T, V, in_channels)
-        # coordinates are the last axis: channels_last without a copy
+        # the permuted input is channels-last, so it need not be copied
         x = torch.cat([
             self.joint_stream(x.permute(0, 3, 1, 2)),
             self.motion_stream(_motion(x).permute(0, 3, 1, 2))
@@ -144,9 +148,9 @@ class HCN(BaseModule):
 
 
 def _motion(x: torch.Tensor) -> torch.Tensor:
-    """Differences between consecutive frames, at T frames, (N, T, V, C)."""
-    # joints and coordinates form the width: equal to interpolating
-    # (C, T - 1, V) images, without permuting axes
+    """Interpolate differences between frames to T frames, (N, T, V, C)."""
+    # joints and coordinates form the width, which is equivalent to
+    # interpolating (C, T - 1, V) images but does not permute axes
     shape, x = x.shape, x.flatten(2)  # (N, T, V * C)
     difference = (x[:, 1:] - x[:, :-1]).unsqueeze(1)  # (N, 1, T - 1, V * C)
     difference = F.interpolate(difference, size=x.shape[1:], mode='bilinear',
@@ -155,7 +159,7 @@ def _motion(x: torch.Tensor) -> torch.Tensor:
 
 
 def _check_multiple(name: str, value: int, divisor: int, why: str) -> None:
-    """Raise an InputError unless a size is a positive multiple."""
+    """Raise an ``InputError`` unless ``divisor`` divides a positive size."""
     if value < divisor or value % divisor:
         raise InputError(f'HCN: {name} is {value}, expected a multiple of '
                          f'{divisor}: {why}.')

@@ -1,4 +1,4 @@
-"""Hyperformer (arXiv 2211.09590): attention over joints and body parts."""
+"""Hyperformer, an encoder with attention over joints and body parts."""
 from numbers import Integral
 from typing import Optional, Sequence, Union
 
@@ -15,7 +15,7 @@ from .spatial_temporal_encoder import SpatialTemporalEncoder
 
 
 class _JointAttention(torch.autograd.Function):
-    """Attention over joints, with few passes over memory.
+    """Attention over joints that needs few passes over memory.
 
     For B frames and H heads of D channels::
 
@@ -27,21 +27,21 @@ class _JointAttention(torch.autograd.Function):
     def forward(ctx, qkv: torch.Tensor, context: torch.Tensor,
                 bias: torch.Tensor, selection: torch.Tensor,
                 alpha: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
-        """Apply the attention: (B, V, H * D).
+        """Apply the attention, and return shape (B, V, H * D).
 
-        Shapes: qkv (B, V, 3, H, D), context (B, H, X, D), bias (B, H, X),
-        selection S (V, X, V), alpha (1,), outer (H, V, V).
+        The shapes are qkv (B, V, 3, H, D), context (B, H, X, D), bias
+        (B, H, X), selection S (V, X, V), alpha (1,) and outer (H, V, V).
         """
         b, v, _, h, d = qkv.shape
         scale = d**-0.5
         q, k, value = qkv.permute(2, 0, 3, 1, 4).reshape(3, b * h, v, d)
         context = context.flatten(0, 1)  # (B H, X, D)
-        # scale early: float16 overflows beyond 65504
+        # scale early, because float16 overflows beyond 65504
         of_context = torch.baddbmm(bias.reshape(b * h, 1, -1), q, context.mT,
                                    beta=scale, alpha=scale)
         logits = torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0,
                                alpha=scale)  # (B H, V, V)
-        # batched over joints i, because S differs for each
+        # a batch over joints i, because each has its own S
         logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection)
         weights = logits.softmax(dim=-1).view(b, h, v, v)
         y = torch.bmm(_attention(weights, alpha, outer), value)
@@ -52,7 +52,7 @@ class _JointAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple:
-        """Compute the gradients of all inputs but ``selection``."""
+        """Compute the gradients of all inputs except ``selection``."""
         (q, k, value, weights, context, selection, alpha,
          outer) = ctx.saved_tensors
         b, h, v, _ = weights.shape
@@ -60,7 +60,7 @@ class _JointAttention(torch.autograd.Function):
         grad = grad.reshape(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
         grad_value = torch.bmm(_attention(weights, alpha, outer).mT, grad)
         grad_attention = torch.bmm(grad, value.mT).view_as(weights)
-        # through the softmax; alpha's gradient needs the inner sums too
+        # gradient of the softmax; that of alpha also needs the inner sums
         product = grad_attention * weights
         inner = product.sum(dim=-1, keepdim=True)
         grad_logits = product.addcmul_(weights, inner, value=-1)
@@ -83,7 +83,7 @@ class _JointAttention(torch.autograd.Function):
 
 def _attention(weights: torch.Tensor, alpha: torch.Tensor,
                outer: torch.Tensor) -> torch.Tensor:
-    """alpha * weights + outer, shape (B * H, V, V)."""
+    """Return alpha * weights + outer, shape (B * H, V, V)."""
     dtype = weights.dtype  # the dtype of autocast
     return torch.addcmul(outer.to(dtype), weights,
                          alpha.to(dtype)).flatten(0, 1)
@@ -92,25 +92,27 @@ def _attention(weights: torch.Tensor, alpha: torch.Tensor,
 class HypergraphAttention(BaseModule):
     """Hypergraph self-attention over the joints of each frame.
 
-    Hyperformer, section on hypergraph self-attention. q, k and v come from the
-    layer-normed input and have H heads of D channels; r has a vector for each
-    head and number of hops; P(j) is the body part of joint j::
+    Hyperformer, section on hypergraph self-attention. The queries q, keys k
+    and values v are projections of the layer-normalised input, with H heads of
+    D channels. r contains one vector for each head and number of hops, and
+    P(j) is the body part of joint j::
 
         e_j    = W_e * mean of x over the joints of P(j)
         logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    followed by a grouped 1x1 convolution, plus the input. To save time and
-    memory, queries are multiplied once with each hop distance and each part,
-    as if these were extra keys (the context); a constant matrix then selects
-    what to add to the logit of joints i and j.
+    followed by a grouped 1x1 convolution and a residual connection. To save
+    time and memory, the vectors of all hop distances and all body parts act as
+    extra keys (the context): each query is multiplied with them once, and a
+    constant matrix then selects what to add to the logit of joints i and j.
 
     Args:
-        in_channels, out_channels (int): Channels C, and C' = H * D.
-        num_heads (int): H.
+        in_channels (int): Channels C.
+        out_channels (int): Channels C' = H * D.
+        num_heads (int): Number of heads H.
         groups (int): Groups of the last convolution.
         parts (Tensor): Body part of each joint, numbered from 0, shape (V,).
-        hops (Tensor): Hops between each pair of joints, shape (V, V).
+        hops (Tensor): Number of hops between each pair of joints, (V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_heads: int,
@@ -134,19 +136,19 @@ class HypergraphAttention(BaseModule):
         member = F.one_hot(parts).float().T  # (P, V)
         self.register_buffer('mean_of_part', member / member.sum(
             dim=1, keepdim=True), persistent=False)
-        # one-hot hops from i to j and part of j: (V, hops + P, V)
+        # one-hot: hops from i to j, and part of j, (V, hops + P, V)
         self.register_buffer('selection', torch.cat([
             F.one_hot(hops).float().mT, member.expand(num_joints, -1, -1)],
             dim=1), persistent=False)
 
     def context(self, x: torch.Tensor) -> tuple:
-        """Compute the context of the queries in x, (B, V, C).
+        """Compute the extra keys of the attention and their biases.
 
-        Returns r and e, (B, H, hops + P, D), and their biases, 0 and w . e,
-        (B, H, hops + P).
+        Maps x, (B, V, C), to r and e, (B, H, hops + P, D), and to their
+        biases, 0 and w . e, (B, H, hops + P).
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
-        # w . (W_e x) = (w W_e) x: an extra channel for each head
+        # w . (W_e x) = (w W_e) x, one extra channel for each head
         weight, w = self.hyperedge.weight, self.hyperedge_bias
         of_bias = (w[:, None] @ weight.unflatten(0, w.shape))[:, 0]  # (H, C)
         e, bias = F.linear(pooled, torch.cat([weight, of_bias])).split(
@@ -157,7 +159,7 @@ class HypergraphAttention(BaseModule):
                           dim=2), F.pad(bias.mT, (hops.shape[1], 0)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, T, V) to (N, C', T, V), both channels-last."""
+        """Map (N, C, T, V) to (N, C', T, V), both channels-last in memory."""
         n, _, t, v = x.shape
         x = x.permute(0, 2, 3, 1).flatten(0, 1)  # (B, V, C), B = N T
         qkv = self.qkv(self.norm(x)).view(n * t, v, 3, self.num_heads, -1)
@@ -170,7 +172,7 @@ class HypergraphAttention(BaseModule):
         return y.view(n, t, v, -1).permute(0, 3, 1, 2)
 
     def project(self, x: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
-        """Apply ``proj`` as a product and add the shortcut, (B, V, C')."""
+        """Apply ``proj`` as a product, and add the shortcut, (B, V, C')."""
         groups = self.proj.groups
         weight = self.proj.weight.view(groups, -1, x.shape[-1] // groups)
         y = torch.baddbmm(self.proj.bias.view(groups, 1, -1),
@@ -191,19 +193,22 @@ class Hyperformer(SpatialTemporalEncoder):
     torch.Size([2, 2, 216, 16, 25])
 
     Args:
-        layout (str | dict): The skeleton layout, with hops along its edges.
-        base_channels (int): Width of all blocks. Defaults to 216.
-        num_heads (int): Attention heads. Defaults to 9.
+        layout (str | dict): The skeleton layout, whose edges define the hops.
+        base_channels (int): Channels of the first block. Defaults to 216.
+        num_heads (int): Number of attention heads. Defaults to 9.
         proj_groups (int): Groups of the convolution after the attention.
             Defaults to 6.
-        parts (sequence[int], optional): Body part of each joint, the
-            hyperedges. Defaults to the layout's.
+        parts (sequence[int], optional): Body part of each joint, which are
+            the hyperedges. Defaults to the parts of the layout.
+        inflate_stages (sequence[int]): Blocks, counted from 1, that double the
+            channels. Defaults to none.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
             paper's values.
 
     Raises:
-        InputError: ``base_channels`` is not divisible by ``num_heads`` or
-            ``proj_groups``, or ``parts`` does not match the layout.
+        InputError: The layout is unknown, ``base_channels`` is not divisible
+            by ``num_heads`` or ``proj_groups``, or ``parts`` does not match
+            the layout.
     """
 
     def __init__(self,
@@ -232,7 +237,7 @@ class Hyperformer(SpatialTemporalEncoder):
                 f'Hyperformer: parts has {len(parts)} entries, expected one '
                 f'for each of the {layout.num_joints} joints of layout '
                 f'"{layout.name}".')
-        # renumber from 0, without gaps
+        # renumber the parts from 0, without gaps
         parts = torch.unique(torch.tensor(parts), return_inverse=True)[1]
         hops = torch.tensor(layout.hops)
 

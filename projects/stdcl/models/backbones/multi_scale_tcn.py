@@ -1,4 +1,4 @@
-"""Multi-scale temporal convolution, shared by several encoders."""
+"""Multi-scale temporal convolution, which several encoders share."""
 from typing import Sequence
 
 import torch
@@ -11,23 +11,29 @@ from .pointwise_conv import PointwiseConv
 
 
 class MultiScaleTCN(BaseModule):
-    """Temporal branches of several scales, concatenated (MS-TCN).
+    """Multi-scale temporal convolution (MS-TCN).
 
-    CTR-GCN (arXiv 2107.12213), section on the model architecture. Each of B
-    branches has C / B channels and starts with a 1x1 convolution. Then follow
-    batch norm, ReLU, temporal convolution and batch norm, one branch for each
-    dilation; the same with max pooling over 3 frames; and batch norm alone.
+    CTR-GCN (arXiv 2107.12213), section on the model architecture. The outputs
+    of B branches with C / B channels each are concatenated. Every branch
+    starts with a 1x1 convolution, followed by
+
+    - batch norm, ReLU, a temporal convolution and batch norm (one branch for
+      each dilation);
+    - the same with max pooling over 3 frames in place of the convolution;
+    - batch norm alone.
 
     >>> tcn = MultiScaleTCN(channels=64, stride=2)
     >>> tcn(torch.rand(4, 64, 52, 20)).shape  # (N, C, T, V)
     torch.Size([4, 64, 26, 20])
 
     Args:
-        channels (int): Channels C, of input and output.
+        channels (int): Channels C of input and output.
         stride (int): Temporal stride. Defaults to 1.
-        kernel_size (int): Odd, of the temporal convolutions. Defaults to 5.
-        dilations (sequence[int]): Their dilations. Defaults to (1, 2).
-        time_dim (int): 2 for (N, C, T, V), 3 for (N, C, V, T). Defaults to 2.
+        kernel_size (int): Size of the temporal kernels, odd. Defaults to 5.
+        dilations (sequence[int]): Dilations of the temporal kernels. Defaults
+            to (1, 2).
+        time_dim (int): Axis of time: 2 for (N, C, T, V), 3 for (N, C, V, T).
+            Defaults to 2.
 
     Raises:
         InputError: ``channels`` is not a multiple of the number of branches,
@@ -43,18 +49,19 @@ class MultiScaleTCN(BaseModule):
         super().__init__()
         if kernel_size % 2 == 0:
             raise InputError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
-                             'expected an odd number: change tcn_kernel_size.')
+                             'expected an odd number. Change '
+                             'tcn_kernel_size.')
         branches = len(dilations) + 2
         if channels % branches:
             raise InputError(
                 f'MultiScaleTCN: the width is {channels} channels, expected a '
                 f'multiple of {branches}, the number of temporal branches '
-                f'(dilations {tuple(dilations)}, pooling, 1x1): change '
+                f'(dilations {tuple(dilations)}, pooling, 1x1). Change '
                 'base_channels.')
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
-            """Place a size on the axis of time, the other elsewhere."""
+            """Return both sizes in axis order; ``size`` belongs to time."""
             return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
 
         self.width = width
@@ -72,7 +79,7 @@ class MultiScaleTCN(BaseModule):
         self.bn = nn.BatchNorm2d(channels)
 
     def init_weights(self) -> None:
-        """Initialise: Kaiming normal, batch norm weights N(1, 0.02)."""
+        """Use Kaiming normal, and N(1, 0.02) for batch norm weights."""
         super().init_weights()
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight, mode='fan_out')

@@ -5,16 +5,19 @@ import torch.nn.functional as F
 
 
 class PointwiseConv(nn.Conv2d):
-    """A 1x1 convolution as one matrix product, for either memory format.
+    """A 1x1 convolution that is one matrix product on a CPU.
 
-    On a CPU, this is up to twice as fast as a general convolution, which other
-    devices use: the product would store a gradient for each sequence.
+    Inputs may be contiguous or channels-last. On a CPU, the product is up to
+    twice as fast as a general convolution. Other devices use the general
+    convolution, because the product would store one gradient per sequence.
 
     Args:
-        in_channels, out_channels (int): Channels.
-        merged (int): Number of convolutions of the same input whose output
-            channels are stacked; each is initialised by itself. Defaults to 1.
-        stride (tuple[int]): Defaults to (1, 1).
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        merged (int): Number of convolutions of the same input that are stacked
+            along the output channels. Each is initialised separately.
+            Defaults to 1.
+        stride (tuple[int]): Stride. Defaults to (1, 1).
     """
 
     def __init__(self,
@@ -26,18 +29,18 @@ class PointwiseConv(nn.Conv2d):
         self.merged = merged
 
     def init_weights(self) -> None:
-        """Initialise each merged convolution: Kaiming normal, zero bias."""
+        """Initialise each convolution with Kaiming normal and zero bias."""
         for weight in self.weight.chunk(self.merged):
             nn.init.kaiming_normal_(weight, mode='fan_out')
         nn.init.zeros_(self.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, A, B) to (N, C', A / stride, B / stride)."""
+        """Map (N, C, A, B) to (N, C', A / stride[0], B / stride[1])."""
         if x.device.type != 'cpu':
             return super().forward(x)
         if self.stride != (1, 1):
             x = x[:, :, ::self.stride[0], ::self.stride[1]]
-        # a single channel is contiguous in both formats
+        # an input of one channel is contiguous in both formats
         if not x.is_contiguous() and x.is_contiguous(
                 memory_format=torch.channels_last):
             y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1),

@@ -1,4 +1,4 @@
-"""The structure that encoders share: blocks of space, then time."""
+"""Structure of encoders with blocks of a spatial and a temporal part."""
 from typing import Callable, Optional, Sequence, Union
 
 import torch
@@ -13,13 +13,14 @@ from .pointwise_conv import PointwiseConv
 
 
 class Residual(BaseModule):
-    """A 1x1 convolution and batch norm, for blocks that change the shape.
+    """Residual path of a block that changes the shape of its input.
+
+    It consists of a 1x1 convolution and batch norm.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
-        stride (tuple[int]): Stride on the two axes of positions. Defaults to
-            (1, 1).
+        stride (tuple[int]): Stride on the last two axes. Defaults to (1, 1).
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -34,7 +35,7 @@ class Residual(BaseModule):
 
 
 class SpatialTemporalBlock(BaseModule):
-    """ReLU( MS-TCN( spatial(x) ) + residual(x) ).
+    """Block that computes ReLU(MS-TCN(spatial(x)) + residual(x)).
 
     Args:
         spatial (nn.Module): The spatial part, which maps (N, C, ...) to
@@ -69,39 +70,42 @@ class SpatialTemporalBlock(BaseModule):
 
 
 class SpatialTemporalEncoder(BaseModule):
-    """Batch norm of the joints, then blocks of a spatial and a temporal part.
+    """Base class of encoders that stack spatial-temporal blocks.
 
-    Subclasses define the spatial part, and set :attr:`time_dim`, the order in
-    which feature maps hold joints and frames.
+    Batch norm of the joints precedes the blocks. Subclasses define the spatial
+    part. They set :attr:`time_dim` to 2 if feature maps have the shape
+    (N, C, T, V), and to 3 if they have the shape (N, C, V, T).
 
     Args:
         layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
-        spatial (callable): Builds the spatial part of a block from its numbers
-            of input and output channels.
-        in_channels (int): Channels of a joint. Defaults to 3.
+        spatial (callable): Function that builds the spatial part of a block
+            from its numbers of input and output channels.
+        in_channels (int): Channels C of the input. Defaults to 3.
         base_channels (int): Channels of the first block. Defaults to 64.
         embed_channels (int, optional): Channels that :meth:`embed_joints`
-            makes of a joint's. Defaults to ``in_channels``.
-        num_person (int): Persons M. Defaults to 2.
+            returns. Defaults to ``in_channels``.
+        num_person (int): Number of persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
-            channels. Numbers beyond ``num_stages`` are ignored. Defaults to
+            channels. Numbers above ``num_stages`` are ignored. Defaults to
             (5, 8).
         down_stages (sequence[int]): Blocks, counted from 1, that halve the
-            frames. Numbers beyond ``num_stages`` are ignored. Defaults to
+            frames. Numbers above ``num_stages`` are ignored. Defaults to
             (5, 8).
         tcn_kernel_size (int): Kernel size of the temporal convolutions.
             Defaults to 5.
-        tcn_dilations (sequence[int]): Their dilations. Defaults to (1, 2).
+        tcn_dilations (sequence[int]): Dilations of the temporal convolutions.
+            Defaults to (1, 2).
         init_cfg (dict, optional): Initialisation in addition to that of the
             blocks. Defaults to None.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid.
+        InputError: The layout is unknown, or a size is not a positive
+            integer.
     """
 
     time_dim = 2
-    channels_last = True  # in memory, where time comes before the joints
+    channels_last = True  # memory format, used if time_dim is 2
     first_residual = True
 
     def __init__(self,
@@ -154,7 +158,7 @@ class SpatialTemporalEncoder(BaseModule):
             Tensor: Shape (N, M, C', T', V).
 
         Raises:
-            InputError: The encoder was built for another M, V or C.
+            InputError: The encoder was built for a different M, V or C.
         """
         n, m = x.shape[:2]
         x = self.blocks(self.embed(x))
@@ -163,7 +167,7 @@ class SpatialTemporalEncoder(BaseModule):
         return x.unflatten(0, (n, m))  # (N, M, C', T', V)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Check a batch, embed its joints, normalise them.
+        """Check a batch, embed its joints, and normalise them.
 
         Args:
             x (Tensor): Shape (N, M, T, V, C).
@@ -173,7 +177,7 @@ class SpatialTemporalEncoder(BaseModule):
             before T.
 
         Raises:
-            ValueError: As in :meth:`forward`.
+            InputError: The encoder was built for a different M, V or C.
         """
         seen = (x.shape[1], x.shape[3], x.shape[4])
         built = (self.num_person, self.layout.num_joints, self.in_channels)
@@ -182,10 +186,10 @@ class SpatialTemporalEncoder(BaseModule):
                 f'{type(self).__name__} was built for {built[0]} persons, '
                 f'{built[1]} joints and {built[2]} channels '
                 '(model.backbone.num_person, layout, in_channels), but the '
-                f'clips have {seen[0]}, {seen[1]} and {seen[2]}.')
+                f'clips contain {seen[0]}, {seen[1]} and {seen[2]}.')
         x = self.embed_joints(x)
         n, m, t, v, c = x.shape
-        # the channels of a frame: all coordinates of all persons
+        # batch norm over all coordinates of all persons in a frame
         x = x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t)
         x = self.data_bn(x).view(n * m, v, c, t)
         if self.time_dim == 2 and self.channels_last:

@@ -1,4 +1,4 @@
-"""Data preprocessors: what a model does to a batch before the encoder."""
+"""Data preprocessors, which prepare a batch for the encoder."""
 from .skeleton_data_preprocessor import SkeletonDataPreprocessor
 
 __all__ = ['SkeletonDataPreprocessor']

@@ -1,4 +1,4 @@
-"""The four streams, computed on whole batches, on the model's device."""
+"""A data preprocessor that computes the four streams."""
 from typing import Optional, Union
 
 import torch
@@ -12,20 +12,20 @@ from ...utils.skeleton_layout import SkeletonLayout
 
 @MODELS.register_module()
 class SkeletonDataPreprocessor(ActionDataPreprocessor):
-    """Turns joints into a stream: joints, bones, or the motion of either.
+    """Data preprocessor that turns joints into a stream.
 
-    The data pipeline does what all streams share. The streams differ only
-    here, so that a stream is one config entry
-    (``model=dict(data_preprocessor=dict(stream='bone'))``), computed in one
-    operation for a whole batch.
+    All streams share one data pipeline. To select a stream, set one config
+    entry: ``model=dict(data_preprocessor=dict(stream='bone'))``. The stream is
+    computed for a whole batch at once, on the device of the model:
 
     - ``joint``: the joints, unchanged;
     - ``bone``: each joint minus its parent;
     - ``joint-motion``, ``bone-motion``: the next frame minus the current one,
       and 0 in the last frame.
 
-    If the data have confidences (2D layouts with three channels), the
-    confidence of a bone or a motion is the mean of those of its two ends.
+    If the data contain confidences (2D layouts with three channels), the
+    confidence of a bone or a motion is the mean of the two confidences that it
+    is computed from.
 
     >>> import torch
     >>> preprocessor = SkeletonDataPreprocessor('nw-ucla', stream='bone')
@@ -37,17 +37,16 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint'.
         center_relative (bool): Use the variant of the authors of Hyperformer
-            and STD-CL. In joint streams, joints are relative to the center
-            joint of their frame, which keeps its own trajectory. In bone
-            streams, the joint without a parent keeps its position, where
-            CTR-GCN has zero. Defaults to False.
+            and STD-CL. In joint streams, each joint is relative to the center
+            joint of its frame; the center joint keeps its coordinates. In bone
+            streams, a joint without a parent keeps its coordinates, whereas
+            CTR-GCN sets it to zero. Defaults to False.
         append_joints (bool): Append the coordinates of the joints to the
             channels of the stream, for encoders that take both (BlockGCN).
             Defaults to False.
 
     Raises:
-        InputError: The stream is unknown, or the data do not have the
-            layout's number of joints.
+        InputError: The stream or the layout is unknown.
     """
 
     def __init__(self,
@@ -66,7 +65,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         children, parents = zip(*self.layout.bones)
         parent_of = torch.arange(self.layout.num_joints)
         parent_of[list(children)] = torch.tensor(parents)
-        # parent of each joint in the bone stream; a root is its own parent
+        # parent of each joint; a root is its own parent
         self.roots = sorted(set(range(self.layout.num_joints)) - set(children))
         self.register_buffer('parent_of', parent_of, persistent=False)
 
@@ -76,8 +75,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
         Args:
             inputs (list[Tensor]): N inputs, each (num_clips, M, T, V, C).
-            data_samples (list): Their data samples, returned unchanged.
-            training (bool): Not used.
+            data_samples (list): N data samples, returned unchanged.
+            training (bool): Not used. Defaults to False.
 
         Returns:
             tuple: The batch, shape (N, num_clips, M, T, V, C), and
@@ -88,21 +87,21 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return self.make_stream(inputs), data_samples
 
     def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
-        """Map joints (..., T, V, C) to the stream.
+        """Compute the stream of joints.
 
         Args:
             joints (Tensor): Shape (..., T, V, C).
 
         Returns:
-            Tensor: Of the same shape; with ``append_joints``, (..., T, V, C +
-            D), where the last D channels are the joints' coordinates.
+            Tensor: Stream of the same shape. With ``append_joints``, D more
+            channels follow, the coordinates of the joints.
 
         Raises:
-            ValueError: The joints are not those of the layout.
+            InputError: V is not the number of joints of the layout.
         """
         if joints.shape[-2] != self.layout.num_joints:
             raise InputError(
-                f'The data have {joints.shape[-2]} joints, but '
+                f'The data contain {joints.shape[-2]} joints, but '
                 f'data_preprocessor.layout "{self.layout.name}" has '
                 f'{self.layout.num_joints}.')
         if self.stream.startswith('bone'):
@@ -118,7 +117,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
-        """Split off the confidence, which is None if there is none."""
+        """Split off the confidence, None if the data contain none."""
         if self.layout.dims == 2 and x.shape[-1] == 3:
             return x[..., :2], x[..., 2:]
         return x, None

@@ -1,4 +1,4 @@
-"""Decouplers: from a feature map to a spatial and a temporal vector."""
+"""Decouplers, which turn a feature map into two feature vectors."""
 from .attentive_decoupler import AttentiveDecoupler
 from .decoupler import Decoupler
 from .projection_decoupler import ProjectionDecoupler

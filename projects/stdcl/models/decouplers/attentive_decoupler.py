@@ -1,4 +1,4 @@
-"""The decoupler with attention over joints and over frames."""
+"""A decoupler with attention over joints and over frames."""
 import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
@@ -8,10 +8,10 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class AttentiveBranch(nn.Module):
-    """Weight positions by learned attention, sum them up, and project.
+    """Branch that pools positions by learned attention, then projects.
 
-    A network with C // r hidden channels scores each position; the softmax of
-    the scores gives the weights.
+    A network with C // r hidden channels scores each position. The softmax of
+    the scores over all positions gives the weights of the sum.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -37,9 +37,9 @@ class AttentiveBranch(nn.Module):
 class AttentiveDecoupler(Decoupler):
     """Decoupler with explicit attention over joints and over frames.
 
-    The paper (arXiv 2312.15144, abstract) contrasts "attentive features"; the
-    authors' release has no explicit attention, see
-    :class:`ProjectionDecoupler`. Takes clips of any length and any skeleton.
+    The paper (arXiv 2312.15144, abstract) contrasts "attentive features",
+    whereas the authors' release has no explicit attention, see
+    :class:`ProjectionDecoupler`. The number of frames and joints may vary.
 
     >>> decoupler = AttentiveDecoupler(in_channels=64)
     >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
@@ -49,12 +49,13 @@ class AttentiveDecoupler(Decoupler):
     Args:
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): r, at most C. Defaults to 8.
-        init_cfg (dict): Defaults to Kaiming normal (fan out) with zero bias
-            for the linear layers.
+        reduction (int): Reduction r, at most C. Defaults to 8.
+        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
+            with zero bias for the linear layers.
 
     Raises:
-        InputError: ``out_channels`` or ``reduction`` is invalid.
+        InputError: ``out_channels`` or ``reduction`` is not a positive
+            integer, or ``reduction`` exceeds ``in_channels``.
     """
 
     def __init__(self,

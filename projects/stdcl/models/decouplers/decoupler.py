@@ -1,7 +1,7 @@
-"""Spatial-temporal decoupling (STD-CL, section on decoupling).
+"""Spatial-temporal decoupling (arXiv 2312.15144, section on decoupling).
 
 Two independent branches turn an encoder's feature map into a spatial-specific
-and a temporal-specific vector. Subclasses define the branches.
+and a temporal-specific vector.
 """
 from typing import Tuple
 
@@ -11,13 +11,17 @@ from torch.nn.parameter import is_lazy
 
 from ...utils.input_error import InputError, require_positive
 
-# as in the authors' release, where the 1x1 convolutions keep PyTorch's default
+# as in the authors' release, where 1x1 convolutions keep PyTorch's default
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
                    distribution='normal', bias=0)
 
 
 def reduced_channels(in_channels: int, reduction: int) -> int:
-    """Divide the channels by the reduction, rounding down."""
+    """Divide the channels by the reduction, rounding down.
+
+    Raises:
+        InputError: The reduction is not from 1 to ``in_channels``.
+    """
     require_positive('decoupler', reduction=reduction)
     if reduction > in_channels:
         raise InputError(
@@ -27,14 +31,16 @@ def reduced_channels(in_channels: int, reduction: int) -> int:
 
 
 class Decoupler(BaseModule):
-    """Base class: one branch pools over time, the other over joints.
+    """Base class of decouplers.
 
-    Subclasses set ``spatial`` and ``temporal``, modules that map (N, C, L) to
-    (N, D), and ``out_channels``, which is D.
+    The spatial branch receives the mean over frames, the temporal branch the
+    mean over joints. Subclasses define both branches as ``spatial`` and
+    ``temporal``, modules that map (N, C, L) to (N, D), and set
+    ``out_channels`` to D.
     """
 
     def require_sizes(self) -> None:
-        """Raise an InputError while a size of a parameter is unknown."""
+        """Raise an ``InputError`` if the shape of a parameter is unknown."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
                 f'{type(self).__name__} has no sizes. Set model.type to '
@@ -44,15 +50,14 @@ class Decoupler(BaseModule):
                 "encoder's output.")
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Split a feature map.
+        """Decouple a feature map.
 
         Args:
             x (Tensor): The encoder's output, shape (N, M, C, T, V).
 
         Returns:
             tuple[Tensor, Tensor]: Spatial-specific and temporal-specific
-            features, (N, D) each: the mean over the M persons of the branch's
-            output.
+            features, averaged over the M persons, both of shape (N, D).
         """
         n, m = x.shape[:2]
         x = x.flatten(0, 1)  # (N * M, C, T, V)

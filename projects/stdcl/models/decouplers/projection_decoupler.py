@@ -10,10 +10,10 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class ProjectionBranch(nn.Module):
-    """Reduce the channels, flatten, and project.
+    """Branch that reduces the channels, flattens, and projects.
 
-    ``length`` is that of the axis that pooling leaves, V in the spatial
-    branch, T in the temporal one. If None, the first call sets it.
+    ``length`` is the length L of the input: V in the spatial branch, T in the
+    temporal branch. If it is None, the first call sets it.
     """
 
     def __init__(self, in_channels: int, length: Optional[int],
@@ -38,9 +38,10 @@ class ProjectionDecoupler(Decoupler):
     """The decoupler of the authors' release.
 
     arXiv 2312.15144, section on spatial-temporal decoupling. For each person,
-    each branch pools the feature map, reduces C to C // r channels by a 1x1
-    convolution, flattens, and projects linearly to D. The first call sets the
-    sizes that are not given; :class:`STDCLRecognizer` makes that call.
+    each branch pools the feature map, reduces C to C // r channels with a 1x1
+    convolution, flattens, and projects linearly to D. The first call sets
+    ``num_joints`` and ``num_frames`` if they are None;
+    :class:`STDCLRecognizer` makes that call.
 
     >>> decoupler = ProjectionDecoupler(in_channels=64)
     >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
@@ -50,13 +51,15 @@ class ProjectionDecoupler(Decoupler):
     Args:
         in_channels (int): Channels C of the feature map.
         num_joints, num_frames (int, optional): V and T of the feature map.
+            Default to those of the first call.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): r. Defaults to 8.
-        init_cfg (dict): Defaults to Kaiming normal (fan out) with zero bias
-            for the linear layers.
+        reduction (int): Reduction r, at most C. Defaults to 8.
+        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
+            with zero bias for the linear layers.
 
     Raises:
-        InputError: ``out_channels`` or ``reduction`` is invalid.
+        InputError: ``out_channels`` or ``reduction`` is not a positive
+            integer, or ``reduction`` exceeds ``in_channels``.
     """
 
     def __init__(self,
@@ -75,10 +78,10 @@ class ProjectionDecoupler(Decoupler):
                                          reduction)
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Split a feature map, see :meth:`Decoupler.forward`.
+        """Decouple a feature map, see :meth:`Decoupler.forward`.
 
         Raises:
-            InputError: The decoupler was built for another T or V.
+            InputError: The decoupler was built for a different T or V.
         """
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)

@@ -1,4 +1,4 @@
-"""HCN's classifier, plain and with STD-CL."""
+"""The classifier of HCN, with and without STD-CL."""
 from typing import Dict, Sequence
 
 import torch
@@ -18,8 +18,8 @@ LINEAR_INIT = dict(type='Xavier', layer='Linear', distribution='uniform',
 class HCNHead(BaseHead):
     """The classifier of HCN (IJCAI 2018, layers fc7 and fc8).
 
-    The maximum over persons, flattened, then a hidden layer with ReLU and
-    dropout, and a linear layer to the classes.
+    It takes the maximum over persons, flattens, and applies a hidden layer
+    with ReLU and dropout and a linear layer that returns the logits.
 
     >>> head = HCNHead(num_classes=60)
     >>> head(torch.rand(4, 2, 256, 4, 4)).shape  # (N, M, C, T', W')
@@ -27,19 +27,22 @@ class HCNHead(BaseHead):
 
     Args:
         num_classes (int): Number of classes.
-        in_channels (int): Channels of the feature map, four times the
+        in_channels (int): Channels C of the feature map, four times the
             encoder's ``base_channels``. Defaults to 256.
         feature_size (sequence[int]): (T', W'), the encoder's ``num_frames``
-            and ``cooccurrence_channels`` over 16. Defaults to (4, 4).
+            and ``cooccurrence_channels``, each divided by 16. Defaults to
+            (4, 4).
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
-        dropout_ratio (float): Of the hidden layer. Defaults to 0.5.
-        loss_cls (dict): Defaults to cross entropy.
+        dropout_ratio (float): Dropout after the hidden layer. Defaults to 0.5.
+        loss_cls (dict): Config of the loss. Defaults to cross entropy.
         average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
-        init_cfg (dict): Defaults to Xavier uniform with zero bias.
+        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
+            bias.
         **kwargs: See ``BaseHead``.
 
     Raises:
-        InputError: A size is not a positive integer.
+        InputError: A size is not a positive integer, or ``feature_size`` does
+            not have two entries.
     """
 
     def __init__(self,
@@ -68,10 +71,10 @@ class HCNHead(BaseHead):
         self.fc8 = nn.Linear(hidden_channels, num_classes)
 
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
-        """Map the encoder's output, (N, M, C, T', W'), to logits.
+        """Map the encoder's output, (N, M, C, T', W'), to logits (N, classes).
 
         Raises:
-            InputError: The feature map does not have the expected size.
+            InputError: C, T' or W' differs from the expected value.
         """
         self._check_size(*x.shape[2:])
         x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')
@@ -83,11 +86,15 @@ class HCNHead(BaseHead):
             raise InputError(
                 f'{type(self).__name__}: the encoder returns {channels} '
                 f'channels of size {size}, but in_channels is '
-                f'{self.in_channels} and feature_size {self.feature_size}. '
+                f'{self.in_channels} and feature_size is '
+                f'{self.feature_size}. '
                 f'Set model.cls_head.in_channels={channels} and '
                 f'model.cls_head.feature_size={size}.')
 
 
 @MODELS.register_module()
 class STDCLHCNHead(STDCLMixin, HCNHead):
-    """:class:`HCNHead` with STD-CL, with the arguments of both."""
+    """:class:`HCNHead` with STD-CL.
+
+    It takes the arguments of :class:`HCNHead` and :class:`STDCLMixin`.
+    """

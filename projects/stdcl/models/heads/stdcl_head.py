@@ -1,4 +1,4 @@
-"""Classification with STD-CL: decoupling and contrast during training."""
+"""Classification heads that decouple and contrast during training."""
 from typing import Dict, List, Tuple
 
 import torch
@@ -14,29 +14,34 @@ TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
 
 
 class STDCLMixin:
-    """Adds STD-CL to a classification head.
+    """Mixin that adds STD-CL to a classification head.
 
-    For a head of your own, write ``class MyHead(STDCLMixin, OwnHead)``. Its
-    parameters keep their names. Decoupler and memory banks are used in
-    training only: ``predict`` and ``forward`` are the head's own.
+    To add STD-CL to a head ``OwnHead``, define
+    ``class MyHead(STDCLMixin, OwnHead)``. The parameters of ``OwnHead`` keep
+    their names. The decoupler and the memory banks take part in training
+    only; ``predict`` and ``forward`` are those of ``OwnHead``.
 
-    The objective is CE + w_s * loss_spatial + w_t * loss_temporal
-    (arXiv 2312.15144). Both weights are 1 in the paper, 1/2 in the release.
+    The loss is CE + w_s * loss_spatial + w_t * loss_temporal (arXiv
+    2312.15144). Both weights are 1 in the paper and 1/2 in the release.
 
     Args:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
-            the head's.
+            that of the head.
         memory_bank (dict): Config of each of the two banks. ``feat_dim``
             defaults to the size of the decoupler's vectors.
         loss_contrast (dict): Config of the contrastive loss.
-        spatial_weight (float): w_s. Defaults to 0.5.
-        temporal_weight (float): w_t. Defaults to 0.5.
+        spatial_weight (float): Weight w_s. Defaults to 0.5.
+        temporal_weight (float): Weight w_t. Defaults to 0.5.
         args, kwargs: Arguments of the head.
 
     Attributes:
-        batch_size (int): Sequences in a full batch of one process, set by
-            ``MemoryBankHook``. Shorter batches are padded to this size before
-            they are exchanged. 0 means that all batches are equal.
+        batch_size (int): Size of a full batch of one process, set by
+            ``MemoryBankHook``. Smaller batches are padded to this size before
+            the processes exchange them. 0 disables padding.
+
+    Raises:
+        InputError: ``memory_bank.feat_dim`` differs from the size of the
+            decoupler's vectors.
     """
 
     batch_size = 0
@@ -50,8 +55,8 @@ class STDCLMixin:
                  temporal_weight: float = 0.5,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # fork the generator: the encoder and the classifier then start as
-        # they do without STD-CL
+        # fork the generator, so that encoder and classifier start with the
+        # same weights as without STD-CL
         with torch.random.fork_rng(devices=[]):
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
@@ -69,14 +74,14 @@ class STDCLMixin:
         self.temporal_weight = temporal_weight
 
     def init_weights(self) -> None:
-        """Initialise the head, and the decoupler if the head did not."""
+        """Initialise the head and, unless the head did so, the decoupler."""
         self.decoupler.require_sizes()
         super().init_weights()
         if not self.decoupler.is_init:
             self.decoupler.init_weights()
 
     def resize_banks(self, num_sequences: int) -> None:
-        """Give both banks empty slots for a training set."""
+        """Replace the slots of both banks with empty ones."""
         for bank in (self.spatial_bank, self.temporal_bank):
             bank.resize(num_sequences, self.num_classes)
 
@@ -90,9 +95,13 @@ class STDCLMixin:
                 and, in their metainfo, ``sample_idx``.
 
         Returns:
-            dict[str, Tensor]: The head's own losses, ``loss_spatial``,
-            ``loss_temporal``, and ``anchor_share``, the share of the batch
-            that contributed to the contrast.
+            dict[str, Tensor]: The losses of the head, the weighted
+            ``loss_spatial`` and ``loss_temporal``, and ``anchor_share``, the
+            share of the batch that contributed to the contrast.
+
+        Raises:
+            InputError: A sample has several labels or no ``sample_idx``, or
+                the banks have no slots.
         """
         losses = super().loss(feats, data_samples, **kwargs)
         losses.update(self.contrast(feats, data_samples))
@@ -100,11 +109,12 @@ class STDCLMixin:
 
     def contrast(self, feats: torch.Tensor,
                  data_samples: List) -> Dict[str, torch.Tensor]:
-        """Decouple a batch, write it to the banks, and contrast it."""
+        """Decouple a batch, write it to the banks, and return the losses."""
         labels, indices = self._labels_and_indices(data_samples, feats.device)
         spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
 
-        # every process writes the batches of all: the banks stay equal
+        # every process writes the batches of all processes, so that the banks
+        # stay equal
         features, all_labels, all_indices, own = self._gather(
             torch.cat([spatial, temporal], dim=1).detach(), labels, indices)
         losses = dict()
@@ -122,21 +132,21 @@ class STDCLMixin:
 
     def _labels_and_indices(self, data_samples: List, device: torch.device
                             ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Classes and training-set indices of a batch, both (N,)."""
+        """Return classes and training-set indices of a batch, both (N,)."""
         labels = torch.stack([sample.gt_label for sample in data_samples])
         if labels.shape[1] != 1:
             raise InputError(
-                f'{type(self).__name__} needs one class for each sequence, '
-                f'but gt_label has {labels.shape[1]} values. Soft or multiple '
+                f'{type(self).__name__} needs one class per sequence, but '
+                f'gt_label has {labels.shape[1]} values. Soft or multiple '
                 'labels do not define positives and negatives.')
         indices = [sample.metainfo.get('sample_idx')
                    for sample in data_samples]
         if None in indices or not len(self.spatial_bank):
             raise InputError(
                 f'{type(self).__name__} cannot tell which training sequences '
-                'are in the batch: there is no sample_idx, or the memory '
-                'banks have no slots. MemoryBankHook sets up both: add '
-                "dict(type='MemoryBankHook') to custom_hooks.")
+                'are in the batch: the samples have no sample_idx, or the '
+                'memory banks have no slots. MemoryBankHook provides both. '
+                "Add dict(type='MemoryBankHook') to custom_hooks.")
         return (labels.flatten().to(device),
                 torch.tensor(indices, device=device))
 
@@ -144,12 +154,12 @@ class STDCLMixin:
                 indices: torch.Tensor) -> Tuple:
         """Concatenate the rows of all processes, in order of rank.
 
-        Returns features (B, 2D), labels (B,), indices (B,), and the position
-        of the N rows. One collective operation needs batches of equal size:
-        shorter ones are padded with zero features of their first sequence,
-        which the banks ignore.
+        Returns features (B, 2D), labels (B,), indices (B,), and the slice of
+        this process's N rows. The single collective operation requires
+        batches of equal size. Smaller batches are therefore padded with zero
+        features of their first sequence, which the banks ignore.
         """
-        rows = torch.cat([features.view(torch.int32),  # no rounding on the way
+        rows = torch.cat([features.view(torch.int32),  # exact bits
                           torch.stack([labels, indices], dim=1).int()], dim=1)
         filling = rows[:1].repeat(max(0, self.batch_size - len(rows)), 1)
         filling[:, :-2] = 0
@@ -163,7 +173,9 @@ class STDCLMixin:
 
 @MODELS.register_module()
 class STDCLHead(STDCLMixin, GCNHead):
-    """MMAction2's ``GCNHead`` with STD-CL, with the arguments of both.
+    """MMAction2's ``GCNHead`` with STD-CL.
+
+    It takes the arguments of ``GCNHead`` and :class:`STDCLMixin`.
 
     >>> from mmaction.structures import ActionDataSample
     >>> head = STDCLHead(

@@ -1,4 +1,4 @@
-"""The contrastive loss over a memory bank."""
+"""The contrastive loss between anchors and a memory bank."""
 from numbers import Real
 from typing import Sequence, Tuple
 
@@ -11,46 +11,50 @@ from mmengine.dist import all_reduce, get_world_size
 from ...utils.input_error import InputError, require_positive
 
 NEGATIVES = ('hard', 'random')
-BLOCK = 8192  # slots of a float16 bank that are in float32 at a time
+BLOCK = 8192  # slots of a float16 bank to convert to float32 at a time
 
 
 @MODELS.register_module()
 class CrossSequenceContrastiveLoss(nn.Module):
-    """Pull anchors towards hard positives and away from two sets of negatives.
+    """Contrastive loss with hard positives and two sets of negatives.
 
     arXiv 2312.15144, section on cross-sequence contrast. For an anchor z of
-    class y, over the filled slots of a memory bank, positives are the P least
-    similar slots of class y, hard negatives the K most similar of other
-    classes, and random negatives K of them, drawn without replacement. Each
-    positive p and each set of negatives B give a term::
+    class y, the loss selects among the filled slots of a memory bank:
+
+    - positives: the P slots of class y that are least similar to z;
+    - hard negatives: the K slots of other classes that are most similar to z;
+    - random negatives: K slots of other classes, without replacement.
+
+    Each positive p and each set of negatives B give a term::
 
         -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
         = softplus( logsumexp_b(z.b/t) - z.p/t ),
 
     and the loss is the mean of all terms.
 
-    P and K are upper limits: an anchor contributes as soon as the bank holds
-    one positive other than its own sequence and one negative, unless it is
-    zero. An anchor that is not finite makes the loss NaN. Do not write to the
-    bank between a loss and its backward pass: PyTorch raises an error.
+    P and K are upper limits. An anchor contributes if it is not zero and the
+    bank holds at least one negative and one positive that is not the anchor's
+    own sequence. An anchor that is not finite makes the loss NaN. Do not
+    write to the bank between the forward and the backward pass, or PyTorch
+    raises an error.
 
     >>> loss = CrossSequenceContrastiveLoss(temperature=1)
     >>> value, share = loss(
     ...     anchors=torch.eye(3)[:1], labels=torch.tensor([0]),
     ...     own_slots=torch.tensor([0]), bank_features=torch.eye(3),
     ...     bank_labels=torch.tensor([0, 0, 1]))
-    >>> value, share  # a positive and a negative, both orthogonal: log 2
+    >>> value, share  # one positive and one negative, both orthogonal: log 2
     (tensor(0.6931), tensor(1.))
 
     Args:
-        num_positives (int): P. Defaults to 128.
-        num_negatives (int): K. Defaults to 512.
-        temperature (float): t. Defaults to 0.8.
+        num_positives (int): Limit P of positives. Defaults to 128.
+        num_negatives (int): Limit K of each set of negatives. Defaults to 512.
+        temperature (float): Temperature t. Defaults to 0.8.
         negatives (sequence[str]): 'hard', 'random' or both. Defaults to both.
 
     Raises:
         InputError: A number is not positive, or ``negatives`` is empty or
-            unknown.
+            contains an unknown name.
     """
 
     def __init__(self,
@@ -80,21 +84,23 @@ class CrossSequenceContrastiveLoss(nn.Module):
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Contrast anchors with the slots of a bank.
 
-        In float32, even under autocast. In distributed training, each process
-        passes its own anchors, and the loss is scaled so that averaging
-        gradients over processes gives those of the mean over all terms.
+        All computation is in float32, even under autocast. In distributed
+        training, each process passes its own anchors. The loss is scaled so
+        that the average of the gradients over the processes is the gradient
+        of the mean over the terms of all processes.
 
         Args:
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
             labels (Tensor): Classes of the anchors, shape (N,).
-            own_slots (Tensor): Slots of the anchors' own sequences, which are
-                not positives, shape (N,).
+            own_slots (Tensor): Slots of the anchors' own sequences, which do
+                not count as positives, shape (N,).
             bank_features (Tensor): Shape (S, D), rows of norm 1.
-            bank_labels (Tensor): Shape (S,), -1 for empty slots.
+            bank_labels (Tensor): Classes of the slots, shape (S,); -1 for
+                empty slots.
 
         Returns:
-            tuple[Tensor, Tensor]: The loss, and the share of anchors that
-            contributed, both scalars.
+            tuple[Tensor, Tensor]: The loss and the share of anchors that
+            contributed to it, both scalars.
         """
         with torch.autocast(anchors.device.type, enabled=False):
             anchors = anchors.float() / self.temperature
@@ -113,7 +119,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
             ).split([hard_p.shape[1], *(slots.shape[1] for slots, _ in sets)],
                     dim=1)  # (N, P), (N, K), (N, K)
 
-            # an anchor with a negative has one in each set
+            # an anchor with negatives has some in each set
             is_term = (is_p & sets[0][1].any(dim=1, keepdim=True)
                        & anchors.any(dim=1, keepdim=True))  # (N, P)
             total = 0 * anchors.sum()  # NaN if an anchor is not finite
@@ -133,7 +139,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
                    candidate: torch.Tensor, labels: torch.Tensor,
                    bank_labels: torch.Tensor
                    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Slots of a set of negatives, and which of them are valid, (N, K)."""
+        """Return slots of a set of negatives and their validity, (N, K)."""
         if kind == 'hard':
             return self._hardest(similarity, candidate, self.num_negatives,
                                  largest=True)
@@ -143,7 +149,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
     @torch.no_grad()
     def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Slots of the hardest candidates, and their validity, (N, limit)."""
+        """Return the hardest candidates and their validity, (N, limit)."""
         fill = float('-inf') if largest else float('inf')
         ranked = similarity.where(candidate, fill).topk(
             min(limit, similarity.shape[1]), dim=1, largest=largest,
@@ -155,14 +161,15 @@ class CrossSequenceContrastiveLoss(nn.Module):
                           ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
 
-        All anchors share one random order of the filled slots; each takes the
-        first K that are not of its class. These are among the first 2K, unless
-        its class makes up more than half of those. That can only be the most
-        frequent class there, which is looked up in the whole order. Returns
-        slots, and whether each was drawn, both (N, min(K, S)).
+        All anchors share one random order of the filled slots. Each takes the
+        first K slots of other classes in this order. The first 2K slots
+        suffice unless more than half of them belong to the anchor's class,
+        which is then the most frequent class among them; for that class, the
+        whole order is searched. Returns the slots and whether each was drawn,
+        both of shape (N, min(K, S)).
         """
         limit = min(self.num_negatives, len(bank_labels))
-        empty = 2  # sorts after filled slots, which are below 1
+        empty = 2  # sorts after filled slots, whose keys are below 1
         order = torch.rand(bank_labels.shape, device=bank_labels.device)
         order.masked_fill_(bank_labels < 0, empty)
         slots = order.topk(min(2 * limit, len(order)), largest=False).indices
@@ -186,8 +193,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
 def _similarities(anchors: torch.Tensor,
                   bank_features: torch.Tensor) -> torch.Tensor:
-    """Inner products of (N, D) and (S, D), in float32, shape (N, S)."""
-    # this order of the factors is the faster one on a CPU
+    """Return inner products of (N, D) and (S, D) in float32, (N, S)."""
+    # on a CPU, this order of the factors is faster
     similarity = anchors.new_empty(len(bank_features), len(anchors))
     size = len(bank_features) if _is_float32(bank_features) else BLOCK
     for block, out in zip(bank_features.split(size), similarity.split(size)):
@@ -200,9 +207,9 @@ def _is_float32(tensor: torch.Tensor) -> bool:
 
 
 class _Similarity(torch.autograd.Function):
-    """Select precomputed similarities of anchors and slots, differentiably.
+    """Differentiable selection of precomputed similarities.
 
-    The backward pass sums only the selected slots, not the whole bank.
+    The backward pass sums over the selected slots only, not the whole bank.
     """
 
     @staticmethod
@@ -213,7 +220,7 @@ class _Similarity(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        """Map (N, L) to the anchors' gradient, (N, D)."""
+        """Map (N, L) to the gradient of the anchors, (N, D)."""
         bank_features, slots = ctx.saved_tensors
         if _is_float32(bank_features):
             total = F.embedding_bag(slots, bank_features, mode='sum',

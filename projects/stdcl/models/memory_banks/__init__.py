@@ -1,4 +1,4 @@
-"""Memory banks: features of the whole training set, by sequence."""
+"""Memory banks, which store features of training sequences."""
 from .batch_memory_bank import BatchMemoryBank
 from .class_balanced_memory_bank import ClassBalancedMemoryBank
 from .memory_bank import MemoryBank

@@ -1,4 +1,4 @@
-"""A bank without memory: the current batch."""
+"""A memory bank that holds only the current batch."""
 import torch
 from mmaction.registry import MODELS
 
@@ -7,10 +7,11 @@ from .memory_bank import EMPTY, MemoryBank
 
 @MODELS.register_module()
 class BatchMemoryBank(MemoryBank):
-    """Holds only the sequences of the current step, of all processes.
+    """Memory bank that holds only the batch of the current step.
 
-    The contrast is then within a batch. Use it to measure what the memory
-    contributes. Arguments are those of :class:`MemoryBank`.
+    The batches of all processes together form the bank, so STD-CL contrasts
+    sequences within a batch only. Use it to measure what the memory
+    contributes. It takes the arguments of :class:`MemoryBank`.
     """
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A memory bank of fixed size, with a number of slots for each class."""
+"""A memory bank with a fixed number of slots for each class."""
 import torch
 from mmaction.registry import MODELS
 
@@ -8,16 +8,18 @@ from .memory_bank import EMPTY, MemoryBank, merge_sequences
 
 @MODELS.register_module()
 class ClassBalancedMemoryBank(MemoryBank):
-    """Keeps the most recently seen sequences of each class.
+    """Memory bank that keeps the most recent sequences of each class.
 
-    For training sets too large for one slot per sequence: memory and time
-    depend only on the number of classes. This bank is not in the paper.
+    Use it if the training set is too large for one slot per sequence: its
+    memory and time do not depend on the size of the training set. It is not
+    part of the paper.
 
-    Class c owns the slots c * L to (c + 1) * L - 1. A sequence that has a slot
-    is updated in place. A new sequence takes the slot of its class that was
-    written longest ago (the lowest in a tie), but never one written in the
-    same step: surplus sequences get none. As long as no class has more than L
-    sequences, the content is that of a :class:`MemoryBank`, in another order.
+    Class c owns the slots c * L to (c + 1) * L - 1. If a sequence has a slot,
+    that slot is updated. Otherwise the sequence takes the slot of its class
+    that was written longest ago (the lowest index in a tie). It never takes a
+    slot written in the same step, so surplus sequences get none. If no class
+    has more than L sequences, the bank has the content of a
+    :class:`MemoryBank`, in a different order.
 
     >>> bank = ClassBalancedMemoryBank(feat_dim=2, slots_per_class=2)
     >>> bank.resize(num_sequences=1000, num_classes=3)
@@ -28,16 +30,17 @@ class ClassBalancedMemoryBank(MemoryBank):
 
     Args:
         feat_dim, dtype: See :class:`MemoryBank`.
-        slots_per_class (int): L. Defaults to 256.
+        slots_per_class (int): Number of slots L. Defaults to 256.
 
     Attributes:
         features, labels (Tensor): See :class:`MemoryBank`.
-        indices (Tensor): Sequence in each slot, shape (S,), -1 if empty.
-        written (Tensor): Step in which each slot was last written, shape
-            (S,), increasing; 0 if empty.
+        indices (Tensor): Sequence in each slot, shape (S,); -1 if empty.
+        written (Tensor): Number of the step that last wrote each slot, from
+            1, shape (S,); 0 if no step has.
 
     Raises:
-        InputError: ``dtype`` is unknown, or ``slots_per_class`` invalid.
+        InputError: ``dtype`` is unknown, or ``slots_per_class`` is not a
+            positive integer.
     """
 
     STATE = ('features', 'labels', 'indices', 'written')
@@ -52,7 +55,7 @@ class ClassBalancedMemoryBank(MemoryBank):
         self.indices, self.written = self.labels.clone(), self.labels.clone()
 
     def resize(self, num_sequences: int, num_classes: int) -> None:
-        """Replace all slots by ``slots_per_class`` empty ones per class."""
+        """Replace all slots with ``slots_per_class`` empty ones per class."""
         super().resize(num_classes * self.slots_per_class)
         self.indices = torch.full_like(self.labels, EMPTY)
         self.written = torch.zeros_like(self.labels)
@@ -62,17 +65,18 @@ class ClassBalancedMemoryBank(MemoryBank):
                indices: torch.Tensor) -> torch.Tensor:
         """Update the sequences that have a slot, and admit new ones.
 
-        Arguments, duplicates and result are as in :meth:`MemoryBank.update`.
-        A sequence without a direction loses its slot, or gets none. For one
-        without a slot, a slot of another class is returned: no positive.
+        The arguments, the treatment of duplicates and the result are those of
+        :meth:`MemoryBank.update`. A sequence whose mean feature is zero loses
+        its slot, or gets none. For a sequence without a slot, the result is a
+        slot of a different class, which cannot be a positive.
         """
         features, first = merge_sequences(features, indices)  # (B, D), (B,)
         labels, whole = labels[first], features.any(dim=1)
         now = self.written.max() + 1
         slots, has_slot = self._find_slots(labels, indices, first, whole, now)
 
-        # all rows that point to a slot write the same bits: those of the row
-        # that owns the slot, or the present content if no row does
+        # several rows may write to one slot, so all must write the same bits:
+        # those of the row that owns the slot or, without one, its content
         owns = (slots[:, None] == slots) & has_slot  # (B, B)
         owner, owned = owns.int().argmax(dim=1), owns.any(dim=1)
         for state, value in (
@@ -88,14 +92,14 @@ class ClassBalancedMemoryBank(MemoryBank):
         return slots.where(has_slot, elsewhere)
 
     def _find_slots(self, labels, indices, first, whole, now):
-        """Slots that the rows point to, and whether they own them, (B,)."""
+        """Return a slot for each row, and whether the row owns it, (B,)."""
         ring = labels[:, None] * self.slots_per_class + torch.arange(
             self.slots_per_class, device=labels.device)  # (B, L)
         is_own = self.indices[ring] == indices[:, None]  # (B, L)
         held = is_own.any(dim=1)
         own = ring.gather(1, is_own.int().argmax(dim=1, keepdim=True))[:, 0]
 
-        # the slots that this step updates are the youngest
+        # slots that this step updates count as written now
         age = self.written.scatter_reduce(0, own, now * held, 'amax')[ring]
         oldest = ring.gather(1, age.argsort(dim=1, stable=True))  # (B, L)
         free = (age < now).sum(dim=1)

@@ -1,4 +1,4 @@
-"""The memory bank: one slot for each training sequence."""
+"""The memory bank of the paper, with one slot per training sequence."""
 from typing import Optional, Tuple
 
 import torch
@@ -14,13 +14,13 @@ DTYPES = dict(float32=torch.float32, float16=torch.float16)
 
 @MODELS.register_module()
 class MemoryBank(nn.Module):
-    """Keeps the latest normalised feature of every training sequence.
+    """Memory bank that keeps the latest feature of every training sequence.
 
-    Each time a sequence is seen, its slot is overwritten, without momentum
-    (arXiv 2312.15144, section on cross-sequence contrast). The bank starts
-    without slots; :meth:`resize` adds them. Its tensors are saved in
-    checkpoints, but are not buffers: nothing needs to synchronise them,
-    because every process makes the same updates.
+    A new feature overwrites the previous one, without momentum (arXiv
+    2312.15144, section on cross-sequence contrast). The bank starts without
+    slots; :meth:`resize` adds them. Checkpoints contain its tensors, but they
+    are not registered as buffers: every process makes the same updates, so
+    they need no synchronisation.
 
     >>> bank = MemoryBank(feat_dim=2)
     >>> bank.resize(num_sequences=3)
@@ -31,18 +31,19 @@ class MemoryBank(nn.Module):
 
     Args:
         feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): 'float32', or 'float16' for half the memory. Defaults to
+        dtype (str): 'float32', or 'float16' to halve the memory. Defaults to
             'float32'.
 
     Attributes:
-        features (Tensor): Shape (S, D), rows of norm 1, or 0 if empty.
-        labels (Tensor): Shape (S,), integer, -1 if empty.
+        features (Tensor): Shape (S, D). The norm of each row is 1, or 0 if the
+            slot has not been filled.
+        labels (Tensor): Classes, integers of shape (S,); -1 if empty.
 
     Raises:
-        InputError: ``dtype`` is neither of the two.
+        InputError: ``dtype`` is unknown.
     """
 
-    STATE = ('features', 'labels')  # tensors that are saved, (S, ...)
+    STATE = ('features', 'labels')  # tensors in checkpoints, (S, ...)
 
     def __init__(self, feat_dim: int = 256, dtype: str = 'float32') -> None:
         super().__init__()
@@ -57,14 +58,14 @@ class MemoryBank(nn.Module):
 
     @property
     def nbytes(self) -> int:
-        """Size in memory and in a checkpoint, in bytes."""
+        """Size of the bank in memory and in a checkpoint, in bytes."""
         return sum(getattr(self, name).nbytes for name in self.STATE)
 
     def resize(self, num_sequences: int,
                num_classes: Optional[int] = None) -> None:
-        """Replace all slots by S = ``num_sequences`` empty ones.
+        """Replace all slots with S = ``num_sequences`` empty ones.
 
-        ``num_classes`` is for banks whose slots belong to classes.
+        Only banks whose slots belong to classes use ``num_classes``.
         """
         self.features = self.features.new_zeros(num_sequences,
                                                 self.features.shape[1])
@@ -73,22 +74,23 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def update(self, features: torch.Tensor, labels: torch.Tensor,
                indices: torch.Tensor) -> torch.Tensor:
-        """Overwrite the slots of the sequences in a step.
+        """Overwrite the slots of the sequences in a batch.
 
-        A sequence that occurs more than once gets the normalised mean of its
-        features. If that mean has no direction (it is zero, or the step
-        overflowed), the slot is emptied: otherwise it would spoil the loss of
-        all others until this sequence is seen again.
+        If a sequence occurs more than once, its slot receives the normalised
+        mean of its features. If that mean is zero or no feature is finite,
+        the slot is emptied, because its content would spoil the loss of all
+        other sequences until the bank sees this one again.
 
         Args:
-            features (Tensor): Shape (B, D), rows of norm 1 or 0, from all
-                processes.
-            labels (Tensor): Shape (B,), integer, from 0.
-            indices (Tensor): Shape (B,), integer, from 0: the sequences.
+            features (Tensor): Features of the batches of all processes, shape
+                (B, D), rows of norm 1 or 0.
+            labels (Tensor): Classes, integers from 0, shape (B,).
+            indices (Tensor): Indices of the sequences in the training set,
+                integers from 0, shape (B,).
 
         Returns:
-            Tensor: Shape (B,), the slots of these sequences. They are not
-            positives, because a sequence is not its own positive.
+            Tensor: Slots of these sequences, shape (B,). The loss excludes
+            them from the positives of their own sequence.
         """
         features, first = merge_sequences(features, indices)
         self.features[indices] = features.to(self.features.dtype)
@@ -109,8 +111,8 @@ class MemoryBank(nn.Module):
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
-        # Only a bank of the same size can use the content: testing and
-        # fine-tuning ignore it. MemoryBankHook checks resumed trainings.
+        # Only a bank of the same size can use the content. Testing and
+        # fine-tuning ignore it; MemoryBankHook checks runs that resume.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
                  for name in self.STATE]
         if all(saved is not None and saved.shape == own.shape
@@ -121,17 +123,18 @@ class MemoryBank(nn.Module):
 
 def merge_sequences(features: torch.Tensor, indices: torch.Tensor
                     ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Average the features of each sequence in a step, and normalise.
+    """Average the features of each sequence in a batch, and normalise.
 
     The result is bitwise equal for all rows of a sequence, on all processes.
 
     Args:
         features (Tensor): Shape (B, D). Rows that are not finite are ignored.
-        indices (Tensor): Shape (B,), the sequences.
+        indices (Tensor): Sequence of each row, shape (B,).
 
     Returns:
-        tuple[Tensor, Tensor]: For each row, the mean of its sequence, of norm
-        1 or 0, (B, D); and the first row of its sequence, (B,).
+        tuple[Tensor, Tensor]: For each row, the normalised mean over the rows
+        of its sequence, of norm 1 or 0, shape (B, D), and the number of the
+        first of these rows, shape (B,).
     """
     same = indices[:, None] == indices[None, :]  # (B, B)
     first = same.int().argmax(dim=1)  # (B,)

@@ -1,4 +1,4 @@
-"""Recognizers: encoder, head and data preprocessor together."""
+"""Recognizers, which combine encoder, head and data preprocessor."""
 from .stdcl_recognizer import STDCLRecognizer
 
 __all__ = ['STDCLRecognizer']
