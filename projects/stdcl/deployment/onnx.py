@@ -1,8 +1,8 @@
-"""ONNX files: exported, verified against PyTorch, tested and timed.
+"""Export of models to ONNX files, and tests of these files.
 
-The network in a file maps clips, (batch, persons, frames, joints, channels)
-in float32 as the data pipeline makes them, to logits, (batch, classes). It
-computes the config's stream itself. Batches may have any size.
+The exported network maps clips from the data pipeline, in float32 and of shape
+(batch, persons, frames, joints, channels), to logits, (batch, classes). It
+computes the stream of the config itself. The batch size may vary.
 """
 import json
 import logging
@@ -22,16 +22,16 @@ from ..apis.clip_shape import find_clip_shape
 from ..utils.atomic_write import atomic_write
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
+from ..utils.model_parts import make_stream
 
-TOLERANCE = 1e-4  # of the largest logit
-BATCH_SIZES = (1, 2, 5)  # that an exported file is verified with
+TOLERANCE = 1e-4  # relative to the largest logit
+BATCH_SIZES = (1, 2, 5)  # batch sizes that verify an exported file
 # maps (N, M, T, V, C) to logits, (N, classes)
 Network = Callable[[np.ndarray], np.ndarray]
 
 
 class DeployedNetwork(nn.Module):
-    """The part of a recognizer that is deployed: stream, encoder, classifier.
-    """
+    """The deployed part of a recognizer: stream, encoder and classifier."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -40,29 +40,28 @@ class DeployedNetwork(nn.Module):
         self.cls_head = model.cls_head
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Map (N, M, T, V, C) to logits, (N, classes)."""
-        # MMAction2's own preprocessor has no streams
-        if hasattr(self.preprocessor, 'make_stream'):
-            clips = self.preprocessor.make_stream(clips)
-        return self.cls_head(self.backbone(clips))
+        """Map clips (N, M, T, V, C) to logits (N, classes)."""
+        return self.cls_head(self.backbone(
+            make_stream(self.preprocessor, clips)))
 
 
 def export(model: nn.Module, shape: tuple, out: Path,
            metadata: Dict[str, str]) -> float:
-    """Write a model as an ONNX file, verified.
+    """Export a model to an ONNX file, and verify the file.
 
     Args:
         model (nn.Module): A recognizer, on the CPU.
         shape (tuple): (M, T, V, C) of a clip.
-        out (Path): The file.
-        metadata (dict[str, str]): Stored in the file.
+        out (Path): ONNX file to write.
+        metadata (dict[str, str]): Metadata to store in the file.
 
     Returns:
-        float: What :func:`compare` returns.
+        float: Difference between the logits of the file and of PyTorch, see
+        :func:`compare`.
 
     Raises:
-        InputError: The model does not take clips of this shape, or the
-            difference exceeds :data:`TOLERANCE`. No file is left then.
+        InputError: The model fails on clips of this shape, or the difference
+            exceeds :data:`TOLERANCE`. In either case no file is written.
     """
     network = DeployedNetwork(model).eval()
     try:
@@ -70,9 +69,9 @@ def export(model: nn.Module, shape: tuple, out: Path,
             network(torch.zeros(1, *shape))
     except Exception as error:
         raise InputError(
-            f'the model fails on a clip of {shape} (persons, frames, joints, '
-            f'channels), expected a shape that it takes ({error}).') from error
-    # a batch of one would be exported as a fixed size
+            f'the model fails on a clip of shape {shape} (persons, frames, '
+            f'joints, channels): {error}') from error
+    # with a batch of one, the batch size would be exported as a constant
     program = torch.onnx.export(
         network, (torch.zeros(2, *shape), ), input_names=['clips'],
         output_names=['logits'], dynamo=True, verbose=False,
@@ -83,9 +82,9 @@ def export(model: nn.Module, shape: tuple, out: Path,
         difference = compare(network, partial, shape)
         if not difference <= TOLERANCE:  # also where it is NaN
             raise InputError(
-                f'{out} was not written: its logits differ from those of '
-                f'PyTorch by {difference:.1e} of the largest, expected at '
-                f'most {TOLERANCE:.0e}.')
+                f'{out} was not written, because its logits differ from those '
+                f'of PyTorch by {difference:.1e} of the largest logit, '
+                f'expected at most {TOLERANCE:.0e}.')
     return difference
 
 
@@ -94,10 +93,23 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
                       cfg_options: Optional[Sequence[str]] = None) -> str:
     """Export the model of a config with the weights of a checkpoint.
 
-    Arguments are those of ``tools/deployment/export_onnx.py``. Classes,
-    stream, layout and clip shape become metadata. Returns a sentence.
+    The metadata of the file are the names of the config and the classes, the
+    stream, the layout and the shape of a clip.
+
+    Args:
+        config, checkpoint (str): Config file, and path or URL of a checkpoint.
+        out (Path): ONNX file to write.
+        shape (sequence[int], optional): (M, T, V, C) of a clip. Defaults to
+            that of the config.
+        cfg_options (sequence[str], optional): Config options, as KEY=VALUE.
+
+    Returns:
+        str: A summary of the export.
+
+    Raises:
+        InputError: See :func:`export`.
     """
-    logging.disable(logging.WARNING)  # the exporter's own
+    logging.disable(logging.WARNING)  # the exporter logs warnings
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
     shape = tuple(shape or find_clip_shape(cfg, model))
@@ -109,14 +121,15 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
         classes=json.dumps(list(model.dataset_meta.get('classes') or []))))
     return (f'{out}: {out.stat().st_size:,} bytes, clips (batch, '
             f'{", ".join(map(str, shape))}). Its logits differ from those of '
-            f'PyTorch by at most {difference:.1e} of the largest.')
+            f'PyTorch by at most {difference:.1e} of the largest logit.')
 
 
 @torch.no_grad()
 def compare(network: nn.Module, path: Path, shape: tuple) -> float:
-    """Largest difference of the logits on random clips, of the largest logit.
+    """Compare the logits of a network and of an ONNX file on random clips.
 
-    Over batches of :data:`BATCH_SIZES`. NaN if a logit is not finite.
+    Returns the largest difference in batches of :data:`BATCH_SIZES`, relative
+    to the largest logit of the batch, or NaN if a logit is not finite.
     """
     session, differences = open_session(path), []
     generator = torch.Generator().manual_seed(0)
@@ -135,18 +148,18 @@ def open_session(path: Path):
     Raises:
         InputError: The file is not an ONNX model.
     """
-    import onnxruntime  # belongs to the extra "deploy"
+    import onnxruntime  # requires the extra "deploy"
     try:
         return onnxruntime.InferenceSession(
             str(path), providers=['CPUExecutionProvider'])
-    except Exception as error:  # onnxruntime's classes are not public
+    except Exception as error:  # onnxruntime's error classes are private
         raise InputError(f'{path} cannot be read, expected an ONNX file '
                          f'({error}).') from error
 
 
 def evaluate(cfg: Config, model: nn.Module,
              networks: Dict[str, Network]) -> dict:
-    """Test two networks on the test set, and measure how much they differ."""
+    """Compare two networks on the test set, see :func:`evaluate_file`."""
     logits: Dict[str, list] = {name: [] for name in networks}
     labels = []
     loader = Runner.build_dataloader(cfg.test_dataloader)
@@ -157,7 +170,7 @@ def evaluate(cfg: Config, model: nn.Module,
             logits[name].append(network(clips.flatten(0, 1).numpy()))
     first, second = (torch.from_numpy(np.concatenate(parts))
                      for parts in logits.values())
-    # the head averages over the clips of a sequence
+    # average over the clips of a sequence
     classes = [model.cls_head.average_clip(scores, clips.shape[1]).argmax(1)
                for scores in (first, second)]
     top1 = [100 * float((found == torch.cat(labels)).float().mean())
@@ -170,20 +183,22 @@ def evaluate(cfg: Config, model: nn.Module,
 
 def evaluate_file(config: str, checkpoint: str, path: Path,
                   cfg_options: Optional[Sequence[str]] = None) -> dict:
-    """Test an ONNX file on a config's test set beside PyTorch.
+    """Compare an ONNX file with PyTorch on the test set of a config.
 
     Args:
-        config, checkpoint (str): Config file, and path or URL.
+        config, checkpoint (str): Config file, and path or URL of a checkpoint.
         path (Path): The ONNX file.
-        cfg_options (sequence[str], optional): KEY=VALUE each.
+        cfg_options (sequence[str], optional): Config options, as KEY=VALUE.
 
     Returns:
         dict: ``sequences``, their number; ``agree``, whether all predicted
-        classes are the same; ``difference`` of the logits, relative to the
-        largest; and ``top1`` of each network in percent.
+        classes are the same; ``difference``, the largest difference between
+        the logits relative to the largest logit; and ``top1``, the accuracy of
+        each network in per cent.
 
     Raises:
-        InputError: It is not an ONNX file for this config.
+        InputError: The file is not an ONNX file, or it takes clips of a
+            different shape.
     """
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     cfg = load_config(config, cfg_options)

@@ -1,7 +1,7 @@
-"""Parameters and FLOPs, of a network and of what STD-CL adds to it.
+"""Parameters and FLOPs of a network, and those that STD-CL adds to it.
 
-Convolutions, linear layers and matrix products of the forward pass are
-counted. A multiply-add is one FLOP, as in MMEngine and MMAction2.
+Only convolutions, linear layers and matrix products of the forward pass count.
+A multiply-add is one FLOP, as in MMEngine and MMAction2.
 """
 from typing import Callable, Optional, Tuple
 
@@ -16,20 +16,21 @@ from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from ..apis.clip_shape import AXES, find_clip_shape
 from ..utils.input_error import InputError
+from ..utils.model_parts import make_stream
 
-# the counter knows only the form out of place
+# the counter supports only the out-of-place operation
 IN_PLACE = {torch.ops.aten.baddbmm_: lambda _, a_shape, b_shape, **kwargs:
             bmm_flop(a_shape, b_shape)}
 
 
 def count_flops(function: Callable, *inputs) -> int:
-    """Count the FLOPs of a call.
+    """Count the FLOPs of a function call.
 
     >>> count_flops(nn.Linear(3, 4), torch.zeros(2, 3))
     24
     """
-    # without gradients, or left to choose, PyTorch takes fused kernels for
-    # attention, which are not counted
+    # the counter misses fused attention kernels, which PyTorch may choose,
+    # in particular without gradients
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(
             display=False, custom_mapping=IN_PLACE) as counter:
         function(*inputs)
@@ -37,37 +38,39 @@ def count_flops(function: Callable, *inputs) -> int:
 
 
 def count(module: nn.Module, *inputs) -> Tuple[int, int]:
-    """Count the parameters and FLOPs of a module, in its present mode."""
-    flops = count_flops(module, *inputs)  # first: it finds lazy sizes
+    """Count the parameters and FLOPs of a module in its current mode."""
+    flops = count_flops(module, *inputs)  # first, as it sets lazy shapes
     return sum(p.numel() for p in module.parameters()), flops
 
 
 def analyse(cfg: Config, shape: Optional[tuple] = None,
             num_sequences: Optional[int] = None) -> dict:
-    """Count everything for a config.
+    """Count the parameters and FLOPs of the model of a config.
 
     Args:
         cfg (Config): The config.
         shape (tuple, optional): (M, T, V, C) of a clip. Defaults to
             :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`.
         num_sequences (int, optional): Number of training sequences, which
-            sizes the banks. Defaults to leaving them out.
+            determines the size of the banks. Defaults to None, which leaves
+            the banks out.
 
     Returns:
-        dict: ``shape`` and ``costs``, parameters and FLOPs for one clip: of
-        ``test``; with STD-CL of ``decoupler``; with ``num_sequences`` of
-        ``contrast`` and ``training``, and ``slots`` and ``bank_bytes``.
+        dict: ``shape``, and ``costs``, the parameters and FLOPs for one clip.
+        The keys of ``costs`` are ``test``; with STD-CL, ``decoupler``; and
+        with ``num_sequences``, ``contrast`` and ``training``. In the last
+        case, the dict also contains ``slots`` and ``bank_bytes``.
 
     Raises:
-        InputError: No shape is found, or the encoder fails on it.
+        InputError: The shape cannot be determined, or the encoder fails on a
+            clip of this shape.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model).eval()
     shape = tuple(shape or find_clip_shape(cfg, model))
-    clip, head = torch.zeros(1, *shape), model.cls_head
+    head = model.cls_head
     try:
-        if hasattr(model.data_preprocessor, 'make_stream'):
-            clip = model.data_preprocessor.make_stream(clip)
+        clip = make_stream(model.data_preprocessor, torch.zeros(1, *shape))
         feats = model.backbone(clip)  # (1, M, C, T, V)
     except Exception as error:
         raise InputError(

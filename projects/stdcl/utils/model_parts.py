@@ -1,6 +1,7 @@
 """Finds parts of a model."""
 from typing import Dict
 
+import torch
 import torch.nn as nn
 from mmengine.model import is_model_wrapper
 
@@ -8,6 +9,15 @@ from mmengine.model import is_model_wrapper
 def unwrap(model: nn.Module) -> nn.Module:
     """The model inside ``DistributedDataParallel``, or the model itself."""
     return model.module if is_model_wrapper(model) else model
+
+
+def make_stream(preprocessor: nn.Module, clips: torch.Tensor) -> torch.Tensor:
+    """Compute the stream of clips (..., M, T, V, C).
+
+    MMAction2's own data preprocessor has no streams and leaves clips as is.
+    """
+    compute = getattr(preprocessor, 'make_stream', None)
+    return clips if compute is None else compute(clips)
 
 
 def find_modules(model: nn.Module, kind: type) -> Dict[str, nn.Module]:

@@ -1,4 +1,4 @@
-"""A recognizer that sizes its decoupler when it is built."""
+"""A recognizer that sets the sizes of its decoupler."""
 from typing import Optional, Sequence
 
 import torch
@@ -6,15 +6,16 @@ from mmaction.models.recognizers import RecognizerGCN
 from mmaction.registry import MODELS
 
 from ...utils.input_error import InputError
+from ...utils.model_parts import make_stream
 
 
 @MODELS.register_module()
 class STDCLRecognizer(RecognizerGCN):
-    """``RecognizerGCN`` that sizes its decoupler by a dry run.
+    """``RecognizerGCN`` that sets the sizes of its decoupler in a dry run.
 
     The sizes of :class:`ProjectionDecoupler` depend on the encoder's output
-    and must be known before the optimizer is built. The recognizer passes a
-    clip of zeros through the encoder and the decoupler, which sets them.
+    and must be known before the optimizer is built. To set them, the
+    recognizer passes a clip of zeros through the encoder and the decoupler.
 
     >>> from mmaction.registry import MODELS
     >>> model = MODELS.build(dict(
@@ -32,12 +33,12 @@ class STDCLRecognizer(RecognizerGCN):
     Args:
         args, kwargs: Arguments of ``RecognizerGCN``.
         clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
-            persons, frames, joints, channels. Not needed if the decoupler
-            knows its sizes.
+            persons, frames, joints, channels. Defaults to no dry run, which
+            suffices if the decoupler knows its sizes.
 
     Raises:
-        InputError: The head has no decoupler, the decoupler needs
-            ``clip_shape``, or the encoder fails on clips of that shape.
+        InputError: The head has no decoupler, ``clip_shape`` is needed but
+            missing, or the encoder fails on a clip of that shape.
     """
 
     def __init__(self,
@@ -59,12 +60,10 @@ class STDCLRecognizer(RecognizerGCN):
     @torch.no_grad()
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
         training = self.training
-        self.eval()  # keep the zeros out of the batch norm statistics
+        self.eval()  # batch norm statistics must not include the zeros
         try:
-            clip = torch.zeros(1, *clip_shape)
-            if hasattr(self.data_preprocessor, 'make_stream'):
-                clip = self.data_preprocessor.make_stream(clip)
-            features = self.backbone(clip)
+            features = self.backbone(make_stream(
+                self.data_preprocessor, torch.zeros(1, *clip_shape)))
         except Exception as error:
             raise InputError(
                 f'{type(self.backbone).__name__} fails on a clip of '
