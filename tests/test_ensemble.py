@@ -220,22 +220,22 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize('files, options, message', [
-    ('a.npz fewer.npz', {}, 'fewer.npz has 30 sequences and 7 classes'),
+    ('a.npz fewer.npz', {}, 'fewer.npz contains 30 sequences and 7 classes'),
     ('a.npz renamed.npz', {}, r'renamed.npz lacks 6 sequences of \S*a.npz, '
-     'such as s000é'),
+     'for example s000é'),
     ('a.npz labels.npz', {}, r'labels.npz: 1 labels differ'),
     ('a.npz classes.npz', {}, 'classes.npz: the classes are g, a, b'),
-    ('a.npz fewer.pkl', {}, r'fewer.pkl has 30 sequences and 7 classes'),
-    ('fewer.pkl list.pkl', {}, r'list.pkl has 40 sequences'),
+    ('a.npz fewer.pkl', {}, r'fewer.pkl contains 30 sequences and 7 cl'),
+    ('fewer.pkl list.pkl', {}, r'list.pkl contains 40 sequences'),
     ('table.pkl', dict(labels='fewer_labels.pkl'), '10 sequences have no'),
     ('a.npz', dict(labels='other_labels.pkl'), '1 labels differ'),
     ('table.pkl', dict(labels='annotations.pkl'), r'"classes" .* \(2,\)'),
     ('a.npz', dict(labels='table.pkl'), 'table.pkl: expected "annotations"'),
-    ('list.pkl', dict(labels='annotations.pkl'), 'no score file has names'),
+    ('list.pkl', dict(labels='annotations.pkl'), 'no score file contains'),
     ('a.npz probabilities.pkl', dict(kind='logits'),
-     'probabilities.pkl has probabilities only, expected logits'),
+     'probabilities.pkl contains probabilities only, expected logits'),
     ('table.pkl probabilities.pkl', dict(labels='other_labels.pkl'),
-     'table.pkl has logits only, expected probabilities'),
+     'table.pkl contains logits only, expected probabilities'),
     ('a.npz a.npz', dict(weights=[1]), r'weights are \[1\], expected 2 fin'),
     ('a.npz a.npz', dict(weights=[0, 0]), r'not all of them 0'),
 ])

@@ -108,7 +108,7 @@ def test_the_commands(warm, tmp_path):
     for tool, files, words in [
             ('export_onnx.py', ['net.pb'], 'expected *.onnx'),
             ('export_onnx.py', ['a.onnx', '--shape', 1, 32, 25, 3],
-             'the model fails on a clip of (1, 32, 25, 3)'),
+             'the model fails on a clip of shape (1, 32, 25, 3)'),
             ('test_onnx.py', ['none.onnx'], 'none.onnx cannot be read'),
             ('test_onnx.py', ['text.onnx'], 'text.onnx cannot be read'),
             ('test_onnx.py', ['net.onnx', *options, CLIP_LEN],

@@ -1,1 +1,1 @@
-"""Taking a trained model elsewhere, and bringing the authors' here."""
+"""Export, conversion and stripping of trained models."""

@@ -1,7 +1,7 @@
-"""Checkpoints of the authors' code, converted to this project's names.
+"""Conversion of checkpoints of the authors' code to this project's names.
 
-A conversion is a table: for each of our tensors, the authors' tensors that it
-is built from and the function that joins them. Missing or unexpected tensors
+A table lists, for each tensor of this project, the authors' tensors that it is
+built from and the function that joins them. Missing or unexpected tensors
 raise an error.
 """
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 
 Tensors = Dict[str, torch.Tensor]
-# our name -> the authors' names, and what joins their tensors
+# our name -> the authors' names, and the function that joins their tensors
 Table = Dict[str, Tuple[Sequence[str], Callable]]
 
 BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
@@ -26,12 +26,12 @@ def _same(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _stack(*tensors: torch.Tensor) -> torch.Tensor:
-    # num_batches_tracked, a scalar, is the same for all of them
+    # the scalar num_batches_tracked is the same in all of them
     return torch.cat(tensors) if tensors[0].dim() else tensors[0]
 
 
 def _interleave(*tensors: torch.Tensor) -> torch.Tensor:
-    """Take the channels of several layers in turn."""
+    """Interleave the channels of several layers."""
     return torch.stack(tensors, dim=1).flatten(0, 1)
 
 
@@ -41,10 +41,12 @@ def _swap_axes(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _matrices(*tensors: torch.Tensor) -> torch.Tensor:
+    """Stack 1x1 kernels as matrices."""
     return torch.stack(tensors)[..., 0, 0]
 
 
 def _columns(*tensors: torch.Tensor) -> torch.Tensor:
+    """Stack biases as columns."""
     return torch.stack(tensors)[..., None]
 
 
@@ -54,6 +56,7 @@ def _rows(*tensors: torch.Tensor) -> torch.Tensor:
 
 
 def _linear(*tensors: torch.Tensor) -> torch.Tensor:
+    """Concatenate 1x1 kernels as weights of a linear layer."""
     return torch.cat(tensors)[..., 0, 0]
 
 
@@ -63,7 +66,7 @@ def _conv1d(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _split_heads(rpe: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Split channels into (heads, channels of a head), as in w."""
+    """Split channels into (heads, channels per head), as in w."""
     return rpe.view(-1, *w.shape)
 
 
@@ -73,14 +76,14 @@ def _first(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
-    """Stack grouped 1x1 kernels as (heads, kernels, in, out of a head)."""
+    """Stack grouped 1x1 kernels as (heads, kernels, in, out) per head."""
     stacked = torch.stack(kernels)[..., 0, 0]  # (K, C', C / H)
     return stacked.unflatten(1, (table.shape[1], -1)).permute(1, 0, 3, 2)
 
 
 def _layer(ours: str, theirs: Sequence[str], join: Callable = _stack,
            parts: Sequence[str] = ('weight', 'bias')) -> Table:
-    """Rows for a layer that is built from one or more of theirs."""
+    """Return rows for a layer that is built from one or more of theirs."""
     return {f'{ours}.{part}': ([f'{name}.{part}' for name in theirs], join)
             for part in parts}
 
@@ -90,12 +93,12 @@ def _bn(ours: str, *theirs: str) -> Table:
 
 
 def _conv_bn(ours: str, conv: str, norm: str) -> Table:
-    """Rows for a 1x1 convolution followed by a batch norm."""
+    """Return rows for a 1x1 convolution followed by batch norm."""
     return {**_layer(f'{ours}.conv', [conv]), **_bn(f'{ours}.bn', norm)}
 
 
 def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
-    """Rows for the temporal part of the encoders that share the frame."""
+    """Return rows for the multi-scale temporal convolution of a block."""
     branch = f'{theirs}.branches.'
     table = {
         **_layer(f'{ours}.entry', [f'{branch}{i}.0' for i in range(3)]),
@@ -110,7 +113,7 @@ def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
 
 
 def _decoupler(source: Tensors) -> Table:
-    """Rows for the decoupler of the STD-CL release, if the file has one."""
+    """Return rows for the decoupler of the release, if the file has one."""
     if not any(name.startswith('std.') for name in source):
         return {}
     ours = 'cls_head.decoupler.'
@@ -122,11 +125,12 @@ def _decoupler(source: Tensors) -> Table:
 
 def _blocks(source: Tensors, spatial: Callable, join_conv: Callable,
             residuals: Sequence[int]) -> Table:
-    """Rows for what CTR-GCN, Hyperformer and BlockGCN share.
+    """Return rows for CTR-GCN, Hyperformer or BlockGCN.
 
-    ``spatial`` maps our name of a block's spatial part, their name of the
-    block and its number, from 1, to rows; ``residuals`` are the blocks whose
-    residual is a convolution.
+    ``spatial`` returns the rows of a block's spatial part, given our name of
+    this part, the authors' name of the block and its number, from 1.
+    ``join_conv`` converts temporal kernels. ``residuals`` are the blocks whose
+    residual path is a convolution.
     """
     table = {**_bn('backbone.data_bn', 'data_bn'),
              **_layer('cls_head.fc', ['fc']), **_decoupler(source)}
@@ -143,10 +147,10 @@ def _blocks(source: Tensors, spatial: Callable, join_conv: Callable,
 
 
 def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
-    """Rows for the graph convolution of a block of CTR-GCN."""
+    """Return rows for the graph convolution of a block of CTR-GCN."""
     theirs = f'{block}.gcn1'
 
-    def convs(which: int, part: str = '') -> list:  # of the three subsets
+    def convs(which: int, part: str = '') -> list:  # for the three subsets
         return [f'{theirs}.convs.{k}.conv{which}{part}' for k in range(3)]
 
     table = {
@@ -164,7 +168,7 @@ def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
 
 
 def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
-    """Rows for the attention of a block of Hyperformer."""
+    """Return rows for the attention of a block of Hyperformer."""
     vit, theirs = f'{block}.vit1', f'{block}.vit1.attn'
     table = {
         **_layer(f'{ours}.norm', [f'{vit}.norm1']),
@@ -183,10 +187,10 @@ def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
 
 
 def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
-    """Rows for the graph convolution of a block of BlockGCN."""
+    """Return rows for the graph convolution of a block of BlockGCN."""
     theirs, tables = f'{block}.gcn1', [f'{block}.gcn1.fc1']
 
-    def convs(part: str) -> list:  # of the three subsets
+    def convs(part: str) -> list:  # for the three subsets
         return [f'{theirs}.fc2.{k}.{part}' for k in range(3)]
 
     table = {
@@ -202,7 +206,7 @@ def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
 
 
 def _blockgcn_topology() -> Table:
-    """Rows for the joint embedding and the topology of BlockGCN."""
+    """Return rows for the joint embedding and topology of BlockGCN."""
     table = {
         'backbone.position_embedding': (['pos_embedding'], _first),
         'backbone.topology.centers': (['topo.pl.centres'], _same),
@@ -242,20 +246,21 @@ def _hcn(source: Tensors) -> Table:
     return table
 
 
-# encoder of the catalogue -> function that maps the authors' tensors to a
+# key of catalogue.ENCODERS -> function that maps the authors' tensors to a
 # table
 TABLES = {'blockgcn': _blockgcn, 'ctrgcn': _ctrgcn, 'hcn': _hcn,
           'hyperformer': _hyperformer}
 
 
 def convert(encoder: str, source: Tensors) -> Tensors:
-    """Convert the authors' state dict to ours.
+    """Convert a state dict of the authors to the names of this project.
 
-    The counters of batch norms, which some files lack, start at 0 if missing.
+    The counters of batch norm (``num_batches_tracked``), which some files do
+    not contain, default to 0.
 
     Raises:
         InputError: The encoder has no table, or tensors are missing or
-            unexpected (all of them are listed).
+            unexpected. The message lists all of them.
     """
     require_known('encoder', encoder, TABLES)
     table = TABLES[encoder](source)
@@ -265,21 +270,26 @@ def convert(encoder: str, source: Tensors) -> Tensors:
     if used != set(source):
         unexpected, missing = (', '.join(sorted(names)) or 'none' for names in
                                (set(source) - used, used - set(source)))
-        raise InputError(f'it is not a checkpoint of {encoder}: unexpected '
+        raise InputError(f'the tensors are not those of {encoder}: unexpected '
                          f'tensors: {unexpected}; missing tensors: {missing}.')
     return {ours: join(*[source[name] for name in names])
             for ours, (names, join) in table.items()}
 
 
 def convert_file(encoder: str, source: Path, out: Path) -> str:
-    """Convert a file of the authors to a checkpoint of this project.
+    """Convert a checkpoint file of the authors.
 
-    ``encoder`` is a key of :data:`TABLES`; the file holds a state dict, alone
-    or under 'state_dict'. Returns a sentence.
+    Args:
+        encoder (str): A key of :data:`TABLES`.
+        source (Path): File with a state dict, alone or under 'state_dict'.
+        out (Path): Checkpoint file to write.
+
+    Returns:
+        str: A summary of the conversion.
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.
-        InputError: There is no state dict in it, or see :func:`convert`.
+        InputError: The file contains no state dict, or :func:`convert` fails.
     """
     require_known('encoder', encoder, TABLES)
     tensors = CheckpointLoader.load_checkpoint(
@@ -287,7 +297,7 @@ def convert_file(encoder: str, source: Path, out: Path) -> str:
     tensors = tensors.get('state_dict', tensors)
     if not isinstance(tensors, dict) or not all(
             isinstance(value, torch.Tensor) for value in tensors.values()):
-        raise InputError('there is no state dict in it, expected a dict of '
+        raise InputError('the file contains no state dict, expected a dict of '
                          'tensors.')
     converted = convert(encoder, {
         str(name).removeprefix('module.'): value

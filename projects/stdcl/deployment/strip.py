@@ -1,4 +1,4 @@
-"""Checkpoints of the plain network, from trainings with STD-CL."""
+"""Removal of STD-CL from checkpoints, which leaves the plain network."""
 import hashlib
 import io
 import re
@@ -16,14 +16,16 @@ OF_STDCL = re.compile(rf'(.*\.)?cls_head\.({"|".join(TRAINING_ONLY)})\.')
 
 
 def strip(checkpoint: dict) -> dict:
-    """Keep ``meta``, and ``state_dict`` without decoupler and memory banks.
+    """Remove the decoupler and the memory banks from a checkpoint.
+
+    Returns a dict of ``meta`` and the remaining ``state_dict``.
 
     Raises:
-        InputError: There is no ``state_dict``.
+        InputError: The checkpoint contains no ``state_dict``.
     """
     if 'state_dict' not in checkpoint:
-        raise InputError('there is no state_dict in it, expected a checkpoint '
-                         'of a training, with meta and state_dict.')
+        raise InputError('the file contains no state_dict, expected a '
+                         'checkpoint from training with meta and state_dict.')
     return dict(
         meta=checkpoint.get('meta', {}),
         state_dict={name: _without_storage(value) for name, value
@@ -32,22 +34,25 @@ def strip(checkpoint: dict) -> dict:
 
 
 def _without_storage(value):
-    """Copy a tensor, because torch.save writes all that it is a view of."""
+    """Copy a tensor, because torch.save writes the whole storage of a view."""
     return value.cpu().clone(memory_format=torch.contiguous_format
                              ) if isinstance(value, torch.Tensor) else value
 
 
 def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
-    """Strip a checkpoint file.
+    """Remove STD-CL from a checkpoint file.
 
     Args:
-        source (Path): Checkpoint of a training.
-        out (Path): ``NAME.pth``. Its folder is created.
+        source (Path): Checkpoint from training.
+        out (Path): Path ``NAME.pth``. Missing folders are created.
 
     Returns:
-        tuple[Path, int]: The new file, ``NAME-HASH.pth`` with the first eight
-        digits of its SHA-256 like OpenMMLab's models, and the number of
-        tensors removed.
+        tuple[Path, int]: The new file ``NAME-HASH.pth``, where HASH is the
+        first eight digits of its SHA-256, as in OpenMMLab's models, and the
+        number of removed tensors.
+
+    Raises:
+        InputError: The file contains no ``state_dict``.
     """
     checkpoint = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')

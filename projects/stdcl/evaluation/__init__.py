@@ -1,1 +1,1 @@
-"""Scores of test runs: files, fusion and metrics."""
+"""Evaluation: score files, fusion, features and costs of models."""

@@ -1,4 +1,4 @@
-"""Features of a trained model, and how well they tell classes apart."""
+"""Features of a trained model, and measures of how they separate classes."""
 from typing import Dict, Sequence
 
 import numpy as np
@@ -12,9 +12,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
 
-# array that extract() returns -> title
+# name of an array that extract() returns -> title
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
-MOST = 5000  # sequences measured: time and memory grow quadratically
+MOST = 5000  # sequences to measure: time and memory grow quadratically
 
 
 @torch.inference_mode()
@@ -23,14 +23,17 @@ def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
 
     Args:
         model (nn.Module): A recognizer, in eval mode.
-        loader (DataLoader): Built from a config's ``test_dataloader``.
+        loader (DataLoader): Loader built from ``test_dataloader`` of a config.
 
     Returns:
-        dict[str, ndarray]: ``names``, ``labels``, ``predictions`` (N,);
-        ``global_`` (N, C), the mean of the encoder's output; with a decoupler
-        ``spatial`` and ``temporal`` (N, D); with an attentive one
-        ``attention_joints`` (N, M, V') and ``attention_frames`` (N, M, T'),
-        which sum to 1; and ``classes``, if the data set names them.
+        dict[str, ndarray]: The arrays are
+
+        - ``names``, ``labels`` and ``predictions``, (N,);
+        - ``global_``, the mean of the encoder's output, (N, C);
+        - with a decoupler, ``spatial`` and ``temporal``, (N, D);
+        - with an :class:`AttentiveDecoupler`, ``attention_joints``,
+          (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1;
+        - if the data set names its classes, ``classes``.
     """
     carry_names(loader.dataset)
     batches = [_extract_batch(model, batch)
@@ -59,7 +62,7 @@ def _extract_batch(model: nn.Module, batch: dict) -> Dict[str, np.ndarray]:
 
 
 def _decouple(head: nn.Module, feats: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """Vectors and attention of the decoupler, for (N, M, C, T, V)."""
+    """Return vectors and attention of the decoupler for (N, M, C, T, V)."""
     decoupler = getattr(head, 'decoupler', None)
     if decoupler is None:
         return {}
@@ -76,19 +79,20 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> Dict[str, torch.Tensor]:
 
 def measure(features: np.ndarray, labels: np.ndarray,
             nearest: Sequence[int] = (1, 5)) -> Dict[str, float]:
-    """Measure how well features tell classes apart, by cosine distance.
+    """Measure how well features separate classes, by cosine distance.
 
     Args:
-        features (ndarray): (N, D), none of them zero. Of more than
-            :data:`MOST` sequences a fixed random subset is measured.
-        labels (ndarray): (N,), of 2 to N - 1 classes.
-        nearest (sequence[int]): Numbers of neighbours for retrieval.
+        features (ndarray): Nonzero vectors, shape (N, D). If there are more
+            than :data:`MOST`, only a fixed random subset is measured.
+        labels (ndarray): Labels of 2 to N - 1 classes, shape (N,).
+        nearest (sequence[int]): Numbers of neighbors k for ``precision@k``.
+            Defaults to (1, 5).
 
     Returns:
-        dict[str, float]: ``intra`` and ``inter``, the mean distance of two
-        sequences of one class and of two classes; ``silhouette``, -1 to 1;
-        ``precision@k``, the share of the k nearest neighbours of a sequence
-        that are of its class.
+        dict[str, float]: ``intra`` and ``inter``, the mean distance between
+        two sequences of the same class and of different classes;
+        ``silhouette``, from -1 to 1; and ``precision@k``, the share of the k
+        nearest neighbors of a sequence that belong to its class.
     """
     kept = subset(len(features))
     features, labels = features[kept], labels[kept]
@@ -97,7 +101,7 @@ def measure(features: np.ndarray, labels: np.ndarray,
     others = ~np.eye(len(labels), dtype=bool)
     order = NearestNeighbors(metric='precomputed').fit(distance).kneighbors(
         n_neighbors=min(max(nearest), len(labels) - 1), return_distance=False)
-    hits = labels[order] == labels[:, None]  # nearest first, without itself
+    hits = labels[order] == labels[:, None]  # nearest first, itself excluded
     return dict(
         intra=float(distance[same & others].mean()),
         inter=float(distance[~same].mean()),
@@ -107,10 +111,11 @@ def measure(features: np.ndarray, labels: np.ndarray,
 
 
 def linear_share(features: np.ndarray, others: np.ndarray) -> float:
-    """Share of the variance of features (N, D) that others (N, C) explain.
+    """Compute the share of the variance that other features explain.
 
-    By a linear regression, in five-fold cross-validation, on the same subset.
-    1 means that they add nothing to the others.
+    A linear regression predicts features (N, D) from others (N, C), in
+    five-fold cross-validation on the subset of :func:`measure`. If the result
+    is 1, the features are a linear function of the others.
     """
     kept = subset(len(features))
     guessed = cross_val_predict(
@@ -121,5 +126,5 @@ def linear_share(features: np.ndarray, others: np.ndarray) -> float:
 
 
 def subset(number: int) -> np.ndarray:
-    """Choose at most :data:`MOST` of ``number`` indices, in order."""
+    """Draw at most :data:`MOST` of ``number`` indices, in order."""
     return np.sort(np.random.default_rng(0).permutation(number)[:MOST])

@@ -1,7 +1,7 @@
-"""Late fusion: the weighted sum of the scores of several trainings.
+"""Late fusion: the weighted sum of the scores of several models.
 
-The metrics are MMAction2's, so a single file has the ``acc/top1``,
-``acc/top5`` and ``acc/mean1`` that testing its model prints.
+MMAction2 computes the metrics. Those of a single file therefore equal the
+``acc/top1``, ``acc/top5`` and ``acc/mean1`` that ``tools/test.py`` prints.
 """
 from dataclasses import replace
 from pathlib import Path
@@ -28,19 +28,22 @@ def fuse_files(paths: Sequence[Path],
                weights: Optional[Sequence[float]] = None,
                kind: Optional[str] = None,
                labels: Optional[Path] = None) -> Dict[str, Any]:
-    """Fuse score files, and evaluate each of them and the weighted sum.
+    """Fuse score files, and evaluate each file and the weighted sum.
 
     Args:
         paths (sequence[Path]): Score files of one test set.
-        weights (sequence[float], optional): One for each file. Defaults to
-            ``catalogue.STREAMS`` for files of the four streams, else to 1.
-        kind (str, optional): 'logits' or 'probabilities', what is summed.
-            Defaults to logits if all files have them.
-        labels (Path, optional): Annotation file with labels.
+        weights (sequence[float], optional): One weight for each file. Defaults
+            to those of ``catalogue.STREAMS`` for one file per stream, and to 1
+            otherwise.
+        kind (str, optional): Scores to sum, 'logits' or 'probabilities'.
+            Defaults to logits if all files contain them.
+        labels (Path, optional): Annotation file with labels. Defaults to the
+            labels in the score files.
 
     Returns:
-        dict: ``scores`` (the kind), ``weights`` (where they come from),
-        ``sequences``, ``files``, ``fused``, ``classes`` and ``confusion``.
+        dict: ``scores`` (the kind of scores), ``weights`` (their origin),
+        ``sequences`` (their number), ``files`` and ``fused`` (metrics),
+        ``classes`` (see :func:`class_table`) and ``confusion`` (a matrix).
 
     Raises:
         InputError: Files or weights do not match, or labels are missing.
@@ -61,8 +64,8 @@ def fuse_files(paths: Sequence[Path],
                     else 'probabilities')
     for file in files:
         if kind not in file.kinds:
-            raise InputError(f'{file.path} has {file.kinds[0]} only, expected '
-                             f'{kind} in all files (see --scores).')
+            raise InputError(f'{file.path} contains {file.kinds[0]} only, '
+                             f'expected {kind} in all files (see --scores).')
     scores, target = [getattr(file, kind) for file in files], files[0].labels
     fused = np.stack(get_weighted_score(scores, np.array(weights, float)))
     confusion = ConfusionMatrix.calculate(
@@ -81,12 +84,14 @@ def fuse_files(paths: Sequence[Path],
 
 def align(files: Sequence[Scores],
           annotations: Optional[Path] = None) -> List[Scores]:
-    """Sort files by the first one with names, and complete their labels.
+    """Put all files in the order of the first one that contains names.
 
-    Files without names must have as many rows, taken to be in that order.
+    Files without names are assumed to be in this order already. Labels that
+    are unknown in one file are taken from the others and from the annotations.
 
     Raises:
-        InputError: Sequences or labels differ, or a label is in no file.
+        InputError: The sequences, classes or labels of two files differ, or
+            no file contains the label of a sequence.
     """
     first = next((file for file in files if file.names is not None), files[0])
     files = [_sort_like(first, file) for file in files]
@@ -107,46 +112,47 @@ def align(files: Sequence[Scores],
     if (labels < 0).any():
         raise InputError(
             f'{first.path}: {(labels < 0).sum()} sequences have no label in '
-            'any file. Give an annotation file (--labels) that has them.')
+            'any file. Pass an annotation file that contains them (--labels).')
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 
 def _sort_like(first: Scores, file: Scores) -> Scores:
     if file.shape != first.shape:
         raise InputError(
-            f'{file.path} has {file.shape[0]} sequences and {file.shape[1]} '
-            f'classes, {first.path} {first.shape[0]} and {first.shape[1]}.')
+            f'{file.path} contains {file.shape[0]} sequences and '
+            f'{file.shape[1]} classes, expected {first.shape[0]} sequences '
+            f'and {first.shape[1]} classes as in {first.path}.')
     if file.names is None:
         return file
     place = {name: index for index, name in enumerate(file.names.tolist())}
     missing = [name for name in first.names.tolist() if name not in place]
     if missing:
         raise InputError(f'{file.path} lacks {len(missing)} sequences of '
-                         f'{first.path}, such as {missing[0]}.')
+                         f'{first.path}, for example {missing[0]}.')
     order = [place[name] for name in first.names.tolist()]
     return replace(file, **{field: getattr(file, field)[order]
                             for field in ('names', 'labels', *file.kinds)})
 
 
 def _read_labels(path: Path, scores: Scores) -> Tuple[np.ndarray, List[str]]:
-    """Labels (N,), -1 if unknown, and class names of an annotation file."""
+    """Read labels (N,), -1 if unknown, and class names of annotations."""
     if scores.names is None:
         raise InputError(f'{path}: labels are looked up by name, but no score '
-                         'file has names.')
+                         'file contains names.')
     content = safe_files.load(str(path))
     try:
         labels = {str(item['frame_dir']): int(item['label'])
                   for item in content['annotations']}
         classes = list(map(str, content.get('classes', ())))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f'{path}: expected "annotations" that have '
-                         f'"frame_dir" and "label" ({error!r}).') from None
+        raise InputError(f'{path}: expected "annotations" with "frame_dir" '
+                         f'and "label" in each entry ({error!r}).') from None
     return np.array([labels.get(name, -1)
                      for name in scores.names.tolist()]), classes
 
 
 def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
-    """Top-1, top-5 and mean class accuracy, 0 to 1, of scores (N, C)."""
+    """Return top-1, top-5 and mean class accuracy of scores (N, C)."""
     top1, top5 = top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
                 mean_class_accuracy=float(mean_class_accuracy(scores, labels)))
@@ -155,8 +161,9 @@ def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
 def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
     """Summarise a confusion matrix (C, C) by class.
 
-    ``accuracy`` is None without sequences; ``confused_with`` is the most
-    frequent wrong class, or None.
+    Each row contains ``name``, ``sequences`` (their number), ``accuracy``
+    (None without sequences), ``confused_with`` (the most frequent wrong class,
+    or None) and ``confused`` (its number of sequences).
     """
     rows = []
     for label, name in enumerate(classes):
@@ -171,7 +178,7 @@ def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
 
 
 def describe(record: Dict[str, Any]) -> str:
-    """Format a result of :func:`fuse_files` as text, accuracies in %."""
+    """Format a result of :func:`fuse_files` as text, in per cent."""
 
     def accuracies(item):
         return (f'top-1 {100 * item["top1"]:.2f}, top-5 '
@@ -196,14 +203,14 @@ def describe(record: Dict[str, Any]) -> str:
 
 
 def draw_confusion(record: Dict[str, Any], path: Path) -> None:
-    """Draw the confusion matrix of a result, in % of each class, as PNG."""
+    """Plot the confusion matrix of a result, in % of each class, as PNG."""
     confusion = np.array(record['confusion'])
     names = [row['name'][:40] for row in record['classes']]
     side = min(max(10, 0.2 * len(names)), 24)  # inches
-    size = min(10, 45 * side / len(names))  # points, less than a cell
+    size = min(10, 45 * side / len(names))  # points, smaller than a cell
     figure, axes = plt.subplots(figsize=(side, side), layout='constrained')
     totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    # the root makes rare confusions visible
+    # the square root makes rare confusions visible
     image = axes.imshow(100 * confusion / totals, cmap='Blues',
                         norm=PowerNorm(0.5, 0, 100))
     figure.colorbar(image, label='% of the class', shrink=0.6)

@@ -1,7 +1,7 @@
-"""Score files: what a trained model predicts for each test sequence.
+"""Score files, which contain a model's scores for each test sequence.
 
-Files of PYSKL, CTR-GCN, FR-Head and others can be read too. Reading a file
-never runs code.
+The files of PYSKL, CTR-GCN, FR-Head and others are supported as well. Reading
+a file never runs code from it.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ class Scores:
 
     With several clips per sequence, ``logits`` are the mean of the clips'
     logits and ``probabilities`` the mean of the clips' softmax, which is not
-    the softmax of the mean logits. At least one of the two is there.
+    the softmax of the mean logits. At least one of the two must be given.
 
     Raises:
         InputError: A name occurs twice, a score is not finite, a label is out
@@ -35,9 +35,9 @@ class Scores:
     labels: Optional[np.ndarray] = None  # (N,), -1 if unknown
     logits: Optional[np.ndarray] = None  # (N, C)
     probabilities: Optional[np.ndarray] = None  # (N, C)
-    classes: Sequence[str] = ()  # names, C or none
-    stream: str = ''  # a key of catalogue.STREAMS, or unknown
-    config: str = ''  # a file name, as checkpoint
+    classes: Sequence[str] = ()  # names of the C classes, or none
+    stream: str = ''  # a key of catalogue.STREAMS, or '' if unknown
+    config: str = ''  # file name, like that of the checkpoint
     checkpoint: str = ''
 
     def __post_init__(self) -> None:
@@ -72,20 +72,20 @@ class Scores:
 
     @property
     def kinds(self) -> Tuple[str, ...]:
-        """Which of logits and probabilities the file has."""
+        """The kinds of scores: logits, probabilities or both."""
         return tuple(kind for kind in KINDS
                      if getattr(self, kind) is not None)
 
     @property
     def shape(self) -> Tuple[int, ...]:
-        """(N, C)."""
+        """Numbers of sequences and classes, (N, C)."""
         return getattr(self, self.kinds[0]).shape
 
 
 def write(scores: Scores) -> None:
-    """Write ``scores.path``, a ``.npz`` of all fields of :class:`Scores`.
+    """Write all fields of :class:`Scores` to ``scores.path``, a ``.npz``.
 
-    Texts are unicode arrays, labels int64, scores float32.
+    Strings become unicode arrays, labels int64 and scores float32.
     """
     dtypes = dict.fromkeys(KINDS, np.float32) | dict(labels=np.int64)
     with atomic_write(Path(scores.path)) as partial, open(
@@ -98,23 +98,29 @@ def write(scores: Scores) -> None:
 def read(path: Union[str, Path]) -> Scores:
     """Read a score file.
 
-    - ``.npz``: ours, see :func:`write`.
-    - Pickle of a dict name -> scores: CTR-GCN, FR-Head; no labels.
-    - Pickle of a list of scores, or array (N, C): PYSKL; no names or labels.
+    The formats are
 
-    Scores in a pickle are taken for probabilities if none is negative and
-    those of each sequence sum to 1, else for logits.
+    - ``.npz``, as written by :func:`write`;
+    - a pickled dict that maps names to scores, without labels (CTR-GCN,
+      FR-Head);
+    - a pickled list of scores or array (N, C), without names and labels
+      (PYSKL).
+
+    Scores in a pickle are taken as probabilities if none is negative and
+    those of each sequence sum to 1, and as logits otherwise.
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.
-        InputError: It is damaged, holds something else, or does not match.
+        InputError: The file is damaged or has a different format, or its
+            fields do not match.
     """
     path, names = Path(path), None
     if path.suffix == '.npz':
         arrays = safe_files.load_arrays(path)
         if isinstance(arrays, np.ndarray) or not arrays.keys() >= set(ARRAYS):
-            raise InputError(f'{path} is not a file of tools/test.py --dump, '
-                             f'expected the arrays {ARRAYS}.')
+            raise InputError(f'{path}: expected a file that tools/test.py '
+                             '--dump wrote, with the arrays '
+                             f'{", ".join(ARRAYS)}.')
         return Scores(path, **{
             field: array if field in ARRAYS else array.tolist()
             for field, array in arrays.items() if field in (*ARRAYS, *TEXTS)})
@@ -126,9 +132,10 @@ def read(path: Union[str, Path]) -> Scores:
         scores = np.stack([np.asarray(row, np.float32) for row in content])
     except (TypeError, ValueError) as error:
         raise InputError(
-            f'{path}: expected a dict name -> scores, or a list of scores, '
-            'with as many for each sequence; for other tests, write *.npz '
-            f'with tools/test.py --dump ({error}).') from None
+            f'{path}: expected a dict that maps names to scores, or a list of '
+            'scores, with the same number of scores for each sequence. To '
+            'write a score file, run tools/test.py with --dump FILE.npz '
+            f'({error}).') from None
     alike = (scores >= 0).all() and np.allclose(scores.sum(axis=-1), 1,
                                                 rtol=0, atol=1e-3)
     return Scores(path, names,
