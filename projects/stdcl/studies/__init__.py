@@ -1,1 +1,1 @@
-"""Comparisons of trainings: study files, their runner, results, tables."""
+"""Studies, which compare training runs: runner, records and tables."""

@@ -1,14 +1,15 @@
-"""Results as CSV files that are small, readable and independent of the code.
+"""CSV files that record the results of a study.
 
-A study NAME has two, beside its study file:
+Two files are stored beside the study file of a study NAME:
 
-- ``NAME.csv``: a row per run, see :data:`COLUMNS`.
-- ``NAME_details.csv``: ``arm, fold, seed, kind, name, value``. ``kind`` is
-  ``class`` (accuracy of each class, per cent), ``diagnosis`` (scalars of
-  ``ContrastDiagnosisHook`` in the last epoch), or ``global``, ``spatial`` or
-  ``temporal`` (measures of these features).
+- ``NAME.csv`` contains one row per run, with the columns :data:`COLUMNS`.
+- ``NAME_details.csv`` contains one row per value, with the columns
+  ``arm, fold, seed, kind, name, value``. ``kind`` is ``class`` (accuracy of a
+  class in per cent), ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in
+  the last epoch), or ``global``, ``spatial`` or ``temporal`` (a measure of
+  these features).
 
-A record is history: it may hold columns that this version does not know.
+The files may contain columns of other versions of this project.
 """
 import json
 from pathlib import Path
@@ -25,13 +26,13 @@ from ..utils.input_error import InputError
 from .study import Training
 
 KEY = ['arm', 'fold', 'seed']
-# accuracies in per cent; empty where not measured
+# accuracies are in per cent; values that were not measured are empty
 COLUMNS = [
     *KEY, 'encoder', 'method', 'stream', 'data', 'epochs',
-    'top1_last',  # after the last epoch, which is the result
-    'top1_best', 'best_epoch',  # of the validated epochs
+    'top1_last',  # after the last epoch; this is the result
+    'top1_best', 'best_epoch',  # best of the validated epochs
     'mean_class', 'nll',  # mean class accuracy, negative log-likelihood
-    'train_top1',  # of the batches of the last epoch
+    'train_top1',  # training accuracy in the last epoch
     'minutes', 'commit', 'machine', 'versions']
 DETAILS = [*KEY, 'kind', 'name', 'value']
 DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
@@ -39,10 +40,10 @@ DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
 
 
 def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
-    """Read a file of results; no rows if it does not exist.
+    """Read a CSV file of results, or return no rows if it does not exist.
 
     Raises:
-        InputError: It is damaged, a training is recorded twice, or an
+        InputError: The file is damaged, a run is recorded twice, or an
             accuracy is missing or out of range.
     """
     if not path.is_file():
@@ -50,7 +51,8 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=dict(arm=str, fold=int, seed=int))
     except (ValueError, KeyError, OSError) as error:
-        raise InputError(f'{path}: not a file of results: {error}') from None
+        raise InputError(f'{path} cannot be read as results: {error}'
+                         ) from None
     if 'top1_last' not in columns:
         return frame
     frame = frame.reindex(columns=frame.columns.union(columns, sort=False))
@@ -58,20 +60,20 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     for row in wrong.itertuples():
         raise InputError(
             f'{path}: arm {row.arm}, fold {row.fold}, seed {row.seed} is '
-            f'recorded twice, or its top1_last, {row.top1_last}, is outside '
+            f'recorded twice, or its top1_last is {row.top1_last}, expected '
             '0 to 100.')
     return frame
 
 
 def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
-    """Add rows to a CSV file, in place of rows with the same ``key``.
+    """Add rows to a CSV file, and remove old rows with the same ``key``.
 
-    The file is replaced as a whole, so a crash leaves the old one.
+    The file is replaced as a whole, so that a crash leaves the old file.
     """
     if not rows:
         return
     frame, key = pd.DataFrame(rows), list(key)
-    if path.is_file():  # its texts stay as they are
+    if path.is_file():  # as strings, so that old values do not change
         old = pd.read_csv(path, dtype=str, keep_default_na=False)
         new = frame[key].astype(str)
         frame = pd.concat([old[~old.set_index(key).index.isin(
@@ -81,10 +83,16 @@ def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
 
 
 def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
-    """Collect the row of a finished training, and rows of its details.
+    """Collect the results of a finished run.
 
-    ``work_dir`` has ``run.json`` of ``RunRecordHook`` and ``scores.npz`` of
-    ``tools/test.py --dump``.
+    Args:
+        training (Training): The run.
+        work_dir (Path): Folder with ``run.json`` of ``RunRecordHook`` and
+            ``scores.npz`` of ``tools/test.py --dump``.
+
+    Returns:
+        tuple[dict, list[dict]]: The row of the run and the rows of its
+        details.
 
     Raises:
         InputError: An epoch or the last validation is missing.
@@ -96,8 +104,10 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
     if [epoch['epoch'] for epoch in epochs] != list(
             range(1, len(epochs) + 1)) or len(epochs) not in top1:
         raise InputError(
-            f'{work_dir}/run.json: expected all epochs from 1, the last one '
-            f'validated. Delete {work_dir} to train from scratch.')
+            f'{work_dir}/run.json: an epoch or the last validation is '
+            'missing, expected all epochs from 1 and a validation after the '
+            'last. '
+            f'Delete {work_dir} to train from scratch.')
     best, last = max(top1, key=top1.get), epochs[-1]['train']
     key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
     measures, details = _measure(work_dir / 'scores.npz')
@@ -117,9 +127,10 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
 
 def collect_fusion(training: Training, folders: List[Path]
                    ) -> Tuple[dict, List[dict]]:
-    """Collect the row of fused arms, and rows of its details.
+    """Collect the results of fused arms, as in :func:`collect`.
 
-    The negative log-likelihood stays empty: summed logits are not calibrated.
+    ``folders`` are the work directories of the arms. The negative
+    log-likelihood stays empty, because summed logits are not calibrated.
     """
     fused = fuse_files([folder / 'scores.npz' for folder in folders])
     run = json.loads((folders[0] / 'run.json').read_text())
@@ -136,7 +147,7 @@ def collect_fusion(training: Training, folders: List[Path]
 
 
 def _measure(path: Path) -> Tuple[dict, List[dict]]:
-    """Measures of a score file, and details of its classes."""
+    """Return measures of a score file, and details of its classes."""
     scores = score_file.read(path)
     nll = -log_softmax(scores.logits.astype(float), axis=1)[
         np.arange(len(scores.labels)), scores.labels]  # (N,)
@@ -149,7 +160,7 @@ def _measure(path: Path) -> Tuple[dict, List[dict]]:
 
 
 def provenance(run: dict) -> dict:
-    """Commit ('-dirty' if files had been changed), machine and versions."""
+    """Return commit ('-dirty' with local changes), machine and versions."""
     commit, machine = run['commit'] or 'unknown', run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
     return dict(

@@ -1,4 +1,4 @@
-"""Tables and the plot of a study."""
+"""Report of a study: tables and a plot."""
 from itertools import product
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence
@@ -13,41 +13,47 @@ from . import records
 from .statistics import Difference, compare, mean_of
 from .study import Study
 
-TABLES = ('study', 'classes', 'diagnosis', 'features')  # methods
-# title -> scalars of ContrastDiagnosisHook
+TABLES = ('study', 'classes', 'diagnosis', 'features')  # method names
+# title -> scalars of ContrastDiagnosisHook, or of its earlier versions
 DIAGNOSES = {
-    'contrasted sequences': ['anchor_share'],
-    'gradient of the spatial, temporal loss / of cross entropy':
+    'share of sequences contrasted': ['anchor_share'],
+    'gradient norm of the spatial, temporal loss relative to cross entropy':
         ['share_spatial', 'share_temporal'],
     'cosine of the gradients': ['gradient_cosine'],
-    'similarity to positives, negatives':
+    'spatial similarity to positives, negatives':
         ['positive_spatial', 'negative_spatial'],
-    'staleness': ['staleness_spatial'],
-    'spread of attention over joints, frames':
+    'spatial staleness': ['staleness_spatial'],
+    'spread of attention over joints, frames (uniform: 1)':
         ['attention_spatial', 'attention_temporal']}
 # title -> measures of features
 FEATURES = {
-    'distance within classes': ['intra'], 'between classes': ['inter'],
+    'distance within classes': ['intra'],
+    'distance between classes': ['inter'],
     'silhouette': ['silhouette'], 'precision at 1': ['precision@1'],
     'precision at 5': ['precision@5'],
-    'linear in the global features': ['linear']}
+    'explained by global features (R²)': ['linear']}
 
 
 def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
-    """A Markdown table; empty without rows."""
+    """Format a Markdown table, or an empty string without rows."""
     head, rows = list(head), list(rows)
     lines = [head, ['---'] * len(head), *rows] if rows else []
     return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
 
 
 def spread(values: pd.Series, digits: int = 2) -> str:
-    """Mean ± standard deviation."""
+    """Format the mean and, of several values, the standard deviation."""
     deviation = f' ± {values.std():.{digits}f}' if len(values) > 1 else ''
     return f'{values.mean():.{digits}f}{deviation}'
 
 
 class StudyReport:
-    """Tables and the plot of a study whose results are in a folder."""
+    """Tables and a plot of a study.
+
+    Args:
+        study (Study): The study.
+        folder (Path): Folder of its CSV files.
+    """
 
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
@@ -65,7 +71,7 @@ class StudyReport:
             if set(arms) <= self.differences.keys()}
 
     def study(self) -> str:
-        """A row for each arm, then for each mean."""
+        """Return a table with one row per arm, then one per mean."""
         rows = []
         for arm in self.arms:
             found = self.results[self.results.arm == arm]
@@ -81,28 +87,28 @@ class StudyReport:
                  for name, mean in self.means.items()]
         return markdown(
             ['arm', 'seeds', 'top-1, %', 'train top-1, %', 'difference',
-             '95 % interval', 'finding', 'minutes a training, median'], rows)
+             '95 % interval', 'finding', 'minutes per run (median)'], rows)
 
     @staticmethod
     def _difference(found: Optional[Difference], other: str = '') -> List[str]:
-        """Cells of a comparison."""
+        """Return the cells of a comparison."""
         if found is None:
             return ['', '', '']
         low, high = found.mean - found.margin, found.mean + found.margin
-        return [f'{found.mean:+.2f}' + (f' to {other}' if other else ''),
+        return [f'{found.mean:+.2f}' + (f' from {other}' if other else ''),
                 f'{low:+.2f} to {high:+.2f}' if np.isfinite(low) else '',
                 found.finding]
 
     def diagnosis(self) -> str:
-        """Scalars of the contrast in the last epoch."""
+        """Return a table of the diagnosis scalars in the last epoch."""
         return self._measures(['diagnosis'], DIAGNOSES)
 
     def features(self) -> str:
-        """Measures of the features."""
+        """Return a table of the measures of features."""
         return self._measures(['global', 'spatial', 'temporal'], FEATURES, 3)
 
     def classes(self) -> str:
-        """Difference in each class's accuracy, a column a comparison."""
+        """Return a table of accuracy differences by class and comparison."""
         found = self.details[self.details.kind == 'class']
         values = found.set_index(['arm', 'name', 'fold', 'seed']
                                  ).value.unstack('arm')
@@ -116,7 +122,10 @@ class StudyReport:
 
     def _measures(self, kinds: Sequence[str], columns: Dict[str, list],
                   digits: int = 2) -> str:
-        """Mean and deviation over the seeds that have been measured."""
+        """Return a table of mean ± deviation over the measured seeds.
+
+        Columns without any value are left out.
+        """
         rows, which = [], ['features'] if len(kinds) > 1 else []
         for arm, kind in product(self.arms, kinds):
             seeds = self.details[(self.details.arm == arm) & (
@@ -131,17 +140,21 @@ class StudyReport:
                      for names in columns.values()]
             if any(cells):
                 rows.append([arm, *[kind for _ in which], len(seeds), *cells])
-        return markdown(['arm', *which, 'seeds', *columns], rows)
+        head = ['arm', *which, 'seeds', *columns]
+        filled = [place for place in range(len(head))
+                  if any(row[place] for row in rows)]
+        return markdown([head[place] for place in filled],
+                        ([row[place] for place in filled] for row in rows))
 
     def source(self) -> str:
-        """Where the trainings ran, and how many are missing."""
+        """Describe where the runs took place and how many are recorded."""
         recorded = self.results.arm.isin(self.arms).sum()
         return '; '.join([
             *self.results.machine.dropna().unique(),
-            f'{recorded} of {len(self.plan.trainings)} trainings recorded'])
+            f'{recorded} of {len(self.plan.trainings)} runs recorded'])
 
     def draw(self, path: Path) -> None:
-        """Plot the comparisons, if any: each seed, mean, interval (SVG)."""
+        """Plot the comparisons, if any, as an SVG."""
         arms = [arm for arm in self.plan.against if arm in self.differences]
         if not arms:
             return
@@ -156,7 +169,7 @@ class StudyReport:
                           xerr=np.nan_to_num(found.margin))
         axes.axvline(0, color='0.3', linewidth=0.8)
         axes.set_yticks(range(len(arms)), arms[::-1])
-        axes.set_xlabel('difference in top-1, points: mean, 95 % interval, '
+        axes.set_xlabel('difference in top-1 (points): mean, 95 % interval, '
                         'each seed')
         with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
                                     'svg.fonttype': 'none'}), \
@@ -164,7 +177,7 @@ class StudyReport:
             figure.savefig(partial, format='svg', metadata=dict(Date=None))
 
     def write_page(self, page: Path) -> None:
-        """Write a Markdown page of all tables, and the plot beside it."""
+        """Write a Markdown page with all tables, and a plot beside it."""
         page.parent.mkdir(parents=True, exist_ok=True)
         plot = page.with_suffix('.svg')
         self.draw(plot)

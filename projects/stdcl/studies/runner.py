@@ -1,7 +1,7 @@
-"""Runs the trainings of a study: several at once, in slices, resumable.
+"""Runner of a study, which executes several training runs at a time.
 
-Each training is ``tools/train.py`` and ``tools/test.py``, in processes of
-their own. What is recorded is skipped; what was interrupted resumes.
+Each run calls ``tools/train.py`` and ``tools/test.py`` in separate processes.
+Recorded runs are skipped, and interrupted runs resume.
 """
 import os
 import signal
@@ -25,9 +25,12 @@ TOOLS = ROOT / 'tools'
 
 
 class StudyRunner:
-    """Runs the trainings of a study in work directories below ``work_dir``.
+    """Runner that trains, tests and records the runs of a study.
 
-    Their results are recorded in CSV files in ``folder``.
+    Args:
+        study (Study): The study.
+        folder (Path): Folder of the CSV files that record the results.
+        work_dir (Path): Folder in which each run has its work directory.
     """
 
     def __init__(self, study: Study, folder: Path, work_dir: Path) -> None:
@@ -37,21 +40,22 @@ class StudyRunner:
         self.work_dir = work_dir / study.name
         self.call = self._call_here
         self.stopping = threading.Event()
-        self.stops: List[Callable] = []  # one for each command
-        self.lock = threading.Lock()  # reading configs, writing results
+        self.stops: List[Callable] = []  # one per command
+        self.lock = threading.Lock()  # for reading configs and writing results
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
 
     def missing(self, pattern: str = '*') -> List[Training]:
-        """Trainings without a record, of the arms that match a pattern."""
+        """List runs without a record, of the arms that match a pattern."""
         known = records.read(self.results).set_index(records.KEY).index
         return [item for item in self.study.matching(pattern)
                 if (item.arm, item.fold, item.seed) not in known]
 
     def run_all(self, trainings: List[Training], jobs: int = 1,
                 minutes: Optional[float] = None) -> List[Training]:
-        """Run trainings, ``jobs`` at a time; returns those that fail.
+        """Execute runs, ``jobs`` at a time, and return those that fail.
 
-        After ``minutes``, all save and stop. Defaults to no limit.
+        After ``minutes``, all runs save a checkpoint and stop. Defaults to no
+        limit.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stop())
@@ -62,34 +66,34 @@ class StudyRunner:
         with self._lock_folder(), ThreadPoolExecutor(jobs) as pool:
             failed = [item for group in (
                 [item for item in trainings if not item.fuse],
-                [item for item in trainings if item.fuse])  # needs the others
+                [item for item in trainings if item.fuse])  # after the others
                 for item in pool.map(self._try, group) if item]
         timer.cancel()
         return failed
 
     def stop(self) -> None:
-        """Have all trainings save and exit."""
+        """Make all runs save a checkpoint and exit."""
         self.stopping.set()
         for stop in self.stops:
-            stop()  # nothing happens to commands that have ended
+            stop()  # no effect on commands that have ended
 
     def _lock_folder(self):
-        """Keep a second runner away, until the file returned is closed."""
+        """Exclude other runners until the returned file is closed."""
         import fcntl  # not on Windows
         self.work_dir.mkdir(parents=True, exist_ok=True)
         try:
             file = open(self.work_dir / 'lock', 'a')  # noqa: SIM115
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f'{self.work_dir}: another process is running '
-                             'this study.') from None
+            raise InputError(f'{self.work_dir}: another process is already '
+                             'running this study.') from None
         return file
 
     def _try(self, training: Training) -> Optional[Training]:
-        """Run a training and report it; returns it if it fails."""
+        """Execute a run and print its result; return the run if it fails."""
         try:
             row = self.run(training)
-        except Exception as error:  # the others continue
+        except Exception as error:  # other runs continue
             self.console.print(f'{training.name}: failed: {error}')
             return training
         if row:
@@ -100,7 +104,7 @@ class StudyRunner:
         return None
 
     def run(self, training: Training) -> Optional[dict]:
-        """Train, test and record; returns the row, None if stopped before."""
+        """Train, test and record; return the row, or None if stopped."""
         if training.fuse:
             return self._fuse(training)
         folder = self.work_dir / training.name
@@ -110,7 +114,7 @@ class StudyRunner:
             return None
         checkpoint = find_latest(str(folder)).path
         if checkpoint is None:
-            raise InputError(f'{folder} has no intact checkpoint.')
+            raise InputError(f'{folder} contains no intact checkpoint.')
         if not self._finish(folder, 'test.py', config, checkpoint, '--dump',
                             folder / 'scores.npz', '--work-dir',
                             folder / 'test'):
@@ -118,61 +122,61 @@ class StudyRunner:
         return self._record(*records.collect(training, folder))
 
     def _record(self, row: dict, details: List[dict]) -> dict:
-        with self.lock:  # the row last: it marks the training as recorded
+        with self.lock:  # the row comes last, as it marks the run as recorded
             records.append(self.details, details, records.DETAILS[:-1])
             records.append(self.results, [row])
         return row
 
     def _fuse(self, training: Training) -> Optional[dict]:
-        """Fuse the scores of other arms; None if one is not there yet."""
+        """Fuse the scores of arms; return None if some are still missing."""
         folders = [self.work_dir / name for name in training.fuse]
         if not all((folder / 'scores.npz').is_file() for folder in folders):
             return None
         return self._record(*records.collect_fusion(training, folders))
 
     def _write_config(self, training: Training, folder: Path) -> Path:
-        """Write the config of a training; refuse to resume another one."""
+        """Write the config of a run; raise an error if it has changed."""
         with self.lock:
             text = load_config(str(training.config),
                                training.options).pretty_text
         path = folder / 'config' / training.config.name
         if path.is_file() and path.read_text() != text:
             raise InputError(
-                f'{path} differs from the config of {training.name} today. '
+                f'{path} differs from the current config of {training.name}. '
                 f'Delete {folder} to train from scratch.')
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path
 
     def _finish(self, folder: Path, tool: str, *arguments) -> bool:
-        """Run a tool; False if it was stopped before its end."""
+        """Run a tool, and return whether it finished before being stopped."""
         log = folder / 'log.txt'
         status = self.stopping.is_set() or self.call(
             [sys.executable, str(TOOLS / tool), *map(str, arguments)], log)
         if status and not self.stopping.is_set():
             end = '\n'.join(log.read_text(errors='replace').splitlines()[-15:])
-            raise InputError(f'{log}: {tool} ended with status {status}:\n'
+            raise InputError(f'{log}: {tool} exited with status {status}:\n'
                              f'{end}')
         return not status
 
     def _call_here(self, command: List[str], log: Path) -> int:
-        """Run a command on this machine; returns its exit status."""
+        """Run a command on this machine, and return its exit status."""
         threads = str(self.study.threads)
         with open(log, 'ab') as file:
-            # in a session of its own: Ctrl-C reaches this process alone,
-            # which then has the trainings save
+            # a separate session, so that Ctrl-C reaches only this process,
+            # which then makes the runs save a checkpoint
             child = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True, env=dict(
                     os.environ, OMP_NUM_THREADS=threads,
                     MKL_NUM_THREADS=threads))
         self.stops.append(child.terminate)
-        if self.stopping.is_set():  # meanwhile
+        if self.stopping.is_set():  # set while the child started
             child.terminate()
         return child.wait()
 
     def use_slurm(self, partition: str, minutes: float) -> None:
-        """Run each command as a Slurm job with one GPU, with submitit."""
+        """Run each command as a Slurm job with one GPU (submitit)."""
         import submitit
 
         def call(command: List[str], log: Path) -> int:
@@ -180,7 +184,8 @@ class StudyRunner:
             executor.update_parameters(
                 slurm_partition=partition, cpus_per_task=self.study.threads,
                 gpus_per_node=1, timeout_min=int(minutes) + 1)
-            log.write_text(f'{command}: see {log.parent}/slurm\n')
+            log.write_text(f'The output of {command} is in '
+                           f'{log.parent}/slurm.\n')
             job = executor.submit(subprocess.call, command)
             self.stops.append(job.cancel)  # Slurm sends SIGTERM first
             job.wait()

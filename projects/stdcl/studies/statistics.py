@@ -1,4 +1,4 @@
-"""Differences between arms, with 95 % confidence intervals."""
+"""Differences between arms with 95 % confidence intervals."""
 from typing import List, NamedTuple
 
 import numpy as np
@@ -7,10 +7,11 @@ from scipy import stats
 
 
 class Difference(NamedTuple):
-    """A difference in top-1, in points.
+    """A difference in top-1 accuracy, in percentage points.
 
-    The confidence interval is ``mean`` ± ``margin``, which is NaN with a
-    single seed. ``seeds`` has the difference of each fold and seed.
+    The confidence interval is ``mean`` ± ``margin``; with a single seed,
+    ``margin`` is NaN. ``seeds`` contains the difference for each fold and
+    seed.
     """
     mean: float
     margin: float
@@ -25,7 +26,10 @@ class Difference(NamedTuple):
 
 
 def compare(results: pd.DataFrame, arm: str, other: str) -> Difference:
-    """Compare two arms of ``NAME.csv``, paired by fold and seed (Student)."""
+    """Compare two arms with a t-interval, paired by fold and seed.
+
+    ``results`` contains the rows of ``NAME.csv``.
+    """
     one, two = (results[results.arm == name].set_index(['fold', 'seed'])
                 .top1_last for name in (arm, other))
     seeds = (one - two).dropna()
@@ -34,10 +38,11 @@ def compare(results: pd.DataFrame, arm: str, other: str) -> Difference:
 
 
 def mean_of(parts: List[Difference]) -> Difference:
-    """Mean of independent differences, each with the same weight.
+    """Average independent differences with equal weights.
 
-    The degrees of freedom are those of Welch and Satterthwaite. The interval
-    covers the chance of trainings, for these arms and this test set.
+    The degrees of freedom follow the Welch-Satterthwaite equation. The
+    interval reflects the variation between training runs only: the arms and
+    the test set are fixed.
     """
     squares = np.array([part.seeds.sem()**2 for part in parts])
     freedoms = np.array([len(part.seeds) - 1 for part in parts])

@@ -1,10 +1,10 @@
-"""Study files: trainings to compare, declared in one small config file.
+"""Study files, which declare training runs to compare.
 
-A study is a config file (Python, JSON or YAML; ``_base_`` works)::
+A study is a config file in Python, JSON or YAML, and may use ``_base_``::
 
     about = 'question that the study answers'
-    options = {'train_cfg.max_epochs': 30}        # for every training
-    encoders = dict(stgcn={...})                  # options of an encoder
+    options = {'train_cfg.max_epochs': 30}        # for every run
+    encoders = dict(stgcn={...})                  # for runs of an encoder
     arms = dict(
         stgcn=dict(encoder='stgcn', stdcl=False, seeds=10),
         stdcl_stgcn=dict(encoder='stgcn', against='stgcn', seeds=10))
@@ -24,24 +24,30 @@ from ..catalogue import STREAMS, find_config, require_known
 from ..utils.config_check import UNREADABLE
 from ..utils.input_error import InputError
 
+# type of a field -> its name in a message
+TYPES = {str: 'a string', bool: 'True or False', int: 'an integer',
+         dict: 'a dict', list | int: 'an integer or a list'}
+
 
 @dataclass
 class Arm:
-    """A way to train.
+    """A configuration to train with several seeds.
 
     Args:
-        seeds (list | int): Seeds, or a number N for seeds 0 to N - 1.
-        encoder (str): A key of ``catalogue.ENCODERS``, which selects the
-            config together with the benchmark.
-        config (str): A config of your own instead, relative to the study.
-        fuse (list[str]): Other arms instead, whose scores are summed seed by
-            seed, with the weights of :func:`~projects.stdcl.evaluation.
-            fusion.fuse_files`. Nothing is trained for such an arm.
+        seeds (list | int): Seeds, or a number N for the seeds 0 to N - 1.
+        encoder (str): A key of ``catalogue.ENCODERS``. Together with the
+            benchmark, it selects the config.
+        config (str): Path of a config to use in place of ``encoder``, relative
+            to the study file.
+        fuse (list[str]): Arms to fuse, in place of ``encoder``. Nothing is
+            trained: their scores are summed seed by seed, with the default
+            weights of :func:`~projects.stdcl.evaluation.fusion.fuse_files`.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
-            to that of your own config.
-        stdcl (bool): Defaults to True.
+            to the stream of ``config``.
+        stdcl (bool): Whether to train with STD-CL. Defaults to True.
         against (str): Arm to compare with, seed by seed. Defaults to none.
-        options (dict): Config options of this arm, which override others.
+        options (dict): Config options of this arm, which override those of
+            the study and the encoder.
     """
     seeds: list | int
     encoder: str = ''
@@ -55,9 +61,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Training:
-    """An arm with one seed; ``data`` is its benchmark or own config.
+    """A run: an arm with one seed.
 
-    ``fuse`` names the work directories whose scores it sums, if any.
+    ``data`` is the benchmark, or the name of the config of the arm. ``fuse``
+    lists the work directories whose scores a fused arm sums.
     """
     arm: str
     fold: int
@@ -72,26 +79,31 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Name of its work directory."""
+        """Name of the work directory of the run."""
         return f'{self.arm}_seed-{self.seed}'
 
 
 @dataclass
 class Study:
-    """A study file.
+    """The content of a study file.
 
     Args:
         path (Path): The file.
-        about (str): What is compared.
-        arms (dict): Name -> fields of an :class:`Arm`.
-        benchmark (str): A key of ``catalogue.BENCHMARKS``.
-        threads (int): CPU threads of a training.
-        folds (int | list[str]): Number of folds, or their names. Seed s
-            trains on fold s modulo the number of folds; its name (by default
-            0, 1, ...) replaces ``{fold}`` in options.
-        options (dict): Config options of all arms, dotted name -> value.
-        encoders (dict): Encoder -> more options.
-        means (dict): Name -> arms over whose differences a mean is taken.
+        about (str): Title of the study.
+        arms (dict): Fields of an :class:`Arm` by its name.
+        benchmark (str): A key of ``catalogue.BENCHMARKS``. Defaults to
+            'nw-ucla-xview'.
+        threads (int): CPU threads of each run. Defaults to 1.
+        folds (int | list[str]): Number or names of folds. Seed s trains on
+            fold s modulo the number of folds. The name of the fold (by
+            default 0, 1, ...) replaces ``{fold}`` in options. Defaults to 1.
+        options (dict): Values of config options, by dotted name, for all arms.
+        encoders (dict): Further options by encoder.
+        means (dict): Lists of arms by name. The report averages the
+            differences of the arms in each list.
+
+    Raises:
+        InputError: A field names something unknown, or seeds are invalid.
     """
     path: Path
     about: str
@@ -122,22 +134,26 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Stem of the file name."""
+        """File name without its extension."""
         return self.path.stem
 
     def matching(self, pattern: str) -> List[Training]:
-        """Trainings of the arms that match a shell pattern, at least one."""
+        """List the runs of the arms that match a shell pattern.
+
+        Raises:
+            InputError: No arm matches.
+        """
         found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
         if not found:
             raise InputError(f'--only is {pattern!r}, which matches no arm of '
-                             f'{self.name}; expected {", ".join(self.arms)} '
+                             f'{self.name}, expected {", ".join(self.arms)} '
                              'or a pattern.')
         return found
 
     def _read_arm(self, name: str) -> List[Training]:
         arm, where = self.arms[name], f'{self.path}: arms.{name}'
         if not name or '/' in name:
-            raise InputError(f'{where}: expected a name without "/".')
+            raise InputError(f'{where}: expected a nonempty name without "/".')
         if sum(map(bool, (arm.config, arm.encoder, arm.fuse))) != 1:
             raise InputError(
                 f'{where}: expected exactly one of encoder, config and fuse.')
@@ -145,8 +161,8 @@ class Study:
         if not seeds or len(set(seeds)) < len(seeds) or not all(
                 isinstance(seed, int) and seed >= 0 for seed in seeds):
             raise InputError(
-                f'{where}.seeds is {arm.seeds}, expected a number of at least '
-                '1 or a list of distinct integers from 0.')
+                f'{where}.seeds is {arm.seeds}, expected a positive integer '
+                'or a list of distinct integers from 0.')
         if arm.fuse:
             return self._fuse(name, arm.fuse, seeds)
         config = self.path.resolve().parent / arm.config if arm.config else (
@@ -171,7 +187,7 @@ class Study:
         return trainings
 
     def _fuse(self, name: str, arms: List[str], seeds) -> List[Training]:
-        """Return the fusions of other arms, described like the first."""
+        """Return fusions of other arms, with the fields of the first arm."""
         for arm in arms:
             require_known(f'{self.path}: arms.{name}.fuse', arm, {
                 key: None for key, other in self.arms.items()
@@ -181,8 +197,8 @@ class Study:
         missing = {seed for part in parts for seed in set(seeds) - set(part)}
         if missing:
             raise InputError(f'{self.path}: arms.{name}.seeds contains '
-                             f'{min(missing)}, which an arm that it fuses '
-                             'does not have.')
+                             f'{min(missing)}, expected seeds of all fused '
+                             'arms.')
         return [replace(parts[0][seed], arm=name, stream='fused', fuse=tuple(
             part[seed].name for part in parts)) for seed in seeds]
 
@@ -191,8 +207,8 @@ def read_study(path: Path) -> Study:
     """Read a study file.
 
     Raises:
-        InputError: A field is missing, unknown, of the wrong type, or names
-            something that does not exist.
+        InputError: The file cannot be read; a field is missing, unknown or of
+            the wrong type; or a field names something that does not exist.
     """
     path = Path(path)
     try:
@@ -206,12 +222,12 @@ def read_study(path: Path) -> Study:
 
 
 def _build(kind: type, where: str, content: dict):
-    """Build a dataclass from a dict; wrong fields are an ``InputError``."""
+    """Build a dataclass, or raise an ``InputError`` for invalid fields."""
     types = {entry.name: entry.type for entry in fields(kind)}
     for name, value in content.items():
         if not isinstance(value, types.get(name, object)):
             raise InputError(f'{where}: {name} is {value!r}, expected '
-                             f'{types[name]}.')
+                             f'{TYPES[types[name]]}.')
     try:
         return kind(**content)
     except TypeError as error:  # names the field

@@ -1,13 +1,13 @@
-"""Writes the tables of README.md, configs/README.md and docs/.
+"""Generation of the tables in README.md, configs/README.md and docs/.
 
-A page has blocks between ``<!-- table: NAME -->`` and ``<!-- /table -->``,
-which :func:`update` fills. The names are
+:func:`update` fills the blocks between ``<!-- table: NAME -->`` and
+``<!-- /table -->`` on each page. NAME is one of
 
-- ``study X``, ``classes X``, ``diagnosis X`` and ``features X``, for a study X
-  of ``runs/studies``;
+- ``study X``, ``classes X``, ``diagnosis X`` and ``features X``, where X is a
+  study in ``runs/studies``;
 - ``configs``, for all encoders on all benchmarks;
-- ``X``, for another CSV file X.csv in ``runs`` or ``runs/benchmarks``, or
-  ``X Y``, for those of its rows whose first column is Y.
+- ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
+- ``X Y``, for the rows of X.csv whose first column is Y.
 """
 import os
 import re
@@ -27,12 +27,12 @@ RUNS = ROOT / 'runs'
 COSTS = RUNS / 'benchmarks' / 'model_costs.csv'
 PAGES = ('README.md', 'configs/README.md', 'docs/**/*.md')
 BLOCK = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- /table -->)', re.DOTALL)
-# what is below the table, not in it -> its form
+# columns that are shown below a table -> their format
 PROVENANCE = dict(command='`{}`', commit='{:.7}', machine='{}', versions='{}')
 
 
 def update() -> None:
-    """Fill the blocks of all pages, and draw the plots of all studies."""
+    """Fill the blocks of all pages, and plot all studies."""
     for page in (path for pattern in PAGES for path in ROOT.glob(pattern)):
         page.write_text(fill(page.read_text(), page.parent))
     for study in (RUNS / 'studies').glob('*.py'):
@@ -40,7 +40,7 @@ def update() -> None:
 
 
 def fill(text: str, folder: Path, runs: Path = RUNS) -> str:
-    """Fill the blocks of a page in a folder with the results in ``runs``."""
+    """Fill the blocks of a page, whose folder is the base of all links."""
 
     def link(path: Path, name: str = '') -> str:
         target = Path(os.path.relpath(path, folder)).as_posix()
@@ -51,7 +51,11 @@ def fill(text: str, folder: Path, runs: Path = RUNS) -> str:
 
 
 def make_table(name: str, runs: Path, link: Callable) -> str:
-    """Write one table, by its name in a page."""
+    """Make the table of a block.
+
+    Raises:
+        InputError: The name is unknown.
+    """
     if name == 'configs':
         return config_table(link)
     kind, _, subject = name.partition(' ')
@@ -64,19 +68,21 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
     for path in (runs / f'{kind}.csv', runs / 'benchmarks' / f'{kind}.csv'):
         if path.is_file():
             return csv_table(path, subject, link)
-    raise InputError(f'table {name!r} is unknown, see {__name__}.')
+    raise InputError(f'table {name!r} is unknown, expected a name as in '
+                     f'{__name__}.')
 
 
 @lru_cache(maxsize=None)
 def load_report(path: Path) -> StudyReport:
-    """Report of a study file with the results beside it."""
+    """Load the report of a study file and the results beside it."""
     return StudyReport(read_study(path), path.parent)
 
 
 def csv_table(path: Path, subject: str, link: Callable) -> str:
-    """A table of the rows of a CSV file whose first column is ``subject``.
+    """Make a table of the rows whose first column is ``subject``.
 
-    Columns X.median, X.min and X.max share a column "median (min to max)".
+    If ``subject`` is empty, all rows are included. The columns X.median, X.min
+    and X.max become one column X with entries "median (min to max)".
     """
     frame = pd.read_csv(path, dtype=str).fillna('')
     if subject:
@@ -97,7 +103,7 @@ def csv_table(path: Path, subject: str, link: Callable) -> str:
 
 
 def config_table(link: Callable) -> str:
-    """A row for each encoder on each benchmark."""
+    """Make a table with one row per benchmark and encoder."""
     costs = pd.read_csv(COSTS, index_col=['model', 'encoder']).reindex(
         pd.MultiIndex.from_product([BENCHMARKS, ENCODERS]))
     rows = []
@@ -115,7 +121,7 @@ def config_table(link: Callable) -> str:
                 benchmark.title, entry.title, link(plain, 'plain'),
                 link(stdcl, 'STD-CL'), frames, f'{gpus} x {batch}',
                 f'{cfg.train_cfg.max_epochs}'
-                + (f' of {passes} passes' if passes > 1 else ''),
+                + (f' ({passes} passes each)' if passes > 1 else ''),
                 f'{optimizer.type}, {optimizer.lr:g}, '
                 f'{optimizer.weight_decay:g}',
                 f'{cost.parameters / 1e6:.2f} M', f'{cost.flops / 1e9:.2f}'])
