@@ -1,1 +1,1 @@
-"""Skeletons and features made visible: player, GIFs, browser, report."""
+"""Visualization of skeletons and features: player, GIFs and reports."""

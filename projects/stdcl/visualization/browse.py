@@ -1,4 +1,4 @@
-"""Sequences of a data set, before and after the pipeline."""
+"""Browser of a data set, which draws sequences and pipeline outputs."""
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -24,24 +24,24 @@ from .skeleton_player import player_page
 
 
 class BrowsedSequence(NamedTuple):
-    """A sequence of a data set that has no transforms."""
+    """A sequence of a data set."""
     name: str
-    classes: Dict[str, str]  # label -> name, '' if the data set has none
-    dataset: BaseDataset
-    index: int  # in that data set
+    classes: Dict[str, str]  # label -> class name, '' if unknown
+    dataset: BaseDataset  # without a pipeline
+    index: int  # in the data set
     pipeline: Compose
 
 
 class DatasetBrowser:
-    """Draws sequences of a config's data set and what a model gets of them.
+    """Browser of a data set, which draws a model's input beside the raw data.
 
     Args:
         cfg (Config): The config.
-        split (str): 'train', 'val' or 'test': whose data loader to read.
-            Defaults to 'train'.
+        split (str): Data loader to read: 'train', 'val' or 'test'. Defaults to
+            'train'.
 
     Raises:
-        InputError: The config has no such data set or no layout.
+        InputError: The config contains no such data set or no layout.
 
     Example::
 
@@ -66,15 +66,19 @@ class DatasetBrowser:
         """Choose sequences by name, or at random.
 
         Args:
-            names (sequence[str], optional): Names of the sequences.
+            names (sequence[str], optional): Names of the sequences. Defaults
+                to a random choice.
             classes (sequence[str], optional): Names or numbers of the classes
-                to choose from. Defaults to all.
-            num (int, optional): Number of sequences to choose. Defaults to
-                all.
-            seed (int): Seed of the choice. Defaults to 0.
+                to choose from at random. Defaults to all.
+            num (int, optional): Number of sequences to choose at random.
+                Defaults to all.
+            seed (int): Seed of the random choice. Defaults to 0.
 
         Returns:
-            list[int]: Their indices.
+            list[int]: Indices of the sequences.
+
+        Raises:
+            InputError: A name or a class is unknown.
         """
         known: Dict[str, List[int]] = {}
         for index, sequence in enumerate(self.sequences):
@@ -87,7 +91,7 @@ class DatasetBrowser:
             if name not in known:
                 raise InputError(
                     f'{self.where} has no {"sequence" if names else "class"} '
-                    f'"{name}", expected one of {len(known)} such as '
+                    f'"{name}", expected one of {len(known)} names such as '
                     f'{", ".join(list(known)[:3])}.')
         if names:
             return [known[name][0] for name in names]
@@ -100,9 +104,14 @@ class DatasetBrowser:
         """Draw a sequence before and after the pipeline.
 
         Args:
-            index (int): Its index.
-            seed (int): Random transforms depend on it and on the index alone.
-                Defaults to 0.
+            index (int): Index of the sequence.
+            seed (int): Seed of random transforms, which depend only on this
+                seed and the index. Defaults to 0.
+
+        Returns:
+            Animation: One panel before and one after the pipeline. If the
+            pipeline computes a stream other than joints, a note replaces the
+            second panel.
 
         Raises:
             InputError: The pipeline fails, or the data do not match the
@@ -120,8 +129,8 @@ class DatasetBrowser:
             streams = [stream for step in pipeline.transforms
                        for stream in getattr(step, 'feats', ())]
             note = '' if set(streams) <= {'j'} else (
-                f'The pipeline computes the streams {", ".join(streams)} '
-                f'{shape}, which are not drawn.')
+                f'The pipeline computes the streams {", ".join(streams)} of '
+                f'shape {shape}, which are not drawn.')
             if not note:
                 panels.append(Panel(
                     f'after {shape}' + ', clip 1' * (len(clips) > 1),
@@ -138,10 +147,16 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
                     out_dir: Path, style: str, title: str,
                     view: Tuple[float, float], seed: int = 0
                     ) -> Iterator[Path]:
-    """Draw sequences to files, and yield the path of each.
+    """Draw sequences to files, and yield the path of each file.
 
-    ``style`` is 'gif', a file for each sequence, or 'html', one page with
-    ``title`` as its title and name; ``view`` is a value of ``VIEWS``.
+    Args:
+        browser (DatasetBrowser): Browser of the data set.
+        indices (sequence[int]): Indices of the sequences.
+        out_dir (Path): Folder to write to.
+        style (str): 'gif' for one file per sequence, or 'html' for one page.
+        title (str): Title and file name of the page.
+        view (tuple): Azimuth and elevation in degrees, see ``VIEWS``.
+        seed (int): Seed of random transforms. Defaults to 0.
     """
     animations = (browser.animate(index, seed) for index in indices)
     if style == 'html':
@@ -159,7 +174,7 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
 
 
 def _leaf_configs(dataset: dict) -> Iterator[dict]:
-    """Configs of the data sets in RepeatDataset, ConcatDataset and others."""
+    """Yield the configs of data sets, without wrappers."""
     parts = dataset.get('datasets') or [dataset.get('dataset')]
     if parts == [None]:
         yield dict(dataset)
@@ -169,12 +184,12 @@ def _leaf_configs(dataset: dict) -> Iterator[dict]:
 
 
 def _list_sequences(config: dict) -> Iterator[BrowsedSequence]:
-    """The sequences of a data set, as they are in its file."""
+    """Yield the sequences of a data set as they are in its file."""
     pipeline = Compose([*config.pop('prepare', ()), *config['pipeline']])
     dataset = DATASETS.build({**config, 'pipeline': []})
     names = dict(enumerate(dataset.metainfo.get('classes') or ()))
     for index in range(len(dataset)):
-        # the data set's own get_data_info also copies or computes joints
+        # get_data_info of a subclass may copy or compute joints
         annotation = BaseDataset.get_data_info(dataset, index)
         labels = np.ravel(annotation.get('label', [])).astype(int).tolist()
         yield BrowsedSequence(

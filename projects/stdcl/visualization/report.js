@@ -14,8 +14,8 @@ const makeSvg = (tag, parent, attributes, title) => {
 };
 const percent = share => `${(100 * share).toFixed(1)}%`;
 
-// Up to 12 classes have hues at equal distances; with more, neighbors differ
-// by the golden angle.
+// The hues of up to 12 classes are equidistant. With more classes, the hues of
+// consecutive classes differ by the golden angle.
 function color(label) {
   const number = data.classes.length;
   if (number <= 12) {
@@ -67,7 +67,7 @@ function drawPlot(parent, {caption, points}) {
       class: 'p' + (wrong ? ' wrong' : ''), cx: 8 + 324 * place[0],
       cy: 8 + 324 * place[1], r: 3.2, fill: color(label)},
     `${name}: ${data.classes[label]}`
-      + (wrong ? `, taken for ${data.classes[taken]}` : ''));
+      + (wrong ? `, classified as ${data.classes[taken]}` : ''));
     point.dataset.label = label;
     if (opens === null) return;
     point.classList.add('opens');
@@ -129,8 +129,8 @@ const find = id => document.getElementById(id);
 find('models').textContent = `Test set: ${data.sequences} sequences. Top-1: `
   + data.models.map(({title, files, top1}) =>
     `${title} ${top1.toFixed(2)} % (${files.join(', ')})`).join(', ') + '.'
-  + (data.models.length < 2 ? '' : ' Trainings that differ only in the seed '
-    + 'also differ: what two models show need not hold for two others.');
+  + (data.models.length < 2 ? '' : ' Models that differ only in the training '
+    + 'seed also differ, so a single comparison may show mere chance.');
 drawClasses(find('features'));
 data.plots.forEach(plots => {
   const row = drawRow(find('features'));

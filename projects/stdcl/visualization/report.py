@@ -1,4 +1,4 @@
-"""A page that shows how STD-CL changes the features of an encoder."""
+"""Report on how STD-CL changes the features of an encoder."""
 import os.path as osp
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from .skeleton_animation import (
 )
 from .skeleton_player import player_page, render_page
 
-LEAST = 8  # sequences that a t-SNE plot needs
+LEAST = 8  # sequences that a t-SNE plot requires
 PAIRS = 10  # pairs of classes to list
 
 
@@ -37,7 +37,7 @@ class Outputs:
     """Outputs of a model on the N sequences of its test set."""
     title: str  # name of the model on the page
     files: List[str]  # names of its config and checkpoint
-    arrays: Dict[str, np.ndarray]  # as extract() returns
+    arrays: Dict[str, np.ndarray]  # from extract()
     classes: List[str]
     dataset: BaseDataset
     layout: SkeletonLayout
@@ -58,40 +58,42 @@ class Outputs:
 
     @property
     def features(self) -> Dict[str, np.ndarray]:
-        """Features by name, (N, D) each."""
+        """Features by name, each of shape (N, D)."""
         return {name: self.arrays[key] for key, name in FEATURES.items()
                 if key in self.arrays}
 
     @property
     def correct(self) -> np.ndarray:
-        """Which sequences are classified correctly, (N,)."""
+        """Whether each sequence is classified correctly, (N,)."""
         return self.arrays['predictions'] == self.arrays['labels']
 
     @property
     def top1(self) -> float:
+        """Top-1 accuracy in per cent."""
         return 100 * float(self.correct.mean())
 
     @cached_property
     def confusion(self) -> np.ndarray:
+        """Confusion matrix with true classes as rows, (C, C)."""
         return confusion_matrix(self.arrays['labels'],
                                 self.arrays['predictions'],
                                 labels=range(len(self.classes)))
 
     @property
     def frame_attention(self) -> Optional[np.ndarray]:
-        """Attention of the first person's frames, (N, T'), if any."""
+        """Attention over frames of the first person, (N, T'), if any."""
         found = self.arrays.get('attention_frames')
         return None if found is None else found[:, 0]
 
     @property
     def joint_attention(self) -> Optional[np.ndarray]:
-        """Attention, (N, M, V), if the encoder's output has joints."""
+        """Attention over joints, (N, M, V), if the encoder keeps joints."""
         found = self.arrays.get('attention_joints')
         return found if found is not None and (
             found.shape[-1] == self.layout.num_joints) else None
 
     def clip(self, index: int) -> np.ndarray:
-        """First clip of a sequence after the pipeline, (M, T, V, 3)."""
+        """Load the first clip of a sequence, transformed, (M, T, V, 3)."""
         return to_points(self.dataset[int(index)]['inputs'][0].numpy(),
                          self.layout)
 
@@ -100,16 +102,17 @@ def write_report(path: Path, model: Tuple[Config, str],
                  plain: Optional[Tuple[Config, str]] = None,
                  names: Optional[Sequence[str]] = None, num: int = 12,
                  device: str = 'cpu') -> Dict[str, float]:
-    """Run models on their test set and write the page.
+    """Run models on their test set, and write a report.
 
     Args:
-        path (Path): The file, ``*.html``.
-        model (tuple): Config and checkpoint trained with STD-CL.
-        plain (tuple, optional): The same encoder trained without it.
+        path (Path): The file to write, ``*.html``.
+        model (tuple): Config and checkpoint of a model trained with STD-CL.
+        plain (tuple, optional): Config and checkpoint of the same encoder
+            trained without STD-CL. Defaults to no comparison.
         names (sequence[str], optional): Sequences for the player. Defaults to
-            ``num`` on which the models differ or are wrong.
-        num (int): Defaults to 12.
-        device (str): Defaults to 'cpu'.
+            ``num`` sequences, see :func:`choose`.
+        num (int): Number of sequences for the player. Defaults to 12.
+        device (str): Device that runs the models. Defaults to 'cpu'.
 
     Returns:
         dict[str, float]: Top-1 accuracy of each model in per cent.
@@ -121,8 +124,8 @@ def write_report(path: Path, model: Tuple[Config, str],
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
     encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
     if encoders[0] != encoders[-1]:
-        raise InputError(f'the encoder is {encoders[-1]}, and that of the '
-                         f'plain model {encoders[0]}; expected the same.')
+        raise InputError(f'the encoder is {encoders[-1]}, but that of the '
+                         f'plain model is {encoders[0]}, expected the same.')
     models = [Outputs.compute(title, *pair, device)
               for title, pair in pairs.items()]
     check(models)
@@ -147,38 +150,42 @@ def write_report(path: Path, model: Tuple[Config, str],
 
 
 def check(models: Sequence[Outputs]) -> None:
-    """Raise InputError if there is nothing to show or to compare."""
+    """Raise an ``InputError`` if the models cannot be shown or compared."""
     arrays, other = models[-1].arrays, models[0].arrays
     if 'spatial' not in arrays:
         raise InputError(
             'the model has no trained decoupler, expected a config and a '
-            'checkpoint with STD-CL; those of the plain model go after '
+            'checkpoint with STD-CL. Pass those of the plain model after '
             '--plain.')
     number, classes = len(arrays['labels']), len(np.unique(arrays['labels']))
     if number < LEAST or not 2 <= classes < number:
         raise InputError(
-            f'the test set has {number} sequences of {classes} classes, '
-            f'expected {LEAST} sequences or more, 2 classes or more, and '
+            f'the test set contains {number} sequences of {classes} classes, '
+            f'expected at least {LEAST} sequences, at least 2 classes, and '
             'fewer classes than sequences.')
     for what in ('labels', 'names'):
         if not np.array_equal(arrays[what], other[what]):
             raise InputError(
-                f'the test sets differ in their {what}: {number} sequences, '
-                f'and {len(other["labels"])} of the plain model; expected the '
-                'same in the same order.')
+                f'the test sets differ in their {what}: they contain {number} '
+                f'sequences, and {len(other["labels"])} for the plain model, '
+                'expected the same sequences in the same order.')
 
 
 def choose(models: Sequence[Outputs], num: int,
            names: Optional[Sequence[str]], seed: int = 0) -> List[int]:
-    """Choose sequences for the player.
+    """Choose sequences for the player, by name or at random.
 
-    By name, or else those on which the models differ, then those that are
-    misclassified, then others, in random order.
+    A random choice prefers sequences on which only one of the models is
+    correct, then those that are misclassified.
+
+    Raises:
+        InputError: A name is not in the test set.
     """
     if names:
         known = models[-1].arrays['names'].tolist()
         if not set(names) <= set(known):
-            raise InputError(f'the test set lacks {set(names) - set(known)}, '
+            unknown = ', '.join(sorted(set(names) - set(known)))
+            raise InputError(f'the test set does not contain {unknown}, '
                              f'expected names such as {known[0]}.')
         return [known.index(name) for name in names]
     correct = np.stack([model.correct for model in models])  # (models, N)
@@ -189,14 +196,14 @@ def choose(models: Sequence[Outputs], num: int,
 
 
 def find_upright(points: np.ndarray) -> Tuple[float, float]:
-    """The view in which a person stands: pipelines turn it to y or z."""
+    """Find the view in which persons stand, along the y or z axis."""
     height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
               for axis in (1, 2)]
     return VIEWS['top' if height[1] > height[0] else 'front']
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE by the angles between features, (N, D) to (N, 2) in [0, 1]."""
+    """Map features (N, D) to (N, 2) in [0, 1] by t-SNE of their angles."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
                   random_state=seed).fit_transform(unit)
@@ -205,7 +212,7 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def animate(models: Sequence[Outputs], index: int) -> Animation:
-    """A sequence with its class, the predictions and the attention."""
+    """Draw a sequence with its class, predictions and attention."""
     seen = models[-1]
     points, timeline = seen.clip(index), []
     weights = None if seen.joint_attention is None else (
@@ -231,7 +238,7 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
 
 def plot_features(models: Sequence[Outputs],
                   chosen: Sequence[int]) -> List[List[dict]]:
-    """t-SNE plots in rows: global features of all models, then the others."""
+    """Return rows of t-SNE plots: global features, then all others."""
     kept = subset(len(models[-1].correct))
     opens = {index: place for place, index in enumerate(chosen)}
     rows = {}
@@ -251,7 +258,7 @@ def plot_features(models: Sequence[Outputs],
 
 
 def tabulate_measures(models: Sequence[Outputs]) -> dict:
-    """How well each kind of features separates the classes."""
+    """Tabulate how well each kind of features separates the classes."""
     rows = {f'{name}, {model.title}': measure(features,
                                               model.arrays['labels'])
             for model in models for name, features in model.features.items()}
@@ -260,7 +267,7 @@ def tabulate_measures(models: Sequence[Outputs]) -> dict:
 
 
 def tabulate_classes(models: Sequence[Outputs]) -> dict:
-    """Accuracy of each class."""
+    """Tabulate the accuracy of each class."""
     counts = models[-1].confusion.sum(axis=1)
     rows = [[models[-1].classes[label], int(counts[label]), *(
         float(100 * model.confusion[label, label] / counts[label])
@@ -273,10 +280,10 @@ def tabulate_classes(models: Sequence[Outputs]) -> dict:
 
 
 def tabulate_pairs(models: Sequence[Outputs]) -> dict:
-    """The pairs of classes that are confused most.
+    """Tabulate the pairs of classes that are confused most.
 
-    Of two models those whose confusion changes most, from the largest
-    decrease to the largest increase.
+    For two models, tabulate the pairs whose confusion changes most, from the
+    largest decrease to the largest increase.
     """
     both = np.stack([np.triu(model.confusion + model.confusion.T, 1)
                      for model in models])  # (models, classes, classes)
@@ -292,7 +299,7 @@ def tabulate_pairs(models: Sequence[Outputs]) -> dict:
 
 
 def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
-    """A table, with the difference of its last two columns if desired."""
+    """Format a table, optionally with the change in its last two columns."""
     table = dict(head=head, rows=[[
         cell if isinstance(cell, str) else f'{cell:,}'
         if isinstance(cell, int) else f'{cell:.2f}' for cell in row]
@@ -303,7 +310,7 @@ def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
 
 
 def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
-    """Mean attention of each class, on its most attended pose."""
+    """Return the mean attention of each class and a pose to draw it on."""
     labels, poses = seen.arrays['labels'], []
     if seen.frame_attention is None:
         return poses

@@ -1,4 +1,4 @@
-"""What the player and the GIFs show: moving skeletons, seen from a side."""
+"""Animations of skeletons, which the player and the GIFs show."""
 import re
 from dataclasses import dataclass, field
 from typing import List, NamedTuple, Optional, Sequence, Tuple
@@ -9,33 +9,33 @@ from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
 # Azimuth and elevation of the viewer in degrees. (0, 0) is the position of a
-# Kinect sensor: x points to its left, y up, z away from it.
+# Kinect sensor, where x points to its left, y up and z away from it.
 VIEWS = dict(front=(0, 0), side=(90, 0), back=(180, 0), top=(0, 90),
              oblique=(35, 15))
-# Colors of each person: trunk, left, right. The fifth person has those of the
-# first.
+# Colors of the trunk, left and right of each person. The fifth person has the
+# colors of the first.
 PALETTE = (('#2d3748', '#2b6cb0', '#c05621'),
            ('#8a6d4b', '#2f855a', '#b83280'),
            ('#5f7f8f', '#0b98a8', '#b7860b'),
            ('#7a6ab0', '#6b46c1', '#c53030'))
 SIDES = ('trunk', 'left', 'right')
-BANDS = ('#9fb8d9', '#e0b48c')  # colors of a timeline, in turn
+BANDS = ('#9fb8d9', '#e0b48c')  # alternating colors of a timeline
 
 FRAME_TIME = 40  # milliseconds
-# relative to the side of a panel
-FILL = 0.86  # diameter of the circle that the skeleton fills
+# lengths relative to the side of a panel
+FILL = 0.86  # diameter of the circle that encloses the skeleton
 BONE_WIDTH = 3 / 320
 JOINT_RADIUS = 3.5 / 320
 
 
 @dataclass
 class Panel:
-    """One of the drawings side by side.
+    """One of several drawings side by side.
 
     Args:
-        caption (str): Its caption.
-        points (ndarray): Joints as :func:`to_points` returns, (M, T, V, 3).
-        weights (ndarray, optional): Areas of the joints' dots, (M, V).
+        caption (str): Caption of the drawing.
+        points (ndarray): Joints from :func:`to_points`, (M, T, V, 3).
+        weights (ndarray, optional): Relative areas of the joints, (M, V).
             Defaults to 1.
     """
     caption: str
@@ -51,9 +51,9 @@ class Panel:
 class Segment(NamedTuple):
     """A labeled part of an animation."""
     start: int
-    end: int  # first step after it
+    end: int  # first step after the segment
     text: str
-    height: float = 1  # of its band in the timeline, from 0 to 1
+    height: float = 1  # height in the timeline, from 0 to 1
 
 
 @dataclass
@@ -64,8 +64,8 @@ class Animation:
         name (str): Name of the sequence.
         class_name (str): Name of its class.
         panels (list[Panel]): One or more drawings, side by side. Each is
-            stretched over the duration of the longest.
-        note (str): A line below the title. Defaults to ''.
+            stretched to the duration of the longest.
+        note (str): Line below the title. Defaults to ''.
         timeline (list[Segment]): Consecutive segments. Defaults to none.
     """
     name: str
@@ -81,18 +81,19 @@ class Animation:
 
 
 def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
-    """Convert joints to the axes of a Kinect; missing ones become NaN.
+    """Convert joints to the axes of a Kinect, and missing joints to NaN.
 
-    A person whose joints are all zero in a frame is missing from it. A joint
-    is missing if it is not finite or, in two dimensions, has confidence 0.
+    A person is missing from a frame if all joints are zero. A joint is missing
+    if it is not finite or, in two dimensions, has confidence 0.
 
     Args:
-        data (ndarray): Joints, (M, T, V, C). The third channel of
+        data (ndarray): Joints, (M, T, V, C). A third channel of
             two-dimensional data is the confidence.
         layout (SkeletonLayout): The layout.
 
     Returns:
-        ndarray: x to the left, y up, z away, float64, (M, T, V, 3).
+        ndarray: Coordinates, float64, (M, T, V, 3). x points to the left, y
+        up and z away from the sensor.
 
     Raises:
         InputError: The shape does not match the layout.
@@ -116,7 +117,7 @@ def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
 
 
 def joints_of(annotation: dict) -> np.ndarray:
-    """Joints of an annotation with their confidence, (M, T, V, C)."""
+    """Return the joints of an annotation with confidence, (M, T, V, C)."""
     keypoint = np.asarray(annotation['keypoint'], dtype=np.float32)
     score = annotation.get('keypoint_score')
     if score is None or keypoint.shape[-1] != 2:
@@ -127,10 +128,10 @@ def joints_of(annotation: dict) -> np.ndarray:
 
 def project(points: np.ndarray, azimuth: float,
             elevation: float) -> np.ndarray:
-    """Project points (..., 3) to the right and up in the picture, (..., 2).
+    """Project points (..., 3) to coordinates to the right and up, (..., 2).
 
-    Azimuth, in degrees, is counted from the sensor towards the left side of a
-    person who faces it.
+    Azimuth and elevation are in degrees. The azimuth increases from the sensor
+    towards the left side of a person who faces it.
     """
     a, e = np.radians([azimuth, elevation])
     axes = np.array([[-np.cos(a), 0, np.sin(a)],
@@ -140,7 +141,7 @@ def project(points: np.ndarray, azimuth: float,
 
 
 def fit(points: np.ndarray) -> np.ndarray:
-    """Shift and scale all points (..., D) together into the unit ball."""
+    """Shift and scale points (..., D) so that all lie in the unit ball."""
     finite = points[np.isfinite(points).all(axis=-1)]  # (P, D)
     if not len(finite):
         return points
@@ -150,7 +151,7 @@ def fit(points: np.ndarray) -> np.ndarray:
 
 
 def joint_sides(layout: SkeletonLayout) -> List[int]:
-    """Index in :data:`SIDES` of each joint, from ``layout.mirror``."""
+    """Return the index in :data:`SIDES` of each joint."""
     sides = [0] * layout.num_joints
     for left, right in layout.mirror:
         sides[left], sides[right] = 1, 2
@@ -158,10 +159,10 @@ def joint_sides(layout: SkeletonLayout) -> List[int]:
 
 
 def bone_sides(layout: SkeletonLayout) -> List[int]:
-    """Index in :data:`SIDES` of each edge.
+    """Return the index in :data:`SIDES` of each edge.
 
-    An edge from the trunk to a side belongs to that side, an edge from left
-    to right to the trunk.
+    An edge between the trunk and a side belongs to that side. An edge between
+    left and right belongs to the trunk.
     """
     sides = joint_sides(layout)
     return [max(pair) if 0 in pair or pair[0] == pair[1] else 0
@@ -170,7 +171,7 @@ def bone_sides(layout: SkeletonLayout) -> List[int]:
 
 def legend(animation: Animation,
            layout: SkeletonLayout) -> List[Tuple[str, str]]:
-    """(text, color) of each person's sides; none if all has one color."""
+    """Return (text, color) of each side; empty if there is one color."""
     persons = max(len(panel.points) for panel in animation.panels)
     sides = SIDES if layout.mirror else SIDES[:1]
     entries = [(f'person {person + 1}, {side}' if persons > 1 else side, color)
@@ -180,7 +181,7 @@ def legend(animation: Animation,
 
 
 def file_names(names: Sequence[str]) -> List[str]:
-    """Turn names of sequences into names of files, all different."""
+    """Turn names of sequences into distinct file names."""
     safe = [re.sub(r'[^\w.-]+', '_', name) for name in names]
     return [name if safe.count(name) == 1 else f'{name}_{index}'
             for index, name in enumerate(safe)]

@@ -1,4 +1,4 @@
-"""Moving skeletons as GIFs, drawn with matplotlib."""
+"""Animated GIFs of skeletons, drawn with matplotlib."""
 import math
 from itertools import chain
 from pathlib import Path
@@ -35,7 +35,7 @@ from .skeleton_animation import (
 
 PAPER, INK, GRAY = '#f5f5f2', '#1a202c', '#718096'
 # sizes in pixels
-DPI = 72  # so that a point, matplotlib's unit of lines and fonts, is a pixel
+DPI = 72  # makes a point, matplotlib's unit of lines and fonts, one pixel
 PANEL, GAP = 320, 12
 HEADER = 90  # title, note and captions
 TIMELINE, LEGEND = 34, 60
@@ -46,26 +46,26 @@ def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
     """Write an animated GIF.
 
     Args:
-        path (Path): The file; missing folders are created.
+        path (Path): The file to write. Missing folders are created.
         animation (Animation): What to draw.
-        layout (SkeletonLayout): The bones.
-        view (tuple): Azimuth and elevation in degrees; ignored in 2D.
+        layout (SkeletonLayout): The skeleton layout.
+        view (tuple): Azimuth and elevation in degrees, ignored in 2D.
     """
     images = draw_frames(animation, layout, view)
     first = next(images)
-    # all frames share the colors of the first, or else a GIF flickers
+    # all frames share the colors of the first, so that nothing flickers
     colors = first.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=1)
     frames = (image.quantize(palette=colors, dither=Image.Dither.NONE)
               for image in chain([first], images))
     with atomic_write(path) as partial:
-        # one frame at a time, as long recordings would fill the memory
+        # one frame at a time, because a long recording would fill the memory
         next(frames).save(partial, format='GIF', save_all=True,
                           append_images=frames, duration=FRAME_TIME, loop=0)
 
 
 def draw_frames(animation: Animation, layout: SkeletonLayout,
                 view: Tuple[float, float]) -> Iterator[Image.Image]:
-    """Yield the frames, RGB, panels side by side; see :func:`write_gif`."""
+    """Yield RGB frames with panels side by side, see :func:`write_gif`."""
     view = view if layout.dims == 3 else VIEWS['front']
     entries = legend(animation, layout)
     bottom = (GAP + LEGEND * bool(entries)
@@ -98,7 +98,7 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
         moves.append(_add_timeline(
             box(GAP, bottom - TIMELINE, width - 2 * GAP, 10,
                 xlim=(0, animation.num_steps), ylim=(0, 1)), animation))
-    canvas.draw()  # once, what does not move
+    canvas.draw()  # the background, once
     background = canvas.copy_from_bbox(figure.bbox)
     for step in range(animation.num_steps):
         canvas.restore_region(background)
@@ -112,9 +112,9 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
 def _add_panel(axes: Axes, panel: Panel, num_steps: int,
                layout: SkeletonLayout,
                view: Tuple[float, float]) -> Callable[[int], None]:
-    """Set up a panel; returns a function that moves it to a step."""
+    """Set up a panel, and return a function that moves it to a step."""
     edges = list(layout.edges)
-    # all frames have the same scale, so that nothing jumps
+    # all frames share one scale, so that nothing jumps
     places = fit(project(panel.points, *view))  # (M, T, V, 2)
     bone_colors, joint_colors = (
         _person_colors(len(places), sides(layout))
@@ -146,7 +146,7 @@ def _add_panel(axes: Axes, panel: Panel, num_steps: int,
 
 def _add_timeline(axes: Axes,
                   animation: Animation) -> Callable[[int], None]:
-    """Set up the timeline; returns a function that moves it to a step."""
+    """Set up the timeline, and return a function that moves it to a step."""
     for index, (start, end, _, height) in enumerate(animation.timeline):
         axes.bar(start, height, end - start, align='edge',
                  color=BANDS[index % len(BANDS)])
@@ -164,6 +164,6 @@ def _add_timeline(axes: Axes,
 
 
 def _person_colors(persons: int, sides: Sequence[int]) -> np.ndarray:
-    """RGBA of each joint or bone by its side, (M, V or E, 4)."""
+    """Return RGBA colors of joints or bones by side, (M, V or E, 4)."""
     colors = np.array([to_rgba_array(colors) for colors in PALETTE])
     return colors[np.arange(persons) % len(PALETTE)][:, list(sides)]

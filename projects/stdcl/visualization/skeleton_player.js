@@ -10,7 +10,7 @@ const make = (tag, parent, text) => {
 let sequence, panels = [], step = 0, playing = true, last = 0;
 let view = data.view.slice();
 
-// As skeleton_animation.project in Python: coordinates to the right and up.
+// Coordinates to the right and up, as in skeleton_animation.project (Python).
 function project([x, y, z]) {
   const [a, e] = view.map(angle => angle * Math.PI / 180);
   return [-Math.cos(a) * x + Math.sin(a) * z,
@@ -18,7 +18,7 @@ function project([x, y, z]) {
     + Math.cos(a) * Math.sin(e) * z];
 }
 
-// Pixels of a joint in a square canvas; null for a missing joint.
+// Pixel coordinates of a joint in a square canvas, or null if it is missing.
 function place(joint, side) {
   if (!joint) return null;
   const [right, up] = project(joint);
@@ -74,7 +74,7 @@ function draw() {
 function drawTimeline() {
   find('timeline').textContent = '';
   find('timeline').hidden = !sequence.timeline.length;
-  // heights that differ make it a bar chart, without labels
+  // if heights differ, the timeline is a bar chart without labels
   const low = sequence.timeline.some(([, , , height]) => height < 1);
   find('timeline').className = low ? 'bars' : '';
   sequence.timeline.forEach(([start, end, text, height], index) => {
@@ -171,7 +171,7 @@ document.onkeydown = event => {
   }
 };
 window.onresize = draw;
-find('help').textContent = 'Space: play or pause.' + (data.turns
-  ? ' Drag a skeleton to turn it, double-click to turn it back.' : '');
+find('help').textContent = 'Press Space to play or pause.' + (data.turns
+  ? ' Drag a skeleton to turn it; double-click to restore the view.' : '');
 open(0);
 requestAnimationFrame(tick);

@@ -1,4 +1,4 @@
-"""Moving skeletons as an HTML page with a player."""
+"""HTML pages with a player of skeleton animations."""
 import html
 import json
 from importlib.resources import files
@@ -26,17 +26,18 @@ from .skeleton_animation import (
 
 def player_page(title: str, animations: Sequence[Animation],
                 layout: SkeletonLayout, view: Tuple[float, float]) -> str:
-    """Make a page that plays animations; dragging turns 3D skeletons.
+    """Make a page that plays animations of skeletons.
+
+    The user can drag 3D skeletons to turn them.
 
     Args:
         title (str): Title of the page.
-        animations (sequence[Animation]): One or more, listed on the page.
-        layout (SkeletonLayout): The bones.
-        view (tuple): Azimuth and elevation to start with, in degrees; ignored
-            in 2D.
+        animations (sequence[Animation]): One or more animations to list.
+        layout (SkeletonLayout): The skeleton layout.
+        view (tuple): Initial azimuth and elevation in degrees, ignored in 2D.
 
     Returns:
-        str: HTML that needs no other file and no network.
+        str: HTML that requires no other file and no network.
     """
     turns = layout.dims == 3
     return render_page('skeleton_player', title, dict(
@@ -57,7 +58,7 @@ def player_page(title: str, animations: Sequence[Animation],
 
 
 def _to_numbers(points: np.ndarray) -> list:
-    """Thousandths of the unit ball, ``[T][M][V]``: [x, y, z] or None."""
+    """Return ``[T][M][V]``: [x, y, z] in thousandths, or None if missing."""
     thousandths = np.rint(1000 * fit(points)).swapaxes(0, 1)  # (T, M, V, 3)
     return [[[None if np.isnan(joint).any() else [int(x) for x in joint]
               for joint in person] for person in frame]
@@ -65,9 +66,10 @@ def _to_numbers(points: np.ndarray) -> list:
 
 
 def render_page(name: str, title: str, data: dict, **parts: str) -> str:
-    """Fill ``NAME.html`` of this package, with ``NAME.css`` and ``NAME.js``.
+    """Fill the template ``NAME.html`` of this package.
 
-    The script reads ``data`` as JSON; ``parts`` are further texts.
+    The page contains ``NAME.css`` and ``NAME.js``. The script reads ``data``
+    as JSON. ``parts`` are further texts of the template.
     """
     folder = files(__package__)
     style, script, page = ((folder / f'{name}.{kind}').read_text('utf-8')
@@ -75,6 +77,6 @@ def render_page(name: str, title: str, data: dict, **parts: str) -> str:
     text = json.dumps(data, separators=(',', ':'), allow_nan=False)
     return Template(page).substitute(
         title=html.escape(title), style=style, script=script,
-        # "<" in a string could end the script element
+        # a "<" in a string could end the script element
         data=text.replace('<', '\\u003c'),
         **{key: html.escape(part) for key, part in parts.items()})
