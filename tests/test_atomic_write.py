@@ -4,7 +4,7 @@ import pytest
 from projects.stdcl.utils.atomic_write import atomic_write
 
 
-def test_the_last_to_finish_leaves_its_file(tmp_path):
+def test_last_writer_wins(tmp_path):
     path = tmp_path / 'new' / 'a.txt'
     with atomic_write(path) as first:
         first.write_text('first')
@@ -15,7 +15,7 @@ def test_the_last_to_finish_leaves_its_file(tmp_path):
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_a_failure_leaves_the_file_before(tmp_path):
+def test_failure_keeps_the_previous_file(tmp_path):
     path = tmp_path / 'a.txt'
     path.write_text('before')
     with pytest.raises(KeyError), atomic_write(path) as partial:

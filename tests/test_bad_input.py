@@ -328,7 +328,7 @@ def test_a_bug_keeps_its_traceback(warm, folder):
     assert done.stderr.endswith('ValueError: a bug\n')
 
 
-def test_an_error_in_a_worker(warm, folder):
+def test_error_in_a_worker(warm, folder):
     """The traceback that a loader's process sends along is not shown."""
     content = pickle.loads((folder / 'tiny.pkl').read_bytes())
     for number, annotation in enumerate(content['annotations']):
@@ -353,8 +353,8 @@ def test_an_error_in_a_worker(warm, folder):
     'stdcl-stgcn_8xb16-joint-u100-80e_ntu60-xsub': 'bone',
     'stdcl-ctrgcn_1xb16-joint-u52-65e_nw-ucla-xview': 'joint-motion',
 }.items())
-def test_odd_sequences_leave_finite_weights(config, stream, warm, tmp_path,
-                                            tiny_annotations):
+def test_degenerate_sequences(config, stream, warm, tmp_path,
+                              tiny_annotations):
     """All zero, of one frame, both; and a class with one sequence only."""
     persons, joints = (1, 20) if 'nw-ucla' in config else (2, 25)
     path = Path(tiny_annotations(persons=persons, joints=joints, classes=3))

@@ -125,7 +125,7 @@ def model_and_clips(layout='nw-ucla', persons=2, channels=3, stream='joint'):
     ('nturgb+d', 3), ('coco', 2), ('coco', 3), ('openpose', 3)])
 @pytest.mark.parametrize('stream', ['bone', 'joint-motion'])
 @pytest.mark.parametrize('persons', [1, 3])
-def test_alone_as_in_a_batch(layout, channels, stream, persons):
+def test_sequences_are_independent(layout, channels, stream, persons):
     """A sequence's features do not depend on its neighbors in the batch."""
     preprocessor, encoder, joints = model_and_clips(
         layout, persons, channels, stream)
@@ -140,7 +140,7 @@ def test_alone_as_in_a_batch(layout, channels, stream, persons):
                                        rtol=0, atol=1e-5)
 
 
-def test_topology_is_that_of_the_joints():
+def test_streams_share_the_topology_of_the_joints():
     """Two streams of the same joints have the same topology."""
     joints = torch.randn(2, 1, 8, 20, 3)
     found = []
@@ -151,7 +151,7 @@ def test_topology_is_that_of_the_joints():
     assert torch.equal(found[0], joints) and torch.equal(found[1], joints)
 
 
-def test_absent_person_is_zeros_or_added():
+def test_padded_person_equals_absent_person():
     """A person that ``FormatGCNInput`` adds is as one of zeros in the file."""
     from mmaction.registry import TRANSFORMS
     preprocessor, encoder, joints = model_and_clips()
@@ -186,6 +186,6 @@ def test_missing_joints():
         encoder(joints)
 
 
-def test_bad_width():
+def test_indivisible_width():
     with pytest.raises(ValueError, match='multiple of num_heads = 8'):
         BlockGCN('nw-ucla', base_channels=20)

@@ -37,7 +37,7 @@ def rewrite(path, change):
     return content['annotations']
 
 
-def test_before_is_the_file_and_after_the_pipeline(tiny_annotations):
+def test_panels_show_the_file_and_the_pipeline_output(tiny_annotations):
     path = tiny_annotations(num=5, classes=3)
     annotations = rewrite(path, lambda c: c.update(classes=['sit', 'stand']))
     browser = DatasetBrowser(nw_ucla(path), 'test')
@@ -59,7 +59,7 @@ def test_before_is_the_file_and_after_the_pipeline(tiny_annotations):
             ['sit (0)', 'stand (1)', 'class (2)'][index % 3], '')
 
 
-def test_prepare_of_old_configs_runs_first(tiny_annotations):
+def test_prepare_steps_of_old_configs_run_first(tiny_annotations):
     cfg = nw_ucla(tiny_annotations(num=1))
     now = DatasetBrowser(cfg, 'test').animate(0).panels
     dataset = cfg.test_dataloader.dataset
@@ -107,7 +107,7 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
         browser.choose(classes=['stan'])
 
 
-def test_mmaction2s_own_config(tiny_annotations):
+def test_config_of_mmaction2(tiny_annotations):
     """Two dimensions with confidence, several clips, bones."""
     path = tiny_annotations(num=2, joints=17, persons=2, channels=2,
                             score=True, split='xsub_train')
@@ -137,7 +137,7 @@ def test_mmaction2s_own_config(tiny_annotations):
     ({}, {'test_dataloader.dataset.pipeline': [
         dict(type='PoseDecode'), dict(type='PackActionInputs')]},
      r'the joints have shape \(20, 20, 3\), expected')])
-def test_what_does_not_fit(tiny_annotations, form, options, words):
+def test_invalid_data_raise(tiny_annotations, form, options, words):
     cfg = nw_ucla(tiny_annotations(num=2, **form))
     cfg.merge_from_dict(options)
     with pytest.raises(InputError, match=words):

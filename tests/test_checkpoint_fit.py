@@ -124,7 +124,7 @@ def test_from_stdcl_to_plain(config, checkpoint, capsys):
     assert 'from scratch' not in log
 
 
-def test_the_same_model_and_the_prefix_of_ddp(config, checkpoint, capsys):
+def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     loaded = saved(checkpoint)
     rewrite(checkpoint, lambda state: {
         f'module.{name}': tensor for name, tensor in state.items()})
@@ -139,7 +139,7 @@ def test_the_same_model_and_the_prefix_of_ddp(config, checkpoint, capsys):
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
 
-def test_a_wrong_checkpoint_altogether(config, checkpoint):
+def test_unrelated_checkpoint(config, checkpoint):
     rewrite(checkpoint, lambda state: {
         f'encoder.{name}': tensor for name, tensor in state.items()})
     for test in (False, True):
@@ -156,7 +156,7 @@ def test_a_wrong_checkpoint_altogether(config, checkpoint):
         run(config, load_from=checkpoint).train()
 
 
-def test_testing_with_a_mismatch_is_refused(config, checkpoint,
+def test_testing_with_a_mismatch_raises(config, checkpoint,
                                           tiny_annotations):
     with pytest.raises(ValueError) as raised:
         run(to_coco(config, tiny_annotations), load_from=checkpoint).test()
@@ -174,14 +174,14 @@ def test_testing_with_a_mismatch_is_refused(config, checkpoint,
         run(plain(config), load_from=checkpoint).test()
 
 
-def test_testing_a_larger_encoder_is_refused(config, checkpoint):
+def test_testing_a_larger_encoder_raises(config, checkpoint):
     smaller = plain(config)
     smaller.model.backbone.num_stages = 2
     with pytest.raises(ValueError, match='not in the model: .*gcn.2.gcn.bn'):
         run(smaller, load_from=checkpoint).test()
 
 
-def test_testing_without_what_training_uses(config, checkpoint):
+def test_testing_without_training_modules(config, checkpoint):
     expected = run(config, load_from=checkpoint).test()
     assert run(plain(config), load_from=checkpoint).test() == expected
     other = copy.deepcopy(config)
@@ -193,7 +193,7 @@ def test_testing_without_what_training_uses(config, checkpoint):
     assert run(config, load_from=checkpoint).test() == expected
 
 
-def test_lazy_sizes_fit(config):
+def test_lazy_parameters_match_any_size(config):
     sized = copy.deepcopy(config)
     sized.model.cls_head.decoupler.update(
         type='ProjectionDecoupler', num_joints=20, num_frames=26)
@@ -209,7 +209,7 @@ def test_lazy_sizes_fit(config):
     assert not any(_compare(lazy, sized.state_dict(), 'a.pth'))
 
 
-def test_resuming_with_a_mismatch_is_refused(config, checkpoint):
+def test_resuming_with_a_mismatch_raises(config, checkpoint):
     config.train_cfg.max_epochs = 2
     other = copy.deepcopy(config)
     other.model.cls_head.num_classes = 12
@@ -228,7 +228,7 @@ def test_resuming_with_a_mismatch_is_refused(config, checkpoint):
         run(config, resume=True).train()
 
 
-def test_old_checkpoints_have_no_count_of_batches(config, checkpoint):
+def test_old_checkpoints_without_num_batches_tracked(config, checkpoint):
     rewrite(checkpoint, lambda state: {
         name: tensor for name, tensor in state.items()
         if 'num_batches_tracked' not in name})
@@ -238,8 +238,8 @@ def test_old_checkpoints_have_no_count_of_batches(config, checkpoint):
 @pytest.mark.parametrize('changes, message', [
     (dict(meta=None), 'has no meta, so training cannot resume'),
     (dict(message_hub=1, optimizer=[]), 'has no message_hub, no optimizer')])
-def test_what_cannot_be_resumed_is_refused(config, checkpoint, changes,
-                                           message):
+def test_resuming_from_an_unsuitable_file_raises(config, checkpoint, changes,
+                                                 message):
     torch.save({**torch.load(checkpoint, weights_only=True), **changes},
                checkpoint)
     with pytest.raises(InputError, match=f'{checkpoint} {message}'):
@@ -265,7 +265,7 @@ def stream_of(checkpoint):
     return torch.load(checkpoint, weights_only=True)['meta']['stream']
 
 
-def test_another_stream_is_refused(config, checkpoint, stream_of):
+def test_different_stream_raises(config, checkpoint, stream_of):
     """When testing, validating, resuming, and outside of a Runner."""
     assert stream_of == 'joint'
     bone = of_stream(config, 'bone')
@@ -281,7 +281,7 @@ def test_another_stream_is_refused(config, checkpoint, stream_of):
         assert '\n' not in str(caught.value)
 
 
-def test_fine_tuning_on_another_stream_is_logged(config, checkpoint, capsys):
+def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     loaded = saved(checkpoint)
     state = start(of_stream(config, 'bone'), load_from=checkpoint)
     assert not check_start(state, {}, loaded)
@@ -289,7 +289,7 @@ def test_fine_tuning_on_another_stream_is_logged(config, checkpoint, capsys):
         capsys.readouterr().out)
 
 
-def test_the_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
+def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
     content = torch.load(checkpoint, weights_only=True)
     del content['meta']['stream']
     torch.save(content, checkpoint)
@@ -311,8 +311,8 @@ def test_the_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
 
 @pytest.mark.parametrize('name, encoder', [
     ('CTR-GCN', 'ctrgcn'), ('Hyperformer', 'hyperformer'), ('HCN', 'hcn')])
-def test_fine_tuning_from_the_authors(name, encoder, tmp_path,
-                                      tiny_annotations, capsys):
+def test_fine_tuning_from_an_authors_checkpoint(name, encoder, tmp_path,
+                                                tiny_annotations, capsys):
     """NTU RGB+D, 60 classes, 25 joints, to NW-UCLA: 10 classes, 20 joints."""
     # two persons in the one, one person in the other
     size = Size(base_channels=24)

@@ -89,7 +89,7 @@ def reload_plain(value, path):
     ([torch.Size([2]), torch.float16, torch.device('cpu')],
      [torch.Size([2]), torch.float16, torch.device('cpu')]),
 ], ids=lambda value: type(value).__name__)
-def test_saved_as_plain_values(value, expected, tmp_path):
+def test_metadata_are_saved_as_plain_values(value, expected, tmp_path):
     loaded = reload_plain(value, tmp_path / 'a.pth')
     assert loaded == expected
     assert type(loaded) is type(expected)
@@ -118,7 +118,7 @@ def test_state_dict_keeps_its_metadata(tmp_path):
     assert loaded._metadata == state_dict._metadata != {}
 
 
-def test_object_without_plain_form_is_kept_with_a_warning(monkeypatch):
+def test_other_objects_are_kept_with_a_warning(monkeypatch):
     messages = []
     monkeypatch.setattr(
         repair, 'print_log', lambda text, **kwargs: messages.append(text))
@@ -141,7 +141,7 @@ def filled_hub(name):
     return hub
 
 
-def test_message_hub_comes_back_equal(tmp_path):
+def test_message_hub_round_trip(tmp_path):
     hub, other = filled_hub('saved'), MessageHub('loaded')
     other.load_state_dict(reload_plain(hub.state_dict(), tmp_path / 'a.pth'))
     for one in (hub, other):
@@ -236,7 +236,7 @@ def test_every_way_to_save_is_plain(tmp_path):
         assert torch.load(tmp_path / 'a.pth', weights_only=True) == dict(a=1.)
 
 
-def test_what_pytorch_saves_is_read(tmp_path):
+def test_checkpoints_of_pytorch_load(tmp_path):
     """By itself, with its own optimizer and scheduler, old format and new."""
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     model[0].bias = torch.nn.Parameter(model[0].weight[:, 0])  # a view
@@ -272,7 +272,7 @@ def upstream_file(tmp_path, trained):
     return path
 
 
-def test_upstream_checkpoint_is_refused_with_the_way_out(upstream_file):
+def test_upstream_checkpoint_raises_and_names_the_opt_in(upstream_file):
     with pytest.raises(pickle.UnpicklingError) as caught:
         load(upstream_file)
     message = str(caught.value)
@@ -326,7 +326,7 @@ def test_getattr_is_not_allowed(tmp_path):
         load(path)
 
 
-def test_pytorchs_switch_for_all_files_does_not_help(
+def test_pytorch_environment_variable_is_ignored(
         attack_file, loot, monkeypatch):
     monkeypatch.setenv(EVERYTHING, '1')
     with pytest.raises(pickle.UnpicklingError):
@@ -362,7 +362,7 @@ def test_damaged_checkpoint_is_named(tmp_path, new):
         assert '\n' not in str(caught.value)
 
 
-def test_a_file_without_a_dict_is_named(tmp_path):
+def test_file_without_a_dict_is_named(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save([torch.ones(2)], path)
     with pytest.raises(InputError, match=f'{path} holds a list'):
@@ -419,7 +419,7 @@ def test_config_in_a_checkpoint_is_not_run_on_inference(
 
 
 @pytest.mark.parametrize('switch', ['0', '1'])
-def test_file_from_the_web_does_not_run(
+def test_code_in_a_downloaded_file_does_not_run(
         switch, attack_file, loot, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     monkeypatch.setenv(EVERYTHING, switch)

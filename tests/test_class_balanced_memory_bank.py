@@ -93,7 +93,7 @@ STEPS = st.lists(st.lists(st.tuples(st.integers(0, 11), FAULTS), min_size=1,
 @example([[(i, None) for i in range(9)]] * 2, 1, 2)  # more than there is room
 @example([[(0, None), (1, None)], [(2, None), (0, 0.), (0, 0.)],
           [(3, float('nan'))]], 1, 1)
-def test_equals_the_obvious_one(steps, num_classes, slots_per_class):
+def test_equals_the_twin(steps, num_classes, slots_per_class):
     bank = make_bank(num_classes, slots_per_class)
     twin = ObviousBank(num_classes, slots_per_class)
     generator = torch.Generator().manual_seed(0)
@@ -117,7 +117,7 @@ def test_equals_the_obvious_one(steps, num_classes, slots_per_class):
         assert torch.equal(bank.indices >= 0, bank.labels >= 0)
 
 
-def test_with_room_for_all_it_holds_what_a_full_bank_holds():
+def test_equals_the_plain_bank_if_all_sequences_fit():
     bank, full = make_bank(3, 10), MemoryBank(DIM)
     full.resize(30)
     for number in range(8):
@@ -140,7 +140,7 @@ def test_with_room_for_all_it_holds_what_a_full_bank_holds():
     torch.testing.assert_close(value, expected)
 
 
-def test_a_sequence_without_a_slot_excludes_no_positive():
+def test_sequence_without_a_slot_excludes_no_positive():
     # class 0: sequences 0, 3, 6 in a bank of two slots for it
     bank = make_bank(3, 2)
     features, labels, indices = make_step([0, 3, 6, 1, 2])
@@ -156,7 +156,7 @@ def test_a_sequence_without_a_slot_excludes_no_positive():
     torch.testing.assert_close(value, expected)
 
 
-def test_the_size_does_not_follow_the_number_of_sequences():
+def test_size_is_independent_of_the_number_of_sequences():
     bank = make_bank(5, 4)
     assert len(bank) == 20 and bank.nbytes == 20 * (DIM * 4 + 3 * 8)
     bank.update(*make_step([10**9 + 1, 7], num_classes=5))
@@ -164,7 +164,7 @@ def test_the_size_does_not_follow_the_number_of_sequences():
     assert sorted(bank.indices.unique().tolist()) == [-1, 7, 10**9 + 1]
 
 
-def test_classes_do_not_push_each_other_out():
+def test_classes_do_not_evict_each_other():
     bank = make_bank(2, 3)
     rare = [1, 3]  # the sequences of class 1
     bank.update(*make_step(rare, num_classes=2))
@@ -174,7 +174,7 @@ def test_classes_do_not_push_each_other_out():
     assert (bank.labels[:3] == 0).all()
 
 
-def test_order_of_a_batch_does_not_change_what_duplicates_give():
+def test_order_of_duplicates_does_not_matter():
     features, labels, indices = make_step([0, 3, 0, 0, 3])
     banks = [make_bank() for _ in range(2)]
     for bank, order in zip(banks, ([0, 1, 2, 3, 4], [2, 4, 0, 3, 1])):
@@ -199,7 +199,7 @@ def test_state_survives_saving():
     assert not list(bank.buffers()) and not list(bank.parameters())
 
 
-def test_a_bad_number_of_slots_is_refused():
+def test_invalid_number_of_slots_raises():
     with pytest.raises(ValueError, match='ClassBalancedMemoryBank: '
                        'slots_per_class is 0, expected 1 or more'):
         make_bank(slots_per_class=0)

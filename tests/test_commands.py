@@ -81,7 +81,7 @@ def test_amp_on_the_cpu(warm, tmp_path):
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
-def test_the_command_that_mim_composes(root, tmp_path):
+def test_command_composed_by_mim(root, tmp_path):
     script = Path(mmaction.__file__).parent / '.mim' / 'tools' / 'train.py'
     done = subprocess.run(
         [sys.executable, script, root / CONFIG, '--launcher', 'none',
@@ -135,7 +135,7 @@ def test_a_script_in_another_directory(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_four_streams_of_the_docs(root, tmp_path, tiny_annotations):
+def test_four_streams_of_the_docs(root, tmp_path, tiny_annotations):
     """The loop of docs/data.md, with narrower encoders and one pass."""
     text = (root / 'docs/data.md').read_text()
     script, = (block for block in re.findall(r'```shell\n(.*?)```', text,

@@ -48,7 +48,7 @@ def cfg(root):
     {'train_dataloader.num_batch_per_epoch': 3,
      'train_dataloader.batch_size': None},
 ], ids=lambda options: next(iter(options)))
-def test_nothing_is_wrong_with(options, cfg):
+def test_valid_options_pass(options, cfg):
     cfg.merge_from_dict(options)
     check(cfg, REQUIRED)
 
@@ -65,7 +65,7 @@ class HandsOn(Hook):
         return width
 
 
-def test_what_is_let_through_is_explained(cfg):
+def test_constructor_errors_are_explained(cfg):
     cfg.custom_hooks.append(dict(type='HandsOn', depth=2))
     with pytest.raises(InputError, match=r'custom_hooks\.2 has depth, '
                        'expected only what it takes'), checked(cfg, REQUIRED):

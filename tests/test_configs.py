@@ -112,7 +112,7 @@ def test_content_agrees_with_the_name(encoder, benchmark, stdcl):
 
 @pytest.mark.parametrize('benchmark', [*BENCHMARKS, 'synthetic'])
 @every_encoder
-def test_stdcl_is_plain_and_the_fragment(encoder, benchmark):
+def test_stdcl_is_the_plain_config_plus_the_fragment(encoder, benchmark):
     ours = load(find_config(encoder, benchmark, True)).to_dict()
     plain = load(find_config(encoder, benchmark, False)).to_dict()
     name = 'stdcl_hcn.py' if encoder == 'hcn' else 'stdcl.py'
@@ -124,7 +124,7 @@ def test_stdcl_is_plain_and_the_fragment(encoder, benchmark):
 
 
 @every_encoder
-def test_same_seed_same_start(encoder):
+def test_same_seed_same_initial_weights(encoder):
     """Encoder and classifier begin as they do without STD-CL."""
     states = []
     for decoupler in (None, 'AttentiveDecoupler', 'ProjectionDecoupler'):

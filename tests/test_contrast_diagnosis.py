@@ -80,7 +80,7 @@ def test_similarities_by_hand():
             'gradient_temporal', 'gradient_cosine'} <= scalars.keys()
 
 
-def test_a_sequence_is_not_its_own_positive():
+def test_sequence_is_not_its_own_positive():
     """Two kinds of bank with the same content give the same scalars."""
     seen = []
     for bank in ({}, dict(type='ClassBalancedMemoryBank', slots_per_class=4)):
@@ -100,7 +100,7 @@ def test_a_sequence_is_not_its_own_positive():
 
 @pytest.mark.parametrize('kind', ['MemoryBank', 'ClassBalancedMemoryBank',
                                   None])
-def test_it_changes_nothing_and_is_recorded(config, kind):  # noqa: F811
+def test_hook_does_not_change_training(config, kind):  # noqa: F811
     if kind is None:  # plain
         config.model.cls_head = dict(
             type='GCNHead', num_classes=10, in_channels=4)

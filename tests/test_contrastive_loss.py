@@ -128,7 +128,7 @@ def cases(draw):
 @given(cases(), st.sampled_from([torch.float32, torch.float16]),
        st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
        st.sampled_from([0.07, 0.8]))
-def test_equals_the_published_loop_whatever_the_form(
+def test_equals_the_published_loop_for_any_input(
         case, bank_dtype, anchor_dtype, temperature):
     anchors, labels, own, features, bank_labels, limits = case
     features, anchors = features.to(bank_dtype), anchors.to(anchor_dtype)
@@ -166,7 +166,7 @@ def test_share_of_anchors_between_0_and_1():
     assert anchors.grad[:2].abs().sum() > 0
 
 
-def test_fewer_positives_than_p_still_contrast():
+def test_fewer_positives_than_the_limit():
     # NW-UCLA: 102 sequences a class, fewer than P = 128; a literal port is 0
     labels = torch.arange(10).repeat(102)
     bank = F.normalize(torch.randn(1020, 16), dim=1), labels
@@ -177,7 +177,7 @@ def test_fewer_positives_than_p_still_contrast():
     assert value > 1
 
 
-def test_a_sequence_is_no_positive_for_itself():
+def test_sequence_is_not_its_own_positive():
     # with itself as a positive, the first anchor would have two
     features = F.normalize(torch.tensor([[1., 0], [0, 1], [-1, 0]]), dim=1)
     bank = features, torch.tensor([0, 0, 1])
@@ -190,7 +190,7 @@ def test_a_sequence_is_no_positive_for_itself():
 
 
 @pytest.mark.parametrize('labels', [[0, 0, 0], [0, -1, 1], [-1, -1, -1]])
-def test_no_terms_give_zero_with_a_gradient(labels):
+def test_loss_without_terms_is_zero_with_a_gradient(labels):
     # no negative; no positive; nothing filled
     anchors = F.normalize(torch.randn(1, 8), dim=1).requires_grad_()
     value, share = CrossSequenceContrastiveLoss()(
@@ -213,7 +213,7 @@ def test_gradient_flows_into_the_anchors_only():
 
 @pytest.mark.parametrize('slots', [300, 5])
 @pytest.mark.parametrize('fault', [float('nan'), float('inf')])
-def test_an_anchor_that_is_not_finite_is_seen(slots, fault):
+def test_nonfinite_anchor_makes_the_loss_nan(slots, fault):
     # also where there are P slots that are none of its positives
     bank = make_bank(slots, classes=2)
     anchors, labels, own = make_anchors(bank, 3)
@@ -222,7 +222,7 @@ def test_an_anchor_that_is_not_finite_is_seen(slots, fault):
     assert not value.isfinite()
 
 
-def test_an_anchor_without_direction_takes_no_part():
+def test_zero_anchor_does_not_contribute():
     bank = make_bank()
     anchors, labels, own = make_anchors(bank, 4)
     loss = CrossSequenceContrastiveLoss(num_negatives=99)
@@ -247,7 +247,7 @@ def test_float32_under_autocast():
     assert torch.equal(value, expected)
 
 
-def test_random_negatives_are_a_draw_without_replacement():
+def test_random_negatives_are_drawn_without_replacement():
     _, labels = make_bank(slots=200, classes=4, filled=0.7)
     anchors = torch.tensor([0, 1, 2, 3])
     loss = CrossSequenceContrastiveLoss(num_negatives=20)
@@ -265,7 +265,7 @@ def test_random_negatives_are_a_draw_without_replacement():
 
 
 @pytest.mark.parametrize('negatives', [1, 15, 300])
-def test_negatives_of_a_class_that_fills_the_bank(negatives):
+def test_negatives_of_a_dominant_class(negatives):
     # they are rare in any part of the random order, and must all be found
     labels = torch.zeros(20000, dtype=torch.long)
     labels[torch.randperm(20000)[:negatives]] = 1
@@ -280,7 +280,7 @@ def test_negatives_of_a_class_that_fills_the_bank(negatives):
             assert len(chosen.unique()) == len(chosen) == min(50, available)
 
 
-def test_fewer_negatives_than_k_are_all_used():
+def test_fewer_negatives_than_the_limit():
     labels = torch.tensor([0, 0, 1, 1, -1, 2])
     slots, drawn = CrossSequenceContrastiveLoss()._random_negatives(
         torch.tensor([0]), labels)
@@ -305,7 +305,7 @@ class Watch(TorchDispatchMode):
         return result
 
 
-def test_never_builds_the_table_of_logits():
+def test_table_of_logits_is_never_built():
     slots, batch, positives, negatives = 2000, 16, 128, 512
     bank = make_bank(slots)
     anchors, labels, own = make_anchors(bank, batch)
@@ -317,7 +317,7 @@ def test_never_builds_the_table_of_logits():
     assert watch.largest < batch * positives * (negatives + 1)
 
 
-def test_never_copies_a_half_precision_bank_to_float32():
+def test_half_precision_bank_is_never_copied_to_float32():
     slots, batch, dim = 40000, 4, 64
     features, labels = make_bank(slots, dim=dim)
     bank = features.half(), labels
@@ -330,7 +330,7 @@ def test_never_copies_a_half_precision_bank_to_float32():
 
 
 @pytest.mark.parametrize('slots', [500, 20000])
-def test_what_half_precision_changes(slots):
+def test_effect_of_half_precision(slots):
     """The loss by less than 0.01 %, the gradient by less than 1 %.
 
     That is for the slots that near the limits P and K are chosen instead.
@@ -360,6 +360,6 @@ def test_what_half_precision_changes(slots):
                                    dict(temperature='0.8'),
                                    dict(negatives=('hard', 'easy')),
                                    dict(negatives=())])
-def test_bad_numbers_are_refused(wrong):
+def test_invalid_numbers_raise(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CrossSequenceContrastiveLoss(**wrong)

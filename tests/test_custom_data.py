@@ -236,7 +236,7 @@ def test_bad_files_are_named(tmp_path, monkeypatch, content, message):
 # tables
 
 
-def test_what_is_written(folder):
+def test_written_file(folder):
     data = convert()
     assert data.summary.splitlines() == [
         '  sequences 8 (train 6, val 2)', '  split     given by labels.csv',
@@ -263,7 +263,7 @@ def test_what_is_written(folder):
     assert sorted(os.listdir('out')) == ['made.pkl']
 
 
-def test_tables_may_lie_among_the_files(folder):
+def test_tables_in_the_source_folder(folder):
     """And name them with their suffix."""
     edit('labels.csv', 'name,', 'FILE,')
     edit('labels.csv', 'a/0,', 'a/0.npy,')
@@ -308,7 +308,7 @@ def test_labels_by_name_and_by_number(folder):
     ('name', 'name', dict(val_ratio=0.01, by_subject=False),
      '--val-ratio is 0.01, but there are 8 sequences'),
 ])
-def test_wrong_tables_are_named(folder, old, new, options, message):
+def test_invalid_tables_are_named(folder, old, new, options, message):
     edit('labels.csv', old, new)
     assert re.search(message, refused(**options)), message
 
@@ -360,7 +360,7 @@ def test_all_problems_are_listed_up_to_twenty(folder):
 
 
 @pytest.mark.parametrize('ratio', [0.1, 0.29, 0.5])
-def test_every_class_has_its_share(ratio):
+def test_every_class_is_split(ratio):
     rng = np.random.default_rng(0)
     for seed in range(20):
         sizes = [1, *rng.integers(20, 40, size=rng.integers(2, 5))]
@@ -560,7 +560,7 @@ def page(root):
     return blocks
 
 
-def test_the_page_holds(root, page, warm, tmp_path):
+def test_commands_of_the_page(root, page, warm, tmp_path):
     """Every command of docs/custom_data.md, on the data that it makes."""
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(root / name)

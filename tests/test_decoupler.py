@@ -66,7 +66,7 @@ def test_attentive_takes_any_size(shape):
     assert spatial.shape == temporal.shape == (shape[0], 6)
 
 
-def test_attentive_equals_the_obvious_one():
+def test_attentive_equals_the_twin():
     decoupler = AttentiveDecoupler(8, 5, 2)
     x = torch.randn(2, 3, 8, 4, 6)
     expected = torch.zeros(2, 5)
@@ -99,25 +99,25 @@ def test_branches_see_only_their_axis(cls):
     (dict(reduction=0), 'reduction is 0, expected 1 or more'),
     (dict(reduction=9), 'reduction is 9, expected at most the 8 channels'),
 ])
-def test_bad_sizes_are_refused(cls, wrong, message):
+def test_invalid_sizes_raise(cls, wrong, message):
     with pytest.raises(ValueError, match=message):
         cls(8, **wrong)
 
 
-def test_other_sizes_are_refused_with_both_numbers():
+def test_different_sizes_raise_and_name_both():
     decoupler = ProjectionDecoupler(16, num_joints=25, num_frames=16)
     with pytest.raises(ValueError, match='T = 16.*V = 25.*T = 13.*V = 20'):
         decoupler(torch.randn(1, 1, 16, 13, 20))
 
 
-def test_recognizer_refuses_a_head_without_a_decoupler():
+def test_recognizer_requires_a_head_with_a_decoupler():
     plain = dict(type='GCNHead', num_classes=4, in_channels=32)
     with pytest.raises(ValueError, match="to 'RecognizerGCN'"):
         STDCLRecognizer(backbone=STGCN, cls_head=plain)
 
 
 @pytest.mark.parametrize('frames', [52, 20, 17])
-def test_recognizer_finds_the_sizes_by_a_dry_run(frames):
+def test_recognizer_sets_the_sizes_in_a_dry_run(frames):
     model = STDCLRecognizer(backbone=STGCN,
                             cls_head=head(type='ProjectionDecoupler'),
                             clip_shape=(1, frames, 20, 3))
@@ -129,7 +129,7 @@ def test_recognizer_finds_the_sizes_by_a_dry_run(frames):
     assert model.training
 
 
-def test_recognizer_asks_for_the_shape_where_it_is_needed():
+def test_recognizer_requires_the_clip_shape_if_sizes_are_unknown():
     for recognizer in (STDCLRecognizer, RecognizerGCN):
         with pytest.raises(ValueError, match='model.clip_shape'):
             recognizer(
@@ -137,7 +137,7 @@ def test_recognizer_asks_for_the_shape_where_it_is_needed():
             ).init_weights()
 
 
-def test_recognizer_refuses_a_clip_the_encoder_does_not_take():
+def test_recognizer_names_a_clip_shape_that_fails():
     with pytest.raises(ValueError, match=r'clip_shape = \(1, 52, 25, 3\)'):
         STDCLRecognizer(backbone=STGCN,
                         cls_head=head(type='ProjectionDecoupler'),

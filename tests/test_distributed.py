@@ -202,7 +202,7 @@ def ranks(request, root, tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', SCENARIOS)
-def test_banks_are_equal_and_the_loss_is_that_of_one_process(ranks, name):
+def test_equals_a_single_process(ranks, name):
     rows = [sum(parts, []) for parts in zip(*(rank[name][0]
                                               for rank in ranks))]
     alone = run(name, rows)
@@ -225,7 +225,7 @@ def test_banks_are_equal_and_the_loss_is_that_of_one_process(ranks, name):
     assert alone[-1]['gradient'].abs().max() > 1e-3  # so 1e-5 says something
 
 
-def test_the_scenarios_are_what_they_are_called(ranks):
+def test_scenarios_match_their_names(ranks):
     last = ranks[-1]
 
     def indices(name, rank=last):
@@ -253,14 +253,14 @@ def test_the_scenarios_are_what_they_are_called(ranks):
         assert len(bank) == 18 and (bank >= 0).sum() == 9
 
 
-def test_unequal_numbers_of_batches_are_refused_by_all(ranks):
+def test_unequal_numbers_of_batches_raise_in_all_processes(ranks):
     counts = ', '.join(['2'] + ['1'] * (len(ranks) - 1))
     for rank in ranks:
         assert rank['unequal'].startswith(
             f'train_dataloader.sampler: the processes have {counts} batches')
 
 
-def test_what_a_step_sends(ranks):
+def test_communication_of_a_step(ranks):
     """Features, labels and indices at once, then two numbers of terms."""
     for rank in ranks:
         # three rows, filled up to a full batch of four

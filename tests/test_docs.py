@@ -19,7 +19,7 @@ def read(page):
 
 
 @pytest.mark.parametrize('page', PAGES)
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     for link in re.findall(r'\]\(([^)#\s]+)', read(page)):
         if not link.startswith('http'):
             assert ((ROOT / page).parent / link).exists(), link
@@ -33,7 +33,7 @@ def usage(tool):
 
 
 @pytest.mark.parametrize('page', PAGES)
-def test_commands_are_as_the_tools_take_them(page):
+def test_commands_match_the_options_of_the_tools(page):
     blocks = re.findall(r'```shell\n(.*?)```', read(page), re.DOTALL)
     lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
     for line in map(str.strip, lines):

@@ -305,7 +305,7 @@ def test_any_clip_length(name, frames):
     (lambda: HCNHead(4, feature_size=(0, 1)), 'feature_size is 0'),
     (lambda: HCNHead(4, feature_size=(4, 4, 4)), "expected .T', W'."),
     (lambda: HCNHead(4, hidden_channels=0), 'hidden_channels is 0')])
-def test_what_cannot_work_is_refused(make, error):
+def test_invalid_sizes_raise(make, error):
     with pytest.raises(ValueError, match=error):
         make()
 
@@ -436,7 +436,7 @@ def test_learns_under_autocast(name, dtype):
 
 
 @pytest.mark.parametrize('name', ['CTR-GCN', 'Hyperformer'])
-def test_second_derivatives_are_refused(name):
+def test_second_derivatives_raise(name):
     """Their functions have a first derivative only, and say so."""
     size = SIZES[1]
     model = ours(name, size)
@@ -447,7 +447,7 @@ def test_second_derivatives_are_refused(name):
         gradient.square().sum().backward()
 
 
-def test_a_root_in_the_table_of_bones_changes_nothing():
+def test_root_listed_as_a_bone_changes_nothing():
     bones = [(1, 0), (2, 0), (3, 2)]
     plain = SkeletonLayout.get(HAND)
     rooted = SkeletonLayout.get({**HAND, 'bones': [(0, 0), *bones]})

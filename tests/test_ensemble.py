@@ -239,7 +239,7 @@ def folder(tmp_path):
     ('a.npz a.npz', dict(weights=[1]), r'weights are \[1\], expected 2 fin'),
     ('a.npz a.npz', dict(weights=[0, 0]), r'not all of them 0'),
 ])
-def test_what_does_not_match_is_refused(folder, files, options, message):
+def test_mismatched_files_raise(folder, files, options, message):
     if 'labels' in options:
         options = dict(options, labels=folder / options['labels'])
     with pytest.raises(InputError) as caught:

@@ -39,7 +39,7 @@ def build(encoder, stream='joint', **options):
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)
-def test_any_batch_gives_what_pytorch_gives(encoder, tmp_path):
+def test_any_batch_size_equals_pytorch(encoder, tmp_path):
     model = build(encoder, 'bone-motion', **ENCODERS[encoder])
     path = tmp_path / 'net.onnx'
     assert export(model, SHAPE, path, dict(stream='bone-motion')) < 1e-4
@@ -58,7 +58,7 @@ def test_any_batch_gives_what_pytorch_gives(encoder, tmp_path):
         assert batch == 1 or np.ptp(logits, axis=0).max() > 1e-3
 
 
-def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch):
+def test_file_that_differs_is_not_kept(tmp_path, monkeypatch):
     model = build('hcn')
     monkeypatch.setattr(onnx, 'compare', lambda *_: 2e-4)
     with pytest.raises(InputError, match='differ.*2.0e-04 .*at most 1e-04'):

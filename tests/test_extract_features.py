@@ -13,7 +13,7 @@ from tests.commands import CONFIG, ROOT, TINY, train
 TOOL = 'tools/analysis/extract_features.py'
 
 
-def test_measures_against_pairs_of_sequences():
+def test_measures_equal_loops_over_pairs():
     generator = np.random.default_rng(0)
     features = generator.normal(size=(30, 4))
     labels = generator.integers(0, 3, 30)
@@ -41,7 +41,7 @@ def test_measures_against_pairs_of_sequences():
         'precision@5': np.mean(hits[5])})
 
 
-def test_classes_that_are_apart_measure_well():
+def test_measures_of_separated_classes():
     labels = np.arange(20) % 2
     features = np.eye(2)[labels] + 0.01 * np.random.default_rng(0).normal(
         size=(20, 2))

@@ -61,7 +61,7 @@ def test_weights_that_are_not_finite(warm, tmp_path):
     assert not list(tmp_path.glob('*.pth*'))
 
 
-def test_sequences_to_blame_are_named():
+def test_affected_sequences_are_named():
     samples = [ActionDataSample(metainfo=dict(frame_dir=name))
                for name in ('first', 'second', 'third')]
     clips = [torch.zeros(1, 1, 4, 20, 3) for _ in samples]
@@ -72,7 +72,7 @@ def test_sequences_to_blame_are_named():
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
-def test_only_a_loss_stops_the_training(value):
+def test_only_the_loss_stops_training(value):
     hub, hook = MessageHub('finite'), FiniteCheckHook()
     hub.update_scalars({'train/loss': 1e30, 'train/gradient_cosine': value})
     runner = SimpleNamespace(message_hub=hub)

@@ -69,7 +69,7 @@ def test_spatial_parts_by_hand():
         + t * v * c * out)  # the shortcut
 
 
-def test_stdcl_costs_nothing_at_test():
+def test_costs_of_stdcl():
     plain = flops.analyse(Config.fromfile(PLAIN))
     stdcl = flops.analyse(Config.fromfile(STDCL), num_sequences=1020)
     assert plain['shape'] == stdcl['shape'] == CLIP

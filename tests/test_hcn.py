@@ -84,7 +84,7 @@ def test_gradients_equal_those_of_the_twin(size):
     torch.testing.assert_close(seen, expected)
 
 
-def test_dropout_is_where_the_twin_has_it():
+def test_dropout_equals_the_twin():
     # for one person the two draw in the same order
     ours, twin = pair('nw-ucla', 1, 32, None, 3, 16)
     x, for_twin = clips('nw-ucla', 1, 32, 3)
@@ -127,7 +127,7 @@ def test_any_number_of_persons():
                                logits(model, one.repeat(1, 2, 1, 1, 1)))
 
 
-def test_the_head_takes_the_maximum_over_persons():
+def test_head_takes_the_maximum_over_persons():
     head = HCNHead(4, 2, (1, 3), hidden_channels=5).eval()
     x = torch.randn(2, 3, 2, 1, 3)
     highest = torch.stack([x[:, 0].maximum(x[:, 1]).maximum(x[:, 2])], dim=1)
@@ -158,12 +158,12 @@ def test_initialisation():
      'cooccurrence_channels is 40.*multiple of 16.*pool'),
     ('base_channels', 15, 'base_channels is 15.*multiple of 2.*half'),
     ('layout', 'ntu', '"ntu" is unknown')])
-def test_wrong_sizes_are_refused(field, value, expected):
+def test_invalid_sizes_raise(field, value, expected):
     with pytest.raises(ValueError, match=expected):
         MODELS.build({**TINY, field: value})
 
 
-def test_other_clip_lengths_are_refused():
+def test_different_clip_length_raises():
     with pytest.raises(ValueError, match=(
             '52 frames.*num_frames is 32.*clip_len=32.*'
             'model.backbone.num_frames.*model.cls_head.feature_size')):
@@ -171,7 +171,7 @@ def test_other_clip_lengths_are_refused():
 
 
 @pytest.mark.parametrize('shape', [(16, 2, 2), (32, 4, 2), (32, 2, 4)])
-def test_other_feature_maps_are_refused(shape):
+def test_different_feature_map_raises(shape):
     head = MODELS.build(TINY_HEAD)
     with pytest.raises(ValueError, match=(
             rf'{shape[0]} channels of size \({shape[1]}, {shape[2]}\), but '
@@ -213,7 +213,7 @@ def test_trains_with_stdcl(decoupler, clip_shape, bf16):
             assert gradient.isfinite().all() and gradient.any()
 
 
-def test_stdcl_leaves_the_classifier_as_it_is():
+def test_stdcl_does_not_change_the_classifier():
     model = stdcl_model().eval()
     plain = build().eval()
     missing, unexpected = plain.load_state_dict(model.state_dict(),

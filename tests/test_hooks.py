@@ -53,7 +53,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
 
-def test_rare_classes_more_often(tiny_annotations):
+def test_rare_classes_are_sampled_more_often(tiny_annotations):
     """The second of three is alone in its class."""
     path = tiny_annotations(num=3, classes=2)
     dataset = build(dict(
@@ -66,7 +66,7 @@ def test_rare_classes_more_often(tiny_annotations):
     assert seen == [0, 1, 1, 2]
 
 
-def test_unknown_wrappers_and_doubles_are_refused(tiny_annotations):
+def test_unknown_wrappers_and_duplicates_raise(tiny_annotations):
     with pytest.raises(ValueError, match='contains a list, whose sequences'):
         TrainingSequences([1, 2])
     part = build(pose(tiny_annotations()))
@@ -78,7 +78,7 @@ def test_unknown_wrappers_and_doubles_are_refused(tiny_annotations):
         TrainingSequences(part).add_indices()
 
 
-def test_fingerprint_is_of_names_labels_and_order(tiny_annotations):
+def test_fingerprint_depends_on_names_labels_and_order(tiny_annotations):
     path = tiny_annotations(num=6)
 
     def fingerprint(**kwargs):
@@ -113,7 +113,7 @@ def test_the_head_knows_the_size_of_a_full_batch(config):
     assert runner.model.cls_head.batch_size == 6
 
 
-def test_a_class_balanced_bank_is_one_line(config):
+def test_class_balanced_bank_in_one_option(config):
     config.merge_from_dict({
         'model.cls_head.memory_bank.type': 'ClassBalancedMemoryBank'})
     runner, _ = train(config)
@@ -158,7 +158,7 @@ def test_a_second_run_of_a_runner_keeps_its_banks(config):
         assert bool((labels >= 0).all()) is expected
 
 
-def test_resuming_with_other_banks_is_refused(config):
+def test_resuming_with_different_banks_raises(config):
     run(config).train()
     config.train_cfg.max_epochs = 2
     path = f'{config.work_dir}/epoch_1.pth'
@@ -177,8 +177,8 @@ def test_resuming_with_other_banks_is_refused(config):
         run(config, resume=True).train()
 
 
-def test_testing_and_fine_tuning_pass_over_banks(config, tiny_annotations,
-                                                 capsys):
+def test_testing_and_fine_tuning_ignore_banks(config, tiny_annotations,
+                                              capsys):
     run(config).train()
     checkpoint = f'{config.work_dir}/epoch_1.pth'
     test = run(config, load_from=checkpoint)
@@ -228,8 +228,8 @@ CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
     ({}, dict(cls_head=dict(in_channels=24)),
      'STGCN returns .* channels, but STDCLHead is built for 24'),
 ])
-def test_data_that_do_not_fit_are_refused(config, tiny_annotations, data,
-                                          model, message):
+def test_mismatched_data_raise(config, tiny_annotations, data,
+                               model, message):
     config.train_dataloader.dataset.dataset.ann_file = tiny_annotations(
         name='mismatch.pkl', **data)
     config.merge_from_dict(dict(model=model))

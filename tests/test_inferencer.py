@@ -76,7 +76,7 @@ def test_windows_reach_the_end(num_frames, window, stride, starts):
 
 
 @pytest.mark.parametrize('window, stride', [(4, 1), (4, 3), (3, 3)])
-def test_frames_get_the_mean_of_their_windows(window, stride):
+def test_frame_scores_are_means_over_windows(window, stride):
     windows = cut(13, window, stride)
     scores = torch.rand(len(windows), 3)
     found = spread_over_frames(scores, windows)
@@ -87,7 +87,7 @@ def test_frames_get_the_mean_of_their_windows(window, stride):
                                    torch.stack(inside).mean(dim=0))
 
 
-def test_same_classes_as_in_testing(inferencer):
+def test_predictions_equal_those_of_testing(inferencer):
     expected = inferencer.model.test_step(pseudo_collate(list(dataset())))
     assert INFERENCERS.get('SkeletonInferencer') is SkeletonInferencer
     joints = raw_joints()
@@ -106,7 +106,7 @@ def test_same_classes_as_in_testing(inferencer):
     assert inferencer(joints[0][0]) == inferencer(joints[:1])
 
 
-def test_prepare_of_old_configs_runs_first(inferencer, checkpoint):
+def test_prepare_steps_of_old_configs_run_first(inferencer, checkpoint):
     cfg = config()
     part = cfg.test_dataloader.dataset
     part.update(prepare=part.pipeline[:1], pipeline=part.pipeline[1:])
@@ -151,7 +151,7 @@ GOOD = np.zeros((9, 20, 3))
     (GOOD, dict(stride=2), 'window is None and stride is 2'),
     (GOOD, dict(window=4, stride=5), 'window is 4 and stride is 5'),
     (GOOD, dict(out_dir='x', format='mp4'), "format is 'mp4'")])
-def test_what_is_refused(inferencer, sequence, options, words):
+def test_invalid_arguments_raise(inferencer, sequence, options, words):
     with pytest.raises(InputError, match=words):
         inferencer(sequence, **options)
 
@@ -168,7 +168,7 @@ def test_the_size_of_images_is_not_guessed(checkpoint):
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(raw_joints()) == given
 
 
-def test_files_of_all_kinds(tmp_path):
+def test_supported_files(tmp_path):
     joints = np.random.default_rng(0).normal(size=(7, 20, 3)).astype('f')
     (tmp_path / 'a.json').write_text(json.dumps(dict(
         skeletons=joints.tolist())))

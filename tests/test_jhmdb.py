@@ -48,7 +48,7 @@ def test_convert(arrays, tmp_path):
     ('num_frames', np.array([3, 2, 4, 6]), 'keypoint has shape'),
     ('is_test_2', np.zeros(3, bool), r'is_test_2 has shape \(3,\)'),
     ('keypoint', np.array([object()]), 'cannot be read')])
-def test_foreign_arrays(name, value, expected, arrays, tmp_path):
+def test_invalid_arrays(name, value, expected, arrays, tmp_path):
     np.savez(tmp_path / 'in.npz', **{**arrays, name: value})
     with pytest.raises(InputError, match=expected):
         jhmdb.convert(tmp_path / 'in.npz', tmp_path / 'out.pkl')
@@ -90,7 +90,7 @@ def test_standardize_keeps_the_aspect():
 
 @pytest.mark.parametrize('keypoint', [np.zeros((1, 3, 15, 2)),
                                       np.full((1, 3, 15, 2), 7.)])
-def test_standardize_without_extent(keypoint):
+def test_standardize_a_constant_skeleton(keypoint):
     assert not Standardize()(dict(keypoint=keypoint))['keypoint'].any()
 
 
@@ -118,7 +118,7 @@ def test_rotation_in_the_plane():
     assert -0.3 <= min(angles) < -0.25 and 0.25 < max(angles) <= 0.3
 
 
-def test_frames_of_a_random_stretch():
+def test_frames_of_a_random_segment():
     np.random.seed(0)
     sample = RandomSampleFrames(32, proportion=(0.5, 0.75))
     draws = np.array([sample(dict(total_frames=40))['frame_inds']

@@ -28,7 +28,7 @@ def test_starts_empty():
     assert bank.labels.tolist() == [-1] * 6
 
 
-def test_update_equals_the_obvious_one():
+def test_update_equals_the_twin():
     bank, twin = make_bank(50, 8), make_bank(50, 8)
     for _ in range(10):
         indices = torch.randint(50, (24, ))  # with duplicates
@@ -48,7 +48,7 @@ def test_slots_are_overwritten_without_momentum():
     torch.testing.assert_close(bank.features[3], second[0])
 
 
-def test_a_bank_of_the_batch_forgets_the_step_before():
+def test_batch_bank_forgets_the_previous_step():
     bank, kept = BatchMemoryBank(4), make_bank()
     bank.resize(6)
     features = F.normalize(torch.randn(5, 4), dim=1)
@@ -73,7 +73,7 @@ def test_order_of_duplicates_does_not_matter():
     torch.testing.assert_close(*banks, atol=1e-7, rtol=0)
 
 
-def test_what_overflowed_does_not_stay():
+def test_overflow_empties_the_slot():
     bank = make_bank()
     features = F.normalize(torch.randn(4, 4), dim=1)
     slots = torch.tensor([0, 1, 2, 2])
@@ -87,7 +87,7 @@ def test_what_overflowed_does_not_stay():
     torch.testing.assert_close(bank.features[2], features[3])
 
 
-def test_what_has_no_direction_has_no_slot():
+def test_zero_features_empty_the_slot():
     bank = make_bank()
     features = F.normalize(torch.randn(4, 4), dim=1)
     slots = torch.tensor([0, 1, 2, 2])
@@ -99,7 +99,7 @@ def test_what_has_no_direction_has_no_slot():
     assert not bank.features[[0, 2]].any()
 
 
-def test_rows_of_zeros_add_nothing():
+def test_zero_rows_are_ignored():
     """Shorter batches of a process are filled up with them."""
     bank, expected = make_bank(), make_bank()
     features = F.normalize(torch.randn(3, 4), dim=1)
@@ -124,13 +124,13 @@ def test_half_precision_halves_the_features():
     assert expected.nbytes - bank.nbytes == 6 * 4 * 2
 
 
-def test_another_type_is_refused():
+def test_unknown_dtype_raises():
     with pytest.raises(ValueError, match="dtype is 'bfloat16', expected one "
                        r"of \['float32', 'float16'\]"):
         make_bank(dtype='bfloat16')
 
 
-def test_autocast_does_not_round_what_is_written():
+def test_autocast_does_not_round_features():
     bank, expected = make_bank(), make_bank()
     written = (F.normalize(torch.randn(3, 4), dim=1),
                torch.tensor([1, 0, 1]), torch.tensor([5, 2, 5]))
@@ -140,7 +140,7 @@ def test_autocast_does_not_round_what_is_written():
     assert torch.equal(bank.features, expected.features)
 
 
-def test_is_no_buffer_but_in_the_state_dict():
+def test_tensors_are_in_the_state_dict_but_not_buffers():
     bank = make_bank()
     assert not list(bank.buffers()) and not list(bank.parameters())
     assert set(bank.state_dict()) == {'features', 'labels'}
@@ -159,7 +159,7 @@ def test_state_survives_saving():
 
 
 @pytest.mark.parametrize('saved', [make_bank(7).state_dict(), {}])
-def test_another_size_or_nothing_is_passed_over_quietly(saved, capsys):
+def test_missing_or_mismatched_state_is_ignored(saved, capsys):
     bank = make_bank()
     load_state_dict(bank, dict(saved), strict=True)
     assert bank.labels.tolist() == [-1] * 6

@@ -62,7 +62,7 @@ def test_equals_the_golden_file_bit_for_bit(source, tmp_path, name):
     assert report['bodies_removed_as_noise'] == expected['removed']
 
 
-def test_any_source_gives_the_same_file(source, tmp_path):
+def test_all_sources_give_the_same_file(source, tmp_path):
     contents = golden_set()
     names = list(contents)
     part = [{name: contents[name] for name in chosen}
@@ -128,7 +128,7 @@ CHANGES = {
 
 @pytest.mark.parametrize('change, reason, left', CHANGES.values(),
                          ids=CHANGES)
-def test_damage(change, reason, left):
+def test_damaged_frames(change, reason, left):
     whole, = parse_skeleton(content_of(6))[0]
     content = change(content_of(6))
     if not left:
@@ -183,7 +183,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize('make, message', REFUSED.values(), ids=REFUSED)
-def test_refuses(tmp_path, make, message):
+def test_invalid_sources_raise(tmp_path, make, message):
     with pytest.raises(InputError, match=message):
         ntu_rgbd.convert([make(tmp_path / 'in')], tmp_path / 'ntu.pkl',
                          'ntu60', processes=1)
@@ -203,7 +203,7 @@ def test_published_sizes(monkeypatch, tmp_path, number):
     assert report['as_published'] is (number == 2)
 
 
-def test_facts_of_the_benchmarks(reference):
+def test_properties_of_the_benchmarks(reference):
     missing = ntu_rgbd.read_list('ntu_missing_skeletons.txt')
     for name, file in (('ntu60', 'NTU_RGBD'), ('ntu120', 'NTU_RGBD120')):
         benchmark = ntu_rgbd.BENCHMARKS[name]

@@ -64,7 +64,7 @@ def test_sequences_on_which_models_differ_come_first():
         report.choose(BOTH, 9, ['s0', 's9'])
 
 
-def test_a_person_stands_whatever_the_axes():
+def test_persons_stand_upright_for_any_axes():
     """The spine is along y in NW-UCLA's pipeline, along z in NTU's."""
     body = np.random.default_rng(0).random((1, 5, 20, 3)) * (0.4, 1.7, 0.3)
     body[0, 1, 2] = np.nan
@@ -117,7 +117,7 @@ def test_the_command(warm, trained):
       find_config('hcn', 'synthetic', False), 'epoch_1.pth'],
      'the encoder is STGCN, but that of the plain model is HCN'),
 ])
-def test_what_cannot_be_shown(warm, trained, arguments, message):
+def test_invalid_arguments_raise(warm, trained, arguments, message):
     done = warm(TOOL, *arguments, cwd=trained)
     assert done.returncode and message in done.stderr
     assert 'Traceback' not in done.stderr

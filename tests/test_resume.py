@@ -272,7 +272,7 @@ def zeros(path):
 
 
 @pytest.mark.parametrize('damage', [truncate, flip_a_bit, empty, zeros])
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, damage):
+def test_damaged_checkpoint_is_skipped(tmp_path, whole, damage):
     work_dir = copy_of(whole, tmp_path, 2)
     damage(work_dir / 'epoch_2.pth')
     latest = find_latest(work_dir)
@@ -286,7 +286,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, damage):
     assert find_latest(work_dir).path is None
 
 
-def test_resuming_passes_over_a_damaged_checkpoint(warm, tmp_path, whole):
+def test_resuming_skips_a_damaged_checkpoint(warm, tmp_path, whole):
     work_dir = copy_of(whole, tmp_path, 2)
     flip_a_bit(work_dir / 'epoch_2.pth')
     resumed = resume(warm, work_dir)
@@ -297,7 +297,7 @@ def test_resuming_passes_over_a_damaged_checkpoint(warm, tmp_path, whole):
     assert_equal(work_dir, whole)
 
 
-def test_nothing_but_damaged_checkpoints(warm, tmp_path, whole):
+def test_only_damaged_checkpoints(warm, tmp_path, whole):
     """Training does not start over, over what may be mended."""
     work_dir = copy_of(whole, tmp_path, 1)
     flip_a_bit(path := work_dir / 'epoch_1.pth')
@@ -387,7 +387,7 @@ def test_averaged_weights(warm, tmp_path):
                 for name in best[part] if '_bank.' in name]
 
 
-def test_batches_that_do_not_fit_are_refused(warm, tmp_path):
+def test_resuming_with_a_different_batch_size_raises(warm, tmp_path):
     stop_training(warm, tmp_path, *OPTIONS, number=signal.SIGTERM,
                   when=r'Epoch\(train\) +\[1\]\[2/8\]')
     other = resume(warm, tmp_path, 'train_dataloader.batch_size=8',

@@ -62,7 +62,7 @@ class Call:
 # --- data are read ----------------------------------------------------------
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)
-def test_arrays_are_those_of_pickle(tmp_path, protocol):
+def test_arrays_equal_those_of_pickle(tmp_path, protocol):
     path = write(tmp_path, ARRAYS, protocol)
     for read, expected in zip(safe_files.load(path),
                               pickle.loads(path.read_bytes())):
@@ -135,7 +135,7 @@ def test_code_does_not_run(tmp_path, loot, attack, protocol):
     assert loot.exists()
 
 
-def test_the_refused_name_is_in_the_message(tmp_path):
+def test_message_contains_the_forbidden_name(tmp_path):
     for function in (os.mkdir, getattr, subprocess.Popen, np.load, type):
         path = write(tmp_path, dict(a=[function]))
         with pytest.raises(pickle.UnpicklingError, match=function.__name__):
@@ -178,13 +178,13 @@ FORGED = {
 
 
 @pytest.mark.parametrize('name', FORGED)
-def test_forged_objects_are_refused(tmp_path, name):
+def test_forged_objects_raise(tmp_path, name):
     path = write(tmp_path, FORGED[name], 5)
     with pytest.raises(pickle.UnpicklingError, match=str(path)):
         safe_files.load(path)
 
 
-def test_forged_flags_are_not_taken(tmp_path):
+def test_forged_flags_are_ignored(tmp_path):
     """They would make numpy take the numbers for pointers to objects."""
     forged = array_of((4, ), dtype_of(3, '<', None, None, None, -1, -1, 63))
     read = safe_files.load(write(tmp_path, forged, 5))
@@ -192,7 +192,7 @@ def test_forged_flags_are_not_taken(tmp_path):
     np.testing.assert_array_equal(read, np.frombuffer(NUMBERS_OF_EIGHT))
 
 
-def test_bytes_below_an_array_cannot_be_moved(tmp_path):
+def test_buffer_of_an_array_cannot_be_resized(tmp_path):
     """By an append to them, which would free what the array looks at."""
     path = tmp_path / 'a.pkl'
     path.write_bytes(b''.join([
@@ -207,7 +207,7 @@ def test_bytes_below_an_array_cannot_be_moved(tmp_path):
         safe_files.load(path)
 
 
-def test_objects_in_npy_and_npz_are_refused(tmp_path, loot):
+def test_objects_in_npy_and_npz_raise(tmp_path, loot):
     path = tmp_path / 'a.npz'
     np.savez(path, x=np.array([Call(os.mkdir, str(loot))], dtype=object))
     with pytest.raises(InputError, match=f'{path} could not be read'):
@@ -276,7 +276,7 @@ def test_a_damaged_npy_or_npz_is_named(tmp_path, save, at):
             safe_files.load_arrays(path)
 
 
-def test_nested_too_deep_is_named(tmp_path):
+def test_deeply_nested_pickle_is_named(tmp_path):
     path = tmp_path / 'a.pkl'
     path.write_bytes(b'\x80\x02' + b']' * 10**5 + b'a' * (10**5 - 1) + b'.')
     with pytest.raises(pickle.UnpicklingError, match='RecursionError'):

@@ -54,7 +54,7 @@ def test_amp_accumulation_and_the_best_model(root, tmp_path):
             in refused.stderr + refused.stdout)
 
 
-def test_uneven_batches_and_another_number_of_processes(root, tmp_path):
+def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
     """Two processes, one with a shorter last batch; then one resumes."""
     options = ['--work-dir', tmp_path, '--cfg-options', *TINY[3:5],
                'train_dataloader.dataset.num_sequences=61',

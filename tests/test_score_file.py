@@ -115,7 +115,7 @@ def test_names_labels_classes_and_source(config, tmp_path):
     assert os.listdir(tmp_path / 'new') == ['scores.npz']  # nothing partial
 
 
-def test_sequences_without_names_are_refused(config):
+def test_sequences_without_names_raise(config):
     runner = build_runner(config)
     transforms = runner.test_dataloader.dataset.pipeline.transforms
     transforms.insert(0, lambda results: {
@@ -124,7 +124,7 @@ def test_sequences_without_names_are_refused(config):
         runner.test()
 
 
-def test_names_reach_through_wrappers(config):
+def test_names_in_wrapped_data_sets(config):
     part = config.test_dataloader.dataset
     dataset = DATASETS.build(dict(
         type='RepeatDataset', times=2, dataset=dict(
@@ -135,7 +135,7 @@ def test_names_reach_through_wrappers(config):
         'nw-ucla_0_test_00000', 'nw-ucla_5_test_00000', 'nw-ucla_0_test_00000']
 
 
-def test_two_processes_write_what_one_writes(tmp_path, config):
+def test_two_processes_write_the_same_scores(tmp_path, config):
     runner = build_runner(config)
     runner.test()
     torch.save(dict(state_dict=runner.model.state_dict()),
@@ -186,7 +186,7 @@ def dump(path, value, protocol=4):
 
 @pytest.mark.parametrize('kind', ['logits', 'probabilities'])
 @pytest.mark.parametrize('form', ['dict', 'list', 'array'])
-def test_files_of_others_are_read(tmp_path, form, kind):
+def test_files_of_other_projects_load(tmp_path, form, kind):
     """CTR-GCN and FR-Head write a dict, PYSKL a list."""
     scores = some_scores(tmp_path / 'a.npz')
     rows = getattr(scores, kind)
@@ -218,7 +218,7 @@ def test_one_odd_sequence_makes_logits(tmp_path, row):
     ({'1': [1, 2], 1: [1, 2]}, 'name 1 occurs 2 times, expected each name'),
     (dict(a=[1, 2], b=[1, np.nan]), 'some logits are not finite'),
 ])
-def test_bad_pickles_are_named(tmp_path, content, message):
+def test_invalid_pickles_are_named(tmp_path, content, message):
     path = dump(tmp_path / 'a.pkl', content)
     with pytest.raises(InputError, match=f'a.pkl: .*{message}'):
         read(path)
@@ -230,7 +230,7 @@ def test_bad_pickles_are_named(tmp_path, content, message):
     (dict(labels=np.full(5, 4)), 'labels are 4 to 4, expected 0 to 3'),
     (dict(probabilities=np.zeros((5, 3))), r'"probabilities" .* \(5, 3\)'),
     (dict(classes=np.array(['x'])), r'"classes" has shape \(1,\)')])
-def test_bad_archives_are_named(tmp_path, changes, message):
+def test_invalid_archives_are_named(tmp_path, changes, message):
     write(some_scores(tmp_path / 'a.npz'))
     with np.load(tmp_path / 'a.npz') as file:
         np.savez(tmp_path / 'b.npz', **{**file, **changes})

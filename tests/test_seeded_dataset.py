@@ -42,18 +42,18 @@ def draws(epoch=0, seed=3, skip=0, times=2, disturb=False):
     return result
 
 
-def test_whatever_was_drawn_before():
+def test_draws_are_independent_of_earlier_draws():
     assert draws() == draws(disturb=True)
 
 
-def test_every_epoch_index_repeat_and_seed_draws_its_own():
+def test_draws_differ_by_epoch_index_repeat_and_seed():
     drawn = [numbers for chosen in (draws(), draws(epoch=1), draws(seed=4))
              for _, numbers in chosen]
     for generator in zip(*drawn):
         assert len(set(generator)) == len(drawn) == 96
 
 
-def test_a_sampler_reads_the_data_set_itself():
+def test_sampler_receives_the_wrapped_data_set():
     dataset = DATASETS.build(dict(type='SeededDataset', dataset=SET))
     seeded = DATA_SAMPLERS.build(dict(
         type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=3),
@@ -61,12 +61,12 @@ def test_a_sampler_reads_the_data_set_itself():
     assert 'label' in seeded.sampler.dataset.get_data_info(5)
 
 
-def test_the_rest_of_an_epoch():
+def test_rest_of_an_epoch():
     assert draws(epoch=2, skip=5) == draws(epoch=2)[5:]
     assert draws(epoch=2, skip=32) == []
 
 
-def test_the_seed_may_change_for_a_resumed_run():
+def test_resumed_run_may_change_the_seed():
     dataset = DATASETS.build(dict(type='SeededDataset', dataset=SET))
     sampler = DATA_SAMPLERS.build(dict(
         type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=1),
@@ -78,7 +78,7 @@ def test_the_seed_may_change_for_a_resumed_run():
     assert not {seed for seed, _ in before} & {seed for seed, _ in after}
 
 
-def test_an_index_alone_is_not_seeded():
+def test_plain_index_is_not_seeded():
     dataset = SeededDataset(SET)
     first, second = (dataset[3]['inputs'] for _ in range(2))
     assert not torch.equal(first, second)

@@ -38,7 +38,7 @@ def dump(path, content):
 
 @pytest.mark.parametrize('score, first', [
     (False, []), (True, []), (False, [dict(type='FastPreNormalize3D')])])
-def test_gives_what_pose_dataset_gives(tiny_annotations, score, first):
+def test_equals_pose_dataset(tiny_annotations, score, first):
     path = tiny_annotations(persons=2, joints=25, score=score,
                             channels=2 if score else 3)
     ours = SkeletonDataset(path, first + PIPELINE, split='xview_train')
@@ -106,7 +106,7 @@ NARROW = {
 
 
 @pytest.mark.parametrize('name', NARROW)
-def test_mmaction2_infers_what_the_test_loop_does(root, tiny_annotations,
+def test_mmaction2_inference_equals_the_test_loop(root, tiny_annotations,
                                                   name):
     """``inference_recognizer`` reads ``test_pipeline`` of the config."""
     cfg = Config.fromfile(
@@ -126,8 +126,8 @@ def test_mmaction2_infers_what_the_test_loop_does(root, tiny_annotations,
         assert seen.pred_score.std() > 0
 
 
-def test_the_page_of_the_format(root, tmp_path, monkeypatch,
-                                tiny_annotations):
+def test_examples_of_the_page(root, tmp_path, monkeypatch,
+                              tiny_annotations):
     """The examples of docs/annotation_format.md, in turn."""
     text = (root / 'docs/annotation_format.md').read_text()
     write, read, config = re.findall(r'```python\n(.*?)```', text, re.S)
@@ -146,7 +146,7 @@ def test_the_page_of_the_format(root, tmp_path, monkeypatch,
     assert len(DATASETS.build(cfg.test_dataloader.dataset)) == 24
 
 
-def test_prepare_of_earlier_versions(tiny_annotations):
+def test_prepare_steps_of_old_configs(tiny_annotations):
     path, first = tiny_annotations(), [dict(type='MinMaxNormalize')]
     old = SkeletonDataset(path, PIPELINE, prepare=first)
     new = SkeletonDataset(path, first + PIPELINE)
@@ -155,7 +155,7 @@ def test_prepare_of_earlier_versions(tiny_annotations):
         assert torch.equal(old[index]['inputs'], new[index]['inputs'])
 
 
-def test_transforms_may_change_what_they_get(tiny_annotations):
+def test_transforms_may_modify_their_input(tiny_annotations):
     dataset = SkeletonDataset(tiny_annotations(num=3), PIPELINE)
     before = dataset.get_data_info(1)['keypoint'].copy()
     dataset.get_data_info(1)['keypoint'][:] = 7
@@ -174,7 +174,7 @@ def test_subsets(tiny_annotations):
                                       whole.get_data_info(2)['keypoint'])
 
 
-def test_arrays_over_several_blocks(monkeypatch):
+def test_arrays_that_span_several_blocks(monkeypatch):
     monkeypatch.setattr(_Blocks, 'SIZE', 100)
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=shape).astype(dtype) for shape, dtype in (
@@ -202,7 +202,7 @@ def test_class_names(tmp_path, tiny_annotations):
     assert 'classes' not in SkeletonDataset(tiny_annotations(), []).metainfo
 
 
-def test_files_of_openmmlab_need_no_opting_in(tmp_path):
+def test_files_of_openmmlab_need_no_opt_in(tmp_path):
     """A half-precision 2D file."""
     keypoint = np.random.rand(1, 30, 17, 2).astype(np.float16)
     content = dict(split=dict(xsub_train=['a']), annotations=[dict(
@@ -240,7 +240,7 @@ def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
     assert len(SkeletonDataset(path, [])) == 3 and made.exists()
 
 
-def test_a_file_for_each_sequence(tmp_path):
+def test_one_file_per_sequence(tmp_path):
     """As Kinetics' 2D skeletons come."""
     path = dump(tmp_path / 'list.pkl', [
         dict(frame_dir='a', label=4, total_frames=3)])
@@ -273,7 +273,7 @@ ITEM = dict(frame_dir='a', label=0, total_frames=2,
      r'split "xsub_train" is \[\], expected a list of at least one name'),
     (dict(annotations=[ITEM], split=dict(xsub_train=['a', 'b', 'c'])),
      r'has 3 names, of which 2 have no annotation \(b, c\)')])
-def test_files_of_another_form_are_refused(tmp_path, content, message):
+def test_files_of_a_different_form_raise(tmp_path, content, message):
     path = dump(tmp_path / 'odd.pkl', content)
     with pytest.raises(ValueError, match=f'{re.escape(path)}.*{message}'):
         SkeletonDataset(path, [], split='xsub_train')
@@ -289,7 +289,7 @@ def test_missing_and_damaged_files(tmp_path, tiny_annotations):
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
-def test_finds_a_number_wherever_it_is(value):
+def test_nonfinite_number_is_located(value):
     for place in np.ndindex(1, 2, 4, 3):
         keypoint = np.ones((1, 2, 4, 3), np.float16)
         item = dict(ITEM, keypoint=keypoint)
@@ -302,7 +302,7 @@ def test_finds_a_number_wherever_it_is(value):
             check_sequence('a.pkl', item)
 
 
-def test_packed_sequences_have_no_axes_yet():
+def test_packed_sequences():
     """As Kinetics' 2D skeletons come; MMAction2 unpacks them later."""
     item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
     with pytest.raises(ValueError, match='keypoint is of shape'):
@@ -310,7 +310,7 @@ def test_packed_sequences_have_no_axes_yet():
     check_sequence('a.pkl', dict(item, frame_inds=np.array([0, 0, 1, 2, 2])))
 
 
-def test_several_classes(tmp_path):
+def test_several_labels(tmp_path):
     path = dump(tmp_path / 'list.pkl', [dict(ITEM, label=[0, 2])])
     dataset = SkeletonDataset(path, [], multi_class=True, num_classes=3)
     assert dataset.get_data_info(0)['label'].tolist() == [1, 0, 1]

@@ -22,7 +22,7 @@ def test_equals_mmaction2(name):
 
 
 @pytest.mark.parametrize('name', LAYOUTS)
-def test_is_a_tree_with_a_body(name):
+def test_layout_is_a_tree_with_body_parts(name):
     layout = LAYOUTS[name]
     assert len(layout.parents) == layout.num_joints
     assert layout.parents[layout.center] == -1
@@ -65,7 +65,7 @@ def test_named_layout_reaches_the_graph():
     (dict(dims=4), 'dims has 4, expected 2 or 3'),
     (dict(joint=1), 'unexpected keyword'),
 ])
-def test_contradictions_are_named(change, message):
+def test_inconsistent_layouts_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         SkeletonLayout.get({**HAND, **change})
 

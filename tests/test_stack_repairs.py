@@ -70,7 +70,7 @@ def run(command, cwd, env):
 # --- mmcv is missing -------------------------------------------------------
 
 
-def test_missing_mmcv_is_one_line(tmp_path):
+def test_missing_mmcv_is_reported_in_one_line(tmp_path):
     done = run([sys.executable, '-c', 'import sys\n'
                 'sys.modules["mmcv"] = None\n'  # as if it were not there
                 'import projects.stdcl.catalogue'], tmp_path,
@@ -151,7 +151,7 @@ def test_every_launcher_is_repaired(name):
     assert launcher.__wrapped__.__module__ == 'mmengine.dist.utils'
 
 
-def test_failed_launch_gives_set_device_back(monkeypatch):
+def test_failed_launch_restores_set_device(monkeypatch):
     monkeypatch.setattr(distributed_on_cpu, 'has_accelerator', lambda: False)
     set_device = torch.cuda.set_device
 
@@ -166,13 +166,13 @@ def test_failed_launch_gives_set_device_back(monkeypatch):
 
 @pytest.mark.parametrize('device, expected', [
     ('cpu', False), ('cuda', True), ('npu', True), ('mps', True)])
-def test_accelerator_is_what_mmengine_will_use(device, expected, monkeypatch):
+def test_accelerator_agrees_with_mmengine(device, expected, monkeypatch):
     monkeypatch.setattr(mmengine.device, 'get_device', lambda: device)
     assert distributed_on_cpu.has_accelerator() is expected
 
 
 @pytest.mark.parametrize('device, expected', [('cpu', None), ('meta', [1])])
-def test_device_ids_are_left_out_on_the_cpu_only(
+def test_device_ids_are_omitted_on_the_cpu_only(
         device, expected, monkeypatch):
     # "meta" stands in for a GPU
     seen = {}
@@ -213,7 +213,7 @@ def test_sync_bn_converts_the_encoders(encoder):
     torch.testing.assert_close(*results)
 
 
-def test_sync_bn_on_the_cpu_is_refused_before_the_first_step():
+def test_sync_bn_on_the_cpu_raises_before_the_first_step():
     model = convert_sync_batchnorm(torch.nn.BatchNorm2d(1), 'torch')
     with pytest.raises(InputError, match="sync_bn is 'torch'.*needs a GPU"):
         MMDistributedDataParallel(model, device_ids=[0])
@@ -241,7 +241,7 @@ def amp_wrapper(model, **kwargs):
 
 
 @on_cpu_only
-def test_amp_of_upstream_refuses_the_cpu():
+def test_upstream_amp_does_not_support_the_cpu():
     with pytest.raises(AssertionError, match='gpu'):
         AmpOptimWrapper.__init__.__wrapped__(
             object.__new__(AmpOptimWrapper), optimizer=None)
@@ -265,7 +265,7 @@ def test_amp_trains_in_bfloat16_on_the_cpu(options):
 
 
 @on_cpu_only
-def test_amp_steps_as_far_as_without_it():
+def test_amp_takes_steps_of_the_same_size():
     torch.manual_seed(0)
     plain, amp = Layer(), Layer()
     amp.load_state_dict(plain.state_dict())
@@ -280,14 +280,14 @@ def test_amp_steps_as_far_as_without_it():
 
 @on_cpu_only
 @pytest.mark.parametrize('dtype', ['float16', torch.float16, 'float64', 'x'])
-def test_amp_refuses_what_the_cpu_cannot(dtype):
+def test_amp_options_that_the_cpu_does_not_support_raise(dtype):
     with pytest.raises(ValueError, match='optim_wrapper.dtype') as caught:
         amp_wrapper(Layer(), dtype=dtype)
     assert repr(dtype) in str(caught.value)
     assert 'bfloat16' in str(caught.value)
 
 
-def test_amp_is_upstreams_with_an_accelerator(monkeypatch):
+def test_amp_is_unchanged_with_an_accelerator(monkeypatch):
     scales = []
     monkeypatch.setattr(amp_on_cpu, 'has_accelerator', lambda: True)
     monkeypatch.setattr(
@@ -348,7 +348,7 @@ def samples(labels):
 
 @pytest.mark.parametrize('num', [1, 64])
 @pytest.mark.parametrize('topk', [(1, 5), (5, 2), (1, 7), (1, 9), ()])
-def test_top_k_numbers_are_upstreams(num, topk):
+def test_top_k_accuracy_equals_upstream(num, topk):
     generator = torch.Generator().manual_seed(num)
     scores = torch.randn(num, 7, generator=generator)
     labels = torch.randint(7, (num, ), generator=generator)
@@ -367,7 +367,7 @@ class TwoLosses(torch.nn.Module):
 @pytest.mark.parametrize('eps', [0., 0.1])
 @pytest.mark.parametrize('num', [1, 7, 16])  # 7 is also the number of classes
 @pytest.mark.parametrize('soft', [False, True])
-def test_losses_are_upstreams(num, eps, soft, loss, upstream_loss):
+def test_losses_equal_upstream(num, eps, soft, loss, upstream_loss):
     part = head(label_smooth_eps=eps)
     part.loss_cls = loss or part.loss_cls
     torch.manual_seed(num)
@@ -437,13 +437,13 @@ def test_graphs_of_upstream_are_unchanged(layout, mode):
 
 @pytest.mark.parametrize('make', [dict, lambda **kw: SkeletonLayout(
     name='three', **kw)])
-def test_graph_takes_a_layout_of_ours(make):
+def test_graph_accepts_a_custom_layout(make):
     graph = Graph(make(joint_names=['a', 'b', 'c'], edges=[(1, 0), (2, 1)],
                        center=0))
     assert (graph.num_node, graph.inward) == (3, [(1, 0), (2, 1)])
 
 
-def test_unknown_skeleton_is_refused_with_the_known_names():
+def test_unknown_skeleton_raises_and_names_the_known_ones():
     with pytest.raises(ValueError, match='"ntu"') as caught:
         Graph('ntu')
     for name in LAYOUTS:

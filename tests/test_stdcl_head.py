@@ -86,7 +86,7 @@ def test_the_decoupler_has_its_own_initialisation():
     assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
 
 
-def test_any_head_gets_it_in_a_few_lines():
+def test_mixin_works_with_any_head():
 
     class TinyHead(BaseHead):
 
@@ -116,7 +116,7 @@ def test_any_head_gets_it_in_a_few_lines():
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)
-def test_gone_at_test_time(encoder, monkeypatch):
+def test_inference_equals_the_plain_head(encoder, monkeypatch):
     """Same logits and parameters in use as without STD-CL."""
     model = build(encoder).eval()
     plain = build(encoder, head=dict(type='GCNHead')).eval()
@@ -176,7 +176,7 @@ def silence(model, value):
 
 
 @pytest.mark.parametrize('value', [0, 1e-9])
-def test_a_vector_without_direction_is_left_out(value):
+def test_zero_vector_does_not_contribute(value):
     model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
     model(inputs, samples, mode='loss')
     bank = model.cls_head.spatial_bank
@@ -191,7 +191,7 @@ def test_a_vector_without_direction_is_left_out(value):
     assert any(g.any() for g in gradients)
 
 
-def test_what_overflows_is_seen_once():
+def test_overflow_affects_one_step_only():
     model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
     model.eval()  # or batch norm spoils all
     spoiled = inputs.clone()
@@ -242,7 +242,7 @@ def test_half_precision_vectors_are_contrasted_in_float32(dtype):
     assert gradient.isfinite().all() and gradient.any()
 
 
-def test_soft_labels_are_refused():
+def test_soft_labels_raise():
     inputs, samples = batch()
     for sample in samples:
         sample.set_gt_label(torch.rand(4))
@@ -250,7 +250,7 @@ def test_soft_labels_are_refused():
         build()(inputs, samples, mode='loss')
 
 
-def test_missing_index_and_missing_slots_are_refused():
+def test_missing_index_and_missing_slots_raise():
     inputs, samples = batch()
     with pytest.raises(InputError, match='MemoryBankHook'):
         build(slots=0)(inputs, samples, mode='loss')

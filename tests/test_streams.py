@@ -53,7 +53,7 @@ def obvious(joints, stream, center_relative, layout):
 
 @pytest.mark.parametrize('stream', STREAMS)
 @pytest.mark.parametrize('center_relative', [False, True])
-def test_equals_the_published_way(stream, center_relative):
+def test_equals_the_published_preprocessing(stream, center_relative):
     preprocessor = SkeletonDataPreprocessor('nw-ucla', stream, center_relative)
     joints = torch.randn(9, 20, 3)
     data = preprocessor(dict(inputs=[joints[None, None]] * 2,
@@ -81,7 +81,7 @@ def test_does_not_change_its_input():
     assert torch.equal(joints, before)
 
 
-def test_unknown_stream_and_other_joints_are_refused():
+def test_unknown_stream_and_wrong_joints_raise():
     with pytest.raises(ValueError, match='stream is "bones".*joint-motion'):
         SkeletonDataPreprocessor('nw-ucla', 'bones')
     with pytest.raises(ValueError, match='25 joints.*"nw-ucla" has 20'):
@@ -109,7 +109,7 @@ def load(config, **kwargs):
         **kwargs})
 
 
-def test_stream_is_short_for_the_option(root):
+def test_stream_option_is_a_shorthand(root):
     config = root / 'configs/stdcl/stdcl-stgcn_synthetic.py'
     short = load(config, stream='bone')
     option = load(config, cfg_options=['model.data_preprocessor.stream=bone'])
@@ -126,7 +126,7 @@ def test_unknown_streams(root):
         load(root / 'configs/stdcl/stdcl-stgcn_synthetic.py', stream='bones')
 
 
-def test_a_stream_needs_the_preprocessor(tmp_path):
+def test_stream_option_requires_the_preprocessor(tmp_path):
     path = tmp_path / 'other.py'
     path.write_text("_base_ = 'mmaction::skeleton/stgcn/stgcn_8xb16-joint-"
                     "u100-80e_ntu60-xsub-keypoint-2d.py'")

@@ -41,7 +41,7 @@ OURS = '''
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)
-def test_what_is_left_is_the_plain_network(encoder):
+def test_stripped_checkpoint_is_the_plain_network(encoder):
     plain, stdcl = (MODELS.build(Config.fromfile(
         find_config(encoder, 'synthetic', method)).model)
         for method in (False, True))
@@ -57,7 +57,7 @@ def test_what_is_left_is_the_plain_network(encoder):
         assert torch.equal(tensor, checkpoint['state_dict'][name])
 
 
-def test_only_what_stdcl_adds_to_the_head_goes():
+def test_only_tensors_of_stdcl_are_removed():
     names = ['cls_head.decoupler.spatial.project.weight',
              'cls_head.temporal_bank.features',
              'module.cls_head.spatial_bank.labels', 'cls_head.fc.weight',
@@ -66,7 +66,7 @@ def test_only_what_stdcl_adds_to_the_head_goes():
         'state_dict']) == names[3:]
 
 
-def test_views_take_no_space(tmp_path):
+def test_views_do_not_save_their_storage(tmp_path):
     torch.save(dict(state_dict={
         'backbone.weight': torch.arange(1_000_000.)[::250_000]}),
         tmp_path / 'whole.pth')
@@ -77,7 +77,7 @@ def test_views_take_no_space(tmp_path):
     assert path.stat().st_size < 5_000
 
 
-def test_refusals(warm, tmp_path):
+def test_invalid_files_raise(warm, tmp_path):
     torch.save(dict(meta={}), tmp_path / 'empty.pth')
     (tmp_path / 'text.pth').write_text('weights')
     for source, out, words in [

@@ -244,7 +244,7 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
                                                        'stdcl_seed-2']
 
 
-def test_a_failure_leaves_the_others(make_runner, capsys, tmp_path):
+def test_failed_run_does_not_stop_the_others(make_runner, capsys, tmp_path):
     study = make_runner()
     folder = tmp_path / 'work/tiny/stdcl_seed-1'
     folder.mkdir(parents=True)
@@ -255,7 +255,7 @@ def test_a_failure_leaves_the_others(make_runner, capsys, tmp_path):
                      'status 1:\nbroken on purpose', capsys.readouterr().out)
 
 
-def test_a_work_directory_of_another_config(make_runner):
+def test_work_directory_of_a_different_config(make_runner):
     study = make_runner()
     study.run(study.missing('stdcl')[0])
     study = make_runner("'model.cls_head.decoupler.reduction': 2", '')
@@ -263,7 +263,7 @@ def test_a_work_directory_of_another_config(make_runner):
         study.run(study.study.matching('stdcl')[0])
 
 
-def test_one_runner_a_study(make_runner):
+def test_second_runner_raises(make_runner):
     study = make_runner()
     with study._lock_folder(), pytest.raises(InputError, match='another pro'):
         study.run_all([])
@@ -316,7 +316,7 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
     (dict(top1_last=None), 'expected 0 to 100'),
     (dict(seed=1), 'is recorded twice'),
     (dict(seed=None), 'cannot be read as results')])
-def test_results_that_contradict_themselves(tmp_path, change, message):
+def test_inconsistent_results_raise(tmp_path, change, message):
     row, path = dict(arm='a', fold=0, top1_last=50.0, note='x'), (
         tmp_path / 'x.csv')
     assert records.read(path).empty
@@ -336,7 +336,7 @@ def frame(**arms):
                          for seed, top1 in enumerate(values)])
 
 
-def test_intervals_are_those_of_the_textbook():
+def test_intervals_equal_the_textbook():
     """Differences 1, 2, 3: mean 2, deviation 1, t of 2 degrees 4.3027."""
     found = compare(frame(a=[11, 12, 13, 50], b=[10, 10, 10]), 'a', 'b')
     assert found.mean == 2 and found.finding == 'inconclusive'
@@ -349,7 +349,7 @@ def test_intervals_are_those_of_the_textbook():
     assert not len(compare(frame(a=[1]), 'a', 'b').seeds)
 
 
-def test_means_are_those_of_the_textbook():
+def test_means_equal_the_textbook():
     """Welch and Satterthwaite, for standard errors 1 and 0.5."""
     wide, narrow = (compare(frame(a=np.array(values) * 3**0.5 / 2,
                                   b=[0] * 3), 'a', 'b')

@@ -54,7 +54,7 @@ def layout_id(layout):
 
 
 @pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)
-def test_sequences_have_the_form_of_pose_dataset(layout):
+def test_sequences_have_the_format_of_pose_dataset(layout):
     dataset = make(layout)
     skeleton = SkeletonLayout.get(layout)
     assert len(dataset) == 32
@@ -126,7 +126,7 @@ def test_limbs_are_found_behind_a_head():
     assert limbs == ((3, 4), (5, 6), (7, 8), (9, 10))
 
 
-def test_only_the_acting_limb_acts():
+def test_only_the_acting_limb_moves():
     """The limb of the class moves most, in every class."""
     dataset = make(num_sequences=NUM_CLASSES)
     keypoints, labels = sequences(dataset)
@@ -152,7 +152,7 @@ def test_deterministic_by_seed_split_and_index():
 @pytest.mark.parametrize('layout, total, last', [
     ('nw-ucla', 35343.1665969506, [-1.28039014, 0.27978444, -1.2333138]),
     ('coco', 52156442.18492746, [576.323486, 747.018799])])
-def test_the_data_stay_the_same(layout, total, last):
+def test_data_do_not_change(layout, total, last):
     """Recorded results depend on every number."""
     keypoints, _ = sequences(make(layout, split='test', seed=3))
     assert sum(float(keypoint.sum(dtype='f8'))
@@ -196,7 +196,7 @@ def test_is_built_from_a_config_with_mmaction_transforms():
         name='worm', joint_names='abcdef', center=2,
         edges=[(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)])),
      r'"worm" has 2 limbs .*from: b, d.*expected 4')])
-def test_wrong_arguments_are_named(arguments, message):
+def test_invalid_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**arguments)
 

@@ -13,7 +13,7 @@ def page(name):
     return f'x\n<!-- table: {name} -->\nold\n<!-- /table -->\nz\n'
 
 
-def test_a_csv_file_is_a_table(tmp_path):
+def test_csv_file_becomes_a_table(tmp_path):
     path = tmp_path / 'benchmarks/speed.csv'
     path.parent.mkdir()
     row = {'encoder': 'A', 'bytes': 12345, 'ms.min': 1.0, 'ms.median': 2.5,
@@ -36,7 +36,7 @@ def test_all_pages_are_filled():
             assert tables.fill(text, path.parent) == text, path
 
 
-def test_an_unknown_table_is_an_error(tmp_path):
+def test_unknown_table_raises(tmp_path):
     with pytest.raises(InputError, match="'x y' is unknown"):
         tables.fill(page('x y'), tmp_path)
 

@@ -34,13 +34,13 @@ def show_help(path: Path) -> str:
 
 
 @pytest.mark.parametrize('path', TOOLS, ids=lambda path: path.stem)
-def test_help_teaches_at_once(path):
+def test_help_is_complete_and_fast(path):
     text = show_help(path)
     assert 'usage: ' in text and 'example' in text.lower()
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_thin(path):
+def test_tools_are_thin(path):
     assert path.read_text().count('\n') <= 120
 
 

@@ -57,7 +57,7 @@ PRE_NORMALIZE = [
 @pytest.mark.parametrize('persons', [1, 2])
 @pytest.mark.parametrize('joints', [25, 20])
 @pytest.mark.parametrize('options', PRE_NORMALIZE, ids=str)
-def test_pre_normalize_3d_is_mmaction2s(seed, persons, joints, options):
+def test_pre_normalize_3d_equals_mmaction2(seed, persons, joints, options):
     ours, stock = both(FastPreNormalize3D(**options),
                        PreNormalize3D(**options),
                        sequence(seed, persons, joints))
@@ -88,7 +88,7 @@ def test_pre_normalize_3d_without_a_rotation(pose):
                                atol=1e-6)
 
 
-def test_pre_normalize_3d_of_nobody_and_of_three():
+def test_pre_normalize_3d_of_no_person_and_three():
     results = sequence(0)
     results['keypoint'][:] = 0
     ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
@@ -100,7 +100,7 @@ def test_pre_normalize_3d_of_nobody_and_of_three():
 @pytest.mark.parametrize('clip_len', [16, 50, 100])
 @pytest.mark.parametrize('test_mode', [False, True])
 @pytest.mark.parametrize('num_clips', [1, 3, 150])
-def test_uniform_sample_frames_is_mmaction2s(clip_len, test_mode, num_clips):
+def test_uniform_sample_equals_mmaction2(clip_len, test_mode, num_clips):
     options = dict(clip_len=clip_len, test_mode=test_mode,
                    num_clips=num_clips)
     for seed in range(8):
@@ -115,7 +115,7 @@ def test_uniform_sample_frames_is_mmaction2s(clip_len, test_mode, num_clips):
             assert ours[name] == stock[name]
 
 
-def test_testing_leaves_the_global_generator_alone():
+def test_testing_does_not_change_the_global_generator():
     np.random.seed(0)
     expected = np.random.rand(2)
     np.random.seed(0)
@@ -141,14 +141,14 @@ def test_centers_as_published(persons):
         assert made.dtype == np.float32 and not made[0, first, 1].any()
 
 
-def test_centers_nobody_and_only_the_second():
+def test_centers_no_person_and_only_the_second():
     keypoint = np.zeros((2, 5, 25, 3), np.float32)
     keypoint[1, 2] = 1
     made = CenterOnJoint()(dict(keypoint=keypoint))['keypoint']
     np.testing.assert_array_equal(made, keypoint)
 
 
-def test_drops_frames_in_which_nobody_is_seen():
+def test_drops_frames_without_persons():
     results = sequence(2)
     results['keypoint_score'] = np.random.rand(*results['keypoint'].shape[:3])
     kept = [t for t in range(results['total_frames'])
@@ -187,7 +187,7 @@ def test_crops_the_middle_as_published(frames):
 
 
 @pytest.mark.parametrize('frames', [1, 30, 64, 80, 130, 300])
-def test_crops_a_random_stretch_as_published(frames):
+def test_crops_a_random_segment_as_published(frames):
     """Frames that are their own number show which stretch was taken."""
     ramp = np.arange(frames, dtype=np.float32)
     results = dict(keypoint=np.broadcast_to(
@@ -217,7 +217,7 @@ def test_crops_a_random_stretch_as_published(frames):
 @pytest.mark.parametrize('proportion', [0, 1.1, (0, 1), (0.5, 2),
                                         (0.1, 0.2, 0.3), (0.95, ), '1',
                                         float('nan')])
-def test_refuses_proportions(proportion):
+def test_invalid_proportions_raise(proportion):
     with pytest.raises(ValueError, match='proportion is .* expected a number'):
         CropResize(64, proportion)
 
@@ -244,7 +244,7 @@ def test_rotates_as_published():
     assert empty.any() and not made[empty].any()
 
 
-def test_rotations_fill_their_range():
+def test_rotations_cover_their_range():
     np.random.seed(0)
     pose = np.eye(3, dtype=np.float32)[None, None]  # rows: x, y, z
     drawn = [RandomRotation(0.3)(dict(keypoint=pose))['keypoint'][0, 0]
@@ -258,7 +258,7 @@ def test_rotations_fill_their_range():
 
 @pytest.mark.parametrize('transform, channels', [
     (RandomRotation(), 4), (RandomView(), 2)])
-def test_other_dimensions_are_not_rotated(transform, channels):
+def test_two_dimensional_data_are_not_rotated(transform, channels):
     with pytest.raises(ValueError, match=f'of a has {channels} channels'):
         transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18,
                                                          channels))))

@@ -143,12 +143,12 @@ def test_points_of_two_dimensions(channels):
 
 
 @pytest.mark.parametrize('shape', [(3, 20, 3), (1, 3, 25, 3), (1, 3, 20, 2)])
-def test_wrong_shapes(shape):
+def test_invalid_shapes_raise(shape):
     with pytest.raises(ValueError, match='20 joints, 3 to 3 channels'):
         to_points(np.zeros(shape), UCLA)
 
 
-def test_names_of_files_and_joints_of_an_annotation():
+def test_file_names_and_joints_of_an_annotation():
     assert file_names(['a/b', 'a b', 'x-1']) == ['a_b_0', 'a_b_1', 'x-1']
     keypoint, score = np.ones((2, 3, 4, 2)), np.zeros((2, 3, 4))
     joints = joints_of(dict(keypoint=keypoint, keypoint_score=score))
@@ -225,7 +225,7 @@ def test_missing_persons_are_not_drawn():
 
 @pytest.mark.parametrize('shape', [(1, 3, 20, 3), (1, 0, 20, 3),
                                    (0, 2, 20, 3)])
-def test_nothing_to_draw_is_no_error(shape):
+def test_empty_animation_is_drawn(shape):
     animation = animate(UCLA, np.zeros(shape))
     assert player_page('title', [animation], UCLA, (0, 0))
     image, *others = draw_frames(animation, UCLA, (0, 0))
@@ -233,7 +233,7 @@ def test_nothing_to_draw_is_no_error(shape):
     assert len(colors_in(crop(image))) == 1
 
 
-def test_a_still_skeleton_does_not_flicker(tmp_path):
+def test_static_skeleton_does_not_flicker(tmp_path):
     data = np.repeat(make(UCLA, 2, 1), 5, axis=1)
     animation = animate(UCLA, data)
     write_gif(tmp_path / 'a.gif', animation, UCLA, (0, 0))
@@ -269,7 +269,7 @@ def data_of(page):
 
 
 @pytest.mark.parametrize('layout', ALL, ids=lambda layout: layout.name)
-def test_page_holds_names_and_places(layout):
+def test_page_contains_names_and_coordinates(layout):
     data = make(layout, 2, 3)
     data[1, 1] = 0
     animation = animate(layout, data, note='a note')

@@ -41,7 +41,7 @@ def test_set_up(blocks):
         'make', '-n', 'setup', 'VENV=.none', cwd=ROOT).stdout
 
 
-def test_the_page_holds(warm, blocks, tmp_path):
+def test_commands_of_the_page(warm, blocks, tmp_path):
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(ROOT / name)
     outputs = {}
