@@ -1,4 +1,4 @@
-"""A real browser for tests: headless Chromium runs a script in a page."""
+"""A headless Chromium browser that runs scripts in pages."""
 import html
 import json
 import re
@@ -34,7 +34,9 @@ window.onload = () => {
 
 
 def run_in_browser(path, script):
-    """Run a script in a page; returns its value. Errors in the page fail.
+    """Run a script in a page, and return its value.
+
+    An error in the page raises an error.
 
     Args:
         path (Path): The page.

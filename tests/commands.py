@@ -1,4 +1,4 @@
-"""Whole commands, as a user types them, on a model that takes seconds."""
+"""Complete commands, with a model that trains in seconds."""
 import os
 import re
 import signal
@@ -52,13 +52,13 @@ def train(run, work_dir, *options, check=True):
 
 
 def arguments(work_dir):
-    """Arguments of tools/train.py, which options may follow."""
+    """Return arguments of tools/train.py, which options may follow."""
     return [ROOT / CONFIG, '--work-dir', work_dir, '--seed', '1']
 
 
 def stop_training(run, work_dir, *options, when, number=signal.SIGKILL,
                   to=os.kill):
-    """Train a narrow encoder, and send it a signal; see :func:`interrupt`."""
+    """Train a narrow encoder, and interrupt it, see :func:`interrupt`."""
     pid = run.start('tools/train.py', *arguments(work_dir), *options,
                     cwd=work_dir)
     interrupt(pid, work_dir / 'stdout', when, number, to)
@@ -75,18 +75,18 @@ def interrupt(pid, log, when, number, to) -> None:
     """Send a signal to a command.
 
     Args:
-        pid (int): Its process.
-        log (Path): Its output.
+        pid (int): Process of the command.
+        log (Path): File with the output of the command.
         when (str | callable): Regular expression of the output to wait for,
-            or a function that says when.
+            or a function that returns whether to send the signal.
         number (int): The signal.
-        to (callable): Sends it: ``os.kill``, ``os.killpg`` for all its
-            processes, or ``kill_a_child``.
+        to (callable): Function that sends the signal: ``os.kill``,
+            ``os.killpg`` for all processes, or ``kill_a_child``.
     """
     ready = when if callable(when) else (
         lambda: re.search(when, log.read_text()))
     deadline = time.monotonic() + 200
     while not ready():
-        os.kill(pid, 0)  # raises if it has ended
+        os.kill(pid, 0)  # raises an error if the process has ended
         assert time.monotonic() < deadline, log.read_text()[-3000:]
     to(pid, number)

@@ -5,10 +5,10 @@ import logging
 import os
 from pathlib import Path
 
-# tests run in two processes; more threads would fight over two cores
+# tests run in two processes, which more threads would slow down
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-# early: its logging.config.dictConfig closes every open log file
+# import early: its logging.config.dictConfig closes open log files
 with contextlib.suppress(ImportError):
     import submitit  # noqa: F401
 import mmengine
@@ -21,28 +21,28 @@ from tests.warm_commands import WarmCommands
 
 ROOT = Path(__file__).parents[1]
 
-gc.freeze()  # each data set collects garbage; what is imported is none
+gc.freeze()  # keeps garbage collection away from imported modules
 
 
-# files that take minutes: started last, one would run alone at the end
+# slow files; if started last, one of them would run alone at the end
 LONGEST = ('test_configs.py', 'test_commands.py', 'test_synthetic_skeleton.py',
            'test_stack_repairs.py')
 
 
 def pytest_collection_modifyitems(items):
-    """Long files first."""
+    """Run slow files first."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True)
 def mmaction_scope():
-    """Set the default scope, as the Runner does from a config."""
+    """Set the default scope, as a Runner does."""
     init_default_scope('mmaction')
 
 
 @pytest.fixture(autouse=True)
 def logs():
-    """Undo what silences MMEngine's log in this process."""
+    """Enable MMEngine's log, which other tests may have disabled."""
     yield
     logging.disable(logging.NOTSET)
 
@@ -54,30 +54,30 @@ def seed():
 
 @pytest.fixture
 def quick_text(monkeypatch):
-    """Most of a Runner's time goes into the layout of its config's text."""
+    """Do not format configs, which takes most of the time of a Runner."""
     monkeypatch.setattr(mmengine.Config, 'pretty_text',
                         property(lambda self: repr(self)))
 
 
 @pytest.fixture(scope='session')
 def warm():
-    """Runs whole commands without importing PyTorch for each."""
+    """Return a runner of commands that imports PyTorch once."""
     with WarmCommands() as commands:
         yield commands
 
 
 @pytest.fixture(scope='session')
 def root() -> Path:
-    """The repository."""
+    """Return the root of the repository."""
     return ROOT
 
 
 @pytest.fixture(scope='session')
 def reference() -> Path:
-    """Golden files and real data: ``golden/``, ``data/nw_ucla/``.
+    """Return the folder of golden files and real data.
 
-    They are not part of the repository. Without them, the tests that need
-    them are skipped.
+    The files are not part of the repository. Tests that need them are skipped
+    if they are missing.
     """
     path = Path(os.environ.get('STDCL_REFERENCE', ROOT.parent / 'shared'))
     if not path.is_dir():

@@ -1,4 +1,4 @@
-"""docs/architecture.md, followed literally in a copy of the repository."""
+"""The steps of docs/architecture.md, in a copy of the repository."""
 import json
 import os
 import re
@@ -111,14 +111,14 @@ for benchmark, few in {
 
 
 def add_line(path, after: str, line: str) -> None:
-    """Insert a line after another."""
+    """Insert a line after the line ``after``."""
     text = path.read_text()
     assert f'{after}\n' in text
     path.write_text(text.replace(f'{after}\n', f'{after}\n{line}\n', 1))
 
 
 def add_encoder(root) -> None:
-    """The four edits of "A new encoder"."""
+    """Make the four edits of the section "A new encoder"."""
     package, configs = root / 'projects' / 'stdcl', root / 'configs'
     backbones = package / 'models' / 'backbones'
     (backbones / 'my_encoder.py').write_text(ENCODER)
@@ -127,7 +127,7 @@ def add_encoder(root) -> None:
     add_line(package / 'catalogue.py', 'ENCODERS = {',
              "    'my-encoder': Encoder('Mine', 'MyEncoder', '0000.00000'),")
     (configs / 'my-encoder').mkdir()
-    # plain and with STD-CL beside those of another encoder
+    # plain configs and configs with STD-CL, derived from another encoder
     for path in (configs / 'stgcn').glob('*.py'):
         name = path.name.replace('stgcn', 'my-encoder')
         synthetic = 'synthetic' in name
@@ -141,7 +141,7 @@ def add_encoder(root) -> None:
 
 
 def add_data_set(root) -> None:
-    """The four edits of "A new data set"."""
+    """Make the four edits of the section "A new data set"."""
     package, configs = root / 'projects' / 'stdcl', root / 'configs'
     (package / 'datasets' / 'converters' / 'my_data.py').write_text(CONVERTER)
     (root / 'tools' / 'data' / 'my_data.py').write_text(TOOL)

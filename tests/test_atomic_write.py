@@ -1,4 +1,4 @@
-"""Files that are complete or not there, also with several writers."""
+"""Files are either complete or absent, even with several writers."""
 import pytest
 
 from projects.stdcl.utils.atomic_write import atomic_write

@@ -1,8 +1,8 @@
-"""Bad input, through the commands.
+"""Error messages of the commands for invalid input.
 
-Each row of a table is a place where a command stops: what makes the input bad,
-then parts of the message, which names the file, the field, the value seen and
-the value expected in one line, without a traceback.
+Each row of a table contains a change that makes the input invalid, and parts
+of the expected message. The message is a single line without a traceback, and
+names the file, the field, the value seen and the value expected.
 """
 import pickle
 from pathlib import Path
@@ -30,7 +30,7 @@ SEQUENCE = 'tiny.pkl_003'
 
 
 def table(rows: dict):
-    """Parametrise a test with the change and the message of each row."""
+    """Parametrize a test with the change and the message of each row."""
     return pytest.mark.parametrize(
         'change, texts', [(change, texts) for change, *texts in rows.values()],
         ids=rows)
@@ -38,15 +38,15 @@ def table(rows: dict):
 
 @pytest.fixture
 def folder(tmp_path, tiny_annotations):
-    """A working directory with a config and its data."""
-    tiny_annotations()  # tiny.pkl
+    """Create a working directory with a config and its data."""
+    tiny_annotations()  # writes tiny.pkl
     (tmp_path / 'tiny.py').write_text(CONFIG)
     return tmp_path
 
 
 @pytest.fixture(scope='module')
 def checkpoint(warm, tmp_path_factory):
-    """Of ``tiny.py``, after an epoch."""
+    """Create a checkpoint of ``tiny.py`` after one epoch."""
     path = tmp_path_factory.mktemp('trained')
     (path / 'tiny.py').write_text(CONFIG)
     rng = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def save(path: Path, annotations: list) -> None:
 
 
 def edit(path: Path, change) -> None:
-    """Change what a pickle holds."""
+    """Change the content of a pickle."""
     content = pickle.loads(path.read_bytes())
     change(content)
     path.write_bytes(pickle.dumps(content))
@@ -86,7 +86,7 @@ def assert_says(done, *texts: str) -> None:
 
 
 def item(**entries):
-    """Change entries of the fourth annotation; None deletes one."""
+    """Change entries of the fourth annotation, or delete those set to None."""
 
     def change(content):
         annotation = content['annotations'][3]
@@ -100,7 +100,7 @@ def item(**entries):
 
 
 def put(place, value):
-    """Change a number of the fourth keypoint."""
+    """Change a number in the keypoint of the fourth annotation."""
     return lambda content: content['annotations'][3][
         'keypoint'].__setitem__(place, value)
 
@@ -308,7 +308,7 @@ def test_testing(change, texts, warm, folder):
                      cwd=folder), 'tiny.py', *texts)
 
 
-# --- what is not one line, and what is not an error ------------------------
+# --- errors with a traceback, and valid input -------------------------------
 
 
 def test_a_bug_keeps_its_traceback(warm, folder):
@@ -329,7 +329,7 @@ def test_a_bug_keeps_its_traceback(warm, folder):
 
 
 def test_error_in_a_worker(warm, folder):
-    """The traceback that a loader's process sends along is not shown."""
+    """The traceback that a worker process of a loader sends is not shown."""
     content = pickle.loads((folder / 'tiny.pkl').read_bytes())
     for number, annotation in enumerate(content['annotations']):
         part = dict(keypoint=annotation.pop('keypoint'))
@@ -355,7 +355,7 @@ def test_error_in_a_worker(warm, folder):
 }.items())
 def test_degenerate_sequences(config, stream, warm, tmp_path,
                               tiny_annotations):
-    """All zero, of one frame, both; and a class with one sequence only."""
+    """Sequences that are all zero or of one frame, or alone in their class."""
     persons, joints = (1, 20) if 'nw-ucla' in config else (2, 25)
     path = Path(tiny_annotations(persons=persons, joints=joints, classes=3))
     annotations = pickle.loads(path.read_bytes())['annotations']
@@ -364,12 +364,12 @@ def test_degenerate_sequences(config, stream, warm, tmp_path,
     for number in (5, 7, 8):
         annotations[number].update(
             total_frames=1, keypoint=annotations[number]['keypoint'][:, :1])
-    annotations[7]['keypoint'][:] = 1  # all joints in one place
-    annotations[9]['keypoint'][0] = 0  # only the second person
-    annotations[0]['label'] = 4  # the only one of its class
+    annotations[7]['keypoint'][:] = 1  # all joints coincide
+    annotations[9]['keypoint'][0] = 0  # only the second person is present
+    annotations[0]['label'] = 4  # the only sequence of its class
     save(path, annotations)
     data, once = 'train_dataloader.dataset', []
-    if 'ctrgcn_1xb64' not in config:  # it is repeated
+    if 'ctrgcn_1xb64' not in config:  # a RepeatDataset
         data, once = f'{data}.dataset', [f'{data}.times=1']
     done = warm(
         'tools/train.py', ROOT / f'configs/stdcl/{config}-keypoint-3d.py',

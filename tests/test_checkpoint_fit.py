@@ -1,4 +1,4 @@
-"""Checkpoints that fit in part, or are of another stream."""
+"""Checkpoints that match only in part or are of a different stream."""
 import copy
 import itertools
 import re
@@ -24,7 +24,7 @@ def config(tmp_path, tiny_annotations):
 
 
 def to_coco(cfg, tiny_annotations, classes=4):
-    """The config for other joints, other classes and other sequences."""
+    """Change a config to different joints, classes and sequences."""
     cfg = copy.deepcopy(cfg)
     cfg.model.data_preprocessor.layout = 'coco'
     cfg.model.backbone.graph_cfg.layout = 'coco'
@@ -34,14 +34,14 @@ def to_coco(cfg, tiny_annotations, classes=4):
 
 
 def start(cfg, **changes):
-    """Train elsewhere; returns the state at the start."""
-    work_dir = f'{cfg.work_dir}-{next(_numbers)}'  # keeps the checkpoint
+    """Train in a new work directory, and return the initial state."""
+    work_dir = f'{cfg.work_dir}-{next(_numbers)}'  # not the old one
     return train(cfg, work_dir=work_dir, **changes)[1]
 
 
 @pytest.fixture
 def checkpoint(config):
-    """Path of a checkpoint of one epoch with STD-CL."""
+    """Train one epoch with STD-CL, and return the path of the checkpoint."""
     run(config).train()
     return f'{config.work_dir}/epoch_1.pth'
 
@@ -51,7 +51,7 @@ def saved(path):
 
 
 def rewrite(path, edit):
-    """Write an edited state dict in the place of a checkpoint's."""
+    """Replace the state dict of a checkpoint with an edited one."""
     checkpoint = torch.load(path, weights_only=True)
     checkpoint['state_dict'] = edit(checkpoint['state_dict'])
     torch.save(checkpoint, path)
@@ -59,7 +59,7 @@ def rewrite(path, edit):
 
 
 def check_start(state, fresh, loaded):
-    """What fits is the checkpoint's, all else as without a checkpoint."""
+    """Check that only matching tensors come from the checkpoint."""
     anew = set()
     for name, tensor in state.items():
         if any(bank in name for bank in BANKS):
@@ -135,7 +135,7 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     assert 'from scratch' not in log
     own = len([name for name in state if '_bank.' not in name])
     assert f'{own} of {own} tensors are loaded' in log
-    for bank in BANKS:  # empty, though of the same size in the checkpoint
+    for bank in BANKS:  # empty, although their sizes match
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
 
@@ -150,7 +150,7 @@ def test_unrelated_checkpoint(config, checkpoint):
         assert f'{checkpoint} has no parameter of the model' in message
         assert 'it has encoder.backbone.data_bn.weight, ' in message
         assert 'expected backbone.data_bn.weight, ' in message
-    # a file of another kind, without a state_dict
+    # a file without a state_dict
     torch.save(dict(model=saved(checkpoint), epoch=3), checkpoint)
     with pytest.raises(ValueError, match='it has model, epoch, ..., expected'):
         run(config, load_from=checkpoint).train()
@@ -165,7 +165,7 @@ def test_testing_with_a_mismatch_raises(config, checkpoint,
     assert 'backbone.data_bn.weight is (60,), expected (51,); ' in message
     assert 'cls_head.fc.weight is (10, 4), expected (4, 4)' in message
     assert '\n' not in message
-    # a classifier under another name would be tested at random
+    # without a check, the renamed classifier would keep random weights
     rewrite(checkpoint, lambda state: {
         name.replace('.fc.', '.fc_cls.'): tensor
         for name, tensor in state.items()})
@@ -214,7 +214,7 @@ def test_resuming_with_a_mismatch_raises(config, checkpoint):
     other = copy.deepcopy(config)
     other.model.cls_head.num_classes = 12
     with pytest.raises(ValueError) as raised:
-        run(other, resume=True).train()  # the latest in the work directory
+        run(other, resume=True).train()  # from the latest checkpoint
     message = str(raised.value)
     assert f'{checkpoint}: training cannot resume from it:' in message
     assert 'cls_head.fc.weight is (10, 4), expected (12, 4)' in message
@@ -261,12 +261,12 @@ REFUSED = ("was trained on the stream 'joint', but the model takes 'bone'; "
 
 @pytest.fixture
 def stream_of(checkpoint):
-    """The stream that a checkpoint names."""
+    """Return the stream that a checkpoint names."""
     return torch.load(checkpoint, weights_only=True)['meta']['stream']
 
 
 def test_different_stream_raises(config, checkpoint, stream_of):
-    """When testing, validating, resuming, and outside of a Runner."""
+    """Covers testing, validating, resuming, and loading without a Runner."""
     assert stream_of == 'joint'
     bone = of_stream(config, 'bone')
     bone.train_cfg.max_epochs = 2
@@ -301,7 +301,7 @@ def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
     resumed.train()
     assert torch.load(f'{config.work_dir}/epoch_2.pth', weights_only=True)[
         'meta']['stream'] == 'bone'
-    # weights alone have no meta
+    # a file of weights only has no meta
     torch.save(saved(checkpoint), checkpoint)
     load_model(bone, checkpoint)
 
@@ -313,8 +313,8 @@ def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
     ('CTR-GCN', 'ctrgcn'), ('Hyperformer', 'hyperformer'), ('HCN', 'hcn')])
 def test_fine_tuning_from_an_authors_checkpoint(name, encoder, tmp_path,
                                                 tiny_annotations, capsys):
-    """NTU RGB+D, 60 classes, 25 joints, to NW-UCLA: 10 classes, 20 joints."""
-    # two persons in the one, one person in the other
+    """From NTU RGB+D (60 classes, 25 joints) to NW-UCLA (10 classes, 20)."""
+    # two persons in NTU RGB+D, one person in NW-UCLA
     size = Size(base_channels=24)
     source = converted(name, twin(name, size).state_dict())
     source = {key: value for key, value in source.items()

@@ -1,6 +1,6 @@
-"""Checkpoints: they load on current PyTorch, and run no code.
+"""Checkpoints load with current PyTorch and do not run code.
 
-Each attack is shown to work on the unrepaired stack first.
+Each test of an attack first shows that it succeeds without the repairs.
 """
 import os
 import pickle
@@ -30,7 +30,7 @@ EVERYTHING = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 
 class Attack:
-    """Makes a folder when it is unpickled."""
+    """Object that creates a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
@@ -47,7 +47,7 @@ def nothing_trusted(monkeypatch):
 
 @pytest.fixture
 def loot(tmp_path):
-    """The folder that exists if an attack succeeds."""
+    """Return the folder that exists if an attack has succeeded."""
     return tmp_path / 'loot'
 
 
@@ -63,12 +63,12 @@ def load(path):
 
 
 def reload_plain(value, path):
-    """Save and load as PyTorch does it without our package."""
+    """Save and load with PyTorch alone."""
     torch.save(to_plain(value), path)
     return torch.load(path, weights_only=True)
 
 
-# --- what is saved ---------------------------------------------------------
+# --- saved content ---------------------------------------------------------
 
 
 @pytest.mark.parametrize('value, expected', [
@@ -76,7 +76,7 @@ def reload_plain(value, path):
     (np.int64(3), 3),
     (np.bool_(True), True),
     (np.str_('walk'), 'walk'),
-    (np.array('walk'), 'walk'),  # without a dimension, so no sequence
+    (np.array('walk'), 'walk'),  # zero-dimensional, so not a sequence
     (np.array(['sit', 'stand']), ['sit', 'stand']),
     (np.array([None, 'a', np.int64(2)], dtype=object), [None, 'a', 2]),
     (Path('work_dirs/a'), 'work_dirs/a'),
@@ -99,8 +99,8 @@ def test_metadata_are_saved_as_plain_values(value, expected, tmp_path):
     np.arange(6.).reshape(2, 3),
     np.array([True, False]),
     np.array(2.5),
-    np.arange(4)[::-1],  # PyTorch takes no negative strides
-    np.arange(3, dtype='>f4'),  # nor another byte order
+    np.arange(4)[::-1],  # PyTorch does not support negative strides
+    np.arange(3, dtype='>f4'),  # or a different byte order
     np.array([1j]),
 ], ids=lambda array: f'{array.dtype}{array.shape}')
 def test_numeric_arrays_are_saved_as_tensors(array, tmp_path):
@@ -156,7 +156,7 @@ def test_message_hub_round_trip(tmp_path):
     assert other.get_info('curves') == [dict(loss=0.5)]
 
 
-# --- a whole training ------------------------------------------------------
+# --- a complete run --------------------------------------------------------
 
 
 class ToyModel(BaseModel):
@@ -170,7 +170,7 @@ class ToyModel(BaseModel):
 
 
 class ToyDataset(torch.utils.data.Dataset):
-    # numpy in the metainfo, as data sets often have it
+    # NumPy values in the metainfo, as in many data sets
     metainfo = dict(classes=np.array(['a', 'b']), scale=np.float32(2.))
 
     def __len__(self):
@@ -197,7 +197,7 @@ def toy_runner(work_dir, max_epochs=1, **kwargs):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """A runner after two epochs; its work_dir has both checkpoints."""
+    """Return a Runner after two epochs, each of which saved a checkpoint."""
     runner = toy_runner(tmp_path_factory.mktemp('trained'), max_epochs=2)
     runner.train()
     return runner
@@ -228,7 +228,7 @@ def test_resumed_training_continues(trained, trained_file, tmp_path):
 
 
 def test_every_way_to_save_is_plain(tmp_path):
-    # Runner, hooks and users import it from these three places
+    # the Runner, hooks and users import it from three modules
     from mmengine.runner import runner as runner_module
     for module in (checkpoint_module, runner_module,
                    sys.modules['mmengine.runner']):
@@ -237,7 +237,7 @@ def test_every_way_to_save_is_plain(tmp_path):
 
 
 def test_checkpoints_of_pytorch_load(tmp_path):
-    """By itself, with its own optimizer and scheduler, old format and new."""
+    """Optimizer and scheduler states load too, in old and new formats."""
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     model[0].bias = torch.nn.Parameter(model[0].weight[:, 0])  # a view
     optimizer = torch.optim.Adam(model.parameters())
@@ -264,7 +264,7 @@ def test_checkpoints_of_pytorch_load(tmp_path):
 
 @pytest.fixture
 def upstream_file(tmp_path, trained):
-    """What MMEngine itself writes."""
+    """Write a checkpoint with MMEngine itself."""
     path = str(tmp_path / 'old.pth')
     save_checkpoint.__wrapped__(
         dict(meta=dict(epoch=1, iter=2), state_dict=ToyModel().state_dict(),
@@ -319,7 +319,7 @@ def test_malicious_checkpoint_of_the_old_format_does_not_run(tmp_path, loot):
 
 
 def test_getattr_is_not_allowed(tmp_path):
-    # MMEngine's own checkpoints name it; allowing it allows everything
+    # MMEngine's own checkpoints refer to it, but it gives access to everything
     path = tmp_path / 'a.pth'
     torch.save(dict(extra=getattr), path)
     with pytest.raises(pickle.UnpicklingError, match='holds getattr'):
@@ -337,7 +337,7 @@ def test_pytorch_environment_variable_is_ignored(
     assert loot.exists()
 
 
-# --- files that are not there, damaged or of another kind ------------------
+# --- files that are missing, damaged or of a different kind ----------------
 
 
 def test_missing_file_is_named(tmp_path):
@@ -374,7 +374,7 @@ def test_file_without_a_dict_is_named(tmp_path):
 
 @pytest.fixture
 def config_file(tmp_path, loot, trained_file):
-    """A checkpoint like ours, with a config as MMCV 1.x stored it."""
+    """Write a checkpoint with a config as stored by MMCV 1.x."""
     attack = f'x = __import__("os").mkdir({str(loot)!r})\n'
     checkpoint = torch.load(trained_file, weights_only=True)
     checkpoint['meta'].update(config=attack, cfg=attack)
@@ -402,14 +402,14 @@ def test_config_in_a_checkpoint_is_not_run_on_inference(
         place, config_file, loot):
     from mmaction.apis.inferencers import ActionRecogInferencer
     checkpoint = torch.load(config_file, weights_only=True)
-    if place == 'meta':  # upstream looks there last
+    if place == 'meta':  # the place that upstream reads last
         del checkpoint['message_hub']
     torch.save(checkpoint, config_file)
     with pytest.raises(ValueError, match='model is None') as caught:
         ActionRecogInferencer(None, config_file, device='cpu')
     assert config_file in str(caught.value)
     assert not loot.exists()
-    with suppress(AttributeError):  # goes on to build the model
+    with suppress(AttributeError):  # raised later, when the model is built
         BaseInferencer._init_model.__wrapped__(
             object(), ConfigDict(), config_file)
     assert loot.exists()
@@ -423,12 +423,12 @@ def test_code_in_a_downloaded_file_does_not_run(
         switch, attack_file, loot, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     monkeypatch.setenv(EVERYTHING, switch)
-    download = checkpoint_module.load_from_http  # takes any URL
+    download = checkpoint_module.load_from_http  # accepts any URL
     with pytest.raises(pickle.UnpicklingError) as caught:
         download(Path(attack_file).as_uri())
     for part in (Path(attack_file).as_uri(), MKDIR, VARIABLE):
         assert part in str(caught.value)
-    # PyTorch unpacks these, and loads what is in them
+    # PyTorch unpacks archives and loads their content
     with zipfile.ZipFile(tmp_path / 'attack.zip', 'w') as archive:
         archive.write(attack_file, 'inner.pth')
     with pytest.raises(pickle.UnpicklingError):

@@ -1,4 +1,4 @@
-"""A bank with slots for each class, against a plain one of lists."""
+"""The class-balanced bank equals a twin made of lists."""
 import io
 
 import pytest
@@ -17,7 +17,7 @@ DIM = 4
 
 
 class ObviousBank:
-    """The twin: a list of slots for each class, row after row."""
+    """Twin with a list of slots for each class, updated row by row."""
 
     def __init__(self, num_classes, slots_per_class):
         self.classes = [[None] * slots_per_class for _ in range(num_classes)]
@@ -25,7 +25,7 @@ class ObviousBank:
     def update(self, features, labels, indices):
         now = 1 + max((entry['step'] for entry in self.slots() if entry),
                       default=0)
-        seen = {}  # sequence: (class, rows), in order of first appearance
+        seen = {}  # sequence -> (class, rows), in order of first appearance
         for feature, label, index in zip(features, labels.tolist(),
                                          indices.tolist()):
             seen.setdefault(index, (label, []))[1].append(feature)
@@ -59,7 +59,7 @@ class ObviousBank:
 def make_bank(num_classes=3, slots_per_class=2, dim=DIM, **kwargs):
     bank = ClassBalancedMemoryBank(dim, slots_per_class=slots_per_class,
                                    **kwargs)
-    bank.resize(10**9, num_classes)  # needs no slot for each sequence
+    bank.resize(10**9, num_classes)  # does not allocate one slot per sequence
     return bank
 
 
@@ -90,7 +90,7 @@ STEPS = st.lists(st.lists(st.tuples(st.integers(0, 11), FAULTS), min_size=1,
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(STEPS, st.integers(1, 3), st.integers(1, 5))
-@example([[(i, None) for i in range(9)]] * 2, 1, 2)  # more than there is room
+@example([[(i, None) for i in range(9)]] * 2, 1, 2)  # too many sequences
 @example([[(0, None), (1, None)], [(2, None), (0, 0.), (0, 0.)],
           [(3, float('nan'))]], 1, 1)
 def test_equals_the_twin(steps, num_classes, slots_per_class):
@@ -108,12 +108,12 @@ def test_equals_the_twin(steps, num_classes, slots_per_class):
         slots = bank.update(features, labels, indices)
         twin.update(features, labels, indices)
         check(bank, twin)
-        # a row's slot holds its sequence, or no positive of it
+        # the slot of a row holds its sequence, or one of a different class
         assert all(bank.indices[slot] == index or bank.labels[slot] != label
                    or num_classes == 1
                    for slot, label, index in zip(slots, labels, indices))
         held = bank.indices[bank.indices >= 0]
-        assert len(held.unique()) == len(held)  # a sequence has one slot
+        assert len(held.unique()) == len(held)  # at most one slot each
         assert torch.equal(bank.indices >= 0, bank.labels >= 0)
 
 
@@ -131,7 +131,7 @@ def test_equals_the_plain_bank_if_all_sequences_fit():
     assert torch.equal(bank.features[bank.labels >= 0], full.features[order])
     assert torch.equal(bank.labels[bank.labels >= 0], full.labels[order])
 
-    # and so the loss is the same (K is the number of negatives: no chance)
+    # the losses are equal; all negatives are drawn, so nothing is random
     loss = CrossSequenceContrastiveLoss(3, 99)
     (value, share), (expected, expected_share) = (
         loss(step[0], step[1], slots, some.features, some.labels)
@@ -141,7 +141,7 @@ def test_equals_the_plain_bank_if_all_sequences_fit():
 
 
 def test_sequence_without_a_slot_excludes_no_positive():
-    # class 0: sequences 0, 3, 6 in a bank of two slots for it
+    # class 0 has sequences 0, 3 and 6, but only two slots
     bank = make_bank(3, 2)
     features, labels, indices = make_step([0, 3, 6, 1, 2])
     slots = bank.update(features, labels, indices)
@@ -166,7 +166,7 @@ def test_size_is_independent_of_the_number_of_sequences():
 
 def test_classes_do_not_evict_each_other():
     bank = make_bank(2, 3)
-    rare = [1, 3]  # the sequences of class 1
+    rare = [1, 3]  # sequences of class 1
     bank.update(*make_step(rare, num_classes=2))
     for start in range(0, 100, 10):
         bank.update(*make_step(range(start, start + 10, 2), num_classes=2))

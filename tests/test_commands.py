@@ -1,4 +1,4 @@
-"""Whole commands, as a user types them."""
+"""Complete commands, as a user types them."""
 import json
 import re
 import subprocess
@@ -15,7 +15,7 @@ from tests.commands import CONFIG, TINY, accuracy, call, environment, train
 
 @pytest.fixture(scope='module')
 def trained(root, tmp_path_factory):
-    """One epoch, from a working directory outside the repository."""
+    """Train one epoch in a working directory outside the repository."""
     folder = tmp_path_factory.mktemp('elsewhere')
     done = call(sys.executable, root / 'tools/train.py', root / CONFIG,
                 '--seed', 1, '--cfg-options', *TINY, cwd=folder)
@@ -57,14 +57,14 @@ def test_test_and_fuse(root, warm, trained):
 
 
 def test_two_processes(root, tmp_path, trained):
-    """dist_train.sh and dist_test.sh on the CPU, from anywhere."""
+    """dist_train.sh and dist_test.sh work on a CPU, from any directory."""
     done = call('bash', root / 'tools/dist_train.sh', root / CONFIG, 2,
                 '--work-dir', tmp_path, '--seed', 1, '--cfg-options', *TINY,
                 cwd=tmp_path)
     assert 'Distributed training: True' in done.stdout
     labels = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)[
         'state_dict']['cls_head.spatial_bank.labels']
-    assert labels.tolist() == [i % 16 for i in range(64)]  # every sequence
+    assert labels.tolist() == [i % 16 for i in range(64)]  # each sequence once
     tested = call('bash', root / 'tools/dist_test.sh', root / CONFIG,
                   tmp_path / 'epoch_1.pth', 2, '--cfg-options', *TINY,
                   cwd=tmp_path)
@@ -94,7 +94,7 @@ def test_command_composed_by_mim(root, tmp_path):
 
 
 def test_bone_stream(warm, root, trained, tmp_path):
-    """--stream in both commands; the work directory carries its name."""
+    """Both commands accept --stream, which names the work directory."""
     command = ['--stream', 'bone', '--cfg-options', *TINY]
     done = warm('tools/train.py', root / CONFIG, '--seed', 1, *command,
                 cwd=tmp_path)
@@ -128,7 +128,7 @@ assert 0 <= metrics['acc/top1'] <= 1
 
 
 def test_a_script_in_another_directory(tmp_path):
-    """The package is imported as an outsider imports it."""
+    """A script outside the repository can import the package."""
     (tmp_path / 'script.py').write_text(OUTSIDER.format(tiny=TINY))
     call(sys.executable, 'script.py', cwd=tmp_path)
     assert (tmp_path / 'mine' / 'epoch_1.pth').is_file()
@@ -136,7 +136,7 @@ def test_a_script_in_another_directory(tmp_path):
 
 @pytest.mark.slow
 def test_four_streams_of_the_docs(root, tmp_path, tiny_annotations):
-    """The loop of docs/data.md, with narrower encoders and one pass."""
+    """The loop in docs/data.md works, with narrow encoders and one pass."""
     text = (root / 'docs/data.md').read_text()
     script, = (block for block in re.findall(r'```shell\n(.*?)```', text,
                                              re.DOTALL)

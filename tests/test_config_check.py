@@ -1,6 +1,7 @@
-"""The check of configs raises no false alarm.
+"""The check of configs accepts valid configs.
 
-What it finds is in test_bad_input.py; our own configs are in test_configs.py.
+test_bad_input.py tests the errors that it reports, and test_configs.py the
+configs of this repository.
 """
 from pathlib import Path
 
@@ -32,16 +33,16 @@ def cfg(root):
 
 @pytest.mark.parametrize('options', [
     dict(clip_len=3, batch_size=4, dataset_root='x', tta_model=dict()),
-    # of another package
+    # a class of a different package
     {'model.backbone.type': 'torchvision.resnet18'},
-    # a class in place of its name
+    # a class instead of its name
     {'train_dataloader.dataset.pipeline.0.type': TRANSFORMS.get('PoseDecode')},
-    # what builders take out
+    # entries that a builder removes
     {'optim_wrapper.constructor': 'X', 'optim_wrapper.paramwise_cfg': dict(
         custom_keys=dict(backbone=dict(lr_mult=0.1)))},
     {'custom_hooks.0.priority': 'LOW', 'train_dataloader.collate_fn': dict(
         type='pseudo_collate')},
-    # what a constructor hands on
+    # arguments that a constructor passes on
     {'model.backbone.gcn_adaptive': 'init',
      'model.backbone.tcn_norm': 'BN', 'model.cls_head.topk': (1, 3)},
     {'default_hooks.timer': None},
@@ -55,7 +56,7 @@ def test_valid_options_pass(options, cfg):
 
 @HOOKS.register_module()
 class HandsOn(Hook):
-    """Takes anything, of which only the last call knows the names."""
+    """Hook that passes any argument on to a stricter function."""
 
     def __init__(self, size=1, **kwargs):
         self.made = self.make(**kwargs)
@@ -70,7 +71,7 @@ def test_constructor_errors_are_explained(cfg):
     with pytest.raises(InputError, match=r'custom_hooks\.2 has depth, '
                        'expected only what it takes'), checked(cfg, REQUIRED):
         HOOKS.build(cfg.custom_hooks[2])
-    # an error of the code, of which the config says nothing
+    # an error in the code, unrelated to the config
     cfg.custom_hooks.pop(2)
     with pytest.raises(TypeError, match='height'), checked(cfg, REQUIRED):
         HandsOn.make(height=1)

@@ -1,4 +1,4 @@
-"""Every pairing of the catalogue has a config that is what its name says."""
+"""Each encoder and benchmark has configs that agree with their names."""
 import copy
 import functools
 import itertools
@@ -26,7 +26,7 @@ REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
             'test_dataloader', 'test_cfg', 'test_evaluator')
 every_encoder = pytest.mark.parametrize('encoder', ENCODERS)
 every_benchmark = pytest.mark.parametrize('benchmark', BENCHMARKS)
-# benchmarks of one layout differ in their labels and files
+# benchmarks with the same layout differ only in labels and files
 each_layout = pytest.mark.parametrize('benchmark', {
     benchmark.layout: name for name, benchmark in BENCHMARKS.items()
 }.values())
@@ -36,12 +36,12 @@ plain_and_stdcl = pytest.mark.parametrize('stdcl', [False, True],
 
 @functools.lru_cache(maxsize=None)
 def load(path: Path) -> Config:
-    """A config that no test may change."""
+    """Load a config, which tests must not modify."""
     return Config.fromfile(path)
 
 
 def leaf_datasets(cfg: Config) -> dict:
-    """The innermost data set of each loader."""
+    """Return the innermost data set of each loader."""
     loaders = {name: cfg[f'{name}_dataloader'].dataset
                for name in ('train', 'val', 'test')}
     return {name: dataset.get('dataset', dataset)
@@ -102,7 +102,7 @@ def test_content_agrees_with_the_name(encoder, benchmark, stdcl):
         randomly = {'RandomView', 'RandomRotation'} & set(steps)
         assert not randomly or name == 'train'
 
-    # MMAction2's recipe counts passes: 80 are 16 epochs of five
+    # the name counts passes, as in MMAction2: 80 are 16 epochs of five
     times = cfg.train_dataloader.dataset.get('times', 1)
     assert epochs in (cfg.train_cfg.max_epochs,
                       cfg.train_cfg.max_epochs * times)
@@ -125,7 +125,7 @@ def test_stdcl_is_the_plain_config_plus_the_fragment(encoder, benchmark):
 
 @every_encoder
 def test_same_seed_same_initial_weights(encoder):
-    """Encoder and classifier begin as they do without STD-CL."""
+    """Encoder and classifier start with the same weights as without STD-CL."""
     states = []
     for decoupler in (None, 'AttentiveDecoupler', 'ProjectionDecoupler'):
         cfg = stdcl_or_plain(encoder, 'nw-ucla-xview', decoupler)
@@ -141,14 +141,14 @@ def test_same_seed_same_initial_weights(encoder):
 
 
 def clip_shape(cfg: Config, benchmark: str) -> tuple:
-    """Persons, frames, joints and channels of a clip."""
+    """Return persons, frames, joints and channels of a clip."""
     expected = BENCHMARKS[benchmark]
     layout = LAYOUTS[expected.layout]
     return (expected.num_person, cfg.clip_len, layout.num_joints, layout.dims)
 
 
 def narrow(cfg: Config, encoder: str, shape: tuple) -> None:
-    """Give an encoder as few channels as it can have, for speed."""
+    """Give an encoder as few channels as possible, for speed."""
     cfg.model.backbone.base_channels = 24 if encoder == 'hyperformer' else 8
     if encoder == 'hyperformer':
         cfg.model.backbone.num_heads = 1
@@ -160,7 +160,7 @@ def narrow(cfg: Config, encoder: str, shape: tuple) -> None:
 
 
 def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
-    """A config with a decoupler; plain without one."""
+    """Load a config with the given decoupler, or a plain one without."""
     cfg = Config.fromfile(find_config(encoder, benchmark, bool(decoupler)))
     if decoupler:
         cfg.model.cls_head.decoupler.type = decoupler
@@ -172,7 +172,7 @@ def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
 
 def on_tiny_data(cfg, make_annotations, work_dir, joints, persons,
                  channels=3) -> Config:
-    """Make a config train a step of four synthetic sequences."""
+    """Change a config to train one step on four synthetic sequences."""
     path = make_annotations(num=4, classes=2, joints=joints, persons=persons,
                             channels=channels)
     for name, dataset in leaf_datasets(cfg).items():
@@ -192,7 +192,7 @@ def on_tiny_data(cfg, make_annotations, work_dir, joints, persons,
 @each_layout
 @every_encoder
 def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
-    """One step of data in the real format, and a test."""
+    """Trains one step on data in the real format, and tests."""
     cfg = stdcl_or_plain(encoder, benchmark, decoupler)
     persons, _, joints, channels = shape = clip_shape(cfg, benchmark)
     narrow(cfg, encoder, shape)
@@ -213,7 +213,7 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
 
 
 def stdcl_on(base: str, tmp_path) -> Config:
-    """A user's config: STD-CL on a narrow encoder of MMAction2's."""
+    """Build a user's config with STD-CL and a narrow encoder of MMAction2."""
     path = tmp_path / 'stdcl-user.py'
     path.write_text(
         f"_base_ = ['mmaction::skeleton/stgcn/{base}.py', "
@@ -234,7 +234,7 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
     joints = 25 if dims == 3 else 17
     cfg = stdcl_on('stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-'
                    f'{dims}d', tmp_path)
-    # both hooks come from the fragment
+    # the fragment provides both hooks
     assert [hook.type for hook in cfg.custom_hooks] == [
         'MemoryBankHook', 'SkeletonCheckHook']
     if decoupler == 'ProjectionDecoupler':
@@ -245,7 +245,7 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
     model.init_weights()
 
     part = cfg.train_dataloader.dataset.dataset
-    # in two dimensions, each joint has a score besides
+    # two-dimensional joints also have a score
     part.ann_file = tiny_annotations(num=4, joints=joints, channels=dims,
                                      persons=2, classes=2, score=dims == 2)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
@@ -267,7 +267,7 @@ def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
     cfg = stdcl_on('stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d',
                    tmp_path)
     for dataset in leaf_datasets(cfg).values():
-        # it needs shoulders where 17 joints have none
+        # alignment needs shoulders, which 17 joints do not have
         dataset.pipeline[0] = dict(type='PreNormalize3D', align_spine=False,
                                    align_shoulder=False)
         dataset.pipeline.pop(1)  # GenSkeFeat

@@ -1,4 +1,4 @@
-"""What ContrastDiagnosisHook logs, and that it changes nothing."""
+"""ContrastDiagnosisHook logs correct scalars and changes nothing."""
 import json
 
 import pytest
@@ -31,7 +31,7 @@ def test_gradient_norms_are_those_of_the_losses_alone():
 
 def test_small_gradients_of_half_precision_are_not_lost():
     feats = torch.randn(3, 8).half().requires_grad_()
-    weight = torch.full((3, 8), 2e-8)  # float16 has 6e-8 and 0
+    weight = torch.full((3, 8), 2e-8)  # float16 rounds this to 6e-8 or 0
     scalars = gradient_norms(feats, dict(
         loss_cls=(feats.float() * weight).sum(),
         loss_spatial=(feats.float() * weight).sum()))
@@ -59,7 +59,7 @@ def make_samples(indices, labels):
 
 
 def test_similarities_by_hand():
-    """One step: slots 0, 1, 2 are of classes 0, 0, 1; then 1 is seen again."""
+    """Slots 0, 1 and 2 have classes 0, 0 and 1; then 1 is seen again."""
     head = make_head()
     hook = ContrastDiagnosisHook()
     hook.head, hook.loss = head, head.loss
@@ -81,7 +81,7 @@ def test_similarities_by_hand():
 
 
 def test_sequence_is_not_its_own_positive():
-    """Two kinds of bank with the same content give the same scalars."""
+    """Both kinds of bank give the same scalars for the same content."""
     seen = []
     for bank in ({}, dict(type='ClassBalancedMemoryBank', slots_per_class=4)):
         torch.manual_seed(0)

@@ -25,7 +25,7 @@ def make_bank(slots=60, classes=4, filled=1.0, dim=16):
 
 
 def make_anchors(bank, batch=8, dim=16):
-    """Anchors that own filled slots of the bank."""
+    """Make anchors that own filled slots of the bank."""
     own = (bank[1] >= 0).nonzero().flatten()
     own = own[torch.randperm(len(own))[:batch]]
     anchors = F.normalize(torch.randn(len(own), dim), dim=1)
@@ -33,7 +33,7 @@ def make_anchors(bank, batch=8, dim=16):
 
 
 def draws_of(loss, labels, bank_labels):
-    """Fix the loss's random draw, and return it as lists of slots."""
+    """Fix the random draw of the loss, and return it as lists of slots."""
     slots, drawn = loss._random_negatives(labels, bank_labels)
     loss._random_negatives = lambda *_: (slots, drawn)
     return [row[keep] for row, keep in zip(slots, drawn)]
@@ -98,7 +98,7 @@ def test_equals_the_published_loop(filled, limits, classes, negatives):
 
 @st.composite
 def cases(draw):
-    """A bank and anchors of any form, seeded by what is drawn."""
+    """Draw a bank and anchors of arbitrary form."""
     slots, dim = draw(st.integers(1, 40)), draw(st.integers(1, 9))
     classes, batch = draw(st.integers(1, 5)), draw(st.integers(1, 7))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
@@ -107,18 +107,18 @@ def cases(draw):
         return torch.randint(high, (size, ), generator=generator)
 
     features = F.normalize(torch.randn(slots, dim, generator=generator), dim=1)
-    if draw(st.booleans()):  # ties: few features that differ
+    if draw(st.booleans()):  # few distinct features, so that similarities tie
         features = features[integers(max(1, slots // 4), slots)]
     labels = integers(classes, slots)
     filled = draw(st.sampled_from([0., 0.3, 1.]))
     labels[torch.rand(slots, generator=generator) >= filled] = -1
-    own = integers(slots, batch)  # duplicates in a batch too
-    # the class of an anchor whose slot is empty is its own
+    own = integers(slots, batch)  # with duplicates in a batch
+    # an anchor whose slot is empty has a class of its own
     anchor_labels = labels[own].where(labels[own] >= 0,
                                       integers(classes, batch))
     anchors = F.normalize(torch.randn(batch, dim, generator=generator), dim=1)
     if draw(st.booleans()):
-        anchors[integers(batch, 1)] = 0  # no direction
+        anchors[integers(batch, 1)] = 0  # zero vectors
     limits = draw(st.sampled_from([1, 3, 64])), draw(
         st.sampled_from([1, 4, 64]))
     return anchors, anchor_labels, own, features, labels, limits
@@ -137,7 +137,7 @@ def test_equals_the_published_loop_for_any_input(
     ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrastive_loss, 'BLOCK', 13)  # several in a bank
+        patch.setattr(contrastive_loss, 'BLOCK', 13)  # several blocks per bank
         value, share = loss(ours, labels, own, features, bank_labels)
         value.backward()
     expected, expected_share = twin.contrastive_loss(
@@ -154,7 +154,7 @@ def test_equals_the_published_loop_for_any_input(
 
 
 def test_share_of_anchors_between_0_and_1():
-    # class 1 has one sequence only, which is no positive for itself
+    # class 1 has a single sequence, which is not its own positive
     bank = make_bank(slots=10)[0], torch.tensor([0] * 9 + [1])
     own = torch.tensor([0, 3, 9])
     anchors = bank[0][own].clone().requires_grad_()
@@ -162,12 +162,12 @@ def test_share_of_anchors_between_0_and_1():
         anchors, bank[1][own], own, *bank)
     value.backward()
     assert share.item() == pytest.approx(2 / 3)
-    assert anchors.grad[2].abs().sum() == 0  # left out
+    assert anchors.grad[2].abs().sum() == 0  # does not contribute
     assert anchors.grad[:2].abs().sum() > 0
 
 
 def test_fewer_positives_than_the_limit():
-    # NW-UCLA: 102 sequences a class, fewer than P = 128; a literal port is 0
+    # NW-UCLA has 102 sequences per class, fewer than P = 128
     labels = torch.arange(10).repeat(102)
     bank = F.normalize(torch.randn(1020, 16), dim=1), labels
     own = torch.arange(16)
@@ -178,7 +178,7 @@ def test_fewer_positives_than_the_limit():
 
 
 def test_sequence_is_not_its_own_positive():
-    # with itself as a positive, the first anchor would have two
+    # otherwise the first anchor would have two positives
     features = F.normalize(torch.tensor([[1., 0], [0, 1], [-1, 0]]), dim=1)
     bank = features, torch.tensor([0, 0, 1])
     own = torch.tensor([0])
@@ -191,7 +191,7 @@ def test_sequence_is_not_its_own_positive():
 
 @pytest.mark.parametrize('labels', [[0, 0, 0], [0, -1, 1], [-1, -1, -1]])
 def test_loss_without_terms_is_zero_with_a_gradient(labels):
-    # no negative; no positive; nothing filled
+    # no negative, no positive, or no filled slot
     anchors = F.normalize(torch.randn(1, 8), dim=1).requires_grad_()
     value, share = CrossSequenceContrastiveLoss()(
         anchors, torch.tensor([0]), torch.tensor([0]),
@@ -214,7 +214,7 @@ def test_gradient_flows_into_the_anchors_only():
 @pytest.mark.parametrize('slots', [300, 5])
 @pytest.mark.parametrize('fault', [float('nan'), float('inf')])
 def test_nonfinite_anchor_makes_the_loss_nan(slots, fault):
-    # also where there are P slots that are none of its positives
+    # also if P slots are not positives of the anchor
     bank = make_bank(slots, classes=2)
     anchors, labels, own = make_anchors(bank, 3)
     anchors[0, 3] = fault
@@ -260,13 +260,13 @@ def test_random_negatives_are_drawn_without_replacement():
     for anchor, count in zip(anchors, counts):
         negative = (labels >= 0) & (labels != anchor)
         assert count[~negative].sum() == 0
-        expected = 500 * 20 / negative.sum()  # about 95, sd about 9
+        expected = 500 * 20 / negative.sum()  # about 95 ± 9
         assert (count[negative] - expected).abs().max() < 6 * expected**0.5
 
 
 @pytest.mark.parametrize('negatives', [1, 15, 300])
 def test_negatives_of_a_dominant_class(negatives):
-    # they are rare in any part of the random order, and must all be found
+    # they are rare in any part of the random order, but all must be found
     labels = torch.zeros(20000, dtype=torch.long)
     labels[torch.randperm(20000)[:negatives]] = 1
     anchors = torch.tensor([0, 1])
@@ -288,7 +288,7 @@ def test_fewer_negatives_than_the_limit():
 
 
 class Watch(TorchDispatchMode):
-    """Notes the largest float32 tensor, and the largest of any kind."""
+    """Record the largest float32 tensor and the largest of any dtype."""
 
     def __init__(self):
         super().__init__()
@@ -331,9 +331,9 @@ def test_half_precision_bank_is_never_copied_to_float32():
 
 @pytest.mark.parametrize('slots', [500, 20000])
 def test_effect_of_half_precision(slots):
-    """The loss by less than 0.01 %, the gradient by less than 1 %.
+    """The loss changes by less than 0.01 %, the gradient by less than 1 %.
 
-    That is for the slots that near the limits P and K are chosen instead.
+    Both changes come from different slots near the limits P and K.
     """
     features, labels = make_bank(slots, classes=10, dim=256)
     anchors, anchor_labels, own = make_anchors((features, labels), 16, 256)
@@ -346,7 +346,7 @@ def test_effect_of_half_precision(slots):
         value.backward()
         results.append((value.detach(), z.grad))
     (value, gradient), (half_value, half_gradient) = results
-    assert (half_gradient != gradient).any()  # it was in half precision
+    assert (half_gradient != gradient).any()  # half precision had an effect
     torch.testing.assert_close(half_value, value, atol=0, rtol=1e-4)
     assert (half_gradient - gradient).norm() < 1e-2 * gradient.norm()
 

@@ -1,4 +1,4 @@
-"""The converter of a user's own sequences, and its page in docs/."""
+"""The converter of custom data, and its page in docs/."""
 import csv
 import io
 import itertools
@@ -38,7 +38,7 @@ LAYOUTS = {name: SkeletonLayout.get(fields)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Eight good sequences of two classes and four subjects."""
+    """Write eight valid sequences of two classes and four subjects."""
     monkeypatch.chdir(tmp_path)
     rows = []
     for i in range(8):
@@ -86,7 +86,7 @@ def made():
 
 
 def refused(*args, **options):
-    """The message of a conversion that must fail and write nothing."""
+    """Return the error of a conversion, which must not write a file."""
     with pytest.raises(InputError) as caught:
         convert(*args, **options)
     assert not Path('out').exists()
@@ -122,7 +122,7 @@ def test_reads_numpy(tmp_path, persons, dtype):
 @pytest.mark.parametrize('header', [False, True])
 def test_reads_csv(tmp_path, header):
     array = joints(6)
-    # byte order mark and line ends of a spreadsheet
+    # byte order mark and line endings of a spreadsheet
     text = '\ufeff' + csv_text(array, header=header).replace('\n', '\r\n')
     (tmp_path / 'a.csv').write_text(text, newline='')
     np.savetxt(tmp_path / 'b.csv', array.reshape(6, -1), delimiter=',')
@@ -150,7 +150,7 @@ def test_csv_rows_find_their_person_and_frame(tmp_path, keys):
         (*keys, *(f'v{i}' for i in range(12))), *lines])
     keypoint = read_sequence(tmp_path / 'a.csv',
                                          LAYOUTS['hand'])['keypoint']
-    np.testing.assert_array_equal(  # persons in the order of their numbers
+    np.testing.assert_array_equal(  # persons are ordered by number
         keypoint, np.float32(expected)[np.argsort(people)])
 
 
@@ -178,7 +178,7 @@ def test_confidence(tmp_path):
 
 
 class Trap:
-    """Runs code when it is unpickled."""
+    """Object that runs code when it is unpickled."""
 
     def __reduce__(self):
         return Path.touch, (Path('sprung'), )
@@ -264,7 +264,7 @@ def test_written_file(folder):
 
 
 def test_tables_in_the_source_folder(folder):
-    """And name them with their suffix."""
+    """Tables may also contain file names with a suffix."""
     edit('labels.csv', 'name,', 'FILE,')
     edit('labels.csv', 'a/0,', 'a/0.npy,')
     Path('labels.csv').rename('src/labels.csv')
@@ -343,7 +343,7 @@ def test_confidence_in_some_files_only(folder):
 
 def test_all_problems_are_listed_up_to_twenty(folder):
     for i in range(13):
-        save(f'extra/{i:02d}', joints(3, 2))  # wrong channels and no row
+        save(f'extra/{i:02d}', joints(3, 2))  # not in the table
     lines = refused().splitlines()
     assert lines[0] == '26 problems:' and len(lines) == 1 + 20 + 1
     assert lines[1] == ('  src/extra/00.npy: "extra/00" has no row in '
@@ -351,7 +351,7 @@ def test_all_problems_are_listed_up_to_twenty(folder):
     assert lines[2].startswith('  src/extra/00.npy: keypoint has 4 joints and '
                                '2 channels (shape (1, 3, 4, 2)), expected')
     assert lines[-1] == '  ... and 6 more'
-    for path in Path('src').glob('*/*.npy'):  # nothing is left
+    for path in Path('src').glob('*/*.npy'):  # no sequence remains
         path.write_bytes(b'')
     assert '34 problems:' in refused(skip_bad=True)
 
@@ -369,7 +369,7 @@ def test_every_class_is_split(ratio):
         splits = draw_by_class(labels, ratio, seed)
         val = np.bincount([labels[name] for name in labels
                            if splits[name] == 'val'], minlength=len(sizes))
-        assert val[0] == 0  # the only sequence of a class is for training
+        assert val[0] == 0  # its class has only one sequence
         assert np.abs(val - ratio * np.array(sizes))[1:].max() <= 1
         shuffled = dict(sorted(labels.items(), key=lambda item: item[0][::-1]))
         assert draw_by_class(shuffled, ratio, seed) == splits
@@ -402,9 +402,9 @@ def test_subjects_are_drawn_if_every_row_has_one(folder):
     assert name == by_class
     assert warnings[0].startswith('2 subjects are in both splits, such as "s')
     text = Path('labels.csv').read_text()
-    edit('labels.csv', 'wave,s0', 'wave,')  # one row has none
+    edit('labels.csv', 'wave,s0', 'wave,')  # one row without a subject
     assert method(val_ratio=0.25)[0] == by_class
-    # a single subject, and none
+    # with a single subject, then without subjects
     Path('labels.csv').write_text(re.sub(r's\d', 's1', text))
     assert method(val_ratio=0.25)[0] == by_class
     with pytest.raises(InputError, match='--val-ratio is 0.25, but'):
@@ -441,12 +441,12 @@ def load_config(data, encoder, img_shape=None, **options):
     *((encoder, '2D, 2 persons') for encoder in NARROW),
     ('stgcn', '3D'), ('stgcn', '3D, 2 persons'), ('stgcn', 'coco')])
 def test_configs_fit_the_data(folder, encoder, kind):
-    """Model and data of the written config, and a training step."""
+    """The written config builds a model and data, and trains a step."""
     persons, channels, image, layout = {
         '3D': (1, 3, None, 'hand.json'),
         '3D, 2 persons': (2, 3, None, 'hand.json'),
         '2D, 2 persons': (2, 2, None, 'flat.json'),
-        # a known layout in pixels, with a confidence
+        # a known layout in pixels with confidences
         'coco': (1, 3, (480, 640), 'coco')}[kind]
     Path('flat.json').write_text(json.dumps(FLAT))
     for i, path in enumerate(sorted(Path('src').glob('*/*.npy'))):
@@ -468,7 +468,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert cfg.test_dataloader.dataset == cfg.val_dataloader.dataset
     assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
     steps = [step.type for step in cfg.train_pipeline]
-    # it rotates in three dimensions
+    # RandomView rotates three-dimensional data only
     assert ('RandomView' in steps) == kind.startswith('3D')
     assert (len(train), len(val)) == (5 * 6, 2)
     sequences = TrainingSequences(train)
@@ -485,7 +485,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert loss.isfinite() and losses['loss_spatial'] > 0
     assert model.cls_head.num_classes == 2
 
-    # normalised once, by the image or by the range of the sequence
+    # normalised by either the image or the range of the sequence
     clip = torch.cat([val[i]['inputs'] for i in range(2)])[:, 0]
     source = np.load('src/a/6.npy')
     if kind == 'coco':
@@ -499,7 +499,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
 
 @pytest.mark.parametrize('encoder', ['stgcn', 'hyperformer'])
 def test_a_config_without_stdcl(folder, encoder):
-    """The same except for the head and its hook."""
+    """It differs only in the head and its hook."""
     data = convert()
     stdcl, plain = (load_config(data, encoder, stdcl=stdcl)
                     for stdcl in (True, False))
@@ -530,7 +530,7 @@ def test_the_command_skips_bad_files_and_reports_them(warm, folder):
     Path('src/a/0.npy').write_bytes(b'')
     Path('src/b/1.npy').unlink()
     save('extra', joints(4))
-    edit('labels.csv', 's1,train', 's1,test')  # a/2
+    edit('labels.csv', 's1,train', 's1,test')  # row a/2
     arguments = (TOOL, 'src', 'labels.csv', 'out/made.pkl', '--layout',
                  'hand.json')
     done = warm(*arguments, cwd=folder)
@@ -552,7 +552,7 @@ def test_the_command_skips_bad_files_and_reports_them(warm, folder):
 
 @pytest.fixture(scope='module')
 def page(root):
-    """Blocks of the page by language."""
+    """Return the code blocks of the page by language."""
     blocks = {}
     text = (root / 'docs' / 'custom_data.md').read_text()
     for language, block in re.findall(r'```(\w+)\n(.*?)```', text, re.S):
@@ -561,7 +561,7 @@ def page(root):
 
 
 def test_commands_of_the_page(root, page, warm, tmp_path):
-    """Every command of docs/custom_data.md, on the data that it makes."""
+    """Runs every command of docs/custom_data.md on its example data."""
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(root / name)
     (tmp_path / 'upper_body.json').write_text(page['json'][0])
@@ -590,7 +590,7 @@ def test_commands_of_the_page(root, page, warm, tmp_path):
                    for name in ('train.py', 'test.py'))
     assert 'anchor_share: 1.0000' in train
     assert re.search(r'acc/top1: \d', test)
-    # what the page says of it
+    # output that the page shows
     assert 'sequences 24 (train 18, val 6)' in outputs[commands[0]]
     assert re.search('python .*tools/train.py gestures.py',
                      outputs[commands[0]])

@@ -125,7 +125,7 @@ def test_recognizer_sets_the_sizes_in_a_dry_run(frames):
     assert decoupler.spatial.project.in_features == 4 * 20
     assert decoupler.temporal.project.in_features == 4 * -(-frames // 4)
     batch_norm = model.backbone.data_bn
-    assert batch_norm.num_batches_tracked == 0  # the dry run left no trace
+    assert batch_norm.num_batches_tracked == 0  # by the dry run
     assert model.training
 
 

@@ -1,4 +1,4 @@
-"""Several processes: equal banks after every step, and the loss of one."""
+"""Several processes keep equal banks and match a single process."""
 import os
 from contextlib import nullcontext
 from datetime import timedelta
@@ -25,7 +25,7 @@ MODEL = dict(
     cls_head=dict(
         type='STDCLHead', num_classes=3, in_channels=4,
         decoupler=dict(type='AttentiveDecoupler', out_channels=8, reduction=2),
-        # more than there are, so that none are drawn at random
+        # all negatives are used, so that none are drawn at random
         loss_contrast=dict(type='CrossSequenceContrastiveLoss',
                            num_negatives=99)))
 FULL = dict(type='MemoryBank')
@@ -36,7 +36,7 @@ REPEATS = [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 0, 1, 8, 8],
 
 
 def even(steps):
-    """The batches of a process: equal parts of global ones."""
+    """Return the batches of a process, equal parts of global batches."""
 
     def batches(rank, world_size):
         share = GLOBAL_BATCH // world_size
@@ -46,7 +46,7 @@ def even(steps):
 
 
 def sampled(num_samples, round_up, num_sequences=99):
-    """The batches of a process, as MMEngine's loader forms them."""
+    """Return the batches of a process as formed by MMEngine's loader."""
 
     def batches(rank, world_size):
         sampler = DefaultSampler(range(num_samples), seed=1,
@@ -58,7 +58,7 @@ def sampled(num_samples, round_up, num_sequences=99):
     return batches
 
 
-# labels of the sequences, batches, bank, steps of which gradients accumulate
+# labels of the sequences, batches, bank, steps of gradient accumulation
 SCENARIOS = dict(
     repeats=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1),
     half_precision=(3 * [0, 1, 2, 0], even(REPEATS),
@@ -66,13 +66,13 @@ SCENARIOS = dict(
     class_balanced=(3 * [0, 1, 2, 0], even(REPEATS), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
     accumulation=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 2),
-    # 15: the last batch of the last process is one short. Every sequence
-    # occurs more than once, also the one that pads that batch
+    # with 15 sequences, the last batch of the last process is one short; every
+    # sequence occurs more than once, including the one that pads this batch
     uneven_batches=(2 * [0, 1, 2], sampled(
         15, round_up=False, num_sequences=6), FULL, 1),
     uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
-    # 13: three are repeated with four processes, one with two
+    # of 13 sequences, four processes repeat three and two processes one
     padding=(5 * [0, 1, 2], sampled(13, round_up=True), FULL, 1),
     # in the first step no sequence of the last process has a positive
     drop_out=([0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1], even(REPEATS), FULL, 1),
@@ -87,24 +87,24 @@ def make_model(bank, num_sequences):
     model = MODELS.build(config)
     model.init_weights()
     model.cls_head.resize_banks(num_sequences)
-    model.cls_head.fc.requires_grad_(False)  # only the contrast is looked at
-    return model.eval()  # batch norm would see other batches
+    model.cls_head.fc.requires_grad_(False)  # only the contrast matters
+    return model.eval()  # batch norm statistics would differ
 
 
 def make_inputs(rows):
-    """(N, 1, M, T, V, C), the same for a row in any number of processes."""
+    """Make clips (N, 1, M, T, V, C) that depend on seed and index only."""
     return torch.stack([torch.randn(
         1, 2, 5, 20, 3, generator=torch.Generator().manual_seed(seed))
         for seed, _ in rows])
 
 
 def run(name, batches, wrap=lambda model: model):
-    """Run a scenario; returns what each step gave.
+    """Run a scenario, and return the results of each step.
 
     Args:
-        name (str): Of the scenario.
-        batches (list): For each step the (seed, index) of its sequences.
-        wrap (callable): Makes a model distributed.
+        name (str): Name of the scenario.
+        batches (list): (seed, index) of the sequences of each step.
+        wrap (callable): Function that wraps a model, for example in DDP.
     """
     labels, _, bank, accumulate = SCENARIOS[name]
     model = make_model(bank, len(labels))
@@ -139,7 +139,7 @@ def run(name, batches, wrap=lambda model: model):
 
 
 class Exchanges(TorchDispatchMode):
-    """Notes each collective, and the bytes that this process puts in."""
+    """Record each collective operation and the bytes that it sends."""
 
     def __init__(self):
         super().__init__()
@@ -154,7 +154,7 @@ class Exchanges(TorchDispatchMode):
 
 
 def exchanges_of_a_step():
-    """Of three sequences, where a full batch has four."""
+    """Return the operations of a step with three of four sequences."""
     model = make_model(FULL, 12)
     model.cls_head.batch_size = 4
     samples = []
@@ -180,7 +180,7 @@ def worker(rank, world_size, folder):
         results[name] = rows, run(
             name, rows, torch.nn.parallel.DistributedDataParallel)
     results['sent'] = exchanges_of_a_step()
-    try:  # 9: the first process has one more, a batch of its own
+    try:  # with 9 sequences, the first process has one more batch
         loader = DataLoader(range(9), GLOBAL_BATCH // world_size, sampler=(
             DefaultSampler(range(9), round_up=False)))
         _require_equal_batches(loader)
@@ -192,7 +192,7 @@ def worker(rank, world_size, folder):
 
 @pytest.fixture(scope='module', params=[2, 4])
 def ranks(request, root, tmp_path_factory):
-    """What each process made of every scenario."""
+    """Return the results of each process in every scenario."""
     folder = tmp_path_factory.mktemp('ranks')
     os.environ['PYTHONPATH'] = os.pathsep.join(
         [str(root), os.environ.get('PYTHONPATH', '')])
@@ -206,7 +206,7 @@ def test_equals_a_single_process(ranks, name):
     rows = [sum(parts, []) for parts in zip(*(rank[name][0]
                                               for rank in ranks))]
     alone = run(name, rows)
-    # in half precision what is rounded to another side differs by 2**-11
+    # in half precision, different rounding changes values by 2**-11
     close = dict(atol=1e-3 if name == 'half_precision' else 1e-5, rtol=0,
                  equal_nan=name == 'overflow')
     for single, *steps in zip(alone, *(rank[name][1] for rank in ranks)):
@@ -222,7 +222,7 @@ def test_equals_a_single_process(ranks, name):
                 name == 'overflow')
             torch.testing.assert_close(step['gradient'], single['gradient'],
                                        **close)
-    assert alone[-1]['gradient'].abs().max() > 1e-3  # so 1e-5 says something
+    assert alone[-1]['gradient'].abs().max() > 1e-3  # 1e-5 is strict
 
 
 def test_scenarios_match_their_names(ranks):
@@ -231,7 +231,7 @@ def test_scenarios_match_their_names(ranks):
     def indices(name, rank=last):
         return [step['indices'] for step in rank[name][1]]
 
-    # a full batch before a short one, of the last process only
+    # a short batch follows a full one, in the last process only
     size = GLOBAL_BATCH // len(ranks)
     assert [len(step) for step in indices('uneven_batches')] == [
         size, size - 1]
@@ -239,15 +239,15 @@ def test_scenarios_match_their_names(ranks):
         size, size]
     seen = sum((sum(indices('padding', rank), []) for rank in ranks), [])
     assert len(seen) > len(set(seen)) == 13
-    # nothing takes part on the last process, and much on the first
+    # in the first step, no anchor of the last process contributes
     assert last['drop_out'][1][0]['share'] == 0
     assert last['drop_out'][1][0]['loss'] == 0
     assert ranks[0]['drop_out'][1][0]['share'] > 0.5
-    # one process overflows in one step, and only there and then is it seen
+    # one process overflows in one step, which affects only this loss
     losses = [[step['loss'].isfinite().item() for step in rank['overflow'][1]]
               for rank in ranks]
     assert losses == [[True] * 3] * (len(ranks) - 1) + [[False, True, True]]
-    # the class-balanced bank was too small for all
+    # the class-balanced bank is too small for all sequences
     for name in ('class_balanced', 'uneven_class_balanced'):
         bank = last[name][1][-1]['banks']['cls_head.spatial_bank.indices']
         assert len(bank) == 18 and (bank >= 0).sum() == 9
@@ -261,8 +261,8 @@ def test_unequal_numbers_of_batches_raise_in_all_processes(ranks):
 
 
 def test_communication_of_a_step(ranks):
-    """Features, labels and indices at once, then two numbers of terms."""
+    """A step sends features with labels and indices, then two counts."""
     for rank in ranks:
-        # three rows, filled up to a full batch of four
+        # three rows, padded to a full batch of four
         assert rank['sent'] == [('allgather_', 4 * (2 * 8 + 2) * 4),
                                 ('allreduce_', 4), ('allreduce_', 4)]

@@ -1,4 +1,4 @@
-"""The examples in docstrings show what the code does."""
+"""The examples in docstrings run as shown."""
 import doctest
 import importlib
 

@@ -1,4 +1,4 @@
-"""CTR-GCN, Hyperformer and HCN against their twins and the authors' files."""
+"""Encoders equal their twins and the authors' golden files."""
 import copy
 import pickle
 from pathlib import Path
@@ -39,7 +39,7 @@ from tests.twins.hyperformer import hops_of
 NAMES = ['CTR-GCN', 'Hyperformer', 'HCN']
 GOLDEN = {'CTR-GCN': 'ctrgcn_ntu', 'Hyperformer': 'hyperformer_stdcl_ntu',
           'HCN': 'hcn_ntu'}
-# layouts of 25, 20, 17 and 4 joints; one, two, three persons; lengths; widths
+# layouts of 4 to 25 joints, one to three persons, several lengths and widths
 HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'index tip'],
             edges=[(1, 0), (2, 0), (3, 2)], center=0)
 SIZES = [Size(base_channels=48, frames=32),
@@ -50,7 +50,7 @@ SIZES = [Size(base_channels=48, frames=32),
 
 
 def disturb(module: torch.nn.Module) -> None:
-    """Weights at which every term counts: none that start at 0 stay there."""
+    """Disturb all weights, so that terms whose weights start at 0 count."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.dim() < 2:
@@ -62,7 +62,7 @@ def disturb(module: torch.nn.Module) -> None:
 
 
 def keep_statistics(module: torch.nn.Module, *inputs) -> None:
-    """Statistics of a batch, as training would leave them."""
+    """Set the statistics of batch norm to those of a batch."""
     norms = [part for part in module.modules()
              if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
     for momentum in (1, 0.1):
@@ -73,21 +73,21 @@ def keep_statistics(module: torch.nn.Module, *inputs) -> None:
 
 
 def assert_same(value, expected, what='') -> None:
-    """Equal but for rounding in float64, of which deep networks make much."""
+    """Compare up to rounding in float64, which deep networks amplify."""
     scale = expected.abs().max()
     assert (value - expected).abs().max() <= 1e-7 * scale, what
     assert scale > 0, what
 
 
 def drop_nothing(module: torch.nn.Module) -> None:
-    """Dropout would draw otherwise in the two."""
+    """Disable dropout, whose draws would differ."""
     for part in module.modules():
         if isinstance(part, (torch.nn.Dropout, torch.nn.Dropout2d)):
             part.p = 0
 
 
 def pair(name: str, size: Size) -> tuple:
-    """Ours and the twin with the same disturbed weights, in float64."""
+    """Build our model and the twin with the same disturbed weights."""
     reference = twin(name, size).double()
     disturb(reference)
     keep_statistics(reference, for_twin(size.clips(2, dtype=torch.float64)))
@@ -111,7 +111,7 @@ def test_number_of_parameters(name, size, expected):
                          ids=lambda size: f'{size.layout}-{size.frames}')
 @pytest.mark.parametrize('name', NAMES)
 def test_equals_twin(name, size):
-    """Features, logits, and every gradient, with given statistics."""
+    """Compares features, logits and all gradients in eval mode."""
     if name == 'HCN' and size.frames % 16:
         size = size._replace(frames=16)
     model, reference = pair(name, size)
@@ -127,7 +127,7 @@ def test_equals_twin(name, size):
     logits.backward(direction)
     theirs.backward(direction)
     gradients = converted(name, {
-        **reference.state_dict(),  # buffers have none
+        **reference.state_dict(),  # buffers have no gradient
         **{key: value.grad for key, value in reference.named_parameters()}})
     for key, parameter in model.named_parameters():
         assert_same(parameter.grad, gradients[key], key)
@@ -135,7 +135,7 @@ def test_equals_twin(name, size):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_equals_twin_in_training(name):
-    """With the batch's statistics, which are also kept alike."""
+    """Batch statistics are used, and tracked in the same way."""
     size = SIZES[1]
     model, reference = pair(name, size)
     clips = size.clips(4, dtype=torch.float64)
@@ -147,7 +147,7 @@ def test_equals_twin_in_training(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_golden(name, reference, warm, tmp_path):
-    """The authors' weights, through the command, give the authors' output."""
+    """Weights of the authors, once converted, give the authors' output."""
     golden = np.load(reference / 'golden' / f'{GOLDEN[name]}.npz')
     source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
               for key in golden.files if key.startswith('param/')}
@@ -205,12 +205,12 @@ def test_every_tensor_is_required(name):
     source = twin(name, SIZES[1]).state_dict()
     for lost in source:
         rest = {key: value for key, value in source.items() if key != lost}
-        if lost.endswith('num_batches_tracked'):  # some files have none
+        if lost.endswith('num_batches_tracked'):  # optional
             converted(name, rest)
             continue
         with pytest.raises(InputError, match=f'missing tensors: {lost}'):
             converted(name, rest)
-    if name != 'HCN':  # a whole block, a whole layer
+    if name != 'HCN':  # a complete block or layer
         for start in 'l10.', 'l5.residual.', 'l1.':
             with pytest.raises(InputError, match=f'missing tensors: {start}'):
                 converted(name, {key: value for key, value in source.items()
@@ -258,7 +258,7 @@ def test_hops_and_adjacency(layout):
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('size', [
     Size(HAND, persons=1, frames=80, base_channels=48),
-    Size('coco', frames=32, base_channels=48),  # confidence as third channel
+    Size('coco', frames=32, base_channels=48),  # third channel: confidence
     Size('nw-ucla', persons=3, frames=16, channels=2, base_channels=48),
     Size('nw-ucla', persons=1, frames=16, channels=1, base_channels=48)],
     ids=['hand', 'coco', 'nw-ucla', 'one channel'])
@@ -311,7 +311,7 @@ def test_invalid_sizes_raise(make, error):
 
 
 def test_parts_are_an_argument():
-    """Of the numbers only equality counts."""
+    """The numbers of parts matter only up to renumbering."""
     kwargs = dict(base_channels=24, num_heads=1, num_stages=1, num_person=1)
     one, other, third = (
         Hyperformer('nw-ucla', parts=parts, **kwargs)
@@ -337,7 +337,7 @@ def test_constants_follow_the_device_and_are_not_saved():
 
 
 class TestInitialisation:
-    """Section "Initialisation" of the paper's encoders, as released."""
+    """Initialisation of the released encoders."""
 
     def std(self, tensor, expected):
         assert abs(tensor.std() / expected - 1) < 5 / tensor.numel()**0.5
@@ -352,7 +352,7 @@ class TestInitialisation:
     def test_temporal(self, model):
         for block in model.blocks[1], model.blocks[7]:
             tcn = block.temporal
-            width = tcn.width  # of a branch; kernels of 5 frames
+            width = tcn.width  # per branch; kernels of 5 frames
             self.std(tcn.entry.weight, (2 / width)**0.5)
             self.std(tcn.point.weight, (2 / width)**0.5)
             for conv in tcn.convs:
@@ -386,7 +386,7 @@ class TestInitialisation:
         model = Hyperformer('nw-ucla', num_person=1)
         model.init_weights()
         spatial = model.blocks[1].spatial
-        bound = 216**-0.5  # PyTorch's default: uniform
+        bound = 216**-0.5  # PyTorch's uniform default
         for weight in spatial.qkv.weight, spatial.hyperedge.weight:
             assert 0.99 * bound < weight.abs().max() <= bound
         assert spatial.proj.weight.abs().max() <= 36**-0.5
@@ -409,7 +409,7 @@ class TestInitialisation:
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('name', NAMES)
 def test_learns_under_autocast(name, dtype):
-    """Half precision, on a GPU where there is one: finite, the loss falls."""
+    """In half precision, on a GPU if present, the loss decreases."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     size = Size(HAND, persons=1, frames=16, classes=4, base_channels=48)
     model = ours(name, size).to(device)
@@ -427,7 +427,7 @@ def test_learns_under_autocast(name, dtype):
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
         scaler.scale(loss).backward()
-        scaler.step(optimizer)  # not where gradients overflow
+        scaler.step(optimizer)  # skipped if gradients overflow
         scaler.update()
         losses.append(loss.item())
     assert all(p.grad.isfinite().all() for p in model.parameters())
@@ -437,7 +437,7 @@ def test_learns_under_autocast(name, dtype):
 
 @pytest.mark.parametrize('name', ['CTR-GCN', 'Hyperformer'])
 def test_second_derivatives_raise(name):
-    """Their functions have a first derivative only, and say so."""
+    """Custom autograd functions support first derivatives only."""
     size = SIZES[1]
     model = ours(name, size)
     weight = next(model.backbone.blocks[0].parameters())
@@ -468,7 +468,7 @@ def test_copies_and_pickles(name):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_compiles(name):
-    """torch.compile: one graph, same output, gradient and eval output."""
+    """torch.compile gives one graph with equal outputs and gradients."""
     model, _ = pair(name, SIZES[1])
     clips = SIZES[1].clips(2, dtype=torch.float64)
     compiled = torch.compile(copy.deepcopy(model), fullgraph=True)
@@ -478,7 +478,7 @@ def test_compiles(name):
         output.square().sum().backward()
     for (key, parameter), theirs in zip(model.named_parameters(),
                                         compiled.parameters()):
-        if parameter.grad.abs().max() > 1e-9:  # biases before a BN have none
+        if parameter.grad.abs().max() > 1e-9:  # not before BN
             assert_same(theirs.grad, parameter.grad, key)
     model.eval(), compiled.eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Fusing score files: against an obvious twin, and what is refused."""
+"""Fusion of score files equals a twin; mismatched files raise errors."""
 import json
 import re
 from collections import Counter
@@ -16,7 +16,7 @@ STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
 
 
 def make(path, n=40, k=7, **changes):
-    """Write a file of ours."""
+    """Write a score file of this project."""
     write(some_scores(path, n=n, k=k, **changes))
     return read(path)
 
@@ -30,7 +30,7 @@ def shuffled(scores, path, seed=0):
 
 
 def table(scores, path, kind='logits'):
-    """As CTR-GCN writes it."""
+    """Write a score file in the format of CTR-GCN."""
     return dump(path, dict(zip(scores.names.tolist(), getattr(scores, kind))))
 
 
@@ -45,7 +45,7 @@ def annotations(scores, path, **fields):
 
 
 def twin(files, weights, kind):
-    """By name, sequence by sequence, class by class."""
+    """Fuse by name, in loops over sequences and classes."""
     num_classes = files[0].shape[1]
     by_name = [dict(zip(file.names.tolist(), getattr(file, kind).tolist()))
                for file in files]
@@ -116,7 +116,7 @@ def test_every_format_gives_the_same(tmp_path, kind):
             (other.path, 'name'),
             (table(other, tmp_path / 't.pkl', kind), 'name'),
             (dump(tmp_path / 'list.pkl', list(getattr(b, kind))), 'order')):
-        # the kind is the one that both have, and labels are those of a
+        # sums the kind that both files contain, with the labels of a
         for order in ([a.path, path], [path, a.path]):
             result = fusion.fuse_files(
                 order, kind=kind if path == other.path else None)
@@ -189,17 +189,17 @@ def test_confusion_is_drawn(tmp_path, k):
              classes=[dict(name='x' * 60)] * k), tmp_path / 'confusion.png')
     picture = imread(tmp_path / 'confusion.png')[..., :3]
     assert min(picture.shape[:2]) > 300 and max(picture.shape[:2]) < 3200
-    # the first cell alone is of the darkest blue, beside the colour bar
+    # apart from the color bar, only the first cell is of the darkest blue
     dark = np.abs(picture - [0.031, 0.188, 0.42]).max(axis=2) < 0.02
     assert k == 400 or dark[:400, :700].any()
 
 
-# --- what is refused -------------------------------------------------------
+# --- errors ----------------------------------------------------------------
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """``a.npz``, and files that do not match it."""
+    """Write ``a.npz`` and files that do not match it."""
     a = make(tmp_path / 'a.npz')
     write(Scores(tmp_path / 'fewer.npz', **{
         field: getattr(a, field)[:30]

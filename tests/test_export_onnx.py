@@ -1,4 +1,4 @@
-"""Encoders as ONNX files, run by onnxruntime."""
+"""Export of encoders to ONNX, verified with onnxruntime."""
 import json
 import re
 
@@ -23,7 +23,7 @@ CLIP_LEN = 'test_dataloader.dataset.pipeline.1.clip_len=16'
 
 
 def build(encoder, stream='joint', **options):
-    """A narrow model whose batch norms have seen something."""
+    """Build a narrow model with nontrivial batch norm statistics."""
     cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
     cfg.model.data_preprocessor.stream = stream
     cfg.model.backbone.update(options)
@@ -48,7 +48,7 @@ def test_any_batch_size_equals_pytorch(encoder, tmp_path):
     assert session.get_modelmeta().custom_metadata_map['stream'] == (
         'bone-motion')
     for batch in (1, 3):
-        clips = torch.randn(batch, 1, *SHAPE)  # beside the clips' axis
+        clips = torch.randn(batch, 1, *SHAPE)  # axis 1: clips
         inputs, _ = model.data_preprocessor.preprocess(list(clips), None)
         expected = model.cls_head(model.backbone(inputs[:, 0]))
         logits, = session.run(None, {'clips': clips[:, 0].numpy()})

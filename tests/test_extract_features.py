@@ -1,4 +1,4 @@
-"""Features of a data set, and what they are measured by."""
+"""Features of a data set and their measures."""
 import numpy as np
 import pytest
 import torch
@@ -70,7 +70,7 @@ def test_the_command(warm, tmp_path):
     cfg.test_dataloader.dataset.num_sequences = 32
     model = load_model(cfg, str(tmp_path / 'epoch_1.pth'))
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    for index in (0, 31):  # one by one
+    for index in (0, 31):  # one at a time
         sample = dataset[index]
         with torch.no_grad():
             expected, = model.test_step(pseudo_collate([sample]))
@@ -95,7 +95,7 @@ def test_the_command(warm, tmp_path):
 
 
 def test_linear_share():
-    """All of a linear map, none of noise, half of both together."""
+    """It is 1 for a linear map, 0 for noise, and 1/2 for both together."""
     rng = np.random.default_rng(0)
     others, noise = rng.normal(size=(2, 2000, 4))
     mapped = others @ rng.normal(size=(4, 4)) + 3

@@ -1,4 +1,4 @@
-"""Numbers that are not finite stop a training, and are never saved."""
+"""Nonfinite numbers stop training and are never saved."""
 import math
 import re
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
 
 
 def leap(run, folder, step, factor, *options):
-    """Train; after a step, counted from 0, the learning rate leaps."""
+    """Train with a learning rate that jumps after a step, counted from 0."""
     (folder / 'leap.py').write_text(
         f"_base_ = '{ROOT / CONFIG}'\n"
         "param_scheduler = [dict(type='MultiStepLR', by_epoch=False, "
@@ -30,7 +30,7 @@ def leap(run, folder, step, factor, *options):
 
 
 def test_a_loss_that_is_not_finite(warm, tmp_path):
-    """In the second epoch, after far too long steps."""
+    """The loss overflows in the second epoch, after excessive steps."""
     done = leap(warm, tmp_path, 4, 1e25)
     assert done.returncode == 1
     said = re.search(
@@ -49,7 +49,7 @@ def test_a_loss_that_is_not_finite(warm, tmp_path):
 
 
 def test_weights_that_are_not_finite(warm, tmp_path):
-    """From the last step of the first epoch, whose loss was finite."""
+    """The last step of an epoch overflows, although its loss is finite."""
     done = leap(warm, tmp_path, 3, 3e47,
                 'optim_wrapper.optimizer.lr=1e-9',
                 'model.cls_head.spatial_weight=1e6')

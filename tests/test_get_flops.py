@@ -1,4 +1,4 @@
-"""Parameters and FLOPs: what is counted, and what the tool says."""
+"""Counts of parameters and FLOPs, and the tool that prints them."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ CLIP = (1, 52, 20, 3)
 
 @pytest.fixture
 def cfg():
-    """STD-CL on a narrow ST-GCN."""
+    """Return a config of a narrow ST-GCN with STD-CL."""
     cfg = Config.fromfile(STDCL)
     cfg.model.backbone.update(base_channels=4, num_stages=3)
     cfg.model.cls_head.in_channels = 4
@@ -38,7 +38,7 @@ def test_counting_by_hand():
 
 
 def test_attention_is_counted():
-    """Also where PyTorch would take a fused kernel."""
+    """PyTorch would otherwise choose a fused kernel, which is not counted."""
     layer = nn.MultiheadAttention(16, 2, batch_first=True).eval()
     x = torch.zeros(1, 9, 16)
     with torch.no_grad():  # q, k, v, out; scores, values
@@ -47,12 +47,12 @@ def test_attention_is_counted():
 
 
 def test_spatial_parts_by_hand():
-    """Also what is multiplied in place, or in a function of our own."""
+    """In-place products and custom functions are counted as well."""
     c, h, t, v = 24, 2, 5, 20
     layout = SkeletonLayout.get('nw-ucla')
     clip = torch.zeros(1, c, t, v)
     hops = torch.tensor(layout.hops)
-    x = int(hops.max()) + 1 + 3  # the hops, and three parts
+    x = int(hops.max()) + 1 + 3  # hops and three parts
     attention = HypergraphAttention(c, c, h, 6, torch.tensor(layout.parts),
                                     hops)
     parts = t * 3 * v * c + c * c + t * 3 * c * (c + h)
@@ -115,7 +115,7 @@ def test_the_command(cfg, tmp_path, warm):
 
 def test_where_the_shape_comes_from(cfg):
     model = MODELS.build(cfg.model)
-    # of an encoder with a graph under MMAction2's own preprocessor
+    # the graph of an encoder, if MMAction2's preprocessor has no layout
     model.data_preprocessor = MODELS.build(dict(type='ActionDataPreprocessor'))
     assert find_clip_shape(cfg, model) == CLIP
     for step in cfg.test_dataloader.dataset.pipeline:

@@ -1,4 +1,4 @@
-"""HCN and its classifier; see test_encoders.py for what all encoders share."""
+"""HCN and its classifier. test_encoders.py tests all encoders."""
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -18,14 +18,14 @@ STDCL = dict(
     decoupler=dict(type='AttentiveDecoupler'),
     memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
-# an encoder and a head of it that take no time
+# a small encoder and a matching head
 TINY = dict(type='HCN', layout='nw-ucla', base_channels=8, num_frames=32)
 TINY_HEAD = dict(type='HCNHead', num_classes=4, in_channels=32,
                  feature_size=(2, 2), hidden_channels=16)
 
 
 def pair(layout, persons, frames, width, channels, base):
-    """Our model, the twin with the same weights, both in eval mode."""
+    """Build our model and the twin with the same weights, in eval mode."""
     twin = HCNTwin(num_classes=10, num_person=persons, in_channels=channels,
                    num_joint=SkeletonLayout.get(layout).num_joints,
                    base_channels=base, window_size=frames, out_channels=width)
@@ -45,14 +45,14 @@ def build(backbone=TINY, head=TINY_HEAD, **kwargs):
 
 
 def clips(layout, persons, frames, channels, batch=2):
-    """A batch as our model takes it, and as the twin does."""
+    """Make a batch in the formats of our model and of the twin."""
     joints = SkeletonLayout.get(layout).num_joints
     x = torch.randn(batch, persons, frames, joints, channels)
     return x, x.permute(0, 4, 2, 3, 1)  # (N, C, T, V, M)
 
 
 def logits(model, x):
-    return model(x[:, None], stage='head')  # one clip for each sequence
+    return model(x[:, None], stage='head')  # one clip per sequence
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -71,7 +71,7 @@ def test_equals_the_twin(size):
 
 @pytest.mark.parametrize('size', SIZES[2:])
 def test_gradients_equal_those_of_the_twin(size):
-    # in double precision no maximum moves for a rounding error
+    # in double precision, rounding does not change which entry is the maximum
     ours, twin = (model.double() for model in pair(*size))
     x, for_twin = clips(size[0], size[1], size[2], size[4])
     weights = torch.randn(2, 10, dtype=torch.double)
@@ -85,7 +85,7 @@ def test_gradients_equal_those_of_the_twin(size):
 
 
 def test_dropout_equals_the_twin():
-    # for one person the two draw in the same order
+    # for one person, both models draw in the same order
     ours, twin = pair('nw-ucla', 1, 32, None, 3, 16)
     x, for_twin = clips('nw-ucla', 1, 32, 3)
     outputs = []
@@ -102,7 +102,7 @@ def test_dropout_equals_the_twin():
 def test_motion_by_hand():
     x = torch.tensor([0., 1, 4, 13])[None, :, None, None].repeat(1, 1, 2, 3)
     x[:, :, 1] *= 10
-    # the differences 1, 3, 9 at -0.125, 0.625, 1.375 and 2.125
+    # differences 1, 3, 9, sampled at -0.125, 0.625, 1.375 and 2.125
     expected = torch.tensor([1, 2.25, 5.25, 9])
     motion = _motion(x)
     assert motion.shape == x.shape

@@ -1,4 +1,4 @@
-"""What the hooks see to before training: indices, banks, data that fit."""
+"""Hooks set up indices and banks and check the data before training."""
 import json
 
 import pytest
@@ -54,7 +54,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
 
 
 def test_rare_classes_are_sampled_more_often(tiny_annotations):
-    """The second of three is alone in its class."""
+    """The second of three sequences is alone in its class."""
     path = tiny_annotations(num=3, classes=2)
     dataset = build(dict(
         type='ClassBalancedDataset', oversample_thr=0.6,
@@ -93,7 +93,7 @@ def test_banks_take_their_size_from_the_training_set(config):
     runner, _ = train(config)
     head = runner.model.cls_head
     assert len(head.spatial_bank) == len(head.temporal_bank) == 24
-    assert (head.spatial_bank.labels >= 0).all()  # all seen in an epoch
+    assert (head.spatial_bank.labels >= 0).all()  # one epoch fills all slots
     assert runner.message_hub.get_scalar(
         'train/anchor_share').current() == 1
     for loss in ('loss_cls', 'loss_spatial', 'loss_temporal'):
@@ -103,7 +103,7 @@ def test_banks_take_their_size_from_the_training_set(config):
 def test_the_head_knows_the_size_of_a_full_batch(config):
     runner, _ = train(config)
     assert runner.model.cls_head.batch_size == 8
-    # and with a sampler of batches, whose loader has no size
+    # a loader with a batch sampler has no batch_size
     DATA_SAMPLERS.register_module(module=BatchSampler, force=True)
     drop_last = config.train_dataloader.pop('drop_last')
     config.train_dataloader.batch_sampler = dict(
@@ -149,7 +149,7 @@ def test_resuming_restores_the_banks(config, bank):
 
 
 def test_a_second_run_of_a_runner_keeps_its_banks(config):
-    """As testing does after training; a new runner starts with empty ones."""
+    """A new Runner, in contrast, starts with empty banks."""
     runner, _ = train(config)
     hook, = (hook for hook in runner.hooks if isinstance(hook, MemoryBankHook))
     for one, expected in ((hook, True), (MemoryBankHook(), False)):
@@ -188,12 +188,12 @@ def test_testing_and_fine_tuning_ignore_banks(config, tiny_annotations,
     runner.load_checkpoint(checkpoint)  # before a run
     assert len(runner.model.cls_head.spatial_bank) == 0
 
-    for num in (24, 16):  # the same number of sequences, and another
+    for num in (24, 16):  # the same and a different number of sequences
         path = tiny_annotations(num=num, name=f'other{num}.pkl')
         config.train_dataloader.dataset.dataset.ann_file = path
         capsys.readouterr()
         _, fresh = train(config, load_from=checkpoint)
-        # nothing of the old run
+        # no content of the old run
         assert fresh['cls_head.spatial_bank.labels'].tolist() == [-1] * num
         log = capsys.readouterr().out
         assert 'Load checkpoint' in log and 'spatial_bank' not in log
@@ -270,10 +270,10 @@ def test_run_record(config):
         assert epoch['train']['anchor_share'] <= 1
         assert 0 <= epoch['val']['acc/top1'] <= 1
         assert epoch['seconds'] > 0
-    # resuming goes on with the curves, and keeps what the first part was
+    # resuming continues the curves and keeps the record of the first part
     config.train_cfg.max_epochs = 3
     config.val_evaluator = [dict(type='AccMetric'),
-                            dict(type='ConfusionMatrix')]  # no scalar
+                            dict(type='ConfusionMatrix')]  # not a scalar
     runner = run(config, resume=True)
     runner.train()
     with open(f'{config.work_dir}/run.json') as file:

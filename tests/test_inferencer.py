@@ -36,18 +36,18 @@ def dataset():
 
 
 def raw_joints():
-    """Of the five sequences, (1, T, 20, 3) each."""
+    """Return the joints of five sequences, each (1, T, 20, 3)."""
     return [dataset().get_data_info(index)['keypoint'] for index in range(5)]
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """Random weights of a narrow encoder, as a training saves them."""
+    """Write a checkpoint with random weights of a narrow encoder."""
     torch.manual_seed(0)
     init_default_scope('mmaction')
     model = MODELS.build(config().model)
     model.cls_head.resize_banks(5)
-    # classes by how the sequences differ, not by what they share
+    # logits depend on the differences between sequences
     clips = torch.stack([clip['inputs'][0] for clip in dataset()]).float()
     fc = model.eval().cls_head.fc
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_predictions_equal_those_of_testing(inferencer):
             sample.pred_score.detach().numpy(), atol=1e-6)
         assert sum(scores.values()) == pytest.approx(1)
     assert len({found['label'] for found in result['predictions']}) > 1
-    # the axis of persons is optional; a single sequence needs no list
+    # the axis of persons is optional, and so is a list of one sequence
     assert inferencer(joints[0][0]) == inferencer(joints[:1])
 
 
@@ -131,7 +131,7 @@ def test_windows_are_parts_of_the_sequence(inferencer):
     for one in found['segments']:
         part = scores[one['start']:one['end'], one['label']]
         assert one['score'] == pytest.approx(part.mean(), abs=1e-5)
-    # several sequences share batches
+    # a batch contains windows of several sequences
     both = inferencer([joints, joints[:30]], window=20, stride=10,
                       batch_size=4)['predictions']
     assert both[0]['segments'] == found['segments']

@@ -1,4 +1,4 @@
-"""JHMDB: the converter, the transforms of 2D data, the choice of a split."""
+"""JHMDB: converter, transforms of 2D data and choice of a split."""
 import numpy as np
 import pytest
 
@@ -18,7 +18,7 @@ from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
 @pytest.fixture
 def arrays():
-    """Four clips, of which each split tests another."""
+    """Make four clips; each split tests a different one."""
     frames = np.array([3, 2, 4, 5])
     rng = np.random.default_rng(0)
     return dict(
@@ -63,7 +63,7 @@ def test_real_data(reference, tmp_path):
     assert (counts['split1_fit'], counts['split1_tune']) == (321, 112)
     clips = SkeletonDataset(str(tmp_path / 'out.pkl'), [])
     assert len(clips) == 609
-    # y grows downwards: on average, faces are above ankles
+    # y points down, so faces have a smaller y than ankles on average
     names = LAYOUTS['jhmdb'].joint_names
     pose = np.mean([clips.get_data_info(i)['keypoint'].mean(axis=(0, 1))
                     for i in range(609)], axis=0)
@@ -75,7 +75,7 @@ def test_standardize_keeps_the_aspect():
         [5, -3], [1, 4], size=(2, 6, 15, 2)).astype(np.float32)
     keypoint[1, 2:] = 0  # absent
     score = np.ones((2, 6, 15), np.float32)
-    score[0, 1, 3] = 0  # undetected, and so far away
+    score[0, 1, 3] = 0  # undetected
     keypoint[0, 1, 3] = 1e4
     done = Standardize()(dict(keypoint=keypoint, keypoint_score=score))
     seen = np.concatenate([

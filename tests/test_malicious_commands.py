@@ -1,4 +1,4 @@
-"""Whole commands with files that would run code; see test_safe_files.py."""
+"""Commands do not run code in files, see also test_safe_files.py."""
 import json
 import os
 import pickle
@@ -20,7 +20,7 @@ HAND = dict(joint_names=['wrist', 'thumb'], edges=[[1, 0]], center=0)
 
 
 class Call:
-    """Unpickles by a call."""
+    """Object that calls a function when it is unpickled."""
 
     def __init__(self, function, *arguments):
         self.called = function, arguments
@@ -29,10 +29,10 @@ class Call:
         return self.called
 
     def __call__(self):
-        """So that what the call returns can be called in turn."""
+        """Allow a call of the result of a call."""
 
 
-# each makes the folder ``loot`` of the working directory
+# each attack creates the folder ``loot`` in the working directory
 CODE = '__import__("os").mkdir("loot")\n'
 OBJECTS = {
     'call': Call(os.mkdir, 'loot'),
@@ -55,7 +55,7 @@ def make_arrays(path, kind):
     np.savez(path, keypoint=np.array([OBJECTS[kind]], object))
 
 
-# command: (arguments, the file, what makes it, kinds of content)
+# command -> (arguments, file, function that writes it, kinds of content)
 ALL = (*OBJECTS, )
 CASES = {
     'test': (['tools/test.py', SYNTHETIC, 'bad.pth', *OPTIONS],

@@ -15,7 +15,7 @@ def make_bank(slots=6, dim=4, **kwargs):
 
 
 def obvious_update(bank, features, labels, indices):
-    """The twin: slot by slot."""
+    """Update in a loop over slots."""
     for slot in set(indices.tolist()):
         rows = features[indices == slot]
         bank.features[slot] = F.normalize(rows.mean(dim=0), dim=0)
@@ -82,7 +82,7 @@ def test_overflow_empties_the_slot():
     features[0, 1], features[1], features[2] = torch.nan, torch.inf, torch.nan
     bank.update(features, slots, slots)
     assert bank.features.isfinite().all()
-    # the sequence that also came through whole keeps its slot
+    # a sequence with another, finite feature keeps its slot
     assert bank.labels[:3].tolist() == [-1, -1, 2]
     torch.testing.assert_close(bank.features[2], features[3])
 
@@ -92,7 +92,7 @@ def test_zero_features_empty_the_slot():
     features = F.normalize(torch.randn(4, 4), dim=1)
     slots = torch.tensor([0, 1, 2, 2])
     bank.update(features, slots, slots)
-    features[0] = 0  # no direction; nor have opposites together
+    features[0] = 0  # zero, like the mean of opposites
     features[2] = 1e-7 - features[3]
     bank.update(features, slots, slots)
     assert bank.labels[:3].tolist() == [-1, 1, -1]
@@ -100,7 +100,7 @@ def test_zero_features_empty_the_slot():
 
 
 def test_zero_rows_are_ignored():
-    """Shorter batches of a process are filled up with them."""
+    """They pad the smaller batches of a process."""
     bank, expected = make_bank(), make_bank()
     features = F.normalize(torch.randn(3, 4), dim=1)
     indices = torch.tensor([5, 0, 5])
@@ -118,7 +118,7 @@ def test_half_precision_halves_the_features():
     indices = torch.tensor([5, 0, 5, 1])
     for some in (bank, expected):
         some.update(features, indices, indices)
-    # the mean of duplicates is taken before it is rounded
+    # duplicates are averaged before rounding
     assert torch.equal(bank.features, expected.features.half())
     assert torch.equal(bank.labels, expected.labels)
     assert expected.nbytes - bank.nbytes == 6 * 4 * 2

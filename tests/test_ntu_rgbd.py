@@ -74,7 +74,7 @@ def test_all_sources_give_the_same_file(source, tmp_path):
     for number, paths in enumerate([[source], [tmp_path / 'in', zipped]]):
         report = ntu_rgbd.convert(paths, tmp_path / f'{number}.pkl',
                                   processes=1)
-        assert report['benchmark'] == 'ntu120'  # there are setups above 17
+        assert report['benchmark'] == 'ntu120'  # setups above 17
     assert (tmp_path / '0.pkl').read_bytes() == (
         tmp_path / '1.pkl').read_bytes()
 
@@ -98,7 +98,7 @@ def with_word(*place_and_word):
 
 
 def with_frame(frame, change):
-    """Change the lines of a frame of a file with one person."""
+    """Change the lines of one frame in a file with one person."""
     def change_content(content):
         lines = content.split(b'\r\n')
         part = slice(1 + 28 * frame, 29 + 28 * frame)
@@ -108,7 +108,7 @@ def with_frame(frame, change):
 
 
 HALF, ODD = 'incomplete frame', 'unusable body'
-# change to a file of 6 frames, reason, frames that are left
+# change to a file of 6 frames, reason, number of remaining frames
 CHANGES = {
     'empty frame': (with_frame(2, lambda lines: [b'0']), None, 5),
     'frame missing': (with_frame(2, lambda lines: []),
@@ -141,7 +141,7 @@ def test_damaged_frames(change, reason, left):
     assert body.frames.tolist() == list(range(left))
     if left == 6:
         np.testing.assert_array_equal(body.joints, whole.joints)
-    else:  # every frame is one of the whole file
+    else:  # remaining frames are unchanged
         same = (body.joints[:, None] == whole.joints).all(axis=(2, 3))
         assert same.any(axis=1).all()
 

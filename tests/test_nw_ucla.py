@@ -64,7 +64,7 @@ def test_converts_the_zip_and_the_folder_alike(archive, unpacked, tmp_path):
 
 
 def check_folds(splits):
-    """They split the training views, each by subjects of its own."""
+    """Check that folds split the training views by subjects."""
     training = sorted(splits['xview_train'])
     assert sorted(sum((splits[f'fold{fold}_val'] for fold in range(3)),
                       [])) == training
@@ -111,7 +111,7 @@ def test_wrong_sources_are_named(unpacked, tmp_path):
 
 
 def published(keypoint, degrees, scale):
-    """Joint 2 of the first frame to 0, rotate, scale, then min and max."""
+    """Center joint 2 of the first frame, rotate, scale, then normalise."""
     x = keypoint - keypoint[:, :1, 1:2]
     a, b = np.radians(degrees)
     about_x = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)],
@@ -134,7 +134,7 @@ def test_recipe_equals_the_published_one():
         np.random.seed(seed)
         results = RandomView().transform(dict(keypoint=keypoint.copy()))
         ours = MinMaxNormalize().transform(results)['keypoint']
-        scale = 0.5 + seed / 20  # min-max undoes it, and the translation
+        scale = 0.5 + seed / 20  # undone by min-max normalisation
         np.testing.assert_allclose(
             ours, published(keypoint.astype(np.float64), degrees, scale),
             atol=1e-5)
@@ -167,7 +167,7 @@ def test_frames(total):
     draws = np.stack([train.transform(dict(total_frames=total))['frame_inds']
                       for _ in range(200)])
     assert draws.shape == (200, 52)
-    assert (np.diff(draws, axis=1) >= 0).all()  # in order
+    assert (np.diff(draws, axis=1) >= 0).all()  # sorted
     assert draws.min() == 0 and draws.max() == total - 1
     counts = np.bincount(draws.ravel(), minlength=total)
     mean = 200 * 52 / total  # uniform: within six standard deviations

@@ -1,4 +1,4 @@
-"""The report on what STD-CL changes, also in a real browser."""
+"""The report on the effect of STD-CL, also in a real browser."""
 import html
 import re
 
@@ -33,8 +33,8 @@ BOTH = [outputs('plain', [0, 1, 1, 1, 0, 2, 2, 2]),
 
 
 def test_classes_and_pairs_are_counted():
-    # 0 and 1: three mistakes become one; 0 and 2: none becomes one; 1 and
-    # 2: one stays
+    # mistakes between 0 and 1: three become one; between 0 and 2: none becomes
+    # one; between 1 and 2: one remains
     assert report.tabulate_pairs(BOTH[:1])['rows'] == [
         ['a / b', '3'], ['b / c', '1']]
     table = report.tabulate_pairs(BOTH)
@@ -65,7 +65,7 @@ def test_sequences_on_which_models_differ_come_first():
 
 
 def test_persons_stand_upright_for_any_axes():
-    """The spine is along y in NW-UCLA's pipeline, along z in NTU's."""
+    """The spine points along y for NW-UCLA and along z for NTU RGB+D."""
     body = np.random.default_rng(0).random((1, 5, 20, 3)) * (0.4, 1.7, 0.3)
     body[0, 1, 2] = np.nan
     assert report.find_upright(body) == (0, 0)
@@ -74,14 +74,14 @@ def test_persons_stand_upright_for_any_axes():
 
 @pytest.fixture(scope='module')
 def trained(warm, tmp_path_factory):
-    """A folder with the checkpoint of a training of seconds."""
+    """Train for seconds, and return the folder of the checkpoint."""
     folder = tmp_path_factory.mktemp('trained')
     train(warm, folder, '--cfg-options', *TINY)
     return folder
 
 
 def read(path):
-    """Data of a report and of the player in it; no file is needed."""
+    """Read the data of a report and of its player."""
     text = path.read_text()
     player = html.unescape(re.search('srcdoc="([^"]*)"', text)[1])
     return data_of(text), data_of(player)
@@ -93,10 +93,10 @@ def test_the_command(warm, trained):
     assert done.returncode == 0, done.stderr
     data, player = read(trained / 'report.html')
     assert len(player['sequences']) == 3
-    assert [len(row) for row in data['plots']] == [2, 2]  # global, branches
+    assert [len(row) for row in data['plots']] == [2, 2]  # global; branches
     assert all(len(plot['points']) == 32
                for row in data['plots'] for plot in row)
-    # the same weights with a decoupler and without
+    # both models have the same weights
     assert len(set(re.findall(r'[\d.]+ %', done.stdout))) == 1
     first, second, *_ = data['tables']['measures']['rows']
     assert first[1:] == second[1:]
@@ -132,13 +132,13 @@ COCO = {'model.data_preprocessor.layout': 'coco',
 
 @pytest.mark.parametrize('encoder, changes, of_joints, of_frames', [
     ('stgcn', COCO, True, True),
-    # its output has channels in the place of joints
+    # its output has channels instead of joints
     ('hcn', {}, False, True),
     ('stgcn', {'model.cls_head.decoupler': dict(
         _delete_=True, type='ProjectionDecoupler', num_frames=8,
         num_joints=20)}, False, False)], ids=['2D', 'hcn', 'projection'])
 def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
-    """Random weights, one model alone."""
+    """A single model with random weights."""
     cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
     cfg.merge_from_dict({'test_dataloader.dataset.num_sequences': 32,
                          **changes})
@@ -184,5 +184,5 @@ def test_report_in_a_browser(warm, trained):
         return done;''')
     assert page == dict(
         drawn=[3, 16, 3 * 32, 3], colors=16, dim=3 * 30, bright=0,
-        names=['<b>1', 0],  # names are not markup
+        names=['<b>1', 0],  # names are escaped
         opened=[3, 'true'])

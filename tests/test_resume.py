@@ -1,6 +1,6 @@
-"""Trainings that are interrupted in every way, and resumed.
+"""Runs that are interrupted in different ways and resume.
 
-Each is compared with an uninterrupted one, to the last bit.
+Each must equal an uninterrupted run to the last bit.
 """
 import contextlib
 import json
@@ -37,11 +37,11 @@ OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'val_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
 WORKERS = ['train_dataloader.num_workers=2', 'val_dataloader.num_workers=1',
            'train_dataloader.persistent_workers=True']
-PARTS = 'state_dict', 'optimizer', 'param_schedulers'  # banks included
+PARTS = 'state_dict', 'optimizer', 'param_schedulers'  # includes banks
 
 
 def content(path):
-    """What has to be equal: state, and the curves step by step."""
+    """Return the state and the curves, which must be equal."""
     checkpoint = torch.load(path, weights_only=True)
     return {**{part: checkpoint[part] for part in PARTS}, **{
         name: scalar['log_history'] for name, scalar
@@ -50,7 +50,7 @@ def content(path):
 
 
 def curves(work_dir):
-    """Losses and accuracies of each epoch, from the record."""
+    """Return losses and accuracies of each epoch from the record."""
     record = json.loads((work_dir / 'run.json').read_text())
     return [(epoch['epoch'], epoch['train'], epoch['val'])
             for epoch in record['epochs']]
@@ -77,14 +77,14 @@ def assert_equal(work_dir, other, atol=0):
 
 @pytest.fixture(scope='module')
 def whole(warm, tmp_path_factory):
-    """Three epochs without an interruption."""
+    """Train three epochs without an interruption."""
     folder = tmp_path_factory.mktemp('whole')
     train(warm, folder, *OPTIONS)
     return folder
 
 
 def copy_of(whole, tmp_path, epochs):
-    """A work directory as it was after some epochs."""
+    """Copy a work directory as it was after some epochs."""
     work_dir = tmp_path / 'run'
     work_dir.mkdir()
     for epoch in range(1, epochs + 1):
@@ -103,7 +103,7 @@ def resume(run, work_dir, *options, check=True):
 
 
 def test_same_seed_same_result(warm, tmp_path, whole):
-    """Again, with workers."""
+    """Also with worker processes."""
     train(warm, tmp_path, *OPTIONS, *WORKERS)
     assert_equal(tmp_path, whole)
 
@@ -123,7 +123,7 @@ def test_validation_does_not_disturb(warm, tmp_path, whole):
     (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
     (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
 def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
-    """Sent to the workers as well, as schedulers do."""
+    """Schedulers send the signal to worker processes as well."""
     stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
@@ -134,7 +134,7 @@ def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
     assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
     meta = torch.load(said[1], weights_only=True)['meta']
     assert meta['iter'] == 8 * int(said[2]) + int(said[3])
-    if said[3] == '0':  # in a validation, after the epoch was saved
+    if said[3] == '0':  # during validation, after the epoch was saved
         assert Path(said[1]) == tmp_path / f'epoch_{said[2]}.pth'
     else:
         assert Path(said[1]) == tmp_path / 'interrupted.pth'
@@ -187,13 +187,13 @@ def test_sigterm_to_one_of_two_processes(root, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
     assert 'SIGTERM: saved' in log.read_text()
     call(*command(work_dir, '--resume'), cwd=work_dir)
-    # sums of batch norm's statistics are taken in another order
+    # batch norm statistics are summed in a different order
     assert_equal(work_dir, whole, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_sigterm_while_spawned_workers_start(root, tmp_path):
-    """Which takes seconds, at the start of each epoch; nobody may hang."""
+    """Starting workers takes seconds; no process may hang."""
     log = tmp_path / 'log'
     with open(log, 'w') as file:
         process = subprocess.Popen(
@@ -206,7 +206,7 @@ def test_sigterm_while_spawned_workers_start(root, tmp_path):
     try:
         interrupt(process.pid, log, 'Saving checkpoint at 1 epochs', 0,
                   os.kill)
-        time.sleep(1)  # they import PyTorch now
+        time.sleep(1)  # workers import PyTorch
         os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(timeout=100) == 128 + signal.SIGTERM
     finally:
@@ -225,7 +225,7 @@ def test_sigkill(warm, tmp_path, whole):
 
 
 def test_sigkill_in_the_validation(warm, tmp_path, whole):
-    """Which is made up for: the record and the best one depend on it."""
+    """Validation is repeated: record and best checkpoint depend on it."""
     stop_training(warm, tmp_path, *OPTIONS,
                   when=r'Epoch\(val\) +\[1\]\[1/8\]')
     assert 'val' not in json.loads(
@@ -235,7 +235,7 @@ def test_sigkill_in_the_validation(warm, tmp_path, whole):
 
 
 def test_sigkill_while_a_checkpoint_is_written(warm, tmp_path):
-    """A file has its name only when it is complete."""
+    """A file receives its name only when it is complete."""
     options = [*OPTIONS, 'model.cls_head.decoupler.out_channels=8192',
                'train_cfg.val_interval=9', 'train_cfg.max_epochs=9']
     stop_training(warm, tmp_path, *options,
@@ -255,7 +255,7 @@ def truncate(path):
 
 
 def flip_a_bit(path):
-    """In the middle of the weights, where PyTorch does not notice."""
+    """Flip a bit of the weights, which PyTorch does not notice."""
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 16
     path.write_bytes(content)
@@ -267,7 +267,7 @@ def empty(path):
 
 
 def zeros(path):
-    """What a power cut leaves of a file that was not brought to the disk."""
+    """Fill a file with zeros, as a power cut before a flush may do."""
     path.write_bytes(bytes(path.stat().st_size))
 
 
@@ -280,7 +280,7 @@ def test_damaged_checkpoint_is_skipped(tmp_path, whole, damage):
     assert len(latest.damaged) == 1
     assert latest.damaged[0].startswith(
         f'{work_dir / "epoch_2.pth"} is damaged (')
-    (work_dir / 'last_checkpoint').write_text('')  # cut off as well
+    (work_dir / 'last_checkpoint').write_text('')  # truncated as well
     assert find_latest(work_dir) == latest
     damage(work_dir / 'epoch_1.pth')
     assert find_latest(work_dir).path is None
@@ -298,10 +298,10 @@ def test_resuming_skips_a_damaged_checkpoint(warm, tmp_path, whole):
 
 
 def test_only_damaged_checkpoints(warm, tmp_path, whole):
-    """Training does not start over, over what may be mended."""
+    """Training does not start over, because it would overwrite the files."""
     work_dir = copy_of(whole, tmp_path, 1)
     flip_a_bit(path := work_dir / 'epoch_1.pth')
-    for option in ((), (path, )):  # the latest one, or one by its name
+    for option in ((), (path, )):  # the latest, or one by name
         done = train(warm, work_dir, '--resume', *option, *OPTIONS,
                      check=False)
         assert done.returncode == 1 and 'Traceback' not in done.stderr
@@ -310,7 +310,7 @@ def test_only_damaged_checkpoints(warm, tmp_path, whole):
 
 
 def small_files():
-    """Files can have 100 kB: enough for logs, not for a checkpoint."""
+    """Limit files to 100 kB, enough for logs but not for a checkpoint."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
@@ -334,11 +334,11 @@ def test_disk_full(root, warm, tmp_path, whole):
 
 def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
         root, warm, tmp_path, whole):
-    """The only one that may be kept, and the best one, outlive a full disk."""
+    """The last and the best checkpoint survive a full disk."""
     work_dir = copy_of(whole, tmp_path, 1)
     keep = ['default_hooks.checkpoint.max_keep_ckpts=1',
             'default_hooks.checkpoint.save_best=acc/top1',
-            'default_hooks.checkpoint.rule=less']  # every one may be the best
+            'default_hooks.checkpoint.rule=less']  # each may be the best
     resume(warm, work_dir, *keep, 'train_cfg.max_epochs=2')
     assert (work_dir / 'epoch_2.pth').is_file()
     assert not (work_dir / 'epoch_1.pth').exists()
@@ -349,7 +349,7 @@ def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
 
 
 def test_checkpoints_by_steps(warm, tmp_path, whole):
-    """In the middle of an epoch as well."""
+    """Resuming works from the middle of an epoch, too."""
     options = ['default_hooks.checkpoint.by_epoch=False',
                'default_hooks.checkpoint.interval=5']
     stop_training(warm, tmp_path, *OPTIONS, *options,
@@ -364,7 +364,7 @@ def test_checkpoints_by_steps(warm, tmp_path, whole):
 
 
 def test_averaged_weights(warm, tmp_path):
-    """EMAHook swaps weights, for validations and when they are saved."""
+    """EMAHook swaps weights for validation and for saving."""
     (tmp_path / 'ema.py').write_text(
         f"_base_ = '{ROOT / CONFIG}'\ncustom_hooks = ["
         "dict(type='MemoryBankHook'), dict(type='EMAHook')]\n")

@@ -1,6 +1,6 @@
-"""Files of unknown origin: all data are read, and no code runs.
+"""Files of unknown origin load without running code.
 
-Each attack is shown to work on ``pickle.load`` first.
+Each test of an attack first shows that it succeeds with ``pickle.load``.
 """
 import functools
 import io
@@ -36,7 +36,7 @@ def nothing_trusted(monkeypatch):
 
 @pytest.fixture
 def loot(tmp_path):
-    """The folder that exists if an attack succeeds."""
+    """Return the folder that exists if an attack has succeeded."""
     return tmp_path / 'loot'
 
 
@@ -47,7 +47,7 @@ def write(folder, value, protocol=4):
 
 
 class Call:
-    """Pickled as the call of a function, and perhaps a state."""
+    """Object that is pickled as a function call, optionally with a state."""
 
     def __init__(self, function, *args, state=None):
         self.reduced = function, args, state
@@ -56,10 +56,10 @@ class Call:
         return self.reduced
 
     def __call__(self):
-        """So that what is returned can be called in turn."""
+        """Allow a call of the result of a call."""
 
 
-# --- data are read ----------------------------------------------------------
+# --- data load --------------------------------------------------------------
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_arrays_equal_those_of_pickle(tmp_path, protocol):
@@ -92,7 +92,7 @@ def test_containers(tmp_path, protocol):
 
 
 def test_files_of_numpy_1(tmp_path):
-    """They name numpy.core where numpy 2 has numpy._core."""
+    """They refer to numpy.core, which NumPy 2 calls numpy._core."""
     buffer = Call(np._core.numeric._frombuffer, b'ab', np.dtype('u1'), (2, ),
                   'C')
     path = write(tmp_path, [np.arange(3), np.float32(1), buffer], protocol=2)
@@ -142,7 +142,7 @@ def test_message_contains_the_forbidden_name(tmp_path):
             safe_files.load(path)
 
 
-NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # as pointers, these crash
+NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # crash if taken as pointers
 
 
 def dtype_of(*state):
@@ -185,7 +185,7 @@ def test_forged_objects_raise(tmp_path, name):
 
 
 def test_forged_flags_are_ignored(tmp_path):
-    """They would make numpy take the numbers for pointers to objects."""
+    """They would make NumPy treat the numbers as pointers to objects."""
     forged = array_of((4, ), dtype_of(3, '<', None, None, None, -1, -1, 63))
     read = safe_files.load(write(tmp_path, forged, 5))
     assert read.dtype == np.dtype('f8') and not read.dtype.hasobject
@@ -193,7 +193,7 @@ def test_forged_flags_are_ignored(tmp_path):
 
 
 def test_buffer_of_an_array_cannot_be_resized(tmp_path):
-    """By an append to them, which would free what the array looks at."""
+    """Appending to the buffer would free the memory of the array."""
     path = tmp_path / 'a.pkl'
     path.write_bytes(b''.join([
         pickle.PROTO + b'\5',
@@ -215,10 +215,10 @@ def test_objects_in_npy_and_npz_raise(tmp_path, loot):
     assert not loot.exists()
 
 
-# --- the user's choice ------------------------------------------------------
+# --- trusted files ----------------------------------------------------------
 
 class Harmless:
-    """Neither data nor a danger."""
+    """Harmless class that is not data."""
 
 
 def test_a_trusted_file_is_read(tmp_path, monkeypatch):
@@ -242,10 +242,10 @@ def test_only_the_path_of_the_file_trusts_it(tmp_path, monkeypatch, value):
     assert is_trusted('a.pth') and is_trusted(path) and is_trusted(link)
 
 
-# --- files that are not there, damaged or of another kind -------------------
+# --- files that are missing, damaged or of a different kind -----------------
 
 def damaged(content: bytes, at: int = 9) -> list:
-    """Truncated, with other bytes at a place, empty, of another kind."""
+    """Yield damaged versions: truncated, altered, empty or of another kind."""
     return [*(content[:keep] for keep in (0, 1, 5, len(content) // 2, -1)),
             content[:at] + b'\xff' * 9 + content[at + 9:],
             b'<html>404</html>', bytes(99)]

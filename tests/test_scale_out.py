@@ -1,4 +1,4 @@
-"""Whole commands: mixed precision, accumulation, several processes."""
+"""Commands with mixed precision, accumulation or several processes."""
 import re
 import sys
 
@@ -14,7 +14,7 @@ def load(path):
 
 
 def test_amp_accumulation_and_the_best_model(root, tmp_path):
-    """bfloat16 on a CPU; the optimizer takes every second step."""
+    """Train in bfloat16 on a CPU, with an update every second step."""
     train = [sys.executable, root / 'tools/train.py', root / CONFIG,
              '--work-dir', tmp_path]
     options = ['--cfg-options', *TINY, 'default_hooks.logger.interval=1',
@@ -23,10 +23,10 @@ def test_amp_accumulation_and_the_best_model(root, tmp_path):
                 'optim_wrapper.accumulative_counts=2', cwd=tmp_path)
     for name in ('loss', 'loss_spatial', 'loss_temporal'):
         values = re.findall(rf' {name}: (\S+)', done.stdout)
-        assert len(values) == 4  # one for each batch
+        assert len(values) == 4  # one per batch
         assert all(0 < float(value) < 100 for value in values)
     last = load(tmp_path / 'epoch_1.pth')
-    # the learning rate of the four steps is one schedule, with two updates
+    # the learning rate follows one schedule over four steps and two updates
     steps = {int(state['step']) if 'step' in state else None
              for state in last['optimizer']['state'].values()}
     assert steps <= {None, 2}
@@ -35,7 +35,7 @@ def test_amp_accumulation_and_the_best_model(root, tmp_path):
         assert features.dtype == torch.float32
         assert torch.allclose(features.norm(dim=1), torch.ones(64), atol=1e-5)
 
-    # the best model has the weights, not the banks, and cannot be resumed
+    # the best model contains weights but no banks, and cannot be resumed
     best, = tmp_path.glob('best_*.pth')
     weights = {name: tensor for name, tensor in last['state_dict'].items()
                if not name.startswith(BANKS)}
@@ -55,7 +55,7 @@ def test_amp_accumulation_and_the_best_model(root, tmp_path):
 
 
 def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
-    """Two processes, one with a shorter last batch; then one resumes."""
+    """Two processes train, one with a shorter last batch; then one resumes."""
     options = ['--work-dir', tmp_path, '--cfg-options', *TINY[3:5],
                'train_dataloader.dataset.num_sequences=61',
                'train_dataloader.sampler.round_up=False',
@@ -67,7 +67,7 @@ def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
          'train_cfg.max_epochs=1', cwd=tmp_path)
     first = load(tmp_path / 'epoch_1.pth')['state_dict']
     indices = first[f'{BANKS[0]}indices'].view(16, 3)
-    assert (indices >= 0).all()  # every class has three of its sequences
+    assert (indices >= 0).all()  # three slots per class
     assert (indices % 16 == torch.arange(16)[:, None]).all()
     assert len(indices.unique()) == 48
 
@@ -77,4 +77,4 @@ def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
     assert 'Memory banks: 48, 48 slots for 61 sequences' in done.stdout
     second = load(tmp_path / 'epoch_2.pth')['state_dict']
     times = second[f'{BANKS[0]}written'] - first[f'{BANKS[0]}written']
-    assert (times > 0).all()  # the count of updates continues
+    assert (times > 0).all()  # the counter continues

@@ -1,4 +1,4 @@
-"""Score files: what a test writes, which can be read, which are refused."""
+"""Score files: writing by tests, reading, and errors for invalid files."""
 import copy
 import os
 import pickle
@@ -16,7 +16,7 @@ from projects.stdcl.evaluation.score_file import Scores, read, write
 from projects.stdcl.utils.input_error import InputError
 from tests.commands import CONFIG, ROOT, call
 
-SEQUENCES = 7  # neither a multiple of the batch nor of the processes
+SEQUENCES = 7  # not a multiple of the batch size or the number of processes
 OPTIONS = {f'test_dataloader.{key}': value for key, value in {
     'batch_size': 2, 'dataset.num_sequences': SEQUENCES}.items()}
 OPTIONS.update({'model.backbone.base_channels': 4,
@@ -45,7 +45,7 @@ def build_runner(cfg):
     torch.nn.init.normal_(model.cls_head.fc.weight, std=1)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = None  # takes the statistics below as they are
+            module.momentum = None  # cumulative averages
     inputs = [sample['inputs']
               for sample in DATASETS.build(cfg.test_dataloader.dataset)]
     model.extract_feat(model.data_preprocessor.make_stream(
@@ -98,7 +98,7 @@ def test_names_labels_classes_and_source(config, tmp_path):
     runner.load_or_resume = lambda: None
     runner.test()
     first = read(tmp_path / 'new' / 'scores.npz')
-    # once more with another model, and class names of another data set
+    # again, with a different model and class names
     runner.test_dataloader.dataset._metainfo['classes'] = ['a', 'b']
     runner.model.cls_head.fc.bias.data += 1
     runner.test()
@@ -112,7 +112,7 @@ def test_names_labels_classes_and_source(config, tmp_path):
     assert scores.classes == []
     assert (scores.stream, scores.config, scores.checkpoint) == (
         'bone', 'stdcl-stgcn_synthetic.py', 'epoch_3.pth')
-    assert os.listdir(tmp_path / 'new') == ['scores.npz']  # nothing partial
+    assert os.listdir(tmp_path / 'new') == ['scores.npz']  # no partial file
 
 
 def test_sequences_without_names_raise(config):
@@ -150,7 +150,7 @@ def test_two_processes_write_the_same_scores(tmp_path, config):
     two = read(tmp_path / 'two.npz')
     assert one.names.tolist() == two.names.tolist()
     assert one.labels.tolist() == two.labels.tolist() == list(range(SEQUENCES))
-    # batches differ, and so does the order of sums
+    # different batches change the order of sums
     np.testing.assert_allclose(one.logits, two.logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(one.probabilities, two.probabilities,
                                atol=1e-4)
@@ -158,7 +158,7 @@ def test_two_processes_write_the_same_scores(tmp_path, config):
 
 
 def some_scores(path, seed=0, n=5, k=4, **changes):
-    """Scores of n sequences; names and labels are those of all seeds."""
+    """Make scores of n sequences; names and labels ignore the seed."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, k)).astype(np.float32)
     fields = dict(names=np.array([f's{i:03d}é' for i in range(n)]),
@@ -187,13 +187,13 @@ def dump(path, value, protocol=4):
 @pytest.mark.parametrize('kind', ['logits', 'probabilities'])
 @pytest.mark.parametrize('form', ['dict', 'list', 'array'])
 def test_files_of_other_projects_load(tmp_path, form, kind):
-    """CTR-GCN and FR-Head write a dict, PYSKL a list."""
+    """CTR-GCN and FR-Head write a dict, and PYSKL writes a list."""
     scores = some_scores(tmp_path / 'a.npz')
     rows = getattr(scores, kind)
     again = read(dump(tmp_path / 'a.pkl', dict(
         dict=dict(zip(scores.names.tolist(), rows)), list=list(rows),
         array=rows)[form], protocol=2))
-    assert again.kinds == (kind, )  # guessed
+    assert again.kinds == (kind, )  # inferred
     np.testing.assert_array_equal(getattr(again, kind), rows)
     assert set(again.labels) == {-1}
     if form == 'dict':

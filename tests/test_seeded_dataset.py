@@ -1,4 +1,4 @@
-"""Draws are a function of seed, epoch, index and repeat."""
+"""Random draws depend only on seed, epoch, index and repeat."""
 import random
 
 import numpy as np
@@ -12,7 +12,7 @@ from projects.stdcl.utils.random_seed import derive_seed
 
 @TRANSFORMS.register_module()
 class DrawNumbers(BaseTransform):
-    """Draws from every generator of the CPU."""
+    """Transform that draws from each random generator of the CPU."""
 
     def transform(self, results):
         results['inputs'] = torch.tensor([
@@ -25,7 +25,7 @@ SET = dict(type='SyntheticSkeletonDataset', num_sequences=16,
 
 
 def draws(epoch=0, seed=3, skip=0, times=2, disturb=False):
-    """(index, numbers drawn), in the order of the sampler."""
+    """Return (index, numbers drawn) in the order of the sampler."""
     dataset = DATASETS.build(dict(type='SeededDataset', dataset=dict(
         type='RepeatDataset', times=times, dataset=SET)))
     sampler = DATA_SAMPLERS.build(dict(

@@ -1,4 +1,4 @@
-"""The data set: safe to read, cached once, one copy for all workers."""
+"""The data set reads safely, caches once and shares its memory."""
 import os
 import pickle
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing  # noqa: F401  teaches ForkingPickler tensors
+import torch.multiprocessing  # noqa: F401  registers tensors
 from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.datasets import PoseDataset
 from mmaction.registry import DATASETS, TRANSFORMS
@@ -55,7 +55,7 @@ def test_equals_pose_dataset(tiny_annotations, score, first):
 
 
 class Double:
-    """Doubles the coordinates and counts its calls."""
+    """Transform that doubles coordinates and counts its calls."""
 
     def __init__(self, cacheable):
         self.cacheable, self.calls = cacheable, 0
@@ -89,7 +89,7 @@ def test_leading_cacheable_transforms_run_once(tiny_annotations):
     ('RandomSampleFrames', dict(clip_len=4)),
     ('FastUniformSampleFrames', dict(clip_len=4))])
 def test_deterministic_transforms_are_cacheable(kind, options):
-    """Whatever declares it draws no random number."""
+    """Transforms that declare to be cacheable draw no random numbers."""
     transform = TRANSFORMS.build(dict(type=kind, **options))
     keypoint = np.random.default_rng(0).normal(size=(1, 30, 25, 3))
     state = np.random.get_state()[1:3]
@@ -128,7 +128,7 @@ def test_mmaction2_inference_equals_the_test_loop(root, tiny_annotations,
 
 def test_examples_of_the_page(root, tmp_path, monkeypatch,
                               tiny_annotations):
-    """The examples of docs/annotation_format.md, in turn."""
+    """Runs the examples of docs/annotation_format.md."""
     text = (root / 'docs/annotation_format.md').read_text()
     write, read, config = re.findall(r'```python\n(.*?)```', text, re.S)
     monkeypatch.chdir(tmp_path)
@@ -203,7 +203,7 @@ def test_class_names(tmp_path, tiny_annotations):
 
 
 def test_files_of_openmmlab_need_no_opt_in(tmp_path):
-    """A half-precision 2D file."""
+    """Loads a 2D file in half precision."""
     keypoint = np.random.rand(1, 30, 17, 2).astype(np.float16)
     content = dict(split=dict(xsub_train=['a']), annotations=[dict(
         frame_dir='a', label=np.int64(3), img_shape=(1080, 1920),
@@ -241,7 +241,7 @@ def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
 
 
 def test_one_file_per_sequence(tmp_path):
-    """As Kinetics' 2D skeletons come."""
+    """The 2D skeletons of Kinetics have this format."""
     path = dump(tmp_path / 'list.pkl', [
         dict(frame_dir='a', label=4, total_frames=3)])
     dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
@@ -303,7 +303,7 @@ def test_nonfinite_number_is_located(value):
 
 
 def test_packed_sequences():
-    """As Kinetics' 2D skeletons come; MMAction2 unpacks them later."""
+    """MMAction2 unpacks the 2D skeletons of Kinetics in the pipeline."""
     item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
     with pytest.raises(ValueError, match='keypoint is of shape'):
         check_sequence('a.pkl', item)
@@ -319,7 +319,7 @@ def test_several_labels(tmp_path):
 
 
 def test_names_and_labels_need_no_coordinates(tiny_annotations):
-    """The list of a run is told by them, as it is with PoseDataset."""
+    """The fingerprint of the training set equals that of PoseDataset."""
     options = dict(ann_file=tiny_annotations(), pipeline=PIPELINE,
                    split='xview_train')
     ours = SkeletonDataset(**options)
@@ -329,7 +329,7 @@ def test_names_and_labels_need_no_coordinates(tiny_annotations):
 
 
 def private_bytes(pid) -> int:
-    """Memory that a process shares with no other."""
+    """Return the memory that a process does not share, in bytes."""
     text = Path(f'/proc/{pid}/smaps_rollup').read_text()
     return 1024 * sum(map(int, re.findall(r'Private_\w+: +(\d+)', text)))
 
@@ -348,33 +348,33 @@ with open(sys.argv[1], 'wb') as file:
 
 
 class _Size:
-    """Memory of the worker, in place of a clip."""
+    """Transform that returns the memory of the worker."""
 
     def __call__(self, results):
-        last = int(results['frame_dir']) >= NUM_LARGE - 2  # of each worker
+        last = int(results['frame_dir']) >= NUM_LARGE - 2  # per worker
         return dict(inputs=torch.tensor(
             float(private_bytes('self')) if last else 0))
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_workers_share_one_copy(tmp_path):
-    """Two forked workers read all of 126 MB; spawned ones get handles."""
+    """Forked workers read all of 126 MB; spawned ones receive handles."""
     path = tmp_path / 'large.pkl'
-    # elsewhere, or its memory could be used again here
+    # in a different process, so that its memory cannot be reused here
     subprocess.run([sys.executable, '-c', WRITE, str(path), str(NUM_LARGE)],
                    check=True)
     size = sum(50 + 37 * i % 200 for i in range(NUM_LARGE)) * 25 * 3 * 4
     before = private_bytes('self')
     dataset = SkeletonDataset(str(path), [_Size()])
     assert dataset.blocks.num_bytes == size
-    # the file's arrays are gone, not merely free
+    # the arrays of the file have been returned to the system
     assert size / 2 < private_bytes('self') - before < 1.2 * size
 
     loader = DataLoader(dataset, batch_size=1, num_workers=2,
                         collate_fn=pseudo_collate,
                         multiprocessing_context='fork')
     largest = max(float(batch['inputs'][0]) for batch in loader)
-    # the stock data set's serialized list is shared as well; each worker
-    # must have little of its own, beside what this process has had before
+    # the serialized list of MMEngine is shared as well, so that a worker adds
+    # little memory to that of this process
     assert 0 < largest < size / 2
     assert len(ForkingPickler.dumps(dataset)) < size / 100
