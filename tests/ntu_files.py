@@ -1,11 +1,11 @@
-"""Synthetic ``.skeleton`` files of NTU RGB+D, and the golden set of them.
+"""Synthetic ``.skeleton`` files of NTU RGB+D, including a golden set.
 
-``tests/golden/ntu_rgbd.npz`` holds what the converter of commit 61498b0, which
-had a vectorised parser, made of :func:`golden_set`.
+``tests/golden/ntu_rgbd.npz`` contains the output of the vectorized converter
+of commit 61498b0 for :func:`golden_set`.
 """
 import numpy as np
 
-FIRST_ID = 72057594037931101  # 17 digits; IDs differ in their last ones alone
+FIRST_ID = 72057594037931101  # 17 digits; IDs differ in the last ones only
 
 
 def write_body(identity: int, joints: np.ndarray) -> list:
@@ -15,14 +15,14 @@ def write_body(identity: int, joints: np.ndarray) -> list:
         depth, colour = 366 / max(z, 0.5), 1062 / max(z, 0.5)
         rest = (256 + depth * x, 212 - depth * y, 960 + colour * x,
                 540 - colour * y, 0.2 * x, 0.97 - 0.1 * y, 0.01 * z, 0.1 * y)
-        # seven digits, 1.2E-05, as the Kinect's recorder writes them
+        # seven digits such as 1.2E-05, as in the published files
         lines.append(' '.join(f'{number:.7G}' for number in (x, y, z, *rest))
                      + ' 2')
     return lines
 
 
 def write_skeleton(frames: list) -> bytes:
-    """A file; for each frame a list of its bodies, (ID, joints)."""
+    """Make a file from a list of bodies (ID, joints) for each frame."""
     lines = [str(len(frames))]
     for bodies in frames:
         lines.append(str(len(bodies)))
@@ -33,7 +33,7 @@ def write_skeleton(frames: list) -> bytes:
 
 def make_frames(rng: np.random.Generator, num_frames: int,
                 persons: int = 1) -> list:
-    """Upright people who sway, walk and move their limbs."""
+    """Make upright persons who sway, walk and move their limbs."""
     pose = rng.normal(size=(persons, 25, 3)) * (0.15, 0.5, 0.1)
     pose += (0, 0, 3)
     pose[..., 0] += np.arange(persons)[:, None]
@@ -47,16 +47,16 @@ def make_frames(rng: np.random.Generator, num_frames: int,
 
 
 def content_of(num_frames: int, persons: int = 1, seed: int = 0) -> bytes:
-    """A whole file."""
+    """Make a complete file."""
     rng = np.random.default_rng(seed)
     return write_skeleton(make_frames(rng, num_frames, persons))
 
 
 def write_scene(*people: tuple) -> bytes:
-    """A file of people: first frame, last frame, and options for each.
+    """Make a file from the first frame, last frame and options of persons.
 
-    Options: ``gap``, frames without the person; ``wide``, frames in which it
-    lies down; ``moves``, metres a frame, 0.01 by default.
+    The options are ``gap``, frames without the person; ``wide``, frames in
+    which the person lies down; and ``moves``, meters per frame (0.01).
     """
     rng = np.random.default_rng(len(people))
     pose = rng.uniform(-1, 1, (25, 3)) * (0.25, 0.9, 0.1) + (0, 0, 3)
@@ -69,12 +69,12 @@ def write_scene(*people: tuple) -> bytes:
             if frame in options.get('wide', ()):
                 joints[:, 1] *= 0.1
             if frame not in options.get('gap', ()):
-                # few digits: the golden file stays small
+                # few digits keep the golden file small
                 frames[frame].append((FIRST_ID + number, joints.round(2)))
     return write_skeleton(frames)
 
 
-# name: people
+# name -> persons
 SCENES = {
     'one': [(3, 23)],
     'one, short': [(3, 5)],
@@ -100,12 +100,12 @@ SCENES = {
     'two shared frames': [(0, 13, dict(moves=0.1)), (12, 25)],
     'three, one after another': [
         (0, 12, dict(moves=0.2)), (13, 25, dict(moves=0.1)), (26, 38)],
-    # the first and the last fill the first place
+    # the first and the last person share the first place
     'three, in another order': [
         (0, 12, dict(moves=0.2)), (13, 25), (26, 38, dict(moves=0.1))],
     'second place from two': [
         (0, 29, dict(moves=0.1)), (0, 12, dict(moves=0.05)), (15, 29)],
-    # the second place counts as taken from frame 0 on, as published
+    # the second place is occupied from frame 0, as published
     'second place from its start': [
         (0, 29, dict(moves=0.1)), (16, 29, dict(moves=0.05)), (2, 14)],
     'a third': [(0, 23), (0, 23), (5, 20)],
@@ -117,7 +117,7 @@ SCENES = {
 
 
 def random_scenes(num: int) -> list:
-    """Many people at once."""
+    """Make random scenes with many persons."""
     rng, scenes = np.random.default_rng(0), []
     for _ in range(num):
         people = []
@@ -134,7 +134,7 @@ def random_scenes(num: int) -> list:
 
 def replace_words(content: bytes, frame: int, joint: int, first: int,
                   *words: bytes) -> bytes:
-    """Replace words of a joint in a file of one person."""
+    """Replace words of a joint in a file with one person."""
     lines = content.split(b'\r\n')
     number = 1 + 28 * frame + 3 + joint
     changed = lines[number].split()
@@ -144,7 +144,7 @@ def replace_words(content: bytes, frame: int, joint: int, first: int,
 
 
 def golden_set() -> dict:
-    """48 files by name; some are dropped, some repaired."""
+    """Make 48 files by name, some of which are dropped or repaired."""
     whole, two = content_of(6), content_of(8, 2, seed=1)
     contents = [write_scene(*people)
                 for people in [*SCENES.values(), *random_scenes(6)]]
@@ -161,6 +161,6 @@ def golden_set() -> dict:
              f'A{1 + i % 60 + 60 * (i % 5 > 2):03d}'
              for i in range(len(contents))]
     return dict(zip(names, contents)) | {
-        'S001C002P005R002A008': whole,  # on the list of missing skeletons
+        'S001C002P005R002A008': whole,  # listed as missing
         'S001C001P001R001A121': whole, 'S033C001P001R001A001': whole,
         'S1C1P1': whole}

@@ -1,8 +1,8 @@
 """The repairs of MMAction2 1.2.0 and MMEngine 0.10.7 on current PyTorch.
 
-A section for each repair; checkpoints are in test_checkpoint_safety.py, whole
-commands in test_commands.py. Where it is cheap, a test shows the fault next to
-its repair.
+Each repair has a section. test_checkpoint_safety.py tests checkpoints, and
+test_commands.py complete commands. Where it is cheap, a test also shows the
+fault that is repaired.
 """
 import importlib.util
 import os
@@ -54,7 +54,7 @@ on_cpu_only = pytest.mark.skipif(
 
 
 def environment(*folders, **variables):
-    """For a subprocess on the CPU that imports from these folders only."""
+    """Return an environment that imports only from these folders, on a CPU."""
     env = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='',
                PYTHONPATH=os.pathsep.join(map(str, folders)), **variables)
     env['PATH'] = os.pathsep.join([os.path.dirname(sys.executable),
@@ -72,7 +72,7 @@ def run(command, cwd, env):
 
 def test_missing_mmcv_is_reported_in_one_line(tmp_path):
     done = run([sys.executable, '-c', 'import sys\n'
-                'sys.modules["mmcv"] = None\n'  # as if it were not there
+                'sys.modules["mmcv"] = None\n'  # hides mmcv
                 'import projects.stdcl.catalogue'], tmp_path,
                environment(ROOT))
     assert done.returncode == 1
@@ -122,7 +122,7 @@ def test_missing_model_says_why():
     ('importlib_metadata', 'mmaction.utils.dependency'),
     ('pkg_resources', 'mmengine.utils.package_utils')])
 def test_undeclared_modules_are_used_upstream(module, user):
-    # once upstream does without, so can pyproject.toml
+    # if upstream no longer uses it, pyproject.toml need not list it
     assert module in Path(importlib.util.find_spec(user).origin).read_text()
 
 
@@ -174,7 +174,7 @@ def test_accelerator_agrees_with_mmengine(device, expected, monkeypatch):
 @pytest.mark.parametrize('device, expected', [('cpu', None), ('meta', [1])])
 def test_device_ids_are_omitted_on_the_cpu_only(
         device, expected, monkeypatch):
-    # "meta" stands in for a GPU
+    # the device "meta" replaces a GPU
     seen = {}
     monkeypatch.setattr(DistributedDataParallel, '__init__',
                         lambda self, **kwargs: seen.update(kwargs))
@@ -188,7 +188,7 @@ def test_device_ids_are_omitted_on_the_cpu_only(
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_sync_bn_converts_the_encoders(encoder):
-    """As ``sync_bn='torch'`` does: before weights are initialised."""
+    """``sync_bn='torch'`` converts them before weights are initialised."""
     config = Config.fromfile(find_config(encoder, 'synthetic', False)).model
     models = []
     for convert in (False, True):
@@ -204,7 +204,7 @@ def test_sync_bn_converts_the_encoders(encoder):
             torch.nn.SyncBatchNorm}
     torch.testing.assert_close(synced.state_dict(), plain.state_dict(),
                                rtol=0, atol=0)
-    # in one process it is batch norm, in training too
+    # in one process, it equals batch norm, even in training mode
     clip = plain.data_preprocessor.make_stream(torch.randn(2, 1, 32, 20, 3))
     results = []
     for model in models:
@@ -258,7 +258,7 @@ def test_amp_trains_in_bfloat16_on_the_cpu(options):
     for _ in range(2):
         model.train_step(dict(inputs=torch.ones(4, 2)), wrapper)
     assert model.seen == torch.bfloat16
-    # the weights stay in full precision, and are trained
+    # the weights remain in full precision and are trained
     assert model.layer.weight.dtype == torch.float32
     assert not torch.equal(model.layer.weight, before)
     assert model.layer.weight.isfinite().all()
@@ -273,7 +273,7 @@ def test_amp_takes_steps_of_the_same_size():
     plain.train_step(dict(inputs=inputs), build_optim_wrapper(plain, dict(
         optimizer=dict(type='SGD', lr=0.1))))
     amp.train_step(dict(inputs=inputs), amp_wrapper(amp, loss_scale=512.))
-    # no scale of the loss is left in the gradient; bfloat16 has 3 digits
+    # the gradient contains no loss scale; bfloat16 has three digits
     torch.testing.assert_close(
         amp.layer.weight, plain.layer.weight, atol=2e-3, rtol=1e-2)
 
@@ -306,7 +306,7 @@ def test_amp_is_unchanged_with_an_accelerator(monkeypatch):
 @pytest.mark.parametrize('name, arguments', [
     ('slurm_train.sh', ['a.py']), ('slurm_test.sh', ['a.py', 'a.pth'])])
 def test_jobs_are_started_by_srun(name, arguments, tmp_path):
-    """From another directory, through a link, by an srun that only prints."""
+    """The scripts work in any directory, with an srun that only prints."""
     (tmp_path / 'srun').write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / 'srun').chmod(0o755)
     (tmp_path / 'clone').symlink_to(ROOT)
@@ -330,7 +330,7 @@ def test_jobs_are_started_by_srun(name, arguments, tmp_path):
 
 @pytest.fixture(scope='module')
 def upstream_loss():
-    """``BaseHead.loss_by_feat`` as in MMAction2, from its file."""
+    """Load ``BaseHead.loss_by_feat`` from the file of MMAction2."""
     spec = importlib.util.spec_from_file_location(
         'upstream_head', MMACTION / 'models' / 'heads' / 'base.py')
     module = importlib.util.module_from_spec(spec)
@@ -385,7 +385,7 @@ def test_losses_equal_upstream(num, eps, soft, loss, upstream_loss):
 
 
 def test_accuracy_of_bfloat16_scores_is_counted():
-    # under --amp; numpy has no such type
+    # with --amp; NumPy does not support this dtype
     losses = head().loss_by_feat(
         torch.eye(7)[:4].bfloat16(), samples([0, 1, 6, 3]))
     assert losses['top1_acc'] == 0.75
@@ -393,7 +393,7 @@ def test_accuracy_of_bfloat16_scores_is_counted():
 
 @pytest.mark.parametrize('eps', [0., 0.1])
 def test_scores_are_not_copied_to_the_cpu(eps, upstream_loss):
-    # what is on the device "meta" has a shape only: to read it is an error
+    # tensors on the device "meta" have no values, so reading them fails
     part = head(label_smooth_eps=eps)
     scores = torch.empty(3, 7, device='meta')
     losses = part.loss_by_feat(scores, samples([0, 1, 6]))
@@ -417,7 +417,7 @@ def test_graph_knows_nw_ucla(mode):
     assert graph.num_node == 20
     assert graph.center == LAYOUTS['nw-ucla'].center
     assert graph.A.shape[1:] == (20, 20)
-    # a tree: every joint has neighbours
+    # each joint of a tree has neighbors
     assert (graph.A.sum(axis=(0, 1)) > 0).all()
     with pytest.raises(AssertionError):
         upstream_graph('nw-ucla')

@@ -1,4 +1,4 @@
-"""The head, in a recognizer: in training, and gone at test time."""
+"""The head with STD-CL in a recognizer, in training and testing."""
 import copy
 
 import pytest
@@ -46,7 +46,7 @@ def test_trains_encoder_and_decoupler(encoder, frames):
     losses = model(*batch(frames=frames), mode='loss')
     assert set(losses) == {'top1_acc', 'top5_acc', 'loss_cls', 'loss_spatial',
                            'loss_temporal', 'anchor_share'}
-    # classes 0 and 1 have two of the six sequences, 2 and 3 one
+    # classes 0 and 1 have two of six sequences, classes 2 and 3 have one
     assert losses['anchor_share'].item() == pytest.approx(4 / 6)
     (losses['loss_spatial'] + losses['loss_temporal']).backward()
     for name, parameter in model.named_parameters():
@@ -81,7 +81,7 @@ def test_weights_scale_the_losses():
 
 
 def test_the_decoupler_has_its_own_initialisation():
-    # not that of GCNHead, which goes for all linear layers in it
+    # not that of GCNHead, which applies to all of its linear layers
     linear = build().cls_head.decoupler.spatial.project
     assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
 
@@ -95,7 +95,7 @@ def test_mixin_works_with_any_head():
             self.classifier = torch.nn.Linear(self.in_channels,
                                               self.num_classes)
 
-        def init_weights(self):  # as I3DHead: of its own layer only
+        def init_weights(self):  # only its own layer, as in I3DHead
             torch.nn.init.zeros_(self.classifier.weight)
 
         def forward(self, x, **kwargs):
@@ -117,7 +117,7 @@ def test_mixin_works_with_any_head():
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_inference_equals_the_plain_head(encoder, monkeypatch):
-    """Same logits and parameters in use as without STD-CL."""
+    """Logits and the parameters in use are the same as without STD-CL."""
     model = build(encoder).eval()
     plain = build(encoder, head=dict(type='GCNHead')).eval()
     missing, unexpected = plain.load_state_dict(model.state_dict(),
@@ -134,7 +134,7 @@ def test_inference_equals_the_plain_head(encoder, monkeypatch):
     assert used == _parameters_used(plain, inputs)
     assert sum(used.values()) == sum(p.numel() for p in plain.parameters())
 
-    # and nothing of STD-CL runs in predict
+    # predict calls no part of STD-CL
     for part in (model.cls_head.decoupler, model.cls_head.loss_contrast):
         monkeypatch.setattr(part, 'forward', _must_not_run)
     predictions = model(inputs, copy.deepcopy(samples), mode='predict')
@@ -144,7 +144,7 @@ def test_inference_equals_the_plain_head(encoder, monkeypatch):
 
 
 def _parameters_used(model, inputs):
-    """Name and size of the parameters that the logits depend on."""
+    """Return names and sizes of the parameters that logits depend on."""
     model.zero_grad()
     model(inputs, stage='head').sum().backward()
     return {name: p.numel() for name, p in model.named_parameters()
@@ -165,7 +165,7 @@ def test_banks_follow_the_decoupler():
 
 
 def silence(model, value):
-    """Make the decoupler give the first sequence of a batch one vector."""
+    """Replace the decoupler's vector of the first sequence of a batch."""
 
     def hook(module, args, output):
         keep = torch.ones(len(output[0]), 1).index_fill(
@@ -193,13 +193,13 @@ def test_zero_vector_does_not_contribute(value):
 
 def test_overflow_affects_one_step_only():
     model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
-    model.eval()  # or batch norm spoils all
+    model.eval()  # or batch norm spreads it
     spoiled = inputs.clone()
     spoiled[0] = torch.inf
     losses = model(spoiled, samples, mode='loss')
     assert not losses['loss_spatial'].isfinite()
     assert not losses['loss_temporal'].isfinite()
-    # the next step, with others of its class
+    # the next step contains other sequences of its class
     losses = model(inputs[1:], samples[1:], mode='loss')
     assert losses['anchor_share'] == 1
     assert losses['loss_spatial'].isfinite()
@@ -208,7 +208,7 @@ def test_overflow_affects_one_step_only():
 
 
 class _Fixed(torch.nn.Module):
-    """A decoupler that gives the same vectors always."""
+    """A decoupler that always returns the same vectors."""
 
     def __init__(self, *vectors):
         super().__init__()
@@ -220,7 +220,7 @@ class _Fixed(torch.nn.Module):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_vectors_are_contrasted_in_float32(dtype):
-    """What a GPU's autocast gives, and what goes back to it."""
+    """Autocast on a GPU returns half-precision vectors, as tested here."""
     head = build().cls_head
     vectors = torch.randn(2, 6, 16).to(dtype)
     results = []
@@ -234,7 +234,7 @@ def test_half_precision_vectors_are_contrasted_in_float32(dtype):
         losses = head.contrast(torch.zeros(6, 1), batch()[1])
         total = losses['loss_spatial'] + losses['loss_temporal']
         assert total.dtype == head.spatial_bank.features.dtype == torch.float32
-        (2**16 * total).backward()  # the scale that AMP starts with
+        (2**16 * total).backward()  # AMP's initial scale
         results.append((total.detach(), some.grad))
     (total, gradient), (expected, expected_gradient) = results
     assert torch.equal(total, expected)

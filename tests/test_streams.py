@@ -1,4 +1,4 @@
-"""The four streams against MMAction2's transforms and the published way."""
+"""The four streams equal MMAction2 and the published preprocessing."""
 import numpy as np
 import pytest
 import torch
@@ -10,7 +10,7 @@ from projects.stdcl.models import SkeletonDataPreprocessor
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
-# names of MMAction2
+# names in MMAction2
 FEATURES = {'joint': 'j', 'bone': 'b', 'joint-motion': 'jm',
             'bone-motion': 'bm'}
 
@@ -21,7 +21,7 @@ FEATURES = {'joint': 'j', 'bone': 'b', 'joint-motion': 'jm',
 def test_equals_mmaction2(layout, channels, stream):
     joints = LAYOUTS[layout].num_joints
     clips = torch.randn(2, 7, joints, channels)  # (M, T, V, C)
-    clips[1, 3:] = 0  # a person who leaves
+    clips[1, 3:] = 0  # a person leaves
     ours = SkeletonDataPreprocessor(layout, stream).make_stream(clips)
     theirs = GenSkeFeat(dataset=layout, feats=[FEATURES[stream]]).transform(
         dict(keypoint=clips.numpy()))['keypoint']
@@ -29,7 +29,7 @@ def test_equals_mmaction2(layout, channels, stream):
 
 
 def obvious(joints, stream, center_relative, layout):
-    """The published preprocessing of NW-UCLA, joint by joint."""
+    """Apply the published preprocessing of NW-UCLA, joint by joint."""
     frames, center = len(joints), layout.center
     x = joints.clone()
     if stream.startswith('bone'):
@@ -65,7 +65,7 @@ def test_equals_the_published_preprocessing(stream, center_relative):
 
 
 def test_the_root_of_the_bones_keeps_its_position():
-    """Not the center of the graph, which for OpenPose is the neck."""
+    """The root is not the center of the graph, which is OpenPose's neck."""
     joints = torch.randn(1, 4, 18, 2)
     bones = SkeletonDataPreprocessor('openpose', 'bone',
                                      True).make_stream(joints)

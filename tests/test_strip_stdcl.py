@@ -1,4 +1,4 @@
-"""From a checkpoint of training to one of the plain network."""
+"""Stripping turns a checkpoint into one of the plain network."""
 import hashlib
 import importlib.util
 import os
@@ -21,7 +21,7 @@ from tests.commands import ROOT, accuracy
 
 TOOL = 'tools/model_converters/strip_stdcl.py'
 SPLIT = 'ntu60-xsub-keypoint-3d.py'
-# a config of MMAction2, narrow, on the data of the test
+# a config of MMAction2 with a narrow encoder, on synthetic data
 STOCK = f'''
     _base_ = 'mmaction::skeleton/stgcn/stgcn_8xb16-joint-u100-80e_{SPLIT}'
     model = dict(backbone=dict(base_channels=8),
@@ -92,9 +92,10 @@ def test_invalid_files_raise(warm, tmp_path):
 
 @pytest.fixture
 def stock(tmp_path):
-    """Environment with MMAction2 as its repository has it, and without us.
+    """Return an environment with MMAction2 but without this project.
 
-    The wheel lacks a folder, see projects/stdcl/compat/mmaction_drn.py.
+    A folder that the wheel lacks is added, see
+    projects/stdcl/compat/mmaction_drn.py.
     """
     library = tmp_path / 'library'
     installed = Path(importlib.util.find_spec('mmaction').origin).parent
@@ -117,7 +118,7 @@ def stock(tmp_path):
 
 
 def test_under_mmaction2_alone(warm, stock, tmp_path, tiny_annotations):
-    """A stock config, its layout, pipeline and tool: the same scores."""
+    """Config and tool of MMAction2 give the same scores as this project."""
     tiny_annotations(num=24, joints=25, persons=2, classes=4)
     (tmp_path / 'stock.py').write_text(textwrap.dedent(STOCK))
     (tmp_path / 'ours.py').write_text(textwrap.dedent(OURS).format(

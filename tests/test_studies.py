@@ -1,4 +1,4 @@
-"""Study files, their runner, results and statistics."""
+"""Study files, the runner, records and statistics."""
 import json
 import re
 import signal
@@ -30,7 +30,7 @@ arms = {
                   options={'model.cls_head.decoupler.reduction': 2}),
 }
 '''
-# options of a training that takes seconds
+# options of a run that takes seconds
 TINY = {'train_dataloader.batch_size': 8, 'train_cfg.max_epochs': 1,
         'param_scheduler.1.milestones': [1, 2],
         'train_dataloader.dataset.times': 1,
@@ -40,7 +40,7 @@ TINY = {'train_dataloader.batch_size': 8, 'train_cfg.max_epochs': 1,
         **{f'{loader}_dataloader.{name}': value
            for loader in ('train', 'val', 'test') for name, value in (
                ('num_workers', 0), ('persistent_workers', False))}}
-# stands in for tools/train.py: four epochs, saves and resumes
+# replaces tools/train.py: runs four epochs, saves and resumes
 TRAIN = '''
 import json, signal, sys, time
 from pathlib import Path
@@ -84,7 +84,7 @@ np.savez(sys.argv[sys.argv.index('--dump') + 1], names=np.array(list('abcd')),
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a study file; returns a function."""
+    """Return a function that writes a study file."""
 
     def write_study(text=STUDY, *change):
         path = tmp_path / 'tiny.py'
@@ -96,7 +96,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def make_runner(write, tmp_path, monkeypatch):
-    """A runner with stand-ins for train.py and test.py."""
+    """Return a function that makes a runner with fake tools."""
     monkeypatch.setattr(runner, 'TOOLS', tmp_path)
     (tmp_path / 'train.py').write_text(TRAIN)
     (tmp_path / 'test.py').write_text(TEST)
@@ -110,7 +110,7 @@ def make_runner(write, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
 def test_studies_of_the_repository(path):
-    """Their configs take their options, and arms differ."""
+    """Configs accept the options, and arms differ."""
     study = read_study(path)
     first = {item.arm: item for item in reversed(study.trainings)}
     configs = {str(load_config(str(item.config), item.options).to_dict())
@@ -122,7 +122,7 @@ def test_studies_of_the_repository(path):
 
 @pytest.mark.parametrize('path', RECORDED, ids=lambda path: path.stem)
 def test_recorded_results(path):
-    """A record agrees with itself; nothing else is asked of it."""
+    """The rows of a record are consistent."""
     results = records.read(path).set_index(records.KEY)
     assert results.commit.str.fullmatch('[0-9a-f]{40}').all()
     details = records.read(path.with_name(f'{path.stem}_details.csv'),
@@ -155,7 +155,7 @@ def test_mistakes_in_a_study_are_one_line(write, change, message):
 
 
 def test_fields_of_a_study(write):
-    """Folds, streams, own configs, patterns."""
+    """Covers folds, streams, custom configs and patterns."""
     study = read_study(write('''
 about = 'x'
 folds = 3
@@ -211,7 +211,7 @@ def test_a_fused_arm(make_runner, tmp_path):
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
-    """In a slice, then to the end; a third run has nothing to do."""
+    """The first call is stopped, the second finishes, the third is idle."""
     study = make_runner()
     path = tmp_path / 'work/tiny/plain_seed-1/run.json'
 
@@ -234,11 +234,11 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     assert (row.top1_last, row.top1_best, row.best_epoch) == (75, 90, 2)
     assert (row.method, row.data, row.mean_class) == (
         'STD-CL', 'nw-ucla-xview', 75)
-    # -log softmax of logits 1 and 0, three times, and of -1 and 0
+    # -log softmax of logits (1, 0), three times, and of (-1, 0)
     assert row.nll == pytest.approx(
         (3 * np.log(1 + np.exp(-1)) + np.log(1 + np.e)) / 4, abs=1e-5)
     assert row.train_top1 == 87.5
-    # what is recorded is known by arm, fold and seed alone
+    # arm, fold and seed identify a record
     study = make_runner('seeds=[1]', 'seeds=[1, 2]')
     assert [item.name for item in study.missing()] == ['plain_seed-2',
                                                        'stdcl_seed-2']
@@ -270,7 +270,7 @@ def test_second_runner_raises(make_runner):
 
 
 def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
-    """With submitit's own executor for this machine."""
+    """Uses the local executor of submitit."""
     submitit = pytest.importorskip('submitit')
 
     class Executor(submitit.LocalExecutor):
@@ -289,7 +289,7 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
 
 
 def test_the_commands(write, tiny_annotations, warm, tmp_path):
-    """A real training and the page; a wrong study ends in one line."""
+    """Runs a study and writes its page; an invalid study gives one line."""
     options = {**TINY, **{f'{name}_dataloader.{dataset}.ann_file':
                           tiny_annotations() for name, dataset in (
                               ('train', 'dataset.dataset'),
@@ -322,9 +322,9 @@ def test_inconsistent_results_raise(tmp_path, change, message):
     assert records.read(path).empty
     rows = [dict(row, seed=0), dict(row, seed=1)]
     records.append(path, rows)
-    records.append(path, rows[:1])  # in its place
+    records.append(path, rows[:1])  # replaces its row
     assert len(records.read(path)) == 2
-    assert 'note' in records.read(path)  # of another version
+    assert 'note' in records.read(path)  # unknown column
     pd.DataFrame([{**rows[0], **change}, rows[1]]).to_csv(path)
     with pytest.raises(InputError, match=f'x.csv.*{message}'):
         records.read(path)
@@ -337,7 +337,7 @@ def frame(**arms):
 
 
 def test_intervals_equal_the_textbook():
-    """Differences 1, 2, 3: mean 2, deviation 1, t of 2 degrees 4.3027."""
+    """Differences 1, 2, 3 have mean 2 and deviation 1; t(2) is 4.3027."""
     found = compare(frame(a=[11, 12, 13, 50], b=[10, 10, 10]), 'a', 'b')
     assert found.mean == 2 and found.finding == 'inconclusive'
     assert found.margin == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
@@ -350,7 +350,7 @@ def test_intervals_equal_the_textbook():
 
 
 def test_means_equal_the_textbook():
-    """Welch and Satterthwaite, for standard errors 1 and 0.5."""
+    """Welch-Satterthwaite equation for standard errors 1 and 0.5."""
     wide, narrow = (compare(frame(a=np.array(values) * 3**0.5 / 2,
                                   b=[0] * 3), 'a', 'b')
                     for values in ([1, 3, 5], [1, 2, 3]))
@@ -360,7 +360,7 @@ def test_means_equal_the_textbook():
     assert mean.margin == pytest.approx(
         stats.t.ppf(0.975, freedom) * 1.25**0.5 / 2)
     assert mean_of([wide])[:2] == pytest.approx(wide[:2])
-    # each counts the same, whatever the number of its seeds
+    # weights do not depend on the number of seeds
     many = compare(frame(a=[4] * 100, b=[0] * 100), 'a', 'b')
     alone = compare(frame(a=[1], b=[0]), 'a', 'b')
     assert mean_of([many, alone]).mean == 2.5

@@ -1,4 +1,4 @@
-"""The synthetic data set, and that simple classifiers fail on it."""
+"""The synthetic data set, on which simple classifiers fail."""
 import pickle
 
 import numpy as np
@@ -18,14 +18,14 @@ from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 NUM_CLASSES = NUM_LIMBS * len(PROGRAMS)
 CLIP_LEN = 32
 
-# five chains of three joints that hang off a root; unknown names
+# five chains of three joints at a root, with unknown names
 SPIDER = dict(
     name='spider', center=0,
     joint_names=['root'] + [f'{part} {leg}' for leg in range(5)
                             for part in ('coxa', 'femur', 'tibia')],
     edges=[(3 * leg + part + 1, 3 * leg + part if part else 0)
            for leg in range(5) for part in range(3)])
-# a body in two dimensions with two arms, two legs and a short tail
+# a two-dimensional body with two arms, two legs and a short tail
 FIGURE = dict(
     name='figure', center=0, dims=2,
     joint_names=['base of spine', 'neck', 'left elbow', 'left hand',
@@ -37,13 +37,13 @@ ALL_LAYOUTS = [*LAYOUTS, SPIDER, FIGURE]
 
 
 def make(layout='nw-ucla', num_sequences=32, **kwargs):
-    """A data set without a pipeline."""
+    """Build a data set without a pipeline."""
     return SyntheticSkeletonDataset([], layout=layout,
                                     num_sequences=num_sequences, **kwargs)
 
 
 def sequences(dataset):
-    """Keypoints (T, V, C) and labels (N, ) of all sequences."""
+    """Return keypoints (T, V, C) and labels (N,) of all sequences."""
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     return ([info['keypoint'][0] for info in infos],
             torch.tensor([info['label'] for info in infos]))
@@ -83,7 +83,7 @@ def test_sequences_have_the_format_of_pose_dataset(layout):
 
 @pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)
 def test_bones_keep_their_length(layout):
-    """Without noise a three-dimensional sequence is a kinematic chain."""
+    """Without noise, a three-dimensional sequence is a kinematic chain."""
     dataset = make(layout, 1)
     pose, parents = rest_pose(dataset.layout), dataset.layout.parents
     angles = np.random.default_rng(0).normal(size=(2, NUM_LIMBS, 50))
@@ -112,12 +112,12 @@ def test_limbs_are_the_arms_and_legs(layout, tops):
     assert ', '.join(names) == tops
     joints = [joint for limb in limbs for joint in limb]
     assert len(joints) == len(set(joints))
-    if layout == 'nturgb+d':  # tip and thumb belong to the arm
+    if layout == 'nturgb+d':  # including tip and thumb
         assert limbs[0] == (4, 5, 6, 7, 21, 22)
 
 
 def test_limbs_are_found_behind_a_head():
-    """A center with one long branch, whose branches are the limbs."""
+    """The center has one long branch, whose branches are the limbs."""
     names = ['head', 'crest', 'neck', *FIGURE['joint_names'][2:10]]
     head = dict(name='head first', center=0, joint_names=names, edges=[
         (1, 0), (2, 0), (3, 2), (4, 3), (5, 2), (6, 5), (7, 2), (8, 7),
@@ -127,7 +127,7 @@ def test_limbs_are_found_behind_a_head():
 
 
 def test_only_the_acting_limb_moves():
-    """The limb of the class moves most, in every class."""
+    """In each class, the limb of the class moves most."""
     dataset = make(num_sequences=NUM_CLASSES)
     keypoints, labels = sequences(dataset)
     hits = 0
@@ -135,7 +135,7 @@ def test_only_the_acting_limb_moves():
         moved = [keypoint[:, limb[1:]].std(axis=0).mean()
                  for limb in dataset.body.limbs]
         hits += int(np.argmax(moved)) == int(label) // len(PROGRAMS)
-    assert hits >= NUM_CLASSES - 2  # legs and arms differ in length
+    assert hits >= NUM_CLASSES - 2  # limbs differ in length
 
 
 def test_deterministic_by_seed_split_and_index():
@@ -145,7 +145,7 @@ def test_deterministic_by_seed_split_and_index():
     for other in (make(num_sequences=20, seed=1),
                   make(num_sequences=20, split='test')):
         assert not any(map(np.array_equal, keypoints, sequences(other)[0]))
-    # of the same class, another index
+    # same class, different index
     assert not np.array_equal(keypoints[0], keypoints[NUM_CLASSES])
 
 
@@ -153,7 +153,7 @@ def test_deterministic_by_seed_split_and_index():
     ('nw-ucla', 35343.1665969506, [-1.28039014, 0.27978444, -1.2333138]),
     ('coco', 52156442.18492746, [576.323486, 747.018799])])
 def test_data_do_not_change(layout, total, last):
-    """Recorded results depend on every number."""
+    """Recorded results depend on each value."""
     keypoints, _ = sequences(make(layout, split='test', seed=3))
     assert sum(float(keypoint.sum(dtype='f8'))
                for keypoint in keypoints) == pytest.approx(total, rel=1e-9)
@@ -202,7 +202,7 @@ def test_invalid_arguments_are_named(arguments, message):
 
 
 def resampled(dataset):
-    """Sequences (N, 32, V, 3), linearly resampled, centred; labels (N, )."""
+    """Return sequences (N, 32, V, 3), resampled and centered, and labels."""
     keypoints, labels = sequences(dataset)
     clips = []
     for keypoint in keypoints:
@@ -223,7 +223,7 @@ def resampled_splits(request):
 
 
 def test_linear_model_of_the_mean_pose_fails(resampled_splits):
-    """Logistic regression; the best of three (chosen on the test set)."""
+    """Even the best of three logistic regressions on the test set fails."""
     linear = pytest.importorskip('sklearn.linear_model')
     (train, labels), (test, targets) = resampled_splits
     train, test = train.mean(1).flatten(1), test.mean(1).flatten(1)

@@ -1,4 +1,4 @@
-"""The tables in the pages are written from the CSV files."""
+"""The tables of pages are generated from CSV files."""
 import re
 
 import pandas as pd

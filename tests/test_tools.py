@@ -26,7 +26,7 @@ assert not slow, slow
 
 
 def show_help(path: Path) -> str:
-    """The help of a tool, which must not import anything slow."""
+    """Return the help of a tool, without any slow import."""
     done = subprocess.run([sys.executable, '-c', SHOW_HELP, path],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -45,7 +45,7 @@ def test_tools_are_thin(path):
 
 
 def test_no_path_edits():
-    """The package is installed; nothing else is imported."""
+    """Tools import the installed package and do not edit sys.path."""
     for path in [*FILES, *PACKAGE]:
         assert not re.search(r'sys\.path|noqa: E402', path.read_text()), path
 

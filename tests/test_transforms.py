@@ -1,4 +1,4 @@
-"""Transforms against MMAction2's own and the published NTU preprocessing."""
+"""Transforms equal MMAction2 and the published NTU preprocessing."""
 import numpy as np
 import pytest
 import torch
@@ -22,22 +22,22 @@ from projects.stdcl.datasets.transforms.random_rotation import rotation
 
 
 def sequence(seed, persons=2, joints=25, frames=None):
-    """A random sequence with empty frames and a person who comes and goes."""
+    """Make a random sequence with empty frames and a transient person."""
     rng = np.random.default_rng(seed)
     frames = frames or int(rng.integers(20, 130))
     keypoint = rng.normal(size=(persons, frames, joints, 3))
-    keypoint[:, rng.random(frames) < 0.1] = 0  # nobody
+    keypoint[:, rng.random(frames) < 0.1] = 0  # no person
     for person in range(persons):
         begin, end = np.sort(rng.integers(0, frames, 2))
         keypoint[person, begin:end // 2] = 0
     keypoint[0, frames // 2] = rng.normal(size=(joints, 3))
-    keypoint[rng.random(keypoint.shape[:3]) < 0.01] = 0  # single joints
+    keypoint[rng.random(keypoint.shape[:3]) < 0.01] = 0  # missing joints
     return dict(frame_dir=f'seq{seed}', label=0, total_frames=frames,
                 keypoint=keypoint.astype(np.float32))
 
 
 def both(ours, stock, results):
-    """What two transforms make of a sequence, each with the same draws."""
+    """Apply two transforms to a sequence with the same random draws."""
     made = []
     for transform in (ours, stock):
         np.random.seed(1)
@@ -79,7 +79,7 @@ def test_pre_normalize_3d_swaps_persons():
 
 @pytest.mark.parametrize('pose', ['upright', 'coincident'])
 def test_pre_normalize_3d_without_a_rotation(pose):
-    """A spine along z already, and one without a length."""
+    """The spine is already along z, or has no length."""
     results = sequence(3, persons=1)
     results['keypoint'][0, :, 0] = 0.5
     results['keypoint'][0, :, 1] = [0.5, 0.5, 0.9] if pose == 'upright' else .5
@@ -165,7 +165,7 @@ def test_drops_frames_without_persons():
 
 
 def resized_by_pytorch(stretch, clip_len):
-    """The published resize: an image of all coordinates by frames."""
+    """Resize as published: an image of all coordinates over frames."""
     persons, frames, joints, channels = stretch.shape
     image = torch.from_numpy(stretch).permute(3, 2, 0, 1).reshape(
         1, 1, -1, frames)
@@ -188,7 +188,7 @@ def test_crops_the_middle_as_published(frames):
 
 @pytest.mark.parametrize('frames', [1, 30, 64, 80, 130, 300])
 def test_crops_a_random_segment_as_published(frames):
-    """Frames that are their own number show which stretch was taken."""
+    """Frames contain their number, which shows the chosen segment."""
     ramp = np.arange(frames, dtype=np.float32)
     results = dict(keypoint=np.broadcast_to(
         ramp[None, :, None, None], (2, frames, 25, 3)).copy())
@@ -249,7 +249,7 @@ def test_rotations_cover_their_range():
     pose = np.eye(3, dtype=np.float32)[None, None]  # rows: x, y, z
     drawn = [RandomRotation(0.3)(dict(keypoint=pose))['keypoint'][0, 0]
              for _ in range(500)]
-    # R^-1 of the recipe turned back: z about z first
+    # the recipe applies R^-1, so the rotation about z comes first
     about_z = [np.arctan2(-r[0, 1], r[0, 0]) for r in drawn]
     assert -0.31 < min(about_z) < -0.27 and 0.27 < max(about_z) < 0.31
     turns = [np.arccos((np.trace(r) - 1) / 2) for r in drawn]

@@ -1,4 +1,4 @@
-"""The lines of docs/guides/train.md that send curves elsewhere."""
+"""The visualization backends of docs/guides/train.md work."""
 import json
 import re
 import sys

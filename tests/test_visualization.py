@@ -1,4 +1,4 @@
-"""Skeletons in GIFs and in the player, compared with a plain camera."""
+"""GIFs and the player draw skeletons like a simple camera."""
 import json
 import math
 
@@ -42,7 +42,7 @@ UCLA = LAYOUTS['nw-ucla']
 
 
 def make(layout, persons=1, frames=3, seed=0):
-    """Joints that are far enough apart to be told apart in a picture."""
+    """Make joints that are far enough apart to be distinguished."""
     grid = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2), -1).reshape(-1, 2)
     rng = np.random.default_rng(seed)
     data = np.empty((persons, frames, layout.num_joints, 3))
@@ -59,21 +59,21 @@ def animate(layout, *datas, **kwargs):
 
 
 def look(point, azimuth, elevation):
-    """To the right and up, seen by a viewer at azimuth and elevation."""
+    """Project a point to the right and up for a viewer at a position."""
     a, e = math.radians(azimuth), math.radians(elevation)
     eye = (-math.sin(a) * math.cos(e), math.sin(e),
            -math.cos(a) * math.cos(e))
     ahead = [-x for x in eye]
-    right = (-math.cos(a), 0, math.sin(a))  # level, across ahead
+    right = (-math.cos(a), 0, math.sin(a))  # horizontal
     above = np.cross(right, ahead)
     return (sum(p * r for p, r in zip(point, right)),
             sum(p * u for p, u in zip(point, above)))
 
 
 def camera(data, layout, view):
-    """(m, t, v) of each joint that is there -> (x, y), right and down.
+    """Map (m, t, v) of each present joint to (x, y), right and down.
 
-    In half panels from its middle.
+    The unit is half a panel, from its center.
     """
     flat = {}
     for m, person in enumerate(data):
@@ -107,7 +107,7 @@ def rgb(color):
 
 
 def crop(image, index=0):
-    """A panel of a picture."""
+    """Cut a panel out of a picture."""
     left = GAP + index * (PANEL + GAP)
     return image.crop((left, HEADER, left + PANEL, HEADER + PANEL))
 
@@ -167,7 +167,7 @@ def test_sides_and_legend():
     assert legend(one, layout) == [*zip(('trunk', 'left', 'right'),
                                         PALETTE[0])]
     assert legend(two, layout)[5] == ('person 2, right', PALETTE[1][2])
-    assert len(legend(five, layout)) == 12  # the fifth has no own colors
+    assert len(legend(five, layout)) == 12  # the fifth reuses colors
     plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
     assert legend(animate(plain, make(plain)), plain) == []
     assert legend(animate(plain, make(plain, 2)), plain)[1] == (
@@ -195,7 +195,7 @@ def test_joints_are_where_the_camera_sees_them(tmp_path, layout, persons):
                 for (m, v), xy in seen.items():
                     if min(math.dist(xy, other) for key, other in
                            seen.items() if key != (m, v)) < 0.08:
-                        continue  # another joint is drawn over it
+                        continue  # hidden by another joint
                     x, y = (int(PANEL / 2 * (1 + place)) for place in xy)
                     assert crop(image, index).getpixel((x, y)) == (
                         pytest.approx(rgb(expected_color(layout, m, v)),
@@ -262,7 +262,7 @@ def test_attention_and_timeline_are_drawn():
 
 
 def data_of(page):
-    """What the script of a page reads; the page needs no other file."""
+    """Read the data of a page, which must not need other files."""
     for outside in ('http:', 'https:', 'src=', 'href=', '@import', 'url('):
         assert outside not in page.replace('http://www.w3.org/2000/svg', '')
     return json.loads(page.split('id="data">')[1].split('</script>')[0])
@@ -284,7 +284,7 @@ def test_page_contains_names_and_coordinates(layout):
         expected_color(layout, 0, v) for v in range(layout.num_joints)]
     frames = page['sequences'][0]['panels'][0]['frames']
     assert frames[1][1] == [None] * layout.num_joints
-    # the places are the data, shifted and scaled
+    # coordinates are shifted and scaled
     told = np.array([frames[0][0], frames[2][0]], dtype=float) / 1000
     points = to_points(data, layout)[0, [0, 2]]
     moved, wanted = (x - x[0, 0] for x in (told, points))
@@ -294,7 +294,7 @@ def test_page_contains_names_and_coordinates(layout):
 
 @pytest.fixture
 def player(tmp_path):
-    """A page with two sequences."""
+    """Write a page with two sequences."""
     weights = np.ones((2, 20))
     weights[0, 0] = 9
     points = to_points(make(UCLA, 2, 10), UCLA)
@@ -330,7 +330,7 @@ def test_player_draws_what_the_camera_sees(player):
     twin = np.array([[seen[m, 9, v] for v in range(20)] for m in range(2)])
     ours, twin = ours - ours[0, 0], twin - twin[0, 0]
     scale = (ours * twin).sum() / (twin**2).sum()
-    assert 0 < scale <= 1  # by the ball, not by the circle, around all
+    assert 0 < scale <= 1  # fits the ball around all points
     np.testing.assert_allclose(ours, scale * twin, atol=0.005)
     assert [tuple(color) for color in colors] == [
         rgb(expected_color(UCLA, 1, v)) for v in range(20)]
@@ -369,5 +369,5 @@ def test_player_plays_and_turns(player):
         return done;''')
     assert done == dict(
         played=2, paused=[False, 'Play'], still=True, jumped=5,
-        view=[-10, 25],  # half a degree a pixel
+        view=[-10, 25],  # half a degree per pixel
         turned=True, back=True, title='twowave', legend=6)

@@ -1,4 +1,4 @@
-"""Every command of docs/walk_through.md, as a new user runs them."""
+"""Runs every command of docs/walk_through.md, as a new user does."""
 import json
 import re
 import shlex
@@ -8,7 +8,7 @@ import pytest
 
 from tests.commands import ROOT, TINY, accuracy, call
 
-# narrower, shorter, with fewer sequences: seconds instead of minutes
+# a narrow encoder and few sequences, to take seconds
 OWN = ['model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
        'train_cfg.max_epochs=3', 'train_dataloader.dataset.times=1',
        *(f'{part}_dataloader.{option}' for part in ('train', 'val', 'test')
@@ -18,13 +18,13 @@ WITHOUT_OPTIONS = ('custom.py', 'strip_stdcl.py', 'browse_dataset.py')
 
 @pytest.fixture(scope='module')
 def blocks():
-    """(language, text) of the page, in order."""
+    """Return (language, text) of the code blocks of the page, in order."""
     text = (ROOT / 'docs' / 'walk_through.md').read_text()
     return re.findall(r'```(\w+)\n(.*?)```', text, re.DOTALL)
 
 
 def shorten(line: str) -> list:
-    """The words of a command, to be done in seconds."""
+    """Return the words of a command, changed to finish in seconds."""
     own = 'small' in line
     line = line.replace('epoch_10', 'epoch_3' if own else 'epoch_1')
     python, *words = shlex.split(line)
@@ -35,7 +35,7 @@ def shorten(line: str) -> list:
 
 
 def test_set_up(blocks):
-    """The commands that change the shell; CI runs what make runs."""
+    """These commands set up the shell; CI runs those of make."""
     assert blocks[0] == ('shell', 'make setup\n. .venv/bin/activate\n')
     assert 'pip install -r requirements.txt' in call(
         'make', '-n', 'setup', 'VENV=.none', cwd=ROOT).stdout
@@ -67,7 +67,7 @@ def test_commands_of_the_page(warm, blocks, tmp_path):
     assert 'sequences 240 (train 171, val 69)' in output('custom.py')[0]
     assert re.match(r'day.npy: (on average )?left (shoulder|hip): '
                     r'(slow|fast) swing \d', output('day.npy')[0])
-    # what it says that there is
+    # files that the page mentions
     for name in ('browse/stdcl-stgcn_synthetic_train.html', 'report.html',
                  'work_dirs/demo/day.html', 'work_dirs/demo/day.gif',
                  'swings.onnx'):

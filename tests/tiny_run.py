@@ -1,4 +1,4 @@
-"""Runs that take a second, on data in the form of NW-UCLA's."""
+"""Runs that take a second, on data in the format of NW-UCLA."""
 import copy
 import itertools
 
@@ -12,7 +12,7 @@ _numbers = itertools.count()
 
 
 def tiny_config(work_dir, ann_file: str, batch_size: int) -> Config:
-    """A narrow ST-GCN with STD-CL; T' = 26."""
+    """Return a config of a narrow ST-GCN with STD-CL and T' = 26."""
     cfg = quick_config('stgcn', work_dir, ann_file, batch_size)
     cfg.model.backbone.update(base_channels=4, num_stages=3,
                               inflate_stages=[], down_stages=[3])
@@ -23,11 +23,11 @@ def tiny_config(work_dir, ann_file: str, batch_size: int) -> Config:
 
 def quick_config(encoder: str, work_dir, ann_file: str,
                  batch_size: int) -> Config:
-    """One epoch of NW-UCLA's config: 10 classes, 20 joints."""
+    """Return a config of NW-UCLA (10 classes, 20 joints) for one epoch."""
     cfg = Config.fromfile(find_config(encoder, 'nw-ucla-xview', stdcl=True))
     cfg.work_dir = str(work_dir)
     cfg.train_dataloader.dataset.times = 1
-    cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # RandomView: 3D
+    cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # for 3D only
     for loader in loaders(cfg):
         loader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.batch_size = batch_size
@@ -49,7 +49,7 @@ def use(cfg: Config, ann_file: str) -> Config:
 
 
 def plain(cfg: Config) -> Config:
-    """The config without STD-CL."""
+    """Return a config without STD-CL."""
     cfg = copy.deepcopy(cfg)
     for key in ('decoupler', 'memory_bank', 'loss_contrast',
                 'spatial_weight', 'temporal_weight'):
@@ -68,14 +68,14 @@ def run(cfg: Config, **changes) -> Runner:
 
 
 class Start(Hook):
-    """Keeps the model's state at the start of an epoch."""
+    """Hook that keeps the state of the model at the start of an epoch."""
 
     def before_train_epoch(self, runner) -> None:
         self.state = copy.deepcopy(runner.model.state_dict())
 
 
 def train(cfg: Config, **changes) -> tuple:
-    """Train; returns the Runner and the state when its last epoch began."""
+    """Train, and return the Runner and the state before the last epoch."""
     runner, start = run(cfg, **changes), Start()
     runner.register_hook(start)
     runner.train()

@@ -1,8 +1,8 @@
-"""Whole commands without importing PyTorch for each, which takes seconds.
+"""Commands that do not import PyTorch each time, which takes seconds.
 
-A server imports the package once, then forks a process for each command. In
-the child a tool runs as under ``python tool.py ...``: as ``__main__``, with
-its own arguments, working directory, output and exit status.
+A server imports the package once and forks a process for each command. In the
+child, a tool runs as in ``python tool.py ...``: as ``__main__``, with its own
+arguments, working directory, output and exit status.
 """
 import atexit
 import contextlib
@@ -17,15 +17,15 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TIMEOUT = 120  # seconds, after which a command is killed
+TIMEOUT = 120  # seconds until a command is killed
 
 
 class WarmCommands:
-    """Runs commands; the server lives as long as this context manager.
+    """Context manager that runs commands on a server.
 
-    ``warm('tools/train.py', 'config.py', cwd=folder)`` returns what
-    ``subprocess.run`` returns. While the command runs, ``folder`` has its
-    output in the files ``stdout`` and ``stderr``.
+    ``warm('tools/train.py', 'config.py', cwd=folder)`` returns the same as
+    ``subprocess.run``. While the command runs, its output is in the files
+    ``stdout`` and ``stderr`` of ``folder``.
     """
 
     def __enter__(self) -> 'WarmCommands':
@@ -41,12 +41,12 @@ class WarmCommands:
         self.server.stdout.close()
 
     def __call__(self, tool: str, *args, cwd: Path):
-        """Run a tool of the repository to its end."""
+        """Run a tool of the repository, and wait for it."""
         self.start(tool, *args, cwd=cwd)
         return self.wait()
 
     def start(self, tool: str, *args, cwd: Path) -> int:
-        """Start a tool; returns the id of its process, a group's leader."""
+        """Start a tool, and return its process ID, which leads a group."""
         self.argv, self.cwd = [str(ROOT / tool), *map(str, args)], Path(cwd)
         for name in ('stdout', 'stderr'):
             (self.cwd / name).write_text('')
@@ -55,7 +55,7 @@ class WarmCommands:
         return int(self.server.stdout.readline())
 
     def wait(self):
-        """Wait for the end of the started tool."""
+        """Wait for the started tool to exit."""
         status = int(self.server.stdout.readline())
         return subprocess.CompletedProcess(
             self.argv, status, *((self.cwd / name).read_text()
@@ -63,7 +63,7 @@ class WarmCommands:
 
 
 def serve() -> None:
-    """Fork a child for each command on stdin."""
+    """Fork a child process for each command on stdin."""
     import projects.stdcl.apis  # noqa: F401, I001  first: repairs the stack
     import matplotlib.backends.backend_agg  # noqa: F401
     import mmaction.evaluation  # noqa: F401
@@ -72,7 +72,7 @@ def serve() -> None:
     from mmengine.config import Config
 
     Config(dict(x=1)).pretty_text  # noqa: B018  loads a slow formatter
-    gc.freeze()  # or each child's collector would visit all of it
+    gc.freeze()  # keeps garbage collection in children fast
     reply = os.fdopen(os.dup(1), 'w')
     for line in sys.stdin:
         argv, cwd = json.loads(line)
@@ -81,13 +81,13 @@ def serve() -> None:
             become(argv, cwd)
         print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError):  # its own children
+        with contextlib.suppress(ProcessLookupError):  # children of the tool
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
 
 
 def become(argv: list, cwd: str) -> None:
-    """Turn this process into the one that a shell would have started."""
+    """Turn this process into one that a shell would have started."""
     os.setsid()
     signal.alarm(TIMEOUT)
     os.chdir(cwd)
@@ -107,7 +107,7 @@ def become(argv: list, cwd: str) -> None:
     except BaseException:
         traceback.print_exc()
         status = 1
-    # exit like the interpreter, without clearing its modules, which is slow
+    # exit like the interpreter, but skip the slow cleanup of modules
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,9 +1,9 @@
-"""BlockGCN's own parts, the slow and obvious way."""
+"""Twins of the parts of BlockGCN, slow but easy to verify."""
 import torch
 
 
 def tree_lengths(points: torch.Tensor) -> list:
-    """Edge lengths of the minimum spanning tree of (V, D), by Prim."""
+    """Compute minimum spanning tree lengths of (V, D) by Prim's algorithm."""
     inside, lengths = [0], []
     while len(inside) < len(points):
         length, joint = min(
@@ -16,7 +16,7 @@ def tree_lengths(points: torch.Tensor) -> list:
 
 def topology_features(joints: torch.Tensor, centers: torch.Tensor,
                       sharpness: torch.Tensor) -> torch.Tensor:
-    """Map joints (N, M, T, V, D) to (N, E)."""
+    """Map joints (N, M, T, V, D) to features (N, E)."""
     rows = []
     for sequence in joints:
         mean = sequence.mean(dim=0)  # (T, V, D)
@@ -34,11 +34,11 @@ def topology_features(joints: torch.Tensor, centers: torch.Tensor,
 def block_gc(x: torch.Tensor, weight: torch.Tensor, hop_weight: torch.Tensor,
              hops: torch.Tensor, conv: torch.Tensor, bias: torch.Tensor
              ) -> torch.Tensor:
-    """Map (N, C, T, V) to (N, C', T, V), before BN.
+    """Map (N, C, T, V) to (N, C', T, V), before batch norm.
 
     Args:
         x (Tensor): The features.
-        weight, hop_weight, hops: As in ``BlockGC``.
+        weight, hop_weight, hops: See ``BlockGC``.
         conv (Tensor): Shape (H, K, C / H, C' / H).
         bias (Tensor): Shape (K, C').
     """

@@ -1,24 +1,24 @@
-"""The contrastive loss as published: slow, and plain to read.
+"""Twin of the contrastive loss as published, slow but easy to verify.
 
-A loop over anchors, each of which sorts its similarities, draws its random
-negatives and builds the table of logits that cross entropy wants.
+In a loop, each anchor sorts its similarities, draws its random negatives and
+builds the table of logits for cross entropy.
 """
 import torch
 import torch.nn.functional as F
 
 
 def draw(candidates: torch.Tensor, count: int) -> torch.Tensor:
-    """Up to ``count`` of the candidates, without replacement."""
+    """Draw up to ``count`` of the candidates without replacement."""
     return candidates[torch.randperm(len(candidates))[:count]]
 
 
 def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
                      num_positives, num_negatives, temperature,
                      random_negatives=None, negatives=('hard', 'random')):
-    """Loss and share of anchors that took part.
+    """Compute the loss and the share of anchors that contributed.
 
-    Args as in ``CrossSequenceContrastiveLoss``; ``random_negatives`` is a list
-    of slots for each anchor, instead of a draw.
+    The arguments are those of ``CrossSequenceContrastiveLoss``, but
+    ``random_negatives`` replaces the random draw by lists of slots.
     """
     terms, took_part = [], 0
     similarities = (bank_features @ anchors.T).T.unbind()  # N of (S,)

@@ -1,8 +1,8 @@
-"""CTR-GCN as published: plain to read, nothing merged, nothing kept.
+"""Twin of CTR-GCN as published, slow but easy to verify.
 
-Three sets of small convolutions a block, one for each subset of edges, each
-at full resolution in time; the branches of the temporal part one after the
-other. Parameters carry the names of the authors' checkpoints.
+Each block has separate small convolutions for each subset of edges, at full
+temporal resolution, and separate temporal branches. Parameters have the names
+of the authors' checkpoints.
 """
 import math
 
@@ -11,15 +11,15 @@ import torch.nn as nn
 
 
 def adjacency_of(num_point, edges):
-    """The three subsets of edges as matrices.
+    """Return the three subsets of edges as matrices.
 
     Args:
         num_point (int): V.
         edges (sequence[tuple]): (child, parent) pairs.
 
     Returns:
-        torch.Tensor: Self, inward and outward, (3, V, V). Columns sum to 1,
-            except those without an edge, which are 0.
+        torch.Tensor: Self, inward and outward edges, (3, V, V). Columns sum
+            to 1, or to 0 without an edge.
     """
     itself = torch.zeros(num_point, num_point)
     inward = torch.zeros(num_point, num_point)
@@ -38,7 +38,7 @@ def adjacency_of(num_point, edges):
 
 
 def init_conv(conv):
-    """Kaiming normal, fan out; no bias."""
+    """Initialise with Kaiming normal (fan out) and zero bias."""
     nn.init.kaiming_normal_(conv.weight, mode='fan_out')
     nn.init.zeros_(conv.bias)
 
@@ -61,9 +61,9 @@ class ConvBN(nn.Module):
 
 
 class MultiScaleTCN(nn.Module):
-    """Four branches over time, of a quarter of the channels each.
+    """Four temporal branches with a quarter of the channels each.
 
-    (N, C, T, V) -> (N, C, T / stride, V).
+    Maps (N, C, T, V) to (N, C, T / stride, V).
     """
 
     def __init__(self, channels, stride=1):
@@ -97,14 +97,14 @@ class MultiScaleTCN(nn.Module):
 
 
 def outer_residual(in_channels, out_channels, stride):
-    """What a block adds to its result: its input, made to fit."""
+    """Build the residual path of a block."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return ConvBN(in_channels, out_channels, stride=stride)
 
 
 class SubsetGC(nn.Module):
-    """Graph convolution of one subset, its topology refined per channel."""
+    """Graph convolution of one subset with a refined topology."""
 
     def __init__(self, in_channels, out_channels):
         super().__init__()
@@ -117,7 +117,7 @@ class SubsetGC(nn.Module):
             init_conv(conv)
 
     def forward(self, x, topology, alpha):
-        """(N, C_in, T, V), (V, V), (1,) -> (N, C_out, T, V)."""
+        """Map (N, C_in, T, V), (V, V), (1,) to (N, C_out, T, V)."""
         one = self.conv1(x).mean(2)  # (N, R, V)
         two = self.conv2(x).mean(2)  # (N, R, V)
         values = self.conv3(x)  # (N, C_out, T, V)
@@ -127,7 +127,7 @@ class SubsetGC(nn.Module):
 
 
 class SpatialGC(nn.Module):
-    """The spatial part: the sum over subsets, with a shortcut."""
+    """Spatial part: sum over subsets, with a residual path."""
 
     def __init__(self, in_channels, out_channels, adjacency):
         super().__init__()
@@ -147,7 +147,7 @@ class SpatialGC(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x):
-        """(N, C_in, T, V) -> (N, C_out, T, V)."""
+        """Map (N, C_in, T, V) to (N, C_out, T, V)."""
         total = None
         for conv, topology in zip(self.convs, self.PA):
             y = conv(x, topology, self.alpha)
@@ -156,7 +156,7 @@ class SpatialGC(nn.Module):
 
 
 class Block(nn.Module):
-    """Spatial part, temporal part, residual."""
+    """Block of a spatial part, a temporal part and a residual path."""
 
     def __init__(self, in_channels, out_channels, adjacency, stride=1,
                  residual=True):
@@ -168,7 +168,7 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x):
-        """(N, C_in, T, V) -> (N, C_out, T / stride, V)."""
+        """Map (N, C_in, T, V) to (N, C_out, T / stride, V)."""
         y = self.tcn1(self.gcn1(x))
         if self.residual is not None:
             y = y + self.residual(x)
@@ -176,9 +176,9 @@ class Block(nn.Module):
 
 
 def normalise_input(data_bn, x):
-    """Batch norm over person, joint and coordinate of each frame.
+    """Apply batch norm over person, joint and coordinate of each frame.
 
-    (N, C, T, V, M) -> (N * M, C, T, V), persons of a sequence adjacent.
+    Maps (N, C, T, V, M) to (N * M, C, T, V).
     """
     n, c, t, v, m = x.shape
     x = x.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t)
@@ -187,24 +187,24 @@ def normalise_input(data_bn, x):
 
 
 def classify(fc, feature, num_person):
-    """(N * M, C', T', V') -> (N, classes)."""
+    """Map (N * M, C', T', V') to logits (N, classes)."""
     channels = feature.shape[1]
     x = feature.reshape(-1, num_person, channels, feature[0, 0].numel())
-    return fc(x.mean(3).mean(1))  # over time and joints, then persons
+    return fc(x.mean(3).mean(1))  # mean over time and joints, then persons
 
 
 class CTRGCNTwin(nn.Module):
     """Encoder and classifier.
 
     Args:
-        adjacency (torch.Tensor): Where the learnable topologies start,
-            (3, V, V), as :func:`adjacency_of` makes it.
+        adjacency (torch.Tensor): Initial topologies, (3, V, V), see
+            :func:`adjacency_of`.
         num_classes (int): Defaults to 60.
         num_point (int): V. Defaults to 25.
         num_person (int): M. Defaults to 2.
         in_channels (int): C. Defaults to 3.
-        base_channels (int): Width of the first four blocks; the next three
-            are twice, the last three four times as wide. Defaults to 64.
+        base_channels (int): Width of the first four blocks. The next three
+            are twice and the last three four times as wide. Defaults to 64.
     """
 
     def __init__(self, *, adjacency, num_classes=60, num_point=25,
@@ -227,7 +227,7 @@ class CTRGCNTwin(nn.Module):
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
 
     def extract(self, x):
-        """(N, C, T, V, M) -> (N * M, C', T', V), before pooling."""
+        """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
         x = normalise_input(self.data_bn, x)
         x = self.l1(x)
         x = self.l2(x)
@@ -241,5 +241,5 @@ class CTRGCNTwin(nn.Module):
         return self.l10(x)
 
     def forward(self, x):
-        """(N, C, T, V, M) -> (N, classes)."""
+        """Map (N, C, T, V, M) to (N, classes)."""
         return classify(self.fc, self.extract(x), self.num_person)

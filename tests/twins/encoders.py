@@ -1,4 +1,4 @@
-"""Encoders and their twins, for tests and benchmarks."""
+"""Builders of encoders and their twins, for tests and benchmarks."""
 from typing import NamedTuple
 
 import torch
@@ -18,23 +18,23 @@ KEYS = {encoder.title: key for key, encoder in ENCODERS.items()}
 
 
 class Size(NamedTuple):
-    """The sizes that encoder, head and clips share."""
+    """Sizes that encoder, head and clips share."""
     layout: str = 'nturgb+d'
     persons: int = 2
     frames: int = 64
     channels: int = 3
     classes: int = 60
-    base_channels: int = None  # the paper's
+    base_channels: int = None  # as in the paper
 
     def clips(self, num: int, **kwargs) -> torch.Tensor:
-        """Random clips, shape (N, M, T, V, C)."""
+        """Make random clips, shape (N, M, T, V, C)."""
         return torch.randn(num, self.persons, self.frames, len(
             SkeletonLayout.get(self.layout).joint_names), self.channels,
             **kwargs)
 
 
 class Recognizer(nn.ModuleDict):
-    """Encoder and head under the names that checkpoints use."""
+    """Encoder and head with the names in checkpoints."""
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, C) to logits."""
@@ -47,7 +47,7 @@ def width(size: Size) -> dict:
 
 
 def ours(name: str, size: Size) -> Recognizer:
-    """Our encoder and classifier."""
+    """Build our encoder and classifier."""
     kwargs = dict(layout=size.layout, in_channels=size.channels, **width(size))
     if name == 'HCN':
         backbone = HCN(num_frames=size.frames, **kwargs)
@@ -63,7 +63,7 @@ def ours(name: str, size: Size) -> Recognizer:
 
 
 def twin(name: str, size: Size) -> nn.Module:
-    """The obvious twin, in the authors' names; takes (N, C, T, V, M)."""
+    """Build the twin with the authors' names; it takes (N, C, T, V, M)."""
     layout = SkeletonLayout.get(size.layout)
     kwargs = dict(num_classes=size.classes, num_person=size.persons,
                   in_channels=size.channels, **width(size))
@@ -81,10 +81,10 @@ def twin(name: str, size: Size) -> nn.Module:
 
 
 def converted(name: str, tensors: dict) -> dict:
-    """The authors' tensors (or gradients) in our names and shapes."""
+    """Convert the authors' tensors or gradients to our names and shapes."""
     return convert(KEYS[name], tensors)
 
 
 def for_twin(clips: torch.Tensor) -> torch.Tensor:
-    """(N, M, T, V, C) as (N, C, T, V, M)."""
+    """Map (N, M, T, V, C) to (N, C, T, V, M)."""
     return clips.permute(0, 4, 2, 3, 1)

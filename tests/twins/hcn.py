@@ -1,8 +1,8 @@
-"""HCN as published: a loop over persons, the two streams written out.
+"""Twin of HCN as published, slow but easy to verify.
 
 "Co-occurrence Feature Learning from Skeleton Data for Action Recognition and
-Detection with Hierarchical Aggregation", IJCAI 2018. The parameters have the
-names and shapes of the checkpoints of the public reproduction.
+Detection with Hierarchical Aggregation", IJCAI 2018. It loops over persons.
+Parameters have the names and shapes of the public reproduction's checkpoints.
 """
 import torch
 import torch.nn as nn
@@ -40,7 +40,7 @@ class HCNTwin(nn.Module):
             nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
             nn.MaxPool2d(2))
 
-        # differences of frames
+        # differences between frames
         self.conv1m = nn.Sequential(nn.Conv2d(in_channels, base, 1), nn.ReLU())
         self.conv2m = nn.Conv2d(base, width, (3, 1), padding=(1, 0))
         self.conv3m = nn.Sequential(
@@ -49,7 +49,7 @@ class HCNTwin(nn.Module):
             nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
             nn.MaxPool2d(2))
 
-        # both
+        # both streams
         self.conv5 = nn.Sequential(
             nn.Conv2d(2 * base, 2 * base, 3, padding=1), nn.ReLU(),
             nn.Dropout2d(0.5), nn.MaxPool2d(2))

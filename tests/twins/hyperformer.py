@@ -1,8 +1,8 @@
-"""Hyperformer as published: plain to read, nothing merged, nothing kept.
+"""Twin of Hyperformer as published, slow but easy to verify.
 
-Each of the four terms of the attention is a tensor of its own; the matrix of
-parts and the table of positions are built anew in every forward pass, in
-every block. Parameters carry the names of the authors' checkpoints.
+Each of the four terms of the attention is a separate tensor. Every block
+builds the matrix of parts and the table of positions in each forward pass.
+Parameters have the names of the authors' checkpoints.
 """
 import math
 
@@ -19,14 +19,14 @@ from tests.twins.ctrgcn import (
 
 
 def hops_of(num_point, edges):
-    """Distance of any two joints on the graph.
+    """Compute the distance between all pairs of joints on the graph.
 
     Args:
         num_point (int): V.
-        edges (sequence[tuple]): Pairs of joints, either first.
+        edges (sequence[tuple]): Pairs of joints in any order.
 
     Returns:
-        torch.Tensor: Number of edges on the way, int64 of (V, V).
+        torch.Tensor: Numbers of edges on the paths, int64, (V, V).
     """
     hops = torch.full((num_point, num_point), -1)
     for start in range(num_point):
@@ -43,7 +43,7 @@ def hops_of(num_point, edges):
 
 
 class HypergraphAttention(nn.Module):
-    """Attention over the joints of a frame; H heads of d channels.
+    """Attention over the joints of a frame, with H heads of d channels.
 
     Args:
         in_channels (int): C.
@@ -69,15 +69,15 @@ class HypergraphAttention(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1, groups=6)
 
     def split(self, x):
-        """(N, H * d, T, V) -> (N, T, H, V, d)."""
+        """Map (N, H * d, T, V) to (N, T, H, V, d)."""
         n, _, t, v = x.shape
         x = x.view(n, self.num_heads, self.head_dim, t, v)
         return x.permute(0, 3, 1, 4, 2)
 
     def forward(self, x, e):
-        """(N, C, T, V) normed, (N, H * d, T, V) -> (N, H * d, T, V)."""
+        """Map normalised (N, C, T, V) and (N, H * d, T, V) to the latter."""
         n, _, t, v = x.shape
-        q = self.split(self.q(x))  # (N, T, H, V, d), as all of these
+        q = self.split(self.q(x))  # (N, T, H, V, d) each
         k, values = map(self.split, self.kv(x).chunk(2, dim=1))
         e = self.split(e)
         r = self.rpe[self.hops].view(v, v, self.num_heads, self.head_dim)
@@ -95,7 +95,7 @@ class HypergraphAttention(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of (N, C, T, V), written out."""
+    """Layer norm over the channels of (N, C, T, V)."""
 
     def __init__(self, channels, eps=1e-5):
         super().__init__()
@@ -104,7 +104,7 @@ class ChannelNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x):
-        """Normalise every position; same shape."""
+        """Normalise each position, keeping the shape."""
         mean = x.mean(dim=1, keepdim=True)
         variance = (x - mean).pow(2).mean(dim=1, keepdim=True)
         x = (x - mean) / torch.sqrt(variance + self.eps)
@@ -112,7 +112,7 @@ class ChannelNorm(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """The spatial part: norm, hyperedges, attention, shortcut."""
+    """Spatial part: norm, hyperedges, attention and residual path."""
 
     def __init__(self, in_channels, channels, num_heads, hops, joint_label):
         super().__init__()
@@ -128,16 +128,16 @@ class SpatialAttention(nn.Module):
         self.pe_proj = nn.Conv2d(in_channels, channels, 1, bias=False)
 
     def forward(self, x):
-        """(N, C, T, V) -> (N, H * d, T, V)."""
+        """Map (N, C, T, V) to (N, H * d, T, V)."""
         member = F.one_hot(self.joint_label).to(x)  # (V, P)
         mean = x @ (member / member.sum(dim=0))  # (N, C, T, P)
-        # each joint takes the features of its part: (N, H * d, T, V)
+        # each joint receives the features of its part, (N, H * d, T, V)
         e = self.pe_proj(mean)[..., self.joint_label]
         return self.attn(self.norm1(x), e) + self.skip_proj(x)
 
 
 class Block(nn.Module):
-    """Spatial part, temporal part, residual."""
+    """Block of a spatial part, a temporal part and a residual path."""
 
     def __init__(self, in_channels, channels, num_heads, hops, joint_label,
                  stride=1):
@@ -149,7 +149,7 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x):
-        """(N, C, T, V) -> (N, H * d, T / stride, V)."""
+        """Map (N, C, T, V) to (N, H * d, T / stride, V)."""
         return self.relu(self.tcn1(self.vit1(x)) + self.residual(x))
 
 
@@ -157,8 +157,8 @@ class HyperformerTwin(nn.Module):
     """Encoder and classifier.
 
     Args:
-        hops (torch.Tensor): Distances of joints, int64 of (V, V), as
-            :func:`hops_of` makes them.
+        hops (torch.Tensor): Distances between joints, int64, (V, V), see
+            :func:`hops_of`.
         joint_label (sequence[int]): Body part of each of the V joints.
         num_classes (int): Defaults to 60.
         num_point (int): V. Defaults to 25.
@@ -190,7 +190,7 @@ class HyperformerTwin(nn.Module):
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
 
     def extract(self, x):
-        """(N, C, T, V, M) -> (N * M, C', T', V), before pooling."""
+        """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
         x = normalise_input(self.data_bn, x)
         x = self.l1(x)
         x = self.l2(x)
@@ -204,5 +204,5 @@ class HyperformerTwin(nn.Module):
         return self.l10(x)
 
     def forward(self, x):
-        """(N, C, T, V, M) -> (N, classes)."""
+        """Map (N, C, T, V, M) to logits (N, classes)."""
         return classify(self.fc, self.extract(x), self.num_person)
