@@ -3,7 +3,6 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from ...utils.input_error import require_positive
 from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
@@ -63,8 +62,6 @@ class AttentiveDecoupler(Decoupler):
                  out_channels: int = 256,
                  reduction: int = 8,
                  init_cfg: dict = LINEAR_INIT) -> None:
-        super().__init__(init_cfg=init_cfg)
-        require_positive(type(self).__name__, out_channels=out_channels)
-        self.out_channels = out_channels
+        super().__init__(out_channels, init_cfg)
         self.spatial = AttentiveBranch(in_channels, out_channels, reduction)
         self.temporal = AttentiveBranch(in_channels, out_channels, reduction)

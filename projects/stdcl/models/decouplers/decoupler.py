@@ -35,9 +35,17 @@ class Decoupler(BaseModule):
 
     The spatial branch receives the mean over frames, the temporal branch the
     mean over joints. Subclasses define both branches as ``spatial`` and
-    ``temporal``, modules that map (N, C, L) to (N, D), and set
-    ``out_channels`` to D.
+    ``temporal``, modules that map (N, C, L) to (N, D).
+
+    Args:
+        out_channels (int): Size D of the vectors.
+        init_cfg (dict): Initialisation.
     """
+
+    def __init__(self, out_channels: int, init_cfg: dict) -> None:
+        super().__init__(init_cfg=init_cfg)
+        require_positive(type(self).__name__, out_channels=out_channels)
+        self.out_channels = out_channels
 
     def require_sizes(self) -> None:
         """Raise an ``InputError`` if the shape of a parameter is unknown."""

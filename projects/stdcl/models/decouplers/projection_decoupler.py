@@ -5,7 +5,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from ...utils.input_error import InputError, require_positive
+from ...utils.input_error import InputError
 from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
@@ -69,9 +69,7 @@ class ProjectionDecoupler(Decoupler):
                  out_channels: int = 256,
                  reduction: int = 8,
                  init_cfg: dict = LINEAR_INIT) -> None:
-        super().__init__(init_cfg=init_cfg)
-        require_positive(type(self).__name__, out_channels=out_channels)
-        self.out_channels = out_channels
+        super().__init__(out_channels, init_cfg)
         self.spatial = ProjectionBranch(in_channels, num_joints, out_channels,
                                         reduction)
         self.temporal = ProjectionBranch(in_channels, num_frames, out_channels,
