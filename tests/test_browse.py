@@ -126,7 +126,7 @@ def test_config_of_mmaction2(tiny_annotations):
             step['feats'] = ['b']
     animation = DatasetBrowser(cfg, 'test').animate(0)
     assert len(animation.panels) == 1
-    assert 'the streams b (10, 2, 100, 17, 3), which are not' in animation.note
+    assert 'shape (10, 2, 100, 17, 3), which are not' in animation.note
 
 
 @pytest.mark.parametrize('form, options, words', [

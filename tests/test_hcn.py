@@ -175,7 +175,7 @@ def test_different_feature_map_raises(shape):
     head = MODELS.build(TINY_HEAD)
     with pytest.raises(ValueError, match=(
             rf'{shape[0]} channels of size \({shape[1]}, {shape[2]}\), but '
-            r'in_channels is 32 and feature_size \(2, 2\).*'
+            r'in_channels is 32 and feature_size is \(2, 2\).*'
             rf'feature_size=\({shape[1]}, {shape[2]}\)')):
         head(torch.randn(1, 1, *shape))
 

@@ -82,7 +82,7 @@ def test_overflow_empties_the_slot():
     features[0, 1], features[1], features[2] = torch.nan, torch.inf, torch.nan
     bank.update(features, slots, slots)
     assert bank.features.isfinite().all()
-    # a sequence with another, finite feature keeps its slot
+    # a sequence that also has a finite feature keeps its slot
     assert bank.labels[:3].tolist() == [-1, -1, 2]
     torch.testing.assert_close(bank.features[2], features[3])
 

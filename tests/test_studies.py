@@ -251,7 +251,7 @@ def test_failed_run_does_not_stop_the_others(make_runner, capsys, tmp_path):
     (folder / 'break').touch()
     assert study.run_all(study.missing(), 2) == study.missing()
     assert [item.name for item in study.missing()] == ['stdcl_seed-1']
-    assert re.search('stdcl_seed-1: failed: .*log.txt: train.py ended with '
+    assert re.search('stdcl_seed-1: failed: .*log.txt: train.py exited with '
                      'status 1:\nbroken on purpose', capsys.readouterr().out)
 
 

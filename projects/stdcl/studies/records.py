@@ -1,6 +1,6 @@
 """CSV files that record the results of a study.
 
-Two files are stored beside the study file of a study NAME:
+Two files are stored next to the study file of a study NAME:
 
 - ``NAME.csv`` contains one row per run, with the columns :data:`COLUMNS`.
 - ``NAME_details.csv`` contains one row per value, with the columns

@@ -42,7 +42,7 @@ def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
 
 
 def spread(values: pd.Series, digits: int = 2) -> str:
-    """Format the mean and, of several values, the standard deviation."""
+    """Format the mean and, for several values, their deviation."""
     deviation = f' ± {values.std():.{digits}f}' if len(values) > 1 else ''
     return f'{values.mean():.{digits}f}{deviation}'
 
@@ -177,7 +177,7 @@ class StudyReport:
             figure.savefig(partial, format='svg', metadata=dict(Date=None))
 
     def write_page(self, page: Path) -> None:
-        """Write a Markdown page with all tables, and a plot beside it."""
+        """Write a Markdown page with all tables, and a plot next to it."""
         page.parent.mkdir(parents=True, exist_ok=True)
         plot = page.with_suffix('.svg')
         self.draw(plot)

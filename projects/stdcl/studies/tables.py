@@ -74,7 +74,7 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
 
 @lru_cache(maxsize=None)
 def load_report(path: Path) -> StudyReport:
-    """Load the report of a study file and the results beside it."""
+    """Load the report of a study file and the results next to it."""
     return StudyReport(read_study(path), path.parent)
 
 

@@ -33,7 +33,7 @@ class BrowsedSequence(NamedTuple):
 
 
 class DatasetBrowser:
-    """Browser of a data set, which draws a model's input beside the raw data.
+    """Browser of a data set, which draws a model's input next to the raw data.
 
     Args:
         cfg (Config): The config.
