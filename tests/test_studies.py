@@ -196,7 +196,7 @@ def test_mistakes_in_a_fused_arm(write, change, message):
 
 
 def test_a_fused_arm(make_runner, tmp_path):
-    """It waits for the arms that it fuses; its row is like theirs."""
+    """It runs after the arms that it fuses, and has a row like theirs."""
     study = make_runner(*FUSE)
     assert not study.run_all(study.missing('both'))
     assert len(study.missing()) == 3
