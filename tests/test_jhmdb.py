@@ -127,6 +127,12 @@ def test_frames_of_a_random_segment():
     assert np.ptp(draws, axis=1).max() <= 29  # 30 frames
     assert draws.min() == 0 and draws.max() == 39
     assert (sample(dict(total_frames=1))['frame_inds'] == 0).all()
+    clips = RandomSampleFrames(32, proportion=(0.5, 0.75), num_clips=5)(
+        dict(total_frames=40))
+    assert clips['num_clips'] == 5
+    clips = clips['frame_inds'].reshape(5, 32)
+    assert (np.diff(clips, axis=1) >= 0).all()
+    assert len(np.unique(clips, axis=0)) == 5
     with pytest.raises(InputError, match=r'proportion is \(0, 1\)'):
         RandomSampleFrames(32, proportion=(0, 1))
 

@@ -183,6 +183,18 @@ arms ="""))
             for item in study.trainings] == [(1, 'split2_val')] * 2
 
 
+def test_further_tests_of_a_study(make_runner, tmp_path):
+    """Each has a config and two columns of its own."""
+    study = make_runner('arms =', """folds = ['split3']
+tests = dict(train={'test_dataloader.dataset.split': '{fold}_train'})
+arms =""")
+    assert not study.run_all(study.missing('plain'))
+    row, = records.read(tmp_path / 'tiny.csv').itertuples()
+    assert (row.top1_train, row.nll_train) == (75, row.nll)
+    config, = (tmp_path / 'work/tiny/plain_seed-1/config_train').iterdir()
+    assert "split='split3_train'" in config.read_text()
+
+
 FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
         "against='plain'),\n    'plain': dict")
 

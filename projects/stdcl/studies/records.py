@@ -111,6 +111,11 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
     best, last = max(top1, key=top1.get), epochs[-1]['train']
     key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
     measures, details = _measure(work_dir / 'scores.npz')
+    tests = {}
+    for name in training.tests:
+        found = _measure(work_dir / f'{name}.npz')[0]
+        tests.update({f'top1_{name}': found['top1'],
+                      f'nll_{name}': found['nll']})
     row = dict(
         key, encoder=training.encoder, stream=training.stream,
         method='STD-CL' if training.stdcl else 'plain', data=training.data,
@@ -121,7 +126,7 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
         **measures, **provenance(run))
     details += [dict(kind='diagnosis', name=name, value=float(f'{value:.5g}'))
                 for name, value in last.items() if name.startswith(DIAGNOSES)]
-    return ({name: row[name] for name in COLUMNS},
+    return ({**{name: row[name] for name in COLUMNS}, **tests},
             [{**key, **detail} for detail in details])
 
 
@@ -153,8 +158,9 @@ def _measure(path: Path) -> Tuple[dict, List[dict]]:
         np.arange(len(scores.labels)), scores.labels]  # (N,)
     classes = {row['name']: 100 * row['accuracy']
                for row in fuse_files([path])['classes'] if row['sequences']}
-    return dict(nll=round(nll.mean(), 5), mean_class=round(
-        np.mean(list(classes.values())), 4)), [
+    top1 = 100 * np.mean(scores.logits.argmax(axis=1) == scores.labels)
+    return dict(top1=round(top1, 4), nll=round(nll.mean(), 5),
+                mean_class=round(np.mean(list(classes.values())), 4)), [
             dict(kind='class', name=name, value=round(value, 4))
             for name, value in classes.items()]
 

@@ -108,17 +108,20 @@ class StudyRunner:
         if training.fuse:
             return self._fuse(training)
         folder = self.work_dir / training.name
-        config = self._write_config(training, folder)
+        config = self._write_config(training, folder / 'config')
         if not self._finish(folder, 'train.py', config, '--work-dir', folder,
                             '--seed', training.seed, '--resume'):
             return None
         checkpoint = find_latest(str(folder)).path
         if checkpoint is None:
             raise InputError(f'{folder} contains no intact checkpoint.')
-        if not self._finish(folder, 'test.py', config, checkpoint, '--dump',
-                            folder / 'scores.npz', '--work-dir',
-                            folder / 'test'):
-            return None
+        for name, options in dict(scores={}, **training.tests).items():
+            test = config if name == 'scores' else self._write_config(
+                training, folder / f'config_{name}', options)
+            if not self._finish(folder, 'test.py', test, checkpoint, '--dump',
+                                folder / f'{name}.npz', '--work-dir',
+                                folder / 'test'):
+                return None
         return self._record(*records.collect(training, folder))
 
     def _record(self, row: dict, details: List[dict]) -> dict:
@@ -134,16 +137,17 @@ class StudyRunner:
             return None
         return self._record(*records.collect_fusion(training, folders))
 
-    def _write_config(self, training: Training, folder: Path) -> Path:
-        """Write the config of a run; raise an error if it has changed."""
+    def _write_config(self, training: Training, folder: Path,
+                      options: Optional[dict] = None) -> Path:
+        """Write a config of a run; raise an error if it has changed."""
         with self.lock:
-            text = load_config(str(training.config),
-                               training.options).pretty_text
-        path = folder / 'config' / training.config.name
+            text = load_config(str(training.config), {
+                **training.options, **(options or {})}).pretty_text
+        path = folder / training.config.name
         if path.is_file() and path.read_text() != text:
             raise InputError(
                 f'{path} differs from the current config of {training.name}. '
-                f'Delete {folder} to train from scratch.')
+                f'Delete {folder.parent} to train from scratch.')
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path

@@ -75,6 +75,7 @@ class Training:
     stdcl: bool
     config: Path
     options: dict
+    tests: dict = field(default_factory=dict)
     fuse: tuple = ()
 
     @property
@@ -99,6 +100,9 @@ class Study:
             default 0, 1, ...) replaces ``{fold}`` in options. Defaults to 1.
         options (dict): Values of config options, by dotted name, for all arms.
         encoders (dict): Further options by encoder.
+        tests (dict): Further tests of each trained model, as config options
+            by name. The columns ``top1_NAME`` and ``nll_NAME`` of the results
+            hold their top-1 and negative log-likelihood.
         means (dict): Lists of arms by name. The report averages the
             differences of the arms in each list.
 
@@ -113,6 +117,7 @@ class Study:
     folds: int | list = 1
     options: dict = field(default_factory=dict)
     encoders: dict = field(default_factory=dict)
+    tests: dict = field(default_factory=dict)
     means: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -178,12 +183,17 @@ class Study:
         trainings = []
         for seed in seeds:
             fold = seed % len(self.folds)
+
+            def fill(values: dict, name: str = self.folds[fold]) -> dict:
+                return {key: value.replace('{fold}', name)
+                        if isinstance(value, str) else value
+                        for key, value in values.items()}
+
             trainings.append(Training(
                 name, fold, seed, arm.encoder, stream,
                 config.stem if arm.config else self.benchmark, arm.stdcl,
-                config, {key: value.replace('{fold}', self.folds[fold])
-                         if isinstance(value, str) else value
-                         for key, value in options.items()}))
+                config, fill(options), {test: fill(values) for test, values
+                                        in self.tests.items()}))
         return trainings
 
     def _fuse(self, name: str, arms: List[str], seeds) -> List[Training]:
@@ -199,8 +209,9 @@ class Study:
             raise InputError(f'{self.path}: arms.{name}.seeds contains '
                              f'{min(missing)}, expected seeds of all fused '
                              'arms.')
-        return [replace(parts[0][seed], arm=name, stream='fused', fuse=tuple(
-            part[seed].name for part in parts)) for seed in seeds]
+        return [replace(parts[0][seed], arm=name, stream='fused', tests={},
+                        fuse=tuple(part[seed].name for part in parts))
+                for seed in seeds]
 
 
 def read_study(path: Path) -> Study:

@@ -16,7 +16,7 @@ class RandomSampleFrames(BaseTransform):
     sorted. In test mode they are floor(linspace(0, T - 1, clip_len)).
     ``PoseDecode`` then picks them. With ``proportion``, they are drawn from a
     random stretch of the sequence, whose share of the frames is drawn
-    uniformly from that range.
+    uniformly from that range. ``num_clips`` such clips follow each other.
 
     Required key: ``total_frames``. Added keys, as in ``UniformSampleFrames``:
     ``frame_inds``, ``clip_len``, ``frame_interval``, ``num_clips``.
@@ -26,35 +26,44 @@ class RandomSampleFrames(BaseTransform):
         test_mode (bool): Defaults to False.
         proportion (tuple[float, float]): Smallest and largest share of the
             frames to draw from. Defaults to (1, 1), all of them.
+        num_clips (int): Number of clips, whose scores the head averages. In
+            test mode, they are all the same. Defaults to 1.
 
     Raises:
         InputError: A size or a share is out of range.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False,
-                 proportion: Tuple[float, float] = (1, 1)) -> None:
-        require_positive(type(self).__name__, clip_len=clip_len)
+                 proportion: Tuple[float, float] = (1, 1),
+                 num_clips: int = 1) -> None:
+        require_positive(type(self).__name__, clip_len=clip_len,
+                         num_clips=num_clips)
         low, high = proportion
         if not 0 < low <= high <= 1:
             raise InputError(f'RandomSampleFrames: proportion is {proportion},'
                              ' expected 0 < low <= high <= 1.')
         self.proportion = (low, high)
         self.clip_len = clip_len
+        self.num_clips = num_clips
         self.test_mode = test_mode
 
     def transform(self, results: dict) -> dict:
         """Choose the frames."""
         total = results['total_frames']
-        if self.test_mode:
-            inds = np.linspace(0, total - 1, self.clip_len).astype(np.int64)
-        else:
-            first, length = self._stretch(total)
-            inds = first + np.sort(np.random.randint(0, length, self.clip_len))
+        inds = np.concatenate([self._draw(total)
+                               for _ in range(self.num_clips)])
         results['frame_inds'] = inds + results.get('start_index', 0)
         results['clip_len'] = self.clip_len
         results['frame_interval'] = None
-        results['num_clips'] = 1
+        results['num_clips'] = self.num_clips
         return results
+
+    def _draw(self, total: int) -> np.ndarray:
+        """Choose the frames of one clip."""
+        if self.test_mode:
+            return np.linspace(0, total - 1, self.clip_len).astype(np.int64)
+        first, length = self._stretch(total)
+        return first + np.sort(np.random.randint(0, length, self.clip_len))
 
     def _stretch(self, total: int) -> Tuple[int, int]:
         """Draw the first frame and the length of the stretch."""
@@ -65,4 +74,5 @@ class RandomSampleFrames(BaseTransform):
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(clip_len={self.clip_len}, '
-                f'test_mode={self.test_mode}, proportion={self.proportion})')
+                f'test_mode={self.test_mode}, proportion={self.proportion}, '
+                f'num_clips={self.num_clips})')
