@@ -116,20 +116,20 @@ ANNOTATIONS = {
         item(label=10), f'tiny.pkl: sequence {SEQUENCE}: label is 10',
         'expected 0 to 9'),
     'keypoint missing': (
-        item(keypoint=None), 'keypoint', 'is missing', 'a numpy array'),
+        item(keypoint=None), 'keypoint', 'is missing', 'a NumPy array'),
     'keypoint without persons': (
-        item(keypoint=lambda x: x[0]), 'keypoint', 'of shape (23, 20, 3)',
+        item(keypoint=lambda x: x[0]), 'keypoint', 'has shape (23, 20, 3)',
         'expected (M, T, V, C)'),
     'keypoint of other joints': (
         item(keypoint=lambda x: x[:, :, :17]), 'keypoint',
-        'of 17 joints and 3', 'expected 20 joints and 3 channels, as 23 of'),
+        'has 17 joints and 3', 'expected 20 joints and 3 channels, as in'),
     'keypoint with NaN': (
         put((0, 2, 5, 1), np.nan), 'keypoint',
         'is nan at person 0, frame 2, joint 5, channel 1 (counted from 0) '
-        'and unusable in 1 of its 1380 numbers', 'expected finite numbers'),
+        'and invalid in 1 of its 1380 numbers', 'expected finite numbers'),
     'total_frames that disagrees': (
         item(total_frames=24), 'total_frames', 'is 24',
-        'expected 23, the frames T of keypoint'),
+        'expected 23, the number of frames T'),
     'sequence twice': (
         lambda content: content['annotations'].append(
             dict(content['annotations'][3])), 'annotations',
@@ -195,42 +195,41 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'expected one of joint, bone, joint-motion, bone-motion'),
     'encoder': (
         'model.backbone.type=CTRGNC', "model.backbone.type is 'CTRGNC'",
-        'nearest is CTRGCN'),
+        'closest match is CTRGCN'),
     'clip length 0': (
         f'{STEP}.2.clip_len=0', f'{STEP}.2.clip_len is 0', 'at least 1'),
     'batch size 0': (
         'train_dataloader.batch_size=0', 'train_dataloader.batch_size is 0',
         'at least 1'),
     'without a value': (
-        'train_cfg.max_epochs', "--cfg-options has 'train_cfg.max_epochs'",
+        'train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",
         'expected KEY=VALUE'),
     'field of the Runner': (
         'train_cfgs.max_epochs=3', '--cfg-options', 'train_cfgs.max_epochs',
-        'nearest is train_cfg'),
+        'closest match is train_cfg'),
     'variable of the config': (
         'clip_len=8', '--cfg-options', 'clip_len',
         'expected a field of the Runner, such as test_dataloader.dataset.'),
     'type': (
         'model.cls_head.memory_bank.typ=MemoryBank',
-        'model.cls_head.memory_bank has typ', 'nearest is type'),
+        'memory_bank does not accept typ', 'closest match is type'),
     'field of a loader': (
-        'train_dataloader.batchsize=3', 'train_dataloader has batchsize',
-        'nearest is batch_size'),
+        'train_dataloader.batchsize=3', 'does not accept batchsize',
+        'closest match is batch_size'),
     'field of an encoder': (
-        'model.backbone.base_chanels=8', 'model.backbone has base_chanels',
-        'nearest is base_channels'),
+        'model.backbone.base_chanels=8', 'does not accept base_chanels',
+        'closest match is base_channels'),
     'field like no other': (
-        'model.backbone.depth=8', 'model.backbone has depth',
-        'expected only what it takes'),
+        'model.backbone.depth=8', 'model.backbone does not accept depth'),
     'field of a hook that takes anything': (
         'default_hooks.checkpoint.intervall=2',
-        'default_hooks.checkpoint has intervall', 'nearest is interval'),
+        'checkpoint does not accept intervall', 'closest match is interval'),
     'name of a hook': (
         'default_hooks.checkpont.interval=2',
-        'default_hooks.checkpont has no type', 'nearest is checkpoint'),
+        'default_hooks.checkpont has no type', 'closest match is checkpoint'),
     'place beyond a list': (
         f'{STEP}.9.clip_len=3', '--cfg-options', f'{STEP}.9',
-        'expected names that lead into the config'),
+        'expected names that exist in the config'),
     'channels of the head': (
         'model.cls_head.in_channels=8', 'model.cls_head.in_channels',
         'returns 4 channels', 'built for 8'),
@@ -250,15 +249,15 @@ def test_options(change, texts, warm, folder):
         "No module named 'no_such_module'", 'custom_imports exist'),
     'field nearly right': (
         'default_hook = dict(logger=dict(interval=1))', 'default_hook ',
-        'not a field of the Runner', 'nearest is default_hooks'),
+        'not a field of the Runner', 'closest match is default_hooks'),
     'layout without edges': (
         "model['data_preprocessor'] = dict(layout=dict(\n"
         "    _delete_=True, joint_names=['a'] * 20, center=0))", 'layout',
         "missing 1 required positional argument: 'edges'",
-        'Required are joint_names, edges and center'),
+        'joint_names, edges and center are required'),
     'argument missing': (
         'custom_hooks = [dict(type="ScoreFileHook")]', 'custom_hooks.0',
-        "lacks 'path'", 'expected a value'),
+        "requires a value for 'path'"),
 })
 def test_config_files(change, texts, warm, folder):
     path = folder / 'tiny.py'
@@ -280,7 +279,7 @@ def test_config_files(change, texts, warm, folder):
         'cls_head.fc.weight is (7, 4)', 'expected (10, 4)'),
     'of something else': (
         lambda state: (state.clear(), state.update(x=torch.zeros(1))),
-        'has no parameter of the model', 'it has x', 'expected backbone'),
+        'contains no parameter of the model', 'contains x', 'expected back'),
 })
 def test_checkpoints(change, texts, resume, warm, folder, checkpoint):
     content = torch.load(checkpoint)
@@ -301,7 +300,7 @@ def test_checkpoints(change, texts, resume, warm, folder, checkpoint):
         ['--cfg-options', 'test_dataloader.dataset.ann_file=none.pkl'],
         'ann_file', 'none.pkl', 'expected a pickle'),
     'format of the scores': (
-        ['--dump', 'scores.txt'], '--dump is scores.txt', 'expected *.npz'),
+        ['--dump', 'scores.txt'], '--dump is scores.txt', '.npz'),
 })
 def test_testing(change, texts, warm, folder):
     assert_says(warm('tools/test.py', 'tiny.py', 'none.pth', *change,

@@ -92,14 +92,14 @@ def test_other_classes_joints_and_sequences(config, checkpoint, capsys,
     own = [name for name in state if '_bank.' not in name]
     message = log[log.index(f'Checkpoint {checkpoint}'):]
     assert 'WARNING' in log[:log.index(message)].splitlines()[-1]
-    loaded = f'{len(own) - len(anew)} of {len(own)} tensors are loaded'
+    loaded = f'loading {len(own) - len(anew)} of {len(own)} tensors'
     assert loaded in message
     for text in ('cls_head.fc.weight is (10, 4), expected (4, 4); ',
                  'cls_head.fc.bias is (10,), expected (4,)',
                  'backbone.data_bn.weight is (60,), expected (51,); ',
                  'gcn.2.gcn.PA is (3, 20, 20), expected (3, 17, 17)'):
         assert text in message
-    assert 'missing in the checkpoint' not in message
+    assert 'missing from' not in message
 
 
 def test_from_plain_to_stdcl(config, capsys):
@@ -111,7 +111,7 @@ def test_from_plain_to_stdcl(config, capsys):
     log = capsys.readouterr().out
     anew = check_start(state, fresh, saved(checkpoint))
     assert all(name.startswith('cls_head.decoupler.') for name in anew)
-    assert ('start from scratch; missing in the checkpoint: cls_head.'
+    assert ('start from scratch; missing from the checkpoint: cls_head.'
             'decoupler.spatial.score.0, ') in log
 
 
@@ -134,7 +134,7 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     assert not check_start(state, {}, loaded)
     assert 'from scratch' not in log
     own = len([name for name in state if '_bank.' not in name])
-    assert f'{own} of {own} tensors are loaded' in log
+    assert f'loading {own} of {own} tensors' in log
     for bank in BANKS:  # empty, although their sizes match
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
@@ -147,12 +147,12 @@ def test_unrelated_checkpoint(config, checkpoint):
         with pytest.raises(ValueError) as raised:
             runner.test() if test else runner.train()
         message = str(raised.value)
-        assert f'{checkpoint} has no parameter of the model' in message
-        assert 'it has encoder.backbone.data_bn.weight, ' in message
+        assert f'{checkpoint} contains no parameter of the model' in message
+        assert 'it contains encoder.backbone.data_bn.weight, ' in message
         assert 'expected backbone.data_bn.weight, ' in message
     # a file without a state_dict
     torch.save(dict(model=saved(checkpoint), epoch=3), checkpoint)
-    with pytest.raises(ValueError, match='it has model, epoch, ..., expected'):
+    with pytest.raises(ValueError, match='model, epoch, ..., expected'):
         run(config, load_from=checkpoint).train()
 
 
@@ -169,7 +169,7 @@ def test_testing_with_a_mismatch_raises(config, checkpoint,
     rewrite(checkpoint, lambda state: {
         name.replace('.fc.', '.fc_cls.'): tensor
         for name, tensor in state.items()})
-    with pytest.raises(ValueError, match='missing in the checkpoint: cls_head'
+    with pytest.raises(ValueError, match='missing from the .*: cls_head'
                        '.fc'):
         run(plain(config), load_from=checkpoint).test()
 
@@ -216,15 +216,15 @@ def test_resuming_with_a_mismatch_raises(config, checkpoint):
     with pytest.raises(ValueError) as raised:
         run(other, resume=True).train()  # from the latest checkpoint
     message = str(raised.value)
-    assert f'{checkpoint}: training cannot resume from it:' in message
+    assert f'{checkpoint} does not fit the model, so training ' in message
     assert 'cls_head.fc.weight is (10, 4), expected (12, 4)' in message
-    assert 'set load_from to it and leave out resume' in message
+    assert 'set load_from to this file and omit resume' in message
     with pytest.raises(ValueError, match='not in the model: .*decoupler'):
         run(plain(config), resume=True, load_from=checkpoint).train()
     rewrite(checkpoint, lambda state: {
         name: tensor for name, tensor in state.items()
         if 'decoupler' not in name and '_bank' not in name})
-    with pytest.raises(ValueError, match='missing in the .*decoupler'):
+    with pytest.raises(ValueError, match='missing from the .*decoupler'):
         run(config, resume=True).train()
 
 
@@ -237,7 +237,7 @@ def test_old_checkpoints_without_num_batches_tracked(config, checkpoint):
 
 @pytest.mark.parametrize('changes, message', [
     (dict(meta=None), 'has no meta, so training cannot resume'),
-    (dict(message_hub=1, optimizer=[]), 'has no message_hub, no optimizer')])
+    (dict(message_hub=1, optimizer=[]), 'has no message_hub and no optimi')])
 def test_resuming_from_an_unsuitable_file_raises(config, checkpoint, changes,
                                                  message):
     torch.save({**torch.load(checkpoint, weights_only=True), **changes},
@@ -255,8 +255,7 @@ def of_stream(cfg, stream):
     return cfg
 
 
-REFUSED = ("was trained on the stream 'joint', but the model takes 'bone'; "
-           'expected --stream joint ')
+REFUSED = "the stream 'joint', but .* 'bone'. Pass --stream joint "
 
 
 @pytest.fixture
@@ -285,7 +284,7 @@ def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     loaded = saved(checkpoint)
     state = start(of_stream(config, 'bone'), load_from=checkpoint)
     assert not check_start(state, {}, loaded)
-    assert f'Fine-tuning on another stream: Checkpoint {checkpoint} was ' in (
+    assert f'a different stream: Checkpoint {checkpoint} was ' in (
         capsys.readouterr().out)
 
 

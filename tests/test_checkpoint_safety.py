@@ -310,7 +310,7 @@ def test_malicious_checkpoint_of_the_old_format_does_not_run(tmp_path, loot):
     path = tmp_path / 'a.pth'
     torch.save(dict(extra=Attack(loot)), path,
                _use_new_zipfile_serialization=False)
-    with pytest.raises(pickle.UnpicklingError, match=f'holds {MKDIR},'):
+    with pytest.raises(pickle.UnpicklingError, match=f'contains {MKDIR},'):
         load(path)
     path.write_bytes(pickle.dumps(Attack(loot)))
     with pytest.raises(InputError, match=f'{path} could not be read'):
@@ -322,7 +322,7 @@ def test_getattr_is_not_allowed(tmp_path):
     # MMEngine's own checkpoints refer to it, but it gives access to everything
     path = tmp_path / 'a.pth'
     torch.save(dict(extra=getattr), path)
-    with pytest.raises(pickle.UnpicklingError, match='holds getattr'):
+    with pytest.raises(pickle.UnpicklingError, match='contains getattr'):
         load(path)
 
 
@@ -365,7 +365,7 @@ def test_damaged_checkpoint_is_named(tmp_path, new):
 def test_file_without_a_dict_is_named(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save([torch.ones(2)], path)
-    with pytest.raises(InputError, match=f'{path} holds a list'):
+    with pytest.raises(InputError, match=f'{path} contains a list'):
         load(path)
 
 

@@ -68,8 +68,8 @@ class HandsOn(Hook):
 
 def test_constructor_errors_are_explained(cfg):
     cfg.custom_hooks.append(dict(type='HandsOn', depth=2))
-    with pytest.raises(InputError, match=r'custom_hooks\.2 has depth, '
-                       'expected only what it takes'), checked(cfg, REQUIRED):
+    with pytest.raises(InputError, match=r'custom_hooks\.2 .* depth'
+                       ), checked(cfg, REQUIRED):
         HOOKS.build(cfg.custom_hooks[2])
     # an error in the code, unrelated to the config
     cfg.custom_hooks.pop(2)

@@ -199,17 +199,17 @@ def saved(function, *args, **arrays):
 COORDINATES = ',0' * 12
 KEYED = ',v' * 12 + '\n'
 BAD = {
-    'rank 2': (joints(5)[..., 0], r'keypoint is of shape \(5, 4\), expected'),
+    'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
     'channels': (joints(5, 2), '2 channels .* and 3 for the 3D layout'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
     'trap': (np.array([Trap()]), 'objects, or no array'),
     'arrays': (saved(np.savez, a=joints(5), b=joints(5)),
-               r"arrays \['a', 'b'\], expected one array, or"),
+               r"arrays \['a', 'b'\], expected one array or"),
     'score in 3D': (saved(np.savez, keypoint=joints(5), keypoint_score=joints(
-        5)[..., 0]), 'has a keypoint_score, expected none for the 3D'),
-    'header only': (','.join(f'v{i}' for i in range(12)), 'has 0 frames'),
+        5)[..., 0]), 'contains keypoint_score, expected none for the'),
+    'header only': (','.join(f'v{i}' for i in range(12)), 'contains 0 frames'),
     'ragged': (csv_text(joints(3)) + '1,2\n', 'numbers: .* at row 4'),
     'hole in the first': ('0,,' + '0,' * 9 + '0\n' + csv_text(joints(3)),
                           "string '' .* column 2"),
@@ -299,12 +299,12 @@ def test_labels_by_name_and_by_number(folder):
      '"a/2" is in more than one row'),
     ('a/0,', 'a/x,', {}, '"a/x" has no file in src, expected a/x.npy'),
     ('s0,train', 's0,test', {}, 'split of "a/0" is "test", expected train or'),
-    ('subject,split', 'subject,part', {}, 'has no splits; add a column split'),
+    ('subject,split', 'subject,part', {}, 'has no splits. Add a column split'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5, by_subject=True),
      '"a/0" has no subject, which --by-subject needs'),
     ('name', 'name', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
-    ('name', 'name', dict(img_shape=(4, 5)), '--img-shape is for two-dim'),
+    ('name', 'name', dict(img_shape=(4, 5)), '--img-shape requires a two-dim'),
     ('name', 'name', dict(val_ratio=0.01, by_subject=False),
      '--val-ratio is 0.01, but there are 8 sequences'),
 ])
@@ -330,8 +330,8 @@ def test_confidence_in_some_files_only(folder):
     for odd in (3, 2):
         for path in Path('src').glob('*/*.npy'):
             np.save(path, joints(4, odd if path.stem == '2' else 5 - odd))
-        assert re.search(f'1 problems:\n.*a/2.npy: has {odd} channels .* '
-                         f'expected {5 - odd} as 7 of the 8', refused())
+        assert re.search(f'1 problem:\n.*a/2.npy has {odd} channels .* '
+                         f'expected {5 - odd}, as in 7 of 8', refused())
     np.save('src/a/2.npy', joints(4))
     assert convert(img_shape=(480, 640)).channels == 3
     for annotation in made()['annotations']:
@@ -417,9 +417,9 @@ def test_subjects_are_drawn_if_every_row_has_one(folder):
 def test_classes_without_sequences_to_train_or_validate_on(folder):
     edit('labels.csv', 'clap,s3,val', 'clap,s3,train')
     assert convert().warnings[0] == (
-        'no validation sequence for the classes "clap"')
+        'the split val contains no sequence of the classes "clap"')
     edit('labels.csv', 'clap,s0,train', 'fall,s0,val')
-    with pytest.raises(InputError, match='no training .* classes "fall"'):
+    with pytest.raises(InputError, match='train contains .* classes "fall"'):
         convert()
 
 

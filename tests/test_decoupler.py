@@ -95,8 +95,8 @@ def test_branches_see_only_their_axis(cls):
 
 @pytest.mark.parametrize('cls', [AttentiveDecoupler, ProjectionDecoupler])
 @pytest.mark.parametrize('wrong, message', [
-    (dict(out_channels=0), 'out_channels is 0, expected 1 or more'),
-    (dict(reduction=0), 'reduction is 0, expected 1 or more'),
+    (dict(out_channels=0), 'out_channels is 0, expected'),
+    (dict(reduction=0), 'reduction is 0, expected'),
     (dict(reduction=9), 'reduction is 9, expected at most the 8 channels'),
 ])
 def test_invalid_sizes_raise(cls, wrong, message):

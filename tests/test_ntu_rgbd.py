@@ -168,7 +168,7 @@ def test_unreadable_files_are_dropped(tmp_path):
 
 REFUSED = {
     'empty folder': (lambda path: write_folder(path, {}),
-                     'in has no .skeleton file; expected a zip'),
+                     'in contains no .skeleton file, expected a'),
     'damaged zip': (lambda path: [
         write_folder(path, {}), (path / 'a.zip').write_bytes(b'PK\3\4')]
         and path, 'a.zip is not a readable zip file: .* Download it again'),

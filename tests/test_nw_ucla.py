@@ -77,8 +77,8 @@ def check_folds(splits):
 
 @pytest.mark.parametrize('change, message', [
     (dict(skeletons=[[[0, 0, 0]] * 19]), r'shape \(1, 19, 3\), expected'),
-    (dict(skeletons=[[[float('nan')] * 3] * 20]), 'not finite'),
-    (dict(skeletons='none'), 'not readable'),
+    (dict(skeletons=[[[float('nan')] * 3] * 20]), 'expected finite'),
+    (dict(skeletons='none'), 'cannot be read'),
     (dict(label=9), '"label" is 9, expected 1'),
     (dict(label=None), '"label" is None, expected 1'),
 ])
@@ -88,7 +88,7 @@ def test_damaged_files_are_named(change, message):
     assert parse(name, json.dumps(record).encode())['total_frames'] == 5
     with pytest.raises(InputError, match=f'{name}: .*{message}'):
         parse(name, json.dumps({**record, **change}).encode())
-    with pytest.raises(InputError, match='a07_.*: the name is not'):
+    with pytest.raises(InputError, match='a07_.*: the name is invalid'):
         parse('a07_s01_e00_v01.json', b'{}')
 
 

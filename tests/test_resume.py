@@ -291,7 +291,7 @@ def test_resuming_skips_a_damaged_checkpoint(warm, tmp_path, whole):
     flip_a_bit(work_dir / 'epoch_2.pth')
     resumed = resume(warm, work_dir)
     assert re.search(r'WARNING - \S+epoch_2.pth is damaged \(the checksum of '
-                     r'\S+ is wrong\); going back to \S+epoch_1.pth',
+                     r'\S+ is wrong\); resuming from \S+epoch_1.pth',
                      resumed.stdout)
     assert 'resumed epoch: 1' in resumed.stdout
     assert_equal(work_dir, whole)
@@ -392,7 +392,7 @@ def test_resuming_with_a_different_batch_size_raises(warm, tmp_path):
                   when=r'Epoch\(train\) +\[1\]\[2/8\]')
     other = resume(warm, tmp_path, 'train_dataloader.batch_size=8',
                    check=False)
-    assert re.search(r'stopped at batch \d of an epoch of 8 batches, but '
+    assert re.search(r'after \d of 8 batches of an epoch, but '
                      r'train_dataloader has 16', other.stderr)
     assert 'Traceback' not in other.stderr
     loop = resume(warm, tmp_path, 'train_cfg.type=EpochBasedTrainLoop',

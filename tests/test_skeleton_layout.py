@@ -55,14 +55,14 @@ def test_named_layout_reaches_the_graph():
 
 @pytest.mark.parametrize('change, message', [
     (dict(edges=[(1, 0), (2, 0)]), 'edges has 2 pairs that connect 3'),
-    (dict(edges=[(1, 0), (2, 0), (4, 2)]), r'edges has the pair \(4, 2\)'),
+    (dict(edges=[(1, 0), (2, 0), (4, 2)]), r'edges contains \(4, 2\)'),
     (dict(edges=[(1, 0), (2, 1), (0, 2)]), 'edges has 3 pairs that connect 3'),
     (dict(edges=[(1, 0), (1, 2), (3, 2)]),
      r'edges has the children \[1, 1, 3\], expected each joint at most once'),
     (dict(bones=[(1, 0), (1, 2)]), r'bones has the children \[1, 1\]'),
-    (dict(center=4), 'center has 4, expected an index from 0 to 3'),
+    (dict(center=4), 'center is 4, expected an index from 0 to 3'),
     (dict(parts=[0, 1]), 'parts has 2 entries, expected one for each of'),
-    (dict(dims=4), 'dims has 4, expected 2 or 3'),
+    (dict(dims=4), 'dims is 4, expected 2 or 3'),
     (dict(joint=1), 'unexpected keyword'),
 ])
 def test_inconsistent_layouts_are_named(change, message):

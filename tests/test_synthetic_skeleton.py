@@ -188,9 +188,9 @@ def test_is_built_from_a_config_with_mmaction_transforms():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(split='val'), "split is 'val', .* expected one of train, test"),
-    (dict(num_sequences=0), 'num_sequences 0 and'),
-    (dict(seed=-1), 'and seed -1'),
+    (dict(split='val'), "split is 'val', .* expected train or test"),
+    (dict(num_sequences=0), 'num_sequences is 0 and'),
+    (dict(seed=-1), 'and seed is -1'),
     (dict(layout='nwucla'), '"nwucla" is unknown'),
     (dict(layout=dict(
         name='worm', joint_names='abcdef', center=2,

@@ -1,11 +1,11 @@
 """STD-CL: spatial-temporal decoupling contrastive learning for MMAction2.
 
-Importing this package repairs the stack (:mod:`.compat`) and registers
-everything else, so one line in a config is enough:
+Importing this package patches MMAction2 and MMEngine (:mod:`.compat`) and
+registers its models, data sets and hooks, so a config needs a single line:
 ``custom_imports = dict(imports=['projects.stdcl'])``.
 """
 from . import (  # noqa: F401
-    compat,  # noqa: F401  first: makes mmaction.models importable
+    compat,  # noqa: F401  comes first: makes mmaction.models importable
     datasets,
     engine,
     models,

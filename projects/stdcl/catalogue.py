@@ -1,10 +1,10 @@
-"""The catalogue: every encoder, benchmark and stream, by name.
+"""Catalogue of all encoders, benchmarks and streams, by name.
 
-Whatever lists them (configs, tools, tables, tests) reads this module. Skeleton
-layouts have their own table, :data:`~.utils.skeleton_layout.LAYOUTS`.
+Tools, tables and tests take their lists from this module. Skeleton layouts
+have their own table, :data:`~.utils.skeleton_layout.LAYOUTS`.
 
-A new encoder is its file in ``models/backbones``, one entry in
-:data:`ENCODERS` and its configs in ``configs/<name>``.
+A new encoder needs a file in ``models/backbones``, an entry in
+:data:`ENCODERS` and configs in ``configs/<name>``.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,13 @@ class Encoder:
 
     Args:
         title (str): Name in the paper.
-        backbone (str): Registered class.
-        arxiv (str): Number of its paper.
-        layout_field (str): Option of the backbone that takes the layout.
+        backbone (str): Registered name of the backbone class.
+        arxiv (str): arXiv number of the paper.
+        layout_field (str): Option of the backbone that sets the layout.
             Defaults to 'layout'.
-        persons_field (str, optional): Option of the backbone that takes the
-            number of persons, where it depends on it. Defaults to None.
+        persons_field (str, optional): Option of the backbone that sets the
+            number of persons. Defaults to None, for a backbone that accepts
+            any number.
     """
     title: str
     backbone: str
@@ -38,15 +39,16 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set with its protocol.
+    """A data set with its evaluation protocol.
 
     Args:
         title (str): Name in tables.
         ann_file (str): Annotation file, relative to the working directory.
-        split (str): Prefix of its splits, followed by '_train' and '_val'.
-        layout (str): Skeleton layout.
+        split (str): Prefix of the split names, which end in '_train' and
+            '_val'.
+        layout (str): Name of the skeleton layout.
         num_classes (int): Number of classes.
-        num_person (int): Persons in a clip.
+        num_person (int): Number of persons in a clip.
     """
     title: str
     ann_file: str
@@ -56,7 +58,7 @@ class Benchmark:
     num_person: int
 
 
-# folder of its configs -> encoder
+# config folder -> encoder
 ENCODERS = {
     'stgcn': Encoder('ST-GCN', 'STGCN', '1801.07455', 'graph_cfg.layout'),
     '2s-agcn': Encoder('2S-AGCN', 'AAGCN', '1805.07694', 'graph_cfg.layout',
@@ -70,7 +72,7 @@ ENCODERS = {
     'hcn': Encoder('HCN', 'HCN', '1804.06055'),
 }
 
-# name in file names of configs -> benchmark
+# name in config file names -> benchmark
 BENCHMARKS = {
     'ntu60-xsub': Benchmark('NTU RGB+D 60, X-Sub', 'data/ntu/ntu60.pkl',
                             'xsub', 'nturgb+d', 60, 2),
@@ -87,7 +89,7 @@ BENCHMARKS = {
                        'jhmdb', 14, 1),
 }
 
-# stream -> its weight in a fusion of all four, the fixed choice of the field
+# stream -> its customary weight in the fusion of all four streams
 STREAMS = {'joint': 2, 'bone': 2, 'joint-motion': 1, 'bone-motion': 1}
 
 
@@ -97,13 +99,13 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
     Args:
         encoder (str): A key of :data:`ENCODERS`.
         benchmark (str): A key of :data:`BENCHMARKS`, or 'synthetic'.
-        stdcl (bool): With STD-CL, or plain.
+        stdcl (bool): Whether to find the config with STD-CL or the plain one.
 
     Returns:
-        Path: The config file, absolute.
+        Path: Absolute path of the config file.
 
     Raises:
-        InputError: A name is unknown, or ``configs/`` has no such config.
+        InputError: A name is unknown, or not exactly one config matches.
     """
     require_known('encoder', encoder, ENCODERS)
     require_known('benchmark', benchmark, (*BENCHMARKS, 'synthetic'))
@@ -118,7 +120,7 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
 
 
 def require_known(field: str, value: str, known) -> None:
-    """Raise an ``InputError`` unless a name is in the catalogue."""
+    """Raise an ``InputError`` unless ``value`` is one of ``known``."""
     if value not in known:
         raise InputError(
             f'{field} is {value!r}, expected one of {", ".join(known)}.')

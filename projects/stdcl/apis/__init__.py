@@ -1,4 +1,4 @@
-"""Training, testing, and using a trained model, from Python."""
+"""Python functions to train, test and apply models."""
 from .load_model import layout_of, load_model
 from .skeleton_inferencer import SkeletonInferencer
 from .test import test

@@ -1,4 +1,4 @@
-"""The shape of the clips that a model takes."""
+"""Shape of the input clips of a model."""
 import torch.nn as nn
 from mmengine.config import Config
 
@@ -8,13 +8,13 @@ AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
 
 
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
-    """Find the shape of a clip from the test pipeline and the model.
+    """Infer the shape of a clip from the test pipeline and the model.
 
     Returns:
         tuple[int]: (M, T, V, C): persons, frames, joints and channels.
 
     Raises:
-        InputError: One of the sizes cannot be found.
+        InputError: A size cannot be inferred.
     """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     dataset = loader.get('dataset', {})
@@ -37,7 +37,7 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     for axis, size, place in zip(AXES, sizes, places):
         if size is None:
             raise InputError(
-                f'{cfg.filename}: the number of {axis} of a clip is unknown, '
-                f'because there is no {place}. Pass --shape '
+                f'{cfg.filename}: the number of {axis} in a clip cannot be '
+                f'inferred because there is no {place}. Pass --shape '
                 f'{" ".join(AXES).upper()}.')
     return sizes

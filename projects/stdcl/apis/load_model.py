@@ -1,4 +1,4 @@
-"""A trained model, outside of a Runner."""
+"""Load a trained model without a Runner."""
 import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -13,14 +13,15 @@ from ..utils.skeleton_layout import SkeletonLayout
 def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
     """Build the model of a config and load its weights.
 
-    A checkpoint trained with STD-CL also fits the plain config, and a plain
-    one the config with STD-CL; then the model has no ``cls_head.decoupler``.
-    A config stored in a checkpoint is never executed.
+    A checkpoint trained with STD-CL also fits the plain config. A plain
+    checkpoint also fits the config with STD-CL; the returned model then has
+    no ``cls_head.decoupler``. A config stored in a checkpoint is never
+    executed.
 
     Args:
-        cfg (Config): The config.
+        cfg (Config): Config with a ``model``.
         checkpoint (str): Path or URL of the checkpoint.
-        device (str): Defaults to 'cpu'.
+        device (str): Device of the model. Defaults to 'cpu'.
 
     Returns:
         nn.Module: The model in eval mode. Its ``dataset_meta`` holds the
@@ -28,26 +29,31 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        InputError: Its encoder, classifier or stream differs from the
-            config's.
-        pickle.UnpicklingError: The checkpoint holds more than data.
+        InputError: The encoder, classifier or stream of the checkpoint does
+            not match the config.
+        pickle.UnpicklingError: The checkpoint contains objects that could run
+            code.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
     loaded = CheckpointLoader.load_checkpoint(
         checkpoint, map_location='cpu', logger='silent')
     if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
-        del model.cls_head.decoupler  # it has not been trained
+        del model.cls_head.decoupler  # its weights are untrained
     model.dataset_meta = (loaded.get('meta') or {}).get(
         'dataset_meta') or {}
     return model.to(device).eval()
 
 
 def layout_of(cfg: Config) -> SkeletonLayout:
-    """Find the layout of a config's model.
+    """Return the skeleton layout of a config's model.
 
-    That is ``layout`` of the data preprocessor, of the backbone's
-    ``graph_cfg`` (as in MMAction2's configs) or of the backbone.
+    The first of these fields that is set determines it: ``layout`` of the
+    data preprocessor, of the backbone's ``graph_cfg`` (as in MMAction2's
+    configs) or of the backbone.
+
+    Raises:
+        InputError: No layout is set, or it is invalid.
     """
     model = cfg.get('model') or {}
     backbone = model.get('backbone') or {}
@@ -55,5 +61,5 @@ def layout_of(cfg: Config) -> SkeletonLayout:
                   backbone.get('graph_cfg') or {}, backbone):
         if place.get('layout'):
             return SkeletonLayout.get(place['layout'])
-    raise InputError('the config has no layout, expected one in '
+    raise InputError('the config sets no layout, expected one in '
                      'model.data_preprocessor or model.backbone.graph_cfg.')

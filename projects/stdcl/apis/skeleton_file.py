@@ -1,4 +1,4 @@
-"""Reads one skeleton file, whatever its format."""
+"""Read a skeleton file in any supported format."""
 from pathlib import Path
 from typing import Dict
 
@@ -13,16 +13,22 @@ from ..utils.skeleton_layout import SkeletonLayout
 
 def read_skeleton_file(path: Path,
                        layout: SkeletonLayout) -> Dict[str, np.ndarray]:
-    """Read a skeleton file, in the format of its suffix.
+    """Read a skeleton file in the format that its suffix names.
 
     Args:
-        path (Path): ``.json`` of NW-UCLA, ``.skeleton`` of NTU RGB+D, or
-            ``.npy``, ``.npz`` or ``.csv`` as docs/custom_data.md describes.
-        layout (SkeletonLayout): The layout that the file must have.
+        path (Path): A ``.json`` file of NW-UCLA, a ``.skeleton`` file of NTU
+            RGB+D, or a ``.npy``, ``.npz`` or ``.csv`` file as described in
+            docs/custom_data.md.
+        layout (SkeletonLayout): Expected layout of ``.npy``, ``.npz`` and
+            ``.csv`` files. The other formats have a fixed layout.
 
     Returns:
-        dict: ``keypoint``, float32, (M, T, V, C), and in two dimensions
-        perhaps ``keypoint_score``, (M, T, V).
+        dict: ``keypoint``, float32, (M, T, V, C), and, if a two-dimensional
+        file contains confidences, ``keypoint_score``, float32, (M, T, V).
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        InputError: The suffix is unknown, or the content is invalid.
     """
     suffix = path.suffix.lower()
     if suffix not in ('.json', '.skeleton', *SUFFIXES):

@@ -1,4 +1,4 @@
-"""From skeletons to classes."""
+"""Inference on skeleton sequences."""
 from itertools import islice
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
@@ -35,11 +35,12 @@ Input = Union[str, Path, np.ndarray, dict]
 
 @INFERENCERS.register_module()
 class SkeletonInferencer:
-    """Classifies skeleton sequences.
+    """Inferencer that classifies skeleton sequences.
 
-    Sequences pass through the config's test pipeline. Recordings of several
-    actions are cut into overlapping windows; the probabilities of a frame are
-    the mean over the windows that contain it::
+    Sequences pass through the test pipeline of the config. To recognize
+    several actions in one recording, set ``window``: the recording is then
+    cut into overlapping windows, and the probabilities of a frame are averaged
+    over the windows that contain it::
 
         inferencer = SkeletonInferencer('config.py', 'epoch_65.pth')
         result = inferencer('day.npy', window=60, stride=15)
@@ -47,10 +48,11 @@ class SkeletonInferencer:
         result['predictions'][0]['segments']
 
     Args:
-        model (str | Config): Config or its path. A config stored in the
-            checkpoint is never executed.
+        model (str | Config): Config or path of a config file. A config stored
+            in the checkpoint is never executed.
         weights (str): Path or URL of the checkpoint.
-        device (str, optional): Defaults to a GPU if there is one.
+        device (str, optional): Device of the model. Defaults to an
+            accelerator if there is one.
     """
 
     def __init__(self, model: Union[str, Config], weights: str,
@@ -61,7 +63,7 @@ class SkeletonInferencer:
         self.classes = self.model.dataset_meta.get('classes') or ()
         self.layout = layout_of(cfg)
         dataset = cfg.test_dataloader.dataset
-        # configs saved by earlier versions have "prepare"
+        # configs saved by earlier versions may contain "prepare"
         self.steps = [*dataset.get('prepare', ()), *dataset.pipeline]
         self.pipeline = Compose(self.steps)
 
@@ -74,28 +76,33 @@ class SkeletonInferencer:
         """Classify one or more sequences.
 
         Args:
-            inputs (str | Path | ndarray | dict | list): Each sequence is a
-                file that :func:`read_skeleton_file` reads, an array of joints
-                (T, V, C) or (M, T, V, C), or an annotation: a dict with
-                ``keypoint`` and, in two dimensions, ``keypoint_score``
-                (M, T, V) and ``img_shape``.
-            window (int, optional): Frames of a window. Defaults to all.
-            stride (int, optional): Frames from one window to the next.
-                Defaults to a quarter of a window.
-            img_shape (tuple, optional): Height and width of the images in
-                which two-dimensional joints were found. Defaults to that of
-                each annotation.
-            topk (int): Number of classes to name. Defaults to 5.
-            out_dir (str, optional): Folder for pictures. Defaults to none.
-            format (str): 'gif' or 'html'. Defaults to 'html'.
-            batch_size (int): Number of windows in a batch. Defaults to 16.
+            inputs (str | Path | ndarray | dict | list): One sequence or a
+                list. A sequence is the path of a file that
+                :func:`read_skeleton_file` can read, an array of joints,
+                (T, V, C) or (M, T, V, C), or an annotation. An annotation is
+                a dict with ``keypoint`` and, in two dimensions,
+                ``keypoint_score`` (M, T, V) and ``img_shape``.
+            window (int, optional): Number of frames per window. Defaults to
+                the whole sequence.
+            stride (int, optional): Number of frames between the starts of
+                two windows. Defaults to a quarter of ``window``.
+            img_shape (tuple, optional): Height and width in pixels of the
+                images in which two-dimensional joints were detected. Defaults
+                to ``img_shape`` of each annotation.
+            topk (int): Number of classes in ``top``. Defaults to 5.
+            out_dir (str, optional): Folder for animations. Defaults to None,
+                which draws nothing.
+            format (str): Format of the animations, 'gif' or 'html'. Defaults
+                to 'html'.
+            batch_size (int): Number of windows per batch. Defaults to 16.
 
         Returns:
-            dict: ``visualization``, the paths of the pictures, and
-            ``predictions``, for each sequence a dict with ``label``,
-            ``class_name``, ``score`` (the probability), ``top`` (these for
-            the best classes) and ``segments`` (these for each run of frames
-            of one class, with ``start`` and ``end``, the first after it).
+            dict: ``visualization``, the paths of the animations, and
+            ``predictions``, a list with one dict per sequence. It contains
+            ``label``, ``class_name``, ``score`` (the probability), ``top``
+            (the same three entries for each of the best classes) and
+            ``segments`` (the same three entries for each run of frames of one
+            class, with the frame range ``start`` to ``end``, exclusive).
 
         Raises:
             FileNotFoundError: A file does not exist.
@@ -106,7 +113,8 @@ class SkeletonInferencer:
             raise InputError(f'window is {window} and stride is {stride}, '
                              'expected 1 <= stride <= window.')
         if format not in ('gif', 'html'):
-            raise InputError(f'format is {format!r}, expected gif or html.')
+            raise InputError(
+                f"format is {format!r}, expected 'gif' or 'html'.")
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
         sequences = [_to_annotation(index, sequence, self.layout, img_shape)
@@ -117,15 +125,16 @@ class SkeletonInferencer:
                   in zip(sequences, windows) for part in parts]
         scores = iter(self._score(pieces, batch_size))
         predictions = [
-            self._predict(torch.stack([*islice(scores, len(parts))]), parts,
-                          topk) for parts in windows]
+            self._predict(sequence['frame_dir'], torch.stack(
+                [*islice(scores, len(parts))]), parts, topk)
+            for sequence, parts in zip(sequences, windows)]
         paths = self._draw(sequences, predictions, Path(out_dir), format) \
             if out_dir else []
         return dict(predictions=predictions, visualization=paths)
 
     def _score(self, pieces: Sequence[Tuple[dict, Window]],
                batch_size: int) -> List[torch.Tensor]:
-        """Probabilities of parts of sequences, (classes,) each."""
+        """Return the class probabilities (classes,) of each window."""
         scores = []
         for start in range(0, len(pieces), batch_size):
             batch = [self._preprocess(*piece)
@@ -135,7 +144,7 @@ class SkeletonInferencer:
         return scores
 
     def _preprocess(self, sequence: dict, window: Window) -> dict:
-        """Run the pipeline on a part of a sequence."""
+        """Run the test pipeline on one window of a sequence."""
         self._check_sequence(sequence)
         piece = dict(sequence, total_frames=window.end - window.start)
         for name in ('keypoint', 'keypoint_score'):
@@ -147,7 +156,7 @@ class SkeletonInferencer:
         return packed
 
     def _check_sequence(self, sequence: dict) -> None:
-        """Raise InputError where the pipeline would drop or guess."""
+        """Raise InputError if the pipeline would drop a person or guess."""
         name, persons = sequence['frame_dir'], len(sequence['keypoint'])
         for step in self.steps:
             most = step.get('num_person', 2)
@@ -160,15 +169,15 @@ class SkeletonInferencer:
                     'img_shape' in step or 'img_shape' in sequence):
                 raise InputError(
                     f'{name}: img_shape is missing, expected the height and '
-                    'width of the images in which the joints were found '
+                    'width of the images in which the joints were detected '
                     '(tools/demo.py: --img-shape HEIGHT WIDTH).')
 
-    def _predict(self, scores: torch.Tensor, windows: List[Window],
-                 topk: int) -> dict:
-        """Prediction for a sequence, from its windows' (W, classes)."""
+    def _predict(self, name: str, scores: torch.Tensor,
+                 windows: List[Window], topk: int) -> dict:
+        """Summarize the scores (W, classes) of the windows of a sequence."""
         if not scores.isfinite().all():
-            raise InputError('the scores are not finite, expected finite '
-                             'joints and weights.')
+            raise InputError(f'{name}: the scores are not finite, expected '
+                             'finite joints and finite weights.')
         of_frames = spread_over_frames(scores, windows)  # (T, classes)
         mean = scores.mean(dim=0)
         best = mean.topk(min(max(topk, 1), len(mean))).indices.tolist()
@@ -186,7 +195,7 @@ class SkeletonInferencer:
 
     def _draw(self, sequences: Sequence[dict], predictions: Sequence[dict],
               folder: Path, format: str) -> List[str]:
-        """Draw sequences with their predictions; returns the files."""
+        """Draw the sequences with their predictions; return the paths."""
         names = file_names([sequence['frame_dir'] for sequence in sequences])
         paths = [folder / f'{name}.{format}' for name in names]
         for path, sequence, predicted in zip(paths, sequences, predictions):
@@ -210,7 +219,7 @@ class SkeletonInferencer:
 
 def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
                    img_shape: Optional[Tuple[int, int]]) -> dict:
-    """Convert a sequence to what the pipeline takes."""
+    """Convert an input to an annotation for the pipeline."""
     name = f'sequence-{index}'
     if isinstance(sequence, (str, Path)):
         name = Path(sequence).stem

@@ -1,4 +1,4 @@
-"""Windows over long sequences, and what their scores say of each frame."""
+"""Sliding windows over long sequences, and the scores of their frames."""
 from itertools import groupby
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -6,19 +6,20 @@ import torch
 
 
 class Window(NamedTuple):
-    """A part of a sequence, in frames."""
+    """A range of frames."""
     start: int
-    end: int  # first frame after it
+    end: int  # exclusive
 
 
 def cut(num_frames: int, window: Optional[int],
         stride: Optional[int]) -> List[Window]:
-    """Cut a sequence into windows; the last one ends with the sequence.
+    """Cut a sequence into windows, the last of which ends with the sequence.
 
     >>> cut(10, window=4, stride=3)
     [Window(start=0, end=4), Window(start=3, end=7), Window(start=6, end=10)]
 
-    Without ``window`` it is one; ``stride`` defaults to a quarter of a window.
+    If ``window`` is None, the result is one window. If ``stride`` is None, it
+    is a quarter of ``window``.
     """
     if window is None or window >= num_frames:
         return [Window(0, num_frames)]
@@ -29,10 +30,15 @@ def cut(num_frames: int, window: Optional[int],
 
 def spread_over_frames(scores: torch.Tensor,
                        windows: Sequence[Window]) -> torch.Tensor:
-    """Average the scores (W, classes) of all windows that contain a frame.
+    """Average the scores of all windows that contain a frame.
+
+    Args:
+        scores (Tensor): Scores of the windows, (W, classes).
+        windows (sequence[Window]): The W windows.
 
     Returns:
-        Tensor: Shape (T, classes), where T is the end of the last window.
+        Tensor: Scores of the frames, (T, classes), where T is the end of the
+        last window.
     """
     total = scores.new_zeros(windows[-1].end, scores.shape[1])
     count = scores.new_zeros(len(total), 1)

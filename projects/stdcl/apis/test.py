@@ -1,4 +1,4 @@
-"""Testing a checkpoint with a config."""
+"""Test a checkpoint with a config."""
 from pathlib import Path
 from typing import Dict, Optional, Union
 
@@ -16,7 +16,7 @@ def test(config: Union[str, Path], checkpoint: str,
          stream: Optional[str] = None, split: Optional[str] = None,
          cfg_options: Options = None,
          launcher: str = 'none') -> Dict[str, float]:
-    """Test a checkpoint.
+    """Test a checkpoint with a config.
 
     >>> from projects.stdcl import apis
     >>> apis.test(  # doctest: +SKIP
@@ -28,11 +28,12 @@ def test(config: Union[str, Path], checkpoint: str,
         config, work_dir, cfg_options, launcher: As in
             :func:`~projects.stdcl.apis.train`.
         checkpoint (str): Path or URL of the checkpoint.
-        dump (str, optional): Where to write the scores of every sequence:
-            ``*.npz`` has names, labels, logits and probabilities; ``*.pkl``
-            is what MMEngine's ``DumpResults`` writes.
-        stream (str, optional): That of the training. Defaults to the stream
-            of the config.
+        dump (str, optional): File for the scores of all sequences. A ``.npz``
+            file contains names, labels, logits and probabilities; a ``.pkl``
+            file is written by MMEngine's ``DumpResults``. Defaults to None,
+            which writes no file.
+        stream (str, optional): Stream that the checkpoint was trained on.
+            Defaults to the stream of the config.
         split (str, optional): As in :func:`~projects.stdcl.apis.train`.
 
     Returns:
@@ -40,7 +41,7 @@ def test(config: Union[str, Path], checkpoint: str,
 
     Raises:
         InputError: The config, an option, the checkpoint or the data are
-            wrong.
+            invalid.
     """
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
                           launcher)
@@ -52,18 +53,18 @@ def test(config: Union[str, Path], checkpoint: str,
         return build_runner(cfg).test()
 
 
-test.__test__ = False  # pytest collects functions of this name
+test.__test__ = False  # pytest would collect it because of its name
 
 
 def add_dump(cfg: Config, path: str) -> None:
-    """Make a test write its scores, as :func:`test` describes."""
+    """Make a test write its scores to ``path``, as in :func:`test`."""
     if path.endswith('.npz'):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
                             dict(type='ScoreFileHook', path=path)]
         return
     if not path.endswith(('.pkl', '.pickle')):
-        raise InputError(f'--dump is {path}, expected *.npz, *.pkl or '
-                         '*.pickle.')
+        raise InputError(f'--dump is {path}, expected a file name that ends '
+                         'in .npz, .pkl or .pickle.')
     evaluators = cfg.test_evaluator
     if not isinstance(evaluators, (list, tuple)):
         evaluators = [evaluators]

@@ -1,4 +1,4 @@
-"""Training from a config."""
+"""Train a model from a config."""
 import re
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
@@ -24,7 +24,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
           seed: Optional[int] = None,
           diff_rank_seed: bool = False, deterministic: bool = False,
           cfg_options: Options = None, launcher: str = 'none') -> Runner:
-    """Train a model.
+    """Train a model from a config.
 
     >>> from projects.stdcl.apis import train
     >>> runner = train(  # doctest: +SKIP
@@ -34,37 +34,40 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
     Args:
         config (str | Path): The config file.
         work_dir (str, optional): Folder for logs and checkpoints. Defaults
-            to ``work_dir`` of the config, else ``work_dirs/<name of the
-            config>``, with the name of the stream.
+            to ``work_dir`` of the config or, if it is not set, to
+            ``work_dirs/<config name>``. The default name includes ``stream``
+            and ``split`` if they are given.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
-            the latest one in the work directory, if there is any.
-        amp (bool): Train in mixed precision: float16 on a GPU, bfloat16 on a
-            CPU. Defaults to False.
-        validate (bool): Validate during training. Defaults to True.
-        auto_scale_lr (bool): Scale the learning rate by total batch size /
-            ``auto_scale_lr.base_batch_size`` of the config. Defaults to
-            False.
-        stream (str, optional): One of :data:`~projects.stdcl.catalogue.
-            STREAMS`. Defaults to the stream of the config.
-        split (str, optional): Protocol of the data set, the part of its
-            splits' names before "_train" and "_val", such as 'split2' of
-            JHMDB. Defaults to that of the config.
-        seed (int, optional): Random seed. Defaults to that of the config.
-        diff_rank_seed (bool): Give each process its own seed. Defaults to
-            False.
-        deterministic (bool): Make cuDNN choose deterministic algorithms.
+            the latest checkpoint in the work directory, if there is one.
+        amp (bool): Whether to train in mixed precision: float16 on a GPU,
+            bfloat16 on the CPU. Defaults to False.
+        validate (bool): Whether to validate during training. Defaults to
+            True.
+        auto_scale_lr (bool): Whether to multiply the learning rate by the
+            ratio of the total batch size to ``auto_scale_lr.base_batch_size``
+            of the config. Defaults to False.
+        stream (str, optional): A key of
+            :data:`~projects.stdcl.catalogue.STREAMS`. Defaults to the stream
+            of the config.
+        split (str, optional): Protocol of the data set: the part of the split
+            names before "_train" and "_val", such as 'split2' for JHMDB.
+            Defaults to the protocol of the config.
+        seed (int, optional): Random seed. Defaults to the seed of the config.
+        diff_rank_seed (bool): Whether each process gets its own seed.
             Defaults to False.
-        cfg_options (dict | sequence[str], optional): Entries of the config
-            to override: dotted name -> value, or KEY=VALUE each.
-        launcher (str): What started the processes: 'none', 'pytorch',
-            'slurm' or 'mpi'. Defaults to 'none'.
+        deterministic (bool): Whether PyTorch and cuDNN use deterministic
+            algorithms. Defaults to False.
+        cfg_options (dict | sequence[str], optional): Config entries to
+            override: a dict of dotted name -> value, or KEY=VALUE strings.
+        launcher (str): Launcher that started the processes: 'none',
+            'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
     Returns:
-        Runner: The runner after training, with the ``model``.
+        Runner: The runner after training. Its ``model`` is the trained model.
 
     Raises:
-        InputError: The config, an option or the data are wrong.
-        FloatingPointError: The loss stopped being finite.
+        InputError: The config, an option or the data are invalid.
+        FloatingPointError: A loss or a weight is not finite.
     """
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
                           launcher)
@@ -74,15 +77,15 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise InputError(f'optim_wrapper.type is {wrapper!r}, but --amp '
-                             "replaces only 'OptimWrapper'.")
+                             "requires 'OptimWrapper' or 'AmpOptimWrapper'.")
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if resume is not None:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
-            raise InputError('auto_scale_lr is missing, expected '
-                             'dict(base_batch_size=...).')
+            raise InputError('auto_scale_lr is missing from the config, '
+                             'expected dict(base_batch_size=...).')
         cfg.auto_scale_lr.enable = True
     chosen = dict(seed=seed, diff_rank_seed=diff_rank_seed or None,
                   deterministic=deterministic or None)
@@ -98,7 +101,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
 def load_run_config(config: Union[str, Path], work_dir: Optional[str],
                     stream: Optional[str], split: Optional[str],
                     cfg_options: Options, launcher: str) -> Config:
-    """Load a config for the Runner; arguments as in :func:`train`."""
+    """Load a config for the Runner, with the arguments of :func:`train`."""
     options = (dict(cfg_options) if isinstance(cfg_options, dict)
                else parse_options(cfg_options))
     if stream is not None:
@@ -121,15 +124,16 @@ def load_run_config(config: Union[str, Path], work_dir: Optional[str],
 
 
 def set_split(cfg: Config, split: str) -> None:
-    """Choose another protocol of a data set, for all loaders.
+    """Make all dataloaders use a different protocol of their data set.
 
-    'split1_train' becomes 'split2_train', say, for ``split`` 'split2'.
+    If ``split`` is 'split2', for example, 'split1_train' becomes
+    'split2_train'. An ``InputError`` is raised if no data set has a split.
     """
     parts = [part for kind in ('train', 'val', 'test')
              for part in _with_split(cfg.get(f'{kind}_dataloader') or {})]
     if not parts:
         raise InputError(f'--split is {split}, but no data set in the config '
-                         'has a split such as "xsub_train".')
+                         'has a split, such as "xsub_train".')
     for part in parts:
         part['split'] = f'{split}_{part["split"].rpartition("_")[2]}'
 
@@ -146,7 +150,7 @@ def _with_split(value: Any) -> Iterator[dict]:
 
 
 def add_stream(work_dir: str, stream: Optional[str]) -> str:
-    """Write a stream into the name of a work directory.
+    """Include the name of a stream in the name of a work directory.
 
     >>> add_stream('work_dirs/stgcn_1xb16-joint-u52', 'bone')
     'work_dirs/stgcn_1xb16-bone-u52'
@@ -156,7 +160,7 @@ def add_stream(work_dir: str, stream: Optional[str]) -> str:
     if stream is None:
         return work_dir
     path = Path(work_dir)
-    # the longest first: joint-motion before joint
+    # longest first: joint-motion must match before joint
     known = '|'.join(sorted(STREAMS, key=len, reverse=True))
     name, found = re.subn(f'(?<=-)({known})(?=-)|(?<=_)({known})$', stream,
                           path.name, count=1)

@@ -1,10 +1,10 @@
-"""Every training step waits for the scores to be copied into numpy.
+"""Compute the training accuracy on the device of the scores.
 
-``BaseHead.loss_by_feat`` of MMAction2 1.2.0 counts top-k hits with numpy, so
-each step copies the scores to the CPU and stalls a GPU
-(mmaction/models/heads/base.py, ``top_k_accuracy(cls_scores.detach().cpu()
-.numpy(), ...)``; not reported upstream). Here they are counted on the device
-the scores are on; the numbers are the same.
+``BaseHead.loss_by_feat`` of MMAction2 1.2.0 counts top-k hits in NumPy, so
+each training step copies the scores to the CPU and stalls the GPU
+(``top_k_accuracy(cls_scores.detach().cpu().numpy(), ...)`` in
+mmaction/models/heads/base.py; not reported upstream). This patch counts them
+on the device of the scores, with the same result.
 """
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,10 @@ from mmaction.models.heads import BaseHead
 
 def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
                    topk: tuple) -> list:
-    """For each k, the share of rows whose label is among the k highest scores.
+    """Return top-k accuracies: the share of labels in the k highest scores.
 
-    ``scores`` are (N, num_classes), ``labels`` (N,).
+    ``scores`` is (N, num_classes), and ``labels`` is (N,). The result is a
+    list with one scalar tensor for each k.
     """
     deepest = min(max(topk, default=0), scores.shape[1])
     ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)
@@ -24,10 +25,10 @@ def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
 
 
 def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
-    """``BaseHead.loss_by_feat`` with top-k accuracy counted on the device.
+    """Compute the losses of ``BaseHead``, and accuracies on the device.
 
-    ``cls_scores`` are (N, num_classes); a ``gt_label`` is (1,), or
-    (num_classes,) for soft labels, which have no accuracy.
+    ``cls_scores`` is (N, num_classes). Each ``gt_label`` is (1,), or
+    (num_classes,) for soft labels, for which no accuracy is computed.
     """
     labels = torch.stack([sample.gt_label for sample in data_samples])
     labels = labels.to(cls_scores.device)  # (N, 1) or (N, num_classes)
@@ -48,5 +49,5 @@ def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
 
 
 def apply() -> None:
-    """Replace the method in MMAction2's base class of all heads."""
+    """Patch the method in MMAction2's base class of all heads."""
     BaseHead.loss_by_feat = loss_by_feat

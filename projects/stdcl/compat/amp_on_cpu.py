@@ -1,8 +1,9 @@
-"""``--amp`` on the CPU: ``AmpOptimWrapper`` asserts that there is a GPU.
+"""Support mixed precision (``--amp``) on the CPU.
 
-MMEngine's ``autocast`` itself supports bfloat16 on the CPU; only the wrapper
-refuses (https://github.com/open-mmlab/mmpretrain/issues/1556). Without an
-accelerator it runs bfloat16 autocast, which needs no loss scaling.
+MMEngine's ``autocast`` supports bfloat16 on the CPU, but ``AmpOptimWrapper``
+asserts that there is a GPU
+(https://github.com/open-mmlab/mmpretrain/issues/1556). With this patch and
+without an accelerator, it uses bfloat16, which needs no loss scaling.
 """
 import functools
 
@@ -14,7 +15,7 @@ from .distributed_on_cpu import has_accelerator
 
 
 def apply() -> None:
-    """Give ``AmpOptimWrapper`` a constructor that also works on the CPU."""
+    """Patch the constructor of ``AmpOptimWrapper``."""
     upstream_init = AmpOptimWrapper.__init__
 
     @functools.wraps(upstream_init)
@@ -25,7 +26,7 @@ def apply() -> None:
             raise InputError(
                 'AmpOptimWrapper: optim_wrapper.dtype is '
                 f'{dtype!r}, but the CPU can only autocast to bfloat16. '
-                'Leave dtype out or set it to "bfloat16".')
+                'Remove dtype or set it to "bfloat16".')
         OptimWrapper.__init__(self, **kwargs)
         self._scale_update_param = None
         self.loss_scaler = torch.amp.GradScaler('cpu', enabled=False)

@@ -1,15 +1,16 @@
-"""Checkpoints: MMEngine's do not load on PyTorch >= 2.6, and can run code.
+"""Save and load checkpoints safely, including on PyTorch >= 2.6.
 
 - ``torch.load`` defaults to ``weights_only=True`` since PyTorch 2.6, but
-  MMEngine stores Python objects (the log history, numpy scalars) in
+  MMEngine stores Python objects (the log history, NumPy scalars) in
   ``message_hub``, so testing and resuming fail
-  (https://github.com/open-mmlab/mmengine/issues/1655). Here checkpoints are
-  saved as tensors and plain containers.
-- MMEngine loads files from the web with ``weights_only=False`` and executes
-  the config inside a checkpoint. Here it does neither.
-- MMEngine writes a checkpoint under its final name, so a crash leaves half of
-  one, and resumes from whatever was written last. Here a file gets its name
-  once it is complete, and resuming skips damaged files.
+  (https://github.com/open-mmlab/mmengine/issues/1655). This patch saves only
+  tensors and plain containers.
+- MMEngine loads downloaded files with ``weights_only=False`` and executes the
+  config stored in a checkpoint. This patch prevents both.
+- MMEngine writes a checkpoint directly to its final path, so a crash leaves
+  an incomplete file, and MMEngine resumes from the last file even if it is
+  damaged. With this patch, only complete files get the final name, and
+  resuming skips damaged files.
 """
 import copy
 import functools
@@ -44,23 +45,23 @@ upstream_init_model = BaseInferencer._init_model
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
-NUMERIC = '?bBhHiIlLqQefdFD'  # numpy's type codes that torch has as well
+NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 
 
 def to_plain(value: Any, field: str = 'checkpoint') -> Any:
-    """Rewrite a checkpoint with tensors and plain containers only.
+    """Convert a checkpoint to tensors and plain containers.
 
-    A ``HistoryBuffer`` becomes a dict of its constructor's arguments, numpy
-    arrays become tensors and numpy scalars numbers. An object with no plain
-    form is kept, with a warning that names ``field``.
+    A ``HistoryBuffer`` becomes a dict of its constructor arguments, a NumPy
+    array becomes a tensor, and a NumPy scalar becomes a number. An object
+    without a plain form is kept, with a warning that names ``field``.
     """
     if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:
-        # a copy: torch takes neither reversed nor foreign-endian arrays
+        # copy: PyTorch supports neither reversed nor foreign-endian arrays
         return torch.from_numpy(
             np.array(value, value.dtype.newbyteorder('='), order='C'))
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
-    # exact types: subclasses, such as enums, would be refused when loaded
+    # exact types: loading would reject subclasses, such as enums
     if type(value) in PLAIN or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, HistoryBuffer):
@@ -83,20 +84,20 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     if isinstance(value, (set, frozenset)):
         return {to_plain(item, field) for item in value}
     print_log(
-        f'{field} is a {type(value).__name__}, which has no plain form: the '
-        'saved file will load only where it is trusted.',
+        f'{field} is a {type(value).__name__}, which has no plain form. The '
+        'saved file can be loaded only if STDCL_TRUSTED_FILES lists it.',
         logger='current', level=logging.WARNING)
     return value
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
-    """Load a checkpoint that holds tensors and plain containers only.
+    """Load a checkpoint that contains only tensors and plain containers.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: It holds anything else and is not named in
-            ``STDCL_TRUSTED_FILES``.
-        InputError: It is damaged, or not a checkpoint.
+        pickle.UnpicklingError: The file contains anything else and is not
+            listed in ``STDCL_TRUSTED_FILES``.
+        InputError: The file is damaged or not a checkpoint.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
@@ -108,11 +109,11 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
                               weights_only=not is_trusted(filename))
         except pickle.UnpicklingError as error:
             _raise_refused(filename, error, filename)
-            damage = 'it holds more than tensors and plain containers'
-        except Exception as error:  # which one depends on the damage
+            damage = 'it contains more than tensors and plain containers'
+        except Exception as error:  # the type depends on the damage
             damage = f'{type(error).__name__}: {error}'.partition('\n')[0]
     raise InputError(f'Checkpoint {filename} could not be read: it is '
-                     f'damaged, or of another kind ({damage}).')
+                     f'damaged or not a checkpoint ({damage}).')
 
 
 def _raise_refused(source: str, error: pickle.UnpicklingError,
@@ -120,7 +121,7 @@ def _raise_refused(source: str, error: pickle.UnpicklingError,
     name = find_refused(error)
     if name:
         raise pickle.UnpicklingError(
-            f'Checkpoint {source} was not loaded: it holds {name}, and '
+            f'Checkpoint {source} was not loaded: it contains {name}, and '
             'anything but tensors and plain containers can run code. '
             + how_to_trust(file)) from None
 
@@ -139,11 +140,11 @@ def load_url(url, *args, **kwargs):
 def load_checkpoint(cls, filename, map_location=None, logger='current'):
     checkpoint = upstream_load_checkpoint(cls, filename, map_location, logger)
     if not isinstance(checkpoint, dict):
-        raise InputError(f'Checkpoint {filename} holds a '
+        raise InputError(f'Checkpoint {filename} contains a '
                          f'{type(checkpoint).__name__}, expected a dict.')
     meta = checkpoint.get('meta')
     if isinstance(meta, dict):
-        # files of MMCV 1.x have it, and Runner.resume executes it as Python
+        # files of MMCV 1.x contain a config, which Runner.resume executes
         meta.pop('config', None)
     return checkpoint
 
@@ -159,8 +160,8 @@ def save_checkpoint(checkpoint, filename, file_client_args=None,
 
 
 def save_to_local(checkpoint: dict, filename: str) -> None:
-    """Save a checkpoint under its name only when it is complete."""
-    content = io.BytesIO()  # PyTorch hides errors of writing to a file
+    """Save a checkpoint, which gets its final name once it is complete."""
+    content = io.BytesIO()  # torch.save hides the cause of a write error
     torch.save(checkpoint, content)
     try:
         with atomic_write(Path(filename)) as partial:
@@ -169,25 +170,25 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
         raise OSError(
             error.errno, f'Checkpoint {filename} was not saved: '
             f'{error.strerror}. Earlier checkpoints are intact: free some '
-            'space, then resume with --resume.') from None
+            'disk space, then continue with --resume.') from None
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
-    """Find the checkpoint of a work directory to resume from, if any.
+    """Find the checkpoint in a work directory to resume from, if any.
 
-    Damaged files are skipped; an ``InputError`` if all are damaged. All
-    processes get the path that the first one finds.
+    All processes get the path that the first one finds. Damaged files are
+    skipped with a warning; if all are damaged, an ``InputError`` is raised.
     """
     latest = find_latest(path)
-    for sentence in latest.damaged:
-        print_log(f'{sentence}; going back to {latest.path}.',
-                  logger='current', level=logging.WARNING)
     if latest.path is None and latest.damaged:
         raise InputError(
             f'{path}: {"; ".join(latest.damaged)}; expected an intact '
-            'checkpoint to resume from. To start over, leave out --resume.')
+            'checkpoint to resume from. To start over, omit --resume.')
+    for clause in latest.damaged:
+        print_log(f'{clause}; resuming from {latest.path} instead.',
+                  logger='current', level=logging.WARNING)
     chosen = [latest.path]
-    broadcast_object_list(chosen)  # other nodes may have other disks
+    broadcast_object_list(chosen)  # nodes may have separate disks
     return chosen[0]
 
 
@@ -216,7 +217,7 @@ def init_model(self, cfg, weights, device='cpu'):
 
 
 def apply() -> None:
-    """Install the above where MMEngine saves and loads."""
+    """Patch the functions with which MMEngine saves and loads."""
     for module in (checkpoint_module, runner_module, mmengine.runner):
         module.save_checkpoint = save_checkpoint
         module.find_latest_checkpoint = find_latest_checkpoint

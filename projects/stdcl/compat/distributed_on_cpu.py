@@ -1,16 +1,16 @@
-"""Distributed training without a GPU: the launchers insist on CUDA.
+"""Support distributed training without a GPU.
 
-MMEngine's launchers call ``torch.cuda.set_device`` always, and its Runner
-hands ``device_ids`` to DistributedDataParallel always (since
-https://github.com/open-mmlab/mmengine/pull/351), which PyTorch refuses for a
-model on the CPU. Without an accelerator, processes are joined by gloo and
-``device_ids`` is left out. ``SyncBatchNorm``, which would stop the first step,
-is refused with a way out.
+MMEngine's launchers always call ``torch.cuda.set_device``, and its Runner
+always passes ``device_ids`` to DistributedDataParallel (since
+https://github.com/open-mmlab/mmengine/pull/351), which PyTorch does not allow
+for a model on the CPU. Without an accelerator, this patch uses the gloo
+backend and omits ``device_ids``. ``SyncBatchNorm``, which needs a GPU, raises
+an error before the first step.
 
-A thread of gloo lets go of the tensors of an exchange when it gets to it. If
-Python has ended by then, it aborts the process ("terminate called without an
-active exception"), and a command that did all its work fails. So the process
-waits a moment before it ends.
+A gloo thread releases the tensors of a collective operation with a delay. If
+Python has exited by then, the thread aborts the process ("terminate called
+without an active exception"), and a successful command fails. The process
+therefore waits briefly before it exits.
 """
 import atexit
 import functools
@@ -27,12 +27,12 @@ SECONDS_TO_END = 0.2
 
 
 def has_accelerator() -> bool:
-    """Whether MMEngine will train on anything but the CPU."""
+    """Return whether MMEngine trains on a device other than the CPU."""
     return device.get_device() != 'cpu'
 
 
 def _launch_on_cpu(launch):
-    """Wrap a launcher so that without an accelerator it uses gloo."""
+    """Wrap a launcher to use gloo if there is no accelerator."""
 
     @functools.wraps(launch)
     def wrapper(backend, *args, **kwargs):
@@ -50,7 +50,7 @@ def _launch_on_cpu(launch):
 
 
 def apply() -> None:
-    """Wrap the three launchers and the model wrapper."""
+    """Patch the three launchers and the model wrapper."""
     for launcher in ('pytorch', 'slurm', 'mpi'):
         name = f'_init_dist_{launcher}'
         setattr(dist_utils, name, _launch_on_cpu(getattr(dist_utils, name)))
@@ -64,7 +64,7 @@ def apply() -> None:
                           for part in module.modules()):
             raise InputError(
                 "sync_bn is 'torch', but PyTorch's SyncBatchNorm needs a GPU. "
-                'Leave sync_bn out to train on the CPU.')
+                'Remove sync_bn to train on the CPU.')
         upstream_init(self, module, *args,
                       device_ids=None if on_cpu else device_ids, **kwargs)
 

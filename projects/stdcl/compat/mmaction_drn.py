@@ -1,9 +1,9 @@
-"""``import mmaction.models`` fails: ``mmaction.models.localizers.drn`` lacks.
+"""Make ``import mmaction.models`` work without its package ``drn``.
 
-The wheel and the source archive of MMAction2 1.2.0 leave that folder out
-(https://github.com/open-mmlab/mmaction2/issues/2714). DRN localises actions
-in video by text and has no part in skeleton recognition, so a placeholder
-stands in for it.
+The wheel and the source archive of MMAction2 1.2.0 do not contain
+``mmaction.models.localizers.drn``, so the import fails
+(https://github.com/open-mmlab/mmaction2/issues/2714). DRN localizes actions in
+videos from text and is not used for skeletons, so a placeholder replaces it.
 """
 import importlib.util
 import sys
@@ -14,7 +14,7 @@ PACKAGE = 'mmaction.models.localizers.drn'
 
 
 class DRN:
-    """Placeholder of the missing localizer; it cannot be constructed."""
+    """Placeholder for the missing localizer; it cannot be constructed."""
 
     def __init__(self, *args, **kwargs) -> None:
         raise ImportError(
@@ -23,7 +23,7 @@ class DRN:
 
 
 def apply() -> None:
-    """Put the placeholder in the place of the folder, if that is missing."""
+    """Register the placeholder if the package is missing."""
     mmaction = Path(importlib.util.find_spec('mmaction').origin).parent
     if (mmaction / 'models' / 'localizers' / 'drn').is_dir():
         return

@@ -1,9 +1,9 @@
-"""``Graph`` knows three skeletons by name; ours are added to them.
+"""Make MMAction2's ``Graph`` accept the layouts of this package.
 
-MMAction2's ``Graph`` asserts that a layout is 'nturgb+d', 'openpose', 'coco'
-or a dict of its own form, so NW-UCLA has no name there (MMAction2 issues 1438
-and 2060 are from users with other joints). A layout that it does not know is
-looked up in :mod:`projects.stdcl.utils.skeleton_layout` first.
+``Graph`` accepts only 'nturgb+d', 'openpose', 'coco' and dicts in its own
+format, so it does not support NW-UCLA (see also MMAction2 issues 1438 and
+2060, from users with other joints). This patch looks up all other layouts in
+:mod:`projects.stdcl.utils.skeleton_layout`.
 """
 import functools
 from typing import Union
@@ -16,7 +16,7 @@ KNOWN_UPSTREAM = ('openpose', 'nturgb+d', 'coco')
 
 
 def graph_layout(layout: Union[str, dict]) -> Union[str, dict]:
-    """A ``graph_cfg.layout`` in a form that ``Graph`` understands."""
+    """Convert a ``graph_cfg.layout`` to a form that ``Graph`` accepts."""
     if layout in KNOWN_UPSTREAM or (
             isinstance(layout, dict) and 'num_node' in layout):
         return layout
@@ -26,7 +26,7 @@ def graph_layout(layout: Union[str, dict]) -> Union[str, dict]:
 
 
 def apply() -> None:
-    """Wrap ``Graph``'s constructor."""
+    """Patch the constructor of ``Graph``."""
     upstream_init = Graph.__init__
 
     @functools.wraps(upstream_init)

@@ -1,4 +1,4 @@
-"""Data sets, their sampler and transforms."""
+"""Data sets, a sampler and transforms."""
 from .samplers import SeededSampler
 from .seeded_dataset import SeededDataset
 from .skeleton_dataset import SkeletonDataset

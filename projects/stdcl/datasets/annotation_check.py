@@ -1,4 +1,4 @@
-"""Checks of annotation files, run once when a file is read.
+"""Check annotation files once, when they are read.
 
 docs/annotation_format.md describes the format.
 """
@@ -11,20 +11,20 @@ import numpy as np
 
 from ..utils.input_error import InputError
 
-# sums and squares of larger coordinates overflow float32 and become NaN
+# sums of squares of larger coordinates could overflow float32
 LARGEST = 1e15
 AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 
 
 def name_of(annotation: dict) -> str:
-    """The name of a sequence in its annotation file."""
+    """Return the name of a sequence in its annotation file."""
     return annotation.get('filename', annotation.get('frame_dir'))
 
 
 def check_names(path: str, annotations: Sequence[dict]) -> None:
-    """Raise unless there are annotations and each is a dict with a name.
+    """Raise an ``InputError`` unless there are annotations with names.
 
-    ``path`` is the annotation file, for the message.
+    ``path`` is the path of the annotation file, for the message.
     """
     for index, item in enumerate(annotations):
         if not isinstance(item, dict) or not isinstance(name_of(item), str):
@@ -33,13 +33,18 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
             raise InputError(f'{path}: annotations[{index}] has {seen}, '
                              'expected a dict with a string frame_dir.')
     if not annotations:
-        raise InputError(f'{path}: annotations has 0 sequences, expected at '
-                         'least one.')
+        raise InputError(f'{path}: annotations contains 0 sequences, expected '
+                         'at least one.')
 
 
 def select_split(path: str, annotations: List[dict], splits: dict,
                  split: str) -> List[dict]:
-    """The annotations of a split, a list of distinct names."""
+    """Return the annotations of a split.
+
+    Raises:
+        InputError: The split is unknown or not a list of distinct names, or a
+            name has no annotation.
+    """
     if split not in splits:
         raise InputError(f'{path}: there is no split "{split}"; expected one '
                          f'of {", ".join(map(str, splits))}.')
@@ -47,7 +52,7 @@ def select_split(path: str, annotations: List[dict], splits: dict,
     if not isinstance(names, (list, tuple, set, frozenset)) or not names or (
             not all(isinstance(name, str) for name in names)):
         raise InputError(f'{where} is {reprlib.repr(names)}, expected a list '
-                         'of at least one name, the frame_dir of sequences.')
+                         'of at least one name (frame_dir of a sequence).')
     _check_distinct(where, names)
     wanted = set(names)
     chosen = [item for item in annotations if name_of(item) in wanted]
@@ -56,20 +61,21 @@ def select_split(path: str, annotations: List[dict], splits: dict,
         raise InputError(
             f'{where} has {len(names)} names, of which {len(missing)} have no '
             f'annotation ({", ".join(missing[:3])}); expected an annotation '
-            'for each.')
+            'for each name.')
     return chosen
 
 
 def check_sequences(path: str, annotations: List[dict],
                     one_label: bool = True) -> None:
-    """Check that annotations with ``keypoint`` can be trained on.
+    """Check that annotations with ``keypoint`` are valid.
 
-    ``one_label`` says whether a sequence has one class or several.
+    ``one_label`` says whether each sequence has exactly one class. Defaults to
+    True.
 
     Raises:
         InputError: A name occurs twice; a field is missing or has the wrong
             type or shape; a number is not finite; or sequences differ in
-            their number of joints or channels.
+            their numbers of joints or channels.
     """
     _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
@@ -79,9 +85,9 @@ def check_sequences(path: str, annotations: List[dict],
         (usual, count), *_ = sizes.most_common(1)
         odd = next(item for item in annotations
                    if item['keypoint'].shape[-2:] != usual)
-        _fail(path, odd, 'keypoint', 'of {} joints and {} channels'.format(
+        _fail(path, odd, 'keypoint', 'has {} joints and {} channels'.format(
             *odd['keypoint'].shape[-2:]),
-            '{} joints and {} channels, as {} of {} sequences have'.format(
+            '{} joints and {} channels, as in {} of {} sequences'.format(
                 *usual, count, len(annotations)))
 
 
@@ -90,26 +96,26 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     if one_label:
         _check_count(path, item, 'label', 0)
     _check_count(path, item, 'total_frames', 1)
-    if 'frame_inds' in item:  # packed; MMAction2's DecompressPose unpacks it
+    if 'frame_inds' in item:  # compressed, for MMAction2's DecompressPose
         _check_array(path, item, 'keypoint', '(N, V, C)')
         return
     keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C)')
     if item['total_frames'] != keypoint.shape[1]:
-        _fail(path, item, 'total_frames', item['total_frames'],
-              f'{keypoint.shape[1]}, the frames T of keypoint of shape (M, '
-              f'T, V, C) = {keypoint.shape}')
+        _fail(path, item, 'total_frames', f'is {item["total_frames"]}',
+              f'{keypoint.shape[1]}, the number of frames T in the shape (M, '
+              f'T, V, C) of keypoint, {keypoint.shape}')
     if 'keypoint_score' in item:
         score = _check_array(path, item, 'keypoint_score', '(M, T, V)')
         if score.shape != keypoint.shape[:3]:
-            _fail(path, item, 'keypoint_score', f'of shape {score.shape}',
-                  f'{keypoint.shape[:3]}, (M, T, V) of keypoint')
+            _fail(path, item, 'keypoint_score', f'has shape {score.shape}',
+                  f'{keypoint.shape[:3]}, the (M, T, V) of keypoint')
 
 
 def _check_count(path: str, item: dict, field: str, least: int) -> None:
     value = item.get(field)
     if not isinstance(value, Integral) or isinstance(value, bool) or (
             value < least):
-        _fail(path, item, field, f'{value!r} ({type(value).__name__})',
+        _fail(path, item, field, f'is {value!r} ({type(value).__name__})',
               f'an integer of at least {least}')
 
 
@@ -117,20 +123,20 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
     array = item.get(field)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in 'fiu':
         _fail(path, item, field,
-              f'of type {getattr(array, "dtype", type(array).__name__)}',
-              'a numpy array of numbers')
+              f'has type {getattr(array, "dtype", type(array).__name__)}',
+              'a NumPy array of numbers')
     if array.ndim != len(axes.split()) or not array.size:
-        _fail(path, item, field, f'of shape {array.shape}',
+        _fail(path, item, field, f'has shape {array.shape}',
               f'{axes}, each at least 1')
-    # false for NaN as well, which min and max propagate
+    # also False for NaN, which min and max propagate
     if not max(-float(array.min()), float(array.max())) < LARGEST:
         wrong = ~(np.abs(array.astype(np.float64)) < LARGEST)
         first = np.argwhere(wrong)[0]
         place = ', '.join(f'{AXES[axis]} {index}' for axis, index in zip(
             axes.strip('()').split(', '), first))
         _fail(path, item, field,
-              f'{array[tuple(first)]!s} at {place} (counted from 0) and '
-              f'unusable in {wrong.sum()} of its {array.size} numbers',
+              f'is {array[tuple(first)]!s} at {place} (counted from 0) and '
+              f'invalid in {wrong.sum()} of its {array.size} numbers',
               f'finite numbers between -{LARGEST:g} and {LARGEST:g}')
     return array
 
@@ -142,7 +148,8 @@ def _check_distinct(where: str, names: Iterable[str]) -> None:
                          'expected once.')
 
 
-def _fail(path: str, item: dict, field: str, seen, expected: str) -> None:
-    seen = seen if field in item else 'missing'
-    raise InputError(f'{path}: sequence {name_of(item)}: {field} is {seen}, '
+def _fail(path: str, item: dict, field: str, seen: str,
+          expected: str) -> None:
+    seen = seen if field in item else 'is missing'
+    raise InputError(f'{path}: sequence {name_of(item)}: {field} {seen}, '
                      f'expected {expected}.')

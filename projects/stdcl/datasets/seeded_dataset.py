@@ -8,11 +8,11 @@ from ..utils.random_seed import seed_cpu
 
 @DATASETS.register_module()
 class SeededDataset:
-    """Seeds the CPU's random generators before each sample of a data set.
+    """Wrapper that seeds the CPU's random generators before each sample.
 
-    Transforms draw from the generators of their process, so the augmentation
-    of a sequence would depend on the number of workers and on all earlier
-    draws. Here ``SeededSampler`` supplies a seed with each index.
+    Transforms draw from the generators of their process. Without this wrapper,
+    the augmentation of a sequence would depend on the number of workers and on
+    all earlier draws. ``SeededSampler`` supplies a seed with each index.
 
     Args:
         dataset (dict): Config of the data set to wrap.
@@ -35,7 +35,7 @@ class SeededDataset:
         return len(self.dataset)
 
     def __getitem__(self, draw: Union[int, Tuple[int, int]]) -> dict:
-        """A sample of (seed, index), or of an index without seeding."""
+        """Return the sample of (seed, index), or of an index without seed."""
         if isinstance(draw, tuple):
             seed, draw = draw
             seed_cpu(seed)

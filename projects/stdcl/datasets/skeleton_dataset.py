@@ -1,4 +1,4 @@
-"""Skeleton sequences, read safely and held in memory once."""
+"""Data set of skeleton sequences, read safely and kept in memory once."""
 import ctypes
 import os
 import os.path as osp
@@ -20,39 +20,39 @@ from ..utils.input_error import InputError
 from . import annotation_check
 from .annotation_check import name_of
 
-PLACES = 'places'  # where the arrays of a sequence are, in its data info
+PLACES = 'places'  # key in a data info: locations of its arrays
 ARRAYS = ('keypoint', 'keypoint_score')
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
 
 @DATASETS.register_module()
 class SkeletonDataset(PoseDataset):
-    """``PoseDataset`` for long trainings on large data sets.
+    """``PoseDataset`` for long runs on large data sets.
 
     - Annotation files are read without running code; see
       :mod:`projects.stdcl.utils.safe_files`.
     - The leading transforms with ``cacheable = True``, such as
       ``DropEmptyFrames``, give the same result in every epoch. They run once,
-      when the file is read, and are no longer in ``pipeline``. Nothing is
-      cached if every sequence has a coordinate file of its own
-      (``data_prefix`` has "skeleton").
-    - The coordinates lie in a few large float32 blocks, which all workers of a
-      loader share, forked or spawned.
+      when the file is read, and are removed from ``pipeline``. Nothing is
+      cached if every sequence has its own coordinate file (``data_prefix``
+      contains "skeleton").
+    - The coordinates are stored in a few large float32 blocks, which all
+      workers of a dataloader share, whether forked or spawned.
 
     Args:
         ann_file (str): Annotation file, ``*.pkl``, as described in
             docs/annotation_format.md. Its ``classes``, if any, become
             ``metainfo['classes']`` unless the config sets them.
         pipeline (list): All transforms, in order.
-        prepare (list): Deprecated: transforms to put before ``pipeline``, for
+        prepare (list): Deprecated: transforms to run before ``pipeline``, for
             configs saved by earlier versions. Defaults to none.
-        **kwargs: As in ``PoseDataset``, such as ``split``.
+        **kwargs: Arguments of ``PoseDataset``, such as ``split``.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: The file is damaged or holds more than data.
-        InputError: The file fails a check of :mod:`.annotation_check`; or
-            ``data_prefix`` has "video".
+        pickle.UnpicklingError: The file is damaged or contains more than data.
+        InputError: The file fails a check of :mod:`.annotation_check`, or
+            ``data_prefix`` contains "video".
     """
 
     def __init__(self, ann_file: str, pipeline: List[Union[dict, Callable]],
@@ -61,7 +61,7 @@ class SkeletonDataset(PoseDataset):
         prefix = kwargs.get('data_prefix', {})
         if 'video' in prefix:
             raise InputError(f'{ann_file}: data_prefix is {prefix}, expected '
-                             'no "video": skeleton sequences have none.')
+                             'no "video" for skeleton sequences.')
         steps = Compose([*prepare, *pipeline]).transforms
         cached = [] if 'skeleton' in prefix else list(takewhile(
             lambda step: getattr(step, 'cacheable', False), steps))
@@ -72,7 +72,7 @@ class SkeletonDataset(PoseDataset):
         """Read and check the annotations of the split."""
         content = self._read()
         plain_list = self.split is None and isinstance(content, list)
-        # PoseDataset accepts a plain list, too
+        # PoseDataset also accepts a plain list
         annotations = content if plain_list else _entry(
             self.ann_file, content, 'annotations', list)
         annotation_check.check_names(self.ann_file, annotations)
@@ -99,7 +99,7 @@ class SkeletonDataset(PoseDataset):
                 return safe_files.load(path)
             except pickle.UnpicklingError as error:
                 raise pickle.UnpicklingError(
-                    f'ann_file: {error} It has {osp.getsize(path):,} bytes; '
+                    f'ann_file: {error} It has {osp.getsize(path):,} bytes, '
                     f'expected {FORM}.') from error
 
     def filter_data(self) -> List[dict]:
@@ -107,9 +107,9 @@ class SkeletonDataset(PoseDataset):
         data_list = super().filter_data()
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # can take a minute
-            logger.info(f'{self.ann_file}: {len(data_list)} sequences go '
-                        f'through {self.cached_pipeline} once.')
-        # replace one by one, so that no second copy of the data exists
+            logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
+                        f'once on {len(data_list)} sequences.')
+        # replaces one at a time, to avoid a second copy of the data
         for index, info in enumerate(data_list):
             data_list[index] = self._store(self.cached_pipeline(info))
         _return_freed_memory()
@@ -125,11 +125,11 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_data_info(self, idx: int) -> dict:
-        """The annotation of a sequence, with a copy of its coordinates."""
+        """Return the annotation of a sequence, with a copy of its joints."""
         info = self.get_annotation(idx)
         for name, place in info.pop(PLACES).items():
             info[name] = self.blocks.get(*place)
-        if 'skeleton' in self.data_prefix:  # a file for each sequence
+        if 'skeleton' in self.data_prefix:  # one file per sequence
             path = osp.join(self.data_prefix['skeleton'],
                             f'{name_of(info)}.pkl')
             info.update(safe_files.load(path))
@@ -137,30 +137,30 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_annotation(self, idx: int) -> dict:
-        """The annotation without coordinates, which take time to copy."""
+        """Return the annotation without joints, which take time to copy."""
         # PoseDataset's method would read pickles that may run code
         return super(PoseDataset, self).get_data_info(idx)
 
     def get_cat_ids(self, idx: int) -> List[int]:
-        """The classes of a sequence, for ``ClassBalancedDataset``."""
+        """Return the classes of a sequence, for ``ClassBalancedDataset``."""
         return np.atleast_1d(self.get_annotation(idx)['label']).tolist()
 
 
 def _entry(path: str, content, name: str, kind):
-    """``content[name]``, of the expected type."""
+    """Return ``content[name]``, or raise if it is not of type ``kind``."""
     is_dict = isinstance(content, dict)
     seen = content.get(name) if is_dict else content
     if not is_dict or not isinstance(seen, kind):
         what = (f'{name} of type ' if is_dict else 'a ') + type(seen).__name__
         raise InputError(
-            f'{path} holds {what}, expected a dict with "annotations" (a '
+            f'{path} contains {what}, expected a dict with "annotations" (a '
             'list of dicts), "split" (a dict of lists of names) and, '
             'optionally, "classes" (a list of names).')
     return seen
 
 
 def _return_freed_memory() -> None:
-    """Return freed memory; glibc would keep a second copy of the data."""
+    """Return freed memory to the system, which glibc does not do itself."""
     if sys.platform == 'linux':
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
         if trim:  # other C libraries lack it
@@ -168,14 +168,13 @@ def _return_freed_memory() -> None:
 
 
 class _Blocks:
-    """Arrays stored end to end in a few large tensors.
+    """Storage of arrays, end to end in a few large tensors.
 
-    Few tensors instead of one array for each sequence: forked workers do not
-    copy pages whose reference counts never change, and spawned workers
-    receive tensors through shared memory.
+    With one array per sequence, forked workers would copy a memory page when a
+    reference count changes. Spawned workers receive tensors in shared memory.
     """
 
-    SIZE = 2**24  # numbers in a block: 64 MiB
+    SIZE = 2**24  # numbers in a block, 64 MiB
 
     def __init__(self) -> None:
         self.blocks: List[torch.Tensor] = []
@@ -183,7 +182,7 @@ class _Blocks:
         self.num_bytes = 0
 
     def put(self, array: np.ndarray) -> tuple:
-        """Append an array; returns the arguments of :meth:`get`."""
+        """Append an array, and return the arguments for :meth:`get`."""
         array = np.asarray(array)
         if not self.blocks or self.end + array.size > len(self.blocks[-1]):
             size = max(self.SIZE, array.size)
@@ -197,7 +196,7 @@ class _Blocks:
         return place
 
     def get(self, block: int, start: int, shape: tuple) -> np.ndarray:
-        """A float32 copy of an array."""
+        """Return a float32 copy of an array."""
         return self._view(block, start, shape).copy()
 
     def _view(self, block: int, start: int, shape: tuple) -> np.ndarray:

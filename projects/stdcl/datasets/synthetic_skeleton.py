@@ -1,8 +1,8 @@
-"""Synthetic skeleton sequences, to try everything without a download.
+"""Synthetic skeleton sequences, for trying the code without a download.
 
-A body moves as a kinematic chain. Its class is defined by which limb moves
-and how it moves over time: neither a single frame nor the mean of all frames
-reveals it.
+A body moves as a kinematic chain. Its class depends on which limb moves and
+how the limb moves over time. Neither a single frame nor the mean of all frames
+reveals the class.
 """
 from typing import Callable, List, Tuple, Union
 
@@ -17,8 +17,8 @@ SPLITS = ('train', 'test')
 PROGRAMS = ('lift then swing', 'swing then lift', 'slow swing', 'fast swing')
 NUM_LIMBS = 4
 
-# Standing, arms down: metres, x to the subject's left, y up, z forward. The
-# right side mirrors the left.
+# Standing with arms down, in meters: x to the subject's left, y up, z forward.
+# The right side mirrors the left.
 REST_POSE = {
     'base of spine': (0, 0.95, 0), 'middle of spine': (0, 1.18, 0.01),
     'spine': (0, 1.42, 0), 'neck': (0, 1.48, 0), 'nose': (0, 1.62, 0.10),
@@ -32,38 +32,37 @@ REST_POSE = {
 REST_POSE.update({f'right {name[5:]}': (-x, y, z)
                   for name, (x, y, z) in REST_POSE.items()
                   if name.startswith('left ')})
-OTHER_ROOT = (0, 1, 0)  # place of a root with another name
-OTHER_BONE = 0.3  # distance of other joints from their parents, metres
+OTHER_ROOT = (0, 1, 0)  # position of a root with a different name
+OTHER_BONE = 0.3  # distance of other joints from their parents, meters
 
-# Ranges to draw from uniformly; angles in radians
+# Ranges of uniform distributions; angles in radians
 FRAMES = (40, 90)
-WARP = (0, 0.4)  # 0: even pace, 1: stands still for a moment
+WARP = (0, 0.4)  # 0: even pace, 1: pauses for a moment
 LIFT = (1, 1.5)
 SWING = (0.6, 0.9)
 CYCLES = {'slow swing': (1.25, 1.75), 'fast swing': (4.25, 5.25)}
-HALF_CYCLES = (1.25, 2)  # of a swing that takes half of the sequence
-POSTURE = 0.55  # constant angle of each limb, either way
+HALF_CYCLES = (1.25, 2)  # of a swing that lasts half of the sequence
+POSTURE = 0.55  # largest constant angle of a limb, either way
 SWAY = (0.02, 0.12)  # amplitude of the sway of all limbs
 SWAY_CYCLES = (0.5, 4)
 SIZE = (0.8, 1.2)  # factor for the subject
 LENGTH = (0.85, 1.15)  # factor for each limb
-YAW = np.pi / 2  # view, either way
+YAW = np.pi / 2  # largest turn of the view, either way
 TILT = np.pi / 18
-SHIFT = 1  # place, metres either way
-NOISE = 0.01  # standard deviation of a joint's position, metres
+SHIFT = 1  # largest shift in meters, either way
+NOISE = 0.01  # standard deviation of a joint's position, meters
 
-# The camera of two-dimensional layouts
+# Camera of two-dimensional layouts
 IMAGE_SHAPE = (1080, 1920)  # height, width in pixels
-PIXELS_PER_METRE = 300
+PIXELS_PER_METER = 300
 CONFIDENCE = (0.6, 1)
 
 
 def rest_pose(layout: SkeletonLayout) -> np.ndarray:
-    """Positions of the joints at rest in metres, y up, (V, 3).
+    """Return the positions of the joints at rest in meters, y up, (V, 3).
 
-    A joint whose name is not in :data:`REST_POSE` continues from its parent
-    in the direction in which the parent continues from its own; several such
-    siblings fan out.
+    A joint whose name is not in :data:`REST_POSE` extends the bone of its
+    parent in the same direction. Several such siblings fan out.
     """
     parents, names = layout.parents, layout.joint_names
     pose = np.zeros((layout.num_joints, 3))
@@ -89,9 +88,15 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
     """Find the four longest limbs of a skeleton.
 
     A limb is a subtree of at least two joints that does not contain two such
-    subtrees side by side, and is as large as possible, so a thumb belongs to
-    its arm. The center belongs to none. Each limb lists its joints, parents
-    before children; limbs are in the order of their top joints.
+    subtrees side by side. It is as large as possible, so a thumb belongs to
+    its arm. The center belongs to no limb.
+
+    Returns:
+        tuple[tuple[int]]: Joints of each limb, parents before children. The
+        limbs are in the order of their top joints.
+
+    Raises:
+        InputError: The skeleton has fewer than four limbs.
     """
     pose, parents = rest_pose(layout), layout.parents
     below = {joint: [joint] for joint in parents}  # joint -> its subtree
@@ -114,7 +119,7 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
             layout.joint_names[top] for top in sorted(longest)) or 'none'
         raise InputError(
             f'Skeleton layout "{layout.name}" has {len(longest)} limbs of at '
-            f'least two joints (from: {names}), expected {NUM_LIMBS}: '
+            f'least two joints (from: {names}), expected {NUM_LIMBS}, because '
             'synthetic sequences move one of four limbs.')
     order = list(parents)
     return tuple(tuple(sorted(below[top], key=order.index))
@@ -122,12 +127,12 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    # 0 stays 0
+    # a zero vector stays zero
     return np.asarray(vector) / max(np.linalg.norm(vector), 1e-9)
 
 
 def _about_axis(axis: int, angle: float) -> np.ndarray:
-    """The matrix (3, 3) of a rotation about a coordinate axis."""
+    """Return the matrix (3, 3) of a rotation about a coordinate axis."""
     i, j = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.eye(3)
     matrix[i, i] = matrix[j, j] = np.cos(angle)
@@ -139,9 +144,9 @@ def _about_axis(axis: int, angle: float) -> np.ndarray:
 class _Body:
     """Forward kinematics of a layout for all frames at once.
 
-    Every limb turns about two axes at right angles to its direction at rest:
-    the further out a joint, the more; the girdle (the top bone of a limb of
-    three or more) hardly turns.
+    Every limb turns about two axes at right angles to its direction at rest.
+    Outer joints turn more than inner ones. The girdle, which is the top bone
+    of a limb of at least three bones, hardly turns.
     """
 
     def __init__(self, layout: SkeletonLayout) -> None:
@@ -149,7 +154,7 @@ class _Body:
         self.center = pose[layout.center]  # (3, )
         self.limbs = find_limbs(layout)
         self.limb_of = np.full(num_joints, NUM_LIMBS)  # the trunk comes last
-        self.gain = np.zeros(num_joints)  # share of the limb's angles
+        self.gain = np.zeros(num_joints)  # multiple of the limb's angles
         self.axes = np.tile(np.eye(3), (num_joints, 1, 1))  # rows, per joint
         for index, limb in enumerate(map(list, self.limbs)):
             depth = np.array(layout.hops[limb[0]])[limb]
@@ -168,14 +173,14 @@ class _Body:
             self.chain[joint] = self.chain[parent]
             self.chain[joint, joint] = 1
             bones[joint] = pose[joint] - pose[parent]
-        # in the axes of the limbs, (V, 3)
+        # in the coordinates of the limbs, (V, 3)
         self.bones = np.einsum('vac,vc->va', self.axes, bones)
 
     def move(self, angles: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Positions in metres, (T, V, 3), of a body with bent limbs.
+        """Return the positions of the joints in meters, (T, V, 3).
 
-        ``angles`` are lift and swing of each limb in radians, (2, 4, T);
-        ``lengths`` scale the bones of each limb and of the trunk, (5, ).
+        ``angles`` contains lift and swing of each limb in radians, (2, 4, T).
+        ``lengths`` scales the bones of each limb and of the trunk, (5,).
         """
         angles = np.pad(angles, ((0, 0), (0, 1), (0, 0)))  # trunk at rest
         angles = angles[:, self.limb_of] * self.gain[:, None]  # (2, V, T)
@@ -192,25 +197,28 @@ class _Body:
 class SyntheticSkeletonDataset(BaseActionDataset):
     """Synthetic skeleton sequences of 16 classes, for any layout.
 
-    A class is one of four limbs with one of four programs. Two pairs of
-    programs differ only in time: "lift then swing" and "swing then lift" are
-    reversals of each other; "slow swing" and "fast swing" pass through the
-    same poses. Subject, view, place, posture, pace and phase are random, all
-    limbs sway, and positions are noisy.
+    A class combines one of four limbs with one of four motion programs. Two
+    pairs of programs differ only in time: "lift then swing" and "swing then
+    lift" are reversals of each other; "slow swing" and "fast swing" pass
+    through the same poses. Subject, view, place, posture, pace and phase are
+    random, all limbs sway, and positions are noisy.
 
-    Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its
-    class is i modulo 16. ``keypoint`` has the shape (1, T, V, 3), in metres,
-    y up; or, for layouts with ``dims=2``, (1, T, V, 2), in pixels, y down,
-    with ``keypoint_score`` of shape (1, T, V).
+    Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its class
+    is i modulo 16. ``keypoint`` has the shape (1, T, V, 3), in meters, y up.
+    For layouts with ``dims=2``, it has the shape (1, T, V, 2), in pixels, y
+    down, and ``keypoint_score`` has the shape (1, T, V).
 
     Args:
         pipeline (list[dict | callable]): Data transforms.
-        layout (str | dict): As in :class:`SkeletonLayout`, with at least four
-            limbs. Defaults to 'nw-ucla'.
+        layout (str | dict): Name or arguments of a :class:`SkeletonLayout`
+            with at least four limbs. Defaults to 'nw-ucla'.
         split (str): 'train' or 'test'. Defaults to 'train'.
         num_sequences (int): Number of sequences. Defaults to 1600.
-        seed (int): Not negative. Defaults to 0.
-        **kwargs: As in :class:`BaseActionDataset`, such as ``test_mode``.
+        seed (int): Random seed, at least 0. Defaults to 0.
+        **kwargs: Arguments of ``BaseActionDataset``, such as ``test_mode``.
+
+    Raises:
+        InputError: An argument is out of range.
     """
 
     def __init__(self, pipeline: List[Union[dict, Callable]],
@@ -218,9 +226,9 @@ class SyntheticSkeletonDataset(BaseActionDataset):
                  num_sequences: int = 1600, seed: int = 0, **kwargs) -> None:
         if split not in SPLITS or num_sequences < 1 or seed < 0:
             raise InputError(
-                f'{type(self).__name__}: split is {split!r}, num_sequences '
-                f'{num_sequences} and seed {seed}, expected one of '
-                f'{", ".join(SPLITS)}, at least 1 and at least 0.')
+                f'{type(self).__name__}: split is {split!r}, num_sequences is '
+                f'{num_sequences} and seed is {seed}, expected '
+                f'{" or ".join(SPLITS)}, at least 1 and at least 0.')
         self.layout = SkeletonLayout.get(layout)
         self.split, self.seed = split, seed
         self.num_sequences = num_sequences
@@ -232,7 +240,7 @@ class SyntheticSkeletonDataset(BaseActionDataset):
             for limb in self.body.limbs for program in PROGRAMS))
 
     def load_data_list(self) -> List[dict]:
-        """Synthesise all sequences."""
+        """Generate all sequences."""
         return [self._sequence(i) for i in range(self.num_sequences)]
 
     def _sequence(self, index: int) -> dict:
@@ -252,7 +260,7 @@ class SyntheticSkeletonDataset(BaseActionDataset):
 
 
 def _angles(rng: np.random.Generator, label: int, frames: int) -> np.ndarray:
-    """Lift and swing of all limbs in radians, (2, 4, T)."""
+    """Draw lift and swing of all limbs in radians, (2, 4, T)."""
     limb, program = divmod(label, len(PROGRAMS))
     time = np.linspace(0, 1, frames)
     size = (2, NUM_LIMBS, 1)
@@ -260,7 +268,7 @@ def _angles(rng: np.random.Generator, label: int, frames: int) -> np.ndarray:
     angles = rng.uniform(*SWAY, size) * np.sin(
         2 * np.pi * rng.uniform(*SWAY_CYCLES, size) * time + phases)
     angles += rng.uniform(-POSTURE, POSTURE, size)
-    # reversing time negates the phase, so both paces are equally likely
+    # reversing time negates the phase, so a pace and its reverse are as likely
     phase, strength = rng.uniform(0, 2 * np.pi), rng.uniform(*WARP)
     time = time + strength / (2 * np.pi) * (
         np.sin(2 * np.pi * time + phase) - np.sin(phase))
@@ -270,7 +278,7 @@ def _angles(rng: np.random.Generator, label: int, frames: int) -> np.ndarray:
 
 def _act(rng: np.random.Generator, program: str,
          time: np.ndarray) -> np.ndarray:
-    """Lift and swing of the acting limb in radians, (2, T), at times (T, )."""
+    """Draw lift and swing of the acting limb in radians, (2, T)."""
     lift, swing = rng.uniform(*LIFT), rng.uniform(*SWING)
     phase = rng.uniform(0, 2 * np.pi)
     cycles = rng.uniform(*CYCLES.get(program, HALF_CYCLES))
@@ -286,7 +294,7 @@ def _act(rng: np.random.Generator, program: str,
 
 
 def _view(rng: np.random.Generator, joints: np.ndarray) -> np.ndarray:
-    """Another size, place and point of view."""
+    """Draw and apply a size, a place and a point of view."""
     turn = (_about_axis(0, rng.uniform(-TILT, TILT))
             @ _about_axis(2, rng.uniform(-TILT, TILT))
             @ _about_axis(1, rng.uniform(-YAW, YAW)))
@@ -295,10 +303,10 @@ def _view(rng: np.random.Generator, joints: np.ndarray) -> np.ndarray:
 
 
 def _project(rng: np.random.Generator, joints: np.ndarray) -> dict:
-    """What a pose detector finds in an image: no depth, but a confidence."""
+    """Simulate a pose detector: no depth, but a confidence."""
     height, width = IMAGE_SHAPE
-    pixels = joints[..., :2] * (PIXELS_PER_METRE, -PIXELS_PER_METRE)
-    pixels += width / 2, height / 2 + PIXELS_PER_METRE  # 1 m: the middle
+    pixels = joints[..., :2] * (PIXELS_PER_METER, -PIXELS_PER_METER)
+    pixels += width / 2, height / 2 + PIXELS_PER_METER  # 1 m is the middle
     scores = rng.uniform(*CONFIDENCE, joints.shape[:2])
     return dict(keypoint=pixels[None].astype(np.float32),
                 keypoint_score=scores[None].astype(np.float32),

@@ -1,4 +1,4 @@
-"""The sequences of a training set, inside whatever wraps it."""
+"""Access to the sequences of a training set inside its wrappers."""
 import hashlib
 from typing import Iterator, List, Tuple
 
@@ -9,7 +9,7 @@ from .meta_keys import add_meta_key
 
 
 def iter_leaf_datasets(dataset) -> Iterator:
-    """The data sets inside wrappers such as ``RepeatDataset``, in order."""
+    """Yield the data sets inside wrappers, such as ``RepeatDataset``."""
     if isinstance(dataset, BaseDataset):
         yield dataset
     elif isinstance(dataset, ConcatDataset):
@@ -31,7 +31,7 @@ def carry_names(dataset) -> None:
 
 
 def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
-    """Name (or else index) and label of each sequence, in order."""
+    """Yield the name (or the index) and the label of each sequence."""
     # SkeletonDataset.get_annotation does not copy the coordinates
     look_up = getattr(dataset, 'get_annotation', dataset.get_data_info)
     for index in range(len(dataset)):
@@ -41,7 +41,7 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
 
 
 class _AddToIndex:
-    """First transform of a pipeline: makes ``sample_idx`` global."""
+    """First transform of a pipeline, which makes ``sample_idx`` global."""
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -52,24 +52,24 @@ class _AddToIndex:
 
 
 class TrainingSequences:
-    """Numbers the sequences of a training set, one for each bank slot.
+    """Numbering of the sequences of a training set, one per bank slot.
 
     MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``, which
-    survives wrappers that map onto one data set, such as ``RepeatDataset``.
-    The parts of a ``ConcatDataset`` each count from 0; here they get
-    consecutive ranges. An unknown wrapper is an ``InputError``.
+    wrappers of a single data set, such as ``RepeatDataset``, preserve. The
+    parts of a ``ConcatDataset`` each count from 0; this class assigns
+    consecutive ranges to them. An unknown wrapper raises an ``InputError``.
     """
 
     def __init__(self, dataset) -> None:
-        self.parts: List[Tuple[BaseDataset, int]] = []  # and first index
+        self.parts: List[Tuple[BaseDataset, int]] = []  # with first indices
         self.length = 0
         for part in iter_leaf_datasets(dataset):
             if not isinstance(part, BaseDataset):
                 raise InputError(
                     f'train_dataloader.dataset contains a '
-                    f'{type(part).__name__}, whose sequences have no numbers '
-                    'to assign memory bank slots by; expected a subclass of '
-                    'mmengine.dataset.BaseDataset, optionally in '
+                    f'{type(part).__name__}, whose sequences have no indices '
+                    'for the memory bank slots; expected a subclass of '
+                    'mmengine.dataset.BaseDataset, optionally wrapped in '
                     'RepeatDataset, ClassBalancedDataset or ConcatDataset.')
             self.parts.append((part, self.length))
             self.length += len(part)
@@ -88,7 +88,7 @@ class TrainingSequences:
                 transforms.insert(0, _AddToIndex(first))
 
     def _require_distinct(self) -> None:
-        """Check that no sequence would get two slots."""
+        """Raise an InputError if a sequence would get two slots."""
         seen = set()
         for part, _ in self.parts if len(self.parts) > 1 else ():
             file = part.ann_file or id(part)
@@ -99,12 +99,12 @@ class TrainingSequences:
                     f'of {part.ann_file or type(part).__name__} (such as '
                     f'{min(str(name) for _, name in seen & own)}) are in more '
                     'than one data set and would be their own positives; '
-                    'expected each in one. To repeat sequences, use '
+                    'expected each in one data set. To repeat sequences, use '
                     'RepeatDataset.')
             seen |= own
 
     def fingerprint(self) -> str:
-        """A hash of names and labels in order, which identifies the list."""
+        """Return a hash of all names and labels, in order."""
         digest = hashlib.sha256()
         for part, _ in self.parts:
             for name, label in names_and_labels(part):

@@ -1,1 +1,1 @@
-"""Skeleton layouts and reading files that are not trusted."""
+"""Skeleton layouts, safe file access, config checks and other helpers."""

@@ -1,27 +1,28 @@
-"""Write files that are complete or not there."""
+"""Write files that are either complete or absent."""
 import os
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-PARTIAL = '.partial'  # suffix of files that are being written
+PARTIAL = '.partial'  # suffix of unfinished files
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a name to write to, which becomes ``path`` if nothing fails.
+    """Yield a temporary path that is renamed to ``path`` on success.
 
-    The name ends in ``.partial``; only a crash leaves such a file. An existing
-    file stays until the new one is complete. Of several writers, the last to
-    finish leaves its complete file. The folder of ``path`` is created.
+    The temporary name ends in ``.partial``; only a crash leaves such a file
+    behind. An existing file is kept until the new one is complete. If several
+    processes write the same file, the last one to finish wins. Missing folders
+    are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}')
     try:
         yield partial
         with open(partial, 'rb+') as file:
-            os.fsync(file.fileno())  # or a crash may leave the name alone
+            os.fsync(file.fileno())  # a crash could leave an empty file
         os.replace(partial, path)
         _sync_folder(path.parent)
     finally:
@@ -29,7 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Store the new name before an older file is deleted."""
+    """Flush the rename to disk, before an older file can be deleted."""
     if hasattr(os, 'O_DIRECTORY'):  # not on Windows
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

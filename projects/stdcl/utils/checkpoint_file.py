@@ -1,10 +1,10 @@
-"""Checkpoint files: whether one is intact, and which is the latest."""
+"""Find damaged checkpoint files and the latest intact one."""
 import zipfile
 from pathlib import Path
 from typing import List, NamedTuple, Optional
 
-LAST = 'last_checkpoint'  # MMEngine's file with the path of the last one
-# what training can resume from; the best checkpoint has no optimizer
+LAST = 'last_checkpoint'  # MMEngine's file with the latest path
+# training can resume from these; the best checkpoint has no optimizer state
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 
 # the first bytes of a checkpoint of PyTorch before 1.6
@@ -12,11 +12,11 @@ LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
 def find_damage(path: str) -> Optional[str]:
-    """Verify the checksums in a checkpoint, as PyTorch does not.
+    """Verify the checksums of a checkpoint, which PyTorch ignores.
 
     Returns:
-        str | None: What is wrong with it. None if it is intact, or written by
-        PyTorch before 1.6, which has no checksums.
+        str | None: Description of the damage. None if the file is intact or
+        in the format of PyTorch before 1.6, which has no checksums.
     """
     try:
         with open(path, 'rb') as file:
@@ -26,29 +26,29 @@ def find_damage(path: str) -> Optional[str]:
         with zipfile.ZipFile(path) as archive:
             member = archive.testzip()
         return None if member is None else f'the checksum of {member} is wrong'
-    except Exception as error:  # which one depends on the damage
+    except Exception as error:  # the type depends on the damage
         return f'{type(error).__name__}: {error}'
 
 
 class Latest(NamedTuple):
-    """The latest intact checkpoint, and damaged ones that are newer."""
+    """The latest intact checkpoint, and the damaged ones that were skipped."""
     path: Optional[str]
-    damaged: List[str]  # a sentence for each
+    damaged: List[str]  # one clause per file
 
 
 def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
-    It is the one that ``last_checkpoint`` names, or the file of that name in
-    the work directory, which may have been moved. If neither exists or both
-    are damaged, it is the newest one beside it or in the work directory. The
-    path is None if there is no intact one.
+    The first choice is the file that ``last_checkpoint`` names, then the file
+    of the same name in ``work_dir``, which may have been moved. If neither is
+    intact, the newest intact checkpoint in the folders of these files is
+    chosen. ``path`` is None if there is none.
     """
     folder, named = Path(work_dir), []
     folders = {folder}
     if (folder / LAST).is_file():
         text = (folder / LAST).read_text(errors='replace').strip()
-        if '://' in text:  # not on this machine
+        if '://' in text:  # remote files are not checked
             return Latest(text, [])
         named = [Path(text), folder / Path(text).name] if text else []
         folders.update(path.parent for path in named)
@@ -67,7 +67,7 @@ def find_latest(work_dir: str) -> Latest:
 
 
 def name_loaded(runner) -> str:
-    """Name the checkpoint that a ``Runner`` loads, for messages."""
+    """Return the name of the checkpoint that a Runner loads, for messages."""
     file = runner._load_from
     if file is None and runner._resume:
         file = find_latest(runner.work_dir).path

@@ -1,8 +1,8 @@
-"""Reads a config, and finds misspelled names before anything is built.
+"""Load configs and report misspelled names before anything is built.
 
-MMEngine ignores a top-level name that it does not know, and reports any other
-wrong name with a traceback of what it was building. Here each is one line that
-names the place in the config and the nearest right name.
+MMEngine ignores unknown top-level names and reports any other unknown name
+with a traceback from a constructor. This module reports both in one line that
+gives the place in the config and the closest valid name.
 """
 import inspect
 import re
@@ -34,46 +34,48 @@ RUNNER_FIELDS = (_parameters(Runner.__init__) - {'cfg'}) | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'sync_bn'}
-# what MMEngine raises for a config file that is at fault
+# errors that MMEngine raises for an invalid config file
 UNREADABLE = (OSError, SyntaxError, KeyError, ValueError, ImportError,
               ConfigParsingError, yaml.YAMLError)
-# fields that need no type -> what their entries are passed to
+# fields that need no type -> callable that receives their entries
 IMPLIED = dict(
     randomness=Runner.set_randomness, optim_wrapper=OptimWrapper,
     train_dataloader=DataLoader, val_dataloader=DataLoader,
     test_dataloader=DataLoader)
-# the least value of numbers of these names, wherever they are
+# name -> smallest valid value, anywhere in a config
 LEAST = dict(batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
              num_classes=1, num_clips=1, num_person=1, num_workers=0, times=1,
              val_interval=1)
 
 
 def parse_options(texts: Optional[Sequence[str]]) -> dict:
-    """Parse the arguments of ``--cfg-options``, KEY=VALUE each.
+    """Parse the KEY=VALUE arguments of ``--cfg-options``.
 
-    Returns a dict: dotted name -> value.
+    Return a dict of dotted name -> value. An invalid argument raises an
+    ``InputError``.
     """
     options = {}
     for text in texts or ():
         key, equals, value = text.partition('=')
         if not key or not equals:
-            raise InputError(f'--cfg-options has {text!r}, expected '
+            raise InputError(f'--cfg-options contains {text!r}, expected '
                              'KEY=VALUE.')
         try:
             options[key] = DictAction._parse_iterable(value)
         except AssertionError as error:
-            raise InputError(f'--cfg-options has {text!r}: {error}') from None
+            raise InputError(
+                f'--cfg-options contains {text!r}: {error}') from None
     return options
 
 
 def load_config(path: str, options: Union[dict, Sequence[str], None] = None
                 ) -> Config:
-    """Read a config file and merge options into it.
+    """Load a config file and override some of its entries.
 
     Args:
         path (str): The config file.
-        options (dict | sequence[str], optional): Dotted name -> value, or
-            the arguments of --cfg-options, KEY=VALUE each.
+        options (dict | sequence[str], optional): Entries to override: a dict
+            of dotted name -> value, or KEY=VALUE strings. Defaults to none.
 
     Raises:
         InputError: The file cannot be read, or an option would have no
@@ -94,32 +96,32 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
     for name in options:
         field = name.partition('.')[0]
         if field not in RUNNER_FIELDS:
-            what = ('is a variable that the config has read already'
-                    if field in cfg else 'nothing would read')
+            what = ('is a variable that the config has already evaluated'
+                    if field in cfg else 'the Runner does not read')
             places = [f'{place}.{name}' for place, entry in _entries(cfg)
                       if name in entry]
             raise InputError(
-                f'--cfg-options has {name}, which {what}; expected a field of '
-                f'the Runner{_nearest(field, RUNNER_FIELDS, 0.6)}'
+                f'--cfg-options sets {name}, which {what}; expected a field '
+                f'of the Runner{_nearest(field, RUNNER_FIELDS, 0.6)}'
                 f'{f", such as {places[0]}" if places else ""}.')
     try:
         cfg.merge_from_dict(options)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
-            f'--cfg-options has {", ".join(options)}, expected names that '
-            f'lead into the config ({error}).') from error
+            f'--cfg-options sets {", ".join(options)}, expected names that '
+            f'exist in the config ({error}).') from error
     return cfg
 
 
 def _config_at_fault(error: Exception) -> tuple:
-    """Find the line of the config that failed, if any, and the first error.
+    """Find the line of the config that failed, if any, and the root error.
 
-    The error is None where code that the config imports is at fault.
+    The error is None if it comes from code that the config imports.
     """
     frames = traceback.extract_tb(error.__traceback__)
     if any(frame.name == 'import_modules_from_strings' for frame in frames):
         return None, None
-    if isinstance(error, ImportError):  # MMEngine's own hides the first
+    if isinstance(error, ImportError):  # MMEngine's error hides the root
         while error.__cause__ or error.__context__:
             error = error.__cause__ or error.__context__
     if frames[-1].name == '<module>':  # the config's own code
@@ -129,12 +131,12 @@ def _config_at_fault(error: Exception) -> tuple:
 
 @contextmanager
 def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
-    """Check a config, and explain what fails when it is built.
+    """Check a config, and explain errors that occur when it is built.
 
     Raises:
-        InputError: A field that is ``required`` is missing, a name is unknown
-            to what would get it, or a number is too small. The text has the
-            nearest right name.
+        InputError: A ``required`` field is missing, a constructor does not
+            accept a name, or a number is too small. The message gives the
+            closest valid name.
     """
     check(cfg, required)
     try:
@@ -149,8 +151,8 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
 def check(cfg: Config, required: Sequence[str] = ()) -> None:
     """Check the names and numbers of a config.
 
-    Only a name that resembles a right one is an error here: constructors
-    that take ``**kwargs`` may take others.
+    An unknown name raises an ``InputError`` only if it resembles a valid one,
+    because a constructor with ``**kwargs`` may accept it.
     """
     for name in required:
         if cfg.get(name) is None:
@@ -159,21 +161,19 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
     for name in sorted(set(cfg) - RUNNER_FIELDS):
         near = _nearest(name, RUNNER_FIELDS)
         if near:
-            raise InputError(f'{name} is not a field of the Runner, expected '
-                             f'another name{near}.')
+            raise InputError(f'{name} is not a field of the Runner{near}.')
     hooks = cfg.get('default_hooks') or {}
     for name, hook in hooks.items():
         if isinstance(hook, dict) and 'type' not in hook:
             raise InputError(
-                f'default_hooks.{name} has no type, expected that of a hook'
+                f'default_hooks.{name} has no type, expected a type of hook'
                 f'{_nearest(name, set(hooks) - {name})}.')
     for path, entry in _entries(cfg):
         known = _names(path, entry)
         for name, value in entry.items():
             near = '' if name in known else _nearest(name, known)
             if near:
-                raise InputError(f'{path} has {name}, expected another name'
-                                 f'{near}.')
+                raise InputError(f'{path} does not accept {name}{near}.')
             if name in LEAST and isinstance(value, (int, float, str)) and (
                     not isinstance(value, Integral) or value < LEAST[name]):
                 raise InputError(
@@ -182,7 +182,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
 
 
 def _entries(cfg: Config) -> Iterator[tuple]:
-    """Yield (dotted name, dict) of every dict that the Runner reads."""
+    """Yield (dotted name, dict) for every dict that the Runner reads."""
 
     def walk(path: str, value: Any) -> Iterator[tuple]:
         if isinstance(value, dict):
@@ -198,7 +198,7 @@ def _entries(cfg: Config) -> Iterator[tuple]:
 
 
 def _registered() -> Iterator[dict]:
-    """Yield the name -> class of each of MMAction2's registries."""
+    """Yield a dict of name -> class for each of MMAction2's registries."""
     for registry in vars(registries).values():
         while isinstance(registry, Registry):
             yield registry.module_dict
@@ -206,26 +206,26 @@ def _registered() -> Iterator[dict]:
 
 
 def _names(path: str, entry: dict) -> set:
-    """Names that an entry may have, as far as its constructor tells."""
+    """Return the names in the signature of an entry's constructor."""
     kind = entry.get('type', IMPLIED.get(path))
     if isinstance(kind, str):
         kind = next((classes[kind] for classes in _registered()
                      if kind in classes), None)
     names = {'type'} if 'type' in entry else set()
-    # a class may hand **kwargs to its bases
+    # a class may pass **kwargs to its bases
     for call in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:
-        with suppress(TypeError, ValueError):  # not written in Python
+        with suppress(TypeError, ValueError):  # no Python signature
             names |= _parameters(call)
     return names - {'args', 'kwargs'}
 
 
 def _nearest(name: Any, known: Iterable[str], cutoff: float = NEAR) -> str:
     near = get_close_matches(str(name), sorted(known), 1, cutoff)
-    return f', the nearest is {near[0]}' if near else ''
+    return f'; the closest match is {near[0]}' if near else ''
 
 
 def _explain(error: str, cfg: Config) -> Optional[str]:
-    """Say where in the config a builder's or constructor's error is from."""
+    """Explain an error of a builder or constructor; None if not possible."""
     entries = list(_entries(cfg))
     place_of = {str(entry.get('type')): path
                 for path, entry in reversed(entries)}
@@ -236,21 +236,21 @@ def _explain(error: str, cfg: Config) -> Optional[str]:
         places = [(path, entry) for path, entry in entries if name in entry]
         if places:
             near = _nearest(name, _names(*places[0]), 0.6)
-            return (f'{" or ".join(path for path, _ in places)} has {name}, '
-                    f'expected only what it takes ({error}){near}.')
+            return (f'{" or ".join(path for path, _ in places)} does not '
+                    f'accept {name} ({error}){near}.')
     found = re.search(
         r'(\w+)\.__init__\(\) missing \d+ required .*arguments?: (.*)', error)
     if found and found[1] in place_of:
-        return (f'{place_of[found[1]]} (type {found[1]}) lacks {found[2]}, '
-                'expected a value.')
+        return (f'{place_of[found[1]]} (type {found[1]}) requires a value for '
+                f'{found[2]}.')
     found = re.match(r'(\S+) is not in the \w+::(.+) registry', error)
     if found and found[1] in place_of:
         known = {name for classes in _registered() for name in classes}
         return (f'{place_of[found[1]]}.type is {found[1]!r}, expected the '
                 f'name of a {found[2]}{_nearest(found[1], known, 0.6)}.')
     if error.startswith('`epoch_length` must be'):
-        return ('train_dataloader gives 0 batches an epoch, expected at least '
-                'one: batch_size exceeds the number of sequences.')
-    # MMEngine's message has a line for the dict and one for its defaults
+        return ('train_dataloader yields 0 batches per epoch, expected at '
+                'least one: batch_size exceeds the number of sequences.')
+    # MMEngine's message has one line for the dict and one for its defaults
     return (error.replace('\n', ' ')
             if 'must contain the key "type"' in error else None)

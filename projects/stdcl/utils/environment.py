@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, versions and machine."""
+"""Provenance of a result: commit, package versions and machine."""
 import os
 import platform
 import subprocess
@@ -11,11 +11,14 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
 def current_commit() -> dict:
-    """Find the commit of this repository.
+    """Return the commit of this repository.
 
-    Files copied without ``.git`` can name their commit, which must be clean,
-    in the environment variable STDCL_COMMIT. ``clean`` says whether nothing
-    but the records in ``runs/`` differs from ``commit``.
+    Without ``.git``, the environment variable STDCL_COMMIT can name the
+    commit, and the files must be unchanged.
+
+    Returns:
+        dict: ``commit``, and ``clean``, which is True if no file outside
+        ``runs/`` differs from the commit. Both are None if unknown.
     """
 
     def git(*args: str) -> str:
@@ -33,18 +36,18 @@ def current_commit() -> dict:
 
 
 def package_versions() -> dict:
-    """Return the versions of Python and of the packages in use."""
+    """Return the versions of Python and the main packages."""
     versions = dict(python=platform.python_version())
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            continue  # mmcv or mmcv-lite
+            continue  # either mmcv or mmcv-lite
     return versions
 
 
 def machine_kind() -> dict:
-    """Return what kind of machine this is, without its name."""
+    """Describe the machine (system, CPU and GPU), without its name."""
     machine = dict(system=platform.system(), processor=platform.machine(),
                    cores=os.cpu_count(), threads=torch.get_num_threads())
     if torch.cuda.is_available():

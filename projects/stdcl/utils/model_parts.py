@@ -1,4 +1,4 @@
-"""Finds parts of a model."""
+"""Find parts of a model."""
 from typing import Dict
 
 import torch
@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside ``DistributedDataParallel``, or the model itself."""
+    """Return the model inside a distributed wrapper, or the model itself."""
     return model.module if is_model_wrapper(model) else model
 
 
@@ -21,11 +21,11 @@ def make_stream(preprocessor: nn.Module, clips: torch.Tensor) -> torch.Tensor:
 
 
 def find_modules(model: nn.Module, kind: type) -> Dict[str, nn.Module]:
-    """Name -> module of every module of a class."""
+    """Return a dict of name -> module for all modules of a class."""
     return {name: module for name, module in unwrap(model).named_modules()
             if isinstance(module, kind)}
 
 
 def find_prefixes(model: nn.Module, kind: type) -> tuple:
-    """Prefixes of the names of tensors in modules of a class."""
+    """Return the prefixes of tensor names in all modules of a class."""
     return tuple(f'{name}.' for name in find_modules(model, kind))

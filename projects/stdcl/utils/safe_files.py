@@ -1,12 +1,12 @@
-"""Read files of unknown origin without running code from them.
+"""Read untrusted files without running code from them.
 
-``pickle.load`` calls whatever function a file names. Here each name is looked
-up in :data:`FUNCTIONS`: it stands for a function that returns data, or the
-file is refused. Functions, dtypes and arrays are placeholders while a
-file is read, so it cannot forge their state either.
+``pickle.load`` calls any function that a file names. This module looks up each
+name in :data:`FUNCTIONS`, which maps it to a function that only returns data.
+Any other name raises an error. While a file is read, placeholders represent
+functions, dtypes and arrays, so that the file cannot tamper with their state.
 
-A file whose path is in the environment variable ``STDCL_TRUSTED_FILES`` is
-read as it is. There is no way to trust all files.
+Files listed in the environment variable ``STDCL_TRUSTED_FILES`` are read
+without these restrictions. No setting trusts all files.
 """
 import os
 import pickle
@@ -25,24 +25,24 @@ PathLike = Union[str, os.PathLike]
 
 
 def is_trusted(path: PathLike) -> bool:
-    """Whether ``STDCL_TRUSTED_FILES`` names a file."""
+    """Return whether ``STDCL_TRUSTED_FILES`` lists a file."""
     named = os.environ.get(VARIABLE, '').split(os.pathsep)
     return os.path.realpath(path) in {
         os.path.realpath(name) for name in named if name}
 
 
 def how_to_trust(path: PathLike) -> str:
-    """Say how to trust one file."""
+    """Return a sentence that says how to trust one file."""
     return (f'If you trust its author, set {VARIABLE}={path} in the '
             'environment to read it anyway.')
 
 
 class RefusedError(pickle.UnpicklingError):
-    """A file holds more than data; the text names it."""
+    """Error for an object that is not plain data; the message names it."""
 
 
 class _Placeholder:
-    """Has no attributes that a file could change; no container hashes it."""
+    """Placeholder without attributes that a file could change; unhashable."""
     __slots__ = ('value', )
     __hash__ = None
 
@@ -50,11 +50,11 @@ class _Placeholder:
         self.value = value
 
     def __setstate__(self, state: Any) -> None:
-        raise RefusedError('a state that is not an array\'s')
+        raise RefusedError('the state of an object that is not an array')
 
 
 class _Function(_Placeholder):
-    """A function that the file may call."""
+    """Placeholder for a function that a file may call."""
     __slots__ = ()
 
     def __call__(self, *args: Any) -> Any:
@@ -62,7 +62,7 @@ class _Function(_Placeholder):
 
 
 class _Dtype(_Placeholder):
-    """A ``numpy.dtype`` of numbers, booleans or strings."""
+    """Placeholder for a dtype of numbers, booleans or strings."""
     __slots__ = ()
 
     def __init__(self, code: str, align: bool = False,
@@ -79,7 +79,7 @@ class _Dtype(_Placeholder):
 
 
 class _Array(_Placeholder):
-    """A ``numpy.ndarray``."""
+    """Placeholder for a ``numpy.ndarray``."""
     __slots__ = ()
 
     def __setstate__(self, state: tuple) -> None:
@@ -88,37 +88,37 @@ class _Array(_Placeholder):
             raise RefusedError('numpy.ndarray of objects')
         array = _make_array(bytearray(data), dtype, shape,
                             'F' if is_fortran else 'C')
-        # in the byte order of this machine, as pickle gives it
+        # in native byte order, as pickle.load returns it
         self.value = array.astype(array.dtype.newbyteorder('='), copy=False)
 
 
 def _make_array(data: Union[bytes, bytearray], dtype: _Dtype, shape: tuple,
                 order: str) -> np.ndarray:
-    # not np.ndarray(buffer=data): the file could resize a bytearray below it
+    # np.ndarray(buffer=data) would let the file resize a bytearray in use
     array = np.frombuffer(data, dtype.value).reshape(shape, order=order)
-    if array.shape != shape:  # -1 in it
-        raise ValueError(f'an array of shape {shape}')
+    if array.shape != shape:  # contains -1
+        raise ValueError(f'invalid array shape {shape}')
     return _checked(array)
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == 'U':
-        array.tolist()  # raises ValueError where a number is no character
+        array.tolist()  # raises ValueError for an invalid character
     return array
 
 
-# --- the functions that stand for those named in a file --------------------
+# --- safe replacements for the functions that a file may name --------------
 
 def _encode(text: str, encoding: str) -> bytes:
-    """``_codecs.encode``, by which protocols 0 to 2 store bytes."""
-    if encoding not in ('latin1', 'latin-1'):  # a codec is a module to import
+    """Replace ``_codecs.encode``, with which protocols 0 to 2 store bytes."""
+    if encoding not in ('latin1', 'latin-1'):  # others import modules
         raise RefusedError(f'_codecs.encode to {encoding!r}')
     return str.encode(text, 'latin-1')
 
 
 def _bytearray(content: Union[str, bytes] = b'', *encoding) -> bytearray:
     content = _encode(content, *encoding) if encoding else content
-    return bytearray(memoryview(content))  # not of a number, a size
+    return bytearray(memoryview(content))  # an integer would set the size
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
@@ -127,15 +127,15 @@ def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
 
 FUNCTIONS = {('_codecs', 'encode'): _encode,
              ('collections', 'OrderedDict'): OrderedDict,
-             # only an argument of _reconstruct; to call it is an error
+             # only an argument of _reconstruct; calling it raises an error
              ('numpy', 'ndarray'): None,
              ('numpy', 'dtype'): _Dtype}
-for _module in ('builtins', '__builtin__'):  # protocol 3, protocols 0 to 2
+for _module in ('builtins', '__builtin__'):  # protocol 3; protocols 0 to 2
     FUNCTIONS.update({
         (_module, 'set'): set, (_module, 'frozenset'): frozenset,
         (_module, 'complex'): complex, (_module, 'bytes'): lambda: b'',
         (_module, 'bytearray'): _bytearray})
-for _module in ('numpy._core', 'numpy.core'):  # numpy 2, numpy 1
+for _module in ('numpy._core', 'numpy.core'):  # NumPy 2, NumPy 1
     FUNCTIONS.update({
         (f'{_module}.multiarray', '_reconstruct'): lambda *_: _Array(),
         (f'{_module}.multiarray', 'scalar'): _scalar,
@@ -152,17 +152,17 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _resolve(value: Any, known: dict) -> Any:
-    """Replace placeholders by their arrays, in place.
+    """Replace placeholders with their arrays, in place where possible.
 
-    ``known`` has, by the id of a container, the container, which keeps the id
-    from being used again, and what replaces it.
+    ``known`` maps the id of each visited container to the container, which
+    keeps the id from being reused, and to its replacement.
     """
     kind = type(value)
     if kind in ATOMS or isinstance(value, np.generic):
         return value
     if isinstance(value, _Placeholder):
         if not isinstance(value.value, np.ndarray):
-            raise RefusedError('a function, a dtype or half an array')
+            raise RefusedError('a function, a dtype or an array without data')
         return value.value
     if id(value) in known:
         return known[id(value)][1]
@@ -170,13 +170,13 @@ def _resolve(value: Any, known: dict) -> Any:
     if kind is list:
         value[:] = [_resolve(item, known) for item in value]
     elif kind is dict or kind is OrderedDict and not vars(value):
-        for key, item in value.items():  # keys are hashed: no placeholders
+        for key, item in value.items():  # placeholders are no keys: unhashable
             value[key] = _resolve(item, known)
     elif kind is tuple:
         known[id(value)] = value, tuple(
             [_resolve(item, known) for item in value])
     elif kind not in (set, frozenset):
-        raise RefusedError(f'a {kind.__name__} with a state'
+        raise RefusedError('an OrderedDict with attributes'
                            if kind is OrderedDict else f'a {kind.__name__}')
     return known[id(value)][1]
 
@@ -184,13 +184,13 @@ def _resolve(value: Any, known: dict) -> Any:
 def load(path: PathLike) -> Any:
     """Read a pickle of containers, numbers, strings and arrays.
 
-    Any protocol, written with numpy 1 or 2. Arrays are of numbers, booleans or
-    strings.
+    All protocols are supported, from NumPy 1 and 2. Arrays may contain
+    numbers, booleans or strings.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: It holds anything else and is not named in
-            ``STDCL_TRUSTED_FILES``, or it is damaged, or not a pickle.
+        pickle.UnpicklingError: The file contains anything else and is not
+            listed in ``STDCL_TRUSTED_FILES``, is damaged or is not a pickle.
     """
     with open(path, 'rb') as file:
         if is_trusted(path):
@@ -199,13 +199,13 @@ def load(path: PathLike) -> Any:
             return _resolve(_Unpickler(file).load(), {})
         except RefusedError as error:
             raise pickle.UnpicklingError(
-                f'{path} was not read: it holds {error}, and anything but '
+                f'{path} was not read: it contains {error}, and anything but '
                 'containers, numbers, strings and arrays can run '
                 f'code. {how_to_trust(path)}') from None
-        except Exception as error:  # which one depends on the damage
+        except Exception as error:  # the type depends on the damage
             reason = ' '.join(str(error).split())
             raise pickle.UnpicklingError(
-                f'{path} could not be read: it is damaged, or not a pickle '
+                f'{path} could not be read: it is damaged or not a pickle '
                 f'({type(error).__name__}: {reason}).') from error
 
 
@@ -214,7 +214,8 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        InputError: It holds objects, or it is damaged or of another kind.
+        InputError: The file contains Python objects, is damaged or has a
+            different format.
     """
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -226,14 +227,14 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        # numpy takes unknown content for objects, and says how to load them
+        # NumPy takes unknown content for a pickle and says how to load it
         reason = 'objects, or no array' if 'pickle' in str(error) else error
         raise InputError(
-            f'{path} could not be read: it is damaged, or not a .npy or .npz '
+            f'{path} could not be read: it is damaged or not a .npy or .npz '
             f'file of plain arrays ({reason}).') from error
 
 
 def find_refused(error: pickle.UnpicklingError) -> str:
-    """Name what ``torch.load(weights_only=True)`` refused; '' for damage."""
+    """Return the name that ``weights_only=True`` rejected, or ''."""
     found = re.search(r'GLOBAL (\S+)', str(error))
     return found[1] if found else ''

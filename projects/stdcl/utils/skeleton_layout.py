@@ -1,8 +1,8 @@
-"""Skeleton layouts: the joints of a skeleton and how they are connected.
+"""Skeleton layouts: the joints of a skeleton and their connections.
 
 The graphs of the encoders, the bone stream, the checks, the synthetic data and
-the plots all use these definitions. (MMAction2's ``Graph`` has its own tables
-for 'nturgb+d', 'coco' and 'openpose'. Tests check that they are equal.)
+the plots all use these definitions. MMAction2's ``Graph`` has its own tables
+for 'nturgb+d', 'coco' and 'openpose'; tests check that they are equal.
 """
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ Pairs = Tuple[Tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class SkeletonLayout:
-    """A skeleton of V joints. All indices start from 0.
+    """A skeleton of V joints, whose indices start at 0.
 
     >>> arm = SkeletonLayout(name='arm', center=0, edges=[(1, 0), (2, 1)],
     ...                      joint_names=['shoulder', 'elbow', 'hand'])
@@ -27,19 +27,22 @@ class SkeletonLayout:
     20
 
     Args:
-        name (str): Name of the layout, for messages.
+        name (str): Name of the layout.
         joint_names (sequence[str]): Names of the joints, in the order of the
             data. "left x" and "right x" are mirror images of each other.
-        edges (sequence[tuple]): The V - 1 (child, parent) pairs of the graph,
-            a tree that connects ``center`` to every other joint.
-        center (int): Root of the tree, the origin of relative coordinates.
+        edges (sequence[tuple]): V - 1 (child, parent) pairs, which form a
+            tree that connects all joints.
+        center (int): Root of the tree and origin of relative coordinates.
         bones (sequence[tuple], optional): (child, parent) pairs of the bone
-            stream. Defaults to ``edges``. NTU's bones differ from its edges.
-        parts (sequence[int], optional): Body part of each joint, for
-            Hyperformer. Defaults to one part.
-        dims (int): Number of coordinates, 3 (x, y, z) or 2 (x, y). With 2, a
-            third channel of the data is the confidence of the detector.
-            Defaults to 3.
+            stream. Defaults to ``edges``.
+        parts (sequence[int], optional): Body part of each joint, used by
+            Hyperformer. Defaults to a single part.
+        dims (int): Number of coordinates, 3 (x, y, z) or 2 (x, y). With 2,
+            the data may have the confidence of the detector as a third
+            channel. Defaults to 3.
+
+    Raises:
+        InputError: A field is invalid, or the edges do not form a tree.
     """
     name: str
     joint_names: Tuple[str, ...]
@@ -64,31 +67,32 @@ class SkeletonLayout:
         for name, pairs in dict(edges=self.edges, bones=self.bones).items():
             for pair in pairs:
                 if len(pair) != 2 or not set(pair) <= set(joints):
-                    self._fail(name, f'the pair {pair}', 'two joint indices '
+                    self._fail(f'{name} contains {pair}', 'two joint indices '
                                f'from 0 to {self.num_joints - 1}')
         if self.center not in joints:
-            self._fail('center', self.center, 'an index from 0 to '
+            self._fail(f'center is {self.center}', 'an index from 0 to '
                        f'{self.num_joints - 1}')
         if len(self.parts) != self.num_joints:
-            self._fail('parts', f'{len(self.parts)} entries',
+            self._fail(f'parts has {len(self.parts)} entries',
                        f'one for each of the {self.num_joints} joints')
         if self.dims not in (2, 3):
-            self._fail('dims', self.dims, '2 or 3')
+            self._fail(f'dims is {self.dims}', '2 or 3')
         reached = len(self.parents)
         if len(self.edges) != self.num_joints - 1 or (
                 reached != self.num_joints):
-            self._fail('edges', f'{len(self.edges)} pairs that connect '
+            self._fail(f'edges has {len(self.edges)} pairs that connect '
                        f'{reached} joints to the center',
                        f'a tree of {self.num_joints - 1} pairs that connects '
                        f'all {self.num_joints}')
         children = [child for child, _ in self.bones]
         if len(set(children)) < len(children):
-            self._fail('edges' if self.bones == self.edges else 'bones',
-                       f'the children {children}', 'each joint at most once')
+            name = 'edges' if self.bones == self.edges else 'bones'
+            self._fail(f'{name} has the children {children}',
+                       'each joint at most once')
 
-    def _fail(self, name: str, seen, expected: str) -> None:
-        raise InputError(f'Skeleton layout "{self.name}": {name} has {seen}, '
-                         f'expected {expected}.')
+    def _fail(self, seen: str, expected: str) -> None:
+        raise InputError(f'Skeleton layout "{self.name}": {seen}, expected '
+                         f'{expected}.')
 
     @property
     def num_joints(self) -> int:
@@ -99,7 +103,7 @@ class SkeletonLayout:
     def parents(self) -> Dict[int, int]:
         """Parent of each joint in the tree rooted at ``center``.
 
-        Parents come before children. The parent of the center is -1.
+        Parents precede their children. The parent of the center is -1.
         """
         neighbors = {joint: [] for joint in range(self.num_joints)}
         for child, parent in self.edges:
@@ -115,7 +119,7 @@ class SkeletonLayout:
 
     @cached_property
     def hops(self) -> Tuple[Tuple[int, ...], ...]:
-        """Number of edges between each pair of joints, V rows of V."""
+        """Number of edges between each pair of joints, V rows of V numbers."""
         hops = {self.center: {self.center: 0}}
         for child, parent in list(self.parents.items())[1:]:
             row = {joint: 1 + far for joint, far in hops[parent].items()}
@@ -127,7 +131,7 @@ class SkeletonLayout:
 
     @cached_property
     def mirror(self) -> Pairs:
-        """Pairs of joints that are named "left x" and "right x"."""
+        """Pairs of joints whose names are "left x" and "right x"."""
         index = {name: joint for joint, name in enumerate(self.joint_names)}
         return tuple((joint, index[f'right {name[5:]}'])
                      for name, joint in index.items()
@@ -136,7 +140,7 @@ class SkeletonLayout:
 
     @classmethod
     def get(cls, layout: Union[str, dict, 'SkeletonLayout']):
-        """Look up a name in :data:`LAYOUTS`, or build one from a dict.
+        """Look up a layout in :data:`LAYOUTS`, or build it from a dict.
 
         Raises:
             InputError: The name is unknown, or a field is invalid.
@@ -154,9 +158,9 @@ class SkeletonLayout:
             return cls(**{'name': 'custom', **layout})
         except TypeError as error:
             raise InputError(
-                f'Skeleton layout {dict(layout)}: {error}. Required are '
-                'joint_names, edges and center; optional are name, bones, '
-                'parts and dims.') from None
+                f'Skeleton layout {dict(layout)}: {error}. The fields '
+                'joint_names, edges and center are required; name, bones, '
+                'parts and dims are optional.') from None
 
 
 def _pairs(text: str) -> Pairs:

@@ -1,1 +1,1 @@
-"""Converters of raw data sets to annotation files, one data set a file."""
+"""Converters from raw data sets to annotation files."""

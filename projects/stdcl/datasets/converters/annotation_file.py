@@ -1,4 +1,4 @@
-"""Writes annotation files; docs/annotation_format.md describes them."""
+"""Write annotation files; docs/annotation_format.md describes them."""
 import pickle
 from pathlib import Path
 from typing import Any, Iterable
@@ -10,18 +10,18 @@ def write_annotations(destination: Path, annotations: Iterable[dict],
                       **fields: Any) -> None:
     """Write an annotation file, completely or not at all.
 
-    The annotations are taken and written one at a time, so they never have
-    to fit in memory together. The file is a pickle of one dict of containers,
-    numbers, strings and NumPy arrays.
+    The annotations are generated and written one at a time, so they need not
+    fit in memory together. The file is a pickled dict that contains only
+    containers, numbers, strings and NumPy arrays.
 
     Args:
-        destination (Path): The file, ``*.pkl``.
-        annotations (Iterable[dict]): Each has ``frame_dir``, ``label``,
+        destination (Path): Path of the file, ``*.pkl``.
+        annotations (Iterable[dict]): Each contains ``frame_dir``, ``label``,
             ``total_frames`` and ``keypoint``, float32, (M, T, V, C).
-        **fields: The other entries of the dict: ``split`` (name -> list of
+        **fields: Other entries of the dict: ``split`` (name -> list of
             ``frame_dir``), ``classes`` (list of class names) and ``layout``
             (a name, or the arguments of ``SkeletonLayout`` as a dict). They
-            are written last, so ``annotations`` may fill them on its way.
+            are written last, so a generator of ``annotations`` may fill them.
     """
     with atomic_write(destination) as partial, open(partial, 'wb') as file:
         file.write(pickle.PROTO + b'\x03' + pickle.EMPTY_DICT + pickle.MARK)
@@ -34,9 +34,9 @@ def write_annotations(destination: Path, annotations: Iterable[dict],
 
 
 def _body(value: Any) -> bytes:
-    """A pickle of ``value`` without its first (protocol) and last opcode.
+    """Pickle ``value`` without the first (protocol) and the last opcode.
 
-    Protocol 3 has no frames, and a body refers only to its own memo, so
-    bodies can be written one after another.
+    Protocol 3 has no frames, and a body refers only to its own memo, so bodies
+    can be concatenated.
     """
     return pickle.dumps(value, protocol=3)[2:-1]

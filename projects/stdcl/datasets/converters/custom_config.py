@@ -1,4 +1,4 @@
-"""The config of a training on your own data."""
+"""Generate a config for training on your own data."""
 import os
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -9,24 +9,31 @@ from ...catalogue import ENCODERS, find_config
 from ...utils.skeleton_layout import SkeletonLayout
 from .custom_data import Conversion
 
-BASE = 'nw-ucla-xview'  # the benchmark whose recipe the config has
+BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
 
 
 def make_config(ann_file: Path, data: Conversion, encoder: str,
                 stdcl: bool = True, folder: Path = Path(),
                 img_shape: Optional[Tuple[int, int]] = None) -> str:
-    """The text of a config that inherits from an encoder's NW-UCLA config.
+    """Return the text of a config for an annotation file of your own data.
 
-    ``data`` is what ``ann_file`` holds, ``encoder`` a key of
-    ``catalogue.ENCODERS``, and ``folder`` the folder of the config. With
-    ``img_shape``, 2D joints are normalised by the size of the image.
+    The config inherits from the encoder's NW-UCLA config.
+
+    Args:
+        ann_file (Path): The annotation file.
+        data (Conversion): Description of its content.
+        encoder (str): A key of ``catalogue.ENCODERS``.
+        stdcl (bool): Whether to train with STD-CL. Defaults to True.
+        folder (Path): Folder of the config. Defaults to the current folder.
+        img_shape (tuple[int, int], optional): Height and width of the images
+            in pixels. If given, 2D joints are normalized by it.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     definition, layout = repr(data.layout), 'layout=layout'
     if isinstance(data.layout, dict):
         definition = 'dict(\n    ' + ',\n    '.join(
             f'{name}={value!r}' for name, value in data.layout.items()) + ')'
-        # replaces the name in the base instead of being merged with it
+        # replaces the layout of the base instead of being merged with it
         layout = 'layout=dict(layout, _delete_=True)'
     outer, _, _ = traits.layout_field.rpartition('.')
     backbone = f'{outer}=dict({layout})' if outer else layout
@@ -56,7 +63,7 @@ model = dict(
 
 def _pipelines(base: Path, data: Conversion,
                img_shape: Optional[Tuple[int, int]]) -> str:
-    """The pipelines of the base, adapted to the data."""
+    """Return the pipelines of the base config, adapted to the data."""
     cfg, text = Config.fromfile(base), ''
     for part in ('train', 'val'):
         steps: List[dict] = [dict(step) for step in cfg[f'{part}_pipeline']]

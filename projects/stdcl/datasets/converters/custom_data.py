@@ -1,7 +1,7 @@
-"""Your own sequences, one file each, to an annotation file.
+"""Convert your own sequences, one file each, to an annotation file.
 
-docs/custom_data.md describes the files. Everything is checked before anything
-is written.
+docs/custom_data.md describes the files. All of them are checked before
+anything is written.
 """
 import csv
 import json
@@ -25,20 +25,20 @@ from .sequence_file import SUFFIXES, read_sequence, read_text
 
 MAX_SHOWN = 20
 
-# name of a sequence -> what is wrong with it
+# name of a sequence -> descriptions of its problems
 Problems = Dict[str, List[str]]
 
 
 @dataclass
 class Conversion:
-    """What :func:`convert` has found and written."""
+    """Result of :func:`convert`."""
     layout: Union[str, dict]  # as written to the file
     classes: List[str]
-    persons: int  # in the sequence with the most
-    channels: int  # coordinates of a joint, and its confidence if any
-    summary: str  # a few lines for the user to check
+    persons: int  # largest number in a sequence
+    channels: int  # coordinates of a joint, plus its confidence if any
+    summary: str  # overview for the user, a few lines
     warnings: List[str]
-    problems: Problems  # of the sequences that were left out
+    problems: Problems  # problems of the skipped sequences
 
 
 def convert(source: Path, labels: Path, destination: Path, layout: str, *,
@@ -49,27 +49,31 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
     """Check all files, then write the annotation file.
 
     Args:
-        source (Path): Folder with a file for each sequence.
-        labels (Path): Table with the columns name and label, and optionally
-            subject and split.
+        source (Path): Folder with one file per sequence.
+        labels (Path): CSV table with the columns name and label, and
+            optionally subject and split.
         destination (Path): The annotation file.
-        layout (str): Name of a layout, or a ``.json`` file.
-        classes (Path, optional): Class names in order, one a line. Defaults
-            to the names in the table, sorted.
-        val_ratio, by_subject, seed: Draw this share for validation; by default
-            the table has a column split.
+        layout (str): Name of a layout, or path of a ``.json`` file.
+        classes (Path, optional): File with the class names in order, one per
+            line. Defaults to the sorted names in the table.
+        val_ratio (float, optional): Share of the data to draw for validation.
+            Defaults to the column split of the table.
+        by_subject (bool, optional): Whether to draw subjects instead of
+            sequences. Defaults to True if the table allows it.
+        seed (int): Random seed of the draw. Defaults to 0.
         img_shape (tuple[int, int], optional): Height and width in pixels of
-            the images of two-dimensional joints.
-        skip_bad (bool): Leave out sequences with problems.
+            the images from which two-dimensional joints were detected.
+        skip_bad (bool): Whether to skip sequences with problems instead of
+            raising an error. Defaults to False.
 
     Raises:
-        InputError: A file is wrong. Nothing is written then.
+        InputError: A file is invalid. In this case, nothing is written.
     """
     problems: Problems = defaultdict(list)
     fields, layout = read_layout(layout)
     if img_shape is not None and layout.dims == 3:
-        raise InputError('--img-shape is for two-dimensional layouts, '
-                         f'"{layout.name}" is 3D.')
+        raise InputError('--img-shape requires a two-dimensional layout, but '
+                         f'"{layout.name}" is three-dimensional.')
     files = find_files(source, (labels, classes), problems)
     table = read_table(labels, problems)
     for name in files.keys() - table.keys():
@@ -88,8 +92,8 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
     elif any(splits.values()):
         method = f'given by {labels}'
     else:
-        raise InputError(f'{labels} has no splits; add a column split with '
-                         'train or val, or use --val-ratio.')
+        raise InputError(f'{labels} has no splits. Add a column split with '
+                         'the values train and val, or use --val-ratio.')
     for name in table:
         if val_ratio is None and splits[name] not in SPLITS:
             problems[name].append(f'{labels}: the split of "{name}" is '
@@ -146,7 +150,8 @@ def _summary(method: str, classes: List[str], annotations: List[dict],
 def _listed(problems: Problems) -> str:
     texts = [text for name in sorted(problems) for text in problems[name]]
     more = len(texts) - MAX_SHOWN
-    return '\n  '.join([f'{len(texts)} problems:', *texts[:MAX_SHOWN],
+    title = f'{len(texts)} problem{"s" if len(texts) > 1 else ""}:'
+    return '\n  '.join([title, *texts[:MAX_SHOWN],
                         *([f'... and {more} more'] if more > 0 else [])])
 
 
@@ -160,21 +165,21 @@ def _read_files(files: Dict[str, Path], layout: SkeletonLayout,
             sequences[name] = read_sequence(path, layout)
         except InputError as error:
             problems[name].append(str(error))
-    # the encoder has one number of channels for all sequences
+    # an encoder has a fixed number of channels
     counts = Counter(map(_channels, sequences.values()))
     for name, sequence in sequences.items():
         (usual, count), *_ = counts.most_common(1)
         if _channels(sequence) != usual:
             problems[name].append(
-                f'{files[name]}: has {_channels(sequence)} channels with the '
-                f'confidence, expected {usual} as {count} of the '
-                f'{len(sequences)} sequences have.')
+                f'{files[name]} has {_channels(sequence)} channels, including '
+                f'the confidence, expected {usual}, as in {count} of '
+                f'{len(sequences)} sequences.')
     return sequences
 
 
 def find_files(source: Path, others: Tuple[Optional[Path], ...],
                problems: Problems) -> Dict[str, Path]:
-    """Find the sequences below a folder, by name; ignore ``others``."""
+    """Find the sequence files in a folder by name, without ``others``."""
     others = {path.resolve() for path in others if path}
     files: Dict[str, Path] = {}
     for path in sorted(source.rglob('*')):
@@ -183,25 +188,25 @@ def find_files(source: Path, others: Tuple[Optional[Path], ...],
             name = _sequence_name(path.relative_to(source).as_posix())
             if name in files:
                 problems[name].append(f'{files[name]} and {path} have the '
-                                      'same name, expected one file for each.')
+                                      'same name, expected unique names.')
             files[name] = path
     if not files:
-        raise InputError(f'{source} has no .npy, .npz or .csv files; expected '
-                         'a folder with one for each sequence.')
+        raise InputError(f'{source} contains no .npy, .npz or .csv files, '
+                         'expected a folder with one file per sequence.')
     return files
 
 
 def _sequence_name(text: str) -> str:
-    """The name in a path, with or without suffix, also of Windows."""
+    """Convert a path, possibly a Windows path, to the name of a sequence."""
     text = text.replace('\\', '/')
     return re.sub(r'\.(npy|npz|csv)$', '', text, flags=re.IGNORECASE)
 
 
 def read_table(path: Path, problems: Problems) -> Dict[str, Dict[str, str]]:
-    """Read the labels: name of a sequence -> column -> value.
+    """Read the table of labels: name of a sequence -> column -> value.
 
-    The header has ``name`` (or ``file``) and ``label``. Names that occur
-    twice are added to ``problems``.
+    The header must contain ``name`` (or ``file``) and ``label``. Names that
+    occur twice are added to ``problems``.
     """
     lines = csv.reader(read_text(path).splitlines())
     header, *rows = list(filter(None, lines)) or [[]]
@@ -220,7 +225,7 @@ def read_table(path: Path, problems: Problems) -> Dict[str, Dict[str, str]]:
                              f'expected {len(header)} values and a name.')
         if name in table:
             problems[name].append(f'{path}: "{name}" is in more than one row, '
-                                  'expected one.')
+                                  'expected exactly one.')
         table[name] = row
     return table
 
@@ -230,9 +235,9 @@ def number_labels(path: Path, texts: Dict[str, str],
                   ) -> Tuple[Dict[str, Optional[int]], List[str]]:
     """Number the classes from 0, in the order of ``classes`` or sorted.
 
-    ``texts`` has the label of each sequence in the table: numbers everywhere,
-    or class names everywhere. Returns sequence -> class (None if unknown), and
-    the class names.
+    ``texts`` maps each sequence to its label in the table. The labels are
+    either all numbers or all class names. Return a dict of sequence -> class
+    (None if unknown), and the class names.
     """
     values = set(filter(None, texts.values()))
     numbers = {text for text in values if re.fullmatch(r'-?\d+', text)}
@@ -243,8 +248,8 @@ def number_labels(path: Path, texts: Dict[str, str],
         elif values != set(classes):
             raise InputError(
                 f'{path}: the labels are {", ".join(sorted(values))}; '
-                'expected names, or the numbers from 0 without a gap, or '
-                'classes listed with --classes.')
+                'expected names, or the numbers from 0 without a gap, or a '
+                'list of classes with --classes.')
     known = {name: number for number, name in enumerate(classes)}
     if numbers == values and not known.keys() & numbers:
         known = {str(number): number for number in range(len(classes))}
@@ -257,20 +262,20 @@ def number_labels(path: Path, texts: Dict[str, str],
 
 
 def read_classes(path: Path) -> List[str]:
-    """Read class names, one a line."""
+    """Read class names from a text file, one per line."""
     classes = list(filter(None, map(str.strip, read_text(path).splitlines())))
     if not classes or len(set(classes)) < len(classes):
-        raise InputError(f'{path} has {len(classes)} names, '
-                         f'{len(set(classes))} of them different; expected '
-                         'each class once, one a line.')
+        raise InputError(f'{path} contains {len(classes)} names, '
+                         f'{len(set(classes))} of them different, expected '
+                         'each class once, one per line.')
     return classes
 
 
 def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
-    """A layout as annotation files store it, and as an object.
+    """Return a layout as annotation files store it, and as an object.
 
-    ``text`` is a name, or a ``.json`` file with the arguments of
-    :class:`SkeletonLayout`; ``name`` defaults to the file's.
+    ``text`` is a name, or the path of a ``.json`` file with the arguments of
+    :class:`SkeletonLayout`. Their ``name`` defaults to that of the file.
     """
     if not text.endswith('.json'):
         return text, SkeletonLayout.get(text)
@@ -279,4 +284,4 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
             read_text(Path(text)))}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError) as error:
-        raise InputError(f'{text} is not a layout: {error}') from None
+        raise InputError(f'{text} is not a valid layout: {error}') from None

@@ -1,4 +1,4 @@
-"""Splits of your own data for training and validation."""
+"""Split your own data for training and validation."""
 from collections import Counter
 from typing import Dict, List, Optional
 
@@ -10,7 +10,10 @@ BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
 
 def method_of(subjects: Dict[str, Optional[str]],
               by_subject: Optional[bool]) -> str:
-    """How to draw, for the subjects of all sequences and the user's choice."""
+    """Choose how to draw. By default, by subject if all sequences have one.
+
+    With a single subject, the default is to draw by class.
+    """
     if by_subject is None:
         different = set(subjects.values())
         by_subject = all(different) and len(different) > 1
@@ -21,8 +24,11 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
          ratio: float, seed: int) -> Dict[str, str]:
     """Draw 'train' or 'val' for every sequence in ``labels``.
 
-    ``ratio`` is the share of the subjects, or of the sequences of each class;
-    the only sequence of a class is for training.
+    ``ratio`` is the validation share of the subjects, or of the sequences of
+    each class. The only sequence of a class is used for training.
+
+    Raises:
+        InputError: scikit-learn is missing, or there is too little data.
     """
     try:
         from sklearn.model_selection import (
@@ -30,7 +36,7 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
             StratifiedShuffleSplit,
         )
     except ImportError:
-        raise InputError('--val-ratio needs scikit-learn: pip install -e '
+        raise InputError('--val-ratio requires scikit-learn: pip install -e '
                          '.[analysis]') from None
     names, counts = sorted(labels), Counter(labels.values())
     groups = None
@@ -53,21 +59,25 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
 
 def check(splits: Dict[str, str], labels: Dict[str, int], classes: List[str],
           subjects: Dict[str, Optional[str]]) -> List[str]:
-    """Check that all classes can be trained; returns warnings."""
+    """Check that the training split has every class, and return warnings.
+
+    Raises:
+        InputError: A split is empty, or a class has no training sequence.
+    """
     for split in set(SPLITS) - set(splits.values()):
-        raise InputError(f'the split {split} has 0 of the {len(splits)} '
+        raise InputError(f'the split {split} contains 0 of {len(splits)} '
                          'sequences, expected at least 1.')
     seen = {(splits[name], label) for name, label in labels.items()}
     lacking = {split: ', '.join(f'"{name}"' for label, name in enumerate(
         classes) if (split, label) not in seen) for split in SPLITS}
     if lacking['train']:
         raise InputError(
-            f'no training sequence for the classes {lacking["train"]}, '
-            'expected at least 1 for each. Add some, or split differently '
-            '(--seed and --no-by-subject draw other splits).')
+            'the split train contains no sequence of the classes '
+            f'{lacking["train"]}, expected at least 1 per class. Add '
+            'sequences, or draw another split (--seed, --no-by-subject).')
     warnings = []
     if lacking['val']:
-        warnings.append('no validation sequence for the classes '
+        warnings.append('the split val contains no sequence of the classes '
                         + lacking['val'])
     train, val = ({subjects[name] for name in labels if splits[name] == split}
                   for split in SPLITS)

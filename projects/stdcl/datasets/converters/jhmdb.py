@@ -1,7 +1,7 @@
-"""JHMDB, 14 classes: 2D joints of 609 short clips, with three splits.
+"""Convert JHMDB: 2D joints of 609 short clips, 14 classes and three splits.
 
-H. Jhuang et al., "Towards understanding action recognition", ICCV 2013; the
-joints are those passed on with the code of DD-Net.
+The data set is by H. Jhuang et al., "Towards understanding action
+recognition", ICCV 2013. The joints are distributed with the code of DD-Net.
 """
 from pathlib import Path
 from typing import Iterator
@@ -13,7 +13,7 @@ from ...utils.skeleton_layout import LAYOUTS
 from .annotation_file import write_annotations
 
 NUM_SPLITS = 3
-# array of the file -> its shape, of n clips with f frames in all
+# array in the file -> its axes: n clips with f frames in total
 ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
           **{f'is_test_{i + 1}': 'n' for i in range(NUM_SPLITS)}}
 
@@ -21,20 +21,20 @@ ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
 def convert(source: Path, destination: Path) -> dict:
     """Convert the clips to an annotation file.
 
-    Its splits are ``split1_train``, ``split1_val`` and so on. To choose
-    settings on, there are also ``split1_fit`` and ``split1_tune``: the
-    training part of split 1 less, and only, the clips that split 2 tests.
-    Clips of one video stay together, as in the official splits.
+    The splits are ``split1_train``, ``split1_val`` and so on. For tuning, the
+    training part of split 1 is divided further: ``split1_tune`` contains the
+    clips that split 2 tests, and ``split1_fit`` contains the others. Clips of
+    the same video stay together, as in the official splits.
 
     Args:
-        source (Path): ``jhmdb_14_classes.npz``.
-        destination (Path): The annotation file, ``*.pkl``.
+        source (Path): Path of ``jhmdb_14_classes.npz``.
+        destination (Path): Path of the annotation file, ``*.pkl``.
 
     Returns:
         dict[str, int]: Split -> number of clips.
 
     Raises:
-        InputError: The source is not such a file.
+        InputError: The source is missing, damaged or has a different format.
     """
     arrays = read(source)
     splits = make_splits(arrays)
@@ -48,7 +48,7 @@ def read(source: Path) -> dict:
     """Read and check the arrays of the file.
 
     Raises:
-        InputError: The file is missing, damaged, or of another form.
+        InputError: The file is missing, damaged or has a different format.
     """
     try:
         with np.load(source, allow_pickle=False) as file:
@@ -56,9 +56,9 @@ def read(source: Path) -> dict:
     except FileNotFoundError:
         raise InputError(f'{source} does not exist, expected '
                          'jhmdb_14_classes.npz.') from None
-    except Exception as error:  # a damaged zip raises many kinds
+    except Exception as error:  # a damaged zip raises various errors
         raise InputError(
-            f'{source} cannot be read, expected an *.npz with '
+            f'{source} cannot be read, expected a .npz file with '
             f'{", ".join(ARRAYS)} ({error}).') from None
     sizes = dict(n=len(arrays['name']), f=int(arrays['num_frames'].sum()),
                  v=LAYOUTS['jhmdb'].num_joints, c=2)
@@ -71,7 +71,7 @@ def read(source: Path) -> dict:
 
 
 def make_splits(arrays: dict) -> dict:
-    """Name the clips of each split: dict of split -> list of names."""
+    """Return a dict of split -> names of its clips."""
     names = arrays['name']
     is_test = [arrays[f'is_test_{i + 1}'] for i in range(NUM_SPLITS)]
     masks = {}

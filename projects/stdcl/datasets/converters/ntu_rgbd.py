@@ -1,6 +1,6 @@
-"""Converts NTU RGB+D to an annotation file with all splits of a benchmark.
+"""Convert NTU RGB+D to an annotation file with all splits of a benchmark.
 
-Names, splits and published sizes are those of the dataset's authors
+File names, splits and published sizes are those of the data set's authors
 (https://rose1.ntu.edu.sg/dataset/actionRecognition).
 """
 import json
@@ -27,14 +27,14 @@ from .ntu_skeleton import parse_skeleton, select_persons
 NAME = re.compile(
     r'S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<performer>\d{3})'
     r'R(?P<replication>\d{3})A(?P<action>\d{3})')
-# performers of the training sets
+# performers in the cross-subject training sets
 XSUB60 = frozenset((1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28,
                     31, 34, 35, 38))
 XSUB120 = XSUB60 | {
     45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82,
     83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103}
-# setups: 1 to this number; files and sizes: published numbers of files and, by
-# part of a split, of sequences; is_training: by split, of a parsed name
+# setups: largest setup number; files: published number of files; is_training:
+# split -> test of a parsed name; sizes: published numbers of sequences
 BENCHMARKS = dict(
     ntu60=dict(
         setups=17, classes=60, files=56880,
@@ -51,20 +51,20 @@ BENCHMARKS = dict(
 
 
 def parse_name(name: str) -> Optional[dict[str, int]]:
-    """Parse SsssCcccPpppRrrrAaaa; None if the name is of another form."""
+    """Parse SsssCcccPpppRrrrAaaa; return None for any other name."""
     match = NAME.fullmatch(name)
     return match and {key: int(digits)
                       for key, digits in match.groupdict().items()}
 
 
 def read_list(name: str) -> list[str]:
-    """Lines of a text file beside this module, without comments."""
+    """Return the lines of a text file in this folder, without comments."""
     lines = Path(__file__).with_name(name).read_text().splitlines()
     return [line for line in lines if not line.startswith('#')]
 
 
 def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield name, file and, in a zip, member of each skeleton file."""
+    """Yield the name, path and, in a zip, member of each skeleton file."""
     if path.is_dir():
         for file in sorted(path.rglob('*.*')):
             if not file.is_dir():
@@ -88,7 +88,10 @@ def _open_zip(path: str) -> zipfile.ZipFile:
 
 
 def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
-    """As :func:`select_persons`; without keypoints if a file is unusable."""
+    """Read a file and return the result of :func:`select_persons`.
+
+    For an unusable file, the keypoints are empty.
+    """
     _, file, *member = source
     try:
         content = (_open_zip(file).read(*member) if member
@@ -105,28 +108,29 @@ def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
 def convert(paths: list[Path], destination: Path,
             benchmark: Optional[str] = None,
             processes: Optional[int] = None) -> dict:
-    """Convert a set to an annotation file, with a report beside it.
+    """Convert NTU RGB+D to an annotation file, and write a report beside it.
 
     Args:
-        paths (list[Path]): Zip files as downloaded, and folders.
-        destination (Path): The annotation file, ``*.pkl``.
+        paths (list[Path]): Downloaded zip files, or folders.
+        destination (Path): Path of the annotation file, ``*.pkl``.
         benchmark (str, optional): 'ntu60' or 'ntu120'. Defaults to 'ntu120'
-            if there are files of setups 18 to 32.
-        processes (int, optional): Defaults to the number of cores.
+            if there are files of setups 18 to 32, and to 'ntu60' otherwise.
+        processes (int, optional): Number of worker processes. Defaults to the
+            number of cores.
 
     Returns:
-        dict: The report; it names every file that was dropped or repaired.
+        dict: The report, which names every dropped or repaired file.
 
     Raises:
-        InputError: A path has no skeleton file, a zip is damaged, a sequence
-            occurs twice, or no file can be used.
+        InputError: A path contains no skeleton file, a zip file is damaged, a
+            sequence occurs twice, or no file can be used.
     """
     sources = []
     for path in paths:
         found = [*find_sources(path)]
         if not found:
-            raise InputError(f'{path} has no .skeleton file; expected a zip '
-                             'file as downloaded, or a folder.')
+            raise InputError(f'{path} contains no .skeleton file, expected a '
+                             'downloaded zip file or a folder.')
         sources += found
     if benchmark is None:
         benchmark = 'ntu120' if any('S018' <= name[:4] <= 'S032'
@@ -152,7 +156,7 @@ def convert(paths: list[Path], destination: Path,
     report['sequences'] = len(splits['xsub_train'] + splits['xsub_val'])
     report['files_found'] = report['sequences'] + sum(
         map(bool, map(parse_name, report['dropped'])))
-    # an incomplete set cannot be compared
+    # the sizes of an incomplete set cannot be compared
     report['as_published'] = (
         None if report['files_found'] != facts['files']
         else report['splits'] == facts['sizes'])
@@ -163,13 +167,13 @@ def convert(paths: list[Path], destination: Path,
 
 def select(sources: list[tuple], facts: dict,
            dropped: dict[str, str]) -> list[tuple]:
-    """Select the files of a benchmark, sorted by name."""
+    """Return the files of a benchmark, sorted; add others to ``dropped``."""
     missing = set(read_list('ntu_missing_skeletons.txt'))
     selected = {}
     for name, *where in sources:
         fields = parse_name(name)
         if fields and facts['setups'] < fields['setup'] <= 32:
-            continue  # of NTU RGB+D 120 alone
+            continue  # only in NTU RGB+D 120
         if not (fields and 1 <= fields['setup'] <= facts['setups']
                 and 1 <= fields['action'] <= facts['classes']):
             dropped[':'.join(where)] = (
@@ -177,7 +181,7 @@ def select(sources: list[tuple], facts: dict,
                 f'action 1 to {facts["classes"]}')
         elif name in missing:
             dropped[name] = (
-                "missing skeletons: on the list of the dataset's authors")
+                "missing skeletons: on the list of the data set's authors")
         elif name in selected:
             raise InputError(f'{name} occurs twice: {selected[name][1:]} and '
                              f'{where}.')
@@ -188,7 +192,7 @@ def select(sources: list[tuple], facts: dict,
 
 def annotate(results: Iterable[tuple], facts: dict,
              splits: dict[str, list[str]], report: dict) -> Iterator[dict]:
-    """Yield annotations; add their names to the splits."""
+    """Yield annotations; fill ``splits`` and ``report``."""
     for (name, *_), (keypoint, repairs, removed) in results:
         if not keypoint.size:
             report['dropped'][name], = repairs

@@ -1,8 +1,8 @@
-"""Reads a ``.skeleton`` file of NTU RGB+D and chooses its persons.
+"""Read a ``.skeleton`` file of NTU RGB+D and select its persons.
 
-The choice in files with several bodies is the one behind the published
-results, as in the scripts of SGN and CTR-GCN, with one difference: those
-scripts take a body's frames to be contiguous; here a gap stays a gap.
+In files with several bodies, the selection is that of published results, as
+in the scripts of SGN and CTR-GCN, with one difference: those scripts assume
+that the frames of a body are contiguous, whereas this module keeps gaps.
 """
 from collections import Counter, defaultdict
 from typing import Iterator, NamedTuple
@@ -12,28 +12,28 @@ import numpy as np
 from ...utils.input_error import InputError
 
 NUM_JOINTS = 25
-# a body is noise if it is seen in this many frames or fewer,
+# a body is noise if it is visible in this many frames or fewer,
 NOISE_FRAMES = 11
-# or if it is wider than this part of its height in this share of its frames
+# or if its width exceeds this part of its height in this share of its frames
 NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
 
 
 class Body(NamedTuple):
     """A tracked body."""
-    frames: np.ndarray  # (T, ), ascending
-    joints: np.ndarray  # (T, 25, 3), float32, metres
+    frames: np.ndarray  # (T,), ascending
+    joints: np.ndarray  # (T, 25, 3), float32, meters
 
 
 def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
     """Parse a ``.skeleton`` file.
 
-    Parsing stops before the first incomplete frame. A body with a wrong number
-    of joints or with coordinates that are not finite counts as unseen in that
-    frame. Frames without a body are removed.
+    Parsing stops at the first incomplete frame. A body with a wrong number of
+    joints or with coordinates that are not finite is ignored in that frame.
+    Frames without a body are removed.
 
     Returns:
-        tuple: The bodies in order of appearance, and what was repaired, as
-        'reason: detail'.
+        tuple: The bodies in order of appearance, and a list of repairs, each
+        as 'reason: detail'.
 
     Raises:
         InputError: No frame with a body can be read.
@@ -68,7 +68,7 @@ def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
 
 
 def _parse_frame(num_bodies: int, lines: Iterator, repairs: list) -> dict:
-    """Bodies of a frame: ID -> joints, (25, 3)."""
+    """Return the bodies of a frame: ID -> joints, (25, 3)."""
     bodies = {}
     for _ in range(num_bodies):
         number, (identity, *_) = _take(lines, 10, 'a body')
@@ -85,7 +85,7 @@ def _parse_frame(num_bodies: int, lines: Iterator, repairs: list) -> dict:
 
 
 def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
-    """Number and words of the next line; requires so many words or more."""
+    """Return number and words of the next line; check the word count."""
     number, words = next(lines, ('after the last', []))
     if len(words) < num_words:
         raise InputError(f'line {number} has {len(words)} values, expected '
@@ -94,14 +94,14 @@ def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
 
 
 def _to_count(number: int, words: list, what: str) -> int:
-    """The only number of a line."""
+    """Return the only number in a line."""
     if len(words) > 1 or not words[0].isdigit():
         raise InputError(f'line {number} is {words[:3]}, expected {what}')
     return int(words[0])
 
 
 def _to_joints(lines: list) -> np.ndarray:
-    """The first three words of lines, float32; NaN if one is not a number."""
+    """Parse the first three words of each line; NaN if one is no number."""
     try:
         joints = [[float(x), float(y), float(z)] for x, y, z, *_ in lines]
     except ValueError:
@@ -112,18 +112,18 @@ def _to_joints(lines: list) -> np.ndarray:
 
 def select_persons(bodies: list[Body]
                    ) -> tuple[np.ndarray, list[str], Counter]:
-    """Keep up to two persons, as the published results do.
+    """Select up to two persons, as in published results.
 
-    Of several bodies, those seen in 11 frames or fewer are dropped, then, as
-    long as one remains, those that are wider than 0.8 times their height in
-    69.754 % of their frames. The others are put into two places, the one with
-    the largest motion first: each goes to the first place that is free while
-    it is seen.
+    If there are several bodies, those visible in at most 11 frames are
+    dropped. Then bodies are dropped whose width exceeds 0.8 times their height
+    in at least 69.754 % of their frames, as long as one body remains. The
+    others are sorted by motion, the largest first, and assigned to two places:
+    each goes to the first place that is free while the body is visible.
 
     Returns:
         tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person
-        is missing; what was repaired; and the number of bodies that each rule
-        dropped, ``short`` and ``wide``.
+        is absent; a list of repairs; and a Counter of the bodies that each
+        rule dropped, ``short`` and ``wide``.
     """
     repairs, removed = [], Counter()
     if len(bodies) > 1:
@@ -144,7 +144,7 @@ def select_persons(bodies: list[Body]
 
 
 def _rank_by_motion(bodies: list[Body]) -> list[Body]:
-    """Drop wide bodies, and sort the others, the largest motion first."""
+    """Drop wide bodies, and sort the others by motion, largest first."""
     remaining, ranked = len(bodies), []
     for body in bodies:
         motion = _motion(body.joints)
@@ -161,16 +161,16 @@ def _rank_by_motion(bodies: list[Body]) -> list[Body]:
 
 
 def _motion(joints: np.ndarray) -> float:
-    """Sum over x, y and z of the variance over all joints and frames."""
+    """Return the variance over joints and frames, summed over x, y, z."""
     return joints.reshape(-1, 3).var(axis=0, dtype=np.float64).sum()
 
 
 def _assign_places(bodies: list[Body]) -> tuple[np.ndarray, int]:
-    """``keypoint``, and how many bodies found no place in it."""
+    """Return ``keypoint``, and the number of bodies without a place."""
     num_frames = 1 + max(body.frames[-1] for body in bodies)
     keypoint = np.zeros((2, num_frames, NUM_JOINTS, 3), np.float32)
     seen = np.zeros((2, num_frames), bool)
-    # first and last frame of each place; those of the second as published
+    # first and last frame of each place; (0, 0) is as published
     spans = [(bodies[0].frames[0], bodies[0].frames[0]), (0, 0)]
     left_out = 0
     for body in bodies:

@@ -1,7 +1,7 @@
-"""Northwestern-UCLA Multiview Action 3D, from the JSON files of CTR-GCN.
+"""Convert Northwestern-UCLA Multiview Action 3D from CTR-GCN's JSON files.
 
-The splits are those of the published results: views 1 and 2 for training,
-view 3 for testing.
+The splits are those of published results: views 1 and 2 for training, view 3
+for testing.
 """
 import json
 import re
@@ -16,7 +16,7 @@ from rich.progress import track
 from ...utils.input_error import InputError
 from .annotation_file import write_annotations
 
-# ids 7 and 10 were never recorded
+# IDs 7 and 10 do not exist
 CLASSES = {
     1: 'pick up with one hand', 2: 'pick up with two hands', 3: 'drop trash',
     4: 'walk around', 5: 'sit down', 6: 'stand up', 8: 'donning',
@@ -24,18 +24,18 @@ CLASSES = {
 }
 LABELS = {action: label for label, action in enumerate(CLASSES)}
 NUM_JOINTS = 20
-# split -> (views, sequences in the published set)
+# split -> (views, published number of sequences)
 SPLITS = {'xview_train': ((1, 2), 1020), 'xview_val': ((3, ), 464)}
-# subjects that each fold of the training views holds out, to tune on
+# subjects that each fold holds out from the training views, for tuning
 FOLDS = ((1, 2, 3), (4, 5, 6, 7), (8, 9, 10))
 NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
 
 
 def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
-    """Write the annotation file of the whole data set; returns the splits.
+    """Convert the data set to an annotation file, and return its splits.
 
-    ``source`` is ``all_sqe.zip``, or the folder that it unpacks to. If a file
-    is damaged or missing, an ``InputError`` names it and nothing is written.
+    ``source`` is ``all_sqe.zip`` or its unpacked folder. If a file is damaged
+    or missing, an ``InputError`` is raised and nothing is written.
     """
     files = list(read_source(source))
     annotations = [parse(*file) for file in track(
@@ -47,14 +47,14 @@ def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
 
 
 def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
-    """Yield name and content of the JSON files of a zip or a folder."""
+    """Yield the name and content of each JSON file in a zip or folder."""
     if source.is_dir():
         for path in sorted(source.rglob('*.json')):
             yield path.name, path.read_bytes()
         return
     if not source.is_file():
-        raise InputError(f'{source} does not exist; expected all_sqe.zip or '
-                         'the folder that it unpacks to.')
+        raise InputError(f'{source} does not exist, expected all_sqe.zip or '
+                         'its unpacked folder.')
     try:
         with zipfile.ZipFile(source) as archive:
             for member in sorted(archive.namelist()):
@@ -68,21 +68,25 @@ def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
 
 
 def parse(name: str, content: bytes) -> dict:
-    """Turn one JSON file into an annotation.
+    """Convert one JSON file to an annotation.
 
     Args:
         name (str): File name, such as ``a01_s01_e00_v01.json``.
-        content (bytes): A JSON object with ``skeletons`` (T x 20 x 3, metres)
+        content (bytes): A JSON object with ``skeletons`` (T x 20 x 3, meters)
             and ``label`` (class + 1).
 
     Returns:
         dict: An annotation; ``keypoint`` is float32, (1, T, 20, 3).
+
+    Raises:
+        InputError: The name or the content is invalid.
     """
     match = NAME.fullmatch(Path(name).stem)
     action = int(match[1]) if match else None
     if action not in LABELS:
-        raise InputError(f'{name}: the name is not aAA_sSS_eEE_vVV.json with '
-                         f'an action in {sorted(LABELS)}.')
+        raise InputError(f'{name}: the name is invalid, expected '
+                         'aAA_sSS_eEE_vVV.json with an action in '
+                         f'{sorted(LABELS)}.')
     record, keypoint = read_skeletons(name, content)
     label = record.get('label')
     if label != LABELS[action] + 1:
@@ -93,21 +97,21 @@ def parse(name: str, content: bytes) -> dict:
 
 
 def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
-    """Read the JSON object and its joints, float32, (1, T, 20, 3)."""
+    """Parse the JSON object and its joints, float32, (1, T, 20, 3)."""
     try:
         record = json.loads(content)
         keypoint = np.array(record['skeletons'], dtype=np.float32)
     except (ValueError, TypeError, KeyError, OverflowError,
             RecursionError) as error:
-        raise InputError(f'{name}: not readable as a JSON object with numbers '
-                         f'in "skeletons": {error!r}.') from None
+        raise InputError(f'{name}: cannot be read, expected a JSON object '
+                         f'with numbers in "skeletons" ({error!r}).') from None
     if keypoint.ndim != 3 or keypoint.shape[1:] != (NUM_JOINTS, 3) or (
             len(keypoint) == 0):
         raise InputError(f'{name}: "skeletons" has shape {keypoint.shape}, '
                          f'expected (frames, {NUM_JOINTS}, 3).')
     if not np.isfinite(keypoint).all():
-        raise InputError(f'{name}: "skeletons" has numbers that are not '
-                         'finite.')
+        raise InputError(f'{name}: "skeletons" contains NaN or infinity, '
+                         'expected finite numbers.')
     return record, keypoint[None]
 
 
@@ -124,7 +128,9 @@ def make_splits(names: List[str]) -> Dict[str, List[str]]:
             published one.
     """
     if len(set(names)) != len(names):
-        raise InputError('A name occurs more than once in the source.')
+        name = max(names, key=names.count)
+        raise InputError(f'{name} occurs {names.count(name)} times in the '
+                         'source, expected once.')
     fields = {name: NAME.fullmatch(name) for name in names}
     splits = {}
     for split, (views, expected) in SPLITS.items():
@@ -133,7 +139,7 @@ def make_splits(names: List[str]) -> Dict[str, List[str]]:
         if len(splits[split]) != expected:
             raise InputError(
                 f'{split} (views {views}) has {len(splits[split])} sequences, '
-                f'expected {expected}: files are missing or surplus.')
+                f'expected {expected}: files are missing or unexpected.')
     for fold, subjects in enumerate(FOLDS):
         for part, held_out in (('train', False), ('val', True)):
             splits[f'fold{fold}_{part}'] = [

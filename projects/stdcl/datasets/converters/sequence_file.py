@@ -1,4 +1,4 @@
-"""Reads one sequence of your own data; docs/custom_data.md has the formats."""
+"""Read a sequence of your own data; see docs/custom_data.md for formats."""
 from collections import Counter
 from itertools import takewhile
 from pathlib import Path
@@ -18,17 +18,20 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
     """Read and check one sequence.
 
     Args:
-        path (Path): ``.npy`` or ``.npz``, (T, V, C) or (M, T, V, C), or
-            ``.csv``, one row for each frame or each person in a frame.
-        layout (SkeletonLayout): The layout of the joints.
+        path (Path): ``.npy`` or ``.npz`` file, (T, V, C) or (M, T, V, C), or
+            ``.csv`` file with one row per frame, or per person and frame.
+        layout (SkeletonLayout): Expected layout of the joints.
 
     Returns:
-        dict: ``keypoint``, float32, (M, T, V, C), and for a two-dimensional
-        layout, if given, ``keypoint_score``, float32, (M, T, V).
+        dict: ``keypoint``, float32, (M, T, V, C), and, if a two-dimensional
+        file contains confidences, ``keypoint_score``, float32, (M, T, V).
+
+    Raises:
+        InputError: The file is damaged or does not fit the layout.
     """
     is_table = path.suffix.lower() == '.csv'
     arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
-    for name, array in arrays.items():  # the axis of persons is optional
+    for name, array in arrays.items():  # the person axis is optional
         if array.ndim == (3 if name == 'keypoint' else 2):
             arrays[name] = array[None]
     keypoint = arrays['keypoint']
@@ -44,8 +47,8 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
             f'{layout.num_joints} and {" or ".join(map(str, channels))} for '
             f'the {layout.dims}D layout "{layout.name}".')
     if layout.dims == 3 and 'keypoint_score' in arrays:
-        raise InputError(f'{path} has a keypoint_score, expected none for the '
-                         f'3D layout "{layout.name}".')
+        raise InputError(f'{path} contains keypoint_score, expected none for '
+                         f'the 3D layout "{layout.name}".')
     if keypoint.shape[3] > layout.dims:
         arrays = dict(keypoint=keypoint[..., :2],
                       keypoint_score=keypoint[..., 2])
@@ -53,7 +56,7 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
 
 
 def _channels(layout: SkeletonLayout) -> tuple:
-    """Possible numbers of channels; in 2D the third is a confidence."""
+    """Return valid numbers of channels; in 2D, the third is a confidence."""
     return (3, ) if layout.dims == 3 else (2, 3)
 
 
@@ -65,26 +68,26 @@ def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
         arrays = dict(keypoint=next(iter(arrays.values())))
     if not {'keypoint'} <= set(arrays) <= {'keypoint', 'keypoint_score'}:
         raise InputError(
-            f'{path} holds the arrays {sorted(arrays)}, expected one array, '
+            f'{path} contains the arrays {sorted(arrays)}, expected one array '
             'or "keypoint" and "keypoint_score".')
     return arrays
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
-    """The joints of a table, (T, V, C), or (M, T, V, C) with keys."""
+    """Read the joints of a table: (T, V, C), or (M, T, V, C) with keys."""
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     cells = [cell.strip(' "').lower() for cell in ''.join(lines[:1]).split(',')
              ]
     keys = list(takewhile(('frame', 'person').__contains__, cells))
     if all(cell and not _is_number(cell) for cell in cells):
-        del lines[0]  # a header; a frame with a gap is not one
+        del lines[0]  # a header, unlike a row with an empty cell
     if not lines:
-        raise InputError(f'{path} has 0 frames, expected at least 1.')
+        raise InputError(f'{path} contains 0 frames, expected at least 1.')
     try:
         table = np.loadtxt(lines, delimiter=',', comments=None, quotechar='"',
                            ndmin=2)
     except ValueError as error:  # text, or rows of different lengths
-        raise InputError(f'{path} is not readable as comma-separated '
+        raise InputError(f'{path} cannot be read as comma-separated '
                          f'numbers: {error}') from None
     values = table[:, len(keys):]
     channels, rest = divmod(values.shape[1], layout.num_joints)
@@ -108,12 +111,13 @@ def _is_number(text: str) -> bool:
 
 def _place(path: Path, keys: Dict[str, np.ndarray],
            values: np.ndarray) -> np.ndarray:
-    """Move rows (R, V, C) to their persons and frames, (M, T, V, C).
+    """Arrange rows (R, V, C) by person and frame, (M, T, V, C).
 
-    The coordinates of a person missing from a frame are 0, as in NTU RGB+D.
+    The coordinates of a person absent from a frame are 0, as in NTU RGB+D.
     """
     if 'frame' not in keys:
-        raise InputError(f'{path}: the header has "person" but no "frame".')
+        raise InputError(f'{path}: the header contains "person" but not '
+                         '"frame", expected both.')
     frames, t = np.unique(keys['frame'], return_inverse=True)
     persons, m = np.unique(keys.get('person', np.zeros(len(values))),
                            return_inverse=True)
@@ -132,8 +136,8 @@ def _place(path: Path, keys: Dict[str, np.ndarray],
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark."""
+    """Return the text of a UTF-8 file, without a byte order mark."""
     try:
         return path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} is not readable as text: {error}.') from None
+        raise InputError(f'{path} cannot be read as text: {error}.') from None

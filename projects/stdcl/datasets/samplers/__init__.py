@@ -1,4 +1,4 @@
-"""Seeded sampling."""
+"""Samplers."""
 from .seeded_sampler import SeededSampler
 
 __all__ = ['SeededSampler']

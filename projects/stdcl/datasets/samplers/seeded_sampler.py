@@ -1,4 +1,4 @@
-"""A sampler that supplies a seed with each index."""
+"""Sampler that yields a seed with each index."""
 from itertools import islice
 from typing import Iterator, Tuple
 
@@ -11,22 +11,22 @@ from ..seeded_dataset import SeededDataset
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(Sampler):
-    """Pairs each index of another sampler with a seed, for ``SeededDataset``.
+    """Sampler that pairs each index with a seed, for ``SeededDataset``.
 
     The seed is a function of the run's seed, the epoch and the index. Each
-    repeat in a ``RepeatDataset`` has its own index.
+    repetition in a ``RepeatDataset`` has its own index.
 
     Args:
-        sampler (dict): Config of the other sampler. It gets the data set
-            inside the ``SeededDataset`` and the run's seed, which overrides
-            its own.
-        dataset: The data set.
+        sampler (dict): Config of the sampler that yields the indices. It
+            receives the data set inside the ``SeededDataset`` and the run's
+            seed, which overrides its own.
+        dataset: The data set to sample from.
         seed (int): Seed of the run, the same in all processes.
 
     Attributes:
-        seed (int): As above; a resumed run sets it.
-        skip (int): Indices to skip at the start of the next iteration because
-            a resumed run has seen them. Defaults to 0.
+        seed (int): Seed of the run, which a resumed run may change.
+        skip (int): Number of indices that the next iteration skips, because
+            the interrupted run has already used them. Defaults to 0.
     """
 
     def __init__(self, sampler: dict, dataset, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Transforms that MMAction2 lacks, and faster versions of its own.
+"""Transforms missing from MMAction2, and faster versions of its own.
 
 A transform whose result is the same in every epoch declares
 ``cacheable = True``; see :class:`.SkeletonDataset`.

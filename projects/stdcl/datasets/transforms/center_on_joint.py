@@ -1,4 +1,4 @@
-"""The origin of the published NTU recipe."""
+"""Centering of the published NTU RGB+D recipe."""
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
@@ -7,9 +7,9 @@ from mmcv.transforms import BaseTransform
 class CenterOnJoint(BaseTransform):
     """Move a joint of the first person's first frame to the origin.
 
-    The first frame is the first one that shows the first person; a sequence
-    without that person is left unchanged. A person that is missing from a
-    frame (all zero) stays zero there.
+    The first frame is the first one that shows the first person. A sequence
+    without that person is left unchanged. A person who is absent from a frame
+    (all coordinates zero) stays zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C).
 
@@ -18,7 +18,7 @@ class CenterOnJoint(BaseTransform):
             spine of Kinect skeletons.
     """
 
-    cacheable = True  # the same in every epoch
+    cacheable = True  # same result in every epoch
 
     def __init__(self, joint: int = 1) -> None:
         self.joint = joint

@@ -1,4 +1,4 @@
-"""The crop in time of the published NTU recipe."""
+"""Temporal crop of the published NTU RGB+D recipe."""
 from numbers import Real
 from typing import Tuple, Union
 
@@ -13,19 +13,22 @@ from ...utils.input_error import InputError, require_positive
 class CropResize(BaseTransform):
     """Crop a span of frames and resize it by linear interpolation.
 
-    Empty frames count; remove them with ``DropEmptyFrames`` first.
+    Empty frames are not skipped; remove them with ``DropEmptyFrames`` first.
 
-    Required and modified keys: ``keypoint``, (M, T, V, C) to
+    Required and modified keys: ``keypoint``, from (M, T, V, C) to
     (M, clip_len, V, C), and ``total_frames``; ``keypoint_score``, if present.
 
     Args:
-        clip_len (int): Frames of a clip.
-        proportion (float | tuple[float, float]): Share of the frames, above 0
-            and at most 1. A range, for training: drawn uniformly from it, at a
-            random place. A number, for testing: from the middle of the
-            sequence. Defaults to (0.5, 1).
-        min_frames (int): Least length of a random span, if the sequence has
-            that many. Defaults to 64.
+        clip_len (int): Number of frames in a clip.
+        proportion (float | tuple[float, float]): Share of the frames to crop,
+            above 0 and at most 1. With a range, for training, the share is
+            drawn uniformly and the span is placed at random. With a number,
+            for testing, the span is in the middle. Defaults to (0.5, 1).
+        min_frames (int): Smallest length of a random span, if the sequence is
+            long enough. Defaults to 64.
+
+    Raises:
+        InputError: A size or a share is out of range.
     """
 
     def __init__(self, clip_len: int,
@@ -41,10 +44,10 @@ class CropResize(BaseTransform):
                 for share in np.ravel(proportion)):
             raise InputError(f'CropResize: proportion is {proportion}, '
                              'expected a number above 0 and at most 1, or two '
-                             'of them.')
+                             'such numbers.')
 
     def _choose(self, total: int) -> Tuple[int, int]:
-        """First frame and length of the span."""
+        """Return the first frame and the length of the span."""
         if np.ndim(self.proportion) == 0:
             first = int((1 - self.proportion) * total / 2)
             return first, total - 2 * first
@@ -53,7 +56,7 @@ class CropResize(BaseTransform):
         return np.random.randint(total - length + 1), length
 
     def _resize(self, array: np.ndarray, first: int, length: int):
-        """Interpolate as PyTorch does with align_corners=False."""
+        """Interpolate like PyTorch with align_corners=False."""
         scale = np.float32(length / self.clip_len)
         at = (np.arange(self.clip_len, dtype=np.float32)
               + np.float32(0.5)) * scale - np.float32(0.5)

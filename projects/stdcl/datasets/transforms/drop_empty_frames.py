@@ -1,11 +1,11 @@
-"""The frame selection of the published NTU recipe."""
+"""Removal of empty frames, as in the published NTU RGB+D recipe."""
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 
 @TRANSFORMS.register_module()
 class DropEmptyFrames(BaseTransform):
-    """Drop the frames that show nobody.
+    """Drop the frames that show no person.
 
     A sequence without any person is left unchanged.
 
@@ -13,10 +13,10 @@ class DropEmptyFrames(BaseTransform):
     ``total_frames``; ``keypoint_score``, (M, T, V), if present.
     """
 
-    cacheable = True  # the same in every epoch
+    cacheable = True  # same result in every epoch
 
     def transform(self, results: dict) -> dict:
-        """Drop frames."""
+        """Drop the empty frames."""
         seen = results['keypoint'].any(axis=(0, 2, 3))  # (T,)
         if seen.all() or not seen.any():
             return results

@@ -1,4 +1,4 @@
-"""MMAction2's normalisation of NTU skeletons without its loops."""
+"""Faster version of MMAction2's ``PreNormalize3D``."""
 import numpy as np
 from mmaction.datasets.transforms import PreNormalize3D
 from mmaction.registry import TRANSFORMS
@@ -10,25 +10,25 @@ from ...utils.input_error import InputError
 class FastPreNormalize3D(PreNormalize3D):
     """``PreNormalize3D`` with whole-array operations and the same output.
 
-    Takes the same arguments, and at most two persons. A sequence without any
-    person is left unchanged.
+    The arguments are the same. A sequence without any person is left
+    unchanged; one with more than two persons raises an ``InputError``.
 
     Required and modified keys: ``keypoint``, (M, T, V, 3), and
     ``total_frames``. Added key: ``body_center``.
     """
 
-    cacheable = True  # the same in every epoch
+    cacheable = True  # same result in every epoch
 
     def transform(self, results: dict) -> dict:
-        """Normalise ``results['keypoint']``."""
+        """Normalize ``results['keypoint']``."""
         keypoint = results['keypoint']
         if len(keypoint) > 2:
             raise InputError(
                 f'FastPreNormalize3D: {results.get("frame_dir")} has '
                 f'{len(keypoint)} persons, expected 1 or 2.')
-        # as np.isclose(x, 0) for all numbers of a frame
+        # like np.isclose(x, 0) for all numbers of a frame
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
-        # the person who is seen in more frames
+        # the person who is visible in more frames
         first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
         if not seen[first].any():
             return results
@@ -52,13 +52,13 @@ class FastPreNormalize3D(PreNormalize3D):
             right, left = self.xaxis
             rotation = self._align(pose[right] - pose[left],
                                    [1, 0, 0]) @ rotation
-        # one product of (M T V, 3), not one for each frame
+        # a single product of (M T V, 3) instead of one per frame
         results['keypoint'] = (keypoint.reshape(
             -1, keypoint.shape[-1]) @ rotation.T).reshape(keypoint.shape)
         results['total_frames'] = keypoint.shape[1]
         return results
 
     def _align(self, vector: np.ndarray, target: list) -> np.ndarray:
-        """The rotation matrix that turns ``vector`` to ``target``."""
+        """Return the rotation matrix that turns ``vector`` to ``target``."""
         return self.rotation_matrix(np.cross(vector, target),
                                     self.angle_between(vector, target))

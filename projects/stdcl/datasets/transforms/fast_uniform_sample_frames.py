@@ -1,4 +1,4 @@
-"""MMAction2's choice of frames without its loops."""
+"""Faster version of MMAction2's ``UniformSampleFrames``."""
 import numpy as np
 from mmaction.datasets.transforms import UniformSampleFrames
 from mmaction.registry import TRANSFORMS
@@ -10,12 +10,12 @@ from ...utils.input_error import require_positive
 class FastUniformSampleFrames(UniformSampleFrames):
     """``UniformSampleFrames`` with the same draws and the same output.
 
-    The original searches every frame of every person for changes in the
-    number of persons, only to round indices that are integers already. When
-    testing it also seeds NumPy's global generator, so a training in the same
-    process repeats its augmentation after each validation.
+    The original searches all frames of all persons for changes in the number
+    of persons, only to round indices that are already integers. In test mode,
+    it also seeds NumPy's global generator, so training in the same process
+    repeats its augmentation after each validation.
 
-    Takes the same arguments. Needs no ``keypoint``.
+    The arguments are the same. ``keypoint`` is not required.
     """
 
     def __init__(self, clip_len: int, num_clips: int = 1, **kwargs) -> None:
@@ -24,7 +24,7 @@ class FastUniformSampleFrames(UniformSampleFrames):
         super().__init__(clip_len, num_clips, **kwargs)
 
     def transform(self, results: dict) -> dict:
-        """Choose the frames."""
+        """Choose the frame indices."""
         total = results['total_frames']
         random = np.random.RandomState(self.seed) if (
             self.test_mode) else np.random
@@ -39,7 +39,7 @@ class FastUniformSampleFrames(UniformSampleFrames):
         return results
 
     def _clip(self, random, total: int, number: int) -> np.ndarray:
-        """Frames of a clip, (clip_len,), before they wrap around."""
+        """Return the indices of a clip, (clip_len,), before wrapping."""
         length = self.clip_len
         if total < length:
             if self.test_mode:
@@ -49,7 +49,7 @@ class FastUniformSampleFrames(UniformSampleFrames):
                 start = random.randint(total)
             return np.arange(start, start + length)
         if total < 2 * length:
-            # leave out total - length frames
+            # skip total - length frames
             skipped = np.zeros(length + 1, dtype=np.int64)
             skipped[random.choice(length + 1, total - length,
                                   replace=False)] = 1

@@ -1,4 +1,4 @@
-"""The normalisation of the NW-UCLA recipe."""
+"""Normalization of the NW-UCLA recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -6,15 +6,15 @@ from mmcv.transforms import BaseTransform
 
 @TRANSFORMS.register_module()
 class MinMaxNormalize(BaseTransform):
-    """Scale each coordinate over the whole sequence to [-1, 1].
+    """Scale each coordinate of a sequence to the range [-1, 1].
 
-    A coordinate that never changes becomes -1. A person that is missing from
-    a frame (all zero) does not count and stays zero there.
+    A constant coordinate becomes -1. A person who is absent from a frame (all
+    coordinates zero) is ignored and stays zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C).
     """
 
-    cacheable = True  # the same in every epoch
+    cacheable = True  # same result in every epoch
 
     def transform(self, results: dict) -> dict:
         """Scale ``results['keypoint']``."""

@@ -1,4 +1,4 @@
-"""The rotation of the published NTU recipe."""
+"""Random rotation of the published NTU RGB+D recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -8,9 +8,10 @@ from ...utils.input_error import InputError
 
 @TRANSFORMS.register_module()
 class RandomRotation(BaseTransform):
-    """Rotate a sequence about x, then y, then z; in two dimensions, about z.
+    """Rotate a sequence by random angles about x, then y, then z.
 
-    All frames and persons share one rotation, R = Rz Ry Rx.
+    All frames and persons share one rotation, R = Rz Ry Rx. Two-dimensional
+    sequences are rotated about z only.
 
     Required and modified key: ``keypoint``, (M, T, V, 3) or (M, T, V, 2).
 
@@ -35,22 +36,23 @@ class RandomRotation(BaseTransform):
 
 
 def rotate(results: dict, matrix: np.ndarray) -> dict:
-    """Multiply the coordinates by a matrix (C, C) from the right."""
+    """Multiply coordinates (M, T, V, C) by a matrix (C, C) from the right."""
     keypoint, dims = results['keypoint'], len(matrix)
     if keypoint.shape[-1] != dims:
         raise InputError(
-            f'A rotation: keypoint of {results.get("frame_dir")} has '
+            f'Rotation: keypoint of {results.get("frame_dir")} has '
             f'{keypoint.shape[-1]} channels, expected {dims} (x, y, ...).')
-    # one product of (M T V, C), not one for each frame
+    # a single product of (M T V, C) instead of one per frame
     results['keypoint'] = (keypoint.reshape(-1, dims) @ matrix).reshape(
         keypoint.shape)
     return results
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:
-    """The matrix Rz Ry Rx of the recipe, (3, 3), float32.
+    """Return the matrix Rz Ry Rx of angles in radians, (3, 3), float32.
 
-    Its sense is the recipe's: a positive angle about z turns y towards x.
+    The direction is that of the recipe: a positive angle about z turns y
+    towards x.
     """
     cos_x, cos_y, cos_z = np.cos((x, y, z))
     sin_x, sin_y, sin_z = np.sin((x, y, z))

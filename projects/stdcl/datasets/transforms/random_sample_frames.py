@@ -1,4 +1,4 @@
-"""The choice of frames of the NW-UCLA recipe."""
+"""Frame sampling of the NW-UCLA recipe."""
 from typing import Tuple
 
 import numpy as np
@@ -12,22 +12,23 @@ from ...utils.input_error import InputError, require_positive
 class RandomSampleFrames(BaseTransform):
     """Choose frames at random, or evenly spaced ones in test mode.
 
-    In training, ``clip_len`` frames are drawn uniformly with repetition and
-    sorted. In test mode they are floor(linspace(0, T - 1, clip_len)).
-    ``PoseDecode`` then picks them. With ``proportion``, they are drawn from a
-    random stretch of the sequence, whose share of the frames is drawn
-    uniformly from that range. ``num_clips`` such clips follow each other.
+    In training, ``clip_len`` frames are drawn uniformly with replacement and
+    sorted, from a random span of the sequence. The share of the frames in this
+    span is drawn uniformly from ``proportion``. In test mode, the frames are
+    floor(linspace(0, T - 1, clip_len)). ``PoseDecode`` then selects them.
+    ``num_clips`` clips are drawn in this way and concatenated.
 
     Required key: ``total_frames``. Added keys, as in ``UniformSampleFrames``:
     ``frame_inds``, ``clip_len``, ``frame_interval``, ``num_clips``.
 
     Args:
-        clip_len (int): Frames of a clip.
-        test_mode (bool): Defaults to False.
+        clip_len (int): Number of frames in a clip.
+        test_mode (bool): Whether to choose evenly spaced frames. Defaults to
+            False.
         proportion (tuple[float, float]): Smallest and largest share of the
-            frames to draw from. Defaults to (1, 1), all of them.
+            frames to draw from. Defaults to (1, 1), all frames.
         num_clips (int): Number of clips, whose scores the head averages. In
-            test mode, they are all the same. Defaults to 1.
+            test mode, all clips are equal. Defaults to 1.
 
     Raises:
         InputError: A size or a share is out of range.
@@ -48,7 +49,7 @@ class RandomSampleFrames(BaseTransform):
         self.test_mode = test_mode
 
     def transform(self, results: dict) -> dict:
-        """Choose the frames."""
+        """Choose the frame indices."""
         total = results['total_frames']
         inds = np.concatenate([self._draw(total)
                                for _ in range(self.num_clips)])
@@ -59,14 +60,14 @@ class RandomSampleFrames(BaseTransform):
         return results
 
     def _draw(self, total: int) -> np.ndarray:
-        """Choose the frames of one clip."""
+        """Choose the frame indices of one clip."""
         if self.test_mode:
             return np.linspace(0, total - 1, self.clip_len).astype(np.int64)
-        first, length = self._stretch(total)
+        first, length = self._draw_span(total)
         return first + np.sort(np.random.randint(0, length, self.clip_len))
 
-    def _stretch(self, total: int) -> Tuple[int, int]:
-        """Draw the first frame and the length of the stretch."""
+    def _draw_span(self, total: int) -> Tuple[int, int]:
+        """Draw the first frame and the length of the span."""
         if self.proportion == (1, 1):
             return 0, total
         length = max(1, round(total * np.random.uniform(*self.proportion)))

@@ -1,4 +1,4 @@
-"""Random size, with the aspect kept."""
+"""Random scaling that preserves the aspect ratio."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -17,7 +17,7 @@ class RandomScale(BaseTransform):
         high (float): Largest factor. Defaults to 1.15.
 
     Raises:
-        ValueError: The factors are not positive, or ``low`` exceeds ``high``.
+        InputError: A factor is not positive, or ``low`` exceeds ``high``.
     """
 
     def __init__(self, low: float = 0.85, high: float = 1.15) -> None:

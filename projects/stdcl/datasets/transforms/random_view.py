@@ -1,4 +1,4 @@
-"""The random view of the NW-UCLA training recipe."""
+"""Random point of view of the NW-UCLA training recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -8,10 +8,10 @@ from .random_rotation import rotate
 
 @TRANSFORMS.register_module()
 class RandomView(BaseTransform):
-    """Rotate a sequence by whole degrees about x and about y.
+    """Rotate a sequence by random whole degrees about the x and y axes.
 
     The published preprocessing of NW-UCLA also subtracts a joint of the first
-    frame and scales by a random factor. Both are omitted here because
+    frame and scales by a random factor. This transform omits both because
     ``MinMaxNormalize``, which follows, undoes them exactly.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).

@@ -1,4 +1,4 @@
-"""Zero mean and unit deviation, with the aspect kept."""
+"""Standardization that preserves the aspect ratio."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -6,18 +6,18 @@ from mmcv.transforms import BaseTransform
 
 @TRANSFORMS.register_module()
 class Standardize(BaseTransform):
-    """Center a sequence and divide it by one standard deviation.
+    """Center a sequence and divide it by its standard deviation.
 
-    All coordinates are divided by the same number, so the aspect is kept:
-    two-dimensional skeletons stay as tall and as wide as they were. A person
-    that is absent in a frame (all zero) and joints without confidence
-    (``keypoint_score`` 0) do not count, and are zero afterwards.
+    All coordinates are divided by the same number, which preserves the aspect
+    ratio of two-dimensional skeletons. Persons who are absent from a frame
+    (all coordinates zero) and joints without confidence (``keypoint_score``
+    is 0) are ignored and set to zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
     ``keypoint_score``, (M, T, V).
     """
 
-    cacheable = True  # the same in every epoch
+    cacheable = True  # same result in every epoch
 
     def transform(self, results: dict) -> dict:
         """Standardize ``results['keypoint']``."""

@@ -1,4 +1,4 @@
-"""Hooks."""
+"""Hooks that check, save and record a run."""
 from .checkpoint_fit_hook import CheckpointFitHook
 from .contrast_diagnosis_hook import ContrastDiagnosisHook
 from .finite_check_hook import FiniteCheckHook

@@ -1,4 +1,4 @@
-"""Compares a checkpoint with the model, and refuses one that does not fit."""
+"""Check whether a checkpoint fits the model."""
 from typing import Dict, List, NamedTuple, Optional, Set
 
 import torch
@@ -13,18 +13,18 @@ from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_prefixes, unwrap
 
-FINE_TUNE = 'set load_from to it and leave out resume'
+FINE_TUNE = 'set load_from to this file and omit resume'
 
 
 class Mismatch(NamedTuple):
-    """The tensors of a checkpoint and a model that differ, by name."""
-    shapes: Dict[str, str]  # name -> the two shapes, in words
-    missing: List[str]  # in the checkpoint
-    extra: List[str]  # not in the model
+    """Names of the tensors that differ between a checkpoint and a model."""
+    shapes: Dict[str, str]  # name -> description of both shapes
+    missing: List[str]  # only in the model
+    extra: List[str]  # only in the checkpoint
 
     def __str__(self) -> str:
         texts = [f'{name} is {text}' for name, text in self.shapes.items()]
-        for title, names in (('missing in the checkpoint', self.missing),
+        for title, names in (('missing from the checkpoint', self.missing),
                              ('not in the model', self.extra)):
             layers = dict.fromkeys(name.rpartition('.')[0] or name
                                    for name in names)
@@ -34,29 +34,30 @@ class Mismatch(NamedTuple):
 
 @HOOKS.register_module()
 class CheckpointFitHook(Hook):
-    """Compares the tensors and the stream of a checkpoint with the model.
+    """Hook that compares the tensors and the stream of a checkpoint.
 
-    MMEngine loads the tensors that fit and ignores the rest, so a random layer
-    may be tested. Here it depends on what the checkpoint is loaded for:
+    MMEngine loads the tensors that fit and ignores the rest, so a test may use
+    randomly initialized layers. With this hook, the result depends on the
+    purpose of loading:
 
-    - fine-tuning (``load_from``): tensors of another shape, and the bias of
-      such a weight, start from scratch, with a warning.
-    - resuming: every mismatch is an error.
-    - testing, with a Runner or by :func:`load_to_test`: a mismatch is an
-      error, except in the decoupler, and except for additional tensors
+    - Fine-tuning (``load_from``): tensors whose shapes differ, and the biases
+      of such weights, start from scratch, with a warning.
+    - Resuming: any mismatch raises an ``InputError``.
+    - Testing, with a Runner or :func:`load_to_test`: a mismatch raises an
+      ``InputError``, except in the decoupler and for additional tensors
       outside the encoder.
 
-    ``MemoryBankHook`` compares memory banks. A checkpoint that has no
-    parameter of the model is always an error.
+    A checkpoint without any parameter of the model always raises an
+    ``InputError``. ``MemoryBankHook`` checks the memory banks.
     """
 
-    # before hooks that work with the state dict
+    # runs before hooks that change the state dict
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Adapt the checkpoint, or raise an ``InputError``."""
+        """Remove tensors that do not fit, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
-        # the training loop is built before this only if there is training
+        # the training loop exists at this point only if the run trains
         if isinstance(runner._train_loop, BaseLoop) and not runner._resume:
             _fit_to_fine_tune(model, checkpoint, file, runner.logger)
         elif runner._resume:
@@ -66,12 +67,17 @@ class CheckpointFitHook(Hook):
 
 
 def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
-    """Load weights as testing does, without a Runner.
+    """Load the weights for testing, without a Runner.
 
-    ``checkpoint`` may be only a state dict; ``file`` is its name in messages.
+    ``checkpoint`` is a checkpoint or a state dict; ``file`` is its name in
+    messages.
 
     Returns:
-        set[str]: The decoupler's tensors that keep their initial values.
+        set[str]: Tensors of the decoupler that keep their initial values.
+
+    Raises:
+        InputError: The checkpoint does not fit the model; see
+            :class:`CheckpointFitHook`.
     """
     mismatch = _fit_to_test(model, checkpoint, file)
     banks = find_prefixes(model, MemoryBank)
@@ -91,8 +97,9 @@ def _fit_to_test(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
         [name for name in mismatch.extra if name.startswith('backbone.')])
     if any(wrong):
         raise InputError(
-            f'{file} does not fit the model to be tested: {wrong}. Test with '
-            f'the config of its training; to fine-tune from it, {FINE_TUNE}.')
+            f'{file} does not fit the model to be tested: {wrong}. Use the '
+            'config that it was trained with. To fine-tune from it, '
+            f'{FINE_TUNE}.')
     _require_stream(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
     return mismatch
@@ -106,13 +113,13 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     loaded = sum(name in state_dict for name in own)
     anew = mismatch.shapes or mismatch.missing
     (logger.warning if anew else logger.info)(
-        f'{file}: {loaded} of {len(own)} tensors are loaded'
+        f'{file}: loading {loaded} of {len(own)} tensors'
         + (', the others start from scratch' if anew else '')
         + (f'; {mismatch}.' if any(mismatch) else '.'))
     try:
         _require_stream(model, checkpoint, file)
     except InputError as error:
-        logger.info(f'Fine-tuning on another stream: {error}')
+        logger.info(f'Fine-tuning on a different stream: {error}')
 
 
 def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
@@ -121,28 +128,30 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
               if not isinstance(checkpoint.get(part), dict)]
     if absent:
         raise InputError(
-            f'{file} has no {", no ".join(absent)}, so training cannot resume '
-            f'from it. To start from its weights, {FINE_TUNE}.')
+            f'{file} has no {" and no ".join(absent)}, so training cannot '
+            f'resume from it. To start from its weights, {FINE_TUNE}.')
     mismatch = _compare(model, checkpoint, file)
     if any(mismatch):
-        raise InputError(f'{file}: training cannot resume from it: {mismatch}.'
-                         f' To start from the weights that fit, {FINE_TUNE}.')
+        raise InputError(
+            f'{file} does not fit the model, so training cannot resume from '
+            f'it: {mismatch}. To start from the weights that fit, '
+            f'{FINE_TUNE}.')
     _require_stream(model, checkpoint, file)
 
 
 def _require_stream(model: nn.Module, checkpoint: dict, file: str) -> None:
-    """Raise if a checkpoint names another stream than that of the model."""
-    seen = (checkpoint.get('meta') or {}).get('stream')  # older: not there
+    """Raise if the stream of a checkpoint differs from that of the model."""
+    seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
     expected = find_stream(model)
     if None not in (seen, expected) and seen != expected:
         raise InputError(
-            f'{file} was trained on the stream {seen!r}, but the model takes '
-            f'{expected!r}; expected --stream {seen} (short for --cfg-options '
+            f'{file} was trained on the stream {seen!r}, but the model uses '
+            f'{expected!r}. Pass --stream {seen} (short for --cfg-options '
             f'model.data_preprocessor.stream={seen}).')
 
 
 def find_stream(model: nn.Module) -> Optional[str]:
-    """The stream that a model takes; None if it does not compute one."""
+    """Return the stream that a model computes, or None."""
     return getattr(getattr(model, 'data_preprocessor', None), 'stream', None)
 
 
@@ -151,7 +160,7 @@ def _state_dict(checkpoint: dict) -> dict:
 
 
 def _own_tensors(model: nn.Module) -> Dict[str, torch.Tensor]:
-    """Tensors that a checkpoint should have: all but the memory banks."""
+    """Return the tensors to load: all except the memory banks."""
     banks = find_prefixes(model, MemoryBank)
     return {name: tensor for name, tensor in model.state_dict().items()
             if isinstance(tensor, torch.Tensor)
@@ -159,10 +168,10 @@ def _own_tensors(model: nn.Module) -> Dict[str, torch.Tensor]:
 
 
 def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
-    """Find what differs; raise an ``InputError`` if nothing fits.
+    """Find the tensors that differ; raise an ``InputError`` if none fits.
 
-    The counters of batch norm may be missing, as in old checkpoints. Names in
-    the checkpoint lose the prefix ``module.``.
+    Batch norm counters may be missing, as in old checkpoints. The prefix
+    ``module.`` is removed from names in the checkpoint.
     """
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     banks = find_prefixes(model, MemoryBank)
@@ -181,7 +190,7 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
     if {*shapes, *missing}.issuperset(
             name for name, _ in model.named_parameters()):
         raise InputError(
-            f'{file} has no parameter of the model; it has '
+            f'{file} contains no parameter of the model; it contains '
             f'{", ".join(list(state_dict)[:3])}, ..., expected '
             f'{", ".join(list(own)[:3])}, ...')
     return Mismatch(shapes, missing, extra)
@@ -193,7 +202,7 @@ def _shape(value) -> str:
 
 
 def _remove_unfit(mismatch: Mismatch, checkpoint: dict) -> None:
-    """Remove tensors of another shape, and the bias of such a weight."""
+    """Remove tensors of a different shape, and the biases of such weights."""
     state_dict = _state_dict(checkpoint)
     for name in mismatch.shapes:
         state_dict.pop(name, None)

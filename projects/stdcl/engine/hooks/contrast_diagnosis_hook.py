@@ -1,4 +1,4 @@
-"""Measures what the contrastive loss does to the encoder."""
+"""Measure the effect of the contrastive loss on the encoder."""
 from typing import Dict, List
 
 import torch
@@ -10,30 +10,30 @@ from ...models import ClassBalancedMemoryBank, STDCLMixin
 from ...models.unit_vectors import unit_vectors
 from ...utils.model_parts import unwrap
 
-SCALE = 2.**12  # keeps small half-precision gradients from becoming 0
+SCALE = 2.**12  # prevents underflow of half-precision gradients
 
 
 @HOOKS.register_module()
 class ContrastDiagnosisHook(Hook):
-    """Logs scalars that show why the contrastive loss helps, or does not.
+    """Hook that logs scalars about the effect of the contrastive loss.
 
-    ``*`` is ``spatial`` or ``temporal``:
+    In the names of the scalars, ``*`` is ``spatial`` or ``temporal``:
 
     - ``gradient_cls``, ``gradient_*``: norm of the gradient of each weighted
-      loss at the encoder's output, averaged over the sequences of a batch,
-      times the batch size (so that it does not depend on the batch size).
+      loss at the encoder's output, averaged over the sequences of a batch and
+      multiplied by the batch size, which makes it independent of that size.
     - ``gradient_cosine``: cosine similarity between the gradient of
-      ``loss_cls`` and that of the other losses together. Below 0 they
-      conflict.
-    - ``positive_*``, ``negative_*``: mean cosine similarity between a
-      sequence's new vector and the slots of its class, without its own, or of
-      other classes.
-    - ``staleness_*``: 1 - cosine similarity between a sequence's new vector
-      and the one in its slot, written an epoch ago. Only for banks with a slot
-      for each sequence.
+      ``loss_cls`` and the sum of the other gradients. If it is negative, the
+      losses conflict.
+    - ``positive_*``, ``negative_*``: mean cosine similarity between the new
+      vector of a sequence and the slots of the same class (without its own
+      slot) or of other classes.
+    - ``staleness_*``: 1 minus the cosine similarity between the new vector of
+      a sequence and the vector in its slot, which is one epoch old. Only for
+      banks with one slot per sequence.
 
-    The cost is a backward pass of the head for each loss, and a matrix
-    product with each bank. A head without STD-CL has ``gradient_cls`` alone.
+    The hook costs one backward pass of the head per loss and one matrix
+    product per bank. For a head without STD-CL, it logs only ``gradient_cls``.
     """
 
     def before_train(self, runner) -> None:
@@ -43,8 +43,8 @@ class ContrastDiagnosisHook(Hook):
         self.head.loss = self._diagnosed_loss
 
     def after_train(self, runner) -> None:
-        """Unwrap the head's loss."""
-        del self.head.loss  # uncovers the method of the class
+        """Restore the head's loss."""
+        del self.head.loss  # restores the method of the class
 
     def _diagnosed_loss(self, feats: torch.Tensor, data_samples: List,
                         **kwargs) -> Dict[str, torch.Tensor]:
@@ -61,7 +61,7 @@ class ContrastDiagnosisHook(Hook):
                     temporal=self.head.temporal_bank)
 
     def _slots(self, data_samples: List) -> dict:
-        """Features that the banks have of the sequences of a batch, (N, D)."""
+        """Return the stored features (N, D) of the batch, for plain banks."""
         indices = _indices(data_samples)
         return {name: bank.features[indices].float()
                 for name, bank in self._banks().items()
@@ -81,7 +81,7 @@ class ContrastDiagnosisHook(Hook):
                 similarity = vectors @ bank.features.float().T  # (N, S)
             same = bank.labels == labels[:, None]
             others = (bank.labels >= 0) & ~same
-            # a plain bank has the sequences in order
+            # a plain bank stores the sequences in order
             held = getattr(bank, 'indices', torch.arange(
                 len(bank), device=feats.device))
             same &= held != indices[:, None]
@@ -96,10 +96,10 @@ class ContrastDiagnosisHook(Hook):
 
 def gradient_norms(feats: torch.Tensor,
                    losses: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
-    """The scalars ``gradient_*`` of the losses named ``loss_*``.
+    """Compute the ``gradient_*`` scalars of the losses named ``loss_*``.
 
-    ``feats`` is the encoder's output, (N, ...), in the graph. If gradients
-    are disabled, there are no scalars.
+    ``feats`` is the encoder's output, (N, ...), in the autograd graph. If it
+    requires no gradient, the result is empty.
     """
     if not feats.requires_grad:
         return {}
@@ -117,7 +117,7 @@ def gradient_norms(feats: torch.Tensor,
 
 
 def _gradient(loss: torch.Tensor, feats: torch.Tensor) -> torch.Tensor:
-    """Gradient of a loss at the encoder's output, float32, (N, ...)."""
+    """Return the gradient of a loss with respect to ``feats``, (N, D)."""
     gradient, = torch.autograd.grad(loss, feats, retain_graph=True,
                                     grad_outputs=torch.full_like(loss, SCALE))
     return gradient.flatten(1).float() / SCALE
@@ -128,5 +128,5 @@ def _indices(data_samples: List) -> list:
 
 
 def _mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    """Mean of the selected values; 0 if there are none."""
+    """Return the mean of the selected values, or 0 if there are none."""
     return values.where(where, 0).sum() / where.sum().clamp(min=1)

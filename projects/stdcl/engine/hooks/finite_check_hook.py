@@ -1,4 +1,4 @@
-"""Stops a training that diverges, before it is saved."""
+"""Stop a diverging run before it is saved."""
 import contextlib
 from typing import List
 
@@ -12,18 +12,19 @@ from ...utils.checkpoint_file import find_latest
 
 @HOOKS.register_module()
 class FiniteCheckHook(Hook):
-    """Raises a ``FloatingPointError`` if a loss or a weight is not finite.
+    """Hook that raises an error if a loss or a weight is not finite.
 
-    It checks the losses after every step and the weights before they are
-    saved, so training can resume from any checkpoint.
+    The hook checks the losses after every step and the weights before they
+    are saved, so training can resume from any checkpoint. The error is a
+    ``FloatingPointError``.
     """
 
-    # right after RuntimeInfoHook, which copies the losses to the CPU
+    # runs right after RuntimeInfoHook, which copies the losses to the CPU
     priority = 'HIGH'
 
     def before_train(self, runner) -> None:
-        """Add the names to the samples."""
-        # another pipeline may lack PackActionInputs: no names then
+        """Make the samples carry their names, for the message."""
+        # without PackActionInputs, samples have no names
         with contextlib.suppress(ValueError):
             carry_names(runner.train_dataloader.dataset)
 
@@ -52,8 +53,8 @@ class FiniteCheckHook(Hook):
             raise FloatingPointError(
                 f'After epoch {runner.epoch + 1}, {len(layers)} tensors of '
                 f'the model are not finite ({", ".join(layers[:3])}, ...); '
-                'expected finite numbers. They were not saved. Training stops '
-                f'here; {_way_out(runner)}')
+                'expected finite numbers. The model was not saved. Training '
+                f'stops here; {_way_out(runner)}')
 
 
 def _is_finite(value: float) -> bool:
@@ -65,7 +66,7 @@ def _sequences(data_batch) -> str:
              for sample in data_batch['data_samples']]
     bad: List[str] = [name for name, clip in zip(names, data_batch['inputs'])
                       if not torch.as_tensor(clip).isfinite().all()]
-    text = f'Sequences of the batch: {", ".join(names)}.'
+    text = f'Sequences in the batch: {", ".join(names)}.'
     if bad:
         text += f' Not finite after the pipeline: {", ".join(bad)}.'
     return text
@@ -74,6 +75,6 @@ def _sequences(data_batch) -> str:
 def _way_out(runner) -> str:
     last = find_latest(runner.work_dir).path
     return ('no checkpoint was saved yet.' if last is None else
-            f'the last good checkpoint is {last}. A smaller learning rate, or '
-            'clip_grad in optim_wrapper, may help; --resume continues from '
-            'it.')
+            f'the last good checkpoint is {last}. --resume continues from '
+            'there. A smaller learning rate, or clip_grad in optim_wrapper, '
+            'may help.')

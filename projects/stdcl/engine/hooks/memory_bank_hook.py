@@ -1,4 +1,4 @@
-"""Sizes the memory banks by the training set and checks them on resuming."""
+"""Size the memory banks for the training set; check them when resuming."""
 from typing import Dict
 
 import torch
@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop
 
 from ...datasets.training_sequences import TrainingSequences
 from ...models import MemoryBank, STDCLMixin
+from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_modules
 
@@ -17,17 +18,17 @@ FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 
 @HOOKS.register_module()
 class MemoryBankHook(Hook):
-    """Connects the memory banks of a model with the training set.
+    """Hook that connects the memory banks of a model with the training set.
 
-    Before training it gives every bank its slots, makes the data pipeline
-    deliver each sequence's index, and tells the head the batch size.
+    Before training, the hook sizes every bank, adds the index of each sequence
+    to its samples, and tells the head the batch size.
 
-    Resuming restores the banks. It is an error if the checkpoint has no banks,
-    or banks of another size or of another list of sequences. Loading for
-    testing or fine-tuning ignores banks.
+    Resuming restores the banks. An ``InputError`` is raised if the checkpoint
+    contains no banks, or if their size or their list of sequences differs.
+    Testing and fine-tuning ignore the banks of a checkpoint.
     """
 
-    # before other hooks' before_run, and before checkpoints are loaded
+    # runs before other hooks, and before checkpoints are loaded
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class MemoryBankHook(Hook):
 
     def before_run(self, runner) -> None:
         """Size the banks, if the run will train."""
-        # the training loop has been built by now only if the run will train
+        # the training loop exists at this point only if the run trains
         training = isinstance(runner._train_loop, BaseLoop)
         self.banks = find_modules(runner.model, MemoryBank) if training else {}
         if not self.banks:
@@ -48,7 +49,7 @@ class MemoryBankHook(Hook):
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
-            # a test that follows training must not empty the banks
+            # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
                 head.resize_banks(len(sequences))
         self.fingerprint = fingerprint
@@ -57,14 +58,14 @@ class MemoryBankHook(Hook):
                            f'{len(sequences)} sequences.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Save which list of sequences the banks belong to."""
+        """Save the fingerprint of the sequences that the banks belong to."""
         if self.banks:
             checkpoint['meta'][FINGERPRINT] = self.fingerprint
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check the banks if the run resumes, else drop them."""
+        """Check the banks if the run resumes; otherwise remove them."""
         if runner._resume:
-            self._check(checkpoint)
+            self._check(checkpoint, name_loaded(runner))
             return
         state_dict = checkpoint.get('state_dict', checkpoint)
         prefixes = tuple(f'{name}.' for name in self.banks)
@@ -72,7 +73,7 @@ class MemoryBankHook(Hook):
             if name.startswith(prefixes):
                 del state_dict[name]
 
-    def _check(self, checkpoint: dict) -> None:
+    def _check(self, checkpoint: dict, file: str) -> None:
         for name, bank in self.banks.items():
             own = {f'{name}.{tensor}': tensor for tensor in bank.STATE}
             saved = {key: value for key, value
@@ -80,22 +81,22 @@ class MemoryBankHook(Hook):
                      if key.startswith(f'{name}.')}
             if saved.keys() != own.keys():
                 raise InputError(
-                    f'The checkpoint has no memory bank "{name}" of type '
-                    f'{type(bank).__name__} (it has {sorted(saved)}, expected '
-                    f'{sorted(own)}), so training with STD-CL cannot resume '
-                    'from it. To start from its weights, set load_from to it '
-                    'without resume.')
+                    f'{file} has no memory bank "{name}" of type '
+                    f'{type(bank).__name__} (it contains {sorted(saved)}, '
+                    f'expected {sorted(own)}), so training with STD-CL cannot '
+                    'resume from it. To start from its weights, set load_from '
+                    'to this file and omit resume.')
             shape = tuple(saved[f'{name}.features'].shape)
             if shape != tuple(bank.features.shape):
                 raise InputError(
-                    f'The memory bank "{name}" of the checkpoint is {shape}, '
-                    'but this config needs '
-                    f'{tuple(bank.features.shape)} (slots, features).')
+                    f'{file}: the memory bank "{name}" has the shape {shape}, '
+                    f'expected {tuple(bank.features.shape)} (slots, '
+                    'features) for this config.')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):
             raise InputError(
-                'The memory banks of the checkpoint belong to another list of '
-                'training sequences (other names, labels or order). Resume '
+                f'{file}: the memory banks belong to a different list of '
+                'training sequences (names, labels or order differ). Resume '
                 'with the annotation file and split of the interrupted run.')
 
 
@@ -104,6 +105,6 @@ def _require_equal_batches(loader) -> None:
     if len(set(counts)) > 1:
         raise InputError(
             'train_dataloader.sampler: the processes have '
-            f'{", ".join(map(str, counts))} batches in an epoch, expected '
-            'equal numbers, since all processes take every step together. '
-            'DefaultSampler ensures that with round_up=True, its default.')
+            f'{", ".join(map(str, counts))} batches per epoch, expected '
+            'equal numbers because all processes take every step together. '
+            'DefaultSampler ensures this with round_up=True, its default.')

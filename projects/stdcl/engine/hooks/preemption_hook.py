@@ -1,4 +1,4 @@
-"""Saves a run that is told to stop, so that it can resume."""
+"""Save a run that receives SIGTERM, so that it can resume."""
 import functools
 import os
 import signal
@@ -18,35 +18,39 @@ from ...utils.input_error import InputError
 from ..loops import ReproducibleTrainLoop
 from .safe_checkpoint_hook import SafeCheckpointHook
 
-# their names in a checkpoint's meta
+# keys in a checkpoint's meta
 BATCH, BATCHES = 'first_batch', 'batches_per_epoch'
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """On SIGTERM, saves after the current step and exits with status 143.
+    """Hook that saves the run on SIGTERM and exits with status 143.
 
     Schedulers (Slurm, Kubernetes, spot instances) send SIGTERM to a job before
-    they stop it. ``--resume`` continues with the next batch, which
-    ``interrupted.pth`` names, and the run equals one that was never
-    interrupted. With gradient accumulation, the step is the next one that
-    updates the weights. A validation ends first, unless one process runs it
-    just after a checkpoint. One process that gets the signal is enough.
+    they stop it. The hook then finishes the current step and writes
+    ``interrupted.pth``. ``--resume`` continues with the next batch, and the
+    result equals that of an uninterrupted run. It is sufficient that one
+    process receives the signal.
 
-    Needs ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, one optimizer and
-    the main thread; without them SIGTERM ends the run at once.
+    With gradient accumulation, the hook waits for the next step that updates
+    the weights. A running validation is completed first, except in a single
+    process that has just saved a checkpoint, which exits at once.
+
+    The hook requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a
+    single optimizer and the main thread. Without them, SIGTERM ends the run
+    immediately.
     """
 
-    # after everything that changes the state to be saved
+    # runs after all hooks that change the state to be saved
     priority = 'LOWEST'
 
     def __init__(self) -> None:
         self.signalled = False
         self.checkpoint_hook: Optional[SafeCheckpointHook] = None
-        self.batch = 0  # batches of this epoch that are done after this step
+        self.batch = 0  # batches of this epoch that this step completes
 
     def before_train(self, runner) -> None:
-        """Handle the signal from now on."""
+        """Install the signal handler."""
         savers = [hook for hook in runner.hooks
                   if isinstance(hook, SafeCheckpointHook)]
         if (savers and isinstance(runner.train_loop, ReproducibleTrainLoop)
@@ -62,39 +66,39 @@ class PreemptionHook(Hook):
         self.signalled = True
 
     def after_train(self, runner) -> None:
-        """Restore the handler of before."""
+        """Restore the previous signal handler."""
         if self.checkpoint_hook is not None:
             signal.signal(signal.SIGTERM, self.before or signal.SIG_DFL)
 
     def before_train_iter(self, runner, batch_idx: int,
                           data_batch=None) -> None:
-        """Count batches."""
+        """Count the batches of the epoch."""
         self.batch = batch_idx + 1
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Save and exit after the signal."""
-        # gradients that are not applied yet would be lost
+        # gradients that have not been applied would be lost
         if self.checkpoint_hook is None or not (
                 runner.optim_wrapper.should_update() and self._is_told()):
             return
-        # processes have their own statistics within an epoch; SyncBuffersHook
-        # averages them at its end, which then gives the same
+        # each process has its own statistics within an epoch; SyncBuffersHook
+        # averages them at its end, and averaging now does not change that mean
         dist.all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)
-        dist.barrier()  # the exit of one process would end the one that saves
+        dist.barrier()  # a process that exits would stop the one that saves
         self._exit(runner, path, self.batch)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
-        """Exit after the signal if everything is saved."""
-        # not saved here: hooks may have put other weights into the model
+        """Exit after the signal if the state has just been saved."""
+        # saving here is unsafe: hooks may have swapped the weights
         if self.signalled and dist.get_world_size() == 1 and (
                 self.checkpoint_hook.saved_iter == runner.iter):
             self._exit(runner, self.checkpoint_hook.last_ckpt, 0)
 
     def _is_told(self) -> bool:
-        """Whether any process got the signal; the same in all processes."""
+        """Return in all processes whether any process received the signal."""
         if dist.get_world_size() == 1:
             return self.signalled
         told = torch.tensor(int(self.signalled), device=get_device())
@@ -104,47 +108,47 @@ class PreemptionHook(Hook):
     def _exit(self, runner, path: str, batch: int) -> None:
         runner.logger.warning(
             f'SIGTERM: saved {path} after epoch {runner.epoch} and {batch} of '
-            f'{len(runner.train_dataloader)} batches. Continue from there '
-            'with --resume.')
+            f'{len(runner.train_dataloader)} batches. Continue with '
+            '--resume.')
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note the next batch, within an epoch."""
+        """Store the index of the next batch, within an epoch."""
         meta = checkpoint['meta']
         if 'optimizer' in checkpoint and meta['epoch'] == runner.epoch:
             meta.update({BATCH: self.batch,
                          BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Start with the batch noted."""
+        """Resume with the stored batch."""
         meta = checkpoint.get('meta') or {}
         if not runner._resume or not meta.get(BATCH):
             return
         loop, batches = runner.train_loop, len(runner.train_dataloader)
-        stopped = (f'{name_loaded(runner)} stopped at batch {meta[BATCH]} of '
-                   f'an epoch of {meta[BATCHES]} batches')
+        stopped = (f'{name_loaded(runner)} was saved after {meta[BATCH]} of '
+                   f'{meta[BATCHES]} batches of an epoch')
         if not isinstance(loop, ReproducibleTrainLoop):
             raise InputError(
                 f'{stopped}, but train_cfg.type is {type(loop).__name__}, '
                 'expected ReproducibleTrainLoop.')
         if meta[BATCHES] != batches:
             raise InputError(
-                f'{stopped}, but train_dataloader has {batches}. Resume with '
-                'the data, batch size and number of processes of the '
-                'interrupted run, or from the checkpoint of a whole epoch.')
+                f'{stopped}, but train_dataloader has {batches} batches. '
+                'Resume with the data, batch size and number of processes of '
+                'the interrupted run, or from the end of an epoch.')
         loop.first_batch = meta[BATCH]
 
 
 def _shield_workers(dataloader) -> None:
-    """Let workers obey SIGTERM only from their parent.
+    """Make dataloader workers obey SIGTERM only from their parent.
 
-    Many schedulers send it to all processes of a job, and a worker that dies
-    would prevent the step that is to be saved.
+    Many schedulers send SIGTERM to all processes of a job. A worker that exits
+    would make the current step fail before it is saved.
     """
     start = dataloader._get_iterator
 
     def start_shielded():
-        # workers inherit the mask, and keep it
+        # workers inherit and keep the mask
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             return start()

@@ -1,4 +1,4 @@
-"""Records what a training was and what came of it."""
+"""Record the setup and the results of a training run."""
 import json
 import os
 import time
@@ -15,18 +15,19 @@ from ...utils.atomic_write import atomic_write
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
-    """Writes ``run.json`` to the work directory, anew after each epoch.
+    """Hook that writes ``run.json`` to the work directory after each epoch.
 
-    It has the config, the commit, versions, the machine, the seed, and for
-    each epoch the means of the training scalars, the validation metrics and
-    the seconds it took (of an interrupted epoch, its last part). A resumed
-    run extends its record; it is ``clean`` if all its parts are.
+    The file contains the config, commit, package versions, machine and seed,
+    and, for each epoch, the means of the training scalars, the validation
+    metrics and the duration in seconds. For an interrupted epoch, this is the
+    time since resuming. A resumed run extends the record, whose ``clean`` is
+    True if all parts of the run are clean.
     """
 
     priority = 'VERY_LOW'  # after the hooks that log the metrics
 
     def before_train(self, runner) -> None:
-        """Record what is known before the first epoch."""
+        """Record the setup of the run."""
         self.record = dict(
             config_file=os.path.basename(runner.cfg.filename or ''),
             config=runner.cfg.pretty_text,
@@ -41,7 +42,7 @@ class RunRecordHook(Hook):
         self._write(runner)
 
     def _extend(self, earlier: dict, epoch: int) -> None:
-        """Take over the record of the part before, up to an epoch."""
+        """Add the record of the interrupted run, up to an epoch."""
         self.epochs = [item for item in earlier['epochs']
                        if item['epoch'] <= epoch]
         self.record['resumed'] = [*earlier.get('resumed', []), dict(
@@ -51,7 +52,7 @@ class RunRecordHook(Hook):
                                     and earlier['clean'])
 
     def before_train_epoch(self, runner) -> None:
-        """Start the clock."""
+        """Start timing the epoch."""
         self.started = time.monotonic()
 
     def after_train_epoch(self, runner) -> None:

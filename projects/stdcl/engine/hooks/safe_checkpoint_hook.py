@@ -1,4 +1,4 @@
-"""Checkpoints of which one is always intact."""
+"""Save checkpoints so that one is intact at any time."""
 from collections import deque
 from pathlib import Path
 
@@ -18,25 +18,26 @@ INTERRUPTED = 'interrupted.pth'
 class SafeCheckpointHook(CheckpointHook):
     """``CheckpointHook`` that saves a checkpoint before it deletes older ones.
 
-    MMEngine deletes first, so a run that dies in between may have lost its
-    only checkpoint or its best one. The checkpoint's ``meta`` names the stream
-    of the model, if the data preprocessor computes one. Takes the arguments of
+    MMEngine deletes first, so a run that crashes in between can lose its only
+    or its best checkpoint. If the data preprocessor computes a stream, the
+    checkpoint's ``meta`` contains its name. The arguments are those of
     ``CheckpointHook``.
     """
 
-    saved_iter = -1  # the step after which last_ckpt was saved
+    saved_iter = -1  # iteration at which last_ckpt was saved
 
     def before_train(self, runner) -> None:
-        """Delete incomplete files of a run that was killed."""
+        """Delete incomplete files that a killed run left behind."""
         super().before_train(runner)
         if is_main_process() and Path(self.out_dir).is_dir():
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add the stream; remove memory banks if training cannot resume.
+        """Add the stream, and remove memory banks that are not needed.
 
-        It cannot from a checkpoint without an optimizer, such as the best one.
+        Banks are needed only to resume, which is impossible from a checkpoint
+        without optimizer state, such as the best one.
         """
         model = unwrap(runner.model)
         stream = find_stream(model)
@@ -51,9 +52,9 @@ class SafeCheckpointHook(CheckpointHook):
                     del checkpoint[part][name]
 
     def save_interrupted(self, runner) -> str:
-        """Save a run that stops within an epoch; returns the path.
+        """Save a run that stops within an epoch, and return the path.
 
-        The next checkpoint deletes the file.
+        The file is deleted when the next checkpoint is saved.
         """
         path = self.file_backend.join_path(self.out_dir, INTERRUPTED)
         runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False,
@@ -72,7 +73,7 @@ class SafeCheckpointHook(CheckpointHook):
             kept = [*(number for number in self.keep_ckpt_ids
                       if number != step), step]
             outdated = kept[:-self.max_keep_ckpts]
-            # upstream deletes nothing, as the newest is already listed
+            # upstream deletes nothing because the newest is already listed
             self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
             runner.message_hub.update_info('keep_ckpt_ids',
                                            list(self.keep_ckpt_ids))
@@ -90,7 +91,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
             return
-        # upstream cannot delete a best one that it does not know
+        # upstream cannot delete best checkpoints that it does not know
         before = self._best_paths()
         for name in before:
             self._set_best(name, None)
@@ -103,8 +104,8 @@ class SafeCheckpointHook(CheckpointHook):
                 self._remove([Path(path).name])
 
     def _best_paths(self) -> dict:
-        """Metric -> path of its best checkpoint, or None."""
-        if len(self.key_indicators) == 1:  # 'auto' gets a name later
+        """Return a dict of metric -> path of its best checkpoint or None."""
+        if len(self.key_indicators) == 1:  # 'auto' is resolved later
             return {'': self.best_ckpt_path}
         return dict(self.best_ckpt_path_dict)
 

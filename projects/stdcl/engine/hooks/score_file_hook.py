@@ -1,4 +1,4 @@
-"""Writes the scores of a test, to be fused with those of other trainings."""
+"""Write the scores of a test, for fusion with the scores of other runs."""
 import os
 from pathlib import Path
 from typing import Union
@@ -17,21 +17,25 @@ from ...utils.model_parts import unwrap
 
 @HOOKS.register_module()
 class ScoreFileHook(Hook):
-    """Writes name, label, logits and probabilities of each test sequence.
+    """Hook that writes the scores of all test sequences to a file.
 
-    A metric sees only one kind of scores, so the hook reads the classifier's
-    output. ``path`` is the ``*.npz`` to write; see
-    :class:`~projects.stdcl.evaluation.score_file.Scores`.
+    A metric receives only one kind of score, so the hook reads the output of
+    the classifier.
+
+    Args:
+        path (str | Path): The ``*.npz`` file, with the content of
+            :class:`~projects.stdcl.evaluation.score_file.Scores`: name, label,
+            logits and probabilities of each sequence.
     """
 
-    priority = 'VERY_LOW'  # the metrics are logged before anything can fail
+    priority = 'VERY_LOW'  # if writing fails, the metrics are already logged
 
     def __init__(self, path: Union[str, Path]) -> None:
         self.path = Path(path)
 
     def before_test(self, runner) -> None:
         """Hook the classifier, and make samples carry their names."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)  # fails early
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # fail early
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)
         self.model = unwrap(runner.model)
@@ -42,7 +46,7 @@ class ScoreFileHook(Hook):
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None,
                         outputs=None) -> None:
-        """Pair the classifier's output with the N data samples."""
+        """Store the scores of the N sequences of a batch."""
         clips = self.output.detach().float().cpu()
         clips = clips.unflatten(0, (len(outputs), -1))  # (N, clips, classes)
         logits = clips.mean(dim=1).numpy()
@@ -51,7 +55,7 @@ class ScoreFileHook(Hook):
             if 'frame_dir' not in sample.metainfo:
                 raise InputError(
                     'test_dataloader.dataset: an annotation has no '
-                    '"frame_dir", the name that scores are written by.')
+                    '"frame_dir", expected the name of the sequence.')
             label = int(sample.gt_label) if 'gt_label' in sample else -1
             self.rows.append((sample.metainfo['frame_dir'], label, *scores))
 
@@ -59,7 +63,7 @@ class ScoreFileHook(Hook):
         """Gather the sequences of all processes and write the file."""
         self.handle.remove()
         dataset = runner.test_dataloader.dataset
-        # in the order of the data set, without the sequences that pad it
+        # in the order of the data set, without the padding of the sampler
         rows = collect_results(self.rows, len(dataset))
         if rows is None:  # not the main process
             return

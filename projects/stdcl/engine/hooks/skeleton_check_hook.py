@@ -1,4 +1,4 @@
-"""Compares the data with the model before training or testing starts."""
+"""Check that the data fit the model before training or testing starts."""
 from numbers import Integral
 
 import torch
@@ -13,22 +13,23 @@ from ...utils.model_parts import unwrap
 
 @HOOKS.register_module()
 class SkeletonCheckHook(Hook):
-    """Raises an error that says what to change if data and model disagree.
+    """Hook that checks whether the data fit the model.
 
-    Without it a mismatch appears as "running_mean should contain 51 elements
-    not 75" (MMAction2 issues 1438, 2060, 2141). The hook compares joints,
-    channels, frames and persons of a sequence with what the encoder is built
-    for, and the labels with ``num_classes``, and runs the model on one
-    sequence.
+    Without this hook, a mismatch causes an error such as "running_mean should
+    contain 51 elements not 75" (MMAction2 issues 1438, 2060, 2141). The hook
+    compares the numbers of joints, channels, frames and persons of a sequence
+    with those of the encoder, compares the labels with ``num_classes``, and
+    runs the model on one sequence. Its ``InputError`` says what to change.
     """
 
     def before_train(self, runner) -> None:
-        """Check the training and the validation set."""
+        """Check the training and validation sets."""
         if not len(runner.train_dataloader):
             raise InputError(
-                'train_dataloader gives 0 batches an epoch, expected at least '
-                f'one: batch_size is {runner.train_dataloader.batch_size}, '
-                'but each process has fewer sequences '
+                'train_dataloader yields 0 batches per epoch, expected at '
+                'least one: batch_size is '
+                f'{runner.train_dataloader.batch_size}, but each process has '
+                'fewer sequences '
                 f'({len(runner.train_dataloader.dataset)} in all).')
         self._check(runner, 'train_dataloader')
         _try_model(unwrap(runner.model), runner.train_dataloader.dataset[0])
@@ -40,7 +41,7 @@ class SkeletonCheckHook(Hook):
         self._check(runner, 'test_dataloader')
 
     def _check(self, runner, name: str) -> None:
-        """Check the labels and a sequence of each data set of a loader."""
+        """Check the labels and one sequence of each data set of a loader."""
         model = unwrap(runner.model)
         head = getattr(model, 'cls_head', None)
         num_classes = getattr(head, 'num_classes', None)
@@ -55,7 +56,7 @@ class SkeletonCheckHook(Hook):
 
 
 def check_shape(model, shape, where: str) -> None:
-    """Raise InputError unless a clip's shape (M, T, V, C) fits the model."""
+    """Raise InputError unless a clip of shape (M, T, V, C) fits the model."""
     for what, seen, owner, expected, advice in _expectations(model, *shape):
         if seen != expected:
             raise InputError(
@@ -65,21 +66,21 @@ def check_shape(model, shape, where: str) -> None:
 
 def _check_labels(where: str, dataset: BaseDataset,
                   num_classes: int) -> None:
-    """Raise an error if a label is not among the classes of the model."""
+    """Raise an InputError if a label is not a class of the model."""
     wrong = [(name, label) for name, label in names_and_labels(dataset)
-             # a sequence of several classes has a tensor
+             # a sequence with several classes has a tensor
              if isinstance(label, Integral) and not 0 <= label < num_classes]
     if wrong:
         name, label = wrong[0]
         raise InputError(
             f'{where}: sequence {name}: label is {label}, expected 0 to '
-            f'{num_classes - 1}, since model.cls_head.num_classes is '
+            f'{num_classes - 1} because model.cls_head.num_classes is '
             f'{num_classes} (sequences with such a label: {len(wrong)}).')
 
 
 @torch.no_grad()
 def _try_model(model, sample: dict) -> None:
-    """Run a sequence through encoder, classifier and decoupler."""
+    """Run one sequence through encoder, classifier and decoupler."""
     training, head = model.training, model.cls_head
     model.eval()  # batch norm must not learn from the sequence
     data = model.data_preprocessor(pseudo_collate([sample]))
@@ -113,17 +114,17 @@ def _expectations(model, persons: int, frames: int, joints: int,
                f'Set model.backbone.in_channels={channels}.')
     if hasattr(encoder, 'num_frames'):
         yield ('frames', frames, encoder, encoder.num_frames,
-               f'Set clip_len={encoder.num_frames} in the pipelines, or '
+               f'Set clip_len={encoder.num_frames} in the pipelines, or set '
                'model.backbone.num_frames to your clip_len, a multiple of 16, '
-               'and model.cls_head.feature_size to fit.')
+               'and adapt model.cls_head.feature_size.')
     for expected in _num_person(encoder):
         yield ('persons', persons, encoder, expected,
-               f'Set model.backbone.num_person={persons}, or num_person='
-               f'{expected} of FormatGCNInput in the pipelines.')
+               f'Set model.backbone.num_person={persons}, or set num_person='
+               f'{expected} in FormatGCNInput of the pipelines.')
 
 
 def _num_joints(encoder) -> dict:
-    """The option of the encoder that sets its joints -> their number."""
+    """Return a dict of the option that sets the joints -> their number."""
     if hasattr(encoder, 'layout'):
         return dict(layout=encoder.layout.num_joints)
     if hasattr(encoder, 'graph'):
@@ -132,7 +133,7 @@ def _num_joints(encoder) -> dict:
 
 
 def _num_person(encoder) -> list:
-    """The encoder's number of persons, if it depends on one."""
+    """Return [number of persons], or [] if the encoder accepts any."""
     if hasattr(encoder, 'num_person'):
         return [encoder.num_person]
     if getattr(encoder, 'data_bn_type', None) == 'MVC':

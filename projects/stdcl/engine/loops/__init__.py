@@ -1,4 +1,4 @@
-"""Loops."""
+"""Training loops."""
 from .reproducible_train_loop import ReproducibleTrainLoop
 
 __all__ = ['ReproducibleTrainLoop']

@@ -1,4 +1,4 @@
-"""A training loop that resumes as if it had never stopped."""
+"""Training loop whose resumed runs equal uninterrupted runs."""
 from typing import Sequence
 
 import torch.nn as nn
@@ -11,19 +11,20 @@ from ...utils.random_seed import derive_seed, seed_all
 
 @LOOPS.register_module()
 class ReproducibleTrainLoop(EpochBasedTrainLoop):
-    """``EpochBasedTrainLoop`` without a hidden random state.
+    """``EpochBasedTrainLoop`` without hidden random state.
 
-    A resumed run equals one that was never interrupted:
+    A resumed run equals an uninterrupted one:
 
-    - The augmentation of a sequence is a function of seed, epoch, index and
-      repeat; see ``SeededDataset`` and ``SeededSampler``.
-    - Before each step all generators are seeded from seed, iteration and
+    - The augmentation of a sequence depends only on the seed, epoch, index and
+      repetition; see ``SeededDataset`` and ``SeededSampler``.
+    - Before each step, all generators are seeded from the seed, iteration and
       rank, so dropout and random negatives depend on nothing else.
-    - A resumed run starts in the middle of an epoch if it was interrupted
-      there. Otherwise it first runs the validation that was due after the
-      last epoch, since a checkpoint does not say whether it took place.
+    - A run that was interrupted within an epoch resumes in the middle of it.
+      Any other resumed run starts with the validation that was due after the
+      last epoch, because a checkpoint does not say whether it took place.
 
-    Takes the arguments of ``EpochBasedTrainLoop``; ``dataloader`` is a config.
+    The arguments are those of ``EpochBasedTrainLoop``; ``dataloader`` must be
+    a config.
     """
 
     def __init__(self, runner, dataloader: dict, **kwargs) -> None:
@@ -41,7 +42,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         return _seed(self.runner)
 
     def run(self) -> nn.Module:
-        """Train; returns the model."""
+        """Train and return the model."""
         self.runner.call_hook('before_train')
         if self._epoch > 0 and self.first_batch == 0:  # resumed
             self._validate_if_due()
