@@ -330,7 +330,7 @@ def test_confidence_in_some_files_only(folder):
     for odd in (3, 2):
         for path in Path('src').glob('*/*.npy'):
             np.save(path, joints(4, odd if path.stem == '2' else 5 - odd))
-        assert re.search(f'1 problem:\n.*a/2.npy has {odd} channels .* '
+        assert re.search(f'1 problem:\n.*a/2.npy has {odd} channels.* '
                          f'expected {5 - odd}, as in 7 of 8', refused())
     np.save('src/a/2.npy', joints(4))
     assert convert(img_shape=(480, 640)).channels == 3

@@ -156,7 +156,7 @@ class SkeletonInferencer:
         return packed
 
     def _check_sequence(self, sequence: dict) -> None:
-        """Raise InputError if the pipeline would drop a person or guess."""
+        """Raise if the pipeline would drop persons or guess a size."""
         name, persons = sequence['frame_dir'], len(sequence['keypoint'])
         for step in self.steps:
             most = step.get('num_person', 2)

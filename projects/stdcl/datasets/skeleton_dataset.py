@@ -99,7 +99,7 @@ class SkeletonDataset(PoseDataset):
                 return safe_files.load(path)
             except pickle.UnpicklingError as error:
                 raise pickle.UnpicklingError(
-                    f'ann_file: {error} It has {osp.getsize(path):,} bytes, '
+                    f'ann_file: {error} It has {osp.getsize(path):,} bytes; '
                     f'expected {FORM}.') from error
 
     def filter_data(self) -> List[dict]:

@@ -294,7 +294,7 @@ def _act(rng: np.random.Generator, program: str,
 
 
 def _view(rng: np.random.Generator, joints: np.ndarray) -> np.ndarray:
-    """Draw and apply a size, a place and a point of view."""
+    """Apply a random size, position and point of view."""
     turn = (_about_axis(0, rng.uniform(-TILT, TILT))
             @ _about_axis(2, rng.uniform(-TILT, TILT))
             @ _about_axis(1, rng.uniform(-YAW, YAW)))

@@ -225,7 +225,7 @@ def _nearest(name: Any, known: Iterable[str], cutoff: float = NEAR) -> str:
 
 
 def _explain(error: str, cfg: Config) -> Optional[str]:
-    """Explain an error of a builder or constructor; None if not possible."""
+    """Explain a builder's or constructor's error; return None if unknown."""
     entries = list(_entries(cfg))
     place_of = {str(entry.get('type')): path
                 for path, entry in reversed(entries)}

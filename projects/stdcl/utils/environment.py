@@ -13,8 +13,8 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 def current_commit() -> dict:
     """Return the commit of this repository.
 
-    Without ``.git``, the environment variable STDCL_COMMIT can name the
-    commit, and the files must be unchanged.
+    Without ``.git``, the commit is read from the environment variable
+    STDCL_COMMIT. The files must then be those of that commit, unchanged.
 
     Returns:
         dict: ``commit``, and ``clean``, which is True if no file outside

@@ -42,7 +42,7 @@ class RefusedError(pickle.UnpicklingError):
 
 
 class _Placeholder:
-    """Placeholder without attributes that a file could change; unhashable."""
+    """Unhashable placeholder whose attributes a file cannot change."""
     __slots__ = ('value', )
     __hash__ = None
 
@@ -118,7 +118,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 def _bytearray(content: Union[str, bytes] = b'', *encoding) -> bytearray:
     content = _encode(content, *encoding) if encoding else content
-    return bytearray(memoryview(content))  # an integer would set the size
+    return bytearray(memoryview(content))  # rejects an integer, a size
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
@@ -170,7 +170,7 @@ def _resolve(value: Any, known: dict) -> Any:
     if kind is list:
         value[:] = [_resolve(item, known) for item in value]
     elif kind is dict or kind is OrderedDict and not vars(value):
-        for key, item in value.items():  # placeholders are no keys: unhashable
+        for key, item in value.items():  # a placeholder cannot be a key
             value[key] = _resolve(item, known)
     elif kind is tuple:
         known[id(value)] = value, tuple(
@@ -184,8 +184,8 @@ def _resolve(value: Any, known: dict) -> Any:
 def load(path: PathLike) -> Any:
     """Read a pickle of containers, numbers, strings and arrays.
 
-    All protocols are supported, from NumPy 1 and 2. Arrays may contain
-    numbers, booleans or strings.
+    The pickle may have any protocol and come from NumPy 1 or 2. Its arrays may
+    contain numbers, booleans or strings.
 
     Raises:
         FileNotFoundError: The file does not exist.

@@ -10,9 +10,10 @@ BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
 
 def method_of(subjects: Dict[str, Optional[str]],
               by_subject: Optional[bool]) -> str:
-    """Choose how to draw. By default, by subject if all sequences have one.
+    """Choose how to draw.
 
-    With a single subject, the default is to draw by class.
+    By default, draw by subject if every sequence has a subject and there are
+    at least two subjects; otherwise, draw by class.
     """
     if by_subject is None:
         different = set(subjects.values())

@@ -120,7 +120,7 @@ class PreemptionHook(Hook):
                          BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Resume with the stored batch."""
+        """Resume from the stored batch."""
         meta = checkpoint.get('meta') or {}
         if not runner._resume or not meta.get(BATCH):
             return

@@ -1,4 +1,4 @@
-"""Save checkpoints so that one is intact at any time."""
+"""Save checkpoints so that an intact one always exists."""
 from collections import deque
 from pathlib import Path
 

@@ -34,7 +34,7 @@ class ScoreFileHook(Hook):
         self.path = Path(path)
 
     def before_test(self, runner) -> None:
-        """Hook the classifier, and make samples carry their names."""
+        """Listen to the classifier, and make samples carry their names."""
         self.path.parent.mkdir(parents=True, exist_ok=True)  # fail early
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)

@@ -124,7 +124,7 @@ def _expectations(model, persons: int, frames: int, joints: int,
 
 
 def _num_joints(encoder) -> dict:
-    """Return a dict of the option that sets the joints -> their number."""
+    """Return a dict of layout option -> number of joints."""
     if hasattr(encoder, 'layout'):
         return dict(layout=encoder.layout.num_joints)
     if hasattr(encoder, 'graph'):
