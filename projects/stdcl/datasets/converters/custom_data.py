@@ -62,7 +62,7 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
             sequences. Defaults to True if the table allows it.
         seed (int): Random seed of the draw. Defaults to 0.
         img_shape (tuple[int, int], optional): Height and width in pixels of
-            the images from which two-dimensional joints were detected.
+            the images in which two-dimensional joints were detected.
         skip_bad (bool): Whether to skip sequences with problems instead of
             raising an error. Defaults to False.
 
