@@ -1,6 +1,5 @@
-# The second benchmark: does STD-CL as published help, on each of the three
-# official splits (seed s trains on split s + 1), and how far do four streams
-# get?
+# Does STD-CL help on the second benchmark, JHMDB, and what accuracy do four
+# streams reach? Seed s trains on the official split s + 1.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('plain against STD-CL on JHMDB, one seed on each of the three '

@@ -1,5 +1,6 @@
-# Which schedule fits JHMDB? Trained on split1_fit and tested on split1_tune,
-# which divide the training part of split 1; its test part is not used.
+# Which schedule suits JHMDB? The runs train on split1_fit and are tested on
+# split1_tune. Both are parts of the training part of split 1, whose test part
+# is not used.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('learning rate and number of epochs on JHMDB, plain ST-GCN, joint '

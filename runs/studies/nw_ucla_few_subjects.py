@@ -1,5 +1,5 @@
-# Does STD-CL help if the encoder fits its training set, which it does not in
-# the ablation? The runs train on a third of the subjects of the training
+# Does STD-CL help if the encoder fits its training set better than in the
+# ablation? The runs train on a third of the subjects of the training
 # views, with each sequence three times per epoch, and are tested on the other
 # subjects. The test view is not used.
 _base_ = '_base_/quarter_width.py'
@@ -21,7 +21,7 @@ options = {
 
 
 def _arm(**options):
-    """Return an arm: the loss weights of the release, and more options."""
+    """Return an arm with the loss weights of the release and more options."""
     return dict(encoder='stgcn', against='plain', seeds=9, options={
         'model.cls_head.spatial_weight': 0.5,
         'model.cls_head.temporal_weight': 0.5,

@@ -1,5 +1,5 @@
-# Does STD-CL help, and by how much? Compares runs with and without STD-CL that
-# have the same seeds and are otherwise identical.
+# Does STD-CL help, and by how much? The study compares runs with and without
+# STD-CL that have the same seeds and are otherwise identical.
 _base_ = '_base_/quarter_width.py'
 
 about = 'plain against STD-CL on NW-UCLA, joint stream, a quarter of the width'

@@ -1,4 +1,4 @@
-# JHMDB, split 1; select another with --split split2 or split3. tools/data/jhmdb.py
+# JHMDB, split 1; select a different one with --split split2 or split3. tools/data/jhmdb.py
 # writes the annotation file; its path is relative to the working directory.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/jhmdb/jhmdb.pkl'

@@ -1,4 +1,4 @@
-# JHMDB at a quarter of the width, on one thread: minutes per run
+# JHMDB at a quarter of the width, on one thread, which takes minutes per run
 benchmark = 'jhmdb'
 threads = 1
 

@@ -1,5 +1,5 @@
-# Settings that train on a CPU: a quarter of the width, each sequence once per
-# epoch, no worker processes, and schedules for so few steps.
+# Settings for training on a CPU: a quarter of the width, each sequence once
+# per epoch, no worker processes, and schedules for so few steps.
 threads = 1
 
 options = {
