@@ -58,7 +58,7 @@ def arguments(work_dir):
 
 def stop_training(run, work_dir, *options, when, number=signal.SIGKILL,
                   to=os.kill):
-    """Train a narrow encoder, and interrupt it, see :func:`interrupt`."""
+    """Train a narrow encoder, and interrupt it; see :func:`interrupt`."""
     pid = run.start('tools/train.py', *arguments(work_dir), *options,
                     cwd=work_dir)
     interrupt(pid, work_dir / 'stdout', when, number, to)

@@ -12,9 +12,9 @@ def write_body(identity: int, joints: np.ndarray) -> list:
     lines = [f'{identity} 0 1 1 1 1 0 0.02764709 0.05745083 2',
              str(len(joints))]
     for x, y, z in joints.tolist():
-        depth, colour = 366 / max(z, 0.5), 1062 / max(z, 0.5)
-        rest = (256 + depth * x, 212 - depth * y, 960 + colour * x,
-                540 - colour * y, 0.2 * x, 0.97 - 0.1 * y, 0.01 * z, 0.1 * y)
+        depth, color = 366 / max(z, 0.5), 1062 / max(z, 0.5)
+        rest = (256 + depth * x, 212 - depth * y, 960 + color * x,
+                540 - color * y, 0.2 * x, 0.97 - 0.1 * y, 0.01 * z, 0.1 * y)
         # seven digits such as 1.2E-05, as in the published files
         lines.append(' '.join(f'{number:.7G}' for number in (x, y, z, *rest))
                      + ' 2')
@@ -84,7 +84,7 @@ SCENES = {
     '11 frames': [(0, 23), (5, 15)],
     '12 frames': [(0, 23), (5, 16)],
     'all short': [(0, 5), (3, 12), (2, 11)],
-    # of 24 frames, 16 are 66.7 % and 17 are 70.8 %
+    # the limit is 69.754 %: 16 of 24 frames are below, 17 are above
     'wide': [(0, 23), (0, 23, dict(wide=range(17)))],
     'not so wide': [(0, 23), (0, 23, dict(wide=range(16)))],
     'all wide': [(0, 23, dict(wide=range(24))), (0, 19, dict(

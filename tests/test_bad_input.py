@@ -354,7 +354,7 @@ def test_error_in_a_worker(warm, folder):
 }.items())
 def test_degenerate_sequences(config, stream, warm, tmp_path,
                               tiny_annotations):
-    """Sequences that are all zero or of one frame, or alone in their class."""
+    """Sequences may be zero, have one frame, or be alone in their class."""
     persons, joints = (1, 20) if 'nw-ucla' in config else (2, 25)
     path = Path(tiny_annotations(persons=persons, joints=joints, classes=3))
     annotations = pickle.loads(path.read_bytes())['annotations']

@@ -111,8 +111,8 @@ def test_from_plain_to_stdcl(config, capsys):
     log = capsys.readouterr().out
     anew = check_start(state, fresh, saved(checkpoint))
     assert all(name.startswith('cls_head.decoupler.') for name in anew)
-    assert ('start from scratch; missing from the checkpoint: cls_head.'
-            'decoupler.spatial.score.0, ') in log
+    assert ('from scratch; missing from the checkpoint: cls_head.decoupler.'
+            'spatial.score.0, ') in log
 
 
 def test_from_stdcl_to_plain(config, checkpoint, capsys):

@@ -102,7 +102,7 @@ def test_content_agrees_with_the_name(encoder, benchmark, stdcl):
         randomly = {'RandomView', 'RandomRotation'} & set(steps)
         assert not randomly or name == 'train'
 
-    # the name counts passes, as in MMAction2: 80 are 16 epochs of five
+    # some names count passes, as in MMAction2: 80 for 16 epochs of 5 passes
     times = cfg.train_dataloader.dataset.get('times', 1)
     assert epochs in (cfg.train_cfg.max_epochs,
                       cfg.train_cfg.max_epochs * times)
@@ -267,7 +267,7 @@ def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
     cfg = stdcl_on('stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d',
                    tmp_path)
     for dataset in leaf_datasets(cfg).values():
-        # alignment needs shoulders, which 17 joints do not have
+        # the alignment needs the joints of NTU RGB+D
         dataset.pipeline[0] = dict(type='PreNormalize3D', align_spine=False,
                                    align_shoulder=False)
         dataset.pipeline.pop(1)  # GenSkeFeat

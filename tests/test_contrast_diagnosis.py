@@ -59,7 +59,7 @@ def make_samples(indices, labels):
 
 
 def test_similarities_by_hand():
-    """Slots 0, 1 and 2 have classes 0, 0 and 1; then 1 is seen again."""
+    """Sequences 0, 1, 2 have classes 0, 0, 1; then 1 is seen again."""
     head = make_head()
     hook = ContrastDiagnosisHook()
     hook.head, hook.loss = head, head.loss

@@ -299,7 +299,7 @@ def test_labels_by_name_and_by_number(folder):
      '"a/2" is in more than one row'),
     ('a/0,', 'a/x,', {}, '"a/x" has no file in src, expected a/x.npy'),
     ('s0,train', 's0,test', {}, 'split of "a/0" is "test", expected train or'),
-    ('subject,split', 'subject,part', {}, 'has no splits. Add a column split'),
+    ('subject,split', 'subject,part', {}, 'no splits. Add a column split'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5, by_subject=True),
      '"a/0" has no subject, which --by-subject needs'),
     ('name', 'name', dict(layout='mocap'), '"mocap" is unknown, expected one '
@@ -485,7 +485,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert loss.isfinite() and losses['loss_spatial'] > 0
     assert model.cls_head.num_classes == 2
 
-    # normalised by either the image or the range of the sequence
+    # normalized by either the image or the range of the sequence
     clip = torch.cat([val[i]['inputs'] for i in range(2)])[:, 0]
     source = np.load('src/a/6.npy')
     if kind == 'coco':
@@ -499,7 +499,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
 
 @pytest.mark.parametrize('encoder', ['stgcn', 'hyperformer'])
 def test_a_config_without_stdcl(folder, encoder):
-    """It differs only in the head and its hook."""
+    """Without STD-CL, only the head and its hook differ."""
     data = convert()
     stdcl, plain = (load_config(data, encoder, stdcl=stdcl)
                     for stdcl in (True, False))
@@ -513,7 +513,7 @@ def test_a_config_without_stdcl(folder, encoder):
 
 
 @pytest.mark.parametrize('options, message', [
-    ('--val-ratio 1', 'expected a number between 0 and 1'),
+    ('--val-ratio 1', 'expected a number above 0 and below 1'),
     ('--config mine.py', 'mine.py, expected .* does not exist yet'),
 ])
 def test_wrong_options_are_named(root, folder, options, message):

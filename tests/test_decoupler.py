@@ -48,7 +48,7 @@ def test_projection_flattens_channels_first():
     torch.testing.assert_close(decoupler(x)[0], branch.project(flat))
 
 
-def test_initialisation():
+def test_initialization():
     decoupler = ProjectionDecoupler(256, 20, 13)
     convolution = decoupler.spatial.reduce.weight.clone()
     decoupler.init_weights()

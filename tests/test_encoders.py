@@ -311,7 +311,7 @@ def test_invalid_sizes_raise(make, error):
 
 
 def test_parts_are_an_argument():
-    """The numbers of parts matter only up to renumbering."""
+    """Renumbering the parts does not change the model."""
     kwargs = dict(base_channels=24, num_heads=1, num_stages=1, num_person=1)
     one, other, third = (
         Hyperformer('nw-ucla', parts=parts, **kwargs)
@@ -336,8 +336,8 @@ def test_constants_follow_the_device_and_are_not_saved():
     assert all(buffer.is_meta for buffer in model.to('meta').buffers())
 
 
-class TestInitialisation:
-    """Initialisation of the released encoders."""
+class TestInitialization:
+    """Initialization of the released encoders."""
 
     def std(self, tensor, expected):
         assert abs(tensor.std() / expected - 1) < 5 / tensor.numel()**0.5

@@ -95,7 +95,7 @@ def test_the_command(warm, tmp_path):
 
 
 def test_linear_share():
-    """It is 1 for a linear map, 0 for noise, and 1/2 for both together."""
+    """The share is 1 for a linear map, 0 for noise, 1/2 for their sum."""
     rng = np.random.default_rng(0)
     others, noise = rng.normal(size=(2, 2000, 4))
     mapped = others @ rng.normal(size=(4, 4)) + 3

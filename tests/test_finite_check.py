@@ -57,7 +57,7 @@ def test_weights_that_are_not_finite(warm, tmp_path):
     assert re.search(
         r'After epoch 1, \d+ tensors of the model are not finite \(\S+, .*\); '
         'expected finite numbers. .* not saved. Training stops here; '
-        'no checkpoint was saved yet', done.stderr), done.stderr[-2000:]
+        'no checkpoint has been saved yet', done.stderr), done.stderr[-2000:]
     assert not list(tmp_path.glob('*.pth*'))
 
 

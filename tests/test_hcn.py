@@ -134,7 +134,7 @@ def test_head_takes_the_maximum_over_persons():
     assert torch.equal(head(x), head(highest))
 
 
-def test_initialisation():
+def test_initialization():
     model = build(head={**TINY_HEAD, 'hidden_channels': 512})
     model.init_weights()
     stream = model.backbone.joint_stream

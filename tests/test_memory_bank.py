@@ -100,7 +100,7 @@ def test_zero_features_empty_the_slot():
 
 
 def test_zero_rows_are_ignored():
-    """They pad the smaller batches of a process."""
+    """Zero rows pad small batches to the size of a full one."""
     bank, expected = make_bank(), make_bank()
     features = F.normalize(torch.randn(3, 4), dim=1)
     indices = torch.tensor([5, 0, 5])

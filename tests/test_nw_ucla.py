@@ -111,7 +111,7 @@ def test_wrong_sources_are_named(unpacked, tmp_path):
 
 
 def published(keypoint, degrees, scale):
-    """Center joint 2 of the first frame, rotate, scale, then normalise."""
+    """Center joint 2 of the first frame, rotate, scale, then normalize."""
     x = keypoint - keypoint[:, :1, 1:2]
     a, b = np.radians(degrees)
     about_x = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)],
@@ -134,7 +134,7 @@ def test_recipe_equals_the_published_one():
         np.random.seed(seed)
         results = RandomView().transform(dict(keypoint=keypoint.copy()))
         ours = MinMaxNormalize().transform(results)['keypoint']
-        scale = 0.5 + seed / 20  # undone by min-max normalisation
+        scale = 0.5 + seed / 20  # undone by min-max normalization
         np.testing.assert_allclose(
             ours, published(keypoint.astype(np.float64), degrees, scale),
             atol=1e-5)

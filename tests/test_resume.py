@@ -103,7 +103,7 @@ def resume(run, work_dir, *options, check=True):
 
 
 def test_same_seed_same_result(warm, tmp_path, whole):
-    """Also with worker processes."""
+    """Worker processes do not change the result."""
     train(warm, tmp_path, *OPTIONS, *WORKERS)
     assert_equal(tmp_path, whole)
 
@@ -128,9 +128,8 @@ def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
     assert 'Traceback' not in stopped.stderr
-    said = re.search(r'SIGTERM: saved (\S+) after epoch (\d) and (\d) of 8 '
-                     r'batches. Continue from there with --resume.',
-                     stopped.stdout)
+    said = re.search(r'SIGTERM: saved (\S+) after (\d) epochs and (\d) of 8 '
+                     r'batches. Use --resume', stopped.stdout)
     assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
     meta = torch.load(said[1], weights_only=True)['meta']
     assert meta['iter'] == 8 * int(said[2]) + int(said[3])
@@ -225,7 +224,7 @@ def test_sigkill(warm, tmp_path, whole):
 
 
 def test_sigkill_in_the_validation(warm, tmp_path, whole):
-    """Validation is repeated: record and best checkpoint depend on it."""
+    """The record and the best checkpoint need a repeated validation."""
     stop_training(warm, tmp_path, *OPTIONS,
                   when=r'Epoch\(val\) +\[1\]\[1/8\]')
     assert 'val' not in json.loads(

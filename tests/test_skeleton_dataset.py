@@ -89,7 +89,7 @@ def test_leading_cacheable_transforms_run_once(tiny_annotations):
     ('RandomSampleFrames', dict(clip_len=4)),
     ('FastUniformSampleFrames', dict(clip_len=4))])
 def test_deterministic_transforms_are_cacheable(kind, options):
-    """Transforms that declare to be cacheable draw no random numbers."""
+    """Exactly those transforms are cacheable that draw no random numbers."""
     transform = TRANSFORMS.build(dict(type=kind, **options))
     keypoint = np.random.default_rng(0).normal(size=(1, 30, 25, 3))
     state = np.random.get_state()[1:3]
@@ -203,7 +203,7 @@ def test_class_names(tmp_path, tiny_annotations):
 
 
 def test_files_of_openmmlab_need_no_opt_in(tmp_path):
-    """Loads a 2D file in half precision."""
+    """Covers a 2D file in half precision."""
     keypoint = np.random.rand(1, 30, 17, 2).astype(np.float16)
     content = dict(split=dict(xsub_train=['a']), annotations=[dict(
         frame_dir='a', label=np.int64(3), img_shape=(1080, 1920),
@@ -303,7 +303,10 @@ def test_nonfinite_number_is_located(value):
 
 
 def test_packed_sequences():
-    """MMAction2 unpacks the 2D skeletons of Kinetics in the pipeline."""
+    """The Kinetics format, one row per person and frame, is accepted.
+
+    It requires ``frame_inds``.
+    """
     item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
     with pytest.raises(ValueError, match='keypoint has shape'):
         check_sequence('a.pkl', item)

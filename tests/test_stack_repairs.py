@@ -188,7 +188,7 @@ def test_device_ids_are_omitted_on_the_cpu_only(
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_sync_bn_converts_the_encoders(encoder):
-    """``sync_bn='torch'`` converts them before weights are initialised."""
+    """``sync_bn='torch'`` converts them before weights are initialized."""
     config = Config.fromfile(find_config(encoder, 'synthetic', False)).model
     models = []
     for convert in (False, True):

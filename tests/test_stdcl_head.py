@@ -80,7 +80,7 @@ def test_weights_scale_the_losses():
     torch.testing.assert_close(4 * a['loss_temporal'], b['loss_temporal'])
 
 
-def test_the_decoupler_has_its_own_initialisation():
+def test_the_decoupler_has_its_own_initialization():
     # not that of GCNHead, which applies to all of its linear layers
     linear = build().cls_head.decoupler.spatial.project
     assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
@@ -193,13 +193,13 @@ def test_zero_vector_does_not_contribute(value):
 
 def test_overflow_affects_one_step_only():
     model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
-    model.eval()  # or batch norm spreads it
+    model.eval()  # in training, batch norm would spread the overflow
     spoiled = inputs.clone()
     spoiled[0] = torch.inf
     losses = model(spoiled, samples, mode='loss')
     assert not losses['loss_spatial'].isfinite()
     assert not losses['loss_temporal'].isfinite()
-    # the next step contains other sequences of its class
+    # the next step contains other sequences of the overflowing class
     losses = model(inputs[1:], samples[1:], mode='loss')
     assert losses['anchor_share'] == 1
     assert losses['loss_spatial'].isfinite()

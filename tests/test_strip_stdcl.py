@@ -94,7 +94,7 @@ def test_invalid_files_raise(warm, tmp_path):
 def stock(tmp_path):
     """Return an environment with MMAction2 but without this project.
 
-    A folder that the wheel lacks is added, see
+    The folder ``drn``, which is missing from the wheel, is added; see
     projects/stdcl/compat/mmaction_drn.py.
     """
     library = tmp_path / 'library'

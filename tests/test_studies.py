@@ -132,8 +132,12 @@ def test_recorded_results(path):
 
 
 @pytest.mark.parametrize('change, message', [
-    (('about =', 'abuot ='), 'unexpected keyword argument .abuot.'),
-    (('about =', '_about ='), "missing 1 required .*: 'about'"),
+    (('about =', 'abuot ='), 'tiny.py: abuot is not a field, expected one'),
+    (('about =', '_about ='), 'tiny.py: about is missing, expected a string'),
+    ((', seeds=[1])', ')'), 'arms.plain: seeds is missing, expected an integ'),
+    (('seeds=[1])', 'seeds=1, x=2)'), 'arms.plain: x is not a field, .*seeds'),
+    (("dict(encoder='stgcn', stdcl=False, seeds=[1])", "3"),
+     'tiny.py: arms.plain is 3, expected a dict'),
     (('about =', 'about = = '), 'cannot be read as a study'),
     (('about', "threads = '2'\nabout"), "threads is '2', expected an integer"),
     (("encoder='stgcn', against", "encoder='stgnc', against"),
@@ -184,7 +188,7 @@ arms ="""))
 
 
 def test_further_tests_of_a_study(make_runner, tmp_path):
-    """Each has a config and two columns of its own."""
+    """Each further test has its own config and two columns."""
     study = make_runner('arms =', """folds = ['split3']
 tests = dict(train={'test_dataloader.dataset.split': '{fold}_train'})
 arms =""")
@@ -208,7 +212,7 @@ def test_mistakes_in_a_fused_arm(write, change, message):
 
 
 def test_a_fused_arm(make_runner, tmp_path):
-    """It runs after the arms that it fuses, and has a row like theirs."""
+    """A fused arm runs after the arms that it fuses, and has a row."""
     study = make_runner(*FUSE)
     assert not study.run_all(study.missing('both'))
     assert len(study.missing()) == 3
@@ -324,9 +328,9 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(top1_last=101.0), 'expected 0 to 100'),
-    (dict(top1_last=None), 'expected 0 to 100'),
-    (dict(seed=1), 'is recorded twice'),
+    (dict(top1_last=101.0), 'seed 0 has top1_last 101.0, expected 0 to 100'),
+    (dict(top1_last=None), 'has top1_last nan, expected 0 to 100'),
+    (dict(seed=1), 'seed 1 is recorded twice, expected one row'),
     (dict(seed=None), 'cannot be read as results')])
 def test_inconsistent_results_raise(tmp_path, change, message):
     row, path = dict(arm='a', fold=0, top1_last=50.0, note='x'), (

@@ -223,7 +223,7 @@ def resampled_splits(request):
 
 
 def test_linear_model_of_the_mean_pose_fails(resampled_splits):
-    """Even the best of three logistic regressions on the test set fails."""
+    """Each of three regularized logistic regressions fails."""
     linear = pytest.importorskip('sklearn.linear_model')
     (train, labels), (test, targets) = resampled_splits
     train, test = train.mean(1).flatten(1), test.mean(1).flatten(1)
@@ -234,7 +234,7 @@ def test_linear_model_of_the_mean_pose_fails(resampled_splits):
         assert model.fit(train, labels).score(test, targets) <= 0.5
 
 
-def test_nearest_neighbour_fails(resampled_splits):
+def test_nearest_neighbor_fails(resampled_splits):
     (train, labels), (test, targets) = resampled_splits
     nearest = torch.cdist(test.flatten(1), train.flatten(1)).argmin(1)
     accuracy = (labels[nearest] == targets).double().mean()

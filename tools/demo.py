@@ -38,9 +38,10 @@ def main() -> None:
                         help='print the result as JSON')
     parser.add_argument(
         '--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
-        help='size in pixels of the images in which 2D joints were found; '
-        'required if the pipeline contains PreNormalize2D')
-    parser.add_argument('--device', help='default: a GPU if there is one')
+        help='size in pixels of the images in which 2D joints were '
+        'detected; required if the pipeline contains PreNormalize2D')
+    parser.add_argument('--device',
+                        help='default: a GPU if there is one, otherwise cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')

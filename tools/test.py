@@ -1,7 +1,7 @@
 """Test a checkpoint.
 
-The options are those of MMAction2's own tools/test.py except those that show
-videos, and --stream and --split.
+The options are those of MMAction2's tools/test.py plus --stream and --split,
+without those that show videos.
 """
 import argparse
 import os
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--work-dir', help='folder for the log and the metrics; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
-        'the values of --stream and --split are added to the default')
+        '--stream and --split change the default')
     parser.add_argument(
         '--stream', help='joint, bone, joint-motion or bone-motion, as in '
         'training; short for --cfg-options '

@@ -1,7 +1,6 @@
 """Train a skeleton action recognizer.
 
-The options are those of MMAction2's own tools/train.py, and --stream and
---split.
+The options are those of MMAction2's tools/train.py plus --stream and --split.
 """
 import argparse
 import os
@@ -26,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--work-dir', help='folder for logs and checkpoints; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
-        'the values of --stream and --split are added to the default')
+        '--stream and --split change the default')
     parser.add_argument(
         '--stream', help='joint, bone, joint-motion or bone-motion; short '
         'for --cfg-options model.data_preprocessor.stream=...; default: the '

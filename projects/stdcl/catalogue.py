@@ -1,4 +1,4 @@
-"""Catalogue of all encoders, benchmarks and streams, by name.
+"""All encoders, benchmarks and streams, by name.
 
 Tools, tables and tests take their lists from this module. Skeleton layouts
 have their own table, :data:`~.utils.skeleton_layout.LAYOUTS`.
@@ -18,44 +18,24 @@ CONFIGS = ROOT / 'configs'
 
 @dataclass(frozen=True)
 class Encoder:
-    """A skeleton encoder.
-
-    Args:
-        title (str): Name in the paper.
-        backbone (str): Registered name of the backbone class.
-        arxiv (str): arXiv number of the paper.
-        layout_field (str): Option of the backbone that sets the layout.
-            Defaults to 'layout'.
-        persons_field (str, optional): Option of the backbone that sets the
-            number of persons. Defaults to None, for a backbone that accepts
-            any number.
-    """
-    title: str
-    backbone: str
-    arxiv: str
-    layout_field: str = 'layout'
+    """A skeleton encoder."""
+    title: str  # name in the paper
+    backbone: str  # registered name of the backbone class
+    arxiv: str  # arXiv number of the paper
+    layout_field: str = 'layout'  # option of the backbone that sets the layout
+    # option that sets the number of persons; None if the backbone accepts any
     persons_field: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set with its evaluation protocol.
-
-    Args:
-        title (str): Name in tables.
-        ann_file (str): Annotation file, relative to the working directory.
-        split (str): Prefix of the split names, which end in '_train' and
-            '_val'.
-        layout (str): Name of the skeleton layout.
-        num_classes (int): Number of classes.
-        num_person (int): Number of persons in a clip.
-    """
-    title: str
-    ann_file: str
-    split: str
-    layout: str
+    """A data set with its evaluation protocol."""
+    title: str  # name in tables
+    ann_file: str  # annotation file, relative to the working directory
+    split: str  # prefix of the split names, which end in _train and _val
+    layout: str  # name of the skeleton layout
     num_classes: int
-    num_person: int
+    num_person: int  # persons in a clip
 
 
 # config folder -> encoder
@@ -94,18 +74,12 @@ STREAMS = {'joint': 2, 'bone': 2, 'joint-motion': 1, 'bone-motion': 1}
 
 
 def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
-    """Find the config of an encoder on a benchmark.
+    """Return the absolute path of the config of an encoder on a benchmark.
 
-    Args:
-        encoder (str): A key of :data:`ENCODERS`.
-        benchmark (str): A key of :data:`BENCHMARKS`, or 'synthetic'.
-        stdcl (bool): Whether to find the config with STD-CL or the plain one.
-
-    Returns:
-        Path: Absolute path of the config file.
-
-    Raises:
-        InputError: A name is unknown, or not exactly one config matches.
+    ``encoder`` is a key of :data:`ENCODERS`, and ``benchmark`` is a key of
+    :data:`BENCHMARKS` or 'synthetic'. The config is the one with STD-CL if
+    ``stdcl`` is True, and the plain one otherwise. An unknown name raises an
+    ``InputError``.
     """
     require_known('encoder', encoder, ENCODERS)
     require_known('benchmark', benchmark, (*BENCHMARKS, 'synthetic'))

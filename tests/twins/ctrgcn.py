@@ -38,7 +38,7 @@ def adjacency_of(num_point, edges):
 
 
 def init_conv(conv):
-    """Initialise with Kaiming normal (fan out) and zero bias."""
+    """Initialize with Kaiming normal (fan out) and zero bias."""
     nn.init.kaiming_normal_(conv.weight, mode='fan_out')
     nn.init.zeros_(conv.bias)
 
@@ -175,7 +175,7 @@ class Block(nn.Module):
         return self.relu(y)
 
 
-def normalise_input(data_bn, x):
+def normalize_input(data_bn, x):
     """Apply batch norm over person, joint and coordinate of each frame.
 
     Maps (N, C, T, V, M) to (N * M, C, T, V).
@@ -197,7 +197,7 @@ class CTRGCNTwin(nn.Module):
     """Encoder and classifier.
 
     Args:
-        adjacency (torch.Tensor): Initial topologies, (3, V, V), see
+        adjacency (torch.Tensor): Initial topologies, (3, V, V); see
             :func:`adjacency_of`.
         num_classes (int): Defaults to 60.
         num_point (int): V. Defaults to 25.
@@ -228,7 +228,7 @@ class CTRGCNTwin(nn.Module):
 
     def extract(self, x):
         """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
-        x = normalise_input(self.data_bn, x)
+        x = normalize_input(self.data_bn, x)
         x = self.l1(x)
         x = self.l2(x)
         x = self.l3(x)

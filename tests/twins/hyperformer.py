@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from tests.twins.ctrgcn import (
     MultiScaleTCN,
     classify,
-    normalise_input,
+    normalize_input,
     outer_residual,
 )
 
@@ -75,7 +75,7 @@ class HypergraphAttention(nn.Module):
         return x.permute(0, 3, 1, 4, 2)
 
     def forward(self, x, e):
-        """Map normalised (N, C, T, V) and (N, H * d, T, V) to the latter."""
+        """Map normalized (N, C, T, V) and (N, H * d, T, V) to the latter."""
         n, _, t, v = x.shape
         q = self.split(self.q(x))  # (N, T, H, V, d) each
         k, values = map(self.split, self.kv(x).chunk(2, dim=1))
@@ -104,7 +104,7 @@ class ChannelNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x):
-        """Normalise each position, keeping the shape."""
+        """Normalize each position, keeping the shape."""
         mean = x.mean(dim=1, keepdim=True)
         variance = (x - mean).pow(2).mean(dim=1, keepdim=True)
         x = (x - mean) / torch.sqrt(variance + self.eps)
@@ -157,7 +157,7 @@ class HyperformerTwin(nn.Module):
     """Encoder and classifier.
 
     Args:
-        hops (torch.Tensor): Distances between joints, int64, (V, V), see
+        hops (torch.Tensor): Distances between joints, int64, (V, V); see
             :func:`hops_of`.
         joint_label (sequence[int]): Body part of each of the V joints.
         num_classes (int): Defaults to 60.
@@ -191,7 +191,7 @@ class HyperformerTwin(nn.Module):
 
     def extract(self, x):
         """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
-        x = normalise_input(self.data_bn, x)
+        x = normalize_input(self.data_bn, x)
         x = self.l1(x)
         x = self.l2(x)
         x = self.l3(x)

@@ -30,8 +30,8 @@ def main() -> None:
                        help='names of the sequences for the player '
                        '(frame_dir)')
     which.add_argument('--num', type=int, default=12, help='number of '
-                       'sequences for the player, first those on which the '
-                       'models differ; default: 12')
+                       'sequences for the player, starting with those on '
+                       'which the models differ; default: 12')
     parser.add_argument('--device', default='cpu', help='default: cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',

@@ -39,15 +39,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--by-subject', action=argparse.BooleanOptionalAction,
         help='with --val-ratio: draw whole subjects, so that nobody is in '
-        'both splits; otherwise, draw sequences of every class; default: '
-        'draw subjects if every row of LABELS has one and there are at '
-        'least two')
+        'both splits; with --no-by-subject, draw sequences of each class; '
+        'default: draw subjects if every row of LABELS names one and there '
+        'are at least two')
     parser.add_argument('--seed', type=int, default=0,
                         help='random seed for --val-ratio; default: 0')
     parser.add_argument(
         '--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
-        'and width in pixels of the images in which 2D joints were found; '
-        'the joints are then normalised by this size')
+        'and width in pixels of the images in which 2D joints were detected; '
+        'the joints are then normalized by this size')
     parser.add_argument(
         '--skip-bad', action='store_true', help='leave out sequences that '
         'have problems and list them in *.report.json, next to DST')
@@ -63,7 +63,7 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'DST is {args.destination}, expected *.pkl.')
     if args.val_ratio is not None and not 0 < args.val_ratio < 1:
         parser.error(f'--val-ratio is {args.val_ratio}, expected a number '
-                     'between 0 and 1.')
+                     'above 0 and below 1.')
     if args.config is not None and (
             args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '

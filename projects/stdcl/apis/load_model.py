@@ -62,4 +62,5 @@ def layout_of(cfg: Config) -> SkeletonLayout:
         if place.get('layout'):
             return SkeletonLayout.get(place['layout'])
     raise InputError('the config sets no layout, expected one in '
-                     'model.data_preprocessor or model.backbone.graph_cfg.')
+                     'model.data_preprocessor, model.backbone or '
+                     'model.backbone.graph_cfg.')

@@ -52,7 +52,7 @@ class SkeletonInferencer:
             in the checkpoint is never executed.
         weights (str): Path or URL of the checkpoint.
         device (str, optional): Device of the model. Defaults to an
-            accelerator if there is one.
+            accelerator if there is one, and to the CPU otherwise.
     """
 
     def __init__(self, model: Union[str, Config], weights: str,
@@ -90,8 +90,8 @@ class SkeletonInferencer:
                 images in which two-dimensional joints were detected. Defaults
                 to ``img_shape`` of each annotation.
             topk (int): Number of classes in ``top``. Defaults to 5.
-            out_dir (str, optional): Folder for animations. Defaults to None,
-                which draws nothing.
+            out_dir (str, optional): Folder for animations. By default, none
+                are drawn.
             format (str): Format of the animations, 'gif' or 'html'. Defaults
                 to 'html'.
             batch_size (int): Number of windows per batch. Defaults to 16.

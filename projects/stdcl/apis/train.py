@@ -35,8 +35,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         config (str | Path): The config file.
         work_dir (str, optional): Folder for logs and checkpoints. Defaults
             to ``work_dir`` of the config or, if it is not set, to
-            ``work_dirs/<config name>``. The default name includes ``stream``
-            and ``split`` if they are given.
+            ``work_dirs/<config name>``. ``stream`` and ``split`` change this
+            default; see :func:`add_stream`.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
             the latest checkpoint in the work directory, if there is one.
         amp (bool): Whether to train in mixed precision: float16 on a GPU,

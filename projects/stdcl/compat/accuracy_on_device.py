@@ -13,10 +13,10 @@ from mmaction.models.heads import BaseHead
 
 def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
                    topk: tuple) -> list:
-    """Return top-k accuracies: the share of labels in the k highest scores.
+    """Return the share of labels among the k highest scores, for each k.
 
     ``scores`` is (N, num_classes), and ``labels`` is (N,). The result is a
-    list with one scalar tensor for each k.
+    list with one scalar tensor for each k in ``topk``.
     """
     deepest = min(max(topk, default=0), scores.shape[1])
     ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)

@@ -155,7 +155,7 @@ class _Body:
         self.limbs = find_limbs(layout)
         self.limb_of = np.full(num_joints, NUM_LIMBS)  # the trunk comes last
         self.gain = np.zeros(num_joints)  # multiple of the limb's angles
-        self.axes = np.tile(np.eye(3), (num_joints, 1, 1))  # rows, per joint
+        self.axes = np.tile(np.eye(3), (num_joints, 1, 1))  # axes as rows
         for index, limb in enumerate(map(list, self.limbs)):
             depth = np.array(layout.hops[limb[0]])[limb]
             girdle = int(depth.max() > 1)
@@ -227,8 +227,8 @@ class SyntheticSkeletonDataset(BaseActionDataset):
         if split not in SPLITS or num_sequences < 1 or seed < 0:
             raise InputError(
                 f'{type(self).__name__}: split is {split!r}, num_sequences is '
-                f'{num_sequences} and seed is {seed}, expected '
-                f'{" or ".join(SPLITS)}, at least 1 and at least 0.')
+                f'{num_sequences} and seed is {seed}, expected split '
+                f'{" or ".join(SPLITS)}, num_sequences >= 1 and seed >= 0.')
         self.layout = SkeletonLayout.get(layout)
         self.split, self.seed = split, seed
         self.num_sequences = num_sequences
@@ -268,7 +268,7 @@ def _angles(rng: np.random.Generator, label: int, frames: int) -> np.ndarray:
     angles = rng.uniform(*SWAY, size) * np.sin(
         2 * np.pi * rng.uniform(*SWAY_CYCLES, size) * time + phases)
     angles += rng.uniform(-POSTURE, POSTURE, size)
-    # reversing time negates the phase, so a pace and its reverse are as likely
+    # reversing time negates the phase: both directions are equally likely
     phase, strength = rng.uniform(0, 2 * np.pi), rng.uniform(*WARP)
     time = time + strength / (2 * np.pi) * (
         np.sin(2 * np.pi * time + phase) - np.sin(phase))

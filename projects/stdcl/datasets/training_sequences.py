@@ -52,7 +52,7 @@ class _AddToIndex:
 
 
 class TrainingSequences:
-    """Numbering of the sequences of a training set, one per bank slot.
+    """Consecutive indices of the sequences in a training set.
 
     MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``, which
     wrappers of a single data set, such as ``RepeatDataset``, preserve. The

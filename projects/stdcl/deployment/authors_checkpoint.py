@@ -76,7 +76,7 @@ def _first(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
-    """Stack grouped 1x1 kernels as (heads, kernels, in, out) per head."""
+    """Stack grouped 1x1 kernels as (heads, kernels, in / H, out / H)."""
     stacked = torch.stack(kernels)[..., 0, 0]  # (K, C', C / H)
     return stacked.unflatten(1, (table.shape[1], -1)).permute(1, 0, 3, 2)
 
@@ -113,7 +113,7 @@ def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
 
 
 def _decoupler(source: Tensors) -> Table:
-    """Return rows for the decoupler of the release, if the file has one."""
+    """Return rows for the decoupler, if the file contains one."""
     if not any(name.startswith('std.') for name in source):
         return {}
     ours = 'cls_head.decoupler.'
@@ -246,8 +246,7 @@ def _hcn(source: Tensors) -> Table:
     return table
 
 
-# key of catalogue.ENCODERS -> function that maps the authors' tensors to a
-# table
+# key of catalogue.ENCODERS -> function from the authors' tensors to a table
 TABLES = {'blockgcn': _blockgcn, 'ctrgcn': _ctrgcn, 'hcn': _hcn,
           'hyperformer': _hyperformer}
 

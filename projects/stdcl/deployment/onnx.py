@@ -56,7 +56,7 @@ def export(model: nn.Module, shape: tuple, out: Path,
         metadata (dict[str, str]): Metadata to store in the file.
 
     Returns:
-        float: Difference between the logits of the file and of PyTorch, see
+        float: Difference between the logits of the file and of PyTorch; see
         :func:`compare`.
 
     Raises:
@@ -159,7 +159,7 @@ def open_session(path: Path):
 
 def evaluate(cfg: Config, model: nn.Module,
              networks: Dict[str, Network]) -> dict:
-    """Compare two networks on the test set, see :func:`evaluate_file`."""
+    """Compare two networks on the test set; see :func:`evaluate_file`."""
     logits: Dict[str, list] = {name: [] for name in networks}
     labels = []
     loader = Runner.build_dataloader(cfg.test_dataloader)
@@ -194,7 +194,7 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
         dict: ``sequences``, their number; ``agree``, whether all predicted
         classes are the same; ``difference``, the largest difference between
         the logits relative to the largest logit; and ``top1``, the accuracy of
-        each network in per cent.
+        each network in percent.
 
     Raises:
         InputError: The file is not an ONNX file, or it takes clips of a

@@ -46,7 +46,8 @@ def fuse_files(paths: Sequence[Path],
         ``classes`` (see :func:`class_table`) and ``confusion`` (a matrix).
 
     Raises:
-        InputError: Files or weights do not match, or labels are missing.
+        InputError: The files do not match each other or the weights, or labels
+            are missing.
     """
     files = [read(path) for path in paths]
     streams, origin = [file.stream for file in files], 'as given'
@@ -127,8 +128,8 @@ def _sort_like(first: Scores, file: Scores) -> Scores:
     place = {name: index for index, name in enumerate(file.names.tolist())}
     missing = [name for name in first.names.tolist() if name not in place]
     if missing:
-        raise InputError(f'{file.path} lacks {len(missing)} sequences of '
-                         f'{first.path}, for example {missing[0]}.')
+        raise InputError(f'{file.path} does not contain {len(missing)} of the '
+                         f'sequences in {first.path}, such as {missing[0]}.')
     order = [place[name] for name in first.names.tolist()]
     return replace(file, **{field: getattr(file, field)[order]
                             for field in ('names', 'labels', *file.kinds)})
@@ -159,7 +160,7 @@ def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
 
 
 def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
-    """Summarise a confusion matrix (C, C) by class.
+    """Summarize a confusion matrix (C, C) by class.
 
     Each row contains ``name``, ``sequences`` (their number), ``accuracy``
     (None without sequences), ``confused_with`` (the most frequent wrong class,
@@ -178,7 +179,7 @@ def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
 
 
 def describe(record: Dict[str, Any]) -> str:
-    """Format a result of :func:`fuse_files` as text, in per cent."""
+    """Format a result of :func:`fuse_files`, with accuracies in percent."""
 
     def accuracies(item):
         return (f'top-1 {100 * item["top1"]:.2f}, top-5 '

@@ -37,8 +37,8 @@ class Scores:
     probabilities: Optional[np.ndarray] = None  # (N, C)
     classes: Sequence[str] = ()  # names of the C classes, or none
     stream: str = ''  # a key of catalogue.STREAMS, or '' if unknown
-    config: str = ''  # file name, like that of the checkpoint
-    checkpoint: str = ''
+    config: str = ''  # file name of the config
+    checkpoint: str = ''  # file name of the checkpoint
 
     def __post_init__(self) -> None:
         shape = self.shape
@@ -55,7 +55,7 @@ class Scores:
                 f'{np.shape(value)}, expected {size}')
         for kind in self.kinds:
             self._require(np.isfinite(getattr(self, kind)).all(),
-                          f'some {kind} are not finite')
+                          f'some {kind} are not finite, expected all finite')
         low, high = self.labels.min(), self.labels.max()
         self._require(low >= -1 and high < shape[1], f'labels are {low} to '
                       f'{high}, expected 0 to {shape[1] - 1}, or -1 if '
@@ -117,10 +117,12 @@ def read(path: Union[str, Path]) -> Scores:
     path, names = Path(path), None
     if path.suffix == '.npz':
         arrays = safe_files.load_arrays(path)
-        if isinstance(arrays, np.ndarray) or not arrays.keys() >= set(ARRAYS):
-            raise InputError(f'{path}: expected a file that tools/test.py '
-                             '--dump wrote, with the arrays '
-                             f'{", ".join(ARRAYS)}.')
+        seen = () if isinstance(arrays, np.ndarray) else arrays
+        missing = [field for field in ARRAYS if field not in seen]
+        if missing:
+            raise InputError(f'{path}: the arrays {", ".join(missing)} are '
+                             'missing, expected a file that tools/test.py '
+                             '--dump wrote.')
         return Scores(path, **{
             field: array if field in ARRAYS else array.tolist()
             for field, array in arrays.items() if field in (*ARRAYS, *TEXTS)})

@@ -1,4 +1,4 @@
-"""L2 normalisation that tolerates zero vectors."""
+"""L2 normalization that tolerates zero vectors."""
 import torch
 import torch.nn.functional as F
 
@@ -6,7 +6,7 @@ SHORTEST = 1e-6  # rounding errors dominate the direction of shorter vectors
 
 
 def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
-    """Normalise each row to unit length, in float32.
+    """Normalize each row of (N, D) to unit length, in float32.
 
     A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
     so does its gradient, which would otherwise be huge. A row that is not
@@ -15,12 +15,6 @@ def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
     >>> unit_vectors(torch.tensor([[3., 4.], [0., 0.]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
-
-    Args:
-        vectors (Tensor): Shape (N, D).
-
-    Returns:
-        Tensor: Float32, shape (N, D). The norm of each row is 1, 0 or NaN.
     """
     vectors = vectors.float()
     short = vectors.detach().norm(dim=1, keepdim=True) < SHORTEST

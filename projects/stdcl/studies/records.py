@@ -1,11 +1,11 @@
 """CSV files that record the results of a study.
 
-Two files are stored next to the study file of a study NAME:
+A study NAME has two files, by default next to its study file:
 
 - ``NAME.csv`` contains one row per run, with the columns :data:`COLUMNS`.
 - ``NAME_details.csv`` contains one row per value, with the columns
   ``arm, fold, seed, kind, name, value``. ``kind`` is ``class`` (accuracy of a
-  class in per cent), ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in
+  class in percent), ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in
   the last epoch), or ``global``, ``spatial`` or ``temporal`` (a measure of
   these features).
 
@@ -26,7 +26,7 @@ from ..utils.input_error import InputError
 from .study import Training
 
 KEY = ['arm', 'fold', 'seed']
-# accuracies are in per cent; values that were not measured are empty
+# accuracies are in percent; values that were not measured are empty
 COLUMNS = [
     *KEY, 'encoder', 'method', 'stream', 'data', 'epochs',
     'top1_last',  # after the last epoch; this is the result
@@ -56,12 +56,12 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     if 'top1_last' not in columns:
         return frame
     frame = frame.reindex(columns=frame.columns.union(columns, sort=False))
-    wrong = frame[frame.duplicated(KEY) | ~frame.top1_last.between(0, 100)]
-    for row in wrong.itertuples():
-        raise InputError(
-            f'{path}: arm {row.arm}, fold {row.fold}, seed {row.seed} is '
-            f'recorded twice, or its top1_last is {row.top1_last}, expected '
-            '0 to 100.')
+    twice, valid = frame.duplicated(KEY), frame.top1_last.between(0, 100)
+    for row in frame[twice | ~valid].itertuples():
+        what = 'is recorded twice, expected one row' if twice[row.Index] else (
+            f'has top1_last {row.top1_last}, expected 0 to 100')
+        raise InputError(f'{path}: arm {row.arm}, fold {row.fold}, seed '
+                         f'{row.seed} {what}.')
     return frame
 
 
@@ -83,19 +83,12 @@ def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
 
 
 def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
-    """Collect the results of a finished run.
+    """Return the row of a finished run, and the rows of its details.
 
-    Args:
-        training (Training): The run.
-        work_dir (Path): Folder with ``run.json`` of ``RunRecordHook`` and
-            ``scores.npz`` of ``tools/test.py --dump``.
-
-    Returns:
-        tuple[dict, list[dict]]: The row of the run and the rows of its
-        details.
-
-    Raises:
-        InputError: An epoch or the last validation is missing.
+    ``work_dir`` contains ``run.json`` of ``RunRecordHook`` and, from
+    ``tools/test.py --dump``, ``scores.npz`` and ``TEST.npz`` for each of the
+    run's ``tests``. An ``InputError`` is raised if an epoch or the last
+    validation is missing.
     """
     run = json.loads((work_dir / 'run.json').read_text())
     epochs = run['epochs']
@@ -106,8 +99,7 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
         raise InputError(
             f'{work_dir}/run.json: an epoch or the last validation is '
             'missing, expected all epochs from 1 and a validation after the '
-            'last. '
-            f'Delete {work_dir} to train from scratch.')
+            f'last. Delete {work_dir} to train from scratch.')
     best, last = max(top1, key=top1.get), epochs[-1]['train']
     key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
     measures, details = _measure(work_dir / 'scores.npz')

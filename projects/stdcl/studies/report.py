@@ -42,18 +42,13 @@ def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
 
 
 def spread(values: pd.Series, digits: int = 2) -> str:
-    """Format the mean and, for several values, their deviation."""
+    """Format the mean and, for several values, the standard deviation."""
     deviation = f' ± {values.std():.{digits}f}' if len(values) > 1 else ''
     return f'{values.mean():.{digits}f}{deviation}'
 
 
 class StudyReport:
-    """Tables and a plot of a study.
-
-    Args:
-        study (Study): The study.
-        folder (Path): Folder of its CSV files.
-    """
+    """Tables and a plot of a study, whose CSV files are in ``folder``."""
 
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
@@ -122,10 +117,7 @@ class StudyReport:
 
     def _measures(self, kinds: Sequence[str], columns: Dict[str, list],
                   digits: int = 2) -> str:
-        """Return a table of mean ± deviation over the measured seeds.
-
-        Columns without any value are left out.
-        """
+        """Return a table of mean ± deviation, without empty columns."""
         rows, which = [], ['features'] if len(kinds) > 1 else []
         for arm, kind in product(self.arms, kinds):
             seeds = self.details[(self.details.arm == arm) & (

@@ -27,10 +27,8 @@ TOOLS = ROOT / 'tools'
 class StudyRunner:
     """Runner that trains, tests and records the runs of a study.
 
-    Args:
-        study (Study): The study.
-        folder (Path): Folder of the CSV files that record the results.
-        work_dir (Path): Folder in which each run has its work directory.
+    ``folder`` contains the CSV files that record the results. Each run has its
+    work directory in ``work_dir/<name of the study>``.
     """
 
     def __init__(self, study: Study, folder: Path, work_dir: Path) -> None:

@@ -19,7 +19,7 @@ class Difference(NamedTuple):
 
     @property
     def finding(self) -> str:
-        """'better' or 'worse' if the interval excludes 0."""
+        """'better', 'worse', or 'inconclusive' if the interval contains 0."""
         if abs(self.mean) > self.margin:
             return 'better' if self.mean > 0 else 'worse'
         return 'inconclusive'

@@ -40,8 +40,8 @@ class Arm:
         config (str): Path of a config to use in place of ``encoder``, relative
             to the study file.
         fuse (list[str]): Arms to fuse, in place of ``encoder``. Nothing is
-            trained: their scores are summed seed by seed, with the default
-            weights of :func:`~projects.stdcl.evaluation.fusion.fuse_files`.
+            trained; the scores of these arms are summed seed by seed, with
+            the default weights of ``fuse_files``.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
             to the stream of ``config``.
         stdcl (bool): Whether to train with STD-CL. Defaults to True.
@@ -89,25 +89,25 @@ class Study:
     """The content of a study file.
 
     Args:
-        path (Path): The file.
         about (str): Title of the study.
-        arms (dict): Fields of an :class:`Arm` by its name.
+        arms (dict): The arms: name -> fields of an :class:`Arm`.
         benchmark (str): A key of ``catalogue.BENCHMARKS``. Defaults to
             'nw-ucla-xview'.
         threads (int): CPU threads of each run. Defaults to 1.
         folds (int | list[str]): Number or names of folds. Seed s trains on
             fold s modulo the number of folds. The name of the fold (by
             default 0, 1, ...) replaces ``{fold}`` in options. Defaults to 1.
-        options (dict): Values of config options, by dotted name, for all arms.
-        encoders (dict): Further options by encoder.
-        tests (dict): Further tests of each trained model, as config options
-            by name. The columns ``top1_NAME`` and ``nll_NAME`` of the results
-            hold their top-1 and negative log-likelihood.
-        means (dict): Lists of arms by name. The report averages the
-            differences of the arms in each list.
+        options (dict): Config options for all arms: dotted name -> value.
+        encoders (dict): Further options: encoder -> options.
+        tests (dict): Further tests of each trained model: name -> config
+            options. The columns ``top1_NAME`` and ``nll_NAME`` of the results
+            contain their top-1 accuracy and negative log-likelihood.
+        means (dict): Means in the report: name -> list of arms, whose
+            differences are averaged with equal weights.
 
     Raises:
-        InputError: A field names something unknown, or seeds are invalid.
+        InputError: A field is invalid, or it refers to an unknown encoder,
+            stream, arm or config.
     """
     path: Path
     about: str
@@ -218,8 +218,8 @@ def read_study(path: Path) -> Study:
     """Read a study file.
 
     Raises:
-        InputError: The file cannot be read; a field is missing, unknown or of
-            the wrong type; or a field names something that does not exist.
+        InputError: The file cannot be read, a field is missing or unknown, or
+            :class:`Study` rejects a field.
     """
     path = Path(path)
     try:
@@ -234,13 +234,19 @@ def read_study(path: Path) -> Study:
 
 def _build(kind: type, where: str, content: dict):
     """Build a dataclass, or raise an ``InputError`` for invalid fields."""
+    if not isinstance(content, dict):
+        raise InputError(f'{where} is {content!r}, expected a dict.')
     types = {entry.name: entry.type for entry in fields(kind)}
     for name, value in content.items():
-        if not isinstance(value, types.get(name, object)):
+        if name not in types:
+            raise InputError(f'{where}: {name} is not a field, expected one '
+                             f'of {", ".join(sorted({*types} - {"path"}))}.')
+        if not isinstance(value, types[name]):
             raise InputError(f'{where}: {name} is {value!r}, expected '
                              f'{TYPES[types[name]]}.')
-    try:
-        return kind(**content)
-    except TypeError as error:  # names the field
-        raise InputError(f'{where}: {error}; expected fields: '
-                         f'{", ".join(types)}.') from None
+    for entry in fields(kind):  # both are MISSING for a required field
+        if entry.default is entry.default_factory and (
+                entry.name not in content):
+            raise InputError(f'{where}: {entry.name} is missing, expected '
+                             f'{TYPES[entry.type]}.')
+    return kind(**content)

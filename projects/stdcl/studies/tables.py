@@ -40,7 +40,7 @@ def update() -> None:
 
 
 def fill(text: str, folder: Path, runs: Path = RUNS) -> str:
-    """Fill the blocks of a page, whose folder is the base of all links."""
+    """Fill the blocks of a page; links are relative to ``folder``."""
 
     def link(path: Path, name: str = '') -> str:
         target = Path(os.path.relpath(path, folder)).as_posix()

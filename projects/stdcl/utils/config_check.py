@@ -102,8 +102,8 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
                       if name in entry]
             raise InputError(
                 f'--cfg-options sets {name}, which {what}; expected a field '
-                f'of the Runner{_nearest(field, RUNNER_FIELDS, 0.6)}'
-                f'{f", such as {places[0]}" if places else ""}.')
+                f'of the Runner{f", such as {places[0]}" if places else ""}'
+                f'{_nearest(field, RUNNER_FIELDS, 0.6)}.')
     try:
         cfg.merge_from_dict(options)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -166,7 +166,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
     for name, hook in hooks.items():
         if isinstance(hook, dict) and 'type' not in hook:
             raise InputError(
-                f'default_hooks.{name} has no type, expected a type of hook'
+                f'default_hooks.{name} has no type, expected a hook class'
                 f'{_nearest(name, set(hooks) - {name})}.')
     for path, entry in _entries(cfg):
         known = _names(path, entry)

@@ -36,7 +36,6 @@ class DatasetBrowser:
     """Browser of a data set, which draws a model's input next to the raw data.
 
     Args:
-        cfg (Config): The config.
         split (str): Data loader to read: 'train', 'val' or 'test'. Defaults to
             'train'.
 
@@ -147,16 +146,11 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
                     out_dir: Path, style: str, title: str,
                     view: Tuple[float, float], seed: int = 0
                     ) -> Iterator[Path]:
-    """Draw sequences to files, and yield the path of each file.
+    """Draw sequences to files in ``out_dir``, and yield the path of each file.
 
-    Args:
-        browser (DatasetBrowser): Browser of the data set.
-        indices (sequence[int]): Indices of the sequences.
-        out_dir (Path): Folder to write to.
-        style (str): 'gif' for one file per sequence, or 'html' for one page.
-        title (str): Title and file name of the page.
-        view (tuple): Azimuth and elevation in degrees, see ``VIEWS``.
-        seed (int): Seed of random transforms. Defaults to 0.
+    ``style`` is 'gif' for one file per sequence, or 'html' for one page, whose
+    title and file name are ``title``. ``view`` is the azimuth and elevation in
+    degrees; see ``VIEWS``. ``seed`` is the seed of random transforms.
     """
     animations = (browser.animate(index, seed) for index in indices)
     if style == 'html':

@@ -130,7 +130,7 @@ find('models').textContent = `Test set: ${data.sequences} sequences. Top-1: `
   + data.models.map(({title, files, top1}) =>
     `${title} ${top1.toFixed(2)} % (${files.join(', ')})`).join(', ') + '.'
   + (data.models.length < 2 ? '' : ' Models that differ only in the training '
-    + 'seed also differ, so a single comparison may show mere chance.');
+    + 'seed also differ, so a single difference may be due to chance.');
 drawClasses(find('features'));
 data.plots.forEach(plots => {
   const row = drawRow(find('features'));

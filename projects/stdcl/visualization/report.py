@@ -69,7 +69,7 @@ class Outputs:
 
     @property
     def top1(self) -> float:
-        """Top-1 accuracy in per cent."""
+        """Top-1 accuracy in percent."""
         return 100 * float(self.correct.mean())
 
     @cached_property
@@ -105,17 +105,17 @@ def write_report(path: Path, model: Tuple[Config, str],
     """Run models on their test set, and write a report.
 
     Args:
-        path (Path): The file to write, ``*.html``.
+        path (Path): HTML file to write.
         model (tuple): Config and checkpoint of a model trained with STD-CL.
         plain (tuple, optional): Config and checkpoint of the same encoder
             trained without STD-CL. Defaults to no comparison.
         names (sequence[str], optional): Sequences for the player. Defaults to
-            ``num`` sequences, see :func:`choose`.
+            ``num`` sequences; see :func:`choose`.
         num (int): Number of sequences for the player. Defaults to 12.
         device (str): Device that runs the models. Defaults to 'cpu'.
 
     Returns:
-        dict[str, float]: Top-1 accuracy of each model in per cent.
+        dict[str, float]: Top-1 accuracy of each model in percent.
 
     Raises:
         InputError: The model has no trained decoupler, the two models or
@@ -196,7 +196,7 @@ def choose(models: Sequence[Outputs], num: int,
 
 
 def find_upright(points: np.ndarray) -> Tuple[float, float]:
-    """Find the view in which persons stand, along the y or z axis."""
+    """Find the view in which persons stand upright, along y or z."""
     height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
               for axis in (1, 2)]
     return VIEWS['top' if height[1] > height[0] else 'front']

@@ -30,16 +30,10 @@ JOINT_RADIUS = 3.5 / 320
 
 @dataclass
 class Panel:
-    """One of several drawings side by side.
-
-    Args:
-        caption (str): Caption of the drawing.
-        points (ndarray): Joints from :func:`to_points`, (M, T, V, 3).
-        weights (ndarray, optional): Relative areas of the joints, (M, V).
-            Defaults to 1.
-    """
+    """One of several drawings side by side."""
     caption: str
-    points: np.ndarray
+    points: np.ndarray  # joints from to_points(), (M, T, V, 3)
+    # relative areas of the joints, (M, V); None sets them to 1
     weights: Optional[np.ndarray] = None
 
     def __post_init__(self) -> None:
@@ -58,21 +52,13 @@ class Segment(NamedTuple):
 
 @dataclass
 class Animation:
-    """A sequence to draw.
-
-    Args:
-        name (str): Name of the sequence.
-        class_name (str): Name of its class.
-        panels (list[Panel]): One or more drawings, side by side. Each is
-            stretched to the duration of the longest.
-        note (str): Line below the title. Defaults to ''.
-        timeline (list[Segment]): Consecutive segments. Defaults to none.
-    """
+    """A sequence to draw."""
     name: str
     class_name: str
+    # one or more drawings; each is stretched to the duration of the longest
     panels: List[Panel]
-    note: str = ''
-    timeline: List[Segment] = field(default_factory=list)
+    note: str = ''  # line below the title
+    timeline: List[Segment] = field(default_factory=list)  # consecutive
 
     @property
     def num_steps(self) -> int:
@@ -86,17 +72,10 @@ def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
     A person is missing from a frame if all joints are zero. A joint is missing
     if it is not finite or, in two dimensions, has confidence 0.
 
-    Args:
-        data (ndarray): Joints, (M, T, V, C). A third channel of
-            two-dimensional data is the confidence.
-        layout (SkeletonLayout): The layout.
-
-    Returns:
-        ndarray: Coordinates, float64, (M, T, V, 3). x points to the left, y
-        up and z away from the sensor.
-
-    Raises:
-        InputError: The shape does not match the layout.
+    Maps joints (M, T, V, C) to coordinates (M, T, V, 3), float64. x points to
+    the left, y up and z away from the sensor. A third channel of
+    two-dimensional data is the confidence. An ``InputError`` is raised if the
+    shape does not match the layout.
     """
     data = np.asarray(data, dtype=np.float64)
     if (data.ndim != 4 or data.shape[2] != layout.num_joints
@@ -131,7 +110,7 @@ def project(points: np.ndarray, azimuth: float,
     """Project points (..., 3) to coordinates to the right and up, (..., 2).
 
     Azimuth and elevation are in degrees. The azimuth increases from the sensor
-    towards the left side of a person who faces it.
+    toward the left side of a person who faces it.
     """
     a, e = np.radians([azimuth, elevation])
     axes = np.array([[-np.cos(a), 0, np.sin(a)],

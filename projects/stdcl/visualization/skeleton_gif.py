@@ -43,13 +43,9 @@ TIMELINE, LEGEND = 34, 60
 
 def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
               view: Tuple[float, float]) -> None:
-    """Write an animated GIF.
+    """Write an animated GIF. Missing folders are created.
 
-    Args:
-        path (Path): The file to write. Missing folders are created.
-        animation (Animation): What to draw.
-        layout (SkeletonLayout): The skeleton layout.
-        view (tuple): Azimuth and elevation in degrees, ignored in 2D.
+    ``view`` is the azimuth and elevation in degrees; it is ignored in 2D.
     """
     images = draw_frames(animation, layout, view)
     first = next(images)
@@ -65,7 +61,7 @@ def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
 
 def draw_frames(animation: Animation, layout: SkeletonLayout,
                 view: Tuple[float, float]) -> Iterator[Image.Image]:
-    """Yield RGB frames with panels side by side, see :func:`write_gif`."""
+    """Yield RGB frames with panels side by side; see :func:`write_gif`."""
     view = view if layout.dims == 3 else VIEWS['front']
     entries = legend(animation, layout)
     bottom = (GAP + LEGEND * bool(entries)

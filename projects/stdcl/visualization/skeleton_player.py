@@ -26,18 +26,11 @@ from .skeleton_animation import (
 
 def player_page(title: str, animations: Sequence[Animation],
                 layout: SkeletonLayout, view: Tuple[float, float]) -> str:
-    """Make a page that plays animations of skeletons.
+    """Return an HTML page that lists and plays one or more animations.
 
-    The user can drag 3D skeletons to turn them.
-
-    Args:
-        title (str): Title of the page.
-        animations (sequence[Animation]): One or more animations to list.
-        layout (SkeletonLayout): The skeleton layout.
-        view (tuple): Initial azimuth and elevation in degrees, ignored in 2D.
-
-    Returns:
-        str: HTML that requires no other file and no network.
+    The page needs no other file and no network. The user can drag 3D skeletons
+    to turn them. ``view`` is the initial azimuth and elevation in degrees; it
+    is ignored in 2D.
     """
     turns = layout.dims == 3
     return render_page('skeleton_player', title, dict(

@@ -34,7 +34,7 @@ class Conversion:
     """Result of :func:`convert`."""
     layout: Union[str, dict]  # as written to the file
     classes: List[str]
-    persons: int  # largest number in a sequence
+    persons: int  # largest number of persons in a sequence
     channels: int  # coordinates of a joint, plus its confidence if any
     summary: str  # overview for the user, a few lines
     warnings: List[str]
@@ -52,7 +52,6 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
         source (Path): Folder with one file per sequence.
         labels (Path): CSV table with the columns name and label, and
             optionally subject and split.
-        destination (Path): The annotation file.
         layout (str): Name of a layout, or path of a ``.json`` file.
         classes (Path, optional): File with the class names in order, one per
             line. Defaults to the sorted names in the table.
@@ -92,8 +91,8 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
     elif any(splits.values()):
         method = f'given by {labels}'
     else:
-        raise InputError(f'{labels} has no splits. Add a column split with '
-                         'the values train and val, or use --val-ratio.')
+        raise InputError(f'{labels} contains no splits. Add a column split '
+                         'with the values train and val, or use --val-ratio.')
     for name in table:
         if val_ratio is None and splits[name] not in SPLITS:
             problems[name].append(f'{labels}: the split of "{name}" is '
@@ -248,8 +247,8 @@ def number_labels(path: Path, texts: Dict[str, str],
         elif values != set(classes):
             raise InputError(
                 f'{path}: the labels are {", ".join(sorted(values))}; '
-                'expected names, or the numbers from 0 without a gap, or a '
-                'list of classes with --classes.')
+                'expected class names, or the numbers from 0 without a gap. '
+                'If numbers are missing, list all classes with --classes.')
     known = {name: number for number, name in enumerate(classes)}
     if numbers == values and not known.keys() & numbers:
         known = {str(number): number for number in range(len(classes))}
@@ -265,9 +264,9 @@ def read_classes(path: Path) -> List[str]:
     """Read class names from a text file, one per line."""
     classes = list(filter(None, map(str.strip, read_text(path).splitlines())))
     if not classes or len(set(classes)) < len(classes):
-        raise InputError(f'{path} contains {len(classes)} names, '
-                         f'{len(set(classes))} of them different, expected '
-                         'each class once, one per line.')
+        raise InputError(f'{path} contains {len(classes)} names, of which '
+                         f'{len(set(classes))} are different, expected each '
+                         'class once, one per line.')
     return classes
 
 

@@ -10,10 +10,10 @@ BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
 
 def method_of(subjects: Dict[str, Optional[str]],
               by_subject: Optional[bool]) -> str:
-    """Choose how to draw.
+    """Choose whether to draw by subject or by class.
 
     By default, draw by subject if every sequence has a subject and there are
-    at least two subjects; otherwise, draw by class.
+    at least two subjects.
     """
     if by_subject is None:
         different = set(subjects.values())
@@ -26,7 +26,8 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
     """Draw 'train' or 'val' for every sequence in ``labels``.
 
     ``ratio`` is the validation share of the subjects, or of the sequences of
-    each class. The only sequence of a class is used for training.
+    each class. When drawing by class, a class with a single sequence is used
+    for training only.
 
     Raises:
         InputError: scikit-learn is missing, or there is too little data.
@@ -75,7 +76,7 @@ def check(splits: Dict[str, str], labels: Dict[str, int], classes: List[str],
         raise InputError(
             'the split train contains no sequence of the classes '
             f'{lacking["train"]}, expected at least 1 per class. Add '
-            'sequences, or draw another split (--seed, --no-by-subject).')
+            'sequences, or draw a new split (--seed, --no-by-subject).')
     warnings = []
     if lacking['val']:
         warnings.append('the split val contains no sequence of the classes '

@@ -45,11 +45,7 @@ def convert(source: Path, destination: Path) -> dict:
 
 
 def read(source: Path) -> dict:
-    """Read and check the arrays of the file.
-
-    Raises:
-        InputError: The file is missing, damaged or has a different format.
-    """
+    """Read and check the arrays of the file."""
     try:
         with np.load(source, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ARRAYS}

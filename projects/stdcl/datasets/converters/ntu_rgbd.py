@@ -90,7 +90,8 @@ def _open_zip(path: str) -> zipfile.ZipFile:
 def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
     """Read a file and return the result of :func:`select_persons`.
 
-    For an unusable file, the keypoints are empty.
+    For an unusable file, the keypoints are empty, and the repairs contain the
+    reason.
     """
     _, file, *member = source
     try:
@@ -167,7 +168,7 @@ def convert(paths: list[Path], destination: Path,
 
 def select(sources: list[tuple], facts: dict,
            dropped: dict[str, str]) -> list[tuple]:
-    """Return the files of a benchmark, sorted; add others to ``dropped``."""
+    """Return the files of a benchmark, sorted; add bad ones to ``dropped``."""
     missing = set(read_list('ntu_missing_skeletons.txt'))
     selected = {}
     for name, *where in sources:
@@ -183,8 +184,8 @@ def select(sources: list[tuple], facts: dict,
             dropped[name] = (
                 "missing skeletons: on the list of the data set's authors")
         elif name in selected:
-            raise InputError(f'{name} occurs twice: {selected[name][1:]} and '
-                             f'{where}.')
+            raise InputError(f'{name} occurs twice, in {selected[name][1:]} '
+                             f'and {where}, expected once.')
         else:
             selected[name] = (name, *where)
     return [selected[name] for name in sorted(selected)]

@@ -14,7 +14,7 @@ from ...utils.input_error import InputError
 NUM_JOINTS = 25
 # a body is noise if it is visible in this many frames or fewer,
 NOISE_FRAMES = 11
-# or if its width exceeds this part of its height in this share of its frames
+# or if its width exceeds this part of its height in this share of frames
 NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
 
 
@@ -101,7 +101,7 @@ def _to_count(number: int, words: list, what: str) -> int:
 
 
 def _to_joints(lines: list) -> np.ndarray:
-    """Parse the first three words of each line; NaN if one is no number."""
+    """Parse three words per line; all NaN if any of them is not a number."""
     try:
         joints = [[float(x), float(y), float(z)] for x, y, z, *_ in lines]
     except ValueError:
@@ -115,8 +115,8 @@ def select_persons(bodies: list[Body]
     """Select up to two persons, as in published results.
 
     If there are several bodies, those visible in at most 11 frames are
-    dropped. Then bodies are dropped whose width exceeds 0.8 times their height
-    in at least 69.754 % of their frames, as long as one body remains. The
+    dropped. Bodies whose width exceeds 0.8 times their height in at least
+    69.754 % of their frames are dropped next, as long as one body remains. The
     others are sorted by motion, the largest first, and assigned to two places:
     each goes to the first place that is free while the body is visible.
 

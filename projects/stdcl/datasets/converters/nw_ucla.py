@@ -68,18 +68,12 @@ def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
 
 
 def parse(name: str, content: bytes) -> dict:
-    """Convert one JSON file to an annotation.
+    """Convert one JSON file to an annotation; joints are (1, T, 20, 3).
 
     Args:
         name (str): File name, such as ``a01_s01_e00_v01.json``.
         content (bytes): A JSON object with ``skeletons`` (T x 20 x 3, meters)
             and ``label`` (class + 1).
-
-    Returns:
-        dict: An annotation; ``keypoint`` is float32, (1, T, 20, 3).
-
-    Raises:
-        InputError: The name or the content is invalid.
     """
     match = NAME.fullmatch(Path(name).stem)
     action = int(match[1]) if match else None

@@ -44,8 +44,9 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
         raise InputError(
             f'{path}: keypoint has {keypoint.shape[2]} joints and '
             f'{keypoint.shape[3]} channels (shape {keypoint.shape}), expected '
-            f'{layout.num_joints} and {" or ".join(map(str, channels))} for '
-            f'the {layout.dims}D layout "{layout.name}".')
+            f'{layout.num_joints} joints and '
+            f'{" or ".join(map(str, channels))} channels for the '
+            f'{layout.dims}D layout "{layout.name}".')
     if layout.dims == 3 and 'keypoint_score' in arrays:
         raise InputError(f'{path} contains keypoint_score, expected none for '
                          f'the 3D layout "{layout.name}".')
@@ -74,7 +75,7 @@ def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
-    """Read the joints of a table: (T, V, C), or (M, T, V, C) with keys."""
+    """Read a table as (T, V, C), or as (M, T, V, C) if it has key columns."""
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     cells = [cell.strip(' "').lower() for cell in ''.join(lines[:1]).split(',')
              ]

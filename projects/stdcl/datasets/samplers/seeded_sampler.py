@@ -20,7 +20,6 @@ class SeededSampler(Sampler):
         sampler (dict): Config of the sampler that yields the indices. It
             receives the data set inside the ``SeededDataset`` and the run's
             seed, which overrides its own.
-        dataset: The data set to sample from.
         seed (int): Seed of the run, the same in all processes.
 
     Attributes:

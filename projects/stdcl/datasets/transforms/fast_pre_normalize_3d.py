@@ -26,7 +26,7 @@ class FastPreNormalize3D(PreNormalize3D):
             raise InputError(
                 f'FastPreNormalize3D: {results.get("frame_dir")} has '
                 f'{len(keypoint)} persons, expected 1 or 2.')
-        # like np.isclose(x, 0) for all numbers of a frame
+        # a person is absent if np.isclose(x, 0) for all coordinates
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
         # the person who is visible in more frames
         first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())

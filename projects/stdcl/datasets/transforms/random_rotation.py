@@ -52,7 +52,7 @@ def rotation(x: float, y: float, z: float) -> np.ndarray:
     """Return the matrix Rz Ry Rx of angles in radians, (3, 3), float32.
 
     The direction is that of the recipe: a positive angle about z turns y
-    towards x.
+    toward x.
     """
     cos_x, cos_y, cos_z = np.cos((x, y, z))
     sin_x, sin_y, sin_z = np.sin((x, y, z))

@@ -41,7 +41,7 @@ class CheckpointFitHook(Hook):
     purpose of loading:
 
     - Fine-tuning (``load_from``): tensors whose shapes differ, and the biases
-      of such weights, start from scratch, with a warning.
+      of such weights, are initialized from scratch, with a warning.
     - Resuming: any mismatch raises an ``InputError``.
     - Testing, with a Runner or :func:`load_to_test`: a mismatch raises an
       ``InputError``, except in the decoupler and for additional tensors
@@ -114,7 +114,7 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     anew = mismatch.shapes or mismatch.missing
     (logger.warning if anew else logger.info)(
         f'{file}: loading {loaded} of {len(own)} tensors'
-        + (', the others start from scratch' if anew else '')
+        + ('; the others are initialized from scratch' if anew else '')
         + (f'; {mismatch}.' if any(mismatch) else '.'))
     try:
         _require_stream(model, checkpoint, file)

@@ -74,7 +74,7 @@ def _sequences(data_batch) -> str:
 
 def _way_out(runner) -> str:
     last = find_latest(runner.work_dir).path
-    return ('no checkpoint was saved yet.' if last is None else
+    return ('no checkpoint has been saved yet.' if last is None else
             f'the last good checkpoint is {last}. --resume continues from '
             'there. A smaller learning rate, or clip_grad in optim_wrapper, '
             'may help.')

@@ -29,12 +29,12 @@ class PreemptionHook(Hook):
     Schedulers (Slurm, Kubernetes, spot instances) send SIGTERM to a job before
     they stop it. The hook then finishes the current step and writes
     ``interrupted.pth``. ``--resume`` continues with the next batch, and the
-    result equals that of an uninterrupted run. It is sufficient that one
-    process receives the signal.
+    result equals that of an uninterrupted run. It is enough for one process
+    to receive the signal.
 
     With gradient accumulation, the hook waits for the next step that updates
-    the weights. A running validation is completed first, except in a single
-    process that has just saved a checkpoint, which exits at once.
+    the weights. A running validation is completed first. A run with a single
+    process that has just saved a checkpoint exits at once instead.
 
     The hook requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a
     single optimizer and the main thread. Without them, SIGTERM ends the run
@@ -45,9 +45,9 @@ class PreemptionHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self.signalled = False
+        self.signaled = False
         self.checkpoint_hook: Optional[SafeCheckpointHook] = None
-        self.batch = 0  # batches of this epoch that this step completes
+        self.batch = 0  # batches of this epoch, including the current one
 
     def before_train(self, runner) -> None:
         """Install the signal handler."""
@@ -63,7 +63,7 @@ class PreemptionHook(Hook):
             self.before = signal.signal(signal.SIGTERM, self._note)
 
     def _note(self, number, frame) -> None:
-        self.signalled = True
+        self.signaled = True
 
     def after_train(self, runner) -> None:
         """Restore the previous signal handler."""
@@ -82,8 +82,8 @@ class PreemptionHook(Hook):
         if self.checkpoint_hook is None or not (
                 runner.optim_wrapper.should_update() and self._is_told()):
             return
-        # each process has its own statistics within an epoch; SyncBuffersHook
-        # averages them at its end, and averaging now does not change that mean
+        # each process has its own statistics within an epoch. SyncBuffersHook
+        # averages them at the end; averaging now does not change the result
         dist.all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)
         dist.barrier()  # a process that exits would stop the one that saves
@@ -93,23 +93,23 @@ class PreemptionHook(Hook):
                        outputs=None) -> None:
         """Exit after the signal if the state has just been saved."""
         # saving here is unsafe: hooks may have swapped the weights
-        if self.signalled and dist.get_world_size() == 1 and (
+        if self.signaled and dist.get_world_size() == 1 and (
                 self.checkpoint_hook.saved_iter == runner.iter):
             self._exit(runner, self.checkpoint_hook.last_ckpt, 0)
 
     def _is_told(self) -> bool:
         """Return in all processes whether any process received the signal."""
         if dist.get_world_size() == 1:
-            return self.signalled
-        told = torch.tensor(int(self.signalled), device=get_device())
+            return self.signaled
+        told = torch.tensor(int(self.signaled), device=get_device())
         dist.all_reduce(told, 'max')
         return bool(told)
 
     def _exit(self, runner, path: str, batch: int) -> None:
         runner.logger.warning(
-            f'SIGTERM: saved {path} after epoch {runner.epoch} and {batch} of '
-            f'{len(runner.train_dataloader)} batches. Continue with '
-            '--resume.')
+            f'SIGTERM: saved {path} after {runner.epoch} epochs and {batch} '
+            f'of {len(runner.train_dataloader)} batches. Use --resume to '
+            'continue.')
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -20,8 +20,8 @@ class RunRecordHook(Hook):
     The file contains the config, commit, package versions, machine and seed,
     and, for each epoch, the means of the training scalars, the validation
     metrics and the duration in seconds. The duration of an interrupted epoch
-    is the time since resuming. A resumed run extends the record, whose
-    ``clean`` is True if all parts of the run are clean.
+    is the time since resuming. A resumed run extends the record. ``clean`` is
+    True if the code had no local changes in any part of the run.
     """
 
     priority = 'VERY_LOW'  # after the hooks that log the metrics

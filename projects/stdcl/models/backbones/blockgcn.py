@@ -24,17 +24,12 @@ def joint_distances(joints: torch.Tensor) -> torch.Tensor:
 
     The coordinates of each joint are averaged over persons and frames. The
     Euclidean distances between these means are divided by the largest distance
-    in the sequence. (The release divides by the largest distance in the batch,
-    so that a score depends on the other sequences in the batch.)
+    in the sequence. (The authors' code divides by the largest distance in the
+    batch, so that a score depends on the other sequences in the batch.)
 
-    Args:
-        joints (Tensor): Coordinates, shape (N, M, T, V, D). Absent persons are
-            all zero: they scale all distances alike, which the division
-            cancels.
-
-    Returns:
-        Tensor: Float32, shape (N, V, V), from 0 to 1; all 0 for an empty
-        sequence.
+    Maps coordinates (N, M, T, V, D) to distances from 0 to 1, float32,
+    (N, V, V); all are 0 for an empty sequence. The zeros of absent persons
+    scale all distances alike, which the division cancels.
     """
     mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
     distances = (mean[:, :, None] - mean[:, None]).norm(dim=-1)  # (N, V, V)
@@ -46,19 +41,15 @@ def joint_distances(joints: torch.Tensor) -> torch.Tensor:
 def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
     """Compute the edge lengths of Euclidean minimum spanning trees.
 
-    They are the death times of zero-dimensional persistent homology. To avoid
-    a loop over the points, repeated squaring in the (min, max) algebra
-    computes the minimax distance between each pair of points: the length of
-    the longest step on the best path between them. Minimax distances form an
-    ultrametric whose minimum spanning tree has the same edge lengths. In an
-    ultrametric, points can join the tree in any order, each by its smallest
-    distance to the points before it.
+    Maps N sets of V points, (N, V, D), to (N, V - 1) lengths in no particular
+    order, the death times of zero-dimensional persistent homology.
 
-    Args:
-        points (Tensor): N sets of V points, shape (N, V, D).
-
-    Returns:
-        Tensor: Shape (N, V - 1), in no particular order.
+    To avoid a loop over the points, repeated squaring in the (min, max)
+    algebra computes the minimax distance between each pair of points: the
+    length of the longest step on the best path between them. Minimax distances
+    form an ultrametric whose minimum spanning tree has the same edge lengths.
+    In an ultrametric, points can join the tree in any order, each by its
+    smallest distance to the points before it.
     """
     num_points = points.shape[1]
     paths = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, V, V)
@@ -79,10 +70,8 @@ class TopologyFeatures(nn.Module):
         f[e] = sum over i of exp(-(s[e, 0] c[e, 0])^2
                                  - (s[e, 1] (c[e, 1] - d[i]))^2)
 
-    with learnable centers c and sharpness s.
-
-    Args:
-        out_channels (int): Number of features E. Defaults to 64.
+    with learnable centers c and sharpness s. ``out_channels`` is the number of
+    features E.
     """
 
     def __init__(self, out_channels: int = 64) -> None:
@@ -112,13 +101,8 @@ class BlockGC(BaseModule):
 
     followed by batch norm, a residual connection and ReLU. B is learned for
     each pair of joints, R for each number of hops between two joints. ``|.|``
-    is the norm of a column.
-
-    Args:
-        in_channels (int): Channels C.
-        out_channels (int): Channels C'.
-        num_heads (int): H.
-        hops (Tensor): Number of hops between each pair of joints, (V, V).
+    is the norm of a column. ``hops`` is the number of hops between each pair
+    of joints, (V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_heads: int,
@@ -141,12 +125,12 @@ class BlockGC(BaseModule):
         self.init_conv()
 
     def init_conv(self) -> None:
-        """Initialise each convolution with Kaiming normal (fan out)."""
+        """Initialize each convolution with Kaiming normal (fan out)."""
         fan_out = self.bias.shape[1]
         nn.init.normal_(self.conv, std=(2 / fan_out)**0.5)
 
     def init_weights(self) -> None:
-        """Initialise the convolutions; B starts at the identity, R at 0."""
+        """Initialize the convolutions; B starts at the identity, R at 0."""
         super().init_weights()
         self.init_conv()
 
@@ -170,13 +154,9 @@ class BlockGC(BaseModule):
 
 
 class TopologyProjection(nn.Module):
-    """Projection of the topology to an offset of a block's input.
+    """Projection of E topology features to an offset of a block's C channels.
 
     It consists of a linear layer, batch norm and ReLU.
-
-    Args:
-        in_channels (int): Number of topology features E.
-        out_channels (int): Channels C of the block's input.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -215,13 +195,9 @@ class BlockGCN(SpatialTemporalEncoder):
 
     channels_last = False  # matrix products over joints need them last
 
-    def __init__(self,
-                 layout: Union[str, dict],
-                 base_channels: int = 128,
-                 num_heads: int = 8,
-                 topology_channels: int = 64,
-                 inflate_stages: Sequence[int] = (5, ),
-                 **kwargs) -> None:
+    def __init__(self, layout: Union[str, dict], base_channels: int = 128,
+                 num_heads: int = 8, topology_channels: int = 64,
+                 inflate_stages: Sequence[int] = (5, ), **kwargs) -> None:
         layout = SkeletonLayout.get(layout)
         require_positive('BlockGCN', num_heads=num_heads,
                          topology_channels=topology_channels,
@@ -249,18 +225,11 @@ class BlockGCN(SpatialTemporalEncoder):
             for channels in inputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode a batch of sequences.
+        """Map (N, M, T, V, C + D) to (N, M, C', T', V).
 
-        Args:
-            x (Tensor): The C channels of the stream, then the D coordinates
-                of the joints, shape (N, M, T, V, C + D).
-
-        Returns:
-            Tensor: Shape (N, M, C', T', V).
-
-        Raises:
-            InputError: The encoder was built for a different M, V or C, or
-                the coordinates are missing.
+        The D coordinates of the joints follow the C channels of the stream. An
+        ``InputError`` is raised if they are missing, or if the encoder was
+        built for a different M, V or C.
         """
         if x.shape[-1] <= self.in_channels:
             raise InputError(

@@ -17,8 +17,8 @@ from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
 def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
     """Build the adjacency matrices of the self, inward and outward edges.
 
-    Returns shape (3, V, V), with edges from column v to row u. Each column
-    sums to 1, or to 0 if it has no edges.
+    The result has the shape (3, V, V), with edges from column v to row u. Each
+    column sums to 1, or to 0 if it has no edges.
     """
     num_joints = layout.num_joints
     # some layouts list the root as its own child
@@ -67,13 +67,8 @@ class CTRGC(BaseModule):
     followed by batch norm, a residual connection and ReLU. To save time and
     memory, one product computes the convolutions of all subsets. The product
     that computes A includes alpha, the bias of conv4 and the topology as extra
-    rows, and one batched product sums over subsets and joints.
-
-    Args:
-        in_channels (int): Channels C.
-        out_channels (int): Channels C'.
-        adjacency (Tensor): Initial topology, shape (K, V, V).
-        relation_channels (int): Relation channels R.
+    rows, and one batched product sums over subsets and joints. ``adjacency``
+    is the initial topology, (K, V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -98,7 +93,7 @@ class CTRGC(BaseModule):
         nn.init.normal_(self.refine, std=(2 / out_channels)**0.5)
 
     def init_weights(self) -> None:
-        """Initialise; the weight of batch norm starts near 0."""
+        """Initialize the layers; the weight of batch norm starts near 0."""
         super().init_weights()
         nn.init.normal_(self.refine, std=(2 / self.refine.shape[1])**0.5)
         nn.init.constant_(self.bn.weight, 1e-6)

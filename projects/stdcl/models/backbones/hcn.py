@@ -38,7 +38,7 @@ class HCNStream(nn.Module):
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
-        # otherwise conv3 would convert it in both passes
+        # otherwise conv3 would convert x in the forward and backward pass
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
@@ -56,7 +56,7 @@ class HCN(BaseModule):
     the output corresponds to the channels of conv2, not to joints.
 
     >>> encoder = HCN('nturgb+d')
-    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, T, V, C)
+    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, 4 C, T', W')
     torch.Size([2, 2, 256, 4, 4])
 
     Args:
@@ -68,18 +68,15 @@ class HCN(BaseModule):
             of 16. Defaults to ``num_frames``.
         dropout_ratio (float): Dropout of conv4, conv5 and conv6. Defaults to
             0.5.
-        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
+        init_cfg (dict): Initialization. Defaults to Xavier uniform with zero
             bias.
 
     Raises:
         InputError: The layout is unknown, or a size is invalid.
     """
 
-    def __init__(self,
-                 layout: Union[str, dict],
-                 in_channels: int = 3,
-                 base_channels: int = 64,
-                 num_frames: int = 64,
+    def __init__(self, layout: Union[str, dict], in_channels: int = 3,
+                 base_channels: int = 64, num_frames: int = 64,
                  cooccurrence_channels: Optional[int] = None,
                  dropout_ratio: float = 0.5,
                  init_cfg: dict = CONV_INIT) -> None:
@@ -112,9 +109,7 @@ class HCN(BaseModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, in_channels) to (N, M, 4 C, T / 16, W / 16).
 
-        Raises:
-            InputError: The encoder was built for a different T, V or number of
-                channels.
+        An ``InputError`` is raised if the clips have a different size.
         """
         n, m = x.shape[:2]
         self._check_clip(*x.shape[2:])

@@ -93,7 +93,7 @@ class HypergraphAttention(BaseModule):
     """Hypergraph self-attention over the joints of each frame.
 
     Hyperformer, section on hypergraph self-attention. The queries q, keys k
-    and values v are projections of the layer-normalised input, with H heads of
+    and values v are projections of the layer-normalized input, with H heads of
     D channels. r contains one vector for each head and number of hops, and
     P(j) is the body part of joint j::
 
@@ -107,10 +107,8 @@ class HypergraphAttention(BaseModule):
     constant matrix then selects what to add to the logit of joints i and j.
 
     Args:
-        in_channels (int): Channels C.
-        out_channels (int): Channels C' = H * D.
-        num_heads (int): Number of heads H.
-        groups (int): Groups of the last convolution.
+        in_channels, out_channels (int): Channels C and C' = H * D.
+        num_heads, groups (int): H, and the groups of the last convolution.
         parts (Tensor): Body part of each joint, numbered from 0, shape (V,).
         hops (Tensor): Number of hops between each pair of joints, (V, V).
     """
@@ -198,8 +196,8 @@ class Hyperformer(SpatialTemporalEncoder):
         num_heads (int): Number of attention heads. Defaults to 9.
         proj_groups (int): Groups of the convolution after the attention.
             Defaults to 6.
-        parts (sequence[int], optional): Body part of each joint, which are
-            the hyperedges. Defaults to the parts of the layout.
+        parts (sequence[int], optional): Body part of each joint. The parts
+            are the hyperedges. Defaults to the parts of the layout.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
             channels. Defaults to none.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
@@ -211,14 +209,10 @@ class Hyperformer(SpatialTemporalEncoder):
             the layout.
     """
 
-    def __init__(self,
-                 layout: Union[str, dict],
-                 base_channels: int = 216,
-                 num_heads: int = 9,
-                 proj_groups: int = 6,
+    def __init__(self, layout: Union[str, dict], base_channels: int = 216,
+                 num_heads: int = 9, proj_groups: int = 6,
                  parts: Optional[Sequence[int]] = None,
-                 inflate_stages: Sequence[int] = (),
-                 **kwargs) -> None:
+                 inflate_stages: Sequence[int] = (), **kwargs) -> None:
         layout = SkeletonLayout.get(layout)
         require_positive('Hyperformer', num_heads=num_heads,
                          proj_groups=proj_groups)

@@ -40,10 +40,7 @@ class MultiScaleTCN(BaseModule):
             or ``kernel_size`` is even.
     """
 
-    def __init__(self,
-                 channels: int,
-                 stride: int = 1,
-                 kernel_size: int = 5,
+    def __init__(self, channels: int, stride: int = 1, kernel_size: int = 5,
                  dilations: Sequence[int] = (1, 2),
                  time_dim: int = 2) -> None:
         super().__init__()
@@ -89,7 +86,10 @@ class MultiScaleTCN(BaseModule):
             nn.init.zeros_(bn.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, T, V) to (N, C, T / stride, V), or with V before T."""
+        """Map (N, C, T, V) to (N, C, T', V), where T' is T / stride.
+
+        If ``time_dim`` is 3, map (N, C, V, T) to (N, C, V, T').
+        """
         h = F.relu(self.entry_bn(self.entry(x)), inplace=True)
         *convolved, pooled = h.split(self.width, dim=1)
         branches = [conv(h) for conv, h in zip(self.convs, convolved)]

@@ -11,25 +11,17 @@ class PointwiseConv(nn.Conv2d):
     twice as fast as a general convolution. Other devices use the general
     convolution, because the product would store one gradient per sequence.
 
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output.
-        merged (int): Number of convolutions of the same input that are stacked
-            along the output channels. Each is initialised separately.
-            Defaults to 1.
-        stride (tuple[int]): Stride. Defaults to (1, 1).
+    ``merged`` is the number of convolutions of the same input that are stacked
+    along the output channels. Each is initialized separately.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 merged: int = 1,
+    def __init__(self, in_channels: int, out_channels: int, merged: int = 1,
                  stride: tuple = (1, 1)) -> None:
         super().__init__(in_channels, out_channels, 1, stride=stride)
         self.merged = merged
 
     def init_weights(self) -> None:
-        """Initialise each convolution with Kaiming normal and zero bias."""
+        """Initialize each convolution with Kaiming normal and zero bias."""
         for weight in self.weight.chunk(self.merged):
             nn.init.kaiming_normal_(weight, mode='fan_out')
         nn.init.zeros_(self.bias)

@@ -15,12 +15,8 @@ from .pointwise_conv import PointwiseConv
 class Residual(BaseModule):
     """Residual path of a block that changes the shape of its input.
 
-    It consists of a 1x1 convolution and batch norm.
-
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output.
-        stride (tuple[int]): Stride on the last two axes. Defaults to (1, 1).
+    It consists of a 1x1 convolution, with a stride for each of the last two
+    axes, and batch norm.
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -37,15 +33,9 @@ class Residual(BaseModule):
 class SpatialTemporalBlock(BaseModule):
     """Block that computes ReLU(MS-TCN(spatial(x)) + residual(x)).
 
-    Args:
-        spatial (nn.Module): The spatial part, which maps (N, C, ...) to
-            (N, C', ...).
-        in_channels (int): Channels C.
-        out_channels (int): Channels C'.
-        stride (int): Temporal stride.
-        residual (bool): Whether the block has a residual path.
-        time_dim (int): The axis of time, see :class:`MultiScaleTCN`.
-        **tcn: ``kernel_size`` and ``dilations`` of :class:`MultiScaleTCN`.
+    The spatial part maps (N, C, ...) to (N, C', ...). If ``residual`` is
+    False, the residual is omitted. ``stride``, ``time_dim`` and ``tcn`` are
+    arguments of :class:`MultiScaleTCN`.
     """
 
     def __init__(self, spatial: nn.Module, in_channels: int, out_channels: int,
@@ -62,7 +52,10 @@ class SpatialTemporalBlock(BaseModule):
                 (stride, 1) if time_dim == 2 else (1, stride))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, T, V) to (N, C', T', V), or with V before T."""
+        """Map (N, C, T, V) to (N, C', T', V).
+
+        If ``time_dim`` is 3, map (N, C, V, T) to (N, C', V, T').
+        """
         y = self.temporal(self.spatial(x))
         if self.has_residual:
             y = y + self.residual(x)
@@ -77,7 +70,7 @@ class SpatialTemporalEncoder(BaseModule):
     (N, C, T, V), and to 3 if they have the shape (N, C, V, T).
 
     Args:
-        layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
+        layout (str | dict): The skeleton layout; see :class:`SkeletonLayout`.
         spatial (callable): Function that builds the spatial part of a block
             from its numbers of input and output channels.
         in_channels (int): Channels C of the input. Defaults to 3.
@@ -96,7 +89,7 @@ class SpatialTemporalEncoder(BaseModule):
             Defaults to 5.
         tcn_dilations (sequence[int]): Dilations of the temporal convolutions.
             Defaults to (1, 2).
-        init_cfg (dict, optional): Initialisation in addition to that of the
+        init_cfg (dict, optional): Initialization in addition to that of the
             blocks. Defaults to None.
 
     Raises:
@@ -108,17 +101,12 @@ class SpatialTemporalEncoder(BaseModule):
     channels_last = True  # memory format, used if time_dim is 2
     first_residual = True
 
-    def __init__(self,
-                 layout: Union[str, dict],
+    def __init__(self, layout: Union[str, dict],
                  spatial: Callable[[int, int], nn.Module],
-                 in_channels: int = 3,
-                 base_channels: int = 64,
-                 embed_channels: Optional[int] = None,
-                 num_person: int = 2,
-                 num_stages: int = 10,
-                 inflate_stages: Sequence[int] = (5, 8),
-                 down_stages: Sequence[int] = (5, 8),
-                 tcn_kernel_size: int = 5,
+                 in_channels: int = 3, base_channels: int = 64,
+                 embed_channels: Optional[int] = None, num_person: int = 2,
+                 num_stages: int = 10, inflate_stages: Sequence[int] = (5, 8),
+                 down_stages: Sequence[int] = (5, 8), tcn_kernel_size: int = 5,
                  tcn_dilations: Sequence[int] = (1, 2),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -149,16 +137,10 @@ class SpatialTemporalEncoder(BaseModule):
         self.out_channels = channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode a batch of sequences.
+        """Map (N, M, T, V, C) to (N, M, C', T', V).
 
-        Args:
-            x (Tensor): Shape (N, M, T, V, C).
-
-        Returns:
-            Tensor: Shape (N, M, C', T', V).
-
-        Raises:
-            InputError: The encoder was built for a different M, V or C.
+        An ``InputError`` is raised if the encoder was built for a different M,
+        V or C.
         """
         n, m = x.shape[:2]
         x = self.blocks(self.embed(x))
@@ -167,17 +149,10 @@ class SpatialTemporalEncoder(BaseModule):
         return x.unflatten(0, (n, m))  # (N, M, C', T', V)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Check a batch, embed its joints, and normalise them.
+        """Check a batch (N, M, T, V, C), embed its joints, and normalize them.
 
-        Args:
-            x (Tensor): Shape (N, M, T, V, C).
-
-        Returns:
-            Tensor: Input of the blocks, shape (N * M, C, T, V), or with V
-            before T.
-
-        Raises:
-            InputError: The encoder was built for a different M, V or C.
+        The result, the input of the blocks, has the shape (N * M, C, T, V) or,
+        if ``time_dim`` is 3, (N * M, C, V, T).
         """
         seen = (x.shape[1], x.shape[3], x.shape[4])
         built = (self.num_person, self.layout.num_joints, self.in_channels)

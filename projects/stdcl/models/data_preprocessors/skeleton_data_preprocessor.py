@@ -34,24 +34,22 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     torch.Size([4, 1, 1, 52, 20, 3])
 
     Args:
-        layout (str | dict): The skeleton layout, see :class:`SkeletonLayout`.
+        layout (str | dict): The skeleton layout; see :class:`SkeletonLayout`.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint'.
-        center_relative (bool): Use the variant of the authors of Hyperformer
-            and STD-CL. In joint streams, each joint is relative to the center
-            joint of its frame; the center joint keeps its coordinates. In bone
-            streams, a joint without a parent keeps its coordinates, whereas
-            CTR-GCN sets it to zero. Defaults to False.
-        append_joints (bool): Append the coordinates of the joints to the
-            channels of the stream, for encoders that take both (BlockGCN).
-            Defaults to False.
+        center_relative (bool): Whether to use the variant of the authors of
+            Hyperformer and STD-CL. In joint streams, each joint is relative to
+            the center joint of its frame; the center joint keeps its
+            coordinates. In bone streams, a joint without a parent keeps its
+            coordinates, whereas CTR-GCN sets it to zero. Defaults to False.
+        append_joints (bool): Whether to append the coordinates of the joints
+            to the channels of the stream, for encoders that take both
+            (BlockGCN). Defaults to False.
 
     Raises:
         InputError: The stream or the layout is unknown.
     """
 
-    def __init__(self,
-                 layout: Union[str, dict],
-                 stream: str = 'joint',
+    def __init__(self, layout: Union[str, dict], stream: str = 'joint',
                  center_relative: bool = False,
                  append_joints: bool = False) -> None:
         super().__init__()
@@ -71,33 +69,20 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     def preprocess(self, inputs: list, data_samples: Optional[list],
                    training: bool = False) -> tuple:
-        """Stack a batch and compute its stream.
+        """Stack N inputs (num_clips, M, T, V, C) and compute their stream.
 
-        Args:
-            inputs (list[Tensor]): N inputs, each (num_clips, M, T, V, C).
-            data_samples (list): N data samples, returned unchanged.
-            training (bool): Not used. Defaults to False.
-
-        Returns:
-            tuple: The batch, shape (N, num_clips, M, T, V, C), and
-            ``data_samples``.
+        Return the batch, (N, num_clips, M, T, V, C), and ``data_samples``.
         """
         inputs, data_samples = super().preprocess(inputs, data_samples,
                                                   training)
         return self.make_stream(inputs), data_samples
 
     def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
-        """Compute the stream of joints.
+        """Map joints (..., T, V, C) to a stream of the same shape.
 
-        Args:
-            joints (Tensor): Shape (..., T, V, C).
-
-        Returns:
-            Tensor: Stream of the same shape. With ``append_joints``, D more
-            channels follow, the coordinates of the joints.
-
-        Raises:
-            InputError: V is not the number of joints of the layout.
+        If ``append_joints`` is True, the coordinates of the joints follow as D
+        additional channels. An ``InputError`` is raised if V is not the number
+        of joints in the layout.
         """
         if joints.shape[-2] != self.layout.num_joints:
             raise InputError(
@@ -117,7 +102,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
-        """Split off the confidence, None if the data contain none."""
+        """Split off the confidence, which is None if there is none."""
         if self.layout.dims == 2 and x.shape[-1] == 3:
             return x[..., :2], x[..., 2:]
         return x, None

@@ -26,7 +26,6 @@ class HCNHead(BaseHead):
     torch.Size([4, 60])
 
     Args:
-        num_classes (int): Number of classes.
         in_channels (int): Channels C of the feature map, four times the
             encoder's ``base_channels``. Defaults to 256.
         feature_size (sequence[int]): (T', W'), the encoder's ``num_frames``
@@ -36,7 +35,7 @@ class HCNHead(BaseHead):
         dropout_ratio (float): Dropout after the hidden layer. Defaults to 0.5.
         loss_cls (dict): Config of the loss. Defaults to cross entropy.
         average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
-        init_cfg (dict): Initialisation. Defaults to Xavier uniform with zero
+        init_cfg (dict): Initialization. Defaults to Xavier uniform with zero
             bias.
         **kwargs: See ``BaseHead``.
 
@@ -45,16 +44,11 @@ class HCNHead(BaseHead):
             not have two entries.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 in_channels: int = 256,
+    def __init__(self, num_classes: int, in_channels: int = 256,
                  feature_size: Sequence[int] = (4, 4),
-                 hidden_channels: int = 512,
-                 dropout_ratio: float = 0.5,
-                 loss_cls: Dict = CROSS_ENTROPY,
-                 average_clips: str = 'prob',
-                 init_cfg: Dict = LINEAR_INIT,
-                 **kwargs) -> None:
+                 hidden_channels: int = 512, dropout_ratio: float = 0.5,
+                 loss_cls: Dict = CROSS_ENTROPY, average_clips: str = 'prob',
+                 init_cfg: Dict = LINEAR_INIT, **kwargs) -> None:
         super().__init__(num_classes, in_channels, loss_cls=loss_cls,
                          average_clips=average_clips, init_cfg=init_cfg,
                          **kwargs)
@@ -73,8 +67,8 @@ class HCNHead(BaseHead):
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
         """Map the encoder's output, (N, M, C, T', W'), to logits (N, classes).
 
-        Raises:
-            InputError: C, T' or W' differs from the expected value.
+        An ``InputError`` is raised unless C is ``in_channels`` and (T', W') is
+        ``feature_size``.
         """
         self._check_size(*x.shape[2:])
         x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')

@@ -22,7 +22,7 @@ class STDCLMixin:
     only; ``predict`` and ``forward`` are those of ``OwnHead``.
 
     The loss is CE + w_s * loss_spatial + w_t * loss_temporal (arXiv
-    2312.15144). Both weights are 1 in the paper and 1/2 in the release.
+    2312.15144). Both weights are 1 in the paper and 1/2 in the authors' code.
 
     Args:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
@@ -46,14 +46,9 @@ class STDCLMixin:
 
     batch_size = 0
 
-    def __init__(self,
-                 *args,
-                 decoupler: Dict,
-                 memory_bank: Dict,
-                 loss_contrast: Dict,
-                 spatial_weight: float = 0.5,
-                 temporal_weight: float = 0.5,
-                 **kwargs) -> None:
+    def __init__(self, *args, decoupler: Dict, memory_bank: Dict,
+                 loss_contrast: Dict, spatial_weight: float = 0.5,
+                 temporal_weight: float = 0.5, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         # fork the generator, so that encoder and classifier start with the
         # same weights as without STD-CL
@@ -66,7 +61,7 @@ class STDCLMixin:
             raise InputError(
                 f'{type(self).__name__}: memory_bank.feat_dim is '
                 f'{memory_bank["feat_dim"]}, but the vectors of the decoupler '
-                f'have {feat_dim} entries. Leave feat_dim out.')
+                f'have {feat_dim} entries. Omit feat_dim.')
         self.spatial_bank = MODELS.build(memory_bank)
         self.temporal_bank = MODELS.build(memory_bank)
         self.loss_contrast = MODELS.build(loss_contrast)
@@ -74,7 +69,7 @@ class STDCLMixin:
         self.temporal_weight = temporal_weight
 
     def init_weights(self) -> None:
-        """Initialise the head and, unless the head did so, the decoupler."""
+        """Initialize the head and, unless the head did so, the decoupler."""
         self.decoupler.require_sizes()
         super().init_weights()
         if not self.decoupler.is_init:

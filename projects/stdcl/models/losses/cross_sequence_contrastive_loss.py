@@ -57,9 +57,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
             contains an unknown name.
     """
 
-    def __init__(self,
-                 num_positives: int = 128,
-                 num_negatives: int = 512,
+    def __init__(self, num_positives: int = 128, num_negatives: int = 512,
                  temperature: float = 0.8,
                  negatives: Sequence[str] = NEGATIVES) -> None:
         super().__init__()

@@ -45,9 +45,7 @@ class ClassBalancedMemoryBank(MemoryBank):
 
     STATE = ('features', 'labels', 'indices', 'written')
 
-    def __init__(self,
-                 feat_dim: int = 256,
-                 dtype: str = 'float32',
+    def __init__(self, feat_dim: int = 256, dtype: str = 'float32',
                  slots_per_class: int = 256) -> None:
         super().__init__(feat_dim, dtype)
         require_positive(type(self).__name__, slots_per_class=slots_per_class)

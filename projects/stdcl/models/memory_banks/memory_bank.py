@@ -20,7 +20,7 @@ class MemoryBank(nn.Module):
     2312.15144, section on cross-sequence contrast). The bank starts without
     slots; :meth:`resize` adds them. Checkpoints contain its tensors, but they
     are not registered as buffers: every process makes the same updates, so
-    they need no synchronisation.
+    they need no synchronization.
 
     >>> bank = MemoryBank(feat_dim=2)
     >>> bank.resize(num_sequences=3)
@@ -76,7 +76,7 @@ class MemoryBank(nn.Module):
                indices: torch.Tensor) -> torch.Tensor:
         """Overwrite the slots of the sequences in a batch.
 
-        If a sequence occurs more than once, its slot receives the normalised
+        If a sequence occurs more than once, its slot receives the normalized
         mean of its features. If that mean is zero or no feature is finite,
         the slot is emptied, because its content would spoil the loss of all
         other sequences until the bank sees this one again.
@@ -123,18 +123,13 @@ class MemoryBank(nn.Module):
 
 def merge_sequences(features: torch.Tensor, indices: torch.Tensor
                     ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Average the features of each sequence in a batch, and normalise.
+    """Average the features of each sequence in a batch, and normalize.
 
-    The result is bitwise equal for all rows of a sequence, on all processes.
-
-    Args:
-        features (Tensor): Shape (B, D). Rows that are not finite are ignored.
-        indices (Tensor): Sequence of each row, shape (B,).
-
-    Returns:
-        tuple[Tensor, Tensor]: For each row, the normalised mean over the rows
-        of its sequence, of norm 1 or 0, shape (B, D), and the number of the
-        first of these rows, shape (B,).
+    ``features`` is (B, D); rows that are not finite are ignored. ``indices``
+    is the sequence of each row, (B,). Return, for each row, the normalized
+    mean over the rows of its sequence, of norm 1 or 0, (B, D), and the number
+    of the first of these rows, (B,). The result is bitwise equal for all rows
+    of a sequence, on all processes.
     """
     same = indices[:, None] == indices[None, :]  # (B, B)
     first = same.int().argmax(dim=1)  # (B,)
