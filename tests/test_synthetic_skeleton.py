@@ -188,7 +188,7 @@ def test_is_built_from_a_config_with_mmaction_transforms():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(split='val'), "split is 'val', .* expected train or test"),
+    (dict(split='val'), "split is 'val', .* expected split train or test"),
     (dict(num_sequences=0), 'num_sequences is 0 and'),
     (dict(seed=-1), 'and seed is -1'),
     (dict(layout='nwucla'), '"nwucla" is unknown'),

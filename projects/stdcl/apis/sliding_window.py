@@ -32,13 +32,8 @@ def spread_over_frames(scores: torch.Tensor,
                        windows: Sequence[Window]) -> torch.Tensor:
     """Average the scores of all windows that contain a frame.
 
-    Args:
-        scores (Tensor): Scores of the windows, (W, classes).
-        windows (sequence[Window]): The W windows.
-
-    Returns:
-        Tensor: Scores of the frames, (T, classes), where T is the end of the
-        last window.
+    Maps the scores of W windows, (W, classes), to those of T frames, (T,
+    classes), where T is the end of the last window.
     """
     total = scores.new_zeros(windows[-1].end, scores.shape[1])
     count = scores.new_zeros(len(total), 1)

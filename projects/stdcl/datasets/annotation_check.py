@@ -39,12 +39,7 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
 
 def select_split(path: str, annotations: List[dict], splits: dict,
                  split: str) -> List[dict]:
-    """Return the annotations of a split.
-
-    Raises:
-        InputError: The split is unknown or not a list of distinct names, or a
-            name has no annotation.
-    """
+    """Return the annotations of a split; raise if its names are invalid."""
     if split not in splits:
         raise InputError(f'{path}: there is no split "{split}"; expected one '
                          f'of {", ".join(map(str, splits))}.')

@@ -276,15 +276,10 @@ def convert(encoder: str, source: Tensors) -> Tensors:
 
 
 def convert_file(encoder: str, source: Path, out: Path) -> str:
-    """Convert a checkpoint file of the authors.
+    """Convert a checkpoint file of the authors, and return a summary.
 
-    Args:
-        encoder (str): A key of :data:`TABLES`.
-        source (Path): File with a state dict, alone or under 'state_dict'.
-        out (Path): Checkpoint file to write.
-
-    Returns:
-        str: A summary of the conversion.
+    ``encoder`` is a key of :data:`TABLES`. ``source`` contains a state dict,
+    alone or under 'state_dict'.
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.

@@ -93,21 +93,11 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
                       cfg_options: Optional[Sequence[str]] = None) -> str:
     """Export the model of a config with the weights of a checkpoint.
 
-    The metadata of the file are the names of the config and the classes, the
-    stream, the layout and the shape of a clip.
-
-    Args:
-        config, checkpoint (str): Config file, and path or URL of a checkpoint.
-        out (Path): ONNX file to write.
-        shape (sequence[int], optional): (M, T, V, C) of a clip. Defaults to
-            that of the config.
-        cfg_options (sequence[str], optional): Config options, as KEY=VALUE.
-
-    Returns:
-        str: A summary of the export.
-
-    Raises:
-        InputError: See :func:`export`.
+    The clips have the ``shape`` (M, T, V, C), by default that of the config.
+    ``cfg_options`` are KEY=VALUE strings. The metadata of the file are the
+    names of the config and the classes, the stream, the layout and the shape
+    of a clip. Return a summary of the export. Errors are those of
+    :func:`export`.
     """
     logging.disable(logging.WARNING)  # the exporter logs warnings
     cfg = load_config(config, cfg_options)
@@ -143,11 +133,7 @@ def compare(network: nn.Module, path: Path, shape: tuple) -> float:
 
 
 def open_session(path: Path):
-    """Open an onnxruntime session on the CPU.
-
-    Raises:
-        InputError: The file is not an ONNX model.
-    """
+    """Open an onnxruntime session on the CPU, or raise an ``InputError``."""
     import onnxruntime  # requires the extra "deploy"
     try:
         return onnxruntime.InferenceSession(
@@ -184,11 +170,6 @@ def evaluate(cfg: Config, model: nn.Module,
 def evaluate_file(config: str, checkpoint: str, path: Path,
                   cfg_options: Optional[Sequence[str]] = None) -> dict:
     """Compare an ONNX file with PyTorch on the test set of a config.
-
-    Args:
-        config, checkpoint (str): Config file, and path or URL of a checkpoint.
-        path (Path): The ONNX file.
-        cfg_options (sequence[str], optional): Config options, as KEY=VALUE.
 
     Returns:
         dict: ``sequences``, their number; ``agree``, whether all predicted

@@ -16,12 +16,9 @@ OF_STDCL = re.compile(rf'(.*\.)?cls_head\.({"|".join(TRAINING_ONLY)})\.')
 
 
 def strip(checkpoint: dict) -> dict:
-    """Remove the decoupler and the memory banks from a checkpoint.
+    """Return ``meta`` and ``state_dict`` without decoupler and memory banks.
 
-    Returns a dict of ``meta`` and the remaining ``state_dict``.
-
-    Raises:
-        InputError: The checkpoint contains no ``state_dict``.
+    An ``InputError`` is raised if the checkpoint contains no ``state_dict``.
     """
     if 'state_dict' not in checkpoint:
         raise InputError('the file contains no state_dict, expected a '
@@ -40,19 +37,11 @@ def _without_storage(value):
 
 
 def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
-    """Remove STD-CL from a checkpoint file.
+    """Remove STD-CL from a checkpoint file, as in :func:`strip`.
 
-    Args:
-        source (Path): Checkpoint from training.
-        out (Path): Path ``NAME.pth``. Missing folders are created.
-
-    Returns:
-        tuple[Path, int]: The new file ``NAME-HASH.pth``, where HASH is the
-        first eight digits of its SHA-256, as in OpenMMLab's models, and the
-        number of removed tensors.
-
-    Raises:
-        InputError: The file contains no ``state_dict``.
+    If ``out`` is ``NAME.pth``, the new file is ``NAME-HASH.pth``, where HASH
+    is the first eight digits of its SHA-256, as in OpenMMLab's models. Missing
+    folders are created. Return the path and the number of removed tensors.
     """
     checkpoint = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')

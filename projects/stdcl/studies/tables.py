@@ -51,11 +51,7 @@ def fill(text: str, folder: Path, runs: Path = RUNS) -> str:
 
 
 def make_table(name: str, runs: Path, link: Callable) -> str:
-    """Make the table of a block.
-
-    Raises:
-        InputError: The name is unknown.
-    """
+    """Make the table of a block, or raise if its name is unknown."""
     if name == 'configs':
         return config_table(link)
     kind, _, subject = name.partition(' ')

@@ -61,11 +61,7 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
 
 def check(splits: Dict[str, str], labels: Dict[str, int], classes: List[str],
           subjects: Dict[str, Optional[str]]) -> List[str]:
-    """Check that the training split has every class, and return warnings.
-
-    Raises:
-        InputError: A split is empty, or a class has no training sequence.
-    """
+    """Raise if a split or a class to train on is empty; return warnings."""
     for split in set(SPLITS) - set(splits.values()):
         raise InputError(f'the split {split} contains 0 of {len(splits)} '
                          'sequences, expected at least 1.')

@@ -26,15 +26,9 @@ def convert(source: Path, destination: Path) -> dict:
     clips that split 2 tests, and ``split1_fit`` contains the others. Clips of
     the same video stay together, as in the official splits.
 
-    Args:
-        source (Path): Path of ``jhmdb_14_classes.npz``.
-        destination (Path): Path of the annotation file, ``*.pkl``.
-
-    Returns:
-        dict[str, int]: Split -> number of clips.
-
-    Raises:
-        InputError: The source is missing, damaged or has a different format.
+    ``source`` is the path of ``jhmdb_14_classes.npz``. If the file is missing,
+    damaged or in a different format, an ``InputError`` is raised. Return a
+    dict of split -> number of clips.
     """
     arrays = read(source)
     splits = make_splits(arrays)

@@ -110,16 +110,11 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
 
 
 def make_splits(names: List[str]) -> Dict[str, List[str]]:
-    """Split by view and check the sizes.
+    """Return a dict of split -> names, and check the sizes.
 
-    Returns:
-        dict[str, list[str]]: ``xview_train``, ``xview_val``, and for each
-        fold ``fold0_train``, ``fold0_val`` and so on, which divide
-        ``xview_train`` by subjects.
-
-    Raises:
-        InputError: A name occurs twice, or a split differs in size from the
-            published one.
+    The splits are ``xview_train``, ``xview_val``, and for each fold
+    ``fold0_train``, ``fold0_val`` and so on, which divide ``xview_train`` by
+    subjects.
     """
     if len(set(names)) != len(names):
         name = max(names, key=names.count)

@@ -70,14 +70,9 @@ def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
     """Load the weights for testing, without a Runner.
 
     ``checkpoint`` is a checkpoint or a state dict; ``file`` is its name in
-    messages.
-
-    Returns:
-        set[str]: Tensors of the decoupler that keep their initial values.
-
-    Raises:
-        InputError: The checkpoint does not fit the model; see
-            :class:`CheckpointFitHook`.
+    messages. Return the names of the tensors of the decoupler that keep their
+    initial values. An ``InputError`` is raised if the checkpoint does not fit
+    the model; see :class:`CheckpointFitHook`.
     """
     mismatch = _fit_to_test(model, checkpoint, file)
     banks = find_prefixes(model, MemoryBank)

@@ -20,12 +20,8 @@ class ScoreFileHook(Hook):
     """Hook that writes the scores of all test sequences to a file.
 
     A metric receives only one kind of score, so the hook reads the output of
-    the classifier.
-
-    Args:
-        path (str | Path): The ``*.npz`` file, with the content of
-            :class:`~projects.stdcl.evaluation.score_file.Scores`: name, label,
-            logits and probabilities of each sequence.
+    the classifier. ``path`` is the ``*.npz`` file, which contains the fields
+    of :class:`~projects.stdcl.evaluation.score_file.Scores`.
     """
 
     priority = 'VERY_LOW'  # if writing fails, the metrics are already logged
