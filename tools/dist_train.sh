@@ -12,7 +12,7 @@ CONFIG=$1
 GPUS=$2
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
-# exec passes signals, such as a scheduler's SIGTERM, on to the processes
+# exec forwards signals, such as a scheduler's SIGTERM, to the processes
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
