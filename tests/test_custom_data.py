@@ -201,7 +201,7 @@ KEYED = ',v' * 12 + '\n'
 BAD = {
     'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
-    'channels': (joints(5, 2), '2 channels .* and 3 for the 3D layout'),
+    'channels': (joints(5, 2), '2 channels .* 3 channels for the 3D layout'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
     'trap': (np.array([Trap()]), 'objects, or no array'),
@@ -292,7 +292,7 @@ def test_labels_by_name_and_by_number(folder):
 
 
 @pytest.mark.parametrize('old, new, options, message', [
-    ('a/0,wave', 'a/0,3', {}, 'labels are 3, clap, wave; expected names'),
+    ('a/0,wave', 'a/0,3', {}, 'are 3, clap, wave; expected class names'),
     ('name,label', 'name,class', {}, 'header "name,class,subject,split" '),
     ('a/0,wave,', 'a/0,wave,,', {}, 'row 1 is .*, expected 4 values'),
     ('a/0,', 'a/2,', {}, 'a/0.npy: "a/0" has no row in labels.csv(.|\n)*'
@@ -317,7 +317,7 @@ def test_numbers_with_a_gap_and_unknown_classes(folder):
     text = Path('labels.csv').read_text()
     Path('labels.csv').write_text(
         text.replace('wave', '0').replace('clap', '2'))
-    assert 'labels are 0, 2; expected names, or the numbers' in refused()
+    assert 'labels are 0, 2; expected class names, or the numbers' in refused()
     Path('classes.txt').write_text('one\ntwo\n')
     assert 'label of "b/1" is "2", expected one of the 2 classes 0, 1' in (
         refused(classes='classes.txt'))
