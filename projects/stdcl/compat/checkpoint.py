@@ -165,7 +165,9 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
     torch.save(checkpoint, content)
     try:
         with atomic_write(Path(filename)) as partial:
-            partial.write_bytes(content.getbuffer())
+            # after a failure, getbuffer() would crash Python 3.12.1 at exit
+            # (https://github.com/python/cpython/issues/111049)
+            partial.write_bytes(content.getvalue())
     except OSError as error:
         raise OSError(
             error.errno, f'Checkpoint {filename} was not saved: '

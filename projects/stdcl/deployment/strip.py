@@ -47,8 +47,8 @@ def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
         str(source), map_location='cpu', logger='silent')
     stripped, content = strip(checkpoint), io.BytesIO()
     torch.save(stripped, content)
-    digest = hashlib.sha256(content.getbuffer()).hexdigest()[:8]
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
     path = out.with_name(f'{out.stem}-{digest}.pth')
     with atomic_write(path) as partial:
-        partial.write_bytes(content.getbuffer())
+        partial.write_bytes(content.getvalue())
     return path, len(checkpoint['state_dict']) - len(stripped['state_dict'])
