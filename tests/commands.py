@@ -8,8 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+from mmengine.utils import digit_version
+
 ROOT = Path(__file__).parents[1]
 CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
+# as the extra "deploy" requires; PyTorch 2.6 cannot export batch norm
+EXPORTS_ONNX = digit_version(torch.__version__) >= digit_version('2.9')
 # seconds instead of minutes: few sequences, a narrow encoder
 TINY = ['train_dataloader.dataset.num_sequences=64',
         'val_dataloader.dataset.num_sequences=32',

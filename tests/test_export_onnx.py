@@ -13,7 +13,10 @@ from projects.stdcl.catalogue import find_config
 from projects.stdcl.deployment import onnx
 from projects.stdcl.deployment.onnx import DeployedNetwork, export
 from projects.stdcl.utils.input_error import InputError
-from tests.commands import CONFIG, ROOT, TINY, train
+from tests.commands import CONFIG, EXPORTS_ONNX, ROOT, TINY, train
+
+pytestmark = pytest.mark.skipif(
+    not EXPORTS_ONNX, reason='the extra "deploy" requires PyTorch 2.9')
 
 SHALLOW = dict(num_stages=2, inflate_stages=[2], down_stages=[2])
 ENCODERS = {'stgcn': SHALLOW, '2s-agcn': SHALLOW, 'ctrgcn': SHALLOW,
