@@ -37,7 +37,7 @@ class AttentiveDecoupler(Decoupler):
     """Decoupler with explicit attention over joints and over frames.
 
     The paper (arXiv 2312.15144, abstract) contrasts "attentive features",
-    whereas the authors' release has no explicit attention, see
+    whereas the authors' release has no explicit attention; see
     :class:`ProjectionDecoupler`. The number of frames and joints may vary.
 
     >>> decoupler = AttentiveDecoupler(in_channels=64)
@@ -49,7 +49,7 @@ class AttentiveDecoupler(Decoupler):
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
         reduction (int): Reduction r, at most C. Defaults to 8.
-        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
+        init_cfg (dict): Initialization. Defaults to Kaiming normal (fan out)
             with zero bias for the linear layers.
 
     Raises:
@@ -57,11 +57,8 @@ class AttentiveDecoupler(Decoupler):
             integer, or ``reduction`` exceeds ``in_channels``.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int = 256,
-                 reduction: int = 8,
-                 init_cfg: dict = LINEAR_INIT) -> None:
+    def __init__(self, in_channels: int, out_channels: int = 256,
+                 reduction: int = 8, init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(out_channels, init_cfg)
         self.spatial = AttentiveBranch(in_channels, out_channels, reduction)
         self.temporal = AttentiveBranch(in_channels, out_channels, reduction)

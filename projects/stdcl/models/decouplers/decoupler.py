@@ -39,7 +39,7 @@ class Decoupler(BaseModule):
 
     Args:
         out_channels (int): Size D of the vectors.
-        init_cfg (dict): Initialisation.
+        init_cfg (dict): Initialization.
     """
 
     def __init__(self, out_channels: int, init_cfg: dict) -> None:

@@ -51,10 +51,10 @@ class ProjectionDecoupler(Decoupler):
     Args:
         in_channels (int): Channels C of the feature map.
         num_joints, num_frames (int, optional): V and T of the feature map.
-            Default to those of the first call.
+            By default, the first call sets them.
         out_channels (int): Size D of the vectors. Defaults to 256.
         reduction (int): Reduction r, at most C. Defaults to 8.
-        init_cfg (dict): Initialisation. Defaults to Kaiming normal (fan out)
+        init_cfg (dict): Initialization. Defaults to Kaiming normal (fan out)
             with zero bias for the linear layers.
 
     Raises:
@@ -62,13 +62,9 @@ class ProjectionDecoupler(Decoupler):
             integer, or ``reduction`` exceeds ``in_channels``.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 num_joints: Optional[int] = None,
-                 num_frames: Optional[int] = None,
-                 out_channels: int = 256,
-                 reduction: int = 8,
-                 init_cfg: dict = LINEAR_INIT) -> None:
+    def __init__(self, in_channels: int, num_joints: Optional[int] = None,
+                 num_frames: Optional[int] = None, out_channels: int = 256,
+                 reduction: int = 8, init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(out_channels, init_cfg)
         self.spatial = ProjectionBranch(in_channels, num_joints, out_channels,
                                         reduction)
@@ -76,10 +72,9 @@ class ProjectionDecoupler(Decoupler):
                                          reduction)
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Decouple a feature map, see :meth:`Decoupler.forward`.
+        """Decouple a feature map as in :meth:`Decoupler.forward`.
 
-        Raises:
-            InputError: The decoupler was built for a different T or V.
+        An ``InputError`` is raised if T or V differs from the sizes in use.
         """
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)
