@@ -1,4 +1,4 @@
-# A quarter of the width, which trains in minutes on a CPU
+# Narrow variant, a quarter of the width: trains in minutes on a CPU
 _base_ = [
     '../_base_/models/hcn.py', '../_base_/datasets/synthetic.py',
     '../_base_/schedules/sgd_synthetic.py', '../_base_/default_runtime.py'
@@ -13,7 +13,7 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='Adam', lr=0.001, weight_decay=0.0001),
     clip_grad=dict(max_norm=8))
 
-# more epochs than the others, because an epoch takes only seconds
+# more epochs than for the other encoders, because an epoch takes only seconds
 train_cfg = dict(max_epochs=30)
 param_scheduler = _base_.param_scheduler
 param_scheduler[0].T_max = 30

@@ -8,5 +8,5 @@ model = dict(
     backbone=dict(layout='nturgb+d'),
     cls_head=dict(num_classes=60))
 
-# the release of STD-CL uses this learning rate for this benchmark only
+# in the release of STD-CL, only this benchmark has this learning rate
 optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -1,5 +1,5 @@
-# Does STD-CL help on the second benchmark, JHMDB, and what accuracy do four
-# streams reach? Seed s trains on the official split s + 1.
+# Does STD-CL help on JHMDB, and what is the accuracy of four fused streams?
+# The run with seed s uses the official split s + 1.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('plain against STD-CL on JHMDB, one seed on each of the three '

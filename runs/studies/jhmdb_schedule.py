@@ -1,6 +1,6 @@
 # Which schedule suits JHMDB? The runs train on split1_fit and are tested on
-# split1_tune. Both are parts of the training part of split 1, whose test part
-# is not used.
+# split1_tune. These two are the training part of split 1. Its test part is not
+# used.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('learning rate and number of epochs on JHMDB, plain ST-GCN, joint '
@@ -18,7 +18,7 @@ def _arm(epochs, lr):
     return dict(encoder='stgcn', stdcl=False, seeds=3, options={
         'train_cfg.max_epochs': epochs,
         'optim_wrapper.optimizer.lr': lr,
-        # as in the config: 5 % warm-up, then cosine
+        # as in the config: warm-up in the first 5 % of the epochs, then cosine
         'param_scheduler.0.end': epochs // 20,
         'param_scheduler.1.begin': epochs // 20,
         'param_scheduler.1.end': epochs,

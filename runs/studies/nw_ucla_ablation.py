@@ -1,6 +1,6 @@
 # What does each part of STD-CL contribute, and which defaults are best? The
 # study uses only the training views: the run with seed s trains without a
-# third of the subjects (fold s modulo 3) and is tested on them.
+# third of the subjects (fold s modulo 3) and is tested on these subjects.
 _base_ = '_base_/quarter_width.py'
 
 about = ('parts of STD-CL on NW-UCLA, joint stream, a quarter of the width, '
@@ -15,8 +15,9 @@ options = {
     'test_dataloader.dataset.split': 'fold{fold}_val',
 }
 
-# The numbers of the authors' release, written out so that later changes of the
-# defaults have no effect. The arm "projection" also has its decoupler.
+# Settings of the authors' release, written out so that later changes of the
+# defaults have no effect. Only the decoupler differs. The arm "projection"
+# uses the decoupler of the release.
 _published = {
     'decoupler.type': 'AttentiveDecoupler',
     'loss_contrast.num_positives': 128,
@@ -37,7 +38,7 @@ def _arm(changes, seeds=3, encoder='stgcn', against='plain', **model):
 
 _weak = {'spatial_weight': 0.1, 'temporal_weight': 0.1}
 
-# Three seeds say little, so candidates for the defaults have nine.
+# Three seeds say little, so the candidates for the defaults have nine seeds.
 arms = {
     'plain': dict(encoder='stgcn', stdcl=False, seeds=9),
     'published': _arm({}, seeds=9),
@@ -59,7 +60,7 @@ arms = {
     'random-negatives': _arm(
         {'loss_contrast.negatives': ['random']}, seeds=9),
     'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),
-    # does the result depend on the encoder? HCN uses no graph
+    # Does the result depend on the encoder? HCN, unlike ST-GCN, uses no graph.
     'hcn_plain': dict(encoder='hcn', stdcl=False, seeds=6),
     'hcn_published': _arm({}, 6, 'hcn', 'hcn_plain'),
     'hcn_weights-0.1': _arm(_weak, 6, 'hcn', 'hcn_plain'),

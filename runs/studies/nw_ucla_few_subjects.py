@@ -1,7 +1,7 @@
 # Does STD-CL help if the encoder fits its training set better than in the
-# ablation? The runs train on a third of the subjects of the training
-# views, with each sequence three times per epoch, and are tested on the other
-# subjects. The test view is not used.
+# ablation? The runs train on a third of the subjects of the training views and
+# are tested on the other subjects. An epoch shows each sequence three times.
+# The test view is not used.
 _base_ = '_base_/quarter_width.py'
 
 about = ('plain against STD-CL on NW-UCLA, trained on a third of the subjects '
@@ -31,12 +31,12 @@ def _arm(**options):
 arms = {
     'plain': dict(encoder='stgcn', stdcl=False, seeds=9),
     'attentive': _arm(),
-    # The temperature is that of other supervised contrastive losses. The
-    # gradients grow with 1 / temperature, so smaller weights balance them.
+    # This temperature is common in supervised contrastive learning. The
+    # gradients grow with 1 / temperature, so the weights are smaller.
     'temperature-0.1_weights-0.1': _arm(**{
         'cls_head.loss_contrast.temperature': 0.1,
         'cls_head.spatial_weight': 0.1, 'cls_head.temporal_weight': 0.1}),
-    # the decoupler of the release: separate weights for each joint and frame
+    # the decoupler of the release, with separate weights per joint and frame
     'projection': _arm(type='STDCLRecognizer', clip_shape=[1, 52, 20, 3], **{
         'cls_head.decoupler.type': 'ProjectionDecoupler'}),
 }

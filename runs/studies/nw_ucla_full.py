@@ -1,6 +1,6 @@
-# The settings of the published results, which need a GPU: full width, each
-# sequence five times per epoch, all epochs. To fuse the streams, pass the
-# scores.npz in the work directories to tools/ensemble.py.
+# The settings of the published results: full width, all epochs, and each
+# sequence five times per epoch. The study needs a GPU. To fuse the streams,
+# pass the files scores.npz in the work directories to tools/ensemble.py.
 about = 'the settings of the published results on NW-UCLA, four streams'
 
 threads = 2

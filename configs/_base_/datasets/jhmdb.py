@@ -1,5 +1,6 @@
-# JHMDB, split 1; select a different one with --split split2 or split3. tools/data/jhmdb.py
-# writes the annotation file; its path is relative to the working directory.
+# JHMDB, split 1; --split split2 or split3 selects a different split.
+# tools/data/jhmdb.py writes the annotation file; its path is relative to the
+# working directory.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/jhmdb/jhmdb.pkl'
 clip_len = 32

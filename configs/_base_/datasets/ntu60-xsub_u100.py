@@ -1,5 +1,5 @@
-# NTU RGB+D 60, X-Sub, with MMAction2's own preprocessing. ntu60-xsub.py uses
-# that of the published results.
+# NTU RGB+D 60, X-Sub, with MMAction2's own preprocessing. ntu60-xsub.py has
+# the preprocessing of the published results.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/ntu/ntu60.pkl'
 clip_len = 100

@@ -1,4 +1,4 @@
-# NW-UCLA with 64 frames, because HCN needs a multiple of 16
+# NW-UCLA with 64 frames, because HCN needs a multiple of 16 frames
 _base_ = 'nw-ucla-xview.py'
 
 clip_len = 64

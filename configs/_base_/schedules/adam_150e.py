@@ -1,4 +1,4 @@
-# HCN's optimizer, with as many epochs as Hyperformer on NW-UCLA
+# HCN's optimizer, with the number of epochs of Hyperformer on NW-UCLA
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=150, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
@@ -6,7 +6,7 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     optimizer=dict(type='Adam', lr=0.001, weight_decay=0.0001),
-    # half the batch size; change both together
+    # keep at half the batch size
     clip_grad=dict(max_norm=8))
 
 param_scheduler = [dict(type='ExponentialLR', by_epoch=True, gamma=0.99)]

@@ -1,4 +1,4 @@
-# JHMDB at a quarter of the width, on one thread, which takes minutes per run
+# JHMDB at a quarter of the width, on one thread. A run takes minutes.
 benchmark = 'jhmdb'
 threads = 1
 

@@ -1,5 +1,5 @@
 # Settings for training on a CPU: a quarter of the width, each sequence once
-# per epoch, no worker processes, and schedules for so few steps.
+# per epoch, no worker processes, and shorter schedules.
 threads = 1
 
 options = {
@@ -31,7 +31,7 @@ encoders = {
         'model.backbone.num_heads': 2,
         'model.cls_head.in_channels': 48
     },
-    # 0.975 in each of 60 epochs decays about as far as 0.99 in each of 150
+    # 0.975 ** 60 is about 0.99 ** 150, the decay in the config
     'hcn': {
         'train_cfg.max_epochs': 60,
         'param_scheduler.0.gamma': 0.975,
