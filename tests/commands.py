@@ -21,6 +21,7 @@ TINY = ['train_dataloader.dataset.num_sequences=64',
         'test_dataloader.dataset.num_sequences=32',
         'model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
         'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
+ATTENTIVE = 'model.cls_head.decoupler.type=AttentiveDecoupler'
 
 
 def environment():
@@ -38,6 +39,15 @@ def call(*command, cwd, check=True, **kwargs):
     if check:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
+
+
+def attentive_config(folder):
+    """Write a config like CONFIG, with the attentive decoupler."""
+    path = folder / 'attentive.py'
+    path.write_text(f"""_base_ = {str(ROOT / CONFIG)!r}
+model = dict(cls_head=dict(decoupler=dict(type='AttentiveDecoupler')))
+""")
+    return path
 
 
 def accuracy(done) -> float:

@@ -42,7 +42,7 @@ model = dict(
 '''
 STDCL = '''
 _base_ = ['../my-encoder/{name}', '../_base_/stdcl.py']
-model = dict(cls_head=_base_.stdcl_head)
+model = dict(_base_.stdcl_model, clip_shape=_base_.clip_shape)
 '''
 CONVERTER = '''
 """My data: a JSON file of sequences."""

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from projects.stdcl.apis import load_model
@@ -28,6 +29,7 @@ def to_coco(cfg, tiny_annotations, classes=4):
     cfg = copy.deepcopy(cfg)
     cfg.model.data_preprocessor.layout = 'coco'
     cfg.model.backbone.graph_cfg.layout = 'coco'
+    cfg.model.clip_shape = (1, 52, 17, 3)
     cfg.model.cls_head.num_classes = classes
     return use(cfg, tiny_annotations(num=16, joints=17, classes=classes,
                                      name='coco.pkl'))
@@ -83,8 +85,9 @@ def test_other_classes_joints_and_sequences(config, checkpoint, capsys,
     log = capsys.readouterr().out
     anew = check_start(state, fresh, saved(checkpoint))
     assert {'cls_head.fc.weight', 'cls_head.fc.bias',
-            'backbone.data_bn.weight', 'backbone.gcn.2.gcn.PA'} <= anew
-    assert 'cls_head.decoupler.spatial.project.weight' not in anew
+            'backbone.data_bn.weight', 'backbone.gcn.2.gcn.PA',
+            'cls_head.decoupler.spatial.project.weight'} <= anew
+    assert 'cls_head.decoupler.temporal.project.weight' not in anew
     for bank in BANKS:
         labels = state[f'cls_head.{bank}.labels']
         assert labels.tolist() == [-1] * 16
@@ -112,7 +115,7 @@ def test_from_plain_to_stdcl(config, capsys):
     anew = check_start(state, fresh, saved(checkpoint))
     assert all(name.startswith('cls_head.decoupler.') for name in anew)
     assert ('from scratch; missing from the checkpoint: cls_head.decoupler.'
-            'spatial.score.0, ') in log
+            'spatial.reduce, ') in log
 
 
 def test_from_stdcl_to_plain(config, checkpoint, capsys):
@@ -120,7 +123,7 @@ def test_from_stdcl_to_plain(config, checkpoint, capsys):
     state = start(plain(config), load_from=checkpoint)
     log = capsys.readouterr().out
     assert not check_start(state, {}, saved(checkpoint))
-    assert 'not in the model: cls_head.decoupler.spatial.score.0, ' in log
+    assert 'not in the model: cls_head.decoupler.spatial.reduce, ' in log
     assert 'from scratch' not in log
 
 
@@ -195,11 +198,11 @@ def test_testing_without_training_modules(config, checkpoint):
 
 def test_lazy_parameters_match_any_size(config):
     sized = copy.deepcopy(config)
-    sized.model.cls_head.decoupler.update(
-        type='ProjectionDecoupler', num_joints=20, num_frames=26)
+    sized.model.cls_head.decoupler.update(num_joints=20, num_frames=26)
     run(sized).train()
     lazy = copy.deepcopy(config)
-    lazy.model.cls_head.decoupler.type = 'ProjectionDecoupler'
+    lazy.model.type = 'RecognizerGCN'  # has no dry run
+    lazy.model.pop('clip_shape')
     tested = run(lazy, load_from=f'{config.work_dir}/epoch_1.pth')
     assert 'acc/top1' in tested.test()
     assert tested.model.cls_head.decoupler.spatial.project.weight.shape == (
@@ -226,6 +229,24 @@ def test_resuming_with_a_mismatch_raises(config, checkpoint):
         if 'decoupler' not in name and '_bank' not in name})
     with pytest.raises(ValueError, match='missing from the .*decoupler'):
         run(config, resume=True).train()
+
+
+def test_old_work_directories_resume_with_their_config(config):
+    """The fragment had other defaults and no clip_shape."""
+    config.model.pop('clip_shape')
+    config.model.type = 'RecognizerGCN'
+    config.model.cls_head.update(
+        decoupler=dict(type='AttentiveDecoupler', reduction=2),
+        loss_contrast=dict(type='CrossSequenceContrastiveLoss'),
+        spatial_weight=0.1, temporal_weight=0.1)
+    run(config).train()
+    saved_config = f'{config.work_dir}/saved.json'
+    config.dump(saved_config)
+    resumed = run(Config.fromfile(saved_config), resume=True,
+                  train_cfg=dict(config.train_cfg, max_epochs=2))
+    resumed.train()
+    assert resumed.epoch == 2
+    assert resumed.model.cls_head.spatial_weight == 0.1
 
 
 def test_old_checkpoints_without_num_batches_tracked(config, checkpoint):

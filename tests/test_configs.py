@@ -68,6 +68,13 @@ def test_synthetic_builds(encoder, stdcl):
     model = MODELS.build(copy.deepcopy(cfg.model))
     assert type(model.backbone).__name__ == ENCODERS[encoder].backbone
     assert hasattr(model.cls_head, 'decoupler') == stdcl
+    if stdcl:  # the release's decoupler, with the sizes of the data
+        assert cfg.model.cls_head.decoupler == dict(type='ProjectionDecoupler')
+        assert model.cls_head.spatial_weight == 0.5
+        data = [DATASETS.build(cfg.test_dataloader.dataset)[0]]
+        inputs = model.data_preprocessor(pseudo_collate(data))['inputs']
+        features, _ = model.eval().extract_feat(inputs)
+        assert model.cls_head.decoupler(features)[0].shape == (1, 256)
 
 
 @plain_and_stdcl
@@ -86,6 +93,7 @@ def test_content_agrees_with_the_name(encoder, benchmark, stdcl):
     assert model.cls_head.num_classes == expected.num_classes
     assert model.data_preprocessor.stream == 'joint'
     assert model.data_preprocessor.layout.name == expected.layout
+    assert cfg.clip_shape[0] == expected.num_person
     assert num_joints(model.backbone) == LAYOUTS[expected.layout].num_joints
     assert getattr(model.backbone, 'num_person',
                    expected.num_person) == expected.num_person
@@ -117,9 +125,12 @@ def test_stdcl_is_the_plain_config_plus_the_fragment(encoder, benchmark):
     plain = load(find_config(encoder, benchmark, False)).to_dict()
     name = 'stdcl_hcn.py' if encoder == 'hcn' else 'stdcl.py'
     fragment = load(CONFIGS / '_base_' / name).to_dict()
-    assert ours['model']['cls_head'] == {
-        **plain['model']['cls_head'], **fragment['stdcl_head']}
-    ours['model']['cls_head'] = plain['model']['cls_head']
+    head = {**plain['model']['cls_head'],
+            **fragment['stdcl_model']['cls_head']}
+    assert ours['model'] == {
+        **plain['model'], **fragment['stdcl_model'],
+        'clip_shape': plain['clip_shape'], 'cls_head': head}
+    ours['model'] = plain['model']
     assert ours == {**plain, **fragment}
 
 
@@ -140,22 +151,15 @@ def test_same_seed_same_initial_weights(encoder):
             assert torch.equal(state[name], value), name
 
 
-def clip_shape(cfg: Config, benchmark: str) -> tuple:
-    """Return persons, frames, joints and channels of a clip."""
-    expected = BENCHMARKS[benchmark]
-    layout = LAYOUTS[expected.layout]
-    return (expected.num_person, cfg.clip_len, layout.num_joints, layout.dims)
-
-
-def narrow(cfg: Config, encoder: str, shape: tuple) -> None:
+def narrow(cfg: Config, encoder: str) -> None:
     """Give an encoder as few channels as possible, for speed."""
     cfg.model.backbone.base_channels = 24 if encoder == 'hyperformer' else 8
     if encoder == 'hyperformer':
         cfg.model.backbone.num_heads = 1
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
     with torch.no_grad():
-        clip = MODELS.build(cfg.model.data_preprocessor).make_stream(
-            torch.zeros(1, *shape))
-        feats = MODELS.build(cfg.model.backbone).eval()(clip)
+        feats = MODELS.build(cfg.model.backbone).eval()(
+            preprocessor.make_stream(torch.zeros(1, *cfg.clip_shape)))
     cfg.model.cls_head.in_channels = feats.shape[2]
 
 
@@ -164,17 +168,15 @@ def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
     cfg = Config.fromfile(find_config(encoder, benchmark, bool(decoupler)))
     if decoupler:
         cfg.model.cls_head.decoupler.type = decoupler
-    if decoupler == 'ProjectionDecoupler':
-        cfg.model.type = 'STDCLRecognizer'
-        cfg.model.clip_shape = clip_shape(cfg, benchmark)
     return cfg
 
 
-def on_tiny_data(cfg, make_annotations, work_dir, joints, persons,
-                 channels=3) -> Config:
+def on_tiny_data(cfg, make_annotations, work_dir, **sizes) -> Config:
     """Change a config to train one step on four synthetic sequences."""
-    path = make_annotations(num=4, classes=2, joints=joints, persons=persons,
-                            channels=channels)
+    sizes = sizes or dict(zip(('persons', 'frames', 'joints', 'channels'),
+                              cfg.clip_shape))
+    sizes.pop('frames', None)
+    path = make_annotations(num=4, classes=2, **sizes)
     for name, dataset in leaf_datasets(cfg).items():
         loader = cfg[f'{name}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=4)
@@ -194,10 +196,8 @@ def on_tiny_data(cfg, make_annotations, work_dir, joints, persons,
 def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
     """Trains one step on data in the real format, and tests."""
     cfg = stdcl_or_plain(encoder, benchmark, decoupler)
-    persons, _, joints, channels = shape = clip_shape(cfg, benchmark)
-    narrow(cfg, encoder, shape)
-    runner = Runner.from_cfg(on_tiny_data(
-        cfg, tiny_annotations, tmp_path, joints, persons, channels))
+    narrow(cfg, encoder)
+    runner = Runner.from_cfg(on_tiny_data(cfg, tiny_annotations, tmp_path))
     runner.train()
     assert 0 <= runner.test()['acc/top1'] <= 1
     model = runner.model
@@ -212,14 +212,88 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
 # --- STD-CL on configs of MMAction2 ----------------------------------------
 
 
-def stdcl_on(base: str, tmp_path) -> Config:
+STGCN = 'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{}d'
+LINE = 'model = dict(_base_.stdcl_model, clip_shape=(2, 100, {}, 3))'
+
+
+@pytest.mark.parametrize('line', ['model = dict(_base_.stdcl_model)',
+                                  'model = dict(cls_head=_base_.stdcl_head)'])
+@pytest.mark.parametrize('dims, joints', [(3, 25), (2, 17)])
+def test_the_error_names_the_line(dims, joints, line, tmp_path):
+    """Without the shape of a clip, the error names the line to paste."""
+    with pytest.raises(ValueError) as error:
+        MODELS.build(
+            stdcl_on(STGCN.format(dims), tmp_path, line).model).init_weights()
+    assert '\n' not in str(error.value)
+    named = re.search(r'model = dict\(.*?\)\)', str(error.value))[0]
+    if 'stdcl_model' in line:  # RecognizerGCN does not know the joints
+        assert named == LINE.format(joints)
+        model = MODELS.build(
+            stdcl_on(STGCN.format(dims), tmp_path, named).model)
+        model.init_weights()
+        assert model.cls_head.decoupler.temporal.length == 25
+        assert model.cls_head.decoupler.spatial.length == joints
+
+
+@pytest.mark.parametrize('wrong, fitting', [
+    ('(2, 100, 17, 3)', '(2, 100, 25, 3)'),
+    ('(2, 100, 25, 2)', '(2, 100, 25, 3)'),
+    ('(100, 25, 3)', '(persons, frames, joints, channels)'),
+    ('100', '(persons, frames, joints, channels)'),
+    ('(2, 0, 25, 3)', 'frames is 0, expected a positive integer')])
+def test_wrong_clip_shape(wrong, fitting, tmp_path):
+    """The error names the wrong shape and the one that fits."""
+    cfg = stdcl_on(STGCN.format(3), tmp_path, 'model = dict('
+                   f'_base_.stdcl_model, clip_shape={wrong})')
+    with pytest.raises(ValueError) as error:
+        MODELS.build(cfg.model)
+    assert '\n' not in str(error.value)
+    assert fitting in str(error.value)
+    assert wrong in str(error.value) or '0' in wrong
+
+
+PAGE = (CONFIGS.parent / 'docs/guides/own_encoder.md').read_text()
+
+
+@pytest.mark.parametrize('line', re.findall(
+    r'^model = dict\(cls_head=dict\(\w.*', PAGE, re.MULTILINE))
+def test_each_option_in_the_guide_is_one_line(line, tmp_path):
+    """Each line changes what it names, and nothing else."""
+    base = find_config('stgcn', 'synthetic', stdcl=True)
+    path = tmp_path / 'option.py'
+    path.write_text(f'_base_ = {str(base)!r}\n{line}\n')
+    changed, cfg, option = Config.fromfile(path), Config.fromfile(base), {}
+    assert changed.model != cfg.model
+    exec(line, option)
+    cfg.merge_from_dict(dict(model=option['model']))
+    assert changed.model == cfg.model
+    head = MODELS.build(changed.model).cls_head
+    assert type(head.decoupler).__name__ == cfg.model.cls_head.decoupler.type
+
+
+@pytest.mark.parametrize('block', re.findall(
+    r'```python\n(model = .*?_base_\.stdcl_head.*?)```', PAGE, re.DOTALL))
+def test_options_beside_the_fragment(block, tmp_path):
+    """Checks the blocks of the guide that extend the head of the fragment."""
+    path = tmp_path / 'user.py'
+    path.write_text(f"""_base_ = [
+        {str(find_config('stgcn', 'nw-ucla-xview', stdcl=False))!r},
+        {str(CONFIGS / '_base_/stdcl.py')!r}]
+{block}""")
+    model = MODELS.build(Config.fromfile(path).model)
+    model.init_weights()
+    assert f"type='{type(model.cls_head.decoupler).__name__}'" in block
+    assert model.cls_head.spatial_weight == 0.5
+
+
+def stdcl_on(base: str, tmp_path, line: str) -> Config:
     """Build a user's config with STD-CL and a narrow encoder of MMAction2."""
     path = tmp_path / 'stdcl-user.py'
     path.write_text(
         f"_base_ = ['mmaction::skeleton/stgcn/{base}.py', "
         f"'{CONFIGS / '_base_' / 'stdcl.py'}']\n"
         "custom_imports = dict(imports=['projects.stdcl'])\n"
-        'model = dict(cls_head=_base_.stdcl_head)\n')
+        f'{line}\n')
     cfg = Config.fromfile(path)
     cfg.model.backbone.base_channels = 8
     cfg.model.cls_head.in_channels = 32
@@ -232,15 +306,11 @@ def stdcl_on(base: str, tmp_path) -> Config:
 def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
                                           tiny_annotations):
     joints = 25 if dims == 3 else 17
-    cfg = stdcl_on('stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-'
-                   f'{dims}d', tmp_path)
+    cfg = stdcl_on(STGCN.format(dims), tmp_path, LINE.format(joints))
     # the fragment provides both hooks
     assert [hook.type for hook in cfg.custom_hooks] == [
         'MemoryBankHook', 'SkeletonCheckHook']
-    if decoupler == 'ProjectionDecoupler':
-        cfg.merge_from_dict(dict(model=dict(
-            type='STDCLRecognizer', clip_shape=(2, 100, joints, 3),
-            cls_head=dict(decoupler=dict(type=decoupler)))))
+    cfg.model.cls_head.decoupler.type = decoupler
     model = MODELS.build(cfg.model)
     model.init_weights()
 
@@ -264,14 +334,14 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
 
 @pytest.mark.parametrize('joints', [25, 17])
 def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
-    cfg = stdcl_on('stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d',
-                   tmp_path)
+    cfg = stdcl_on(STGCN.format(3), tmp_path, LINE.format(25))
     for dataset in leaf_datasets(cfg).values():
         # the alignment needs the joints of NTU RGB+D
         dataset.pipeline[0] = dict(type='PreNormalize3D', align_spine=False,
                                    align_shoulder=False)
         dataset.pipeline.pop(1)  # GenSkeFeat
-    on_tiny_data(cfg, tiny_annotations, tmp_path / 'work', joints, persons=2)
+    on_tiny_data(cfg, tiny_annotations, tmp_path / 'work', joints=joints,
+                 persons=2)
     runner = Runner.from_cfg(cfg)
     if joints == 25:
         runner.train()

@@ -12,6 +12,7 @@ from projects.stdcl.engine.hooks.contrast_diagnosis_hook import (
     gradient_norms,
 )
 from tests.test_hooks import config, run  # noqa: F401  a fixture
+from tests.tiny_run import plain
 
 
 def test_gradient_norms_are_those_of_the_losses_alone():
@@ -102,8 +103,7 @@ def test_sequence_is_not_its_own_positive():
                                   None])
 def test_hook_does_not_change_training(config, kind):  # noqa: F811
     if kind is None:  # plain
-        config.model.cls_head = dict(
-            type='GCNHead', num_classes=10, in_channels=4)
+        config = plain(config)
     else:
         config.model.cls_head.memory_bank.type = kind
     weights = []

@@ -427,7 +427,7 @@ def test_classes_without_sequences_to_train_or_validate_on(folder):
 
 
 NARROW = {'stgcn': (8, 32), '2s-agcn': (8, 32), 'ctrgcn': (8, 32),
-          'hcn': (8, 32), 'hyperformer': (24, 24)}
+          'blockgcn': (8, 16), 'hcn': (8, 32), 'hyperformer': (24, 24)}
 
 
 def load_config(data, encoder, img_shape=None, **options):
@@ -479,6 +479,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     clip_len = 64 if encoder == 'hcn' else 52
     assert data['inputs'][0].shape == (
         1, persons, clip_len, 17 if kind == 'coco' else 4, channels)
+    assert cfg.model.clip_shape == data['inputs'][0].shape[1:]
     losses = model(**model.data_preprocessor(data, training=True), mode='loss')
     loss = sum(value for key, value in losses.items() if 'loss' in key)
     loss.backward()
@@ -505,6 +506,7 @@ def test_a_config_without_stdcl(folder, encoder):
                     for stdcl in (True, False))
     assert 'decoupler' in stdcl.model.cls_head
     assert 'decoupler' not in plain.model.cls_head
+    assert 'clip_shape' not in plain.model
     assert plain.model.backbone == stdcl.model.backbone
     assert plain.train_dataloader == stdcl.train_dataloader
 

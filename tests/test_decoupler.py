@@ -131,14 +131,27 @@ def test_recognizer_sets_the_sizes_in_a_dry_run(frames):
 
 def test_recognizer_requires_the_clip_shape_if_sizes_are_unknown():
     for recognizer in (STDCLRecognizer, RecognizerGCN):
-        with pytest.raises(ValueError, match='model.clip_shape'):
+        with pytest.raises(ValueError, match='clip_shape='):
             recognizer(
                 backbone=STGCN, cls_head=head(type='ProjectionDecoupler')
             ).init_weights()
 
 
-def test_recognizer_names_a_clip_shape_that_fails():
-    with pytest.raises(ValueError, match=r'clip_shape = \(1, 52, 25, 3\)'):
+def test_recognizer_names_a_clip_shape_that_does_not_fit():
+    with pytest.raises(ValueError, match=r'clip_shape is \(1, 52, 25, 3\), '
+                       r'but STGCN is built for \(1, 52, 20, 3\)'):
         STDCLRecognizer(backbone=STGCN,
                         cls_head=head(type='ProjectionDecoupler'),
                         clip_shape=(1, 52, 25, 3))
+
+
+def test_an_encoder_that_fails_in_the_dry_run_is_named(monkeypatch):
+    def fail(self, x):
+        raise RuntimeError('two\nlines')
+
+    monkeypatch.setattr('mmaction.models.STGCN.forward', fail)
+    with pytest.raises(ValueError, match=r'^STGCN fails on a clip of model.'
+                       r'clip_shape = \(1, 52, 20, 3\).*: two lines$'):
+        STDCLRecognizer(backbone=STGCN,
+                        cls_head=head(type='ProjectionDecoupler'),
+                        clip_shape=(1, 52, 20, 3))

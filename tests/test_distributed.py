@@ -17,14 +17,15 @@ from torch.utils.data import BatchSampler, DataLoader
 from projects.stdcl.engine.hooks.memory_bank_hook import _require_equal_batches
 
 MODEL = dict(
-    type='RecognizerGCN',
+    type='STDCLRecognizer', clip_shape=(2, 5, 20, 3),
     backbone=dict(
         type='STGCN', base_channels=4, num_stages=2, inflate_stages=[],
         down_stages=[], graph_cfg=dict(layout='nw-ucla',
                                        mode='stgcn_spatial')),
     cls_head=dict(
         type='STDCLHead', num_classes=3, in_channels=4,
-        decoupler=dict(type='AttentiveDecoupler', out_channels=8, reduction=2),
+        decoupler=dict(type='ProjectionDecoupler', out_channels=8,
+                       reduction=2),
         # all negatives are used, so that none are drawn at random
         loss_contrast=dict(type='CrossSequenceContrastiveLoss',
                            num_negatives=99)))
@@ -61,6 +62,7 @@ def sampled(num_samples, round_up, num_sequences=99):
 # labels of the sequences, batches, bank, steps of gradient accumulation
 SCENARIOS = dict(
     repeats=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1),
+    attentive=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1),
     half_precision=(3 * [0, 1, 2, 0], even(REPEATS),
                     dict(FULL, dtype='float16'), 1),
     class_balanced=(3 * [0, 1, 2, 0], even(REPEATS), dict(
@@ -79,11 +81,12 @@ SCENARIOS = dict(
     overflow=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1))
 
 
-def make_model(bank, num_sequences):
+def make_model(bank, num_sequences, **decoupler):
     torch.manual_seed(0)
     init_default_scope('mmaction')
     config = dict(MODEL, cls_head=dict(
-        MODEL['cls_head'], memory_bank=bank, num_classes=6))
+        MODEL['cls_head'], memory_bank=bank, num_classes=6,
+        decoupler={**MODEL['cls_head']['decoupler'], **decoupler}))
     model = MODELS.build(config)
     model.init_weights()
     model.cls_head.resize_banks(num_sequences)
@@ -107,7 +110,8 @@ def run(name, batches, wrap=lambda model: model):
         wrap (callable): Function that wraps a model, for example in DDP.
     """
     labels, _, bank, accumulate = SCENARIOS[name]
-    model = make_model(bank, len(labels))
+    decoupler = dict(type='AttentiveDecoupler') if name == 'attentive' else {}
+    model = make_model(bank, len(labels), **decoupler)
     head, wrapped = model.cls_head, wrap(model)
     head.batch_size = max(map(len, batches))
     history = []

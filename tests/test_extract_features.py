@@ -8,7 +8,7 @@ from mmengine.dataset import pseudo_collate
 
 from projects.stdcl.apis import load_model
 from projects.stdcl.evaluation.features import linear_share, measure
-from tests.commands import CONFIG, ROOT, TINY, train
+from tests.commands import ATTENTIVE, ROOT, TINY, attentive_config, train
 
 TOOL = 'tools/analysis/extract_features.py'
 
@@ -51,9 +51,10 @@ def test_measures_of_separated_classes():
 
 
 def test_the_command(warm, tmp_path):
-    train(warm, tmp_path, '--cfg-options', *TINY)
+    train(warm, tmp_path, '--cfg-options', *TINY, ATTENTIVE)
     options = [option for option in TINY if 'train' not in option]
-    done = warm(TOOL, ROOT / CONFIG, 'epoch_1.pth', 'features.npz',
+    config = attentive_config(tmp_path)
+    done = warm(TOOL, config, 'epoch_1.pth', 'features.npz',
                 '--cfg-options', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = dict(np.load(tmp_path / 'features.npz'))
@@ -64,7 +65,7 @@ def test_the_command(warm, tmp_path):
     np.testing.assert_allclose(found['attention_frames'].sum(axis=2), 1,
                                rtol=1e-5)
 
-    cfg = Config.fromfile(ROOT / CONFIG)
+    cfg = Config.fromfile(config)
     cfg.model.backbone.base_channels = 8
     cfg.model.cls_head.in_channels = 32
     cfg.test_dataloader.dataset.num_sequences = 32

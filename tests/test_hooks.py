@@ -232,16 +232,29 @@ def test_mismatched_data_raise(config, tiny_annotations, data,
                                model, message):
     config.train_dataloader.dataset.dataset.ann_file = tiny_annotations(
         name='mismatch.pkl', **data)
+    # a dry run of the projection would find the fault before the hook
+    config.merge_from_dict({'model.clip_shape': None,
+                            'model.cls_head.decoupler.type':
+                            'AttentiveDecoupler'})
     config.merge_from_dict(dict(model=model))
     with pytest.raises(ValueError, match=message):
         run(config).train()
 
 
-def test_sizes_of_the_decoupler_are_checked_before_the_first_step(config):
-    config.model.cls_head.decoupler = dict(
-        type='ProjectionDecoupler', num_joints=20, num_frames=16, reduction=2)
+@pytest.mark.parametrize('model, message', [
+    (dict(type='RecognizerGCN', clip_shape=None, cls_head=dict(decoupler=dict(
+        num_joints=20, num_frames=16))), 'T = 16.*returns T = 26'),
+    # as after another clip_len in the pipelines alone
+    (dict(clip_shape=(1, 64, 20, 3)),
+     r'the clips have the shape \(1, 52, 20, 3\).*model.clip_shape is '
+     r'\(1, 64, 20, 3\).*Set model.clip_shape=\(1, 52, 20, 3\)')])
+def test_sizes_of_the_decoupler_are_checked_before_the_first_step(
+        config, model, message):
+    config.merge_from_dict(dict(model=model))
+    if config.model.clip_shape is None:
+        config.model.pop('clip_shape')
     runner = run(config)
-    with pytest.raises(ValueError, match='T = 16.*returns T = 26'):
+    with pytest.raises(ValueError, match=message):
         runner.train()
     assert runner.iter == 0
     assert (runner.model.cls_head.spatial_bank.labels == -1).all()

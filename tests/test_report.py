@@ -12,7 +12,7 @@ from projects.stdcl.catalogue import find_config
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.visualization import report
 from tests.browser import needs_browser, run_in_browser
-from tests.commands import CONFIG, ROOT, TINY, train
+from tests.commands import ATTENTIVE, TINY, attentive_config, train
 from tests.test_visualization import data_of
 
 TOOL = 'tools/analysis/report.py'
@@ -74,9 +74,10 @@ def test_persons_stand_upright_for_any_axes():
 
 @pytest.fixture(scope='module')
 def trained(warm, tmp_path_factory):
-    """Train for seconds, and return the folder of the checkpoint."""
+    """Return a folder with attentive.py and a checkpoint trained with it."""
     folder = tmp_path_factory.mktemp('trained')
-    train(warm, folder, '--cfg-options', *TINY)
+    train(warm, folder, '--cfg-options', *TINY, ATTENTIVE)
+    attentive_config(folder)
     return folder
 
 
@@ -88,7 +89,7 @@ def read(path):
 
 
 def test_the_command(warm, trained):
-    done = warm(TOOL, ROOT / CONFIG, 'epoch_1.pth', 'report.html', '--plain',
+    done = warm(TOOL, 'attentive.py', 'epoch_1.pth', 'report.html', '--plain',
                 PLAIN, 'epoch_1.pth', '--num', 3, *OPTIONS, cwd=trained)
     assert done.returncode == 0, done.stderr
     data, player = read(trained / 'report.html')
@@ -110,10 +111,10 @@ def test_the_command(warm, trained):
 @pytest.mark.parametrize('arguments, message', [
     ([PLAIN, 'epoch_1.pth', 'x.html', *OPTIONS],
      'the model has no trained decoupler, expected a config and a checkpoint'),
-    ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', *OPTIONS,
+    (['attentive.py', 'epoch_1.pth', 'x.html', *OPTIONS,
       'test_dataloader.dataset.num_sequences=16'],
      'the test set contains 16 sequences of 16 classes'),
-    ([ROOT / CONFIG, 'epoch_1.pth', 'x.html', '--plain',
+    (['attentive.py', 'epoch_1.pth', 'x.html', '--plain',
       find_config('hcn', 'synthetic', False), 'epoch_1.pth'],
      'the encoder is STGCN, but that of the plain model is HCN'),
 ])
@@ -124,7 +125,10 @@ def test_invalid_arguments_raise(warm, trained, arguments, message):
     assert not (trained / 'x.html').exists()
 
 
-COCO = {'model.data_preprocessor.layout': 'coco',
+DECOUPLER = {'model.cls_head.decoupler.type': 'AttentiveDecoupler'}
+COCO = {**DECOUPLER,
+        'model.data_preprocessor.layout': 'coco',
+        'model.clip_shape': (2, 32, 17, 3),
         'model.backbone.graph_cfg.layout': 'coco',
         'test_dataloader.dataset.layout': 'coco',
         'test_dataloader.dataset.pipeline.3.num_person': 2}
@@ -133,10 +137,8 @@ COCO = {'model.data_preprocessor.layout': 'coco',
 @pytest.mark.parametrize('encoder, changes, of_joints, of_frames', [
     ('stgcn', COCO, True, True),
     # its output has channels instead of joints
-    ('hcn', {}, False, True),
-    ('stgcn', {'model.cls_head.decoupler': dict(
-        _delete_=True, type='ProjectionDecoupler', num_frames=8,
-        num_joints=20)}, False, False)], ids=['2D', 'hcn', 'projection'])
+    ('hcn', DECOUPLER, False, True),
+    ('stgcn', {}, False, False)], ids=['2D', 'hcn', 'projection'])
 def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
     """A single model with random weights."""
     cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
@@ -161,7 +163,7 @@ def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
 def test_report_in_a_browser(warm, trained):
     names = ['--num', 3, *OPTIONS, 'test_dataloader.dataset.metainfo.classes='
              f'[{",".join(f"<b>{label}" for label in range(16))}]']
-    done = warm(TOOL, ROOT / CONFIG, 'epoch_1.pth', 'seen.html', *names,
+    done = warm(TOOL, 'attentive.py', 'epoch_1.pth', 'seen.html', *names,
                 cwd=trained)
     assert done.returncode == 0, done.stderr
     page = run_in_browser(trained / 'seen.html', '''

@@ -36,7 +36,7 @@ STOCK = f'''
 OURS = '''
     _base_ = ['stock.py', '{fragment}']
     custom_imports = dict(imports=['projects.stdcl'])
-    model = dict(cls_head=_base_.stdcl_head)
+    model = dict(_base_.stdcl_model, clip_shape=(2, 100, 25, 3))
     '''
 
 

@@ -55,6 +55,8 @@ def plain(cfg: Config) -> Config:
                 'spatial_weight', 'temporal_weight'):
         cfg.model.cls_head.pop(key, None)
     cfg.model.cls_head.type = 'GCNHead'
+    cfg.model.type = 'RecognizerGCN'
+    cfg.model.pop('clip_shape')
     return cfg
 
 

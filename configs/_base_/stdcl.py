@@ -1,13 +1,18 @@
-# STD-CL for any encoder: inherit the encoder's config and this one, and add
-#     model = dict(cls_head=_base_.stdcl_head)
+# STD-CL as published, for any encoder. Inherit an encoder's config and this
+# one, and add the shape of a clip (persons, frames, joints, channels):
+#     model = dict(_base_.stdcl_model, clip_shape=(1, 52, 20, 3))
 stdcl_head = dict(
     type='STDCLHead',
-    decoupler=dict(type='AttentiveDecoupler'),
+    decoupler=dict(type='ProjectionDecoupler'),
     memory_bank=dict(type='MemoryBank'),
-    loss_contrast=dict(type='CrossSequenceContrastiveLoss'),
-    # 0.5 in the release; tuned on the training views, see docs/findings.md
-    spatial_weight=0.1,
-    temporal_weight=0.1)
+    loss_contrast=dict(
+        type='CrossSequenceContrastiveLoss',
+        num_positives=128,
+        num_negatives=512,
+        temperature=0.8),
+    spatial_weight=0.5,
+    temporal_weight=0.5)
+stdcl_model = dict(type='STDCLRecognizer', cls_head=stdcl_head)
 
-# default_runtime.py has the check too; MMAction2's configs do not
+# configs of other projects lack the check; ours have it already
 custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

@@ -3,4 +3,4 @@ _base_ = [
     '../_base_/stdcl_hcn.py'
 ]
 
-model = dict(cls_head=_base_.stdcl_head)
+model = dict(_base_.stdcl_model, clip_shape=_base_.clip_shape)

@@ -1,3 +1,3 @@
 _base_ = ['../hcn/hcn_synthetic.py', '../_base_/stdcl_hcn.py']
 
-model = dict(cls_head=_base_.stdcl_head)
+model = dict(_base_.stdcl_model, clip_shape=_base_.clip_shape)

@@ -23,6 +23,7 @@ options = {
 def _arm(**options):
     """Return an arm with the loss weights of the release and more options."""
     return dict(encoder='stgcn', against='plain', seeds=9, options={
+        'model.cls_head.decoupler.type': 'AttentiveDecoupler',
         'model.cls_head.spatial_weight': 0.5,
         'model.cls_head.temporal_weight': 0.5,
         **{f'model.{name}': value for name, value in options.items()}})

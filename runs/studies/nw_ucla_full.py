@@ -10,18 +10,6 @@ options = {
     'default_hooks.checkpoint.max_keep_ckpts': 1,
 }
 
-
-def _released(encoder):
-    """Return the settings of the release that differ from the defaults."""
-    return {
-        'model.cls_head.spatial_weight': 0.5,
-        'model.cls_head.temporal_weight': 0.5,
-        'model.cls_head.decoupler.type': 'ProjectionDecoupler',
-        'model.type': 'STDCLRecognizer',
-        'model.clip_shape': [1, 64 if encoder == 'hcn' else 52, 20, 3],
-    }
-
-
 _streams = ('joint', 'bone', 'joint-motion', 'bone-motion')
 _methods = [(prefix, encoder)
             for encoder in ('ctrgcn', 'hyperformer', '2s-agcn', 'hcn', 'stgcn')
@@ -30,7 +18,6 @@ _methods = [(prefix, encoder)
 arms = {
     f'{prefix}{encoder}_{stream}': dict(
         encoder=encoder, stream=stream, stdcl=bool(prefix), seeds=1,
-        **(dict(against=f'{encoder}_{stream}', options=_released(encoder))
-           if prefix else {}))
+        **(dict(against=f'{encoder}_{stream}') if prefix else {}))
     for prefix, encoder in _methods for stream in _streams
 }

@@ -4,6 +4,7 @@
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/jhmdb/jhmdb.pkl'
 clip_len = 32
+clip_shape = (1, clip_len, 15, 2)  # persons, frames, joints, channels
 
 train_pipeline = [
     dict(type='Standardize'),

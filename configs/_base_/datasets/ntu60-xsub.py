@@ -4,6 +4,7 @@
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/ntu/ntu60.pkl'
 clip_len = 64
+clip_shape = (2, clip_len, 25, 3)  # persons, frames, joints, channels
 
 train_pipeline = [
     dict(type='DropEmptyFrames'),

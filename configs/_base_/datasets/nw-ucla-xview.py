@@ -3,6 +3,7 @@
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/nw_ucla/nw_ucla.pkl'
 clip_len = 52
+clip_shape = (1, clip_len, 20, 3)  # persons, frames, joints, channels
 
 train_pipeline = [
     dict(type='RandomView'),

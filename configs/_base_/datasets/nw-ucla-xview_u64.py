@@ -2,6 +2,7 @@
 _base_ = 'nw-ucla-xview.py'
 
 clip_len = 64
+clip_shape = (1, clip_len, 20, 3)  # persons, frames, joints, channels
 
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].clip_len = clip_len  # RandomSampleFrames

@@ -1,17 +1,19 @@
 # Synthetic skeletons, generated in memory; no data files are needed
 dataset_type = 'SyntheticSkeletonDataset'
 layout = 'nw-ucla'
+clip_len = 32
+clip_shape = (1, clip_len, 20, 3)  # persons, frames, joints, channels
 
 train_pipeline = [
     dict(type='MinMaxNormalize'),
-    dict(type='UniformSampleFrames', clip_len=32),
+    dict(type='UniformSampleFrames', clip_len=clip_len),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person=1),
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
     dict(type='MinMaxNormalize'),
-    dict(type='UniformSampleFrames', clip_len=32, test_mode=True),
+    dict(type='UniformSampleFrames', clip_len=clip_len, test_mode=True),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person=1),
     dict(type='PackActionInputs')

@@ -2,9 +2,8 @@
 import torch.nn as nn
 from mmengine.config import Config
 
+from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
-
-AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
 
 
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:

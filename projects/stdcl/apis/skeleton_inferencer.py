@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
-from ..engine.hooks.skeleton_check_hook import check_shape
 from ..utils.atomic_write import atomic_write
+from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout

@@ -14,7 +14,8 @@ from mmengine.registry import init_default_scope
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
-from ..apis.clip_shape import AXES, find_clip_shape
+from ..apis.clip_shape import find_clip_shape
+from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
 from ..utils.model_parts import make_stream
 

@@ -6,6 +6,7 @@ from typing import List, Optional, Tuple
 from mmengine.config import Config
 
 from ...catalogue import ENCODERS, find_config
+from ...utils.clip_check import AXES
 from ...utils.skeleton_layout import SkeletonLayout
 from .custom_data import Conversion
 
@@ -41,6 +42,11 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
         backbone += f', in_channels={data.channels}'
     if data.persons > 1 and traits.persons_field:
         backbone += f', {traits.persons_field}={data.persons}'
+    joints = SkeletonLayout.get(data.layout).num_joints
+    shape = (data.persons, Config.fromfile(base).clip_len, joints,
+             data.channels)
+    clip_shape = (f'    clip_shape={shape},  # {", ".join(AXES)}\n'
+                  if stdcl else '')
     return f'''_base_ = {os.path.relpath(base, folder)!r}
 
 ann_file = {str(ann_file)!r}
@@ -55,7 +61,7 @@ val_dataloader = dict(dataset=dict(
 test_dataloader = val_dataloader
 
 model = dict(
-    data_preprocessor=dict({layout}),
+{clip_shape}    data_preprocessor=dict({layout}),
     backbone=dict({backbone}),
     cls_head=dict(num_classes={len(data.classes)}))
 '''

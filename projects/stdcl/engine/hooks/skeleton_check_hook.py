@@ -7,6 +7,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
 
 from ...datasets.training_sequences import iter_leaf_datasets, names_and_labels
+from ...utils.clip_check import check_channels, check_shape
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap
 
@@ -55,15 +56,6 @@ class SkeletonCheckHook(Hook):
             check_shape(model, shape, where)
 
 
-def check_shape(model, shape, where: str) -> None:
-    """Raise InputError unless a clip of shape (M, T, V, C) fits the model."""
-    for what, seen, owner, expected, advice in _expectations(model, *shape):
-        if seen != expected:
-            raise InputError(
-                f'{where}: the sequences have {seen} {what}, but '
-                f'{type(owner).__name__} is built for {expected}. {advice}')
-
-
 def _check_labels(where: str, dataset: BaseDataset,
                   num_classes: int) -> None:
     """Raise an InputError if a label is not a class of the model."""
@@ -85,58 +77,19 @@ def _try_model(model, sample: dict) -> None:
     model.eval()  # batch norm must not learn from the sequence
     data = model.data_preprocessor(pseudo_collate([sample]))
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
-    if feats.dim() == 5 and feats.shape[2] != head.in_channels:
-        raise InputError(
-            f'{type(model.backbone).__name__} returns {feats.shape[2]} '
-            f'channels, but {type(head).__name__} is built for '
-            f'{head.in_channels}. Set model.cls_head.in_channels='
-            f'{feats.shape[2]}.')
+    check_channels(model, feats)
     head(feats)
     if hasattr(head, 'decoupler'):
-        head.decoupler(feats)
+        try:
+            head.decoupler(feats)
+        except InputError as error:
+            built, seen = getattr(model, 'clip_shape', None), sample[
+                'inputs'].shape[1:]
+            if built is None:  # the decoupler's own config has the sizes
+                raise
+            raise InputError(
+                'train_dataloader: the clips have the shape '
+                f'{tuple(seen)} (persons, frames, joints, channels), but '
+                f'model.clip_shape is {tuple(built)}. Set model.clip_shape='
+                f'{tuple(seen)}.') from error
     model.train(training)
-
-
-def _expectations(model, persons: int, frames: int, joints: int,
-                  channels: int):
-    """Yield (what, number seen, part of the model, expected, advice)."""
-    encoder, preprocessor = model.backbone, model.data_preprocessor
-    layout = ('to the layout of your data: a name, or a dict with '
-              'joint_names, edges and center.')
-    if hasattr(preprocessor, 'layout'):
-        yield ('joints', joints, preprocessor, preprocessor.layout.num_joints,
-               f'Set model.data_preprocessor.layout {layout}')
-    for field, expected in _num_joints(encoder).items():
-        yield ('joints', joints, encoder, expected,
-               f'Set model.backbone.{field} {layout}')
-    if hasattr(encoder, 'in_channels'):
-        yield ('channels', channels, encoder, encoder.in_channels,
-               f'Set model.backbone.in_channels={channels}.')
-    if hasattr(encoder, 'num_frames'):
-        yield ('frames', frames, encoder, encoder.num_frames,
-               f'Set clip_len={encoder.num_frames} in the pipelines, or set '
-               'model.backbone.num_frames to your clip_len, a multiple of 16, '
-               'and adapt model.cls_head.feature_size.')
-    for expected in _num_person(encoder):
-        yield ('persons', persons, encoder, expected,
-               f'Set model.backbone.num_person={persons}, or set num_person='
-               f'{expected} in FormatGCNInput of the pipelines.')
-
-
-def _num_joints(encoder) -> dict:
-    """Return a dict of layout option -> number of joints."""
-    if hasattr(encoder, 'layout'):
-        return dict(layout=encoder.layout.num_joints)
-    if hasattr(encoder, 'graph'):
-        return {'graph_cfg.layout': encoder.graph.num_node}
-    return {}
-
-
-def _num_person(encoder) -> list:
-    """Return [number of persons], or [] if the encoder accepts any."""
-    if hasattr(encoder, 'num_person'):
-        return [encoder.num_person]
-    if getattr(encoder, 'data_bn_type', None) == 'MVC':
-        return [encoder.data_bn.num_features
-                // (encoder.graph.num_node * encoder.in_channels)]
-    return []

@@ -15,6 +15,9 @@ from ...utils.input_error import InputError, require_positive
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
                    distribution='normal', bias=0)
 
+# a clip of MMAction2's NTU RGB+D configs: persons, frames, joints, channels
+CLIP_SHAPE = (2, 100, 25, 3)
+
 
 def reduced_channels(in_channels: int, reduction: int) -> int:
     """Divide the channels by the reduction, rounding down.
@@ -47,15 +50,20 @@ class Decoupler(BaseModule):
         require_positive(type(self).__name__, out_channels=out_channels)
         self.out_channels = out_channels
 
-    def require_sizes(self) -> None:
-        """Raise an ``InputError`` if the shape of a parameter is unknown."""
+    def require_sizes(self, clip_shape: tuple = CLIP_SHAPE) -> None:
+        """Raise an ``InputError`` if the shape of a parameter is unknown.
+
+        The error proposes a config line with ``clip_shape``.
+        """
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
-                f'{type(self).__name__} has no sizes. Set model.type to '
-                "'STDCLRecognizer' and model.clip_shape to the (persons, "
-                'frames, joints, channels) of a clip, or num_frames and '
-                "num_joints in the decoupler's config to the T and V of the "
-                "encoder's output.")
+                f'{type(self).__name__}: model.clip_shape is missing, '
+                'expected the persons, frames, joints and channels of a clip. '
+                'With the fragment configs/_base_/stdcl.py, write '
+                'model = dict(_base_.stdcl_model, '
+                f'clip_shape={tuple(clip_shape)}), and if '
+                f'clip_len in your pipelines is not {clip_shape[1]}, replace '
+                f'{clip_shape[1]} with it.')
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map.

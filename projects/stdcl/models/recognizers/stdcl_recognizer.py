@@ -5,8 +5,14 @@ import torch
 from mmaction.models.recognizers import RecognizerGCN
 from mmaction.registry import MODELS
 
+from ...utils.clip_check import (
+    check_channels,
+    check_clip_shape,
+    fitting_shape,
+)
 from ...utils.input_error import InputError
 from ...utils.model_parts import make_stream
+from ..decouplers.decoupler import CLIP_SHAPE
 
 
 @MODELS.register_module()
@@ -52,10 +58,13 @@ class STDCLRecognizer(RecognizerGCN):
                 f'which has no decoupler, but {type(self).__name__} expects a '
                 "head with STD-CL. Without STD-CL, set model.type to "
                 "'RecognizerGCN'.")
-        if clip_shape is not None:
-            self._dry_run(clip_shape)
+        if clip_shape is None:
+            self.cls_head.decoupler.require_sizes(
+                fitting_shape(self, CLIP_SHAPE))
         else:
-            self.cls_head.decoupler.require_sizes()
+            check_clip_shape(self, clip_shape)
+            self._dry_run(clip_shape)
+        self.clip_shape = clip_shape
 
     @torch.no_grad()
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
@@ -68,7 +77,9 @@ class STDCLRecognizer(RecognizerGCN):
             raise InputError(
                 f'{type(self.backbone).__name__} fails on a clip of '
                 f'model.clip_shape = {tuple(clip_shape)} (persons, frames, '
-                f'joints, channels): {error}') from error
+                f'joints, channels): {" ".join(str(error).split())}'
+            ) from error
+        check_channels(self, features)
         with torch.random.fork_rng(devices=[]):  # as in STDCLMixin
             self.cls_head.decoupler(features)
         self.train(training)

@@ -1,0 +1,96 @@
+"""Compares the shape of a clip with what a model is built for."""
+from typing import Sequence
+
+from .input_error import InputError, require_positive
+
+AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
+
+
+def check_shape(model, shape, where: str) -> None:
+    """Raise InputError unless a clip of shape (M, T, V, C) fits the model."""
+    for what, seen, owner, expected, advice in _expectations(model, *shape):
+        if seen != expected:
+            raise InputError(
+                f'{where}: the sequences have {seen} {what}, but '
+                f'{type(owner).__name__} is built for {expected}. {advice}')
+
+
+def check_channels(model, feats) -> None:
+    """Raise InputError unless a feature map (N, M, C, T, V) fits the head."""
+    head = model.cls_head
+    if feats.dim() == 5 and feats.shape[2] != head.in_channels:
+        raise InputError(
+            f'{type(model.backbone).__name__} returns {feats.shape[2]} '
+            f'channels, but {type(head).__name__} is built for '
+            f'{head.in_channels}. Set model.cls_head.in_channels='
+            f'{feats.shape[2]}.')
+
+
+def fitting_shape(model, shape: Sequence[int]) -> tuple:
+    """Change the sizes of a clip (M, T, V, C) to those the model requires."""
+    sizes = dict(zip(AXES, shape))
+    for what, _, _, expected, _ in _expectations(model, *shape):
+        sizes[what] = expected
+    return tuple(sizes.values())
+
+
+def check_clip_shape(model, shape: Sequence[int]) -> None:
+    """Raise InputError unless ``model.clip_shape`` fits the model."""
+    if not isinstance(shape, Sequence) or len(shape) != len(AXES):
+        raise InputError(f'model.clip_shape is {shape!r}, expected '
+                         f'({", ".join(AXES)}).')
+    require_positive('model.clip_shape', **dict(zip(AXES, shape)))
+    fitting = fitting_shape(model, shape)
+    for _, seen, owner, expected, advice in _expectations(model, *shape):
+        if seen != expected:
+            raise InputError(
+                f'model.clip_shape is {tuple(shape)}, but '
+                f'{type(owner).__name__} is built for {fitting} '
+                f'({", ".join(AXES)}). If your clips have that shape, set '
+                f'model.clip_shape={fitting}. Otherwise, '
+                f'{advice[0].lower()}{advice[1:]}')
+
+
+def _expectations(model, persons: int, frames: int, joints: int,
+                  channels: int):
+    """Yield (what, number seen, part of the model, expected, advice)."""
+    encoder, preprocessor = model.backbone, model.data_preprocessor
+    layout = ('to the layout of your data: a name, or a dict with '
+              'joint_names, edges and center.')
+    if hasattr(preprocessor, 'layout'):
+        yield ('joints', joints, preprocessor, preprocessor.layout.num_joints,
+               f'Set model.data_preprocessor.layout {layout}')
+    for field, expected in _num_joints(encoder).items():
+        yield ('joints', joints, encoder, expected,
+               f'Set model.backbone.{field} {layout}')
+    if hasattr(encoder, 'in_channels'):
+        yield ('channels', channels, encoder, encoder.in_channels,
+               f'Set model.backbone.in_channels={channels}.')
+    if hasattr(encoder, 'num_frames'):
+        yield ('frames', frames, encoder, encoder.num_frames,
+               f'Set clip_len={encoder.num_frames} in the pipelines, or set '
+               'model.backbone.num_frames to your clip_len, a multiple of 16, '
+               'and adapt model.cls_head.feature_size.')
+    for expected in _num_person(encoder):
+        yield ('persons', persons, encoder, expected,
+               f'Set model.backbone.num_person={persons}, or set num_person='
+               f'{expected} in FormatGCNInput of the pipelines.')
+
+
+def _num_joints(encoder) -> dict:
+    """Return a dict of layout option -> number of joints."""
+    if hasattr(encoder, 'layout'):
+        return dict(layout=encoder.layout.num_joints)
+    if hasattr(encoder, 'graph'):
+        return {'graph_cfg.layout': encoder.graph.num_node}
+    return {}
+
+
+def _num_person(encoder) -> list:
+    """Return [number of persons], or [] if the encoder accepts any."""
+    if hasattr(encoder, 'num_person'):
+        return [encoder.num_person]
+    if getattr(encoder, 'data_bn_type', None) == 'MVC':
+        return [encoder.data_bn.num_features
+                // (encoder.graph.num_node * encoder.in_channels)]
+    return []
