@@ -16,4 +16,4 @@ optim_wrapper = dict(
 # more epochs than for the other encoders, because an epoch takes only seconds
 train_cfg = dict(max_epochs=30)
 param_scheduler = _base_.param_scheduler
-param_scheduler[0].T_max = 30
+param_scheduler[1].update(end=30, T_max=28)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 EXAMPLES = '''example:
   python tools/model_converters/strip_stdcl.py \\
-      work_dirs/stdcl-stgcn_synthetic/epoch_10.pth stgcn_synthetic.pth
+      work_dirs/stdcl-stgcn_synthetic/epoch_8.pth stgcn_synthetic.pth
 
 This writes stgcn_synthetic-0123abcd.pth, whose name ends with the first digits
 of the SHA-256 of the file.'''

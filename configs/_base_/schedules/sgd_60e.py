@@ -1,4 +1,4 @@
-# Schedule for JHMDB, chosen on held-out clips of the training part of split 1
+# Chosen on training clips of JHMDB, see runs/studies/jhmdb_schedule.py
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=60, val_begin=1, val_interval=5)
 val_cfg = dict(type='ValLoop')
@@ -6,7 +6,7 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     optimizer=dict(
-        type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0005, nesterov=True))
+        type='SGD', lr=0.05, momentum=0.9, weight_decay=0.0005, nesterov=True))
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=True, end=3, convert_to_iter_based=True),

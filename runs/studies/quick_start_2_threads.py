@@ -1,0 +1,9 @@
+# The quick start on two threads, with accuracy and minutes
+about = 'accuracy on synthetic skeletons, two threads'
+benchmark = 'synthetic'
+threads = 2
+
+arms = {
+    'stgcn': dict(encoder='stgcn', stdcl=False, seeds=5),
+    'stdcl-stgcn': dict(encoder='stgcn', against='stgcn', seeds=5),
+}
