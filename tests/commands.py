@@ -67,7 +67,7 @@ def train(run, work_dir, *options, check=True):
 
 
 def arguments(work_dir):
-    """Return arguments of tools/train.py, which options may follow."""
+    """Return the first arguments of tools/train.py; options may follow."""
     return [ROOT / CONFIG, '--work-dir', work_dir, '--seed', '1']
 
 

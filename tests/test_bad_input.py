@@ -205,10 +205,10 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",
         'expected KEY=VALUE'),
     'field of the Runner': (
-        'train_cfgs.max_epochs=3', '--cfg-options', 'train_cfgs.max_epochs',
+        'train_cfgs.max_epochs=3', 'option train_cfgs.max_epochs sets',
         'closest match is train_cfg'),
     'variable of the config': (
-        'clip_len=8', '--cfg-options', 'clip_len',
+        'clip_len=8', 'the config option clip_len sets a variable',
         'expected a field of the Runner, such as test_dataloader.dataset.'),
     'type': (
         'model.cls_head.memory_bank.typ=MemoryBank',
@@ -228,7 +228,7 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'default_hooks.checkpont.interval=2',
         'default_hooks.checkpont has no type', 'closest match is checkpoint'),
     'place beyond a list': (
-        f'{STEP}.9.clip_len=3', '--cfg-options', f'{STEP}.9',
+        f'{STEP}.9.clip_len=3', f'the config options are {STEP}.9',
         'expected names that exist in the config'),
     'channels of the head': (
         'model.cls_head.in_channels=8', 'model.cls_head.in_channels',

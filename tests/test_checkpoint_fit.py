@@ -1,4 +1,4 @@
-"""Checkpoints that match only in part or are of a different stream."""
+"""Checkpoints that match only in part or are from a different stream."""
 import copy
 import itertools
 import re
@@ -276,7 +276,8 @@ def of_stream(cfg, stream):
     return cfg
 
 
-REFUSED = "the stream 'joint', but .* 'bone'. Pass --stream joint "
+REFUSED = ("the stream 'joint', but the model uses 'bone'. Pass --cfg-options "
+           r'model.data_preprocessor.stream=joint \(train.py and test.py: ')
 
 
 @pytest.fixture
@@ -305,8 +306,9 @@ def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     loaded = saved(checkpoint)
     state = start(of_stream(config, 'bone'), load_from=checkpoint)
     assert not check_start(state, {}, loaded)
-    assert f'a different stream: Checkpoint {checkpoint} was ' in (
-        capsys.readouterr().out)
+    assert (f'Fine-tuning on a different stream: Checkpoint {checkpoint} was '
+            "trained on 'joint', the model uses 'bone'.\n"
+            ) in capsys.readouterr().out
 
 
 def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):

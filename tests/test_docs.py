@@ -1,4 +1,4 @@
-"""Links and commands on pages. ``make docs`` checks links of the site."""
+"""Links and commands on pages; ``make docs`` checks the links of the site."""
 import re
 import shlex
 import subprocess

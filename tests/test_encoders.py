@@ -73,14 +73,14 @@ def keep_statistics(module: torch.nn.Module, *inputs) -> None:
 
 
 def assert_same(value, expected, what='') -> None:
-    """Compare up to rounding in float64, which deep networks amplify."""
+    """Compare up to float64 rounding errors, which deep networks amplify."""
     scale = expected.abs().max()
     assert (value - expected).abs().max() <= 1e-7 * scale, what
     assert scale > 0, what
 
 
 def drop_nothing(module: torch.nn.Module) -> None:
-    """Disable dropout, whose draws would differ."""
+    """Disable dropout, because its draws would differ."""
     for part in module.modules():
         if isinstance(part, (torch.nn.Dropout, torch.nn.Dropout2d)):
             part.p = 0

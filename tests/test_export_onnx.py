@@ -107,6 +107,12 @@ def test_the_commands(warm, tmp_path):
     assert '32 sequences' in done.stdout
     assert 'all predicted classes agree' in done.stdout
     assert len(set(re.findall(r'top-1 ([\d.]+)', done.stdout))) == 1
+    # a shape other than that of the config is the shape of the test set
+    for tool, more in (('export_onnx.py', ('--shape', 1, 16, 20, 3, *options)),
+                       ('test_onnx.py', (*options, CLIP_LEN))):
+        done = warm(f'tools/deployment/{tool}', ROOT / CONFIG, 'epoch_1.pth',
+                    'short.onnx', *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     (tmp_path / 'text.onnx').write_text('clips')
     for tool, files, words in [
             ('export_onnx.py', ['net.pb'], 'expected *.onnx'),

@@ -120,8 +120,7 @@ def test_where_the_shape_comes_from(cfg):
     assert find_clip_shape(cfg, model) == CLIP
     for step in cfg.test_dataloader.dataset.pipeline:
         step.pop('clip_len', None)
-    with pytest.raises(InputError, match='number of frames.*--shape PERSONS '
-                       'FRAMES JOINTS CHANNELS'):
+    with pytest.raises(InputError, match='number of frames.*--shape M T V C'):
         find_clip_shape(cfg, model)
 
 

@@ -1,4 +1,4 @@
-"""Commands do not run code in files, see also test_safe_files.py."""
+"""Commands do not run code in files; see also test_safe_files.py."""
 import json
 import os
 import pickle

@@ -129,7 +129,7 @@ def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
     assert stopped.returncode == 128 + signal.SIGTERM
     assert 'Traceback' not in stopped.stderr
     said = re.search(r'SIGTERM: saved (\S+) after (\d) epochs and (\d) of 8 '
-                     r'batches. Use --resume', stopped.stdout)
+                     r'batches. train.py --resume', stopped.stdout)
     assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
     meta = torch.load(said[1], weights_only=True)['meta']
     assert meta['iter'] == 8 * int(said[2]) + int(said[3])

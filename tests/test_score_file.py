@@ -226,8 +226,8 @@ def test_invalid_pickles_are_named(tmp_path, content, message):
 
 @pytest.mark.parametrize('changes, message', [
     (dict(names=np.array(['a'])), r'"names" .* \(1,\), expected \(5,\)'),
-    (dict(labels=np.full(5, -2)), 'labels are -2 to -2, expected 0 to 3'),
-    (dict(labels=np.full(5, 4)), 'labels are 4 to 4, expected 0 to 3'),
+    (dict(labels=np.full(5, -2)), 'labels range from -2 to -2, expected 0'),
+    (dict(labels=np.full(5, 4)), 'labels range from 4 to 4, expected 0 to 3'),
     (dict(probabilities=np.zeros((5, 3))), r'"probabilities" .* \(5, 3\)'),
     (dict(classes=np.array(['x'])), r'"classes" has shape \(1,\)')])
 def test_invalid_archives_are_named(tmp_path, changes, message):

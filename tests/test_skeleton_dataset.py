@@ -303,10 +303,7 @@ def test_nonfinite_number_is_located(value):
 
 
 def test_packed_sequences():
-    """The Kinetics format, one row per person and frame, is accepted.
-
-    It requires ``frame_inds``.
-    """
+    """Frames of several rows (the Kinetics format) require ``frame_inds``."""
     item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
     with pytest.raises(ValueError, match='keypoint has shape'):
         check_sequence('a.pkl', item)

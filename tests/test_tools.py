@@ -1,4 +1,5 @@
 """Tools are thin: they parse arguments and call the package."""
+import ast
 import re
 import subprocess
 import sys
@@ -12,6 +13,9 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / 'tools').rglob('*.py'))
 TOOLS = [path for path in FILES if '__main__' in path.read_text()]
 PACKAGE = sorted((ROOT / 'projects').rglob('*.py'))
+# module whose errors reach a single tool, or tools with the same options
+CALLERS = dict(custom_data='custom', custom_splits='custom', report='report',
+               study='run_study', test='test', train='train')
 
 SHOW_HELP = '''
 import runpy, sys
@@ -48,6 +52,25 @@ def test_no_path_edits():
     """Tools import the installed package and do not edit sys.path."""
     for path in [*FILES, *PACKAGE]:
         assert not re.search(r'sys\.path|noqa: E402', path.read_text()), path
+
+
+def test_errors_name_options_that_the_tool_has():
+    """An error that reaches several tools names those with the option."""
+    texts = {path.stem: path.read_text() for path in TOOLS}
+    for path in PACKAGE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Raise):
+                continue
+            error = ast.unparse(node)
+            named = re.findall(r'(\w+)\.py', error)
+            for option in re.findall(r'(?<![\w-])--[a-z][a-z-]+', error):
+                tools = named or [CALLERS.get(path.stem)]
+                if option == '--cfg-options':
+                    tools = [tool for tool, text in texts.items()
+                             if "add_argument('config'" in text]
+                for tool in tools:
+                    assert option.replace('--no-', '--') in texts.get(
+                        tool, ''), error
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])

@@ -1,4 +1,4 @@
-"""Commands that do not import PyTorch each time, which takes seconds.
+"""Run commands without repeating the import of PyTorch, which is slow.
 
 A server imports the package once and forks a process for each command. In the
 child, a tool runs as in ``python tool.py ...``: as ``__main__``, with its own
@@ -46,7 +46,7 @@ class WarmCommands:
         return self.wait()
 
     def start(self, tool: str, *args, cwd: Path) -> int:
-        """Start a tool, and return its process ID, which leads a group."""
+        """Start a tool as leader of a process group, and return its ID."""
         self.argv, self.cwd = [str(ROOT / tool), *map(str, args)], Path(cwd)
         for name in ('stdout', 'stderr'):
             (self.cwd / name).write_text('')

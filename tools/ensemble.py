@@ -11,10 +11,10 @@ EPILOG = '''example: the four streams
   done
   python tools/ensemble.py joint.npz bone.npz joint-motion.npz bone-motion.npz
 
-The score files are *.npz files of tools/test.py --dump, or pickles of other
+Score files are *.npz files from tools/test.py --dump or pickles from other
 projects: a dict that maps names to scores (CTR-GCN, FR-Head), or a list of
-scores (PYSKL), which must be in the order of the other files. Do not choose
-weights by test accuracy.'''
+scores (PYSKL) in the order of the other files. Do not choose weights by test
+accuracy.'''
 
 
 def parse_args() -> argparse.Namespace:

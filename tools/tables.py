@@ -1,15 +1,16 @@
-"""Write the tables of README.md, configs/ and docs/, and docs/plots."""
+"""Write the tables of README.md, configs/ and docs/, and docs/plots.
+
+The tool fills the blocks between <!-- table: NAME --> and <!-- /table --> in
+each page. projects/stdcl/studies/tables.py lists the names.
+
+example: python tools/tables.py
+"""
 import argparse
-
-EPILOG = '''The tool fills the blocks between <!-- table: NAME --> and
-<!-- /table --> in each page. projects/stdcl/studies/tables.py lists the names.
-
-example: python tools/tables.py'''
 
 
 def main() -> None:
     argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG,
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     from projects.stdcl.studies.tables import update
     update()

@@ -2,9 +2,6 @@
 
 Tools, tables and tests take their lists from this module. Skeleton layouts
 have their own table, :data:`~.utils.skeleton_layout.LAYOUTS`.
-
-A new encoder needs a file in ``models/backbones``, an entry in
-:data:`ENCODERS` and configs in ``configs/<name>``.
 """
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,7 +5,6 @@ Example:
 
 The FLOPs are those of convolutions, linear layers and matrix products in the
 forward pass of one clip. A multiply-add counts as one FLOP, as in MMAction2.
-No data are needed.
 """
 import argparse
 import logging

@@ -35,8 +35,7 @@ def main() -> None:
     parser.add_argument('--device', default='cpu', help='default: cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
-        help='override entries of both configs; write a list as '
-        'key="[a,b]"')
+        help='override entries of both configs; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly

@@ -76,7 +76,6 @@ def main() -> None:
     from projects.stdcl.catalogue import ENCODERS, require_known
     from projects.stdcl.datasets.converters import custom_config, custom_data
     from projects.stdcl.utils.input_error import end_cleanly
-
     with end_cleanly(str(args.source)):
         require_known('--encoder', args.encoder, ENCODERS)
         data = custom_data.convert(

@@ -1,8 +1,8 @@
 """Convert NTU RGB+D 60 or 120 to an annotation file with all its splits.
 
 ntu60 has the splits xsub_train, xsub_val, xview_train and xview_val; ntu120
-has xsub_train, xsub_val, xset_train and xset_val. The command also writes
-*.report.json next to DST, which names every file that was dropped or repaired.
+has xsub_train, xsub_val, xset_train and xset_val. A report next to DST,
+*.report.json, names every file that was dropped or repaired.
 The exit status is 1 if the input is invalid, or if all files were found but a
 split does not have its published size.
 """

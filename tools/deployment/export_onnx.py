@@ -1,9 +1,9 @@
 """Export a trained model as an ONNX file.
 
 The exported network maps clips from the data pipeline, a float32 array of
-shape (batch, persons, frames, joints, channels), to logits. It computes the
-stream of the config itself. The command compares its logits with those of
-PyTorch, and writes no file if they differ.
+shape (batch, persons, frames, joints, channels), to logits. The stream is
+computed inside the network. The command compares the logits with those of
+PyTorch, and writes no file if they differ by more than 1e-4 of the largest.
 """
 import argparse
 from pathlib import Path

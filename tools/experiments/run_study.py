@@ -8,9 +8,8 @@ EPILOG = '''example:
 
 projects/stdcl/studies/study.py describes study files. Each finished run adds a
 row to my_study.csv, next to the study file. When you start the study again, it
-skips the runs that are recorded there and resumes interrupted ones (--minutes,
-Ctrl-C, SIGTERM, a crash). The output of each run is in log.txt in its work
-directory.'''
+skips the recorded runs and resumes those that were interrupted (by --minutes,
+Ctrl-C, SIGTERM or a crash). Each work directory contains a log.txt.'''
 
 
 def parse_args() -> argparse.Namespace:

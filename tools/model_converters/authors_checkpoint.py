@@ -1,8 +1,8 @@
-"""Convert a checkpoint of an encoder's authors to the format of this project.
+"""Convert a checkpoint from an encoder's authors to this project's format.
 
-The tool converts checkpoints of the published code of CTR-GCN, Hyperformer and
+The checkpoint may come from the published code of CTR-GCN, Hyperformer or
 BlockGCN, with or without the decoupler of the STD-CL release (here, a
-ProjectionDecoupler), and of the public reproduction of HCN. Missing or
+ProjectionDecoupler), or from the public reproduction of HCN. Missing or
 unexpected tensors raise an error.
 """
 import argparse

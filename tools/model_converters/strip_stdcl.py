@@ -11,10 +11,7 @@ from pathlib import Path
 
 EXAMPLES = '''example:
   python tools/model_converters/strip_stdcl.py \\
-      work_dirs/stdcl-stgcn_synthetic/epoch_8.pth stgcn_synthetic.pth
-
-This writes stgcn_synthetic-0123abcd.pth, whose name ends with the first digits
-of the SHA-256 of the file.'''
+      work_dirs/stdcl-stgcn_synthetic/epoch_8.pth stgcn_synthetic.pth'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('source', type=Path,
                         help='checkpoint of a training run (*.pth)')
     parser.add_argument('out', type=Path, help='checkpoint to write (*.pth); '
-                        'its hash is added to the name')
+                        'its hash (SHA-256) is added to the name')
     args = parser.parse_args()
     if args.out.suffix != '.pth':
         parser.error(f'out is {args.out}, expected *.pth.')

@@ -37,6 +37,6 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
         if size is None:
             raise InputError(
                 f'{cfg.filename}: the number of {axis} in a clip cannot be '
-                f'inferred because there is no {place}. Pass --shape '
-                f'{" ".join(AXES).upper()}.')
+                f'inferred because there is no {place}. Add it, or pass '
+                'the shape (get_flops.py, export_onnx.py: --shape M T V C).')
     return sizes

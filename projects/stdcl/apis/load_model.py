@@ -48,9 +48,9 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
 def layout_of(cfg: Config) -> SkeletonLayout:
     """Return the skeleton layout of a config's model.
 
-    The first of these fields that is set determines it: ``layout`` of the
-    data preprocessor, of the backbone's ``graph_cfg`` (as in MMAction2's
-    configs) or of the backbone.
+    The layout is the first of these that is set: ``layout`` of the data
+    preprocessor, of the backbone's ``graph_cfg`` (as in MMAction2's configs),
+    or of the backbone.
 
     Raises:
         InputError: No layout is set, or it is invalid.

@@ -13,7 +13,7 @@ from ..utils.skeleton_layout import SkeletonLayout
 
 def read_skeleton_file(path: Path,
                        layout: SkeletonLayout) -> Dict[str, np.ndarray]:
-    """Read a skeleton file, whose suffix determines the format.
+    """Read a skeleton file in the format that its suffix indicates.
 
     Args:
         path (Path): A ``.json`` file of NW-UCLA, a ``.skeleton`` file of NTU

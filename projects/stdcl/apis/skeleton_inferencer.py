@@ -101,8 +101,8 @@ class SkeletonInferencer:
             ``predictions``, a list with one dict per sequence. It contains
             ``label``, ``class_name``, ``score`` (the probability), ``top``
             (the same three entries for each of the best classes) and
-            ``segments`` (the same three entries for each run of frames of one
-            class, with the frame range ``start`` to ``end``, exclusive).
+            ``segments`` (for each run of frames of one class, the same three
+            entries, its ``start`` and its ``end``, exclusive).
 
         Raises:
             FileNotFoundError: A file does not exist.
@@ -156,7 +156,7 @@ class SkeletonInferencer:
         return packed
 
     def _check_sequence(self, sequence: dict) -> None:
-        """Raise if the pipeline would drop persons or guess a size."""
+        """Raise if the pipeline would drop persons or guess the image size."""
         name, persons = sequence['frame_dir'], len(sequence['keypoint'])
         for step in self.steps:
             most = step.get('num_person', 2)

@@ -30,7 +30,7 @@ def cut(num_frames: int, window: Optional[int],
 
 def spread_over_frames(scores: torch.Tensor,
                        windows: Sequence[Window]) -> torch.Tensor:
-    """Average the scores of all windows that contain a frame.
+    """Average, for each frame, the scores of the windows that contain it.
 
     Maps the scores of W windows, (W, classes), to those of T frames, (T,
     classes), where T is the end of the last window.

@@ -30,8 +30,7 @@ def test(config: Union[str, Path], checkpoint: str,
         checkpoint (str): Path or URL of the checkpoint.
         dump (str, optional): File for the scores of all sequences. A ``.npz``
             file contains names, labels, logits and probabilities; a ``.pkl``
-            file is written by MMEngine's ``DumpResults``. Defaults to None,
-            which writes no file.
+            file is written by MMEngine's ``DumpResults``. Defaults to no file.
         stream (str, optional): Stream that the checkpoint was trained on.
             Defaults to the stream of the config.
         split (str, optional): As in :func:`~projects.stdcl.apis.train`.
@@ -57,7 +56,7 @@ test.__test__ = False  # pytest would collect it because of its name
 
 
 def add_dump(cfg: Config, path: str) -> None:
-    """Make a test write its scores to ``path``, as in :func:`test`."""
+    """Configure a test to write its scores to ``path``; see :func:`test`."""
     if path.endswith('.npz'):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
                             dict(type='ScoreFileHook', path=path)]

@@ -49,9 +49,9 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         stream (str, optional): A key of
             :data:`~projects.stdcl.catalogue.STREAMS`. Defaults to the stream
             of the config.
-        split (str, optional): Protocol of the data set: the part of the split
-            names before "_train" and "_val", such as 'split2' for JHMDB.
-            Defaults to the protocol of the config.
+        split (str, optional): Split of the data set, without "_train" or
+            "_val", such as 'split2' of JHMDB. Defaults to the split of the
+            config.
         seed (int, optional): Random seed. Defaults to the seed of the config.
         diff_rank_seed (bool): Whether each process gets its own seed.
             Defaults to False.
@@ -124,7 +124,7 @@ def load_run_config(config: Union[str, Path], work_dir: Optional[str],
 
 
 def set_split(cfg: Config, split: str) -> None:
-    """Make all dataloaders use a different protocol of their data set.
+    """Make all dataloaders use a different split of their data set.
 
     If ``split`` is 'split2', for example, 'split1_train' becomes
     'split2_train'. An ``InputError`` is raised if no data set has a split.

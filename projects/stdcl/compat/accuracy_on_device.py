@@ -1,10 +1,9 @@
 """Compute the training accuracy on the device of the scores.
 
 ``BaseHead.loss_by_feat`` of MMAction2 1.2.0 counts top-k hits in NumPy, so
-each training step copies the scores to the CPU and stalls the GPU
-(``top_k_accuracy(cls_scores.detach().cpu().numpy(), ...)`` in
-mmaction/models/heads/base.py; not reported upstream). This patch counts them
-on the device of the scores, with the same result.
+each training step copies the scores to the CPU and stalls the GPU (not
+reported upstream). This patch counts the hits on the device of the scores,
+with the same result.
 """
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,7 @@ from mmaction.models.heads import BaseHead
 
 def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
                    topk: tuple) -> list:
-    """Return the share of labels among the k highest scores, for each k.
+    """Return the top-k accuracy for each k.
 
     ``scores`` is (N, num_classes), and ``labels`` is (N,). The result is a
     list with one scalar tensor for each k in ``topk``.
@@ -25,7 +24,7 @@ def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
 
 
 def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
-    """Compute the losses of ``BaseHead``, and accuracies on the device.
+    """Compute the losses as ``BaseHead`` does, but accuracies on the device.
 
     ``cls_scores`` is (N, num_classes). Each ``gt_label`` is (1,), or
     (num_classes,) for soft labels, for which no accuracy is computed.

@@ -2,8 +2,8 @@
 
 MMEngine's ``autocast`` supports bfloat16 on the CPU, but ``AmpOptimWrapper``
 asserts that there is a GPU
-(https://github.com/open-mmlab/mmpretrain/issues/1556). With this patch and
-without an accelerator, it uses bfloat16, which needs no loss scaling.
+(https://github.com/open-mmlab/mmpretrain/issues/1556). With this patch, it
+uses bfloat16 without loss scaling if there is no accelerator.
 """
 import functools
 

@@ -1,6 +1,6 @@
 """Save and load checkpoints safely, including on PyTorch >= 2.6.
 
-- ``torch.load`` defaults to ``weights_only=True`` since PyTorch 2.6, but
+- Since PyTorch 2.6, ``torch.load`` defaults to ``weights_only=True``, but
   MMEngine stores Python objects (the log history, NumPy scalars) in
   ``message_hub``, so testing and resuming fail
   (https://github.com/open-mmlab/mmengine/issues/1655). This patch saves only
@@ -160,7 +160,7 @@ def save_checkpoint(checkpoint, filename, file_client_args=None,
 
 
 def save_to_local(checkpoint: dict, filename: str) -> None:
-    """Save a checkpoint, which gets its final name once it is complete."""
+    """Save a checkpoint, and give it its final name once it is complete."""
     content = io.BytesIO()  # torch.save hides the cause of a write error
     torch.save(checkpoint, content)
     try:
@@ -172,20 +172,20 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
         raise OSError(
             error.errno, f'Checkpoint {filename} was not saved: '
             f'{error.strerror}. Earlier checkpoints are intact: free some '
-            'disk space, then continue with --resume.') from None
+            'disk space, then resume the run (train.py: --resume).') from None
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
     """Find the checkpoint in a work directory to resume from, if any.
 
-    All processes get the path that the first one finds. Damaged files are
+    All processes get the path that the first process finds. Damaged files are
     skipped with a warning; if all are damaged, an ``InputError`` is raised.
     """
     latest = find_latest(path)
     if latest.path is None and latest.damaged:
         raise InputError(
             f'{path}: {"; ".join(latest.damaged)}; expected an intact '
-            'checkpoint to resume from. To start over, omit --resume.')
+            'checkpoint to resume from. To start over, move the folder away.')
     for clause in latest.damaged:
         print_log(f'{clause}; resuming from {latest.path} instead.',
                   logger='current', level=logging.WARNING)
@@ -213,8 +213,8 @@ def _history_buffer(log_history, count_history, max_length) -> HistoryBuffer:
 def init_model(self, cfg, weights, device='cpu'):
     if not cfg:
         raise InputError(
-            f'{type(self).__name__}: model is None, which would execute the '
-            f'config stored in {weights}; expected a config file as `model`.')
+            f'{type(self).__name__}: model is None, expected a config file. '
+            f'Without one, the config in {weights} would be executed.')
     return upstream_init_model(self, cfg, weights, device)
 
 

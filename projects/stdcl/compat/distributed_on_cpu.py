@@ -2,10 +2,10 @@
 
 MMEngine's launchers always call ``torch.cuda.set_device``, and its Runner
 always passes ``device_ids`` to DistributedDataParallel (since
-https://github.com/open-mmlab/mmengine/pull/351), which PyTorch does not allow
-for a model on the CPU. Without an accelerator, this patch uses the gloo
-backend and omits ``device_ids``. ``SyncBatchNorm``, which needs a GPU, raises
-an error before the first step.
+https://github.com/open-mmlab/mmengine/pull/351). Neither works without a GPU.
+Without an accelerator, this patch uses the gloo backend and omits
+``device_ids``. ``SyncBatchNorm`` needs a GPU; without one, it raises an error
+before the first step.
 
 A gloo thread releases the tensors of a collective operation with a delay. If
 Python has exited by then, the thread aborts the process ("terminate called

@@ -137,8 +137,8 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_annotation(self, idx: int) -> dict:
-        """Return the annotation without joints, which take time to copy."""
-        # PoseDataset's method would read pickles that may run code
+        """Return the annotation without joints, because copying is slow."""
+        # PoseDataset's method would unpickle files, which may run code
         return super(PoseDataset, self).get_data_info(idx)
 
     def get_cat_ids(self, idx: int) -> List[int]:
@@ -160,10 +160,10 @@ def _entry(path: str, content, name: str, kind):
 
 
 def _return_freed_memory() -> None:
-    """Return freed memory to the system, which glibc does not do itself."""
+    """Return freed memory to the system, because glibc keeps it."""
     if sys.platform == 'linux':
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-        if trim:  # other C libraries lack it
+        if trim:  # specific to glibc
             trim(0)
 
 

@@ -41,7 +41,7 @@ WARP = (0, 0.4)  # 0: even pace, 1: pauses for a moment
 LIFT = (1, 1.5)
 SWING = (0.6, 0.9)
 CYCLES = {'slow swing': (1.25, 1.75), 'fast swing': (4.25, 5.25)}
-HALF_CYCLES = (1.25, 2)  # of a swing that lasts half of the sequence
+HALF_CYCLES = (1.25, 2)  # if the swing lasts half of the sequence
 POSTURE = 0.55  # largest constant angle of a limb, either way
 SWAY = (0.02, 0.12)  # amplitude of the sway of all limbs
 SWAY_CYCLES = (0.5, 4)
@@ -100,7 +100,8 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
     """
     pose, parents = rest_pose(layout), layout.parents
     below = {joint: [joint] for joint in parents}  # joint -> its subtree
-    tops = {joint: [] for joint in parents}  # joint -> tops of limbs in it
+    # joint -> top joints of the limbs in its subtree
+    tops = {joint: [] for joint in parents}
     for joint, parent in reversed(parents.items()):  # children first
         if parent >= 0:
             if len(tops[joint]) < 2 <= len(below[joint]):
@@ -145,8 +146,8 @@ class _Body:
     """Forward kinematics of a layout for all frames at once.
 
     Every limb turns about two axes at right angles to its direction at rest.
-    Outer joints turn more than inner ones. The girdle, which is the top bone
-    of a limb of at least three bones, hardly turns.
+    Outer joints turn more than inner ones. In a limb of at least three bones,
+    the top bone (the girdle) turns by only a fifth of the limb's angles.
     """
 
     def __init__(self, layout: SkeletonLayout) -> None:
@@ -306,7 +307,7 @@ def _project(rng: np.random.Generator, joints: np.ndarray) -> dict:
     """Simulate a pose detector: no depth, but a confidence."""
     height, width = IMAGE_SHAPE
     pixels = joints[..., :2] * (PIXELS_PER_METER, -PIXELS_PER_METER)
-    pixels += width / 2, height / 2 + PIXELS_PER_METER  # 1 m is the middle
+    pixels += width / 2, height / 2 + PIXELS_PER_METER  # center: 1 m high
     scores = rng.uniform(*CONFIDENCE, joints.shape[:2])
     return dict(keypoint=pixels[None].astype(np.float32),
                 keypoint_score=scores[None].astype(np.float32),

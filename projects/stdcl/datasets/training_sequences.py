@@ -41,7 +41,7 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
 
 
 class _AddToIndex:
-    """First transform of a pipeline, which makes ``sample_idx`` global."""
+    """Transform at the start of a pipeline; makes ``sample_idx`` global."""
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -54,10 +54,10 @@ class _AddToIndex:
 class TrainingSequences:
     """Consecutive indices of the sequences in a training set.
 
-    MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``, which
-    wrappers of a single data set, such as ``RepeatDataset``, preserve. The
-    parts of a ``ConcatDataset`` each count from 0; this class assigns
-    consecutive ranges to them. An unknown wrapper raises an ``InputError``.
+    MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``.
+    Wrappers of a single data set, such as ``RepeatDataset``, preserve these
+    numbers. Each part of a ``ConcatDataset`` counts from 0; this class assigns
+    consecutive ranges to the parts. An unknown wrapper raises an error.
     """
 
     def __init__(self, dataset) -> None:

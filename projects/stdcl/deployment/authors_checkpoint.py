@@ -1,4 +1,4 @@
-"""Conversion of checkpoints of the authors' code to this project's names.
+"""Convert checkpoints from the authors' code to this project's tensor names.
 
 A table lists, for each tensor of this project, the authors' tensors that it is
 built from and the function that joins them. Missing or unexpected tensors
@@ -26,7 +26,7 @@ def _same(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _stack(*tensors: torch.Tensor) -> torch.Tensor:
-    # the scalar num_batches_tracked is the same in all of them
+    # the scalar num_batches_tracked is the same in all layers
     return torch.cat(tensors) if tensors[0].dim() else tensors[0]
 
 
@@ -36,7 +36,7 @@ def _interleave(*tensors: torch.Tensor) -> torch.Tensor:
 
 
 def _swap_axes(tensor: torch.Tensor) -> torch.Tensor:
-    """Turn a kernel over (T, V) into one over (V, T)."""
+    """Transpose a kernel from (T, V) to (V, T)."""
     return tensor.mT if tensor.dim() == 4 else tensor
 
 
@@ -61,12 +61,12 @@ def _linear(*tensors: torch.Tensor) -> torch.Tensor:
 
 
 def _conv1d(tensor: torch.Tensor) -> torch.Tensor:
-    """Turn a 1x1 kernel into one over a single axis."""
+    """Convert a 1x1 kernel of a 2D convolution to one of a 1D convolution."""
     return tensor.flatten(2) if tensor.dim() == 4 else tensor
 
 
 def _split_heads(rpe: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Split channels into (heads, channels per head), as in w."""
+    """Split channels into (heads, channels per head), the shape of ``w``."""
     return rpe.view(-1, *w.shape)
 
 
@@ -83,7 +83,7 @@ def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
 
 def _layer(ours: str, theirs: Sequence[str], join: Callable = _stack,
            parts: Sequence[str] = ('weight', 'bias')) -> Table:
-    """Return rows for a layer that is built from one or more of theirs."""
+    """Return rows for a layer that is built from the authors' layers."""
     return {f'{ours}.{part}': ([f'{name}.{part}' for name in theirs], join)
             for part in parts}
 
@@ -252,7 +252,7 @@ TABLES = {'blockgcn': _blockgcn, 'ctrgcn': _ctrgcn, 'hcn': _hcn,
 
 
 def convert(encoder: str, source: Tensors) -> Tensors:
-    """Convert a state dict of the authors to the names of this project.
+    """Convert a state dict from the authors' code to this project's names.
 
     The counters of batch norm (``num_batches_tracked``), which some files do
     not contain, default to 0.
@@ -276,7 +276,7 @@ def convert(encoder: str, source: Tensors) -> Tensors:
 
 
 def convert_file(encoder: str, source: Path, out: Path) -> str:
-    """Convert a checkpoint file of the authors, and return a summary.
+    """Convert a checkpoint from the authors' code, and return a summary.
 
     ``encoder`` is a key of :data:`TABLES`. ``source`` contains a state dict,
     alone or under 'state_dict'.

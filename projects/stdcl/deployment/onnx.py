@@ -1,19 +1,18 @@
 """Export of models to ONNX files, and tests of these files.
 
 The exported network maps clips from the data pipeline, in float32 and of shape
-(batch, persons, frames, joints, channels), to logits, (batch, classes). It
-computes the stream of the config itself. The batch size may vary.
+(batch, persons, frames, joints, channels), to logits, (batch, classes). The
+stream is computed inside the network. The batch size may vary.
 """
 import json
 import logging
 import os.path as osp
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 import torch
 import torch.nn as nn
-from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.progress import track
 
@@ -26,8 +25,6 @@ from ..utils.model_parts import make_stream
 
 TOLERANCE = 1e-4  # relative to the largest logit
 BATCH_SIZES = (1, 2, 5)  # batch sizes that verify an exported file
-# maps (N, M, T, V, C) to logits, (N, classes)
-Network = Callable[[np.ndarray], np.ndarray]
 
 
 class DeployedNetwork(nn.Module):
@@ -143,12 +140,37 @@ def open_session(path: Path):
                          f'({error}).') from error
 
 
-def evaluate(cfg: Config, model: nn.Module,
-             networks: Dict[str, Network]) -> dict:
-    """Compare two networks on the test set; see :func:`evaluate_file`."""
-    logits: Dict[str, list] = {name: [] for name in networks}
-    labels = []
+@torch.no_grad()
+def evaluate_file(config: str, checkpoint: str, path: Path,
+                  cfg_options: Optional[Sequence[str]] = None) -> dict:
+    """Compare an ONNX file with PyTorch on the test set of a config.
+
+    Returns:
+        dict: ``sequences``, their number; ``agree``, whether all predicted
+        classes are the same; ``difference``, the largest difference between
+        the logits relative to the largest logit; and ``top1``, the accuracy of
+        each network in percent.
+
+    Raises:
+        InputError: The file is not an ONNX file, or the clips of the test
+            set do not have the shape that it takes.
+    """
+    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    cfg = load_config(config, cfg_options)
+    model = load_model(cfg, checkpoint)
+    session = open_session(path)
     loader = Runner.build_dataloader(cfg.test_dataloader)
+    expected = tuple(loader.dataset[0]['inputs'].shape[1:])
+    inputs = {one.name: tuple(one.shape[1:]) for one in session.get_inputs()}
+    if inputs != dict(clips=expected):
+        raise InputError(f'{path} takes {inputs}, expected clips of '
+                         f'{expected} (persons, frames, joints, channels), as '
+                         'in the test set.')
+    deployed = DeployedNetwork(model).eval()
+    networks = dict(
+        pytorch=lambda clips: deployed(torch.from_numpy(clips)).numpy(),
+        onnxruntime=lambda clips: session.run(None, {'clips': clips})[0])
+    logits, labels = {name: [] for name in networks}, []
     for batch in track(loader, description='test set'):
         clips = torch.stack(batch['inputs']).float()  # (N, clips, M, T, V, C)
         labels += [sample.gt_label for sample in batch['data_samples']]
@@ -165,34 +187,3 @@ def evaluate(cfg: Config, model: nn.Module,
                 agree=torch.equal(*classes),
                 difference=float((first - second).abs().max()
                                  / first.abs().max()))
-
-
-def evaluate_file(config: str, checkpoint: str, path: Path,
-                  cfg_options: Optional[Sequence[str]] = None) -> dict:
-    """Compare an ONNX file with PyTorch on the test set of a config.
-
-    Returns:
-        dict: ``sequences``, their number; ``agree``, whether all predicted
-        classes are the same; ``difference``, the largest difference between
-        the logits relative to the largest logit; and ``top1``, the accuracy of
-        each network in percent.
-
-    Raises:
-        InputError: The file is not an ONNX file, or it takes clips of a
-            different shape.
-    """
-    logging.disable(logging.WARNING)  # MMEngine logs to stdout
-    cfg = load_config(config, cfg_options)
-    model = load_model(cfg, checkpoint)
-    session = open_session(path)
-    expected = tuple(find_clip_shape(cfg, model))
-    inputs = {one.name: tuple(one.shape[1:]) for one in session.get_inputs()}
-    if inputs != dict(clips=expected):
-        raise InputError(f'{path} takes {inputs}, expected clips of '
-                         f'{expected} (persons, frames, joints, channels).')
-    network = DeployedNetwork(model).eval()
-    networks = dict(
-        pytorch=lambda clips: network(torch.from_numpy(clips)).numpy(),
-        onnxruntime=lambda clips: session.run(None, {'clips': clips})[0])
-    with torch.inference_mode():
-        return evaluate(cfg, model, networks)

@@ -1,4 +1,4 @@
-"""Removal of STD-CL from checkpoints, which leaves the plain network."""
+"""Remove STD-CL from checkpoints, so that the plain network remains."""
 import hashlib
 import io
 import re

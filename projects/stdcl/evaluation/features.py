@@ -115,7 +115,7 @@ def linear_share(features: np.ndarray, others: np.ndarray) -> float:
 
     A linear regression predicts features (N, D) from others (N, C), in
     five-fold cross-validation on the subset of :func:`measure`. If the result
-    is 1, the features are a linear function of the others.
+    is 1, the features are a linear function of the other features.
     """
     kept = subset(len(features))
     guessed = cross_val_predict(

@@ -40,7 +40,7 @@ def count_flops(function: Callable, *inputs) -> int:
 
 def count(module: nn.Module, *inputs) -> Tuple[int, int]:
     """Count the parameters and FLOPs of a module in its current mode."""
-    flops = count_flops(module, *inputs)  # first, as it sets lazy shapes
+    flops = count_flops(module, *inputs)  # sets lazy shapes first
     return sum(p.numel() for p in module.parameters()), flops
 
 

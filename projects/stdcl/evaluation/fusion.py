@@ -66,7 +66,8 @@ def fuse_files(paths: Sequence[Path],
     for file in files:
         if kind not in file.kinds:
             raise InputError(f'{file.path} contains {file.kinds[0]} only, '
-                             f'expected {kind} in all files (see --scores).')
+                             f'expected {kind} in all files (ensemble.py: '
+                             '--scores selects the kind).')
     scores, target = [getattr(file, kind) for file in files], files[0].labels
     fused = np.stack(get_weighted_score(scores, np.array(weights, float)))
     confusion = ConfusionMatrix.calculate(
@@ -113,7 +114,7 @@ def align(files: Sequence[Scores],
     if (labels < 0).any():
         raise InputError(
             f'{first.path}: {(labels < 0).sum()} sequences have no label in '
-            'any file. Pass an annotation file that contains them (--labels).')
+            'any file. Pass an annotation file (ensemble.py: --labels).')
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 

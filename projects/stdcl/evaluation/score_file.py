@@ -1,7 +1,7 @@
 """Score files, which contain a model's scores for each test sequence.
 
-The files of PYSKL, CTR-GCN, FR-Head and others are supported as well. Reading
-a file never runs code from it.
+Files from PYSKL, CTR-GCN, FR-Head and similar projects are supported as well.
+Reading a file never runs code from it.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +55,11 @@ class Scores:
                 f'{np.shape(value)}, expected {size}')
         for kind in self.kinds:
             self._require(np.isfinite(getattr(self, kind)).all(),
-                          f'some {kind} are not finite, expected all finite')
+                          f'some {kind} are not finite numbers')
         low, high = self.labels.min(), self.labels.max()
-        self._require(low >= -1 and high < shape[1], f'labels are {low} to '
-                      f'{high}, expected 0 to {shape[1] - 1}, or -1 if '
-                      'unknown')
+        self._require(low >= -1 and high < shape[1], 'the labels range '
+                      f'from {low} to {high}, expected 0 to {shape[1] - 1}, '
+                      'or -1 if unknown')
         if self.names is not None:
             names, counts = np.unique(self.names, return_counts=True)
             self._require(counts.max() == 1, 'the name '

@@ -8,8 +8,6 @@ A study NAME has two files, by default next to its study file:
   class in percent), ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in
   the last epoch), or ``global``, ``spatial`` or ``temporal`` (a measure of
   these features).
-
-The files may contain columns of other versions of this project.
 """
 import json
 from pathlib import Path
@@ -68,7 +66,7 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
 def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
     """Add rows to a CSV file, and remove old rows with the same ``key``.
 
-    The file is replaced as a whole, so that a crash leaves the old file.
+    The file is replaced as a whole, so a crash leaves the old file intact.
     """
     if not rows:
         return

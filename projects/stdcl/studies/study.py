@@ -143,7 +143,7 @@ class Study:
         return self.path.stem
 
     def matching(self, pattern: str) -> List[Training]:
-        """List the runs of arms that match a pattern; raise if none does."""
+        """List the runs of the arms that match a pattern, at least one."""
         found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
         if not found:
             raise InputError(f'--only is {pattern!r}, which matches no arm of '

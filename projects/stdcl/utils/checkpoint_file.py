@@ -39,10 +39,10 @@ class Latest(NamedTuple):
 def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
-    The first choice is the file that ``last_checkpoint`` names, then the file
-    of the same name in ``work_dir``, which may have been moved. If neither is
-    intact, the newest intact checkpoint in the folders of these files is
-    chosen. ``path`` is None if there is none.
+    The first choice is the file that ``last_checkpoint`` names; the second is
+    the file of that name in ``work_dir``, in case the folder was moved; the
+    last is the newest intact checkpoint in the folders of these files.
+    ``path`` is None if no checkpoint is intact.
     """
     folder, named = Path(work_dir), []
     folders = {folder}

@@ -96,20 +96,20 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
     for name in options:
         field = name.partition('.')[0]
         if field not in RUNNER_FIELDS:
-            what = ('is a variable that the config has already evaluated'
-                    if field in cfg else 'the Runner does not read')
+            what = ('sets a variable that the config has already evaluated'
+                    if field in cfg else 'sets a field that no Runner reads')
             places = [f'{place}.{name}' for place, entry in _entries(cfg)
                       if name in entry]
             raise InputError(
-                f'--cfg-options sets {name}, which {what}; expected a field '
+                f'the config option {name} {what}; expected a field '
                 f'of the Runner{f", such as {places[0]}" if places else ""}'
                 f'{_nearest(field, RUNNER_FIELDS, 0.6)}.')
     try:
         cfg.merge_from_dict(options)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
-            f'--cfg-options sets {", ".join(options)}, expected names that '
-            f'exist in the config ({error}).') from error
+            f'the config options are {", ".join(options)}, expected names '
+            f'that exist in the config ({error}).') from error
     return cfg
 
 

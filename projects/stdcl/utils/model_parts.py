@@ -14,7 +14,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 def make_stream(preprocessor: nn.Module, clips: torch.Tensor) -> torch.Tensor:
     """Compute the stream of clips (..., M, T, V, C).
 
-    MMAction2's own data preprocessor has no streams and leaves clips as is.
+    MMAction2's own data preprocessor leaves the clips unchanged.
     """
     compute = getattr(preprocessor, 'make_stream', None)
     return clips if compute is None else compute(clips)

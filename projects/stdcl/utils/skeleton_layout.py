@@ -1,8 +1,7 @@
 """Skeleton layouts: the joints of a skeleton and their connections.
 
 The graphs of the encoders, the bone stream, the checks, the synthetic data and
-the plots all use these definitions. MMAction2's ``Graph`` has its own tables
-for 'nturgb+d', 'coco' and 'openpose'; tests check that they are equal.
+the plots all use these definitions.
 """
 from dataclasses import dataclass
 from functools import cached_property

@@ -166,9 +166,9 @@ def check(models: Sequence[Outputs]) -> None:
     for what in ('labels', 'names'):
         if not np.array_equal(arrays[what], other[what]):
             raise InputError(
-                f'the test sets differ in their {what}: they contain {number} '
-                f'sequences, and {len(other["labels"])} for the plain model, '
-                'expected the same sequences in the same order.')
+                f'the test sets differ in their {what} ({number} sequences, '
+                f'and {len(other["labels"])} for the plain model), expected '
+                'the same sequences in the same order.')
 
 
 def choose(models: Sequence[Outputs], num: int,

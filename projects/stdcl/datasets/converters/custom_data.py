@@ -57,8 +57,8 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
             line. Defaults to the sorted names in the table.
         val_ratio (float, optional): Share of the data to draw for validation.
             Defaults to the column split of the table.
-        by_subject (bool, optional): Whether to draw subjects instead of
-            sequences. Defaults to True if the table allows it.
+        by_subject (bool, optional): Whether to draw subjects. Defaults to True
+            if every row names a subject and there are at least two subjects.
         seed (int): Random seed of the draw. Defaults to 0.
         img_shape (tuple[int, int], optional): Height and width in pixels of
             the images in which two-dimensional joints were detected.
@@ -178,7 +178,7 @@ def _read_files(files: Dict[str, Path], layout: SkeletonLayout,
 
 def find_files(source: Path, others: Tuple[Optional[Path], ...],
                problems: Problems) -> Dict[str, Path]:
-    """Find the sequence files in a folder by name, without ``others``."""
+    """Return the sequence files in a folder by name, except ``others``."""
     others = {path.resolve() for path in others if path}
     files: Dict[str, Path] = {}
     for path in sorted(source.rglob('*')):

@@ -1,7 +1,8 @@
 """Convert JHMDB: 2D joints of 609 short clips, 14 classes and three splits.
 
 The data set is by H. Jhuang et al., "Towards understanding action
-recognition", ICCV 2013. The joints are distributed with the code of DD-Net.
+recognition", ICCV 2013. ``jhmdb_14_classes.npz`` contains its hand-annotated
+joints, as distributed with the code of DD-Net, in the arrays :data:`ARRAYS`.
 """
 from pathlib import Path
 from typing import Iterator

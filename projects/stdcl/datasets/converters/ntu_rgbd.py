@@ -109,7 +109,7 @@ def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
 def convert(paths: list[Path], destination: Path,
             benchmark: Optional[str] = None,
             processes: Optional[int] = None) -> dict:
-    """Convert NTU RGB+D to an annotation file, and write a report beside it.
+    """Convert NTU RGB+D to an annotation file, with a report next to it.
 
     Args:
         paths (list[Path]): Downloaded zip files, or folders.

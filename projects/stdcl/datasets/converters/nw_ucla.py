@@ -112,8 +112,8 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
 def make_splits(names: List[str]) -> Dict[str, List[str]]:
     """Return a dict of split -> names, and check the sizes.
 
-    The splits are ``xview_train``, ``xview_val``, and for each fold
-    ``fold0_train``, ``fold0_val`` and so on, which divide ``xview_train`` by
+    The splits are ``xview_train`` and ``xview_val``. The folds
+    (``fold0_train``, ``fold0_val`` and so on) divide ``xview_train`` by
     subjects.
     """
     if len(set(names)) != len(names):

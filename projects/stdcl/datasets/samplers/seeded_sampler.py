@@ -18,12 +18,12 @@ class SeededSampler(Sampler):
 
     Args:
         sampler (dict): Config of the sampler that yields the indices. It
-            receives the data set inside the ``SeededDataset`` and the run's
-            seed, which overrides its own.
+            receives the data set inside the ``SeededDataset`` and, in place
+            of its own seed, the seed of the run.
         seed (int): Seed of the run, the same in all processes.
 
     Attributes:
-        seed (int): Seed of the run, which a resumed run may change.
+        seed (int): Seed of the run; resuming may change it.
         skip (int): Number of indices that the next iteration skips, because
             the interrupted run has already used them. Defaults to 0.
     """

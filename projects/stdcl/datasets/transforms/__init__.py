@@ -1,4 +1,4 @@
-"""Transforms missing from MMAction2, and faster versions of its own.
+"""Transforms that MMAction2 does not provide, and faster ones that it does.
 
 A transform whose result is the same in every epoch declares
 ``cacheable = True``; see :class:`.SkeletonDataset`.

@@ -11,7 +11,7 @@ class FastPreNormalize3D(PreNormalize3D):
     """``PreNormalize3D`` with whole-array operations and the same output.
 
     The arguments are the same. A sequence without any person is left
-    unchanged; one with more than two persons raises an ``InputError``.
+    unchanged. More than two persons raise an ``InputError``.
 
     Required and modified keys: ``keypoint``, (M, T, V, 3), and
     ``total_frames``. Added key: ``body_center``.

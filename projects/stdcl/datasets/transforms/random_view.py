@@ -11,8 +11,8 @@ class RandomView(BaseTransform):
     """Rotate a sequence by random whole degrees about the x and y axes.
 
     The published preprocessing of NW-UCLA also subtracts a joint of the first
-    frame and scales by a random factor. This transform omits both because
-    ``MinMaxNormalize``, which follows, undoes them exactly.
+    frame and scales by a random factor. This transform omits both steps,
+    because the ``MinMaxNormalize`` that follows cancels them exactly.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 

@@ -1,5 +1,5 @@
 """Check whether a checkpoint fits the model."""
-from typing import Dict, List, NamedTuple, Optional, Set
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 import torch
 import torch.nn as nn
@@ -111,10 +111,10 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
         f'{file}: loading {loaded} of {len(own)} tensors'
         + ('; the others are initialized from scratch' if anew else '')
         + (f'; {mismatch}.' if any(mismatch) else '.'))
-    try:
-        _require_stream(model, checkpoint, file)
-    except InputError as error:
-        logger.info(f'Fine-tuning on a different stream: {error}')
+    seen, expected = _streams(model, checkpoint)
+    if seen != expected:
+        logger.info(f'Fine-tuning on a different stream: {file} was trained '
+                    f'on {seen!r}, the model uses {expected!r}.')
 
 
 def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
@@ -135,14 +135,19 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
 
 
 def _require_stream(model: nn.Module, checkpoint: dict, file: str) -> None:
-    """Raise if the stream of a checkpoint differs from that of the model."""
-    seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
-    expected = find_stream(model)
-    if None not in (seen, expected) and seen != expected:
+    seen, expected = _streams(model, checkpoint)
+    if seen != expected:
         raise InputError(
             f'{file} was trained on the stream {seen!r}, but the model uses '
-            f'{expected!r}. Pass --stream {seen} (short for --cfg-options '
-            f'model.data_preprocessor.stream={seen}).')
+            f'{expected!r}. Pass --cfg-options model.data_preprocessor.stream='
+            f'{seen} (train.py and test.py: --stream {seen}).')
+
+
+def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
+    """Return the streams of checkpoint and model, '' for both if unknown."""
+    seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
+    expected = find_stream(model)
+    return ('', '') if None in (seen, expected) else (seen, expected)
 
 
 def find_stream(model: nn.Module) -> Optional[str]:

@@ -12,11 +12,10 @@ from ...utils.checkpoint_file import find_latest
 
 @HOOKS.register_module()
 class FiniteCheckHook(Hook):
-    """Hook that raises an error if a loss or a weight is not finite.
+    """Hook that raises a ``FloatingPointError`` if numbers are not finite.
 
     The hook checks the losses after every step and the weights before they
-    are saved, so training can resume from any checkpoint. The error is a
-    ``FloatingPointError``.
+    are saved, so training can resume from any checkpoint.
     """
 
     # runs right after RuntimeInfoHook, which copies the losses to the CPU
@@ -75,6 +74,6 @@ def _sequences(data_batch) -> str:
 def _way_out(runner) -> str:
     last = find_latest(runner.work_dir).path
     return ('no checkpoint has been saved yet.' if last is None else
-            f'the last good checkpoint is {last}. --resume continues from '
-            'there. A smaller learning rate, or clip_grad in optim_wrapper, '
-            'may help.')
+            f'the last good checkpoint is {last}. train.py --resume '
+            'continues from there. A smaller learning rate, or clip_grad in '
+            'optim_wrapper, may help.')

@@ -28,7 +28,7 @@ class PreemptionHook(Hook):
 
     Schedulers (Slurm, Kubernetes, spot instances) send SIGTERM to a job before
     they stop it. The hook then finishes the current step and writes
-    ``interrupted.pth``. ``--resume`` continues with the next batch, and the
+    ``interrupted.pth``. A resumed run continues with the next batch, and its
     result equals that of an uninterrupted run. It is enough for one process
     to receive the signal.
 
@@ -108,8 +108,8 @@ class PreemptionHook(Hook):
     def _exit(self, runner, path: str, batch: int) -> None:
         runner.logger.warning(
             f'SIGTERM: saved {path} after {runner.epoch} epochs and {batch} '
-            f'of {len(runner.train_dataloader)} batches. Use --resume to '
-            'continue.')
+            f'of {len(runner.train_dataloader)} batches. train.py '
+            '--resume continues from there.')
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -25,11 +25,11 @@ def joint_distances(joints: torch.Tensor) -> torch.Tensor:
     The coordinates of each joint are averaged over persons and frames. The
     Euclidean distances between these means are divided by the largest distance
     in the sequence. (The authors' code divides by the largest distance in the
-    batch, so that a score depends on the other sequences in the batch.)
+    batch, so the result depends on the other sequences in the batch.)
 
     Maps coordinates (N, M, T, V, D) to distances from 0 to 1, float32,
     (N, V, V); all are 0 for an empty sequence. The zeros of absent persons
-    scale all distances alike, which the division cancels.
+    scale all distances by the same factor, and the division cancels it.
     """
     mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
     distances = (mean[:, :, None] - mean[:, None]).norm(dim=-1)  # (N, V, V)

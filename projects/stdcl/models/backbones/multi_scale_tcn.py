@@ -1,4 +1,4 @@
-"""Multi-scale temporal convolution, which several encoders share."""
+"""Multi-scale temporal convolution, shared by several encoders."""
 from typing import Sequence
 
 import torch
@@ -58,7 +58,7 @@ class MultiScaleTCN(BaseModule):
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
-            """Return both sizes in axis order; ``size`` belongs to time."""
+            """Return both sizes in axis order; ``size`` is that of time."""
             return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
 
         self.width = width

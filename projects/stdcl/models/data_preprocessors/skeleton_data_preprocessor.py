@@ -102,7 +102,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
-        """Split off the confidence, which is None if there is none."""
+        """Return coordinates and confidence; the latter may be None."""
         if self.layout.dims == 2 and x.shape[-1] == 3:
             return x[..., :2], x[..., 2:]
         return x, None

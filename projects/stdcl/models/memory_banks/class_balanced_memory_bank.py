@@ -11,13 +11,13 @@ class ClassBalancedMemoryBank(MemoryBank):
     """Memory bank that keeps the most recent sequences of each class.
 
     Use it if the training set is too large for one slot per sequence: its
-    memory and time do not depend on the size of the training set. It is not
-    part of the paper.
+    memory and time do not depend on the size of the training set. The paper
+    does not contain this bank.
 
     Class c owns the slots c * L to (c + 1) * L - 1. If a sequence has a slot,
     that slot is updated. Otherwise the sequence takes the slot of its class
-    that was written longest ago (the lowest index in a tie). It never takes a
-    slot written in the same step, so surplus sequences get none. If no class
+    that was written longest ago (the lowest index in a tie), but never a slot
+    written in the same step, so surplus sequences get none. If no class
     has more than L sequences, the bank has the content of a
     :class:`MemoryBank`, in a different order.
 
