@@ -125,8 +125,8 @@ ANNOTATIONS = {
         'has 17 joints and 3', 'expected 20 joints and 3 channels, as in'),
     'keypoint with NaN': (
         put((0, 2, 5, 1), np.nan), 'keypoint',
-        'is nan at person 0, frame 2, joint 5, channel 1 (counted from 0) '
-        'and invalid in 1 of its 1380 numbers', 'expected finite numbers'),
+        'is nan at person 0, frame 2, joint 5, channel 1 (counted from 0; '
+        'invalid numbers: 1 of 1380)', 'expected finite numbers'),
     'total_frames that disagrees': (
         item(total_frames=24), 'total_frames', 'is 24',
         'expected 23, the number of frames T'),

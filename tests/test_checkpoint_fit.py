@@ -328,7 +328,7 @@ def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
     load_model(bone, checkpoint)
 
 
-# --- checkpoints of the authors ---------------------------------------------
+# --- checkpoints from the authors -------------------------------------------
 
 
 @pytest.mark.parametrize('name, encoder', [

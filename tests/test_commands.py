@@ -94,7 +94,7 @@ def test_command_composed_by_mim(root, tmp_path):
 
 
 def test_bone_stream(warm, root, trained, tmp_path):
-    """Both commands accept --stream, which names the work directory."""
+    """Both commands accept --stream and add it to the work directory."""
     command = ['--stream', 'bone', '--cfg-options', *TINY]
     done = warm('tools/train.py', root / CONFIG, '--seed', 1, *command,
                 cwd=tmp_path)

@@ -298,7 +298,7 @@ def test_nonfinite_number_is_located(value):
         _, frame, joint, channel = place
         with pytest.raises(ValueError, match=(
                 f'a.pkl: sequence a: keypoint is {value} at person 0, frame '
-                f'{frame}, joint {joint}, channel {channel} .* 1 of its 24')):
+                f'{frame}, joint {joint}, channel {channel} .* 1 of 24')):
             check_sequence('a.pkl', item)
 
 

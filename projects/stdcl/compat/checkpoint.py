@@ -144,7 +144,7 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
                          f'{type(checkpoint).__name__}, expected a dict.')
     meta = checkpoint.get('meta')
     if isinstance(meta, dict):
-        # files of MMCV 1.x contain a config, which Runner.resume executes
+        # files from MMCV 1.x contain a config, which Runner.resume executes
         meta.pop('config', None)
     return checkpoint
 

@@ -130,8 +130,8 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
         place = ', '.join(f'{AXES[axis]} {index}' for axis, index in zip(
             axes.strip('()').split(', '), first))
         _fail(path, item, field,
-              f'is {array[tuple(first)]!s} at {place} (counted from 0) and '
-              f'invalid in {wrong.sum()} of its {array.size} numbers',
+              f'is {array[tuple(first)]!s} at {place} (counted from 0; '
+              f'invalid numbers: {wrong.sum()} of {array.size})',
               f'finite numbers between -{LARGEST:g} and {LARGEST:g}')
     return array
 

@@ -88,7 +88,7 @@ def export(model: nn.Module, shape: tuple, out: Path,
 def export_checkpoint(config: str, checkpoint: str, out: Path,
                       shape: Optional[Sequence[int]] = None,
                       cfg_options: Optional[Sequence[str]] = None) -> str:
-    """Export the model of a config with the weights of a checkpoint.
+    """Export the model of a config with weights from a checkpoint.
 
     The clips have the ``shape`` (M, T, V, C), by default that of the config.
     ``cfg_options`` are KEY=VALUE strings. The metadata of the file are the

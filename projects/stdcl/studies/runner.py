@@ -1,4 +1,4 @@
-"""Runner of a study, which executes several training runs at a time.
+"""Runner that executes the training runs of a study, several at a time.
 
 Each run calls ``tools/train.py`` and ``tools/test.py`` in separate processes.
 Recorded runs are skipped, and interrupted runs resume.

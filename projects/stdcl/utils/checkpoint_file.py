@@ -12,7 +12,7 @@ LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
 def find_damage(path: str) -> Optional[str]:
-    """Verify the checksums of a checkpoint, which PyTorch ignores.
+    """Verify the checksums of a checkpoint, because PyTorch does not.
 
     Returns:
         str | None: Description of the damage. None if the file is intact or

@@ -1,4 +1,4 @@
-"""Browser of a data set, which draws sequences and pipeline outputs."""
+"""Draw sequences of a data set before and after the pipeline."""
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -33,7 +33,7 @@ class BrowsedSequence(NamedTuple):
 
 
 class DatasetBrowser:
-    """Browser of a data set, which draws a model's input next to the raw data.
+    """Browser that draws sequences of a data set next to the model's input.
 
     Args:
         split (str): Data loader to read: 'train', 'val' or 'test'. Defaults to

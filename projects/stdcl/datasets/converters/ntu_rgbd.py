@@ -168,7 +168,7 @@ def convert(paths: list[Path], destination: Path,
 
 def select(sources: list[tuple], facts: dict,
            dropped: dict[str, str]) -> list[tuple]:
-    """Return the files of a benchmark, sorted; add bad ones to ``dropped``."""
+    """Return the sorted files of a benchmark; add bad files to ``dropped``."""
     missing = set(read_list('ntu_missing_skeletons.txt'))
     selected = {}
     for name, *where in sources:

@@ -29,7 +29,7 @@ class ContrastDiagnosisHook(Hook):
       vector of a sequence and the slots of the same class (without its own
       slot) or of other classes.
     - ``staleness_*``: 1 minus the cosine similarity between the new vector of
-      a sequence and the vector in its slot, which is one epoch old. It is
+      a sequence and the vector in its slot, stored one epoch earlier. It is
       logged only for banks with one slot per sequence.
 
     The hook costs one backward pass of the head per loss and one matrix

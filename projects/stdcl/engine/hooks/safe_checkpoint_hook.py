@@ -36,8 +36,8 @@ class SafeCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the stream, and remove memory banks that are not needed.
 
-        Banks are needed only to resume, which is impossible from a checkpoint
-        without optimizer state, such as the best one.
+        Only a resumed run needs the banks, and training cannot resume from a
+        checkpoint without optimizer state, such as the best one.
         """
         model = unwrap(runner.model)
         stream = find_stream(model)

@@ -103,7 +103,7 @@ class HypergraphAttention(BaseModule):
 
     followed by a grouped 1x1 convolution and a residual connection. To save
     time and memory, the vectors of all hop distances and all body parts act as
-    extra keys (the context): each query is multiplied with them once, and a
+    extra keys (the context): each query is multiplied by them once, and a
     constant matrix then selects what to add to the logit of joints i and j.
 
     Args:

@@ -151,8 +151,8 @@ class STDCLMixin:
 
         Returns features (B, 2D), labels (B,), indices (B,), and the slice of
         this process's N rows. The single collective operation requires
-        batches of equal size. Smaller batches are therefore padded with zero
-        features of their first sequence, which the banks ignore.
+        batches of equal size. Smaller batches are therefore padded with rows
+        of zero features, which the banks ignore.
         """
         rows = torch.cat([features.view(torch.int32),  # exact bits
                           torch.stack([labels, indices], dim=1).int()], dim=1)
