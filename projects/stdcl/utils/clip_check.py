@@ -1,4 +1,4 @@
-"""Compares the shape of a clip with what a model is built for."""
+"""Check whether the shape of a clip fits a model."""
 from typing import Sequence
 
 from .input_error import InputError, require_positive
@@ -27,7 +27,7 @@ def check_channels(model, feats) -> None:
 
 
 def fitting_shape(model, shape: Sequence[int]) -> tuple:
-    """Change the sizes of a clip (M, T, V, C) to those the model requires."""
+    """Return (M, T, V, C) with the sizes that the model requires."""
     sizes = dict(zip(AXES, shape))
     for what, _, _, expected, _ in _expectations(model, *shape):
         sizes[what] = expected
@@ -46,7 +46,7 @@ def check_clip_shape(model, shape: Sequence[int]) -> None:
             raise InputError(
                 f'model.clip_shape is {tuple(shape)}, but '
                 f'{type(owner).__name__} is built for {fitting} '
-                f'({", ".join(AXES)}). If your clips have that shape, set '
+                f'({", ".join(AXES)}). If your clips have this shape, set '
                 f'model.clip_shape={fitting}. Otherwise, '
                 f'{advice[0].lower()}{advice[1:]}')
 

@@ -27,7 +27,7 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
         stdcl (bool): Whether to train with STD-CL. Defaults to True.
         folder (Path): Folder of the config. Defaults to the current folder.
         img_shape (tuple[int, int], optional): Height and width of the images
-            in pixels. If given, 2D joints are normalized by it.
+            in pixels. If given, 2D joints are normalized by this size.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     definition, layout = repr(data.layout), 'layout=layout'

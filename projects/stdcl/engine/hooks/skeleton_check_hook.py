@@ -60,7 +60,7 @@ def _check_labels(where: str, dataset: BaseDataset,
                   num_classes: int) -> None:
     """Raise an InputError if a label is not a class of the model."""
     wrong = [(name, label) for name, label in names_and_labels(dataset)
-             # a sequence with several classes has a tensor
+             # if a sequence has several classes, its label is a tensor
              if isinstance(label, Integral) and not 0 <= label < num_classes]
     if wrong:
         name, label = wrong[0]

@@ -11,7 +11,8 @@ from torch.nn.parameter import is_lazy
 
 from ...utils.input_error import InputError, require_positive
 
-# as in the authors' release, where 1x1 convolutions keep PyTorch's default
+# as in the authors' release, which initializes only the linear layers; 1x1
+# convolutions keep PyTorch's default initialization
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
                    distribution='normal', bias=0)
 
@@ -51,19 +52,16 @@ class Decoupler(BaseModule):
         self.out_channels = out_channels
 
     def require_sizes(self, clip_shape: tuple = CLIP_SHAPE) -> None:
-        """Raise an ``InputError`` if the shape of a parameter is unknown.
-
-        The error proposes a config line with ``clip_shape``.
-        """
+        """Raise an error that proposes ``clip_shape`` if a size is unknown."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
                 f'{type(self).__name__}: model.clip_shape is missing, '
                 'expected the persons, frames, joints and channels of a clip. '
                 'With the fragment configs/_base_/stdcl.py, write '
                 'model = dict(_base_.stdcl_model, '
-                f'clip_shape={tuple(clip_shape)}), and if '
-                f'clip_len in your pipelines is not {clip_shape[1]}, replace '
-                f'{clip_shape[1]} with it.')
+                f'clip_shape={tuple(clip_shape)}). If clip_len in your '
+                f'pipelines is not {clip_shape[1]}, replace {clip_shape[1]} '
+                'with your clip_len.')
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map.

@@ -39,8 +39,8 @@ class STDCLRecognizer(RecognizerGCN):
     Args:
         args, kwargs: Arguments of ``RecognizerGCN``.
         clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
-            persons, frames, joints, channels. Defaults to no dry run, which
-            suffices if the decoupler knows its sizes.
+            persons, frames, joints, channels. Defaults to None, which skips
+            the dry run; the decoupler must then know its sizes.
 
     Raises:
         InputError: The head has no decoupler, ``clip_shape`` is needed but
