@@ -13,8 +13,8 @@ arms = {
     'stdcl-stgcn': dict(encoder='stgcn', against='stgcn', seeds=5),
 }
 for _name in ('2s-agcn', 'ctrgcn', 'hyperformer', 'blockgcn', 'hcn'):
-    arms[_name] = dict(encoder=_name, stdcl=False, seeds=2)
-    arms[f'stdcl-{_name}'] = dict(encoder=_name, against=_name, seeds=2)
+    arms[_name] = dict(encoder=_name, stdcl=False, seeds=1)
+    arms[f'stdcl-{_name}'] = dict(encoder=_name, against=_name, seeds=1)
 arms['stgcn_no-warm-up'] = dict(
     encoder='stgcn', stdcl=False, against='stgcn', seeds=5,
     options={'param_scheduler': _no_warm_up})
