@@ -185,6 +185,12 @@ options = {'test_dataloader.dataset.split': '{fold}_val'}
 arms ="""))
     assert [(item.fold, item.options['test_dataloader.dataset.split'])
             for item in study.trainings] == [(1, 'split2_val')] * 2
+    records.append(study.path.with_suffix('.csv'), [
+        dict(arm='plain', fold=seed % 2, seed=seed, top1_last=top1)
+        for seed, top1 in enumerate((80, 60, 90))])
+    table = StudyReport(study, study.path.parent).folds().splitlines()
+    assert table[0] == '| arm | split1 | split2 | mean |'
+    assert table[2:] == ['| plain | 85.00 | 60.00 | 72.50 |']
 
 
 def test_further_tests_of_a_study(make_runner, tmp_path):

@@ -13,7 +13,7 @@ from . import records
 from .statistics import Difference, compare, mean_of
 from .study import Study
 
-TABLES = ('study', 'classes', 'diagnosis', 'features')  # method names
+TABLES = ('study', 'folds', 'classes', 'diagnosis', 'features')  # method names
 # title -> scalars of ContrastDiagnosisHook, or of its earlier versions
 DIAGNOSES = {
     'share of sequences contrasted': ['anchor_share'],
@@ -97,6 +97,18 @@ class StudyReport:
     def diagnosis(self) -> str:
         """Return a table of the diagnosis scalars in the last epoch."""
         return self._measures(['diagnosis'], DIAGNOSES)
+
+    def folds(self) -> str:
+        """Return a table of the mean top-1 in each fold, and their mean."""
+        names = self.plan.folds
+        frame = self.results.pivot_table(
+            index='arm', columns='fold', values='top1_last').reindex(
+            index=self.arms, columns=range(len(names))).dropna()
+        if len(names) == 1:
+            return ''
+        return markdown(['arm', *names, 'mean'], (
+            [arm, *(f'{value:.2f}' for value in (*row, np.mean(row)))]
+            for arm, *row in frame.itertuples()))
 
     def features(self) -> str:
         """Return a table of the measures of features."""
