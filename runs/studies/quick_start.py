@@ -1,5 +1,5 @@
-# What does the quick start reach, and does it always? Each encoder on
-# synthetic skeletons; five seeds of ST-GCN, also without the warm-up.
+# Which accuracy does the quick start reach, and does it vary between seeds?
+# ST-GCN has five seeds, also without the warm-up; the other encoders have one.
 about = 'accuracy on synthetic skeletons, one thread'
 benchmark = 'synthetic'
 threads = 1
