@@ -1,5 +1,5 @@
 # make setup        create .venv and install everything
-# make quickstart   train and test STD-CL on synthetic skeletons; fails below 95 %
+# make quickstart   train and test STD-CL on synthetic skeletons (fails below 95 %)
 # make test         run the tests
 # make lint         run ruff
 # make tables       write the tables and plots of README.md, configs/ and docs/

@@ -34,14 +34,10 @@ window.onload = () => {
 
 
 def run_in_browser(path, script):
-    """Run a script in a page, and return its value.
+    """Run a script in a page, and return its result.
 
-    An error in the page raises an error.
-
-    Args:
-        path (Path): The page.
-        script (str): Body of a function, which may call ``query(selector)``
-            and ``count(selector)``.
+    The script is the body of a function, which may call ``query(selector)``
+    and ``count(selector)``. An error in the page fails the test.
     """
     page = path.with_suffix('.test.html')
     page.write_text(path.read_text() + TEST % script)

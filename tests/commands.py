@@ -1,4 +1,4 @@
-"""Complete commands, with a model that trains in seconds."""
+"""Run complete commands with a model that trains in seconds."""
 import os
 import re
 import signal
@@ -13,9 +13,9 @@ from mmengine.utils import digit_version
 
 ROOT = Path(__file__).parents[1]
 CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
-# as the extra "deploy" requires; PyTorch 2.6 cannot export batch norm
+# the extra "deploy" requires 2.9, since PyTorch 2.6 cannot export batch norm
 EXPORTS_ONNX = digit_version(torch.__version__) >= digit_version('2.9')
-# seconds instead of minutes: few sequences, a narrow encoder
+# few sequences and a narrow encoder, so that training takes seconds
 TINY = ['train_dataloader.dataset.num_sequences=64',
         'val_dataloader.dataset.num_sequences=32',
         'test_dataloader.dataset.num_sequences=32',
@@ -42,7 +42,7 @@ def call(*command, cwd, check=True, **kwargs):
 
 
 def attentive_config(folder):
-    """Write a config like CONFIG, with the attentive decoupler."""
+    """Write a config that adds the attentive decoupler to CONFIG."""
     path = folder / 'attentive.py'
     path.write_text(f"""_base_ = {str(ROOT / CONFIG)!r}
 model = dict(cls_head=dict(decoupler=dict(type='AttentiveDecoupler')))
@@ -55,11 +55,7 @@ def accuracy(done) -> float:
 
 
 def train(run, work_dir, *options, check=True):
-    """Train a narrow encoder.
-
-    Args:
-        run (WarmCommands): Runs the command.
-    """
+    """Train a narrow encoder on the server ``run`` (WarmCommands)."""
     done = run('tools/train.py', *arguments(work_dir), *options, cwd=work_dir)
     if check:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -87,14 +83,11 @@ def kill_a_child(pid, number):
 
 
 def interrupt(pid, log, when, number, to) -> None:
-    """Send a signal to a command.
+    """Wait for a certain output of a command, then send it a signal.
 
     Args:
-        pid (int): Process of the command.
-        log (Path): File with the output of the command.
         when (str | callable): Regular expression of the output to wait for,
             or a function that returns whether to send the signal.
-        number (int): The signal.
         to (callable): Function that sends the signal: ``os.kill``,
             ``os.killpg`` for all processes, or ``kill_a_child``.
     """

@@ -1,14 +1,14 @@
-"""Fixtures that tests share."""
+"""Fixtures that several test files use."""
 import contextlib
 import gc
 import logging
 import os
 from pathlib import Path
 
-# tests run in two processes, which more threads would slow down
+# tests run in two processes, and more threads would slow them down
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-# import early: its logging.config.dictConfig closes open log files
+# import submitit first, because the import closes log files that are open
 with contextlib.suppress(ImportError):
     import submitit  # noqa: F401
 import mmengine
@@ -21,16 +21,15 @@ from tests.warm_commands import WarmCommands
 
 ROOT = Path(__file__).parents[1]
 
-gc.freeze()  # keeps garbage collection away from imported modules
+gc.freeze()  # garbage collection skips the imported modules
 
 
-# slow files; if started last, one of them would run alone at the end
+# these files are slow, so they run first; none should run alone at the end
 LONGEST = ('test_configs.py', 'test_commands.py', 'test_synthetic_skeleton.py',
            'test_stack_repairs.py')
 
 
 def pytest_collection_modifyitems(items):
-    """Run slow files first."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
@@ -42,7 +41,7 @@ def mmaction_scope():
 
 @pytest.fixture(autouse=True)
 def logs():
-    """Enable MMEngine's log, which other tests may have disabled."""
+    """Enable MMEngine's log again, because a test may have disabled it."""
     yield
     logging.disable(logging.NOTSET)
 
@@ -54,21 +53,20 @@ def seed():
 
 @pytest.fixture
 def quick_text(monkeypatch):
-    """Do not format configs, which takes most of the time of a Runner."""
+    """Skip the slow formatting of configs, which a Runner logs."""
     monkeypatch.setattr(mmengine.Config, 'pretty_text',
                         property(lambda self: repr(self)))
 
 
 @pytest.fixture(scope='session')
 def warm():
-    """Return a runner of commands that imports PyTorch once."""
+    """Start a server that imports PyTorch once and runs commands."""
     with WarmCommands() as commands:
         yield commands
 
 
 @pytest.fixture(scope='session')
 def root() -> Path:
-    """Return the root of the repository."""
     return ROOT
 
 
@@ -76,8 +74,7 @@ def root() -> Path:
 def reference() -> Path:
     """Return the folder of golden files and real data.
 
-    The files are not part of the repository. Tests that need them are skipped
-    if they are missing.
+    If it is missing, the test is skipped. It is not part of the repository.
     """
     path = Path(os.environ.get('STDCL_REFERENCE', ROOT.parent / 'shared'))
     if not path.is_dir():

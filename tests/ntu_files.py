@@ -5,7 +5,7 @@ of commit 61498b0 for :func:`golden_set`.
 """
 import numpy as np
 
-FIRST_ID = 72057594037931101  # 17 digits; IDs differ in the last ones only
+FIRST_ID = 72057594037931101  # IDs of 17 digits differ in the last ones
 
 
 def write_body(identity: int, joints: np.ndarray) -> list:
@@ -15,20 +15,20 @@ def write_body(identity: int, joints: np.ndarray) -> list:
         depth, color = 366 / max(z, 0.5), 1062 / max(z, 0.5)
         rest = (256 + depth * x, 212 - depth * y, 960 + color * x,
                 540 - color * y, 0.2 * x, 0.97 - 0.1 * y, 0.01 * z, 0.1 * y)
-        # seven digits such as 1.2E-05, as in the published files
+        # the published files contain seven digits, and numbers such as 1.2E-05
         lines.append(' '.join(f'{number:.7G}' for number in (x, y, z, *rest))
                      + ' 2')
     return lines
 
 
 def write_skeleton(frames: list) -> bytes:
-    """Make a file from a list of bodies (ID, joints) for each frame."""
+    """Make a file from a list of frames, each a list of (ID, joints)."""
     lines = [str(len(frames))]
     for bodies in frames:
         lines.append(str(len(bodies)))
         for identity, joints in bodies:
             lines += write_body(identity, joints)
-    return '\r\n'.join([*lines, '']).encode()  # as in the published files
+    return '\r\n'.join([*lines, '']).encode()  # CRLF, as published
 
 
 def make_frames(rng: np.random.Generator, num_frames: int,
@@ -47,16 +47,15 @@ def make_frames(rng: np.random.Generator, num_frames: int,
 
 
 def content_of(num_frames: int, persons: int = 1, seed: int = 0) -> bytes:
-    """Make a complete file."""
     rng = np.random.default_rng(seed)
     return write_skeleton(make_frames(rng, num_frames, persons))
 
 
 def write_scene(*people: tuple) -> bytes:
-    """Make a file from the first frame, last frame and options of persons.
+    """Make a file from (first frame, last frame, options) of each person.
 
-    The options are ``gap``, frames without the person; ``wide``, frames in
-    which the person lies down; and ``moves``, meters per frame (0.01).
+    Options: ``gap``, frames without the person; ``wide``, frames in which
+    the person lies down; ``moves``, meters per frame, which default to 0.01.
     """
     rng = np.random.default_rng(len(people))
     pose = rng.uniform(-1, 1, (25, 3)) * (0.25, 0.9, 0.1) + (0, 0, 3)
@@ -69,12 +68,12 @@ def write_scene(*people: tuple) -> bytes:
             if frame in options.get('wide', ()):
                 joints[:, 1] *= 0.1
             if frame not in options.get('gap', ()):
-                # few digits keep the golden file small
+                # rounding keeps the golden file small
                 frames[frame].append((FIRST_ID + number, joints.round(2)))
     return write_skeleton(frames)
 
 
-# name -> persons
+# name -> arguments of write_scene
 SCENES = {
     'one': [(3, 23)],
     'one, short': [(3, 5)],
@@ -84,7 +83,7 @@ SCENES = {
     '11 frames': [(0, 23), (5, 15)],
     '12 frames': [(0, 23), (5, 16)],
     'all short': [(0, 5), (3, 12), (2, 11)],
-    # the limit is 69.754 %: 16 of 24 frames are below, 17 are above
+    # a person who lies down in more than 69.754 % of the frames is dropped
     'wide': [(0, 23), (0, 23, dict(wide=range(17)))],
     'not so wide': [(0, 23), (0, 23, dict(wide=range(16)))],
     'all wide': [(0, 23, dict(wide=range(24))), (0, 19, dict(
@@ -100,7 +99,7 @@ SCENES = {
     'two shared frames': [(0, 13, dict(moves=0.1)), (12, 25)],
     'three, one after another': [
         (0, 12, dict(moves=0.2)), (13, 25, dict(moves=0.1)), (26, 38)],
-    # the first and the last person share the first place
+    # the first and the last person share the first place in the output
     'three, in another order': [
         (0, 12, dict(moves=0.2)), (13, 25), (26, 38, dict(moves=0.1))],
     'second place from two': [
@@ -117,7 +116,7 @@ SCENES = {
 
 
 def random_scenes(num: int) -> list:
-    """Make random scenes with many persons."""
+    """Make random scenes, most of them with many persons."""
     rng, scenes = np.random.default_rng(0), []
     for _ in range(num):
         people = []
@@ -144,7 +143,7 @@ def replace_words(content: bytes, frame: int, joint: int, first: int,
 
 
 def golden_set() -> dict:
-    """Make 48 files by name, some of which are dropped or repaired."""
+    """Return 48 files by name; the converter drops or repairs some."""
     whole, two = content_of(6), content_of(8, 2, seed=1)
     contents = [write_scene(*people)
                 for people in [*SCENES.values(), *random_scenes(6)]]
@@ -161,6 +160,6 @@ def golden_set() -> dict:
              f'A{1 + i % 60 + 60 * (i % 5 > 2):03d}'
              for i in range(len(contents))]
     return dict(zip(names, contents)) | {
-        'S001C002P005R002A008': whole,  # listed as missing
+        'S001C002P005R002A008': whole,  # in ntu_missing_skeletons.txt
         'S001C001P001R001A121': whole, 'S033C001P001R001A001': whole,
         'S1C1P1': whole}

@@ -1,4 +1,4 @@
-"""The steps of docs/architecture.md, in a copy of the repository."""
+"""The steps of docs/architecture.md work in a copy of the repository."""
 import json
 import os
 import re
@@ -111,7 +111,6 @@ for benchmark, few in {
 
 
 def add_line(path, after: str, line: str) -> None:
-    """Insert a line after the line ``after``."""
     text = path.read_text()
     assert f'{after}\n' in text
     path.write_text(text.replace(f'{after}\n', f'{after}\n{line}\n', 1))
@@ -127,7 +126,7 @@ def add_encoder(root) -> None:
     add_line(package / 'catalogue.py', 'ENCODERS = {',
              "    'my-encoder': Encoder('Mine', 'MyEncoder', '0000.00000'),")
     (configs / 'my-encoder').mkdir()
-    # plain configs and configs with STD-CL, derived from another encoder
+    # derive the configs with and without STD-CL from those of ST-GCN
     for path in (configs / 'stgcn').glob('*.py'):
         name = path.name.replace('stgcn', 'my-encoder')
         synthetic = 'synthetic' in name

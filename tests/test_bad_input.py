@@ -67,7 +67,6 @@ def save(path: Path, annotations: list) -> None:
 
 
 def edit(path: Path, change) -> None:
-    """Change the content of a pickle."""
     content = pickle.loads(path.read_bytes())
     change(content)
     path.write_bytes(pickle.dumps(content))
@@ -328,7 +327,7 @@ def test_a_bug_keeps_its_traceback(warm, folder):
 
 
 def test_error_in_a_worker(warm, folder):
-    """The traceback that a worker process of a loader sends is not shown."""
+    """The output does not contain the traceback of the worker process."""
     content = pickle.loads((folder / 'tiny.pkl').read_bytes())
     for number, annotation in enumerate(content['annotations']):
         part = dict(keypoint=annotation.pop('keypoint'))
@@ -354,7 +353,7 @@ def test_error_in_a_worker(warm, folder):
 }.items())
 def test_degenerate_sequences(config, stream, warm, tmp_path,
                               tiny_annotations):
-    """Sequences may be zero, have one frame, or be alone in their class."""
+    """Zero sequences, single frames and classes of one sequence are valid."""
     persons, joints = (1, 20) if 'nw-ucla' in config else (2, 25)
     path = Path(tiny_annotations(persons=persons, joints=joints, classes=3))
     annotations = pickle.loads(path.read_bytes())['annotations']
@@ -364,11 +363,11 @@ def test_degenerate_sequences(config, stream, warm, tmp_path,
         annotations[number].update(
             total_frames=1, keypoint=annotations[number]['keypoint'][:, :1])
     annotations[7]['keypoint'][:] = 1  # all joints coincide
-    annotations[9]['keypoint'][0] = 0  # only the second person is present
+    annotations[9]['keypoint'][0] = 0  # the first person is absent
     annotations[0]['label'] = 4  # the only sequence of its class
     save(path, annotations)
     data, once = 'train_dataloader.dataset', []
-    if 'ctrgcn_1xb64' not in config:  # a RepeatDataset
+    if 'ctrgcn_1xb64' not in config:  # is a RepeatDataset
         data, once = f'{data}.dataset', [f'{data}.times=1']
     done = warm(
         'tools/train.py', ROOT / f'configs/stdcl/{config}-keypoint-3d.py',

@@ -1,4 +1,4 @@
-"""BlockGCN equals its twins and keeps sequences separate."""
+"""BlockGCN equals its twins (tests/twins) and keeps sequences separate."""
 import numpy as np
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_spanning_tree_against_scipy(num_points):
 
 
 def test_spanning_tree_of_a_long_path():
-    """Points in a row are the worst case of repeated squaring."""
+    """Repeated squaring needs the most steps if points form a row."""
     steps = torch.rand(40, dtype=torch.float64) + 0.1
     points = torch.cat([torch.zeros(1), steps.cumsum(0)]).view(1, -1, 1)
     order = torch.randperm(41)
@@ -84,7 +84,7 @@ def golden(reference):
 
 
 def test_golden(golden):
-    """The authors' weights give the authors' topology, features and logits."""
+    """The authors' weights reproduce their topology, features and logits."""
     source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
               for key in golden.files if key.startswith('param/')}
     model = torch.nn.ModuleDict(dict(
@@ -112,7 +112,7 @@ def model_and_clips(layout='nw-ucla', persons=2, channels=3, stream='joint'):
                        num_person=persons, in_channels=channels,
                        num_stages=5)
     encoder.init_weights()
-    for bn in encoder.modules():  # statistics as after training
+    for bn in encoder.modules():  # as if it had been trained
         if isinstance(bn, torch.nn.modules.batchnorm._BatchNorm):
             bn.running_mean.normal_(std=0.1)
             bn.running_var.uniform_(0.5, 2)
@@ -126,7 +126,6 @@ def model_and_clips(layout='nw-ucla', persons=2, channels=3, stream='joint'):
 @pytest.mark.parametrize('stream', ['bone', 'joint-motion'])
 @pytest.mark.parametrize('persons', [1, 3])
 def test_sequences_are_independent(layout, channels, stream, persons):
-    """Features do not depend on the other sequences in the batch."""
     preprocessor, encoder, joints = model_and_clips(
         layout, persons, channels, stream)
     joints[1] *= 10  # a larger skeleton
@@ -141,7 +140,6 @@ def test_sequences_are_independent(layout, channels, stream, persons):
 
 
 def test_streams_share_the_topology_of_the_joints():
-    """Different streams of the same joints have the same topology."""
     joints = torch.randn(2, 1, 8, 20, 3)
     found = []
     for stream in ('joint', 'bone-motion'):
@@ -152,7 +150,7 @@ def test_streams_share_the_topology_of_the_joints():
 
 
 def test_padded_person_equals_absent_person():
-    """A person added by ``FormatGCNInput`` equals zeros in the file."""
+    """A file may omit an absent person, or contain zeros instead."""
     from mmaction.registry import TRANSFORMS
     preprocessor, encoder, joints = model_and_clips()
     keypoint = joints[0, :1].numpy()

@@ -1,4 +1,4 @@
-"""The browser shows the content of a file and the input of a model."""
+"""The dataset browser shows the content of a file or the input of a model."""
 import pickle
 
 import numpy as np
@@ -76,7 +76,7 @@ def test_random_transforms_depend_on_seed_and_index(tiny_annotations):
         {name: c['annotations'][0][name]
          for name in ('keypoint', 'total_frames')}))
     first, second = (DatasetBrowser(nw_ucla(path)) for _ in range(2))
-    first.animate(0)  # random draws that must not affect the next animation
+    first.animate(0)  # its random draws must not affect the next animation
     a, b, seed, index = (browser.animate(*which).panels[1].points
                          for browser, which in (
         (first, (1, 1)), (second, (1, 1)), (first, (1, 2)), (first, (0, 1))))
@@ -108,7 +108,7 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
 
 
 def test_config_of_mmaction2(tiny_annotations):
-    """2D joints with confidence, several clips, and bones."""
+    """The config has 2D joints, confidences, several clips and bones."""
     path = tiny_annotations(num=2, joints=17, persons=2, channels=2,
                             score=True, split='xsub_train')
     cfg = Config.fromfile(

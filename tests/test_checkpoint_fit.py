@@ -25,7 +25,7 @@ def config(tmp_path, tiny_annotations):
 
 
 def to_coco(cfg, tiny_annotations, classes=4):
-    """Change a config to different joints, classes and sequences."""
+    """Return a config with different joints, classes and sequences."""
     cfg = copy.deepcopy(cfg)
     cfg.model.data_preprocessor.layout = 'coco'
     cfg.model.backbone.graph_cfg.layout = 'coco'
@@ -37,7 +37,7 @@ def to_coco(cfg, tiny_annotations, classes=4):
 
 def start(cfg, **changes):
     """Train in a new work directory, and return the initial state."""
-    work_dir = f'{cfg.work_dir}-{next(_numbers)}'  # not the old one
+    work_dir = f'{cfg.work_dir}-{next(_numbers)}'
     return train(cfg, work_dir=work_dir, **changes)[1]
 
 
@@ -53,7 +53,7 @@ def saved(path):
 
 
 def rewrite(path, edit):
-    """Replace the state dict of a checkpoint with an edited one."""
+    """Edit the state dict in a checkpoint file."""
     checkpoint = torch.load(path, weights_only=True)
     checkpoint['state_dict'] = edit(checkpoint['state_dict'])
     torch.save(checkpoint, path)
@@ -138,7 +138,7 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     assert 'from scratch' not in log
     own = len([name for name in state if '_bank.' not in name])
     assert f'loading {own} of {own} tensors' in log
-    for bank in BANKS:  # empty, although their sizes match
+    for bank in BANKS:  # empty, even if the sizes match
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
 
@@ -153,7 +153,7 @@ def test_unrelated_checkpoint(config, checkpoint):
         assert f'{checkpoint} contains no parameter of the model' in message
         assert 'it contains encoder.backbone.data_bn.weight, ' in message
         assert 'expected backbone.data_bn.weight, ' in message
-    # a file without a state_dict
+    # this file contains no state_dict
     torch.save(dict(model=saved(checkpoint), epoch=3), checkpoint)
     with pytest.raises(ValueError, match='model, epoch, ..., expected'):
         run(config, load_from=checkpoint).train()
@@ -201,7 +201,7 @@ def test_lazy_parameters_match_any_size(config):
     sized.model.cls_head.decoupler.update(num_joints=20, num_frames=26)
     run(sized).train()
     lazy = copy.deepcopy(config)
-    lazy.model.type = 'RecognizerGCN'  # has no dry run
+    lazy.model.type = 'RecognizerGCN'  # makes no dry run
     lazy.model.pop('clip_shape')
     tested = run(lazy, load_from=f'{config.work_dir}/epoch_1.pth')
     assert 'acc/top1' in tested.test()
@@ -217,7 +217,7 @@ def test_resuming_with_a_mismatch_raises(config, checkpoint):
     other = copy.deepcopy(config)
     other.model.cls_head.num_classes = 12
     with pytest.raises(ValueError) as raised:
-        run(other, resume=True).train()  # from the latest checkpoint
+        run(other, resume=True).train()  # resume from the latest checkpoint
     message = str(raised.value)
     assert f'{checkpoint} does not fit the model, so training ' in message
     assert 'cls_head.fc.weight is (10, 4), expected (12, 4)' in message
@@ -232,7 +232,7 @@ def test_resuming_with_a_mismatch_raises(config, checkpoint):
 
 
 def test_old_work_directories_resume_with_their_config(config):
-    """The fragment had other defaults and no clip_shape."""
+    """Such configs have different defaults and no clip_shape."""
     config.model.pop('clip_shape')
     config.model.type = 'RecognizerGCN'
     config.model.cls_head.update(
@@ -287,7 +287,6 @@ def stream_of(checkpoint):
 
 
 def test_different_stream_raises(config, checkpoint, stream_of):
-    """Covers testing, validating, resuming, and loading without a Runner."""
     assert stream_of == 'joint'
     bone = of_stream(config, 'bone')
     bone.train_cfg.max_epochs = 2
@@ -323,7 +322,7 @@ def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
     resumed.train()
     assert torch.load(f'{config.work_dir}/epoch_2.pth', weights_only=True)[
         'meta']['stream'] == 'bone'
-    # a file of weights only has no meta
+    # a file that contains only weights does not name a stream
     torch.save(saved(checkpoint), checkpoint)
     load_model(bone, checkpoint)
 
@@ -335,8 +334,7 @@ def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
     ('CTR-GCN', 'ctrgcn'), ('Hyperformer', 'hyperformer'), ('HCN', 'hcn')])
 def test_fine_tuning_from_an_authors_checkpoint(name, encoder, tmp_path,
                                                 tiny_annotations, capsys):
-    """From NTU RGB+D (60 classes, 25 joints) to NW-UCLA (10 classes, 20)."""
-    # two persons in NTU RGB+D, one person in NW-UCLA
+    """NTU RGB+D and NW-UCLA differ in classes, joints and persons."""
     size = Size(base_channels=24)
     source = converted(name, twin(name, size).state_dict())
     source = {key: value for key, value in source.items()

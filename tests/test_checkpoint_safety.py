@@ -1,6 +1,6 @@
 """Checkpoints load with current PyTorch and do not run code.
 
-Each test of an attack first shows that it succeeds without the repairs.
+Each test of an attack also shows that it succeeds without the repairs.
 """
 import os
 import pickle
@@ -47,7 +47,7 @@ def nothing_trusted(monkeypatch):
 
 @pytest.fixture
 def loot(tmp_path):
-    """Return the folder that exists if an attack has succeeded."""
+    """Return the folder that an attack creates if it succeeds."""
     return tmp_path / 'loot'
 
 
@@ -63,7 +63,7 @@ def load(path):
 
 
 def reload_plain(value, path):
-    """Save and load with PyTorch alone."""
+    """Save a value as plain objects, and load it with PyTorch alone."""
     torch.save(to_plain(value), path)
     return torch.load(path, weights_only=True)
 
@@ -76,7 +76,7 @@ def reload_plain(value, path):
     (np.int64(3), 3),
     (np.bool_(True), True),
     (np.str_('walk'), 'walk'),
-    (np.array('walk'), 'walk'),  # zero-dimensional, so not a sequence
+    (np.array('walk'), 'walk'),  # zero dimensions: not a sequence
     (np.array(['sit', 'stand']), ['sit', 'stand']),
     (np.array([None, 'a', np.int64(2)], dtype=object), [None, 'a', 2]),
     (Path('work_dirs/a'), 'work_dirs/a'),
@@ -100,7 +100,7 @@ def test_metadata_are_saved_as_plain_values(value, expected, tmp_path):
     np.array([True, False]),
     np.array(2.5),
     np.arange(4)[::-1],  # PyTorch does not support negative strides
-    np.arange(3, dtype='>f4'),  # or a different byte order
+    np.arange(3, dtype='>f4'),  # nor other byte orders
     np.array([1j]),
 ], ids=lambda array: f'{array.dtype}{array.shape}')
 def test_numeric_arrays_are_saved_as_tensors(array, tmp_path):
@@ -170,7 +170,7 @@ class ToyModel(BaseModel):
 
 
 class ToyDataset(torch.utils.data.Dataset):
-    # NumPy values in the metainfo, as in many data sets
+    # many data sets have NumPy values in their metainfo
     metainfo = dict(classes=np.array(['a', 'b']), scale=np.float32(2.))
 
     def __len__(self):
@@ -215,7 +215,6 @@ def test_resumed_training_continues(trained, trained_file, tmp_path):
     assert (runner.epoch, runner.iter) == (2, 4)
     for name, value in trained.model.state_dict().items():
         assert torch.equal(runner.model.state_dict()[name], value)
-    # momentum and learning rate
     saved = trained.optim_wrapper.state_dict()
     seen = runner.optim_wrapper.state_dict()
     assert seen['param_groups'] == saved['param_groups']
@@ -228,7 +227,7 @@ def test_resumed_training_continues(trained, trained_file, tmp_path):
 
 
 def test_every_way_to_save_is_plain(tmp_path):
-    # the Runner, hooks and users import it from three modules
+    # the Runner, hooks and users import the function from three modules
     from mmengine.runner import runner as runner_module
     for module in (checkpoint_module, runner_module,
                    sys.modules['mmengine.runner']):
@@ -264,7 +263,7 @@ def test_checkpoints_of_pytorch_load(tmp_path):
 
 @pytest.fixture
 def upstream_file(tmp_path, trained):
-    """Write a checkpoint with MMEngine itself."""
+    """Write a checkpoint with the original function of MMEngine."""
     path = str(tmp_path / 'old.pth')
     save_checkpoint.__wrapped__(
         dict(meta=dict(epoch=1, iter=2), state_dict=ToyModel().state_dict(),
@@ -302,7 +301,7 @@ def test_malicious_checkpoint_does_not_run(attack_file, loot, tmp_path):
     with pytest.raises(pickle.UnpicklingError, match=MKDIR):
         toy_runner(tmp_path / 'work').resume(attack_file)
     assert not loot.exists()
-    torch.load(attack_file, weights_only=False)  # the attack is real
+    torch.load(attack_file, weights_only=False)  # here, the attack succeeds
     assert loot.exists()
 
 
@@ -319,7 +318,7 @@ def test_malicious_checkpoint_of_the_old_format_does_not_run(tmp_path, loot):
 
 
 def test_getattr_is_not_allowed(tmp_path):
-    # MMEngine's own checkpoints refer to it, but it gives access to everything
+    # MMEngine's own checkpoints use getattr, but it gives access to anything
     path = tmp_path / 'a.pth'
     torch.save(dict(extra=getattr), path)
     with pytest.raises(pickle.UnpicklingError,
@@ -333,7 +332,7 @@ def test_pytorch_environment_variable_is_ignored(
     with pytest.raises(pickle.UnpicklingError):
         load(attack_file)
     assert not loot.exists()
-    with pytest.warns(UserWarning, match=EVERYTHING):  # upstream's loader
+    with pytest.warns(UserWarning, match=EVERYTHING):  # without repairs
         checkpoint_module.load_from_local(attack_file, 'cpu')
     assert loot.exists()
 
@@ -375,7 +374,7 @@ def test_file_without_a_dict_is_named(tmp_path):
 
 @pytest.fixture
 def config_file(tmp_path, loot, trained_file):
-    """Write a checkpoint with a config as stored by MMCV 1.x."""
+    """Write a checkpoint with a malicious config, stored as by MMCV 1.x."""
     attack = f'x = __import__("os").mkdir({str(loot)!r})\n'
     checkpoint = torch.load(trained_file, weights_only=True)
     checkpoint['meta'].update(config=attack, cfg=attack)
@@ -391,7 +390,7 @@ def test_config_in_a_checkpoint_is_not_run_on_resume(
     runner.resume(config_file)
     assert (runner.epoch, runner.iter) == (2, 4)
     assert not loot.exists()
-    monkeypatch.setattr(  # the attack is real
+    monkeypatch.setattr(  # without the repair, the attack succeeds
         CheckpointLoader, 'load_checkpoint',
         classmethod(CheckpointLoader.load_checkpoint.__func__.__wrapped__))
     toy_runner(tmp_path / 'work').resume(config_file)
@@ -403,14 +402,14 @@ def test_config_in_a_checkpoint_is_not_run_on_inference(
         place, config_file, loot):
     from mmaction.apis.inferencers import ActionRecogInferencer
     checkpoint = torch.load(config_file, weights_only=True)
-    if place == 'meta':  # the place that upstream reads last
+    if place == 'meta':  # upstream reads the message_hub first
         del checkpoint['message_hub']
     torch.save(checkpoint, config_file)
     with pytest.raises(ValueError, match='model is None') as caught:
         ActionRecogInferencer(None, config_file, device='cpu')
     assert config_file in str(caught.value)
     assert not loot.exists()
-    with suppress(AttributeError):  # raised later, when the model is built
+    with suppress(AttributeError):  # the model fails after the attack
         BaseInferencer._init_model.__wrapped__(
             object(), ConfigDict(), config_file)
     assert loot.exists()
@@ -424,7 +423,7 @@ def test_code_in_a_downloaded_file_does_not_run(
         switch, attack_file, loot, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     monkeypatch.setenv(EVERYTHING, switch)
-    download = checkpoint_module.load_from_http  # accepts any URL
+    download = checkpoint_module.load_from_http  # also accepts file URLs
     with pytest.raises(pickle.UnpicklingError) as caught:
         download(Path(attack_file).as_uri())
     for part in (Path(attack_file).as_uri(), MKDIR, VARIABLE):

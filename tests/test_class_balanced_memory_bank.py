@@ -17,7 +17,7 @@ DIM = 4
 
 
 class ObviousBank:
-    """Twin with a list of slots for each class, updated row by row."""
+    """Bank with a list of slots for each class, updated row by row."""
 
     def __init__(self, num_classes, slots_per_class):
         self.classes = [[None] * slots_per_class for _ in range(num_classes)]
@@ -90,7 +90,7 @@ STEPS = st.lists(st.lists(st.tuples(st.integers(0, 11), FAULTS), min_size=1,
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(STEPS, st.integers(1, 3), st.integers(1, 5))
-@example([[(i, None) for i in range(9)]] * 2, 1, 2)  # too many sequences
+@example([[(i, None) for i in range(9)]] * 2, 1, 2)  # too few slots
 @example([[(0, None), (1, None)], [(2, None), (0, 0.), (0, 0.)],
           [(3, float('nan'))]], 1, 1)
 def test_equals_the_twin(steps, num_classes, slots_per_class):
@@ -113,7 +113,7 @@ def test_equals_the_twin(steps, num_classes, slots_per_class):
                    or num_classes == 1
                    for slot, label, index in zip(slots, labels, indices))
         held = bank.indices[bank.indices >= 0]
-        assert len(held.unique()) == len(held)  # at most one slot each
+        assert len(held.unique()) == len(held)  # no sequence has two slots
         assert torch.equal(bank.indices >= 0, bank.labels >= 0)
 
 
@@ -131,7 +131,7 @@ def test_equals_the_plain_bank_if_all_sequences_fit():
     assert torch.equal(bank.features[bank.labels >= 0], full.features[order])
     assert torch.equal(bank.labels[bank.labels >= 0], full.labels[order])
 
-    # the losses are equal; all negatives are drawn, so nothing is random
+    # the losses are equal and not random, because all negatives are drawn
     loss = CrossSequenceContrastiveLoss(3, 99)
     (value, share), (expected, expected_share) = (
         loss(step[0], step[1], slots, some.features, some.labels)

@@ -64,7 +64,7 @@ def test_two_processes(root, tmp_path, trained):
     assert 'Distributed training: True' in done.stdout
     labels = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)[
         'state_dict']['cls_head.spatial_bank.labels']
-    assert labels.tolist() == [i % 16 for i in range(64)]  # each sequence once
+    assert labels.tolist() == [i % 16 for i in range(64)]
     tested = call('bash', root / 'tools/dist_test.sh', root / CONFIG,
                   tmp_path / 'epoch_1.pth', 2, '--cfg-options', *TINY,
                   cwd=tmp_path)
@@ -94,7 +94,7 @@ def test_command_composed_by_mim(root, tmp_path):
 
 
 def test_bone_stream(warm, root, trained, tmp_path):
-    """Both commands accept --stream and add it to the work directory."""
+    """Both commands accept --stream and add it to the default work_dir."""
     command = ['--stream', 'bone', '--cfg-options', *TINY]
     done = warm('tools/train.py', root / CONFIG, '--seed', 1, *command,
                 cwd=tmp_path)
@@ -135,7 +135,7 @@ def test_a_script_in_another_directory(tmp_path):
 
 @pytest.mark.slow
 def test_four_streams_of_the_docs(root, tmp_path, tiny_annotations):
-    """The loop in docs/data.md works, with narrow encoders and one pass."""
+    """The loop in docs/data.md works with narrow encoders and one epoch."""
     text = (root / 'docs/data.md').read_text()
     script, = (block for block in re.findall(r'```shell\n(.*?)```', text,
                                              re.DOTALL)

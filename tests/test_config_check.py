@@ -1,7 +1,7 @@
 """The check of configs accepts valid configs.
 
-test_bad_input.py tests the errors that it reports, and test_configs.py the
-configs of this repository.
+test_bad_input.py tests the errors that the check reports. test_configs.py
+tests the configs of this repository.
 """
 from pathlib import Path
 
@@ -37,12 +37,12 @@ def cfg(root):
     {'model.backbone.type': 'torchvision.resnet18'},
     # a class instead of its name
     {'train_dataloader.dataset.pipeline.0.type': TRANSFORMS.get('PoseDecode')},
-    # entries that a builder removes
+    # entries that builders remove before they call the class
     {'optim_wrapper.constructor': 'X', 'optim_wrapper.paramwise_cfg': dict(
         custom_keys=dict(backbone=dict(lr_mult=0.1)))},
     {'custom_hooks.0.priority': 'LOW', 'train_dataloader.collate_fn': dict(
         type='pseudo_collate')},
-    # arguments that a constructor passes on
+    # arguments that a constructor forwards to a different class
     {'model.backbone.gcn_adaptive': 'init',
      'model.backbone.tcn_norm': 'BN', 'model.cls_head.topk': (1, 3)},
     {'default_hooks.timer': None},
@@ -56,7 +56,7 @@ def test_valid_options_pass(options, cfg):
 
 @HOOKS.register_module()
 class HandsOn(Hook):
-    """Hook that passes any argument on to a stricter function."""
+    """Hook that forwards any argument to a stricter function."""
 
     def __init__(self, size=1, **kwargs):
         self.made = self.make(**kwargs)
@@ -71,7 +71,7 @@ def test_constructor_errors_are_explained(cfg):
     with pytest.raises(InputError, match=r'custom_hooks\.2 .* depth'
                        ), checked(cfg, REQUIRED):
         HOOKS.build(cfg.custom_hooks[2])
-    # an error in the code, unrelated to the config
+    # this error is in the code and unrelated to the config
     cfg.custom_hooks.pop(2)
     with pytest.raises(TypeError, match='height'), checked(cfg, REQUIRED):
         HandsOn.make(height=1)

@@ -36,7 +36,7 @@ plain_and_stdcl = pytest.mark.parametrize('stdcl', [False, True],
 
 @functools.lru_cache(maxsize=None)
 def load(path: Path) -> Config:
-    """Load a config, which tests must not modify."""
+    """Load a cached config, which tests must not modify."""
     return Config.fromfile(path)
 
 
@@ -68,7 +68,7 @@ def test_synthetic_builds(encoder, stdcl):
     model = MODELS.build(copy.deepcopy(cfg.model))
     assert type(model.backbone).__name__ == ENCODERS[encoder].backbone
     assert hasattr(model.cls_head, 'decoupler') == stdcl
-    if stdcl:  # the release's decoupler, with the sizes of the data
+    if stdcl:
         assert cfg.model.cls_head.decoupler == dict(type='ProjectionDecoupler')
         assert model.cls_head.spatial_weight == 0.5
         data = [DATASETS.build(cfg.test_dataloader.dataset)[0]]
@@ -110,7 +110,7 @@ def test_content_agrees_with_the_name(encoder, benchmark, stdcl):
         randomly = {'RandomView', 'RandomRotation'} & set(steps)
         assert not randomly or name == 'train'
 
-    # some names count passes, as in MMAction2: 80 for 16 epochs of 5 passes
+    # as in MMAction2, a name may contain 80 for 16 epochs of 5 passes each
     times = cfg.train_dataloader.dataset.get('times', 1)
     assert epochs in (cfg.train_cfg.max_epochs,
                       cfg.train_cfg.max_epochs * times)
@@ -152,7 +152,7 @@ def test_same_seed_same_initial_weights(encoder):
 
 
 def narrow(cfg: Config, encoder: str) -> None:
-    """Give an encoder as few channels as possible, for speed."""
+    """Reduce an encoder to as few channels as possible, for speed."""
     cfg.model.backbone.base_channels = 24 if encoder == 'hyperformer' else 8
     if encoder == 'hyperformer':
         cfg.model.backbone.num_heads = 1
@@ -164,7 +164,7 @@ def narrow(cfg: Config, encoder: str) -> None:
 
 
 def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
-    """Load a config with the given decoupler, or a plain one without."""
+    """Load a config with a decoupler, or without STD-CL if it is None."""
     cfg = Config.fromfile(find_config(encoder, benchmark, bool(decoupler)))
     if decoupler:
         cfg.model.cls_head.decoupler.type = decoupler
@@ -194,7 +194,6 @@ def on_tiny_data(cfg, make_annotations, work_dir, **sizes) -> Config:
 @each_layout
 @every_encoder
 def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
-    """Trains one step on data in the real format, and tests."""
     cfg = stdcl_or_plain(encoder, benchmark, decoupler)
     narrow(cfg, encoder)
     runner = Runner.from_cfg(on_tiny_data(cfg, tiny_annotations, tmp_path))
@@ -220,7 +219,7 @@ LINE = 'model = dict(_base_.stdcl_model, clip_shape=(2, 100, {}, 3))'
                                   'model = dict(cls_head=_base_.stdcl_head)'])
 @pytest.mark.parametrize('dims, joints', [(3, 25), (2, 17)])
 def test_the_error_names_the_line(dims, joints, line, tmp_path):
-    """Without the shape of a clip, the error names the line to paste."""
+    """Without clip_shape, the error shows the line to add to the config."""
     with pytest.raises(ValueError) as error:
         MODELS.build(
             stdcl_on(STGCN.format(dims), tmp_path, line).model).init_weights()
@@ -258,7 +257,7 @@ PAGE = (CONFIGS.parent / 'docs/guides/own_encoder.md').read_text()
 @pytest.mark.parametrize('line', re.findall(
     r'^model = dict\(cls_head=dict\(\w.*', PAGE, re.MULTILINE))
 def test_each_option_in_the_guide_is_one_line(line, tmp_path):
-    """Each line changes what it names, and nothing else."""
+    """Each line changes only the settings that it names."""
     base = find_config('stgcn', 'synthetic', stdcl=True)
     path = tmp_path / 'option.py'
     path.write_text(f'_base_ = {str(base)!r}\n{line}\n')
@@ -274,7 +273,7 @@ def test_each_option_in_the_guide_is_one_line(line, tmp_path):
 @pytest.mark.parametrize('block', re.findall(
     r'```python\n(model = .*?_base_\.stdcl_head.*?)```', PAGE, re.DOTALL))
 def test_options_beside_the_fragment(block, tmp_path):
-    """Checks the blocks of the guide that extend the head of the fragment."""
+    """The blocks in the guide extend the head that the fragment defines."""
     path = tmp_path / 'user.py'
     path.write_text(f"""_base_ = [
         {str(find_config('stgcn', 'nw-ucla-xview', stdcl=False))!r},
@@ -339,7 +338,7 @@ def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
         # the alignment needs the joints of NTU RGB+D
         dataset.pipeline[0] = dict(type='PreNormalize3D', align_spine=False,
                                    align_shoulder=False)
-        dataset.pipeline.pop(1)  # GenSkeFeat
+        dataset.pipeline.pop(1)  # remove GenSkeFeat
     on_tiny_data(cfg, tiny_annotations, tmp_path / 'work', joints=joints,
                  persons=2)
     runner = Runner.from_cfg(cfg)

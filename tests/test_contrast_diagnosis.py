@@ -32,7 +32,7 @@ def test_gradient_norms_are_those_of_the_losses_alone():
 
 def test_small_gradients_of_half_precision_are_not_lost():
     feats = torch.randn(3, 8).half().requires_grad_()
-    weight = torch.full((3, 8), 2e-8)  # float16 rounds this to 6e-8 or 0
+    weight = torch.full((3, 8), 2e-8)  # float16 would round to 0 or 6e-8
     scalars = gradient_norms(feats, dict(
         loss_cls=(feats.float() * weight).sum(),
         loss_spatial=(feats.float() * weight).sum()))
@@ -60,7 +60,7 @@ def make_samples(indices, labels):
 
 
 def test_similarities_by_hand():
-    """Sequences 0, 1, 2 have classes 0, 0, 1; then 1 is seen again."""
+    """Sequences 0, 1 and 2 have classes 0, 0 and 1; then 1 occurs again."""
     head = make_head()
     hook = ContrastDiagnosisHook()
     hook.head, hook.loss = head, head.loss
@@ -102,7 +102,7 @@ def test_sequence_is_not_its_own_positive():
 @pytest.mark.parametrize('kind', ['MemoryBank', 'ClassBalancedMemoryBank',
                                   None])
 def test_hook_does_not_change_training(config, kind):  # noqa: F811
-    if kind is None:  # plain
+    if kind is None:  # without STD-CL
         config = plain(config)
     else:
         config.model.cls_head.memory_bank.type = kind

@@ -25,7 +25,7 @@ def make_bank(slots=60, classes=4, filled=1.0, dim=16):
 
 
 def make_anchors(bank, batch=8, dim=16):
-    """Make anchors that own filled slots of the bank."""
+    """Make anchors of sequences that have filled slots in the bank."""
     own = (bank[1] >= 0).nonzero().flatten()
     own = own[torch.randperm(len(own))[:batch]]
     anchors = F.normalize(torch.randn(len(own), dim), dim=1)
@@ -107,13 +107,13 @@ def cases(draw):
         return torch.randint(high, (size, ), generator=generator)
 
     features = F.normalize(torch.randn(slots, dim, generator=generator), dim=1)
-    if draw(st.booleans()):  # few distinct features, so that similarities tie
+    if draw(st.booleans()):  # few features, so that some are equal
         features = features[integers(max(1, slots // 4), slots)]
     labels = integers(classes, slots)
     filled = draw(st.sampled_from([0., 0.3, 1.]))
     labels[torch.rand(slots, generator=generator) >= filled] = -1
-    own = integers(slots, batch)  # with duplicates in a batch
-    # an anchor whose slot is empty has a class of its own
+    own = integers(slots, batch)  # a batch may contain duplicates
+    # if the slot of an anchor is empty, its class is drawn
     anchor_labels = labels[own].where(labels[own] >= 0,
                                       integers(classes, batch))
     anchors = F.normalize(torch.randn(batch, dim, generator=generator), dim=1)
@@ -137,7 +137,7 @@ def test_equals_the_published_loop_for_any_input(
     ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrastive_loss, 'BLOCK', 13)  # several blocks per bank
+        patch.setattr(contrastive_loss, 'BLOCK', 13)  # use several blocks
         value, share = loss(ours, labels, own, features, bank_labels)
         value.backward()
     expected, expected_share = twin.contrastive_loss(
@@ -178,20 +178,20 @@ def test_fewer_positives_than_the_limit():
 
 
 def test_sequence_is_not_its_own_positive():
-    # otherwise the first anchor would have two positives
+    # otherwise, the anchor would have two positives
     features = F.normalize(torch.tensor([[1., 0], [0, 1], [-1, 0]]), dim=1)
     bank = features, torch.tensor([0, 0, 1])
     own = torch.tensor([0])
     loss = CrossSequenceContrastiveLoss(temperature=1)
     value, _ = loss(features[own], bank[1][own], own, *bank)
-    # positive 1 (similarity 0), negative 2 (similarity -1)
+    # slot 1 is a positive of similarity 0, slot 2 a negative of similarity -1
     assert value.item() == pytest.approx(
         F.softplus(torch.tensor(-1.)).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize('labels', [[0, 0, 0], [0, -1, 1], [-1, -1, -1]])
 def test_loss_without_terms_is_zero_with_a_gradient(labels):
-    # no negative, no positive, or no filled slot
+    # the bank contains no negative, no positive, or no filled slot
     anchors = F.normalize(torch.randn(1, 8), dim=1).requires_grad_()
     value, share = CrossSequenceContrastiveLoss()(
         anchors, torch.tensor([0]), torch.tensor([0]),
@@ -214,7 +214,7 @@ def test_gradient_flows_into_the_anchors_only():
 @pytest.mark.parametrize('slots', [300, 5])
 @pytest.mark.parametrize('fault', [float('nan'), float('inf')])
 def test_nonfinite_anchor_makes_the_loss_nan(slots, fault):
-    # also if P slots are not positives of the anchor
+    # also if the anchor has fewer than P positives
     bank = make_bank(slots, classes=2)
     anchors, labels, own = make_anchors(bank, 3)
     anchors[0, 3] = fault
@@ -266,7 +266,7 @@ def test_random_negatives_are_drawn_without_replacement():
 
 @pytest.mark.parametrize('negatives', [1, 15, 300])
 def test_negatives_of_a_dominant_class(negatives):
-    # they are rare in any part of the random order, but all must be found
+    # even if few slots are negatives, the loss draws as many as possible
     labels = torch.zeros(20000, dtype=torch.long)
     labels[torch.randperm(20000)[:negatives]] = 1
     anchors = torch.tensor([0, 1])
@@ -288,7 +288,7 @@ def test_fewer_negatives_than_the_limit():
 
 
 class Watch(TorchDispatchMode):
-    """Record the largest float32 tensor and the largest of any dtype."""
+    """Record the sizes of the largest float32 tensor and of any tensor."""
 
     def __init__(self):
         super().__init__()
@@ -331,10 +331,7 @@ def test_half_precision_bank_is_never_copied_to_float32():
 
 @pytest.mark.parametrize('slots', [500, 20000])
 def test_effect_of_half_precision(slots):
-    """The loss changes by less than 0.01 %, the gradient by less than 1 %.
-
-    Both changes come from different slots near the limits P and K.
-    """
+    """Rounding affects which slots are among the P or K hardest ones."""
     features, labels = make_bank(slots, classes=10, dim=256)
     anchors, anchor_labels, own = make_anchors((features, labels), 16, 256)
     loss = CrossSequenceContrastiveLoss()

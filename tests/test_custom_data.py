@@ -1,4 +1,4 @@
-"""The converter of custom data, and its page in docs/."""
+"""The converter of custom data and the commands of its page."""
 import csv
 import io
 import itertools
@@ -93,9 +93,6 @@ def refused(*args, **options):
     return str(caught.value)
 
 
-# sequences
-
-
 def csv_text(array, *, header=False):
     lines = [','.join(map(repr, frame.ravel().tolist())) for frame in array]
     if header:
@@ -122,7 +119,7 @@ def test_reads_numpy(tmp_path, persons, dtype):
 @pytest.mark.parametrize('header', [False, True])
 def test_reads_csv(tmp_path, header):
     array = joints(6)
-    # byte order mark and line endings of a spreadsheet
+    # a spreadsheet writes a byte order mark and CRLF line endings
     text = '\ufeff' + csv_text(array, header=header).replace('\n', '\r\n')
     (tmp_path / 'a.csv').write_text(text, newline='')
     np.savetxt(tmp_path / 'b.csv', array.reshape(6, -1), delimiter=',')
@@ -139,7 +136,7 @@ def test_csv_rows_find_their_person_and_frame(tmp_path, keys):
     expected = joints(9, persons=len(people))
     lines = []
     for m, t in itertools.product(range(len(people)), range(9)):
-        if (m, t) == (1, 3):  # missing
+        if (m, t) == (1, 3):  # this row is missing
             expected[m, t] = 0
             continue
         place = dict(frame=t + 100, person=people[m])
@@ -231,9 +228,6 @@ def test_bad_files_are_named(tmp_path, monkeypatch, content, message):
     with pytest.raises(InputError, match=f'^{path}.*{message}'):
         read_sequence(path, LAYOUTS['hand'])
     assert not Path('sprung').exists()
-
-
-# tables
 
 
 def test_written_file(folder):
@@ -343,7 +337,7 @@ def test_confidence_in_some_files_only(folder):
 
 def test_all_problems_are_listed_up_to_twenty(folder):
     for i in range(13):
-        save(f'extra/{i:02d}', joints(3, 2))  # not in the table
+        save(f'extra/{i:02d}', joints(3, 2))
     lines = refused().splitlines()
     assert lines[0] == '26 problems:' and len(lines) == 1 + 20 + 1
     assert lines[1] == ('  src/extra/00.npy: "extra/00" has no row in '
@@ -351,12 +345,9 @@ def test_all_problems_are_listed_up_to_twenty(folder):
     assert lines[2].startswith('  src/extra/00.npy: keypoint has 4 joints and '
                                '2 channels (shape (1, 3, 4, 2)), expected')
     assert lines[-1] == '  ... and 6 more'
-    for path in Path('src').glob('*/*.npy'):  # no sequence remains
+    for path in Path('src').glob('*/*.npy'):  # now, no sequence is valid
         path.write_bytes(b'')
     assert '34 problems:' in refused(skip_bad=True)
-
-
-# splits
 
 
 @pytest.mark.parametrize('ratio', [0.1, 0.29, 0.5])
@@ -402,9 +393,9 @@ def test_subjects_are_drawn_if_every_row_has_one(folder):
     assert name == by_class
     assert warnings[0].startswith('2 subjects are in both splits, such as "s')
     text = Path('labels.csv').read_text()
-    edit('labels.csv', 'wave,s0', 'wave,')  # one row without a subject
+    edit('labels.csv', 'wave,s0', 'wave,')  # one row has no subject
     assert method(val_ratio=0.25)[0] == by_class
-    # with a single subject, then without subjects
+    # all rows have the same subject, then none has a subject
     Path('labels.csv').write_text(re.sub(r's\d', 's1', text))
     assert method(val_ratio=0.25)[0] == by_class
     with pytest.raises(InputError, match='--val-ratio is 0.25, but'):
@@ -423,9 +414,6 @@ def test_classes_without_sequences_to_train_or_validate_on(folder):
         convert()
 
 
-# configs
-
-
 NARROW = {'stgcn': (8, 32), '2s-agcn': (8, 32), 'ctrgcn': (8, 32),
           'blockgcn': (8, 16), 'hcn': (8, 32), 'hyperformer': (24, 24)}
 
@@ -441,12 +429,12 @@ def load_config(data, encoder, img_shape=None, **options):
     *((encoder, '2D, 2 persons') for encoder in NARROW),
     ('stgcn', '3D'), ('stgcn', '3D, 2 persons'), ('stgcn', 'coco')])
 def test_configs_fit_the_data(folder, encoder, kind):
-    """The written config builds a model and data, and trains a step."""
+    """The written config builds data, and a model that trains for a step."""
     persons, channels, image, layout = {
         '3D': (1, 3, None, 'hand.json'),
         '3D, 2 persons': (2, 3, None, 'hand.json'),
         '2D, 2 persons': (2, 2, None, 'flat.json'),
-        # a known layout in pixels with confidences
+        # a built-in layout, in pixels and with confidences
         'coco': (1, 3, (480, 640), 'coco')}[kind]
     Path('flat.json').write_text(json.dumps(FLAT))
     for i, path in enumerate(sorted(Path('src').glob('*/*.npy'))):
@@ -486,7 +474,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert loss.isfinite() and losses['loss_spatial'] > 0
     assert model.cls_head.num_classes == 2
 
-    # normalized by either the image or the range of the sequence
+    # joints are normalized by the image size or the range of the sequence
     clip = torch.cat([val[i]['inputs'] for i in range(2)])[:, 0]
     source = np.load('src/a/6.npy')
     if kind == 'coco':
@@ -500,7 +488,6 @@ def test_configs_fit_the_data(folder, encoder, kind):
 
 @pytest.mark.parametrize('encoder', ['stgcn', 'hyperformer'])
 def test_a_config_without_stdcl(folder, encoder):
-    """Without STD-CL, only the head and its hook differ."""
     data = convert()
     stdcl, plain = (load_config(data, encoder, stdcl=stdcl)
                     for stdcl in (True, False))
@@ -509,9 +496,6 @@ def test_a_config_without_stdcl(folder, encoder):
     assert 'clip_shape' not in plain.model
     assert plain.model.backbone == stdcl.model.backbone
     assert plain.train_dataloader == stdcl.train_dataloader
-
-
-# the command and the page
 
 
 @pytest.mark.parametrize('options, message', [
@@ -532,7 +516,7 @@ def test_the_command_skips_bad_files_and_reports_them(warm, folder):
     Path('src/a/0.npy').write_bytes(b'')
     Path('src/b/1.npy').unlink()
     save('extra', joints(4))
-    edit('labels.csv', 's1,train', 's1,test')  # row a/2
+    edit('labels.csv', 's1,train', 's1,test')  # the row of a/2
     arguments = (TOOL, 'src', 'labels.csv', 'out/made.pkl', '--layout',
                  'hand.json')
     done = warm(*arguments, cwd=folder)
@@ -563,7 +547,6 @@ def page(root):
 
 
 def test_commands_of_the_page(root, page, warm, tmp_path):
-    """Runs every command of docs/custom_data.md on its example data."""
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(root / name)
     (tmp_path / 'upper_body.json').write_text(page['json'][0])
@@ -577,7 +560,7 @@ def test_commands_of_the_page(root, page, warm, tmp_path):
         python, *words = shlex.split(command)
         assert python == 'python'
         if words[0] in ('tools/train.py', 'tools/test.py'):
-            # seconds instead of hours
+            # these options reduce hours to seconds
             words = [word.replace('epoch_65', 'epoch_1') for word in words]
             words += ['--cfg-options', 'train_cfg.max_epochs=1',
                       'model.backbone.base_channels=8',
@@ -592,7 +575,7 @@ def test_commands_of_the_page(root, page, warm, tmp_path):
                    for name in ('train.py', 'test.py'))
     assert 'anchor_share: 1.0000' in train
     assert re.search(r'acc/top1: \d', test)
-    # output that the page shows
+    # the page shows this output
     assert 'sequences 24 (train 18, val 6)' in outputs[commands[0]]
     assert re.search('python .*tools/train.py gestures.py',
                      outputs[commands[0]])

@@ -54,7 +54,7 @@ def test_initialization():
     decoupler.init_weights()
     linear = decoupler.spatial.project
     assert linear.bias.abs().sum() == 0
-    # Kaiming normal, fan out: standard deviation sqrt(2 / 256)
+    # Kaiming normal (fan out) has a standard deviation of sqrt(2 / 256)
     assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.02)
     assert torch.equal(decoupler.spatial.reduce.weight, convolution)
 
@@ -125,7 +125,7 @@ def test_recognizer_sets_the_sizes_in_a_dry_run(frames):
     assert decoupler.spatial.project.in_features == 4 * 20
     assert decoupler.temporal.project.in_features == 4 * -(-frames // 4)
     batch_norm = model.backbone.data_bn
-    assert batch_norm.num_batches_tracked == 0  # by the dry run
+    assert batch_norm.num_batches_tracked == 0  # despite the dry run
     assert model.training
 
 

@@ -31,13 +31,13 @@ MODEL = dict(
                            num_negatives=99)))
 FULL = dict(type='MemoryBank')
 GLOBAL_BATCH = 8
-# repeats within and across processes
+# sequences repeat within and across processes
 REPEATS = [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 0, 1, 8, 8],
            [4, 4, 4, 4, 11, 10, 2, 3]]
 
 
 def even(steps):
-    """Return the batches of a process, equal parts of global batches."""
+    """Return a function that splits global batches equally."""
 
     def batches(rank, world_size):
         share = GLOBAL_BATCH // world_size
@@ -47,7 +47,7 @@ def even(steps):
 
 
 def sampled(num_samples, round_up, num_sequences=99):
-    """Return the batches of a process as formed by MMEngine's loader."""
+    """Return a function that forms batches as MMEngine's loader does."""
 
     def batches(rank, world_size):
         sampler = DefaultSampler(range(num_samples), seed=1,
@@ -59,7 +59,7 @@ def sampled(num_samples, round_up, num_sequences=99):
     return batches
 
 
-# labels of the sequences, batches, bank, steps of gradient accumulation
+# name=(labels of the sequences, batches, bank, accumulation steps)
 SCENARIOS = dict(
     repeats=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1),
     attentive=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1),
@@ -68,15 +68,15 @@ SCENARIOS = dict(
     class_balanced=(3 * [0, 1, 2, 0], even(REPEATS), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
     accumulation=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 2),
-    # with 15 sequences, the last batch of the last process is one short; every
-    # sequence occurs more than once, including the one that pads this batch
+    # with 15 samples, the last batch of the last process has one fewer; each
+    # of the six sequences occurs more than once
     uneven_batches=(2 * [0, 1, 2], sampled(
         15, round_up=False, num_sequences=6), FULL, 1),
     uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
-    # of 13 sequences, four processes repeat three and two processes one
+    # to share 13 sequences, four processes repeat three, two processes one
     padding=(5 * [0, 1, 2], sampled(13, round_up=True), FULL, 1),
-    # in the first step no sequence of the last process has a positive
+    # in the first step, no sequence of the last process has a positive
     drop_out=([0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1], even(REPEATS), FULL, 1),
     overflow=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 1))
 
@@ -90,8 +90,8 @@ def make_model(bank, num_sequences, **decoupler):
     model = MODELS.build(config)
     model.init_weights()
     model.cls_head.resize_banks(num_sequences)
-    model.cls_head.fc.requires_grad_(False)  # only the contrast matters
-    return model.eval()  # batch norm statistics would differ
+    model.cls_head.fc.requires_grad_(False)  # only the contrast is trained
+    return model.eval()  # otherwise, batch statistics would differ
 
 
 def make_inputs(rows):
@@ -158,7 +158,7 @@ class Exchanges(TorchDispatchMode):
 
 
 def exchanges_of_a_step():
-    """Return the operations of a step with three of four sequences."""
+    """Return the operations of a step whose batch is one sequence short."""
     model = make_model(FULL, 12)
     model.cls_head.batch_size = 4
     samples = []
@@ -210,7 +210,7 @@ def test_equals_a_single_process(ranks, name):
     rows = [sum(parts, []) for parts in zip(*(rank[name][0]
                                               for rank in ranks))]
     alone = run(name, rows)
-    # in half precision, different rounding changes values by 2**-11
+    # in half precision, rounding changes values by up to 2**-11
     close = dict(atol=1e-3 if name == 'half_precision' else 1e-5, rtol=0,
                  equal_nan=name == 'overflow')
     for single, *steps in zip(alone, *(rank[name][1] for rank in ranks)):
@@ -226,7 +226,7 @@ def test_equals_a_single_process(ranks, name):
                 name == 'overflow')
             torch.testing.assert_close(step['gradient'], single['gradient'],
                                        **close)
-    assert alone[-1]['gradient'].abs().max() > 1e-3  # far above 1e-5
+    assert alone[-1]['gradient'].abs().max() > 1e-3  # far above the tolerance
 
 
 def test_scenarios_match_their_names(ranks):
@@ -247,7 +247,7 @@ def test_scenarios_match_their_names(ranks):
     assert last['drop_out'][1][0]['share'] == 0
     assert last['drop_out'][1][0]['loss'] == 0
     assert ranks[0]['drop_out'][1][0]['share'] > 0.5
-    # one process overflows in one step, which affects only this loss
+    # the overflow in one process and step affects only this loss
     losses = [[step['loss'].isfinite().item() for step in rank['overflow'][1]]
               for rank in ranks]
     assert losses == [[True] * 3] * (len(ranks) - 1) + [[False, True, True]]
@@ -267,6 +267,6 @@ def test_unequal_numbers_of_batches_raise_in_all_processes(ranks):
 def test_communication_of_a_step(ranks):
     """A step sends features with labels and indices, then two counts."""
     for rank in ranks:
-        # three rows, padded to a full batch of four
+        # three rows are padded to a full batch of four
         assert rank['sent'] == [('allgather_', 4 * (2 * 8 + 2) * 4),
                                 ('allreduce_', 4), ('allreduce_', 4)]

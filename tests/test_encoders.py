@@ -1,4 +1,4 @@
-"""Encoders equal their twins and the authors' golden files."""
+"""Encoders equal their twins and reproduce the authors' outputs."""
 import copy
 import pickle
 from pathlib import Path
@@ -39,9 +39,9 @@ from tests.twins.hyperformer import hops_of
 NAMES = ['CTR-GCN', 'Hyperformer', 'HCN']
 GOLDEN = {'CTR-GCN': 'ctrgcn_ntu', 'Hyperformer': 'hyperformer_stdcl_ntu',
           'HCN': 'hcn_ntu'}
-# layouts of 4 to 25 joints, one to three persons, several lengths and widths
 HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'index tip'],
             edges=[(1, 0), (2, 0), (3, 2)], center=0)
+# layouts of 17 to 25 joints, one to three persons, several lengths and widths
 SIZES = [Size(base_channels=48, frames=32),
          Size('nw-ucla', persons=1, frames=48, classes=10, base_channels=48),
          Size('coco', persons=3, frames=16, base_channels=72),
@@ -50,7 +50,7 @@ SIZES = [Size(base_channels=48, frames=32),
 
 
 def disturb(module: torch.nn.Module) -> None:
-    """Disturb all weights, so that terms whose weights start at 0 count."""
+    """Disturb all weights, so that terms with a weight of 0 also count."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.dim() < 2:
@@ -111,7 +111,6 @@ def test_number_of_parameters(name, size, expected):
                          ids=lambda size: f'{size.layout}-{size.frames}')
 @pytest.mark.parametrize('name', NAMES)
 def test_equals_twin(name, size):
-    """Compares features, logits and all gradients in eval mode."""
     if name == 'HCN' and size.frames % 16:
         size = size._replace(frames=16)
     model, reference = pair(name, size)
@@ -135,7 +134,7 @@ def test_equals_twin(name, size):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_equals_twin_in_training(name):
-    """Batch statistics are used, and tracked in the same way."""
+    """Outputs and the updated statistics of batch norm are equal."""
     size = SIZES[1]
     model, reference = pair(name, size)
     clips = size.clips(4, dtype=torch.float64)
@@ -147,7 +146,7 @@ def test_equals_twin_in_training(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_golden(name, reference, warm, tmp_path):
-    """Weights of the authors, once converted, give the authors' output."""
+    """The converted weights of the authors reproduce their output."""
     golden = np.load(reference / 'golden' / f'{GOLDEN[name]}.npz')
     source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
               for key in golden.files if key.startswith('param/')}
@@ -205,12 +204,12 @@ def test_every_tensor_is_required(name):
     source = twin(name, SIZES[1]).state_dict()
     for lost in source:
         rest = {key: value for key, value in source.items() if key != lost}
-        if lost.endswith('num_batches_tracked'):  # optional
+        if lost.endswith('num_batches_tracked'):  # this one is optional
             converted(name, rest)
             continue
         with pytest.raises(InputError, match=f'missing tensors: {lost}'):
             converted(name, rest)
-    if name != 'HCN':  # a complete block or layer
+    if name != 'HCN':  # remove a whole block or layer
         for start in 'l10.', 'l5.residual.', 'l1.':
             with pytest.raises(InputError, match=f'missing tensors: {start}'):
                 converted(name, {key: value for key, value in source.items()
@@ -258,7 +257,7 @@ def test_hops_and_adjacency(layout):
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('size', [
     Size(HAND, persons=1, frames=80, base_channels=48),
-    Size('coco', frames=32, base_channels=48),  # third channel: confidence
+    Size('coco', frames=32, base_channels=48),  # with confidences
     Size('nw-ucla', persons=3, frames=16, channels=2, base_channels=48),
     Size('nw-ucla', persons=1, frames=16, channels=1, base_channels=48)],
     ids=['hand', 'coco', 'nw-ucla', 'one channel'])
@@ -337,7 +336,7 @@ def test_constants_follow_the_device_and_are_not_saved():
 
 
 class TestInitialization:
-    """Initialization of the released encoders."""
+    """Encoders are initialized as in the authors' code."""
 
     def std(self, tensor, expected):
         assert abs(tensor.std() / expected - 1) < 5 / tensor.numel()**0.5
@@ -352,7 +351,7 @@ class TestInitialization:
     def test_temporal(self, model):
         for block in model.blocks[1], model.blocks[7]:
             tcn = block.temporal
-            width = tcn.width  # per branch; kernels of 5 frames
+            width = tcn.width  # channels per branch; kernels have 5 frames
             self.std(tcn.entry.weight, (2 / width)**0.5)
             self.std(tcn.point.weight, (2 / width)**0.5)
             for conv in tcn.convs:
@@ -370,7 +369,7 @@ class TestInitialization:
         model = CTRGCN('nw-ucla', num_person=1)
         model.init_weights()
         spatial = model.blocks[7].spatial
-        self.std(spatial.relation.weight, (2 / 16)**0.5)  # 128 / 8
+        self.std(spatial.relation.weight, (2 / 16)**0.5)  # 16 = 128 / 8
         self.std(spatial.transform.weight, (2 / 256)**0.5)
         self.std(spatial.refine, (2 / 256)**0.5)
         self.std(spatial.shortcut.conv.weight, (2 / 256)**0.5)
@@ -386,7 +385,7 @@ class TestInitialization:
         model = Hyperformer('nw-ucla', num_person=1)
         model.init_weights()
         spatial = model.blocks[1].spatial
-        bound = 216**-0.5  # PyTorch's uniform default
+        bound = 216**-0.5  # PyTorch's default is uniform
         for weight in spatial.qkv.weight, spatial.hyperedge.weight:
             assert 0.99 * bound < weight.abs().max() <= bound
         assert spatial.proj.weight.abs().max() <= 36**-0.5
@@ -409,7 +408,7 @@ class TestInitialization:
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('name', NAMES)
 def test_learns_under_autocast(name, dtype):
-    """In half precision, on a GPU if present, the loss decreases."""
+    """The loss decreases in half precision, on a GPU if there is one."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     size = Size(HAND, persons=1, frames=16, classes=4, base_channels=48)
     model = ours(name, size).to(device)
@@ -478,7 +477,7 @@ def test_compiles(name):
         output.square().sum().backward()
     for (key, parameter), theirs in zip(model.named_parameters(),
                                         compiled.parameters()):
-        if parameter.grad.abs().max() > 1e-9:  # not before BN
+        if parameter.grad.abs().max() > 1e-9:  # 0 before batch norm
             assert_same(theirs.grad, parameter.grad, key)
     model.eval(), compiled.eval()
     with torch.no_grad():

@@ -45,7 +45,7 @@ def annotations(scores, path, **fields):
 
 
 def twin(files, weights, kind):
-    """Fuse by name, in loops over sequences and classes."""
+    """Fuse scores by name, in loops over sequences and classes."""
     num_classes = files[0].shape[1]
     by_name = [dict(zip(file.names.tolist(), getattr(file, kind).tolist()))
                for file in files]
@@ -190,7 +190,7 @@ def test_confusion_is_drawn(tmp_path, k):
              classes=[dict(name='x' * 60)] * k), tmp_path / 'confusion.png')
     picture = imread(tmp_path / 'confusion.png')[..., :3]
     assert min(picture.shape[:2]) > 300 and max(picture.shape[:2]) < 3200
-    # apart from the color bar, only the first cell is of the darkest blue
+    # apart from the color bar, only the first cell has the darkest blue
     dark = np.abs(picture - [0.031, 0.188, 0.42]).max(axis=2) < 0.02
     assert k == 400 or dark[:400, :700].any()
 

@@ -51,7 +51,7 @@ def test_any_batch_size_equals_pytorch(encoder, tmp_path):
     assert session.get_modelmeta().custom_metadata_map['stream'] == (
         'bone-motion')
     for batch in (1, 3):
-        clips = torch.randn(batch, 1, *SHAPE)  # axis 1: clips
+        clips = torch.randn(batch, 1, *SHAPE)  # axis 1 counts clips
         inputs, _ = model.data_preprocessor.preprocess(list(clips), None)
         expected = model.cls_head(model.backbone(inputs[:, 0]))
         logits, = session.run(None, {'clips': clips[:, 0].numpy()})
@@ -107,7 +107,7 @@ def test_the_commands(warm, tmp_path):
     assert '32 sequences' in done.stdout
     assert 'all predicted classes agree' in done.stdout
     assert len(set(re.findall(r'top-1 ([\d.]+)', done.stdout))) == 1
-    # a shape other than that of the config is the shape of the test set
+    # the exported shape may differ from the config, but must fit the test set
     for tool, more in (('export_onnx.py', ('--shape', 1, 16, 20, 3, *options)),
                        ('test_onnx.py', (*options, CLIP_LEN))):
         done = warm(f'tools/deployment/{tool}', ROOT / CONFIG, 'epoch_1.pth',

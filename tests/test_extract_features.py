@@ -71,7 +71,7 @@ def test_the_command(warm, tmp_path):
     cfg.test_dataloader.dataset.num_sequences = 32
     model = load_model(cfg, str(tmp_path / 'epoch_1.pth'))
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    for index in (0, 31):  # one at a time
+    for index in (0, 31):  # one sequence at a time
         sample = dataset[index]
         with torch.no_grad():
             expected, = model.test_step(pseudo_collate([sample]))

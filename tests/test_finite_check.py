@@ -30,7 +30,7 @@ def leap(run, folder, step, factor, *options):
 
 
 def test_a_loss_that_is_not_finite(warm, tmp_path):
-    """The loss overflows in the second epoch, after excessive steps."""
+    """The loss overflows in the second epoch because the steps are huge."""
     done = leap(warm, tmp_path, 4, 1e25)
     assert done.returncode == 1
     said = re.search(

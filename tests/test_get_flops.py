@@ -41,13 +41,13 @@ def test_attention_is_counted():
     """PyTorch would otherwise choose a fused kernel, which is not counted."""
     layer = nn.MultiheadAttention(16, 2, batch_first=True).eval()
     x = torch.zeros(1, 9, 16)
-    with torch.no_grad():  # q, k, v, out; scores, values
+    with torch.no_grad():  # four linear layers and two products
         assert flops.count_flops(layer, x, x, x) == (
             9 * 16 * 64 + 2 * 9 * 9 * 16)
 
 
 def test_spatial_parts_by_hand():
-    """In-place products and custom functions are counted as well."""
+    """FLOPs of in-place products and custom functions count as well."""
     c, h, t, v = 24, 2, 5, 20
     layout = SkeletonLayout.get('nw-ucla')
     clip = torch.zeros(1, c, t, v)
@@ -95,7 +95,7 @@ def test_products_with_the_banks_are_those_of_the_loss(cfg):
 def test_a_projection_without_sizes(cfg):
     cfg.model.cls_head.decoupler.type = 'ProjectionDecoupler'
     costs = flops.analyse(cfg)['costs']
-    # per branch: 1x1 convolution 4 -> 2, linear layer to 256
+    # each branch has a 1x1 convolution, 4 -> 2, and a linear layer to 256
     assert costs['decoupler'] == (
         2 * (4 + 1) * 2 + (2 * 20 + 1) * 256 + (2 * 52 + 1) * 256,
         4 * 2 * (20 + 52) + 2 * 20 * 256 + 2 * 52 * 256)
@@ -115,7 +115,7 @@ def test_the_command(cfg, tmp_path, warm):
 
 def test_where_the_shape_comes_from(cfg):
     model = MODELS.build(cfg.model)
-    # the graph of an encoder, if MMAction2's preprocessor has no layout
+    # the shape comes from the graph if the preprocessor has no layout
     model.data_preprocessor = MODELS.build(dict(type='ActionDataPreprocessor'))
     assert find_clip_shape(cfg, model) == CLIP
     for step in cfg.test_dataloader.dataset.pipeline:

@@ -10,7 +10,7 @@ from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.encoders import converted
 from tests.twins.hcn import HCNTwin
 
-# layout, persons, frames T, W, coordinates, width
+# arguments of pair()
 SIZES = [('nturgb+d', 2, 64, None, 3, 64), ('nw-ucla', 1, 64, None, 3, 64),
          ('coco', 3, 32, None, 2, 16), ('nw-ucla', 2, 32, 48, 3, 16)]
 STDCL = dict(
@@ -18,7 +18,6 @@ STDCL = dict(
     decoupler=dict(type='AttentiveDecoupler'),
     memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
-# a small encoder and a matching head
 TINY = dict(type='HCN', layout='nw-ucla', base_channels=8, num_frames=32)
 TINY_HEAD = dict(type='HCNHead', num_classes=4, in_channels=32,
                  feature_size=(2, 2), hidden_channels=16)
@@ -102,7 +101,7 @@ def test_dropout_equals_the_twin():
 def test_motion_by_hand():
     x = torch.tensor([0., 1, 4, 13])[None, :, None, None].repeat(1, 1, 2, 3)
     x[:, :, 1] *= 10
-    # differences 1, 3, 9, sampled at -0.125, 0.625, 1.375 and 2.125
+    # the differences 1, 3, 9 are sampled at -0.125, 0.625, 1.375 and 2.125
     expected = torch.tensor([1, 2.25, 5.25, 9])
     motion = _motion(x)
     assert motion.shape == x.shape
@@ -138,7 +137,7 @@ def test_initialization():
     model = build(head={**TINY_HEAD, 'hidden_channels': 512})
     model.init_weights()
     stream = model.backbone.joint_stream
-    # Xavier: uniform up to sqrt(6 / (fan in + fan out))
+    # Xavier weights are uniform up to sqrt(6 / (fan in + fan out))
     for layer, fans in ((stream.conv2, 3 * (8 + 32)),
                         (stream.conv3, 9 * (20 + 4)),
                         (model.backbone.conv6, 9 * (16 + 32)),

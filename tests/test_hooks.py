@@ -48,7 +48,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
     sequences = TrainingSequences(dataset)
     assert len(sequences) == 12
     sequences.add_indices()
-    sequences.add_indices()  # a second run with the same data set
+    sequences.add_indices()  # as in a second run
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
@@ -149,7 +149,7 @@ def test_resuming_restores_the_banks(config, bank):
 
 
 def test_a_second_run_of_a_runner_keeps_its_banks(config):
-    """A new Runner, in contrast, starts with empty banks."""
+    """A new hook, as in a new Runner, empties the banks."""
     runner, _ = train(config)
     hook, = (hook for hook in runner.hooks if isinstance(hook, MemoryBankHook))
     for one, expected in ((hook, True), (MemoryBankHook(), False)):
@@ -185,15 +185,15 @@ def test_testing_and_fine_tuning_ignore_banks(config, tiny_annotations,
     assert 'acc/top1' in test.test()
     assert len(test.model.cls_head.spatial_bank) == 0
     runner = run(config)
-    runner.load_checkpoint(checkpoint)  # before a run
+    runner.load_checkpoint(checkpoint)
     assert len(runner.model.cls_head.spatial_bank) == 0
 
-    for num in (24, 16):  # the same and a different number of sequences
+    for num in (24, 16):  # the old run had 24
         path = tiny_annotations(num=num, name=f'other{num}.pkl')
         config.train_dataloader.dataset.dataset.ann_file = path
         capsys.readouterr()
         _, fresh = train(config, load_from=checkpoint)
-        # no content of the old run
+        # the banks do not keep any content of the old run
         assert fresh['cls_head.spatial_bank.labels'].tolist() == [-1] * num
         log = capsys.readouterr().out
         assert 'Load checkpoint' in log and 'spatial_bank' not in log
@@ -244,7 +244,7 @@ def test_mismatched_data_raise(config, tiny_annotations, data,
 @pytest.mark.parametrize('model, message', [
     (dict(type='RecognizerGCN', clip_shape=None, cls_head=dict(decoupler=dict(
         num_joints=20, num_frames=16))), 'T = 16.*returns T = 26'),
-    # as after another clip_len in the pipelines alone
+    # as if clip_len had been changed in the pipelines only
     (dict(clip_shape=(1, 64, 20, 3)),
      r'the clips have the shape \(1, 52, 20, 3\).*model.clip_shape is '
      r'\(1, 64, 20, 3\).*Set model.clip_shape=\(1, 52, 20, 3\)')])
@@ -286,7 +286,7 @@ def test_run_record(config):
     # resuming continues the curves and keeps the record of the first part
     config.train_cfg.max_epochs = 3
     config.val_evaluator = [dict(type='AccMetric'),
-                            dict(type='ConfusionMatrix')]  # not a scalar
+                            dict(type='ConfusionMatrix')]  # not scalar
     runner = run(config, resume=True)
     runner.train()
     with open(f'{config.work_dir}/run.json') as file:

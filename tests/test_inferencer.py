@@ -47,7 +47,7 @@ def checkpoint(tmp_path_factory):
     init_default_scope('mmaction')
     model = MODELS.build(config().model)
     model.cls_head.resize_banks(5)
-    # logits depend on the differences between sequences
+    # make logits depend on the differences between sequences
     clips = torch.stack([clip['inputs'][0] for clip in dataset()]).float()
     fc = model.eval().cls_head.fc
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_predictions_equal_those_of_testing(inferencer):
             sample.pred_score.detach().numpy(), atol=1e-6)
         assert sum(scores.values()) == pytest.approx(1)
     assert len({found['label'] for found in result['predictions']}) > 1
-    # the axis of persons is optional, and so is a list of one sequence
+    # the axis of persons and the list around one sequence are optional
     assert inferencer(joints[0][0]) == inferencer(joints[:1])
 
 

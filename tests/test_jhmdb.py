@@ -73,7 +73,7 @@ def test_real_data(reference, tmp_path):
 def test_standardize_keeps_the_aspect():
     keypoint = np.random.default_rng(0).normal(
         [5, -3], [1, 4], size=(2, 6, 15, 2)).astype(np.float32)
-    keypoint[1, 2:] = 0  # absent
+    keypoint[1, 2:] = 0  # the second person leaves
     score = np.ones((2, 6, 15), np.float32)
     score[0, 1, 3] = 0  # undetected
     keypoint[0, 1, 3] = 1e4
@@ -124,7 +124,7 @@ def test_frames_of_a_random_segment():
     draws = np.array([sample(dict(total_frames=40))['frame_inds']
                       for _ in range(300)])
     assert (np.diff(draws, axis=1) >= 0).all()
-    assert np.ptp(draws, axis=1).max() <= 29  # 30 frames
+    assert np.ptp(draws, axis=1).max() <= 29  # crops have 30 frames
     assert draws.min() == 0 and draws.max() == 39
     assert (sample(dict(total_frames=1))['frame_inds'] == 0).all()
     clips = RandomSampleFrames(32, proportion=(0.5, 0.75), num_clips=5)(

@@ -29,7 +29,7 @@ class Call:
         return self.called
 
     def __call__(self):
-        """Allow a call of the result of a call."""
+        """Satisfy pickle, which requires callable functions."""
 
 
 # each attack creates the folder ``loot`` in the working directory
@@ -55,7 +55,7 @@ def make_arrays(path, kind):
     np.savez(path, keypoint=np.array([OBJECTS[kind]], object))
 
 
-# command -> (arguments, file, function that writes it, kinds of content)
+# name -> (command, file, function that writes the file, kinds of content)
 ALL = (*OBJECTS, )
 CASES = {
     'test': (['tools/test.py', SYNTHETIC, 'bad.pth', *OPTIONS],

@@ -15,7 +15,7 @@ def make_bank(slots=6, dim=4, **kwargs):
 
 
 def obvious_update(bank, features, labels, indices):
-    """Update in a loop over slots."""
+    """Update the bank in a loop over slots."""
     for slot in set(indices.tolist()):
         rows = features[indices == slot]
         bank.features[slot] = F.normalize(rows.mean(dim=0), dim=0)
@@ -92,7 +92,7 @@ def test_zero_features_empty_the_slot():
     features = F.normalize(torch.randn(4, 4), dim=1)
     slots = torch.tensor([0, 1, 2, 2])
     bank.update(features, slots, slots)
-    features[0] = 0  # zero, like the mean of opposites
+    features[0] = 0  # like the mean of opposite features
     features[2] = 1e-7 - features[3]
     bank.update(features, slots, slots)
     assert bank.labels[:3].tolist() == [-1, 1, -1]

@@ -74,7 +74,7 @@ def test_all_sources_give_the_same_file(source, tmp_path):
     for number, paths in enumerate([[source], [tmp_path / 'in', zipped]]):
         report = ntu_rgbd.convert(paths, tmp_path / f'{number}.pkl',
                                   processes=1)
-        assert report['benchmark'] == 'ntu120'  # setups above 17
+        assert report['benchmark'] == 'ntu120'  # it has setups above 17
     assert (tmp_path / '0.pkl').read_bytes() == (
         tmp_path / '1.pkl').read_bytes()
 
@@ -98,7 +98,7 @@ def with_word(*place_and_word):
 
 
 def with_frame(frame, change):
-    """Change the lines of one frame in a file with one person."""
+    """Return a function that changes one frame of a file."""
     def change_content(content):
         lines = content.split(b'\r\n')
         part = slice(1 + 28 * frame, 29 + 28 * frame)
@@ -108,7 +108,7 @@ def with_frame(frame, change):
 
 
 HALF, ODD = 'incomplete frame', 'unusable body'
-# change to a file of 6 frames, reason, number of remaining frames
+# change to a file of 6 frames, reported reason, number of remaining frames
 CHANGES = {
     'empty frame': (with_frame(2, lambda lines: [b'0']), None, 5),
     'frame missing': (with_frame(2, lambda lines: []),
@@ -157,7 +157,7 @@ def test_unreadable_files_are_dropped(tmp_path):
     start = broken.header_offset + 30 + len(broken.filename)
     data[start + 50:start + 90] = bytes(40)
     data[data.index(locked.filename.encode(), data.rindex(b'PK\1\2')) - 38
-         ] |= 1  # the flag "encrypted"
+         ] |= 1  # set the flag "encrypted"
     path.write_bytes(data)
     report = ntu_rgbd.convert([path.parent], tmp_path / 'ntu.pkl',
                               processes=1)

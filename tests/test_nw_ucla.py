@@ -111,7 +111,7 @@ def test_wrong_sources_are_named(unpacked, tmp_path):
 
 
 def published(keypoint, degrees, scale):
-    """Center joint 2 of the first frame, rotate, scale, then normalize."""
+    """Center on joint 2 of the first frame, rotate, scale and normalize."""
     x = keypoint - keypoint[:, :1, 1:2]
     a, b = np.radians(degrees)
     about_x = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)],
@@ -167,8 +167,8 @@ def test_frames(total):
     draws = np.stack([train.transform(dict(total_frames=total))['frame_inds']
                       for _ in range(200)])
     assert draws.shape == (200, 52)
-    assert (np.diff(draws, axis=1) >= 0).all()  # sorted
+    assert (np.diff(draws, axis=1) >= 0).all()
     assert draws.min() == 0 and draws.max() == total - 1
     counts = np.bincount(draws.ravel(), minlength=total)
-    mean = 200 * 52 / total  # uniform: within six standard deviations
+    mean = 200 * 52 / total  # allow six standard deviations
     assert abs(counts - mean).max() <= 6 * mean**0.5

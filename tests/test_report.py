@@ -33,8 +33,8 @@ BOTH = [outputs('plain', [0, 1, 1, 1, 0, 2, 2, 2]),
 
 
 def test_classes_and_pairs_are_counted():
-    # mistakes between 0 and 1: three become one; between 0 and 2: none becomes
-    # one; between 1 and 2: one remains
+    # STD-CL reduces the confusions of a and b from three to one, adds one of a
+    # and c, and keeps the one of b and c
     assert report.tabulate_pairs(BOTH[:1])['rows'] == [
         ['a / b', '3'], ['b / c', '1']]
     table = report.tabulate_pairs(BOTH)
@@ -94,7 +94,7 @@ def test_the_command(warm, trained):
     assert done.returncode == 0, done.stderr
     data, player = read(trained / 'report.html')
     assert len(player['sequences']) == 3
-    assert [len(row) for row in data['plots']] == [2, 2]  # global; branches
+    assert [len(row) for row in data['plots']] == [2, 2]
     assert all(len(plot['points']) == 32
                for row in data['plots'] for plot in row)
     # both models have the same weights
@@ -136,11 +136,11 @@ COCO = {**DECOUPLER,
 
 @pytest.mark.parametrize('encoder, changes, of_joints, of_frames', [
     ('stgcn', COCO, True, True),
-    # its output has channels instead of joints
+    # the output of HCN has channels instead of joints
     ('hcn', DECOUPLER, False, True),
     ('stgcn', {}, False, False)], ids=['2D', 'hcn', 'projection'])
 def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
-    """A single model with random weights."""
+    """The report shows a single model, which has random weights."""
     cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
     cfg.merge_from_dict({'test_dataloader.dataset.num_sequences': 32,
                          **changes})

@@ -1,7 +1,4 @@
-"""Runs that are interrupted in different ways and resume.
-
-Each must equal an uninterrupted run to the last bit.
-"""
+"""Interrupted and resumed runs equal an uninterrupted run to the last bit."""
 import contextlib
 import json
 import os
@@ -37,7 +34,7 @@ OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'val_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
 WORKERS = ['train_dataloader.num_workers=2', 'val_dataloader.num_workers=1',
            'train_dataloader.persistent_workers=True']
-PARTS = 'state_dict', 'optimizer', 'param_schedulers'  # includes banks
+PARTS = 'state_dict', 'optimizer', 'param_schedulers'  # including banks
 
 
 def content(path):
@@ -123,7 +120,7 @@ def test_validation_does_not_disturb(warm, tmp_path, whole):
     (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
     (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
 def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
-    """Schedulers send the signal to worker processes as well."""
+    """Like schedulers, send the signal to the worker processes as well."""
     stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
@@ -205,7 +202,7 @@ def test_sigterm_while_spawned_workers_start(root, tmp_path):
     try:
         interrupt(process.pid, log, 'Saving checkpoint at 1 epochs', 0,
                   os.kill)
-        time.sleep(1)  # workers import PyTorch
+        time.sleep(1)  # meanwhile, workers import PyTorch
         os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(timeout=100) == 128 + signal.SIGTERM
     finally:
@@ -224,7 +221,7 @@ def test_sigkill(warm, tmp_path, whole):
 
 
 def test_sigkill_in_the_validation(warm, tmp_path, whole):
-    """The record and the best checkpoint need a repeated validation."""
+    """The resumed run repeats the validation that was interrupted."""
     stop_training(warm, tmp_path, *OPTIONS,
                   when=r'Epoch\(val\) +\[1\]\[1/8\]')
     assert 'val' not in json.loads(
@@ -279,7 +276,7 @@ def test_damaged_checkpoint_is_skipped(tmp_path, whole, damage):
     assert len(latest.damaged) == 1
     assert latest.damaged[0].startswith(
         f'{work_dir / "epoch_2.pth"} is damaged (')
-    (work_dir / 'last_checkpoint').write_text('')  # truncated as well
+    (work_dir / 'last_checkpoint').write_text('')  # this file is truncated too
     assert find_latest(work_dir) == latest
     damage(work_dir / 'epoch_1.pth')
     assert find_latest(work_dir).path is None
@@ -300,7 +297,7 @@ def test_only_damaged_checkpoints(warm, tmp_path, whole):
     """Training does not start over, because it would overwrite the files."""
     work_dir = copy_of(whole, tmp_path, 1)
     flip_a_bit(path := work_dir / 'epoch_1.pth')
-    for option in ((), (path, )):  # the latest, or one by name
+    for option in ((), (path, )):  # the latest one, or one by name
         done = train(warm, work_dir, '--resume', *option, *OPTIONS,
                      check=False)
         assert done.returncode == 1 and 'Traceback' not in done.stderr
@@ -337,7 +334,7 @@ def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
     work_dir = copy_of(whole, tmp_path, 1)
     keep = ['default_hooks.checkpoint.max_keep_ckpts=1',
             'default_hooks.checkpoint.save_best=acc/top1',
-            'default_hooks.checkpoint.rule=less']  # each may be the best
+            'default_hooks.checkpoint.rule=less']
     resume(warm, work_dir, *keep, 'train_cfg.max_epochs=2')
     assert (work_dir / 'epoch_2.pth').is_file()
     assert not (work_dir / 'epoch_1.pth').exists()
@@ -405,6 +402,6 @@ def test_the_newest_is_found_without_last_checkpoint(tmp_path):
         save_to_local(dict(a=1), str(tmp_path / name))
         os.utime(tmp_path / name, (time.time() + number, ) * 2)
     assert find_latest(tmp_path).path == str(tmp_path / 'epoch_10.pth')
-    # written before the folder was moved
+    # this path is from before the folder was moved
     (tmp_path / 'last_checkpoint').write_text('/gone/run/epoch_9.pth')
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_9.pth'), [])

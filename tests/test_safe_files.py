@@ -1,6 +1,6 @@
 """Files of unknown origin load without running code.
 
-Each test of an attack first shows that it succeeds with ``pickle.load``.
+Each test of an attack also shows that it succeeds with ``pickle.loads``.
 """
 import functools
 import io
@@ -24,7 +24,7 @@ ARRAYS = [
     *(np.ones((2, 3), code) for code in NUMBERS),
     np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(3, dtype='>f4'),
     np.arange(9)[::-2], np.zeros((0, 3)), np.array(3.5),
-    np.arange(2000, dtype='f2').reshape(4, 500),  # not copied by numpy
+    np.arange(2000, dtype='f2').reshape(4, 500),  # NumPy does not copy it
     np.array(['a', 'bcd']), np.array([b'a', b'bcd']),
     np.float32(3), np.int64(-7), np.bool_(True), np.str_('name')]
 
@@ -36,7 +36,7 @@ def nothing_trusted(monkeypatch):
 
 @pytest.fixture
 def loot(tmp_path):
-    """Return the folder that exists if an attack has succeeded."""
+    """Return the folder that an attack creates if it succeeds."""
     return tmp_path / 'loot'
 
 
@@ -56,7 +56,7 @@ class Call:
         return self.reduced
 
     def __call__(self):
-        """Allow a call of the result of a call."""
+        """Satisfy pickle, which requires callable functions."""
 
 
 # --- data load --------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_code_does_not_run(tmp_path, loot, attack, protocol):
     assert not loot.exists()
     message = str(caught.value)
     assert f'{VARIABLE}={path}' in message and '\n' not in message
-    pickle.loads(path.read_bytes())  # the attack is real
+    pickle.loads(path.read_bytes())  # here, the attack succeeds
     assert loot.exists()
 
 
@@ -142,7 +142,7 @@ def test_message_contains_the_forbidden_name(tmp_path):
             safe_files.load(path)
 
 
-NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # crash if taken as pointers
+NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # invalid as pointers
 
 
 def dtype_of(*state):
@@ -245,7 +245,7 @@ def test_only_the_path_of_the_file_trusts_it(tmp_path, monkeypatch, value):
 # --- files that are missing, damaged or of a different kind -----------------
 
 def damaged(content: bytes, at: int = 9) -> list:
-    """Yield damaged versions: truncated, altered, empty or of another kind."""
+    """Return truncated, altered, empty and unrelated versions of a file."""
     return [*(content[:keep] for keep in (0, 1, 5, len(content) // 2, -1)),
             content[:at] + b'\xff' * 9 + content[at + 9:],
             b'<html>404</html>', bytes(99)]

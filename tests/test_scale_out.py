@@ -23,10 +23,10 @@ def test_amp_accumulation_and_the_best_model(root, tmp_path):
                 'optim_wrapper.accumulative_counts=2', cwd=tmp_path)
     for name in ('loss', 'loss_spatial', 'loss_temporal'):
         values = re.findall(rf' {name}: (\S+)', done.stdout)
-        assert len(values) == 4  # one per batch
+        assert len(values) == 4  # one value per batch
         assert all(0 < float(value) < 100 for value in values)
     last = load(tmp_path / 'epoch_1.pth')
-    # the learning rate follows one schedule over four steps and two updates
+    # with accumulation, the four steps of the epoch make two updates
     steps = {int(state['step']) if 'step' in state else None
              for state in last['optimizer']['state'].values()}
     assert steps <= {None, 2}
@@ -55,7 +55,7 @@ def test_amp_accumulation_and_the_best_model(root, tmp_path):
 
 
 def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
-    """Two processes train, one with a shorter last batch; then one resumes."""
+    """Two processes train on uneven batches, then a single process resumes."""
     options = ['--work-dir', tmp_path, '--cfg-options', *TINY[3:5],
                'train_dataloader.dataset.num_sequences=61',
                'train_dataloader.sampler.round_up=False',

@@ -1,4 +1,4 @@
-"""Score files: writing by tests, reading, and errors for invalid files."""
+"""Writing and reading score files, and errors for invalid ones."""
 import copy
 import os
 import pickle
@@ -36,7 +36,7 @@ def config(tmp_path):
 
 @torch.no_grad()
 def build_runner(cfg):
-    """Build a model whose scores differ from sequence to sequence."""
+    """Build a Runner whose model gives each sequence different scores."""
     cfg = Config({**copy.deepcopy(cfg), 'experiment_name': cfg.work_dir},
                  filename=cfg.filename)
     runner = Runner.from_cfg(cfg)
@@ -45,7 +45,7 @@ def build_runner(cfg):
     torch.nn.init.normal_(model.cls_head.fc.weight, std=1)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = None  # cumulative averages
+            module.momentum = None  # average over all batches
     inputs = [sample['inputs']
               for sample in DATASETS.build(cfg.test_dataloader.dataset)]
     model.extract_feat(model.data_preprocessor.make_stream(
@@ -98,7 +98,7 @@ def test_names_labels_classes_and_source(config, tmp_path):
     runner.load_or_resume = lambda: None
     runner.test()
     first = read(tmp_path / 'new' / 'scores.npz')
-    # again, with a different model and class names
+    # test again, with a different model and different class names
     runner.test_dataloader.dataset._metainfo['classes'] = ['a', 'b']
     runner.model.cls_head.fc.bias.data += 1
     runner.test()
@@ -193,7 +193,7 @@ def test_files_of_other_projects_load(tmp_path, form, kind):
     again = read(dump(tmp_path / 'a.pkl', dict(
         dict=dict(zip(scores.names.tolist(), rows)), list=list(rows),
         array=rows)[form], protocol=2))
-    assert again.kinds == (kind, )  # inferred
+    assert again.kinds == (kind, )  # inferred from the values
     np.testing.assert_array_equal(getattr(again, kind), rows)
     assert set(again.labels) == {-1}
     if form == 'dict':

@@ -89,7 +89,7 @@ def test_leading_cacheable_transforms_run_once(tiny_annotations):
     ('RandomSampleFrames', dict(clip_len=4)),
     ('FastUniformSampleFrames', dict(clip_len=4))])
 def test_deterministic_transforms_are_cacheable(kind, options):
-    """Exactly those transforms are cacheable that draw no random numbers."""
+    """A transform is cacheable if and only if it draws no random numbers."""
     transform = TRANSFORMS.build(dict(type=kind, **options))
     keypoint = np.random.default_rng(0).normal(size=(1, 30, 25, 3))
     state = np.random.get_state()[1:3]
@@ -203,7 +203,6 @@ def test_class_names(tmp_path, tiny_annotations):
 
 
 def test_files_of_openmmlab_need_no_opt_in(tmp_path):
-    """Covers a 2D file in half precision."""
     keypoint = np.random.rand(1, 30, 17, 2).astype(np.float16)
     content = dict(split=dict(xsub_train=['a']), annotations=[dict(
         frame_dir='a', label=np.int64(3), img_shape=(1080, 1920),
@@ -254,7 +253,7 @@ def test_one_file_per_sequence(tmp_path):
         dataset.get_data_info(0)
     assert not (tmp_path / 'ran').exists()
     dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
-    dataset = SkeletonDataset(path, [Double(True)], **options)  # not cached
+    dataset = SkeletonDataset(path, [Double(True)], **options)  # no cache
     for _ in range(2):
         assert (dataset[0]['keypoint'] == 2).all()
 
@@ -351,30 +350,29 @@ class _Size:
     """Transform that returns the memory of the worker."""
 
     def __call__(self, results):
-        last = int(results['frame_dir']) >= NUM_LARGE - 2  # per worker
+        last = int(results['frame_dir']) >= NUM_LARGE - 2  # of each worker
         return dict(inputs=torch.tensor(
             float(private_bytes('self')) if last else 0))
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_workers_share_one_copy(tmp_path):
-    """Forked workers read all of 126 MB; spawned ones receive handles."""
+    """Forked workers read all 126 MB, and spawned ones receive handles."""
     path = tmp_path / 'large.pkl'
-    # in a different process, so that its memory cannot be reused here
+    # write in a different process, so that its memory cannot be reused here
     subprocess.run([sys.executable, '-c', WRITE, str(path), str(NUM_LARGE)],
                    check=True)
     size = sum(50 + 37 * i % 200 for i in range(NUM_LARGE)) * 25 * 3 * 4
     before = private_bytes('self')
     dataset = SkeletonDataset(str(path), [_Size()])
     assert dataset.blocks.num_bytes == size
-    # the arrays of the file have been returned to the system
+    # the memory of the file's arrays has been returned to the system
     assert size / 2 < private_bytes('self') - before < 1.2 * size
 
     loader = DataLoader(dataset, batch_size=1, num_workers=2,
                         collate_fn=pseudo_collate,
                         multiprocessing_context='fork')
     largest = max(float(batch['inputs'][0]) for batch in loader)
-    # the serialized list of MMEngine is shared as well, so that a worker adds
-    # little memory to that of this process
+    # the serialized list of MMEngine is also shared, so workers add few bytes
     assert 0 < largest < size / 2
     assert len(ForkingPickler.dumps(dataset)) < size / 100

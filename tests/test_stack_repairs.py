@@ -1,8 +1,7 @@
 """The repairs of MMAction2 1.2.0 and MMEngine 0.10.7 on current PyTorch.
 
-Each repair has a section. test_checkpoint_safety.py tests checkpoints, and
-test_commands.py complete commands. Where it is cheap, a test also shows the
-fault that is repaired.
+test_checkpoint_safety.py tests the repairs of checkpoints. Where it is cheap,
+a test also shows the fault that is repaired.
 """
 import importlib.util
 import os
@@ -54,7 +53,7 @@ on_cpu_only = pytest.mark.skipif(
 
 
 def environment(*folders, **variables):
-    """Return an environment that imports only from these folders, on a CPU."""
+    """Return an environment without GPUs that imports from these folders."""
     env = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='',
                PYTHONPATH=os.pathsep.join(map(str, folders)), **variables)
     env['PATH'] = os.pathsep.join([os.path.dirname(sys.executable),
@@ -188,13 +187,13 @@ def test_device_ids_are_omitted_on_the_cpu_only(
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_sync_bn_converts_the_encoders(encoder):
-    """``sync_bn='torch'`` converts them before weights are initialized."""
+    """Conversion keeps initial weights and, in one process, the output."""
     config = Config.fromfile(find_config(encoder, 'synthetic', False)).model
     models = []
     for convert in (False, True):
         torch.manual_seed(0)
         model = MODELS.build(config)
-        if convert:
+        if convert:  # as the Runner does, before init_weights
             model = convert_sync_batchnorm(model, 'torch')
         model.init_weights()
         models.append(model)
@@ -204,11 +203,10 @@ def test_sync_bn_converts_the_encoders(encoder):
             torch.nn.SyncBatchNorm}
     torch.testing.assert_close(synced.state_dict(), plain.state_dict(),
                                rtol=0, atol=0)
-    # in one process, it equals batch norm, even in training mode
     clip = plain.data_preprocessor.make_stream(torch.randn(2, 1, 32, 20, 3))
     results = []
     for model in models:
-        torch.manual_seed(0)  # dropout
+        torch.manual_seed(0)  # for dropout
         results.append(model.backbone(clip))
     torch.testing.assert_close(*results)
 
@@ -273,7 +271,7 @@ def test_amp_takes_steps_of_the_same_size():
     plain.train_step(dict(inputs=inputs), build_optim_wrapper(plain, dict(
         optimizer=dict(type='SGD', lr=0.1))))
     amp.train_step(dict(inputs=inputs), amp_wrapper(amp, loss_scale=512.))
-    # the gradient contains no loss scale; bfloat16 has three digits
+    # the gradient is not scaled; bfloat16 has about three digits
     torch.testing.assert_close(
         amp.layer.weight, plain.layer.weight, atol=2e-3, rtol=1e-2)
 
@@ -306,7 +304,7 @@ def test_amp_is_unchanged_with_an_accelerator(monkeypatch):
 @pytest.mark.parametrize('name, arguments', [
     ('slurm_train.sh', ['a.py']), ('slurm_test.sh', ['a.py', 'a.pth'])])
 def test_jobs_are_started_by_srun(name, arguments, tmp_path):
-    """The scripts work in any directory, with an srun that only prints."""
+    """The scripts work in any directory. Here, srun prints its arguments."""
     (tmp_path / 'srun').write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / 'srun').chmod(0o755)
     (tmp_path / 'clone').symlink_to(ROOT)
@@ -385,7 +383,7 @@ def test_losses_equal_upstream(num, eps, soft, loss, upstream_loss):
 
 
 def test_accuracy_of_bfloat16_scores_is_counted():
-    # with --amp; NumPy does not support this dtype
+    # --amp makes scores bfloat16, which NumPy does not support
     losses = head().loss_by_feat(
         torch.eye(7)[:4].bfloat16(), samples([0, 1, 6, 3]))
     assert losses['top1_acc'] == 0.75
@@ -417,7 +415,7 @@ def test_graph_knows_nw_ucla(mode):
     assert graph.num_node == 20
     assert graph.center == LAYOUTS['nw-ucla'].center
     assert graph.A.shape[1:] == (20, 20)
-    # each joint of a tree has neighbors
+    # each joint has a neighbor
     assert (graph.A.sum(axis=(0, 1)) > 0).all()
     with pytest.raises(AssertionError):
         upstream_graph('nw-ucla')

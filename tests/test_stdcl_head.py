@@ -46,7 +46,7 @@ def test_trains_encoder_and_decoupler(encoder, frames):
     losses = model(*batch(frames=frames), mode='loss')
     assert set(losses) == {'top1_acc', 'top5_acc', 'loss_cls', 'loss_spatial',
                            'loss_temporal', 'anchor_share'}
-    # classes 0 and 1 have two of six sequences, classes 2 and 3 have one
+    # classes 0 and 1 have two sequences each, classes 2 and 3 have one each
     assert losses['anchor_share'].item() == pytest.approx(4 / 6)
     (losses['loss_spatial'] + losses['loss_temporal']).backward()
     for name, parameter in model.named_parameters():
@@ -81,7 +81,7 @@ def test_weights_scale_the_losses():
 
 
 def test_the_decoupler_has_its_own_initialization():
-    # not that of GCNHead, which applies to all of its linear layers
+    # GCNHead initializes its linear layers, which must exclude the decoupler
     linear = build().cls_head.decoupler.spatial.project
     assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
 
@@ -95,7 +95,7 @@ def test_mixin_works_with_any_head():
             self.classifier = torch.nn.Linear(self.in_channels,
                                               self.num_classes)
 
-        def init_weights(self):  # only its own layer, as in I3DHead
+        def init_weights(self):  # only of its layer, as in I3DHead
             torch.nn.init.zeros_(self.classifier.weight)
 
         def forward(self, x, **kwargs):
@@ -208,7 +208,7 @@ def test_overflow_affects_one_step_only():
 
 
 class _Fixed(torch.nn.Module):
-    """A decoupler that always returns the same vectors."""
+    """Decoupler that always returns the same vectors."""
 
     def __init__(self, *vectors):
         super().__init__()
@@ -220,7 +220,7 @@ class _Fixed(torch.nn.Module):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_vectors_are_contrasted_in_float32(dtype):
-    """Autocast on a GPU returns half-precision vectors, as tested here."""
+    """On a GPU, autocast makes decouplers return half-precision vectors."""
     head = build().cls_head
     vectors = torch.randn(2, 6, 16).to(dtype)
     results = []

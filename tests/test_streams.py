@@ -1,4 +1,4 @@
-"""The four streams equal MMAction2 and the published preprocessing."""
+"""The four streams equal those of MMAction2 and of published code."""
 import numpy as np
 import pytest
 import torch
@@ -10,7 +10,7 @@ from projects.stdcl.models import SkeletonDataPreprocessor
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
-# names in MMAction2
+# names of the streams in MMAction2
 FEATURES = {'joint': 'j', 'bone': 'b', 'joint-motion': 'jm',
             'bone-motion': 'bm'}
 
@@ -65,7 +65,7 @@ def test_equals_the_published_preprocessing(stream, center_relative):
 
 
 def test_the_root_of_the_bones_keeps_its_position():
-    """The root is not the center of the graph, which is OpenPose's neck."""
+    """In the OpenPose layout, the root is not the center (the neck)."""
     joints = torch.randn(1, 4, 18, 2)
     bones = SkeletonDataPreprocessor('openpose', 'bone',
                                      True).make_stream(joints)

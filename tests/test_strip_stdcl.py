@@ -105,7 +105,7 @@ def stock(tmp_path):
         drn.mkdir()
         (drn / '__init__.py').write_text('')
         (drn / 'drn.py').write_text('class DRN:\n    pass\n')
-    (library / 'projects/stdcl').mkdir(parents=True)  # hides the installed one
+    (library / 'projects/stdcl').mkdir(parents=True)  # hides this project
     (library / 'projects/__init__.py').write_text('')
     (library / 'projects/stdcl/__init__.py').write_text(
         "raise ModuleNotFoundError('No module named projects.stdcl')")
@@ -118,7 +118,7 @@ def stock(tmp_path):
 
 
 def test_under_mmaction2_alone(warm, stock, tmp_path, tiny_annotations):
-    """Config and tool of MMAction2 give the same scores as this project."""
+    """MMAction2 alone gives the same scores as this project."""
     tiny_annotations(num=24, joints=25, persons=2, classes=4)
     (tmp_path / 'stock.py').write_text(textwrap.dedent(STOCK))
     (tmp_path / 'ours.py').write_text(textwrap.dedent(OURS).format(
@@ -145,5 +145,5 @@ def test_under_mmaction2_alone(warm, stock, tmp_path, tiny_annotations):
     scores = [np.stack([sample['pred_score'] for sample in pickle.loads(
         (tmp_path / f'{name}.pkl').read_bytes())])
         for name in ('ours', 'stock')]
-    assert np.ptp(scores[0], axis=0).max() > 1e-3  # not all the same
+    assert np.ptp(scores[0], axis=0).max() > 1e-3  # sequences differ
     np.testing.assert_allclose(*scores, atol=1e-6)

@@ -40,7 +40,7 @@ TINY = {'train_dataloader.batch_size': 8, 'train_cfg.max_epochs': 1,
         **{f'{loader}_dataloader.{name}': value
            for loader in ('train', 'val', 'test') for name, value in (
                ('num_workers', 0), ('persistent_workers', False))}}
-# replaces tools/train.py: runs four epochs, saves and resumes
+# this fake of tools/train.py records four epochs, and can stop and resume
 TRAIN = '''
 import json, signal, sys, time
 from pathlib import Path
@@ -110,7 +110,7 @@ def make_runner(write, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
 def test_studies_of_the_repository(path):
-    """Configs accept the options, and arms differ."""
+    """Configs accept the options, and no two arms have the same config."""
     study = read_study(path)
     first = {item.arm: item for item in reversed(study.trainings)}
     configs = {str(load_config(str(item.config), item.options).to_dict())
@@ -122,7 +122,6 @@ def test_studies_of_the_repository(path):
 
 @pytest.mark.parametrize('path', RECORDED, ids=lambda path: path.stem)
 def test_recorded_results(path):
-    """The rows of a record are consistent."""
     results = records.read(path).set_index(records.KEY)
     assert results.commit.str.fullmatch('[0-9a-f]{40}').all()
     details = records.read(path.with_name(f'{path.stem}_details.csv'),
@@ -159,7 +158,6 @@ def test_mistakes_in_a_study_are_one_line(write, change, message):
 
 
 def test_fields_of_a_study(write):
-    """Covers folds, streams, custom configs and patterns."""
     study = read_study(write('''
 about = 'x'
 folds = 3
@@ -256,7 +254,7 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     assert (row.top1_last, row.top1_best, row.best_epoch) == (75, 90, 2)
     assert (row.method, row.data, row.mean_class) == (
         'STD-CL', 'nw-ucla-xview', 75)
-    # -log softmax of logits (1, 0), three times, and of (-1, 0)
+    # mean -log softmax of the logits (1, 0), three times, and (-1, 0)
     assert row.nll == pytest.approx(
         (3 * np.log(1 + np.exp(-1)) + np.log(1 + np.e)) / 4, abs=1e-5)
     assert row.train_top1 == 87.5
@@ -292,7 +290,7 @@ def test_second_runner_raises(make_runner):
 
 
 def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
-    """Uses the local executor of submitit."""
+    """The local executor of submitit replaces Slurm."""
     submitit = pytest.importorskip('submitit')
 
     class Executor(submitit.LocalExecutor):
@@ -311,7 +309,7 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
 
 
 def test_the_commands(write, tiny_annotations, warm, tmp_path):
-    """Runs a study and writes its page; an invalid study gives one line."""
+    """Run a study and write its page. An invalid study gives one line."""
     options = {**TINY, **{f'{name}_dataloader.{dataset}.ann_file':
                           tiny_annotations() for name, dataset in (
                               ('train', 'dataset.dataset'),
@@ -344,9 +342,9 @@ def test_inconsistent_results_raise(tmp_path, change, message):
     assert records.read(path).empty
     rows = [dict(row, seed=0), dict(row, seed=1)]
     records.append(path, rows)
-    records.append(path, rows[:1])  # replaces its row
+    records.append(path, rows[:1])  # replaces the first row
     assert len(records.read(path)) == 2
-    assert 'note' in records.read(path)  # unknown column
+    assert 'note' in records.read(path)  # an unknown column is kept
     pd.DataFrame([{**rows[0], **change}, rows[1]]).to_csv(path)
     with pytest.raises(InputError, match=f'x.csv.*{message}'):
         records.read(path)
@@ -359,7 +357,7 @@ def frame(**arms):
 
 
 def test_intervals_equal_the_textbook():
-    """Differences 1, 2, 3 have mean 2 and deviation 1; t(2) is 4.3027."""
+    """The differences 1, 2, 3 have mean 2 and deviation 1; t(2) = 4.3027."""
     found = compare(frame(a=[11, 12, 13, 50], b=[10, 10, 10]), 'a', 'b')
     assert found.mean == 2 and found.finding == 'inconclusive'
     assert found.margin == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
@@ -372,7 +370,7 @@ def test_intervals_equal_the_textbook():
 
 
 def test_means_equal_the_textbook():
-    """Welch-Satterthwaite equation for standard errors 1 and 0.5."""
+    """Use the Welch-Satterthwaite equation for standard errors 1 and 0.5."""
     wide, narrow = (compare(frame(a=np.array(values) * 3**0.5 / 2,
                                   b=[0] * 3), 'a', 'b')
                     for values in ([1, 3, 5], [1, 2, 3]))
@@ -382,7 +380,7 @@ def test_means_equal_the_textbook():
     assert mean.margin == pytest.approx(
         stats.t.ppf(0.975, freedom) * 1.25**0.5 / 2)
     assert mean_of([wide])[:2] == pytest.approx(wide[:2])
-    # weights do not depend on the number of seeds
+    # the mean gives each comparison the same weight, despite unequal seeds
     many = compare(frame(a=[4] * 100, b=[0] * 100), 'a', 'b')
     alone = compare(frame(a=[1], b=[0]), 'a', 'b')
     assert mean_of([many, alone]).mean == 2.5

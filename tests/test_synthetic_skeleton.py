@@ -18,7 +18,7 @@ from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 NUM_CLASSES = NUM_LIMBS * len(PROGRAMS)
 CLIP_LEN = 32
 
-# five chains of three joints at a root, with unknown names
+# a root with five chains of three joints, whose names are arbitrary
 SPIDER = dict(
     name='spider', center=0,
     joint_names=['root'] + [f'{part} {leg}' for leg in range(5)
@@ -112,7 +112,7 @@ def test_limbs_are_the_arms_and_legs(layout, tops):
     assert ', '.join(names) == tops
     joints = [joint for limb in limbs for joint in limb]
     assert len(joints) == len(set(joints))
-    if layout == 'nturgb+d':  # including tip and thumb
+    if layout == 'nturgb+d':  # the hand has tip and thumb
         assert limbs[0] == (4, 5, 6, 7, 21, 22)
 
 
@@ -127,7 +127,6 @@ def test_limbs_are_found_behind_a_head():
 
 
 def test_only_the_acting_limb_moves():
-    """In each class, the limb of the class moves most."""
     dataset = make(num_sequences=NUM_CLASSES)
     keypoints, labels = sequences(dataset)
     hits = 0
@@ -135,7 +134,7 @@ def test_only_the_acting_limb_moves():
         moved = [keypoint[:, limb[1:]].std(axis=0).mean()
                  for limb in dataset.body.limbs]
         hits += int(np.argmax(moved)) == int(label) // len(PROGRAMS)
-    assert hits >= NUM_CLASSES - 2  # limbs differ in length
+    assert hits >= NUM_CLASSES - 2  # short limbs move less
 
 
 def test_deterministic_by_seed_split_and_index():
@@ -145,7 +144,7 @@ def test_deterministic_by_seed_split_and_index():
     for other in (make(num_sequences=20, seed=1),
                   make(num_sequences=20, split='test')):
         assert not any(map(np.array_equal, keypoints, sequences(other)[0]))
-    # same class, different index
+    # sequences of the same class differ
     assert not np.array_equal(keypoints[0], keypoints[NUM_CLASSES])
 
 
@@ -223,7 +222,6 @@ def resampled_splits(request):
 
 
 def test_linear_model_of_the_mean_pose_fails(resampled_splits):
-    """Each of three regularized logistic regressions fails."""
     linear = pytest.importorskip('sklearn.linear_model')
     (train, labels), (test, targets) = resampled_splits
     train, test = train.mean(1).flatten(1), test.mean(1).flatten(1)

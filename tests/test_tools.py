@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / 'tools').rglob('*.py'))
 TOOLS = [path for path in FILES if '__main__' in path.read_text()]
 PACKAGE = sorted((ROOT / 'projects').rglob('*.py'))
-# module whose errors reach a single tool, or tools with the same options
+# module -> tool (the errors of this module reach only this tool or tools with
+# the same options)
 CALLERS = dict(custom_data='custom', custom_splits='custom', report='report',
                study='run_study', test='test', train='train')
 
@@ -55,7 +56,7 @@ def test_no_path_edits():
 
 
 def test_errors_name_options_that_the_tool_has():
-    """An error that reaches several tools names those with the option."""
+    """An error that names an option also names the tools that have it."""
     texts = {path.stem: path.read_text() for path in TOOLS}
     for path in PACKAGE:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -165,7 +165,7 @@ def test_drops_frames_without_persons():
 
 
 def resized_by_pytorch(stretch, clip_len):
-    """Resize as published: an image of all coordinates over frames."""
+    """Resize as published, with the coordinates of all frames as an image."""
     persons, frames, joints, channels = stretch.shape
     image = torch.from_numpy(stretch).permute(3, 2, 0, 1).reshape(
         1, 1, -1, frames)
@@ -188,7 +188,7 @@ def test_crops_the_middle_as_published(frames):
 
 @pytest.mark.parametrize('frames', [1, 30, 64, 80, 130, 300])
 def test_crops_a_random_segment_as_published(frames):
-    """Frames contain their number, which shows the chosen segment."""
+    """Each frame contains its number, which shows the chosen segment."""
     ramp = np.arange(frames, dtype=np.float32)
     results = dict(keypoint=np.broadcast_to(
         ramp[None, :, None, None], (2, frames, 25, 3)).copy())
@@ -246,7 +246,7 @@ def test_rotates_as_published():
 
 def test_rotations_cover_their_range():
     np.random.seed(0)
-    pose = np.eye(3, dtype=np.float32)[None, None]  # rows: x, y, z
+    pose = np.eye(3, dtype=np.float32)[None, None]  # rows are axes
     drawn = [RandomRotation(0.3)(dict(keypoint=pose))['keypoint'][0, 0]
              for _ in range(500)]
     # the recipe applies R^-1, so the rotation about z comes first

@@ -1,4 +1,4 @@
-"""GIFs and the player draw skeletons like a simple camera."""
+"""GIFs and the player draw skeletons as a simple camera sees them."""
 import json
 import math
 
@@ -59,7 +59,7 @@ def animate(layout, *datas, **kwargs):
 
 
 def look(point, azimuth, elevation):
-    """Project a point to the right and up for a viewer at a position."""
+    """Return (right, up) of a point as seen from an azimuth and elevation."""
     a, e = math.radians(azimuth), math.radians(elevation)
     eye = (-math.sin(a) * math.cos(e), math.sin(e),
            -math.cos(a) * math.cos(e))
@@ -71,9 +71,9 @@ def look(point, azimuth, elevation):
 
 
 def camera(data, layout, view):
-    """Map (m, t, v) of each present joint to (x, y), right and down.
+    """Map (m, t, v) of each present joint to its position in the panel.
 
-    The unit is half a panel, from its center.
+    (0, 0) is the center, and (1, 1) is the lower right corner.
     """
     flat = {}
     for m, person in enumerate(data):
@@ -107,7 +107,6 @@ def rgb(color):
 
 
 def crop(image, index=0):
-    """Cut a panel out of a picture."""
     left = GAP + index * (PANEL + GAP)
     return image.crop((left, HEADER, left + PANEL, HEADER + PANEL))
 
@@ -167,7 +166,7 @@ def test_sides_and_legend():
     assert legend(one, layout) == [*zip(('trunk', 'left', 'right'),
                                         PALETTE[0])]
     assert legend(two, layout)[5] == ('person 2, right', PALETTE[1][2])
-    assert len(legend(five, layout)) == 12  # the fifth reuses colors
+    assert len(legend(five, layout)) == 12  # the fifth has no new colors
     plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
     assert legend(animate(plain, make(plain)), plain) == []
     assert legend(animate(plain, make(plain, 2)), plain)[1] == (
@@ -330,7 +329,7 @@ def test_player_draws_what_the_camera_sees(player):
     twin = np.array([[seen[m, 9, v] for v in range(20)] for m in range(2)])
     ours, twin = ours - ours[0, 0], twin - twin[0, 0]
     scale = (ours * twin).sum() / (twin**2).sum()
-    assert 0 < scale <= 1  # fits the ball around all points
+    assert 0 < scale <= 1  # fits a ball around all points
     np.testing.assert_allclose(ours, scale * twin, atol=0.005)
     assert [tuple(color) for color in colors] == [
         rgb(expected_color(UCLA, 1, v)) for v in range(20)]

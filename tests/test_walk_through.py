@@ -8,7 +8,7 @@ import pytest
 
 from tests.commands import EXPORTS_ONNX, ROOT, TINY, accuracy, call
 
-# a narrow encoder and few sequences, to take seconds
+# a narrow encoder and few epochs, so that training takes seconds
 OWN = ['model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
        'train_cfg.max_epochs=3', 'train_dataloader.dataset.times=1',
        *(f'{part}_dataloader.{option}' for part in ('train', 'val', 'test')
@@ -35,7 +35,7 @@ def shorten(line: str) -> list:
 
 
 def test_set_up(blocks):
-    """These commands set up the shell; CI runs those of make."""
+    """Only compare the commands; CI runs ``make setup``."""
     assert blocks[0] == ('shell', 'make setup\n. .venv/bin/activate\n')
     assert 'pip install -r requirements.txt' in call(
         'make', '-n', 'setup', 'VENV=.none', cwd=ROOT).stdout
@@ -69,7 +69,7 @@ def test_commands_of_the_page(warm, blocks, tmp_path):
     assert 'sequences 240 (train 171, val 69)' in output('custom.py')[0]
     assert re.match(r'day.npy: (on average )?left (shoulder|hip): '
                     r'(slow|fast) swing \d', output('day.npy')[0])
-    # files that the page mentions
+    # the page mentions these files
     for name in ('browse/stdcl-stgcn_synthetic_train.html', 'report.html',
                  'work_dirs/demo/day.html', 'work_dirs/demo/day.gif',
                  *(['swings.onnx'] if EXPORTS_ONNX else [])):

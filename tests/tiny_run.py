@@ -27,7 +27,7 @@ def quick_config(encoder: str, work_dir, ann_file: str,
     cfg = Config.fromfile(find_config(encoder, 'nw-ucla-xview', stdcl=True))
     cfg.work_dir = str(work_dir)
     cfg.train_dataloader.dataset.times = 1
-    cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # for 3D only
+    cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # drop RandomView
     for loader in loaders(cfg):
         loader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.batch_size = batch_size

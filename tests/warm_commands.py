@@ -64,7 +64,7 @@ class WarmCommands:
 
 def serve() -> None:
     """Fork a child process for each command on stdin."""
-    import projects.stdcl.apis  # noqa: F401, I001  first: repairs the stack
+    import projects.stdcl.apis  # noqa: F401, I001  repairs the stack
     import matplotlib.backends.backend_agg  # noqa: F401
     import mmaction.evaluation  # noqa: F401
     import mmaction.visualization  # noqa: F401
@@ -81,7 +81,7 @@ def serve() -> None:
             become(argv, cwd)
         print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError):  # children of the tool
+        with contextlib.suppress(ProcessLookupError):  # kill its children
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
 

@@ -38,7 +38,7 @@ def _arm(changes, seeds=3, encoder='stgcn', against='plain', **model):
 
 _weak = {'spatial_weight': 0.1, 'temporal_weight': 0.1}
 
-# Three seeds say little, so the candidates for the defaults have nine seeds.
+# Three seeds give wide intervals, so candidates for defaults have nine seeds.
 arms = {
     'plain': dict(encoder='stgcn', stdcl=False, seeds=9),
     'published': _arm({}, seeds=9),

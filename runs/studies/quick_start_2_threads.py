@@ -1,4 +1,4 @@
-# The quick start on two threads, with accuracy and minutes
+# Which accuracy does the quick start reach on two threads, and how fast?
 about = 'accuracy on synthetic skeletons, two threads'
 benchmark = 'synthetic'
 threads = 2

@@ -3,7 +3,7 @@ import torch
 
 
 def tree_lengths(points: torch.Tensor) -> list:
-    """Compute minimum spanning tree lengths of (V, D) by Prim's algorithm."""
+    """Return edge lengths of a minimum spanning tree (Prim's algorithm)."""
     inside, lengths = [0], []
     while len(inside) < len(points):
         length, joint = min(

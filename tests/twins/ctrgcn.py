@@ -44,7 +44,7 @@ def init_conv(conv):
 
 
 class ConvBN(nn.Module):
-    """A convolution over time, then batch norm; (N, C, T, V)."""
+    """Convolution over time of (N, C, T, V), then batch norm."""
 
     def __init__(self, in_channels, out_channels, kernel_size=1, stride=1,
                  dilation=1):
@@ -199,12 +199,8 @@ class CTRGCNTwin(nn.Module):
     Args:
         adjacency (torch.Tensor): Initial topologies, (3, V, V); see
             :func:`adjacency_of`.
-        num_classes (int): Defaults to 60.
-        num_point (int): V. Defaults to 25.
-        num_person (int): M. Defaults to 2.
-        in_channels (int): C. Defaults to 3.
         base_channels (int): Width of the first four blocks. The next three
-            are twice and the last three four times as wide. Defaults to 64.
+            are twice and the last three four times as wide.
     """
 
     def __init__(self, *, adjacency, num_classes=60, num_point=25,

@@ -24,7 +24,7 @@ class Size(NamedTuple):
     frames: int = 64
     channels: int = 3
     classes: int = 60
-    base_channels: int = None  # as in the paper
+    base_channels: int = None  # the width in the paper
 
     def clips(self, num: int, **kwargs) -> torch.Tensor:
         """Make random clips, shape (N, M, T, V, C)."""
@@ -34,7 +34,7 @@ class Size(NamedTuple):
 
 
 class Recognizer(nn.ModuleDict):
-    """Encoder and head with the names in checkpoints."""
+    """Encoder and head, with the parameter names of checkpoints."""
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, C) to logits."""

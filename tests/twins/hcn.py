@@ -12,15 +12,8 @@ import torch.nn.functional as F
 class HCNTwin(nn.Module):
     """Encoder and classifier.
 
-    Args:
-        num_classes (int): Number of classes. Defaults to 60.
-        num_joint (int): V. Defaults to 25.
-        num_person (int): M. Defaults to 2.
-        in_channels (int): C of the input. Defaults to 3.
-        base_channels (int): Channels of the first layer. Defaults to 64.
-        window_size (int): T. Defaults to 64.
-        out_channels (int, optional): W, channels of the temporal layer.
-            Defaults to ``window_size``.
+    ``window_size`` is T. ``out_channels`` is W, the channels of the temporal
+    layer, and defaults to T.
     """
 
     def __init__(self, num_classes=60, num_joint=25, num_person=2,
@@ -31,7 +24,7 @@ class HCNTwin(nn.Module):
         width = out_channels or window_size
         self.num_person = num_person
 
-        # joint positions
+        # layers of the joint stream
         self.conv1 = nn.Sequential(nn.Conv2d(in_channels, base, 1), nn.ReLU())
         self.conv2 = nn.Conv2d(base, width, (3, 1), padding=(1, 0))
         self.conv3 = nn.Sequential(
@@ -40,7 +33,7 @@ class HCNTwin(nn.Module):
             nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
             nn.MaxPool2d(2))
 
-        # differences between frames
+        # layers of the motion stream
         self.conv1m = nn.Sequential(nn.Conv2d(in_channels, base, 1), nn.ReLU())
         self.conv2m = nn.Conv2d(base, width, (3, 1), padding=(1, 0))
         self.conv3m = nn.Sequential(
@@ -49,7 +42,7 @@ class HCNTwin(nn.Module):
             nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
             nn.MaxPool2d(2))
 
-        # both streams
+        # layers after the streams are concatenated
         self.conv5 = nn.Sequential(
             nn.Conv2d(2 * base, 2 * base, 3, padding=1), nn.ReLU(),
             nn.Dropout2d(0.5), nn.MaxPool2d(2))

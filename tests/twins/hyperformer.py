@@ -160,12 +160,7 @@ class HyperformerTwin(nn.Module):
         hops (torch.Tensor): Distances between joints, int64, (V, V); see
             :func:`hops_of`.
         joint_label (sequence[int]): Body part of each of the V joints.
-        num_classes (int): Defaults to 60.
-        num_point (int): V. Defaults to 25.
-        num_person (int): M. Defaults to 2.
-        in_channels (int): C. Defaults to 3.
-        base_channels (int): Width of all blocks. Defaults to 216.
-        num_heads (int): Defaults to 9.
+        base_channels (int): Width of all blocks.
     """
 
     def __init__(self, *, hops, joint_label, num_classes=60, num_point=25,
