@@ -128,7 +128,7 @@ def model_and_clips(layout='nw-ucla', persons=2, channels=3, stream='joint'):
 def test_sequences_are_independent(layout, channels, stream, persons):
     preprocessor, encoder, joints = model_and_clips(
         layout, persons, channels, stream)
-    joints[1] *= 10  # a larger skeleton
+    joints[1] *= 10
     with torch.no_grad():
         together = encoder(preprocessor.make_stream(joints))
         for index in range(len(joints)):

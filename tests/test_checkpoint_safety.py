@@ -76,7 +76,7 @@ def reload_plain(value, path):
     (np.int64(3), 3),
     (np.bool_(True), True),
     (np.str_('walk'), 'walk'),
-    (np.array('walk'), 'walk'),  # zero dimensions: not a sequence
+    (np.array('walk'), 'walk'),  # an array without dimensions
     (np.array(['sit', 'stand']), ['sit', 'stand']),
     (np.array([None, 'a', np.int64(2)], dtype=object), [None, 'a', 2]),
     (Path('work_dirs/a'), 'work_dirs/a'),
@@ -100,7 +100,7 @@ def test_metadata_are_saved_as_plain_values(value, expected, tmp_path):
     np.array([True, False]),
     np.array(2.5),
     np.arange(4)[::-1],  # PyTorch does not support negative strides
-    np.arange(3, dtype='>f4'),  # nor other byte orders
+    np.arange(3, dtype='>f4'),  # PyTorch does not support this byte order
     np.array([1j]),
 ], ids=lambda array: f'{array.dtype}{array.shape}')
 def test_numeric_arrays_are_saved_as_tensors(array, tmp_path):

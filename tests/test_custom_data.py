@@ -516,7 +516,7 @@ def test_the_command_skips_bad_files_and_reports_them(warm, folder):
     Path('src/a/0.npy').write_bytes(b'')
     Path('src/b/1.npy').unlink()
     save('extra', joints(4))
-    edit('labels.csv', 's1,train', 's1,test')  # the row of a/2
+    edit('labels.csv', 's1,train', 's1,test')
     arguments = (TOOL, 'src', 'labels.csv', 'out/made.pkl', '--layout',
                  'hand.json')
     done = warm(*arguments, cwd=folder)

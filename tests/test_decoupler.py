@@ -28,7 +28,7 @@ def test_projection_reproduces_the_release(reference):
         f'{ours}.{which}': torch.tensor(golden[f'param/std.{theirs}.{which}'])
         for ours, theirs in names.items() for which in ('weight', 'bias')})
     features = torch.tensor(golden['feature']).unflatten(0, (-1, 2))
-    spatial, temporal = decoupler(features)  # two persons
+    spatial, temporal = decoupler(features)
     np.testing.assert_allclose(spatial.detach(), golden['x_s'], atol=1e-4)
     np.testing.assert_allclose(temporal.detach(), golden['x_t'], atol=1e-4)
 

@@ -48,7 +48,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
     sequences = TrainingSequences(dataset)
     assert len(sequences) == 12
     sequences.add_indices()
-    sequences.add_indices()  # as in a second run
+    sequences.add_indices()
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
@@ -286,7 +286,7 @@ def test_run_record(config):
     # resuming continues the curves and keeps the record of the first part
     config.train_cfg.max_epochs = 3
     config.val_evaluator = [dict(type='AccMetric'),
-                            dict(type='ConfusionMatrix')]  # not scalar
+                            dict(type='ConfusionMatrix')]
     runner = run(config, resume=True)
     runner.train()
     with open(f'{config.work_dir}/run.json') as file:

@@ -186,5 +186,5 @@ def test_report_in_a_browser(warm, trained):
         return done;''')
     assert page == dict(
         drawn=[3, 16, 3 * 32, 3], colors=16, dim=3 * 30, bright=0,
-        names=['<b>1', 0],  # names are escaped
+        names=['<b>1', 0],
         opened=[3, 'true'])

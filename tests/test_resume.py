@@ -34,7 +34,7 @@ OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'val_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
 WORKERS = ['train_dataloader.num_workers=2', 'val_dataloader.num_workers=1',
            'train_dataloader.persistent_workers=True']
-PARTS = 'state_dict', 'optimizer', 'param_schedulers'  # including banks
+PARTS = 'state_dict', 'optimizer', 'param_schedulers'
 
 
 def content(path):

@@ -253,7 +253,7 @@ def test_one_file_per_sequence(tmp_path):
         dataset.get_data_info(0)
     assert not (tmp_path / 'ran').exists()
     dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
-    dataset = SkeletonDataset(path, [Double(True)], **options)  # no cache
+    dataset = SkeletonDataset(path, [Double(True)], **options)
     for _ in range(2):
         assert (dataset[0]['keypoint'] == 2).all()
 
@@ -350,7 +350,7 @@ class _Size:
     """Transform that returns the memory of the worker."""
 
     def __call__(self, results):
-        last = int(results['frame_dir']) >= NUM_LARGE - 2  # of each worker
+        last = int(results['frame_dir']) >= NUM_LARGE - 2
         return dict(inputs=torch.tensor(
             float(private_bytes('self')) if last else 0))
 

@@ -95,7 +95,7 @@ def test_mixin_works_with_any_head():
             self.classifier = torch.nn.Linear(self.in_channels,
                                               self.num_classes)
 
-        def init_weights(self):  # only of its layer, as in I3DHead
+        def init_weights(self):  # as in I3DHead
             torch.nn.init.zeros_(self.classifier.weight)
 
         def forward(self, x, **kwargs):

@@ -246,7 +246,7 @@ def test_rotates_as_published():
 
 def test_rotations_cover_their_range():
     np.random.seed(0)
-    pose = np.eye(3, dtype=np.float32)[None, None]  # rows are axes
+    pose = np.eye(3, dtype=np.float32)[None, None]
     drawn = [RandomRotation(0.3)(dict(keypoint=pose))['keypoint'][0, 0]
              for _ in range(500)]
     # the recipe applies R^-1, so the rotation about z comes first

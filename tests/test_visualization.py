@@ -64,7 +64,7 @@ def look(point, azimuth, elevation):
     eye = (-math.sin(a) * math.cos(e), math.sin(e),
            -math.cos(a) * math.cos(e))
     ahead = [-x for x in eye]
-    right = (-math.cos(a), 0, math.sin(a))  # horizontal
+    right = (-math.cos(a), 0, math.sin(a))
     above = np.cross(right, ahead)
     return (sum(p * r for p, r in zip(point, right)),
             sum(p * u for p, u in zip(point, above)))
@@ -243,7 +243,7 @@ def test_static_skeleton_does_not_flicker(tmp_path):
             crops.append(np.array(crop(gif.convert('RGB'))).astype(int))
     assert all((other == crops[0]).all() for other in crops)
     drawn = crop(next(draw_frames(animation, UCLA, (0, 0))))
-    assert abs(crops[0] - np.array(drawn)).mean() < 0.5  # of 255
+    assert abs(crops[0] - np.array(drawn)).mean() < 0.5
 
 
 def test_attention_and_timeline_are_drawn():

@@ -21,7 +21,7 @@ def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
     ``random_negatives`` replaces the random draw by lists of slots.
     """
     terms, took_part = [], 0
-    similarities = (bank_features @ anchors.T).T.unbind()  # N of (S,)
+    similarities = (bank_features @ anchors.T).T.unbind()  # N tensors (S,)
     for i, (similarity, label, own) in enumerate(
             zip(similarities, labels, own_slots)):
         is_positive = bank_labels == label
