@@ -1,9 +1,8 @@
 """Write the tables of README.md, configs/ and docs/, and docs/plots.
 
 The tool fills the blocks between <!-- table: NAME --> and <!-- /table --> in
-each page. projects/stdcl/studies/tables.py lists the names.
-
-example: python tools/tables.py
+each page. projects/stdcl/studies/tables.py lists the names, for example
+"study jhmdb".
 """
 import argparse
 

@@ -28,9 +28,8 @@ def parse_args() -> argparse.Namespace:
         '--stream and --split change the default')
     parser.add_argument(
         '--stream', help='joint, bone, joint-motion or bone-motion, as in '
-        'training; short for --cfg-options '
-        'model.data_preprocessor.stream=...; default: the stream of the '
-        'config, which is joint in all configs here')
+        'training; default: the stream of the config, which is joint in all '
+        'configs here')
     parser.add_argument(
         '--dump', metavar='SCORES.npz',
         help='write the scores of every sequence; *.npz contains names, '

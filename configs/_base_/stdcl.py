@@ -14,5 +14,5 @@ stdcl_head = dict(
     temporal_weight=0.5)
 stdcl_model = dict(type='STDCLRecognizer', cls_head=stdcl_head)
 
-# configs of other projects lack the check; ours have it already
+# the check is for configs of other projects; our configs already contain it
 custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

@@ -1,4 +1,4 @@
-# HCN has a classifier of its own
+# HCN needs its own classification head
 _base_ = 'stdcl.py'
 
 stdcl_head = dict(type='STDCLHCNHead')

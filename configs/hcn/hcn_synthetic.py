@@ -1,4 +1,4 @@
-# Narrow variant, a quarter of the width: trains in minutes on a CPU
+# A quarter of the published width, to train in minutes on a CPU
 _base_ = [
     '../_base_/models/hcn.py', '../_base_/datasets/synthetic.py',
     '../_base_/schedules/sgd_synthetic.py', '../_base_/default_runtime.py'

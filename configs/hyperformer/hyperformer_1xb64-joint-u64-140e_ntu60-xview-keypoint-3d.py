@@ -8,5 +8,5 @@ model = dict(
     backbone=dict(layout='nturgb+d'),
     cls_head=dict(num_classes=60))
 
-# in the release of STD-CL, only this benchmark has this learning rate
+# the release of STD-CL uses this learning rate only on this benchmark
 optim_wrapper = dict(optimizer=dict(lr=0.01))

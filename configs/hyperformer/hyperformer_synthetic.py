@@ -1,4 +1,4 @@
-# Narrow variant, 48 channels and two heads: trains in minutes on a CPU
+# Only 48 channels and two heads, to train in minutes on a CPU
 _base_ = [
     '../_base_/models/hyperformer.py', '../_base_/datasets/synthetic.py',
     '../_base_/schedules/sgd_synthetic.py', '../_base_/default_runtime.py'

@@ -21,8 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('encoder', help='ctrgcn, hyperformer, blockgcn or hcn')
     parser.add_argument('source', type=Path,
                         help="the authors' checkpoint (*.pt)")
-    parser.add_argument('out', type=Path,
-                        help='checkpoint to write (*.pth)')
+    parser.add_argument('out', type=Path, help='checkpoint to write (*.pth)')
     return parser.parse_args()
 
 

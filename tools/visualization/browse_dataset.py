@@ -53,8 +53,7 @@ def main() -> None:
     with end_cleanly(args.config):
         browser = browse.DatasetBrowser(
             load_config(args.config, args.cfg_options), args.split)
-        indices = browser.choose(args.names, args.classes, args.num,
-                                 args.seed)
+        indices = browser.choose(args.names, args.classes, args.num, args.seed)
         title = f'{Path(args.config).stem}_{args.split}'
         for path in browse.write_sequences(
                 browser, indices, args.out_dir, args.format, title,

@@ -5,5 +5,5 @@ model = dict(
     cls_head=dict(
         type='GCNHead',
         in_channels=256,
-        # weights from N(0, sqrt(2 / classes)), as in the authors' code
+        # standard deviation sqrt(2 / classes), as in the authors' code
         init_cfg=dict(type='Kaiming', layer='Linear', mode='fan_out', distribution='normal')))

@@ -1,4 +1,4 @@
-# Hyperformer's schedule for NTU, one GPU, as in the release of STD-CL
+# Hyperformer's schedule for NTU on one GPU, as in the release of STD-CL
 _base_ = 'sgd_150e.py'
 
 train_cfg = dict(max_epochs=140)

@@ -1,4 +1,4 @@
-# Hyperformer's schedule for NW-UCLA, one GPU, as in the release of STD-CL
+# Hyperformer's schedule for NW-UCLA on one GPU, as in the release of STD-CL
 _base_ = 'sgd_65e.py'
 
 train_cfg = dict(max_epochs=150)

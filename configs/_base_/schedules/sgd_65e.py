@@ -1,4 +1,4 @@
-# CTR-GCN's schedule for NW-UCLA, one GPU
+# CTR-GCN's schedule for NW-UCLA on one GPU
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=65, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')

@@ -1,4 +1,4 @@
-# CTR-GCN's schedule for NTU, one GPU
+# CTR-GCN's schedule for NTU on one GPU
 _base_ = 'sgd_65e.py'
 
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0004))

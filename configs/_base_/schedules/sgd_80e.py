@@ -1,4 +1,4 @@
-# MMAction2's schedule for NTU: 16 epochs of five passes, eight GPUs
+# MMAction2's schedule for NTU on eight GPUs: 16 epochs of five passes
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=16, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
@@ -17,5 +17,5 @@ param_scheduler = [
         convert_to_iter_based=True)
 ]
 
-# 8 GPUs x 16 sequences
+# eight GPUs with 16 sequences each
 auto_scale_lr = dict(enable=False, base_batch_size=128)

@@ -7,8 +7,8 @@ optim_wrapper = dict(
     optimizer=dict(
         type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0001, nesterov=True))
 
-# Without a warm-up, the first steps silence the joints of one limb in some
-# runs, and its four classes merge, see docs/get_started/quick_start.md
+# Without a warm-up, some runs confuse the four classes of a limb; see
+# docs/get_started/quick_start.md
 param_scheduler = [
     dict(
         type='LinearLR',

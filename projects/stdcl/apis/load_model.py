@@ -40,8 +40,7 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
         checkpoint, map_location='cpu', logger='silent')
     if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
         del model.cls_head.decoupler  # its weights are untrained
-    model.dataset_meta = (loaded.get('meta') or {}).get(
-        'dataset_meta') or {}
+    model.dataset_meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     return model.to(device).eval()
 
 

@@ -56,12 +56,12 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     without a plain form is kept, with a warning that names ``field``.
     """
     if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:
-        # copy: PyTorch supports neither reversed nor foreign-endian arrays
+        # copy: PyTorch supports neither negative strides nor big-endian data
         return torch.from_numpy(
             np.array(value, value.dtype.newbyteorder('='), order='C'))
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
-    # exact types: loading would reject subclasses, such as enums
+    # not isinstance, because loading would reject subclasses such as enums
     if type(value) in PLAIN or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, HistoryBuffer):
@@ -72,7 +72,7 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, dict):
-        # a state_dict is an OrderedDict with a _metadata attribute
+        # copy.copy keeps the _metadata attribute of a state_dict
         plain = copy.copy(value) if type(value) is OrderedDict else {}
         plain.clear()
         for key, item in value.items():
@@ -129,8 +129,7 @@ def _raise_refused(source: str, error: pickle.UnpicklingError,
 @functools.wraps(upstream_load_url)
 def load_url(url, *args, **kwargs):
     try:
-        return upstream_load_url(url, *args,
-                                 **dict(kwargs, weights_only=True))
+        return upstream_load_url(url, *args, **dict(kwargs, weights_only=True))
     except pickle.UnpicklingError as error:
         _raise_refused(url, error, 'FILE (after downloading it)')
         raise

@@ -64,8 +64,7 @@ def check_sequences(path: str, annotations: List[dict],
                     one_label: bool = True) -> None:
     """Check that annotations with ``keypoint`` are valid.
 
-    ``one_label`` says whether each sequence has exactly one class. Defaults to
-    True.
+    ``one_label`` says whether each sequence must have exactly one class.
 
     Raises:
         InputError: A name occurs twice; a field is missing or has the wrong
@@ -143,8 +142,7 @@ def _check_distinct(where: str, names: Iterable[str]) -> None:
                          'expected once.')
 
 
-def _fail(path: str, item: dict, field: str, seen: str,
-          expected: str) -> None:
+def _fail(path: str, item: dict, field: str, seen: str, expected: str) -> None:
     seen = seen if field in item else 'is missing'
     raise InputError(f'{path}: sequence {name_of(item)}: {field} {seen}, '
                      f'expected {expected}.')

@@ -106,10 +106,10 @@ class SkeletonDataset(PoseDataset):
         """Filter as ``PoseDataset`` does, then run the cached transforms."""
         data_list = super().filter_data()
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
-        if self.cached_pipeline.transforms:  # can take a minute
+        if self.cached_pipeline.transforms:  # this can take a minute
             logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
                         f'once on {len(data_list)} sequences.')
-        # replaces one at a time, to avoid a second copy of the data
+        # replace one at a time, because memory may not hold a second copy
         for index, info in enumerate(data_list):
             data_list[index] = self._store(self.cached_pipeline(info))
         _return_freed_memory()

@@ -73,8 +73,7 @@ class Scores:
     @property
     def kinds(self) -> Tuple[str, ...]:
         """The kinds of scores: logits, probabilities or both."""
-        return tuple(kind for kind in KINDS
-                     if getattr(self, kind) is not None)
+        return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def shape(self) -> Tuple[int, ...]:

@@ -52,8 +52,7 @@ class StudyRunner:
                 minutes: Optional[float] = None) -> List[Training]:
         """Execute runs, ``jobs`` at a time, and return those that fail.
 
-        After ``minutes``, all runs save a checkpoint and stop. Defaults to no
-        limit.
+        After ``minutes``, if given, all runs save a checkpoint and stop.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stop())
@@ -123,7 +122,7 @@ class StudyRunner:
         return self._record(*records.collect(training, folder))
 
     def _record(self, row: dict, details: List[dict]) -> dict:
-        with self.lock:  # the row comes last, as it marks the run as recorded
+        with self.lock:  # the row marks the run as recorded, so it is last
             records.append(self.details, details, records.DETAILS[:-1])
             records.append(self.results, [row])
         return row

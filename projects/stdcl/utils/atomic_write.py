@@ -14,8 +14,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The temporary name ends in ``.partial``; only a crash leaves such a file
     behind. An existing file is kept until the new one is complete. If several
-    processes write the same file, the last one to finish wins. Missing folders
-    are created.
+    processes write it, the last one wins. Missing folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}')

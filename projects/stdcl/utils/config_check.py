@@ -78,8 +78,7 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
             of dotted name -> value, or KEY=VALUE strings. Defaults to none.
 
     Raises:
-        InputError: The file cannot be read, or an option would have no
-            effect.
+        InputError: The file is unreadable, or an option has no effect.
     """
     if not isinstance(options, dict):
         options = parse_options(options)
@@ -121,7 +120,7 @@ def _config_at_fault(error: Exception) -> tuple:
     frames = traceback.extract_tb(error.__traceback__)
     if any(frame.name == 'import_modules_from_strings' for frame in frames):
         return None, None
-    if isinstance(error, ImportError):  # MMEngine's error hides the root
+    if isinstance(error, ImportError):  # MMEngine wraps the original error
         while error.__cause__ or error.__context__:
             error = error.__cause__ or error.__context__
     if frames[-1].name == '<module>':  # the config's own code
@@ -251,6 +250,6 @@ def _explain(error: str, cfg: Config) -> Optional[str]:
     if error.startswith('`epoch_length` must be'):
         return ('train_dataloader yields 0 batches per epoch, expected at '
                 'least one: batch_size exceeds the number of sequences.')
-    # MMEngine's message has one line for the dict and one for its defaults
+    # MMEngine prints the dict and its defaults on separate lines
     return (error.replace('\n', ' ')
             if 'must contain the key "type"' in error else None)

@@ -94,7 +94,7 @@ class _Array(_Placeholder):
 
 def _make_array(data: Union[bytes, bytearray], dtype: _Dtype, shape: tuple,
                 order: str) -> np.ndarray:
-    # np.ndarray(buffer=data) would let the file resize a bytearray in use
+    # unlike np.ndarray(buffer=data), this locks the size of a bytearray
     array = np.frombuffer(data, dtype.value).reshape(shape, order=order)
     if array.shape != shape:  # contains -1
         raise ValueError(f'invalid array shape {shape}')
@@ -111,14 +111,15 @@ def _checked(array: np.ndarray) -> np.ndarray:
 
 def _encode(text: str, encoding: str) -> bytes:
     """Replace ``_codecs.encode``, with which protocols 0 to 2 store bytes."""
-    if encoding not in ('latin1', 'latin-1'):  # others import modules
+    if encoding not in ('latin1', 'latin-1'):  # others would import modules
         raise RefusedError(f'_codecs.encode to {encoding!r}')
     return str.encode(text, 'latin-1')
 
 
 def _bytearray(content: Union[str, bytes] = b'', *encoding) -> bytearray:
     content = _encode(content, *encoding) if encoding else content
-    return bytearray(memoryview(content))  # rejects an integer, a size
+    # memoryview rejects an integer, which bytearray would take as a size
+    return bytearray(memoryview(content))
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
@@ -127,7 +128,7 @@ def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
 
 FUNCTIONS = {('_codecs', 'encode'): _encode,
              ('collections', 'OrderedDict'): OrderedDict,
-             # only an argument of _reconstruct; calling it raises an error
+             # files pass ndarray to _reconstruct; calling it raises an error
              ('numpy', 'ndarray'): None,
              ('numpy', 'dtype'): _Dtype}
 for _module in ('builtins', '__builtin__'):  # protocol 3; protocols 0 to 2
@@ -227,7 +228,7 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        # NumPy takes unknown content for a pickle and says how to load it
+        # NumPy mistakes any unknown content for a pickle
         reason = 'objects, or no array' if 'pickle' in str(error) else error
         raise InputError(
             f'{path} could not be read: it is damaged or not a .npy or .npz '

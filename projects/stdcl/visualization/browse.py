@@ -41,12 +41,6 @@ class DatasetBrowser:
 
     Raises:
         InputError: The config contains no such data set or no layout.
-
-    Example::
-
-        browser = DatasetBrowser(Config.fromfile('config.py'))
-        index, = browser.choose(names=['a01_s01_e00_v01'])
-        animation = browser.animate(index)
     """
 
     def __init__(self, cfg: Config, split: str = 'train') -> None:
@@ -113,8 +107,7 @@ class DatasetBrowser:
             second panel.
 
         Raises:
-            InputError: The pipeline fails, or the data do not match the
-                layout.
+            InputError: The pipeline fails, or the layout does not match.
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
         info = dataset.get_data_info(place)

@@ -140,8 +140,7 @@ def _add_panel(axes: Axes, panel: Panel, num_steps: int,
     return move
 
 
-def _add_timeline(axes: Axes,
-                  animation: Animation) -> Callable[[int], None]:
+def _add_timeline(axes: Axes, animation: Animation) -> Callable[[int], None]:
     """Set up the timeline, and return a function that moves it to a step."""
     for index, (start, end, _, height) in enumerate(animation.timeline):
         axes.bar(start, height, end - start, align='edge',

@@ -34,7 +34,7 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
     if isinstance(data.layout, dict):
         definition = 'dict(\n    ' + ',\n    '.join(
             f'{name}={value!r}' for name, value in data.layout.items()) + ')'
-        # replaces the layout of the base instead of being merged with it
+        # _delete_ prevents a merge with the layout of the base config
         layout = 'layout=dict(layout, _delete_=True)'
     outer, _, _ = traits.layout_field.rpartition('.')
     backbone = f'{outer}=dict({layout})' if outer else layout

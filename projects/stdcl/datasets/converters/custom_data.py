@@ -279,8 +279,7 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
     if not text.endswith('.json'):
         return text, SkeletonLayout.get(text)
     try:
-        fields = {'name': Path(text).stem, **json.loads(
-            read_text(Path(text)))}
+        fields = {'name': Path(text).stem, **json.loads(read_text(Path(text)))}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError) as error:
         raise InputError(f'{text} is not a valid layout: {error}') from None

@@ -53,8 +53,10 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
         (_, drawn), = splitter.split(
             names, [labels[name] for name in names], groups)
     except ValueError as error:  # too few sequences or subjects
-        raise InputError(f'--val-ratio is {ratio}, but there are {len(names)} '
-                         f'sequences to draw from: {error}') from None
+        kind = 'subjects' if groups else 'sequences'
+        raise InputError(f'--val-ratio is {ratio}, but there are too few '
+                         f'{kind} to draw from ({len(set(groups or names))}): '
+                         f'{error}') from None
     val = {names[index] for index in drawn}
     return {name: SPLITS[name in val] for name in labels}
 

@@ -33,8 +33,8 @@ XSUB60 = frozenset((1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28,
 XSUB120 = XSUB60 | {
     45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82,
     83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103}
-# setups: largest setup number; files: published number of files; is_training:
-# split -> test of a parsed name; sizes: published numbers of sequences
+# setups: largest setup number; files, sizes: published numbers of files and
+# sequences; is_training: split -> function that tests a parsed name
 BENCHMARKS = dict(
     ntu60=dict(
         setups=17, classes=60, files=56880,
@@ -90,8 +90,7 @@ def _open_zip(path: str) -> zipfile.ZipFile:
 def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
     """Read a file and return the result of :func:`select_persons`.
 
-    For an unusable file, the keypoints are empty, and the repairs contain the
-    reason.
+    For an unusable file, the keypoints are empty and the repairs say why.
     """
     _, file, *member = source
     try:
@@ -157,7 +156,7 @@ def convert(paths: list[Path], destination: Path,
     report['sequences'] = len(splits['xsub_train'] + splits['xsub_val'])
     report['files_found'] = report['sequences'] + sum(
         map(bool, map(parse_name, report['dropped'])))
-    # the sizes of an incomplete set cannot be compared
+    # the published sizes apply only if all files were found
     report['as_published'] = (
         None if report['files_found'] != facts['files']
         else report['splits'] == facts['sizes'])

@@ -12,7 +12,7 @@ import numpy as np
 from ...utils.input_error import InputError
 
 NUM_JOINTS = 25
-# a body is noise if it is visible in this many frames or fewer,
+# a body is noise if it is visible in at most this many frames,
 NOISE_FRAMES = 11
 # or if its width exceeds this part of its height in this share of frames
 NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
@@ -170,7 +170,7 @@ def _assign_places(bodies: list[Body]) -> tuple[np.ndarray, int]:
     num_frames = 1 + max(body.frames[-1] for body in bodies)
     keypoint = np.zeros((2, num_frames, NUM_JOINTS, 3), np.float32)
     seen = np.zeros((2, num_frames), bool)
-    # first and last frame of each place; (0, 0) is as published
+    # frames occupied in each place; (0, 0) is from the published scripts
     spans = [(bodies[0].frames[0], bodies[0].frames[0]), (0, 0)]
     left_out = 0
     for body in bodies:

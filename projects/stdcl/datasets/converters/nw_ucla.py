@@ -1,7 +1,6 @@
 """Convert Northwestern-UCLA Multiview Action 3D from CTR-GCN's JSON files.
 
-The splits are those of published results: views 1 and 2 for training, view 3
-for testing.
+As in published results, views 1 and 2 are for training, view 3 for testing.
 """
 import json
 import re

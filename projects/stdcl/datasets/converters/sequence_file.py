@@ -1,4 +1,4 @@
-"""Read a sequence of your own data; see docs/custom_data.md for formats."""
+"""Read a sequence of your own data; docs/custom_data.md lists the formats."""
 from collections import Counter
 from itertools import takewhile
 from pathlib import Path
@@ -81,7 +81,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
              ]
     keys = list(takewhile(('frame', 'person').__contains__, cells))
     if all(cell and not _is_number(cell) for cell in cells):
-        del lines[0]  # a header, unlike a row with an empty cell
+        del lines[0]  # a row with an empty cell is not a header
     if not lines:
         raise InputError(f'{path} contains 0 frames, expected at least 1.')
     try:

@@ -13,8 +13,8 @@ class FastPreNormalize3D(PreNormalize3D):
     The arguments are the same. A sequence without any person is left
     unchanged. More than two persons raise an ``InputError``.
 
-    Required and modified keys: ``keypoint``, (M, T, V, 3), and
-    ``total_frames``. Added key: ``body_center``.
+    Required key: ``keypoint``, (M, T, V, 3). Modified keys: ``keypoint``,
+    ``total_frames``. Added key, if ``align_center`` is True: ``body_center``.
     """
 
     cacheable = True  # same result in every epoch
@@ -28,7 +28,6 @@ class FastPreNormalize3D(PreNormalize3D):
                 f'{len(keypoint)} persons, expected 1 or 2.')
         # a person is absent if np.isclose(x, 0) for all coordinates
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
-        # the person who is visible in more frames
         first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
         if not seen[first].any():
             return results
@@ -38,7 +37,7 @@ class FastPreNormalize3D(PreNormalize3D):
 
         if self.align_center:
             center = keypoint[0, 0, 1 if keypoint.shape[2] == 25 else -1]
-            # a joint that is zero, or whose coordinates cancel, stays zero
+            # a missing joint (all coordinates zero) stays zero
             there = (keypoint != 0).any(axis=-1, keepdims=True)
             results['body_center'] = center.copy()
             keypoint = (keypoint - center) * there
@@ -52,7 +51,6 @@ class FastPreNormalize3D(PreNormalize3D):
             right, left = self.xaxis
             rotation = self._align(pose[right] - pose[left],
                                    [1, 0, 0]) @ rotation
-        # a single product of (M T V, 3) instead of one per frame
         results['keypoint'] = (keypoint.reshape(
             -1, keypoint.shape[-1]) @ rotation.T).reshape(keypoint.shape)
         results['total_frames'] = keypoint.shape[1]

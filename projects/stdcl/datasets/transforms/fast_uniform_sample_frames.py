@@ -49,7 +49,6 @@ class FastUniformSampleFrames(UniformSampleFrames):
                 start = random.randint(total)
             return np.arange(start, start + length)
         if total < 2 * length:
-            # skip total - length frames
             skipped = np.zeros(length + 1, dtype=np.int64)
             skipped[random.choice(length + 1, total - length,
                                   replace=False)] = 1

@@ -42,7 +42,6 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
         raise InputError(
             f'Rotation: keypoint of {results.get("frame_dir")} has '
             f'{keypoint.shape[-1]} channels, expected {dims} (x, y, ...).')
-    # a single product of (M T V, C) instead of one per frame
     results['keypoint'] = (keypoint.reshape(-1, dims) @ matrix).reshape(
         keypoint.shape)
     return results

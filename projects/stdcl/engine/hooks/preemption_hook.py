@@ -82,7 +82,7 @@ class PreemptionHook(Hook):
         if self.checkpoint_hook is None or not (
                 runner.optim_wrapper.should_update() and self._is_told()):
             return
-        # each process has its own statistics within an epoch. SyncBuffersHook
+        # each process has its own batch-norm statistics; SyncBuffersHook
         # averages them at the end; averaging now does not change the result
         dist.all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)

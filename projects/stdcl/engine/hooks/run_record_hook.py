@@ -48,8 +48,7 @@ class RunRecordHook(Hook):
         self.record['resumed'] = [*earlier.get('resumed', []), dict(
             epoch=epoch, commit=earlier['commit'], clean=earlier['clean'],
             seed=earlier['seed'])]
-        self.record['clean'] = bool(self.record['clean']
-                                    and earlier['clean'])
+        self.record['clean'] = bool(self.record['clean'] and earlier['clean'])
 
     def before_train_epoch(self, runner) -> None:
         """Start timing the epoch."""

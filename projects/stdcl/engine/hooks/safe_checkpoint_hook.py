@@ -73,7 +73,7 @@ class SafeCheckpointHook(CheckpointHook):
             kept = [*(number for number in self.keep_ckpt_ids
                       if number != step), step]
             outdated = kept[:-self.max_keep_ckpts]
-            # upstream deletes nothing because the newest is already listed
+            # list the newest already, so that MMEngine does not delete any
             self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
             runner.message_hub.update_info('keep_ckpt_ids',
                                            list(self.keep_ckpt_ids))
@@ -91,7 +91,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
             return
-        # upstream cannot delete best checkpoints that it does not know
+        # hide the paths from MMEngine, so that it does not delete the files
         before = self._best_paths()
         for name in before:
             self._set_best(name, None)

@@ -59,7 +59,7 @@ class ScoreFileHook(Hook):
         """Gather the sequences of all processes and write the file."""
         self.handle.remove()
         dataset = runner.test_dataloader.dataset
-        # in the order of the data set, without the padding of the sampler
+        # restores the order of the data set and drops the sampler's padding
         rows = collect_results(self.rows, len(dataset))
         if rows is None:  # not the main process
             return

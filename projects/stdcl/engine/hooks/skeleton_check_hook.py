@@ -56,8 +56,7 @@ class SkeletonCheckHook(Hook):
             check_shape(model, shape, where)
 
 
-def _check_labels(where: str, dataset: BaseDataset,
-                  num_classes: int) -> None:
+def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
     """Raise an InputError if a label is not a class of the model."""
     wrong = [(name, label) for name, label in names_and_labels(dataset)
              # if a sequence has several classes, its label is a tensor
@@ -85,7 +84,7 @@ def _try_model(model, sample: dict) -> None:
         except InputError as error:
             built, seen = getattr(model, 'clip_shape', None), sample[
                 'inputs'].shape[1:]
-            if built is None:  # the decoupler's own config has the sizes
+            if built is None:  # the sizes are in the decoupler's config
                 raise
             raise InputError(
                 'train_dataloader: the clips have the shape '

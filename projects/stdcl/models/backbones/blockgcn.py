@@ -114,7 +114,7 @@ class BlockGC(BaseModule):
             SUBSETS, num_heads, 1, 1))
         self.hop_weight = nn.Parameter(torch.zeros(
             SUBSETS, num_heads, int(hops.max()) + 1))
-        # the sum of the three convolutions is one over stacked channels
+        # one convolution over stacked channels equals the sum of the three
         self.conv = nn.Parameter(torch.empty(
             num_heads, SUBSETS, in_channels // num_heads,
             out_channels // num_heads))
@@ -193,7 +193,7 @@ class BlockGCN(SpatialTemporalEncoder):
             or ``base_channels`` is not a multiple of ``num_heads``.
     """
 
-    channels_last = False  # matrix products over joints need them last
+    channels_last = False  # joints are the last axis of the products
 
     def __init__(self, layout: Union[str, dict], base_channels: int = 128,
                  num_heads: int = 8, topology_channels: int = 64,

@@ -65,10 +65,8 @@ class CTRGC(BaseModule):
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
     followed by batch norm, a residual connection and ReLU. To save time and
-    memory, one product computes the convolutions of all subsets. The product
-    that computes A includes alpha, the bias of conv4 and the topology as extra
-    rows, and one batched product sums over subsets and joints. ``adjacency``
-    is the initial topology, (K, V, V).
+    memory, one product computes each step for all subsets. ``adjacency`` is
+    the initial topology, (K, V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -101,8 +99,7 @@ class CTRGC(BaseModule):
     def topologies(self, x: torch.Tensor) -> torch.Tensor:
         """Refine the topology: map (N, C, V, T) to (N * C', K V, V).
 
-        Rows are the source joints of each subset in turn; columns are target
-        joints.
+        Rows are the source joints of all subsets; columns are target joints.
         """
         n, _, v, _ = x.shape
         k, c, r = self.refine.shape

@@ -38,11 +38,11 @@ class HCNStream(nn.Module):
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
-        # otherwise conv3 would convert x in the forward and backward pass
+        # otherwise, conv3 would convert the memory format of x in both passes
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
-        # equivalent to dropping channels before pooling, but cheaper
+        # dropout before pooling would be equivalent, but slower
         return self.dropout(x)
 
 
@@ -120,7 +120,7 @@ class HCN(BaseModule):
             self.motion_stream(_motion(x).permute(0, 3, 1, 2))
         ], dim=1)  # (N * M, 2 C, T / 4, W / 4)
         for conv in (self.conv5, self.conv6):
-            # equivalent to ReLU, dropout, pool, but cheaper
+            # pooling after ReLU and dropout would be equivalent, but slower
             x = self.dropout(self.relu(self.pool(conv(x))))
         return x.unflatten(0, (n, m))  # (N, M, 4 C, T / 16, W / 16)
 
@@ -144,7 +144,7 @@ class HCN(BaseModule):
 
 def _motion(x: torch.Tensor) -> torch.Tensor:
     """Interpolate differences between frames to T frames, (N, T, V, C)."""
-    # joints and coordinates form the width, which is equivalent to
+    # joints and coordinates form one axis, which is equivalent to
     # interpolating (C, T - 1, V) images but does not permute axes
     shape, x = x.shape, x.flatten(2)  # (N, T, V * C)
     difference = (x[:, 1:] - x[:, :-1]).unsqueeze(1)  # (N, 1, T - 1, V * C)

@@ -41,7 +41,7 @@ class _JointAttention(torch.autograd.Function):
                                    beta=scale, alpha=scale)
         logits = torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0,
                                alpha=scale)  # (B H, V, V)
-        # a batch over joints i, because each has its own S
+        # joint i is the batch axis, because each joint has its own S
         logits.transpose(0, 1).baddbmm_(of_context.transpose(0, 1), selection)
         weights = logits.softmax(dim=-1).view(b, h, v, v)
         y = torch.bmm(_attention(weights, alpha, outer), value)
@@ -102,9 +102,8 @@ class HypergraphAttention(BaseModule):
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
     followed by a grouped 1x1 convolution and a residual connection. To save
-    time and memory, the vectors of all hop distances and all body parts act as
-    extra keys (the context): each query is multiplied by them once, and a
-    constant matrix then selects what to add to the logit of joints i and j.
+    time and memory, all vectors r and e act as extra keys (the context). A
+    constant matrix selects the products to add to each logit.
 
     Args:
         in_channels, out_channels (int): Channels C and C' = H * D.
@@ -134,7 +133,7 @@ class HypergraphAttention(BaseModule):
         member = F.one_hot(parts).float().T  # (P, V)
         self.register_buffer('mean_of_part', member / member.sum(
             dim=1, keepdim=True), persistent=False)
-        # one-hot: hops from i to j, and part of j, (V, hops + P, V)
+        # one-hot codes of the hops from i to j, and of the part of j
         self.register_buffer('selection', torch.cat([
             F.one_hot(hops).float().mT, member.expand(num_joints, -1, -1)],
             dim=1), persistent=False)
@@ -146,7 +145,7 @@ class HypergraphAttention(BaseModule):
         biases, 0 and w . e, (B, H, hops + P).
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
-        # w . (W_e x) = (w W_e) x, one extra channel for each head
+        # w . (W_e x) = (w W_e) x, so one extra channel for each head suffices
         weight, w = self.hyperedge.weight, self.hyperedge_bias
         of_bias = (w[:, None] @ weight.unflatten(0, w.shape))[:, 0]  # (H, C)
         e, bias = F.linear(pooled, torch.cat([weight, of_bias])).split(

@@ -1,4 +1,4 @@
-"""Classification heads that decouple and contrast during training."""
+"""Classification heads with STD-CL, which is active only in training."""
 from typing import Dict, List, Tuple
 
 import torch
@@ -9,7 +9,6 @@ from mmengine.dist import all_gather, get_rank
 from ...utils.input_error import InputError
 from ..unit_vectors import unit_vectors
 
-# attributes of the head that inference does not need
 TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
 
 

@@ -161,10 +161,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
         All anchors share one random order of the filled slots. Each takes the
         first K slots of other classes in this order. The first 2K slots
-        suffice unless more than half of them belong to the anchor's class,
-        which is then the most frequent class among them; for that class, the
-        whole order is searched. Returns the slots and whether each was drawn,
-        both of shape (N, min(K, S)).
+        suffice, except for a class that fills more than half of them. For the
+        most frequent class, the whole order is therefore searched. Returns
+        the slots and whether each was drawn, both (N, min(K, S)).
         """
         limit = min(self.num_negatives, len(bank_labels))
         empty = 2  # sorts after filled slots, whose keys are below 1
@@ -225,7 +224,7 @@ class _Similarity(torch.autograd.Function):
                                     per_sample_weights=gradient)
         else:
             size = max(1, BLOCK // len(slots))
-            # three times as fast as bank_features[chosen] on a CPU
+            # on a CPU, three times as fast as bank_features[chosen]
             total = sum(
                 torch.bmm(weights[:, None],
                           F.embedding(chosen, bank_features).float())

@@ -73,8 +73,8 @@ class ClassBalancedMemoryBank(MemoryBank):
         now = self.written.max() + 1
         slots, has_slot = self._find_slots(labels, indices, first, whole, now)
 
-        # several rows may write to one slot, so all must write the same bits:
-        # those of the row that owns the slot or, without one, its content
+        # several rows may write to one slot, so all of them write the vector
+        # of its owner or, if it has no owner, its present content
         owns = (slots[:, None] == slots) & has_slot  # (B, B)
         owner, owned = owns.int().argmax(dim=1), owns.any(dim=1)
         for state, value in (
