@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     for name, suffix in dict(out='.json', confusion='.png').items():
         path = getattr(args, name)
-        if path and path.suffix != suffix:  # it could be a score file
+        if path and path.suffix != suffix:  # might overwrite scores
             parser.error(f'--{name} is {path}, expected *{suffix}.')
     return args
 

@@ -122,7 +122,7 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
     if array.ndim != len(axes.split()) or not array.size:
         _fail(path, item, field, f'has shape {array.shape}',
               f'{axes}, each at least 1')
-    # also False for NaN, which min and max propagate
+    # the comparison is also False for NaN, which min and max propagate
     if not max(-float(array.min()), float(array.max())) < LARGEST:
         wrong = ~(np.abs(array.astype(np.float64)) < LARGEST)
         first = np.argwhere(wrong)[0]

@@ -269,7 +269,7 @@ def _angles(rng: np.random.Generator, label: int, frames: int) -> np.ndarray:
     angles = rng.uniform(*SWAY, size) * np.sin(
         2 * np.pi * rng.uniform(*SWAY_CYCLES, size) * time + phases)
     angles += rng.uniform(-POSTURE, POSTURE, size)
-    # reversing time negates the phase: both directions are equally likely
+    # reversing time negates the phase, so both directions are equally likely
     phase, strength = rng.uniform(0, 2 * np.pi), rng.uniform(*WARP)
     time = time + strength / (2 * np.pi) * (
         np.sin(2 * np.pi * time + phase) - np.sin(phase))

@@ -96,7 +96,7 @@ def _make_array(data: Union[bytes, bytearray], dtype: _Dtype, shape: tuple,
                 order: str) -> np.ndarray:
     # unlike np.ndarray(buffer=data), this locks the size of a bytearray
     array = np.frombuffer(data, dtype.value).reshape(shape, order=order)
-    if array.shape != shape:  # contains -1
+    if array.shape != shape:  # shape contains -1
         raise ValueError(f'invalid array shape {shape}')
     return _checked(array)
 

@@ -94,7 +94,7 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
         moves.append(_add_timeline(
             box(GAP, bottom - TIMELINE, width - 2 * GAP, 10,
                 xlim=(0, animation.num_steps), ylim=(0, 1)), animation))
-    canvas.draw()  # the background, once
+    canvas.draw()  # draws the background only once
     background = canvas.copy_from_bbox(figure.bbox)
     for step in range(animation.num_steps):
         canvas.restore_region(background)

@@ -52,7 +52,7 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
     try:
         (_, drawn), = splitter.split(
             names, [labels[name] for name in names], groups)
-    except ValueError as error:  # too few sequences or subjects
+    except ValueError as error:
         kind = 'subjects' if groups else 'sequences'
         raise InputError(f'--val-ratio is {ratio}, but there are too few '
                          f'{kind} to draw from ({len(set(groups or names))}): '

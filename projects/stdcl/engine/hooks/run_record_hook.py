@@ -37,7 +37,7 @@ class RunRecordHook(Hook):
             processes=runner.world_size,
             seed=runner.seed)
         self.epochs = []
-        if runner.iter and _path(runner).is_file():  # resumed
+        if runner.iter and _path(runner).is_file():  # the run was resumed
             self._extend(json.loads(_path(runner).read_text()), runner.epoch)
         self._write(runner)
 

@@ -44,7 +44,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     def run(self) -> nn.Module:
         """Train and return the model."""
         self.runner.call_hook('before_train')
-        if self._epoch > 0 and self.first_batch == 0:  # resumed
+        if self._epoch > 0 and self.first_batch == 0:  # after resuming
             self._validate_if_due()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()

@@ -153,7 +153,7 @@ class STDCLMixin:
         batches of equal size. Smaller batches are therefore padded with rows
         of zero features, which the banks ignore.
         """
-        rows = torch.cat([features.view(torch.int32),  # exact bits
+        rows = torch.cat([features.view(torch.int32),  # keeps the exact bits
                           torch.stack([labels, indices], dim=1).int()], dim=1)
         filling = rows[:1].repeat(max(0, self.batch_size - len(rows)), 1)
         filling[:, :-2] = 0
