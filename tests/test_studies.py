@@ -185,10 +185,12 @@ arms ="""))
             for item in study.trainings] == [(1, 'split2_val')] * 2
     records.append(study.path.with_suffix('.csv'), [
         dict(arm='plain', fold=seed % 2, seed=seed, top1_last=top1)
-        for seed, top1 in enumerate((80, 60, 90))])
+        for seed, top1 in enumerate((80, 60, 90))] + [
+            dict(arm='stdcl', fold=1, seed=1, top1_last=70)])
     table = StudyReport(study, study.path.parent).folds().splitlines()
     assert table[0] == '| arm | split1 | split2 | mean |'
-    assert table[2:] == ['| plain | 85.00 | 60.00 | 72.50 |']
+    assert table[2:] == ['| plain | 85.00 | 60.00 | 72.50 |',
+                         '| stdcl |  | 70.00 |  |']
 
 
 def test_further_tests_of_a_study(make_runner, tmp_path):

@@ -101,14 +101,15 @@ class StudyReport:
     def folds(self) -> str:
         """Return a table of the mean top-1 in each fold, and their mean."""
         names = self.plan.folds
-        frame = self.results.pivot_table(
-            index='arm', columns='fold', values='top1_last').reindex(
-            index=self.arms, columns=range(len(names))).dropna()
         if len(names) == 1:
             return ''
+        frame = self.results.pivot_table(
+            index='arm', columns='fold', values='top1_last').reindex(
+            index=self.arms, columns=range(len(names))).dropna(how='all')
+        frame['mean'] = frame.mean(axis=1, skipna=False)
         return markdown(['arm', *names, 'mean'], (
-            [arm, *(f'{value:.2f}' for value in (*row, np.mean(row)))]
-            for arm, *row in frame.itertuples()))
+            [arm, *('' if np.isnan(value) else f'{value:.2f}'
+                    for value in row)] for arm, *row in frame.itertuples()))
 
     def features(self) -> str:
         """Return a table of the measures of features."""
