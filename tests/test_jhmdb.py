@@ -140,7 +140,7 @@ def test_frames_of_a_random_segment():
 @pytest.mark.parametrize('benchmark, split, train, val', [
     ('jhmdb', 'split3', 'split3_train', 'split3_val'),
     ('ntu60-xsub', 'xview', 'xview_train', 'xview_val')])
-def test_split(benchmark, split, train, val):
+def test_split(benchmark, split, train, val, tmp_path):
     options = dict(work_dir=None, stream=None, cfg_options=None,
                    launcher='none')
     path = find_config('stgcn', benchmark, True)
@@ -150,6 +150,9 @@ def test_split(benchmark, split, train, val):
     assert cfg.val_dataloader.dataset.split == val
     assert cfg.test_dataloader.dataset.split == val
     assert cfg.work_dir == f'work_dirs/{path.stem}_{split}'
+    cfg.dump(tmp_path / 'saved.py')
+    assert load_run_config(tmp_path / 'saved.py', split=split,
+                           **options).work_dir == cfg.work_dir
     with pytest.raises(InputError, match='no data set in the config has'):
         load_run_config(find_config('stgcn', 'synthetic', True), split=split,
                         **options)

@@ -227,6 +227,13 @@ def test_a_fused_arm(make_runner, tmp_path):
     rows = records.read(tmp_path / 'tiny.csv').set_index('arm')
     assert rows.loc['both', ['top1_last', 'mean_class', 'stream']].tolist(
         ) == [75, 75, 'fused']
+    rows = pd.read_csv(tmp_path / 'tiny.csv')
+    rows[rows.arm != 'both'].to_csv(tmp_path / 'tiny.csv', index=False)
+    scores = tmp_path / 'work/tiny/stdcl_seed-1/scores.npz'
+    scores.rename(scores.with_suffix('.old'))
+    assert study.run_all(study.missing()) == study.missing('both')
+    scores.with_suffix('.old').rename(scores)
+    assert not study.run_all(study.missing())
     page = tmp_path / 'page.md'
     StudyReport(study.study, tmp_path).write_page(page)
     assert '| both | 1 | 75.00 |  | +0.00 ' in page.read_text()
@@ -323,8 +330,8 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
                     cwd=tmp_path)
 
     done = run('--only', 'stdcl')
-    assert '0 runs left' in done.stdout, done.stdout + done.stderr
-    assert '1 runs are recorded and skipped, 1 to run' in run(
+    assert 'runs left: 0' in done.stdout, done.stdout + done.stderr
+    assert '1 of 2 runs are recorded and skipped' in run(
         '--list').stdout
     report = tmp_path / 'work_dirs/studies/tiny/report.md'
     top1 = records.read(path.with_suffix('.csv')).top1_last

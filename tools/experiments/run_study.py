@@ -49,14 +49,15 @@ def main() -> None:
         if args.slurm:
             runner.use_slurm(args.slurm, args.minutes or 24 * 60)
         missing = runner.missing(args.only)
-        print(f'{study.name}: {len(study.matching(args.only)) - len(missing)} '
-              f'runs are recorded and skipped, {len(missing)} to run')
+        recorded = len(study.matching(args.only)) - len(missing)
+        print(f'{study.name}: {recorded} of {recorded + len(missing)} runs '
+              'are recorded and skipped')
         failed = []
         if args.list:
             print('\n'.join(f'  {training.name}' for training in missing))
         else:
             failed = runner.run_all(missing, args.jobs, args.minutes)
-            print(f'{study.name}: {len(runner.missing(args.only))} runs left')
+            print(f'{study.name}: runs left: {len(runner.missing(args.only))}')
         report = runner.work_dir / 'report.md'
         StudyReport(study, folder).write_page(report)
         print(f'report: {report}')

@@ -118,7 +118,7 @@ def load_run_config(config: Union[str, Path], work_dir: Optional[str],
     default = add_stream(default, options.get(STREAM))
     if split is not None:
         set_split(cfg, split)
-        default += f'_{split}'
+        default = f'{default.removesuffix("_" + split)}_{split}'
     cfg.work_dir = work_dir or default
     return cfg
 

@@ -128,10 +128,16 @@ class StudyRunner:
         return row
 
     def _fuse(self, training: Training) -> Optional[dict]:
-        """Fuse the scores of arms; return None if some are still missing."""
+        """Fuse the scores of arms; return None if they are not trained yet."""
         folders = [self.work_dir / name for name in training.fuse]
-        if not all((folder / 'scores.npz').is_file() for folder in folders):
-            return None
+        waiting = {item.name for item in self.missing()}
+        for folder in folders:
+            if folder.name in waiting:
+                return None
+            if not (folder / 'scores.npz').is_file():
+                raise InputError(
+                    f'{folder}/scores.npz is missing, but the run is recorded.'
+                    ' Restore the file, or delete the row to repeat the run.')
         return self._record(*records.collect_fusion(training, folders))
 
     def _write_config(self, training: Training, folder: Path,

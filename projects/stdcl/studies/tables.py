@@ -58,7 +58,8 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
     study = runs / 'studies' / f'{subject}.py'
     if kind in TABLES and study.is_file():
         report = load_report(study)
-        source = f'{link(study)}, {link(report.path)}: {report.source()}.'
+        files = [path for path in (study, report.path) if path.is_file()]
+        source = f'{", ".join(map(link, files))}: {report.source()}.'
         text = getattr(report, kind)()
         return f'{text}\n\n{source}' if kind == 'study' else text
     for path in (runs / f'{kind}.csv', runs / 'benchmarks' / f'{kind}.csv'):
