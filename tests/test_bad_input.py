@@ -353,7 +353,7 @@ def test_error_in_a_worker(warm, folder):
 }.items())
 def test_degenerate_sequences(config, stream, warm, tmp_path,
                               tiny_annotations):
-    """Zero sequences, single frames and classes of one sequence are valid."""
+    """All-zero sequences, single frames and one-sequence classes are valid."""
     persons, joints = (1, 20) if 'nw-ucla' in config else (2, 25)
     path = Path(tiny_annotations(persons=persons, joints=joints, classes=3))
     annotations = pickle.loads(path.read_bytes())['annotations']

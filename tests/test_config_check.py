@@ -33,7 +33,7 @@ def cfg(root):
 
 @pytest.mark.parametrize('options', [
     dict(clip_len=3, batch_size=4, dataset_root='x', tta_model=dict()),
-    # a class of a different package
+    # a backbone from a different package
     {'model.backbone.type': 'torchvision.resnet18'},
     # a class instead of its name
     {'train_dataloader.dataset.pipeline.0.type': TRANSFORMS.get('PoseDecode')},

@@ -82,8 +82,9 @@ class PreemptionHook(Hook):
         if self.checkpoint_hook is None or not (
                 runner.optim_wrapper.should_update() and self._is_told()):
             return
-        # each process has its own batch-norm statistics; SyncBuffersHook
-        # averages them at the end; averaging now does not change the result
+        # each process has its own batch-norm statistics, and SyncBuffersHook
+        # averages them at the end of the epoch; averaging them now as well
+        # changes them only by rounding errors
         dist.all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)
         dist.barrier()  # a process that exits would stop the one that saves
