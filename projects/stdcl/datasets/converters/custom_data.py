@@ -221,7 +221,7 @@ def read_table(path: Path, problems: Problems) -> Dict[str, Dict[str, str]]:
         name = _sequence_name(row['name'])
         if len(cells) != len(header) or not name:
             raise InputError(f'{path}: row {number} is "{",".join(cells)}", '
-                             f'expected {len(header)} values, including a name.')
+                             f'expected {len(header)} values with a name.')
         if name in table:
             problems[name].append(f'{path}: "{name}" is in more than one row, '
                                   'expected exactly one.')

@@ -94,8 +94,9 @@ class HypergraphAttention(BaseModule):
 
     Hyperformer, section on hypergraph self-attention. The queries q, keys k
     and values v are projections of the layer-normalized input x, with H heads
-    of D channels; e is computed from x before normalization. r contains one vector for each head and number of hops, and
-    P(j) is the body part of joint j::
+    of D channels; e is computed from x before normalization. r contains one
+    vector for each head and number of hops, and P(j) is the body part of
+    joint j::
 
         e_j    = W_e * mean of x over the joints of P(j)
         logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
