@@ -171,6 +171,19 @@ def test_empty_sequence():
     assert encoder(preprocessor.make_stream(0 * joints)).isfinite().all()
 
 
+def test_trains_on_a_single_sequence():
+    """The running statistics replace those of the batch."""
+    preprocessor, encoder, joints = model_and_clips()
+    clips = preprocessor.make_stream(joints[:1])
+    projection = encoder.topology_projections[0]
+    topology = encoder.topology(clips[..., 3:])
+    expected = projection(topology)
+    encoder.train()
+    assert torch.equal(projection(topology), expected)
+    encoder(clips).sum().backward()
+    assert encoder.topology.centers.grad.isfinite().all()
+
+
 def test_own_layout():
     hand = SkeletonLayout('hand', ('wrist', 'thumb', 'index', 'tip'),
                           ((1, 0), (2, 0), (3, 2)), 0)

@@ -153,6 +153,19 @@ class BlockGC(BaseModule):
         return F.relu(self.bn(y) + self.shortcut(x), inplace=True)
 
 
+class TopologyNorm(nn.BatchNorm1d):
+    """Batch norm of topology features that accepts a single sequence."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C) to (N, C)."""
+        if self.training and len(x) == 1:
+            # A single sequence has no variance over the batch, so PyTorch
+            # would raise an error. Use the running statistics instead.
+            return F.batch_norm(x, self.running_mean, self.running_var,
+                                self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+
 class TopologyProjection(nn.Module):
     """Projection of E topology features to an offset of a block's C channels.
 
@@ -162,7 +175,7 @@ class TopologyProjection(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.linear = nn.Linear(in_channels, out_channels)
-        self.bn = nn.BatchNorm1d(out_channels)
+        self.bn = TopologyNorm(out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, E) to (N, C)."""
