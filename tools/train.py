@@ -27,8 +27,9 @@ def parse_args() -> argparse.Namespace:
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
         '--stream and --split change the default')
     parser.add_argument(
-        '--stream', help='joint, bone, joint-motion or bone-motion; default: '
-        'the stream of the config, which is joint in all configs here')
+        '--stream', help='a key of STREAMS in projects/stdcl/catalogue.py; '
+        'default: the stream of the config, which is joint in all configs '
+        'here')
     parser.add_argument(
         '--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')

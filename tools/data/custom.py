@@ -54,8 +54,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--config', type=Path, metavar='OUT.py',
                         help='config file to write; default: print the config')
     parser.add_argument(
-        '--encoder', default='stgcn', help='encoder of the config: stgcn '
-        '(default), 2s-agcn, ctrgcn, hyperformer, blockgcn or hcn')
+        '--encoder', default='stgcn', help='encoder of the config, a key of '
+        'ENCODERS in projects/stdcl/catalogue.py; default: stgcn')
     parser.add_argument('--plain', action='store_true',
                         help='make a config without STD-CL')
     args = parser.parse_args()
