@@ -159,7 +159,8 @@ def narrow(cfg: Config, encoder: str) -> None:
     preprocessor = MODELS.build(cfg.model.data_preprocessor)
     with torch.no_grad():
         feats = MODELS.build(cfg.model.backbone).eval()(
-            preprocessor.make_stream(torch.zeros(1, *cfg.clip_shape)))
+            preprocessor.make_stream(torch.zeros(
+                1, *cfg.model.get('clip_shape', cfg.clip_shape))))
     cfg.model.cls_head.in_channels = feats.shape[2]
 
 

@@ -17,6 +17,7 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
+from projects.stdcl.catalogue import ENCODERS
 from projects.stdcl.datasets.converters import (
     custom_config,
     custom_data,
@@ -27,6 +28,7 @@ from projects.stdcl.datasets.training_sequences import TrainingSequences
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from tests.test_configs import narrow
 
 TOOL = 'tools/data/custom.py'
 HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'tip'],
@@ -414,10 +416,6 @@ def test_classes_without_sequences_to_train_or_validate_on(folder):
         convert()
 
 
-NARROW = {'stgcn': (8, 32), '2s-agcn': (8, 32), 'ctrgcn': (8, 32),
-          'blockgcn': (8, 16), 'hcn': (8, 32), 'hyperformer': (24, 24)}
-
-
 def load_config(data, encoder, img_shape=None, **options):
     text = custom_config.make_config(Path('out/made.pkl'), data, encoder,
                                      img_shape=img_shape, **options)
@@ -426,7 +424,7 @@ def load_config(data, encoder, img_shape=None, **options):
 
 
 @pytest.mark.parametrize('encoder, kind', [
-    *((encoder, '2D, 2 persons') for encoder in NARROW),
+    *((encoder, '2D, 2 persons') for encoder in ENCODERS),
     ('stgcn', '3D'), ('stgcn', '3D, 2 persons'), ('stgcn', 'coco')])
 def test_configs_fit_the_data(folder, encoder, kind):
     """The written config builds data, and a model that trains for a step."""
@@ -444,11 +442,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
         np.save(path, array)
     cfg = load_config(convert(layout, img_shape=image), encoder, image)
 
-    base, out = NARROW[encoder]
-    cfg.model.backbone.base_channels = base
-    cfg.model.cls_head.in_channels = out
-    if encoder == 'hyperformer':
-        cfg.model.backbone.num_heads = 1
+    narrow(cfg, encoder)
     model = MODELS.build(cfg.model)
     model.init_weights()
     train = DATASETS.build(cfg.train_dataloader.dataset)
@@ -474,16 +468,20 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert loss.isfinite() and losses['loss_spatial'] > 0
     assert model.cls_head.num_classes == 2
 
-    # joints are normalized by the image size or the range of the sequence
+    # joints are normalized by the image size, or by the range (3D) or the
+    # standard deviation (2D) of the sequence
     clip = torch.cat([val[i]['inputs'] for i in range(2)])[:, 0]
     source = np.load('src/a/6.npy')
-    if kind == 'coco':
-        indices = np.linspace(0, 8, clip_len).astype(int)
-        expected = (source.reshape(9, 17, 3)[indices]
-                    - [320, 240, 0]) / [320, 240, 1]
-        np.testing.assert_allclose(clip[0], expected, atol=1e-5)
-    else:
+    if kind.startswith('3D'):
         assert clip.min() >= -1 - 1e-6 and clip.max() <= 1 + 1e-6
+    else:
+        source = source.reshape(persons, 9, *clip.shape[2:])
+        centered = source - source.mean(axis=(0, 1, 2))
+        expected = (centered / centered.std() if kind != 'coco' else
+                    (source - [320, 240, 0]) / [320, 240, 1])
+        np.testing.assert_allclose(
+            clip[0], expected[0, np.linspace(0, 8, clip_len).astype(int)],
+            atol=1e-5)
 
 
 @pytest.mark.parametrize('encoder', ['stgcn', 'hyperformer'])

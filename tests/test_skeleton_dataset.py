@@ -84,9 +84,9 @@ def test_leading_cacheable_transforms_run_once(tiny_annotations):
 
 @pytest.mark.parametrize('kind, options', [
     ('DropEmptyFrames', {}), ('CenterOnJoint', {}), ('MinMaxNormalize', {}),
-    ('FastPreNormalize3D', {}), ('CropResize', dict(clip_len=4)),
-    ('RandomRotation', {}), ('RandomView', {}),
-    ('RandomSampleFrames', dict(clip_len=4)),
+    ('Standardize', {}), ('FastPreNormalize3D', {}),
+    ('CropResize', dict(clip_len=4)), ('RandomRotation', {}),
+    ('RandomView', {}), ('RandomSampleFrames', dict(clip_len=4)),
     ('FastUniformSampleFrames', dict(clip_len=4))])
 def test_deterministic_transforms_are_cacheable(kind, options):
     """A transform is cacheable if and only if it draws no random numbers."""

@@ -27,7 +27,8 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
         stdcl (bool): Whether to train with STD-CL. Defaults to True.
         folder (Path): Folder of the config. Defaults to the current folder.
         img_shape (tuple[int, int], optional): Height and width of the images
-            in pixels. If given, 2D joints are normalized by this size.
+            in pixels. If given, 2D joints are normalized by this size,
+            otherwise by ``Standardize``.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     definition, layout = repr(data.layout), 'layout=layout'
@@ -75,8 +76,9 @@ def _pipelines(base: Path, data: Conversion,
         steps: List[dict] = [dict(step) for step in cfg[f'{part}_pipeline']]
         if SkeletonLayout.get(data.layout).dims == 2:
             steps = [step for step in steps if step['type'] != 'RandomView']
-            if img_shape:
-                steps[0] = dict(type='PreNormalize2D')
+            # MinMaxNormalize of the base config would change the aspect ratio
+            steps[0] = dict(
+                type='PreNormalize2D' if img_shape else 'Standardize')
         for step in steps:
             if step['type'] == 'FormatGCNInput':
                 step['num_person'] = data.persons
