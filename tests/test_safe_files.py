@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import subprocess
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -26,7 +27,8 @@ ARRAYS = [
     np.arange(9)[::-2], np.zeros((0, 3)), np.array(3.5),
     np.arange(2000, dtype='f2').reshape(4, 500),  # NumPy does not copy it
     np.array(['a', 'bcd']), np.array([b'a', b'bcd']),
-    np.float32(3), np.int64(-7), np.bool_(True), np.str_('name')]
+    np.float32(3), np.int64(-7), np.bool_(True), np.str_('name'),
+    np.str_(''), np.bytes_(b'')]
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +144,15 @@ def test_message_contains_the_forbidden_name(tmp_path):
             safe_files.load(path)
 
 
+def test_tuple_that_contains_itself_raises(tmp_path):
+    items = []
+    items.append((items, np.zeros(2)))
+    found = safe_files.load(write(tmp_path, items))
+    assert found[0][0] is found and found[0][1].shape == (2, )
+    with pytest.raises(pickle.UnpicklingError, match='contains itself'):
+        safe_files.load(write(tmp_path, items[0]))
+
+
 NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # invalid as pointers
 
 
@@ -213,6 +224,24 @@ def test_objects_in_npy_and_npz_raise(tmp_path, loot):
     with pytest.raises(InputError, match=f'{path} could not be read'):
         safe_files.load_arrays(path)
     assert not loot.exists()
+
+
+@pytest.mark.parametrize('array', [
+    np.zeros(2, 'f4,i4'), np.zeros(2, 'M8[s]'), np.zeros(2, 'm8[s]')],
+    ids=lambda array: str(array.dtype))
+def test_other_dtypes_in_npy_and_npz_raise(tmp_path, array):
+    for save in (np.save, np.savez):
+        with open(tmp_path / 'a', 'wb') as file:
+            save(file, array)
+        with pytest.raises(InputError, match='more than numbers and strings'):
+            safe_files.load_arrays(tmp_path / 'a')
+
+
+def test_npz_with_a_text_file_raises(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.npz', 'w') as file:
+        file.writestr('x', 'no array')
+    with pytest.raises(InputError, match='a.npz could not be read'):
+        safe_files.load_arrays(tmp_path / 'a.npz')
 
 
 # --- trusted files ----------------------------------------------------------

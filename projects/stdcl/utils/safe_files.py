@@ -67,7 +67,7 @@ class _Dtype(_Placeholder):
 
     def __init__(self, code: str, align: bool = False,
                  copy: bool = True) -> None:
-        if not re.fullmatch('[biufcSU][1-9][0-9]*', code):
+        if not re.fullmatch('[biufcSU][1-9][0-9]*|[SU]0', code):
             raise RefusedError(f'numpy.dtype {code}')
         super().__init__(np.dtype(code))
 
@@ -101,7 +101,9 @@ def _make_array(data: Union[bytes, bytearray], dtype: _Dtype, shape: tuple,
     return _checked(array)
 
 
-def _checked(array: np.ndarray) -> np.ndarray:
+def _checked(array: Any) -> np.ndarray:
+    if not (isinstance(array, np.ndarray) and array.dtype.kind in 'biufcSU'):
+        raise ValueError('it contains more than numbers and strings')
     if array.dtype.kind == 'U':
         array.tolist()  # raises ValueError for an invalid character
     return array
@@ -123,6 +125,8 @@ def _bytearray(content: Union[str, bytes] = b'', *encoding) -> bytearray:
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
+    if dtype.value.itemsize == 0:  # an empty string; frombuffer rejects it
+        return dtype.value.type()
     return np.frombuffer(data, dtype.value, count=1)[0]
 
 
@@ -156,7 +160,8 @@ def _resolve(value: Any, known: dict) -> Any:
     """Replace placeholders with their arrays, in place where possible.
 
     ``known`` maps the id of each visited container to the container, which
-    keeps the id from being reused, and to its replacement.
+    keeps the id from being reused, and to its replacement. For a tuple whose
+    items are being replaced, the replacement is None.
     """
     kind = type(value)
     if kind in ATOMS or isinstance(value, np.generic):
@@ -166,8 +171,10 @@ def _resolve(value: Any, known: dict) -> Any:
             raise RefusedError('a function, a dtype or an array without data')
         return value.value
     if id(value) in known:
+        if known[id(value)][1] is None:
+            raise RefusedError('a tuple that contains itself')
         return known[id(value)][1]
-    known[id(value)] = value, value
+    known[id(value)] = value, None if kind is tuple else value
     if kind is list:
         value[:] = [_resolve(item, known) for item in value]
     elif kind is dict or kind is OrderedDict and not vars(value):
@@ -215,16 +222,15 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        InputError: The file contains Python objects, is damaged or has a
-            different format.
+        InputError: The file contains anything but arrays of numbers, booleans
+            or strings, is damaged or has a different format.
     """
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return _checked(loaded)
         with loaded:
-            return {name: _checked(np.asarray(loaded[name]))
-                    for name in loaded.files}
+            return {name: _checked(loaded[name]) for name in loaded.files}
     except FileNotFoundError:
         raise
     except Exception as error:
