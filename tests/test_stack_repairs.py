@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,6 +31,7 @@ from mmengine.model import (
 )
 from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.visualization import WandbVisBackend
 from torch.nn.parallel import DistributedDataParallel
 
 from projects.stdcl.catalogue import ENCODERS, find_config
@@ -39,7 +41,7 @@ from projects.stdcl.compat import (
     distributed_on_cpu,
     mmaction_drn,
 )
-from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.utils.input_error import EXTRAS, InputError, end_cleanly
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
 ROOT = Path(__file__).parents[1]
@@ -66,19 +68,73 @@ def run(command, cwd, env):
                           capture_output=True, timeout=300)
 
 
-# --- mmcv is missing -------------------------------------------------------
+# --- packages that are missing ---------------------------------------------
+
+RUN_WITHOUT = '''
+import runpy, sys
+from importlib.machinery import PathFinder
+hidden, find = sys.argv.pop(1).split(), PathFinder.find_spec
+PathFinder.find_spec = lambda name, *args: (
+    None if name in hidden else find(name, *args))
+for command in sys.argv[1:]:
+    sys.argv = command.split()
+    try:
+        runpy.run_path(sys.argv[0], run_name='__main__')
+    except SystemExit as error:
+        print(error)
+'''
 
 
-def test_missing_mmcv_is_reported_in_one_line(tmp_path):
-    done = run([sys.executable, '-c', 'import sys\n'
-                'sys.modules["mmcv"] = None\n'  # hides mmcv
-                'import projects.stdcl.catalogue'], tmp_path,
+def run_without(packages, folder, *commands):
+    done = run([sys.executable, '-c', RUN_WITHOUT, packages,
+                *(f'{TOOLS}/{command}' for command in commands)], folder,
                environment(ROOT))
-    assert done.returncode == 1
-    line, = done.stderr.splitlines()
-    assert line.startswith('ModuleNotFoundError: mmcv is missing: ')
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_missing_mmcv_ends_a_tool_in_one_line(tmp_path):
+    line, = run_without('mmcv', tmp_path, 'analysis/report.py a b c')
+    assert line.startswith('error: mmcv is missing: ')
     assert 'pip install mmcv-lite==2.1.0' in line
     assert 'full mmcv 2.1.0' in line
+
+
+def test_missing_mmcv_raises_an_ordinary_error_elsewhere(tmp_path):
+    done = run([sys.executable, '-c', 'import sys\n'
+                'sys.modules["mmcv"] = None\n'
+                'try:\n    import projects.stdcl\n'
+                'except ModuleNotFoundError as error:\n'
+                '    assert error.name == "mmcv"\n'
+                '    print(hasattr(sys, "tracebacklimit"))'], tmp_path,
+               environment(ROOT))
+    assert done.stdout == 'False\n', done.stderr
+
+
+def test_missing_extra_ends_a_tool_in_one_line(tmp_path):
+    lines = run_without(
+        'pandas sklearn', tmp_path, 'analysis/report.py a b c', 'tables.py',
+        'analysis/extract_features.py a b c', 'experiments/run_study.py a')
+    assert lines == [
+        f'error: {name} is missing; to install it, run pip install -e '
+        '.[analysis]' for name in ('sklearn', 'pandas', 'sklearn', 'pandas')]
+
+
+def test_missing_extra_is_found_behind_an_error_of_mmengine(
+        tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'wandb', None)
+    with (pytest.raises(SystemExit, match=r'wandb is .*\[tracking\]'),
+          end_cleanly()):
+        WandbVisBackend(str(tmp_path))._init_env()
+    with pytest.raises(ImportError, match='other'), end_cleanly():
+        raise ModuleNotFoundError('other', name='other')
+
+
+def test_extras_contain_their_packages():
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    for package, extra in EXTRAS.items():
+        assert package.replace('sklearn', 'scikit-learn') in ' '.join(
+            project['optional-dependencies'][extra])
 
 
 # --- a folder that the wheel of MMAction2 leaves out -----------------------

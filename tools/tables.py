@@ -11,8 +11,10 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    from projects.stdcl.studies.tables import update
-    update()
+    from projects.stdcl.utils.input_error import end_cleanly
+    with end_cleanly():
+        from projects.stdcl.studies.tables import update
+        update()
 
 
 if __name__ == '__main__':

@@ -33,12 +33,12 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from projects.stdcl.apis import load_model
-    from projects.stdcl.evaluation.features import extract
     from projects.stdcl.utils.atomic_write import atomic_write
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config):
+        from projects.stdcl.evaluation.features import extract
         cfg = load_config(args.config, args.cfg_options)
         model = load_model(cfg, args.checkpoint, args.device)
         arrays = extract(model, Runner.build_dataloader(cfg.test_dataloader))

@@ -39,9 +39,9 @@ def main() -> None:
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
-    from projects.stdcl.visualization.report import write_report
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config):
+        from projects.stdcl.visualization.report import write_report
         model, plain = (
             pair and (load_config(pair[0], args.cfg_options), pair[1])
             for pair in ((args.config, args.checkpoint), args.plain))

@@ -6,17 +6,21 @@ Importing this package applies all patches.
 import importlib
 import importlib.util
 import sys
+from pathlib import Path
 
 # mmaction_drn comes first: the others import mmaction.models
 REPAIRS = ('mmaction_drn', 'accuracy_on_device', 'amp_on_cpu', 'checkpoint',
            'distributed_on_cpu', 'named_layouts')
 
 if importlib.util.find_spec('mmcv') is None:
-    # a traceback through a dozen files would hide the message
-    sys.tracebacklimit = 0
-    raise ModuleNotFoundError(
+    _message = (
         'mmcv is missing: install the light version, which is sufficient (pip '
-        'install mmcv-lite==2.1.0), or the full mmcv 2.1.0.', name='mmcv')
+        'install mmcv-lite==2.1.0), or the full mmcv 2.1.0.')
+    # a tool cannot import end_cleanly, because that import also fails here
+    _main = Path(getattr(sys.modules['__main__'], '__file__', __file__))
+    if Path(__file__).parents[3] / 'tools' in _main.resolve().parents:
+        sys.exit(f'error: {_message}')
+    raise ModuleNotFoundError(_message, name='mmcv')
 
 for _name in REPAIRS:
     importlib.import_module(f'{__name__}.{_name}').apply()

@@ -30,16 +30,13 @@ def draw(method: str, labels: Dict[str, int], subjects: Dict[str, str],
     for training only.
 
     Raises:
-        InputError: scikit-learn is missing, or there is too little data.
+        ModuleNotFoundError: scikit-learn is missing.
+        InputError: There is too little data.
     """
-    try:
-        from sklearn.model_selection import (
-            GroupShuffleSplit,
-            StratifiedShuffleSplit,
-        )
-    except ImportError:
-        raise InputError('--val-ratio requires scikit-learn: pip install -e '
-                         '.[analysis]') from None
+    from sklearn.model_selection import (
+        GroupShuffleSplit,
+        StratifiedShuffleSplit,
+    )
     names, counts = sorted(labels), Counter(labels.values())
     groups = None
     if method == BY_SUBJECT:
