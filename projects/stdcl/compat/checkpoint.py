@@ -84,8 +84,9 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     if isinstance(value, (set, frozenset)):
         return {to_plain(item, field) for item in value}
     print_log(
-        f'{field} is a {type(value).__name__}, which has no plain form. The '
-        'saved file can be loaded only if STDCL_TRUSTED_FILES lists it.',
+        f'{field} is a {type(value).__name__}, which cannot be converted to '
+        'tensors or plain containers. The saved file can be loaded only if '
+        'STDCL_TRUSTED_FILES lists it.',
         logger='current', level=logging.WARNING)
     return value
 
@@ -121,8 +122,8 @@ def _raise_refused(source: str, error: pickle.UnpicklingError,
     name = find_refused(error)
     if name:
         raise pickle.UnpicklingError(
-            f'Checkpoint {source} was not loaded: it contains {name}, and '
-            'anything but tensors and plain containers can run code. '
+            f'Checkpoint {source} was not loaded: it contains {name}, but '
+            'only tensors and plain containers are safe to load. '
             + how_to_trust(file)) from None
 
 

@@ -80,7 +80,7 @@ def export(model: nn.Module, shape: tuple, out: Path,
         if not difference <= TOLERANCE:  # also if it is NaN
             raise InputError(
                 f'{out} was not written, because its logits differ from those '
-                f'of PyTorch by {difference:.1e} of the largest logit, '
+                f'of PyTorch by {difference:.1e} times the largest logit, '
                 f'expected at most {TOLERANCE:.0e}.')
     return difference
 
@@ -108,7 +108,7 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
         classes=json.dumps(list(model.dataset_meta.get('classes') or []))))
     return (f'{out}: {out.stat().st_size:,} bytes, clips (batch, '
             f'{", ".join(map(str, shape))}). Its logits differ from those of '
-            f'PyTorch by at most {difference:.1e} of the largest logit.')
+            f'PyTorch by at most {difference:.1e} times the largest logit.')
 
 
 @torch.no_grad()

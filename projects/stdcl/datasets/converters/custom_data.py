@@ -213,8 +213,8 @@ def read_table(path: Path, problems: Problems) -> Dict[str, Dict[str, str]]:
     header = ['name' if cell == 'file' else cell for cell in header]
     if not {'name', 'label'} <= set(header) or not rows:
         raise InputError(f'{path} has the header "{",".join(header)}" and '
-                         f'{len(rows)} rows, expected the columns name (or '
-                         'file) and label and at least 1 row.')
+                         f'{len(rows)} rows, expected the columns "name" (or '
+                         '"file") and "label", and at least 1 row.')
     table = {}
     for number, cells in enumerate(rows, 1):
         row = dict(zip(header, map(str.strip, cells)))
@@ -265,7 +265,7 @@ def read_classes(path: Path) -> List[str]:
     classes = list(filter(None, map(str.strip, read_text(path).splitlines())))
     if not classes or len(set(classes)) < len(classes):
         raise InputError(f'{path} contains {len(classes)} names, of which '
-                         f'{len(set(classes))} are different, expected each '
+                         f'{len(set(classes))} are distinct, expected each '
                          'class once, one per line.')
     return classes
 
