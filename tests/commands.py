@@ -13,7 +13,7 @@ from mmengine.utils import digit_version
 
 ROOT = Path(__file__).parents[1]
 CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
-# the extra "deploy" requires 2.9, since PyTorch 2.6 cannot export batch norm
+# the extra "deploy" needs PyTorch 2.9; PyTorch 2.6 cannot export batch norm
 EXPORTS_ONNX = digit_version(torch.__version__) >= digit_version('2.9')
 # few sequences and a narrow encoder, so that training takes seconds
 TINY = ['train_dataloader.dataset.num_sequences=64',
@@ -55,7 +55,7 @@ def accuracy(done) -> float:
 
 
 def train(run, work_dir, *options, check=True):
-    """Train a narrow encoder on the server ``run`` (WarmCommands)."""
+    """Train a narrow encoder; ``run`` is a WarmCommands server."""
     done = run('tools/train.py', *arguments(work_dir), *options, cwd=work_dir)
     if check:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

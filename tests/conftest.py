@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 gc.freeze()  # garbage collection skips the imported modules
 
 
-# these files are slow, so they run first; none should run alone at the end
+# slow files run first, so that no process runs one alone at the end
 LONGEST = ('test_configs.py', 'test_commands.py', 'test_synthetic_skeleton.py',
            'test_stack_repairs.py')
 

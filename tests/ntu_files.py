@@ -5,7 +5,7 @@ of commit 61498b0 for :func:`golden_set`.
 """
 import numpy as np
 
-FIRST_ID = 72057594037931101  # IDs of 17 digits differ in the last ones
+FIRST_ID = 72057594037931101  # IDs have 17 digits and differ in the last few
 
 
 def write_body(identity: int, joints: np.ndarray) -> list:
@@ -104,7 +104,7 @@ SCENES = {
         (0, 12, dict(moves=0.2)), (13, 25), (26, 38, dict(moves=0.1))],
     'second place from two': [
         (0, 29, dict(moves=0.1)), (0, 12, dict(moves=0.05)), (15, 29)],
-    # the second place is occupied from frame 0, as published
+    # as published, a person in the second place occupies it from frame 0
     'second place from its start': [
         (0, 29, dict(moves=0.1)), (16, 29, dict(moves=0.05)), (2, 14)],
     'a third': [(0, 23), (0, 23), (5, 20)],

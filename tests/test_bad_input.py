@@ -367,7 +367,7 @@ def test_degenerate_sequences(config, stream, warm, tmp_path,
     annotations[0]['label'] = 4  # the only sequence of its class
     save(path, annotations)
     data, once = 'train_dataloader.dataset', []
-    if 'ctrgcn_1xb64' not in config:  # is a RepeatDataset
+    if 'ctrgcn_1xb64' not in config:  # it uses RepeatDataset
         data, once = f'{data}.dataset', [f'{data}.times=1']
     done = warm(
         'tools/train.py', ROOT / f'configs/stdcl/{config}-keypoint-3d.py',

@@ -112,7 +112,7 @@ def model_and_clips(layout='nw-ucla', persons=2, channels=3, stream='joint'):
                        num_person=persons, in_channels=channels,
                        num_stages=5)
     encoder.init_weights()
-    for bn in encoder.modules():  # as if it had been trained
+    for bn in encoder.modules():  # set statistics as after training
         if isinstance(bn, torch.nn.modules.batchnorm._BatchNorm):
             bn.running_mean.normal_(std=0.1)
             bn.running_var.uniform_(0.5, 2)

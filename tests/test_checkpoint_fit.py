@@ -138,7 +138,7 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     assert 'from scratch' not in log
     own = len([name for name in state if '_bank.' not in name])
     assert f'loading {own} of {own} tensors' in log
-    for bank in BANKS:  # empty, even if the sizes match
+    for bank in BANKS:  # the banks are empty, even if their sizes match
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
 
@@ -201,7 +201,7 @@ def test_lazy_parameters_match_any_size(config):
     sized.model.cls_head.decoupler.update(num_joints=20, num_frames=26)
     run(sized).train()
     lazy = copy.deepcopy(config)
-    lazy.model.type = 'RecognizerGCN'  # makes no dry run
+    lazy.model.type = 'RecognizerGCN'  # has no dry run
     lazy.model.pop('clip_shape')
     tested = run(lazy, load_from=f'{config.work_dir}/epoch_1.pth')
     assert 'acc/top1' in tested.test()
@@ -232,7 +232,7 @@ def test_resuming_with_a_mismatch_raises(config, checkpoint):
 
 
 def test_old_work_directories_resume_with_their_config(config):
-    """Such configs have different defaults and no clip_shape."""
+    """Configs of old runs have different defaults and no clip_shape."""
     config.model.pop('clip_shape')
     config.model.type = 'RecognizerGCN'
     config.model.cls_head.update(

@@ -318,7 +318,7 @@ def test_malicious_checkpoint_of_the_old_format_does_not_run(tmp_path, loot):
 
 
 def test_getattr_is_not_allowed(tmp_path):
-    # MMEngine's own checkpoints use getattr, but it gives access to anything
+    # MMEngine's own checkpoints use getattr, which gives access to any object
     path = tmp_path / 'a.pth'
     torch.save(dict(extra=getattr), path)
     with pytest.raises(pickle.UnpicklingError,
@@ -332,7 +332,7 @@ def test_pytorch_environment_variable_is_ignored(
     with pytest.raises(pickle.UnpicklingError):
         load(attack_file)
     assert not loot.exists()
-    with pytest.warns(UserWarning, match=EVERYTHING):  # without repairs
+    with pytest.warns(UserWarning, match=EVERYTHING):  # MMEngine's loader
         checkpoint_module.load_from_local(attack_file, 'cpu')
     assert loot.exists()
 
@@ -409,7 +409,8 @@ def test_config_in_a_checkpoint_is_not_run_on_inference(
         ActionRecogInferencer(None, config_file, device='cpu')
     assert config_file in str(caught.value)
     assert not loot.exists()
-    with suppress(AttributeError):  # the model fails after the attack
+    # the stored config runs; it defines no model, so cfg.model raises
+    with suppress(AttributeError):
         BaseInferencer._init_model.__wrapped__(
             object(), ConfigDict(), config_file)
     assert loot.exists()

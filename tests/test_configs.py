@@ -307,7 +307,6 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
                                           tiny_annotations):
     joints = 25 if dims == 3 else 17
     cfg = stdcl_on(STGCN.format(dims), tmp_path, LINE.format(joints))
-    # the fragment provides both hooks
     assert [hook.type for hook in cfg.custom_hooks] == [
         'MemoryBankHook', 'SkeletonCheckHook']
     cfg.model.cls_head.decoupler.type = decoupler

@@ -60,7 +60,7 @@ def make_samples(indices, labels):
 
 
 def test_similarities_by_hand():
-    """Sequences 0, 1 and 2 have classes 0, 0 and 1; then 1 occurs again."""
+    """Sequences 0 and 1 have the same class; sequence 1 occurs twice."""
     head = make_head()
     hook = ContrastDiagnosisHook()
     hook.head, hook.loss = head, head.loss

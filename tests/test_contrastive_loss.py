@@ -107,13 +107,13 @@ def cases(draw):
         return torch.randint(high, (size, ), generator=generator)
 
     features = F.normalize(torch.randn(slots, dim, generator=generator), dim=1)
-    if draw(st.booleans()):  # few features, so that some are equal
+    if draw(st.booleans()):  # draw from few features, so that some are equal
         features = features[integers(max(1, slots // 4), slots)]
     labels = integers(classes, slots)
     filled = draw(st.sampled_from([0., 0.3, 1.]))
     labels[torch.rand(slots, generator=generator) >= filled] = -1
     own = integers(slots, batch)  # a batch may contain duplicates
-    # if the slot of an anchor is empty, its class is drawn
+    # an anchor whose slot is empty gets a random class
     anchor_labels = labels[own].where(labels[own] >= 0,
                                       integers(classes, batch))
     anchors = F.normalize(torch.randn(batch, dim, generator=generator), dim=1)
@@ -162,7 +162,7 @@ def test_share_of_anchors_between_0_and_1():
         anchors, bank[1][own], own, *bank)
     value.backward()
     assert share.item() == pytest.approx(2 / 3)
-    assert anchors.grad[2].abs().sum() == 0  # does not contribute
+    assert anchors.grad[2].abs().sum() == 0  # anchor 2 does not contribute
     assert anchors.grad[:2].abs().sum() > 0
 
 

@@ -573,7 +573,6 @@ def test_commands_of_the_page(root, page, warm, tmp_path):
                    for name in ('train.py', 'test.py'))
     assert 'anchor_share: 1.0000' in train
     assert re.search(r'acc/top1: \d', test)
-    # the page shows this output
     assert 'sequences 24 (train 18, val 6)' in outputs[commands[0]]
     assert re.search('python .*tools/train.py gestures.py',
                      outputs[commands[0]])

@@ -68,13 +68,13 @@ SCENARIOS = dict(
     class_balanced=(3 * [0, 1, 2, 0], even(REPEATS), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
     accumulation=(3 * [0, 1, 2, 0], even(REPEATS), FULL, 2),
-    # with 15 samples, the last batch of the last process has one fewer; each
-    # of the six sequences occurs more than once
+    # with 15 samples, the last batch of the last process is one sample short;
+    # each of the six sequences occurs more than once
     uneven_batches=(2 * [0, 1, 2], sampled(
         15, round_up=False, num_sequences=6), FULL, 1),
     uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
-    # to share 13 sequences, four processes repeat three, two processes one
+    # four processes repeat three of the 13 sequences, two processes repeat one
     padding=(5 * [0, 1, 2], sampled(13, round_up=True), FULL, 1),
     # in the first step, no sequence of the last process has a positive
     drop_out=([0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1], even(REPEATS), FULL, 1),
@@ -247,7 +247,7 @@ def test_scenarios_match_their_names(ranks):
     assert last['drop_out'][1][0]['share'] == 0
     assert last['drop_out'][1][0]['loss'] == 0
     assert ranks[0]['drop_out'][1][0]['share'] > 0.5
-    # the overflow in one process and step affects only this loss
+    # only the loss of the process and step with the overflow is not finite
     losses = [[step['loss'].isfinite().item() for step in rank['overflow'][1]]
               for rank in ranks]
     assert losses == [[True] * 3] * (len(ranks) - 1) + [[False, True, True]]

@@ -204,7 +204,7 @@ def test_every_tensor_is_required(name):
     source = twin(name, SIZES[1]).state_dict()
     for lost in source:
         rest = {key: value for key, value in source.items() if key != lost}
-        if lost.endswith('num_batches_tracked'):  # this one is optional
+        if lost.endswith('num_batches_tracked'):  # counters are optional
             converted(name, rest)
             continue
         with pytest.raises(InputError, match=f'missing tensors: {lost}'):
@@ -477,7 +477,7 @@ def test_compiles(name):
         output.square().sum().backward()
     for (key, parameter), theirs in zip(model.named_parameters(),
                                         compiled.parameters()):
-        if parameter.grad.abs().max() > 1e-9:  # 0 before batch norm
+        if parameter.grad.abs().max() > 1e-9:  # 0 for a bias before batch norm
             assert_same(theirs.grad, parameter.grad, key)
     model.eval(), compiled.eval()
     with torch.no_grad():

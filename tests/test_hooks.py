@@ -188,7 +188,7 @@ def test_testing_and_fine_tuning_ignore_banks(config, tiny_annotations,
     runner.load_checkpoint(checkpoint)
     assert len(runner.model.cls_head.spatial_bank) == 0
 
-    for num in (24, 16):  # the old run had 24
+    for num in (24, 16):  # the old run had 24 sequences
         path = tiny_annotations(num=num, name=f'other{num}.pkl')
         config.train_dataloader.dataset.dataset.ann_file = path
         capsys.readouterr()

@@ -102,7 +102,7 @@ def test_predictions_equal_those_of_testing(inferencer):
             sample.pred_score.detach().numpy(), atol=1e-6)
         assert sum(scores.values()) == pytest.approx(1)
     assert len({found['label'] for found in result['predictions']}) > 1
-    # the axis of persons and the list around one sequence are optional
+    # the person axis, and the list around a single sequence, are optional
     assert inferencer(joints[0][0]) == inferencer(joints[:1])
 
 

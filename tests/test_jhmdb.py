@@ -75,7 +75,7 @@ def test_standardize_keeps_the_aspect():
         [5, -3], [1, 4], size=(2, 6, 15, 2)).astype(np.float32)
     keypoint[1, 2:] = 0  # the second person leaves
     score = np.ones((2, 6, 15), np.float32)
-    score[0, 1, 3] = 0  # undetected
+    score[0, 1, 3] = 0  # this joint was not detected
     keypoint[0, 1, 3] = 1e4
     done = Standardize()(dict(keypoint=keypoint, keypoint_score=score))
     seen = np.concatenate([

@@ -120,7 +120,7 @@ def test_validation_does_not_disturb(warm, tmp_path, whole):
     (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
     (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
 def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
-    """Like schedulers, send the signal to the worker processes as well."""
+    """The worker processes receive the signal too, as from schedulers."""
     stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
@@ -294,10 +294,10 @@ def test_resuming_skips_a_damaged_checkpoint(warm, tmp_path, whole):
 
 
 def test_only_damaged_checkpoints(warm, tmp_path, whole):
-    """Training does not start over, because it would overwrite the files."""
+    """Training must not restart, because it would overwrite the files."""
     work_dir = copy_of(whole, tmp_path, 1)
     flip_a_bit(path := work_dir / 'epoch_1.pth')
-    for option in ((), (path, )):  # the latest one, or one by name
+    for option in ((), (path, )):  # resume from the latest, or from a path
         done = train(warm, work_dir, '--resume', *option, *OPTIONS,
                      check=False)
         assert done.returncode == 1 and 'Traceback' not in done.stderr

@@ -94,7 +94,7 @@ def test_containers(tmp_path, protocol):
 
 
 def test_files_of_numpy_1(tmp_path):
-    """Such files refer to numpy.core, which NumPy 2 calls numpy._core."""
+    """Files of NumPy 1 name numpy.core, which NumPy 2 calls numpy._core."""
     buffer = Call(np._core.numeric._frombuffer, b'ab', np.dtype('u1'), (2, ),
                   'C')
     path = write(tmp_path, [np.arange(3), np.float32(1), buffer], protocol=2)
@@ -196,7 +196,7 @@ def test_forged_objects_raise(tmp_path, name):
 
 
 def test_forged_flags_are_ignored(tmp_path):
-    """Such flags would make NumPy treat numbers as pointers to objects."""
+    """Forged flags would make NumPy treat numbers as pointers to objects."""
     forged = array_of((4, ), dtype_of(3, '<', None, None, None, -1, -1, 63))
     read = safe_files.load(write(tmp_path, forged, 5))
     assert read.dtype == np.dtype('f8') and not read.dtype.hasobject

@@ -80,4 +80,4 @@ def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
     assert 'Memory banks: 48, 48 slots for 61 sequences' in done.stdout
     second = load(tmp_path / 'epoch_2.pth')['state_dict']
     times = second[f'{BANKS[0]}written'] - first[f'{BANKS[0]}written']
-    assert (times > 0).all()  # the counter continues
+    assert (times > 0).all()  # the step counter continues

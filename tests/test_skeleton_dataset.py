@@ -128,7 +128,7 @@ def test_mmaction2_inference_equals_the_test_loop(root, tiny_annotations,
 
 def test_examples_of_the_page(root, tmp_path, monkeypatch,
                               tiny_annotations):
-    """Runs the examples of docs/annotation_format.md."""
+    """Run the examples of docs/annotation_format.md."""
     text = (root / 'docs/annotation_format.md').read_text()
     write, read, config = re.findall(r'```python\n(.*?)```', text, re.S)
     monkeypatch.chdir(tmp_path)
@@ -240,7 +240,7 @@ def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
 
 
 def test_one_file_per_sequence(tmp_path):
-    """The 2D skeletons of Kinetics have this format."""
+    """The 2D skeletons of Kinetics have one file per sequence."""
     path = dump(tmp_path / 'list.pkl', [
         dict(frame_dir='a', label=4, total_frames=3)])
     dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
@@ -357,7 +357,7 @@ class _Size:
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_workers_share_one_copy(tmp_path):
-    """Forked workers read all 126 MB, and spawned ones receive handles."""
+    """Forked workers copy no array, and spawned workers receive handles."""
     path = tmp_path / 'large.pkl'
     # write in a different process, so that its memory cannot be reused here
     subprocess.run([sys.executable, '-c', WRITE, str(path), str(NUM_LARGE)],

@@ -177,7 +177,7 @@ def test_missing_model_says_why():
     ('importlib_metadata', 'mmaction.utils.dependency'),
     ('pkg_resources', 'mmengine.utils.package_utils')])
 def test_undeclared_modules_are_used_upstream(module, user):
-    # if upstream no longer uses it, pyproject.toml need not list it
+    # if upstream drops a package, pyproject.toml need not list it
     assert module in Path(importlib.util.find_spec(user).origin).read_text()
 
 
@@ -243,7 +243,7 @@ def test_device_ids_are_omitted_on_the_cpu_only(
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_sync_bn_converts_the_encoders(encoder):
-    """Conversion keeps initial weights and, in one process, the output."""
+    """In one process, converted encoders keep their weights and output."""
     config = Config.fromfile(find_config(encoder, 'synthetic', False)).model
     models = []
     for convert in (False, True):

@@ -1,4 +1,4 @@
-"""Runs every command of docs/walk_through.md, as a new user does."""
+"""Run every command of docs/walk_through.md, as a new user does."""
 import json
 import re
 import shlex
@@ -69,7 +69,6 @@ def test_commands_of_the_page(warm, blocks, tmp_path):
     assert 'sequences 240 (train 171, val 69)' in output('custom.py')[0]
     assert re.match(r'day.npy: (on average )?left (shoulder|hip): '
                     r'(slow|fast) swing \d', output('day.npy')[0])
-    # the page mentions these files
     for name in ('browse/stdcl-stgcn_synthetic_train.html', 'report.html',
                  'work_dirs/demo/day.html', 'work_dirs/demo/day.gif',
                  *(['swings.onnx'] if EXPORTS_ONNX else [])):

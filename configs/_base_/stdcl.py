@@ -1,5 +1,5 @@
-# STD-CL as published, for any encoder. Inherit an encoder's config and this
-# one, and add the shape of a clip (persons, frames, joints, channels):
+# STD-CL as published, for any encoder. Inherit from an encoder's config and
+# this one, and add the shape of a clip (persons, frames, joints, channels):
 #     model = dict(_base_.stdcl_model, clip_shape=(1, 52, 20, 3))
 stdcl_head = dict(
     type='STDCLHead',

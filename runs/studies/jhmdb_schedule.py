@@ -1,6 +1,6 @@
 # Which schedule suits JHMDB? The runs train on split1_fit and are tested on
-# split1_tune. These two are the training part of split 1. Its test part is not
-# used.
+# split1_tune, which together form the training part of split 1. The test part
+# of split 1 is not used.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('learning rate and number of epochs on JHMDB, plain ST-GCN, joint '

@@ -1,4 +1,4 @@
-# Which accuracy does the quick start reach, and does it vary between seeds?
+# What accuracy does the quick start reach, and does it vary between seeds?
 # ST-GCN has five seeds, also without the warm-up; the other encoders have one.
 about = 'accuracy on synthetic skeletons, one thread'
 benchmark = 'synthetic'

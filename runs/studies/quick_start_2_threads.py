@@ -1,4 +1,4 @@
-# Which accuracy does the quick start reach on two threads, and how fast?
+# What accuracy does the quick start reach on two threads, and how fast?
 about = 'accuracy on synthetic skeletons, two threads'
 benchmark = 'synthetic'
 threads = 2

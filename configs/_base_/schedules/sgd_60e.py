@@ -1,4 +1,5 @@
-# Chosen on training clips of JHMDB; see runs/studies/jhmdb_schedule.py
+# This schedule was chosen on training clips of JHMDB; see
+# runs/studies/jhmdb_schedule.py
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=60, val_begin=1, val_interval=5)
 val_cfg = dict(type='ValLoop')

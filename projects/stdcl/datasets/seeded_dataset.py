@@ -35,7 +35,7 @@ class SeededDataset:
         return len(self.dataset)
 
     def __getitem__(self, draw: Union[int, Tuple[int, int]]) -> dict:
-        """Return the sample of (seed, index), or of an unseeded index."""
+        """Return the sample for (seed, index), or for an index alone."""
         if isinstance(draw, tuple):
             seed, draw = draw
             seed_cpu(seed)

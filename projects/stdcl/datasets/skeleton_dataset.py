@@ -1,4 +1,4 @@
-"""Data set of skeleton sequences, read safely and kept in memory once."""
+"""Data set that reads files safely and keeps one copy of them in memory."""
 import ctypes
 import os
 import os.path as osp
@@ -109,7 +109,7 @@ class SkeletonDataset(PoseDataset):
         if self.cached_pipeline.transforms:  # this can take a minute
             logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
                         f'once on {len(data_list)} sequences.')
-        # replace one at a time, because memory may not hold a second copy
+        # replace arrays singly, because memory may not hold a second copy
         for index, info in enumerate(data_list):
             data_list[index] = self._store(self.cached_pipeline(info))
         _return_freed_memory()

@@ -32,24 +32,24 @@ REST_POSE = {
 REST_POSE.update({f'right {name[5:]}': (-x, y, z)
                   for name, (x, y, z) in REST_POSE.items()
                   if name.startswith('left ')})
-OTHER_ROOT = (0, 1, 0)  # position of a root with a different name
-OTHER_BONE = 0.3  # distance of other joints from their parents, meters
+OTHER_ROOT = (0, 1, 0)  # position of a root outside REST_POSE
+OTHER_BONE = 0.3  # meters between a joint outside REST_POSE and its parent
 
 # Ranges of uniform distributions; angles in radians
 FRAMES = (40, 90)
-WARP = (0, 0.4)  # 0: even pace, 1: pauses for a moment
+WARP = (0, 0.4)  # 0: constant pace, 1: the body stops for a moment
 LIFT = (1, 1.5)
 SWING = (0.6, 0.9)
 CYCLES = {'slow swing': (1.25, 1.75), 'fast swing': (4.25, 5.25)}
-HALF_CYCLES = (1.25, 2)  # if the swing lasts half of the sequence
-POSTURE = 0.55  # largest constant angle of a limb, either way
+HALF_CYCLES = (1.25, 2)  # of a swing that lasts half of the sequence
+POSTURE = 0.55  # largest constant angle of a limb, in either direction
 SWAY = (0.02, 0.12)  # amplitude of the sway of all limbs
 SWAY_CYCLES = (0.5, 4)
-SIZE = (0.8, 1.2)  # factor for the subject
-LENGTH = (0.85, 1.15)  # factor for each limb
-YAW = np.pi / 2  # largest turn of the view, either way
+SIZE = (0.8, 1.2)  # scale of the subject
+LENGTH = (0.85, 1.15)  # scale of each limb
+YAW = np.pi / 2  # largest turn of the view, in either direction
 TILT = np.pi / 18
-SHIFT = 1  # largest shift in meters, either way
+SHIFT = 1  # largest shift in meters, in either direction
 NOISE = 0.01  # standard deviation of a joint's position, meters
 
 # Camera of two-dimensional layouts

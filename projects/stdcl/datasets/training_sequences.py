@@ -61,7 +61,7 @@ class TrainingSequences:
     """
 
     def __init__(self, dataset) -> None:
-        self.parts: List[Tuple[BaseDataset, int]] = []  # and first indices
+        self.parts: List[Tuple[BaseDataset, int]] = []  # part, first index
         self.length = 0
         for part in iter_leaf_datasets(dataset):
             if not isinstance(part, BaseDataset):

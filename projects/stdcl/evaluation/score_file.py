@@ -22,9 +22,9 @@ TEXTS = ('classes', 'stream', 'config', 'checkpoint')
 class Scores:
     """The scores of N test sequences for C classes.
 
-    With several clips per sequence, ``logits`` are the mean of the clips'
-    logits and ``probabilities`` the mean of the clips' softmax, which is not
-    the softmax of the mean logits. At least one of the two must be given.
+    With several clips per sequence, the scores are means over the clips, so
+    ``probabilities`` are not the softmax of ``logits``. At least one of these
+    two arrays is required.
 
     Raises:
         InputError: A name occurs twice, a score is not finite, a label is out

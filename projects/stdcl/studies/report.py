@@ -86,7 +86,7 @@ class StudyReport:
 
     @staticmethod
     def _difference(found: Optional[Difference], other: str = '') -> List[str]:
-        """Return the cells of a comparison."""
+        """Return the table cells of a comparison."""
         if found is None:
             return ['', '', '']
         low, high = found.mean - found.margin, found.mean + found.margin

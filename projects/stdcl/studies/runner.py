@@ -38,7 +38,7 @@ class StudyRunner:
         self.work_dir = work_dir / study.name
         self.call = self._call_here
         self.stopping = threading.Event()
-        self.stops: List[Callable] = []  # one per command
+        self.stops: List[Callable] = []  # one function per command
         self.lock = threading.Lock()  # for reading configs and writing results
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -63,7 +63,7 @@ class StudyRunner:
         with self._lock_folder(), ThreadPoolExecutor(jobs) as pool:
             failed = [item for group in (
                 [item for item in trainings if not item.fuse],
-                [item for item in trainings if item.fuse])  # after the others
+                [item for item in trainings if item.fuse])  # fused arms last
                 for item in pool.map(self._try, group) if item]
         timer.cancel()
         return failed
@@ -101,7 +101,7 @@ class StudyRunner:
         return None
 
     def run(self, training: Training) -> Optional[dict]:
-        """Train, test and record; return the row, or None if stopped."""
+        """Execute and record a run; return its row, or None if stopped."""
         if training.fuse:
             return self._fuse(training)
         folder = self.work_dir / training.name
@@ -122,7 +122,7 @@ class StudyRunner:
         return self._record(*records.collect(training, folder))
 
     def _record(self, row: dict, details: List[dict]) -> dict:
-        with self.lock:  # the row marks the run as recorded, so it is last
+        with self.lock:  # write the row last: it marks the run as recorded
             records.append(self.details, details, records.DETAILS[:-1])
             records.append(self.results, [row])
         return row

@@ -1,6 +1,7 @@
 """Study files, which declare training runs to compare.
 
-A study is a config file in Python, JSON or YAML, and may use ``_base_``::
+A study is a config file in Python, JSON or YAML. It may use ``_base_``.
+Example::
 
     about = 'question that the study answers'
     options = {'train_cfg.max_epochs': 30}        # for every run

@@ -25,7 +25,7 @@ encoders = {
     'stgcn': _gcn,
     '2s-agcn': _gcn,
     'ctrgcn': _gcn,
-    # two of nine heads
+    # two heads instead of nine
     'hyperformer': {
         **_sgd, 'model.backbone.base_channels': 48,
         'model.backbone.num_heads': 2,

@@ -178,7 +178,7 @@ def _read_files(files: Dict[str, Path], layout: SkeletonLayout,
 
 def find_files(source: Path, others: Tuple[Optional[Path], ...],
                problems: Problems) -> Dict[str, Path]:
-    """Return the sequence files in a folder by name, except ``others``."""
+    """Map names of sequences to their files in a folder, except ``others``."""
     others = {path.resolve() for path in others if path}
     files: Dict[str, Path] = {}
     for path in sorted(source.rglob('*')):

@@ -64,7 +64,7 @@ def read_list(name: str) -> list[str]:
 
 
 def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the name, path and, in a zip, member of each skeleton file."""
+    """Yield (name, path) or (name, zip file, member) of each skeleton file."""
     if path.is_dir():
         for file in sorted(path.rglob('*.*')):
             if not file.is_dir():
@@ -97,7 +97,7 @@ def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
         content = (_open_zip(file).read(*member) if member
                    else Path(file).read_bytes())
         bodies, repairs = parse_skeleton(content)
-    # zipfile raises the others for damaged, encrypted or unknown content
+    # damaged, encrypted or unknown zip content raises various errors
     except (InputError, zipfile.BadZipFile, zlib.error, EOFError, OSError,
             RuntimeError) as error:
         return np.zeros(0), [str(error)], Counter()
@@ -173,7 +173,7 @@ def select(sources: list[tuple], facts: dict,
     for name, *where in sources:
         fields = parse_name(name)
         if fields and facts['setups'] < fields['setup'] <= 32:
-            continue  # only in NTU RGB+D 120
+            continue  # the file belongs to NTU RGB+D 120 only
         if not (fields and 1 <= fields['setup'] <= facts['setups']
                 and 1 <= fields['action'] <= facts['classes']):
             dropped[':'.join(where)] = (

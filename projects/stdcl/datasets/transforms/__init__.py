@@ -1,4 +1,4 @@
-"""Transforms that MMAction2 lacks, and faster versions of some that it has.
+"""Transforms that MMAction2 does not provide, and faster versions of others.
 
 A transform whose result is the same in every epoch declares
 ``cacheable = True``; see :class:`.SkeletonDataset`.

@@ -8,7 +8,7 @@ from ...utils.input_error import require_positive
 
 @TRANSFORMS.register_module()
 class FastUniformSampleFrames(UniformSampleFrames):
-    """``UniformSampleFrames`` with the same draws and the same output.
+    """Faster version of ``UniformSampleFrames`` with the same random draws.
 
     The original searches all frames of all persons for changes in the number
     of persons, only to round indices that are already integers. In test mode,

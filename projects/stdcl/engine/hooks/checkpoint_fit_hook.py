@@ -144,7 +144,7 @@ def _require_stream(model: nn.Module, checkpoint: dict, file: str) -> None:
 
 
 def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
-    """Return the streams of checkpoint and model, or ('', '') if unknown."""
+    """Return both streams, or '' for both if one of them is unknown."""
     seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
     expected = find_stream(model)
     return ('', '') if None in (seen, expected) else (seen, expected)

@@ -21,7 +21,7 @@ class ContrastDiagnosisHook(Hook):
 
     - ``gradient_cls``, ``gradient_*``: norm of the gradient of each weighted
       loss at the encoder's output, averaged over the sequences of a batch and
-      multiplied by the batch size, which makes it independent of that size.
+      multiplied by the batch size, because the loss is a mean over the batch.
     - ``gradient_cosine``: cosine similarity between the gradient of
       ``loss_cls`` and the sum of the other gradients. If it is negative, the
       losses conflict.

@@ -73,7 +73,7 @@ class SafeCheckpointHook(CheckpointHook):
             kept = [*(number for number in self.keep_ckpt_ids
                       if number != step), step]
             outdated = kept[:-self.max_keep_ckpts]
-            # list the newest already, so that MMEngine does not delete any
+            # shorten the list now, so that MMEngine deletes no checkpoint
             self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
             runner.message_hub.update_info('keep_ckpt_ids',
                                            list(self.keep_ckpt_ids))

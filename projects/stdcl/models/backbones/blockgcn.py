@@ -114,7 +114,7 @@ class BlockGC(BaseModule):
             SUBSETS, num_heads, 1, 1))
         self.hop_weight = nn.Parameter(torch.zeros(
             SUBSETS, num_heads, int(hops.max()) + 1))
-        # one convolution over stacked channels equals the sum of the three
+        # the three convolutions, as one over the stacked channels
         self.conv = nn.Parameter(torch.empty(
             num_heads, SUBSETS, in_channels // num_heads,
             out_channels // num_heads))

@@ -33,7 +33,7 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
 
 
 class _Aggregate(torch.autograd.Function):
-    """A^T @ values, with gradients in the memory layout of A and values.
+    """Product A^T @ values; gradients have the memory layout of the inputs.
 
     Autograd would compute the gradient of A^T and copy it to transpose it.
     """
@@ -160,7 +160,7 @@ class CTRGCN(SpatialTemporalEncoder):
         require_positive('CTRGCN', relation_reduction=relation_reduction)
 
         def spatial(in_channels: int, out_channels: int) -> CTRGC:
-            # too few channels to divide, such as coordinates
+            # an input of coordinates has too few channels to divide
             relation_channels = 8 if in_channels < 16 else \
                 in_channels // relation_reduction
             if relation_channels < 1:

@@ -60,7 +60,7 @@ class _JointAttention(torch.autograd.Function):
         grad = grad.reshape(b, v, h, d).transpose(1, 2).reshape(b * h, v, d)
         grad_value = torch.bmm(_attention(weights, alpha, outer).mT, grad)
         grad_attention = torch.bmm(grad, value.mT).view_as(weights)
-        # gradient of the softmax; that of alpha also needs the inner sums
+        # gradient of the softmax; the gradient of alpha reuses ``inner``
         product = grad_attention * weights
         inner = product.sum(dim=-1, keepdim=True)
         grad_logits = product.addcmul_(weights, inner, value=-1)

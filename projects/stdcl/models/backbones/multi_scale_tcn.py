@@ -58,7 +58,7 @@ class MultiScaleTCN(BaseModule):
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
-            """Return both sizes in axis order; ``size`` is that of time."""
+            """Order two sizes as the axes; ``size`` is for the time axis."""
             return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
 
         self.width = width

@@ -117,7 +117,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
             ).split([hard_p.shape[1], *(slots.shape[1] for slots, _ in sets)],
                     dim=1)  # (N, P), (N, K), (N, K)
 
-            # an anchor with negatives has some in each set
+            # if an anchor has any negatives, each set contains some
             is_term = (is_p & sets[0][1].any(dim=1, keepdim=True)
                        & anchors.any(dim=1, keepdim=True))  # (N, P)
             total = 0 * anchors.sum()  # NaN if an anchor is not finite

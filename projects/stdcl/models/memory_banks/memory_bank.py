@@ -79,7 +79,7 @@ class MemoryBank(nn.Module):
         If a sequence occurs more than once, its slot receives the normalized
         mean of its features. If that mean is zero or no feature is finite,
         the slot is emptied, because its content would spoil the loss of all
-        other sequences until this sequence returns.
+        other sequences until this one occurs again.
 
         Args:
             features (Tensor): Features of the batches of all processes, shape
