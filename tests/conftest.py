@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-# tests run in two processes, and more threads would slow them down
+# two processes run the tests; more threads would slow both down
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 # import submitit first, because the import closes log files that are open

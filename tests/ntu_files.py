@@ -15,7 +15,7 @@ def write_body(identity: int, joints: np.ndarray) -> list:
         depth, color = 366 / max(z, 0.5), 1062 / max(z, 0.5)
         rest = (256 + depth * x, 212 - depth * y, 960 + color * x,
                 540 - color * y, 0.2 * x, 0.97 - 0.1 * y, 0.01 * z, 0.1 * y)
-        # the published files contain seven digits, and numbers such as 1.2E-05
+        # as in the published files: seven digits, or a form such as 1.2E-05
         lines.append(' '.join(f'{number:.7G}' for number in (x, y, z, *rest))
                      + ' 2')
     return lines

@@ -429,7 +429,7 @@ def test_code_in_a_downloaded_file_does_not_run(
         download(Path(attack_file).as_uri())
     for part in (Path(attack_file).as_uri(), MKDIR, VARIABLE):
         assert part in str(caught.value)
-    # PyTorch unpacks archives and loads their content
+    # PyTorch unpacks an archive, and loads the checkpoint inside
     with zipfile.ZipFile(tmp_path / 'attack.zip', 'w') as archive:
         archive.write(attack_file, 'inner.pth')
     with pytest.raises(pickle.UnpicklingError):

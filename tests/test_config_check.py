@@ -71,7 +71,7 @@ def test_constructor_errors_are_explained(cfg):
     with pytest.raises(InputError, match=r'custom_hooks\.2 .* depth'
                        ), checked(cfg, REQUIRED):
         HOOKS.build(cfg.custom_hooks[2])
-    # this error is in the code and unrelated to the config
+    # the config does not cause this error
     cfg.custom_hooks.pop(2)
     with pytest.raises(TypeError, match='height'), checked(cfg, REQUIRED):
         HandsOn.make(height=1)

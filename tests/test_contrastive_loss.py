@@ -33,7 +33,7 @@ def make_anchors(bank, batch=8, dim=16):
 
 
 def draws_of(loss, labels, bank_labels):
-    """Fix the random draw of the loss, and return it as lists of slots."""
+    """Make the loss reuse one random draw, and return the drawn slots."""
     slots, drawn = loss._random_negatives(labels, bank_labels)
     loss._random_negatives = lambda *_: (slots, drawn)
     return [row[keep] for row, keep in zip(slots, drawn)]

@@ -558,7 +558,7 @@ def test_commands_of_the_page(root, page, warm, tmp_path):
         python, *words = shlex.split(command)
         assert python == 'python'
         if words[0] in ('tools/train.py', 'tools/test.py'):
-            # these options reduce hours to seconds
+            # with these options, the commands take seconds instead of hours
             words = [word.replace('epoch_65', 'epoch_1') for word in words]
             words += ['--cfg-options', 'train_cfg.max_epochs=1',
                       'model.backbone.base_channels=8',

@@ -1,4 +1,4 @@
-"""Features of a data set and their measures."""
+"""Features of a data set, and measures of class separation."""
 import numpy as np
 import pytest
 import torch

@@ -81,7 +81,7 @@ def whole(warm, tmp_path_factory):
 
 
 def copy_of(whole, tmp_path, epochs):
-    """Copy a work directory as it was after some epochs."""
+    """Copy a work directory in its state after some epochs."""
     work_dir = tmp_path / 'run'
     work_dir.mkdir()
     for epoch in range(1, epochs + 1):
@@ -276,7 +276,7 @@ def test_damaged_checkpoint_is_skipped(tmp_path, whole, damage):
     assert len(latest.damaged) == 1
     assert latest.damaged[0].startswith(
         f'{work_dir / "epoch_2.pth"} is damaged (')
-    (work_dir / 'last_checkpoint').write_text('')  # this file is truncated too
+    (work_dir / 'last_checkpoint').write_text('')  # also truncated
     assert find_latest(work_dir) == latest
     damage(work_dir / 'epoch_1.pth')
     assert find_latest(work_dir).path is None
@@ -402,6 +402,6 @@ def test_the_newest_is_found_without_last_checkpoint(tmp_path):
         save_to_local(dict(a=1), str(tmp_path / name))
         os.utime(tmp_path / name, (time.time() + number, ) * 2)
     assert find_latest(tmp_path).path == str(tmp_path / 'epoch_10.pth')
-    # this path is from before the folder was moved
+    # the recorded path is the one before the folder was moved
     (tmp_path / 'last_checkpoint').write_text('/gone/run/epoch_9.pth')
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_9.pth'), [])

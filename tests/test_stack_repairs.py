@@ -354,7 +354,7 @@ def test_amp_is_unchanged_with_an_accelerator(monkeypatch):
     assert scales == [dict(init_scale=512.)]
 
 
-# --- scripts (those of torchrun are in test_commands.py) -------------------
+# --- scripts (test_commands.py tests those of torchrun) --------------------
 
 
 @pytest.mark.parametrize('name, arguments', [

@@ -117,7 +117,7 @@ def test_mixin_works_with_any_head():
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_inference_equals_the_plain_head(encoder, monkeypatch):
-    """Logits and the parameters in use are the same as without STD-CL."""
+    """STD-CL changes neither the logits nor the parameters in use."""
     model = build(encoder).eval()
     plain = build(encoder, head=dict(type='GCNHead')).eval()
     missing, unexpected = plain.load_state_dict(model.state_dict(),

@@ -40,7 +40,7 @@ TINY = {'train_dataloader.batch_size': 8, 'train_cfg.max_epochs': 1,
         **{f'{loader}_dataloader.{name}': value
            for loader in ('train', 'val', 'test') for name, value in (
                ('num_workers', 0), ('persistent_workers', False))}}
-# this fake of tools/train.py records four epochs, and can stop and resume
+# this fake tools/train.py records four epochs, and can stop and resume
 TRAIN = '''
 import json, signal, sys, time
 from pathlib import Path

@@ -33,7 +33,7 @@ def main() -> None:
           f'all predicted classes agree: {result["agree"]}.')
     for name, top1 in result['top1'].items():
         print(f'{name:12} top-1 {top1:.2f}')
-    if not result['difference'] <= TOLERANCE:  # also if it is NaN
+    if not result['difference'] <= TOLERANCE:  # also for NaN
         sys.exit(f'error: {args.onnx}: the logits differ by more than '
                  f'{TOLERANCE:.0e} times the largest logit.')
 

@@ -195,7 +195,7 @@ class SkeletonInferencer:
 
     def _draw(self, sequences: Sequence[dict], predictions: Sequence[dict],
               folder: Path, format: str) -> List[str]:
-        """Draw the sequences with their predictions; return the paths."""
+        """Draw sequences with predictions; return the paths of the files."""
         names = file_names([sequence['frame_dir'] for sequence in sequences])
         paths = [folder / f'{name}.{format}' for name in names]
         for path, sequence, predicted in zip(paths, sequences, predictions):

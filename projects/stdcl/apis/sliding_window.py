@@ -1,4 +1,4 @@
-"""Sliding windows over long sequences, and the scores of their frames."""
+"""Sliding windows over long sequences, and scores for each frame."""
 from itertools import groupby
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 

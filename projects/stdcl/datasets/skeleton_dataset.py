@@ -106,7 +106,7 @@ class SkeletonDataset(PoseDataset):
         """Filter as ``PoseDataset`` does, then run the cached transforms."""
         data_list = super().filter_data()
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
-        if self.cached_pipeline.transforms:  # this can take a minute
+        if self.cached_pipeline.transforms:  # the transforms can take a minute
             logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
                         f'once on {len(data_list)} sequences.')
         # replace arrays singly, because memory may not hold a second copy

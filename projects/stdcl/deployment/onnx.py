@@ -77,7 +77,7 @@ def export(model: nn.Module, shape: tuple, out: Path,
     with atomic_write(out) as partial:
         program.save(str(partial), external_data=False)
         difference = compare(network, partial, shape)
-        if not difference <= TOLERANCE:  # also if it is NaN
+        if not difference <= TOLERANCE:  # also for NaN
             raise InputError(
                 f'{out} was not written, because its logits differ from those '
                 f'of PyTorch by {difference:.1e} times the largest logit, '

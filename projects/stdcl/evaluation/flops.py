@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of a network, and those that STD-CL adds to it.
+"""Parameters and FLOPs of a network, and of the parts that STD-CL adds.
 
 Only convolutions, linear layers and matrix products of the forward pass count.
 A multiply-add is one FLOP, as in MMEngine and MMAction2.

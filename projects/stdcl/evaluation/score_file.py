@@ -23,8 +23,8 @@ class Scores:
     """The scores of N test sequences for C classes.
 
     With several clips per sequence, the scores are means over the clips, so
-    ``probabilities`` are not the softmax of ``logits``. At least one of these
-    two arrays is required.
+    ``probabilities`` are not the softmax of ``logits``. At least one of the
+    two fields is required.
 
     Raises:
         InputError: A name occurs twice, a score is not finite, a label is out

@@ -27,7 +27,7 @@ KEY = ['arm', 'fold', 'seed']
 # accuracies are in percent; values that were not measured are empty
 COLUMNS = [
     *KEY, 'encoder', 'method', 'stream', 'data', 'epochs',
-    'top1_last',  # after the last epoch; this is the result
+    'top1_last',  # the result: accuracy after the last epoch
     'top1_best', 'best_epoch',  # best of the validated epochs
     'mean_class', 'nll',  # mean class accuracy, negative log-likelihood
     'train_top1',  # training accuracy in the last epoch

@@ -128,7 +128,7 @@ class StudyRunner:
         return row
 
     def _fuse(self, training: Training) -> Optional[dict]:
-        """Fuse the scores of arms; return None if they are not trained yet."""
+        """Fuse the scores of arms; return None if an arm is not trained."""
         folders = [self.work_dir / name for name in training.fuse]
         waiting = {item.name for item in self.missing()}
         for folder in folders:

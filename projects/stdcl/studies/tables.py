@@ -71,7 +71,7 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
 
 @lru_cache(maxsize=None)
 def load_report(path: Path) -> StudyReport:
-    """Load the report of a study file and the results next to it."""
+    """Load a study file and the results next to it as a report."""
     return StudyReport(read_study(path), path.parent)
 
 

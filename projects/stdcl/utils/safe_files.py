@@ -113,7 +113,7 @@ def _checked(array: Any) -> np.ndarray:
 
 def _encode(text: str, encoding: str) -> bytes:
     """Replace ``_codecs.encode``, with which protocols 0 to 2 store bytes."""
-    if encoding not in ('latin1', 'latin-1'):  # others would import modules
+    if encoding not in ('latin1', 'latin-1'):  # other encodings import modules
         raise RefusedError(f'_codecs.encode to {encoding!r}')
     return str.encode(text, 'latin-1')
 

@@ -271,7 +271,7 @@ def read_classes(path: Path) -> List[str]:
 
 
 def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
-    """Return a layout as annotation files store it, and as an object.
+    """Return a layout in the form for annotation files, and as an object.
 
     ``text`` is a name, or the path of a ``.json`` file with the arguments of
     :class:`SkeletonLayout`. Their ``name`` defaults to that of the file.

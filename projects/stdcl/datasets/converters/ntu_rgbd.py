@@ -58,7 +58,7 @@ def parse_name(name: str) -> Optional[dict[str, int]]:
 
 
 def read_list(name: str) -> list[str]:
-    """Return the lines of a text file in this folder, without comments."""
+    """Return the lines of a file next to this module, without comments."""
     lines = Path(__file__).with_name(name).read_text().splitlines()
     return [line for line in lines if not line.startswith('#')]
 

@@ -85,7 +85,7 @@ def _parse_frame(num_bodies: int, lines: Iterator, repairs: list) -> dict:
 
 
 def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
-    """Return the number and the words of the next line; check their count."""
+    """Return number and words of the next line; raise for too few words."""
     number, words = next(lines, ('after the last', []))
     if len(words) < num_words:
         raise InputError(f'line {number} has {len(words)} values, expected '

@@ -59,7 +59,7 @@ def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
             for member in sorted(archive.namelist()):
                 if member.endswith('.json'):
                     yield Path(member).name, archive.read(member)
-    # zipfile raises these for damaged, encrypted or unknown content
+    # zipfile raises these errors for damaged, encrypted or unknown content
     except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError,
             RuntimeError, ValueError) as error:
         raise InputError(f'{source} is not a readable zip file: {error}. '

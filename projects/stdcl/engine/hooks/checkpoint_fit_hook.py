@@ -176,7 +176,7 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     banks = find_prefixes(model, MemoryBank)
     for name in list(state_dict):
-        if name.startswith('module.'):  # the Runner also removes it, but later
+        if name.startswith('module.'):  # the Runner removes the prefix later
             state_dict[name.removeprefix('module.')] = state_dict.pop(name)
     shapes = {
         name: f'{_shape(state_dict[name])}, expected {_shape(tensor)}'

@@ -91,7 +91,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
             return
-        # hide the paths from MMEngine, so that it does not delete the files
+        # hide the paths from MMEngine, which would delete the files
         before = self._best_paths()
         for name in before:
             self._set_best(name, None)

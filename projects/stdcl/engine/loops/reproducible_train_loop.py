@@ -64,7 +64,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         batches = self.dataloader.batch_sampler
-        batches.sampler.seed = self.seed  # resuming may have changed it
+        batches.sampler.seed = self.seed  # resuming may change the seed
         batches.sampler.skip = self.first_batch * batches.batch_size
         first, self.first_batch = self.first_batch, 0
         for index, data_batch in enumerate(self.dataloader, first):

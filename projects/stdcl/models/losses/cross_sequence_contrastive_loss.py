@@ -191,7 +191,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
 def _similarities(anchors: torch.Tensor,
                   bank_features: torch.Tensor) -> torch.Tensor:
     """Return inner products of (N, D) and (S, D) in float32, (N, S)."""
-    # on a CPU, this order of the factors is faster
+    # on a CPU, the product is faster with the factors in this order
     similarity = anchors.new_empty(len(bank_features), len(anchors))
     size = len(bank_features) if _is_float32(bank_features) else BLOCK
     for block, out in zip(bank_features.split(size), similarity.split(size)):

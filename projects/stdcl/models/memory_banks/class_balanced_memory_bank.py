@@ -97,7 +97,7 @@ class ClassBalancedMemoryBank(MemoryBank):
         held = is_own.any(dim=1)
         own = ring.gather(1, is_own.int().argmax(dim=1, keepdim=True))[:, 0]
 
-        # slots that this step updates count as written now
+        # slots that this step updates count as just written
         age = self.written.scatter_reduce(0, own, now * held, 'amax')[ring]
         oldest = ring.gather(1, age.argsort(dim=1, stable=True))  # (B, L)
         free = (age < now).sum(dim=1)
