@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from projects.stdcl.models import (
+    CosineCrossEntropy,
     CrossSequenceContrastiveLoss,
     MemoryBank,
 )
@@ -360,3 +361,15 @@ def test_effect_of_half_precision(slots):
 def test_invalid_numbers_raise(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CrossSequenceContrastiveLoss(**wrong)
+
+
+def test_cosine_cross_entropy_equals_the_twin():
+    loss = CosineCrossEntropy(num_classes=3, feat_dim=4, temperature=0.5)
+    anchors, labels = torch.randn(5, 4), torch.tensor([0, 2, 1, 1, 0])
+    value, share = loss(anchors, labels, None, None, None)
+    logits = torch.stack([anchors @ row / row.norm() / 0.5
+                          for row in loss.classes], dim=1)
+    expected = sum(logits[i].logsumexp(0) - logits[i, labels[i]]
+                   for i in range(5)) / 5
+    torch.testing.assert_close(value, expected)
+    assert share == 1

@@ -62,14 +62,15 @@ class ProjectionDecoupler(Decoupler):
             integer, or ``reduction`` exceeds ``in_channels``.
     """
 
+    branch = ProjectionBranch
+
     def __init__(self, in_channels: int, num_joints: Optional[int] = None,
                  num_frames: Optional[int] = None, out_channels: int = 256,
                  reduction: int = 8, init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(out_channels, init_cfg)
-        self.spatial = ProjectionBranch(in_channels, num_joints, out_channels,
-                                        reduction)
-        self.temporal = ProjectionBranch(in_channels, num_frames, out_channels,
-                                         reduction)
+        self.spatial, self.temporal = (
+            self.branch(in_channels, length, out_channels, reduction)
+            for length in (num_joints, num_frames))
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map as in :meth:`Decoupler.forward`.

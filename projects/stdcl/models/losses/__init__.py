@@ -1,4 +1,5 @@
-"""Contrastive losses."""
+"""Contrastive losses, and a control."""
+from .cosine_cross_entropy import CosineCrossEntropy
 from .cross_sequence_contrastive_loss import CrossSequenceContrastiveLoss
 
-__all__ = ['CrossSequenceContrastiveLoss']
+__all__ = ['CosineCrossEntropy', 'CrossSequenceContrastiveLoss']

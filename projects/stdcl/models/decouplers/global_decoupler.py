@@ -1,0 +1,33 @@
+"""A stand-in for a decoupler that does not decouple."""
+from typing import Tuple
+
+import torch
+import torch.nn as nn
+from mmaction.registry import MODELS
+
+from .decoupler import LINEAR_INIT, Decoupler
+
+
+@MODELS.register_module()
+class GlobalDecoupler(Decoupler):
+    """Project the mean over joints and frames instead of decoupling.
+
+    Both vectors are the same, so both losses contrast the global feature. Use
+    it to measure what decoupling contributes.
+
+    Args:
+        in_channels (int): Channels C of the feature map.
+        out_channels (int): Size D of the vectors. Defaults to 256.
+        init_cfg (dict): Initialization. Defaults to that of
+            :class:`ProjectionDecoupler`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int = 256,
+                 init_cfg: dict = LINEAR_INIT) -> None:
+        super().__init__(out_channels, init_cfg)
+        self.project = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Map (N, M, C, T, V) to two equal tensors (N, D)."""
+        vector = self.project(x.mean(dim=(1, 3, 4)))
+        return vector, vector

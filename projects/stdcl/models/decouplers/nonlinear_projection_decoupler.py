@@ -1,0 +1,57 @@
+"""A decoupler with a nonlinear projection head."""
+from functools import partial
+from typing import Optional
+
+import torch
+import torch.nn as nn
+from mmaction.registry import MODELS
+
+from .projection_decoupler import ProjectionBranch, ProjectionDecoupler
+
+
+class NonlinearProjectionBranch(ProjectionBranch):
+    """:class:`ProjectionBranch`, followed by batch norm, ReLU and a layer."""
+
+    def __init__(self, in_channels: int, length: Optional[int],
+                 out_channels: int, reduction: int,
+                 hidden_channels: int) -> None:
+        super().__init__(in_channels, length, hidden_channels, reduction)
+        self.reduce = nn.Sequential(self.reduce, nn.ReLU(inplace=True))
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(hidden_channels), nn.ReLU(inplace=True),
+            nn.Linear(hidden_channels, out_channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, L) to (N, D)."""
+        return self.head(super().forward(x))
+
+
+@MODELS.register_module()
+class NonlinearProjectionDecoupler(ProjectionDecoupler):
+    """:class:`ProjectionDecoupler` with nonlinear branches.
+
+    The branches of the release are linear in the pooled feature map, so they
+    contrast what a linear classifier sees anyway. Here, each branch applies a
+    1x1 convolution, ReLU, a linear layer to H hidden channels, batch norm,
+    ReLU, and a linear layer to D. Projection heads of this form are common in
+    contrastive learning (SimCLR, arXiv 2002.05709).
+
+    >>> decoupler = NonlinearProjectionDecoupler(in_channels=64)
+    >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
+    >>> spatial.shape
+    torch.Size([4, 128])
+
+    Args:
+        in_channels (int): Channels C of the feature map.
+        num_joints, num_frames (int, optional): As in
+            :class:`ProjectionDecoupler`.
+        out_channels (int): Size D of the vectors. Defaults to 128.
+        hidden_channels (int): Number H of hidden channels. Defaults to 256.
+        kwargs: Further arguments of :class:`ProjectionDecoupler`.
+    """
+
+    def __init__(self, *args, out_channels: int = 128,
+                 hidden_channels: int = 256, **kwargs) -> None:
+        self.branch = partial(NonlinearProjectionBranch,
+                              hidden_channels=hidden_channels)
+        super().__init__(*args, out_channels=out_channels, **kwargs)

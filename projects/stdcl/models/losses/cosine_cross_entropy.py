@@ -1,0 +1,36 @@
+"""A second classifier on the decoupled vectors, in place of contrast."""
+from typing import Tuple
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+
+
+@MODELS.register_module()
+class CosineCrossEntropy(nn.Module):
+    """Cross entropy of a cosine classifier, which ignores the memory bank.
+
+    The logits are the similarities of an anchor to one learned unit vector
+    per class, divided by the temperature. Use it in place of
+    :class:`CrossSequenceContrastiveLoss` to measure what comparing sequences
+    contributes beyond supervising the decoupled vectors.
+
+    Args:
+        num_classes (int): Number of classes.
+        feat_dim (int): Size D of the vectors. Defaults to 256.
+        temperature (float): Temperature. Defaults to 0.1.
+    """
+
+    def __init__(self, num_classes: int, feat_dim: int = 256,
+                 temperature: float = 0.1) -> None:
+        super().__init__()
+        self.classes = nn.Parameter(torch.randn(num_classes, feat_dim))
+        self.temperature = temperature
+
+    def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
+                *bank: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss and 1, see :class:`CrossSequenceContrastiveLoss`."""
+        logits = anchors @ F.normalize(self.classes, dim=1).T  # (N, classes)
+        return (F.cross_entropy(logits / self.temperature, labels),
+                anchors.new_ones(()))
