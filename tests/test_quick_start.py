@@ -25,7 +25,8 @@ def test_make_fails_below_95_percent(tmp_path, right, status):
     np.savez(tmp_path / 'scores.npz', labels=np.zeros(20, int),
              logits=np.eye(2)[(np.arange(20) >= right).astype(int)])
     recipe = subprocess.run(
-        ['make', '-n', 'quickstart', f'WORK_DIR={tmp_path}', 'VENV=.none'],
+        ['make', '-n', '--no-print-directory', 'quickstart',
+         f'WORK_DIR={tmp_path}', 'VENV=.none'],
         cwd=ROOT, capture_output=True, text=True, check=True).stdout
     check = recipe[recipe.index('.none/bin/python -c'):]
     done = subprocess.run(
