@@ -32,7 +32,8 @@ def test_gradient_norms_are_those_of_the_losses_alone():
 
 def test_small_gradients_of_half_precision_are_not_lost():
     feats = torch.randn(3, 8).half().requires_grad_()
-    weight = torch.full((3, 8), 2e-8)  # float16 would round to 0 or 6e-8
+    # float16 would round 2e-8 to 0: its smallest positive value is 6e-8
+    weight = torch.full((3, 8), 2e-8)
     scalars = gradient_norms(feats, dict(
         loss_cls=(feats.float() * weight).sum(),
         loss_spatial=(feats.float() * weight).sum()))

@@ -71,7 +71,8 @@ def check(splits: Dict[str, str], labels: Dict[str, int], classes: List[str],
         raise InputError(
             'the split train contains no sequence of the classes '
             f'{lacking["train"]}, expected at least 1 per class. Add '
-            'sequences, or draw a new split (--seed, --no-by-subject).')
+            'sequences, change the column split, or draw a new split '
+            '(--val-ratio with a different --seed or --no-by-subject).')
     warnings = []
     if lacking['val']:
         warnings.append('the split val contains no sequence of the classes '

@@ -68,7 +68,7 @@ class STDCLMixin:
         self.temporal_weight = temporal_weight
 
     def init_weights(self) -> None:
-        """Initialize the head and, unless the head did so, the decoupler."""
+        """Initialize all parameters, those of the decoupler only once."""
         self.decoupler.require_sizes()
         super().init_weights()
         if not self.decoupler.is_init:
