@@ -138,8 +138,14 @@ def test_stdcl_is_the_plain_config_plus_the_fragment(encoder, benchmark):
 def test_same_seed_same_initial_weights(encoder):
     """Encoder and classifier start with the same weights as without STD-CL."""
     states = []
-    for decoupler in (None, 'AttentiveDecoupler', 'ProjectionDecoupler'):
+    for decoupler, loss in (
+            (None, None), ('AttentiveDecoupler', None),
+            ('ProjectionDecoupler', None),
+            ('ProjectionDecoupler', dict(
+                type='CosineCrossEntropy', num_classes=10))):
         cfg = stdcl_or_plain(encoder, 'nw-ucla-xview', decoupler)
+        if loss:
+            cfg.model.cls_head.loss_contrast = loss
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
         model.init_weights()

@@ -54,6 +54,7 @@ class STDCLMixin:
         with torch.random.fork_rng(devices=[]):
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
+            self.loss_contrast = MODELS.build(loss_contrast)
         feat_dim = self.decoupler.out_channels
         memory_bank = {'feat_dim': feat_dim, **memory_bank}
         if memory_bank['feat_dim'] != feat_dim:
@@ -63,7 +64,6 @@ class STDCLMixin:
                 f'have {feat_dim} entries. Omit feat_dim.')
         self.spatial_bank = MODELS.build(memory_bank)
         self.temporal_bank = MODELS.build(memory_bank)
-        self.loss_contrast = MODELS.build(loss_contrast)
         self.spatial_weight = spatial_weight
         self.temporal_weight = temporal_weight
 
