@@ -5,7 +5,7 @@ benchmark = 'synthetic'
 threads = 1
 
 _no_warm_up = [dict(
-    type='CosineAnnealingLR', eta_min=0, by_epoch=True, T_max=8,
+    type='CosineAnnealingLR', eta_min=0, by_epoch=True, T_max=7,
     convert_to_iter_based=True)]
 
 arms = {

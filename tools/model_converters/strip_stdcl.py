@@ -11,7 +11,7 @@ from pathlib import Path
 
 EXAMPLES = '''example:
   python tools/model_converters/strip_stdcl.py \\
-      work_dirs/stdcl-stgcn_synthetic/epoch_8.pth stgcn_synthetic.pth'''
+      work_dirs/stdcl-stgcn_synthetic/epoch_7.pth stgcn_synthetic.pth'''
 
 
 def parse_args() -> argparse.Namespace:

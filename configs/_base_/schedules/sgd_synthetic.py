@@ -1,5 +1,5 @@
 train_cfg = dict(
-    type='ReproducibleTrainLoop', max_epochs=8, val_begin=1, val_interval=4)
+    type='ReproducibleTrainLoop', max_epochs=7, val_begin=1, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -21,8 +21,8 @@ param_scheduler = [
         eta_min=0,
         by_epoch=True,
         begin=2,
-        end=8,
-        T_max=6,
+        end=7,
+        T_max=5,
         convert_to_iter_based=True)
 ]
 

@@ -21,7 +21,7 @@ def test(config: Union[str, Path], checkpoint: str,
     >>> from projects.stdcl import apis
     >>> apis.test(  # doctest: +SKIP
     ...     'configs/stdcl/stdcl-stgcn_synthetic.py',
-    ...     'work_dirs/stdcl-stgcn_synthetic/epoch_8.pth')
+    ...     'work_dirs/stdcl-stgcn_synthetic/epoch_7.pth')
     {'acc/top1': 1.0, 'acc/top5': 1.0, 'acc/mean1': 1.0}
 
     Args:
