@@ -300,7 +300,7 @@ def test_any_clip_length(name, frames):
     (lambda: Hyperformer('nw-ucla', proj_groups=-6), 'proj_groups is -6'),
     (lambda: HCN('nw-ucla', in_channels=0), 'in_channels is 0'),
     (lambda: HCN('nw-ucla', base_channels=2)(torch.zeros(1, 1, 64, 25, 3)),
-     '20 joints and 3 channels.*have 25 and 3'),
+     '20 joints and 3 channels.*have 25 joints and 3'),
     (lambda: HCNHead(4, feature_size=(0, 1)), 'feature_size is 0'),
     (lambda: HCNHead(4, feature_size=(4, 4, 4)), "expected .T', W'."),
     (lambda: HCNHead(4, hidden_channels=0), 'hidden_channels is 0')])

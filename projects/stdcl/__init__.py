@@ -1,7 +1,7 @@
 """STD-CL: spatial-temporal decoupling contrastive learning for MMAction2.
 
 Importing this package patches MMAction2 and MMEngine (:mod:`.compat`) and
-registers its models, data sets and hooks, so a config needs a single line:
+registers its classes, so a config needs only one line:
 ``custom_imports = dict(imports=['projects.stdcl'])``.
 """
 from . import (  # noqa: F401

@@ -1,7 +1,7 @@
-"""All encoders, benchmarks and streams, by name.
+"""Encoders, benchmarks and streams, by name.
 
-Tools, tables and tests take their lists from this module. Skeleton layouts
-have their own table, :data:`~.utils.skeleton_layout.LAYOUTS`.
+Skeleton layouts have their own table,
+:data:`~.utils.skeleton_layout.LAYOUTS`.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +75,8 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
 
     ``encoder`` is a key of :data:`ENCODERS`, and ``benchmark`` is a key of
     :data:`BENCHMARKS` or 'synthetic'. The config is the one with STD-CL if
-    ``stdcl`` is True, and the plain one otherwise. An unknown name raises an
-    ``InputError``.
+    ``stdcl`` is True, and the plain one otherwise. An ``InputError`` is raised
+    if a name is unknown, or if there is not exactly one such config.
     """
     require_known('encoder', encoder, ENCODERS)
     require_known('benchmark', benchmark, (*BENCHMARKS, 'synthetic'))

@@ -1,6 +1,6 @@
 """Patches for MMAction2 1.2.0 and MMEngine 0.10.7 on current PyTorch.
 
-Each module fixes one fault and cites the upstream issue, if there is one.
+Each module describes what it repairs and cites the upstream issue, if any.
 Importing this package applies all patches.
 """
 import importlib
@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-# mmaction_drn comes first: the others import mmaction.models
+# mmaction_drn comes first, because others import mmaction.models
 REPAIRS = ('mmaction_drn', 'accuracy_on_device', 'amp_on_cpu', 'checkpoint',
            'distributed_on_cpu', 'named_layouts')
 

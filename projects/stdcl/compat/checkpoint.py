@@ -171,8 +171,9 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
     except OSError as error:
         raise OSError(
             error.errno, f'Checkpoint {filename} was not saved: '
-            f'{error.strerror}. Earlier checkpoints are intact: free some '
-            'disk space, then resume the run (train.py: --resume).') from None
+            f'{error.strerror}. Earlier checkpoints are intact: remove the '
+            'cause (free disk space, for example), then resume the run '
+            '(train.py: --resume).') from None
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:

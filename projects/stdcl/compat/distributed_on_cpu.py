@@ -1,11 +1,10 @@
 """Support distributed training without a GPU.
 
-MMEngine's launchers always call ``torch.cuda.set_device``, and its Runner
-always passes ``device_ids`` to DistributedDataParallel (since
-https://github.com/open-mmlab/mmengine/pull/351). Neither works without a GPU.
-Without an accelerator, this patch uses the gloo backend and omits
-``device_ids``. ``SyncBatchNorm`` needs a GPU; without one, it raises an error
-before the first step.
+Without an accelerator, MMEngine's launchers call ``torch.cuda.set_device``,
+and its Runner passes ``device_ids`` to DistributedDataParallel (since
+https://github.com/open-mmlab/mmengine/pull/351). Both fail. This patch uses
+the gloo backend and omits ``device_ids``. ``SyncBatchNorm`` needs a GPU;
+without one, wrapping the model raises an ``InputError``.
 
 A gloo thread releases the tensors of a collective operation with a delay. If
 Python has exited by then, the thread aborts the process ("terminate called
@@ -63,8 +62,9 @@ def apply() -> None:
         if on_cpu and any(isinstance(part, torch.nn.SyncBatchNorm)
                           for part in module.modules()):
             raise InputError(
-                "sync_bn is 'torch', but PyTorch's SyncBatchNorm needs a GPU. "
-                'Remove sync_bn to train on the CPU.')
+                "The model contains PyTorch's SyncBatchNorm, which needs a "
+                'GPU. To train on the CPU, remove sync_bn, or replace SyncBN '
+                'by BN in norm_cfg.')
         upstream_init(self, module, *args,
                       device_ids=None if on_cpu else device_ids, **kwargs)
 

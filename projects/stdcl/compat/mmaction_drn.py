@@ -1,4 +1,4 @@
-"""Make ``import mmaction.models`` work without its package ``drn``.
+"""Make ``import mmaction.models`` work although a package is missing.
 
 The wheel and the source archive of MMAction2 1.2.0 do not contain
 ``mmaction.models.localizers.drn``, so the import fails

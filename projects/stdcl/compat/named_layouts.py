@@ -1,9 +1,8 @@
 """Make MMAction2's ``Graph`` accept the layouts of this package.
 
 ``Graph`` accepts only 'nturgb+d', 'openpose', 'coco' and dicts in its own
-format, so it does not support NW-UCLA (see also MMAction2 issues 1438 and
-2060, from users with other joints). This patch looks up all other layouts in
-:mod:`projects.stdcl.utils.skeleton_layout`.
+format, but not, for example, NW-UCLA (see also MMAction2 issues 1438 and
+2060). This patch converts other layouts with :meth:`.SkeletonLayout.get`.
 """
 import functools
 from typing import Union

@@ -10,7 +10,7 @@ def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
 
     A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
     so does its gradient, which would otherwise be huge. A row that is not
-    finite becomes NaN.
+    finite yields at least one NaN.
 
     >>> unit_vectors(torch.tensor([[3., 4.], [0., 0.]]))
     tensor([[0.6000, 0.8000],

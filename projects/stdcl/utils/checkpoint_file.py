@@ -3,7 +3,7 @@ import zipfile
 from pathlib import Path
 from typing import List, NamedTuple, Optional
 
-LAST = 'last_checkpoint'  # MMEngine's file with the latest path
+LAST = 'last_checkpoint'  # in it, MMEngine stores the latest path
 # training can resume from these; the best checkpoint has no optimizer state
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 
@@ -41,8 +41,8 @@ def find_latest(work_dir: str) -> Latest:
 
     The first choice is the file that ``last_checkpoint`` names; the second is
     the file of that name in ``work_dir``, in case the folder was moved; the
-    last is the newest intact checkpoint in the folders of these files.
-    ``path`` is None if no checkpoint is intact.
+    last is the newest intact checkpoint in ``work_dir`` and in the folder that
+    ``last_checkpoint`` names. ``path`` is None if no checkpoint is intact.
     """
     folder, named = Path(work_dir), []
     folders = {folder}

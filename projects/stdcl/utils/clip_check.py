@@ -7,7 +7,7 @@ AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
 
 
 def check_shape(model, shape, where: str) -> None:
-    """Raise InputError unless a clip of shape (M, T, V, C) fits the model."""
+    """Raise InputError unless clips (M, T, V, C) from ``where`` fit."""
     for what, seen, owner, expected, advice in _expectations(model, *shape):
         if seen != expected:
             raise InputError(
@@ -16,7 +16,7 @@ def check_shape(model, shape, where: str) -> None:
 
 
 def check_channels(model, feats) -> None:
-    """Raise InputError unless a feature map (N, M, C, T, V) fits the head."""
+    """Raise InputError unless C of features (N, M, C, T, V) fits the head."""
     head = model.cls_head
     if feats.dim() == 5 and feats.shape[2] != head.in_channels:
         raise InputError(
@@ -27,7 +27,7 @@ def check_channels(model, feats) -> None:
 
 
 def fitting_shape(model, shape: Sequence[int]) -> tuple:
-    """Return (M, T, V, C) with the sizes that the model requires."""
+    """Return ``shape``, (M, T, V, C), with the sizes the model requires."""
     sizes = dict(zip(AXES, shape))
     for what, _, _, expected, _ in _expectations(model, *shape):
         sizes[what] = expected
@@ -53,7 +53,7 @@ def check_clip_shape(model, shape: Sequence[int]) -> None:
 
 def _expectations(model, persons: int, frames: int, joints: int,
                   channels: int):
-    """Yield (what, number seen, part of the model, expected, advice)."""
+    """Yield (axis, size seen, part of the model, size expected, advice)."""
     encoder, preprocessor = model.backbone, model.data_preprocessor
     layout = ('to the layout of your data: a name, or a dict with '
               'joint_names, edges and center.')

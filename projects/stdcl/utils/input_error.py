@@ -16,15 +16,14 @@ EXTRAS = dict(
 class InputError(ValueError):
     """Error in a config, a file or an option.
 
-    The message names the source, the field, the value seen and the value
-    expected, in one line.
+    The message is one line that says what is wrong and what is expected.
     """
 
 
 def require_positive(owner: str, **sizes: int) -> None:
     """Raise an ``InputError`` unless every size is a positive integer.
 
-    ``owner`` is the name of the class that takes the sizes, for the message.
+    ``owner`` starts the message; it is usually the name of a class.
     """
     for name, size in sizes.items():
         if not isinstance(size, Integral) or size < 1:
@@ -34,12 +33,12 @@ def require_positive(owner: str, **sizes: int) -> None:
 
 @contextmanager
 def end_cleanly(config: str = '') -> Iterator[None]:
-    """Exit with a one-line ``error: ...`` if the input is at fault.
+    """Exit with ``error: ...`` instead of a traceback if a user can help.
 
-    This applies to an :class:`InputError`, to a file that is missing, not
-    writable or not trusted, to a loss that is not finite, and to a missing
-    package of an extra. The exit status is 1. Any other exception keeps its
-    traceback. The message starts with ``config``, the path of the config
+    This applies to an :class:`InputError`, to an ``OSError`` such as a missing
+    file, to a file that is not trusted, to numbers that are not finite, and to
+    a missing package of an extra. The exit status is 1. Other exceptions keep
+    their traceback. The message starts with ``config``, the path of the config
     file, if there is one, unless a package is missing.
     """
     try:

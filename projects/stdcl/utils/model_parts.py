@@ -1,4 +1,4 @@
-"""Find parts of a model."""
+"""Find and call parts of a model."""
 from typing import Dict
 
 import torch
@@ -14,18 +14,18 @@ def unwrap(model: nn.Module) -> nn.Module:
 def make_stream(preprocessor: nn.Module, clips: torch.Tensor) -> torch.Tensor:
     """Compute the stream of clips (..., M, T, V, C).
 
-    MMAction2's own data preprocessor leaves the clips unchanged.
+    A preprocessor without a stream, such as MMAction2's, changes nothing.
     """
     compute = getattr(preprocessor, 'make_stream', None)
     return clips if compute is None else compute(clips)
 
 
 def find_modules(model: nn.Module, kind: type) -> Dict[str, nn.Module]:
-    """Return a dict of name -> module for all modules of a class."""
+    """Return a dict of name -> module for the modules of a class."""
     return {name: module for name, module in unwrap(model).named_modules()
             if isinstance(module, kind)}
 
 
 def find_prefixes(model: nn.Module, kind: type) -> tuple:
-    """Return the prefixes of tensor names in all modules of a class."""
+    """Return the prefixes of the tensor names of the modules of a class."""
     return tuple(f'{name}.' for name in find_modules(model, kind))

@@ -1,8 +1,4 @@
-"""Skeleton layouts: the joints of a skeleton and their connections.
-
-The graphs of the encoders, the bone stream, the checks, the synthetic data and
-the plots all use these definitions.
-"""
+"""Skeleton layouts: the joints of a skeleton and their connections."""
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Dict, Tuple, Union
@@ -163,7 +159,7 @@ class SkeletonLayout:
 
 
 def _pairs(text: str) -> Pairs:
-    """Parse "2-1 3-2", numbered from 1 as in the authors' tables."""
+    """Convert "2-1 3-2", which counts from 1, to ((1, 0), (2, 1))."""
     return tuple(tuple(int(joint) - 1 for joint in pair.split('-'))
                  for pair in text.split())
 

@@ -20,12 +20,12 @@ SUBSETS = 3  # sets of weights in a graph convolution
 
 @torch.no_grad()
 def joint_distances(joints: torch.Tensor) -> torch.Tensor:
-    """Compute the relative distances between the mean joints of sequences.
+    """Compute the relative distances between the mean joints of a sequence.
 
     The coordinates of each joint are averaged over persons and frames. The
     Euclidean distances between these means are divided by the largest distance
     in the sequence. (The authors' code divides by the largest distance in the
-    batch, so the result depends on the other sequences in the batch.)
+    batch, so its result depends on the other sequences in the batch.)
 
     Maps coordinates (N, M, T, V, D) to distances from 0 to 1, float32,
     (N, V, V); all are 0 for an empty sequence. The zeros of absent persons
@@ -64,8 +64,9 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
 class TopologyFeatures(nn.Module):
     """Topology features of a sequence.
 
-    They are computed from the edge lengths d of its minimum spanning tree, in
-    float32 even under autocast::
+    They are computed from the edge lengths d of a minimum spanning tree of the
+    joints, in float32 even under autocast. The points of the tree are the rows
+    of :func:`joint_distances`::
 
         f[e] = sum over i of exp(-(s[e, 0] c[e, 0])^2
                                  - (s[e, 1] (c[e, 1] - d[i]))^2)
@@ -82,7 +83,6 @@ class TopologyFeatures(nn.Module):
     def forward(self, joints: torch.Tensor) -> torch.Tensor:
         """Map coordinates (N, M, T, V, D) to features (N, E)."""
         with torch.autocast(joints.device.type, enabled=False):
-            # each row of the distances is a point in V dimensions
             lengths = spanning_tree_lengths(joint_distances(joints))
             births = (self.sharpness[:, 0] * self.centers[:, 0])**2  # (E,)
             deaths = (self.sharpness[:, 1, None] * (
@@ -114,7 +114,7 @@ class BlockGC(BaseModule):
             SUBSETS, num_heads, 1, 1))
         self.hop_weight = nn.Parameter(torch.zeros(
             SUBSETS, num_heads, int(hops.max()) + 1))
-        # the three convolutions, as one over the stacked channels
+        # the sum of three convolutions is one over their stacked channels
         self.conv = nn.Parameter(torch.empty(
             num_heads, SUBSETS, in_channels // num_heads,
             out_channels // num_heads))
@@ -130,7 +130,7 @@ class BlockGC(BaseModule):
         nn.init.normal_(self.conv, std=(2 / fan_out)**0.5)
 
     def init_weights(self) -> None:
-        """Initialize the convolutions; B starts at the identity, R at 0."""
+        """Initialize the convolutions; the constructor initializes B and R."""
         super().init_weights()
         self.init_conv()
 
@@ -202,8 +202,8 @@ class BlockGCN(SpatialTemporalEncoder):
             the appended coordinates.
 
     Raises:
-        InputError: The layout is unknown, a size is not a positive integer,
-            or ``base_channels`` is not a multiple of ``num_heads``.
+        InputError: The layout is unknown, or a size is invalid, such as
+            ``base_channels`` that are not a multiple of ``num_heads``.
     """
 
     channels_last = False  # joints are the last axis of the products

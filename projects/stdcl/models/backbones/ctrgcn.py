@@ -21,7 +21,7 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
     column sums to 1, or to 0 if it has no edges.
     """
     num_joints = layout.num_joints
-    # some layouts list the root as its own child
+    # a layout may list the root as its own child
     child, parent = torch.tensor(
         [pair for pair in layout.bones if pair[0] != pair[1]],
         dtype=torch.long).view(-1, 2).T
@@ -65,8 +65,8 @@ class CTRGC(BaseModule):
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
     followed by batch norm, a residual connection and ReLU. To save time and
-    memory, one product computes each step for all subsets. ``adjacency`` is
-    the initial topology, (K, V, V).
+    memory, all subsets share one product for conv1 and conv2, one for conv3,
+    and one for the sum. ``adjacency`` is the initial topology, (K, V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int,
@@ -106,7 +106,7 @@ class CTRGC(BaseModule):
         # mean over time, (N, C, V, 1), then (N, 2, K, R, V)
         relation = self.relation(x.mean(dim=3, keepdim=True))
         to, origin = relation.view(n, 2, k, r, v).unbind(dim=1)
-        q = torch.tanh(to[..., None, :] - origin[..., None])  # (.., v, u)
+        q = torch.tanh(to[..., None, :] - origin[..., None])  # axes v, u
         rows = torch.cat([
             q.flatten(3), q.new_ones(n, k, 1, v * v),
             self.topology.transpose(1, 2).reshape(1, k, 1, v * v).expand(
@@ -152,7 +152,7 @@ class CTRGCN(SpatialTemporalEncoder):
     """
 
     time_dim = 3
-    first_residual = False  # the spatial part has its own residual path
+    first_residual = False  # as in the authors' code
 
     def __init__(self, layout: Union[str, dict], relation_reduction: int = 8,
                  **kwargs) -> None:

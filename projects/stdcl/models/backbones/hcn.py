@@ -1,4 +1,4 @@
-"""HCN, an encoder whose convolutions treat joints as channels."""
+"""HCN, an encoder with a convolution that treats joints as channels."""
 from typing import Optional, Union
 
 import torch
@@ -10,15 +10,15 @@ from mmengine.model import BaseModule
 from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 
-STRIDE = 16  # each of four max pools halves an axis
+STRIDE = 16  # each of four max pools halves both axes
 CONV_INIT = dict(type='Xavier', layer='Conv2d', distribution='uniform', bias=0)
 
 
 class HCNStream(nn.Module):
     """The layers conv1 to conv4, for either positions or motion.
 
-    conv1 and conv2 process each joint separately; conv3 and conv4 combine all
-    joints as channels.
+    conv1 and conv2 process each joint separately; conv3 combines all joints,
+    which are its input channels.
     """
 
     def __init__(self, num_joints: int, in_channels: int, base_channels: int,
@@ -38,7 +38,7 @@ class HCNStream(nn.Module):
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
-        # otherwise, conv3 converts x in the forward and the backward pass
+        # saves conv3 a conversion in both the forward and the backward pass
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
@@ -109,7 +109,7 @@ class HCN(BaseModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, in_channels) to (N, M, 4 C, T / 16, W / 16).
 
-        An ``InputError`` is raised if the clips have a different size.
+        An ``InputError`` is raised unless T, V and the channels fit.
         """
         n, m = x.shape[:2]
         self._check_clip(*x.shape[2:])
@@ -129,7 +129,8 @@ class HCN(BaseModule):
             raise InputError(
                 f'HCN was built for {self.layout.num_joints} joints and '
                 f'{self.in_channels} channels (model.backbone.layout, '
-                f'in_channels), but the clips have {joints} and {channels}.')
+                f'in_channels), but the clips have {joints} joints and '
+                f'{channels} channels.')
         if frames != self.num_frames:
             raise InputError(
                 f'HCN: the clips have {frames} frames, but num_frames is '
@@ -154,7 +155,7 @@ def _motion(x: torch.Tensor) -> torch.Tensor:
 
 
 def _check_multiple(name: str, value: int, divisor: int, why: str) -> None:
-    """Raise an ``InputError`` unless ``divisor`` divides a positive size."""
+    """Require ``value`` to be a positive multiple of ``divisor``."""
     if value < divisor or value % divisor:
         raise InputError(f'HCN: {name} is {value}, expected a multiple of '
                          f'{divisor}: {why}.')

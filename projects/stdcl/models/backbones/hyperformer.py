@@ -17,7 +17,7 @@ from .spatial_temporal_encoder import SpatialTemporalEncoder
 class _JointAttention(torch.autograd.Function):
     """Attention over joints that needs few passes over memory.
 
-    For B frames and H heads of D channels::
+    For B frames, H heads of D channels and X extra keys (the context)::
 
         logits = (q_i . k_j + sum_x (q_i . context_x + bias_x) S_ixj) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
@@ -142,8 +142,8 @@ class HypergraphAttention(BaseModule):
     def context(self, x: torch.Tensor) -> tuple:
         """Compute the extra keys of the attention and their biases.
 
-        Maps x, (B, V, C), to r and e, (B, H, hops + P, D), and to their
-        biases, 0 and w . e, (B, H, hops + P).
+        Maps x, (B, V, C), to r and e, (B, H, X, D), and to their biases, 0
+        and w . e, (B, H, X). X counts the vectors r and the body parts.
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
         # w . (W_e x) = (w W_e) x, so one extra channel for each head suffices
@@ -204,9 +204,9 @@ class Hyperformer(SpatialTemporalEncoder):
             paper's values.
 
     Raises:
-        InputError: The layout is unknown, ``base_channels`` is not divisible
-            by ``num_heads`` or ``proj_groups``, or ``parts`` does not match
-            the layout.
+        InputError: The layout is unknown, a size is invalid, such as
+            ``base_channels`` not divisible by ``num_heads``, or ``parts``
+            does not match the layout.
     """
 
     def __init__(self, layout: Union[str, dict], base_channels: int = 216,

@@ -47,7 +47,7 @@ class MultiScaleTCN(BaseModule):
         if kernel_size % 2 == 0:
             raise InputError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
                              'expected an odd number. Change '
-                             'tcn_kernel_size.')
+                             'tcn_kernel_size of the encoder.')
         branches = len(dilations) + 2
         if channels % branches:
             raise InputError(
@@ -58,7 +58,7 @@ class MultiScaleTCN(BaseModule):
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
-            """Order two sizes as the axes; ``size`` is for the time axis."""
+            """Return the sizes of both axes; ``size`` is that of time."""
             return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
 
         self.width = width
@@ -76,7 +76,7 @@ class MultiScaleTCN(BaseModule):
         self.bn = nn.BatchNorm2d(channels)
 
     def init_weights(self) -> None:
-        """Use Kaiming normal, and N(1, 0.02) for batch norm weights."""
+        """Use Kaiming normal; batch norm weights have mean 1, std 0.02."""
         super().init_weights()
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight, mode='fan_out')
@@ -86,7 +86,7 @@ class MultiScaleTCN(BaseModule):
             nn.init.zeros_(bn.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, T, V) to (N, C, T', V), where T' is T / stride.
+        """Map (N, C, T, V) to (N, C, T', V); T' is T / stride, rounded up.
 
         If ``time_dim`` is 3, map (N, C, V, T) to (N, C, V, T').
         """

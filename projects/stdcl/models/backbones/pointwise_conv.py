@@ -5,14 +5,14 @@ import torch.nn.functional as F
 
 
 class PointwiseConv(nn.Conv2d):
-    """A 1x1 convolution that is one matrix product on a CPU.
+    """A 1x1 convolution that a CPU computes as a matrix product.
 
-    Inputs may be contiguous or channels-last. On a CPU, the product is up to
-    twice as fast as a general convolution. Other devices use the general
-    convolution, because the product would store one gradient per sequence.
+    Inputs may be contiguous or channels-last. On a CPU, the product is faster
+    than a general convolution. Other devices use the latter, because the
+    product would store one gradient of the weight per sequence.
 
     ``merged`` is the number of convolutions of the same input that are stacked
-    along the output channels. Each is initialized separately.
+    along the output channels. Each is initialized separately. Defaults to 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, merged: int = 1,
@@ -27,7 +27,7 @@ class PointwiseConv(nn.Conv2d):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, A, B) to (N, C', A / stride[0], B / stride[1])."""
+        """Map (N, C, A, B) to (N, C', A', B'); see ``nn.Conv2d``."""
         if x.device.type != 'cpu':
             return super().forward(x)
         if self.stride != (1, 1):

@@ -1,4 +1,4 @@
-"""Structure of encoders with blocks of a spatial and a temporal part."""
+"""Base class of encoders whose blocks have a spatial and a temporal part."""
 from typing import Callable, Optional, Sequence, Union
 
 import torch
@@ -93,13 +93,12 @@ class SpatialTemporalEncoder(BaseModule):
             blocks. Defaults to None.
 
     Raises:
-        InputError: The layout is unknown, or a size is not a positive
-            integer.
+        InputError: The layout is unknown, or a size is invalid.
     """
 
     time_dim = 2
     channels_last = True  # memory format, used if time_dim is 2
-    first_residual = True
+    first_residual = True  # whether the first block has a residual
 
     def __init__(self, layout: Union[str, dict],
                  spatial: Callable[[int, int], nn.Module],

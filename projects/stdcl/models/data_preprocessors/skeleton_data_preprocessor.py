@@ -40,13 +40,13 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
             Hyperformer and STD-CL. In joint streams, each joint is relative to
             the center joint of its frame; the center joint keeps its
             coordinates. In bone streams, a joint without a parent keeps its
-            coordinates, whereas CTR-GCN sets it to zero. Defaults to False.
+            coordinates instead of becoming zero. Defaults to False.
         append_joints (bool): Whether to append the coordinates of the joints
             to the channels of the stream, for encoders that take both
             (BlockGCN). Defaults to False.
 
     Raises:
-        InputError: The stream or the layout is unknown.
+        InputError: The stream is unknown, or the layout is unknown or invalid.
     """
 
     def __init__(self, layout: Union[str, dict], stream: str = 'joint',
@@ -61,9 +61,9 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         self.center_relative = center_relative
         self.append_joints = append_joints
         children, parents = zip(*self.layout.bones)
+        # parent of each joint; a root is its own parent
         parent_of = torch.arange(self.layout.num_joints)
         parent_of[list(children)] = torch.tensor(parents)
-        # parent of each joint; a root is its own parent
         self.roots = sorted(set(range(self.layout.num_joints)) - set(children))
         self.register_buffer('parent_of', parent_of, persistent=False)
 
@@ -102,7 +102,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
-        """Return coordinates and confidence; the latter may be None."""
+        """Return coordinates and confidences, the latter None if absent."""
         if self.layout.dims == 2 and x.shape[-1] == 3:
             return x[..., :2], x[..., 2:]
         return x, None

@@ -7,10 +7,10 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 
 
 class AttentiveBranch(nn.Module):
-    """Branch that pools positions by learned attention, then projects.
+    """Branch that pools joints or frames by learned attention, then projects.
 
-    A network with C // r hidden channels scores each position. The softmax of
-    the scores over all positions gives the weights of the sum.
+    A network with C // r hidden channels scores each of the L joints or
+    frames. The softmax of the scores weights the sum over them.
     """
 
     def __init__(self, in_channels: int, out_channels: int,

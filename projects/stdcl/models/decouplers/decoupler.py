@@ -24,7 +24,7 @@ def reduced_channels(in_channels: int, reduction: int) -> int:
     """Divide the channels by the reduction, rounding down.
 
     Raises:
-        InputError: The reduction is not from 1 to ``in_channels``.
+        InputError: The reduction is not an integer from 1 to ``in_channels``.
     """
     require_positive('decoupler', reduction=reduction)
     if reduction > in_channels:
@@ -39,10 +39,10 @@ class Decoupler(BaseModule):
 
     The spatial branch receives the mean over frames, the temporal branch the
     mean over joints. Subclasses define both branches as ``spatial`` and
-    ``temporal``, modules that map (N, C, L) to (N, D).
+    ``temporal``, modules that map (N, C, L) to (N, D), where L is V or T.
 
     Args:
-        out_channels (int): Size D of the vectors.
+        out_channels (int): Size D of the vectors, a positive integer.
         init_cfg (dict): Initialization.
     """
 
@@ -52,7 +52,7 @@ class Decoupler(BaseModule):
         self.out_channels = out_channels
 
     def require_sizes(self, clip_shape: tuple = CLIP_SHAPE) -> None:
-        """Raise an error that proposes ``clip_shape`` if a size is unknown."""
+        """Raise an error that proposes ``clip_shape`` if T or V is missing."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
                 f'{type(self).__name__}: model.clip_shape is missing, '

@@ -1,4 +1,4 @@
-"""A stand-in for a decoupler that does not decouple."""
+"""A control: the global feature in place of the decoupled ones."""
 from typing import Tuple
 
 import torch
@@ -10,16 +10,19 @@ from .decoupler import LINEAR_INIT, Decoupler
 
 @MODELS.register_module()
 class GlobalDecoupler(Decoupler):
-    """Project the mean over joints and frames instead of decoupling.
+    """Decoupler that returns one global feature twice instead of decoupling.
 
-    Both vectors are the same, so both losses contrast the global feature. Use
-    it to measure what decoupling contributes.
+    The global feature is a linear projection of the mean over persons, joints
+    and frames. Use it to measure what decoupling contributes.
 
     Args:
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
         init_cfg (dict): Initialization. Defaults to that of
             :class:`ProjectionDecoupler`.
+
+    Raises:
+        InputError: ``out_channels`` is not a positive integer.
     """
 
     def __init__(self, in_channels: int, out_channels: int = 256,

@@ -10,7 +10,7 @@ from .projection_decoupler import ProjectionBranch, ProjectionDecoupler
 
 
 class NonlinearProjectionBranch(ProjectionBranch):
-    """:class:`ProjectionBranch`, followed by batch norm, ReLU and a layer."""
+    """Nonlinear branch; see :class:`NonlinearProjectionDecoupler`."""
 
     def __init__(self, in_channels: int, length: Optional[int],
                  out_channels: int, reduction: int,
@@ -30,11 +30,10 @@ class NonlinearProjectionBranch(ProjectionBranch):
 class NonlinearProjectionDecoupler(ProjectionDecoupler):
     """:class:`ProjectionDecoupler` with nonlinear branches.
 
-    The branches of the release are linear in the pooled feature map, so they
-    contrast what a linear classifier sees anyway. Here, each branch applies a
-    1x1 convolution, ReLU, a linear layer to H hidden channels, batch norm,
-    ReLU, and a linear layer to D. Projection heads of this form are common in
-    contrastive learning (SimCLR, arXiv 2002.05709).
+    The branches of the authors' release are linear. Here, each branch applies
+    a 1x1 convolution, ReLU, a linear layer to H hidden channels, batch norm,
+    ReLU, and a linear layer to D. Nonlinear projections of this kind are
+    common in contrastive learning (SimCLR, arXiv 2002.05709).
 
     >>> decoupler = NonlinearProjectionDecoupler(in_channels=64)
     >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))

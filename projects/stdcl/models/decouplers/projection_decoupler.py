@@ -30,7 +30,7 @@ class ProjectionBranch(nn.Module):
         if self.length is None:
             self.length = x.shape[-1]
         x = self.reduce(x)  # (N, C/r, L)
-        return self.project(x.flatten(1))  # (N, D), from index c * L + l
+        return self.project(x.flatten(1))  # (N, D); flat index c * L + l
 
 
 @MODELS.register_module()
@@ -39,9 +39,7 @@ class ProjectionDecoupler(Decoupler):
 
     arXiv 2312.15144, section on spatial-temporal decoupling. For each person,
     each branch pools the feature map, reduces C to C // r channels with a 1x1
-    convolution, flattens, and projects linearly to D. The first call sets
-    ``num_joints`` and ``num_frames`` if they are None;
-    :class:`STDCLRecognizer` makes that call.
+    convolution, flattens, and projects linearly to D.
 
     >>> decoupler = ProjectionDecoupler(in_channels=64)
     >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
@@ -51,7 +49,8 @@ class ProjectionDecoupler(Decoupler):
     Args:
         in_channels (int): Channels C of the feature map.
         num_joints, num_frames (int, optional): V and T of the feature map.
-            By default, the first call sets them.
+            By default, the first call sets them; :class:`STDCLRecognizer`
+            makes this call.
         out_channels (int): Size D of the vectors. Defaults to 256.
         reduction (int): Reduction r, at most C. Defaults to 8.
         init_cfg (dict): Initialization. Defaults to Kaiming normal (fan out)
@@ -75,7 +74,8 @@ class ProjectionDecoupler(Decoupler):
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map as in :meth:`Decoupler.forward`.
 
-        An ``InputError`` is raised if T or V differs from the sizes in use.
+        An ``InputError`` is raised if the decoupler was built for a different
+        T or V.
         """
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)

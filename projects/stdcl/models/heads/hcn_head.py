@@ -26,6 +26,7 @@ class HCNHead(BaseHead):
     torch.Size([4, 60])
 
     Args:
+        num_classes (int): Number of classes.
         in_channels (int): Channels C of the feature map, four times the
             encoder's ``base_channels``. Defaults to 256.
         feature_size (sequence[int]): (T', W'), the encoder's ``num_frames``
@@ -40,8 +41,8 @@ class HCNHead(BaseHead):
         **kwargs: See ``BaseHead``.
 
     Raises:
-        InputError: A size is not a positive integer, or ``feature_size`` does
-            not have two entries.
+        InputError: ``hidden_channels`` or ``feature_size`` is not positive,
+            or ``feature_size`` does not have two entries.
     """
 
     def __init__(self, num_classes: int, in_channels: int = 256,

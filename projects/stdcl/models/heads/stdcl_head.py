@@ -49,8 +49,8 @@ class STDCLMixin:
                  loss_contrast: Dict, spatial_weight: float = 0.5,
                  temporal_weight: float = 0.5, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # fork the generator, so that encoder and classifier start with the
-        # same weights as without STD-CL
+        # fork the random number generator, so that encoder and classifier
+        # start with the same weights as without STD-CL
         with torch.random.fork_rng(devices=[]):
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
@@ -68,14 +68,14 @@ class STDCLMixin:
         self.temporal_weight = temporal_weight
 
     def init_weights(self) -> None:
-        """Initialize all parameters, those of the decoupler only once."""
+        """Initialize the head and, unless it has done so, the decoupler."""
         self.decoupler.require_sizes()
         super().init_weights()
         if not self.decoupler.is_init:
             self.decoupler.init_weights()
 
     def resize_banks(self, num_sequences: int) -> None:
-        """Replace the slots of both banks with empty ones."""
+        """Give both banks empty slots for a training set of this size."""
         for bank in (self.spatial_bank, self.temporal_bank):
             bank.resize(num_sequences, self.num_classes)
 
@@ -91,7 +91,7 @@ class STDCLMixin:
         Returns:
             dict[str, Tensor]: The losses of the head, the weighted
             ``loss_spatial`` and ``loss_temporal``, and ``anchor_share``, the
-            share of the batch that contributed to the contrast.
+            share of the batch that contributed to ``loss_temporal``.
 
         Raises:
             InputError: A sample has several labels or no ``sample_idx``, or
@@ -103,7 +103,7 @@ class STDCLMixin:
 
     def contrast(self, feats: torch.Tensor,
                  data_samples: List) -> Dict[str, torch.Tensor]:
-        """Decouple a batch, write it to the banks, and return the losses."""
+        """Write a batch to the banks, and return the losses of STD-CL."""
         labels, indices = self._labels_and_indices(data_samples, feats.device)
         spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
 
@@ -121,7 +121,7 @@ class STDCLMixin:
             loss, share = self.loss_contrast(anchors, labels, slots[own],
                                              bank.features, bank.labels)
             losses[f'loss_{name}'] = weight * loss
-        losses['anchor_share'] = share  # the same for both banks
+        losses['anchor_share'] = share  # of the last bank, the temporal one
         return losses
 
     def _labels_and_indices(self, data_samples: List, device: torch.device

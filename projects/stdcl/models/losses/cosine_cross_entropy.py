@@ -1,4 +1,4 @@
-"""A second classifier on the decoupled vectors, in place of contrast."""
+"""A control: classification of the decoupled vectors, without contrast."""
 from typing import Tuple
 
 import torch
@@ -11,8 +11,8 @@ from mmaction.registry import MODELS
 class CosineCrossEntropy(nn.Module):
     """Cross entropy of a cosine classifier, which ignores the memory bank.
 
-    The logits are the similarities of an anchor to one learned unit vector
-    per class, divided by the temperature. Use it in place of
+    The logits are the cosine similarities of an anchor to one learned vector
+    per class, divided by the temperature. Use this loss in place of
     :class:`CrossSequenceContrastiveLoss` to measure what comparing sequences
     contributes beyond supervising the decoupled vectors.
 
@@ -30,7 +30,7 @@ class CosineCrossEntropy(nn.Module):
 
     def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
                 *bank: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss and 1, see :class:`CrossSequenceContrastiveLoss`."""
+        """Return the loss, and 1 as the share of anchors that contribute."""
         logits = anchors @ F.normalize(self.classes, dim=1).T  # (N, classes)
         return (F.cross_entropy(logits / self.temperature, labels),
                 anchors.new_ones(()))

@@ -23,7 +23,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
     - positives: the P slots of class y that are least similar to z;
     - hard negatives: the K slots of other classes that are most similar to z;
-    - random negatives: K slots of other classes, without replacement.
+    - random negatives: K slots of other classes, drawn without replacement.
 
     Each positive p and each set of negatives B give a term::
 
@@ -50,11 +50,12 @@ class CrossSequenceContrastiveLoss(nn.Module):
         num_positives (int): Limit P of positives. Defaults to 128.
         num_negatives (int): Limit K of each set of negatives. Defaults to 512.
         temperature (float): Temperature t. Defaults to 0.8.
-        negatives (sequence[str]): 'hard', 'random' or both. Defaults to both.
+        negatives (sequence[str]): Sets of negatives to use. Defaults to
+            ('hard', 'random').
 
     Raises:
-        InputError: A number is not positive, or ``negatives`` is empty or
-            contains an unknown name.
+        InputError: P or K is not a positive integer, ``temperature`` is not
+            positive, or ``negatives`` is empty or contains an unknown name.
     """
 
     def __init__(self, num_positives: int = 128, num_negatives: int = 512,
@@ -92,13 +93,14 @@ class CrossSequenceContrastiveLoss(nn.Module):
             labels (Tensor): Classes of the anchors, shape (N,).
             own_slots (Tensor): Slots of the anchors' own sequences, which do
                 not count as positives, shape (N,).
-            bank_features (Tensor): Shape (S, D), rows of norm 1.
+            bank_features (Tensor): Shape (S, D), rows of norm 1; the rows of
+                empty slots are ignored.
             bank_labels (Tensor): Classes of the slots, shape (S,); -1 for
                 empty slots.
 
         Returns:
-            tuple[Tensor, Tensor]: The loss and the share of anchors that
-            contributed to it, both scalars.
+            tuple[Tensor, Tensor]: The loss and the share of this process's
+            anchors that contributed to it, both scalars.
         """
         with torch.autocast(anchors.device.type, enabled=False):
             anchors = anchors.float() / self.temperature
@@ -137,7 +139,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
                    candidate: torch.Tensor, labels: torch.Tensor,
                    bank_labels: torch.Tensor
                    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return slots of a set of negatives and their validity, (N, K)."""
+        """Return slots and whether each is a negative, (N, min(K, S))."""
         if kind == 'hard':
             return self._hardest(similarity, candidate, self.num_negatives,
                                  largest=True)
@@ -147,7 +149,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
     @torch.no_grad()
     def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return the hardest candidates and their validity, (N, limit)."""
+        """Return slots and whether each is a candidate, (N, min(limit, S))."""
         fill = float('-inf') if largest else float('inf')
         ranked = similarity.where(candidate, fill).topk(
             min(limit, similarity.shape[1]), dim=1, largest=largest,
@@ -224,7 +226,7 @@ class _Similarity(torch.autograd.Function):
                                     per_sample_weights=gradient)
         else:
             size = max(1, BLOCK // len(slots))
-            # on a CPU, three times as fast as bank_features[chosen]
+            # on a CPU, faster than bank_features[chosen]
             total = sum(
                 torch.bmm(weights[:, None],
                           F.embedding(chosen, bank_features).float())

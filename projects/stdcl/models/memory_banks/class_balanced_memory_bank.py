@@ -10,9 +10,8 @@ from .memory_bank import EMPTY, MemoryBank, merge_sequences
 class ClassBalancedMemoryBank(MemoryBank):
     """Memory bank that keeps the most recent sequences of each class.
 
-    Use it if the training set is too large for one slot per sequence: its
-    memory and time do not depend on the size of the training set. The paper
-    does not contain this bank.
+    Its size does not depend on that of the training set. Use it if there are
+    too many sequences for one slot each. It is not part of the paper.
 
     Class c owns the slots c * L to (c + 1) * L - 1. If a sequence has a slot,
     that slot is updated. Otherwise the sequence takes the slot of its class
@@ -53,7 +52,7 @@ class ClassBalancedMemoryBank(MemoryBank):
         self.indices, self.written = self.labels.clone(), self.labels.clone()
 
     def resize(self, num_sequences: int, num_classes: int) -> None:
-        """Replace all slots with ``slots_per_class`` empty ones per class."""
+        """Give each class L empty slots; ``num_sequences`` has no effect."""
         super().resize(num_classes * self.slots_per_class)
         self.indices = torch.full_like(self.labels, EMPTY)
         self.written = torch.zeros_like(self.labels)
@@ -66,7 +65,7 @@ class ClassBalancedMemoryBank(MemoryBank):
         The arguments, the treatment of duplicates and the result are those of
         :meth:`MemoryBank.update`. A sequence whose mean feature is zero loses
         its slot, or gets none. For a sequence without a slot, the result is a
-        slot of a different class, which cannot be a positive.
+        slot of a different class, which cannot be a positive anyway.
         """
         features, first = merge_sequences(features, indices)  # (B, D), (B,)
         labels, whole = labels[first], features.any(dim=1)
@@ -90,7 +89,7 @@ class ClassBalancedMemoryBank(MemoryBank):
         return slots.where(has_slot, elsewhere)
 
     def _find_slots(self, labels, indices, first, whole, now):
-        """Return a slot for each row, and whether the row owns it, (B,)."""
+        """Return each row's slot, and whether the row owns it, both (B,)."""
         ring = labels[:, None] * self.slots_per_class + torch.arange(
             self.slots_per_class, device=labels.device)  # (B, L)
         is_own = self.indices[ring] == indices[:, None]  # (B, L)

@@ -18,9 +18,9 @@ class MemoryBank(nn.Module):
 
     A new feature overwrites the previous one, without momentum (arXiv
     2312.15144, section on cross-sequence contrast). The bank starts without
-    slots; :meth:`resize` adds them. Checkpoints contain its tensors, but they
-    are not registered as buffers: every process makes the same updates, so
-    they need no synchronization.
+    slots; :meth:`resize` adds them. Checkpoints contain its tensors. They
+    are not buffers: every process makes the same updates, so
+    DistributedDataParallel need not synchronize them.
 
     >>> bank = MemoryBank(feat_dim=2)
     >>> bank.resize(num_sequences=3)
@@ -35,8 +35,7 @@ class MemoryBank(nn.Module):
             'float32'.
 
     Attributes:
-        features (Tensor): Shape (S, D). The norm of each row is 1, or 0 if the
-            slot has not been filled.
+        features (Tensor): Shape (S, D). The rows of filled slots have norm 1.
         labels (Tensor): Classes, integers of shape (S,); -1 if empty.
 
     Raises:
@@ -77,9 +76,9 @@ class MemoryBank(nn.Module):
         """Overwrite the slots of the sequences in a batch.
 
         If a sequence occurs more than once, its slot receives the normalized
-        mean of its features. If that mean is zero or no feature is finite,
-        the slot is emptied, because its content would spoil the loss of all
-        other sequences until this one occurs again.
+        mean of its finite features. If that mean is zero or no feature is
+        finite, the slot is emptied, because its content would distort the
+        loss of other sequences until this one occurs again.
 
         Args:
             features (Tensor): Features of the batches of all processes, shape
@@ -111,8 +110,8 @@ class MemoryBank(nn.Module):
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
-        # Only a bank of the same size can use the content. Testing and
-        # fine-tuning ignore it; MemoryBankHook checks runs that resume.
+        # A bank of a different size ignores the content, so testing works.
+        # MemoryBankHook removes it to fine-tune, and checks it to resume.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
                  for name in self.STATE]
         if all(saved is not None and saved.shape == own.shape
@@ -127,9 +126,9 @@ def merge_sequences(features: torch.Tensor, indices: torch.Tensor
 
     ``features`` is (B, D); rows that are not finite are ignored. ``indices``
     is the sequence of each row, (B,). Return, for each row, the normalized
-    mean over the rows of its sequence, of norm 1 or 0, (B, D), and the number
-    of the first of these rows, (B,). The result is bitwise equal for all rows
-    of a sequence, on all processes.
+    mean over the rows of its sequence, of norm 1 or 0, (B, D), and the index
+    of the first of these rows, (B,). All rows of a sequence get bitwise the
+    same result.
     """
     same = indices[:, None] == indices[None, :]  # (B, B)
     first = same.int().argmax(dim=1)  # (B,)

@@ -44,7 +44,7 @@ class STDCLRecognizer(RecognizerGCN):
 
     Raises:
         InputError: The head has no decoupler, ``clip_shape`` is needed but
-            missing, or the encoder fails on a clip of that shape.
+            missing, or ``clip_shape`` does not fit the model.
     """
 
     def __init__(self,
@@ -80,6 +80,7 @@ class STDCLRecognizer(RecognizerGCN):
                 f'joints, channels): {" ".join(str(error).split())}'
             ) from error
         check_channels(self, features)
-        with torch.random.fork_rng(devices=[]):  # as in STDCLMixin
+        # drawing the decoupler's weights must not affect those drawn later
+        with torch.random.fork_rng(devices=[]):
             self.cls_head.decoupler(features)
         self.train(training)
