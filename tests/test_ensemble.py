@@ -234,9 +234,9 @@ def folder(tmp_path):
     ('a.npz', dict(labels='table.pkl'), 'table.pkl: expected "annotations"'),
     ('list.pkl', dict(labels='annotations.pkl'), 'no score file contains'),
     ('a.npz probabilities.pkl', dict(kind='logits'),
-     'probabilities.pkl contains probabilities only, expected logits'),
+     'probabilities.pkl contains only probabilities, expected logits'),
     ('table.pkl probabilities.pkl', dict(labels='other_labels.pkl'),
-     'table.pkl contains logits only, expected probabilities'),
+     'table.pkl contains only logits, expected probabilities'),
     ('a.npz a.npz', dict(weights=[1]), r'weights are \[1\], expected 2 fin'),
     ('a.npz a.npz', dict(weights=[0, 0]), r'not all of them 0'),
 ])

@@ -216,7 +216,7 @@ def test_one_odd_sequence_makes_logits(tmp_path, row):
     ([dict(pred_score=[1, 2])], 'expected a dict .*--dump'),
     (dict(a=[1, 2], b=[1, 2, 3]), 'same shape'),
     ({'1': [1, 2], 1: [1, 2]}, 'name 1 occurs 2 times, expected each name'),
-    (dict(a=[1, 2], b=[1, np.nan]), 'some logits are not finite'),
+    (dict(a=[1, 2], b=[1, np.nan]), 'some logits are NaN or infinite'),
 ])
 def test_invalid_pickles_are_named(tmp_path, content, message):
     path = dump(tmp_path / 'a.pkl', content)

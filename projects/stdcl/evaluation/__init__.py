@@ -1,1 +1,1 @@
-"""Evaluation: score files, fusion, features and costs of models."""
+"""Evaluation of models: score files, fusion, feature quality and costs."""

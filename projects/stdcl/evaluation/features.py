@@ -12,9 +12,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
 
-# name of an array that extract() returns -> title
+# key of an array from extract() -> name of these features in reports
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
-MOST = 5000  # sequences to measure: time and memory grow quadratically
+MOST = 5000  # measured sequences; the distances take quadratic memory
 
 
 @torch.inference_mode()
@@ -28,12 +28,18 @@ def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
     Returns:
         dict[str, ndarray]: The arrays are
 
-        - ``names``, ``labels`` and ``predictions``, (N,);
-        - ``global_``, the mean of the encoder's output, (N, C);
-        - with a decoupler, ``spatial`` and ``temporal``, (N, D);
-        - with an :class:`AttentiveDecoupler`, ``attention_joints``,
-          (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1;
-        - if the data set names its classes, ``classes``.
+        - ``names`` (``frame_dir``, or '' if unknown), ``labels`` and
+          ``predictions``, (N,);
+        - ``global_``, the mean of the encoder's output over persons, frames
+          and joints, (N, C);
+        - if the head has a decoupler, ``spatial`` and ``temporal``, (N, D);
+        - if it is an :class:`AttentiveDecoupler`, ``attention_joints``,
+          (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1
+          over V' and T', the joints and frames of the encoder's output;
+        - if the data set names its classes, ``classes``, a list of strings.
+
+    Raises:
+        InputError: The pipeline does not contain ``PackActionInputs``.
     """
     carry_names(loader.dataset)
     batches = [_extract_batch(model, batch)
@@ -62,7 +68,7 @@ def _extract_batch(model: nn.Module, batch: dict) -> Dict[str, np.ndarray]:
 
 
 def _decouple(head: nn.Module, feats: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """Return vectors and attention of the decoupler for (N, M, C, T, V)."""
+    """Return the decoupler's outputs for a feature map (N, M, C, T, V)."""
     decoupler = getattr(head, 'decoupler', None)
     if decoupler is None:
         return {}
@@ -89,10 +95,14 @@ def measure(features: np.ndarray, labels: np.ndarray,
             Defaults to (1, 5).
 
     Returns:
-        dict[str, float]: ``intra`` and ``inter``, the mean distance between
-        two sequences of the same class and of different classes;
-        ``silhouette``, from -1 to 1; and ``precision@k``, the share of the k
-        nearest neighbors of a sequence that belong to its class.
+        dict[str, float]: ``intra`` and ``inter``, the mean distance, from 0
+        to 2, between two sequences of the same class and of different
+        classes; ``silhouette``, from -1 to 1; and ``precision@k``, the mean
+        share, from 0 to 1, of a sequence's k nearest neighbors that belong to
+        its class.
+
+    Raises:
+        ValueError: There is only one class, or each sequence has its own.
     """
     kept = subset(len(features))
     features, labels = features[kept], labels[kept]
@@ -111,11 +121,12 @@ def measure(features: np.ndarray, labels: np.ndarray,
 
 
 def linear_share(features: np.ndarray, others: np.ndarray) -> float:
-    """Compute the share of the variance that other features explain.
+    """Return the share of the features' variance that ``others`` explain.
 
     A linear regression predicts features (N, D) from others (N, C), in
-    five-fold cross-validation on the subset of :func:`measure`. If the result
-    is 1, the features are a linear function of the other features.
+    five-fold cross-validation on the subset of :func:`measure`. The share is
+    R²: 1 for a linear function of ``others``, and about 0 or less if they do
+    not help.
     """
     kept = subset(len(features))
     guessed = cross_val_predict(
@@ -126,5 +137,5 @@ def linear_share(features: np.ndarray, others: np.ndarray) -> float:
 
 
 def subset(number: int) -> np.ndarray:
-    """Draw at most :data:`MOST` of ``number`` indices, in order."""
+    """Return a fixed random sample of at most :data:`MOST` sorted indices."""
     return np.sort(np.random.default_rng(0).permutation(number)[:MOST])

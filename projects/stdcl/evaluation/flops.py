@@ -19,19 +19,19 @@ from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
 from ..utils.model_parts import make_stream
 
-# the counter supports only the out-of-place operation
+# FlopCounterMode counts baddbmm, but not its in-place version
 IN_PLACE = {torch.ops.aten.baddbmm_: lambda _, a_shape, b_shape, **kwargs:
             bmm_flop(a_shape, b_shape)}
 
 
 def count_flops(function: Callable, *inputs) -> int:
-    """Count the FLOPs of a function call.
+    """Count the FLOPs of ``function(*inputs)``.
 
     >>> count_flops(nn.Linear(3, 4), torch.zeros(2, 3))
     24
     """
-    # the counter misses fused attention kernels, which PyTorch may choose,
-    # in particular without gradients
+    # FlopCounterMode misses the CPU's fused attention kernel, and the fast
+    # path that nn.MultiheadAttention takes without gradients
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(
             display=False, custom_mapping=IN_PLACE) as counter:
         function(*inputs)
@@ -40,7 +40,7 @@ def count_flops(function: Callable, *inputs) -> int:
 
 def count(module: nn.Module, *inputs) -> Tuple[int, int]:
     """Count the parameters and FLOPs of a module in its current mode."""
-    flops = count_flops(module, *inputs)  # sets lazy shapes first
+    flops = count_flops(module, *inputs)  # also initializes lazy parameters
     return sum(p.numel() for p in module.parameters()), flops
 
 
@@ -57,10 +57,12 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
             the banks out.
 
     Returns:
-        dict: ``shape``, and ``costs``, the parameters and FLOPs for one clip.
-        The keys of ``costs`` are ``test``; with STD-CL, ``decoupler``; and
-        with ``num_sequences``, ``contrast`` and ``training``. In the last
-        case, the dict also contains ``slots`` and ``bank_bytes``.
+        dict: ``shape``, and ``costs``, which maps each part to its numbers of
+        parameters and FLOPs for one clip. The parts are ``test``, the plain
+        network; with STD-CL, ``decoupler``; and with STD-CL and
+        ``num_sequences``, ``contrast``, the products with the banks, and
+        ``training``, the sum. In the last case, the dict also contains
+        ``slots`` of each bank and ``bank_bytes`` of both banks together.
 
     Raises:
         InputError: The shape cannot be determined, or the encoder fails on a

@@ -1,7 +1,8 @@
 """Late fusion: the weighted sum of the scores of several models.
 
-MMAction2 computes the metrics. Those of a single file therefore equal the
-``acc/top1``, ``acc/top5`` and ``acc/mean1`` that ``tools/test.py`` prints.
+MMAction2 computes the metrics. With one clip per sequence, those of a single
+file therefore equal the ``acc/top1``, ``acc/top5`` and ``acc/mean1`` that
+``tools/test.py`` prints.
 """
 from dataclasses import replace
 from pathlib import Path
@@ -33,21 +34,24 @@ def fuse_files(paths: Sequence[Path],
     Args:
         paths (sequence[Path]): Score files of one test set.
         weights (sequence[float], optional): One weight for each file. Defaults
-            to those of ``catalogue.STREAMS`` for one file per stream, and to 1
-            otherwise.
+            to those of ``catalogue.STREAMS`` if there is exactly one file for
+            each stream, and to 1 for each file otherwise.
         kind (str, optional): Scores to sum, 'logits' or 'probabilities'.
-            Defaults to logits if all files contain them.
-        labels (Path, optional): Annotation file with labels. Defaults to the
-            labels in the score files.
+            Defaults to logits if all files contain them, and to probabilities
+            otherwise.
+        labels (Path, optional): Annotation file with the labels that the score
+            files do not contain. Defaults to none.
 
     Returns:
-        dict: ``scores`` (the kind of scores), ``weights`` (their origin),
-        ``sequences`` (their number), ``files`` and ``fused`` (metrics),
-        ``classes`` (see :func:`class_table`) and ``confusion`` (a matrix).
+        dict: ``scores`` (the kind of scores), ``weights`` (their origin: 'as
+        given', 'by stream' or 'equal'), ``sequences`` (their number),
+        ``files`` and ``fused`` (metrics from 0 to 1), ``classes`` (see
+        :func:`class_table`) and ``confusion`` (counts; rows are true classes).
 
     Raises:
-        InputError: The files do not match each other or the weights, or labels
-            are missing.
+        OSError, pickle.UnpicklingError: A file cannot be read.
+        InputError: The files do not match each other or the weights, the
+            weights are not finite or all 0, or labels are missing.
     """
     files = [read(path) for path in paths]
     streams, origin = [file.stream for file in files], 'as given'
@@ -65,7 +69,7 @@ def fuse_files(paths: Sequence[Path],
                     else 'probabilities')
     for file in files:
         if kind not in file.kinds:
-            raise InputError(f'{file.path} contains {file.kinds[0]} only, '
+            raise InputError(f'{file.path} contains only {file.kinds[0]}, '
                              f'expected {kind} in all files (ensemble.py: '
                              '--scores selects the kind).')
     scores, target = [getattr(file, kind) for file in files], files[0].labels
@@ -89,11 +93,13 @@ def align(files: Sequence[Scores],
     """Put all files in the order of the first one that contains names.
 
     Files without names are assumed to be in this order already. Labels that
-    are unknown in one file are taken from the others and from the annotations.
+    are unknown in one file are taken from the others and from the annotation
+    file ``annotations``.
 
     Raises:
-        InputError: The sequences, classes or labels of two files differ, or
-            no file contains the label of a sequence.
+        InputError: The sequences, classes or labels of two files differ, no
+            file contains the label of a sequence, or the annotations are
+            invalid.
     """
     first = next((file for file in files if file.names is not None), files[0])
     files = [_sort_like(first, file) for file in files]
@@ -105,7 +111,7 @@ def align(files: Sequence[Scores],
         differ = ((labels >= 0) & (own >= 0) & (labels != own)).sum()
         if differ:
             raise InputError(f'{path}: {differ} labels differ from those of '
-                             'an earlier file.')
+                             'an earlier file, expected the same labels.')
         if classes and names and classes != names:
             raise InputError(f'{path}: the classes are {", ".join(names)}, '
                              f'expected {", ".join(classes)} in this order, '
@@ -114,7 +120,8 @@ def align(files: Sequence[Scores],
     if (labels < 0).any():
         raise InputError(
             f'{first.path}: {(labels < 0).sum()} sequences have no label in '
-            'any file. Pass an annotation file (ensemble.py: --labels).')
+            'any file. Pass an annotation file that contains their labels '
+            '(ensemble.py: --labels).')
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 
@@ -140,7 +147,7 @@ def _read_labels(path: Path, scores: Scores) -> Tuple[np.ndarray, List[str]]:
     """Read labels (N,), -1 if unknown, and class names of annotations."""
     if scores.names is None:
         raise InputError(f'{path}: labels are looked up by name, but no score '
-                         'file contains names.')
+                         'file contains names; expected one that does.')
     content = safe_files.load(str(path))
     try:
         labels = {str(item['frame_dir']): int(item['label'])
@@ -154,7 +161,7 @@ def _read_labels(path: Path, scores: Scores) -> Tuple[np.ndarray, List[str]]:
 
 
 def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
-    """Return top-1, top-5 and mean class accuracy of scores (N, C)."""
+    """Return top-1, top-5 and mean class accuracy of (N, C), from 0 to 1."""
     top1, top5 = top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
                 mean_class_accuracy=float(mean_class_accuracy(scores, labels)))
@@ -164,8 +171,8 @@ def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
     """Summarize a confusion matrix (C, C) by class.
 
     Each row contains ``name``, ``sequences`` (their number), ``accuracy``
-    (None without sequences), ``confused_with`` (the most frequent wrong class,
-    or None) and ``confused`` (its number of sequences).
+    (from 0 to 1, or None without sequences), ``confused_with`` (the class most
+    often predicted by mistake, or None) and ``confused`` (how often).
     """
     rows = []
     for label, name in enumerate(classes):
@@ -205,14 +212,14 @@ def describe(record: Dict[str, Any]) -> str:
 
 
 def draw_confusion(record: Dict[str, Any], path: Path) -> None:
-    """Plot the confusion matrix of a result, in % of each class, as PNG."""
+    """Plot the confusion matrix in percent of each true class, as a PNG."""
     confusion = np.array(record['confusion'])
     names = [row['name'][:40] for row in record['classes']]
     side = min(max(10, 0.2 * len(names)), 24)  # inches
-    size = min(10, 45 * side / len(names))  # points, smaller than a cell
+    size = min(10, 45 * side / len(names))  # font, in points
     figure, axes = plt.subplots(figsize=(side, side), layout='constrained')
     totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    # the square root makes rare confusions visible
+    # the exponent 0.5 makes rare confusions visible
     image = axes.imshow(100 * confusion / totals, cmap='Blues',
                         norm=PowerNorm(0.5, 0, 100))
     figure.colorbar(image, label='% of the class', shrink=0.6)

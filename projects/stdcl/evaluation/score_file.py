@@ -1,7 +1,8 @@
 """Score files, which contain a model's scores for each test sequence.
 
 Files from PYSKL, CTR-GCN, FR-Head and similar projects are supported as well.
-Reading a file never runs code from it.
+Files are read without running code from them; see
+:mod:`projects.stdcl.utils.safe_files`.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ class Scores:
     """The scores of N test sequences for C classes.
 
     With several clips per sequence, the scores are means over the clips, so
-    ``probabilities`` are not the softmax of ``logits``. At least one of the
-    two fields is required.
+    ``probabilities`` are not the softmax of ``logits``. Set at least one of
+    these two fields.
 
     Raises:
         InputError: A name occurs twice, a score is not finite, a label is out
@@ -55,7 +56,8 @@ class Scores:
                 f'{np.shape(value)}, expected {size}')
         for kind in self.kinds:
             self._require(np.isfinite(getattr(self, kind)).all(),
-                          f'some {kind} are not finite numbers')
+                          f'some {kind} are NaN or infinite, expected finite '
+                          'numbers')
         low, high = self.labels.min(), self.labels.max()
         self._require(low >= -1 and high < shape[1], 'the labels range '
                       f'from {low} to {high}, expected 0 to {shape[1] - 1}, '
@@ -84,7 +86,8 @@ class Scores:
 def write(scores: Scores) -> None:
     """Write all fields of :class:`Scores` to ``scores.path``, a ``.npz``.
 
-    Strings become unicode arrays, labels int64 and scores float32.
+    None of the four arrays may be None. Strings become unicode arrays, labels
+    int64 and scores float32.
     """
     dtypes = dict.fromkeys(KINDS, np.float32) | dict(labels=np.int64)
     with atomic_write(Path(scores.path)) as partial, open(
@@ -106,7 +109,7 @@ def read(path: Union[str, Path]) -> Scores:
       (PYSKL).
 
     Scores in a pickle are taken as probabilities if none is negative and
-    those of each sequence sum to 1, and as logits otherwise.
+    those of each sequence sum to 1 within 0.001, and as logits otherwise.
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.

@@ -2,12 +2,13 @@
 
 A study NAME has two files, by default next to its study file:
 
-- ``NAME.csv`` contains one row per run, with the columns :data:`COLUMNS`.
+- ``NAME.csv`` contains one row per run, with the columns :data:`COLUMNS` and
+  two columns for each of the study's further ``tests``.
 - ``NAME_details.csv`` contains one row per value, with the columns
-  ``arm, fold, seed, kind, name, value``. ``kind`` is ``class`` (accuracy of a
-  class in percent), ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in
-  the last epoch), or ``global``, ``spatial`` or ``temporal`` (a measure of
-  these features).
+  :data:`DETAILS`. ``kind`` is ``class`` (accuracy of a class in percent) or
+  ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in the last epoch).
+  Older files also contain ``global``, ``spatial`` and ``temporal`` (a measure
+  of these features).
 """
 import json
 from pathlib import Path
@@ -24,14 +25,15 @@ from ..utils.input_error import InputError
 from .study import Training
 
 KEY = ['arm', 'fold', 'seed']
-# accuracies are in percent; values that were not measured are empty
+# accuracies are in percent; a value that was not measured is empty
 COLUMNS = [
     *KEY, 'encoder', 'method', 'stream', 'data', 'epochs',
     'top1_last',  # the result: accuracy after the last epoch
     'top1_best', 'best_epoch',  # best of the validated epochs
     'mean_class', 'nll',  # mean class accuracy, negative log-likelihood
     'train_top1',  # training accuracy in the last epoch
-    'minutes', 'commit', 'machine', 'versions']
+    'minutes',  # of training, without validation
+    'commit', 'machine', 'versions']
 DETAILS = [*KEY, 'kind', 'name', 'value']
 DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
              'staleness_')
@@ -41,8 +43,9 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Read a CSV file of results, or return no rows if it does not exist.
 
     Raises:
-        InputError: The file is damaged, a run is recorded twice, or an
-            accuracy is missing or out of range.
+        InputError: The file is damaged. If ``columns`` contains 'top1_last',
+            also: a run is recorded twice, or its ``top1_last`` is missing or
+            not between 0 and 100.
     """
     if not path.is_file():
         return pd.DataFrame(columns=columns)
@@ -85,8 +88,8 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
 
     ``work_dir`` contains ``run.json`` of ``RunRecordHook`` and, from
     ``tools/test.py --dump``, ``scores.npz`` and ``TEST.npz`` for each of the
-    run's ``tests``. An ``InputError`` is raised if an epoch or the last
-    validation is missing.
+    run's ``tests``. An ``InputError`` is raised if ``run.json`` lacks an epoch
+    or the validation after the last epoch.
     """
     run = json.loads((work_dir / 'run.json').read_text())
     epochs = run['epochs']
@@ -122,10 +125,11 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
 
 def collect_fusion(training: Training, folders: List[Path]
                    ) -> Tuple[dict, List[dict]]:
-    """Collect the results of fused arms, as in :func:`collect`.
+    """Return the row of a fusion, and the rows of its details.
 
-    ``folders`` are the work directories of the arms. The negative
-    log-likelihood stays empty, because summed logits are not calibrated.
+    ``folders`` are the work directories of the fused runs. Columns that
+    describe training stay empty, and so does ``nll``, because summed logits
+    are not calibrated.
     """
     fused = fuse_files([folder / 'scores.npz' for folder in folders])
     run = json.loads((folders[0] / 'run.json').read_text())
@@ -142,7 +146,7 @@ def collect_fusion(training: Training, folders: List[Path]
 
 
 def _measure(path: Path) -> Tuple[dict, List[dict]]:
-    """Return measures of a score file, and details of its classes."""
+    """Return top1, nll and mean_class of a score file, and class details."""
     scores = score_file.read(path)
     nll = -log_softmax(scores.logits.astype(float), axis=1)[
         np.arange(len(scores.labels)), scores.labels]  # (N,)
@@ -156,7 +160,7 @@ def _measure(path: Path) -> Tuple[dict, List[dict]]:
 
 
 def provenance(run: dict) -> dict:
-    """Return commit ('-dirty' with local changes), machine and versions."""
+    """Return the columns commit, machine and versions from ``run.json``."""
     commit, machine = run['commit'] or 'unknown', run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
     return dict(

@@ -13,8 +13,8 @@ from . import records
 from .statistics import Difference, compare, mean_of
 from .study import Study
 
-TABLES = ('study', 'folds', 'classes', 'diagnosis', 'features')  # method names
-# title -> scalars of ContrastDiagnosisHook, or of its earlier versions
+TABLES = ('study', 'folds', 'classes', 'diagnosis', 'features')
+# title -> scalars from ContrastDiagnosisHook, or derived in _measures
 DIAGNOSES = {
     'share of sequences contrasted': ['anchor_share'],
     'gradient norm of the spatial, temporal loss relative to cross entropy':
@@ -25,7 +25,7 @@ DIAGNOSES = {
     'spatial staleness': ['staleness_spatial'],
     'spread of attention over joints, frames (uniform: 1)':
         ['attention_spatial', 'attention_temporal']}
-# title -> measures of features
+# title -> measures of features, as in evaluation/features.py
 FEATURES = {
     'distance within classes': ['intra'],
     'distance between classes': ['inter'],
@@ -35,7 +35,7 @@ FEATURES = {
 
 
 def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
-    """Format a Markdown table, or an empty string without rows."""
+    """Format a Markdown table; return an empty string if it has no rows."""
     head, rows = list(head), list(rows)
     lines = [head, ['---'] * len(head), *rows] if rows else []
     return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
@@ -48,7 +48,10 @@ def spread(values: pd.Series, digits: int = 2) -> str:
 
 
 class StudyReport:
-    """Tables and a plot of a study, whose CSV files are in ``folder``."""
+    """Tables and a plot of a study. ``folder`` contains its CSV files.
+
+    An ``InputError`` is raised if a CSV file is invalid.
+    """
 
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
@@ -66,7 +69,7 @@ class StudyReport:
             if set(arms) <= self.differences.keys()}
 
     def study(self) -> str:
-        """Return a table with one row per arm, then one per mean."""
+        """Return a table of accuracies: recorded arms, then means of arms."""
         rows = []
         for arm in self.arms:
             found = self.results[self.results.arm == arm]
@@ -95,11 +98,11 @@ class StudyReport:
                 found.finding]
 
     def diagnosis(self) -> str:
-        """Return a table of the diagnosis scalars in the last epoch."""
+        """Return a table of the diagnosis of each arm in the last epoch."""
         return self._measures(['diagnosis'], DIAGNOSES)
 
     def folds(self) -> str:
-        """Return a table of the mean top-1 in each fold, and their mean."""
+        """Return a table of top-1 in percent by fold; '' if there is one."""
         names = self.plan.folds
         if len(names) == 1:
             return ''
@@ -116,7 +119,7 @@ class StudyReport:
         return self._measures(['global', 'spatial', 'temporal'], FEATURES, 3)
 
     def classes(self) -> str:
-        """Return a table of accuracy differences by class and comparison."""
+        """Return a table of mean accuracy differences, in points, by class."""
         found = self.details[self.details.kind == 'class']
         values = found.set_index(['arm', 'name', 'fold', 'seed']
                                  ).value.unstack('arm')
@@ -130,7 +133,7 @@ class StudyReport:
 
     def _measures(self, kinds: Sequence[str], columns: Dict[str, list],
                   digits: int = 2) -> str:
-        """Return a table of mean ± deviation, without empty columns."""
+        """Return a table of means ± deviations, without empty columns."""
         rows, which = [], ['features'] if len(kinds) > 1 else []
         for arm, kind in product(self.arms, kinds):
             seeds = self.details[(self.details.arm == arm) & (
@@ -159,7 +162,7 @@ class StudyReport:
             f'{recorded} of {len(self.plan.trainings)} runs recorded'])
 
     def draw(self, path: Path) -> None:
-        """Plot the comparisons, if any, as an SVG."""
+        """Plot the differences as an SVG; write nothing if there are none."""
         arms = [arm for arm in self.plan.against if arm in self.differences]
         if not arms:
             return
@@ -182,7 +185,7 @@ class StudyReport:
             figure.savefig(partial, format='svg', metadata=dict(Date=None))
 
     def write_page(self, page: Path) -> None:
-        """Write a Markdown page with all tables, and a plot next to it."""
+        """Write a Markdown page with all tables, and the plot next to it."""
         page.parent.mkdir(parents=True, exist_ok=True)
         plot = page.with_suffix('.svg')
         self.draw(plot)

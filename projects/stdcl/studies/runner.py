@@ -1,7 +1,7 @@
 """Runner that executes the training runs of a study, several at a time.
 
 Each run calls ``tools/train.py`` and ``tools/test.py`` in separate processes.
-Recorded runs are skipped, and interrupted runs resume.
+An interrupted run resumes when it is executed again.
 """
 import os
 import signal
@@ -38,12 +38,12 @@ class StudyRunner:
         self.work_dir = work_dir / study.name
         self.call = self._call_here
         self.stopping = threading.Event()
-        self.stops: List[Callable] = []  # one function per command
+        self.stops: List[Callable] = []  # end one command each
         self.lock = threading.Lock()  # for reading configs and writing results
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
 
     def missing(self, pattern: str = '*') -> List[Training]:
-        """List runs without a record, of the arms that match a pattern."""
+        """List the unrecorded runs of the arms that match a pattern."""
         known = records.read(self.results).set_index(records.KEY).index
         return [item for item in self.study.matching(pattern)
                 if (item.arm, item.fold, item.seed) not in known]
@@ -52,7 +52,9 @@ class StudyRunner:
                 minutes: Optional[float] = None) -> List[Training]:
         """Execute runs, ``jobs`` at a time, and return those that fail.
 
-        After ``minutes``, if given, all runs save a checkpoint and stop.
+        After ``minutes``, if given, on SIGINT and on SIGTERM, :meth:`stop` is
+        called. Stopped runs do not count as failed. An ``InputError`` is
+        raised if another process is running the study.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stop())
@@ -63,13 +65,13 @@ class StudyRunner:
         with self._lock_folder(), ThreadPoolExecutor(jobs) as pool:
             failed = [item for group in (
                 [item for item in trainings if not item.fuse],
-                [item for item in trainings if item.fuse])  # fused arms last
+                [item for item in trainings if item.fuse])  # after their parts
                 for item in pool.map(self._try, group) if item]
         timer.cancel()
         return failed
 
     def stop(self) -> None:
-        """Make all runs save a checkpoint and exit."""
+        """Terminate all commands; training first saves a checkpoint."""
         self.stopping.set()
         for stop in self.stops:
             stop()  # no effect on commands that have ended
@@ -101,7 +103,11 @@ class StudyRunner:
         return None
 
     def run(self, training: Training) -> Optional[dict]:
-        """Execute and record a run; return its row, or None if stopped."""
+        """Execute and record a run, and return its row.
+
+        Return None if the run was stopped, or if it fuses runs of which one
+        is not recorded yet. An ``InputError`` is raised if a command fails.
+        """
         if training.fuse:
             return self._fuse(training)
         folder = self.work_dir / training.name
@@ -111,7 +117,8 @@ class StudyRunner:
             return None
         checkpoint = find_latest(str(folder)).path
         if checkpoint is None:
-            raise InputError(f'{folder} contains no intact checkpoint.')
+            raise InputError(f'{folder} contains no intact checkpoint, '
+                             'expected one from training.')
         for name, options in dict(scores={}, **training.tests).items():
             test = config if name == 'scores' else self._write_config(
                 training, folder / f'config_{name}', options)
@@ -128,7 +135,7 @@ class StudyRunner:
         return row
 
     def _fuse(self, training: Training) -> Optional[dict]:
-        """Fuse the scores of arms; return None if an arm is not trained."""
+        """Fuse the scores of runs; return None if one is not recorded."""
         folders = [self.work_dir / name for name in training.fuse]
         waiting = {item.name for item in self.missing()}
         for folder in folders:
@@ -137,12 +144,13 @@ class StudyRunner:
             if not (folder / 'scores.npz').is_file():
                 raise InputError(
                     f'{folder}/scores.npz is missing, but the run is recorded.'
-                    ' Restore the file, or delete the row to repeat the run.')
+                    ' Restore the file, or delete the row of the run from '
+                    f'{self.results} to repeat it.')
         return self._record(*records.collect_fusion(training, folders))
 
     def _write_config(self, training: Training, folder: Path,
                       options: Optional[dict] = None) -> Path:
-        """Write a config of a run; raise an error if it has changed."""
+        """Write a config of a run; raise an InputError if it has changed."""
         with self.lock:
             text = load_config(str(training.config), {
                 **training.options, **(options or {})}).pretty_text
@@ -183,7 +191,10 @@ class StudyRunner:
         return child.wait()
 
     def use_slurm(self, partition: str, minutes: float) -> None:
-        """Run each command as a Slurm job with one GPU (submitit)."""
+        """Run each command as a Slurm job with one GPU, through submitit.
+
+        A job may take ``minutes``, plus one minute to save a checkpoint.
+        """
         import submitit
 
         def call(command: List[str], log: Path) -> int:
@@ -194,7 +205,7 @@ class StudyRunner:
             log.write_text(f'The output of {command} is in '
                            f'{log.parent}/slurm.\n')
             job = executor.submit(subprocess.call, command)
-            self.stops.append(job.cancel)  # Slurm sends SIGTERM first
+            self.stops.append(job.cancel)  # scancel sends SIGTERM first
             job.wait()
             return -signal.SIGTERM if job.exception() else job.result()
 

@@ -9,9 +9,9 @@ from scipy import stats
 class Difference(NamedTuple):
     """A difference in top-1 accuracy, in percentage points.
 
-    The confidence interval is ``mean`` ± ``margin``; with a single seed,
+    The 95 % confidence interval is ``mean`` ± ``margin``; with a single seed,
     ``margin`` is NaN. ``seeds`` contains the difference for each fold and
-    seed.
+    seed, and is empty for a mean of several differences.
     """
     mean: float
     margin: float
@@ -19,16 +19,17 @@ class Difference(NamedTuple):
 
     @property
     def finding(self) -> str:
-        """'better', 'worse', or 'inconclusive' if the interval contains 0."""
+        """'better' or 'worse', or 'inconclusive' if 0 is not excluded."""
         if abs(self.mean) > self.margin:
             return 'better' if self.mean > 0 else 'worse'
         return 'inconclusive'
 
 
 def compare(results: pd.DataFrame, arm: str, other: str) -> Difference:
-    """Compare two arms with a t-interval, paired by fold and seed.
+    """Subtract the top-1 of ``other`` from that of ``arm``, seed by seed.
 
-    ``results`` contains the rows of ``NAME.csv``.
+    The t-interval is that of pairs with the same fold and seed. ``results``
+    has the columns :data:`.records.COLUMNS`.
     """
     one, two = (results[results.arm == name].set_index(['fold', 'seed'])
                 .top1_last for name in (arm, other))

@@ -25,7 +25,6 @@ from ..catalogue import STREAMS, find_config, require_known
 from ..utils.config_check import UNREADABLE
 from ..utils.input_error import InputError
 
-# type of a field -> its name in a message
 TYPES = {str: 'a string', bool: 'True or False', int: 'an integer',
          dict: 'a dict', list | int: 'an integer or a list'}
 
@@ -34,18 +33,20 @@ TYPES = {str: 'a string', bool: 'True or False', int: 'an integer',
 class Arm:
     """A configuration to train with several seeds.
 
+    Exactly one of ``encoder``, ``config`` and ``fuse`` is required.
+
     Args:
         seeds (list | int): Seeds, or a number N for the seeds 0 to N - 1.
-        encoder (str): A key of ``catalogue.ENCODERS``. Together with the
-            benchmark, it selects the config.
-        config (str): Path of a config to use in place of ``encoder``, relative
-            to the study file.
-        fuse (list[str]): Arms to fuse, in place of ``encoder``. Nothing is
-            trained; the scores of these arms are summed seed by seed, with
-            the default weights of ``fuse_files``.
+        encoder (str): A key of ``catalogue.ENCODERS``. Together with
+            ``stdcl`` and the study's benchmark, it selects the config.
+        config (str): Path of a config, relative to the study file.
+        fuse (list[str]): Arms to fuse. Nothing is trained; the scores of
+            these arms are summed seed by seed, with the default weights of
+            ``fuse_files``.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
             to the stream of ``config``.
-        stdcl (bool): Whether to train with STD-CL. Defaults to True.
+        stdcl (bool): Whether to train with STD-CL. With ``config``, this only
+            sets the method in the results. Defaults to True.
         against (str): Arm to compare with, seed by seed. Defaults to none.
         options (dict): Config options of this arm, which override those of
             the study and the encoder.
@@ -64,8 +65,8 @@ class Arm:
 class Training:
     """A run: an arm with one seed.
 
-    ``data`` is the benchmark, or the name of the config of the arm. ``fuse``
-    lists the work directories whose scores a fused arm sums.
+    ``data`` is the benchmark, or the name of the arm's own config. ``fuse``
+    names the work directories of the runs whose scores a fused arm sums.
     """
     arm: str
     fold: int
@@ -90,21 +91,23 @@ class Study:
     """The content of a study file.
 
     Args:
+        path (Path): The study file.
         about (str): Title of the study.
         arms (dict): The arms: name -> fields of an :class:`Arm`.
         benchmark (str): A key of ``catalogue.BENCHMARKS``. Defaults to
             'nw-ucla-xview'.
         threads (int): CPU threads of each run. Defaults to 1.
         folds (int | list[str]): Number or names of folds. Seed s trains on
-            fold s modulo the number of folds. The name of the fold (by
-            default 0, 1, ...) replaces ``{fold}`` in options. Defaults to 1.
+            fold s modulo the number of folds. The name of the fold (0, 1 and
+            so on for a number) replaces ``{fold}`` in options. Defaults to 1.
         options (dict): Config options for all arms: dotted name -> value.
-        encoders (dict): Further options: encoder -> options.
+        encoders (dict): Options for all arms with this encoder, which
+            override ``options``: encoder -> options.
         tests (dict): Further tests of each trained model: name -> config
             options. The columns ``top1_NAME`` and ``nll_NAME`` of the results
             contain their top-1 accuracy and negative log-likelihood.
-        means (dict): Means in the report: name -> list of arms, whose
-            differences are averaged with equal weights.
+        means (dict): Means in the report: name -> list of arms with
+            ``against``, whose differences are averaged with equal weights.
 
     Raises:
         InputError: A field is invalid, or it refers to an unknown encoder,
@@ -126,7 +129,7 @@ class Study:
             self.folds = [str(fold) for fold in range(self.folds)]
         self.arms = {name: _build(Arm, f'{self.path}: arms.{name}', arm)
                      for name, arm in self.arms.items()}
-        # all arms with their first seed, then all with their second
+        # by seed, so that a study that is stopped early compares all arms
         self.trainings = sorted(
             (training for name in self.arms
              for training in self._read_arm(name)),
@@ -144,7 +147,7 @@ class Study:
         return self.path.stem
 
     def matching(self, pattern: str) -> List[Training]:
-        """List the runs of the arms that match a pattern, at least one."""
+        """List the runs of the arms that match; raise if there are none."""
         found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
         if not found:
             raise InputError(f'--only is {pattern!r}, which matches no arm of '
@@ -204,8 +207,8 @@ class Study:
         missing = {seed for part in parts for seed in set(seeds) - set(part)}
         if missing:
             raise InputError(f'{self.path}: arms.{name}.seeds contains '
-                             f'{min(missing)}, expected seeds of all fused '
-                             'arms.')
+                             f'{min(missing)}, expected only seeds that all '
+                             'fused arms have.')
         return [replace(parts[0][seed], arm=name, stream='fused', tests={},
                         fuse=tuple(part[seed].name for part in parts))
                 for seed in seeds]
@@ -241,7 +244,7 @@ def _build(kind: type, where: str, content: dict):
         if not isinstance(value, types[name]):
             raise InputError(f'{where}: {name} is {value!r}, expected '
                              f'{TYPES[types[name]]}.')
-    for entry in fields(kind):  # both are MISSING for a required field
+    for entry in fields(kind):  # both defaults are MISSING if required
         if entry.default is entry.default_factory and (
                 entry.name not in content):
             raise InputError(f'{where}: {entry.name} is missing, expected '

@@ -3,8 +3,8 @@
 :func:`update` fills the blocks between ``<!-- table: NAME -->`` and
 ``<!-- /table -->`` on each page. NAME is one of
 
-- ``study X``, ``classes X``, ``diagnosis X`` and ``features X``, where X is a
-  study in ``runs/studies``;
+- ``study X``, ``folds X``, ``classes X``, ``diagnosis X`` and ``features X``,
+  where X is a study in ``runs/studies``;
 - ``configs``, for all encoders on all benchmarks;
 - ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
 - ``X Y``, for the rows of X.csv whose first column is Y.
@@ -51,7 +51,7 @@ def fill(text: str, folder: Path, runs: Path = RUNS) -> str:
 
 
 def make_table(name: str, runs: Path, link: Callable) -> str:
-    """Make the table of a block, or raise if its name is unknown."""
+    """Make the table of a block; raise InputError for an unknown name."""
     if name == 'configs':
         return config_table(link)
     kind, _, subject = name.partition(' ')
@@ -65,8 +65,8 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
     for path in (runs / f'{kind}.csv', runs / 'benchmarks' / f'{kind}.csv'):
         if path.is_file():
             return csv_table(path, subject, link)
-    raise InputError(f'table {name!r} is unknown, expected a name as in '
-                     f'{__name__}.')
+    raise InputError(f'table {name!r} is unknown, expected a name of the form '
+                     f'that {__name__} describes.')
 
 
 @lru_cache(maxsize=None)
@@ -76,10 +76,11 @@ def load_report(path: Path) -> StudyReport:
 
 
 def csv_table(path: Path, subject: str, link: Callable) -> str:
-    """Make a table of the rows whose first column is ``subject``.
+    """Make a table of the rows of a CSV file that begin with ``subject``.
 
     If ``subject`` is empty, all rows are included. The columns X.median, X.min
-    and X.max become one column X with entries "median (min to max)".
+    and X.max become one column X with entries "median (min to max)". The
+    columns in :data:`PROVENANCE` become a line below the table.
     """
     frame = pd.read_csv(path, dtype=str).fillna('')
     if subject:
