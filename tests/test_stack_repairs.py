@@ -514,3 +514,17 @@ def test_projects_of_other_repositories_stay_visible(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module('projects.other_project')
     assert Path(module.__file__).parent == other
+
+
+def test_slow_modules_are_not_imported_at_the_start(tmp_path):
+    """MMAction2's function still works and imports the real module."""
+    subprocess.run([sys.executable, '-c', '''
+import sys
+import projects.stdcl.apis
+assert not {'scipy.stats', 'wandb', 'matplotlib'} & sys.modules.keys()
+from mmaction.datasets.transforms.pose_transforms import get_mode
+assert get_mode([1, 2, 2]).mode == [2]
+assert 'scipy.stats._stats_py' in sys.modules
+'''], check=True, env={**os.environ, 'PYTHONPATH': str(ROOT)}, cwd=tmp_path)
+    one, two = (Config(dict(a=value)) for value in (1, 2))
+    assert one.pretty_text == one.pretty_text != two.pretty_text

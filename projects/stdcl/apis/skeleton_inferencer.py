@@ -24,7 +24,6 @@ from ..visualization.skeleton_animation import (
     joints_of,
     to_points,
 )
-from ..visualization.skeleton_gif import write_gif
 from ..visualization.skeleton_player import player_page
 from .load_model import layout_of, load_model
 from .skeleton_file import read_skeleton_file
@@ -208,6 +207,8 @@ class SkeletonInferencer:
                 timeline=[Segment(one['start'], one['end'], one['class_name'])
                           for one in predicted['segments']])
             if format == 'gif':
+                # only here, because matplotlib is slow to import
+                from ..visualization.skeleton_gif import write_gif
                 write_gif(path, animation, self.layout, VIEWS['front'])
                 continue
             page = player_page(path.stem, [animation], self.layout,

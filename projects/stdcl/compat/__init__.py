@@ -8,9 +8,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
-# mmaction_drn comes first, because others import mmaction.models
-REPAIRS = ('mmaction_drn', 'accuracy_on_device', 'amp_on_cpu', 'checkpoint',
-           'distributed_on_cpu', 'named_layouts')
+# lazy_imports comes before any import of mmaction, and mmaction_drn before
+# those of mmaction.models
+REPAIRS = ('lazy_imports', 'mmaction_drn', 'accuracy_on_device', 'amp_on_cpu',
+           'checkpoint', 'distributed_on_cpu', 'named_layouts')
 
 if importlib.util.find_spec('mmcv') is None:
     _message = (

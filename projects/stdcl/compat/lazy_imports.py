@@ -1,0 +1,46 @@
+"""Start faster: postpone imports and formatting that most commands never need.
+
+MMAction2 imports ``scipy.stats`` and ``wandb``, one function from each.
+MMEngine formats the config with yapf each time the config is logged or saved,
+although its text rarely changes.
+"""
+import functools
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+
+from mmengine.config import config as mmengine_config
+
+LAZY = {'scipy.stats': 'mode', 'wandb': 'Video'}
+
+
+def apply() -> None:
+    """Import MMAction2 without the modules in ``LAZY``; cache yapf."""
+    absent = [name for name in LAZY if name not in sys.modules
+              and importlib.util.find_spec(name) is not None]
+    sys.modules.update({name: _stand_in(name, LAZY[name]) for name in absent})
+    try:
+        import mmaction.datasets.transforms  # noqa: F401
+        import mmaction.visualization  # noqa: F401
+    finally:
+        # later imports get the real modules
+        for name in absent:
+            del sys.modules[name]
+
+    upstream_format = mmengine_config.FormatCode
+
+    @functools.lru_cache(maxsize=8)
+    def formatted(text, style):
+        return upstream_format(text, style_config=dict(style))
+
+    mmengine_config.FormatCode = lambda text, style_config: formatted(
+        text, tuple(sorted(style_config.items())))
+
+
+def _stand_in(module: str, function: str) -> ModuleType:
+    """Return a module with one function, which imports the real module."""
+    result = ModuleType(module)
+    setattr(result, function, lambda *args, **kwargs: getattr(
+        importlib.import_module(module), function)(*args, **kwargs))
+    return result
