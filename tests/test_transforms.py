@@ -7,6 +7,7 @@ from mmaction.datasets.transforms import (
     PreNormalize3D,
     UniformSampleFrames,
 )
+from mmaction.registry import TRANSFORMS
 
 from projects.stdcl.datasets import (
     CenterOnJoint,
@@ -14,7 +15,6 @@ from projects.stdcl.datasets import (
     DropEmptyFrames,
     FastPreNormalize3D,
     FastUniformSampleFrames,
-    MinMaxNormalize,
     RandomRotation,
     RandomView,
 )
@@ -189,7 +189,7 @@ def test_crops_the_middle_as_published(frames):
 @pytest.mark.parametrize('frames', [1, 30, 64, 80, 130, 300])
 def test_crops_a_random_segment_as_published(frames):
     """Each frame contains its number, which shows the chosen segment."""
-    ramp = np.arange(frames, dtype=np.float32)
+    ramp = np.arange(1, frames + 1, dtype=np.float32)
     results = dict(keypoint=np.broadcast_to(
         ramp[None, :, None, None], (2, frames, 25, 3)).copy())
     results['keypoint_score'] = results['keypoint'][..., 0]
@@ -264,16 +264,75 @@ def test_two_dimensional_data_are_not_rotated(transform, channels):
                                                          channels))))
 
 
-def test_missing_persons_are_not_normalized():
-    keypoint = np.random.rand(2, 6, 20, 3) + 5
-    keypoint[1, 2:] = 0
-    made = MinMaxNormalize()(dict(keypoint=keypoint.copy()))['keypoint']
-    assert not made[1, 2:].any()
-    there = [keypoint[0], keypoint[1, :2]]
-    low = np.concatenate(there).min(axis=(0, 1))
-    high = np.concatenate(there).max(axis=(0, 1))
-    np.testing.assert_allclose(made[0], (keypoint[0] - low) / (high - low)
-                               * 2 - 1)
-    assert made.min() == -1 and made.max() == 1
-    nobody = np.zeros((1, 2, 20, 3))
-    assert not MinMaxNormalize()(dict(keypoint=nobody))['keypoint'].any()
+def min_max(joints, detected):
+    low, high = detected.min(axis=0), detected.max(axis=0)
+    return (joints - low) / (high - low) * 2 - 1
+
+
+def standardized(joints, detected):
+    mean = detected.mean(axis=0)
+    return (joints - mean) / np.sqrt(((detected - mean)**2).mean())
+
+
+NORMALIZED = dict(
+    MinMaxNormalize=min_max, Standardize=standardized,
+    PreNormalize2D=lambda joints, _: joints / (960, 540) - 1,
+    # joint 1 of the first person is lost in the first two frames
+    CenterOnJoint=lambda joints, _: joints - joints[0, 2, 1])
+
+
+@pytest.mark.parametrize('kind', NORMALIZED)
+@pytest.mark.parametrize('score', [True, False])
+@pytest.mark.parametrize('dtype', ['f4', 'f8', 'i2', 'u8', 'f2'])
+def test_joints_that_were_not_detected(kind, score, dtype):
+    """Their coordinates have no influence and become zero."""
+    rng = np.random.default_rng(0)
+    keypoint = rng.integers(300, 900, (2, 6, 20, 2)).astype(dtype)
+    detected = np.ones((2, 6, 20), bool)
+    detected[1, 3:] = False  # the second person leaves
+    if score:
+        detected[rng.random(detected.shape) < 0.2] = False
+        detected[0, :2, 1], detected[0, 2, 1] = False, True
+    exact = keypoint.astype(float)
+    expected = NORMALIZED[kind](exact, exact[detected]) if (
+        score or kind != 'CenterOnJoint') else exact - exact[0, 0, 1]
+    expected[~detected] = 0
+    for lost in (0, 2000) if score else (0, ):
+        keypoint[~detected] = lost
+        results = dict(keypoint=keypoint.copy())
+        if score:
+            results['keypoint_score'] = detected * np.float16(0.7)
+        made = TRANSFORMS.build(dict(type=kind))(results)['keypoint']
+        assert made.dtype == np.float32
+        np.testing.assert_allclose(made, expected, atol=1e-5)
+    nobody = np.zeros_like(keypoint)
+    assert not TRANSFORMS.build(dict(type=kind))(
+        dict(keypoint=nobody))['keypoint'].any()
+
+
+def test_lost_joints_before_a_rotation_and_between_frames():
+    results = sequence(4, frames=40)
+    results['keypoint'][:] += 5  # no joint is zero
+    score = np.ones((2, 40, 25), np.float32)
+    score[0, :3, [1, 4]] = 0  # the center and a shoulder
+    stock = PreNormalize3D()(dict(
+        keypoint=results['keypoint'][:, 3:], total_frames=37))
+    results['keypoint'][:, :, 2] = score[..., 2] = 0
+    made = TRANSFORMS.build(dict(type='PreNormalize3D'))(dict(
+        results, keypoint_score=score))
+    assert not made['keypoint'][0, :3, [1, 4]].any()
+    np.testing.assert_allclose(
+        made['keypoint'][:, 3:, 3:], stock['keypoint'][:, :, 3:], atol=1e-6)
+    # the scores of a frame without persons are dropped, too
+    score[:, 7] = 0
+    made = FastPreNormalize3D()(dict(results, keypoint_score=score))
+    np.testing.assert_array_equal(made['keypoint_score'],
+                                  np.delete(score, 7, axis=1))
+
+    keypoint = np.array([[1, 3], [0, 0], [5, 7]], 'f4').reshape(1, 3, 1, 2)
+    made = CropResize(6, proportion=1)(dict(
+        keypoint=keypoint, keypoint_score=keypoint.any(axis=-1)))
+    np.testing.assert_allclose(made['keypoint'][0, :, 0, 0],
+                               [1, 1, 1, 5, 5, 5])
+    np.testing.assert_allclose(made['keypoint_score'].ravel(),
+                               [1, .75, .25, .25, .75, 1])

@@ -9,6 +9,7 @@ from .drop_empty_frames import DropEmptyFrames
 from .fast_pre_normalize_3d import FastPreNormalize3D
 from .fast_uniform_sample_frames import FastUniformSampleFrames
 from .min_max_normalize import MinMaxNormalize
+from .pre_normalize_2d import PreNormalize2D
 from .random_rotation import RandomRotation
 from .random_sample_frames import RandomSampleFrames
 from .random_scale import RandomScale
@@ -17,6 +18,7 @@ from .standardize import Standardize
 
 __all__ = [
     'CenterOnJoint', 'CropResize', 'DropEmptyFrames', 'FastPreNormalize3D',
-    'FastUniformSampleFrames', 'MinMaxNormalize', 'RandomRotation',
-    'RandomSampleFrames', 'RandomScale', 'RandomView', 'Standardize'
+    'FastUniformSampleFrames', 'MinMaxNormalize', 'PreNormalize2D',
+    'RandomRotation', 'RandomSampleFrames', 'RandomScale', 'RandomView',
+    'Standardize'
 ]

@@ -2,16 +2,19 @@
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from .detected_joints import find_detected
+
 
 @TRANSFORMS.register_module()
 class CenterOnJoint(BaseTransform):
     """Move a joint of the first person's first frame to the origin.
 
-    The first frame is the first one that shows the first person. A sequence
-    without that person is left unchanged. A person who is absent from a frame
-    (all coordinates zero) stays zero.
+    The first frame is the first one in which this joint was detected. If there
+    is none, the sequence is not moved. Joints that were not detected (absent
+    persons, or ``keypoint_score`` is 0) are set to zero.
 
-    Required and modified key: ``keypoint``, (M, T, V, C).
+    Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
+    ``keypoint_score``, (M, T, V).
 
     Args:
         joint (int): Index of the joint. Defaults to 1, the middle of the
@@ -25,12 +28,12 @@ class CenterOnJoint(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Center ``results['keypoint']``."""
-        keypoint = results['keypoint']
-        present = keypoint.any(axis=(2, 3))  # (M, T)
-        if present[0].any():
-            origin = keypoint[0, present[0].argmax(), self.joint]  # (C,)
-            results['keypoint'] = (keypoint - origin) * present[
-                ..., None, None]
+        keypoint, detected = find_detected(results)
+        shown = detected[0, :, self.joint]  # (T,)
+        if shown.any():
+            origin = keypoint[0, shown.argmax(), self.joint]  # (C,)
+            keypoint = (keypoint - origin) * detected[..., None]
+        results['keypoint'] = keypoint
         return results
 
     def __repr__(self) -> str:

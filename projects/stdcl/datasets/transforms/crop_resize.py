@@ -7,6 +7,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError, require_positive
+from .detected_joints import find_detected
 
 
 @TRANSFORMS.register_module()
@@ -14,6 +15,8 @@ class CropResize(BaseTransform):
     """Crop a span of frames and resize it by linear interpolation.
 
     Empty frames are not skipped; remove them with ``DropEmptyFrames`` first.
+    With confidences, a joint that was detected in only one of two frames keeps
+    the position in that frame instead of moving toward zero.
 
     Required and modified keys: ``keypoint``, from (M, T, V, C) to
     (M, clip_len, V, C), and ``total_frames``; ``keypoint_score``, if present.
@@ -71,9 +74,15 @@ class CropResize(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Crop and resize ``results['keypoint']``."""
         span = self._choose(results['keypoint'].shape[1])
-        for name in ('keypoint', 'keypoint_score'):
-            if name in results:
-                results[name] = self._resize(results[name], *span)
+        if 'keypoint_score' in results:
+            keypoint, detected = find_detected(results)
+            share = self._resize(detected[..., None].astype(np.float32), *span)
+            results['keypoint'] = self._resize(keypoint, *span) / np.where(
+                share > 0, share, 1)
+            results['keypoint_score'] = self._resize(
+                results['keypoint_score'], *span)
+        else:
+            results['keypoint'] = self._resize(results['keypoint'], *span)
         results['total_frames'] = self.clip_len
         return results
 

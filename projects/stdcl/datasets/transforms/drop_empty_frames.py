@@ -2,10 +2,12 @@
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from .detected_joints import find_detected
+
 
 @TRANSFORMS.register_module()
 class DropEmptyFrames(BaseTransform):
-    """Drop the frames that show no person.
+    """Drop the frames in which no joint was detected.
 
     A sequence without any person is left unchanged.
 
@@ -17,7 +19,8 @@ class DropEmptyFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Drop the empty frames."""
-        seen = results['keypoint'].any(axis=(0, 2, 3))  # (T,)
+        _, detected = find_detected(results)
+        seen = detected.any(axis=(0, 2))  # (T,)
         if seen.all() or not seen.any():
             return results
         for name in ('keypoint', 'keypoint_score'):

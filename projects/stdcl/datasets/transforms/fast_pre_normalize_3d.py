@@ -4,24 +4,30 @@ from mmaction.datasets.transforms import PreNormalize3D
 from mmaction.registry import TRANSFORMS
 
 from ...utils.input_error import InputError
+from .detected_joints import find_detected
 
 
-@TRANSFORMS.register_module()
+# also in place of MMAction2's class, which ignores keypoint_score
+@TRANSFORMS.register_module(['FastPreNormalize3D', 'PreNormalize3D'],
+                            force=True)
 class FastPreNormalize3D(PreNormalize3D):
     """``PreNormalize3D`` with whole-array operations and the same output.
 
     The arguments are the same. A sequence without any person is left
-    unchanged. More than two persons raise an ``InputError``.
+    unchanged. More than two persons raise an ``InputError``. Joints whose
+    ``keypoint_score`` is 0 are set to zero, and center and rotation come from
+    the first frame in which their joints were detected.
 
-    Required key: ``keypoint``, (M, T, V, 3). Modified keys: ``keypoint``,
-    ``total_frames``. Added key, if ``align_center`` is True: ``body_center``.
+    Required key: ``keypoint``, (M, T, V, 3). Optional key:
+    ``keypoint_score``, (M, T, V). Modified keys: these and ``total_frames``.
+    Added key, if ``align_center`` is True: ``body_center``.
     """
 
     cacheable = True  # same result in every epoch
 
     def transform(self, results: dict) -> dict:
         """Normalize ``results['keypoint']``."""
-        keypoint = results['keypoint']
+        keypoint, detected = find_detected(results)
         if len(keypoint) > 2:
             raise InputError(
                 f'FastPreNormalize3D: {results.get("frame_dir")} has '
@@ -31,17 +37,24 @@ class FastPreNormalize3D(PreNormalize3D):
         first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
         if not seen[first].any():
             return results
-        if first == 1:
-            keypoint = keypoint[::-1]
-        keypoint = keypoint[:, seen[first]]  # (M, T', V, 3)
+        order = slice(None, None, -1 if first else 1)
+        keypoint = keypoint[order, seen[first]]  # (M, T', V, 3)
+        if 'keypoint_score' in results:
+            results['keypoint_score'] = results['keypoint_score'][
+                order, seen[first]]
+        middle = 1 if keypoint.shape[2] == 25 else -1
+        used = [*[middle][:self.align_center],
+                *(self.zaxis if self.align_spine else ()),
+                *(self.xaxis if self.align_shoulder else ())]
+        frame = detected[first, seen[first]][:, used].all(axis=1).argmax()
 
         if self.align_center:
-            center = keypoint[0, 0, 1 if keypoint.shape[2] == 25 else -1]
+            center = keypoint[0, frame, middle]
             # a missing joint (all coordinates zero) stays zero
             there = (keypoint != 0).any(axis=-1, keepdims=True)
             results['body_center'] = center.copy()
             keypoint = (keypoint - center) * there
-        pose = keypoint[0, 0]  # (V, 3)
+        pose = keypoint[0, frame]  # (V, 3)
         rotation = np.eye(3)
         if self.align_spine:
             bottom, top = self.zaxis
