@@ -26,7 +26,7 @@ def _same(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _stack(*tensors: torch.Tensor) -> torch.Tensor:
-    # the scalar num_batches_tracked is the same in all layers
+    # num_batches_tracked is a scalar, which is the same in all joined layers
     return torch.cat(tensors) if tensors[0].dim() else tensors[0]
 
 
@@ -61,7 +61,7 @@ def _linear(*tensors: torch.Tensor) -> torch.Tensor:
 
 
 def _conv1d(tensor: torch.Tensor) -> torch.Tensor:
-    """Convert a 1x1 kernel of a 2D convolution to one of a 1D convolution."""
+    """Convert a 1x1 kernel to one of a 1D convolution."""
     return tensor.flatten(2) if tensor.dim() == 4 else tensor
 
 
@@ -76,7 +76,7 @@ def _first(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
-    """Stack grouped 1x1 kernels as (heads, kernels, in / H, out / H)."""
+    """Stack K grouped 1x1 kernels of H heads as (H, K, C / H, C' / H)."""
     stacked = torch.stack(kernels)[..., 0, 0]  # (K, C', C / H)
     return stacked.unflatten(1, (table.shape[1], -1)).permute(1, 0, 3, 2)
 
@@ -258,8 +258,8 @@ def convert(encoder: str, source: Tensors) -> Tensors:
     not contain, default to 0.
 
     Raises:
-        InputError: The encoder has no table, or tensors are missing or
-            unexpected. The message lists all of them.
+        InputError: The encoder is not a key of :data:`TABLES`, or tensors
+            are missing or unexpected. The message lists all of them.
     """
     require_known('encoder', encoder, TABLES)
     table = TABLES[encoder](source)
@@ -276,7 +276,7 @@ def convert(encoder: str, source: Tensors) -> Tensors:
 
 
 def convert_file(encoder: str, source: Path, out: Path) -> str:
-    """Convert a checkpoint from the authors' code, and return a summary.
+    """Convert a checkpoint file from the authors' code; return a summary.
 
     ``encoder`` is a key of :data:`TABLES`. ``source`` contains a state dict,
     alone or under 'state_dict'.

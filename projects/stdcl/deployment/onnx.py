@@ -23,8 +23,8 @@ from ..utils.config_check import load_config
 from ..utils.input_error import InputError
 from ..utils.model_parts import make_stream
 
-TOLERANCE = 1e-4  # relative to the largest logit
-BATCH_SIZES = (1, 2, 5)  # batch sizes that verify an exported file
+TOLERANCE = 1e-4  # difference of logits, relative to the largest logit
+BATCH_SIZES = (1, 2, 5)  # batches that verify an exported file
 
 
 class DeployedNetwork(nn.Module):
@@ -94,7 +94,8 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     ``cfg_options`` are KEY=VALUE strings. The metadata of the file are the
     names of the config and the classes, the stream, the layout and the shape
     of a clip. Return a summary of the export. Errors are those of
-    :func:`export`.
+    :func:`load_config`, :func:`load_model` and :func:`export`. Warnings are
+    no longer logged after this call.
     """
     logging.disable(logging.WARNING)  # the exporter logs warnings
     cfg = load_config(config, cfg_options)
@@ -115,8 +116,8 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
 def compare(network: nn.Module, path: Path, shape: tuple) -> float:
     """Compare the logits of a network and of an ONNX file on random clips.
 
-    Returns the largest difference in batches of :data:`BATCH_SIZES`, relative
-    to the largest logit of the batch, or NaN if a logit is not finite.
+    Return the largest difference in batches of :data:`BATCH_SIZES`, relative
+    to the largest logit of the batch. It is not finite if a logit is not.
     """
     session, differences = open_session(path), []
     generator = torch.Generator().manual_seed(0)
@@ -148,12 +149,12 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
     Returns:
         dict: ``sequences``, their number; ``agree``, whether all predicted
         classes are the same; ``difference``, the largest difference between
-        the logits relative to the largest logit; and ``top1``, the accuracy of
-        each network in percent.
+        the logits relative to the largest logit; and ``top1``, the accuracy in
+        percent of 'pytorch' and 'onnxruntime'.
 
     Raises:
-        InputError: The file is not an ONNX file, or the clips of the test
-            set do not have the shape that it takes.
+        InputError: The config or the checkpoint is invalid, the file is not an
+            ONNX file, or the clips of the test set do not have its shape.
     """
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     cfg = load_config(config, cfg_options)

@@ -16,7 +16,7 @@ OF_STDCL = re.compile(rf'(.*\.)?cls_head\.({"|".join(TRAINING_ONLY)})\.')
 
 
 def strip(checkpoint: dict) -> dict:
-    """Return ``meta`` and ``state_dict`` without decoupler and memory banks.
+    """Return ``meta``, and ``state_dict`` without decoupler and memory banks.
 
     An ``InputError`` is raised if the checkpoint contains no ``state_dict``.
     """
@@ -31,7 +31,7 @@ def strip(checkpoint: dict) -> dict:
 
 
 def _without_storage(value):
-    """Copy a tensor, because torch.save writes the whole storage of a view."""
+    """Copy a tensor: torch.save would write the whole storage of a view."""
     return value.cpu().clone(memory_format=torch.contiguous_format
                              ) if isinstance(value, torch.Tensor) else value
 
@@ -40,8 +40,9 @@ def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
     """Remove STD-CL from a checkpoint file, as in :func:`strip`.
 
     If ``out`` is ``NAME.pth``, the new file is ``NAME-HASH.pth``, where HASH
-    is the first eight digits of its SHA-256, as in OpenMMLab's models. Missing
-    folders are created. Return the path and the number of removed tensors.
+    is the first eight hexadecimal digits of its SHA-256, as in the names of
+    OpenMMLab's checkpoints. Missing folders are created. Return the path and
+    the number of removed tensors.
     """
     checkpoint = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')

@@ -36,11 +36,12 @@ class DatasetBrowser:
     """Browser that draws sequences of a data set next to the model's input.
 
     Args:
+        cfg (Config): Config with a skeleton layout.
         split (str): Data loader to read: 'train', 'val' or 'test'. Defaults to
             'train'.
 
     Raises:
-        InputError: The config contains no such data set or no layout.
+        InputError: The config has no such data set or no valid layout.
     """
 
     def __init__(self, cfg: Config, split: str = 'train') -> None:
@@ -59,16 +60,17 @@ class DatasetBrowser:
         """Choose sequences by name, or at random.
 
         Args:
-            names (sequence[str], optional): Names of the sequences. Defaults
-                to a random choice.
+            names (sequence[str], optional): Names of the sequences, in order.
+                The other arguments are then ignored. Defaults to a random
+                choice.
             classes (sequence[str], optional): Names or numbers of the classes
                 to choose from at random. Defaults to all.
-            num (int, optional): Number of sequences to choose at random.
-                Defaults to all.
+            num (int, optional): Largest number of sequences to choose at
+                random. Defaults to all.
             seed (int): Seed of the random choice. Defaults to 0.
 
         Returns:
-            list[int]: Indices of the sequences.
+            list[int]: Indices for :meth:`animate`.
 
         Raises:
             InputError: A name or a class is unknown.
@@ -102,9 +104,9 @@ class DatasetBrowser:
                 seed and the index. Defaults to 0.
 
         Returns:
-            Animation: One panel before and one after the pipeline. If the
-            pipeline computes a stream other than joints, a note replaces the
-            second panel.
+            Animation: One panel before and one after the pipeline. If a
+            transform computes a stream other than joints, as MMAction2's
+            ``GenSkeFeat`` may, a note replaces the second panel.
 
         Raises:
             InputError: The pipeline fails, or the layout does not match.
@@ -161,7 +163,7 @@ def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
 
 
 def _leaf_configs(dataset: dict) -> Iterator[dict]:
-    """Yield the configs of data sets, without wrappers."""
+    """Yield the configs of the data sets inside wrappers."""
     parts = dataset.get('datasets') or [dataset.get('dataset')]
     if parts == [None]:
         yield dict(dataset)
@@ -171,12 +173,12 @@ def _leaf_configs(dataset: dict) -> Iterator[dict]:
 
 
 def _list_sequences(config: dict) -> Iterator[BrowsedSequence]:
-    """Yield the sequences of a data set as they are in its file."""
+    """Yield the sequences of a data set without any transform."""
     pipeline = Compose([*config.pop('prepare', ()), *config['pipeline']])
     dataset = DATASETS.build({**config, 'pipeline': []})
     names = dict(enumerate(dataset.metainfo.get('classes') or ()))
     for index in range(len(dataset)):
-        # get_data_info of a subclass may copy or compute joints
+        # a subclass may copy joints or read a file in get_data_info
         annotation = BaseDataset.get_data_info(dataset, index)
         labels = np.ravel(annotation.get('label', [])).astype(int).tolist()
         yield BrowsedSequence(

@@ -28,8 +28,8 @@ from .skeleton_animation import (
 )
 from .skeleton_player import player_page, render_page
 
-LEAST = 8  # sequences that a t-SNE plot requires
-PAIRS = 10  # pairs of classes to list
+LEAST = 8  # fewest sequences for a t-SNE plot
+PAIRS = 10  # most pairs of classes in the table
 
 
 @dataclass
@@ -58,13 +58,13 @@ class Outputs:
 
     @property
     def features(self) -> Dict[str, np.ndarray]:
-        """Features by name, each of shape (N, D)."""
+        """Features by name, each of shape (N, its own size)."""
         return {name: self.arrays[key] for key, name in FEATURES.items()
                 if key in self.arrays}
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each sequence is classified correctly, (N,)."""
+        """Whether each prediction is correct, bool, (N,)."""
         return self.arrays['predictions'] == self.arrays['labels']
 
     @property
@@ -74,26 +74,26 @@ class Outputs:
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """Confusion matrix with true classes as rows, (C, C)."""
+        """Numbers of sequences; rows are true classes, (C, C)."""
         return confusion_matrix(self.arrays['labels'],
                                 self.arrays['predictions'],
                                 labels=range(len(self.classes)))
 
     @property
     def frame_attention(self) -> Optional[np.ndarray]:
-        """Attention over frames of the first person, (N, T'), if any."""
+        """Attention over frames of the first person, (N, T'), or None."""
         found = self.arrays.get('attention_frames')
         return None if found is None else found[:, 0]
 
     @property
     def joint_attention(self) -> Optional[np.ndarray]:
-        """Attention over joints, (N, M, V), if the encoder keeps joints."""
+        """Attention over joints, (N, M, V); None if V' differs from V."""
         found = self.arrays.get('attention_joints')
         return found if found is not None and (
             found.shape[-1] == self.layout.num_joints) else None
 
     def clip(self, index: int) -> np.ndarray:
-        """Load the first clip of a sequence, transformed, (M, T, V, 3)."""
+        """Return the points of the first clip of a sequence, (M, T, V, 3)."""
         return to_points(self.dataset[int(index)]['inputs'][0].numpy(),
                          self.layout)
 
@@ -111,15 +111,16 @@ def write_report(path: Path, model: Tuple[Config, str],
             trained without STD-CL. Defaults to no comparison.
         names (sequence[str], optional): Sequences for the player. Defaults to
             ``num`` sequences; see :func:`choose`.
-        num (int): Number of sequences for the player. Defaults to 12.
+        num (int): Largest number of these sequences. Defaults to 12.
         device (str): Device that runs the models. Defaults to 'cpu'.
 
     Returns:
         dict[str, float]: Top-1 accuracy of each model in percent.
 
     Raises:
-        InputError: The model has no trained decoupler, the two models or
-            their test sets differ, or the test set is too small.
+        InputError: The model has no trained decoupler, the encoders or the
+            test sets of the two models differ, the test set is too small, or
+            it does not contain one of the ``names``.
     """
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
     encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
@@ -173,10 +174,10 @@ def check(models: Sequence[Outputs]) -> None:
 
 def choose(models: Sequence[Outputs], num: int,
            names: Optional[Sequence[str]], seed: int = 0) -> List[int]:
-    """Choose sequences for the player, by name or at random.
+    """Return the indices of sequences for the player, by name or at random.
 
-    A random choice prefers sequences on which only one of the models is
-    correct, then those that are misclassified.
+    A random choice of up to ``num`` sequences prefers those on which only one
+    of the models is correct, then those that are misclassified.
 
     Raises:
         InputError: A name is not in the test set.
@@ -196,14 +197,14 @@ def choose(models: Sequence[Outputs], num: int,
 
 
 def find_upright(points: np.ndarray) -> Tuple[float, float]:
-    """Find the view in which persons stand upright, along y or z."""
+    """Return the view in which the longer extent, along y or z, is upright."""
     height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
               for axis in (1, 2)]
     return VIEWS['top' if height[1] > height[0] else 'front']
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Map features (N, D) to (N, 2) in [0, 1] by t-SNE of their angles."""
+    """Map (N, D) to (N, 2) in [0, 1] by t-SNE of the unit vectors."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
                   random_state=seed).fit_transform(unit)
@@ -238,7 +239,7 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
 
 def plot_features(models: Sequence[Outputs],
                   chosen: Sequence[int]) -> List[List[dict]]:
-    """Return rows of t-SNE plots: global features, then all others."""
+    """Return a row of t-SNE plots of global features, and one of others."""
     kept = subset(len(models[-1].correct))
     opens = {index: place for place, index in enumerate(chosen)}
     rows = {}
@@ -258,7 +259,7 @@ def plot_features(models: Sequence[Outputs],
 
 
 def tabulate_measures(models: Sequence[Outputs]) -> dict:
-    """Tabulate how well each kind of features separates the classes."""
+    """Tabulate how well the features of each kind separate classes."""
     rows = {f'{name}, {model.title}': measure(features,
                                               model.arrays['labels'])
             for model in models for name, features in model.features.items()}
@@ -310,7 +311,7 @@ def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
 
 
 def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
-    """Return the mean attention of each class and a pose to draw it on."""
+    """Return the mean attention of the first person by class, with a pose."""
     labels, poses = seen.arrays['labels'], []
     if seen.frame_attention is None:
         return poses

@@ -9,7 +9,7 @@ from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
 # Azimuth and elevation of the viewer in degrees. (0, 0) is the position of a
-# Kinect sensor, where x points to its left, y up and z away from it.
+# Kinect sensor. Its x axis points to its left, y up and z away from it.
 VIEWS = dict(front=(0, 0), side=(90, 0), back=(180, 0), top=(0, 90),
              oblique=(35, 15))
 # Colors of the trunk, left and right of each person. The fifth person has the
@@ -30,9 +30,9 @@ JOINT_RADIUS = 3.5 / 320
 
 @dataclass
 class Panel:
-    """One of several drawings side by side."""
+    """A drawing. An animation shows its panels side by side."""
     caption: str
-    points: np.ndarray  # joints from to_points(), (M, T, V, 3)
+    points: np.ndarray  # from to_points(), (M, T, V, 3)
     # relative areas of the joints, (M, V); None sets them to 1
     weights: Optional[np.ndarray] = None
 
@@ -62,20 +62,19 @@ class Animation:
 
     @property
     def num_steps(self) -> int:
-        """Number of steps, at least one."""
+        """Number of frames in the longest panel, at least one."""
         return max(1, *(panel.points.shape[1] for panel in self.panels))
 
 
 def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
-    """Convert joints to the axes of a Kinect, and missing joints to NaN.
+    """Map joints (M, T, V, C) to points (M, T, V, 3), float64.
 
-    A person is missing from a frame if all joints are zero. A joint is missing
-    if it is not finite or, in two dimensions, has confidence 0.
-
-    Maps joints (M, T, V, C) to coordinates (M, T, V, 3), float64. x points to
-    the left, y up and z away from the sensor. A third channel of
-    two-dimensional data is the confidence. An ``InputError`` is raised if the
-    shape does not match the layout.
+    Points have the axes of :data:`VIEWS`. Three-dimensional joints keep their
+    coordinates. In two dimensions, y points down, a third channel is the
+    confidence, and the depth is set to 0. Missing joints become NaN: all
+    joints of a person if all are zero in a frame, and any joint that is not
+    finite or, in two dimensions, has confidence 0. An ``InputError`` is raised
+    if the shape does not match the layout.
     """
     data = np.asarray(data, dtype=np.float64)
     if (data.ndim != 4 or data.shape[2] != layout.num_joints
@@ -96,7 +95,7 @@ def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
 
 
 def joints_of(annotation: dict) -> np.ndarray:
-    """Return the joints of an annotation with confidence, (M, T, V, C)."""
+    """Return joints (M, T, V, C); append the confidence of 2D joints."""
     keypoint = np.asarray(annotation['keypoint'], dtype=np.float32)
     score = annotation.get('keypoint_score')
     if score is None or keypoint.shape[-1] != 2:
@@ -107,7 +106,7 @@ def joints_of(annotation: dict) -> np.ndarray:
 
 def project(points: np.ndarray, azimuth: float,
             elevation: float) -> np.ndarray:
-    """Project points (..., 3) to coordinates to the right and up, (..., 2).
+    """Map points (..., 3) to their coordinates (right, up), (..., 2).
 
     Azimuth and elevation are in degrees. The azimuth increases from the sensor
     toward the left side of a person who faces it.
@@ -120,7 +119,7 @@ def project(points: np.ndarray, azimuth: float,
 
 
 def fit(points: np.ndarray) -> np.ndarray:
-    """Shift and scale points (..., D) so that all lie in the unit ball."""
+    """Shift and scale points (..., D) into the unit ball; NaN stays NaN."""
     finite = points[np.isfinite(points).all(axis=-1)]  # (P, D)
     if not len(finite):
         return points
@@ -150,7 +149,7 @@ def bone_sides(layout: SkeletonLayout) -> List[int]:
 
 def legend(animation: Animation,
            layout: SkeletonLayout) -> List[Tuple[str, str]]:
-    """Return (text, color) of each side; empty if there is one color."""
+    """Return (text, color) by person and side; [] if there is one color."""
     persons = max(len(panel.points) for panel in animation.panels)
     sides = SIDES if layout.mirror else SIDES[:1]
     entries = [(f'person {person + 1}, {side}' if persons > 1 else side, color)

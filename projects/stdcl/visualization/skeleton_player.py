@@ -51,7 +51,10 @@ def player_page(title: str, animations: Sequence[Animation],
 
 
 def _to_numbers(points: np.ndarray) -> list:
-    """Return ``[T][M][V]``: [x, y, z] in thousandths, or None if missing."""
+    """Fit points (M, T, V, 3), and list them as [T][M][V][3] in thousandths.
+
+    A missing joint is None instead of [x, y, z].
+    """
     thousandths = np.rint(1000 * fit(points)).swapaxes(0, 1)  # (T, M, V, 3)
     return [[[None if np.isnan(joint).any() else [int(x) for x in joint]
               for joint in person] for person in frame]
@@ -62,7 +65,7 @@ def render_page(name: str, title: str, data: dict, **parts: str) -> str:
     """Fill the template ``NAME.html`` of this package.
 
     The page contains ``NAME.css`` and ``NAME.js``. The script reads ``data``
-    as JSON. ``parts`` are further texts of the template.
+    as JSON. ``parts`` are further texts, which are escaped.
     """
     folder = files(__package__)
     style, script, page = ((folder / f'{name}.{kind}').read_text('utf-8')
