@@ -39,7 +39,8 @@ def test(config: Union[str, Path], checkpoint: str,
         dict[str, float]: The metrics of the config's ``test_evaluator``.
 
     Raises:
-        InputError: The config, an option, the checkpoint or data is invalid.
+        InputError: The config, an option, the checkpoint or the data are
+            invalid.
     """
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
                           launcher)

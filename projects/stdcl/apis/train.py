@@ -52,13 +52,15 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         split (str, optional): Split of the data set, without "_train" or
             "_val", such as 'split2' of JHMDB. Defaults to the split of the
             config.
-        seed (int, optional): Random seed. Defaults to the seed of the config.
+        seed (int, optional): Random seed. Defaults to the seed of the config,
+            or to a random one.
         diff_rank_seed (bool): Whether each process gets its own seed.
             Defaults to False.
         deterministic (bool): Whether PyTorch and cuDNN use deterministic
             algorithms. Defaults to False.
         cfg_options (dict | sequence[str], optional): Config entries to
             override: a dict of dotted name -> value, or KEY=VALUE strings.
+            Defaults to none.
         launcher (str): Launcher that started the processes: 'none',
             'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
@@ -124,7 +126,7 @@ def load_run_config(config: Union[str, Path], work_dir: Optional[str],
 
 
 def set_split(cfg: Config, split: str) -> None:
-    """Make all dataloaders use a different split of their data set.
+    """Make the dataloaders use a different split of their data sets.
 
     If ``split`` is 'split2', for example, 'split1_train' becomes
     'split2_train'. An ``InputError`` is raised if no data set has a split.

@@ -1,8 +1,8 @@
 """Load configs and report misspelled names before anything is built.
 
 MMEngine ignores unknown top-level names and reports any other unknown name
-with a traceback from a constructor. This module reports both in one line that
-gives the place in the config and the closest valid name.
+with a traceback from a constructor. This module reports a misspelling in one
+line that gives the place in the config and the closest valid name.
 """
 import inspect
 import re

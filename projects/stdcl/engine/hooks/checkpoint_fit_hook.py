@@ -47,17 +47,18 @@ class CheckpointFitHook(Hook):
       ``InputError``, except in the decoupler and for additional tensors
       outside the encoder.
 
-    A checkpoint without any parameter of the model always raises an
-    ``InputError``. ``MemoryBankHook`` checks the memory banks.
+    A different stream raises an ``InputError``, except in fine-tuning. So does
+    any checkpoint without a parameter that fits the model. ``MemoryBankHook``
+    checks the memory banks.
     """
 
-    # runs before hooks that change the state dict
+    # runs before EMAHook, which changes the state dict
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Remove tensors that do not fit, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
-        # the training loop exists at this point only if the run trains
+        # only a run that trains has built its training loop by now
         if isinstance(runner._train_loop, BaseLoop) and not runner._resume:
             _fit_to_fine_tune(model, checkpoint, file, runner.logger)
         elif runner._resume:
@@ -144,7 +145,7 @@ def _require_stream(model: nn.Module, checkpoint: dict, file: str) -> None:
 
 
 def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
-    """Return both streams, or '' for both if one of them is unknown."""
+    """Return the streams of checkpoint and model, both '' if unknown."""
     seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
     expected = find_stream(model)
     return ('', '') if None in (seen, expected) else (seen, expected)

@@ -22,18 +22,19 @@ class ContrastDiagnosisHook(Hook):
     - ``gradient_cls``, ``gradient_*``: norm of the gradient of each weighted
       loss at the encoder's output, averaged over the sequences of a batch and
       multiplied by the batch size, because the loss is a mean over the batch.
-    - ``gradient_cosine``: cosine similarity between the gradient of
+    - ``gradient_cosine``: mean cosine similarity between the gradient of
       ``loss_cls`` and the sum of the other gradients. If it is negative, the
       losses conflict.
     - ``positive_*``, ``negative_*``: mean cosine similarity between the new
       vector of a sequence and the slots of the same class (without its own
       slot) or of other classes.
     - ``staleness_*``: 1 minus the cosine similarity between the new vector of
-      a sequence and the vector in its slot, stored one epoch earlier. It is
+      a sequence and the vector that its slot held before the step. It is
       logged only for banks with one slot per sequence.
 
-    The hook costs one backward pass of the head per loss and one matrix
-    product per bank. For a head without STD-CL, it logs only ``gradient_cls``.
+    The hook costs one backward pass of the head per loss, a forward pass of
+    the decoupler and one matrix product per bank. For a head without STD-CL,
+    it logs only ``gradient_cls``.
     """
 
     def before_train(self, runner) -> None:
@@ -61,7 +62,7 @@ class ContrastDiagnosisHook(Hook):
                     temporal=self.head.temporal_bank)
 
     def _slots(self, data_samples: List) -> dict:
-        """Return the stored features (N, D) of the batch, for plain banks."""
+        """Return the stored features (N, D) of each plain bank."""
         indices = _indices(data_samples)
         return {name: bank.features[indices].float()
                 for name, bank in self._banks().items()
@@ -81,7 +82,7 @@ class ContrastDiagnosisHook(Hook):
                 similarity = vectors @ bank.features.float().T  # (N, S)
             same = bank.labels == labels[:, None]
             others = (bank.labels >= 0) & ~same
-            # a plain bank stores the sequences in order
+            # in a plain bank, slot i belongs to sequence i
             held = getattr(bank, 'indices', torch.arange(
                 len(bank), device=feats.device))
             same &= held != indices[:, None]

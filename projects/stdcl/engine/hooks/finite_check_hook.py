@@ -14,11 +14,11 @@ from ...utils.checkpoint_file import find_latest
 class FiniteCheckHook(Hook):
     """Hook that raises a ``FloatingPointError`` if numbers are not finite.
 
-    The hook checks the losses after every step and the weights before they
-    are saved, so training can resume from any checkpoint.
+    The hook checks the losses after every step and the model before it is
+    saved, so that training can resume from any checkpoint.
     """
 
-    # runs right after RuntimeInfoHook, which copies the losses to the CPU
+    # runs after RuntimeInfoHook, which copies the losses to the CPU
     priority = 'HIGH'
 
     def before_train(self, runner) -> None:
@@ -44,7 +44,7 @@ class FiniteCheckHook(Hook):
             f'{_way_out(runner)}')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check the weights."""
+        """Check the parameters and buffers."""
         layers = [name for name, tensor in checkpoint['state_dict'].items()
                   if tensor.is_floating_point()
                   and not tensor.isfinite().all()]

@@ -25,10 +25,12 @@ class MemoryBankHook(Hook):
 
     Resuming restores the banks. An ``InputError`` is raised if the checkpoint
     contains no banks, or if their size or their list of sequences differs.
-    Testing and fine-tuning ignore the banks of a checkpoint.
+    Testing and fine-tuning ignore the banks of a checkpoint. In distributed
+    training, processes with unequal numbers of batches raise an
+    ``InputError``.
     """
 
-    # runs before other hooks, and before checkpoints are loaded
+    # sizes the banks before other hooks use them
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
@@ -37,7 +39,7 @@ class MemoryBankHook(Hook):
 
     def before_run(self, runner) -> None:
         """Size the banks, if the run will train."""
-        # the training loop exists at this point only if the run trains
+        # only a run that trains has built its training loop by now
         training = isinstance(runner._train_loop, BaseLoop)
         self.banks = find_modules(runner.model, MemoryBank) if training else {}
         if not self.banks:

@@ -26,8 +26,8 @@ BATCH, BATCHES = 'first_batch', 'batches_per_epoch'
 class PreemptionHook(Hook):
     """Hook that saves the run on SIGTERM and exits with status 143.
 
-    Schedulers (Slurm, Kubernetes, spot instances) send SIGTERM to a job before
-    they stop it. The hook then finishes the current step and writes
+    Schedulers such as Slurm and Kubernetes send SIGTERM to a job before they
+    stop it. The hook then finishes the current step and writes
     ``interrupted.pth``. A resumed run continues with the next batch, and its
     result equals that of an uninterrupted run. It is enough for one process
     to receive the signal.

@@ -1,4 +1,4 @@
-"""Save checkpoints so that an intact one always exists."""
+"""Save checkpoints so that a crash cannot destroy the last intact one."""
 from collections import deque
 from pathlib import Path
 

@@ -20,8 +20,9 @@ class ScoreFileHook(Hook):
     """Hook that writes the scores of all test sequences to a file.
 
     A metric receives only one kind of score, so the hook reads the output of
-    the classifier. ``path`` is the ``*.npz`` file, which contains the fields
-    of :class:`~projects.stdcl.evaluation.score_file.Scores`.
+    the classifier. ``path`` is the ``*.npz`` file to write, with the fields of
+    :class:`~projects.stdcl.evaluation.score_file.Scores`. An ``InputError`` is
+    raised if a sequence has no name.
     """
 
     priority = 'VERY_LOW'  # if writing fails, the metrics are already logged
@@ -31,7 +32,7 @@ class ScoreFileHook(Hook):
 
     def before_test(self, runner) -> None:
         """Listen to the classifier, and make samples carry their names."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)  # fails early
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # or fail early
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)
         self.model = unwrap(runner.model)

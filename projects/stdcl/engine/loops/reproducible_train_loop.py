@@ -1,4 +1,4 @@
-"""Training loop whose resumed runs equal uninterrupted runs."""
+"""A training loop that makes resumed runs equal uninterrupted ones."""
 from typing import Sequence
 
 import torch.nn as nn
@@ -17,8 +17,9 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
 
     - The augmentation of a sequence depends only on the seed, epoch, index and
       repetition; see ``SeededDataset`` and ``SeededSampler``.
-    - Before each step, all generators are seeded from the seed, iteration and
-      rank, so dropout and random negatives depend on nothing else.
+    - Before each step, the random number generators are seeded from the seed,
+      iteration and rank, so the draws of dropout and random negatives depend
+      on nothing else.
     - A run that was interrupted within an epoch resumes in the middle of it.
       Any other resumed run starts with the validation that was due after the
       last epoch, because a checkpoint does not say whether it took place.
