@@ -1,7 +1,4 @@
-"""Check annotation files once, when they are read.
-
-docs/annotation_format.md describes the format.
-"""
+"""Checks of annotation files; docs/annotation_format.md is the format."""
 import reprlib
 from collections import Counter
 from numbers import Integral
@@ -11,18 +8,18 @@ import numpy as np
 
 from ..utils.input_error import InputError
 
-# sums of squares of larger coordinates could overflow float32
+# sums of squares of larger coordinates may overflow float32
 LARGEST = 1e15
 AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 
 
 def name_of(annotation: dict) -> str:
-    """Return the name of a sequence in its annotation file."""
+    """Return ``filename`` or ``frame_dir``, or None without either."""
     return annotation.get('filename', annotation.get('frame_dir'))
 
 
 def check_names(path: str, annotations: Sequence[dict]) -> None:
-    """Raise an ``InputError`` unless there are annotations with names.
+    """Raise an ``InputError`` unless there are annotations, all with names.
 
     ``path`` is the path of the annotation file, for the message.
     """
@@ -39,7 +36,7 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
 
 def select_split(path: str, annotations: List[dict], splits: dict,
                  split: str) -> List[dict]:
-    """Return the annotations of a split; raise if its names are invalid."""
+    """Return the annotations of a split, or raise an ``InputError``."""
     if split not in splits:
         raise InputError(f'{path}: there is no split "{split}"; expected one '
                          f'of {", ".join(map(str, splits))}.')
@@ -62,14 +59,14 @@ def select_split(path: str, annotations: List[dict], splits: dict,
 
 def check_sequences(path: str, annotations: List[dict],
                     one_label: bool = True) -> None:
-    """Check that annotations with ``keypoint`` are valid.
+    """Check annotations that contain ``keypoint``.
 
-    ``one_label`` says whether each sequence must have exactly one class.
+    If ``one_label`` is True, each sequence must have exactly one class.
 
     Raises:
         InputError: A name occurs twice; a field is missing or has the wrong
-            type or shape; a number is not finite; or sequences differ in
-            their numbers of joints or channels.
+            type or shape; a number is not finite or reaches :data:`LARGEST`;
+            or sequences differ in their numbers of joints or channels.
     """
     _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
@@ -90,7 +87,7 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     if one_label:
         _check_count(path, item, 'label', 0)
     _check_count(path, item, 'total_frames', 1)
-    if 'frame_inds' in item:  # compressed, for MMAction2's DecompressPose
+    if 'frame_inds' in item:  # the format of MMAction2's DecompressPose
         _check_array(path, item, 'keypoint', '(N, V, C)')
         return
     keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C)')

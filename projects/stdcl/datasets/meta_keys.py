@@ -5,16 +5,16 @@ from ..utils.input_error import InputError
 
 
 def add_meta_key(pipeline: Compose, key: str) -> None:
-    """Add an entry of the annotations to the metainfo of every sample.
+    """Make a pipeline keep an entry of the annotations as metainfo.
 
-    ``PackActionInputs`` drops all entries that its ``meta_keys`` do not list.
-    A pipeline without it raises an ``InputError``.
+    ``PackActionInputs`` adds to the metainfo of a sample only the entries that
+    its ``meta_keys`` list. A pipeline without it raises an ``InputError``.
     """
     packers = [step for step in pipeline.transforms
                if hasattr(step, 'meta_keys')]
     if not packers:
         raise InputError(f'A pipeline has no PackActionInputs, expected one '
-                         f'to pass {key} to the samples: {pipeline}.')
+                         f'that passes {key} to the samples: {pipeline}.')
     for packer in packers:
         if key not in packer.meta_keys:
             packer.meta_keys = (*packer.meta_keys, key)

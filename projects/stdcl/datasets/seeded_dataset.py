@@ -1,4 +1,4 @@
-"""Augmentation that depends only on the run's seed, epoch and index."""
+"""Data set wrapper that makes augmentation reproducible."""
 from typing import Tuple, Union
 
 from mmaction.registry import DATASETS
@@ -35,7 +35,7 @@ class SeededDataset:
         return len(self.dataset)
 
     def __getitem__(self, draw: Union[int, Tuple[int, int]]) -> dict:
-        """Return the sample for (seed, index), or for an index alone."""
+        """Return a sample; ``draw`` is (seed, index), or an index alone."""
         if isinstance(draw, tuple):
             seed, draw = draw
             seed_cpu(seed)

@@ -29,7 +29,7 @@ FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 class SkeletonDataset(PoseDataset):
     """``PoseDataset`` for long runs on large data sets.
 
-    - Annotation files are read without running code; see
+    - Annotation files are read without running code from them; see
       :mod:`projects.stdcl.utils.safe_files`.
     - The leading transforms with ``cacheable = True``, such as
       ``DropEmptyFrames``, give the same result in every epoch. They run once,
@@ -109,7 +109,7 @@ class SkeletonDataset(PoseDataset):
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
                         f'once on {len(data_list)} sequences.')
-        # replace arrays singly, because memory may not hold a second copy
+        # one array at a time, because memory may not hold a second copy
         for index, info in enumerate(data_list):
             data_list[index] = self._store(self.cached_pipeline(info))
         _return_freed_memory()
@@ -137,7 +137,7 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_annotation(self, idx: int) -> dict:
-        """Return the annotation without joints, because copying is slow."""
+        """Return the annotation without joints, which are slow to copy."""
         # PoseDataset's method would unpickle files, which may run code
         return super(PoseDataset, self).get_data_info(idx)
 
@@ -147,7 +147,7 @@ class SkeletonDataset(PoseDataset):
 
 
 def _entry(path: str, content, name: str, kind):
-    """Return ``content[name]``, or raise if it is not of type ``kind``."""
+    """Return ``content[name]``; raise InputError unless it is a ``kind``."""
     is_dict = isinstance(content, dict)
     seen = content.get(name) if is_dict else content
     if not is_dict or not isinstance(seen, kind):
@@ -160,7 +160,7 @@ def _entry(path: str, content, name: str, kind):
 
 
 def _return_freed_memory() -> None:
-    """Return freed memory to the system, because glibc keeps it."""
+    """Return freed memory, which glibc would keep, to the system."""
     if sys.platform == 'linux':
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
         if trim:  # specific to glibc

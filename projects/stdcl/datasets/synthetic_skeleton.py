@@ -1,4 +1,4 @@
-"""Synthetic skeleton sequences, for trying the code without a download.
+"""Synthetic skeleton sequences, to try the code without a download.
 
 A body moves as a kinematic chain. Its class depends on which limb moves and
 how the limb moves over time. Neither a single frame nor the mean of all frames
@@ -219,7 +219,8 @@ class SyntheticSkeletonDataset(BaseActionDataset):
         **kwargs: Arguments of ``BaseActionDataset``, such as ``test_mode``.
 
     Raises:
-        InputError: An argument is out of range.
+        InputError: ``split``, ``num_sequences`` or ``seed`` is out of range,
+            or the layout is unknown or has fewer than four limbs.
     """
 
     def __init__(self, pipeline: List[Union[dict, Callable]],

@@ -15,9 +15,9 @@ def iter_leaf_datasets(dataset) -> Iterator:
     elif isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
             yield from iter_leaf_datasets(part)
-    elif hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalanced...
+    elif hasattr(dataset, 'dataset'):  # such as RepeatDataset
         yield from iter_leaf_datasets(dataset.dataset)
-    elif hasattr(dataset, '_dataset'):  # wrapped by num_batch_per_epoch
+    elif hasattr(dataset, '_dataset'):  # the Runner's num_batch_per_epoch
         yield from iter_leaf_datasets(dataset._dataset)
     else:
         yield dataset
@@ -57,7 +57,10 @@ class TrainingSequences:
     MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``.
     Wrappers of a single data set, such as ``RepeatDataset``, preserve these
     numbers. Each part of a ``ConcatDataset`` counts from 0; this class assigns
-    consecutive ranges to the parts. An unknown wrapper raises an error.
+    consecutive ranges to the parts.
+
+    Raises:
+        InputError: A part is not a ``BaseDataset``.
     """
 
     def __init__(self, dataset) -> None:
@@ -78,7 +81,10 @@ class TrainingSequences:
         return self.length
 
     def add_indices(self) -> None:
-        """Add the global ``sample_idx`` to the metainfo of every sample."""
+        """Add the global ``sample_idx`` to the metainfo of every sample.
+
+        An ``InputError`` is raised if two parts contain the same sequence.
+        """
         self._require_distinct()
         for part, first in self.parts:
             add_meta_key(part.pipeline, 'sample_idx')
@@ -88,7 +94,7 @@ class TrainingSequences:
                 transforms.insert(0, _AddToIndex(first))
 
     def _require_distinct(self) -> None:
-        """Raise an InputError if a sequence would get two slots."""
+        """Raise an InputError if a sequence would have two indices."""
         seen = set()
         for part, _ in self.parts if len(self.parts) > 1 else ():
             file = part.ann_file or id(part)
@@ -104,7 +110,7 @@ class TrainingSequences:
             seen |= own
 
     def fingerprint(self) -> str:
-        """Return a hash of all names and labels, in order."""
+        """Return the SHA-256 of all names and labels, in order."""
         digest = hashlib.sha256()
         for part, _ in self.parts:
             for name, label in names_and_labels(part):

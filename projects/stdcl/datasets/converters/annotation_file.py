@@ -16,8 +16,8 @@ def write_annotations(destination: Path, annotations: Iterable[dict],
 
     Args:
         destination (Path): Path of the file, ``*.pkl``.
-        annotations (Iterable[dict]): Each contains ``frame_dir``, ``label``,
-            ``total_frames`` and ``keypoint``, float32, (M, T, V, C).
+        annotations (Iterable[dict]): Each contains at least ``frame_dir``,
+            ``label``, ``total_frames`` and ``keypoint``, (M, T, V, C).
         **fields: Other entries of the dict: ``split`` (name -> list of
             ``frame_dir``), ``classes`` (list of class names) and ``layout``
             (a name, or the arguments of ``SkeletonLayout`` as a dict). They
@@ -36,7 +36,7 @@ def write_annotations(destination: Path, annotations: Iterable[dict],
 def _body(value: Any) -> bytes:
     """Pickle ``value`` without the first (protocol) and the last opcode.
 
-    Protocol 3 has no frames, and a body refers only to its own memo, so bodies
-    can be concatenated.
+    Protocol 3 has no frames, and a body refers only to its own memo, so such
+    bodies can be concatenated.
     """
     return pickle.dumps(value, protocol=3)[2:-1]

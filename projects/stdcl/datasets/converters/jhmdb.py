@@ -27,9 +27,11 @@ def convert(source: Path, destination: Path) -> dict:
     clips that split 2 tests, and ``split1_fit`` contains the others. Clips of
     the same video stay together, as in the official splits.
 
-    ``source`` is the path of ``jhmdb_14_classes.npz``. If the file is missing,
-    damaged or in a different format, an ``InputError`` is raised. Return a
-    dict of split -> number of clips.
+    ``source`` is the path of ``jhmdb_14_classes.npz``. Return a dict of split
+    -> number of clips.
+
+    Raises:
+        InputError: The file is missing, damaged or in a different format.
     """
     arrays = read(source)
     splits = make_splits(arrays)
@@ -40,7 +42,7 @@ def convert(source: Path, destination: Path) -> dict:
 
 
 def read(source: Path) -> dict:
-    """Read and check the arrays of the file."""
+    """Read :data:`ARRAYS`, or raise an ``InputError``; see :func:`convert`."""
     try:
         with np.load(source, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ARRAYS}
@@ -75,7 +77,7 @@ def make_splits(arrays: dict) -> dict:
 
 
 def annotations(arrays: dict, classes: list) -> Iterator[dict]:
-    """Yield the annotation of each clip."""
+    """Yield the annotation of each clip; ``keypoint`` is (1, T, 15, 2)."""
     ends = np.cumsum(arrays['num_frames'])
     clips = np.split(arrays['keypoint'].astype(np.float32), ends[:-1])
     for name, label, keypoint in zip(arrays['name'].tolist(),

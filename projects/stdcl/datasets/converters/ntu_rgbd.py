@@ -51,7 +51,7 @@ BENCHMARKS = dict(
 
 
 def parse_name(name: str) -> Optional[dict[str, int]]:
-    """Parse SsssCcccPpppRrrrAaaa; return None for any other name."""
+    """Return the numbers in SsssCcccPpppRrrrAaaa, or None if it differs."""
     match = NAME.fullmatch(name)
     return match and {key: int(digits)
                       for key, digits in match.groupdict().items()}
@@ -64,7 +64,10 @@ def read_list(name: str) -> list[str]:
 
 
 def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield (name, path) or (name, zip file, member) of each skeleton file."""
+    """Yield (name, path) or (name, zip file, member) of each skeleton file.
+
+    An ``InputError`` is raised if a zip file cannot be opened.
+    """
     if path.is_dir():
         for file in sorted(path.rglob('*.*')):
             if not file.is_dir():
@@ -119,11 +122,13 @@ def convert(paths: list[Path], destination: Path,
             number of cores.
 
     Returns:
-        dict: The report, which names every dropped or repaired file.
+        dict: The report, which names every dropped or repaired file of the
+        benchmark. ``as_published`` says whether the splits have the published
+        sizes; it is None unless all files were found.
 
     Raises:
-        InputError: A path contains no skeleton file, a zip file is damaged, a
-            sequence occurs twice, or no file can be used.
+        InputError: A path contains no skeleton file, a zip file cannot be
+            opened, a sequence occurs twice, or no file can be used.
     """
     sources = []
     for path in paths:
@@ -156,7 +161,6 @@ def convert(paths: list[Path], destination: Path,
     report['sequences'] = len(splits['xsub_train'] + splits['xsub_val'])
     report['files_found'] = report['sequences'] + sum(
         map(bool, map(parse_name, report['dropped'])))
-    # the published sizes apply only if all files were found
     report['as_published'] = (
         None if report['files_found'] != facts['files']
         else report['splits'] == facts['sizes'])
@@ -167,13 +171,13 @@ def convert(paths: list[Path], destination: Path,
 
 def select(sources: list[tuple], facts: dict,
            dropped: dict[str, str]) -> list[tuple]:
-    """Return the sorted files of a benchmark; add bad files to ``dropped``."""
+    """Return a benchmark's files in order; add bad files to ``dropped``."""
     missing = set(read_list('ntu_missing_skeletons.txt'))
     selected = {}
     for name, *where in sources:
         fields = parse_name(name)
         if fields and facts['setups'] < fields['setup'] <= 32:
-            continue  # the file belongs to NTU RGB+D 120 only
+            continue  # belongs only to NTU RGB+D 120
         if not (fields and 1 <= fields['setup'] <= facts['setups']
                 and 1 <= fields['action'] <= facts['classes']):
             dropped[':'.join(where)] = (
@@ -192,7 +196,7 @@ def select(sources: list[tuple], facts: dict,
 
 def annotate(results: Iterable[tuple], facts: dict,
              splits: dict[str, list[str]], report: dict) -> Iterator[dict]:
-    """Yield annotations; fill ``splits`` and ``report``."""
+    """Yield an annotation for each usable file; fill splits and report."""
     for (name, *_), (keypoint, repairs, removed) in results:
         if not keypoint.size:
             report['dropped'][name], = repairs

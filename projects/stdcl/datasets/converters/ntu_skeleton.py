@@ -12,24 +12,23 @@ import numpy as np
 from ...utils.input_error import InputError
 
 NUM_JOINTS = 25
-# a body is noise if it is visible in at most this many frames,
+# limits of noise; see select_persons
 NOISE_FRAMES = 11
-# or if its width exceeds this part of its height in this share of frames
 NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
 
 
 class Body(NamedTuple):
     """A tracked body."""
-    frames: np.ndarray  # (T,), ascending
+    frames: np.ndarray  # indices, (T,), ascending
     joints: np.ndarray  # (T, 25, 3), float32, meters
 
 
 def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
     """Parse a ``.skeleton`` file.
 
-    Parsing stops at the first incomplete frame. A body with a wrong number of
-    joints or with coordinates that are not finite is ignored in that frame.
-    Frames without a body are removed.
+    Parsing stops at the first incomplete frame. A body is ignored in a frame
+    if it has a wrong number of joints or coordinates that are not finite, or
+    if its ID occurs twice. Frames without a body are removed.
 
     Returns:
         tuple: The bodies in order of appearance, and a list of repairs, each
@@ -85,7 +84,7 @@ def _parse_frame(num_bodies: int, lines: Iterator, repairs: list) -> dict:
 
 
 def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
-    """Return number and words of the next line; raise for too few words."""
+    """Return the next line's number and words; raise if words are missing."""
     number, words = next(lines, ('after the last', []))
     if len(words) < num_words:
         raise InputError(f'line {number} has {len(words)} values, expected '
@@ -115,10 +114,11 @@ def select_persons(bodies: list[Body]
     """Select up to two persons, as in published results.
 
     If there are several bodies, those visible in at most 11 frames are
-    dropped. Bodies whose width exceeds 0.8 times their height in at least
-    69.754 % of their frames are dropped next, as long as one body remains. The
-    others are sorted by motion, the largest first, and assigned to two places:
-    each goes to the first place that is free while the body is visible.
+    dropped, unless all are; then the longest is kept. Bodies whose width
+    exceeds 0.8 times their height in at least 69.754 % of their frames are
+    dropped next, as long as one body remains. The others are sorted by motion,
+    the largest first, and assigned to two places: each goes to the first place
+    that is free while the body is visible.
 
     Returns:
         tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person

@@ -25,7 +25,7 @@ LABELS = {action: label for label, action in enumerate(CLASSES)}
 NUM_JOINTS = 20
 # split -> (views, published number of sequences)
 SPLITS = {'xview_train': ((1, 2), 1020), 'xview_val': ((3, ), 464)}
-# subjects that each fold holds out from the training views, for tuning
+# subjects in the validation part of each fold, for tuning
 FOLDS = ((1, 2, 3), (4, 5, 6, 7), (8, 9, 10))
 NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
 
@@ -33,8 +33,8 @@ NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
 def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
     """Convert the data set to an annotation file, and return its splits.
 
-    ``source`` is ``all_sqe.zip`` or its unpacked folder. If a file is damaged
-    or missing, an ``InputError`` is raised and nothing is written.
+    ``source`` is ``all_sqe.zip`` or its unpacked folder. If a file is damaged,
+    missing or unexpected, an ``InputError`` is raised and nothing is written.
     """
     files = list(read_source(source))
     annotations = [parse(*file) for file in track(
@@ -46,7 +46,10 @@ def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
 
 
 def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
-    """Yield the name and content of each JSON file in a zip or folder."""
+    """Yield the name and content of each JSON file in a zip or folder.
+
+    An ``InputError`` is raised if the zip is missing or damaged.
+    """
     if source.is_dir():
         for path in sorted(source.rglob('*.json')):
             yield path.name, path.read_bytes()
@@ -73,6 +76,9 @@ def parse(name: str, content: bytes) -> dict:
         name (str): File name, such as ``a01_s01_e00_v01.json``.
         content (bytes): A JSON object with ``skeletons`` (T x 20 x 3, meters)
             and ``label`` (class + 1).
+
+    Raises:
+        InputError: The name or the content is invalid.
     """
     match = NAME.fullmatch(Path(name).stem)
     action = int(match[1]) if match else None
@@ -90,7 +96,7 @@ def parse(name: str, content: bytes) -> dict:
 
 
 def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
-    """Parse the JSON object and its joints, float32, (1, T, 20, 3)."""
+    """Return the JSON object and its joints, float32, (1, T, 20, 3)."""
     try:
         record = json.loads(content)
         keypoint = np.array(record['skeletons'], dtype=np.float32)
@@ -109,7 +115,7 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
 
 
 def make_splits(names: List[str]) -> Dict[str, List[str]]:
-    """Return a dict of split -> names, and check the sizes.
+    """Return a dict of split -> names; raise InputError for a wrong size.
 
     The splits are ``xview_train`` and ``xview_val``. The folds
     (``fold0_train``, ``fold0_val`` and so on) divide ``xview_train`` by

@@ -20,12 +20,13 @@ class SeededSampler(Sampler):
         sampler (dict): Config of the sampler that yields the indices. It
             receives the data set inside the ``SeededDataset`` and, in place
             of its own seed, the seed of the run.
+        dataset: The data set of the loader, which the Runner supplies.
         seed (int): Seed of the run, the same in all processes.
 
     Attributes:
         seed (int): Seed of the run; resuming may change it.
-        skip (int): Number of indices that the next iteration skips, because
-            the interrupted run has already used them. Defaults to 0.
+        skip (int): Number of indices that only the next iteration skips,
+            because the interrupted run has already used them. Initially 0.
     """
 
     def __init__(self, sampler: dict, dataset, seed: int) -> None:

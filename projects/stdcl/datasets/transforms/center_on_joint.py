@@ -7,10 +7,10 @@ from .detected_joints import find_detected
 
 @TRANSFORMS.register_module()
 class CenterOnJoint(BaseTransform):
-    """Move a joint of the first person's first frame to the origin.
+    """Move a sequence so that a joint starts at the origin.
 
-    The first frame is the first one in which this joint was detected. If there
-    is none, the sequence is not moved. Joints that were not detected (absent
+    The start is where this joint of the first person was first detected; if it
+    never was, the sequence is not moved. Joints that were not detected (absent
     persons, or ``keypoint_score`` is 0) are set to zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C). Optional key:

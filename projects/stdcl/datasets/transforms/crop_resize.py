@@ -15,8 +15,8 @@ class CropResize(BaseTransform):
     """Crop a span of frames and resize it by linear interpolation.
 
     Empty frames are not skipped; remove them with ``DropEmptyFrames`` first.
-    With confidences, a joint that was detected in only one of two frames keeps
-    the position in that frame instead of moving toward zero.
+    With ``keypoint_score``, a joint that was detected in only one of the two
+    interpolated frames keeps its position in that frame.
 
     Required and modified keys: ``keypoint``, from (M, T, V, C) to
     (M, clip_len, V, C), and ``total_frames``; ``keypoint_score``, if present.

@@ -11,12 +11,13 @@ from .detected_joints import find_detected
 @TRANSFORMS.register_module(['FastPreNormalize3D', 'PreNormalize3D'],
                             force=True)
 class FastPreNormalize3D(PreNormalize3D):
-    """``PreNormalize3D`` with whole-array operations and the same output.
+    """``PreNormalize3D`` with whole-array operations and the same arguments.
 
-    The arguments are the same. A sequence without any person is left
-    unchanged. More than two persons raise an ``InputError``. Joints whose
-    ``keypoint_score`` is 0 are set to zero, and center and rotation come from
-    the first frame in which their joints were detected.
+    The output is the same up to rounding errors, except with
+    ``keypoint_score``: joints whose score is 0 are set to zero, and center and
+    rotation come from the first frame in which their joints were detected. A
+    sequence without any person is left unchanged. More than two persons raise
+    an ``InputError``.
 
     Required key: ``keypoint``, (M, T, V, 3). Optional key:
     ``keypoint_score``, (M, T, V). Modified keys: these and ``total_frames``.

@@ -15,7 +15,10 @@ class FastUniformSampleFrames(UniformSampleFrames):
     it also seeds NumPy's global generator, so training in the same process
     repeats its augmentation after each validation.
 
-    The arguments are the same. ``keypoint`` is not required.
+    The arguments are the same. Required key: ``total_frames``. Added keys:
+    ``frame_inds``, int32, (num_clips * clip_len,), ``clip_len``,
+    ``frame_interval`` (None) and ``num_clips``. An ``InputError`` is raised
+    unless ``clip_len`` and ``num_clips`` are positive integers.
     """
 
     def __init__(self, clip_len: int, num_clips: int = 1, **kwargs) -> None:
@@ -39,7 +42,7 @@ class FastUniformSampleFrames(UniformSampleFrames):
         return results
 
     def _clip(self, random, total: int, number: int) -> np.ndarray:
-        """Return the indices of a clip, (clip_len,), before wrapping."""
+        """Return (clip_len,) indices, which exceed a shorter sequence."""
         length = self.clip_len
         if total < length:
             if self.test_mode:

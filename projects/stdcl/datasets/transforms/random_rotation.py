@@ -18,6 +18,9 @@ class RandomRotation(BaseTransform):
     Args:
         max_radians (float): The angles are drawn uniformly from
             -max_radians to max_radians. Defaults to 0.3.
+
+    Raises:
+        InputError: ``keypoint`` has neither two nor three channels.
     """
 
     def __init__(self, max_radians: float = 0.3) -> None:
@@ -50,8 +53,7 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
 def rotation(x: float, y: float, z: float) -> np.ndarray:
     """Return the matrix Rz Ry Rx of angles in radians, (3, 3), float32.
 
-    The direction is that of the recipe: a positive angle about z turns y
-    toward x.
+    As in the published recipe, a positive angle about z turns y toward x.
     """
     cos_x, cos_y, cos_z = np.cos((x, y, z))
     sin_x, sin_y, sin_z = np.sin((x, y, z))

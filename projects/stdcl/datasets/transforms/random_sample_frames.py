@@ -27,7 +27,7 @@ class RandomSampleFrames(BaseTransform):
             False.
         proportion (tuple[float, float]): Smallest and largest share of the
             frames to draw from. Defaults to (1, 1), all frames.
-        num_clips (int): Number of clips; the head averages their scores. In
+        num_clips (int): Number of clips, whose scores the head averages. In
             test mode, all clips are equal. Defaults to 1.
 
     Raises:

@@ -11,14 +11,17 @@ class RandomView(BaseTransform):
     """Rotate a sequence by random whole degrees about the x and y axes.
 
     The published preprocessing of NW-UCLA also subtracts a joint of the first
-    frame and scales by a random factor. This transform omits both steps,
-    because the ``MinMaxNormalize`` that follows cancels them exactly.
+    frame and scales by a random factor. This transform omits both steps, which
+    the ``MinMaxNormalize`` that follows in the pipelines would cancel.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 
     Args:
-        max_degrees (int): Both angles are drawn uniformly from the whole
-            degrees from -max_degrees to max_degrees. Defaults to 60.
+        max_degrees (int): Both angles are drawn uniformly from the integers
+            -max_degrees to max_degrees. Defaults to 60.
+
+    Raises:
+        InputError: ``keypoint`` does not have three channels.
     """
 
     def __init__(self, max_degrees: int = 60) -> None:
