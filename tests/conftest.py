@@ -41,7 +41,7 @@ def mmaction_scope():
 
 @pytest.fixture(autouse=True)
 def logs():
-    """Enable MMEngine's log again, because a test may have disabled it."""
+    """Enable logging again, because a test may have disabled it."""
     yield
     logging.disable(logging.NOTSET)
 
@@ -84,7 +84,7 @@ def reference() -> Path:
 
 @pytest.fixture
 def tiny_annotations(tmp_path):
-    """Return a function that writes a small annotation file."""
+    """Return a function that writes annotations and returns their path."""
 
     def make(num=24, joints=20, persons=1, channels=3, classes=10,
              split='xview_train', name='tiny.pkl', score=False):

@@ -1,8 +1,7 @@
 """Error messages of the commands for invalid input.
 
 Each row of a table contains a change that makes the input invalid, and parts
-of the expected message. The message is a single line without a traceback, and
-names the file, the field, the value seen and the value expected.
+of the expected message. The message must be one line, without a traceback.
 """
 import pickle
 from pathlib import Path
@@ -367,7 +366,7 @@ def test_degenerate_sequences(config, stream, warm, tmp_path,
     annotations[0]['label'] = 4  # the only sequence of its class
     save(path, annotations)
     data, once = 'train_dataloader.dataset', []
-    if 'ctrgcn_1xb64' not in config:  # it uses RepeatDataset
+    if 'ctrgcn_1xb64' not in config:  # others use RepeatDataset
         data, once = f'{data}.dataset', [f'{data}.times=1']
     done = warm(
         'tools/train.py', ROOT / f'configs/stdcl/{config}-keypoint-3d.py',

@@ -1,4 +1,4 @@
-"""BlockGCN equals its twins (tests/twins) and keeps sequences separate."""
+"""BlockGCN equals its slow twins and treats sequences independently."""
 import numpy as np
 import pytest
 import torch
@@ -150,7 +150,7 @@ def test_streams_share_the_topology_of_the_joints():
 
 
 def test_padded_person_equals_absent_person():
-    """A file may omit an absent person, or contain zeros instead."""
+    """A file that omits an absent person gives the same result as zeros."""
     from mmaction.registry import TRANSFORMS
     preprocessor, encoder, joints = model_and_clips()
     keypoint = joints[0, :1].numpy()

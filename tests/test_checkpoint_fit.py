@@ -61,7 +61,7 @@ def rewrite(path, edit):
 
 
 def check_start(state, fresh, loaded):
-    """Check that only matching tensors come from the checkpoint."""
+    """Check that only matching tensors are loaded; return the other names."""
     anew = set()
     for name, tensor in state.items():
         if any(bank in name for bank in BANKS):
@@ -168,7 +168,7 @@ def test_testing_with_a_mismatch_raises(config, checkpoint,
     assert 'backbone.data_bn.weight is (60,), expected (51,); ' in message
     assert 'cls_head.fc.weight is (10, 4), expected (4, 4)' in message
     assert '\n' not in message
-    # without a check, the renamed classifier would keep random weights
+    # without the check, the classifier would keep its random weights
     rewrite(checkpoint, lambda state: {
         name.replace('.fc.', '.fc_cls.'): tensor
         for name, tensor in state.items()})

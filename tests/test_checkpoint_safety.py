@@ -1,6 +1,6 @@
 """Checkpoints load with current PyTorch and do not run code.
 
-Each test of an attack also shows that it succeeds without the repairs.
+Some tests of an attack also show that it succeeds without the repairs.
 """
 import os
 import pickle

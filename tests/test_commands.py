@@ -57,7 +57,7 @@ def test_test_and_fuse(root, warm, trained):
 
 
 def test_two_processes(root, tmp_path, trained):
-    """dist_train.sh and dist_test.sh work on a CPU, from any directory."""
+    """dist_train.sh and dist_test.sh work on a CPU, in another directory."""
     done = call('bash', root / 'tools/dist_train.sh', root / CONFIG, 2,
                 '--work-dir', tmp_path, '--seed', 1, '--cfg-options', *TINY,
                 cwd=tmp_path)
@@ -94,7 +94,7 @@ def test_command_composed_by_mim(root, tmp_path):
 
 
 def test_bone_stream(warm, root, trained, tmp_path):
-    """Both commands accept --stream and add it to the default work_dir."""
+    """--stream applies to both commands, and names the default work_dir."""
     command = ['--stream', 'bone', '--cfg-options', *TINY]
     done = warm('tools/train.py', root / CONFIG, '--seed', 1, *command,
                 cwd=tmp_path)

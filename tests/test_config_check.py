@@ -1,7 +1,7 @@
-"""The check of configs accepts valid configs.
+"""The check of configs accepts valid configs and explains build errors.
 
-test_bad_input.py tests the errors that the check reports. test_configs.py
-tests the configs of this repository.
+test_bad_input.py tests more errors. test_configs.py tests the configs of this
+repository.
 """
 from pathlib import Path
 

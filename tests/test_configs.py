@@ -26,7 +26,7 @@ REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
             'test_dataloader', 'test_cfg', 'test_evaluator')
 every_encoder = pytest.mark.parametrize('encoder', ENCODERS)
 every_benchmark = pytest.mark.parametrize('benchmark', BENCHMARKS)
-# benchmarks with the same layout differ only in labels and files
+# one benchmark for each layout
 each_layout = pytest.mark.parametrize('benchmark', {
     benchmark.layout: name for name, benchmark in BENCHMARKS.items()
 }.values())
@@ -158,7 +158,7 @@ def test_same_seed_same_initial_weights(encoder):
 
 
 def narrow(cfg: Config, encoder: str) -> None:
-    """Reduce an encoder to as few channels as possible, for speed."""
+    """Reduce an encoder to few channels, for speed."""
     cfg.model.backbone.base_channels = 24 if encoder == 'hyperformer' else 8
     if encoder == 'hyperformer':
         cfg.model.backbone.num_heads = 1
@@ -341,7 +341,7 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
 def test_runner_on_a_config_of_mmaction2(joints, tmp_path, tiny_annotations):
     cfg = stdcl_on(STGCN.format(3), tmp_path, LINE.format(25))
     for dataset in leaf_datasets(cfg).values():
-        # the alignment needs the joints of NTU RGB+D
+        # omit the alignment, which needs the joints of NTU RGB+D
         dataset.pipeline[0] = dict(type='PreNormalize3D', align_spine=False,
                                    align_shoulder=False)
         dataset.pipeline.pop(1)  # remove GenSkeFeat

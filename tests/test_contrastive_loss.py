@@ -168,7 +168,7 @@ def test_share_of_anchors_between_0_and_1():
 
 
 def test_fewer_positives_than_the_limit():
-    # NW-UCLA has 102 sequences per class, fewer than P = 128
+    # as in NW-UCLA, about 102 sequences per class, fewer than P = 128
     labels = torch.arange(10).repeat(102)
     bank = F.normalize(torch.randn(1020, 16), dim=1), labels
     own = torch.arange(16)
@@ -215,7 +215,7 @@ def test_gradient_flows_into_the_anchors_only():
 @pytest.mark.parametrize('slots', [300, 5])
 @pytest.mark.parametrize('fault', [float('nan'), float('inf')])
 def test_nonfinite_anchor_makes_the_loss_nan(slots, fault):
-    # also if the anchor has fewer than P positives
+    # with five slots, an anchor may have fewer than P = 2 positives
     bank = make_bank(slots, classes=2)
     anchors, labels, own = make_anchors(bank, 3)
     anchors[0, 3] = fault

@@ -1,4 +1,4 @@
-"""The converter of custom data and the commands of its page."""
+"""Conversion of custom data, and the commands in docs/custom_data.md."""
 import csv
 import io
 import itertools
@@ -88,7 +88,7 @@ def made():
 
 
 def refused(*args, **options):
-    """Return the error of a conversion, which must not write a file."""
+    """Return the message of a conversion that fails without writing a file."""
     with pytest.raises(InputError) as caught:
         convert(*args, **options)
     assert not Path('out').exists()
@@ -536,7 +536,7 @@ def test_the_command_skips_bad_files_and_reports_them(warm, folder):
 
 @pytest.fixture(scope='module')
 def page(root):
-    """Return the code blocks of the page by language."""
+    """Return the code blocks of docs/custom_data.md by language."""
     blocks = {}
     text = (root / 'docs' / 'custom_data.md').read_text()
     for language, block in re.findall(r'```(\w+)\n(.*?)```', text, re.S):

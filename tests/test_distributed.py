@@ -90,7 +90,7 @@ def make_model(bank, num_sequences, **decoupler):
     model = MODELS.build(config)
     model.init_weights()
     model.cls_head.resize_banks(num_sequences)
-    model.cls_head.fc.requires_grad_(False)  # only the contrast is trained
+    model.cls_head.fc.requires_grad_(False)  # not used by the loss
     return model.eval()  # otherwise, batch statistics would differ
 
 

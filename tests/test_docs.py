@@ -1,4 +1,4 @@
-"""Links and commands on pages; ``make docs`` checks the links of the site."""
+"""Links have targets, and commands in the docs use existing options."""
 import re
 import shlex
 import subprocess

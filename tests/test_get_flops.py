@@ -38,7 +38,7 @@ def test_counting_by_hand():
 
 
 def test_attention_is_counted():
-    """PyTorch would otherwise choose a fused kernel, which is not counted."""
+    """PyTorch prefers a fused kernel, whose FLOPs would not be counted."""
     layer = nn.MultiheadAttention(16, 2, batch_first=True).eval()
     x = torch.zeros(1, 9, 16)
     with torch.no_grad():  # four linear layers and two products
@@ -52,7 +52,7 @@ def test_spatial_parts_by_hand():
     layout = SkeletonLayout.get('nw-ucla')
     clip = torch.zeros(1, c, t, v)
     hops = torch.tensor(layout.hops)
-    x = int(hops.max()) + 1 + 3  # hops and three parts
+    x = int(hops.max()) + 1 + 3  # one vector per number of hops and per part
     attention = HypergraphAttention(c, c, h, 6, torch.tensor(layout.parts),
                                     hops)
     parts = t * 3 * v * c + c * c + t * 3 * c * (c + h)
@@ -89,7 +89,8 @@ def test_products_with_the_banks_are_those_of_the_loss(cfg):
     products = flops.count_flops(loss, anchors, labels, labels, bank,
                                  bank_labels)
     contrast = flops.analyse(cfg, num_sequences=40)['costs']['contrast']
-    assert 2 * products == 3 * contrast[1]  # two banks, three anchors
+    # three anchors and one bank, against one anchor and two banks
+    assert 2 * products == 3 * contrast[1]
 
 
 def test_a_projection_without_sizes(cfg):

@@ -1,4 +1,4 @@
-"""Commands do not run code in files; see also test_safe_files.py."""
+"""Commands do not run code that files contain."""
 import json
 import os
 import pickle

@@ -11,6 +11,6 @@ default_hooks = dict(
     checkpoint_fit=dict(type='CheckpointFitHook'),
     run_record=dict(type='RunRecordHook'))
 
-# A run stops if one of its processes does not respond for this many seconds.
+# A distributed run stops if a process does not respond for this many seconds.
 # Loading the data and saving a checkpoint must take less time.
 env_cfg = dict(dist_cfg=dict(timeout=600))

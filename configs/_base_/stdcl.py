@@ -1,5 +1,6 @@
-# STD-CL as published, for any encoder. Inherit from an encoder's config and
-# this one, and add the shape of a clip (persons, frames, joints, channels):
+# STD-CL with the settings of the authors' release. Inherit from an encoder's
+# config and this one; add the shape of a clip (persons, frames, joints,
+# channels):
 #     model = dict(_base_.stdcl_model, clip_shape=(1, 52, 20, 3))
 stdcl_head = dict(
     type='STDCLHead',
@@ -14,5 +15,5 @@ stdcl_head = dict(
     temporal_weight=0.5)
 stdcl_model = dict(type='STDCLRecognizer', cls_head=stdcl_head)
 
-# the check is for configs of other projects; our configs already contain it
+# default_runtime.py contains SkeletonCheckHook; configs of MMAction2 do not
 custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

@@ -1,4 +1,4 @@
-# HCN needs its own classification head
+# stdcl.py with the classification head of HCN
 _base_ = 'stdcl.py'
 
 stdcl_head = dict(type='STDCLHCNHead')

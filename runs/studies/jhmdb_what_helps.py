@@ -1,5 +1,5 @@
-# What makes contrast help? Chosen on training data alone: trained on
-# split1_fit, tested on split1_tune, which divide the training part of split 1.
+# What makes contrast help? The runs train on split1_fit and are tested on
+# split1_tune, which together form the training part of split 1.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('parts of STD-CL and controls on JHMDB, ST-GCN, joint stream, a '
@@ -21,9 +21,9 @@ _evaluation = [
 _clips = dict(type='RandomSampleFrames', clip_len=32, proportion=(0.75, 1),
               num_clips=5)
 tests = {
-    # is the training set fitted?
+    # the accuracy on the training set
     'train': {'test_dataloader.dataset.split': 'split1_fit'},
-    # five random clips of each sequence: less noise
+    # a mean over five random clips of each sequence, which is less noisy
     'clips': {'randomness.seed': 0, 'test_dataloader.dataset.pipeline': [
         _evaluation[0], _clips, *_evaluation[2:]]},
 }
@@ -32,7 +32,7 @@ _SEEDS = 6
 
 
 def _arm(**options):
-    """STD-CL as published, apart from some options of the head."""
+    """Return an arm: STD-CL as published, with some changes of the head."""
     return dict(encoder='stgcn', against='plain', seeds=_SEEDS, options={
         f'model.cls_head.{name}': value for name, value in options.items()})
 
@@ -47,14 +47,14 @@ arms = {
     'temperature-0.2': _temperature(0.2),
     'temperature-0.1': _temperature(0.1),
     'temperature-0.07': _temperature(0.07),
-    # at temperature 0.1
+    # variants at temperature 0.1
     'weights-0.1': _temperature(0.1, spatial_weight=0.1, temporal_weight=0.1),
     'weights-1': _temperature(0.1, spatial_weight=1.0, temporal_weight=1.0),
     'size-128': _temperature(0.1, **{'decoupler.out_channels': 128}),
     'nonlinear': _temperature(0.1, **{
         'decoupler.type': 'NonlinearProjectionDecoupler'}),
     'attentive': _temperature(0.1, **{'decoupler.type': 'AttentiveDecoupler'}),
-    # controls, at temperature 0.1
+    # controls; those with contrast use temperature 0.1
     'global': _temperature(0.1, **{'decoupler.type': 'GlobalDecoupler'}),
     'spatial-alone': _temperature(0.1, temporal_weight=0.0),
     'temporal-alone': _temperature(0.1, spatial_weight=0.0),

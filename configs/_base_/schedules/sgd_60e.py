@@ -1,4 +1,4 @@
-# This schedule was chosen on training clips of JHMDB; see
+# Schedule for JHMDB, chosen on its training clips; see
 # runs/studies/jhmdb_schedule.py
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=60, val_begin=1, val_interval=5)

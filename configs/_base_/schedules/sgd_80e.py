@@ -1,4 +1,4 @@
-# MMAction2's schedule for NTU on eight GPUs: 16 epochs of five passes
+# MMAction2's schedule for NTU on eight GPUs: 16 epochs of five passes each
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=16, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')

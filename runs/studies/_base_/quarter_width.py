@@ -31,7 +31,7 @@ encoders = {
         'model.backbone.num_heads': 2,
         'model.cls_head.in_channels': 48
     },
-    # 0.975 ** 60 is about 0.99 ** 150, the decay in the config
+    # 0.975 ** 60 is about 0.99 ** 150, the total decay in the config
     'hcn': {
         'train_cfg.max_epochs': 60,
         'param_scheduler.0.gamma': 0.975,
