@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument('files', nargs='+', type=Path, help='skeleton files')
     parser.add_argument('--topk', type=int, default=3,
-                        help='number of classes to print for each file; '
+                        help='number of most probable classes to print; '
                         'default: 3')
     parser.add_argument(
         '--window', type=int, metavar='FRAMES',
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument('--format', choices=['gif', 'html'], default='html',
                         help='format of the pictures; default: html')
     parser.add_argument('--out-dir', default='work_dirs/demo',
-                        help='folder of the pictures; default: '
+                        help='folder to write the pictures to; default: '
                         'work_dirs/demo')
     parser.add_argument('--json', action='store_true',
                         help='print the result as JSON')
@@ -40,8 +40,8 @@ def main() -> None:
         '--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
         help='size in pixels of the images in which 2D joints were '
         'detected; required if the pipeline contains PreNormalize2D')
-    parser.add_argument('--device',
-                        help='default: a GPU if there is one, otherwise cpu')
+    parser.add_argument('--device', help='device that runs the model; '
+                        'default: a GPU if there is one, otherwise cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')

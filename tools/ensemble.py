@@ -24,8 +24,9 @@ def parse_args() -> argparse.Namespace:
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('files', nargs='+', type=Path, help='score files')
     parser.add_argument('--weights', nargs='+', type=float,
-                        help='one weight per file; default: 2 2 1 1 if the '
-                        'files name the four streams, otherwise equal')
+                        help='one weight per file; default: 2 for joint and '
+                        'bone and 1 for the motions if there is one file per '
+                        'stream, otherwise equal')
     parser.add_argument(
         '--scores', choices=['logits', 'probabilities'], help='scores to sum; '
         'default: logits if all files contain them, otherwise probabilities')
@@ -39,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     for name, suffix in dict(out='.json', confusion='.png').items():
         path = getattr(args, name)
-        if path and path.suffix != suffix:  # might overwrite scores
+        if path and path.suffix != suffix:  # it might be a score file
             parser.error(f'--{name} is {path}, expected *{suffix}.')
     return args
 

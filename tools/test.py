@@ -1,7 +1,7 @@
 """Test a checkpoint.
 
-The options are those of MMAction2's tools/test.py plus --stream and --split,
-without those that show videos.
+The options are those of MMAction2's tools/test.py without those that show
+videos, plus --stream and --split.
 """
 import argparse
 import os

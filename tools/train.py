@@ -47,7 +47,8 @@ def parse_args() -> argparse.Namespace:
         '--auto-scale-lr', action='store_true',
         help='scale the learning rate by the total batch size divided by '
         'auto_scale_lr.base_batch_size')
-    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument('--seed', type=int, help='random seed; '
+                        'default: that of the config')
     parser.add_argument('--diff-rank-seed', action='store_true',
                         help='use a different seed in each process')
     parser.add_argument('--deterministic', action='store_true',

@@ -6,7 +6,8 @@ Example:
 The file contains these arrays for N sequences: names, labels and predictions
 (N,), and global_ (N, C), the mean of the encoder's output. With STD-CL, it
 also contains spatial and temporal (N, D) and, for an attentive decoupler,
-attention_joints (N, M, V') and attention_frames (N, M, T').
+attention_joints (N, M, V') and attention_frames (N, M, T'). If the data set
+names its classes, it also contains classes.
 """
 import argparse
 import logging
@@ -20,7 +21,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument('out', type=Path, help='file to write (*.npz)')
-    parser.add_argument('--device', default='cpu', help='default: cpu')
+    parser.add_argument('--device', default='cpu',
+                        help='device that runs the model; default: cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')

@@ -30,9 +30,11 @@ def main() -> None:
                        help='names of the sequences for the player '
                        '(frame_dir)')
     which.add_argument('--num', type=int, default=12, help='number of '
-                       'sequences for the player, starting with those on '
-                       'which the models differ; default: 12')
-    parser.add_argument('--device', default='cpu', help='default: cpu')
+                       'sequences for the player, of which those that only '
+                       'one model classifies correctly come first; '
+                       'default: 12')
+    parser.add_argument('--device', default='cpu',
+                        help='device that runs the model; default: cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of both configs; write a list as key="[a,b]"')

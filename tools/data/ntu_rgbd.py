@@ -2,9 +2,9 @@
 
 ntu60 has the splits xsub_train, xsub_val, xview_train and xview_val; ntu120
 has xsub_train, xsub_val, xset_train and xset_val. A report next to DST,
-*.report.json, names every file that was dropped or repaired.
-The exit status is 1 if the input is invalid, or if all files were found but a
-split does not have its published size.
+*.report.json, names every file that was dropped or repaired. The exit status
+is 1 if the input is invalid, or if all files were found but a split does not
+have its published size.
 """
 import argparse
 import sys
@@ -30,7 +30,8 @@ def main() -> None:
         help='benchmark to convert; default: ntu120 if there are files of '
         'setups 18 to 32, otherwise ntu60')
     parser.add_argument('--processes', type=int,
-                        help='number of processes; default: one per core')
+                        help='number of worker processes; default: number '
+                        'of cores')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected *.pkl.')

@@ -3,7 +3,8 @@
 The exported network maps clips from the data pipeline, a float32 array of
 shape (batch, persons, frames, joints, channels), to logits. The stream is
 computed inside the network. The command compares the logits with those of
-PyTorch, and writes no file if they differ by more than 1e-4 of the largest.
+PyTorch, and writes no file if they differ by more than 1e-4 times the largest
+logit.
 """
 import argparse
 from pathlib import Path
@@ -15,7 +16,8 @@ To use the file with onnxruntime:
   session = onnxruntime.InferenceSession('stgcn.onnx')
   logits, = session.run(None, {'clips': clips})
 
-Its metadata contain the classes, the stream, the layout and the clip shape.'''
+The metadata of the file contain the names of the config and the classes, the
+stream, the layout and the shape of a clip.'''
 
 
 def parse_args() -> argparse.Namespace:

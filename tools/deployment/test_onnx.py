@@ -1,5 +1,7 @@
 """Compare an ONNX file with PyTorch on the test set of a config.
 
+The exit status is 1 if the logits differ by more than 1e-4 times the largest.
+
 Example:
     python tools/deployment/test_onnx.py CONFIG CHECKPOINT stgcn.onnx
 """
@@ -34,8 +36,8 @@ def main() -> None:
     for name, top1 in result['top1'].items():
         print(f'{name:12} top-1 {top1:.2f}')
     if not result['difference'] <= TOLERANCE:  # also for NaN
-        sys.exit(f'error: {args.onnx}: the logits differ by more than '
-                 f'{TOLERANCE:.0e} times the largest logit.')
+        sys.exit(f'error: {args.onnx}: the logits differ by too much, '
+                 f'expected at most {TOLERANCE:.0e} times the largest logit.')
 
 
 if __name__ == '__main__':

@@ -21,18 +21,18 @@ def parse_args() -> argparse.Namespace:
                         'list the missing runs and write the report')
     parser.add_argument('--jobs', type=int, default=1, metavar='N',
                         help='number of parallel runs; default: 1')
-    parser.add_argument('--minutes', type=float, help='stop after this time; '
-                        'the next call resumes the study')
+    parser.add_argument('--minutes', type=float, help='stop after this time, '
+                        'so that the next call resumes; default: no limit')
     parser.add_argument('--only', default='*', metavar='PATTERN',
-                        help='run only the arms that match, such as '
+                        help='run only the arms whose names match, such as '
                         '"*ctrgcn*"')
     parser.add_argument('--work-dir', type=Path, default='work_dirs/studies',
                         help='folder of the work directories; '
                         'default: %(default)s')
     parser.add_argument('--records', type=Path, help='folder of the results; '
                         'default: the folder of the study file')
-    parser.add_argument('--slurm', metavar='PARTITION', help='submit Slurm '
-                        'jobs with one GPU each (needs submitit)')
+    parser.add_argument('--slurm', metavar='PARTITION', help='run each '
+                        'command as a Slurm job with one GPU (needs submitit)')
     return parser.parse_args()
 
 

@@ -18,8 +18,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=['train', 'val', 'test'],
-                        default='train', help='data loader whose data set to '
-                        'draw; default: train')
+                        default='train', help='data loader from which to '
+                        'draw sequences; default: train')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--names', nargs='+', metavar='NAME',
                        help='names of the sequences to draw (frame_dir)')
@@ -33,7 +33,7 @@ def main() -> None:
                         help='random seed of the choice and the transforms; '
                         'default: 0')
     parser.add_argument('--out-dir', type=Path, default='browse',
-                        help='folder to write to; default: browse')
+                        help='folder for the drawings; default: browse')
     parser.add_argument('--format', choices=['gif', 'html'], default='gif',
                         help='write a GIF for each sequence, or one HTML page '
                         'with a player; default: gif')
