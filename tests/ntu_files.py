@@ -83,7 +83,7 @@ SCENES = {
     '11 frames': [(0, 23), (5, 15)],
     '12 frames': [(0, 23), (5, 16)],
     'all short': [(0, 5), (3, 12), (2, 11)],
-    # a person who lies down in more than 69.754 % of the frames is dropped
+    # 17 of 24 frames exceed the share of 69.754 %, and 16 do not
     'wide': [(0, 23), (0, 23, dict(wide=range(17)))],
     'not so wide': [(0, 23), (0, 23, dict(wide=range(16)))],
     'all wide': [(0, 23, dict(wide=range(24))), (0, 19, dict(

@@ -1,4 +1,4 @@
-"""The NTU RGB+D converter."""
+"""Tests of the NTU RGB+D converter."""
 import json
 import pickle
 import sys
@@ -108,7 +108,7 @@ def with_frame(frame, change):
 
 
 HALF, ODD = 'incomplete frame', 'unusable body'
-# change to a file of 6 frames, reported reason, number of remaining frames
+# change to a file of 6 frames, reason in the report (or None), frames left
 CHANGES = {
     'empty frame': (with_frame(2, lambda lines: [b'0']), None, 5),
     'frame missing': (with_frame(2, lambda lines: []),

@@ -1,4 +1,4 @@
-"""The NW-UCLA converter and recipe."""
+"""Tests of the NW-UCLA converter and preprocessing."""
 import json
 import pickle
 import subprocess
@@ -111,7 +111,7 @@ def test_wrong_sources_are_named(unpacked, tmp_path):
 
 
 def published(keypoint, degrees, scale):
-    """Center on joint 2 of the first frame, rotate, scale and normalize."""
+    """Apply CTR-GCN's preprocessing, which centers on joint 1 of frame 0."""
     x = keypoint - keypoint[:, :1, 1:2]
     a, b = np.radians(degrees)
     about_x = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)],

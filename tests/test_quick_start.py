@@ -1,4 +1,4 @@
-"""The quick start reaches what its page promises."""
+"""The quick start reaches the accuracy that its page promises."""
 import subprocess
 import sys
 
@@ -12,7 +12,6 @@ from projects.stdcl.catalogue import ROOT, find_config
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', [0, 1])
 def test_accuracy(tmp_path, seed):
-    """Without a warm-up, four of five runs ended below 95 %."""
     runner = train(find_config('stgcn', 'synthetic', stdcl=True),
                    str(tmp_path), seed=seed)
     top1 = runner.message_hub.get_scalar('val/acc/top1').current()
@@ -21,7 +20,7 @@ def test_accuracy(tmp_path, seed):
 
 @pytest.mark.parametrize('right, status', [(19, 0), (18, 1)])
 def test_make_fails_below_95_percent(tmp_path, right, status):
-    """Run the last command of ``make quickstart`` on 20 sequences."""
+    """The last command checks scores of 20 sequences."""
     np.savez(tmp_path / 'scores.npz', labels=np.zeros(20, int),
              logits=np.eye(2)[(np.arange(20) >= right).astype(int)])
     recipe = subprocess.run(

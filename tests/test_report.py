@@ -1,4 +1,4 @@
-"""The report on the effect of STD-CL, also in a real browser."""
+"""Tests of the report on STD-CL, also in a real browser."""
 import html
 import re
 
@@ -65,7 +65,7 @@ def test_sequences_on_which_models_differ_come_first():
 
 
 def test_persons_stand_upright_for_any_axes():
-    """The spine points along y for NW-UCLA and along z for NTU RGB+D."""
+    """After PreNormalize3D, the spine points along z instead of y."""
     body = np.random.default_rng(0).random((1, 5, 20, 3)) * (0.4, 1.7, 0.3)
     body[0, 1, 2] = np.nan
     assert report.find_upright(body) == (0, 0)
@@ -82,7 +82,7 @@ def trained(warm, tmp_path_factory):
 
 
 def read(path):
-    """Read the data of a report and of its player."""
+    """Return the data of a report and of the player inside it."""
     text = path.read_text()
     player = html.unescape(re.search('srcdoc="([^"]*)"', text)[1])
     return data_of(text), data_of(player)
@@ -140,7 +140,7 @@ COCO = {**DECOUPLER,
     ('hcn', DECOUPLER, False, True),
     ('stgcn', {}, False, False)], ids=['2D', 'hcn', 'projection'])
 def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
-    """The report shows a single model, which has random weights."""
+    """A report on a single model, with random weights, can be written."""
     cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
     cfg.merge_from_dict({'test_dataloader.dataset.num_sequences': 32,
                          **changes})

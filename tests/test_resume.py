@@ -38,7 +38,7 @@ PARTS = 'state_dict', 'optimizer', 'param_schedulers'
 
 
 def content(path):
-    """Return the state and the curves, which must be equal."""
+    """Return the entries of a checkpoint that resuming must reproduce."""
     checkpoint = torch.load(path, weights_only=True)
     return {**{part: checkpoint[part] for part in PARTS}, **{
         name: scalar['log_history'] for name, scalar
@@ -47,7 +47,7 @@ def content(path):
 
 
 def curves(work_dir):
-    """Return losses and accuracies of each epoch from the record."""
+    """Return losses and accuracies of each epoch from ``run.json``."""
     record = json.loads((work_dir / 'run.json').read_text())
     return [(epoch['epoch'], epoch['train'], epoch['val'])
             for epoch in record['epochs']]
@@ -100,7 +100,7 @@ def resume(run, work_dir, *options, check=True):
 
 
 def test_same_seed_same_result(warm, tmp_path, whole):
-    """Worker processes do not change the result."""
+    """The result does not depend on the number of worker processes."""
     train(warm, tmp_path, *OPTIONS, *WORKERS)
     assert_equal(tmp_path, whole)
 
@@ -120,7 +120,7 @@ def test_validation_does_not_disturb(warm, tmp_path, whole):
     (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
     (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
 def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
-    """The worker processes receive the signal too, as from schedulers."""
+    """Schedulers send SIGTERM to the worker processes, too."""
     stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
@@ -231,7 +231,7 @@ def test_sigkill_in_the_validation(warm, tmp_path, whole):
 
 
 def test_sigkill_while_a_checkpoint_is_written(warm, tmp_path):
-    """A file receives its name only when it is complete."""
+    """An incomplete checkpoint never has the name of a complete one."""
     options = [*OPTIONS, 'model.cls_head.decoupler.out_channels=8192',
                'train_cfg.val_interval=9', 'train_cfg.max_epochs=9']
     stop_training(warm, tmp_path, *options,
@@ -263,7 +263,7 @@ def empty(path):
 
 
 def zeros(path):
-    """Fill a file with zeros, as a power cut before a flush may do."""
+    """Fill a file with zeros, as a power failure may."""
     path.write_bytes(bytes(path.stat().st_size))
 
 
@@ -345,7 +345,7 @@ def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
 
 
 def test_checkpoints_by_steps(warm, tmp_path, whole):
-    """Resuming works from the middle of an epoch, too."""
+    """A run can also resume from a checkpoint within an epoch."""
     options = ['default_hooks.checkpoint.by_epoch=False',
                'default_hooks.checkpoint.interval=5']
     stop_training(warm, tmp_path, *OPTIONS, *options,

@@ -1,7 +1,4 @@
-"""Files of unknown origin load without running code.
-
-Each test of an attack also shows that it succeeds with ``pickle.loads``.
-"""
+"""Files of unknown origin load without running code."""
 import functools
 import io
 import os
@@ -61,8 +58,6 @@ class Call:
         """Satisfy pickle, which requires callable functions."""
 
 
-# --- data load --------------------------------------------------------------
-
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_arrays_equal_those_of_pickle(tmp_path, protocol):
     path = write(tmp_path, ARRAYS, protocol)
@@ -94,7 +89,7 @@ def test_containers(tmp_path, protocol):
 
 
 def test_files_of_numpy_1(tmp_path):
-    """Files of NumPy 1 name numpy.core, which NumPy 2 calls numpy._core."""
+    """Pickles from NumPy 1 refer to numpy.core instead of numpy._core."""
     buffer = Call(np._core.numeric._frombuffer, b'ab', np.dtype('u1'), (2, ),
                   'C')
     path = write(tmp_path, [np.arange(3), np.float32(1), buffer], protocol=2)
@@ -112,8 +107,6 @@ def test_arrays_of_npy_and_npz(tmp_path):
     np.save(tmp_path / 'a.npy', np.eye(2))
     assert safe_files.load_arrays(tmp_path / 'a.npy').shape == (2, 2)
 
-
-# --- no code runs -----------------------------------------------------------
 
 ATTACKS = dict(
     call=lambda loot: Call(os.mkdir, str(loot)),
@@ -133,7 +126,7 @@ def test_code_does_not_run(tmp_path, loot, attack, protocol):
     assert not loot.exists()
     message = str(caught.value)
     assert f'{VARIABLE}={path}' in message and '\n' not in message
-    pickle.loads(path.read_bytes())  # here, the attack succeeds
+    pickle.loads(path.read_bytes())  # proves that the attack works
     assert loot.exists()
 
 
@@ -244,8 +237,6 @@ def test_npz_with_a_text_file_raises(tmp_path):
         safe_files.load_arrays(tmp_path / 'a.npz')
 
 
-# --- trusted files ----------------------------------------------------------
-
 class Harmless:
     """Harmless class that is not data."""
 
@@ -270,8 +261,6 @@ def test_only_the_path_of_the_file_trusts_it(tmp_path, monkeypatch, value):
     monkeypatch.setenv(VARIABLE, './a.pth')
     assert is_trusted('a.pth') and is_trusted(path) and is_trusted(link)
 
-
-# --- files that are missing, damaged or of a different kind -----------------
 
 def damaged(content: bytes, at: int = 9) -> list:
     """Return truncated, altered, empty and unrelated versions of a file."""

@@ -66,11 +66,11 @@ def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
     call('bash', root / 'tools/dist_train.sh', root / CONFIG, 2, *options,
          'train_cfg.max_epochs=1', cwd=tmp_path)
     first = load(tmp_path / 'epoch_1.pth')['state_dict']
-    # the projection has the sizes of the dry run: 4 channels, 8 frames
+    # STDCLRecognizer has found 4 channels and 8 frames
     assert first['cls_head.decoupler.temporal.project.weight'].shape == (
         256, 4 * 8)
     indices = first[f'{BANKS[0]}indices'].view(16, 3)
-    assert (indices >= 0).all()  # three slots per class
+    assert (indices >= 0).all()  # no slot is empty
     assert (indices % 16 == torch.arange(16)[:, None]).all()
     assert len(indices.unique()) == 48
 

@@ -302,7 +302,7 @@ def test_nonfinite_number_is_located(value):
 
 
 def test_packed_sequences():
-    """Frames of several rows (the Kinetics format) require ``frame_inds``."""
+    """In the Kinetics format, ``frame_inds`` gives the frame of each row."""
     item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
     with pytest.raises(ValueError, match='keypoint has shape'):
         check_sequence('a.pkl', item)
@@ -347,7 +347,7 @@ with open(sys.argv[1], 'wb') as file:
 
 
 class _Size:
-    """Transform that returns the memory of the worker."""
+    """Transform that returns the private bytes of its worker process."""
 
     def __call__(self, results):
         last = int(results['frame_dir']) >= NUM_LARGE - 2
@@ -366,7 +366,7 @@ def test_workers_share_one_copy(tmp_path):
     before = private_bytes('self')
     dataset = SkeletonDataset(str(path), [_Size()])
     assert dataset.blocks.num_bytes == size
-    # the memory of the file's arrays has been returned to the system
+    # the arrays that were read from the file no longer take memory
     assert size / 2 < private_bytes('self') - before < 1.2 * size
 
     loader = DataLoader(dataset, batch_size=1, num_workers=2,

@@ -1,7 +1,7 @@
 """The repairs of MMAction2 1.2.0 and MMEngine 0.10.7 on current PyTorch.
 
-test_checkpoint_safety.py tests the repairs of checkpoints. Where it is cheap,
-a test also shows the fault that is repaired.
+Some tests also show the fault. test_checkpoint_safety.py tests the repairs of
+checkpoints.
 """
 import importlib.util
 import os
@@ -67,8 +67,6 @@ def run(command, cwd, env):
     return subprocess.run(list(map(str, command)), cwd=cwd, env=env, text=True,
                           capture_output=True, timeout=300)
 
-
-# --- packages that are missing ---------------------------------------------
 
 RUN_WITHOUT = '''
 import runpy, sys
@@ -137,9 +135,6 @@ def test_extras_contain_their_packages():
             project['optional-dependencies'][extra])
 
 
-# --- a folder that the wheel of MMAction2 leaves out -----------------------
-
-
 def test_models_can_be_imported_with_the_repair(tmp_path):
     done = run([sys.executable, '-c',
                 'import projects.stdcl, mmaction.models.localizers as all\n'
@@ -170,18 +165,12 @@ def test_missing_model_says_why():
         mmaction_drn.DRN(cfg=None)
 
 
-# --- what MMAction2 and MMEngine do not declare ----------------------------
-
-
 @pytest.mark.parametrize('module, user', [
     ('importlib_metadata', 'mmaction.utils.dependency'),
     ('pkg_resources', 'mmengine.utils.package_utils')])
 def test_undeclared_modules_are_used_upstream(module, user):
     # if upstream drops a package, pyproject.toml need not list it
     assert module in Path(importlib.util.find_spec(user).origin).read_text()
-
-
-# --- processes on the CPU --------------------------------------------------
 
 
 @pytest.mark.parametrize('accelerator', [True, False])
@@ -273,9 +262,6 @@ def test_sync_bn_on_the_cpu_raises_before_the_first_step():
         MMDistributedDataParallel(model, device_ids=[0])
 
 
-# --- --amp on the CPU ------------------------------------------------------
-
-
 class Layer(BaseModel):
 
     def __init__(self):
@@ -312,7 +298,6 @@ def test_amp_trains_in_bfloat16_on_the_cpu(options):
     for _ in range(2):
         model.train_step(dict(inputs=torch.ones(4, 2)), wrapper)
     assert model.seen == torch.bfloat16
-    # the weights remain in full precision and are trained
     assert model.layer.weight.dtype == torch.float32
     assert not torch.equal(model.layer.weight, before)
     assert model.layer.weight.isfinite().all()
@@ -354,9 +339,6 @@ def test_amp_is_unchanged_with_an_accelerator(monkeypatch):
     assert scales == [dict(init_scale=512.)]
 
 
-# --- scripts (test_commands.py tests those of torchrun) --------------------
-
-
 @pytest.mark.parametrize('name, arguments', [
     ('slurm_train.sh', ['a.py']), ('slurm_test.sh', ['a.py', 'a.pth'])])
 def test_jobs_are_started_by_srun(name, arguments, tmp_path):
@@ -377,9 +359,6 @@ def test_jobs_are_started_by_srun(name, arguments, tmp_path):
     assert os.path.samefile(tmp_path / seen[start + 2], TOOLS / tool)
     assert seen[start + 3:] == [*arguments, '--launcher', 'slurm',
                                 '--seed', '0']
-
-
-# --- top-k accuracy on the device -----------------------------------
 
 
 @pytest.fixture(scope='module')
@@ -456,9 +435,6 @@ def test_scores_are_not_copied_to_the_cpu(eps, upstream_loss):
         upstream_loss(part, scores, samples([0, 1, 6]))
 
 
-# --- skeletons by name -------------------------------------
-
-
 def upstream_graph(*args, **kwargs):
     graph = object.__new__(Graph)
     Graph.__init__.__wrapped__(graph, *args, **kwargs)
@@ -471,7 +447,6 @@ def test_graph_knows_nw_ucla(mode):
     assert graph.num_node == 20
     assert graph.center == LAYOUTS['nw-ucla'].center
     assert graph.A.shape[1:] == (20, 20)
-    # each joint has a neighbor
     assert (graph.A.sum(axis=(0, 1)) > 0).all()
     with pytest.raises(AssertionError):
         upstream_graph('nw-ucla')
@@ -502,9 +477,6 @@ def test_unknown_skeleton_raises_and_names_the_known_ones():
         Graph('ntu')
     for name in LAYOUTS:
         assert name in str(caught.value)
-
-
-# --- a namespace -----------------------------------------------------------
 
 
 def test_projects_of_other_repositories_stay_visible(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The four streams equal those of MMAction2 and of published code."""
+"""The streams equal those of MMAction2 and of the published code."""
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Stripping turns a checkpoint into one of the plain network."""
+"""Checkpoints without STD-CL fit the plain network and MMAction2."""
 import hashlib
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Study files, the runner, records and statistics."""
+"""Tests of study files, their runner, records and statistics."""
 import json
 import re
 import signal
@@ -110,7 +110,7 @@ def make_runner(write, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
 def test_studies_of_the_repository(path):
-    """Configs accept the options, and no two arms have the same config."""
+    """The options fit the configs, and all arms have different configs."""
     study = read_study(path)
     first = {item.arm: item for item in reversed(study.trainings)}
     configs = {str(load_config(str(item.config), item.options).to_dict())
@@ -218,7 +218,7 @@ def test_mistakes_in_a_fused_arm(write, change, message):
 
 
 def test_a_fused_arm(make_runner, tmp_path):
-    """A fused arm runs after the arms that it fuses, and has a row."""
+    """A fused arm is recorded after the arms that it fuses."""
     study = make_runner(*FUSE)
     assert not study.run_all(study.missing('both'))
     assert len(study.missing()) == 3
@@ -240,7 +240,7 @@ def test_a_fused_arm(make_runner, tmp_path):
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
-    """The first call is stopped, the second finishes, the third is idle."""
+    """A first call is stopped; a second one finishes the runs."""
     study = make_runner()
     path = tmp_path / 'work/tiny/plain_seed-1/run.json'
 
@@ -318,7 +318,7 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
 
 
 def test_the_commands(write, tiny_annotations, warm, tmp_path):
-    """Run a study and write its page. An invalid study gives one line."""
+    """Run a study and write its page; an invalid study ends in one line."""
     options = {**TINY, **{f'{name}_dataloader.{dataset}.ann_file':
                           tiny_annotations() for name, dataset in (
                               ('train', 'dataset.dataset'),

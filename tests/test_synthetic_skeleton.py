@@ -1,4 +1,4 @@
-"""The synthetic data set, on which simple classifiers fail."""
+"""Tests of the synthetic data set, on which simple classifiers fail."""
 import pickle
 
 import numpy as np
@@ -117,7 +117,7 @@ def test_limbs_are_the_arms_and_legs(layout, tops):
 
 
 def test_limbs_are_found_behind_a_head():
-    """The center has one long branch, whose branches are the limbs."""
+    """The limbs branch off a joint below the center, which is the head."""
     names = ['head', 'crest', 'neck', *FIGURE['joint_names'][2:10]]
     head = dict(name='head first', center=0, joint_names=names, edges=[
         (1, 0), (2, 0), (3, 2), (4, 3), (5, 2), (6, 5), (7, 2), (8, 7),
@@ -152,7 +152,7 @@ def test_deterministic_by_seed_split_and_index():
     ('nw-ucla', 35343.1665969506, [-1.28039014, 0.27978444, -1.2333138]),
     ('coco', 52156442.18492746, [576.323486, 747.018799])])
 def test_data_do_not_change(layout, total, last):
-    """Recorded results depend on each value."""
+    """A changed value would make recorded results irreproducible."""
     keypoints, _ = sequences(make(layout, split='test', seed=3))
     assert sum(float(keypoint.sum(dtype='f8'))
                for keypoint in keypoints) == pytest.approx(total, rel=1e-9)

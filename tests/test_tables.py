@@ -1,4 +1,4 @@
-"""The tables of pages are generated from CSV files."""
+"""The tables on the pages equal those generated from CSV files."""
 import re
 
 import pandas as pd

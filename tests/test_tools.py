@@ -56,7 +56,7 @@ def test_no_path_edits():
 
 
 def test_errors_name_options_that_the_tool_has():
-    """An error that names an option also names the tools that have it."""
+    """The tools that an error names or reaches have the option in it."""
     texts = {path.stem: path.read_text() for path in TOOLS}
     for path in PACKAGE:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -77,7 +77,7 @@ def test_errors_name_options_that_the_tool_has():
 @pytest.mark.parametrize('tool, table', [
     ('train', 'STREAMS'), ('test', 'STREAMS'), ('data/custom', 'ENCODERS')])
 def test_help_refers_to_the_catalogue(tool, table):
-    """The help cannot list the names: the catalogue imports PyTorch."""
+    """The help does not list the names: importing the catalogue is slow."""
     text = ' '.join(show_help(ROOT / 'tools' / f'{tool}.py').split())
     assert f'a key of {table} in projects/stdcl/catalogue.py' in text
     assert list(getattr(catalogue, table))[-1] not in text

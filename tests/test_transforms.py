@@ -1,4 +1,4 @@
-"""Transforms equal MMAction2 and the published NTU preprocessing."""
+"""Transforms equal those of MMAction2 and of published preprocessing."""
 import numpy as np
 import pytest
 import torch
@@ -165,7 +165,7 @@ def test_drops_frames_without_persons():
 
 
 def resized_by_pytorch(stretch, clip_len):
-    """Resize as published, with the coordinates of all frames as an image."""
+    """Resize as published: as an image of all frames and coordinates."""
     persons, frames, joints, channels = stretch.shape
     image = torch.from_numpy(stretch).permute(3, 2, 0, 1).reshape(
         1, 1, -1, frames)
@@ -249,7 +249,7 @@ def test_rotations_cover_their_range():
     pose = np.eye(3, dtype=np.float32)[None, None]
     drawn = [RandomRotation(0.3)(dict(keypoint=pose))['keypoint'][0, 0]
              for _ in range(500)]
-    # the recipe applies R^-1, so the rotation about z comes first
+    # the first row of r = Rx^T Ry^T Rz^T does not depend on the angle about x
     about_z = [np.arctan2(-r[0, 1], r[0, 0]) for r in drawn]
     assert -0.31 < min(about_z) < -0.27 and 0.27 < max(about_z) < 0.31
     turns = [np.arccos((np.trace(r) - 1) / 2) for r in drawn]

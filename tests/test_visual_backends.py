@@ -1,4 +1,4 @@
-"""The visualization backends of docs/guides/train.md work."""
+"""The visualization backends in docs/guides/train.md record scalars."""
 import json
 import re
 import sys

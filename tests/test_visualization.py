@@ -1,4 +1,4 @@
-"""GIFs and the player draw skeletons as a simple camera sees them."""
+"""GIFs and the player draw joints where a simple camera sees them."""
 import json
 import math
 

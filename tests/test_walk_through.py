@@ -1,4 +1,4 @@
-"""Run every command of docs/walk_through.md, as a new user does."""
+"""Run the commands of docs/walk_through.md, shortened to take seconds."""
 import json
 import re
 import shlex
@@ -8,7 +8,7 @@ import pytest
 
 from tests.commands import EXPORTS_ONNX, ROOT, TINY, accuracy, call
 
-# a narrow encoder and few epochs, so that training takes seconds
+# options for small.py, the config of the page, so that training takes seconds
 OWN = ['model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
        'train_cfg.max_epochs=3', 'train_dataloader.dataset.times=1',
        *(f'{part}_dataloader.{option}' for part in ('train', 'val', 'test')

@@ -1,4 +1,4 @@
-"""Runs that take a second, on data in the format of NW-UCLA."""
+"""Configs and runs on little data in the format of NW-UCLA."""
 import copy
 import itertools
 
@@ -12,7 +12,7 @@ _numbers = itertools.count()
 
 
 def tiny_config(work_dir, ann_file: str, batch_size: int) -> Config:
-    """Return a config of a narrow ST-GCN with STD-CL and T' = 26."""
+    """Return a config of a narrow ST-GCN with STD-CL for one epoch."""
     cfg = quick_config('stgcn', work_dir, ann_file, batch_size)
     cfg.model.backbone.update(base_channels=4, num_stages=3,
                               inflate_stages=[], down_stages=[3])
@@ -23,7 +23,7 @@ def tiny_config(work_dir, ann_file: str, batch_size: int) -> Config:
 
 def quick_config(encoder: str, work_dir, ann_file: str,
                  batch_size: int) -> Config:
-    """Return a config of NW-UCLA (10 classes, 20 joints) for one epoch."""
+    """Return the NW-UCLA config of an encoder with STD-CL for one epoch."""
     cfg = Config.fromfile(find_config(encoder, 'nw-ucla-xview', stdcl=True))
     cfg.work_dir = str(work_dir)
     cfg.train_dataloader.dataset.times = 1
@@ -42,14 +42,14 @@ def loaders(cfg: Config) -> list:
 
 
 def use(cfg: Config, ann_file: str) -> Config:
-    """Change the annotation file of all data sets."""
+    """Set the annotation file of all data sets in place."""
     for loader in loaders(cfg):
         loader.dataset.get('dataset', loader.dataset).ann_file = ann_file
     return cfg
 
 
 def plain(cfg: Config) -> Config:
-    """Return a config without STD-CL."""
+    """Return a copy of a config without STD-CL."""
     cfg = copy.deepcopy(cfg)
     for key in ('decoupler', 'memory_bank', 'loss_contrast',
                 'spatial_weight', 'temporal_weight'):

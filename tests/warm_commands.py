@@ -1,4 +1,4 @@
-"""Run commands without repeating the import of PyTorch, which is slow.
+"""Run commands without importing PyTorch for each, which takes seconds.
 
 A server imports the package once and forks a process for each command. In the
 child, a tool runs as in ``python tool.py ...``: as ``__main__``, with its own
@@ -23,9 +23,9 @@ TIMEOUT = 120  # seconds until a command is killed
 class WarmCommands:
     """Context manager that runs commands on a server.
 
-    ``warm('tools/train.py', 'config.py', cwd=folder)`` returns the same as
-    ``subprocess.run``. While the command runs, its output is in the files
-    ``stdout`` and ``stderr`` of ``folder``.
+    ``warm('tools/train.py', 'config.py', cwd=folder)`` returns a
+    ``CompletedProcess``. The output of the command is in the files ``stdout``
+    and ``stderr`` of ``folder``, also while it runs.
     """
 
     def __enter__(self) -> 'WarmCommands':
@@ -81,7 +81,7 @@ def serve() -> None:
             become(argv, cwd)
         print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError):  # kill its children
+        with contextlib.suppress(ProcessLookupError):  # kill what it left
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
 

@@ -3,7 +3,7 @@ import torch
 
 
 def tree_lengths(points: torch.Tensor) -> list:
-    """Return edge lengths of a minimum spanning tree (Prim's algorithm)."""
+    """Return the edge lengths of a minimum spanning tree of points (V, D)."""
     inside, lengths = [0], []
     while len(inside) < len(points):
         length, joint = min(
@@ -16,7 +16,7 @@ def tree_lengths(points: torch.Tensor) -> list:
 
 def topology_features(joints: torch.Tensor, centers: torch.Tensor,
                       sharpness: torch.Tensor) -> torch.Tensor:
-    """Map joints (N, M, T, V, D) to features (N, E)."""
+    """Map joints (N, M, T, V, D), with E ``centers``, to features (N, E)."""
     rows = []
     for sequence in joints:
         mean = sequence.mean(dim=0)  # (T, V, D)

@@ -17,8 +17,8 @@ def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
                      random_negatives=None, negatives=('hard', 'random')):
     """Compute the loss and the share of anchors that contributed.
 
-    The arguments are those of ``CrossSequenceContrastiveLoss``, but
-    ``random_negatives`` replaces the random draw by lists of slots.
+    The arguments are those of ``CrossSequenceContrastiveLoss``. In addition,
+    ``random_negatives`` may list the slots to use instead of a random draw.
     """
     terms, took_part = [], 0
     similarities = (bank_features @ anchors.T).T.unbind()  # N tensors (S,)

@@ -24,7 +24,7 @@ class Size(NamedTuple):
     frames: int = 64
     channels: int = 3
     classes: int = 60
-    base_channels: int = None  # the width in the paper
+    base_channels: int = None  # None is the published width
 
     def clips(self, num: int, **kwargs) -> torch.Tensor:
         """Make random clips, shape (N, M, T, V, C)."""

@@ -81,10 +81,7 @@ class TrainingSequences:
         return self.length
 
     def add_indices(self) -> None:
-        """Add the global ``sample_idx`` to the metainfo of every sample.
-
-        An ``InputError`` is raised if two parts contain the same sequence.
-        """
+        """Add the global ``sample_idx`` to samples; raise for duplicates."""
         self._require_distinct()
         for part, first in self.parts:
             add_meta_key(part.pipeline, 'sample_idx')

@@ -37,9 +37,6 @@ def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
           (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1
           over V' and T', the joints and frames of the encoder's output;
         - if the data set names its classes, ``classes``, a list of strings.
-
-    Raises:
-        InputError: The pipeline does not contain ``PackActionInputs``.
     """
     carry_names(loader.dataset)
     batches = [_extract_batch(model, batch)
@@ -90,7 +87,8 @@ def measure(features: np.ndarray, labels: np.ndarray,
     Args:
         features (ndarray): Nonzero vectors, shape (N, D). If there are more
             than :data:`MOST`, only a fixed random subset is measured.
-        labels (ndarray): Labels of 2 to N - 1 classes, shape (N,).
+        labels (ndarray): Labels of 2 to N - 1 classes, shape (N,); any other
+            number of classes raises a ``ValueError``.
         nearest (sequence[int]): Numbers of neighbors k for ``precision@k``.
             Defaults to (1, 5).
 
@@ -100,9 +98,6 @@ def measure(features: np.ndarray, labels: np.ndarray,
         classes; ``silhouette``, from -1 to 1; and ``precision@k``, the mean
         share, from 0 to 1, of a sequence's k nearest neighbors that belong to
         its class.
-
-    Raises:
-        ValueError: There is only one class, or each sequence has its own.
     """
     kept = subset(len(features))
     features, labels = features[kept], labels[kept]

@@ -5,10 +5,9 @@ A study NAME has two files, by default next to its study file:
 - ``NAME.csv`` contains one row per run, with the columns :data:`COLUMNS` and
   two columns for each of the study's further ``tests``.
 - ``NAME_details.csv`` contains one row per value, with the columns
-  :data:`DETAILS`. ``kind`` is ``class`` (accuracy of a class in percent) or
-  ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in the last epoch).
-  Older files also contain ``global``, ``spatial`` and ``temporal`` (a measure
-  of these features).
+  :data:`DETAILS`. ``kind`` is ``class`` (accuracy of a class in percent),
+  ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in the last epoch) or,
+  in older files, ``global``, ``spatial`` or ``temporal`` (feature quality).
 """
 import json
 from pathlib import Path

@@ -105,8 +105,7 @@ class StudyRunner:
     def run(self, training: Training) -> Optional[dict]:
         """Execute and record a run, and return its row.
 
-        Return None if the run was stopped, or if it fuses runs of which one
-        is not recorded yet. An ``InputError`` is raised if a command fails.
+        Return None if the run was stopped, or waits for runs that it fuses.
         """
         if training.fuse:
             return self._fuse(training)
