@@ -142,8 +142,10 @@ GOOD = np.zeros((9, 20, 3))
 
 @pytest.mark.parametrize('sequence, options, words', [
     (np.zeros((20, 3)), {}, r'sequence-0: keypoint has shape \(20, 3\)'),
-    (np.full((9, 20, 3), np.nan), {}, 'not finite'),
-    (dict(frame_dir='x', joints=1), {}, 'x: keypoint .* dtype object'),
+    (np.full((9, 20, 3), np.nan), {}, 'expected finite numbers'),
+    (dict(frame_dir='x', joints=1), {}, 'x: keypoint is missing'),
+    (dict(keypoint=np.ones((9, 20, 3)), keypoint_score=np.ones((9, 3))), {},
+     r'keypoint_score has shape \(1, 9, 3\)'),
     (np.zeros((9, 25, 3)), {}, '25 joints.*20'),
     (np.zeros((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.zeros((9, 20, 2)), {}, 'sequence-0: .*2 channels, but .* for 3'),
@@ -225,3 +227,24 @@ def test_the_demo(warm, tmp_path, checkpoint):
     done = demo('none.npy')
     assert done.returncode and 'none.npy does not exist' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_confidences_of_arrays_and_files(tmp_path):
+    """A third channel of two-dimensional joints is not a coordinate."""
+    cfg = config()
+    cfg.merge_from_dict({
+        'model.clip_shape': (1, 32, 17, 3), 'model.backbone.graph_cfg.layout':
+        'coco', 'model.data_preprocessor.layout': 'coco'})
+    model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'coco.pth')
+    inferencer = SkeletonInferencer(cfg, str(tmp_path / 'coco.pth'), 'cpu')
+    pixels = np.random.default_rng(0).integers(0, 640, (1, 40, 17, 2))
+    score = np.float16(pixels[..., 0] % 3 / 2)
+    both = np.concatenate([pixels, score[..., None]], axis=-1)
+    np.save(tmp_path / 'a.npy', both[0])
+    expected, *found = inferencer([
+        dict(keypoint=pixels, keypoint_score=score, label=np.int64(3)),
+        dict(keypoint=pixels[0], keypoint_score=score[0]),
+        both, both[0], both.astype(np.float32), dict(keypoint=both),
+        tmp_path / 'a.npy'], batch_size=1)['predictions']
+    assert all(one == expected for one in found)

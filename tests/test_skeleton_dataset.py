@@ -19,6 +19,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from projects.stdcl.apis import SkeletonInferencer
+from projects.stdcl.catalogue import CONFIGS
 from projects.stdcl.datasets import SkeletonDataset
 from projects.stdcl.datasets.annotation_check import check_sequence
 from projects.stdcl.datasets.skeleton_dataset import _Blocks
@@ -98,32 +100,68 @@ def test_deterministic_transforms_are_cacheable(kind, options):
     assert getattr(transform, 'cacheable', False) == (not drew)
 
 
-NARROW = {
-    'stgcn/stgcn_8xb16-joint-u100-80e': dict(
-        backbone=dict(base_channels=8), cls_head=dict(in_channels=32)),
-    'stdcl/stdcl-ctrgcn_1xb64-joint-u64-65e': dict(
-        backbone=dict(base_channels=8), cls_head=dict(in_channels=32))}
-
-
-@pytest.mark.parametrize('name', NARROW)
-def test_mmaction2_inference_equals_the_test_loop(root, tiny_annotations,
-                                                  name):
-    """``inference_recognizer`` reads ``test_pipeline`` of the config."""
-    cfg = Config.fromfile(
-        root / f'configs/{name}_ntu60-xsub-keypoint-3d.py')
-    path = tiny_annotations(num=3, persons=2, joints=25)
-    cfg.merge_from_dict(dict(model=NARROW[name], test_dataloader=dict(
-        batch_size=1, num_workers=0, persistent_workers=False,
-        dataset=dict(ann_file=path))))
+@pytest.mark.parametrize('name', [path.stem for path in sorted(
+    CONFIGS.glob('_base_/datasets/*.py'))])
+def test_all_ways_to_predict_equal_the_test_loop(tmp_path, tiny_annotations,
+                                                 name):
+    """MMAction2's own API, the inferencer and files give the same scores."""
+    cfg = Config.fromfile(CONFIGS / f'_base_/datasets/{name}.py')
+    persons, _, joints, channels = cfg.clip_shape
+    layout = {25: 'nturgb+d', 20: 'nw-ucla', 15: 'jhmdb'}[joints]
+    cfg.merge_from_dict(dict(
+        default_scope='mmaction',
+        model=dict(
+            type='RecognizerGCN', data_preprocessor=dict(
+                type='SkeletonDataPreprocessor', layout=layout),
+            backbone=dict(
+                type='STGCN', in_channels=channels, base_channels=8,
+                num_stages=2, graph_cfg=dict(layout=layout)),
+            cls_head=dict(type='GCNHead', num_classes=16, in_channels=8)),
+        test_dataloader=dict(batch_size=1, num_workers=0,
+                             persistent_workers=False)))
+    part = cfg.test_dataloader.dataset
+    part.update(dict(num_sequences=3) if name == 'synthetic' else dict(
+        ann_file=tiny_annotations(num=3, persons=persons, joints=joints,
+                                  channels=channels)))
     model = init_recognizer(cfg, device='cpu')
-    annotations = pickle.loads(Path(path).read_bytes())['annotations']
-    for annotation, batch in zip(
-            annotations, Runner.build_dataloader(cfg.test_dataloader)):
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
+    inferencer = SkeletonInferencer(cfg, str(tmp_path / 'weights.pth'), 'cpu')
+    raw = DATASETS.build(dict(part, pipeline=[]))
+    for index, batch in enumerate(
+            Runner.build_dataloader(cfg.test_dataloader)):
         with torch.no_grad():
             expected, = model.test_step(batch)
+        assert expected.pred_score.std() > 0
+        annotation = raw.get_data_info(index)
+        np.save(tmp_path / 'a.npy', annotation['keypoint'])
+        for found in inferencer([annotation, tmp_path / 'a.npy'], topk=16,
+                                batch_size=1)['predictions']:
+            scores = {one['label']: one['score'] for one in found['top']}
+            assert [scores[label] for label in range(16)
+                    ] == expected.pred_score.tolist()
         seen = inference_recognizer(model, annotation)
         assert torch.equal(seen.pred_score, expected.pred_score)
-        assert seen.pred_score.std() > 0
+
+
+@pytest.mark.parametrize('dtype', ['u1', 'i1', 'i2', 'i8', 'f2', '>f4', 'f8'])
+@pytest.mark.parametrize('first', [
+    [dict(type='MinMaxNormalize')], [dict(type='RandomScale', low=1, high=1)],
+    [dict(type='CenterOnJoint'), dict(type='CropResize', clip_len=12)]])
+def test_number_types(tmp_path, dtype, first):
+    """The same numbers in any type give the same sample."""
+    rng, samples = np.random.default_rng(0), []
+    keypoint = rng.integers(1, 128, (1, 30, 17, 3))
+    for kind in ('f4', dtype):
+        item = dict(frame_dir='a', label=np.int32(2), total_frames=np.int8(30),
+                    keypoint=keypoint.astype(kind))
+        path = dump(tmp_path / f'{kind}.pkl', dict(
+            annotations=[item], layout='coco'))
+        np.random.seed(0)
+        samples.append(SkeletonDataset(path, first + PIPELINE)[0])
+    assert torch.equal(samples[0]['inputs'], samples[1]['inputs'])
+    assert samples[1]['data_samples'].gt_label == 2
+    # the third channel of a two-dimensional layout is not a coordinate
+    assert samples[0]['inputs'][..., 2].max() > 99
 
 
 def test_examples_of_the_page(root, tmp_path, monkeypatch,

@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
+from ..datasets.annotation_check import check_sequence
+from ..datasets.plain_annotation import to_plain
 from ..utils.atomic_write import atomic_write
 from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
@@ -80,7 +82,8 @@ class SkeletonInferencer:
                 :func:`read_skeleton_file` can read, an array of joints,
                 (T, V, C) or (M, T, V, C), or an annotation. An annotation is
                 a dict with ``keypoint`` and, in two dimensions,
-                ``keypoint_score`` (M, T, V) and ``img_shape``.
+                ``keypoint_score`` (M, T, V) and ``img_shape``. In two
+                dimensions, a third channel of the joints is the confidence.
             window (int, optional): Number of frames per window. Defaults to
                 the whole sequence.
             stride (int, optional): Number of frames between the starts of
@@ -230,13 +233,13 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence = {'frame_dir': name, **sequence}
     if img_shape:
         sequence['img_shape'] = tuple(img_shape)
-    keypoint = np.asarray(sequence.get('keypoint'))
-    if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4) or (
-            not keypoint.size):
-        raise InputError(
-            f'{sequence["frame_dir"]}: keypoint has shape {keypoint.shape} '
-            f'and dtype {keypoint.dtype}, expected numbers of shape (frames, '
-            'joints, channels) or (persons, frames, joints, channels).')
-    keypoint = keypoint.astype(np.float32).reshape(-1, *keypoint.shape[-3:])
-    return dict(sequence, keypoint=keypoint, total_frames=keypoint.shape[1],
-                start_index=0, modality='Pose', test_mode=True)
+    for field, ndim in dict(keypoint=3, keypoint_score=2).items():
+        if field in sequence:
+            array = np.asarray(sequence[field])
+            # the axis of the persons is optional
+            sequence[field] = array[None] if array.ndim == ndim else array
+    shape = np.shape(sequence.get('keypoint'))
+    sequence.update(total_frames=shape[1] if len(shape) > 1 else 1,
+                    start_index=0, modality='Pose', test_mode=True)
+    check_sequence('SkeletonInferencer', sequence, one_label=False)
+    return to_plain(sequence, layout)

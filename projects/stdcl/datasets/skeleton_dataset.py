@@ -4,8 +4,9 @@ import os
 import os.path as osp
 import pickle
 import sys
+from contextlib import suppress
 from itertools import takewhile
-from typing import Callable, List, Sequence, Union
+from typing import Callable, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -17,11 +18,12 @@ from mmengine.logging import MMLogger
 
 from ..utils import safe_files
 from ..utils.input_error import InputError
+from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
 from .annotation_check import name_of
+from .plain_annotation import ARRAYS, to_plain
 
 PLACES = 'places'  # key in a data info: locations of its arrays
-ARRAYS = ('keypoint', 'keypoint_score')
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
 
@@ -42,7 +44,8 @@ class SkeletonDataset(PoseDataset):
     Args:
         ann_file (str): Annotation file, ``*.pkl``, as described in
             docs/annotation_format.md. Its ``classes``, if any, become
-            ``metainfo['classes']`` unless the config sets them.
+            ``metainfo['classes']`` unless the config sets them. Its
+            ``layout``, if known, becomes the attribute ``layout``.
         pipeline (list): All transforms, in order.
         prepare (list): Deprecated: transforms to run before ``pipeline``, for
             configs saved by earlier versions. Defaults to none.
@@ -54,6 +57,8 @@ class SkeletonDataset(PoseDataset):
         InputError: The file fails a check of :mod:`.annotation_check`, or
             ``data_prefix`` contains "video".
     """
+
+    layout: Optional[SkeletonLayout] = None
 
     def __init__(self, ann_file: str, pipeline: List[Union[dict, Callable]],
                  prepare: Sequence[Union[dict, Callable]] = (),
@@ -79,6 +84,10 @@ class SkeletonDataset(PoseDataset):
         if not plain_list and 'classes' in content:
             self._metainfo.setdefault('classes', list(_entry(
                 self.ann_file, content, 'classes', (list, tuple))))
+        if isinstance(content, dict) and isinstance(
+                content.get('layout'), (str, dict)):
+            with suppress(InputError):  # such as a layout of another project
+                self.layout = SkeletonLayout.get(content['layout'])
         if self.split is not None:
             annotations = annotation_check.select_split(
                 self.ann_file, annotations,
@@ -111,7 +120,8 @@ class SkeletonDataset(PoseDataset):
                         f'once on {len(data_list)} sequences.')
         # one array at a time, because memory may not hold a second copy
         for index, info in enumerate(data_list):
-            data_list[index] = self._store(self.cached_pipeline(info))
+            data_list[index] = self._store(
+                self.cached_pipeline(to_plain(info, self.layout)))
         _return_freed_memory()
         logger.info(
             f'{self.ann_file}: {len(data_list)} sequences'
@@ -134,6 +144,7 @@ class SkeletonDataset(PoseDataset):
                             f'{name_of(info)}.pkl')
             info.update(safe_files.load(path))
             annotation_check.check_sequence(path, info, not self.multi_class)
+            info = to_plain(info, self.layout)
         return info
 
     def get_annotation(self, idx: int) -> dict:

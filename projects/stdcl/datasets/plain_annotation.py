@@ -1,0 +1,34 @@
+"""Bring annotations of any origin into one form."""
+from typing import Optional
+
+import numpy as np
+
+from ..utils.skeleton_layout import SkeletonLayout
+
+ARRAYS = ('keypoint', 'keypoint_score')
+
+
+def to_plain(annotation: dict,
+             layout: Optional[SkeletonLayout] = None) -> dict:
+    """Return an annotation in the form that the transforms expect.
+
+    Transforms would compute in the type of the coordinates, which overflows
+    for small integers and float16. Coordinates and confidences therefore
+    become float32, and scalars of NumPy, such as labels, become plain numbers.
+
+    Args:
+        annotation (dict): An annotation; ``keypoint``, if present, has the
+            shape (..., C).
+        layout (SkeletonLayout, optional): Layout of the joints. If it is
+            two-dimensional, a third channel of ``keypoint`` becomes
+            ``keypoint_score``. Defaults to None.
+    """
+    plain = {name: value.item() if isinstance(value, np.generic) else value
+             for name, value in annotation.items()}
+    for name in set(ARRAYS).intersection(plain):
+        plain[name] = np.asarray(plain[name], np.float32)
+    if layout and layout.dims == 2 and 'keypoint' in plain and (
+            plain['keypoint'].shape[-1] == 3 and ARRAYS[1] not in plain):
+        plain.update(keypoint=plain['keypoint'][..., :2],
+                     keypoint_score=plain['keypoint'][..., 2])
+    return plain
