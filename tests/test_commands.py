@@ -45,6 +45,9 @@ def test_test_and_fuse(root, warm, trained):
                   '--dump', scores, '--cfg-options', *TINY, cwd=work_dir)
     assert tested.returncode == 0, tested.stderr
     assert accuracy(tested) == accuracy(done)
+    assert tested.stdout.count('\n        2  ') == 16  # sequences of a class
+    for end in ('classes.csv', 'confusion.csv', 'confusion.png'):
+        assert (work_dir / f'scores_{end}').is_file()
     fused = warm('tools/ensemble.py', scores, scores, '--weights', 2, 1,
                  '--out', 'result.json', cwd=work_dir)
     assert '32 sequences, 16 classes; sum of logits' in fused.stdout
@@ -66,9 +69,10 @@ def test_two_processes(root, tmp_path, trained):
         'state_dict']['cls_head.spatial_bank.labels']
     assert labels.tolist() == [i % 16 for i in range(64)]
     tested = call('bash', root / 'tools/dist_test.sh', root / CONFIG,
-                  tmp_path / 'epoch_1.pth', 2, '--cfg-options', *TINY,
-                  cwd=tmp_path)
+                  tmp_path / 'epoch_1.pth', 2, '--work-dir', tmp_path,
+                  '--cfg-options', *TINY, cwd=tmp_path)
     assert accuracy(tested) == accuracy(done)
+    assert (tmp_path / 'epoch_1_confusion.png').is_file()
 
 
 def test_amp_on_the_cpu(warm, tmp_path):

@@ -48,6 +48,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from projects.stdcl.evaluation import fusion
+    from projects.stdcl.evaluation.confusion import draw_confusion
     from projects.stdcl.utils.atomic_write import atomic_write
     from projects.stdcl.utils.environment import current_commit
     from projects.stdcl.utils.input_error import end_cleanly
@@ -60,7 +61,8 @@ def main() -> None:
                 partial.write_text(json.dumps({**record, **current_commit()},
                                               indent=1))
         if args.confusion:
-            fusion.draw_confusion(record, args.confusion)
+            draw_confusion(record['confusion'], [
+                row['name'] for row in record['classes']], args.confusion)
 
 
 if __name__ == '__main__':

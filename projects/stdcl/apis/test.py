@@ -18,6 +18,11 @@ def test(config: Union[str, Path], checkpoint: str,
          launcher: str = 'none') -> Dict[str, float]:
     """Test a checkpoint with a config.
 
+    The accuracy of each class is logged. It is also written to files, together
+    with the confusion matrix: to ``<dump>_*`` without the suffix of ``dump``,
+    or to ``<work_dir>/<checkpoint>_*`` by default; see
+    :func:`~projects.stdcl.evaluation.confusion.write_files`.
+
     >>> from projects.stdcl import apis
     >>> apis.test(  # doctest: +SKIP
     ...     'configs/stdcl/stdcl-stgcn_synthetic.py',
@@ -42,6 +47,7 @@ def test(config: Union[str, Path], checkpoint: str,
         InputError: The config, an option, the checkpoint or the data are
             invalid.
     """
+    from ..evaluation.confusion import ClassReport  # matplotlib loads slowly
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
                           launcher)
     cfg.load_from = str(checkpoint)
@@ -49,7 +55,12 @@ def test(config: Union[str, Path], checkpoint: str,
     with checked(cfg, REQUIRED):
         if dump:
             add_dump(cfg, str(dump))
-        return build_runner(cfg).test()
+        runner = build_runner(cfg)
+        report = ClassReport(Path(dump).with_suffix('') if dump else Path(
+            cfg.work_dir, Path(checkpoint).stem))
+        report.dataset_meta = runner.test_evaluator.dataset_meta
+        runner.test_evaluator.metrics.append(report)
+        return runner.test()
 
 
 test.__test__ = False  # pytest would collect it because of its name

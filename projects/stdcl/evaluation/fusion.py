@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.colors import PowerNorm
 from mmaction.evaluation import (
     ConfusionMatrix,
     get_weighted_score,
@@ -20,8 +18,8 @@ from mmaction.evaluation import (
 
 from ..catalogue import STREAMS
 from ..utils import safe_files
-from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
+from .confusion import class_names, class_table, describe_classes
 from .score_file import Scores, read
 
 
@@ -45,8 +43,9 @@ def fuse_files(paths: Sequence[Path],
     Returns:
         dict: ``scores`` (the kind of scores), ``weights`` (their origin: 'as
         given', 'by stream' or 'equal'), ``sequences`` (their number),
-        ``files`` and ``fused`` (metrics from 0 to 1), ``classes`` (see
-        :func:`class_table`) and ``confusion`` (counts; rows are true classes).
+        ``files`` and ``fused`` (metrics from 0 to 1), ``classes`` (from
+        ``confusion.class_table``) and ``confusion`` (counts; rows are true
+        classes).
 
     Raises:
         OSError, pickle.UnpicklingError: A file cannot be read.
@@ -76,7 +75,7 @@ def fuse_files(paths: Sequence[Path],
     fused = np.stack(get_weighted_score(scores, np.array(weights, float)))
     confusion = ConfusionMatrix.calculate(
         fused.argmax(axis=1), target, num_classes=fused.shape[1]).numpy()
-    classes = files[0].classes or list(map(str, range(len(confusion))))
+    classes = class_names(files[0].classes, len(confusion))
     return dict(
         scores=kind, weights=origin, sequences=len(target),
         files=[dict(file=file.path.name, weight=weight, matched_by=by,
@@ -167,25 +166,6 @@ def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
                 mean_class_accuracy=float(mean_class_accuracy(scores, labels)))
 
 
-def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
-    """Summarize a confusion matrix (C, C) by class.
-
-    Each row contains ``name``, ``sequences`` (their number), ``accuracy``
-    (from 0 to 1, or None without sequences), ``confused_with`` (the class most
-    often predicted by mistake, or None) and ``confused`` (how often).
-    """
-    rows = []
-    for label, name in enumerate(classes):
-        total, mistakes = int(confusion[label].sum()), confusion[label].copy()
-        mistakes[label] = 0
-        rows.append(dict(
-            name=name, sequences=total,
-            accuracy=confusion[label, label] / total if total else None,
-            confused_with=classes[mistakes.argmax()] if mistakes.any()
-            else None, confused=int(mistakes.max())))
-    return rows
-
-
 def describe(record: Dict[str, Any]) -> str:
     """Format a result of :func:`fuse_files`, with accuracies in percent."""
 
@@ -201,31 +181,5 @@ def describe(record: Dict[str, Any]) -> str:
               f'{item["weight"]:g}, matched by {item["matched_by"]}): '
               f'{accuracies(item)}' for item in record['files']]
     lines += [f'fused: {accuracies(record["fused"])}', '',
-              'sequences  accuracy  class, most often confused with']
-    for row in rows:
-        accuracy = f'{100 * row["accuracy"]:.2f}' if row['sequences'] else '-'
-        other = f', {row["confused_with"]} ({row["confused"]})' \
-            if row['confused'] else ''
-        lines.append(f'{row["sequences"]:9}  {accuracy:>8}  {row["name"]}'
-                     f'{other}')
+              describe_classes(rows)]
     return '\n'.join(lines)
-
-
-def draw_confusion(record: Dict[str, Any], path: Path) -> None:
-    """Plot the confusion matrix in percent of each true class, as a PNG."""
-    confusion = np.array(record['confusion'])
-    names = [row['name'][:40] for row in record['classes']]
-    side = min(max(10, 0.2 * len(names)), 24)  # inches
-    size = min(10, 45 * side / len(names))  # font, in points
-    figure, axes = plt.subplots(figsize=(side, side), layout='constrained')
-    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    # the exponent 0.5 makes rare confusions visible
-    image = axes.imshow(100 * confusion / totals, cmap='Blues',
-                        norm=PowerNorm(0.5, 0, 100))
-    figure.colorbar(image, label='% of the class', shrink=0.6)
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
-    axes.set(xlabel='predicted', ylabel='true')
-    with atomic_write(path) as partial:
-        figure.savefig(partial, format='png')
-    plt.close(figure)

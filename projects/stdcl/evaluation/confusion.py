@@ -1,0 +1,136 @@
+"""Confusion matrices, and the accuracy of each class."""
+import csv
+from pathlib import Path
+from typing import List, Sequence
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from mmaction.evaluation import ConfusionMatrix
+from mmengine.logging import print_log
+
+from ..utils.atomic_write import atomic_write
+
+FEW = 20  # classes of a confusion matrix whose cells show their values
+
+
+class ClassReport(ConfusionMatrix):
+    """Metric that logs the accuracy of each class and writes it to files.
+
+    It returns no numbers. Sequences without a label or with several labels
+    are left out.
+
+    Args:
+        stem (str): Start of the names of the files; see :func:`write_files`.
+    """
+
+    def __init__(self, stem: str) -> None:
+        super().__init__()
+        self.stem = stem
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        """Store the predicted and the true class of each sequence."""
+        super().process(data_batch, [
+            sample for sample in data_samples
+            if len(sample.get('gt_label', ())) == 1])
+
+    def compute_metrics(self, results: List[dict]) -> dict:
+        """Log the table and write the files, in the main process only."""
+        if results:
+            confusion = super().compute_metrics(results)['result'].numpy()
+            classes = class_names((self.dataset_meta or {}).get('classes'),
+                                  len(confusion))
+            table = describe_classes(class_table(confusion, classes))
+            print_log(f'Accuracy of each class:\n{table}', 'current')
+            paths = write_files(confusion, classes, self.stem)
+            print_log(f'Wrote {", ".join(map(str, paths))}.', 'current')
+        return {}
+
+
+def class_names(names: Sequence[str], number: int) -> List[str]:
+    """Return the names of the classes, or their numbers if names are wrong."""
+    return list(names if names is not None and len(names) == number
+                else map(str, range(number)))
+
+
+def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
+    """Summarize a confusion matrix (C, C) by class.
+
+    Each row contains ``name``, ``sequences`` (their number), ``accuracy``
+    (from 0 to 1, or None without sequences), ``confused_with`` (the class most
+    often predicted by mistake, or None) and ``confused`` (how often).
+    """
+    rows = []
+    for label, name in enumerate(classes):
+        total, mistakes = int(confusion[label].sum()), confusion[label].copy()
+        mistakes[label] = 0
+        rows.append(dict(
+            name=name, sequences=total,
+            accuracy=confusion[label, label] / total if total else None,
+            confused_with=classes[mistakes.argmax()] if mistakes.any()
+            else None, confused=int(mistakes.max())))
+    return rows
+
+
+def describe_classes(rows: Sequence[dict]) -> str:
+    """Format the rows of :func:`class_table`, with accuracies in percent."""
+    lines = ['sequences  accuracy  class, most often confused with']
+    for row in rows:
+        accuracy = f'{100 * row["accuracy"]:.2f}' if row['sequences'] else '-'
+        other = f', {row["confused_with"]} ({row["confused"]})' \
+            if row['confused'] else ''
+        lines.append(f'{row["sequences"]:9}  {accuracy:>8}  {row["name"]}'
+                     f'{other}')
+    return '\n'.join(lines)
+
+
+def write_files(confusion: np.ndarray, classes: Sequence[str],
+                stem: str) -> List[Path]:
+    """Write a confusion matrix (C, C) as two tables and a picture.
+
+    Returns:
+        list[Path]: The files: ``STEM_classes.csv`` with the rows of
+        :func:`class_table`, ``STEM_confusion.csv`` with the numbers of
+        sequences (rows are true classes, columns are predictions), and the
+        picture ``STEM_confusion.png``.
+    """
+    rows = class_table(confusion, classes)
+    tables = {'classes': [[*rows[0]], *(row.values() for row in rows)],
+              'confusion': [['', *classes], *(
+                  [name, *counts] for name, counts
+                  in zip(classes, confusion.tolist()))]}
+    paths = [Path(f'{stem}_{name}.csv') for name in tables]
+    for path, table in zip(paths, tables.values()):
+        with atomic_write(path) as partial, open(
+                partial, 'w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows(table)
+    picture = Path(f'{stem}_confusion.png')
+    draw_confusion(confusion, classes, picture)
+    return [*paths, picture]
+
+
+def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str],
+                   path: Path) -> None:
+    """Plot a confusion matrix (C, C), in % of each true class, as PNG."""
+    confusion = np.asarray(confusion)
+    names = [name[:40] for name in classes]
+    side = min(max(8, 0.2 * len(names)), 24)  # inches
+    size = min(10, 45 * side / len(names))  # font, in points
+    figure = Figure(figsize=(side, side), layout='constrained')
+    axes = figure.add_subplot()
+    shares = 100 * confusion / np.maximum(confusion.sum(axis=1,
+                                                        keepdims=True), 1)
+    # the exponent 0.5 makes rare confusions visible
+    image = axes.imshow(shares, cmap='Blues', norm=PowerNorm(0.5, 0, 100))
+    figure.colorbar(image, label='% of the true class', shrink=0.6)
+    if len(names) <= FEW:
+        for row, column in np.argwhere(confusion):
+            share = shares[row, column]
+            axes.text(column, row, f'{share:.0f}', size=size, ha='center',
+                      va='center', color='white' if share > 30 else 'black')
+    style = dict(fontsize=size, parse_math=False)
+    axes.set_xticks(range(len(names)), names, rotation=90, **style)
+    axes.set_yticks(range(len(names)), names, **style)
+    axes.set(xlabel='predicted class', ylabel='true class')
+    with atomic_write(path) as partial:
+        figure.savefig(partial, format='png', bbox_inches='tight')

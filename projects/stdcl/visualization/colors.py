@@ -1,0 +1,17 @@
+"""Colors that people with any kind of color vision can tell apart.
+
+They are the schemes "bright" and "light" of Paul Tol
+(https://sronpersonalpages.nl/~pault/), without gray and in another order.
+"""
+from typing import Dict, Iterable
+
+DARK = ('#4477aa', '#ee6677', '#228833', '#ccbb44', '#66ccee', '#aa3377')
+# with black text on them
+LIGHT = ('#77aadd', '#eedd88', '#44bb99', '#ffaabb', '#bbcc33', '#ee8866',
+         '#99ddff', '#aaaa00')
+
+
+def light_colors(names: Iterable[str]) -> Dict[str, str]:
+    """Map names to light colors; each name has its own among the first 8."""
+    return {name: LIGHT[index % len(LIGHT)]
+            for index, name in enumerate(dict.fromkeys(names))}

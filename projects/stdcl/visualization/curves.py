@@ -1,0 +1,92 @@
+"""Curves of losses and metrics, from the logs of training runs."""
+from pathlib import Path
+from typing import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..utils.atomic_write import atomic_write
+from ..utils.input_error import InputError
+from .colors import DARK
+
+MARKED = 60  # curves with fewer points have markers
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """Read the scalars that MMEngine logged in a training run.
+
+    Args:
+        path (Path): A work directory, or a log with one JSON object per line,
+            such as ``TIME/vis_data/scalars.json``. The logs of a work
+            directory are joined: a resumed run replaces the rows from the
+            point at which it resumed.
+
+    Returns:
+        DataFrame: One column for each scalar and one row for each logged step
+        or validation; the index is the number of finished epochs.
+
+    Raises:
+        InputError: There is no log, or it is not in this format.
+    """
+    files = sorted(path.glob('*/vis_data/scalars.json')) \
+        if path.is_dir() else [path]
+    log = pd.DataFrame()
+    for file in files:
+        rows = _read_file(file)
+        log = pd.concat([log[log.index < rows.index.min()], rows])
+    if log.empty:
+        raise InputError(f'{path}: there are no logged scalars, expected a '
+                         'work directory with */vis_data/scalars.json.')
+    return log
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    try:
+        rows = pd.read_json(path, lines=True)
+        done = rows['step'].astype(float)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f'{path}: expected one JSON object with "step" per line, as '
+            f'MMEngine writes to vis_data/scalars.json ({error}).') from None
+    if 'epoch' in rows:  # only in rows of training; others count epochs
+        steps = (rows['iter'] / rows['epoch']).max()  # of an epoch
+        done = done.where(rows['epoch'].isna(), done / steps)
+    return rows.set_index(done.to_numpy())
+
+
+def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
+                names: Sequence[str], path: Path) -> None:
+    """Plot scalars of several runs, one diagram for each scalar.
+
+    Args:
+        logs (sequence[DataFrame]): Logs from :func:`read_log`.
+        keys (sequence[str]): Scalars, such as 'loss' and 'acc/top1'.
+        names (sequence[str]): Names of the runs.
+        path (Path): PNG file to write.
+
+    Raises:
+        InputError: A log does not contain a scalar.
+    """
+    figure = Figure(figsize=(5 * len(keys), 3.6), layout='constrained')
+    plots = figure.subplots(1, len(keys), squeeze=False)[0]
+    for axes, key in zip(plots, keys):
+        axes.set(xlabel='epoch', ylabel=key)
+        axes.grid(alpha=0.3)
+        for index, (log, name) in enumerate(zip(logs, names)):
+            if key not in log:
+                raise InputError(f'{name}: there is no scalar "{key}", '
+                                 f'expected one of {", ".join(log)}.')
+            curve = log[key].dropna()
+            axes.plot(curve.index, curve, DARK[index % len(DARK)], label=name,
+                      marker='o' if len(curve) < MARKED else '', markersize=3)
+    axes.legend()
+    with atomic_write(path) as partial:
+        figure.savefig(partial, format='png')
+
+
+def describe_times(log: pd.DataFrame) -> str:
+    """Describe the mean seconds per training step of an epoch."""
+    times = log.dropna(subset='epoch').groupby('epoch')['time'].mean()
+    return (f'mean {times.mean():.4f} s per step; slowest epoch '
+            f'{times.idxmax():.0f} ({times.max():.4f} s), fastest epoch '
+            f'{times.idxmin():.0f} ({times.min():.4f} s)')

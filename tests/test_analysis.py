@@ -1,0 +1,110 @@
+"""Confusion matrices, curves and the commands that MMAction2's users know."""
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement
+
+from projects.stdcl.evaluation.confusion import ClassReport, draw_confusion
+from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.visualization.curves import describe_times, read_log
+from tests.commands import CONFIG, ROOT, TINY
+from tests.test_score_file import some_scores, write
+
+TOOLS = 'tools/analysis/'
+
+
+def sample(predicted, *labels):
+    scores = torch.eye(3)[predicted]
+    return BaseDataElement(pred_score=scores, gt_label=torch.tensor(labels))
+
+
+@pytest.mark.parametrize('classes', [['$a', '=b', 'ç'], None])
+def test_class_report(tmp_path, classes):
+    """Two sequences of class 0 are confused, and class 2 has no sequence."""
+    evaluator = Evaluator([ClassReport(tmp_path / 'new' / 'epoch_1.5')])
+    evaluator.dataset_meta = dict(classes=classes)
+    names = classes or ['0', '1', '2']
+    evaluator.process([sample(0, 0), sample(1, 0), sample(1, 0)])
+    evaluator.process([sample(1, 1), sample(2, 0, 1),
+                       BaseDataElement(pred_score=torch.eye(3)[2])])
+    assert evaluator.evaluate(6) == {}
+    table, matrix = ([*csv.reader((
+        tmp_path / f'new/epoch_1.5_{name}.csv').read_text().splitlines())]
+        for name in ('classes', 'confusion'))
+    assert table == [
+        ['name', 'sequences', 'accuracy', 'confused_with', 'confused'],
+        [names[0], '3', str(1 / 3), names[1], '2'],
+        [names[1], '1', '1.0', '', '0'], [names[2], '0', '', '', '0']]
+    assert matrix == [['', *names], [names[0], '1', '2', '0'],
+                      [names[1], '0', '1', '0'], [names[2], '0', '0', '0']]
+    assert imread(tmp_path / 'new/epoch_1.5_confusion.png').ndim == 3
+
+
+@pytest.mark.parametrize('k', [10, 400])
+def test_confusion_is_drawn(tmp_path, k):
+    draw_confusion(np.diag([3] + [0] * (k - 1)), ['x' * 60] * k,
+                   tmp_path / 'confusion.png')
+    picture = imread(tmp_path / 'confusion.png')[..., :3]
+    assert min(picture.shape[:2]) > 300 and max(picture.shape[:2]) < 3200
+    # apart from the color bar, only the first cell has the darkest blue
+    dark = np.abs(picture - [0.031, 0.188, 0.42]).max(axis=2) < 0.02
+    assert k == 400 or dark[:400, :600].any()
+
+
+def write_log(work_dir, time, epochs, steps=10, slow=0):
+    """Write a log of MMEngine; the loss is ``slow`` plus the step."""
+    path = work_dir / time / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(''.join(
+        json.dumps(row) + '\n' for epoch in epochs for row in (
+            *(dict(loss=slow + step, time=epoch / 10, epoch=epoch, iter=step,
+                   step=step)
+              for step in range((epoch - 1) * steps + 5, epoch * steps + 1,
+                                5)), {'acc/top1': epoch / 10, 'step': epoch})))
+
+
+def test_logs_of_a_resumed_run_are_joined(tmp_path):
+    write_log(tmp_path, '20260101_000000', [1, 2, 3])
+    write_log(tmp_path, '20260102_000000', [3, 4], slow=100)
+    log = read_log(tmp_path)
+    loss = log['loss'].dropna()
+    assert [*loss.index] == [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
+    assert [*loss] == [5, 10, 15, 20, 125, 130, 135, 140]
+    assert log['acc/top1'].dropna().to_dict() == pytest.approx(
+        {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4})
+    assert describe_times(log) == (
+        'mean 0.2500 s per step; slowest epoch 4 (0.4000 s), fastest epoch 1 '
+        '(0.1000 s)')
+    (tmp_path / 'text').write_text('epoch 1')
+    for path, message in (('text', 'one JSON object with "step"'),
+                          ('20260101_000000', 'no logged scalars')):
+        with pytest.raises(InputError, match=message):
+            read_log(tmp_path / path)
+
+
+def test_commands(warm, tmp_path):
+    def call(tool, *arguments, status=0):
+        done = warm(TOOLS + tool, *arguments, cwd=tmp_path)
+        assert done.returncode == status and 'Traceback' not in done.stderr
+        return done.stdout + done.stderr
+
+    write_log(tmp_path / 'run', 'TIME', [1, 2])
+    write(some_scores(tmp_path / 'a.npz', n=5, k=3))
+    call('analyze_logs.py', 'plot_curve', 'run', 'run', '--legend', 'a', 'b')
+    call('confusion_matrix.py', CONFIG, 'a.npz')
+    for picture in ('curves.png', 'confusion.png'):
+        assert imread(tmp_path / picture).ndim == 3
+    assert 'mean 0.1500' in call('analyze_logs.py', 'cal_train_time', 'run')
+    assert 'there is no scalar "lr", expected one of loss' in call(
+        'analyze_logs.py', 'plot_curve', 'run', '--keys', 'lr', status=1)
+    text = call('print_config.py', ROOT / CONFIG, '--cfg-options', *TINY)
+    (tmp_path / 'printed.py').write_text(text)
+    cfg = Config.fromfile(tmp_path / 'printed.py')
+    assert cfg.train_cfg.max_epochs == 1 and re.search('^model = ', text, re.M)

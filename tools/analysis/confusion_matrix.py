@@ -1,0 +1,50 @@
+"""Draw the confusion matrix of a checkpoint or of a score file.
+
+tools/test.py also does this. The arguments are those of MMAction2's command.
+"""
+import argparse
+import logging
+import tempfile
+from pathlib import Path
+
+EXAMPLE = '''example:
+  python tools/analysis/confusion_matrix.py CONFIG CHECKPOINT \\
+      --show-path confusion.png'''
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'ckpt_or_result', help='checkpoint file (*.pth), or score file that '
+        'tools/test.py --dump wrote (*.npz)')
+    parser.add_argument('--show-path', type=Path, metavar='PICTURE.png',
+                        default='confusion.png',
+                        help='picture to write; default: confusion.png')
+    parser.add_argument(
+        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+        help='override entries of the config; write a list as key="[a,b]"')
+    args = parser.parse_args()
+    if args.show_path.suffix != '.png':  # might overwrite scores
+        parser.error(f'--show-path is {args.show_path}, expected *.png.')
+    from projects.stdcl import apis
+    from projects.stdcl.evaluation import confusion, fusion
+    from projects.stdcl.utils.input_error import end_cleanly
+    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    with end_cleanly(args.config), tempfile.TemporaryDirectory() as folder:
+        scores = args.ckpt_or_result
+        if not scores.endswith('.npz'):
+            scores = f'{folder}/scores.npz'
+            apis.test(args.config, args.ckpt_or_result, folder, dump=scores,
+                      cfg_options=args.cfg_options)
+        record = fusion.fuse_files([Path(scores)])
+        print(fusion.describe(record))
+        confusion.draw_confusion(record['confusion'], [
+            row['name'] for row in record['classes']], args.show_path)
+        print(args.show_path)
+
+
+if __name__ == '__main__':
+    main()
