@@ -150,7 +150,6 @@ def test_streams_share_the_topology_of_the_joints():
 
 
 def test_padded_person_equals_absent_person():
-    """A file that omits an absent person gives the same result as zeros."""
     from mmaction.registry import TRANSFORMS
     preprocessor, encoder, joints = model_and_clips()
     keypoint = joints[0, :1].numpy()

@@ -257,8 +257,8 @@ def test_old_checkpoints_without_num_batches_tracked(config, checkpoint):
 
 
 @pytest.mark.parametrize('changes, message', [
-    (dict(meta=None), 'has no meta, so training cannot resume'),
-    (dict(message_hub=1, optimizer=[]), 'has no message_hub and no optimi')])
+    (dict(meta=None), 'contains no meta, so training cannot resume'),
+    (dict(message_hub=1, optimizer=[]), 'contains no message_hub and no op')])
 def test_resuming_from_an_unsuitable_file_raises(config, checkpoint, changes,
                                                  message):
     torch.save({**torch.load(checkpoint, weights_only=True), **changes},

@@ -131,7 +131,6 @@ assert 0 <= metrics['acc/top1'] <= 1
 
 
 def test_a_script_in_another_directory(tmp_path):
-    """A script outside the repository can import the package."""
     (tmp_path / 'script.py').write_text(OUTSIDER.format(tiny=TINY))
     call(sys.executable, 'script.py', cwd=tmp_path)
     assert (tmp_path / 'mine' / 'epoch_1.pth').is_file()

@@ -136,7 +136,6 @@ def test_stdcl_is_the_plain_config_plus_the_fragment(encoder, benchmark):
 
 @every_encoder
 def test_same_seed_same_initial_weights(encoder):
-    """Encoder and classifier start with the same weights as without STD-CL."""
     states = []
     for decoupler, loss in (
             (None, None), ('AttentiveDecoupler', None),
@@ -248,7 +247,6 @@ def test_the_error_names_the_line(dims, joints, line, tmp_path):
     ('100', '(persons, frames, joints, channels)'),
     ('(2, 0, 25, 3)', 'frames is 0, expected a positive integer')])
 def test_wrong_clip_shape(wrong, fitting, tmp_path):
-    """The error names the wrong shape and the one that fits."""
     cfg = stdcl_on(STGCN.format(3), tmp_path, 'model = dict('
                    f'_base_.stdcl_model, clip_shape={wrong})')
     with pytest.raises(ValueError) as error:

@@ -163,7 +163,7 @@ def test_resuming_with_different_banks_raises(config):
     config.train_cfg.max_epochs = 2
     path = f'{config.work_dir}/epoch_1.pth'
     for edit, message in (
-            (_without_bank, 'edited.pth has no memory bank .*temporal_bank"'),
+            (_without_bank, 'contains no memory bank .*temporal_bank"'),
             (_smaller_bank, r'edited.pth.*\(20, 256\).*expected \(24, 256\)'),
             (_other_list, 'edited.pth.*different list of training')):
         checkpoint = torch.load(path, weights_only=True)

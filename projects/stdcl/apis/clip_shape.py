@@ -17,7 +17,7 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     dataset = loader.get('dataset', {})
-    while 'dataset' in dataset or 'datasets' in dataset:  # unwrap
+    while 'dataset' in dataset or 'datasets' in dataset:  # e.g. RepeatDataset
         dataset = dataset.get('dataset') or dataset['datasets'][0]
     steps, encoder = dataset.get('pipeline', []), model.backbone
     layout = getattr(model.data_preprocessor, 'layout',

@@ -21,7 +21,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield partial
         with open(partial, 'rb+') as file:
-            os.fsync(file.fileno())  # or a crash could leave an empty file
+            os.fsync(file.fileno())  # the content must be on disk first
         os.replace(partial, path)
         _sync_folder(path.parent)
     finally:

@@ -3,11 +3,11 @@ import zipfile
 from pathlib import Path
 from typing import List, NamedTuple, Optional
 
-LAST = 'last_checkpoint'  # in it, MMEngine stores the latest path
+LAST = 'last_checkpoint'  # file to which MMEngine writes the latest path
 # training can resume from these; the best checkpoint has no optimizer state
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 
-# the first bytes of a checkpoint of PyTorch before 1.6
+# the first bytes of a file in the format of PyTorch before 1.6
 LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 

@@ -7,7 +7,7 @@ AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
 
 
 def check_shape(model, shape, where: str) -> None:
-    """Raise InputError unless clips (M, T, V, C) from ``where`` fit."""
+    """Raise InputError unless a clip of ``shape``, (M, T, V, C), fits."""
     for what, seen, owner, expected, advice in _expectations(model, *shape):
         if seen != expected:
             raise InputError(

@@ -42,7 +42,7 @@ def package_versions() -> dict:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            continue  # mmcv and mmcv-lite exclude each other
+            continue  # either mmcv or mmcv-lite is installed
     return versions
 
 

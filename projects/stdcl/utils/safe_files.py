@@ -135,7 +135,7 @@ FUNCTIONS = {('_codecs', 'encode'): _encode,
              # files pass ndarray to _reconstruct; calling it raises an error
              ('numpy', 'ndarray'): None,
              ('numpy', 'dtype'): _Dtype}
-for _module in ('builtins', '__builtin__'):  # from protocol 3 on; before
+for _module in ('builtins', '__builtin__'):  # protocols 3 to 5, 0 to 2
     FUNCTIONS.update({
         (_module, 'set'): set, (_module, 'frozenset'): frozenset,
         (_module, 'complex'): complex, (_module, 'bytes'): lambda: b'',

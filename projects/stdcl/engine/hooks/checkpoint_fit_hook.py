@@ -124,8 +124,8 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
               if not isinstance(checkpoint.get(part), dict)]
     if absent:
         raise InputError(
-            f'{file} has no {" and no ".join(absent)}, so training cannot '
-            f'resume from it. To start from its weights, {FINE_TUNE}.')
+            f'{file} contains no {" and no ".join(absent)}, so training '
+            f'cannot resume from it. To start from its weights, {FINE_TUNE}.')
     mismatch = _compare(model, checkpoint, file)
     if any(mismatch):
         raise InputError(

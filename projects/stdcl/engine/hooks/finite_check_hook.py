@@ -50,8 +50,8 @@ class FiniteCheckHook(Hook):
                   and not tensor.isfinite().all()]
         if layers:
             raise FloatingPointError(
-                f'After epoch {runner.epoch + 1}, {len(layers)} tensors of '
-                f'the model are not finite ({", ".join(layers[:3])}, ...); '
+                f'After epoch {runner.epoch + 1}, tensors of the model are '
+                f'not finite ({", ".join(layers[:3])}; {len(layers)} in all); '
                 'expected finite numbers. The model was not saved. Training '
                 f'stops here; {_way_out(runner)}')
 

@@ -25,9 +25,8 @@ class MemoryBankHook(Hook):
 
     Resuming restores the banks. An ``InputError`` is raised if the checkpoint
     contains no banks, or if their size or their list of sequences differs.
-    Testing and fine-tuning ignore the banks of a checkpoint. In distributed
-    training, processes with unequal numbers of batches raise an
-    ``InputError``.
+    Testing and fine-tuning ignore the banks of a checkpoint. Processes with
+    unequal numbers of batches raise an ``InputError``.
     """
 
     # sizes the banks before other hooks use them
@@ -83,7 +82,7 @@ class MemoryBankHook(Hook):
                      if key.startswith(f'{name}.')}
             if saved.keys() != own.keys():
                 raise InputError(
-                    f'{file} has no memory bank "{name}" of type '
+                    f'{file} contains no memory bank "{name}" of type '
                     f'{type(bank).__name__} (it contains {sorted(saved)}, '
                     f'expected {sorted(own)}), so training with STD-CL cannot '
                     'resume from it. To start from its weights, set load_from '

@@ -41,7 +41,7 @@ class PreemptionHook(Hook):
     immediately.
     """
 
-    # runs after all hooks that change the state to be saved
+    # runs after the hooks that change the state to be saved
     priority = 'LOWEST'
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ class ScoreFileHook(Hook):
 
     def before_test(self, runner) -> None:
         """Listen to the classifier, and make samples carry their names."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)  # or fail early
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # fails early
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)
         self.model = unwrap(runner.model)

@@ -17,9 +17,8 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
 
     - The augmentation of a sequence depends only on the seed, epoch, index and
       repetition; see ``SeededDataset`` and ``SeededSampler``.
-    - Before each step, the random number generators are seeded from the seed,
-      iteration and rank, so the draws of dropout and random negatives depend
-      on nothing else.
+    - Before each step, the random generators are seeded from the seed,
+      iteration and rank, so the step's draws depend on nothing else.
     - A run that was interrupted within an epoch resumes in the middle of it.
       Any other resumed run starts with the validation that was due after the
       last epoch, because a checkpoint does not say whether it took place.

@@ -54,7 +54,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
                  append_joints: bool = False) -> None:
         super().__init__()
         if stream not in STREAMS:
-            raise InputError(f'data_preprocessor.stream is "{stream}", '
+            raise InputError(f'model.data_preprocessor.stream is "{stream}", '
                              f'expected one of {", ".join(STREAMS)}.')
         self.layout = SkeletonLayout.get(layout)
         self.stream = stream
@@ -87,7 +87,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         if joints.shape[-2] != self.layout.num_joints:
             raise InputError(
                 f'The data contain {joints.shape[-2]} joints, but '
-                f'data_preprocessor.layout "{self.layout.name}" has '
+                f'model.data_preprocessor.layout "{self.layout.name}" has '
                 f'{self.layout.num_joints}.')
         if self.stream.startswith('bone'):
             x = self._bones(joints)

@@ -110,8 +110,8 @@ class MemoryBank(nn.Module):
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
-        # A bank of a different size ignores the content, so testing works.
-        # MemoryBankHook removes it to fine-tune, and checks it to resume.
+        # A bank without slots, as in testing, ignores the content. For fine-
+        # tuning, MemoryBankHook removes it; for resuming, it checks the size.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
                  for name in self.STATE]
         if all(saved is not None and saved.shape == own.shape
