@@ -29,8 +29,8 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        InputError: The encoder, classifier or stream of the checkpoint does
-            not match the config.
+        InputError: The checkpoint is damaged, or its encoder, classifier or
+            stream does not match the config.
         pickle.UnpicklingError: The checkpoint contains objects that could run
             code.
     """

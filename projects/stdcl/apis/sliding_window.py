@@ -18,8 +18,8 @@ def cut(num_frames: int, window: Optional[int],
     >>> cut(10, window=4, stride=3)
     [Window(start=0, end=4), Window(start=3, end=7), Window(start=6, end=10)]
 
-    If ``window`` is None, the result is one window. If ``stride`` is None, it
-    is a quarter of ``window``.
+    The result is one window if ``window`` is None or not shorter than the
+    sequence. ``stride`` defaults to a quarter of ``window``, at least 1.
     """
     if window is None or window >= num_frames:
         return [Window(0, num_frames)]

@@ -39,6 +39,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
             default; see :func:`add_stream`.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
             the latest checkpoint in the work directory, if there is one.
+            Defaults to ``resume`` and ``load_from`` of the config.
         amp (bool): Whether to train in mixed precision: float16 on a GPU,
             bfloat16 on the CPU. Defaults to False.
         validate (bool): Whether to validate during training. Defaults to

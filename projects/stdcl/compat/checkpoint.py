@@ -1,4 +1,4 @@
-"""Save and load checkpoints safely, including on PyTorch >= 2.6.
+"""Save and load checkpoints safely.
 
 - Since PyTorch 2.6, ``torch.load`` defaults to ``weights_only=True``, but
   MMEngine stores Python objects (the log history, NumPy scalars) in
@@ -51,8 +51,8 @@ NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     """Convert a checkpoint to tensors and plain containers.
 
-    A ``HistoryBuffer`` becomes a dict of its constructor arguments, a NumPy
-    array becomes a tensor, and a NumPy scalar becomes a number. An object
+    A ``HistoryBuffer`` becomes a dict of its constructor arguments, a numeric
+    NumPy array a tensor, and any other NumPy value a Python value. An object
     without a plain form is kept, with a warning that names ``field``.
     """
     if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:

@@ -1,7 +1,7 @@
 """Make MMAction2's ``Graph`` accept the layouts of this package.
 
 ``Graph`` accepts only 'nturgb+d', 'openpose', 'coco' and dicts in its own
-format, but not, for example, NW-UCLA (see also MMAction2 issues 1438 and
+format, so it rejects NW-UCLA, for example (see also MMAction2 issues 1438 and
 2060). This patch converts other layouts with :meth:`.SkeletonLayout.get`.
 """
 import functools

@@ -135,7 +135,7 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
     Raises:
         InputError: A ``required`` field is missing, a constructor does not
             accept a name, or a number is too small. The message gives the
-            closest valid name.
+            closest valid name, if any.
     """
     check(cfg, required)
     try:

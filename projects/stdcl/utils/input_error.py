@@ -33,12 +33,12 @@ def require_positive(owner: str, **sizes: int) -> None:
 
 @contextmanager
 def end_cleanly(config: str = '') -> Iterator[None]:
-    """Exit with ``error: ...`` instead of a traceback if a user can help.
+    """Exit with ``error: ...`` if the user can fix the cause.
 
     This applies to an :class:`InputError`, to an ``OSError`` such as a missing
-    file, to a file that is not trusted, to numbers that are not finite, and to
-    a missing package of an extra. The exit status is 1. Other exceptions keep
-    their traceback. The message starts with ``config``, the path of the config
+    file, to a pickle that is damaged or not trusted, to numbers that are not
+    finite, and to a missing package of an extra. The exit status is 1. Other
+    exceptions keep their traceback. The message starts with ``config``, the path of the config
     file, if there is one, unless a package is missing.
     """
     try:

@@ -27,5 +27,5 @@ def find_modules(model: nn.Module, kind: type) -> Dict[str, nn.Module]:
 
 
 def find_prefixes(model: nn.Module, kind: type) -> tuple:
-    """Return the prefixes of the tensor names of the modules of a class."""
+    """Return the prefixes in a state dict of the modules of a class."""
     return tuple(f'{name}.' for name in find_modules(model, kind))

@@ -20,7 +20,7 @@ SUBSETS = 3  # sets of weights in a graph convolution
 
 @torch.no_grad()
 def joint_distances(joints: torch.Tensor) -> torch.Tensor:
-    """Compute the relative distances between the mean joints of a sequence.
+    """Compute the relative distances between the mean joints of each sequence.
 
     The coordinates of each joint are averaged over persons and frames. The
     Euclidean distances between these means are divided by the largest distance

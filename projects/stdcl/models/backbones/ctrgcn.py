@@ -56,7 +56,7 @@ class _Aggregate(torch.autograd.Function):
 class CTRGC(BaseModule):
     """Channel-wise topology refinement graph convolution.
 
-    CTR-GCN, section on channel-wise topology refinement graph convolution.
+    See CTR-GCN, section on channel-wise topology refinement graph convolution.
     For each of K subsets k, with R relation channels and the mean of x over
     frames::
 

@@ -92,10 +92,10 @@ def _attention(weights: torch.Tensor, alpha: torch.Tensor,
 class HypergraphAttention(BaseModule):
     """Hypergraph self-attention over the joints of each frame.
 
-    Hyperformer, section on hypergraph self-attention. The queries q, keys k
-    and values v are projections of the layer-normalized input x, with H heads
-    of D channels; e is computed from x before normalization. r contains one
-    vector for each head and number of hops, and P(j) is the body part of
+    See Hyperformer, section on hypergraph self-attention. The queries q, keys
+    k and values v are projections of the layer-normalized input x, with H
+    heads of D channels; e is computed from x before normalization. r contains
+    one vector for each head and number of hops, and P(j) is the body part of
     joint j::
 
         e_j    = W_e * mean of x over the joints of P(j)

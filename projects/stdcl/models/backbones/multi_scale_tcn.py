@@ -13,9 +13,9 @@ from .pointwise_conv import PointwiseConv
 class MultiScaleTCN(BaseModule):
     """Multi-scale temporal convolution (MS-TCN).
 
-    CTR-GCN (arXiv 2107.12213), section on the model architecture. The outputs
-    of B branches with C / B channels each are concatenated. Every branch
-    starts with a 1x1 convolution, followed by
+    See CTR-GCN (arXiv 2107.12213), section on the model architecture. The
+    outputs of B branches with C / B channels each are concatenated. Every
+    branch starts with a 1x1 convolution, followed by
 
     - batch norm, ReLU, a temporal convolution and batch norm (one branch for
       each dilation);

@@ -83,8 +83,8 @@ class SpatialTemporalEncoder(BaseModule):
             channels. Numbers above ``num_stages`` are ignored. Defaults to
             (5, 8).
         down_stages (sequence[int]): Blocks, counted from 1, that halve the
-            frames. Numbers above ``num_stages`` are ignored. Defaults to
-            (5, 8).
+            frames, rounding up. Numbers above ``num_stages`` are ignored.
+            Defaults to (5, 8).
         tcn_kernel_size (int): Kernel size of the temporal convolutions.
             Defaults to 5.
         tcn_dilations (sequence[int]): Dilations of the temporal convolutions.

@@ -33,7 +33,8 @@ class NonlinearProjectionDecoupler(ProjectionDecoupler):
     The branches of the authors' release are linear. Here, each branch applies
     a 1x1 convolution, ReLU, a linear layer to H hidden channels, batch norm,
     ReLU, and a linear layer to D. Nonlinear projections of this kind are
-    common in contrastive learning (SimCLR, arXiv 2002.05709).
+    common in contrastive learning (SimCLR, arXiv 2002.05709). Because of batch
+    norm, training requires N * M > 1.
 
     >>> decoupler = NonlinearProjectionDecoupler(in_channels=64)
     >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))

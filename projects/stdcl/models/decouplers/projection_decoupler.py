@@ -37,9 +37,9 @@ class ProjectionBranch(nn.Module):
 class ProjectionDecoupler(Decoupler):
     """The decoupler of the authors' release.
 
-    arXiv 2312.15144, section on spatial-temporal decoupling. For each person,
-    each branch pools the feature map, reduces C to C // r channels with a 1x1
-    convolution, flattens, and projects linearly to D.
+    See arXiv 2312.15144, section on spatial-temporal decoupling. For each
+    person, each branch pools the feature map, reduces C to C // r channels
+    with a 1x1 convolution, flattens, and projects linearly to D.
 
     >>> decoupler = ProjectionDecoupler(in_channels=64)
     >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))

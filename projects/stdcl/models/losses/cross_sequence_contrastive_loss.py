@@ -18,8 +18,8 @@ BLOCK = 8192  # slots of a float16 bank to convert to float32 at a time
 class CrossSequenceContrastiveLoss(nn.Module):
     """Contrastive loss with hard positives and two sets of negatives.
 
-    arXiv 2312.15144, section on cross-sequence contrast. For an anchor z of
-    class y, the loss selects among the filled slots of a memory bank:
+    See arXiv 2312.15144, section on cross-sequence contrast. For an anchor z
+    of class y, the loss selects among the filled slots of a memory bank:
 
     - positives: the P slots of class y that are least similar to z;
     - hard negatives: the K slots of other classes that are most similar to z;

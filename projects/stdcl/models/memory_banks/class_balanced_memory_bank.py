@@ -17,7 +17,7 @@ class ClassBalancedMemoryBank(MemoryBank):
     that slot is updated. Otherwise the sequence takes the slot of its class
     that was written longest ago (the lowest index in a tie), but never a slot
     written in the same step, so surplus sequences get none. If no class
-    has more than L sequences, the bank has the content of a
+    has more than L sequences, the bank contains the same vectors as a
     :class:`MemoryBank`, in a different order.
 
     >>> bank = ClassBalancedMemoryBank(feat_dim=2, slots_per_class=2)
@@ -64,8 +64,8 @@ class ClassBalancedMemoryBank(MemoryBank):
 
         The arguments, the treatment of duplicates and the result are those of
         :meth:`MemoryBank.update`. A sequence whose mean feature is zero loses
-        its slot, or gets none. For a sequence without a slot, the result is a
-        slot of a different class, which cannot be a positive anyway.
+        its slot or does not get one. For a sequence without a slot, the result
+        is a slot of a different class, which cannot be a positive anyway.
         """
         features, first = merge_sequences(features, indices)  # (B, D), (B,)
         labels, whole = labels[first], features.any(dim=1)
