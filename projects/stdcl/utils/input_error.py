@@ -38,8 +38,8 @@ def end_cleanly(config: str = '') -> Iterator[None]:
     This applies to an :class:`InputError`, to an ``OSError`` such as a missing
     file, to a pickle that is damaged or not trusted, to numbers that are not
     finite, and to a missing package of an extra. The exit status is 1. Other
-    exceptions keep their traceback. The message starts with ``config``, the path of the config
-    file, if there is one, unless a package is missing.
+    exceptions keep their traceback. The message starts with ``config``, the
+    path of the config file, if there is one, unless a package is missing.
     """
     try:
         yield

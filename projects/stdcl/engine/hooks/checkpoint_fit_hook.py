@@ -47,9 +47,9 @@ class CheckpointFitHook(Hook):
       ``InputError``, except in the decoupler and for additional tensors
       outside the encoder.
 
-    A different stream raises an ``InputError``, except in fine-tuning. So does
-    any checkpoint without a parameter that fits the model. ``MemoryBankHook``
-    checks the memory banks.
+    A different stream raises an ``InputError``, except in fine-tuning. A
+    checkpoint without a parameter that fits the model always does.
+    ``MemoryBankHook`` checks the memory banks.
     """
 
     # runs before EMAHook, which changes the state dict

@@ -121,7 +121,7 @@ class PreemptionHook(Hook):
                          BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Resume from the stored batch."""
+        """Resume from the stored batch, or raise an ``InputError``."""
         meta = checkpoint.get('meta') or {}
         if not runner._resume or not meta.get(BATCH):
             return

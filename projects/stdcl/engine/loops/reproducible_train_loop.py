@@ -13,7 +13,8 @@ from ...utils.random_seed import derive_seed, seed_all
 class ReproducibleTrainLoop(EpochBasedTrainLoop):
     """``EpochBasedTrainLoop`` without hidden random state.
 
-    A resumed run equals an uninterrupted one:
+    If all operations are deterministic, a resumed run equals an uninterrupted
+    one:
 
     - The augmentation of a sequence depends only on the seed, epoch, index and
       repetition; see ``SeededDataset`` and ``SeededSampler``.
