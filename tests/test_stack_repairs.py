@@ -109,6 +109,20 @@ def test_missing_mmcv_raises_an_ordinary_error_elsewhere(tmp_path):
     assert done.stdout == 'False\n', done.stderr
 
 
+def test_starting_is_quiet(tmp_path):
+    done = run([sys.executable, '-Walways::UserWarning', '-c',
+                'import warnings\n'
+                'import projects.stdcl\n'
+                'from mmengine.utils import is_installed\n'
+                'import mmcv.cnn.bricks.transformer\n'
+                'is_installed("mmaction2")\n'
+                'is_installed("mmaction2")\n'
+                'warnings.warn("other")'], tmp_path, environment(ROOT))
+    assert 'other' in done.stderr and not done.returncode, done.stderr
+    for text in ('MultiScaleDeformableAttention', 'pkg_resources'):
+        assert text not in done.stderr
+
+
 def test_missing_extra_ends_a_tool_in_one_line(tmp_path):
     lines = run_without(
         'pandas sklearn', tmp_path, 'analysis/report.py a b c', 'tables.py',

@@ -8,10 +8,11 @@ import importlib.util
 import sys
 from pathlib import Path
 
-# lazy_imports comes before any import of mmaction, and mmaction_drn before
-# those of mmaction.models
-REPAIRS = ('lazy_imports', 'mmaction_drn', 'accuracy_on_device', 'amp_on_cpu',
-           'checkpoint', 'distributed_on_cpu', 'named_layouts')
+# quiet_imports comes before any import of MMCV, lazy_imports before any of
+# mmaction, and mmaction_drn before those of mmaction.models
+REPAIRS = ('quiet_imports', 'lazy_imports', 'mmaction_drn',
+           'accuracy_on_device', 'amp_on_cpu', 'checkpoint',
+           'distributed_on_cpu', 'named_layouts')
 
 if importlib.util.find_spec('mmcv') is None:
     _message = (

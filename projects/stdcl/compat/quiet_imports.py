@@ -1,0 +1,18 @@
+"""Silence two warnings that appear at every start and need no action.
+
+- MMCV warns that mmcv-lite has no ``MultiScaleDeformableAttention``. Only
+  models for images use it.
+- Setuptools warns that ``pkg_resources`` is deprecated whenever MMEngine
+  reloads it (https://github.com/open-mmlab/mmengine/pull/1676). This package
+  requires a version of setuptools that still contains it.
+"""
+import warnings
+
+MESSAGES = ('Fail to import ``MultiScaleDeformableAttention``',
+            'pkg_resources is deprecated as an API')
+
+
+def apply() -> None:
+    """Ignore warnings that start with one of :data:`MESSAGES`."""
+    for message in MESSAGES:
+        warnings.filterwarnings('ignore', message, UserWarning)
