@@ -133,10 +133,74 @@ def test_labels_and_class_names_from_annotations(tmp_path):
     tables = [table(file, file.path.with_suffix('.pkl')) for file in (a, b)]
     with pytest.raises(InputError, match='40 sequences have no label'):
         fusion.fuse_files(tables)
-    result = fusion.fuse_files(tables, labels=annotations(
-        a, tmp_path / 'labels.pkl', classes=list('abcdefg')))
+    result = fusion.fuse_files(tables, labels=[annotations(
+        a, tmp_path / 'labels.pkl', classes=list('abcdefg'))])
     assert result['fused'] == fusion.fuse_files([a.path, b.path])['fused']
     assert [row['name'] for row in result['classes']] == list('abcdefg')
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Return a file with names, and one with the same scores and numbers."""
+    named = make(tmp_path / 'named.npz')
+    rows = {index: named.logits[index] for index in range(40)}
+    order = np.random.default_rng(3).permutation(40).tolist()
+    return named, dump(tmp_path / 'numbered.pkl',
+                       {index: rows[index] for index in order})
+
+
+def write_list(kind, scores, folder):
+    """Write names or labels in the order of a score file."""
+    names, labels = scores.names.tolist(), scores.labels.tolist()
+    path = folder / f'list.{kind[-3:]}'
+    if kind == 'npy':
+        np.save(path, scores.labels.astype('u1'))
+    else:
+        path.write_text({
+            'labels.txt': '\n'.join(map(str, labels)),
+            'header.csv': '\n'.join(['label', *map(str, labels), '']),
+            'names.txt': '\n'.join(names),
+            'both.csv': '\ufeffname,label\r\n' + ''.join(
+                f'"{name}", {label}\r\n' for name, label
+                in zip(names, labels))}[kind], encoding='utf-8')
+    return path
+
+
+@pytest.mark.parametrize('kind', ['npy', 'labels.txt', 'header.csv',
+                                  'both.csv', 'names.txt'])
+def test_numbered_sequences(tmp_path, numbered, kind):
+    """CTR-GCN and FR-Head number the sequences of NW-UCLA."""
+    named, path = numbered
+    expected = fusion.fuse_files([named.path])['fused']
+    bare = dump(tmp_path / 'bare.pkl', list(named.logits))
+    known = [write_list(kind, named, tmp_path)]
+    if kind == 'names.txt':  # the annotation file contains the labels
+        known.append(annotations(shuffled(named, tmp_path / 's.npz'),
+                                 tmp_path / 'labels.pkl'))
+    for files in ([path], [bare], [path, bare]):
+        result = fusion.fuse_files(files, labels=known)
+        assert result['fused'] == pytest.approx(expected)
+        assert {item['matched_by'] for item in result['files']} == {'order'}
+    other = shuffled(named, tmp_path / 'other.npz')
+    if kind in ('both.csv', 'names.txt'):
+        assert fusion.fuse_files([other.path, path], labels=known)[
+            'fused'] == pytest.approx(expected)
+        return
+    with pytest.raises(InputError, match='pass a list of their names'):
+        fusion.fuse_files([other.path, path], labels=known)
+    with pytest.raises(InputError, match='none of the sequences .* 0, exp'):
+        fusion.fuse_files([other.path], labels=known)
+
+
+def test_softmax_of_logits(tmp_path):
+    a, b = make(tmp_path / 'a.npz'), make(tmp_path / 'b.npz', seed=1)
+    logits = table(a, tmp_path / 'logits.pkl')
+    expected = fusion.fuse_files([a.path, b.path], kind='probabilities')
+    found = fusion.fuse_files([logits, b.path], kind='softmax')
+    assert found['fused'] == pytest.approx(expected['fused'])
+    assert found['fused'] != fusion.fuse_files([a.path, b.path])['fused']
+    with pytest.raises(InputError, match='logits only, .*--scores softmax'):
+        fusion.fuse_files([logits, b.path], kind='probabilities')
 
 
 # --- the command -----------------------------------------------------------
@@ -205,6 +269,10 @@ def folder(tmp_path):
     annotations(a, tmp_path / 'annotations.pkl', classes=['a', 'b'])
     annotations(read(tmp_path / 'labels.npz'), tmp_path / 'other_labels.pkl')
     annotations(read(tmp_path / 'fewer.npz'), tmp_path / 'fewer_labels.pkl')
+    for name, text in {'short': '0\n1\n', 'mixed': '0\nwalk\n2\n',
+                       'wide': 'a,b,0\nc,d,1\n', 'empty': '\n'}.items():
+        (tmp_path / f'{name}.csv').write_text(text)
+    np.save(tmp_path / 'float.npy', np.zeros(40))
     return tmp_path
 
 
@@ -221,6 +289,9 @@ def folder(tmp_path):
     ('table.pkl', dict(labels='annotations.pkl'), r'"classes" .* \(2,\)'),
     ('a.npz', dict(labels='table.pkl'), 'table.pkl: expected "annotations"'),
     ('list.pkl', dict(labels='annotations.pkl'), 'no score file contains'),
+    ('list.pkl', dict(labels='short.csv'), 'short.csv contains 2 sequences'),
+    *[('list.pkl', dict(labels=name), f'{name}: expected "annotations".*list')
+      for name in ('mixed.csv', 'wide.csv', 'empty.csv', 'float.npy')],
     ('a.npz probabilities.pkl', dict(kind='logits'),
      'probabilities.pkl contains only probabilities, expected logits'),
     ('table.pkl probabilities.pkl', dict(labels='other_labels.pkl'),
@@ -230,7 +301,7 @@ def folder(tmp_path):
 ])
 def test_mismatched_files_raise(folder, files, options, message):
     if 'labels' in options:
-        options = dict(options, labels=folder / options['labels'])
+        options = dict(options, labels=[folder / options['labels']])
     with pytest.raises(InputError) as caught:
         fusion.fuse_files([folder / file for file in files.split()], **options)
     assert re.search(message, str(caught.value)), caught.value

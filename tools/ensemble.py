@@ -13,8 +13,9 @@ EPILOG = '''example: the four streams
 
 Score files are *.npz files from tools/test.py --dump or pickles from other
 projects: a dict that maps names to scores (CTR-GCN, FR-Head), or a list of
-scores (PYSKL) in the order of the other files. Do not choose weights by test
-accuracy.'''
+scores (PYSKL) in the order of the other files. If a dict numbers its sequences
+from 0, pass a list of their names and labels with --labels. Do not choose
+weights by test accuracy.'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,11 +29,16 @@ def parse_args() -> argparse.Namespace:
                         'bone and 1 for the motions if there is one file per '
                         'stream, otherwise equal')
     parser.add_argument(
-        '--scores', choices=['logits', 'probabilities'], help='scores to sum; '
-        'default: logits if all files contain them, otherwise probabilities')
-    parser.add_argument('--labels', type=Path, metavar='ANNOTATIONS.pkl',
-                        help='annotation file with labels and class names, '
-                        'if the score files contain none')
+        '--scores', choices=['logits', 'probabilities', 'softmax'],
+        help='scores to sum; softmax: probabilities, or the softmax of the '
+        'logits if a file contains only logits; default: logits if all files '
+        'contain them, otherwise probabilities')
+    parser.add_argument(
+        '--labels', nargs='+', type=Path, metavar='FILE', default=[],
+        help='labels or names that the score files lack: annotation files '
+        '(*.pkl), searched by name, or lists in the order of a score file '
+        '(*.npy, or *.csv or *.txt with a label, a name, or name,label in '
+        'each row)')
     parser.add_argument('--out', type=Path, metavar='RESULT.json',
                         help='write the result as JSON')
     parser.add_argument('--confusion', type=Path, metavar='PICTURE.png',

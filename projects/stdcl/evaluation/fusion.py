@@ -6,7 +6,7 @@ file therefore equal the ``acc/top1``, ``acc/top5`` and ``acc/mean1`` that
 """
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from mmaction.evaluation import (
@@ -15,10 +15,11 @@ from mmaction.evaluation import (
     mean_class_accuracy,
     top_k_accuracy,
 )
+from scipy.special import softmax
 
 from ..catalogue import STREAMS
-from ..utils import safe_files
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, printable
+from . import label_file
 from .confusion import class_names, class_table, describe_classes
 from .score_file import Scores, read
 
@@ -26,7 +27,7 @@ from .score_file import Scores, read
 def fuse_files(paths: Sequence[Path],
                weights: Optional[Sequence[float]] = None,
                kind: Optional[str] = None,
-               labels: Optional[Path] = None) -> Dict[str, Any]:
+               labels: Sequence[Path] = ()) -> Dict[str, Any]:
     """Fuse score files, and evaluate each file and the weighted sum.
 
     Args:
@@ -34,11 +35,12 @@ def fuse_files(paths: Sequence[Path],
         weights (sequence[float], optional): One weight for each file. Defaults
             to those of ``catalogue.STREAMS`` if there is exactly one file for
             each stream, and to 1 for each file otherwise.
-        kind (str, optional): Scores to sum, 'logits' or 'probabilities'.
-            Defaults to logits if all files contain them, and to probabilities
-            otherwise.
-        labels (Path, optional): Annotation file with the labels that the score
-            files do not contain. Defaults to none.
+        kind (str, optional): Scores to sum: 'logits', 'probabilities', or
+            'softmax', which is the probabilities and, for a file without
+            them, the softmax of its logits. Defaults to logits if all files
+            contain them, and to probabilities otherwise.
+        labels (sequence[Path]): Files with labels or names that the score
+            files do not contain; see :mod:`.label_file`. Defaults to none.
 
     Returns:
         dict: ``scores`` (the kind of scores), ``weights`` (their origin: 'as
@@ -62,24 +64,19 @@ def fuse_files(paths: Sequence[Path],
             weights):
         raise InputError(f'The weights are {list(weights)}, expected '
                          f'{len(files)} finite numbers, not all of them 0.')
-    matched = ['order' if file.names is None else 'name' for file in files]
+    matched = ['name' if _places(file) is None else 'order' for file in files]
     files = align(files, labels)
     kind = kind or ('logits' if all('logits' in file.kinds for file in files)
                     else 'probabilities')
-    for file in files:
-        if kind not in file.kinds:
-            raise InputError(f'{file.path} contains only {file.kinds[0]}, '
-                             f'expected {kind} in all files (ensemble.py: '
-                             '--scores selects the kind).')
-    scores, target = [getattr(file, kind) for file in files], files[0].labels
+    scores, target = [_select(file, kind) for file in files], files[0].labels
     fused = np.stack(get_weighted_score(scores, np.array(weights, float)))
     confusion = ConfusionMatrix.calculate(
         fused.argmax(axis=1), target, num_classes=fused.shape[1]).numpy()
     classes = class_names(files[0].classes, len(confusion))
     return dict(
         scores=kind, weights=origin, sequences=len(target),
-        files=[dict(file=file.path.name, weight=weight, matched_by=by,
-                    stream=file.stream, config=file.config,
+        files=[dict(file=printable(file.path.name), weight=weight,
+                    matched_by=by, stream=file.stream, config=file.config,
                     checkpoint=file.checkpoint, **evaluate(score, target))
                for file, weight, by, score
                in zip(files, weights, matched, scores)],
@@ -87,24 +84,42 @@ def fuse_files(paths: Sequence[Path],
         classes=class_table(confusion, classes), confusion=confusion.tolist())
 
 
+def _select(file: Scores, kind: str) -> np.ndarray:
+    """Return the scores (N, C) to sum."""
+    if kind == 'softmax':
+        return (softmax(file.logits, axis=1) if file.probabilities is None
+                else file.probabilities)
+    if kind not in file.kinds:
+        raise InputError(
+            f'{file.path} contains only {file.kinds[0]}, expected {kind} in '
+            'all files (ensemble.py: --scores selects the kind; --scores '
+            'softmax turns logits into probabilities).')
+    return getattr(file, kind)
+
+
 def align(files: Sequence[Scores],
-          annotations: Optional[Path] = None) -> List[Scores]:
+          label_files: Sequence[Path] = ()) -> List[Scores]:
     """Put all files in the order of the first one that contains names.
 
-    Files without names are assumed to be in this order already. Labels that
-    are unknown in one file are taken from the others and from the annotation
-    file ``annotations``.
+    Files without names are assumed to be in this order already. A list of
+    names or labels names the sequences of such files, and of files that name
+    their sequences 0 to N - 1, as CTR-GCN and FR-Head do on NW-UCLA. Labels
+    that are unknown in one file are taken from the others.
 
     Raises:
         InputError: The sequences, classes or labels of two files differ, no
             file contains the label of a sequence, or the annotations are
             invalid.
     """
+    known = [label_file.read(path) for path in label_files]
+    for one in known:
+        if one.ordered:
+            files = [_rename(file, one) for file in files]
     first = next((file for file in files if file.names is not None), files[0])
     files = [_sort_like(first, file) for file in files]
     sources = [(file.path, file.labels, list(file.classes)) for file in files]
-    if annotations is not None:
-        sources.append((annotations, *_read_labels(annotations, first)))
+    sources += [(one.path, _find_labels(first, one), one.classes)
+                for one in known if one.labels is not None]
     labels, classes = np.full(len(first.labels), -1), []
     for path, own, names in sources:
         differ = ((labels >= 0) & (own >= 0) & (labels != own)).sum()
@@ -119,9 +134,31 @@ def align(files: Sequence[Scores],
     if (labels < 0).any():
         raise InputError(
             f'{first.path}: {(labels < 0).sum()} sequences have no label in '
-            'any file. Pass an annotation file that contains their labels '
+            'any file. Pass a file that contains their labels '
             '(ensemble.py: --labels).')
     return [replace(file, labels=labels, classes=classes) for file in files]
+
+
+def _places(file: Scores) -> Optional[np.ndarray]:
+    """Return the places of the sequences in a list, or None if named."""
+    places = np.arange(len(file.labels))
+    if file.names is None:
+        return places
+    if {*file.names.tolist()} == {*map(str, places.tolist())}:
+        return file.names.astype(int)
+    return None
+
+
+def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
+    """Name the sequences of a file that contains only their places."""
+    places = _places(file)
+    if places is None:
+        return file
+    if len(known.names) != len(places):
+        raise InputError(f'{known.path} contains {len(known.names)} '
+                         f'sequences, expected {len(places)} as in '
+                         f'{file.path}.')
+    return replace(file, names=known.names[places])
 
 
 def _sort_like(first: Scores, file: Scores) -> Scores:
@@ -135,28 +172,28 @@ def _sort_like(first: Scores, file: Scores) -> Scores:
     place = {name: index for index, name in enumerate(file.names.tolist())}
     missing = [name for name in first.names.tolist() if name not in place]
     if missing:
-        raise InputError(f'{file.path} does not contain {len(missing)} of the '
-                         f'sequences in {first.path}, such as {missing[0]}.')
+        raise InputError(
+            f'{file.path} does not contain {len(missing)} of the sequences in '
+            f'{first.path}, such as {missing[0]}; it contains '
+            f'{file.names[0]}. If a file numbers its sequences, pass a list '
+            'of their names (ensemble.py: --labels).')
     order = [place[name] for name in first.names.tolist()]
     return replace(file, **{field: getattr(file, field)[order]
                             for field in ('names', 'labels', *file.kinds)})
 
 
-def _read_labels(path: Path, scores: Scores) -> Tuple[np.ndarray, List[str]]:
-    """Read labels (N,), -1 if unknown, and class names of annotations."""
+def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
+    """Look up labels (N,) by name; a label that is unknown is -1."""
     if scores.names is None:
-        raise InputError(f'{path}: labels are looked up by name, but no score '
-                         'file contains names; expected one that does.')
-    content = safe_files.load(str(path))
-    try:
-        labels = {str(item['frame_dir']): int(item['label'])
-                  for item in content['annotations']}
-        classes = list(map(str, content.get('classes', ())))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f'{path}: expected "annotations" with "frame_dir" '
-                         f'and "label" in each entry ({error!r}).') from None
-    return np.array([labels.get(name, -1)
-                     for name in scores.names.tolist()]), classes
+        raise InputError(f'{known.path}: labels are looked up by name, but no '
+                         'score file contains names; expected one that does.')
+    labels = dict(zip(known.names.tolist(), known.labels.tolist()))
+    found = np.array([labels.get(name, -1) for name in scores.names.tolist()])
+    if (found < 0).all():
+        raise InputError(
+            f'{known.path} contains none of the sequences in {scores.path}; '
+            f'it contains {known.names[0]}, expected {scores.names[0]}.')
+    return found
 
 
 def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:

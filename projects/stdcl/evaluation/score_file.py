@@ -12,10 +12,11 @@ import numpy as np
 
 from ..utils import safe_files
 from ..utils.atomic_write import atomic_write
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, printable
 
 KINDS = ('logits', 'probabilities')
-ARRAYS = ('names', 'labels', *KINDS)
+# array -> kinds of dtypes that it may have
+ARRAYS = dict(names='U', labels='iu', logits='fiu', probabilities='fiu')
 TEXTS = ('classes', 'stream', 'config', 'checkpoint')
 
 
@@ -43,6 +44,9 @@ class Scores:
 
     def __post_init__(self) -> None:
         shape = self.shape
+        self.classes = [*map(printable, self.classes)]
+        for field in TEXTS[1:]:
+            setattr(self, field, printable(getattr(self, field)))
         self._require(len(shape) == 2 and all(shape), f'the scores have shape '
                       f'{shape}, expected (sequences, classes)')
         if self.labels is None:
@@ -54,10 +58,20 @@ class Scores:
             self._require(value is None or np.shape(value) == size or (
                 field == 'classes' and not len(value)), f'"{field}" has shape '
                 f'{np.shape(value)}, expected {size}')
+        for field, dtypes in ARRAYS.items():
+            dtype = np.asarray(getattr(self, field)).dtype
+            self._require(
+                getattr(self, field) is None or dtype.kind in dtypes,
+                f'"{field}" is of type {dtype}, expected '
+                f'{"strings" if dtypes == "U" else "numbers"}')
         for kind in self.kinds:
             self._require(np.isfinite(getattr(self, kind)).all(),
                           f'some {kind} are NaN or infinite, expected finite '
                           'numbers')
+        self._require(
+            self.probabilities is None or _are_probabilities(
+                self.probabilities), 'the probabilities are negative, or do '
+            'not sum to 1 for each sequence')
         low, high = self.labels.min(), self.labels.max()
         self._require(low >= -1 and high < shape[1], 'the labels range '
                       f'from {low} to {high}, expected 0 to {shape[1] - 1}, '
@@ -140,7 +154,10 @@ def read(path: Union[str, Path]) -> Scores:
             'scores, with the same number of scores for each sequence. To '
             'write a score file, run tools/test.py with --dump FILE.npz '
             f'({error}).') from None
-    alike = (scores >= 0).all() and np.allclose(scores.sum(axis=-1), 1,
-                                                rtol=0, atol=1e-3)
-    return Scores(path, names,
-                  **{'probabilities' if alike else 'logits': scores})
+    kind = 'probabilities' if _are_probabilities(scores) else 'logits'
+    return Scores(path, names, **{kind: scores})
+
+
+def _are_probabilities(scores: np.ndarray) -> bool:
+    return bool((scores >= 0).all() and np.allclose(
+        scores.sum(axis=-1), 1, rtol=0, atol=1e-3))

@@ -1,0 +1,79 @@
+"""Names and labels of test sequences, for score files that lack them."""
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional
+
+import numpy as np
+
+from ..utils import safe_files
+from ..utils.input_error import InputError, printable
+
+
+@dataclass
+class LabelFile:
+    """The names and, optionally, the labels of N test sequences."""
+    path: Path
+    names: np.ndarray  # strings, (N,)
+    labels: Optional[np.ndarray]  # integers from 0, (N,)
+    classes: List[str]  # names of the classes, or none
+    ordered: bool  # whether the order is that of a score file
+
+
+def read(path: Path) -> LabelFile:
+    """Read an annotation file, or a list of names and labels.
+
+    A list contains one row per sequence, in the order of a score file. A text
+    file (``.csv``, ``.txt``) contains names, labels, or both (name, label); it
+    may start with a header. A ``.npy`` file contains labels. In a list of
+    labels, the names of the sequences are their places, 0 to N - 1.
+
+    Raises:
+        OSError, pickle.UnpicklingError: The file cannot be read.
+        InputError: The file is damaged or has a different format.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == '.npy':
+            return _make_list(path, None, safe_files.load_arrays(path))
+        if path.suffix in ('.csv', '.txt'):
+            return _read_text(path)
+        content = safe_files.load(path)
+        items = content['annotations']
+        return LabelFile(
+            path, np.array([str(item['frame_dir']) for item in items]),
+            np.array([int(item['label']) for item in items]),
+            [*map(printable, content.get('classes', ()))], ordered=False)
+    except InputError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f'{path}: expected "annotations" with "frame_dir" and "label" in '
+            'each entry, or a list of names and labels: *.csv or *.txt with '
+            'one row per sequence, or *.npy with one integer per sequence '
+            f'({error!r}).') from None
+
+
+def _read_text(path: Path) -> LabelFile:
+    with open(path, newline='', encoding='utf-8-sig') as file:
+        rows = [[cell.strip() for cell in row]
+                for row in csv.reader(file) if any(row)]
+    if len(rows) > 1 and not rows[0][-1].isdecimal() and (
+            rows[1][-1].isdecimal()):
+        del rows[0]  # a header
+    columns = np.array(rows).T  # (1 or 2, N)
+    if len(columns) == 1 and not columns[0, 0].isdecimal():
+        return _make_list(path, columns[0], None)
+    *names, labels = columns
+    return _make_list(path, *(names or [None]), labels.astype(int))
+
+
+def _make_list(path: Path, names: Optional[np.ndarray],
+               labels: Optional[np.ndarray]) -> LabelFile:
+    if labels is not None and (labels.ndim, labels.dtype.kind) not in (
+            (1, 'i'), (1, 'u')):
+        raise ValueError(f'labels of type {labels.dtype} and shape '
+                         f'{labels.shape}')
+    if names is None:
+        names = np.arange(len(labels)).astype(str)
+    return LabelFile(path, names, labels, [], ordered=True)
