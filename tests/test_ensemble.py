@@ -199,7 +199,7 @@ def test_softmax_of_logits(tmp_path):
     found = fusion.fuse_files([logits, b.path], kind='softmax')
     assert found['fused'] == pytest.approx(expected['fused'])
     assert found['fused'] != fusion.fuse_files([a.path, b.path])['fused']
-    with pytest.raises(InputError, match='logits only, .*--scores softmax'):
+    with pytest.raises(InputError, match='only logits, .*--scores softmax'):
         fusion.fuse_files([logits, b.path], kind='probabilities')
 
 

@@ -48,7 +48,7 @@ def main() -> None:
     args = parser.parse_args()
     from projects.stdcl.apis import SkeletonInferencer
     from projects.stdcl.utils.config_check import load_config
-    from projects.stdcl.utils.input_error import end_cleanly
+    from projects.stdcl.utils.input_error import end_cleanly, printable
     with end_cleanly(args.config):
         inferencer = SkeletonInferencer(
             load_config(args.config, args.cfg_options), args.checkpoint,
@@ -63,7 +63,7 @@ def main() -> None:
         return
     for path, prediction, picture in zip(
             args.files, result['predictions'], result['visualization']):
-        print(f'{path}: ' + ', '.join(map(show, prediction['top']))
+        print(f'{printable(path)}: ' + ', '.join(map(show, prediction['top']))
               + f'; {picture}')
         if len(prediction['segments']) > 1:
             for one in prediction['segments']:

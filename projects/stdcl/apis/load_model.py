@@ -6,7 +6,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
 
 
@@ -40,7 +40,9 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
         checkpoint, map_location='cpu', logger='silent')
     if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
         del model.cls_head.decoupler  # its weights are untrained
-    model.dataset_meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
+    meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
+    model.dataset_meta = dict(meta, classes=[
+        printable(name) for name in meta.get('classes') or ()])
     return model.to(device).eval()
 
 

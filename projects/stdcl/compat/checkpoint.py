@@ -34,7 +34,7 @@ from mmengine.runner import runner as runner_module
 
 from ..utils.atomic_write import atomic_write
 from ..utils.checkpoint_file import find_damage, find_latest
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, printable
 from ..utils.safe_files import find_refused, how_to_trust, is_trusted
 
 upstream_save = checkpoint_module.save_checkpoint
@@ -103,16 +103,17 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
-    damage = find_damage(filename)
-    if damage is None:
-        try:
-            return torch.load(filename, map_location,
-                              weights_only=not is_trusted(filename))
-        except pickle.UnpicklingError as error:
-            _raise_refused(filename, error, filename)
-            damage = 'it contains more than tensors and plain containers'
-        except Exception as error:  # the type depends on the damage
-            damage = f'{type(error).__name__}: {error}'.partition('\n')[0]
+    with open(filename, 'rb') as file:
+        damage = find_damage(file)
+        if damage is None:
+            try:
+                return torch.load(file, map_location,
+                                  weights_only=not is_trusted(file))
+            except pickle.UnpicklingError as error:
+                _raise_refused(filename, error, filename)
+                damage = 'it contains more than tensors and plain containers'
+            except Exception as error:  # the type depends on the damage
+                damage = f'{type(error).__name__}: {error}'.partition('\n')[0]
     raise InputError(f'Checkpoint {filename} could not be read: it is '
                      f'damaged or not a checkpoint ({damage}).')
 
@@ -121,10 +122,10 @@ def _raise_refused(source: str, error: pickle.UnpicklingError,
                    file: str) -> None:
     name = find_refused(error)
     if name:
-        raise pickle.UnpicklingError(
+        raise pickle.UnpicklingError(printable(
             f'Checkpoint {source} was not loaded: it contains {name}, but '
             'only tensors and plain containers are safe to load. '
-            + how_to_trust(file)) from None
+            + how_to_trust(file))) from None
 
 
 @functools.wraps(upstream_load_url)

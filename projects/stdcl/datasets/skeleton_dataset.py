@@ -17,7 +17,7 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
 
 from ..utils import safe_files
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
 from .annotation_check import name_of
@@ -82,8 +82,8 @@ class SkeletonDataset(PoseDataset):
             self.ann_file, content, 'annotations', list)
         annotation_check.check_names(self.ann_file, annotations)
         if not plain_list and 'classes' in content:
-            self._metainfo.setdefault('classes', list(_entry(
-                self.ann_file, content, 'classes', (list, tuple))))
+            self._metainfo.setdefault('classes', list(map(printable, _entry(
+                self.ann_file, content, 'classes', (list, tuple)))))
         if isinstance(content, dict) and isinstance(
                 content.get('layout'), (str, dict)):
             with suppress(InputError):  # such as a layout of another project

@@ -11,6 +11,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
+from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
@@ -56,7 +57,7 @@ def _extract_batch(model: nn.Module, batch: dict) -> Dict[str, np.ndarray]:
     found = dict(global_=feats.mean(dim=(1, 3, 4)),
                  **_decouple(model.cls_head, feats))
     return dict(
-        names=np.array([sample.metainfo.get('frame_dir', '')
+        names=np.array([printable(sample.metainfo.get('frame_dir', ''))
                         for sample in samples]),
         labels=torch.cat([sample.gt_label for sample in samples]).numpy(),
         predictions=scores.argmax(dim=1).cpu().numpy(),

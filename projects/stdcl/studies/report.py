@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..utils.atomic_write import atomic_write
+from ..utils.input_error import printable
 from . import records
 from .statistics import Difference, compare, mean_of
 from .study import Study
@@ -38,7 +39,8 @@ def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
     """Format a Markdown table; return an empty string if it has no rows."""
     head, rows = list(head), list(rows)
     lines = [head, ['---'] * len(head), *rows] if rows else []
-    return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
+    return '\n'.join(f'| {" | ".join(map(printable, line))} |'
+                     for line in lines)
 
 
 def spread(values: pd.Series, digits: int = 2) -> str:

@@ -168,9 +168,9 @@ class StudyRunner:
         status = self.stopping.is_set() or self.call(
             [sys.executable, str(TOOLS / tool), *map(str, arguments)], log)
         if status and not self.stopping.is_set():
-            end = '\n'.join(log.read_text(errors='replace').splitlines()[-15:])
-            raise InputError(f'{log}: {tool} exited with status {status}:\n'
-                             f'{end}')
+            end = log.read_text(errors='replace').splitlines()[-15:]
+            raise InputError(f'{log}: {tool} exited with status {status}:',
+                             *end)
         return not status
 
     def _call_here(self, command: List[str], log: Path) -> int:

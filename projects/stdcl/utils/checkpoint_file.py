@@ -1,7 +1,7 @@
 """Find damaged checkpoint files and the latest intact one."""
 import zipfile
 from pathlib import Path
-from typing import List, NamedTuple, Optional
+from typing import BinaryIO, List, NamedTuple, Optional, Union
 
 LAST = 'last_checkpoint'  # file to which MMEngine writes the latest path
 # training can resume from these; the best checkpoint has no optimizer state
@@ -11,21 +11,26 @@ PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
-def find_damage(path: str) -> Optional[str]:
+def find_damage(source: Union[str, Path, BinaryIO]) -> Optional[str]:
     """Verify the checksums of a checkpoint, because PyTorch does not.
+
+    ``source`` is a path, or an open file, which is rewound if it is intact.
 
     Returns:
         str | None: Description of the damage. None if the file is intact or
         in the format of PyTorch before 1.6, which has no checksums.
     """
     try:
-        with open(path, 'rb') as file:
-            start = file.read(len(LEGACY))
-        if start == LEGACY:
-            return None
-        with zipfile.ZipFile(path) as archive:
-            member = archive.testzip()
-        return None if member is None else f'the checksum of {member} is wrong'
+        if isinstance(source, (str, Path)):
+            with open(source, 'rb') as file:
+                return find_damage(file)
+        if source.read(len(LEGACY)) != LEGACY:
+            with zipfile.ZipFile(source) as archive:
+                member = archive.testzip()
+            if member is not None:
+                return f'the checksum of {member} is wrong'
+        source.seek(0)
+        return None
     except Exception as error:  # the type depends on the damage
         return f'{type(error).__name__}: {error}'
 

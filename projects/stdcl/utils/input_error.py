@@ -13,11 +13,39 @@ EXTRAS = dict(
     wandb='tracking')
 
 
+def printable(text: object) -> str:
+    """Return a text in one line, with unprintable characters escaped.
+
+    A name from a file could otherwise move the cursor of a terminal, reverse
+    the reading direction, or forge further lines of output.
+
+    >>> print(printable('walk\\naccuracy: 100 %'))
+    walk\\naccuracy: 100 %
+    """
+    return ''.join(
+        letter if letter.isprintable() else
+        letter.encode('unicode_escape').decode() for letter in str(text))
+
+
+def _in_one_line(error: object) -> str:
+    # a dataloader worker puts its traceback before the message
+    return printable(re.sub(
+        r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ', '', str(error),
+        flags=re.DOTALL).strip())
+
+
 class InputError(ValueError):
     """Error in a config, a file or an option.
 
-    The message is one line that says what is wrong and what is expected.
+    The message is one line that says what is wrong and what is expected; see
+    :func:`printable`. Several arguments become several lines.
     """
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__(*map(_in_one_line, lines))
+
+    def __str__(self) -> str:
+        return '\n  '.join(self.args)
 
 
 def require_positive(owner: str, **sizes: int) -> None:
@@ -54,8 +82,7 @@ def end_cleanly(config: str = '') -> Iterator[None]:
                  f'-e .[{EXTRAS[name]}]')
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
-        # a dataloader worker puts its traceback before the message
-        text = re.sub(r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ',
-                      '', str(error), flags=re.DOTALL).strip()
-        prefix = f'{config}: ' if config else ''
+        text = (str(error) if isinstance(error, InputError)
+                else _in_one_line(error))
+        prefix = printable(f'{config}: ') if config else ''
         sys.exit(f'error: {prefix}{text.removeprefix(prefix)}')

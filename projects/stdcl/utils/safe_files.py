@@ -12,11 +12,11 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from typing import Any, Dict, Union
+from typing import Any, BinaryIO, Dict, Union
 
 import numpy as np
 
-from .input_error import InputError
+from .input_error import InputError, printable
 
 VARIABLE = 'STDCL_TRUSTED_FILES'
 ATOMS = frozenset((str, bytes, bytearray, bool, int, float, complex,
@@ -24,11 +24,15 @@ ATOMS = frozenset((str, bytes, bytearray, bool, int, float, complex,
 PathLike = Union[str, os.PathLike]
 
 
-def is_trusted(path: PathLike) -> bool:
-    """Return whether ``STDCL_TRUSTED_FILES`` lists a file."""
+def is_trusted(file: BinaryIO) -> bool:
+    """Return whether ``STDCL_TRUSTED_FILES`` lists an open file.
+
+    A path could refer to a different file by the time that it is opened.
+    """
     named = os.environ.get(VARIABLE, '').split(os.pathsep)
-    return os.path.realpath(path) in {
-        os.path.realpath(name) for name in named if name}
+    opened = os.fstat(file.fileno())
+    return any(os.path.samestat(opened, os.stat(name))
+               for name in named if os.path.exists(name))
 
 
 def how_to_trust(path: PathLike) -> str:
@@ -201,20 +205,20 @@ def load(path: PathLike) -> Any:
             listed in ``STDCL_TRUSTED_FILES``, is damaged or is not a pickle.
     """
     with open(path, 'rb') as file:
-        if is_trusted(path):
+        if is_trusted(file):
             return pickle.load(file)
         try:
             return _resolve(_Unpickler(file).load(), {})
         except RefusedError as error:
-            raise pickle.UnpicklingError(
+            raise pickle.UnpicklingError(printable(
                 f'{path} was not read: it contains {error}, and anything but '
                 'containers, numbers, strings and arrays can run '
-                f'code. {how_to_trust(path)}') from None
+                f'code. {how_to_trust(path)}')) from None
         except Exception as error:  # the type depends on the damage
             reason = ' '.join(str(error).split())
-            raise pickle.UnpicklingError(
+            raise pickle.UnpicklingError(printable(
                 f'{path} could not be read: it is damaged or not a pickle '
-                f'({type(error).__name__}: {reason}).') from error
+                f'({type(error).__name__}: {reason}).')) from error
 
 
 def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:

@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
 
 # Azimuth and elevation of the viewer in degrees. (0, 0) is the position of a
@@ -59,6 +59,10 @@ class Animation:
     panels: List[Panel]
     note: str = ''  # line below the title
     timeline: List[Segment] = field(default_factory=list)  # consecutive
+
+    def __post_init__(self) -> None:
+        self.name = printable(self.name)
+        self.class_name = printable(self.class_name)
 
     @property
     def num_steps(self) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from ...utils.input_error import InputError
+from ...utils.input_error import InputError, printable
 from ...utils.skeleton_layout import SkeletonLayout
 from . import custom_splits
 from .annotation_file import write_annotations
@@ -103,7 +103,7 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
     sequences = _read_files(files, layout, problems)
     names = [name for name in files if name not in problems]
     if problems and not (skip_bad and names):
-        raise InputError(_listed(problems))
+        raise InputError(*_listed(problems))
 
     numbers = {name: numbers[name] for name in names}
     if val_ratio is not None:
@@ -140,18 +140,19 @@ def _summary(method: str, classes: List[str], annotations: List[dict],
         f'{parts["val"]})',
         f'  split     {method}',
         f'  classes   {len(classes)}: ' + ', '.join(
-            f'{name} {counts[number]}' for number, name in enumerate(classes)),
+            f'{printable(name)} {counts[number]}'
+            for number, name in enumerate(classes)),
         f'  frames    {min(frames)} to {max(frames)}, mean '
         f'{np.mean(frames):.1f}',
         f'  persons   {" or ".join(map(str, persons))}'])
 
 
-def _listed(problems: Problems) -> str:
+def _listed(problems: Problems) -> List[str]:
     texts = [text for name in sorted(problems) for text in problems[name]]
     more = len(texts) - MAX_SHOWN
     title = f'{len(texts)} problem{"s" if len(texts) > 1 else ""}:'
-    return '\n  '.join([title, *texts[:MAX_SHOWN],
-                        *([f'... and {more} more'] if more > 0 else [])])
+    return [title, *texts[:MAX_SHOWN],
+            *([f'... and {more} more'] if more > 0 else [])]
 
 
 def _read_files(files: Dict[str, Path], layout: SkeletonLayout,

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from ...models import Decoupler, MemoryBank
 from ...utils.checkpoint_file import name_loaded
-from ...utils.input_error import InputError
+from ...utils.input_error import InputError, printable
 from ...utils.model_parts import find_prefixes, unwrap
 
 FINE_TUNE = 'set load_from to this file and omit resume'
@@ -108,10 +108,10 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     loaded = sum(name in state_dict for name in own)
     anew = mismatch.shapes or mismatch.missing
-    (logger.warning if anew else logger.info)(
+    (logger.warning if anew else logger.info)(printable(
         f'{file}: loading {loaded} of {len(own)} tensors'
         + ('; the others are initialized from scratch' if anew else '')
-        + (f'; {mismatch}.' if any(mismatch) else '.'))
+        + (f'; {mismatch}.' if any(mismatch) else '.')))
     seen, expected = _streams(model, checkpoint)
     if seen != expected:
         logger.info(f'Fine-tuning on a different stream: {file} was trained '
