@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from projects.stdcl.apis import load_model
 from projects.stdcl.datasets import SkeletonDataset
+from projects.stdcl.evaluation.confusion import class_names
 from projects.stdcl.evaluation.fusion import describe, fuse_files
 from projects.stdcl.studies.report import markdown
 from projects.stdcl.utils import safe_files
@@ -81,6 +82,7 @@ def test_tables(tmp_path):
     a = make(tmp_path / 'a.npz', k=2, classes=[FORGED, 'b'], stream=FORGED)
     text = describe(fuse_files([a.path]))
     assert text.count(SHOWN) == 3 and len(text.splitlines()) == 7
+    assert class_names([FORGED], 1) == [SHOWN]
     assert markdown([FORGED], [['a']]).splitlines()[0] == f'| {SHOWN} |'
     animation = Animation(FORGED, FORGED, [])
     assert (animation.name, animation.class_name) == (SHOWN, SHOWN)

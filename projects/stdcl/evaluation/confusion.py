@@ -10,6 +10,7 @@ from mmaction.evaluation import ConfusionMatrix
 from mmengine.logging import print_log
 
 from ..utils.atomic_write import atomic_write
+from ..utils.input_error import printable
 
 FEW = 20  # classes of a confusion matrix whose cells show their values
 
@@ -49,8 +50,8 @@ class ClassReport(ConfusionMatrix):
 
 def class_names(names: Sequence[str], number: int) -> List[str]:
     """Return the names of the classes, or their numbers if names are wrong."""
-    return list(names if names is not None and len(names) == number
-                else map(str, range(number)))
+    known = names is not None and len(names) == number
+    return [printable(name) for name in (names if known else range(number))]
 
 
 def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
