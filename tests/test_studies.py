@@ -147,8 +147,8 @@ def test_recorded_results(path):
     (("seeds=[1])", "seeds=0)"), 'seeds is 0'),
     (("arms = ", "means = dict(m=['plain'])\narms = "), "means is 'plai"),
     (("seeds=[1]", "seeds=[1], stream='bones'"), "stream is 'bones'"),
-    (("'plain':", "'a/b':"), 'arms.a/b: expected a nonempty name'),
-    (("encoder='stgcn', stdcl", "stdcl"), 'plain: expected exactly one of'),
+    (("'plain':", "'a/b':"), "of an arm is 'a/b', expected a non"),
+    (("encoder='stgcn', stdcl", "stdcl"), 'plain sets 0 of .* exactly one'),
     (("encoder='stgcn', stdcl", "config='x.py', stdcl"),
      r"plain.config: /.*/x.py does not exist")])
 def test_mistakes_in_a_study_are_one_line(write, change, message):

@@ -21,8 +21,8 @@ def show(result: dict) -> None:
     for name, (parameters, flops) in result['costs'].items():
         print(f'{LABELS[name]:34}{parameters:12,}{flops:17,}')
     if 'slots' in result:
-        print(f'\nThe two memory banks, {result["slots"]:,} slots each: '
-              f'{result["bank_bytes"]:,} bytes.')
+        print(f'\nThe two memory banks have {result["slots"]:,} slots each '
+              f'and take {result["bank_bytes"]:,} bytes in total.')
 
 
 def parse_args() -> argparse.Namespace:

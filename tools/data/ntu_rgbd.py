@@ -43,7 +43,7 @@ def main() -> None:
     print(f'{args.destination}: {report["splits"]} from '
           f'{report["files_found"]} of {report["files_published"]} files; '
           f'{len(report["dropped"])} dropped, {len(report["repaired"])} '
-          'repaired; see *.report.json next to it')
+          f'repaired; see {args.destination.with_suffix(".report.json")}')
     if report['as_published'] is False:
         sys.exit('error: all files were found, but the splits do not have '
                  'their published sizes.')

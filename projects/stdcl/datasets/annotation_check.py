@@ -1,4 +1,4 @@
-"""Checks of annotation files; docs/annotation_format.md is the format."""
+"""Check annotation files, which docs/annotation_format.md describes."""
 import reprlib
 from collections import Counter
 from numbers import Integral

@@ -13,8 +13,9 @@ def add_meta_key(pipeline: Compose, key: str) -> None:
     packers = [step for step in pipeline.transforms
                if hasattr(step, 'meta_keys')]
     if not packers:
-        raise InputError(f'A pipeline has no PackActionInputs, expected one '
-                         f'that passes {key} to the samples: {pipeline}.')
+        names = ', '.join(type(step).__name__ for step in pipeline.transforms)
+        raise InputError(f'The pipeline [{names}] has no PackActionInputs, '
+                         f'expected one that passes {key} to the samples.')
     for packer in packers:
         if key not in packer.meta_keys:
             packer.meta_keys = (*packer.meta_keys, key)

@@ -15,7 +15,7 @@ from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
-MOST = 5000  # measured sequences; the distances take quadratic memory
+MOST = 5000  # sequences to measure at most: N² distances need memory
 
 
 @torch.inference_mode()
@@ -29,15 +29,14 @@ def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
     Returns:
         dict[str, ndarray]: The arrays are
 
-        - ``names`` (``frame_dir``, or '' if unknown), ``labels`` and
-          ``predictions``, (N,);
+        - ``names`` ('' if unknown), ``labels`` and ``predictions``, (N,);
         - ``global_``, the mean of the encoder's output over persons, frames
           and joints, (N, C);
         - if the head has a decoupler, ``spatial`` and ``temporal``, (N, D);
         - if it is an :class:`AttentiveDecoupler`, ``attention_joints``,
           (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1
-          over V' and T', the joints and frames of the encoder's output;
-        - if the data set names its classes, ``classes``, a list of strings.
+          over the joints V' and frames T' of the encoder's output;
+        - if the data set names its classes, ``classes``, their names.
     """
     carry_names(loader.dataset)
     batches = [_extract_batch(model, batch)

@@ -50,10 +50,7 @@ def spread(values: pd.Series, digits: int = 2) -> str:
 
 
 class StudyReport:
-    """Tables and a plot of a study. ``folder`` contains its CSV files.
-
-    An ``InputError`` is raised if a CSV file is invalid.
-    """
+    """Tables and a plot of a study; ``folder`` contains its CSV files."""
 
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
@@ -104,7 +101,7 @@ class StudyReport:
         return self._measures(['diagnosis'], DIAGNOSES)
 
     def folds(self) -> str:
-        """Return a table of top-1 in percent by fold; '' if there is one."""
+        """Return a table of top-1 in percent by fold, or '' for one fold."""
         names = self.plan.folds
         if len(names) == 1:
             return ''

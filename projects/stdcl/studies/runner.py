@@ -52,8 +52,8 @@ class StudyRunner:
                 minutes: Optional[float] = None) -> List[Training]:
         """Execute runs, ``jobs`` at a time, and return those that fail.
 
-        After ``minutes``, if given, on SIGINT and on SIGTERM, :meth:`stop` is
-        called. Stopped runs do not count as failed. An ``InputError`` is
+        The runs are stopped after ``minutes``, if given, and on SIGINT or
+        SIGTERM. Stopped runs do not count as failed. An ``InputError`` is
         raised if another process is running the study.
         """
         for number in (signal.SIGINT, signal.SIGTERM):

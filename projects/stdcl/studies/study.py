@@ -158,10 +158,12 @@ class Study:
     def _read_arm(self, name: str) -> List[Training]:
         arm, where = self.arms[name], f'{self.path}: arms.{name}'
         if not name or '/' in name:
-            raise InputError(f'{where}: expected a nonempty name without "/".')
-        if sum(map(bool, (arm.config, arm.encoder, arm.fuse))) != 1:
-            raise InputError(
-                f'{where}: expected exactly one of encoder, config and fuse.')
+            raise InputError(f'{self.path}: the name of an arm is {name!r}, '
+                             'expected a nonempty name without "/".')
+        num = sum(map(bool, (arm.config, arm.encoder, arm.fuse)))
+        if num != 1:
+            raise InputError(f'{where} sets {num} of encoder, config and '
+                             'fuse, expected exactly one.')
         seeds = range(arm.seeds) if isinstance(arm.seeds, int) else arm.seeds
         if not seeds or len(set(seeds)) < len(seeds) or not all(
                 isinstance(seed, int) and seed >= 0 for seed in seeds):

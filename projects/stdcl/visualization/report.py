@@ -58,7 +58,7 @@ class Outputs:
 
     @property
     def features(self) -> Dict[str, np.ndarray]:
-        """Features by name, each of shape (N, its own size)."""
+        """Features by name, with one row for each of the N sequences."""
         return {name: self.arrays[key] for key, name in FEATURES.items()
                 if key in self.arrays}
 
@@ -111,7 +111,7 @@ def write_report(path: Path, model: Tuple[Config, str],
             trained without STD-CL. Defaults to no comparison.
         names (sequence[str], optional): Sequences for the player. Defaults to
             ``num`` sequences; see :func:`choose`.
-        num (int): Largest number of these sequences. Defaults to 12.
+        num (int): Number of sequences without ``names``. Defaults to 12.
         device (str): Device that runs the models. Defaults to 'cpu'.
 
     Returns:
@@ -167,9 +167,9 @@ def check(models: Sequence[Outputs]) -> None:
     for what in ('labels', 'names'):
         if not np.array_equal(arrays[what], other[what]):
             raise InputError(
-                f'the test sets differ in their {what} ({number} sequences, '
-                f'and {len(other["labels"])} for the plain model), expected '
-                'the same sequences in the same order.')
+                f'the test sets differ in their {what}: there are {number} '
+                f'sequences with STD-CL and {len(other["labels"])} without, '
+                'expected the same sequences in the same order.')
 
 
 def choose(models: Sequence[Outputs], num: int,
@@ -311,7 +311,7 @@ def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
 
 
 def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
-    """Return the mean attention of the first person by class, with a pose."""
+    """Return a pose and the mean attention of the first person by class."""
     labels, poses = seen.arrays['labels'], []
     if seen.frame_attention is None:
         return poses

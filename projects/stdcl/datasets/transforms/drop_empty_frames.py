@@ -9,7 +9,7 @@ from .detected_joints import find_detected
 class DropEmptyFrames(BaseTransform):
     """Drop the frames in which no joint was detected.
 
-    A sequence without any person is left unchanged.
+    A sequence in which no joint was ever detected is left unchanged.
 
     Required and modified keys: ``keypoint``, (M, T, V, C), and
     ``total_frames``; ``keypoint_score``, (M, T, V), if present.

@@ -7,7 +7,7 @@ from ...utils.input_error import InputError
 from .detected_joints import find_detected
 
 
-# also in place of MMAction2's class, which ignores keypoint_score
+# also under the name of MMAction2's class, which ignores keypoint_score
 @TRANSFORMS.register_module(['FastPreNormalize3D', 'PreNormalize3D'],
                             force=True)
 class FastPreNormalize3D(PreNormalize3D):
@@ -33,7 +33,7 @@ class FastPreNormalize3D(PreNormalize3D):
             raise InputError(
                 f'FastPreNormalize3D: {results.get("frame_dir")} has '
                 f'{len(keypoint)} persons, expected 1 or 2.')
-        # a person is absent if np.isclose(x, 0) for all coordinates
+        # upstream, a person is absent if np.isclose(x, 0) for all coordinates
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
         first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
         if not seen[first].any():

@@ -43,8 +43,8 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
     keypoint, dims = results['keypoint'], len(matrix)
     if keypoint.shape[-1] != dims:
         raise InputError(
-            f'Rotation: keypoint of {results.get("frame_dir")} has '
-            f'{keypoint.shape[-1]} channels, expected {dims} (x, y, ...).')
+            f'keypoint of {results.get("frame_dir")} has '
+            f'{keypoint.shape[-1]} channels, expected {dims} for a rotation.')
     results['keypoint'] = (keypoint.reshape(-1, dims) @ matrix).reshape(
         keypoint.shape)
     return results
