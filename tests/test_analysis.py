@@ -1,4 +1,4 @@
-"""Confusion matrices, curves and the commands that MMAction2's users know."""
+"""Confusion matrices, curves, and commands that MMAction2 also has."""
 import csv
 import json
 import re
@@ -59,7 +59,7 @@ def test_confusion_is_drawn(tmp_path, k):
 
 
 def write_log(work_dir, time, epochs, steps=10, slow=0):
-    """Write a log of MMEngine; the loss is ``slow`` plus the step."""
+    """Write a log as MMEngine does; the loss is ``slow`` plus the step."""
     path = work_dir / time / 'vis_data' / 'scalars.json'
     path.parent.mkdir(parents=True)
     path.write_text(''.join(

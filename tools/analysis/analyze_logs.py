@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         if len(args.legend) != len(args.logs):
             plot.error(f'--legend has {len(args.legend)} names, expected '
                        f'{len(args.logs)}, one per log.')
-        if args.out.suffix != '.png':  # might overwrite a log
+        if args.out.suffix != '.png':  # it might be a log
             plot.error(f'--out is {args.out}, expected *.png.')
     return args
 

@@ -1,6 +1,7 @@
 """Draw the confusion matrix of a checkpoint or of a score file.
 
-tools/test.py also does this. The arguments are those of MMAction2's command.
+tools/test.py also draws it. The arguments have the same names as those of
+MMAction2's tools/analysis_tools/confusion_matrix.py.
 """
 import argparse
 import logging
@@ -27,7 +28,7 @@ def main() -> None:
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
-    if args.show_path.suffix != '.png':  # might overwrite scores
+    if args.show_path.suffix != '.png':  # it might be a score file
         parser.error(f'--show-path is {args.show_path}, expected *.png.')
     from projects.stdcl import apis
     from projects.stdcl.evaluation import confusion, fusion

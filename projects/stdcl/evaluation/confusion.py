@@ -18,8 +18,8 @@ FEW = 20  # classes of a confusion matrix whose cells show their values
 class ClassReport(ConfusionMatrix):
     """Metric that logs the accuracy of each class and writes it to files.
 
-    It returns no numbers. Sequences without a label or with several labels
-    are left out.
+    It returns an empty dict of metrics. Sequences without a label or with
+    several labels are left out.
 
     Args:
         stem (str): Start of the names of the files; see :func:`write_files`.
@@ -49,7 +49,7 @@ class ClassReport(ConfusionMatrix):
 
 
 def class_names(names: Sequence[str], number: int) -> List[str]:
-    """Return the names of the classes, or their numbers if names are wrong."""
+    """Return ``names`` if there are ``number``, or else the class numbers."""
     known = names is not None and len(names) == number
     return [printable(name) for name in (names if known else range(number))]
 
@@ -112,7 +112,7 @@ def write_files(confusion: np.ndarray, classes: Sequence[str],
 
 def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str],
                    path: Path) -> None:
-    """Plot a confusion matrix (C, C), in % of each true class, as PNG."""
+    """Plot a confusion matrix (C, C), in percent of true classes, as a PNG."""
     confusion = np.asarray(confusion)
     names = [name[:40] for name in classes]
     side = min(max(8, 0.2 * len(names)), 24)  # inches

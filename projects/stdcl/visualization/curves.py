@@ -23,7 +23,7 @@ def read_log(path: Path) -> pd.DataFrame:
 
     Returns:
         DataFrame: One column for each scalar and one row for each logged step
-        or validation; the index is the number of finished epochs.
+        or validation; the index is the number of epochs until then, a float.
 
     Raises:
         InputError: There is no log, or it is not in this format.
@@ -48,7 +48,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         raise InputError(
             f'{path}: expected one JSON object with "step" per line, as '
             f'MMEngine writes to vis_data/scalars.json ({error}).') from None
-    if 'epoch' in rows:  # only in rows of training; others count epochs
+    if 'epoch' in rows:  # training rows count steps, others count epochs
         steps = (rows['iter'] / rows['epoch']).max()  # of an epoch
         done = done.where(rows['epoch'].isna(), done / steps)
     return rows.set_index(done.to_numpy())
