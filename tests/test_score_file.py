@@ -120,7 +120,7 @@ def test_sequences_without_names_raise(config):
     transforms = runner.test_dataloader.dataset.pipeline.transforms
     transforms.insert(0, lambda results: {
         key: value for key, value in results.items() if key != 'frame_dir'})
-    with pytest.raises(InputError, match='has no "frame_dir"'):
+    with pytest.raises(InputError, match='contains no "frame_dir"'):
         runner.test()
 
 

@@ -51,7 +51,7 @@ class ScoreFileHook(Hook):
         for sample, *scores in zip(outputs, logits, probabilities):
             if 'frame_dir' not in sample.metainfo:
                 raise InputError(
-                    'test_dataloader.dataset: an annotation has no '
+                    'test_dataloader.dataset: an annotation contains no '
                     '"frame_dir", expected the name of the sequence.')
             label = int(sample.gt_label) if 'gt_label' in sample else -1
             self.rows.append((sample.metainfo['frame_dir'], label, *scores))

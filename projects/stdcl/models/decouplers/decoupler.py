@@ -59,9 +59,8 @@ class Decoupler(BaseModule):
                 'expected the persons, frames, joints and channels of a clip. '
                 'With the fragment configs/_base_/stdcl.py, write '
                 'model = dict(_base_.stdcl_model, '
-                f'clip_shape={tuple(clip_shape)}). If clip_len in your '
-                f'pipelines is not {clip_shape[1]}, replace {clip_shape[1]} '
-                'with your clip_len.')
+                f'clip_shape={tuple(clip_shape)}), with the sizes of your '
+                'clips. The number of frames is clip_len in your pipelines.')
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map.
