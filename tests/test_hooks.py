@@ -193,7 +193,6 @@ def test_testing_and_fine_tuning_ignore_banks(config, tiny_annotations,
         config.train_dataloader.dataset.dataset.ann_file = path
         capsys.readouterr()
         _, fresh = train(config, load_from=checkpoint)
-        # the banks do not keep any content of the old run
         assert fresh['cls_head.spatial_bank.labels'].tolist() == [-1] * num
         log = capsys.readouterr().out
         assert 'Load checkpoint' in log and 'spatial_bank' not in log

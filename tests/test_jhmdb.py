@@ -18,7 +18,6 @@ from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
 @pytest.fixture
 def arrays():
-    """Make four clips; the splits test one, one and two of them."""
     frames = np.array([3, 2, 4, 5])
     rng = np.random.default_rng(0)
     return dict(

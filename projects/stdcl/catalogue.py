@@ -1,8 +1,4 @@
-"""Encoders, benchmarks and streams, by name.
-
-Skeleton layouts have their own table,
-:data:`~.utils.skeleton_layout.LAYOUTS`.
-"""
+"""Encoders, benchmarks and streams, by name."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional

@@ -44,8 +44,7 @@ def test(config: Union[str, Path], checkpoint: str,
         dict[str, float]: The metrics of the config's ``test_evaluator``.
 
     Raises:
-        InputError: The config, an option, the checkpoint or the data are
-            invalid.
+        InputError: Config, options, checkpoint or data are invalid.
     """
     from ..evaluation.confusion import ClassReport  # matplotlib loads slowly
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,

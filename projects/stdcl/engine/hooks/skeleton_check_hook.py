@@ -18,10 +18,9 @@ class SkeletonCheckHook(Hook):
 
     Without this hook, a mismatch causes an error such as "running_mean should
     contain 51 elements not 75" (MMAction2 issues 1438, 2060, 2141). The hook
-    compares the numbers of joints, channels, frames and persons of a sequence
-    with those of the encoder and the labels with ``num_classes``. Before
-    training, it runs the model on one sequence. Its ``InputError`` says what
-    to change.
+    compares the joints, channels, frames and persons of a sequence with the
+    encoder, and the labels with ``num_classes``. Before training, it also runs
+    the model on one sequence. Its ``InputError`` says what to change.
     """
 
     def before_train(self, runner) -> None:

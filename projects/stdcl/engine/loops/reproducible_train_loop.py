@@ -13,8 +13,7 @@ from ...utils.random_seed import derive_seed, seed_all
 class ReproducibleTrainLoop(EpochBasedTrainLoop):
     """``EpochBasedTrainLoop`` without hidden random state.
 
-    If all operations are deterministic, a resumed run equals an uninterrupted
-    one:
+    Given deterministic operations, a resumed run equals an uninterrupted one:
 
     - The augmentation of a sequence depends only on the seed, epoch, index and
       repetition; see ``SeededDataset`` and ``SeededSampler``.

@@ -68,10 +68,7 @@ class STDCLMixin:
         self.temporal_weight = temporal_weight
 
     def init_weights(self) -> None:
-        """Initialize the head and, unless it has done so, the decoupler.
-
-        An ``InputError`` is raised if a size of the decoupler is unknown.
-        """
+        """Initialize all parameters; raise InputError if T or V is missing."""
         self.decoupler.require_sizes()
         super().init_weights()
         if not self.decoupler.is_init:
