@@ -140,7 +140,6 @@ COCO = {**DECOUPLER,
     ('hcn', DECOUPLER, False, True),
     ('stgcn', {}, False, False)], ids=['2D', 'hcn', 'projection'])
 def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
-    """A report on a single model, with random weights, can be written."""
     cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
     cfg.merge_from_dict({'test_dataloader.dataset.num_sequences': 32,
                          **changes})

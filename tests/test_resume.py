@@ -74,7 +74,6 @@ def assert_equal(work_dir, other, atol=0):
 
 @pytest.fixture(scope='module')
 def whole(warm, tmp_path_factory):
-    """Train three epochs without an interruption."""
     folder = tmp_path_factory.mktemp('whole')
     train(warm, folder, *OPTIONS)
     return folder

@@ -55,7 +55,6 @@ def test_amp_accumulation_and_the_best_model(root, tmp_path):
 
 
 def test_uneven_batches_and_resuming_with_one_process(root, tmp_path):
-    """Two processes train on uneven batches, then a single process resumes."""
     options = ['--work-dir', tmp_path, '--cfg-options', *TINY[3:5],
                'train_dataloader.dataset.num_sequences=61',
                'train_dataloader.sampler.round_up=False',

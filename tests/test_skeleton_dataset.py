@@ -91,7 +91,7 @@ def test_leading_cacheable_transforms_run_once(tiny_annotations):
     ('RandomView', {}), ('RandomSampleFrames', dict(clip_len=4)),
     ('FastUniformSampleFrames', dict(clip_len=4))])
 def test_deterministic_transforms_are_cacheable(kind, options):
-    """With default arguments, only cacheable transforms draw no numbers."""
+    """By default, all but the cacheable transforms draw random numbers."""
     transform = TRANSFORMS.build(dict(type=kind, **options))
     keypoint = np.random.default_rng(0).normal(size=(1, 30, 25, 3))
     state = np.random.get_state()[1:3]

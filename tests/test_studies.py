@@ -194,7 +194,6 @@ arms ="""))
 
 
 def test_further_tests_of_a_study(make_runner, tmp_path):
-    """Each further test has its own config and two columns."""
     study = make_runner('arms =', """folds = ['split3']
 tests = dict(train={'test_dataloader.dataset.split': '{fold}_train'})
 arms =""")
@@ -218,7 +217,6 @@ def test_mistakes_in_a_fused_arm(write, change, message):
 
 
 def test_a_fused_arm(make_runner, tmp_path):
-    """A fused arm is recorded after the arms that it fuses."""
     study = make_runner(*FUSE)
     assert not study.run_all(study.missing('both'))
     assert len(study.missing()) == 3
@@ -240,7 +238,6 @@ def test_a_fused_arm(make_runner, tmp_path):
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
-    """A first call is stopped; a second one finishes the runs."""
     study = make_runner()
     path = tmp_path / 'work/tiny/plain_seed-1/run.json'
 
@@ -318,7 +315,6 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
 
 
 def test_the_commands(write, tiny_annotations, warm, tmp_path):
-    """Run a study and write its page; an invalid study ends in one line."""
     options = {**TINY, **{f'{name}_dataloader.{dataset}.ann_file':
                           tiny_annotations() for name, dataset in (
                               ('train', 'dataset.dataset'),

@@ -37,7 +37,6 @@ ALL_LAYOUTS = [*LAYOUTS, SPIDER, FIGURE]
 
 
 def make(layout='nw-ucla', num_sequences=32, **kwargs):
-    """Build a data set without a pipeline."""
     return SyntheticSkeletonDataset([], layout=layout,
                                     num_sequences=num_sequences, **kwargs)
 

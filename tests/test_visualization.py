@@ -293,7 +293,6 @@ def test_page_contains_names_and_coordinates(layout):
 
 @pytest.fixture
 def player(tmp_path):
-    """Write a page with two sequences."""
     weights = np.ones((2, 20))
     weights[0, 0] = 9
     points = to_points(make(UCLA, 2, 10), UCLA)

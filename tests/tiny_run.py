@@ -42,7 +42,6 @@ def loaders(cfg: Config) -> list:
 
 
 def use(cfg: Config, ann_file: str) -> Config:
-    """Set the annotation file of all data sets in place."""
     for loader in loaders(cfg):
         loader.dataset.get('dataset', loader.dataset).ann_file = ann_file
     return cfg
@@ -61,7 +60,6 @@ def plain(cfg: Config) -> Config:
 
 
 def run(cfg: Config, **changes) -> Runner:
-    """Build a Runner from a copy of a config."""
     cfg = copy.deepcopy(cfg)
     cfg.update(changes)
     return Runner.from_cfg(Config({

@@ -41,7 +41,6 @@ class WarmCommands:
         self.server.stdout.close()
 
     def __call__(self, tool: str, *args, cwd: Path):
-        """Run a tool of the repository, and wait for it."""
         self.start(tool, *args, cwd=cwd)
         return self.wait()
 
@@ -55,7 +54,6 @@ class WarmCommands:
         return int(self.server.stdout.readline())
 
     def wait(self):
-        """Wait for the started tool to exit."""
         status = int(self.server.stdout.readline())
         return subprocess.CompletedProcess(
             self.argv, status, *((self.cwd / name).read_text()

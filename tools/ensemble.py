@@ -26,8 +26,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('files', nargs='+', type=Path, help='score files')
     parser.add_argument('--weights', nargs='+', type=float,
                         help='one weight per file; default: 2 for joint and '
-                        'bone and 1 for the motions if there is one file per '
-                        'stream, otherwise equal')
+                        'bone and 1 for the motion streams if there is one '
+                        'file per stream, otherwise equal')
     parser.add_argument(
         '--scores', choices=['logits', 'probabilities', 'softmax'],
         help='scores to sum; softmax: probabilities, or the softmax of the '

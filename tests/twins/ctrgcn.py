@@ -97,7 +97,6 @@ class MultiScaleTCN(nn.Module):
 
 
 def outer_residual(in_channels, out_channels, stride):
-    """Build the residual path of a block."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return ConvBN(in_channels, out_channels, stride=stride)

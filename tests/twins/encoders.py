@@ -18,7 +18,6 @@ KEYS = {encoder.title: key for key, encoder in ENCODERS.items()}
 
 
 class Size(NamedTuple):
-    """Sizes that encoder, head and clips share."""
     layout: str = 'nturgb+d'
     persons: int = 2
     frames: int = 64
@@ -47,7 +46,6 @@ def width(size: Size) -> dict:
 
 
 def ours(name: str, size: Size) -> Recognizer:
-    """Build our encoder and classifier."""
     kwargs = dict(layout=size.layout, in_channels=size.channels, **width(size))
     if name == 'HCN':
         backbone = HCN(num_frames=size.frames, **kwargs)

@@ -1,8 +1,7 @@
 """Convert checkpoints from the authors' code to this project's tensor names.
 
 A table lists, for each tensor of this project, the authors' tensors that it is
-built from and the function that joins them. Missing or unexpected tensors
-raise an error.
+built from and the function that joins them.
 """
 from pathlib import Path
 from typing import Callable, Dict, Sequence, Tuple

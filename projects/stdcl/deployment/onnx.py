@@ -94,8 +94,7 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     ``cfg_options`` are KEY=VALUE strings. The metadata of the file are the
     names of the config and the classes, the stream, the layout and the shape
     of a clip. Return a summary of the export. Errors are those of
-    :func:`load_config`, :func:`load_model` and :func:`export`. Warnings are
-    no longer logged after this call.
+    :func:`load_config`, :func:`load_model` and :func:`export`.
     """
     logging.disable(logging.WARNING)  # the exporter logs warnings
     cfg = load_config(config, cfg_options)

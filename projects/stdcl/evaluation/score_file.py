@@ -29,8 +29,9 @@ class Scores:
     these two fields.
 
     Raises:
-        InputError: A name occurs twice, a score is not finite, a label is out
-            of range, or the sizes do not match.
+        InputError: A field has the wrong type or size, a name occurs twice, a
+            score is not finite, probabilities are negative or do not sum to 1,
+            or a label is out of range.
     """
     path: Path
     names: Optional[np.ndarray] = None  # frame_dir of each sequence, (N,)
@@ -70,8 +71,8 @@ class Scores:
                           'numbers')
         self._require(
             self.probabilities is None or _are_probabilities(
-                self.probabilities), 'the probabilities are negative, or do '
-            'not sum to 1 for each sequence')
+                self.probabilities), 'some probabilities are negative, or '
+            'those of a sequence do not sum to 1')
         low, high = self.labels.min(), self.labels.max()
         self._require(low >= -1 and high < shape[1], 'the labels range '
                       f'from {low} to {high}, expected 0 to {shape[1] - 1}, '
