@@ -12,6 +12,7 @@ from projects.stdcl.models import (
     CrossSequenceContrastiveLoss,
     MemoryBank,
 )
+from tests.test_memory_bank import update
 
 DIM = 4
 
@@ -105,7 +106,7 @@ def test_equals_the_twin(steps, num_classes, slots_per_class):
             if fault is not None:
                 features[row, :] = fault
         labels = indices % num_classes
-        slots = bank.update(features, labels, indices)
+        slots = update(bank, features, labels, indices)
         twin.update(features, labels, indices)
         check(bank, twin)
         # the slot of a row holds its sequence, or one of a different class
@@ -124,7 +125,7 @@ def test_equals_the_plain_bank_if_all_sequences_fit():
         step = make_step(torch.randint(30, (12, )).tolist())
         if number == 5:
             step[0][3] = 0
-        own = bank.update(*step), full.update(*step)
+        own = update(bank, *step), update(full, *step)
     order = bank.indices[bank.labels >= 0]
     assert set(order.tolist()) == set(
         (full.labels >= 0).nonzero().flatten().tolist())
@@ -144,7 +145,7 @@ def test_sequence_without_a_slot_excludes_no_positive():
     # class 0 has sequences 0, 3 and 6, but only two slots
     bank = make_bank(3, 2)
     features, labels, indices = make_step([0, 3, 6, 1, 2])
-    slots = bank.update(features, labels, indices)
+    slots = update(bank, features, labels, indices)
     assert bank.indices.tolist() == [0, 3, 1, -1, 2, -1]
     anchors = features[2:3].clone().requires_grad_()
     loss = CrossSequenceContrastiveLoss(99, 99)
@@ -159,7 +160,7 @@ def test_sequence_without_a_slot_excludes_no_positive():
 def test_size_is_independent_of_the_number_of_sequences():
     bank = make_bank(5, 4)
     assert len(bank) == 20 and bank.nbytes == 20 * (DIM * 4 + 3 * 8)
-    bank.update(*make_step([10**9 + 1, 7], num_classes=5))
+    update(bank, *make_step([10**9 + 1, 7], num_classes=5))
     assert len(bank) == 20
     assert sorted(bank.indices.unique().tolist()) == [-1, 7, 10**9 + 1]
 
@@ -167,9 +168,9 @@ def test_size_is_independent_of_the_number_of_sequences():
 def test_classes_do_not_evict_each_other():
     bank = make_bank(2, 3)
     rare = [1, 3]  # sequences of class 1
-    bank.update(*make_step(rare, num_classes=2))
+    update(bank, *make_step(rare, num_classes=2))
     for start in range(0, 100, 10):
-        bank.update(*make_step(range(start, start + 10, 2), num_classes=2))
+        update(bank, *make_step(range(start, start + 10, 2), num_classes=2))
     assert sorted(bank.indices[3:].tolist()) == [-1, *rare]
     assert (bank.labels[:3] == 0).all()
 
@@ -178,7 +179,7 @@ def test_order_of_duplicates_does_not_matter():
     features, labels, indices = make_step([0, 3, 0, 0, 3])
     banks = [make_bank() for _ in range(2)]
     for bank, order in zip(banks, ([0, 1, 2, 3, 4], [2, 4, 0, 3, 1])):
-        bank.update(features[order], labels[order], indices[order])
+        update(bank, features[order], labels[order], indices[order])
     torch.testing.assert_close(banks[0].features, banks[1].features,
                                atol=1e-7, rtol=0)
     assert torch.equal(banks[0].indices, banks[1].indices)
@@ -187,12 +188,12 @@ def test_order_of_duplicates_does_not_matter():
 def test_state_survives_saving():
     bank, other = make_bank(dtype='float16'), make_bank(dtype='float16')
     for _ in range(3):
-        bank.update(*make_step(torch.randint(30, (6, )).tolist()))
+        update(bank, *make_step(torch.randint(30, (6, )).tolist()))
     torch.save(bank.state_dict(), file := io.BytesIO())
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
     step = make_step([1, 50, 3])
-    assert torch.equal(bank.update(*step), other.update(*step))
+    assert torch.equal(update(bank, *step), update(other, *step))
     for name in bank.STATE:
         assert torch.equal(getattr(bank, name), getattr(other, name)), name
     assert bank.features.dtype == torch.float16

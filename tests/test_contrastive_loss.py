@@ -35,9 +35,9 @@ def make_anchors(bank, batch=8, dim=16):
 
 def draws_of(loss, labels, bank_labels):
     """Make the loss reuse one random draw, and return the drawn slots."""
-    slots, drawn = loss._random_negatives(labels, bank_labels)
+    slots, drawn = loss._random_negatives(labels, bank_labels[None])
     loss._random_negatives = lambda *_: (slots, drawn)
-    return [row[keep] for row, keep in zip(slots, drawn)]
+    return [row[keep] for row, keep in zip(slots[0], drawn[0])]
 
 
 @pytest.mark.parametrize('name', ['contrast_loss', 'contrast_loss_hard'])
@@ -56,7 +56,7 @@ def test_golden(reference, name):
 
     for step, slots in enumerate(torch.tensor(golden['idx'])):
         if 'random_negatives' in golden:
-            drawn = torch.tensor(golden['random_negatives'][step])
+            drawn = torch.tensor(golden['random_negatives'][step])[None]
             loss._random_negatives = lambda *_, drawn=drawn: (
                 drawn, torch.ones_like(drawn, dtype=torch.bool))
         features = torch.tensor(golden['features'][step], requires_grad=True)
@@ -152,6 +152,27 @@ def test_equals_the_published_loop_for_any_input(
     rounding = torch.finfo(anchor_dtype).eps
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5 + rounding,
                                rtol=1e-4 + rounding)
+
+
+@pytest.mark.parametrize('half', [False, True])
+def test_several_banks_in_one_call(half):
+    """Banks with different empty slots and own slots; all slots are chosen."""
+    loss = CrossSequenceContrastiveLoss(99, 99, temperature=0.3)
+    banks = [make_bank(filled=0.7) for _ in range(2)]
+    if half:
+        banks = [(features.half(), labels) for features, labels in banks]
+    anchors = F.normalize(torch.randn(2, 8, 16), dim=2).requires_grad_()
+    labels, own = torch.randint(4, (8, )), torch.randint(60, (2, 8))
+    values, shares = loss(anchors, labels, own, [bank[0] for bank in banks],
+                          torch.stack([bank[1] for bank in banks]))
+    (values * torch.tensor([1., 3.])).sum().backward()
+    for i, weight in enumerate((1, 3)):
+        single = anchors[i].detach().requires_grad_()
+        value, share = loss(single, labels, own[i], *banks[i])
+        (weight * value).backward()
+        assert share == shares[i]
+        torch.testing.assert_close(value, values[i])
+        torch.testing.assert_close(single.grad, anchors.grad[i])
 
 
 def test_share_of_anchors_between_0_and_1():
@@ -254,8 +275,9 @@ def test_random_negatives_are_drawn_without_replacement():
     loss = CrossSequenceContrastiveLoss(num_negatives=20)
     counts = torch.zeros(4, 200)
     for _ in range(500):
-        slots, drawn = loss._random_negatives(anchors, labels)
-        step = torch.zeros(4, 200).scatter_add_(1, slots, drawn.float())
+        slots, drawn = loss._random_negatives(anchors, labels[None])
+        step = torch.zeros(4, 200).scatter_add_(1, slots[0],
+                                                drawn[0].float())
         assert (step.sum(dim=1) == 20).all() and step.max() == 1
         counts += step
     for anchor, count in zip(anchors, counts):
@@ -273,8 +295,8 @@ def test_negatives_of_a_dominant_class(negatives):
     anchors = torch.tensor([0, 1])
     loss = CrossSequenceContrastiveLoss(num_negatives=50)
     for _ in range(5):
-        slots, drawn = loss._random_negatives(anchors, labels)
-        for anchor, row, keep in zip(anchors, slots, drawn):
+        slots, drawn = loss._random_negatives(anchors, labels[None])
+        for anchor, row, keep in zip(anchors, slots[0], drawn[0]):
             chosen = row[keep]
             assert (labels[chosen] != anchor).all()
             available = (labels != anchor).sum().item()
@@ -284,8 +306,8 @@ def test_negatives_of_a_dominant_class(negatives):
 def test_fewer_negatives_than_the_limit():
     labels = torch.tensor([0, 0, 1, 1, -1, 2])
     slots, drawn = CrossSequenceContrastiveLoss()._random_negatives(
-        torch.tensor([0]), labels)
-    assert sorted(slots[0][drawn[0]].tolist()) == [2, 3, 5]
+        torch.tensor([0]), labels[None])
+    assert sorted(slots[drawn].tolist()) == [2, 3, 5]
 
 
 class Watch(TorchDispatchMode):
@@ -373,3 +395,6 @@ def test_cosine_cross_entropy_equals_the_twin():
                    for i in range(5)) / 5
     torch.testing.assert_close(value, expected)
     assert share == 1
+    values, shares = loss(torch.stack([anchors, 2 * anchors]), labels)
+    torch.testing.assert_close(values[0], expected)
+    assert shares.tolist() == [1, 1]

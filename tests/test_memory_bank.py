@@ -6,12 +6,18 @@ import torch.nn.functional as F
 from mmengine.runner.checkpoint import load_state_dict
 
 from projects.stdcl.models import BatchMemoryBank, MemoryBank
+from projects.stdcl.models.memory_banks.memory_bank import merge_sequences
 
 
 def make_bank(slots=6, dim=4, **kwargs):
     bank = MemoryBank(dim, **kwargs)
     bank.resize(slots)
     return bank
+
+
+def update(bank, features, labels, indices):
+    """Merge the rows of each sequence and write them, as the head does."""
+    return bank.update(merge_sequences(features, indices), labels, indices)
 
 
 def obvious_update(bank, features, labels, indices):
@@ -34,7 +40,7 @@ def test_update_equals_the_twin():
         indices = torch.randint(50, (24, ))  # with duplicates
         labels = indices % 5
         features = F.normalize(torch.randn(24, 8), dim=1)
-        bank.update(features, labels, indices)
+        update(bank, features, labels, indices)
         obvious_update(twin, features, labels, indices)
         torch.testing.assert_close(bank.features, twin.features)
         assert torch.equal(bank.labels, twin.labels)
@@ -44,7 +50,7 @@ def test_slots_are_overwritten_without_momentum():
     bank = make_bank()
     first, second = F.normalize(torch.randn(2, 1, 4), dim=-1)
     for features in (first, second):
-        bank.update(features, torch.tensor([1]), torch.tensor([3]))
+        update(bank, features, torch.tensor([1]), torch.tensor([3]))
     torch.testing.assert_close(bank.features[3], second[0])
 
 
@@ -53,9 +59,9 @@ def test_batch_bank_forgets_the_previous_step():
     bank.resize(6)
     features = F.normalize(torch.randn(5, 4), dim=1)
     labels, indices = torch.tensor([0, 1, 1]), torch.tensor([5, 2, 2])
-    bank.update(features[:2], torch.tensor([1, 0]), torch.tensor([0, 5]))
+    update(bank, features[:2], torch.tensor([1, 0]), torch.tensor([0, 5]))
     for each in (bank, kept):
-        slots = each.update(features[2:], labels, indices)
+        slots = update(each, features[2:], labels, indices)
         assert slots.tolist() == [5, 2, 2]
     assert torch.equal(bank.labels, kept.labels)
     torch.testing.assert_close(bank.features[[2, 5]], kept.features[[2, 5]])
@@ -68,7 +74,7 @@ def test_order_of_duplicates_does_not_matter():
     banks = []
     for order in (torch.arange(5), torch.tensor([3, 1, 4, 0, 2])):
         bank = make_bank()
-        bank.update(features[order], labels[order], indices[order])
+        update(bank, features[order], labels[order], indices[order])
         banks.append(bank.features)
     torch.testing.assert_close(*banks, atol=1e-7, rtol=0)
 
@@ -77,10 +83,10 @@ def test_overflow_empties_the_slot():
     bank = make_bank()
     features = F.normalize(torch.randn(4, 4), dim=1)
     slots = torch.tensor([0, 1, 2, 2])
-    bank.update(features, slots, slots)
+    update(bank, features, slots, slots)
     features = features.clone()
     features[0, 1], features[1], features[2] = torch.nan, torch.inf, torch.nan
-    bank.update(features, slots, slots)
+    update(bank, features, slots, slots)
     assert bank.features.isfinite().all()
     # a sequence that also has a finite feature keeps its slot
     assert bank.labels[:3].tolist() == [-1, -1, 2]
@@ -91,10 +97,10 @@ def test_zero_features_empty_the_slot():
     bank = make_bank()
     features = F.normalize(torch.randn(4, 4), dim=1)
     slots = torch.tensor([0, 1, 2, 2])
-    bank.update(features, slots, slots)
+    update(bank, features, slots, slots)
     features[0] = 0  # like the mean of opposite features
     features[2] = 1e-7 - features[3]
-    bank.update(features, slots, slots)
+    update(bank, features, slots, slots)
     assert bank.labels[:3].tolist() == [-1, 1, -1]
     assert not bank.features[[0, 2]].any()
 
@@ -104,10 +110,10 @@ def test_zero_rows_are_ignored():
     bank, expected = make_bank(), make_bank()
     features = F.normalize(torch.randn(3, 4), dim=1)
     indices = torch.tensor([5, 0, 5])
-    expected.update(features, indices % 3, indices)
+    update(expected, features, indices % 3, indices)
     features = torch.cat([features[:2], torch.zeros(3, 4), features[2:]])
     indices = torch.tensor([5, 0, 5, 5, 5, 5])
-    bank.update(features, indices % 3, indices)
+    update(bank, features, indices % 3, indices)
     torch.testing.assert_close(bank.features, expected.features)
     assert torch.equal(bank.labels, expected.labels)
 
@@ -117,7 +123,7 @@ def test_half_precision_halves_the_features():
     features = F.normalize(torch.randn(4, 4), dim=1)
     indices = torch.tensor([5, 0, 5, 1])
     for some in (bank, expected):
-        some.update(features, indices, indices)
+        update(some, features, indices, indices)
     # duplicates are averaged before rounding
     assert torch.equal(bank.features, expected.features.half())
     assert torch.equal(bank.labels, expected.labels)
@@ -134,9 +140,9 @@ def test_autocast_does_not_round_features():
     bank, expected = make_bank(), make_bank()
     written = (F.normalize(torch.randn(3, 4), dim=1),
                torch.tensor([1, 0, 1]), torch.tensor([5, 2, 5]))
-    expected.update(*written)
+    update(expected, *written)
     with torch.autocast('cpu', torch.bfloat16):
-        bank.update(*written)
+        update(bank, *written)
     assert torch.equal(bank.features, expected.features)
 
 
@@ -148,7 +154,7 @@ def test_tensors_are_in_the_state_dict_but_not_buffers():
 
 def test_state_survives_saving():
     bank, other = make_bank(), make_bank()
-    bank.update(F.normalize(torch.randn(2, 4), dim=1), torch.tensor([1, 0]),
+    update(bank, F.normalize(torch.randn(2, 4), dim=1), torch.tensor([1, 0]),
                 torch.tensor([5, 2]))
     file = io.BytesIO()
     torch.save(bank.state_dict(), file)

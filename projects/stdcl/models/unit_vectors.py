@@ -1,12 +1,11 @@
 """L2 normalization that tolerates zero vectors."""
 import torch
-import torch.nn.functional as F
 
 SHORTEST = 1e-6  # rounding errors dominate the direction of shorter vectors
 
 
 def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
-    """Normalize each row of (N, D) to unit length, in float32.
+    """Normalize each row of (..., D) to unit length, in float32.
 
     A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
     so does its gradient, which would otherwise be huge. A row that is not
@@ -17,5 +16,5 @@ def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
             [0.0000, 0.0000]])
     """
     vectors = vectors.float()
-    short = vectors.detach().norm(dim=1, keepdim=True) < SHORTEST
-    return F.normalize(vectors.masked_fill(short, 0), dim=1)
+    norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / norm.masked_fill(norm < SHORTEST, float('inf'))

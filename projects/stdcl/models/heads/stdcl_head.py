@@ -4,9 +4,10 @@ from typing import Dict, List, Tuple
 import torch
 from mmaction.models.heads import GCNHead
 from mmaction.registry import MODELS
-from mmengine.dist import all_gather, get_rank
+from mmengine.dist import all_gather, get_rank, get_world_size
 
 from ...utils.input_error import InputError
+from ..memory_banks.memory_bank import merge_sequences
 from ..unit_vectors import unit_vectors
 
 TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
@@ -105,24 +106,24 @@ class STDCLMixin:
                  data_samples: List) -> Dict[str, torch.Tensor]:
         """Write a batch to the banks, and return the losses of STD-CL."""
         labels, indices = self._labels_and_indices(data_samples, feats.device)
-        spatial, temporal = map(unit_vectors, self.decoupler(feats))  # (N, D)
+        # both vectors in one tensor, which halves the number of operations
+        vectors = unit_vectors(torch.stack(self.decoupler(feats)))  # (2, N, D)
 
         # every process writes the batches of all processes, so that the banks
         # stay equal
         features, all_labels, all_indices, own = self._gather(
-            torch.cat([spatial, temporal], dim=1).detach(), labels, indices)
-        losses = dict()
-        for name, bank, anchors, written, weight in zip(
-                ('spatial', 'temporal'),
-                (self.spatial_bank, self.temporal_bank),
-                (spatial, temporal), features.chunk(2, dim=1),
-                (self.spatial_weight, self.temporal_weight)):
-            slots = bank.update(written, all_labels, all_indices)
-            loss, share = self.loss_contrast(anchors, labels, slots[own],
-                                             bank.features, bank.labels)
-            losses[f'loss_{name}'] = weight * loss
-        losses['anchor_share'] = share  # of the last bank, the temporal one
-        return losses
+            vectors.detach(), labels, indices)
+        features = merge_sequences(features, all_indices)
+        banks = self.spatial_bank, self.temporal_bank
+        slots = torch.stack([
+            bank.update(written, all_labels, all_indices)
+            for bank, written in zip(banks, features)])
+        (spatial, temporal), share = self.loss_contrast(
+            vectors, labels, slots[:, own], [bank.features for bank in banks],
+            torch.stack([bank.labels for bank in banks]))
+        return dict(loss_spatial=self.spatial_weight * spatial,
+                    loss_temporal=self.temporal_weight * temporal,
+                    anchor_share=share[1])
 
     def _labels_and_indices(self, data_samples: List, device: torch.device
                             ) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -148,19 +149,24 @@ class STDCLMixin:
                 indices: torch.Tensor) -> Tuple:
         """Concatenate the rows of all processes, in order of rank.
 
-        Returns features (B, 2D), labels (B,), indices (B,), and the slice of
-        this process's N rows. The single collective operation requires
-        batches of equal size. Smaller batches are therefore padded with rows
-        of zero features, which the banks ignore.
+        Maps features (2, N, D), labels (N,) and indices (N,) to those of all
+        processes, (2, B, D), (B,), (B,), and the slice of this process's N
+        rows. The single collective operation requires batches of equal size.
+        Smaller batches are therefore padded with rows of zero features, which
+        the banks ignore.
         """
-        rows = torch.cat([features.view(torch.int32),  # keeps the exact bits
-                          torch.stack([labels, indices], dim=1).int()], dim=1)
+        if get_world_size() == 1:
+            return features, labels, indices, slice(None)
+        rows = torch.cat([
+            features.transpose(0, 1).flatten(1).view(torch.int32),  # exact
+            torch.stack([labels, indices], dim=1).int()], dim=1)
         filling = rows[:1].repeat(max(0, self.batch_size - len(rows)), 1)
         filling[:, :-2] = 0
         sent = torch.cat([rows, filling])
         start = get_rank() * len(sent)
         gathered = torch.cat(all_gather(sent))  # (B, 2D + 2)
-        return (gathered[:, :-2].view(torch.float32),
+        features = gathered[:, :-2].contiguous().view(torch.float32)
+        return (features.unflatten(1, (2, -1)).transpose(0, 1),
                 gathered[:, -2].long(), gathered[:, -1].long(),
                 slice(start, start + len(rows)))
 

@@ -30,7 +30,14 @@ class CosineCrossEntropy(nn.Module):
 
     def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
                 *bank: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss, and 1 as the share of anchors that contribute."""
-        logits = anchors @ F.normalize(self.classes, dim=1).T  # (N, classes)
-        return (F.cross_entropy(logits / self.temperature, labels),
-                anchors.new_ones(()))
+        """Return the loss, and 1 as the share of anchors that contribute.
+
+        ``anchors`` is (N, D), or (B, N, D) for B banks. The results are
+        scalars, or (B,).
+        """
+        logits = anchors @ F.normalize(self.classes, dim=1).T
+        losses = F.cross_entropy(
+            logits.flatten(end_dim=-2) / self.temperature,
+            labels.expand(anchors.shape[:-1]).flatten(), reduction='none')
+        loss = losses.view(anchors.shape[:-1]).mean(dim=-1)
+        return loss, torch.ones_like(loss)

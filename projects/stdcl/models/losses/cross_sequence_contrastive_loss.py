@@ -1,6 +1,6 @@
 """The contrastive loss between anchors and a memory bank."""
 from numbers import Real
-from typing import Sequence, Tuple
+from typing import Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -78,15 +78,21 @@ class CrossSequenceContrastiveLoss(nn.Module):
         self.negatives = tuple(dict.fromkeys(negatives))
 
     def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
-                own_slots: torch.Tensor, bank_features: torch.Tensor,
+                own_slots: torch.Tensor,
+                bank_features: Union[torch.Tensor, Sequence[torch.Tensor]],
                 bank_labels: torch.Tensor
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Contrast anchors with the slots of a bank.
+        """Contrast anchors with the slots of a bank, or of several banks.
 
         All computation is in float32, even under autocast. In distributed
         training, each process passes its own anchors. The loss is scaled so
         that the average of the gradients over the processes is the gradient
         of the mean over the terms of all processes.
+
+        Computing the losses of B banks in one call takes about as many
+        operations as a single bank. All tensors except ``labels`` then have
+        an additional first dimension of size B, and ``bank_features`` is a
+        sequence of B tensors of the same shape.
 
         Args:
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
@@ -102,57 +108,64 @@ class CrossSequenceContrastiveLoss(nn.Module):
             tuple[Tensor, Tensor]: The loss and the share of this process's
             anchors that contributed to it, both scalars.
         """
+        if anchors.dim() == 2:
+            loss, share = self(anchors[None], labels, own_slots[None],
+                               [bank_features], bank_labels[None])
+            return loss[0], share[0]
         with torch.autocast(anchors.device.type, enabled=False):
-            anchors = anchors.float() / self.temperature
+            anchors = anchors.float() / self.temperature  # (B, N, D)
             similarity = _similarities(anchors.detach(), bank_features)
-            same_class = bank_labels == labels[:, None]  # (N, S)
-            negatives = (bank_labels >= 0) & ~same_class  # (N, S)
-            positives = same_class.scatter_(1, own_slots[:, None], False)
+            of_bank = bank_labels[:, None]  # (B, 1, S)
+            no_positive = of_bank != labels[:, None]  # (B, N, S)
+            no_negative = (of_bank == labels[:, None]) | (of_bank < 0)
+            no_positive.scatter_(2, own_slots[..., None], True)
 
-            hard_p, is_p = self._hardest(similarity, positives,
+            hard_p, is_p = self._hardest(similarity, no_positive,
                                          self.num_positives, largest=False)
-            sets = [self._negatives(kind, similarity, negatives, labels,
+            sets = [self._negatives(kind, similarity, no_negative, labels,
                                     bank_labels) for kind in self.negatives]
-            to_positive, *to_negatives = _Similarity.apply(
-                anchors, bank_features, similarity,
-                torch.cat([hard_p, *(slots for slots, _ in sets)], dim=1)
-            ).split([hard_p.shape[1], *(slots.shape[1] for slots, _ in sets)],
-                    dim=1)  # (N, P), (N, K), (N, K)
+            is_n = torch.stack([valid for _, valid in sets], dim=2)
+            chosen = torch.cat([hard_p, *(slots for slots, _ in sets)], dim=2)
+            # (B, N, P) and, for R sets, (B, N, R * K)
+            to_positive, to_negative = _Similarity.apply(
+                anchors, similarity, chosen, *bank_features).tensor_split(
+                    [hard_p.shape[2]], dim=2)
 
             # if an anchor has any negatives, each set contains some
-            is_term = (is_p & sets[0][1].any(dim=1, keepdim=True)
-                       & anchors.any(dim=1, keepdim=True))  # (N, P)
-            total = 0 * anchors.sum()  # NaN if an anchor is not finite
-            for to_negative, (_, valid) in zip(to_negatives, sets):
-                lowest = torch.finfo(to_negative.dtype).min
-                pull = to_negative.masked_fill(~valid, lowest).logsumexp(
-                    dim=1, keepdim=True)  # (N, 1)
-                terms = F.softplus(pull - to_positive)  # (N, P)
-                total = total + terms.masked_fill(~is_term, 0).sum()
+            is_term = (is_p & is_n[:, :, 0].any(dim=2, keepdim=True)
+                       & anchors.any(dim=2, keepdim=True))  # (B, N, P)
+            lowest = torch.finfo(to_negative.dtype).min
+            pull = to_negative.unflatten(2, is_n.shape[2:]).masked_fill(
+                ~is_n, lowest).logsumexp(dim=3, keepdim=True)  # (B, N, R, 1)
+            terms = F.softplus(pull - to_positive[:, :, None])  # (B, N, R, P)
+            total = terms.masked_fill(~is_term[:, :, None], 0).sum(
+                dim=(1, 2, 3))
+            # make the loss NaN if an anchor is not finite
+            total = total + 0 * anchors.sum(dim=(1, 2))  # (B,)
 
-            count = len(sets) * is_term.sum().float()
+            count = is_term.sum(dim=(1, 2), dtype=total.dtype)
             all_reduce(count)
-            loss = total * get_world_size() / count.clamp(min=1)
-            return loss, is_term.any(dim=1).float().mean()
+            loss = total * (get_world_size() / len(sets)) / count.clamp(min=1)
+            return loss, is_term.any(dim=2).float().mean(dim=1)
 
     def _negatives(self, kind: str, similarity: torch.Tensor,
-                   candidate: torch.Tensor, labels: torch.Tensor,
+                   excluded: torch.Tensor, labels: torch.Tensor,
                    bank_labels: torch.Tensor
                    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return slots and whether each is a negative, (N, min(K, S))."""
+        """Return slots and whether each is a negative, (B, N, min(K, S))."""
         if kind == 'hard':
-            return self._hardest(similarity, candidate, self.num_negatives,
+            return self._hardest(similarity, excluded, self.num_negatives,
                                  largest=True)
         return self._random_negatives(labels, bank_labels)
 
     @staticmethod
     @torch.no_grad()
-    def _hardest(similarity: torch.Tensor, candidate: torch.Tensor, limit: int,
+    def _hardest(similarity: torch.Tensor, excluded: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return slots and whether each is a candidate, (N, min(limit, S))."""
+        """Return slots and whether each is valid, (B, N, min(limit, S))."""
         fill = float('-inf') if largest else float('inf')
-        ranked = similarity.where(candidate, fill).topk(
-            min(limit, similarity.shape[1]), dim=1, largest=largest,
+        ranked = similarity.masked_fill(excluded, fill).topk(
+            min(limit, similarity.shape[2]), dim=2, largest=largest,
             sorted=False)
         return ranked.indices, ranked.values != fill
 
@@ -161,44 +174,53 @@ class CrossSequenceContrastiveLoss(nn.Module):
                           ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
 
-        All anchors share one random order of the filled slots. Each takes the
-        first K slots of other classes in this order. The first 2K slots
-        suffice, except for a class that fills more than half of them. For the
-        most frequent class, the whole order is therefore searched. Returns
-        the slots and whether each was drawn, both (N, min(K, S)).
+        All anchors share one random order of the filled slots of a bank. Each
+        takes the first K slots of other classes in this order. The first 2K
+        slots suffice, except for a class that fills more than half of them.
+        For the most frequent class, the whole order is therefore searched.
+        Returns the slots and whether each was drawn, both (B, N, min(K, S)).
         """
-        limit = min(self.num_negatives, len(bank_labels))
+        limit = min(self.num_negatives, bank_labels.shape[1])
         empty = 2  # sorts after filled slots, whose keys are below 1
         order = torch.rand(bank_labels.shape, device=bank_labels.device)
         order.masked_fill_(bank_labels < 0, empty)
-        slots = order.topk(min(2 * limit, len(order)), largest=False).indices
-        slot_labels = bank_labels[slots]  # (2K,)
+        slots = order.topk(min(2 * limit, order.shape[1]),
+                           largest=False).indices  # (B, 2K)
+        slot_labels = bank_labels.gather(1, slots)
 
-        negative = (slot_labels >= 0) & (slot_labels != labels[:, None])
-        place = negative.cumsum(dim=1)  # (N, 2K), from 1
-        # move the first K to the front; an extra column takes the rest
-        drawn = slots.new_zeros(len(labels), limit + 1).scatter_(
-            1, (place - 1).where(negative & (place <= limit), limit),
-            slots.expand_as(place))[:, :limit]  # (N, K)
-        found = torch.arange(limit, device=slots.device) < place[:, -1:]
+        of_slot = slot_labels[:, None]  # (B, 1, 2K)
+        negative = (of_slot >= 0) & (of_slot != labels[:, None])
+        place = negative.cumsum(dim=2)  # (B, N, 2K), from 1
+        # move the first K to columns 1 to K; columns 0 and K + 1 take the rest
+        columns = (place * negative).clamp(max=limit + 1)
+        drawn = slots.new_zeros(*place.shape[:2], limit + 2).scatter_(
+            2, columns, slots[:, None].expand_as(place))[..., 1:-1]
+        found = torch.arange(limit, device=slots.device) < place[..., -1:]
 
-        frequent = slot_labels.mode().values
+        frequent = slot_labels.mode(dim=1, keepdim=True).values  # (B, 1)
         others = order.masked_fill_(bank_labels == frequent, empty).topk(
-            limit, largest=False)  # (K,)
-        is_frequent = (labels == frequent)[:, None]  # (N, 1)
-        return (others.indices.where(is_frequent, drawn),
-                (others.values < empty).where(is_frequent, found))
+            limit, largest=False)  # (B, K)
+        is_frequent = (labels == frequent)[..., None]  # (B, N, 1)
+        return (others.indices[:, None].where(is_frequent, drawn),
+                (others.values < empty)[:, None].where(is_frequent, found))
 
 
 def _similarities(anchors: torch.Tensor,
-                  bank_features: torch.Tensor) -> torch.Tensor:
-    """Return inner products of (N, D) and (S, D) in float32, (N, S)."""
-    # on a CPU, the product is faster with the factors in this order
-    similarity = anchors.new_empty(len(bank_features), len(anchors))
-    size = len(bank_features) if _is_float32(bank_features) else BLOCK
-    for block, out in zip(bank_features.split(size), similarity.split(size)):
-        torch.mm(block.float(), anchors.T, out=out)
-    return similarity.T.contiguous()
+                  bank_features: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return inner products of (B, N, D) and B times (S, D), (B, N, S)."""
+    similarity = anchors.new_empty(*anchors.shape[:2], len(bank_features[0]))
+    for own, features, out in zip(anchors, bank_features, similarity):
+        # on a CPU, the product is faster with the factors in this order
+        out.copy_(_product(features, own.T).T)
+    return similarity
+
+
+def _product(features: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+    """Multiply (S, D) and (D, N) in float32."""
+    if _is_float32(features):
+        return features @ anchors
+    return torch.cat([block.float() @ anchors
+                      for block in features.split(BLOCK)])
 
 
 def _is_float32(tensor: torch.Tensor) -> bool:
@@ -212,24 +234,29 @@ class _Similarity(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, anchors, bank_features, similarity, slots):
-        """Map (N, D), (S, D), (N, S), (N, L) to (N, L)."""
-        ctx.save_for_backward(bank_features, slots)
-        return similarity.gather(1, slots)
+    def forward(ctx, anchors, similarity, slots, *bank_features):
+        """Map (B, N, D), (B, N, S), (B, N, L), B times (S, D) to (B, N, L)."""
+        ctx.save_for_backward(slots, *bank_features)
+        return similarity.gather(2, slots)
 
     @staticmethod
     def backward(ctx, gradient):
-        """Map (N, L) to the gradient of the anchors, (N, D)."""
-        bank_features, slots = ctx.saved_tensors
-        if _is_float32(bank_features):
-            total = F.embedding_bag(slots, bank_features, mode='sum',
-                                    per_sample_weights=gradient)
-        else:
-            size = max(1, BLOCK // len(slots))
-            # on a CPU, faster than bank_features[chosen]
-            total = sum(
-                torch.bmm(weights[:, None],
-                          F.embedding(chosen, bank_features).float())
-                for weights, chosen in zip(gradient.split(size, dim=1),
-                                           slots.split(size, dim=1)))[:, 0]
-        return total, None, None, None
+        """Map (B, N, L) to the gradient of the anchors, (B, N, D)."""
+        slots, *bank_features = ctx.saved_tensors
+        total = torch.stack(list(map(_weighted_sum, bank_features, slots,
+                                     gradient)))
+        return total, None, None, *(None for _ in bank_features)
+
+
+def _weighted_sum(features: torch.Tensor, slots: torch.Tensor,
+                  weights: torch.Tensor) -> torch.Tensor:
+    """Sum over L slots of (S, D), weighted by (N, L), in float32, (N, D)."""
+    if _is_float32(features):
+        return F.embedding_bag(slots, features, mode='sum',
+                               per_sample_weights=weights)
+    size = max(1, BLOCK // len(slots))
+    # on a CPU, faster than features[chosen]
+    return sum(
+        torch.bmm(part[:, None], F.embedding(chosen, features).float())
+        for part, chosen in zip(weights.split(size, dim=1),
+                                slots.split(size, dim=1)))[:, 0]

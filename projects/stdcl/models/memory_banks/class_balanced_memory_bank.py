@@ -3,7 +3,7 @@ import torch
 from mmaction.registry import MODELS
 
 from ...utils.input_error import require_positive
-from .memory_bank import EMPTY, MemoryBank, merge_sequences
+from .memory_bank import EMPTY, MemoryBank, first_rows
 
 
 @MODELS.register_module()
@@ -62,13 +62,12 @@ class ClassBalancedMemoryBank(MemoryBank):
                indices: torch.Tensor) -> torch.Tensor:
         """Update the sequences that have a slot, and admit new ones.
 
-        The arguments, the treatment of duplicates and the result are those of
-        :meth:`MemoryBank.update`. A sequence whose mean feature is zero loses
-        its slot or does not get one. For a sequence without a slot, the result
-        is a slot of a different class, which cannot be a positive anyway.
+        The arguments and the result are those of :meth:`MemoryBank.update`. A
+        sequence whose feature is zero loses its slot or does not get one. For
+        a sequence without a slot, the result is a slot of a different class,
+        which cannot be a positive anyway.
         """
-        features, first = merge_sequences(features, indices)  # (B, D), (B,)
-        labels, whole = labels[first], features.any(dim=1)
+        first, whole = first_rows(indices), features.any(dim=1)  # (B,)
         now = self.written.max() + 1
         slots, has_slot = self._find_slots(labels, indices, first, whole, now)
 

@@ -1,5 +1,5 @@
 """The memory bank of the paper, with one slot per training sequence."""
-from typing import Optional, Tuple
+from typing import Optional
 
 import torch
 import torch.nn as nn
@@ -75,14 +75,13 @@ class MemoryBank(nn.Module):
                indices: torch.Tensor) -> torch.Tensor:
         """Overwrite the slots of the sequences in a batch.
 
-        If a sequence occurs more than once, its slot receives the normalized
-        mean of its finite features. If that mean is zero or no feature is
-        finite, the slot is emptied, because its content would distort the
-        loss of other sequences until this one occurs again.
+        A row of zeros empties its slot, because the previous content would
+        distort the loss of other sequences until this one occurs again.
 
         Args:
             features (Tensor): Features of the batches of all processes, shape
-                (B, D), rows of norm 1 or 0.
+                (B, D), rows of norm 1 or 0. Rows of the same sequence must be
+                equal; see :func:`merge_sequences`.
             labels (Tensor): Classes, integers from 0, shape (B,).
             indices (Tensor): Indices of the sequences in the training set,
                 integers from 0, shape (B,).
@@ -91,9 +90,8 @@ class MemoryBank(nn.Module):
             Tensor: Slots of these sequences, shape (B,). The loss excludes
             them from the positives of their own sequence.
         """
-        features, first = merge_sequences(features, indices)
         self.features[indices] = features.to(self.features.dtype)
-        self.labels[indices] = labels[first].where(features.any(dim=1), EMPTY)
+        self.labels[indices] = labels.masked_fill(~features.any(dim=1), EMPTY)
         return indices
 
     def _apply(self, fn, recurse: bool = True):
@@ -120,19 +118,23 @@ class MemoryBank(nn.Module):
                 own.copy_(saved)
 
 
-def merge_sequences(features: torch.Tensor, indices: torch.Tensor
-                    ) -> Tuple[torch.Tensor, torch.Tensor]:
+def first_rows(indices: torch.Tensor) -> torch.Tensor:
+    """Return the first row of the same sequence for each row, (B,)."""
+    return (indices[:, None] == indices).int().argmax(dim=1)
+
+
+@torch.no_grad()
+def merge_sequences(features: torch.Tensor,
+                    indices: torch.Tensor) -> torch.Tensor:
     """Average the features of each sequence in a batch, and normalize.
 
-    ``features`` is (B, D); rows that are not finite are ignored. ``indices``
-    is the sequence of each row, (B,). Return, for each row, the normalized
-    mean over the rows of its sequence, of norm 1 or 0, (B, D), and the index
-    of the first of these rows, (B,). All rows of a sequence get bitwise the
-    same result.
+    ``features`` is (..., B, D); rows that are not finite are ignored.
+    ``indices`` is the sequence of each row, (B,). Return, for each row, the
+    normalized mean over the rows of its sequence, of norm 1 or 0, (..., B, D).
+    All rows of a sequence get bitwise the same result.
     """
-    same = indices[:, None] == indices[None, :]  # (B, B)
-    first = same.int().argmax(dim=1)  # (B,)
+    same = (indices[:, None] == indices).to(features.dtype)  # (B, B)
     with torch.autocast(features.device.type, enabled=False):
-        finite = features.isfinite().all(dim=1, keepdim=True)
-        total = same.to(features.dtype) @ features.where(finite, 0)
-        return unit_vectors(total)[first], first
+        not_finite = ~features.isfinite().all(dim=-1, keepdim=True)
+        total = same @ features.masked_fill(not_finite, 0)
+        return unit_vectors(total)[..., same.argmax(dim=1), :]
