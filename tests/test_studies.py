@@ -278,7 +278,7 @@ def test_failed_run_does_not_stop_the_others(make_runner, capsys, tmp_path):
     assert study.run_all(study.missing(), 2) == study.missing()
     assert [item.name for item in study.missing()] == ['stdcl_seed-1']
     assert re.search('stdcl_seed-1: failed: .*log.txt: train.py exited with '
-                     'status 1:\nbroken on purpose', capsys.readouterr().out)
+                     'status 1:\n  broken on purpose', capsys.readouterr().out)
 
 
 def test_work_directory_of_a_different_config(make_runner):
