@@ -18,7 +18,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('encoder', help='ctrgcn, hyperformer, blockgcn or hcn')
+    parser.add_argument('encoder', help='a key of TABLES in projects/stdcl/'
+                        'deployment/authors_checkpoint.py, such as ctrgcn')
     parser.add_argument('source', type=Path,
                         help="the authors' checkpoint (*.pt)")
     parser.add_argument('out', type=Path, help='checkpoint to write (*.pth)')

@@ -20,10 +20,6 @@ Table = Dict[str, Tuple[Sequence[str], Callable]]
 BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
 
-def _same(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
-
-
 def _stack(*tensors: torch.Tensor) -> torch.Tensor:
     # num_batches_tracked is a scalar, which is the same in all joined layers
     return torch.cat(tensors) if tensors[0].dim() else tensors[0]
@@ -39,21 +35,6 @@ def _swap_axes(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.mT if tensor.dim() == 4 else tensor
 
 
-def _matrices(*tensors: torch.Tensor) -> torch.Tensor:
-    """Stack 1x1 kernels as matrices."""
-    return torch.stack(tensors)[..., 0, 0]
-
-
-def _columns(*tensors: torch.Tensor) -> torch.Tensor:
-    """Stack biases as columns."""
-    return torch.stack(tensors)[..., None]
-
-
-def _rows(*tensors: torch.Tensor) -> torch.Tensor:
-    """Stack biases as rows."""
-    return torch.stack(tensors)
-
-
 def _linear(*tensors: torch.Tensor) -> torch.Tensor:
     """Concatenate 1x1 kernels as weights of a linear layer."""
     return torch.cat(tensors)[..., 0, 0]
@@ -62,16 +43,6 @@ def _linear(*tensors: torch.Tensor) -> torch.Tensor:
 def _conv1d(tensor: torch.Tensor) -> torch.Tensor:
     """Convert a 1x1 kernel to one of a 1D convolution."""
     return tensor.flatten(2) if tensor.dim() == 4 else tensor
-
-
-def _split_heads(rpe: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Split channels into (heads, channels per head), the shape of ``w``."""
-    return rpe.view(-1, *w.shape)
-
-
-def _first(tensor: torch.Tensor) -> torch.Tensor:
-    """Drop a leading axis of size 1."""
-    return tensor[0]
 
 
 def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
@@ -122,8 +93,8 @@ def _decoupler(source: Tensors) -> Table:
             **_layer(f'{ours}temporal.project', ['std.convt'])}
 
 
-def _blocks(source: Tensors, spatial: Callable, join_conv: Callable,
-            residuals: Sequence[int]) -> Table:
+def _blocks(source: Tensors, spatial: Callable, join_conv: Callable = _stack,
+            residuals: Sequence[int] = (5, 8)) -> Table:
     """Return rows for CTR-GCN, Hyperformer or BlockGCN.
 
     ``spatial`` returns the rows of a block's spatial part, given our name of
@@ -153,12 +124,14 @@ def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
         return [f'{theirs}.convs.{k}.conv{which}{part}' for k in range(3)]
 
     table = {
-        f'{ours}.topology': ([f'{theirs}.PA'], _same),
-        f'{ours}.alpha': ([f'{theirs}.alpha'], _same),
+        f'{ours}.topology': ([f'{theirs}.PA'], _stack),
+        f'{ours}.alpha': ([f'{theirs}.alpha'], _stack),
         **_layer(f'{ours}.relation', convs(1) + convs(2)),
         **_layer(f'{ours}.transform', convs(3), _interleave),
-        f'{ours}.refine': (convs(4, '.weight'), _matrices),
-        f'{ours}.refine_bias': (convs(4, '.bias'), _columns),
+        f'{ours}.refine': (convs(4, '.weight'), lambda *kernels:
+                           torch.stack(kernels)[..., 0, 0]),
+        f'{ours}.refine_bias': (convs(4, '.bias'), lambda *biases:
+                                torch.stack(biases)[..., None]),
         **_bn(f'{ours}.bn', f'{theirs}.bn')}
     if number in (1, 5, 8):  # the number of channels changes
         table.update(_conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
@@ -174,11 +147,12 @@ def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
         f'{ours}.qkv.weight': (
             [f'{theirs}.q.weight', f'{theirs}.kv.weight'], _linear),
         f'{ours}.hyperedge.weight': ([f'{vit}.pe_proj.weight'], _linear),
-        f'{ours}.hyperedge_bias': ([f'{theirs}.w1'], _same),
+        f'{ours}.hyperedge_bias': ([f'{theirs}.w1'], _stack),
         f'{ours}.hop_embedding': (
-            [f'{theirs}.rpe', f'{theirs}.w1'], _split_heads),
-        f'{ours}.alpha': ([f'{theirs}.alpha'], _same),
-        f'{ours}.outer': ([f'{theirs}.outer'], _same),
+            [f'{theirs}.rpe', f'{theirs}.w1'],
+            lambda rpe, w: rpe.view(-1, *w.shape)),  # (heads, channels)
+        f'{ours}.alpha': ([f'{theirs}.alpha'], _stack),
+        f'{ours}.outer': ([f'{theirs}.outer'], _stack),
         **_layer(f'{ours}.proj', [f'{theirs}.proj'], _conv1d)}
     if number == 1:  # the number of channels changes
         table[f'{ours}.skip.weight'] = ([f'{vit}.skip_proj.weight'], _linear)
@@ -193,10 +167,10 @@ def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
         return [f'{theirs}.fc2.{k}.{part}' for k in range(3)]
 
     table = {
-        f'{ours}.weight': (tables, _same),
-        f'{ours}.hop_weight': ([f'{theirs}.rpe'], _same),
+        f'{ours}.weight': (tables, _stack),
+        f'{ours}.hop_weight': ([f'{theirs}.rpe'], _stack),
         f'{ours}.conv': (tables + convs('weight'), _group),
-        f'{ours}.bias': (convs('bias'), _rows),
+        f'{ours}.bias': (convs('bias'), lambda *biases: torch.stack(biases)),
         **_bn(f'{ours}.bn', f'{theirs}.bn')}
     if number == 5:  # the number of channels changes
         table.update(_conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
@@ -207,28 +181,15 @@ def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
 def _blockgcn_topology() -> Table:
     """Return rows for the joint embedding and topology of BlockGCN."""
     table = {
-        'backbone.position_embedding': (['pos_embedding'], _first),
-        'backbone.topology.centers': (['topo.pl.centres'], _same),
-        'backbone.topology.sharpness': (['topo.pl.sharpness'], _same),
+        'backbone.position_embedding': (['pos_embedding'], lambda x: x[0]),
+        'backbone.topology.centers': (['topo.pl.centres'], _stack),
+        'backbone.topology.sharpness': (['topo.pl.sharpness'], _stack),
         **_layer('backbone.joint_embedding', ['to_joint_embedding'])}
     for i in range(10):
         ours = f'backbone.topology_projections.{i}'
         table.update({**_layer(f'{ours}.linear', [f't{i}.mlp']),
                       **_bn(f'{ours}.bn', f't{i}.bn')})
     return table
-
-
-def _blockgcn(source: Tensors) -> Table:
-    return {**_blocks(source, _blockgcn_spatial, _same, residuals=(5, 8)),
-            **_blockgcn_topology()}
-
-
-def _ctrgcn(source: Tensors) -> Table:
-    return _blocks(source, _ctrgcn_spatial, _swap_axes, residuals=(5, 8))
-
-
-def _hyperformer(source: Tensors) -> Table:
-    return _blocks(source, _hyperformer_spatial, _same, residuals=(1, 5, 8))
 
 
 def _hcn(source: Tensors) -> Table:
@@ -246,8 +207,13 @@ def _hcn(source: Tensors) -> Table:
 
 
 # key of catalogue.ENCODERS -> function from the authors' tensors to a table
-TABLES = {'blockgcn': _blockgcn, 'ctrgcn': _ctrgcn, 'hcn': _hcn,
-          'hyperformer': _hyperformer}
+TABLES = {
+    'blockgcn': lambda source: {**_blocks(source, _blockgcn_spatial),
+                                **_blockgcn_topology()},
+    'ctrgcn': lambda source: _blocks(source, _ctrgcn_spatial, _swap_axes),
+    'hyperformer': lambda source: _blocks(source, _hyperformer_spatial,
+                                          residuals=(1, 5, 8)),
+    'hcn': _hcn}
 
 
 def convert(encoder: str, source: Tensors) -> Tensors:
@@ -284,7 +250,6 @@ def convert_file(encoder: str, source: Path, out: Path) -> str:
         OSError, pickle.UnpicklingError: The file cannot be read.
         InputError: The file contains no state dict, or :func:`convert` fails.
     """
-    require_known('encoder', encoder, TABLES)
     tensors = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')
     tensors = tensors.get('state_dict', tensors)
