@@ -225,16 +225,16 @@ def test_invalid_pickles_are_named(tmp_path, content, message):
 
 
 @pytest.mark.parametrize('changes, message', [
-    (dict(names=np.array(['a'])), r'"names" .* \(1,\), expected \(5,\)'),
+    (dict(names=np.array(['a'])), r'"names" .* \(1,\) .*, expected \(5,\)'),
     (dict(labels=np.full(5, -2)), 'labels range from -2 to -2, expected 0'),
     (dict(labels=np.full(5, 4)), 'labels range from 4 to 4, expected 0 to 3'),
     (dict(probabilities=np.zeros((5, 3))), r'"probabilities" .* \(5, 3\)'),
     (dict(probabilities=np.arange(20.).reshape(5, 4)), 'do not sum to 1'),
     (dict(probabilities=np.full((5, 4), [2, -1, 0, 0.])), 'are negative'),
-    (dict(labels=np.ones(5)), '"labels" is of type float64, expected numb'),
-    (dict(names=np.arange(5)), '"names" is of type int64, expected strings'),
-    (dict(logits=np.full((5, 4), '1')), '"logits" is of type <U1, expect'),
-    (dict(classes=np.array(['x'])), r'"classes" has shape \(1,\)')])
+    (dict(labels=np.ones(5)), '"labels" .* type float64, expected .* n'),
+    (dict(names=np.arange(5)), '"names" .* type int64, expected .* strings'),
+    (dict(logits=np.full((5, 4), '1')), '"logits" .* type <U1, expect'),
+    (dict(classes=np.array(['x'])), '"classes" contains 1 names, exp')])
 def test_invalid_archives_are_named(tmp_path, changes, message):
     write(some_scores(tmp_path / 'a.npz'))
     with np.load(tmp_path / 'a.npz') as file:

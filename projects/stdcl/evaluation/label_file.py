@@ -1,8 +1,7 @@
 """Names and labels of test sequences, for score files that lack them."""
 import csv
-from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
@@ -10,8 +9,7 @@ from ..utils import safe_files
 from ..utils.input_error import InputError, printable
 
 
-@dataclass
-class LabelFile:
+class LabelFile(NamedTuple):
     """The names and, optionally, the labels of N test sequences."""
     path: Path
     names: np.ndarray  # strings, (N,)
@@ -32,12 +30,10 @@ def read(path: Path) -> LabelFile:
         OSError, pickle.UnpicklingError: The file cannot be read.
         InputError: The file is damaged or has a different format.
     """
-    path = Path(path)
     try:
-        if path.suffix == '.npy':
-            return _make_list(path, None, safe_files.load_arrays(path))
-        if path.suffix in ('.csv', '.txt'):
-            return _read_text(path)
+        if Path(path).suffix in ('.npy', '.csv', '.txt'):
+            names, labels = _read_list(Path(path))
+            return LabelFile(path, names, labels, [], ordered=True)
         content = safe_files.load(path)
         items = content['annotations']
         return LabelFile(
@@ -54,26 +50,24 @@ def read(path: Path) -> LabelFile:
             f'({error!r}).') from None
 
 
-def _read_text(path: Path) -> LabelFile:
-    with open(path, newline='', encoding='utf-8-sig') as file:
-        rows = [[cell.strip() for cell in row]
-                for row in csv.reader(file) if any(row)]
-    if len(rows) > 1 and not rows[0][-1].isdecimal() and (
-            rows[1][-1].isdecimal()):
-        del rows[0]  # a header
-    columns = np.array(rows).T  # (1 or 2, N)
-    if len(columns) == 1 and not columns[0, 0].isdecimal():
-        return _make_list(path, columns[0], None)
+def _read_list(path: Path) -> tuple:
+    """Return the names, and the labels or None."""
+    if path.suffix == '.npy':
+        columns = [safe_files.load_arrays(path)]
+        if (columns[0].ndim, columns[0].dtype.kind) not in (
+                (1, 'i'), (1, 'u')):
+            raise ValueError(f'type {columns[0].dtype}, shape '
+                             f'{columns[0].shape}')
+    else:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            rows = [[cell.strip() for cell in row]
+                    for row in csv.reader(file) if any(row)]
+        if len(rows) > 1 and not rows[0][-1].isdecimal() and (
+                rows[1][-1].isdecimal()):
+            del rows[0]  # a header
+        columns = np.array(rows).T  # (1 or 2, N)
+        if len(columns) == 1 and not columns[0, 0].isdecimal():
+            return columns[0], None
     *names, labels = columns
-    return _make_list(path, *(names or [None]), labels.astype(int))
-
-
-def _make_list(path: Path, names: Optional[np.ndarray],
-               labels: Optional[np.ndarray]) -> LabelFile:
-    if labels is not None and (labels.ndim, labels.dtype.kind) not in (
-            (1, 'i'), (1, 'u')):
-        raise ValueError(f'labels of type {labels.dtype} and shape '
-                         f'{labels.shape}')
-    if names is None:
-        names = np.arange(len(labels)).astype(str)
-    return LabelFile(path, names, labels, [], ordered=True)
+    names = names or [np.arange(len(labels)).astype(str)]
+    return *names, labels.astype(int)

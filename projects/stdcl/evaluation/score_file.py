@@ -52,19 +52,17 @@ class Scores:
                       f'{shape}, expected (sequences, classes)')
         if self.labels is None:
             self.labels = np.full(shape[0], -1)
-        for field, size in dict(
-                names=shape[:1], labels=shape[:1], logits=shape,
-                probabilities=shape, classes=shape[1:]).items():
-            value = getattr(self, field)
-            self._require(value is None or np.shape(value) == size or (
-                field == 'classes' and not len(value)), f'"{field}" has shape '
-                f'{np.shape(value)}, expected {size}')
+        self._require(len(self.classes) in (0, shape[1]), '"classes" contains '
+                      f'{len(self.classes)} names, expected {shape[1]}')
         for field, dtypes in ARRAYS.items():
-            dtype = np.asarray(getattr(self, field)).dtype
-            self._require(
-                getattr(self, field) is None or dtype.kind in dtypes,
-                f'"{field}" is of type {dtype}, expected '
-                f'{"strings" if dtypes == "U" else "numbers"}')
+            if getattr(self, field) is not None:
+                value = np.asarray(getattr(self, field))
+                size = shape if field in KINDS else shape[:1]
+                self._require(
+                    value.shape == size and value.dtype.kind in dtypes,
+                    f'"{field}" has shape {value.shape} and type '
+                    f'{value.dtype}, expected {size} and '
+                    f'{"strings" if dtypes == "U" else "numbers"}')
         for kind in self.kinds:
             self._require(np.isfinite(getattr(self, kind)).all(),
                           f'some {kind} are NaN or infinite, expected finite '
