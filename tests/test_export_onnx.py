@@ -1,25 +1,33 @@
 """Export of encoders to ONNX, verified with onnxruntime."""
 import json
 import re
+import runpy
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.dataset import Compose
 
+from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.catalogue import ENCODERS, find_config
 from projects.stdcl.deployment import onnx
 from projects.stdcl.deployment.onnx import DeployedNetwork, export
+from projects.stdcl.utils.config_check import load_config
 from projects.stdcl.utils.input_error import InputError
-from tests.commands import CONFIG, EXPORTS_ONNX, ROOT, TINY, train
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from tests.commands import CONFIG, EXPORTS_ONNX, ROOT, TINY, call, train
 
 pytestmark = pytest.mark.skipif(
     not EXPORTS_ONNX, reason='the extra "deploy" requires PyTorch 2.9')
 
 SHALLOW = dict(num_stages=2, inflate_stages=[2], down_stages=[2])
 SHAPE = (1, 32, 20, 3)
+CLIPS = torch.randn(5, *SHAPE)
 CLIP_LEN = 'test_dataloader.dataset.pipeline.1.clip_len=16'
 
 
@@ -44,7 +52,7 @@ def test_any_batch_size_equals_pytorch(encoder, tmp_path):
     model = build(encoder, 'bone-motion',
                   **{} if encoder == 'hcn' else SHALLOW)
     path = tmp_path / 'net.onnx'
-    assert export(model, SHAPE, path, dict(stream='bone-motion')) < 1e-4
+    assert export(model, CLIPS, path, dict(stream='bone-motion')) < 1e-4
     assert [file.name for file in tmp_path.iterdir()] == ['net.onnx']
     session = onnxruntime.InferenceSession(str(path))
     assert session.get_modelmeta().custom_metadata_map['stream'] == (
@@ -60,31 +68,89 @@ def test_any_batch_size_equals_pytorch(encoder, tmp_path):
         assert batch == 1 or np.ptp(logits, axis=0).max() > 1e-3
 
 
+# --- the script of the guide -------------------------------------------------
+
+SCRIPT = SimpleNamespace(**runpy.run_path(
+    str(ROOT / 'docs/guides/run_onnx.py')))
+
+
+@pytest.mark.parametrize('frames', [7, 150, 300])
+@pytest.mark.parametrize('data, dims', [
+    ('jhmdb', 2), ('nw-ucla-xview', 2), ('nw-ucla-xview', 3),
+    ('ntu60-xsub', 2), ('ntu60-xsub', 3), ('ntu60-xsub_u100', 3),
+    ('PreNormalize2D', 2)])
+def test_script_prepares_clips_like_the_pipeline(data, dims, frames):
+    own = data == 'PreNormalize2D'  # in configs of tools/data/custom.py
+    cfg = Config.fromfile(ROOT / 'configs/_base_/datasets'
+                          / f'{"jhmdb" if own else data}.py')
+    steps = cfg.test_pipeline
+    if own:
+        steps[0] = dict(type=data)
+    for step in steps:
+        if 'num_person' in step:
+            step['num_person'] = 3
+    rng = np.random.default_rng(frames)
+    joints = rng.normal(300, 99, (2, frames, 25, 3)).astype('f4')
+    joints[0, 3:6] = joints[1, frames // 2:] = 0  # absent
+    item = dict(keypoint=joints[..., :dims].copy(), total_frames=frames,
+                img_shape=(480, 640), label=0, frame_dir='a')
+    if dims == 2:
+        joints[..., 2] = rng.integers(0, 3, joints.shape[:3]) / 2
+        item['keypoint_score'] = joints[..., 2].copy()
+    expected = Compose(steps)(item)['inputs'].numpy()
+    found = SCRIPT.prepare(joints, dict(
+        dims=str(dims), pipeline=json.dumps(steps),
+        clip_shape=f'[3, {cfg.clip_len}]'), (480, 640))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4,
+                               atol=1e-5 * np.abs(expected).max())
+
+
+def test_clips_are_those_of_the_data(tiny_annotations):
+    steps = [dict(type='RandomSampleFrames', clip_len=9, test_mode=True),
+             dict(type='PoseDecode'), dict(type='FormatGCNInput'),
+             dict(type='PackActionInputs')]
+    data = dict(type='SkeletonDataset', pipeline=steps, split='xview_val',
+                ann_file=tiny_annotations(num=3))
+    layout = SkeletonLayout.get('nw-ucla')
+    clips = onnx.sample_clips(data, steps, layout, (3, 12, 20, 3))
+    expected = DATASETS.build(data)[1]['inputs'][0]  # (2, 9, 20, 3)
+    assert torch.equal(clips[4, 0, [*range(9, 12), *range(3, 9)]], expected[0])
+    assert torch.equal(clips[4, 2], clips[4, 0]) and not clips[4, 1].any()
+    missing = dict(data, ann_file='none.pkl')
+    steps.insert(0, dict(type='MinMaxNormalize'))
+    clips = onnx.sample_clips(missing, steps, layout, (1, 9, 20, 3))
+    assert clips.shape == (5, 1, 9, 20, 3) and 0.9 < clips.abs().max() <= 1
+    arm = SkeletonLayout('arm', ['a', 'b'], [(1, 0)], 0)  # no synthetic data
+    clips = onnx.sample_clips(missing, steps, arm, (1, 500, 2, 3))
+    assert clips.shape == (5, 1, 500, 2, 3) and clips.abs().max() > 3
+
+
 def test_file_that_differs_is_not_kept(tmp_path, monkeypatch):
     model = build('hcn')
     monkeypatch.setattr(onnx, 'compare', lambda *_: 2e-4)
     with pytest.raises(InputError, match='differ.*2.0e-04 .*at most 1e-04'):
-        export(model, SHAPE, tmp_path / 'net.onnx', {})
+        export(model, CLIPS, tmp_path / 'net.onnx', {})
     assert not list(tmp_path.iterdir())
 
 
 def test_compare_sees_a_difference(tmp_path):
     model = build('hcn')
-    export(model, SHAPE, tmp_path / 'net.onnx', {})
+    export(model, CLIPS, tmp_path / 'net.onnx', {})
     with torch.no_grad():
         model.cls_head.fc8.bias += 0.01
     assert onnx.compare(DeployedNetwork(model), tmp_path / 'net.onnx',
-                        SHAPE) > 1e-4
+                        CLIPS) > 1e-4
     with torch.no_grad():
         model.cls_head.fc8.bias[0] = np.nan
     assert np.isnan(onnx.compare(DeployedNetwork(model),
-                                 tmp_path / 'net.onnx', SHAPE))
+                                 tmp_path / 'net.onnx', CLIPS))
 
 
 def test_weights_that_are_not_finite_are_not_exported(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, 'compare', lambda *_: float('nan'))
     with pytest.raises(InputError, match='by nan times the largest'):
-        export(build('hcn'), SHAPE, tmp_path / 'net.onnx', {})
+        export(build('hcn'), CLIPS, tmp_path / 'net.onnx', {})
     assert not list(tmp_path.iterdir())
 
 
@@ -100,6 +166,15 @@ def test_the_commands(warm, tmp_path):
         str(tmp_path / 'net.onnx')).get_modelmeta().custom_metadata_map
     assert metadata['layout'] == 'nw-ucla'
     assert len(json.loads(metadata['classes'])) == 16
+    joints = np.random.default_rng(0).normal(size=(45, 20, 3)).astype('f4')
+    np.save(tmp_path / 'joints.npy', joints)
+    done = call(sys.executable, ROOT / 'docs/guides/run_onnx.py', 'net.onnx',
+                'joints.npy', cwd=tmp_path)
+    expected = SkeletonInferencer(
+        load_config(ROOT / CONFIG, options[1:]), str(tmp_path / 'epoch_1.pth')
+    )(joints)['predictions'][0]['top']
+    assert done.stdout.splitlines() == [
+        f'{one["score"]:.4f} {one["class_name"]}' for one in expected]
     done = warm('tools/deployment/test_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
                 'net.onnx', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

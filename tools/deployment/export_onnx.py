@@ -12,12 +12,12 @@ from pathlib import Path
 EXAMPLES = '''example:
   python tools/deployment/export_onnx.py CONFIG CHECKPOINT stgcn.onnx
 
-To use the file with onnxruntime:
-  session = onnxruntime.InferenceSession('stgcn.onnx')
-  logits, = session.run(None, {'clips': clips})
+To classify a recording with the file, without this repository:
+  python docs/guides/run_onnx.py stgcn.onnx recording.npy
 
-The metadata of the file contain the names of the config and the classes, the
-stream, the layout and the shape of a clip.'''
+The metadata of the file contain the names of the config, the classes and the
+joints, the layout, the stream, the shape of a clip and the transforms of the
+test pipeline.'''
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,6 +6,15 @@ from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
 
 
+def find_test_set(cfg: Config) -> dict:
+    """Return the config of the test set, without wrappers, or an empty one."""
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    dataset = loader.get('dataset', {})
+    while 'dataset' in dataset or 'datasets' in dataset:  # e.g. RepeatDataset
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    return dataset
+
+
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     """Infer the shape of a clip from the test pipeline and the model.
 
@@ -15,11 +24,7 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     Raises:
         InputError: A size cannot be inferred.
     """
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    dataset = loader.get('dataset', {})
-    while 'dataset' in dataset or 'datasets' in dataset:  # e.g. RepeatDataset
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    steps, encoder = dataset.get('pipeline', []), model.backbone
+    steps, encoder = find_test_set(cfg).get('pipeline', []), model.backbone
     layout = getattr(model.data_preprocessor, 'layout',
                      getattr(encoder, 'layout', None))
     graph = getattr(encoder, 'graph', None)

@@ -7,21 +7,24 @@ stream is computed inside the network. The batch size may vary.
 import json
 import logging
 import os.path as osp
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 import numpy as np
 import torch
 import torch.nn as nn
+from mmaction.registry import DATASETS
 from mmengine.runner import Runner
 from rich.progress import track
 
-from ..apis import load_model
-from ..apis.clip_shape import find_clip_shape
+from ..apis import layout_of, load_model
+from ..apis.clip_shape import find_clip_shape, find_test_set
 from ..utils.atomic_write import atomic_write
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
 from ..utils.model_parts import make_stream
+from ..utils.skeleton_layout import SkeletonLayout
 
 TOLERANCE = 1e-4  # difference of logits, relative to the largest logit
 BATCH_SIZES = (1, 2, 5)  # batches that verify an exported file
@@ -42,13 +45,15 @@ class DeployedNetwork(nn.Module):
             make_stream(self.preprocessor, clips)))
 
 
-def export(model: nn.Module, shape: tuple, out: Path,
+def export(model: nn.Module, clips: torch.Tensor, out: Path,
            metadata: Dict[str, str]) -> float:
     """Export a model to an ONNX file, and verify the file.
 
     Args:
         model (nn.Module): A recognizer, on the CPU.
-        shape (tuple): (M, T, V, C) of a clip.
+        clips (torch.Tensor): Clips that verify the file, (N, M, T, V, C).
+            They set the shape of a clip. Rounding errors grow with the
+            coordinates, so these should be as large as in the data.
         out (Path): ONNX file to write.
         metadata (dict[str, str]): Metadata to store in the file.
 
@@ -57,17 +62,17 @@ def export(model: nn.Module, shape: tuple, out: Path,
         :func:`compare`.
 
     Raises:
-        InputError: The model fails on clips of this shape, or the difference
+        InputError: The model fails on these clips, or the difference
             exceeds :data:`TOLERANCE`. In either case no file is written.
     """
-    network = DeployedNetwork(model).eval()
+    network, shape = DeployedNetwork(model).eval(), clips.shape[1:]
     try:
         with torch.no_grad():
             network(torch.zeros(1, *shape))
     except Exception as error:
         raise InputError(
-            f'the model fails on a clip of shape {shape} (persons, frames, '
-            f'joints, channels): {error}') from error
+            f'the model fails on a clip of shape {tuple(shape)} (persons, '
+            f'frames, joints, channels): {error}') from error
     # with a batch of one, the batch size would be exported as a constant
     program = torch.onnx.export(
         network, (torch.zeros(2, *shape), ), input_names=['clips'],
@@ -76,7 +81,7 @@ def export(model: nn.Module, shape: tuple, out: Path,
     program.model.metadata_props.update(metadata)
     with atomic_write(out) as partial:
         program.save(str(partial), external_data=False)
-        difference = compare(network, partial, shape)
+        difference = compare(network, partial, clips)
         if not difference <= TOLERANCE:  # also for NaN
             raise InputError(
                 f'{out} was not written, because its logits differ from those '
@@ -92,38 +97,63 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
 
     The clips have the ``shape`` (M, T, V, C), by default that of the config.
     ``cfg_options`` are KEY=VALUE strings. The metadata of the file are the
-    names of the config and the classes, the stream, the layout and the shape
-    of a clip. Return a summary of the export. Errors are those of
+    names of the config, the classes, the layout and its joints, the number of
+    coordinates of a joint, the stream, the shape of a clip and the transforms
+    of the test pipeline. Return a summary of the export. Errors are those of
     :func:`load_config`, :func:`load_model` and :func:`export`.
     """
     logging.disable(logging.WARNING)  # the exporter logs warnings
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
     shape = tuple(shape or find_clip_shape(cfg, model))
-    layout = getattr(model.data_preprocessor, 'layout', None)
-    difference = export(model, shape, out, dict(
+    layout, dataset = layout_of(cfg), find_test_set(cfg)
+    steps = [*dataset.get('prepare', ()), *dataset.get('pipeline', ())]
+    clips = sample_clips(dataset, steps, layout, shape)
+    difference = export(model, clips, out, dict(
         config=osp.basename(cfg.filename), clip_shape=json.dumps(shape),
         stream=getattr(model.data_preprocessor, 'stream', 'joint'),
-        layout=layout.name if layout else '',
+        layout=layout.name, joints=json.dumps(layout.joint_names),
+        dims=str(layout.dims), pipeline=json.dumps(steps, default=str),
         classes=json.dumps(list(model.dataset_meta.get('classes') or []))))
     return (f'{out}: {out.stat().st_size:,} bytes, clips (batch, '
             f'{", ".join(map(str, shape))}). Its logits differ from those of '
             f'PyTorch by at most {difference:.1e} times the largest logit.')
 
 
+def sample_clips(dataset: dict, steps: Sequence[dict], layout: SkeletonLayout,
+                 shape: tuple) -> torch.Tensor:
+    """Return clips (N, M, T, V, C) of a data set.
+
+    If its file is missing, the clips are synthetic, with the transforms
+    ``steps``, or normally distributed if the layout does not support this.
+    They are repeated or cut to the given ``shape`` (M, T, V, C).
+    """
+    number = max(BATCH_SIZES)
+    synthetic = dict(type='SyntheticSkeletonDataset', pipeline=steps,
+                     layout=layout, split='test', num_sequences=number)
+    for source in (dataset, synthetic) if steps else ():
+        with suppress(FileNotFoundError, InputError):
+            data = DATASETS.build(source)
+            clips = torch.cat([data[index % len(data)]['inputs'].float()
+                               for index in range(number)])[:number]
+            for axis, size in enumerate(shape, 1):
+                clips = clips.index_select(
+                    axis, torch.arange(size) % clips.shape[axis])
+            return clips
+    return torch.randn(number, *shape)
+
+
 @torch.no_grad()
-def compare(network: nn.Module, path: Path, shape: tuple) -> float:
-    """Compare the logits of a network and of an ONNX file on random clips.
+def compare(network: nn.Module, path: Path, clips: torch.Tensor) -> float:
+    """Compare the logits of a network and of an ONNX file on clips.
 
     Return the largest difference in batches of :data:`BATCH_SIZES`, relative
     to the largest logit of the batch. It is not finite if a logit is not.
     """
     session, differences = open_session(path), []
-    generator = torch.Generator().manual_seed(0)
     for batch in BATCH_SIZES:
-        clips = torch.randn(batch, *shape, generator=generator)
-        expected = network(clips).numpy()
-        logits, = session.run(None, {'clips': clips.numpy()})
+        expected = network(clips[:batch]).numpy()
+        logits, = session.run(None, {'clips': clips[:batch].numpy()})
         differences.append(np.abs(logits - expected).max()
                            / np.abs(expected).max())
     return float(np.max(differences))

@@ -1,0 +1,206 @@
+"""Classify a recording with an ONNX file of this project.
+
+This script needs only NumPy and onnxruntime. See docs/guides/deploy.md.
+"""
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+
+TINY = np.finfo(np.float32).tiny
+
+
+def find_detected(joints, score):
+    """Set joints that were not detected to zero, and find all others."""
+    found = np.broadcast_to(joints.any((2, 3))[..., None], joints.shape[:3])
+    if score is not None:
+        found = found & (score > 0)
+    return joints * found[..., None], found
+
+
+def choose(joints, score, frames):
+    """Choose frames by their indices or by a mask."""
+    return joints[:, frames], None if score is None else score[:, frames]
+
+
+def min_max_normalize(joints, score):
+    joints, found = find_detected(joints, score)
+    if found.any():
+        low, high = joints[found].min(0), joints[found].max(0)
+        joints = (joints - low) / np.maximum(high - low, TINY) * 2 - 1
+    return joints * found[..., None], score
+
+
+def standardize(joints, score):
+    joints, found = find_detected(joints, score)
+    if found.any():
+        seen = joints[found].astype(float)
+        spread = max((seen - seen.mean(0)).std(), TINY)
+        joints = (joints - seen.mean(0)) / spread
+    return joints * found[..., None], score
+
+
+def center_on_joint(joints, score, joint=1):
+    joints, found = find_detected(joints, score)
+    shown = found[0, :, joint]
+    if shown.any():
+        joints = joints - joints[0, shown.argmax(), joint]
+    return joints * found[..., None], score
+
+
+def pre_normalize_2d(joints, score, img_shape):
+    joints, found = find_detected(joints, score)
+    found = found & joints.any(-1)
+    half = np.array(img_shape[::-1], np.float32) / 2
+    return (joints - half) / half * found[..., None], score
+
+
+def drop_empty_frames(joints, score):
+    shown = find_detected(joints, score)[1].any((0, 2))
+    return choose(joints, score, shown) if shown.any() else (joints, score)
+
+
+def turn(vector, target):
+    """Return the matrix that turns a vector to the direction of a target."""
+    axis, length = np.cross(vector, target), np.linalg.norm(vector)
+    if abs(axis).sum() < 1e-6:
+        return np.eye(3)
+    sine = np.linalg.norm(axis)
+    x, y, z = axis / sine
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    cosine = np.dot(vector, target) / length
+    return np.eye(3) + sine / length * cross + (1 - cosine) * cross @ cross
+
+
+def pre_normalize_3d(joints, score, zaxis=(0, 1), xaxis=(8, 4),
+                     align_spine=True, align_shoulder=True, align_center=True):
+    joints, found = find_detected(joints, score)
+    seen = (abs(joints) > 1e-8).any((2, 3))  # (persons, frames)
+    if not seen.any():
+        return joints, score
+    first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
+    order = slice(None, None, -1 if first else 1)
+    joints, score = choose(joints[order], score if score is None
+                           else score[order], seen[first])
+    middle = 1 if joints.shape[2] == 25 else -1
+    used = ([middle] * align_center + [*zaxis] * align_spine
+            + [*xaxis] * align_shoulder)
+    frame = found[first, seen[first]][:, used].all(1).argmax()
+    if align_center:
+        there = joints.any(-1, keepdims=True)
+        joints = (joints - joints[0, frame, middle]) * there
+    pose, matrix = joints[0, frame], np.eye(3)
+    if align_spine:
+        matrix = turn(pose[zaxis[1]] - pose[zaxis[0]], [0, 0, 1])
+    if align_shoulder:
+        pose = pose @ matrix.T
+        matrix = turn(pose[xaxis[0]] - pose[xaxis[1]], [1, 0, 0]) @ matrix
+    return joints @ matrix.T, score
+
+
+def crop_resize(joints, score, clip_len, proportion, min_frames=64):
+    first = int((1 - proportion) * joints.shape[1] / 2)
+    length = joints.shape[1] - 2 * first
+    at = (np.arange(clip_len, dtype=np.float32) + 0.5) * np.float32(
+        length / clip_len) - np.float32(0.5)
+    at = np.maximum(at, 0)
+    before = at.astype(int)
+    after = np.minimum(before + 1, length - 1)
+
+    def resize(array):
+        weight = (at - before).reshape(-1, *[1] * (array.ndim - 2))
+        return (array[:, first + before] * (1 - weight)
+                + array[:, first + after] * weight)
+
+    if score is None:
+        return resize(joints), None
+    joints, found = find_detected(joints, score)
+    share = resize(found[..., None].astype(np.float32))
+    return resize(joints) / np.where(share > 0, share, 1), resize(score)
+
+
+def sample_evenly(joints, score, clip_len, num_clips=1, test_mode=True,
+                  proportion=None):
+    frames = np.linspace(0, joints.shape[1] - 1, clip_len).astype(int)
+    return choose(joints, score, np.tile(frames, num_clips))
+
+
+def sample_uniformly(joints, score, clip_len, num_clips=1, test_mode=True,
+                     seed=255):
+    total, random, clips = joints.shape[1], np.random.RandomState(seed), []
+    for number in range(num_clips):
+        if total < clip_len:
+            start = (number if total < num_clips
+                     else number * total // num_clips)
+            clips.append(np.arange(start, start + clip_len) % total)
+        elif total < 2 * clip_len:
+            skipped = np.zeros(clip_len + 1, int)
+            skipped[random.choice(clip_len + 1, total - clip_len,
+                                  replace=False)] = 1
+            clips.append(np.arange(clip_len) + skipped.cumsum()[:-1])
+        else:
+            edges = np.arange(clip_len + 1) * total // clip_len
+            clips.append(edges[:-1] + random.randint(np.diff(edges)))
+    return choose(joints, score, np.concatenate(clips))
+
+
+def format_gcn_input(joints, score, num_person=2, mode='zero'):
+    if len(joints) > num_person:
+        sys.exit(f'{len(joints)} persons, expected at most {num_person}')
+    if score is not None:
+        joints = np.concatenate([joints, score[..., None]], axis=-1)
+    absent = np.zeros((num_person - len(joints), *joints.shape[1:]))
+    if mode == 'loop' and len(joints) == 1:
+        absent = absent + joints
+    return np.concatenate([joints, absent]), None
+
+
+def keep(joints, score, **options):
+    return joints, score
+
+
+STEPS = dict(
+    MinMaxNormalize=min_max_normalize, Standardize=standardize,
+    CenterOnJoint=center_on_joint, PreNormalize2D=pre_normalize_2d,
+    PreNormalize3D=pre_normalize_3d, FastPreNormalize3D=pre_normalize_3d,
+    DropEmptyFrames=drop_empty_frames, CropResize=crop_resize,
+    RandomSampleFrames=sample_evenly, UniformSampleFrames=sample_uniformly,
+    FastUniformSampleFrames=sample_uniformly, FormatGCNInput=format_gcn_input,
+    PoseDecode=keep, PackActionInputs=keep)
+
+
+def prepare(joints, metadata, img_shape=None):
+    """Turn a recording into clips (clips, persons, frames, joints, C)."""
+    joints = np.asarray(joints, np.float32)
+    joints, score = joints.reshape(-1, *joints.shape[-3:]), None
+    if metadata['dims'] == '2' and joints.shape[-1] == 3:
+        joints, score = joints[..., :2], joints[..., 2]
+    for step in json.loads(metadata['pipeline']):
+        kind = step.pop('type')
+        if kind == 'PreNormalize2D':
+            step['img_shape'] = img_shape or step['img_shape']
+        joints, score = STEPS[kind](joints, score, **step)
+    frames = json.loads(metadata['clip_shape'])[1]
+    clips = joints.reshape(len(joints), -1, frames, *joints.shape[2:])
+    return np.ascontiguousarray(clips.swapaxes(0, 1), np.float32)
+
+
+def classify(session, joints, img_shape=None):
+    """Return the probabilities of all classes, averaged over the clips."""
+    metadata = session.get_modelmeta().custom_metadata_map
+    clips = prepare(joints, metadata, img_shape)
+    logits, = session.run(None, {'clips': clips})
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+if __name__ == '__main__':
+    session = onnxruntime.InferenceSession(
+        sys.argv[1], providers=['CPUExecutionProvider'])
+    names = json.loads(
+        session.get_modelmeta().custom_metadata_map['classes'])
+    found = classify(session, np.load(sys.argv[2]),
+                     tuple(map(int, sys.argv[3:])) or None)
+    for label in found.argsort()[::-1][:5]:
+        print(f'{found[label]:.4f}', names[label] if names else label)
