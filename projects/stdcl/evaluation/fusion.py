@@ -64,7 +64,8 @@ def fuse_files(paths: Sequence[Path],
             weights):
         raise InputError(f'The weights are {list(weights)}, expected '
                          f'{len(files)} finite numbers, not all of them 0.')
-    matched = ['name' if _places(file) is None else 'order' for file in files]
+    matched = ['order' if file.names is None or _places(file.names) is not None
+               else 'name' for file in files]
     files = align(files, labels)
     kind = kind or ('logits' if all('logits' in file.kinds for file in files)
                     else 'probabilities')
@@ -102,9 +103,9 @@ def align(files: Sequence[Scores],
     """Put all files in the order of the first one that contains names.
 
     Files without names are assumed to be in this order already. A list of
-    names or labels names the sequences of such files, and of files that name
-    their sequences 0 to N - 1, as CTR-GCN and FR-Head do on NW-UCLA. Labels
-    that are unknown in one file are taken from the others.
+    names or labels names the sequences of such files, and of files that number
+    their sequences, as CTR-GCN and FR-Head do. Labels that are unknown in one
+    file are taken from the others.
 
     Raises:
         InputError: The sequences, classes or labels of two files differ, no
@@ -139,26 +140,30 @@ def align(files: Sequence[Scores],
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 
-def _places(file: Scores) -> Optional[np.ndarray]:
-    """Return the places of the sequences in a list, or None if named."""
-    places = np.arange(len(file.labels))
-    if file.names is None:
-        return places
-    if {*file.names.tolist()} == {*map(str, places.tolist())}:
-        return file.names.astype(int)
-    return None
+def _places(names: np.ndarray) -> Optional[np.ndarray]:
+    """Return the numbers of sequences named 0, 1, ... in any order, or None.
+
+    CTR-GCN's names for NTU RGB+D are test_0, test_1, ...
+    """
+    numbers = [name.removeprefix('test_') for name in names.tolist()]
+    numbered = {*numbers} == {*map(str, range(len(numbers)))}
+    return np.array(numbers, int) if numbered else None
 
 
 def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
     """Name the sequences of a file that contains only their places."""
-    places = _places(file)
-    if places is None:
+    counted = np.arange(len(file.labels))
+    places = counted if file.names is None else _places(file.names)
+    if places is None or file.names is not None and (
+            {*file.names} <= {*known.names}):
         return file
     if len(known.names) != len(places):
         raise InputError(f'{known.path} contains {len(known.names)} '
                          f'sequences, expected {len(places)} as in '
                          f'{file.path}.')
-    return replace(file, names=known.names[places])
+    names = known.names if _places(known.names) is None else (
+        counted.astype(str))  # the list contains numbers, maybe shuffled
+    return replace(file, names=names[places])
 
 
 def _sort_like(first: Scores, file: Scores) -> Scores:
