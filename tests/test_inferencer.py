@@ -16,6 +16,7 @@ from projects.stdcl.apis.skeleton_file import read_skeleton_file
 from projects.stdcl.apis.sliding_window import cut, runs, spread_over_frames
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from projects.stdcl.visualization.colors import assign_colors
 from tests.commands import CONFIG, ROOT
 from tests.ntu_files import write_skeleton
 from tests.test_visualization import data_of
@@ -210,16 +211,22 @@ def test_the_demo(warm, tmp_path, checkpoint):
     result = json.loads(done.stdout)
     assert [len(one['top']) for one in result['predictions']] == [2, 2]
     day = result['predictions'][0]['segments']
-    page = data_of((tmp_path / 'work_dirs/demo/day.html').read_text())
-    assert page['sequences'][0]['timeline'] == [
-        [one['start'], one['end'], one['class_name'], 1] for one in day]
+    page = data_of((tmp_path / 'work_dirs/demo/predictions.html').read_text())
+    first, second = page['sequences']
+    assert first['class_name'] == f'{len(day)} segments'
+    assert second['class_name'] == result['predictions'][1]['class_name']
+    parts = [part for one in page['sequences'] for part in one['timeline']]
+    assert [part[:3] for part in first['timeline']] == [
+        [one['start'], one['end'], one['class_name']] for one in day]
+    assert dict((name, color) for _, _, name, color, _ in parts) == (
+        assign_colors(name for _, _, name, *_ in parts))
 
     done = demo('day.npy', '--format', 'gif', '--out-dir', 'pictures',
                 '--window', 20, '--stride', 10)
     assert done.returncode == 0, done.stderr
     first, second, *_ = done.stdout.splitlines()
-    assert re.fullmatch(r'day.npy: action \d+ [\d.]+%, .*; '
-                        'pictures/day.gif', first)
+    assert re.fullmatch(r'day.npy: \d+ segments', first)
+    assert done.stdout.endswith('\nwritten: pictures/day.gif\n')
     assert re.fullmatch(r'  frames 1 to \d+: action \d+ [\d.]+%', second)
     with Image.open(tmp_path / 'pictures/day.gif') as gif:
         assert gif.n_frames == 150

@@ -22,7 +22,7 @@ OPTIONS = ['--cfg-options', *(option for option in TINY
 
 
 def outputs(title, predictions, labels=(0, 0, 0, 1, 1, 1, 2, 2), **arrays):
-    return report.Outputs(title, [], dict(
+    return report.Outputs(title, 'a.py', 'none/b.pth', dict(
         labels=np.array(labels), predictions=np.array(predictions),
         names=np.array([f's{index}' for index in range(len(labels))]),
         **arrays), list('abcd'), None, None)
@@ -39,12 +39,14 @@ def test_classes_and_pairs_are_counted():
         ['a / b', '3'], ['b / c', '1']]
     table = report.tabulate_pairs(BOTH)
     assert table['rows'] == [['a / b', '3', '1'], ['a / c', '0', '1']]
-    assert table['changes'] == [-2, 1]
+    assert (table['changes'], table['better']) == ([-2, 1], -1)
     table = report.tabulate_classes(BOTH)
     assert table['rows'] == [
         ['a', '3', '33.33', '66.67'], ['b', '3', '33.33', '66.67'],
         ['c', '2', '100.00', '50.00']]
-    assert table['changes'] == [33.3, 33.3, -50]
+    assert (table['changes'], table['better']) == ([33.3, 33.3, -50], 1)
+    assert [row[:4] for row in report.tabulate_models(BOTH)['rows']] == [
+        ['plain', '8', '50.00', '55.56'], ['STD-CL', '8', '62.50', '61.11']]
 
 
 def test_different_test_sets_are_not_compared():
@@ -94,9 +96,13 @@ def test_the_command(warm, trained):
     assert done.returncode == 0, done.stderr
     data, player = read(trained / 'report.html')
     assert len(player['sequences']) == 3
-    assert [len(row) for row in data['plots']] == [2, 2]
-    assert all(len(plot['points']) == 32
-               for row in data['plots'] for plot in row)
+    assert [plot['caption'] for plot in data['plots']] == [
+        'global features, plain', 'global features, STD-CL',
+        'spatial features, STD-CL', 'temporal features, STD-CL']
+    assert all(len(plot['points']) == 32 for plot in data['plots'])
+    for model in data['models']:
+        assert np.sum(model['confusion']) == 32
+        assert model['curves']['acc/top1'][0] == [1]
     # both models have the same weights
     assert len(set(re.findall(r'[\d.]+ %', done.stdout))) == 1
     first, second, *_ = data['tables']['measures']['rows']
@@ -168,10 +174,15 @@ def test_report_in_a_browser(warm, trained):
     page = run_in_browser(trained / 'seen.html', '''
         const done = {}, button = query('#classes button:nth-child(2)');
         done.drawn = [count('svg.tsne'), count('svg.attention'), count('.p'),
-                      count('table')];
-        done.colors = new Set(Array.from(
-          document.querySelectorAll('.p'), point => point.getAttribute('fill')
-        )).size;
+                      count('table'), count('.curve .line')];
+        done.marks = new Set(Array.from(
+          document.querySelectorAll('.p'), point =>
+          point.getAttribute('fill') + point.getAttribute('d'))).size;
+        done.tops = new Set(Array.from(document.querySelectorAll('.tsne'),
+          plot => plot.getBoundingClientRect().top)).size;
+        done.confused = Array.from(
+          document.querySelectorAll('.matrix title'), title => Number(
+            title.textContent.match(/: (\\d+) /)[1])).reduce((a, b) => a + b);
         done.names = [button.textContent, count('section b')];
         button.click();
         done.dim = count('.p.dim');
@@ -184,6 +195,7 @@ def test_report_in_a_browser(warm, trained):
                        list.children[2].getAttribute('aria-current')];
         return done;''')
     assert page == dict(
-        drawn=[3, 16, 3 * 32, 3], colors=16, dim=3 * 30, bright=0,
+        drawn=[3, 16, 3 * 32, 4, 2], marks=16, tops=1, confused=32,
+        dim=3 * 30, bright=0,
         names=['<b>1', 0],
         opened=[3, 'true'])

@@ -7,16 +7,15 @@ import pytest
 from PIL import Image, ImageChops
 
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from projects.stdcl.visualization.animation_files import file_names
+from projects.stdcl.visualization.colors import COLORS, PALETTE, assign_colors
 from projects.stdcl.visualization.skeleton_animation import (
-    BANDS,
     FILL,
-    PALETTE,
     VIEWS,
     Animation,
     Panel,
     Segment,
     bone_sides,
-    file_names,
     joint_sides,
     joints_of,
     legend,
@@ -113,6 +112,30 @@ def crop(image, index=0):
 
 def colors_in(image):
     return {color for _, color in image.convert('RGB').getcolors(1 << 24)}
+
+
+# what people without red, green or blue cones see, by Machado et al. 2009
+BLIND = [np.eye(3), [[0.152286, 1.052583, -0.204868],
+                     [0.114503, 0.786281, 0.099216],
+                     [-0.003882, -0.048116, 1.051998]],
+         [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+          [-0.011820, 0.042940, 0.968881]],
+         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+          [0.004733, 0.691367, 0.303900]]]
+XYZ = [[0.4339, 0.3762, 0.1899], [0.2127, 0.7152, 0.0722],
+       [0.0177, 0.1095, 0.8728]]  # of a white point of 1
+
+
+@pytest.mark.parametrize('blind', BLIND)
+@pytest.mark.parametrize('colors', [COLORS, *PALETTE])
+def test_colors_can_be_told_apart(colors, blind):
+    """The distance in CIELAB is at least 15; 2.3 is just noticeable."""
+    linear = ((np.array(list(map(rgb, colors))) / 255 + 0.055) / 1.055)**2.4
+    x, y, z = np.cbrt(XYZ @ (linear @ np.transpose(blind)).clip(0, 1).T)
+    lab = np.stack([116 * y, 500 * (x - y), 200 * (y - z)], axis=1)
+    apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    assert apart[~np.eye(len(lab), dtype=bool)].min() > 15
+    assert assign_colors('abab') == dict(a=COLORS[0], b=COLORS[1])
 
 
 @pytest.mark.parametrize('view', [*VIEWS.values(), (-70, 30), (200, -45)])
@@ -253,11 +276,12 @@ def test_attention_and_timeline_are_drawn():
     plain, attentive, timed = (next(draw_frames(
         Animation('a', 'b', [Panel('c', points, chosen)], timeline=timeline),
         UCLA, (0, 0))) for chosen, timeline in (
-            (None, []), (weights, []), (None, [Segment(0, 1, 'x')])))
+            (None, []), (weights, []),
+            (None, [Segment(0, 1, 'x', COLORS[2])])))
     changed = np.array(ImageChops.difference(plain, attentive)).any(axis=2)
     assert 0.001 < changed.mean() < 0.05
     assert timed.height > plain.height
-    assert rgb(BANDS[0]) in colors_in(timed)
+    assert rgb(COLORS[2]) in colors_in(timed)
 
 
 def data_of(page):
@@ -298,8 +322,9 @@ def player(tmp_path):
     points = to_points(make(UCLA, 2, 10), UCLA)
     animations = [Animation(
         name, 'wave', [Panel('10 frames', points, weights)],
-        timeline=[Segment(0, 5, 'first', 0.5), Segment(5, 10, 'second')])
-        for name in ('one', 'two')]
+        timeline=[Segment(0, 5, 'first', COLORS[1]),
+                  Segment(5, 10, 'second', COLORS[5], height)])
+        for name, height in (('one', 1), ('two', 0.5))]
     (tmp_path / 'player.html').write_text(
         player_page('title', animations, UCLA, (30, 10)))
     return tmp_path / 'player.html'
@@ -341,18 +366,31 @@ def test_player_plays_and_turns(player):
         const done = {}, canvas = panels[0].canvas;
         const drag = (kind, x, y) => canvas.dispatchEvent(
           new PointerEvent(kind, {clientX: x, clientY: y}));
-        const first = step;
-        tick(1e6);  // a time stamp in milliseconds
-        tick(1e6 + 20);
-        tick(1e6 + 40);
-        done.played = step - first;
-        query('#play').click();
+        const steps = [], press = key => document.body.dispatchEvent(
+          new KeyboardEvent('keydown', {key, bubbles: true}));
+        [['1', 0, 20, 40, 80], ['0.5', 0, 40, 80], ['4', 0, 20]].forEach(
+          ([speed, ...times]) => {
+            query('#speed').value = speed;
+            [step, last] = [0, null];
+            times.forEach(time => tick(1e6 + time));  // milliseconds
+            steps.push(step);
+          });
+        done.played = steps;
+        goTo(7);
+        query('#next').click();
+        press('ArrowRight');
+        press('ArrowRight');  // this is the last frame
+        query('#back').click();
+        done.stepped = step;
         done.paused = [playing, query('#play').textContent];
         let picture = canvas.toDataURL();
         tick(2e6);
         done.still = canvas.toDataURL() === picture;
         query('#timeline').children[1].click();
-        done.jumped = step;
+        done.jumped = [step, query('#now').textContent];
+        done.bands = Array.from(query('#timeline').children,
+          band => [band.style.background, band.style.color]);
+        done.classes = query('#classes').textContent;
         picture = canvas.toDataURL();
         canvas.setPointerCapture = () => {};
         drag('pointerdown', 100, 100);
@@ -363,9 +401,12 @@ def test_player_plays_and_turns(player):
         done.back = canvas.toDataURL() === picture;
         query('#list').children[1].click();
         done.title = query('#title').textContent;
-        done.legend = query('#legend').children.length;
+        done.legend = [count('#legend span'), count('#classes span')];
         return done;''')
     assert done == dict(
-        played=2, paused=[False, 'Play'], still=True, jumped=5,
+        played=[2, 1, 2], stepped=8, paused=[False, 'Play'], still=True,
+        jumped=[5, 'second'], classes='firstsecond',
+        bands=[[f'rgb{rgb(COLORS[1])}', 'rgb(255, 255, 255)'],
+               [f'rgb{rgb(COLORS[5])}', 'rgb(26, 32, 44)']],
         view=[-10, 25],  # half a degree per pixel
-        turned=True, back=True, title='twowave', legend=6)
+        turned=True, back=True, title='twowave', legend=[6, 0])

@@ -67,8 +67,8 @@ def test_commands_of_the_page(warm, blocks, tmp_path):
             assert 0 <= accuracy(done) <= 1
     assert 'anchor_share: 1.0000' in output('stdcl-stgcn_synthetic.py --s')[0]
     assert 'sequences 240 (train 171, val 69)' in output('custom.py')[0]
-    assert re.match(r'day.npy: (on average )?left (shoulder|hip): '
-                    r'(slow|fast) swing \d', output('day.npy')[0])
+    assert re.match(r'day.npy: (\d+ segments|left (shoulder|hip): '
+                    r'(slow|fast) swing \d)', output('day.npy')[0])
     for name in ('browse/stdcl-stgcn_synthetic_train.html', 'report.html',
                  'work_dirs/demo/day.html', 'work_dirs/demo/day.gif',
                  *(['swings.onnx'] if EXPORTS_ONNX else [])):

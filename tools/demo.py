@@ -61,14 +61,15 @@ def main() -> None:
         print(json.dumps(dict(
             files=list(map(str, args.files)), **result), indent=1))
         return
-    for path, prediction, picture in zip(
-            args.files, result['predictions'], result['visualization']):
-        print(f'{printable(path)}: ' + ', '.join(map(show, prediction['top']))
-              + f'; {picture}')
-        if len(prediction['segments']) > 1:
-            for one in prediction['segments']:
-                print(f'  frames {one["start"] + 1} to {one["end"]}: '
-                      + show(one))
+    for path, prediction in zip(map(printable, args.files),
+                                result['predictions']):
+        if len(prediction['segments']) == 1:
+            print(f'{path}: ' + ', '.join(map(show, prediction['top'])))
+            continue
+        print(f'{path}: {len(prediction["segments"])} segments')
+        for one in prediction['segments']:
+            print(f'  frames {one["start"] + 1} to {one["end"]}: {show(one)}')
+    print('written:', *map(printable, result['visualization']))
 
 
 def show(one: dict) -> str:

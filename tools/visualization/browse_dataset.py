@@ -47,17 +47,19 @@ def main() -> None:
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
-    from projects.stdcl.visualization import browse
+    from projects.stdcl.visualization.animation_files import write_animations
+    from projects.stdcl.visualization.browse import DatasetBrowser
     from projects.stdcl.visualization.skeleton_animation import VIEWS
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config):
-        browser = browse.DatasetBrowser(
+        browser = DatasetBrowser(
             load_config(args.config, args.cfg_options), args.split)
         indices = browser.choose(args.names, args.classes, args.num, args.seed)
         title = f'{Path(args.config).stem}_{args.split}'
-        for path in browse.write_sequences(
-                browser, indices, args.out_dir, args.format, title,
-                VIEWS[args.view], args.seed):
+        animations = [browser.animate(index, args.seed) for index in indices]
+        for path in write_animations(animations, browser.layout,
+                                     VIEWS[args.view], args.out_dir,
+                                     args.format, title):
             print(path)
 
 

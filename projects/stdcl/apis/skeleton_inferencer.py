@@ -12,21 +12,11 @@ from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
 from ..datasets.plain_annotation import to_plain
-from ..utils.atomic_write import atomic_write
 from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
-from ..visualization.skeleton_animation import (
-    VIEWS,
-    Animation,
-    Panel,
-    Segment,
-    file_names,
-    joints_of,
-    to_points,
-)
-from ..visualization.skeleton_player import player_page
+from ..visualization.predictions import draw_predictions
 from .load_model import layout_of, load_model
 from .skeleton_file import read_skeleton_file
 from .sliding_window import Window, cut, runs, spread_over_frames
@@ -99,7 +89,7 @@ class SkeletonInferencer:
             batch_size (int): Number of windows per batch. Defaults to 16.
 
         Returns:
-            dict: ``visualization``, the paths of the animations, and
+            dict: ``visualization``, the paths of the GIFs or of the page, and
             ``predictions``, a list with one dict per sequence. It contains
             ``label``, ``class_name``, ``score`` (the probability), ``top``
             (the same three entries for each of the best classes) and
@@ -130,8 +120,8 @@ class SkeletonInferencer:
             self._predict(sequence['frame_dir'], torch.stack(
                 [*islice(scores, len(parts))]), parts, topk)
             for sequence, parts in zip(sequences, windows)]
-        paths = self._draw(sequences, predictions, Path(out_dir), format) \
-            if out_dir else []
+        paths = draw_predictions(sequences, predictions, self.layout, Path(
+            out_dir), format) if out_dir else []
         return dict(predictions=predictions, visualization=paths)
 
     def _score(self, pieces: Sequence[Tuple[dict, Window]],
@@ -194,31 +184,6 @@ class SkeletonInferencer:
         name = (self.classes[label] if label < len(self.classes)
                 else f'class {label}')
         return dict(label=label, score=float(score), class_name=name)
-
-    def _draw(self, sequences: Sequence[dict], predictions: Sequence[dict],
-              folder: Path, format: str) -> List[str]:
-        """Draw sequences with predictions; return the paths of the files."""
-        names = file_names([sequence['frame_dir'] for sequence in sequences])
-        paths = [folder / f'{name}.{format}' for name in names]
-        for path, sequence, predicted in zip(paths, sequences, predictions):
-            points = to_points(joints_of(sequence), self.layout)
-            animation = Animation(
-                sequence['frame_dir'], predicted['class_name'],
-                [Panel(f'{points.shape[1]} frames', points)],
-                note=', '.join(f'{one["class_name"]} {one["score"]:.0%}'
-                               for one in predicted['top'][:3]),
-                timeline=[Segment(one['start'], one['end'], one['class_name'])
-                          for one in predicted['segments']])
-            if format == 'gif':
-                # only here, because matplotlib is slow to import
-                from ..visualization.skeleton_gif import write_gif
-                write_gif(path, animation, self.layout, VIEWS['front'])
-                continue
-            page = player_page(path.stem, [animation], self.layout,
-                               VIEWS['front'])
-            with atomic_write(path) as partial:
-                partial.write_text(page, encoding='utf-8')
-        return list(map(str, paths))
 
 
 def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,

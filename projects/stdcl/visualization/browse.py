@@ -1,6 +1,5 @@
 """Draw sequences of a data set before and after the pipeline."""
-from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from mmaction.registry import DATASETS
@@ -9,18 +8,9 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
 from ..apis.load_model import layout_of
-from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 from ..utils.random_seed import derive_seed, seed_cpu
-from .skeleton_animation import (
-    Animation,
-    Panel,
-    file_names,
-    joints_of,
-    to_points,
-)
-from .skeleton_gif import write_gif
-from .skeleton_player import player_page
+from .skeleton_animation import Animation, Panel, joints_of, to_points
 
 
 class BrowsedSequence(NamedTuple):
@@ -135,31 +125,6 @@ class DatasetBrowser:
         return Animation(name, ', '.join(
             f'{class_name or "class"} ({label})'
             for label, class_name in classes.items()), panels, note)
-
-
-def write_sequences(browser: DatasetBrowser, indices: Sequence[int],
-                    out_dir: Path, style: str, title: str,
-                    view: Tuple[float, float], seed: int = 0
-                    ) -> Iterator[Path]:
-    """Draw sequences to files in ``out_dir``, and yield the path of each file.
-
-    ``style`` is 'gif' for one file per sequence, or 'html' for one page, whose
-    title and file name are ``title``. ``view`` is the azimuth and elevation in
-    degrees; see ``VIEWS``. ``seed`` is the seed of random transforms.
-    """
-    animations = (browser.animate(index, seed) for index in indices)
-    if style == 'html':
-        path = out_dir / f'{title}.html'
-        page = player_page(title, list(animations), browser.layout, view)
-        with atomic_write(path) as partial:
-            partial.write_text(page, encoding='utf-8')
-        yield path
-        return
-    names = file_names([browser.sequences[index].name for index in indices])
-    for name, animation in zip(names, animations):
-        path = out_dir / f'{name}.gif'
-        write_gif(path, animation, browser.layout, view)
-        yield path
 
 
 def _leaf_configs(dataset: dict) -> Iterator[dict]:

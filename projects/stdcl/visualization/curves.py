@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
-from .colors import DARK
+from .colors import COLORS
 
 MARKED = 60  # curves with fewer points have markers
 
@@ -77,8 +77,9 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
                 raise InputError(f'{name}: there is no scalar "{key}", '
                                  f'expected one of {", ".join(log)}.')
             curve = log[key].dropna()
-            axes.plot(curve.index, curve, DARK[index % len(DARK)], label=name,
-                      marker='o' if len(curve) < MARKED else '', markersize=3)
+            axes.plot(curve.index, curve, COLORS[index % len(COLORS)],
+                      marker='o' if len(curve) < MARKED else '', markersize=3,
+                      label=name)
     axes.legend()
     with atomic_write(path) as partial:
         figure.savefig(partial, format='png')

@@ -14,16 +14,14 @@ const makeSvg = (tag, parent, attributes, title) => {
 };
 const percent = share => `${(100 * share).toFixed(1)}%`;
 
-// The hues of up to 12 classes are equidistant. With more classes, the hues of
-// consecutive classes differ by the golden angle.
-function color(label) {
-  const number = data.classes.length;
-  if (number <= 12) {
-    return `hsl(${360 * label / number} 65% ${[42, 58][label % 2]}%)`;
-  }
-  return `hsl(${137.508 * label % 360} ${[75, 45][label % 2]}% `
-    + `${[38, 52, 66][label % 3]}%)`;
-}
+// The first classes differ in color, further ones also in shape.
+const SHAPES = ['M-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0', 'M-3 -3h6v6h-6z',
+  'M0 -4L4 3H-4z', 'M0 -4.2L4.2 0L0 4.2L-4.2 0z', 'M0 4L4 -3H-4z',
+  'M-1.5 -4h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z'];
+const drawMark = (svg, label, attributes, title) => makeSvg('path', svg, {
+  fill: data.colors[label % data.colors.length],
+  d: SHAPES[Math.floor(label / data.colors.length) % SHAPES.length],
+  ...attributes}, title);
 
 function drawFigure(parent, size, name, caption) {
   const figure = make('figure', parent);
@@ -38,7 +36,7 @@ function drawClasses(section) {
   list.id = 'classes';
   data.classes.forEach((name, label) => {
     const button = make('button', list);
-    make('i', button).style.background = color(label);
+    drawMark(makeSvg('svg', button, {viewBox: '-5 -5 10 10'}), label, {});
     button.append(name);
     button.setAttribute('aria-pressed', 'false');
     button.onclick = () => highlight(
@@ -63,9 +61,10 @@ function drawPlot(parent, {caption, points}) {
   const svg = drawFigure(parent, [340, 340], 'tsne', caption);
   points.forEach(({place, label, taken, name, opens}) => {
     const wrong = label !== taken;
-    const point = makeSvg('circle', svg, {
-      class: 'p' + (wrong ? ' wrong' : ''), cx: 8 + 324 * place[0],
-      cy: 8 + 324 * place[1], r: 3.2, fill: color(label)},
+    const [x, y] = place.map(share => (8 + 324 * share).toFixed(1));
+    const point = drawMark(svg, label, {
+      class: 'p' + (wrong ? ' wrong' : ''),
+      transform: `translate(${x} ${y}) scale(${opens === null ? 1 : 1.6})`},
     `${name}: ${data.classes[label]}`
       + (wrong ? `, classified as ${data.classes[taken]}` : ''));
     point.dataset.label = label;
@@ -76,7 +75,7 @@ function drawPlot(parent, {caption, points}) {
   });
 }
 
-function drawTable(section, {head, rows, changes}) {
+function drawTable(section, {head, rows, changes, better}) {
   const table = make('table', section);
   const line = make('tr', table);
   head.concat(changes ? ['change', ''] : []).forEach(name =>
@@ -88,11 +87,13 @@ function drawTable(section, {head, rows, changes}) {
     row.forEach(cell => make('td', line, cell));
     if (!changes) return;
     const change = changes[index];
-    make('td', line, (change < 0 ? '' : '+') + change.toFixed(digits));
+    make('td', line, (change > 0 ? '+' : '') + change.toFixed(digits)
+      + (change ? [' worse', ' better'][Number(change * better > 0)] : ''));
     const svg = makeSvg('svg', make('td', line),
       {class: 'bar', width: 120, height: 12});
     const width = 60 * Math.abs(change) / largest;
-    makeSvg('rect', svg, {x: change > 0 ? 60 : 60 - width, width, height: 12});
+    makeSvg('rect', svg, {x: change > 0 ? 60 : 60 - width, width, height: 12,
+      class: change * better > 0 ? 'better' : 'worse'});
     makeSvg('path', svg, {d: 'M60 0v12'});
   });
 }
@@ -119,6 +120,85 @@ function drawPose(row, {caption, places, shares, frames}) {
     height: bars * share / most}, percent(share)));
 }
 
+// Curves of all models for one scalar: {title, epochs, values}.
+function drawCurves(parent, key, curves) {
+  const [width, height, left, low] = [340, 220, 44, 30];
+  const svg = drawFigure(parent, [width, height], 'curve', key);
+  const last = Math.max(...curves.flatMap(curve => curve.epochs));
+  const all = curves.flatMap(curve => curve.values);
+  const [least, most] = [Math.min(0, ...all), Math.max(...all)];
+  const x = epoch => left + (width - left - 8) * epoch / last;
+  const y = value => height - low
+    - (height - low - 10) * (value - least) / (most - least || 1);
+  [0, 0.5, 1].forEach(share => {
+    const value = least + share * (most - least);
+    makeSvg('path', svg, {d: `M${left} ${y(value)}H${width - 8}`});
+    makeSvg('text', svg, {x: left - 5, y: y(value) + 4,
+      'text-anchor': 'end'}).textContent = value.toFixed(2);
+    makeSvg('text', svg, {x: x(share * last), y: height - 12,
+      'text-anchor': ['start', 'middle', 'end'][2 * share]}
+    ).textContent = Number((share * last).toFixed(1));
+  });
+  curves.forEach(({title, epochs, values, color}, index) => {
+    const group = makeSvg('g', svg, {color});
+    const line = epochs.map((epoch, place) =>
+      `${x(epoch).toFixed(1)} ${y(values[place]).toFixed(1)}`).join('L');
+    makeSvg('path', group, {class: 'line', d: `M${line}`}, title);
+    makeSvg('text', group, {class: 'name', x: width - 12,
+      'text-anchor': 'end', y: height / 2 + 18 * index}).textContent = title;
+  });
+}
+
+// A matrix of class x class; paint() returns the color and title of a cell.
+function drawMatrix(parent, caption, paint) {
+  const number = data.classes.length, named = number <= 30;
+  const [side, edge] = [340, named ? 185 : 10], cell = side / number;
+  const svg = drawFigure(parent, [edge + side, side + edge], 'matrix',
+    caption);
+  data.classes.forEach((name, row) => {
+    data.classes.forEach((other, column) => {
+      const [fill, title] = paint(row, column);
+      if (!fill) return;
+      makeSvg('rect', svg, {x: edge + column * cell, y: row * cell,
+        width: cell, height: cell, fill}, `${name}, classified as ${other}: `
+        + title);
+    });
+    if (!named) return;
+    const text = name.length > 31 ? `${name.slice(0, 30)}\u2026` : name;
+    const middle = (row + 0.5) * cell, style = {'text-anchor': 'end'};
+    makeSvg('text', svg, {x: edge - 5, y: middle + 4, ...style}
+    ).textContent = text;
+    makeSvg('text', svg, {...style, transform:
+      `translate(${edge + middle + 4} ${side + 5}) rotate(-90)`}
+    ).textContent = text;
+  });
+  makeSvg('rect', svg, {x: edge, width: side, height: side, class: 'frame'});
+}
+
+function drawConfusion(parent) {
+  const shares = data.models.map(({confusion}) => confusion.map(row => {
+    const total = row.reduce((sum, count) => sum + count, 0) || 1;
+    return row.map(count => count / total);
+  }));
+  // the square root makes rare confusions visible
+  const mix = (color, share) =>
+    `color-mix(in srgb, ${color} ${100 * Math.sqrt(share)}%, white)`;
+  data.models.forEach(({title, confusion}, model) =>
+    drawMatrix(parent, title, (row, column) => {
+      const share = shares[model][row][column];
+      return [share && mix('#08306b', share),
+        `${confusion[row][column]} (${percent(share)})`];
+    }));
+  if (shares.length < 2) return;
+  drawMatrix(parent, `change, ${data.models[0].title} to `
+    + data.models[1].title, (row, column) => {
+    const change = shares[1][row][column] - shares[0][row][column];
+    const better = (change > 0) === (row === column);
+    return [change && mix(better ? '#0072b2' : '#d55e00', Math.abs(change)),
+      `${change > 0 ? '+' : ''}${percent(change)}`];
+  });
+}
+
 function drawRow(section) {
   const row = make('div', section);
   row.className = 'row';
@@ -126,16 +206,20 @@ function drawRow(section) {
 }
 
 const find = id => document.getElementById(id);
-find('models').textContent = `Test set: ${data.sequences} sequences. Top-1: `
-  + data.models.map(({title, files, top1}) =>
-    `${title} ${top1.toFixed(2)} % (${files.join(', ')})`).join(', ') + '.'
-  + (data.models.length < 2 ? '' : ' Models that differ only in the training '
-    + 'seed also differ, so a single difference may be due to chance.');
+if (data.models.length < 2) {
+  document.querySelectorAll('.two').forEach(node => node.remove());
+}
+const keys = new Set(data.models.flatMap(({curves}) => Object.keys(curves)));
+const curveRow = drawRow(find('curves'));
+keys.forEach(key => drawCurves(curveRow, key, data.models.flatMap(
+  ({title, curves}, index) => curves[key] ? [{
+    title, epochs: curves[key][0], values: curves[key][1],
+    color: data.colors[data.models.length - 1 - index]}] : [])));
+if (!keys.size) find('curves').remove();
 drawClasses(find('features'));
-data.plots.forEach(plots => {
-  const row = drawRow(find('features'));
-  plots.forEach(plot => drawPlot(row, plot));
-});
+const plotRow = drawRow(find('features'));
+data.plots.forEach(plot => drawPlot(plotRow, plot));
+drawConfusion(drawRow(find('confusion')));
 Object.entries(data.tables).forEach(([id, table]) =>
   drawTable(find(id), table));
 const row = drawRow(find('attention'));

@@ -17,6 +17,8 @@ from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
+from .colors import COLORS
+from .curves import read_log
 from .skeleton_animation import (
     VIEWS,
     Animation,
@@ -30,13 +32,15 @@ from .skeleton_player import player_page, render_page
 
 LEAST = 8  # fewest sequences for a t-SNE plot
 PAIRS = 10  # most pairs of classes in the table
+CURVES = ('loss_cls', 'acc/top1')  # scalars to draw
 
 
 @dataclass
 class Outputs:
     """Outputs of a model on the N sequences of its test set."""
     title: str  # name of the model on the page
-    files: List[str]  # names of its config and checkpoint
+    config: str
+    checkpoint: str
     arrays: Dict[str, np.ndarray]  # from extract()
     classes: List[str]
     dataset: BaseDataset
@@ -52,9 +56,8 @@ class Outputs:
         classes = arrays.get('classes', np.array([], str)).tolist()
         classes += [f'class {label}' for label in range(
             len(classes), model.cls_head.num_classes)]
-        files = [osp.basename(cfg.filename), osp.basename(checkpoint)]
-        return cls(title, files, arrays, classes, loader.dataset,
-                   layout_of(cfg))
+        return cls(title, cfg.filename, checkpoint, arrays, classes,
+                   loader.dataset, layout_of(cfg))
 
     @property
     def features(self) -> Dict[str, np.ndarray]:
@@ -78,6 +81,23 @@ class Outputs:
         return confusion_matrix(self.arrays['labels'],
                                 self.arrays['predictions'],
                                 labels=range(len(self.classes)))
+
+    @property
+    def class_accuracy(self) -> np.ndarray:
+        """Accuracy of each class in percent; NaN without sequences, (C,)."""
+        with np.errstate(invalid='ignore'):
+            return 100 * np.diag(self.confusion) / self.confusion.sum(axis=1)
+
+    @property
+    def curves(self) -> Dict[str, list]:
+        """Epochs and values of scalars in the log beside the checkpoint."""
+        try:
+            log = read_log(Path(self.checkpoint).parent)
+        except InputError:  # there is no log
+            return {}
+        curves = {key: log[key].dropna() for key in CURVES if key in log}
+        return {key: [curve.index.tolist(), curve.tolist()]
+                for key, curve in curves.items()}
 
     @property
     def frame_attention(self) -> Optional[np.ndarray]:
@@ -136,12 +156,13 @@ def write_report(path: Path, model: Tuple[Config, str],
                                        for index in chosen],
                          seen.layout, view)
     page = render_page('report', Path(model[0].filename).stem, dict(
-        models=[dict(title=one.title, files=one.files, top1=one.top1)
-                for one in models],
-        sequences=len(seen.correct), classes=seen.classes,
+        models=[dict(title=one.title, confusion=one.confusion.tolist(),
+                     curves=one.curves) for one in models],
+        classes=seen.classes, colors=COLORS,
         edges=seen.layout.edges, joints=seen.layout.joint_names,
         plots=plot_features(models, chosen),
-        tables=dict(measures=tabulate_measures(models),
+        tables=dict(summary=tabulate_models(models),
+                    measures=tabulate_measures(models),
                     accuracy=tabulate_classes(models),
                     pairs=tabulate_pairs(models)),
         poses=draw_attention(seen, view)), player=player)
@@ -223,7 +244,7 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
         ends = np.linspace(0, points.shape[1], len(frames) + 1).round()
         timeline = [
             Segment(int(start), int(end), f'attention {share:.1%}',
-                    float(share / frames.max()))
+                    height=float(share / frames.max()))
             for start, end, share in zip(ends, ends[1:], frames)]
     return Animation(
         str(seen.arrays['names'][index]) or f'sequence {index}',
@@ -238,24 +259,33 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
 
 
 def plot_features(models: Sequence[Outputs],
-                  chosen: Sequence[int]) -> List[List[dict]]:
-    """Return a row of t-SNE plots of global features, and one of others."""
+                  chosen: Sequence[int]) -> List[dict]:
+    """Return t-SNE plots of all features, starting with the global ones."""
     kept = subset(len(models[-1].correct))
     opens = {index: place for place, index in enumerate(chosen)}
-    rows = {}
+    plots = []
     for model in models:
         columns = [model.arrays[key][kept].tolist()
                    for key in ('names', 'labels', 'predictions')]
         for title, features in model.features.items():
-            points = [
-                dict(name=name, label=label, taken=taken, place=place,
-                     opens=opens.get(index))
-                for name, label, taken, place, index in zip(
-                    *columns, embed(features[kept]).round(3).tolist(),
-                    kept.tolist())]
-            rows.setdefault(title == 'global', []).append(dict(
-                caption=f'{title} features, {model.title}', points=points))
-    return list(rows.values())
+            plots.append(dict(
+                caption=f'{title} features, {model.title}', points=[
+                    dict(name=name, label=label, taken=taken, place=place,
+                         opens=opens.get(index))
+                    for name, label, taken, place, index in zip(
+                        *columns, embed(features[kept]).round(3).tolist(),
+                        kept.tolist())]))
+    return sorted(plots, key=lambda plot: plot['caption'][:6] != 'global')
+
+
+def tabulate_models(models: Sequence[Outputs]) -> dict:
+    """Tabulate the accuracy of the models and their files."""
+    return _format(
+        ['model', 'sequences', 'top-1, %', 'class mean, %', 'config',
+         'checkpoint'],
+        [[one.title, len(one.correct), one.top1,
+          float(np.nanmean(one.class_accuracy)), osp.basename(one.config),
+          osp.basename(one.checkpoint)] for one in models])
 
 
 def tabulate_measures(models: Sequence[Outputs]) -> dict:
@@ -271,13 +301,13 @@ def tabulate_classes(models: Sequence[Outputs]) -> dict:
     """Tabulate the accuracy of each class."""
     counts = models[-1].confusion.sum(axis=1)
     rows = [[models[-1].classes[label], int(counts[label]), *(
-        float(100 * model.confusion[label, label] / counts[label])
-        for model in models)] for label in np.flatnonzero(counts)]
+        float(model.class_accuracy[label]) for model in models)]
+        for label in np.flatnonzero(counts)]
     if len(models) > 1:
         rows.sort(key=lambda row: row[-2] - row[-1])
     return _format(
         ['class', 'sequences', *(f'{model.title}, %' for model in models)],
-        rows, len(models) > 1)
+        rows, better=int(len(models) > 1))
 
 
 def tabulate_pairs(models: Sequence[Outputs]) -> dict:
@@ -296,16 +326,21 @@ def tabulate_pairs(models: Sequence[Outputs]) -> dict:
     return _format(
         ['classes', *(model.title for model in models)],
         [[f'{classes[a]} / {classes[b]}', *both[:, a, b].tolist()]
-         for a, b in pairs], len(models) > 1)
+         for a, b in pairs], better=-int(len(models) > 1))
 
 
-def _format(head: List[str], rows: List[list], change: bool = False) -> dict:
-    """Format a table, optionally with the change in its last two columns."""
+def _format(head: List[str], rows: List[list], better: int = 0) -> dict:
+    """Format a table.
+
+    ``better`` is the sign of an improvement. It adds the difference of the
+    last two columns; 0 adds nothing.
+    """
     table = dict(head=head, rows=[[
         cell if isinstance(cell, str) else f'{cell:,}'
         if isinstance(cell, int) else f'{cell:.2f}' for cell in row]
         for row in rows])
-    if change:
+    if better:
+        table['better'] = better
         table['changes'] = [round(row[-1] - row[-2], 1) for row in rows]
     return table
 

@@ -1,25 +1,18 @@
 """Animations of skeletons, which the player and the GIFs show."""
-import re
 from dataclasses import dataclass, field
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
+from .colors import COLORS, PALETTE
 
 # Azimuth and elevation of the viewer in degrees. (0, 0) is the position of a
 # Kinect sensor. Its x axis points to its left, y up and z away from it.
 VIEWS = dict(front=(0, 0), side=(90, 0), back=(180, 0), top=(0, 90),
              oblique=(35, 15))
-# Colors of the trunk, left and right of each person. The fifth person has the
-# colors of the first.
-PALETTE = (('#2d3748', '#2b6cb0', '#c05621'),
-           ('#8a6d4b', '#2f855a', '#b83280'),
-           ('#5f7f8f', '#0b98a8', '#b7860b'),
-           ('#7a6ab0', '#6b46c1', '#c53030'))
 SIDES = ('trunk', 'left', 'right')
-BANDS = ('#9fb8d9', '#e0b48c')  # alternating colors of a timeline
 
 FRAME_TIME = 40  # milliseconds
 # lengths relative to the side of a panel
@@ -47,7 +40,8 @@ class Segment(NamedTuple):
     start: int
     end: int  # first step after the segment
     text: str
-    height: float = 1  # height in the timeline, from 0 to 1
+    color: str = COLORS[0]  # in the timeline
+    height: float = 1  # in the timeline, from 0 to 1
 
 
 @dataclass
@@ -160,10 +154,3 @@ def legend(animation: Animation,
                for person, colors in enumerate(PALETTE[:persons])
                for side, color in zip(sides, colors)]
     return entries if len(entries) > 1 else []
-
-
-def file_names(names: Sequence[str]) -> List[str]:
-    """Turn names of sequences into distinct file names."""
-    safe = [re.sub(r'[^\w.-]+', '_', name) for name in names]
-    return [name if safe.count(name) == 1 else f'{name}_{index}'
-            for index, name in enumerate(safe)]

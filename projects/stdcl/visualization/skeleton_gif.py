@@ -16,13 +16,12 @@ from PIL import Image
 
 from ..utils.atomic_write import atomic_write
 from ..utils.skeleton_layout import SkeletonLayout
+from .colors import PALETTE
 from .skeleton_animation import (
-    BANDS,
     BONE_WIDTH,
     FILL,
     FRAME_TIME,
     JOINT_RADIUS,
-    PALETTE,
     VIEWS,
     Animation,
     Panel,
@@ -142,9 +141,8 @@ def _add_panel(axes: Axes, panel: Panel, num_steps: int,
 
 def _add_timeline(axes: Axes, animation: Animation) -> Callable[[int], None]:
     """Set up the timeline, and return a function that moves it to a step."""
-    for index, (start, end, _, height) in enumerate(animation.timeline):
-        axes.bar(start, height, end - start, align='edge',
-                 color=BANDS[index % len(BANDS)])
+    for start, end, _, color, height in animation.timeline:
+        axes.bar(start, height, end - start, align='edge', color=color)
     cursor = axes.axvline(0, color=INK, linewidth=3, animated=True)
     label = axes.set_title('', loc='left', size=13, color=INK, animated=True,
                            parse_math=False)

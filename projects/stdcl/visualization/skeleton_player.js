@@ -7,7 +7,7 @@ const make = (tag, parent, text) => {
   parent.appendChild(node);
   return node;
 };
-let sequence, panels = [], step = 0, playing = true, last = 0;
+let sequence, panels = [], step = 0, playing = true, last = null;
 let view = data.view.slice();
 
 // Coordinates to the right and up, as in skeleton_animation.project (Python).
@@ -66,31 +66,43 @@ function drawPanel({canvas, counter, frames, radii}) {
 function draw() {
   find('scrub').value = step;
   panels.forEach(drawPanel);
-  sequence.timeline.forEach(([start, end], index) =>
-    find('timeline').children[index].setAttribute(
-      'aria-current', String(start <= step && step < end)));
+  sequence.timeline.forEach(([start, end, text], index) => {
+    const current = start <= step && step < end;
+    find('timeline').children[index].setAttribute('aria-current', current);
+    if (current) find('now').textContent = text;
+  });
+}
+
+function isDark(color) {
+  const [red, green, blue] = color.match(/[0-9a-f]{2}/g).map(
+    text => parseInt(text, 16));
+  return 0.3 * red + 0.59 * green + 0.11 * blue < 140;
 }
 
 function drawTimeline() {
   find('timeline').textContent = '';
+  find('now').textContent = '';
   find('timeline').hidden = !sequence.timeline.length;
   // if heights differ, the timeline is a bar chart without labels
-  const low = sequence.timeline.some(([, , , height]) => height < 1);
+  const low = sequence.timeline.some(([, , , , height]) => height < 1);
   find('timeline').className = low ? 'bars' : '';
-  sequence.timeline.forEach(([start, end, text, height], index) => {
+  sequence.timeline.forEach(([start, end, text, color, height]) => {
     const band = make('div', find('timeline'), low ? '' : text);
     band.style.flex = `${end - start} 1 0`;
     band.style.height = `${100 * height}%`;
-    band.style.background = data.bands[low ? 0 : index % data.bands.length];
+    band.style.background = color;
+    band.style.color = isDark(color) ? '#fff' : '#1a202c';
     band.title = `${text}, frames ${start + 1} to ${end}`;
-    band.onclick = () => { setPlaying(false); step = start; draw(); };
+    band.onclick = () => goTo(start);
   });
+  drawLegend('classes', low ? [] : Array.from(new Map(
+    sequence.timeline.map(([, , text, color]) => [text, color]))));
 }
 
-function drawLegend() {
-  find('legend').textContent = '';
-  sequence.legend.forEach(([text, color]) => {
-    const item = make('span', find('legend'));
+function drawLegend(id, entries) {
+  find(id).textContent = '';
+  entries.forEach(([text, color]) => {
+    const item = make('span', find(id));
     make('i', item).style.background = color;
     item.append(text);
   });
@@ -134,7 +146,7 @@ function open(index) {
   });
   Array.from(find('list').children).forEach((button, other) =>
     button.setAttribute('aria-current', String(other === index)));
-  drawLegend();
+  drawLegend('legend', sequence.legend);
   drawTimeline();
   draw();
 }
@@ -144,10 +156,21 @@ function setPlaying(value) {
   find('play').textContent = playing ? 'Pause' : 'Play';
 }
 
+// Stop at a step.
+function goTo(value) {
+  setPlaying(false);
+  step = Math.max(0, Math.min(sequence.steps - 1, value));
+  draw();
+}
+
 function tick(time) {
-  if (playing && time - last >= data.time) {
+  const frame = data.time / Number(find('speed').value);  // milliseconds
+  const due = last === null ? 0 : Math.floor((time - last) / frame);
+  if (last === null || !playing) {
     last = time;
-    step = (step + 1) % sequence.steps;
+  } else if (due) {
+    last += due * frame;
+    step = (step + due) % sequence.steps;
     draw();
   }
   requestAnimationFrame(tick);
@@ -159,19 +182,22 @@ data.sequences.forEach(({name, class_name}, index) => {
   button.onclick = () => open(index);
 });
 find('play').onclick = () => setPlaying(!playing);
-find('scrub').oninput = event => {
-  setPlaying(false);
-  step = Number(event.target.value);
-  draw();
-};
+find('back').onclick = () => goTo(step - 1);
+find('next').onclick = () => goTo(step + 1);
+find('scrub').oninput = event => goTo(Number(event.target.value));
 document.onkeydown = event => {
   if (event.key === ' ' && event.target === document.body) {
     event.preventDefault();
     setPlaying(!playing);
   }
+  const move = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  if (move && !['INPUT', 'SELECT'].includes(event.target.tagName)) {
+    goTo(step + move);
+  }
 };
 window.onresize = draw;
-find('help').textContent = 'Press Space to play or pause.' + (data.turns
+find('help').textContent = 'Press Space to play or pause, and the '
+  + 'left and right arrow keys to move by one frame.' + (data.turns
   ? ' Drag a skeleton to turn it; double-click to restore the view.' : '');
 open(0);
 requestAnimationFrame(tick);

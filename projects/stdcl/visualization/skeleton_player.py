@@ -8,13 +8,12 @@ from typing import Sequence, Tuple
 import numpy as np
 
 from ..utils.skeleton_layout import SkeletonLayout
+from .colors import PALETTE
 from .skeleton_animation import (
-    BANDS,
     BONE_WIDTH,
     FILL,
     FRAME_TIME,
     JOINT_RADIUS,
-    PALETTE,
     VIEWS,
     Animation,
     bone_sides,
@@ -36,7 +35,7 @@ def player_page(title: str, animations: Sequence[Animation],
     return render_page('skeleton_player', title, dict(
         view=view if turns else VIEWS['front'], turns=turns,
         time=FRAME_TIME, fill=FILL, bone=BONE_WIDTH, joint=JOINT_RADIUS,
-        colors=PALETTE, bands=BANDS, edges=layout.edges,
+        colors=PALETTE, edges=layout.edges,
         bone_sides=bone_sides(layout), joint_sides=joint_sides(layout),
         sequences=[dict(
             name=animation.name, class_name=animation.class_name,

@@ -1,0 +1,62 @@
+"""Animations of sequences with the classes that a model predicts."""
+from collections import Counter
+from pathlib import Path
+from typing import List, Sequence
+
+from ..utils.skeleton_layout import SkeletonLayout
+from .animation_files import write_animations
+from .colors import assign_colors
+from .skeleton_animation import (
+    VIEWS,
+    Animation,
+    Panel,
+    Segment,
+    joints_of,
+    to_points,
+)
+
+
+def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
+                     layout: SkeletonLayout, folder: Path,
+                     style: str) -> List[str]:
+    """Draw annotations with the predictions of a ``SkeletonInferencer``.
+
+    Returns:
+        list[str]: The files that were written: one GIF per sequence if
+        ``style`` is 'gif', or one page with all sequences if it is 'html'.
+    """
+    colors = assign_colors(part['class_name'] for predicted in predictions
+                           for part in predicted['segments'])
+    animations = []
+    for sequence, predicted in zip(sequences, predictions):
+        points = to_points(joints_of(sequence), layout)
+        headline, note = summarize(predicted)
+        animations.append(Animation(
+            sequence['frame_dir'], headline,
+            [Panel(f'{points.shape[1]} frames', points)], note,
+            [Segment(part['start'], part['end'], part['class_name'],
+                     colors[part['class_name']])
+             for part in predicted['segments']]))
+    title = animations[0].name if len(animations) == 1 else 'predictions'
+    return list(map(str, write_animations(
+        animations, layout, VIEWS['front'], folder, style, title)))
+
+
+def summarize(predicted: dict) -> List[str]:
+    """Return a headline and a note for the prediction of one sequence.
+
+    They are the class and its probability. For several segments, which may
+    contain different actions, they are their number and the share of frames of
+    each class; the mean over the whole sequence would be meaningless.
+    """
+    segments = predicted['segments']
+    if len(segments) == 1:
+        return [predicted['class_name'], ', '.join(
+            f'{one["class_name"]} {one["score"]:.1%}'
+            for one in predicted['top'][:3])]
+    frames = Counter()
+    for part in segments:
+        frames[part['class_name']] += part['end'] - part['start']
+    return [f'{len(segments)} segments', 'share of the frames: ' + ', '.join(
+        f'{name} {number / frames.total():.0%}'
+        for name, number in frames.most_common(3))]
