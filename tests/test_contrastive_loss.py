@@ -377,6 +377,7 @@ def test_effect_of_half_precision(slots):
                                    dict(num_negatives='8'),
                                    dict(temperature=0),
                                    dict(temperature=float('nan')),
+                                   dict(temperature=float('inf')),
                                    dict(temperature='0.8'),
                                    dict(negatives=('hard', 'easy')),
                                    dict(negatives=())])

@@ -147,6 +147,7 @@ def test_recorded_results(path):
     (("seeds=[1])", "seeds=0)"), 'seeds is 0'),
     (("arms = ", "means = dict(m=['plain'])\narms = "), "means is 'plai"),
     (("seeds=[1]", "seeds=[1], stream='bones'"), "stream is 'bones'"),
+    (('arms =', 'folds = 0\narms ='), 'folds is 0, expected'),
     (("'plain':", "'a/b':"), "of an arm is 'a/b', expected a non"),
     (("encoder='stgcn', stdcl", "stdcl"), 'plain sets 0 of .* exactly one'),
     (("encoder='stgcn', stdcl", "config='x.py', stdcl"),

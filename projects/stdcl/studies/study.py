@@ -125,6 +125,9 @@ class Study:
     means: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.folds in (0, []):
+            raise InputError(f'{self.path}: folds is {self.folds}, expected a '
+                             'positive integer or a list of names.')
         if isinstance(self.folds, int):
             self.folds = [str(fold) for fold in range(self.folds)]
         self.arms = {name: _build(Arm, f'{self.path}: arms.{name}', arm)
@@ -180,7 +183,7 @@ class Study:
                    **arm.options}
         stream = arm.stream or ('' if arm.config else 'joint')
         require_known(f'{where}.stream', stream, ('', *STREAMS))
-        if stream not in ('', 'joint'):
+        if stream and (stream != 'joint' or arm.config):
             options['model.data_preprocessor.stream'] = stream
         trainings = []
         for seed in seeds:

@@ -4,7 +4,7 @@ import re
 import sys
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Iterator
+from typing import Iterator, Sequence, Union
 
 # package -> extra in pyproject.toml that installs it
 EXTRAS = dict(
@@ -48,15 +48,19 @@ class InputError(ValueError):
         return '\n  '.join(self.args)
 
 
-def require_positive(owner: str, **sizes: int) -> None:
+def require_positive(owner: str, **sizes: Union[int, Sequence[int]]) -> None:
     """Raise an ``InputError`` unless every size is a positive integer.
 
+    If a size is a list or a tuple, this applies to each of its entries.
     ``owner`` starts the message; it is usually the name of a class.
     """
     for name, size in sizes.items():
-        if not isinstance(size, Integral) or size < 1:
+        several = isinstance(size, (list, tuple))
+        if not all(isinstance(entry, Integral) and entry >= 1
+                   for entry in (size if several else [size])):
+            expected = 'positive integers' if several else 'a positive integer'
             raise InputError(
-                f'{owner}: {name} is {size!r}, expected a positive integer.')
+                f'{owner}: {name} is {size!r}, expected {expected}.')
 
 
 @contextmanager

@@ -116,9 +116,9 @@ class SpatialTemporalEncoder(BaseModule):
             type(self).__name__, in_channels=in_channels,
             base_channels=base_channels, num_person=num_person,
             num_stages=num_stages, tcn_kernel_size=tcn_kernel_size,
-            tcn_dilations=min(tcn_dilations, default=1),
-            inflate_stages=min(inflate_stages, default=1),
-            down_stages=min(down_stages, default=1))
+            tcn_dilations=tcn_dilations,
+            inflate_stages=inflate_stages,
+            down_stages=down_stages)
         in_channels = embed_channels or in_channels
         self.data_bn = nn.BatchNorm1d(
             num_person * self.layout.num_joints * in_channels)

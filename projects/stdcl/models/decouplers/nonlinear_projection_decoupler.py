@@ -6,6 +6,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
+from ...utils.input_error import require_positive
 from .projection_decoupler import ProjectionBranch, ProjectionDecoupler
 
 
@@ -48,10 +49,14 @@ class NonlinearProjectionDecoupler(ProjectionDecoupler):
         out_channels (int): Size D of the vectors. Defaults to 128.
         hidden_channels (int): Number H of hidden channels. Defaults to 256.
         kwargs: Further arguments of :class:`ProjectionDecoupler`.
+
+    Raises:
+        InputError: A size is invalid.
     """
 
     def __init__(self, *args, out_channels: int = 128,
                  hidden_channels: int = 256, **kwargs) -> None:
+        require_positive(type(self).__name__, hidden_channels=hidden_channels)
         self.branch = partial(NonlinearProjectionBranch,
                               hidden_channels=hidden_channels)
         super().__init__(*args, out_channels=out_channels, **kwargs)

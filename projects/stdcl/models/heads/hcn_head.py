@@ -58,7 +58,7 @@ class HCNHead(BaseHead):
             raise InputError(f"{type(self).__name__}: feature_size is "
                              f"{self.feature_size}, expected (T', W').")
         require_positive(type(self).__name__, hidden_channels=hidden_channels,
-                         feature_size=min(self.feature_size))
+                         feature_size=self.feature_size)
         height, width = self.feature_size
         self.fc7 = nn.Linear(in_channels * height * width, hidden_channels)
         self.relu = nn.ReLU(inplace=True)

@@ -6,6 +6,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 
+from ...utils.input_error import require_positive
+from .cross_sequence_contrastive_loss import require_temperature
+
 
 @MODELS.register_module()
 class CosineCrossEntropy(nn.Module):
@@ -20,11 +23,17 @@ class CosineCrossEntropy(nn.Module):
         num_classes (int): Number of classes.
         feat_dim (int): Size D of the vectors. Defaults to 256.
         temperature (float): Temperature. Defaults to 0.1.
+
+    Raises:
+        InputError: An argument is not positive.
     """
 
     def __init__(self, num_classes: int, feat_dim: int = 256,
                  temperature: float = 0.1) -> None:
         super().__init__()
+        require_positive(type(self).__name__, num_classes=num_classes,
+                         feat_dim=feat_dim)
+        require_temperature(self, temperature)
         self.classes = nn.Parameter(torch.randn(num_classes, feat_dim))
         self.temperature = temperature
 
@@ -35,7 +44,8 @@ class CosineCrossEntropy(nn.Module):
         ``anchors`` is (N, D), or (B, N, D) for B banks. The results are
         scalars, or (B,).
         """
-        logits = anchors @ F.normalize(self.classes, dim=1).T
+        with torch.autocast(anchors.device.type, enabled=False):
+            logits = anchors.float() @ F.normalize(self.classes, dim=1).T
         losses = F.cross_entropy(
             logits.flatten(end_dim=-2) / self.temperature,
             labels.expand(anchors.shape[:-1]).flatten(), reduction='none')

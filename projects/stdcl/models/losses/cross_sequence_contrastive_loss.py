@@ -64,10 +64,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
         super().__init__()
         require_positive(type(self).__name__, num_positives=num_positives,
                          num_negatives=num_negatives)
-        if not (isinstance(temperature, Real) and temperature > 0):
-            raise InputError(
-                f'{type(self).__name__}: temperature is {temperature!r}, '
-                'expected a number above 0.')
+        require_temperature(self, temperature)
         if not set(negatives) or set(negatives) - set(NEGATIVES):
             raise InputError(
                 f'{type(self).__name__}: negatives is {negatives!r}, expected '
@@ -203,6 +200,14 @@ class CrossSequenceContrastiveLoss(nn.Module):
         is_frequent = (labels == frequent)[..., None]  # (B, N, 1)
         return (others.indices[:, None].where(is_frequent, drawn),
                 (others.values < empty)[:, None].where(is_frequent, found))
+
+
+def require_temperature(owner: nn.Module, temperature: float) -> None:
+    """Raise an ``InputError`` unless it is a positive, finite number."""
+    if not (isinstance(temperature, Real) and 0 < temperature < float('inf')):
+        raise InputError(
+            f'{type(owner).__name__}: temperature is {temperature!r}, '
+            'expected a finite number above 0.')
 
 
 def _similarities(anchors: torch.Tensor,
