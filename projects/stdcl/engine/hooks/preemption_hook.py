@@ -114,7 +114,7 @@ class PreemptionHook(Hook):
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Store the index of the next batch, within an epoch."""
+        """Store the next batch if training can resume within the epoch."""
         meta = checkpoint['meta']
         if 'optimizer' in checkpoint and meta['epoch'] == runner.epoch:
             meta.update({BATCH: self.batch,
@@ -144,7 +144,7 @@ def _shield_workers(dataloader) -> None:
     """Make dataloader workers obey SIGTERM only from their parent.
 
     Many schedulers send SIGTERM to all processes of a job. A worker that exits
-    would make the current step fail before it is saved.
+    would make training fail before the checkpoint is saved.
     """
     start = dataloader._get_iterator
 
