@@ -1,16 +1,20 @@
 """Checkpoints that match only in part or are from a different stream."""
 import copy
 import itertools
+import pickle
 import re
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from torch import nn
 
-from projects.stdcl.apis import load_model
+from projects.stdcl.apis.load_model import build_test_loader, load_model
 from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
 from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.tiny_run import plain, quick_config, run, tiny_config, train, use
 from tests.twins.encoders import Size, converted, twin
 
@@ -361,3 +365,125 @@ def test_fine_tuning_from_an_authors_checkpoint(name, encoder, tmp_path,
     for key in anew:
         assert key.removesuffix('.bias') in log
     assert len(anew) < len(source) / 3
+
+
+# --- data -------------------------------------------------------------------
+
+LETTERS = list('abcdefghij')
+SWAPPED = ['b', 'a', *LETTERS[2:]]
+
+
+def annotated(path, rename='', **fields):
+    """Write a copy of an annotation file with other names and fields."""
+    content = pickle.loads(Path(path).read_bytes())
+    for item in content['annotations']:
+        item['frame_dir'] += rename
+    content['split'] = {split: [name + rename for name in names]
+                        for split, names in content['split'].items()}
+    target = Path(path).with_name(f'{next(_numbers)}.pkl')
+    target.write_bytes(pickle.dumps({**content, **fields}))
+    return str(target)
+
+
+def uses(cfg, checkpoint):
+    """Return functions that test, validate, resume and load a model."""
+    longer = dict(load_from=checkpoint, resume=True,
+                  train_cfg=dict(cfg.train_cfg, max_epochs=2))
+    return (lambda: run(cfg, load_from=checkpoint).test(),
+            lambda: run(cfg, load_from=checkpoint).val(),
+            lambda: run(cfg, **longer).train(),
+            lambda: build_test_loader(cfg, load_model(cfg, checkpoint)))
+
+
+def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
+    path = tiny_annotations(num=12)
+    use(config, annotated(path, classes=LETTERS))
+    run(config).train()
+    checkpoint = f'{config.work_dir}/epoch_1.pth'
+    other = use(copy.deepcopy(config), annotated(path, classes=SWAPPED))
+    message = r"_dataloader: .*classes\[0\] is 'b', expected 'a'"
+    for use_it in uses(other, checkpoint):
+        with pytest.raises(InputError, match=message):
+            use_it()
+    mixed = copy.deepcopy(config)
+    mixed.val_dataloader = other.val_dataloader
+    mixed.test_dataloader = other.test_dataloader
+    with pytest.raises(InputError, match=f'val{message}'):
+        run(mixed).train()
+    with pytest.raises(InputError, match=f'test{message}'):
+        trained = run(config)
+        trained.train()
+        trained._test_dataloader = other.test_dataloader
+        trained._test_loop['dataloader'] = other.test_dataloader
+        trained.test()
+    # the names of the classes are unknown, or training starts anew
+    use(other, path)
+    run(other, load_from=checkpoint).test()
+    use(other, annotated(path, classes=SWAPPED))
+    capsys.readouterr()
+    start(other, load_from=checkpoint)
+    assert ("Fine-tuning on data that differ from those of Checkpoint "
+            f"{checkpoint}: classes[0] is 'b', expected 'a'."
+            ) in capsys.readouterr().out
+
+
+def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
+                                           tiny_annotations):
+    fields = asdict(SkeletonLayout.get('nw-ucla'))
+    names = list(fields['joint_names'])
+    fields['joint_names'] = [*names[:4], *names[8:12], *names[4:8],
+                             *names[12:]]
+    other = copy.deepcopy(config)
+    other.model.data_preprocessor.layout = fields
+    message = r"joint_names\[4\] is 'right shoulder', expected 'left "
+    for use_it in uses(other, checkpoint):
+        with pytest.raises(InputError, match=f'{checkpoint} .*{message}'):
+            use_it()
+    capsys.readouterr()
+    start(other, load_from=checkpoint)
+    assert re.search(message, capsys.readouterr().out)
+    # the annotation file names its layout
+    use(config, annotated(tiny_annotations(num=12), layout=fields))
+    for use_it in (*uses(config, checkpoint)[::3], run(config).train):
+        with pytest.raises(InputError, match=f'_dataloader.*: {message}'):
+            use_it()
+    # the stream depends on the bones
+    bones = dict(asdict(SkeletonLayout.get('nw-ucla')), bones=[(1, 0)])
+    other.model.data_preprocessor.layout = bones
+    with pytest.raises(InputError, match=r'bones\[0\] is \(1, 0\), expected'):
+        load_model(other, checkpoint)
+
+
+def test_testing_on_training_sequences_warns(config, tiny_annotations,
+                                             capsys):
+    """This includes the sequences of the model that training started from."""
+    paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
+    for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
+        use(config, path)
+        run(config, load_from=checkpoint).train()
+        Path(config.work_dir, 'epoch_1.pth').rename(f'{config.work_dir}/1.pth')
+    text = '12 of 12 sequences have the name and label of a training sequence'
+    assert f'val_dataloader: {text}' in capsys.readouterr().out
+    for path in paths:
+        run(use(config, path), load_from=checkpoint).test()
+        log = capsys.readouterr().out
+        assert (f"test_dataloader: {text} (such as 'tiny.pkl_000" in log) == (
+            path != paths[2])
+
+
+@pytest.mark.parametrize('name', ['backbone.data_bn.running_var',
+                                  'cls_head.fc.weight'])
+def test_numbers_that_are_not_finite_raise(config, checkpoint, name):
+    rewrite(checkpoint, lambda state: {
+        key: tensor * (float('nan') if key == name else 1)
+        for key, tensor in state.items()})
+    for use_it in (*uses(config, checkpoint),
+                   lambda: run(config, load_from=checkpoint).train()):
+        with pytest.raises(InputError, match=f'{checkpoint}: 1 tensors '
+                           rf'contain NaN or infinity \({name}\)'):
+            use_it()
+    runner = run(config)
+    runner.model.state_dict()[name].fill_(float('nan'))
+    for test in runner.test, runner.val:
+        with pytest.raises(FloatingPointError, match='scores of 12 of 12'):
+            test()

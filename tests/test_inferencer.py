@@ -88,21 +88,16 @@ def test_frame_scores_are_means_over_windows(window, stride):
                                    torch.stack(inside).mean(dim=0))
 
 
-def test_predictions_equal_those_of_testing(inferencer):
+def test_predictions_of_several_sequences(inferencer):
     expected = inferencer.model.test_step(pseudo_collate(list(dataset())))
     assert INFERENCERS.get('SkeletonInferencer') is SkeletonInferencer
     joints = raw_joints()
-    result = inferencer(joints, batch_size=2, topk=16)
+    result = inferencer(joints, batch_size=2)
     assert result['visualization'] == []
-    for sample, found in zip(expected, result['predictions']):
-        assert found['label'] == int(sample.pred_label)
-        assert found['class_name'] == CLASSES[found['label']]
-        scores = {one['label']: one['score'] for one in found['top']}
-        np.testing.assert_allclose(
-            [scores[label] for label in range(16)],
-            sample.pred_score.detach().numpy(), atol=1e-6)
-        assert sum(scores.values()) == pytest.approx(1)
-    assert len({found['label'] for found in result['predictions']}) > 1
+    labels = [found['label'] for found in result['predictions']]
+    assert labels == [int(sample.pred_label) for sample in expected]
+    assert result['predictions'][1]['class_name'] == CLASSES[labels[1]]
+    assert len(set(labels)) > 1
     # the person axis, and the list around a single sequence, are optional
     assert inferencer(joints[0][0]) == inferencer(joints[:1])
 
@@ -184,10 +179,11 @@ def test_supported_files(tmp_path):
     (tmp_path / 'a.skeleton').write_bytes(write_skeleton(
         [[(72057594037931101, one)] for one in body]))
     np.testing.assert_allclose(read_skeleton_file(
-        tmp_path / 'a.skeleton', layout)['keypoint'], body[None], rtol=1e-6)
+        tmp_path / 'a.skeleton', SkeletonLayout.get('nturgb+d'))['keypoint'],
+        body[None], rtol=1e-6)
     (tmp_path / 'b.json').write_text('{}')
-    (tmp_path / 'b.skeleton').write_text('0')
-    for name in ('a.txt', 'b.json', 'b.skeleton'):
+    # the joints of NTU RGB+D are not those of the model
+    for name in ('a.txt', 'b.json', 'a.skeleton'):
         with pytest.raises(InputError, match=name[1:]):
             read_skeleton_file(tmp_path / name, layout)
     with pytest.raises(FileNotFoundError, match='none'):

@@ -32,9 +32,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     import numpy as np
-    from mmengine.runner import Runner
 
-    from projects.stdcl.apis import load_model
+    from projects.stdcl.apis.load_model import build_test_loader, load_model
     from projects.stdcl.utils.atomic_write import atomic_write
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
@@ -43,7 +42,7 @@ def main() -> None:
         from projects.stdcl.evaluation.features import extract
         cfg = load_config(args.config, args.cfg_options)
         model = load_model(cfg, args.checkpoint, args.device)
-        arrays = extract(model, Runner.build_dataloader(cfg.test_dataloader))
+        arrays = extract(model, build_test_loader(cfg, model))
         with atomic_write(args.out) as partial, open(partial, 'wb') as file:
             np.savez(file, **arrays)
     print(f'{args.out}: {len(arrays["names"])} sequences, {list(arrays)}')

@@ -3,8 +3,11 @@ import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch.utils.data import DataLoader
 
+from ..datasets.data_description import check_data, description_in
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
 from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
@@ -43,7 +46,19 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     model.dataset_meta = dict(meta, classes=[
         printable(name) for name in meta.get('classes') or ()])
+    model.trained_on = description_in(loaded, model)
     return model.to(device).eval()
+
+
+def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
+    """Build the loader of the test set for a model from :func:`load_model`.
+
+    An ``InputError`` is raised if the classes or joints of the test set are
+    not those that the model was trained on.
+    """
+    loader = Runner.build_dataloader(cfg.test_dataloader)
+    check_data(model.trained_on, loader.dataset, 'test_dataloader')
+    return loader
 
 
 def layout_of(cfg: Config) -> SkeletonLayout:

@@ -8,7 +8,9 @@ from ..datasets.converters.ntu_skeleton import parse_skeleton, select_persons
 from ..datasets.converters.nw_ucla import read_skeletons
 from ..datasets.converters.sequence_file import SUFFIXES, read_sequence
 from ..utils.input_error import InputError
-from ..utils.skeleton_layout import SkeletonLayout
+from ..utils.skeleton_layout import LAYOUTS, SkeletonLayout
+
+FIXED = {'.json': 'nw-ucla', '.skeleton': 'nturgb+d'}  # suffix -> layout
 
 
 def read_skeleton_file(path: Path,
@@ -19,8 +21,8 @@ def read_skeleton_file(path: Path,
         path (Path): A ``.json`` file of NW-UCLA, a ``.skeleton`` file of NTU
             RGB+D, or a ``.npy``, ``.npz`` or ``.csv`` file as described in
             docs/custom_data.md.
-        layout (SkeletonLayout): Expected layout of ``.npy``, ``.npz`` and
-            ``.csv`` files. The other formats have a fixed layout.
+        layout (SkeletonLayout): Expected layout. Files of NW-UCLA and NTU
+            RGB+D always have the joints of their own layouts.
 
     Returns:
         dict: ``keypoint``, float32, (M, T, V, C), and, if a two-dimensional
@@ -31,11 +33,15 @@ def read_skeleton_file(path: Path,
         InputError: The suffix is unknown, or the content is invalid.
     """
     suffix = path.suffix.lower()
-    if suffix not in ('.json', '.skeleton', *SUFFIXES):
+    if suffix not in (*FIXED, *SUFFIXES):
         raise InputError(f'{path}: the suffix is "{suffix}", expected one of '
                          f'.json, .skeleton, {", ".join(SUFFIXES)}.')
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist.')
+    own = LAYOUTS.get(FIXED.get(suffix), layout)
+    if own.joint_names != layout.joint_names:
+        raise InputError(f'{path}: the joints are those of the layout '
+                         f'"{own.name}", expected those of "{layout.name}".')
     if suffix == '.json':
         return dict(keypoint=read_skeletons(str(path), path.read_bytes())[1])
     if suffix != '.skeleton':

@@ -12,16 +12,11 @@ def to_plain(annotation: dict,
              layout: Optional[SkeletonLayout] = None) -> dict:
     """Return an annotation in the form that the transforms expect.
 
-    Transforms would compute in the type of the coordinates, which overflows
-    for small integers and float16. Coordinates and confidences therefore
-    become float32, and scalars of NumPy, such as labels, become plain numbers.
-
-    Args:
-        annotation (dict): An annotation; ``keypoint``, if present, has the
-            shape (..., C).
-        layout (SkeletonLayout, optional): Layout of the joints. If it is
-            two-dimensional, a third channel of ``keypoint`` becomes
-            ``keypoint_score``. Defaults to None.
+    Transforms compute in the type of the coordinates, and small integers and
+    float16 would overflow. ``keypoint`` (M, T, V, C) and ``keypoint_score``
+    therefore become float32. NumPy scalars, such as labels, become plain
+    numbers. If ``layout`` is two-dimensional, a third channel of ``keypoint``
+    becomes ``keypoint_score``.
     """
     plain = {name: value.item() if isinstance(value, np.generic) else value
              for name, value in annotation.items()}

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import torch.nn as nn
 from mmaction.registry import DATASETS
-from mmengine.runner import Runner
 from rich.progress import track
 
 from ..apis import layout_of, load_model
 from ..apis.clip_shape import find_clip_shape, find_test_set
+from ..apis.load_model import build_test_loader
 from ..utils.atomic_write import atomic_write
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
@@ -189,7 +189,7 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
     session = open_session(path)
-    loader = Runner.build_dataloader(cfg.test_dataloader)
+    loader = build_test_loader(cfg, model)
     expected = tuple(loader.dataset[0]['inputs'].shape[1:])
     inputs = {one.name: tuple(one.shape[1:]) for one in session.get_inputs()}
     if inputs != dict(clips=expected):

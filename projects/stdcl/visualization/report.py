@@ -8,11 +8,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.runner import Runner
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
-from ..apis.load_model import layout_of, load_model
+from ..apis.load_model import build_test_loader, layout_of, load_model
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
@@ -51,7 +50,7 @@ class Outputs:
                 device: str) -> 'Outputs':
         """Load a model and run it on its test set."""
         model = load_model(cfg, checkpoint, device)
-        loader = Runner.build_dataloader(cfg.test_dataloader)
+        loader = build_test_loader(cfg, model)
         arrays = extract(model, loader)
         classes = arrays.get('classes', np.array([], str)).tolist()
         classes += [f'class {label}' for label in range(

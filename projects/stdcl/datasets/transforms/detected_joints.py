@@ -8,15 +8,9 @@ def find_detected(results: dict) -> Tuple[np.ndarray, np.ndarray]:
     """Find the detected joints of a sequence, and set all others to zero.
 
     A joint is not detected if its person is absent from the frame (all
-    coordinates zero) or if its confidence is 0.
-
-    Args:
-        results (dict): ``keypoint``, numbers of any type, (M, T, V, C), and
-            optionally ``keypoint_score``, (M, T, V).
-
-    Returns:
-        tuple[ndarray, ndarray]: The coordinates, float32, (M, T, V, C), and
-        whether each joint was detected, bool, (M, T, V).
+    coordinates zero) or if its confidence, ``keypoint_score``, is 0. Return
+    the coordinates, float32, (M, T, V, C), and whether each joint was
+    detected, bool, (M, T, V).
     """
     keypoint = np.asarray(results['keypoint'], np.float32)
     detected = np.broadcast_to(keypoint.any(axis=(2, 3))[..., None],

@@ -8,6 +8,15 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 from torch.nn.parameter import is_lazy
 
+from ...datasets.data_description import (
+    check_data,
+    check_traits,
+    describe,
+    description_in,
+    find_difference,
+    layout_of,
+    traits,
+)
 from ...models import Decoupler, MemoryBank
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError, printable
@@ -34,7 +43,7 @@ class Mismatch(NamedTuple):
 
 @HOOKS.register_module()
 class CheckpointFitHook(Hook):
-    """Hook that compares the tensors and the stream of a checkpoint.
+    """Hook that compares a checkpoint with the model and the data.
 
     MMEngine loads the tensors that fit and ignores the rest, so a test may use
     randomly initialized layers. With this hook, the result depends on the
@@ -47,24 +56,49 @@ class CheckpointFitHook(Hook):
       ``InputError``, except in the decoupler and for additional tensors
       outside the encoder.
 
-    A different stream raises an ``InputError``, except in fine-tuning. A
-    checkpoint without a parameter that fits the model always does.
+    A different stream, layout or order of the classes raises an
+    ``InputError``, except in fine-tuning. A checkpoint that contains NaN or no
+    parameter that fits the model always does.
     ``MemoryBankHook`` checks the memory banks.
     """
 
     # runs before EMAHook, which changes the state dict
     priority = 'VERY_HIGH'
+    description = None  # of the training set
+    earlier = ()  # hashes of sequences that the loaded model was trained on
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Add the description of the training set."""
+        if self.description is None:
+            self.description = describe(
+                unwrap(runner.model), runner.train_dataloader.dataset,
+                self.earlier)
+        checkpoint['meta']['trained_on'] = self.description
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Remove tensors that do not fit, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
-        # only a run that trains has built its training loop by now
-        if isinstance(runner._train_loop, BaseLoop) and not runner._resume:
-            _fit_to_fine_tune(model, checkpoint, file, runner.logger)
-        elif runner._resume:
-            _require_fit_to_resume(model, checkpoint, file)
-        else:
+        trained_on = description_in(checkpoint, model)
+        # only loops that will run have been built by now
+        data = {name: loop.dataloader.dataset for name in (
+            'train', 'val', 'test') if isinstance(
+                loop := getattr(runner, f'_{name}_loop'), BaseLoop)}
+        if 'train' not in data:
             _fit_to_test(model, checkpoint, file)
+            for name, dataset in data.items():
+                check_data(trained_on, dataset, f'{name}_dataloader')
+            return
+        self.earlier = trained_on['sequences'].tolist()
+        if runner._resume:
+            _require_fit_to_resume(model, checkpoint, file)
+            check_traits(trained_on, data['train'], 'train_dataloader')
+            return
+        _fit_to_fine_tune(model, checkpoint, file, runner.logger)
+        text = find_difference(trained_on, {**traits(data['train']),
+                                            **layout_of(model)})
+        if text:
+            runner.logger.warning('Fine-tuning on data that differ from those '
+                                  f'of {file}: {text}.')
 
 
 def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
@@ -96,7 +130,7 @@ def _fit_to_test(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
             f'{file} does not fit the model to be tested: {wrong}. Use the '
             'config that it was trained with. To fine-tune from it, '
             f'{FINE_TUNE}.')
-    _require_stream(model, checkpoint, file)
+    _require_same_input(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
     return mismatch
 
@@ -132,16 +166,20 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
             f'{file} does not fit the model, so training cannot resume from '
             f'it: {mismatch}. To start from the weights that fit, '
             f'{FINE_TUNE}.')
-    _require_stream(model, checkpoint, file)
+    _require_same_input(model, checkpoint, file)
 
 
-def _require_stream(model: nn.Module, checkpoint: dict, file: str) -> None:
+def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
     seen, expected = _streams(model, checkpoint)
     if seen != expected:
         raise InputError(
             f'{file} was trained on the stream {seen!r}, but the model uses '
             f'{expected!r}. Pass --cfg-options model.data_preprocessor.stream='
             f'{seen} (train.py and test.py: --stream {seen}).')
+    text = find_difference(description_in(checkpoint, model), layout_of(model))
+    if text:
+        raise InputError(f'{file} does not fit the layout of the model: '
+                         f'{text}. Use the layout that it was trained with.')
 
 
 def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
@@ -179,6 +217,13 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
     for name in list(state_dict):
         if name.startswith('module.'):  # the Runner removes the prefix later
             state_dict[name.removeprefix('module.')] = state_dict.pop(name)
+    broken = [name for name in own if isinstance(
+        state_dict.get(name), torch.Tensor) and not state_dict[
+            name].isfinite().all()]
+    if broken:
+        raise InputError(
+            f'{file}: {len(broken)} tensors contain NaN or infinity '
+            f'({", ".join(broken[:3])}), expected finite numbers.')
     shapes = {
         name: f'{_shape(state_dict[name])}, expected {_shape(tensor)}'
         for name, tensor in own.items()

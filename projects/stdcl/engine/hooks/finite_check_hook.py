@@ -15,7 +15,8 @@ class FiniteCheckHook(Hook):
     """Hook that raises a ``FloatingPointError`` if numbers are not finite.
 
     The hook checks the losses after every step and the model before it is
-    saved, so that training can resume from any checkpoint.
+    saved, so that training can resume from any checkpoint. In validation and
+    testing, it checks the scores.
     """
 
     # runs after RuntimeInfoHook, which copies the losses to the CPU
@@ -42,6 +43,19 @@ class FiniteCheckHook(Hook):
             f'{len(runner.train_dataloader)}: {values}; expected finite '
             f'numbers. {_sequences(data_batch)} Training stops here; '
             f'{_way_out(runner)}')
+
+    def after_val_iter(self, runner, batch_idx: int, data_batch=None,
+                       outputs=None) -> None:
+        """Check the scores, because NaN would count as class 0."""
+        bad = [not sample.pred_score.isfinite().all() for sample in outputs
+               if 'pred_score' in sample]
+        if any(bad):
+            raise FloatingPointError(
+                f'Batch {batch_idx + 1}: the scores of {sum(bad)} of '
+                f'{len(bad)} sequences are not finite; expected finite '
+                'coordinates and finite parameters.')
+
+    after_test_iter = after_val_iter
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Check the parameters and buffers."""

@@ -5,7 +5,9 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop
 
+from ...datasets.data_description import check_data, check_traits, describe
 from ...datasets.training_sequences import iter_leaf_datasets, names_and_labels
 from ...utils.clip_check import check_channels, check_shape
 from ...utils.input_error import InputError
@@ -19,7 +21,8 @@ class SkeletonCheckHook(Hook):
     Without this hook, a mismatch causes an error such as "running_mean should
     contain 51 elements not 75" (MMAction2 issues 1438, 2060, 2141). The hook
     compares the joints, channels, frames and persons of a sequence with the
-    encoder, and the labels with ``num_classes``. Before training, it also runs
+    model, and the labels with ``num_classes``. Before training, it also
+    compares the classes of the validation set with the training set, and runs
     the model on one sequence. Its ``InputError`` says what to change.
     """
 
@@ -33,13 +36,21 @@ class SkeletonCheckHook(Hook):
                 'fewer sequences '
                 f'({len(runner.train_dataloader.dataset)} in all).')
         self._check(runner, 'train_dataloader')
+        trained_on = _describe_training(runner)
+        check_traits(trained_on, runner.train_dataloader.dataset,
+                     'train_dataloader')
         _try_model(unwrap(runner.model), runner.train_dataloader.dataset[0])
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
+            check_data(trained_on, runner.val_dataloader.dataset,
+                       'val_dataloader')
 
     def before_test(self, runner) -> None:
         """Check the test set."""
         self._check(runner, 'test_dataloader')
+        if isinstance(runner._train_loop, BaseLoop):  # not from a checkpoint
+            check_data(_describe_training(runner),
+                       runner.test_dataloader.dataset, 'test_dataloader')
 
     def _check(self, runner, name: str) -> None:
         """Check the labels and one sequence of each data set of a loader."""
@@ -54,6 +65,10 @@ class SkeletonCheckHook(Hook):
             # (num_clips, M, T, V, C)
             shape = part[0]['inputs'].shape[1:]
             check_shape(model, shape, where)
+
+
+def _describe_training(runner) -> dict:
+    return describe(unwrap(runner.model), runner.train_dataloader.dataset)
 
 
 def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:

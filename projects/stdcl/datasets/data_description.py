@@ -1,0 +1,101 @@
+"""Describe the data that a model is trained on, and compare other data.
+
+Checkpoints contain the description. Without it, classes or joints in a
+different order would only show as a low accuracy.
+"""
+import hashlib
+from itertools import zip_longest
+from typing import Iterable, Iterator
+
+import torch
+import torch.nn as nn
+from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
+
+from ..utils.input_error import InputError
+from .training_sequences import iter_leaf_datasets, names_and_labels
+
+MOST = 2**20  # hashes in a description; of a larger set, it has a sample
+
+
+def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
+    """Describe the training set of a model, and its own layout.
+
+    Returns:
+        dict: ``classes``, ``joint_names``, ``edges`` and ``bones``, as far as
+        they are known; and ``sequences``, hashes of the names and labels and
+        ``earlier`` ones, int64, (S,), sorted.
+    """
+    codes = {*earlier, *(code for _, code in _hashes(dataset))}
+    return {**traits(dataset), **layout_of(model), 'sequences': torch.tensor(
+        sorted(codes)[:MOST], dtype=torch.int64)}
+
+
+def description_in(checkpoint: dict, model: nn.Module) -> dict:
+    """Return the description in a checkpoint; old ones only name classes."""
+    meta = checkpoint.get('meta') or {}
+    return {**layout_of(model), **(meta.get('dataset_meta') or {}),
+            'sequences': torch.empty(0), **meta.get('trained_on', {})}
+
+
+def layout_of(model: nn.Module) -> dict:
+    """Return joint names, edges and bones of a model's layout, if any."""
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    layout = getattr(preprocessor, 'layout', None)
+    return {field: getattr(layout, field) for field in (
+        'joint_names', 'edges', 'bones')} if layout else {}
+
+
+def traits(dataset) -> dict:
+    """Return the names of a data set's classes and joints, as far as known."""
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    layout = getattr(dataset, 'layout', None)
+    return dict(classes=list(classes or ()),
+                joint_names=getattr(layout, 'joint_names', ()))
+
+
+def find_difference(description: dict, seen: dict) -> str:
+    """Return the first difference of two dicts of lists; empty ones match."""
+    for name, values in seen.items():
+        expected = description.get(name)
+        for index, (one, other) in enumerate(zip_longest(
+                values, expected) if values and expected else ()):
+            if one != other:
+                return f'{name}[{index}] is {one!r}, expected {other!r}'
+    return ''
+
+
+def check_traits(description: dict, dataset, where: str) -> None:
+    """Raise an ``InputError`` if the names or their order differ.
+
+    ``where`` is the name of the data set, for the message.
+    """
+    for part in iter_leaf_datasets(dataset):
+        text = find_difference(description, traits(part))
+        if text:
+            raise InputError(': '.join(filter(None, (
+                where, getattr(part, 'ann_file', ''),
+                f'{text}, as in the training of the model.'))))
+
+
+def check_data(description: dict, dataset, where: str) -> None:
+    """Check a data set for testing; training sequences cause a warning."""
+    check_traits(description, dataset, where)
+    trained = set(description['sequences'].tolist())
+    known = [name for name, code in _hashes(dataset) if code in trained]
+    if known:
+        MMLogger.get_current_instance().warning(
+            f'{where}: {len(known)} of {len(dataset)} sequences have the name '
+            f'and label of a training sequence (such as {known[0]!r}). The '
+            'accuracy on these sequences does not show how well the model '
+            'recognizes new ones.')
+
+
+def _hashes(dataset) -> Iterator[tuple]:
+    """Yield the name and a hash of the name and label of each sequence."""
+    for part in iter_leaf_datasets(dataset):
+        for name, label in (names_and_labels(part) if isinstance(
+                part, BaseDataset) else ()):
+            if isinstance(name, str):
+                code = hashlib.sha256(f'{name} {label}'.encode()).digest()
+                yield name, int.from_bytes(code[:8], 'big', signed=True)
