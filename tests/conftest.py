@@ -17,6 +17,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 import projects.stdcl  # noqa: F401
+from projects.stdcl.utils.safe_files import VARIABLE
 from tests.warm_commands import WarmCommands
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,19 @@ def warm():
     """Start a server that imports PyTorch once and runs commands."""
     with WarmCommands() as commands:
         yield commands
+
+
+@pytest.fixture
+def nothing_trusted(monkeypatch):
+    """Unset the variables that allow files to run code."""
+    for name in (VARIABLE, 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def loot(tmp_path):
+    """Return the folder that an attack creates if it succeeds."""
+    return tmp_path / 'loot'
 
 
 @pytest.fixture(scope='session')
