@@ -88,8 +88,13 @@ train_dataloader = dict(few, dataset=dict(
     times=1, dataset=dict(data, split='my_train')))
 val_dataloader = test_dataloader = dict(few, dataset=data)
 '''
-TRAIN = '''
+COMMANDS = '''
 import itertools
+import runpy
+import sys
+
+sys.argv[1:] = 'raw.json', 'data/my.pkl'
+runpy.run_path('tools/data/my_data.py', run_name='__main__')
 
 from projects.stdcl.apis import train
 from projects.stdcl.catalogue import (
@@ -171,9 +176,7 @@ def test_a_new_encoder_on_a_new_data_set(tmp_path, monkeypatch):
         dict(label=number % 2, frames=rng.normal(size=(9, 20, 3)).tolist())
         for number in range(8)]))
     os.mkdir(tmp_path / 'data')
-    call(sys.executable, 'tools/data/my_data.py', 'raw.json', 'data/my.pkl',
-         cwd=tmp_path)
-    call(sys.executable, '-c', TRAIN, cwd=tmp_path)
+    call(sys.executable, '-c', COMMANDS, cwd=tmp_path)
     for benchmark in ('synthetic', 'my-data'):
         assert list(tmp_path.glob(
             f'work_dirs/stdcl-my-encoder_*{benchmark}*/epoch_1.pth'))
