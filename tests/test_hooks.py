@@ -92,6 +92,7 @@ def test_fingerprint_depends_on_names_labels_and_order(tiny_annotations):
 def test_banks_take_their_size_from_the_training_set(config):
     runner, _ = train(config)
     head = runner.model.cls_head
+    assert head.batch_size == 8
     assert len(head.spatial_bank) == len(head.temporal_bank) == 24
     assert (head.spatial_bank.labels >= 0).all()  # one epoch fills all slots
     assert runner.message_hub.get_scalar(
@@ -100,10 +101,7 @@ def test_banks_take_their_size_from_the_training_set(config):
         assert runner.message_hub.get_scalar(f'train/{loss}').current() > 0
 
 
-def test_the_head_knows_the_size_of_a_full_batch(config):
-    runner, _ = train(config)
-    assert runner.model.cls_head.batch_size == 8
-    # a loader with a batch sampler has no batch_size
+def test_a_loader_with_a_batch_sampler_has_no_batch_size(config):
     DATA_SAMPLERS.register_module(module=BatchSampler, force=True)
     drop_last = config.train_dataloader.pop('drop_last')
     config.train_dataloader.batch_sampler = dict(
@@ -111,15 +109,6 @@ def test_the_head_knows_the_size_of_a_full_batch(config):
     config.train_dataloader.batch_size = 6
     runner, _ = train(config)
     assert runner.model.cls_head.batch_size == 6
-
-
-def test_class_balanced_bank_in_one_option(config):
-    config.merge_from_dict({
-        'model.cls_head.memory_bank.type': 'ClassBalancedMemoryBank'})
-    runner, _ = train(config)
-    bank = runner.model.cls_head.temporal_bank
-    assert len(bank) == 10 * 256
-    assert sorted(bank.indices[bank.indices >= 0].tolist()) == [*range(24)]
 
 
 def _without_bank(checkpoint):
