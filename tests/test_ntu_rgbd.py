@@ -1,7 +1,6 @@
 """Tests of the NTU RGB+D converter."""
 import json
 import pickle
-import sys
 import zipfile
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from projects.stdcl.datasets.converters import ntu_rgbd
 from projects.stdcl.datasets.converters.ntu_skeleton import parse_skeleton
 from projects.stdcl.utils.input_error import InputError
-from tests.commands import call
 from tests.ntu_files import content_of, golden_set, replace_words
 
 ROOT = Path(__file__).parents[1]
@@ -79,11 +77,11 @@ def test_all_sources_give_the_same_file(source, tmp_path):
         tmp_path / '1.pkl').read_bytes()
 
 
-def test_command(source, tmp_path):
-    done = call(sys.executable, ROOT / 'tools/data/ntu_rgbd.py', source,
-                'ntu60.pkl', '--benchmark', 'ntu60', cwd=tmp_path)
+def test_command(warm, source, tmp_path):
+    done = warm('tools/data/ntu_rgbd.py', source, 'ntu60.pkl', '--benchmark',
+                'ntu60', cwd=tmp_path)
     assert "{'xsub_train': 9, 'xsub_val': 15, 'xview_train': 16," in (
-        done.stdout)
+        done.stdout), done.stderr
     assert ' from 28 of 56880 files; 7 dropped, 8 repaired' in done.stdout
     report = json.loads((tmp_path / 'ntu60.report.json').read_text())
     assert report['dropped']['S001C002P005R002A008'].startswith(
