@@ -34,14 +34,8 @@ def test_text_is_one_printable_line():
         assert printable(text) == text
 
 
-class Broken:
-    """Data set that fails on a name."""
-
-    def __len__(self):
-        return 1
-
-    def __getitem__(self, index):
-        raise InputError(f'{FORGED} is bad.')
+def fail_on_a_name(samples=()):
+    raise InputError(f'{FORGED} is bad.')
 
 
 def load_forged_pickle():
@@ -53,8 +47,9 @@ def load_forged_pickle():
 
 
 @pytest.mark.parametrize('fail, shown', [
-    (lambda: next(iter(Broken())), f'{SHOWN} is bad.'),
-    (lambda: next(iter(DataLoader(Broken(), num_workers=1))),
+    (fail_on_a_name, f'{SHOWN} is bad.'),
+    (lambda: next(iter(DataLoader([0], num_workers=1,
+                                  collate_fn=fail_on_a_name))),
      f'{SHOWN} is bad.'),
     (lambda: Path(FORGED.replace('\0', '')).read_text(), 'No such file'),
     (load_forged_pickle, f'os.{SHOWN[:-6]}')])
