@@ -58,7 +58,7 @@ def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp('weights') / 'epoch_1.pth'
     torch.save(dict(meta=dict(dataset_meta=dict(classes=CLASSES)),
                     state_dict=model.state_dict()), path)
-    return str(path)
+    return path
 
 
 @pytest.fixture(scope='module')

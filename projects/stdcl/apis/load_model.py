@@ -10,10 +10,12 @@ from torch.utils.data import DataLoader
 from ..datasets.data_description import check_data, description_in
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
 from ..utils.input_error import InputError, printable
+from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
 
 
-def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
+def load_model(cfg: Config, checkpoint: PathLike,
+               device: str = 'cpu') -> nn.Module:
     """Build the model of a config and load its weights.
 
     A checkpoint trained with STD-CL also fits the plain config. A plain
@@ -23,7 +25,7 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
 
     Args:
         cfg (Config): Config with a ``model``.
-        checkpoint (str): Path or URL of the checkpoint.
+        checkpoint (str | Path): Path or URL of the checkpoint.
         device (str): Device of the model. Defaults to 'cpu'.
 
     Returns:
@@ -40,7 +42,7 @@ def load_model(cfg: Config, checkpoint: str, device: str = 'cpu') -> nn.Module:
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
     loaded = CheckpointLoader.load_checkpoint(
-        checkpoint, map_location='cpu', logger='silent')
+        str(checkpoint), map_location='cpu', logger='silent')
     if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
         del model.cls_head.decoupler  # its weights are untrained
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}

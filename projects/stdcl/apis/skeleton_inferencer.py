@@ -15,6 +15,7 @@ from ..datasets.plain_annotation import to_plain
 from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
+from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
 from ..visualization.predictions import draw_predictions
 from .load_model import layout_of, load_model
@@ -39,14 +40,14 @@ class SkeletonInferencer:
         result['predictions'][0]['segments']
 
     Args:
-        model (str | Config): Config or path of a config file. A config stored
-            in the checkpoint is never executed.
-        weights (str): Path or URL of the checkpoint.
+        model (str | Path | Config): Config or path of a config file. A config
+            stored in the checkpoint is never executed.
+        weights (str | Path): Path or URL of the checkpoint.
         device (str, optional): Device of the model. Defaults to an
             accelerator if there is one, and to the CPU otherwise.
     """
 
-    def __init__(self, model: Union[str, Config], weights: str,
+    def __init__(self, model: Union[PathLike, Config], weights: PathLike,
                  device: Optional[str] = None) -> None:
         cfg = model if isinstance(model, Config) else load_config(model)
         self.model = load_model(cfg, weights, device or get_device())
@@ -62,7 +63,7 @@ class SkeletonInferencer:
     def __call__(self, inputs: Union[Input, List[Input]],
                  window: Optional[int] = None, stride: Optional[int] = None,
                  img_shape: Optional[Tuple[int, int]] = None, topk: int = 5,
-                 out_dir: Optional[str] = None, format: str = 'html',
+                 out_dir: Optional[PathLike] = None, format: str = 'html',
                  batch_size: int = 16) -> dict:
         """Classify one or more sequences.
 
@@ -82,8 +83,8 @@ class SkeletonInferencer:
                 images in which two-dimensional joints were detected. Defaults
                 to ``img_shape`` of each annotation.
             topk (int): Number of classes in ``top``. Defaults to 5.
-            out_dir (str, optional): Folder for animations. By default, none
-                are drawn.
+            out_dir (str | Path, optional): Folder for animations. By default,
+                none are drawn.
             format (str): Format of the animations, 'gif' or 'html'. Defaults
                 to 'html'.
             batch_size (int): Number of windows per batch. Defaults to 16.

@@ -84,7 +84,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if resume is not None:
         cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else resume
+        cfg.load_from = None if resume == 'auto' else str(resume)
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise InputError('auto_scale_lr is missing from the config, '
@@ -122,7 +122,7 @@ def load_run_config(config: Union[str, Path], work_dir: Optional[str],
     if split is not None:
         set_split(cfg, split)
         default = f'{default.removesuffix("_" + split)}_{split}'
-    cfg.work_dir = work_dir or default
+    cfg.work_dir = str(work_dir or default)
     return cfg
 
 
