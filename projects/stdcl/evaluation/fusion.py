@@ -191,9 +191,9 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
     """Look up labels (N,) by name; a label that is unknown is -1."""
     if scores.names is None:
         raise InputError(
-            f'{known.path} contains labels by name, but no score file contains '
-            'the names of its sequences. Pass a list of labels in the order of '
-            'the scores.')
+            f'{known.path} contains labels by name, but no score file '
+            'contains the names of its sequences. Pass a list of labels in '
+            'the order of the scores.')
     labels = dict(zip(known.names.tolist(), known.labels.tolist()))
     found = np.array([labels.get(name, -1) for name in scores.names.tolist()])
     if (found < 0).all():
