@@ -147,7 +147,8 @@ def sample_uniformly(joints, score, clip_len, num_clips=1, test_mode=True,
 
 def format_gcn_input(joints, score, num_person=2, mode='zero'):
     if len(joints) > num_person:
-        sys.exit(f'{len(joints)} persons, expected at most {num_person}')
+        sys.exit(f'error: {len(joints)} persons, expected at most '
+                 f'{num_person}')
     if score is not None:
         joints = np.concatenate([joints, score[..., None]], axis=-1)
     absent = np.zeros((num_person - len(joints), *joints.shape[1:]))
@@ -178,8 +179,11 @@ def prepare(joints, metadata, img_shape=None):
         joints, score = joints[..., :2], joints[..., 2]
     for step in json.loads(metadata['pipeline']):
         kind = step.pop('type')
+        if kind not in STEPS:
+            sys.exit(f'error: the transform {kind} is unknown')
         if kind == 'PreNormalize2D':
-            step['img_shape'] = img_shape or step['img_shape']
+            step['img_shape'] = img_shape or step.get('img_shape') or sys.exit(
+                'error: the height and width of the images are missing')
         joints, score = STEPS[kind](joints, score, **step)
     frames = json.loads(metadata['clip_shape'])[1]
     clips = joints.reshape(len(joints), -1, frames, *joints.shape[2:])
