@@ -1,20 +1,23 @@
 """Nonfinite numbers stop training and are never saved."""
 import math
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmaction.structures import ActionDataSample
-from mmengine.logging import MessageHub
+from torch.overrides import TorchFunctionMode
 
 from projects.stdcl.engine.hooks.finite_check_hook import (
     FiniteCheckHook,
     _is_finite,
     _sequences,
 )
+from tests import tiny_run
 from tests.commands import CONFIG, ROOT, TINY
 
+READS = [getattr(torch.Tensor, name) for name in (
+    'item', 'tolist', 'cpu', 'numpy', '__bool__', '__float__', '__int__',
+    '__index__', 'nonzero')]
 OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'train_cfg.val_interval=9']
 
@@ -73,8 +76,38 @@ def test_affected_sequences_are_named():
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
 def test_only_the_loss_stops_training(value):
-    hub, hook = MessageHub('finite'), FiniteCheckHook()
-    hub.update_scalars({'train/loss': 1e30, 'train/gradient_cosine': value})
-    runner = SimpleNamespace(message_hub=hub)
-    hook.after_train_iter(runner, 0, outputs=dict(loss=0, gradient_cosine=0))
-    assert not _is_finite(value)
+    outputs = dict(loss=torch.tensor(1e30), gradient_cosine=value)
+    FiniteCheckHook().after_train_iter(None, 0, outputs=outputs)
+    assert outputs['loss'] == pytest.approx(1e30)
+    assert not _is_finite(outputs['gradient_cosine'])
+
+
+class Reads(TorchFunctionMode):
+    """Mode that counts how often Python reads a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        # stack_batch compares sizes, integers that are on the CPU anyway
+        self.count += function in READS and args[0].is_floating_point()
+        return function(*args, **(kwargs or {}))
+
+
+def test_one_read_per_step(tmp_path, tiny_annotations, quick_text):
+    """A read makes the CPU wait for the GPU."""
+    runner = tiny_run.run(tiny_run.tiny_config(
+        tmp_path, tiny_annotations(), batch_size=8))
+    reads, steps = Reads(), []
+    step = runner.train_loop.run_iter
+
+    def run_iter(*args):
+        with reads:
+            steps.append(step(*args))
+
+    runner.train_loop.run_iter = run_iter
+    runner.train()
+    assert reads.count == len(steps) == 3
+    scalars = runner.message_hub.log_scalars
+    assert scalars['train/anchor_share'].current() > 0

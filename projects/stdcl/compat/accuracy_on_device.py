@@ -30,7 +30,8 @@ def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
     (num_classes,) for soft labels, for which no accuracy is computed.
     """
     labels = torch.stack([sample.gt_label for sample in data_samples])
-    labels = labels.to(cls_scores.device)  # (N, 1) or (N, num_classes)
+    labels = labels.to(  # (N, 1) or (N, num_classes)
+        cls_scores.device, non_blocking=True)
     losses = dict()
     if labels.shape != cls_scores.shape:
         labels = labels.flatten()  # (N,)

@@ -99,13 +99,26 @@ class STDCLMixin:
                 the banks have no slots.
         """
         losses = super().loss(feats, data_samples, **kwargs)
-        losses.update(self.contrast(feats, data_samples))
+        losses.update(self.contrast(feats, *self._labels_and_indices(
+            data_samples, feats.device)))
         return losses
 
-    def contrast(self, feats: torch.Tensor,
-                 data_samples: List) -> Dict[str, torch.Tensor]:
-        """Write a batch to the banks, and return the losses of STD-CL."""
-        labels, indices = self._labels_and_indices(data_samples, feats.device)
+    def contrast(self, feats: torch.Tensor, labels: torch.Tensor,
+                 indices: torch.Tensor) -> Dict[str, torch.Tensor]:
+        """Write a batch to the banks, and compute the losses of STD-CL.
+
+        All shapes follow from those of the arguments, and nothing is read
+        back from the device, so the method can be compiled as one graph.
+
+        Args:
+            feats (Tensor): The encoder's output, shape (N, M, C, T, V).
+            labels (Tensor): Classes, shape (N,).
+            indices (Tensor): Indices in the training set, shape (N,).
+
+        Returns:
+            dict[str, Tensor]: ``loss_spatial``, ``loss_temporal`` and
+            ``anchor_share``; see :meth:`loss`.
+        """
         # both vectors in one tensor, which halves the number of operations
         vectors = unit_vectors(torch.stack(self.decoupler(feats)))  # (2, N, D)
 
@@ -142,8 +155,9 @@ class STDCLMixin:
                 'are in the batch: the samples have no sample_idx, or the '
                 'memory banks have no slots. MemoryBankHook provides both. '
                 "Add dict(type='MemoryBankHook') to custom_hooks.")
-        return (labels.flatten().to(device),
-                torch.tensor(indices, device=device))
+        # a blocking copy would wait for the encoder
+        return (labels.flatten().to(device, non_blocking=True),
+                torch.tensor(indices).to(device, non_blocking=True))
 
     def _gather(self, features: torch.Tensor, labels: torch.Tensor,
                 indices: torch.Tensor) -> Tuple:
