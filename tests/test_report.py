@@ -11,6 +11,8 @@ from mmengine.config import Config
 from projects.stdcl.catalogue import find_config
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.visualization import report
+from projects.stdcl.visualization.colors import COLORS
+from projects.stdcl.visualization.skeleton_player import render_page
 from tests.browser import needs_browser, run_in_browser
 from tests.commands import ATTENTIVE, TINY, attentive_config, train
 from tests.test_visualization import data_of
@@ -25,28 +27,46 @@ def outputs(title, predictions, labels=(0, 0, 0, 1, 1, 1, 2, 2), **arrays):
     return report.Outputs(title, 'a.py', 'none/b.pth', dict(
         labels=np.array(labels), predictions=np.array(predictions),
         names=np.array([f's{index}' for index in range(len(labels))]),
-        **arrays), list('abcd'), None, None)
+        global_=np.eye(8), **arrays), list('abcd'), None, None)
 
 
 BOTH = [outputs('plain', [0, 1, 1, 1, 0, 2, 2, 2]),
         outputs('STD-CL', [0, 0, 1, 1, 1, 2, 0, 2])]
 
 
-def test_classes_and_pairs_are_counted():
-    # STD-CL reduces the confusions of a and b from three to one, adds one of a
-    # and c, and keeps the one of b and c
-    assert report.tabulate_pairs(BOTH[:1])['rows'] == [
-        ['a / b', '3'], ['b / c', '1']]
-    table = report.tabulate_pairs(BOTH)
-    assert table['rows'] == [['a / b', '3', '1'], ['a / c', '0', '1']]
-    assert (table['changes'], table['better']) == ([-2, 1], -1)
-    table = report.tabulate_classes(BOTH)
-    assert table['rows'] == [
-        ['a', '3', '33.33', '66.67'], ['b', '3', '33.33', '66.67'],
-        ['c', '2', '100.00', '50.00']]
-    assert (table['changes'], table['better']) == ([33.3, 33.3, -50], 1)
-    assert [row[:4] for row in report.tabulate_models(BOTH)['rows']] == [
-        ['plain', '8', '50.00', '55.56'], ['STD-CL', '8', '62.50', '61.11']]
+@needs_browser
+@pytest.mark.parametrize('number', [1, 2])
+def test_tables_are_right(tmp_path, number):
+    """STD-CL reduces the confusions of a and b from three to one.
+
+    It adds a confusion of a and c, and keeps that of b and c.
+    """
+    models = [report.describe(model, np.arange(8)) for model in BOTH[:number]]
+    (tmp_path / 'a.html').write_text(render_page('report', 'a', dict(
+        models=models, classes=list('abcd'), colors=COLORS, edges=[],
+        joints=[], names=['s'] * 8, labels=[0] * 8, opens=[None] * 8,
+        poses=[]), player=''))
+    summary, _, classes, pairs, bars = run_in_browser(tmp_path / 'a.html', """
+        const texts = Array.from(document.querySelectorAll('table'), table =>
+          Array.from(table.rows, row => Array.from(
+            row.cells, cell => cell.textContent).filter(Boolean)));
+        return [...texts, Array.from(document.querySelectorAll('.bar rect'),
+                                     bar => bar.getAttribute('class'))];""")
+    assert summary[1:] == [
+        ['plain', '8', '50.00', '55.56', 'a.py', 'b.pth'],
+        ['STD-CL', '8', '62.50', '61.11', 'a.py', 'b.pth']][:number]
+    if number == 1:
+        assert classes[1:] == [['a', '3', '33.33'], ['b', '3', '33.33'],
+                               ['c', '2', '100.00']]
+        assert pairs[1:] == [['a / b', '3'], ['b / c', '1']]
+        return
+    assert classes[1:] == [
+        ['a', '3', '33.33', '66.67', '+33.3 better'],
+        ['b', '3', '33.33', '66.67', '+33.3 better'],
+        ['c', '2', '100.00', '50.00', '-50.0 worse']]
+    assert pairs[1:] == [['a / b', '3', '1', '-2 better'],
+                         ['a / c', '0', '1', '+1 worse']]
+    assert bars == ['better', 'better', 'worse', 'better', 'worse']
 
 
 def test_different_test_sets_are_not_compared():
@@ -96,18 +116,17 @@ def test_the_command(warm, trained):
     assert done.returncode == 0, done.stderr
     data, player = read(trained / 'report.html')
     assert len(player['sequences']) == 3
-    assert [plot['caption'] for plot in data['plots']] == [
-        'global features, plain', 'global features, STD-CL',
-        'spatial features, STD-CL', 'temporal features, STD-CL']
-    assert all(len(plot['points']) == 32 for plot in data['plots'])
+    assert len(data['names']) == 32
+    assert [[*model['features']] for model in data['models']] == [
+        ['global'], ['global', 'spatial', 'temporal']]
     for model in data['models']:
         assert np.sum(model['confusion']) == 32
         assert model['curves']['acc/top1'][0] == [1]
     # both models have the same weights
     assert len(set(re.findall(r'[\d.]+ %', done.stdout))) == 1
-    first, second, *_ = data['tables']['measures']['rows']
-    assert first[1:] == second[1:]
-    assert set(data['tables']['accuracy']['changes']) == {0}
+    plain, stdcl = data['models']
+    assert plain['features']['global'] == stdcl['features']['global']
+    assert plain['confusion'] == stdcl['confusion']
     assert len(data['poses']) == 16
     for pose in data['poses']:
         assert sum(pose['shares']) == pytest.approx(1, abs=1e-5)

@@ -135,7 +135,13 @@ def test_colors_can_be_told_apart(colors, blind):
     lab = np.stack([116 * y, 500 * (x - y), 200 * (y - z)], axis=1)
     apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
     assert apart[~np.eye(len(lab), dtype=bool)].min() > 15
+
+
+def test_each_name_gets_a_color():
     assert assign_colors('abab') == dict(a=COLORS[0], b=COLORS[1])
+    many = list(assign_colors(range(22)).values())
+    assert many[:7] == [*COLORS] and len(set(many)) == 21
+    assert (many[7], many[14], many[21]) == ('#7fb8d8', '#003959', COLORS[0])
 
 
 @pytest.mark.parametrize('view', [*VIEWS.values(), (-70, 30), (200, -45)])

@@ -1,4 +1,5 @@
 """Colors that people with color blindness can tell apart, too."""
+from itertools import chain, cycle
 from typing import Dict, Iterable
 
 # by Okabe and Ito (https://jfly.uni-koeln.de/color/), without black
@@ -13,6 +14,12 @@ PALETTE = (('#2d3748', '#2b6cb0', '#c05621'),
 
 
 def assign_colors(names: Iterable[str]) -> Dict[str, str]:
-    """Map distinct names to colors, which repeat after seven names."""
-    return {name: COLORS[index % len(COLORS)]
-            for index, name in enumerate(dict.fromkeys(names))}
+    """Map distinct names to colors, which repeat after 21 names.
+
+    The second seven colors are lighter, and the third seven are darker.
+    """
+    shades = [COLORS, *(
+        ['#' + ''.join(f'{(int(color[i:i + 2], 16) + other) // 2:02x}'
+                       for i in (1, 3, 5)) for color in COLORS]
+        for other in (255, 0))]
+    return dict(zip(dict.fromkeys(names), cycle(chain(*shades))))

@@ -57,15 +57,17 @@ function openInPlayer(place) {
   player.scrollIntoView();
 }
 
-function drawPlot(parent, {caption, points}) {
+// A plot of features: {places}, one [x, y] for each name and label.
+function drawPlot(parent, caption, {places}, predictions) {
   const svg = drawFigure(parent, [340, 340], 'tsne', caption);
-  points.forEach(({place, label, taken, name, opens}) => {
-    const wrong = label !== taken;
+  places.forEach((place, index) => {
+    const [label, taken] = [data.labels[index], predictions[index]];
+    const [opens, wrong] = [data.opens[index], label !== taken];
     const [x, y] = place.map(share => (8 + 324 * share).toFixed(1));
     const point = drawMark(svg, label, {
       class: 'p' + (wrong ? ' wrong' : ''),
       transform: `translate(${x} ${y}) scale(${opens === null ? 1 : 1.6})`},
-    `${name}: ${data.classes[label]}`
+    `${data.names[index]}: ${data.classes[label]}`
       + (wrong ? `, classified as ${data.classes[taken]}` : ''));
     point.dataset.label = label;
     if (opens === null) return;
@@ -75,18 +77,19 @@ function drawPlot(parent, {caption, points}) {
   });
 }
 
-function drawTable(section, {head, rows, changes, better}) {
+// Draw a table; rows are {cells, change}. better is the sign of a change for
+// the better. If it is 0, there are no changes.
+function drawTable(section, head, rows, better = 0) {
   const table = make('table', section);
   const line = make('tr', table);
-  head.concat(changes ? ['change', ''] : []).forEach(name =>
+  head.concat(better ? ['change', ''] : []).forEach(name =>
     make('th', line, name));
-  const largest = Math.max(...(changes || []).map(Math.abs)) || 1;
-  const digits = (changes || []).every(Number.isInteger) ? 0 : 1;
-  rows.forEach((row, index) => {
+  const largest = Math.max(...rows.map(row => Math.abs(row.change))) || 1;
+  const digits = rows.every(row => Number.isInteger(row.change)) ? 0 : 1;
+  rows.forEach(({cells, change}) => {
     const line = make('tr', table);
-    row.forEach(cell => make('td', line, cell));
-    if (!changes) return;
-    const change = changes[index];
+    cells.forEach(cell => make('td', line, cell));
+    if (!better) return;
     make('td', line, (change > 0 ? '+' : '') + change.toFixed(digits)
       + (change ? [' worse', ' better'][Number(change * better > 0)] : ''));
     const svg = makeSvg('svg', make('td', line),
@@ -98,26 +101,61 @@ function drawTable(section, {head, rows, changes, better}) {
   });
 }
 
-function drawPose(row, {caption, places, shares, frames}) {
-  const [size, bars] = [150, 40];
-  const svg = drawFigure(row, [size, size + bars], 'attention', caption);
-  const pixels = places.map(place => place && [
-    size / 2 * (1 + 0.84 * place[0]), size / 2 * (1 - 0.84 * place[1])]);
-  data.edges.forEach(([i, j]) => {
-    if (!pixels[i] || !pixels[j]) return;
-    makeSvg('path', svg, {d: `M${pixels[i]}L${pixels[j]}`});
-  });
-  pixels.forEach((pixel, joint) => {
-    if (!pixel) return;
-    const share = shares ? shares[joint] : 1 / pixels.length;
-    makeSvg('circle', svg, {
-      cx: pixel[0], cy: pixel[1], r: 4 * Math.sqrt(share * pixels.length)},
-    data.joints[joint] + (shares ? `: ${percent(share)}` : ''));
-  });
-  const [width, most] = [size / frames.length, Math.max(...frames)];
-  frames.forEach((share, index) => makeSvg('rect', svg, {
-    x: index * width, y: size + bars * (1 - share / most), width: width - 1,
-    height: bars * share / most}, percent(share)));
+const sum = values => values.reduce((total, value) => total + value, 0);
+
+// Accuracy of each class in percent, null for a class without sequences.
+const accuracies = ({confusion}) => confusion.map((row, label) =>
+  sum(row) ? 100 * row[label] / sum(row) : null);
+
+function drawSummary(section) {
+  drawTable(section, ['model', 'sequences', 'top-1, %', 'class mean, %',
+    'config', 'checkpoint'], data.models.map(model => {
+    const total = sum(model.confusion.flat());
+    const right = sum(model.confusion.map((row, label) => row[label]));
+    const known = accuracies(model).filter(value => value !== null);
+    return {cells: [model.title, total, (100 * right / total).toFixed(2),
+      (sum(known) / known.length).toFixed(2), model.config,
+      model.checkpoint]};
+  }));
+}
+
+function drawMeasures(section) {
+  const rows = data.models.flatMap(({title, features}) =>
+    Object.entries(features).map(([name, {measures}]) => ({cells: [
+      `${name}, ${title}`,
+      ...Object.values(measures).map(value => value.toFixed(2))]})));
+  const [{measures}] = Object.values(data.models[0].features);
+  drawTable(section, ['features', ...Object.keys(measures)], rows);
+}
+
+function drawAccuracy(section) {
+  const columns = data.models.map(accuracies);
+  const rows = data.classes.map((name, label) => ({
+    cells: [name, sum(data.models[0].confusion[label]),
+      ...columns.map(column => (column[label] || 0).toFixed(2))],
+    change: columns[columns.length - 1][label] - columns[0][label]
+  })).filter(row => row.cells[1]);
+  if (columns.length > 1) rows.sort((a, b) => b.change - a.change);
+  drawTable(section, ['class', 'sequences',
+    ...data.models.map(({title}) => `${title}, %`)], rows,
+  columns.length > 1 ? 1 : 0);
+}
+
+// The pairs of classes whose confusion is or changes most.
+function drawPairs(section, most = 10) {
+  const two = data.models.length > 1;
+  const rows = data.classes.flatMap((name, a) => data.classes.slice(0, a).map(
+    (other, b) => {
+      const counts = data.models.map(
+        ({confusion}) => confusion[a][b] + confusion[b][a]);
+      return {cells: [`${other} / ${name}`, ...counts],
+        change: two ? counts[1] - counts[0] : -counts[0]};
+    })).filter(row => row.change);
+  rows.sort((x, y) => Math.abs(y.change) - Math.abs(x.change));
+  rows.splice(most);
+  rows.sort((x, y) => x.change - y.change);
+  drawTable(section, ['classes', ...data.models.map(({title}) => title)],
+    rows, two ? -1 : 0);
 }
 
 // Curves of all models for one scalar: {title, epochs, values}.
@@ -199,6 +237,28 @@ function drawConfusion(parent) {
   });
 }
 
+function drawPose(row, {caption, places, shares, frames}) {
+  const [size, bars] = [150, 40];
+  const svg = drawFigure(row, [size, size + bars], 'attention', caption);
+  const pixels = places.map(place => place && [
+    size / 2 * (1 + 0.84 * place[0]), size / 2 * (1 - 0.84 * place[1])]);
+  data.edges.forEach(([i, j]) => {
+    if (!pixels[i] || !pixels[j]) return;
+    makeSvg('path', svg, {d: `M${pixels[i]}L${pixels[j]}`});
+  });
+  pixels.forEach((pixel, joint) => {
+    if (!pixel) return;
+    const share = shares ? shares[joint] : 1 / pixels.length;
+    makeSvg('circle', svg, {
+      cx: pixel[0], cy: pixel[1], r: 4 * Math.sqrt(share * pixels.length)},
+    data.joints[joint] + (shares ? `: ${percent(share)}` : ''));
+  });
+  const [width, most] = [size / frames.length, Math.max(...frames)];
+  frames.forEach((share, index) => makeSvg('rect', svg, {
+    x: index * width, y: size + bars * (1 - share / most), width: width - 1,
+    height: bars * share / most}, percent(share)));
+}
+
 function drawRow(section) {
   const row = make('div', section);
   row.className = 'row';
@@ -218,10 +278,17 @@ keys.forEach(key => drawCurves(curveRow, key, data.models.flatMap(
 if (!keys.size) find('curves').remove();
 drawClasses(find('features'));
 const plotRow = drawRow(find('features'));
-data.plots.forEach(plot => drawPlot(plotRow, plot));
+[true, false].forEach(global => data.models.forEach(
+  ({title, features, predictions}) => Object.entries(features).forEach(
+    ([name, plot]) => {
+      if ((name === 'global') !== global) return;
+      drawPlot(plotRow, `${name} features, ${title}`, plot, predictions);
+    })));
+drawSummary(find('summary'));
+drawMeasures(find('measures'));
+drawAccuracy(find('accuracy'));
 drawConfusion(drawRow(find('confusion')));
-Object.entries(data.tables).forEach(([id, table]) =>
-  drawTable(find(id), table));
+drawPairs(find('pairs'));
 const row = drawRow(find('attention'));
 data.poses.forEach(pose => drawPose(row, pose));
 if (!data.poses.length) find('attention').remove();

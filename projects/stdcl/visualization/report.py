@@ -1,7 +1,6 @@
 """Report on how STD-CL changes the features of an encoder."""
 import os.path as osp
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -30,7 +29,6 @@ from .skeleton_animation import (
 from .skeleton_player import player_page, render_page
 
 LEAST = 8  # fewest sequences for a t-SNE plot
-PAIRS = 10  # most pairs of classes in the table
 CURVES = ('loss_cls', 'acc/top1')  # scalars to draw
 
 
@@ -74,25 +72,12 @@ class Outputs:
         """Top-1 accuracy in percent."""
         return 100 * float(self.correct.mean())
 
-    @cached_property
-    def confusion(self) -> np.ndarray:
-        """Numbers of sequences; rows are true classes, (C, C)."""
-        return confusion_matrix(self.arrays['labels'],
-                                self.arrays['predictions'],
-                                labels=range(len(self.classes)))
-
-    @property
-    def class_accuracy(self) -> np.ndarray:
-        """Accuracy of each class in percent; NaN without sequences, (C,)."""
-        with np.errstate(invalid='ignore'):
-            return 100 * np.diag(self.confusion) / self.confusion.sum(axis=1)
-
     @property
     def curves(self) -> Dict[str, list]:
         """Epochs and values of scalars in the log beside the checkpoint."""
         try:
             log = read_log(Path(self.checkpoint).parent)
-        except InputError:  # there is no log
+        except (InputError, OSError):  # there is no log
             return {}
         curves = {key: log[key].dropna() for key in CURVES if key in log}
         return {key: [curve.index.tolist(), curve.tolist()]
@@ -150,20 +135,19 @@ def write_report(path: Path, model: Tuple[Config, str],
               for title, pair in pairs.items()]
     check(models)
     seen, chosen = models[-1], choose(models, num, names)
+    kept = subset(len(seen.correct))
     view = find_upright(seen.clip(0))
     player = player_page('sequences', [animate(models, index)
                                        for index in chosen],
                          seen.layout, view)
     page = render_page('report', Path(model[0].filename).stem, dict(
-        models=[dict(title=one.title, confusion=one.confusion.tolist(),
-                     curves=one.curves) for one in models],
+        models=[describe(one, kept) for one in models],
         classes=seen.classes, colors=COLORS,
         edges=seen.layout.edges, joints=seen.layout.joint_names,
-        plots=plot_features(models, chosen),
-        tables=dict(summary=tabulate_models(models),
-                    measures=tabulate_measures(models),
-                    accuracy=tabulate_classes(models),
-                    pairs=tabulate_pairs(models)),
+        names=seen.arrays['names'][kept].tolist(),
+        labels=seen.arrays['labels'][kept].tolist(),
+        opens=[chosen.index(index) if index in chosen else None
+               for index in kept.tolist()],
         poses=draw_attention(seen, view)), player=player)
     with atomic_write(path) as partial:
         partial.write_text(page, encoding='utf-8')
@@ -257,91 +241,19 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
         timeline=timeline)
 
 
-def plot_features(models: Sequence[Outputs],
-                  chosen: Sequence[int]) -> List[dict]:
-    """Return t-SNE plots of all features, starting with the global ones."""
-    kept = subset(len(models[-1].correct))
-    opens = {index: place for place, index in enumerate(chosen)}
-    plots = []
-    for model in models:
-        columns = [model.arrays[key][kept].tolist()
-                   for key in ('names', 'labels', 'predictions')]
-        for title, features in model.features.items():
-            plots.append(dict(
-                caption=f'{title} features, {model.title}', points=[
-                    dict(name=name, label=label, taken=taken, place=place,
-                         opens=opens.get(index))
-                    for name, label, taken, place, index in zip(
-                        *columns, embed(features[kept]).round(3).tolist(),
-                        kept.tolist())]))
-    return sorted(plots, key=lambda plot: plot['caption'][:6] != 'global')
-
-
-def tabulate_models(models: Sequence[Outputs]) -> dict:
-    """Tabulate the accuracy of the models and their files."""
-    return _format(
-        ['model', 'sequences', 'top-1, %', 'class mean, %', 'config',
-         'checkpoint'],
-        [[one.title, len(one.correct), one.top1,
-          float(np.nanmean(one.class_accuracy)), osp.basename(one.config),
-          osp.basename(one.checkpoint)] for one in models])
-
-
-def tabulate_measures(models: Sequence[Outputs]) -> dict:
-    """Tabulate how well the features of each kind separate classes."""
-    rows = {f'{name}, {model.title}': measure(features,
-                                              model.arrays['labels'])
-            for model in models for name, features in model.features.items()}
-    return _format(['features', *next(iter(rows.values()))],
-                   [[title, *row.values()] for title, row in rows.items()])
-
-
-def tabulate_classes(models: Sequence[Outputs]) -> dict:
-    """Tabulate the accuracy of each class."""
-    counts = models[-1].confusion.sum(axis=1)
-    rows = [[models[-1].classes[label], int(counts[label]), *(
-        float(model.class_accuracy[label]) for model in models)]
-        for label in np.flatnonzero(counts)]
-    if len(models) > 1:
-        rows.sort(key=lambda row: row[-2] - row[-1])
-    return _format(
-        ['class', 'sequences', *(f'{model.title}, %' for model in models)],
-        rows, better=int(len(models) > 1))
-
-
-def tabulate_pairs(models: Sequence[Outputs]) -> dict:
-    """Tabulate the pairs of classes that are confused most.
-
-    For two models, tabulate the pairs whose confusion changes most, from the
-    largest decrease to the largest increase.
-    """
-    both = np.stack([np.triu(model.confusion + model.confusion.T, 1)
-                     for model in models])  # (models, classes, classes)
-    change = both[-1] - both[0] if len(models) > 1 else -both[0]
-    pairs = sorted(np.argwhere(change).tolist(),
-                   key=lambda pair: -abs(change[tuple(pair)]))[:PAIRS]
-    pairs.sort(key=lambda pair: change[tuple(pair)])
-    classes = models[-1].classes
-    return _format(
-        ['classes', *(model.title for model in models)],
-        [[f'{classes[a]} / {classes[b]}', *both[:, a, b].tolist()]
-         for a, b in pairs], better=-int(len(models) > 1))
-
-
-def _format(head: List[str], rows: List[list], better: int = 0) -> dict:
-    """Format a table.
-
-    ``better`` is the sign of an improvement. It adds the difference of the
-    last two columns; 0 adds nothing.
-    """
-    table = dict(head=head, rows=[[
-        cell if isinstance(cell, str) else f'{cell:,}'
-        if isinstance(cell, int) else f'{cell:.2f}' for cell in row]
-        for row in rows])
-    if better:
-        table['better'] = better
-        table['changes'] = [round(row[-1] - row[-2], 1) for row in rows]
-    return table
+def describe(model: Outputs, kept: np.ndarray) -> dict:
+    """Return what the page shows of a model; it plots the kept sequences."""
+    return dict(
+        title=model.title, config=osp.basename(model.config),
+        checkpoint=osp.basename(model.checkpoint), curves=model.curves,
+        confusion=confusion_matrix(
+            model.arrays['labels'], model.arrays['predictions'],
+            labels=range(len(model.classes))).tolist(),
+        predictions=model.arrays['predictions'][kept].tolist(),
+        features={name: dict(
+            measures=measure(features, model.arrays['labels']),
+            places=embed(features[kept]).round(3).tolist())
+            for name, features in model.features.items()})
 
 
 def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
