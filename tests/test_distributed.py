@@ -2,6 +2,7 @@
 import os
 from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,11 +10,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import BaseDataset, DefaultSampler
 from mmengine.registry import init_default_scope
+from mmengine.runner import BaseLoop
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler, DataLoader
 
+from projects.stdcl.engine.hooks import ConsistencyHook
 from projects.stdcl.engine.hooks.memory_bank_hook import _require_equal_batches
 
 MODEL = dict(
@@ -172,6 +175,49 @@ def exchanges_of_a_step():
     return exchanges.sent
 
 
+class Sequences(BaseDataset):
+    """Data set of three sequences; the last process may read others."""
+
+    def __init__(self, field=None, index=1, value=None):
+        self.annotations = [dict(frame_dir=f'a{number}', label=number,
+                                 keypoint=torch.arange(24.).numpy())
+                            for number in range(3)]
+        if field:
+            self.annotations[index][field] = value
+        super().__init__(serialize_data=False)
+
+    def load_data_list(self):
+        return self.annotations
+
+
+class Loop(BaseLoop):
+
+    def __init__(self, dataset):
+        self.dataloader = DataLoader(dataset)
+
+    def run(self):
+        pass
+
+
+# what the last process reads, and whether it differs
+DATA = dict(
+    same=((), False), name=(('frame_dir', 1, 'b'), True),
+    label=(('label', 1, 2), True),
+    joints=(('keypoint', 2, torch.arange(24.).flip(0).numpy()), True),
+    rounding=(('keypoint', 2, torch.arange(24.).mul(1 + 1e-7).numpy()), False))
+
+
+def compare_data(name, rank):
+    """Return the error of a process, or None."""
+    last = rank == dist.get_world_size() - 1
+    runner = SimpleNamespace(_train_loop=Loop(Sequences()), _test_loop={},
+                             _val_loop=Loop(Sequences(*DATA[name][0] * last)))
+    try:
+        ConsistencyHook().before_run(runner)
+    except ValueError as error:
+        return str(error)
+
+
 def worker(rank, world_size, folder):
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/init', rank=rank,
@@ -190,6 +236,8 @@ def worker(rank, world_size, folder):
         _require_equal_batches(loader)
     except ValueError as error:
         results['unequal'] = str(error)
+    for name in DATA:
+        results[name] = compare_data(name, rank)
     torch.save(results, f'{folder}/{rank}.pth')
     dist.destroy_process_group()
 
@@ -270,3 +318,13 @@ def test_communication_of_a_step(ranks):
         # three rows are padded to a full batch of four
         assert rank['sent'] == [('allgather_', 4 * (2 * 8 + 2) * 4),
                                 ('allreduce_', 2 * 4)]
+
+
+@pytest.mark.parametrize('name', DATA)
+def test_different_data_raise_in_all_processes(ranks, name):
+    for rank in ranks:
+        assert (rank[name] is not None) is DATA[name][1]
+        if rank[name]:
+            assert rank[name].startswith(
+                f'val_dataloader.dataset: process {len(ranks) - 1} reads '
+                'different data from process 0')

@@ -265,7 +265,7 @@ def test_run_record(config):
         record = json.load(file)
     assert record['seed'] == 3
     assert record['versions']['mmaction2'] == '1.2.0'
-    assert 'STDCLHead' in record['config']
+    assert record['config']['model']['cls_head']['type'] == 'STDCLHead'
     assert [epoch['epoch'] for epoch in record['epochs']] == [1, 2]
     for epoch in record['epochs']:
         assert epoch['train']['anchor_share'] <= 1
@@ -275,7 +275,7 @@ def test_run_record(config):
     config.train_cfg.max_epochs = 3
     config.val_evaluator = [dict(type='AccMetric'),
                             dict(type='ConfusionMatrix')]
-    runner = run(config, resume=True)
+    runner = run(config, resume=True, randomness=dict(seed=3))
     runner.train()
     with open(f'{config.work_dir}/run.json') as file:
         resumed = json.load(file)

@@ -11,11 +11,16 @@ import sys
 import time
 from pathlib import Path
 
+import mmengine
 import pytest
 import torch
 
 from projects.stdcl.compat.checkpoint import save_to_local
+from projects.stdcl.engine.hooks import SafeCheckpointHook
+from projects.stdcl.engine.hooks.run_record_hook import read_record
 from projects.stdcl.utils.checkpoint_file import find_damage, find_latest
+from projects.stdcl.utils.folder_lock import lock_folder
+from projects.stdcl.utils.input_error import InputError
 from tests.commands import (
     CONFIG,
     ROOT,
@@ -28,6 +33,7 @@ from tests.commands import (
     stop_training,
     train,
 )
+from tests.tiny_run import plain, run, tiny_config
 
 OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'train_dataloader.dataset.num_sequences=128',
@@ -94,8 +100,8 @@ def copy_of(whole, tmp_path, epochs):
     return work_dir
 
 
-def resume(run, work_dir, *options, check=True):
-    return train(run, work_dir, '--resume', *OPTIONS, *options, check=check)
+def resume(warm, work_dir, *options, check=True):
+    return train(warm, work_dir, '--resume', *OPTIONS, *options, check=check)
 
 
 def test_same_seed_same_result(warm, tmp_path, whole):
@@ -387,8 +393,7 @@ def test_resuming_with_a_different_batch_size_raises(warm, tmp_path):
                   when=r'Epoch\(train\) +\[1\]\[2/8\]')
     other = resume(warm, tmp_path, 'train_dataloader.batch_size=8',
                    check=False)
-    assert re.search(r'after \d of 8 batches of an epoch, but '
-                     r'train_dataloader has 16', other.stderr)
+    assert 'steps per epoch 8, but this run has 16' in other.stderr
     assert 'Traceback' not in other.stderr
     loop = resume(warm, tmp_path, 'train_cfg.type=EpochBasedTrainLoop',
                   check=False)
@@ -404,3 +409,182 @@ def test_the_newest_is_found_without_last_checkpoint(tmp_path):
     # the recorded path is the one before the folder was moved
     (tmp_path / 'last_checkpoint').write_text('/gone/run/epoch_9.pth')
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_9.pth'), [])
+
+
+@pytest.fixture
+def config(tmp_path, tiny_annotations, quick_text):
+    """Return a config with three steps per epoch."""
+    cfg = tiny_config(tmp_path / 'run', tiny_annotations(num=12), 4)
+    cfg.train_dataloader.drop_last = False
+    cfg.train_cfg.max_epochs = 2
+    return cfg
+
+
+def final(cfg, tmp_path, **changes):
+    """Train in another work directory, and return the Runner's weights."""
+    runner = run(cfg, work_dir=str(tmp_path / 'other'), **changes)
+    runner.train()
+    assert runner.iter == 3 * cfg.train_cfg.max_epochs
+    return runner.model.state_dict()
+
+
+@pytest.mark.parametrize('file, checkpoint, counts', [
+    ('epoch_1.pth', dict(save_best='acc/top1'), 1),
+    ('iter_3.pth', dict(save_best='acc/top1', by_epoch=False, interval=2), 1),
+    ('iter_2.pth', dict(by_epoch=False, interval=2), 4),
+    ('iter_4.pth', dict(by_epoch=False, interval=2), 3),
+    ('epoch_1.pth', {}, 2)])
+def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
+                                            counts):
+    """Also if it is saved again after the validation, or between two steps."""
+    config.default_hooks.checkpoint.update(checkpoint)
+    config.optim_wrapper.accumulative_counts = counts
+    runner = run(config)
+    runner.train()
+    resumed = final(config, tmp_path, resume=True,
+                    load_from=f'{config.work_dir}/{file}')
+    compare(resumed, runner.model.state_dict())
+
+
+def test_a_checkpoint_of_an_earlier_version_skips_no_epoch(config, tmp_path):
+    whole = run(config)
+    whole.train()
+    path = f'{config.work_dir}/epoch_1.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['meta'].update(first_batch=3, batches_per_epoch=3)
+    save_to_local(checkpoint, path)
+    compare(final(config, tmp_path, resume=True, load_from=path),
+            whole.model.state_dict())
+
+
+@pytest.mark.parametrize('change, message', [
+    ({'optim_wrapper.optimizer.lr': 0.05},
+     r'optimizer.0.lr 0.1, but this run has 0.05'),
+    ({'optim_wrapper.optimizer': dict(
+        _delete_=True, type='Adam', lr=0.1, weight_decay=0.0004)},
+     'optimizer SGD, but this run has Adam'),
+    ({'param_scheduler.1.milestones': [1, 2]},
+     r'param_scheduler.1.milestones .*, but this run has .*2: 1'),
+    ({'param_scheduler.0.end': 4}, 'param_scheduler.0.end 15, .* has 12'),
+    ({'train_dataloader.batch_size': 6}, 'steps per epoch 3, .* has 2'),
+    ({'randomness': dict(seed=2)}, 'seed 1, but this run has 2'),
+    ({'train_dataloader.dataset.dataset.split': 'half'},
+     'data whose names, labels, order or coordinates differ')])
+def test_settings_that_the_checkpoint_would_replace(config, tiny_annotations,
+                                                    change, message):
+    config = plain(config)
+    config.train_cfg.max_epochs = 1
+    run(config).train()
+    if 'half' in str(change):
+        path = tiny_annotations(num=12)
+        content = mmengine.load(path)
+        content['annotations'][5]['keypoint'][..., 0] *= -1
+        content['split']['half'] = content['split']['xview_train']
+        mmengine.dump(content, path)
+    config.merge_from_dict(change)
+    with pytest.raises(InputError, match=message):
+        run(config, resume=True).train()
+
+
+def test_settings_that_may_change(config):
+    """The warm-up is over, so that the length of an epoch may change."""
+    config.param_scheduler[0].end = 1
+    config.train_cfg.max_epochs = 1
+    run(config).train()
+    config.train_cfg.max_epochs = 3
+    config.train_dataloader.batch_size = 6
+    config.optim_wrapper.type = 'AmpOptimWrapper'
+    runner = run(config, resume=True)
+    runner.train()
+    assert runner.iter == 6
+    part, = read_record(Path(config.work_dir, 'run.json'))['resumed']
+    assert part['changed'] == {
+        'optim_wrapper.type': [None, 'AmpOptimWrapper'],
+        'train_cfg.max_epochs': [1, 3],
+        'train_dataloader.batch_size': [4, 6]}
+
+
+def test_resuming_by_iterations(config, tmp_path):
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4,
+                            val_interval=2)
+    config.default_hooks.checkpoint.update(
+        by_epoch=False, interval=1, save_best='acc/top1')
+    config.train_dataloader.sampler = dict(type='InfiniteSampler')
+    config.param_scheduler = dict(type='MultiStepLR', milestones=[3],
+                                  by_epoch=False)
+    run(config).train()
+    runner = run(config, resume=True, work_dir=str(tmp_path / 'other'),
+                 load_from=f'{config.work_dir}/iter_2.pth')
+    runner.train()
+    assert runner.iter == 4
+
+
+def test_a_copied_folder_is_its_own(config, tmp_path):
+    config.default_hooks.checkpoint.save_best = 'acc/top1'
+    run(config).train()
+    original = Path(config.work_dir)
+    copied = Path(shutil.copytree(original, tmp_path / 'copy'))
+    (original / 'epoch_2.pth').rename(original / 'epoch_1.pth')
+    assert find_latest(copied).path == str(copied / 'epoch_2.pth')
+    flip_a_bit(copied / 'epoch_2.pth')
+    assert find_latest(copied).path == str(copied / 'epoch_1.pth')
+    runner = run(config, resume=True, work_dir=str(copied))
+    runner.train()
+    hook, = (hook for hook in runner.hooks
+             if isinstance(hook, SafeCheckpointHook))
+    assert Path(hook.best_ckpt_path).parent == copied
+    # a checkpoint hook with out_dir saves somewhere else
+    for path in copied.glob('*.pth'):
+        path.unlink()
+    (copied / 'last_checkpoint').write_text(str(original / 'epoch_1.pth'))
+    assert find_latest(copied).path == str(original / 'epoch_1.pth')
+
+
+HOLD = '''import sys
+from pathlib import Path
+from projects.stdcl.utils.folder_lock import lock_folder
+with lock_folder(Path(sys.argv[1])):
+    print('locked', flush=True)
+    sys.stdin.read()
+'''
+
+
+def test_two_runs_in_one_folder(root, warm, tmp_path):
+    (tmp_path / 'stdcl-stgcn_synthetic.py').write_text('config')
+    with subprocess.Popen([sys.executable, '-c', HOLD, tmp_path], cwd=root,
+                          text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == 'locked\n'
+        second = train(warm, tmp_path, *OPTIONS, check=False)
+        holder.kill()
+    assert second.returncode == 1
+    assert re.fullmatch(
+        f'error: .*another run is writing to this folder .process {holder.pid}'
+        r' on .*\n', second.stderr)
+    assert (tmp_path / 'stdcl-stgcn_synthetic.py').read_text() == 'config'
+    with lock_folder(tmp_path):  # the lock ended with the process
+        pass
+
+
+@pytest.mark.parametrize('text', ['', '{"epochs": [', '[]', '{"epochs": 1}'])
+def test_damaged_record(config, text):
+    run(config).train()
+    record = Path(config.work_dir, 'run.json')
+    record.write_text(text)
+    config.train_cfg.max_epochs = 3
+    with pytest.raises(InputError, match='run.json is damaged or not .*JSON'):
+        run(config, resume=True).train()
+
+
+def test_record_of_an_earlier_version(config, tmp_path):
+    """The config was text, which must not be executed."""
+    run(config).train()
+    path = Path(config.work_dir, 'run.json')
+    record = json.loads(path.read_text())
+    assert record['config']['model']['type'] == 'STDCLRecognizer'
+    record['config'] = f'open({str(tmp_path / "loot")!r}, "w")'
+    path.write_text(json.dumps(record))
+    config.train_cfg.max_epochs = 3
+    run(config, resume=True).train()
+    assert len(read_record(path)['epochs']) == 3
+    assert not (tmp_path / 'loot').exists()

@@ -11,13 +11,24 @@ fi
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
+PORT=${PORT:-29500}
 TOOLS=$(cd "$(dirname "$0")" && pwd)
+
+# the first machine listens on the port
+[ "${NODE_RANK:-0}" != 0 ] || python - "$PORT" <<'EOF'
+import socket
+import sys
+try:
+    socket.create_server(('', int(sys.argv[1]))).close()
+except (OSError, OverflowError, ValueError) as error:
+    sys.exit(f'error: PORT is {sys.argv[1]} ({error}), expected a free port.')
+EOF
 
 # exec forwards signals, such as a scheduler's SIGTERM, to the processes
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
+    --master_port="$PORT" \
     --nproc_per_node="$GPUS" \
     "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"

@@ -10,13 +10,24 @@ if [ $# -lt 2 ]; then
 fi
 CONFIG=$1
 GPUS=$2
+PORT=${PORT:-29500}
 TOOLS=$(cd "$(dirname "$0")" && pwd)
+
+# the first machine listens on the port
+[ "${NODE_RANK:-0}" != 0 ] || python - "$PORT" <<'EOF'
+import socket
+import sys
+try:
+    socket.create_server(('', int(sys.argv[1]))).close()
+except (OSError, OverflowError, ValueError) as error:
+    sys.exit(f'error: PORT is {sys.argv[1]} ({error}), expected a free port.')
+EOF
 
 # exec forwards signals, such as a scheduler's SIGTERM, to the processes
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
+    --master_port="$PORT" \
     --nproc_per_node="$GPUS" \
     "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -9,6 +9,7 @@ default_hooks = dict(
     finite_check=dict(type='FiniteCheckHook'),
     skeleton_check=dict(type='SkeletonCheckHook'),
     checkpoint_fit=dict(type='CheckpointFitHook'),
+    consistency=dict(type='ConsistencyHook'),
     run_record=dict(type='RunRecordHook'))
 
 # A distributed run stops if a process does not respond for this many seconds.

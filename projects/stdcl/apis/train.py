@@ -1,14 +1,18 @@
 """Train a model from a config."""
 import re
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
 
 from mmaction.registry import RUNNERS
+from mmengine import dist
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 
 from ..catalogue import STREAMS, require_known
 from ..utils.config_check import checked, load_config, parse_options
+from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
@@ -95,7 +99,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
     cfg.randomness = {
         'seed': None, **(cfg.get('randomness') or {}),
         **{key: value for key, value in chosen.items() if value is not None}}
-    with checked(cfg, REQUIRED):
+    with checked(cfg, REQUIRED), lock_work_dir(cfg):
         runner = build_runner(cfg)
         runner.train()
     return runner
@@ -170,6 +174,31 @@ def add_stream(work_dir: str, stream: Optional[str]) -> str:
     if not found and stream != 'joint':
         name = f'{name}_{stream}'
     return str(path.with_name(name))
+
+
+@contextmanager
+def lock_work_dir(cfg: Config) -> Iterator[None]:
+    """Reserve the work directory, or raise an InputError in all processes.
+
+    The first process holds the lock. It is taken before the Runner is built,
+    because a Runner writes its config to the work directory.
+    """
+    if cfg.launcher != 'none' and not dist.is_distributed():
+        # as the Runner does
+        env = cfg.get('env_cfg') or {}
+        set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
+        dist.init_dist(cfg.launcher, **env.get('dist_cfg', {}))
+    with ExitStack() as stack:
+        errors = [None]
+        if dist.is_main_process():
+            try:
+                stack.enter_context(lock_folder(Path(cfg.work_dir)))
+            except (InputError, OSError) as error:
+                errors = [str(error)]
+        dist.broadcast_object_list(errors)
+        if errors[0] is not None:
+            raise InputError(errors[0])
+        yield
 
 
 def build_runner(cfg: Config) -> Runner:

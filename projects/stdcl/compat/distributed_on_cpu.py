@@ -13,6 +13,7 @@ therefore waits briefly before it exits.
 """
 import atexit
 import functools
+import os
 import time
 
 import torch
@@ -33,15 +34,24 @@ def has_accelerator() -> bool:
 def _launch_on_cpu(launch):
     """Wrap a launcher to use gloo if there is no accelerator."""
 
+    def connect(*args, **kwargs):
+        try:
+            return launch(*args, **kwargs)
+        except torch.distributed.DistNetworkError as error:
+            text = str(error).partition('\n')[0]
+            raise InputError(
+                f'MASTER_PORT is {os.environ.get("MASTER_PORT")} ({text}), '
+                'expected a free port.') from None
+
     @functools.wraps(launch)
     def wrapper(backend, *args, **kwargs):
         if has_accelerator():
-            return launch(backend, *args, **kwargs)
+            return connect(backend, *args, **kwargs)
         set_device = torch.cuda.set_device
         torch.cuda.set_device = lambda index: None
         atexit.register(time.sleep, SECONDS_TO_END)
         try:
-            return launch('gloo', *args, **kwargs)
+            return connect('gloo', *args, **kwargs)
         finally:
             torch.cuda.set_device = set_device
 

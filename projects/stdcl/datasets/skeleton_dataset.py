@@ -26,6 +26,9 @@ from .plain_annotation import ARRAYS, to_plain
 PLACES = 'places'  # key in a data info: locations of its arrays
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
+# first letters of annotation files -> tool that writes them
+CONVERTERS = dict(nw_='nw_ucla', ntu='ntu_rgbd', jhm='jhmdb')
+
 
 @DATASETS.register_module()
 class SkeletonDataset(PoseDataset):
@@ -100,10 +103,13 @@ class SkeletonDataset(PoseDataset):
     def _read(self):
         with get_local_path(self.ann_file) as path:
             if not osp.isfile(path):
+                tool = CONVERTERS.get(osp.basename(self.ann_file)[:3],
+                                      'custom')
                 raise FileNotFoundError(
                     f'ann_file is {self.ann_file!r}, which does not exist; '
                     f'expected {FORM}. Paths are relative to the working '
-                    f'directory, {os.getcwd()}.')
+                    f'directory, {os.getcwd()}. To write the file, run '
+                    f'tools/data/{tool}.py.')
             try:
                 return safe_files.load(path)
             except pickle.UnpicklingError as error:

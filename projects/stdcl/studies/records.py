@@ -9,7 +9,6 @@ A study NAME has two files, by default next to its study file:
   ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in the last epoch) or,
   in older files, ``global``, ``spatial`` or ``temporal`` (feature quality).
 """
-import json
 from pathlib import Path
 from typing import List, Sequence, Tuple
 
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
+from ..engine.hooks.run_record_hook import read_record
 from ..evaluation import score_file
 from ..evaluation.fusion import fuse_files
 from ..utils.atomic_write import atomic_write
@@ -90,7 +90,7 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
     run's ``tests``. An ``InputError`` is raised if ``run.json`` lacks an epoch
     or the validation after the last epoch.
     """
-    run = json.loads((work_dir / 'run.json').read_text())
+    run = read_record(work_dir / 'run.json')
     epochs = run['epochs']
     top1 = {epoch['epoch']: round(100 * epoch['val']['acc/top1'], 4)
             for epoch in epochs if 'val' in epoch}
@@ -131,7 +131,7 @@ def collect_fusion(training: Training, folders: List[Path]
     are not calibrated.
     """
     fused = fuse_files([folder / 'scores.npz' for folder in folders])
-    run = json.loads((folders[0] / 'run.json').read_text())
+    run = read_record(folders[0] / 'run.json')
     key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
     row = dict(
         key, encoder=training.encoder, stream=training.stream,

@@ -44,30 +44,33 @@ class Latest(NamedTuple):
 def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
-    The first choice is the file that ``last_checkpoint`` names; the second is
-    the file of that name in ``work_dir``, in case the folder was moved; the
-    last is the newest intact checkpoint in ``work_dir`` and in the folder that
-    ``last_checkpoint`` names. ``path`` is None if no checkpoint is intact.
+    The first choice is the file in ``work_dir`` whose name
+    ``last_checkpoint`` contains; the second is the newest intact checkpoint in
+    ``work_dir``. The folder in ``last_checkpoint`` counts only if ``work_dir``
+    contains no checkpoint: it is a different one if the checkpoint hook sets
+    ``out_dir``, and the original one if ``work_dir`` is a copy. ``path`` is
+    None if no checkpoint is intact.
     """
-    folder, named = Path(work_dir), []
-    folders = {folder}
+    folder, named = Path(work_dir), Path()
     if (folder / LAST).is_file():
         text = (folder / LAST).read_text(errors='replace').strip()
         if '://' in text:  # remote files are not checked
             return Latest(text, [])
-        named = [Path(text), folder / Path(text).name] if text else []
-        folders.update(path.parent for path in named)
-    others = sorted({path for pattern in PATTERNS for place in folders
-                     for path in place.glob(pattern)},
-                    key=lambda path: path.stat().st_mtime, reverse=True)
+        named = Path(text)
     damaged = []
-    for path in dict.fromkeys([*named, *others]):
-        if not path.is_file():
-            continue
-        damage = find_damage(path)
-        if damage is None:
-            return Latest(str(path), damaged)
-        damaged.append(f'{path} is damaged ({damage})')
+    for place in (folder, named.parent if named.name else folder):
+        others = sorted({path for pattern in PATTERNS
+                         for path in place.glob(pattern)},
+                        key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in dict.fromkeys([place / named.name, *others]):
+            if not path.is_file():
+                continue
+            damage = find_damage(path)
+            if damage is None:
+                return Latest(str(path), damaged)
+            damaged.append(f'{path} is damaged ({damage})')
+        if damaged:
+            break
     return Latest(None, damaged)
 
 

@@ -178,6 +178,11 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 raise InputError(
                     f'{path}.{name} is {value!r}, expected an integer of at '
                     f'least {LEAST[name]}.')
+        if entry.get('persistent_workers') and not entry.get('num_workers'):
+            raise InputError(
+                f'{path}.num_workers is 0, but {path}.persistent_workers is '
+                'True, expected at least one worker, or '
+                f'{path}.persistent_workers=False.')
 
 
 def _entries(cfg: Config) -> Iterator[tuple]:

@@ -12,6 +12,7 @@ from mmengine import dist
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
+from mmengine.runner import EpochBasedTrainLoop
 
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
@@ -90,6 +91,10 @@ class PreemptionHook(Hook):
         dist.barrier()  # a process that exits would stop the one that saves
         self._exit(runner, path, self.batch)
 
+    def after_train_epoch(self, runner) -> None:
+        """Start to count anew; a validation may save a checkpoint again."""
+        self.batch = 0
+
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
         """Exit after the signal if the state has just been saved."""
@@ -116,16 +121,29 @@ class PreemptionHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Store the next batch if training can resume within the epoch."""
         meta = checkpoint['meta']
-        if 'optimizer' in checkpoint and meta['epoch'] == runner.epoch:
+        if ('optimizer' in checkpoint and meta['epoch'] == runner.epoch
+                and isinstance(runner.train_loop, EpochBasedTrainLoop)):
             meta.update({BATCH: self.batch,
                          BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Resume from the stored batch, or raise an ``InputError``."""
         meta = checkpoint.get('meta') or {}
-        if not runner._resume or not meta.get(BATCH):
+        loop = runner.train_loop if runner._resume else None
+        if not isinstance(loop, EpochBasedTrainLoop):
             return
-        loop, batches = runner.train_loop, len(runner.train_dataloader)
+        batches = len(runner.train_dataloader)
+        steps = meta['epoch'] * batches
+        # earlier versions stored all batches of an epoch after its validation
+        if not meta.get(BATCH) or (
+                meta['iter'] == meta['epoch'] * meta[BATCHES]):
+            if meta['iter'] != steps:
+                runner.logger.warning(
+                    f'{name_loaded(runner)} was saved after {meta["iter"]} '
+                    f'steps in {meta["epoch"]} epochs; with {batches} steps '
+                    f'per epoch, the next step is number {steps + 1}.')
+                meta['iter'] = steps  # gradient accumulation relies on it
+            return
         stopped = (f'{name_loaded(runner)} was saved after {meta[BATCH]} of '
                    f'{meta[BATCHES]} batches of an epoch')
         if not isinstance(loop, ReproducibleTrainLoop):

@@ -3,6 +3,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmaction.registry import HOOKS
@@ -11,6 +12,11 @@ from mmengine.hooks import Hook
 
 from ...utils import environment
 from ...utils.atomic_write import atomic_write
+from ...utils.input_error import InputError
+
+# entries of a config that may change without an effect on the result
+UNIMPORTANT = ('work_dir', 'resume', 'load_from', 'launcher', 'log_',
+               'experiment_name', 'vis')
 
 
 @HOOKS.register_module()
@@ -20,8 +26,10 @@ class RunRecordHook(Hook):
     The file contains the config, commit, package versions, machine and seed,
     and, for each epoch, the means of the training scalars, the validation
     metrics and the duration in seconds. The duration of an interrupted epoch
-    is the time since resuming. A resumed run extends the record. ``clean`` is
-    True if the code had no local changes in any part of the run.
+    is the time since resuming. A resumed run extends the record; ``resumed``
+    then contains what has changed, including each entry of the config, and a
+    warning lists these entries. ``clean`` is True if the code had no local
+    changes in any part of the run.
     """
 
     priority = 'VERY_LOW'  # after the hooks that log the metrics
@@ -30,24 +38,34 @@ class RunRecordHook(Hook):
         """Record the setup of the run."""
         self.record = dict(
             config_file=os.path.basename(runner.cfg.filename or ''),
-            config=runner.cfg.pretty_text,
+            config=_as_data(runner),
             **environment.current_commit(),
             versions=environment.package_versions(),
             machine=environment.machine_kind(),
             processes=runner.world_size,
             seed=runner.seed)
         self.epochs = []
-        if runner.iter and _path(runner).is_file():  # the run was resumed
-            self._extend(json.loads(_path(runner).read_text()), runner.epoch)
+        # a checkpoint from another folder continues the record of that folder
+        path = (Path(runner._load_from).with_name('run.json')
+                if runner._load_from else _path(runner))
+        if runner.iter and path.is_file():  # the run was resumed
+            self._extend(read_record(path), runner)
         self._write(runner)
 
-    def _extend(self, earlier: dict, epoch: int) -> None:
-        """Add the record of the interrupted run, up to an epoch."""
+    def _extend(self, earlier: dict, runner) -> None:
+        """Add the record of the interrupted run, up to the current epoch."""
         self.epochs = [item for item in earlier['epochs']
-                       if item['epoch'] <= epoch]
+                       if item['epoch'] <= runner.epoch]
+        changed = _changes(earlier['config'], self.record['config'])
+        if changed:
+            runner.logger.warning('The config has changed since the run was '
+                                  'interrupted: ' + '; '.join(
+                                      f'{name} was {old!r} and is {new!r}'
+                                      for name, (old, new) in changed.items()))
         self.record['resumed'] = [*earlier.get('resumed', []), dict(
-            epoch=epoch, commit=earlier['commit'], clean=earlier['clean'],
-            seed=earlier['seed'])]
+            epoch=runner.epoch, changed=changed, **{
+                name: earlier.get(name)
+                for name in ('commit', 'clean', 'seed', 'processes')})]
         self.record['clean'] = bool(self.record['clean'] and earlier['clean'])
 
     def before_train_epoch(self, runner) -> None:
@@ -83,3 +101,46 @@ class RunRecordHook(Hook):
 
 def _path(runner) -> Path:
     return Path(runner.work_dir, 'run.json')
+
+
+def read_record(path: Path) -> dict:
+    """Read a ``run.json``, whose content is data and never executed.
+
+    Earlier versions stored the config as text.
+
+    Raises:
+        InputError: The file is damaged or not the record of a run.
+    """
+    try:
+        record = json.loads(path.read_text())
+        record['epochs'] = [{**item, 'epoch': int(item['epoch'])}
+                            for item in record['epochs']]
+        for name in ('machine', 'versions'):
+            record[name] = {**record[name]}
+        return {'config': '', 'seed': None, 'commit': record['commit'],
+                'clean': record['clean'], **record}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f'{path} is damaged or not the record of a run ({error!r}), '
+            'expected JSON as train.py writes it. Restore the file or move it '
+            'away.') from None
+
+
+def _as_data(runner) -> dict:
+    """Return the config in the types of JSON, with the seed in use."""
+    config = runner.cfg.to_dict()
+    if 'randomness' in config:
+        config['randomness'] = {**config['randomness'], 'seed': runner.seed}
+    return json.loads(json.dumps(config, default=str))
+
+
+def _changes(old: Any, new: Any, name: str = '') -> dict:
+    """Return a dict of dotted name -> [old value, new value]."""
+    if name.startswith(UNIMPORTANT) or old == new or (
+            isinstance(old, str) and not name):  # of an earlier version
+        return {}
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return {name: [old, new]}
+    return {place: values for key in sorted({*old, *new}) for place, values in
+            _changes(old.get(key), new.get(key),
+                     f'{name}.{key}' if name else key).items()}

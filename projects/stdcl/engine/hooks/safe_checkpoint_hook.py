@@ -2,9 +2,16 @@
 from collections import deque
 from pathlib import Path
 
+import torch
 from mmaction.registry import HOOKS
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import (
+    all_reduce,
+    all_reduce_params,
+    is_main_process,
+    master_only,
+)
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapperDict
 
 from ...models import MemoryBank
 from ...utils.atomic_write import PARTIAL
@@ -12,6 +19,7 @@ from ...utils.model_parts import find_prefixes, unwrap
 from .checkpoint_fit_hook import find_stream
 
 INTERRUPTED = 'interrupted.pth'
+GRADIENTS = 'gradients'  # key in a checkpoint
 
 
 @HOOKS.register_module()
@@ -20,15 +28,21 @@ class SafeCheckpointHook(CheckpointHook):
 
     MMEngine deletes first, so a run that crashes in between can lose its only
     or its best checkpoint. If the data preprocessor computes a stream, the
-    checkpoint's ``meta`` contains its name. The arguments are those of
-    ``CheckpointHook``.
+    checkpoint's ``meta`` contains its name. With gradient accumulation, the
+    checkpoint contains the gradients that no step has applied yet. The
+    arguments are those of ``CheckpointHook``.
     """
 
     saved_iter = -1  # iteration at which last_ckpt was saved
+    gradients = {}  # name -> gradient, while a checkpoint is saved
 
     def before_train(self, runner) -> None:
         """Delete incomplete files that a killed run left behind."""
         super().before_train(runner)
+        if self.save_best:  # the best files of a copied folder are its own
+            for name, path in self._best_paths().items():
+                self._set_best(name, path and self.file_backend.join_path(
+                    self.out_dir, Path(path).name))
         if is_main_process() and Path(self.out_dir).is_dir():
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
@@ -44,12 +58,24 @@ class SafeCheckpointHook(CheckpointHook):
         if stream is not None:
             checkpoint['meta']['stream'] = stream
         if 'optimizer' in checkpoint:
+            if self.gradients:
+                checkpoint[GRADIENTS] = self.gradients
             return
         banks = find_prefixes(model, MemoryBank)
         for part in ('state_dict', 'ema_state_dict'):
             for name in list(checkpoint.get(part, ())):
                 if name.removeprefix('module.').startswith(banks):
                     del checkpoint[part][name]
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Restore the gradients that no step has applied yet."""
+        gradients = checkpoint.get(GRADIENTS, {}) if runner._resume else {}
+        for name, parameter in unwrap(runner.model).named_parameters():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter.device)
+        if gradients:
+            runner.logger.info('Restored the gradients of a step that was not '
+                               'complete. They are not lost.')
 
     def save_interrupted(self, runner) -> str:
         """Save a run that stops within an epoch, and return the path.
@@ -77,7 +103,12 @@ class SafeCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
             runner.message_hub.update_info('keep_ckpt_ids',
                                            list(self.keep_ckpt_ids))
+        self.gradients = _mean_gradients(runner)
+        if not self.by_epoch:
+            # at the end of an epoch, SyncBuffersHook averages them
+            all_reduce_params(runner.model.buffers(), op='mean')
         super()._save_checkpoint_with_step(runner, step, meta)
+        self.gradients = {}
         self.saved_iter = meta['iter']
         self._remove([INTERRUPTED, *map(self.filename_tmpl.format, outdated)])
 
@@ -114,3 +145,18 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = path
         else:
             self.best_ckpt_path_dict[name] = path
+
+
+def _mean_gradients(runner) -> dict:
+    """Average accumulated gradients over the processes, if there are any."""
+    wrapper = runner.optim_wrapper
+    if isinstance(wrapper, OptimWrapperDict) or wrapper.should_update():
+        return {}
+    gradients = {
+        name: torch.zeros_like(parameter) if parameter.grad is None
+        else parameter.grad.clone()
+        for name, parameter in unwrap(runner.model).named_parameters()
+        if parameter.requires_grad}
+    for gradient in gradients.values():
+        all_reduce(gradient, 'mean')
+    return gradients

@@ -1,0 +1,139 @@
+"""Check that all processes and all parts of a run agree."""
+from typing import Any, Iterator, List, Tuple
+
+import numpy as np
+from mmaction.registry import HOOKS
+from mmengine.dist import all_gather_object
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import BaseLoop
+
+from ...datasets.training_sequences import summarize
+from ...utils.checkpoint_file import name_loaded
+from ...utils.input_error import InputError
+from .preemption_hook import BATCHES
+
+# keys in a checkpoint's meta
+DATA, OPTIMIZER = 'training_data', 'optimizer_type'
+# attributes of schedulers that change while a run trains
+CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
+            'num_bad_epochs', 'cooldown_counter'}
+Difference = Tuple[str, Any, Any]  # name, value in checkpoint, value in run
+
+
+@HOOKS.register_module()
+class ConsistencyHook(Hook):
+    """Hook that checks that all processes and all parts of a run agree.
+
+    - All processes must read the same training, validation and test data.
+    - A resumed run must have the training data, the seed, the optimizer and
+      the schedules of its checkpoint. MMEngine would use those of the
+      checkpoint and ignore those of the config. Only the end of a schedule may
+      change, so that a run can be extended.
+
+    Otherwise, the hook raises an ``InputError`` in all processes.
+    """
+
+    priority = 'VERY_HIGH'  # before the loops start
+
+    def before_run(self, runner) -> None:
+        """Compare the data of all processes."""
+        self.data = {}
+        for name in ('train', 'val', 'test'):
+            loop = getattr(runner, f'_{name}_loop')
+            if not isinstance(loop, BaseLoop):  # it will not run
+                continue
+            self.data[name] = summarize(loop.dataloader.dataset)
+            seen = all_gather_object(self.data[name])
+            others = [str(rank) for rank, data in enumerate(seen)
+                      if not _agree(data, seen[0])]
+            if others:
+                raise InputError(
+                    f'{name}_dataloader.dataset: process {", ".join(others)} '
+                    'reads different data from process 0 (names, labels, '
+                    'order or coordinates differ), expected the same '
+                    'annotation file on all machines.')
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Save what a resumed run is compared with."""
+        if 'optimizer' in checkpoint and 'train' in self.data:
+            checkpoint['meta'].update({
+                DATA: self.data['train'],
+                OPTIMIZER: _kind(runner.optim_wrapper),
+                BATCHES: len(runner.train_dataloader)})
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Compare a resumed run with its checkpoint."""
+        if not runner._resume or 'train' not in self.data:
+            return
+        for name, saved, own in _differences(runner, checkpoint,
+                                             self.data['train']):
+            raise InputError(
+                f'{name_loaded(runner)} was trained with {name} {saved}, but '
+                f'this run has {own}. Resume with the settings of the '
+                'interrupted run. To start from its weights with other '
+                'settings, set load_from to this file and omit resume.')
+
+
+def _differences(runner, checkpoint: dict, data: tuple
+                 ) -> Iterator[Difference]:
+    # checkpoints of earlier versions contain only a part of the values
+    meta, wrapper = checkpoint['meta'], runner.optim_wrapper
+    if not _agree(meta.get(DATA, data), data):
+        yield ('data whose names, labels, order or coordinates differ:',
+               meta[DATA][0][:8], data[0][:8])
+    seed = runner._randomness_cfg.get('seed')
+    if seed is not None and meta.get('seed', seed) != seed:
+        yield 'seed', meta['seed'], seed
+    if meta.get(OPTIMIZER, _kind(wrapper)) != _kind(wrapper):
+        yield 'optimizer', meta[OPTIMIZER], _kind(wrapper)
+    if isinstance(wrapper, OptimWrapperDict):
+        return
+    yield from _compare('optimizer', *(
+        [_base_values(group) for group in state['param_groups']]
+        for state in (checkpoint['optimizer'], wrapper.state_dict())))
+    yield from _compare_schedules(runner, checkpoint)
+
+
+def _compare_schedules(runner, checkpoint: dict) -> Iterator[Difference]:
+    saved = checkpoint.get('param_schedulers') or []
+    own = [one.state_dict() for one in runner.param_schedulers or []]
+    steps = len(runner.train_dataloader)
+    before = checkpoint['meta'].get(BATCHES, steps)
+    for index, (old, new) in enumerate(zip(saved, own)):
+        over = old.get('_global_step', 0) >= old.get('end', np.inf)
+        if steps != before and over:
+            own[index] = old  # its length in steps no longer matters
+        elif not list(_compare('', [{**old, 'end': 0}], [{**new, 'end': 0}])):
+            old['end'] = new.get('end')  # the run is extended
+    for difference in _compare('param_scheduler', saved, own):
+        if steps != before:
+            yield 'steps per epoch', before, steps
+        yield difference
+
+
+def _agree(data: tuple, other: tuple) -> bool:
+    """Compare summaries; processors round coordinates differently."""
+    return data[0] == other[0] and np.allclose(data[1], other[1], rtol=1e-5)
+
+
+def _kind(wrapper) -> str:
+    return type(getattr(wrapper, 'optimizer', wrapper)).__name__
+
+
+def _base_values(group: dict) -> dict:
+    """Return the settings of a parameter group before any schedule."""
+    return {name: group.get(f'initial_{name}', value)
+            for name, value in group.items()
+            if name != 'params' and not name.startswith('initial_')}
+
+
+def _compare(name: str, saved: List[dict], own: List[dict]
+             ) -> Iterator[Difference]:
+    if len(saved) != len(own):
+        yield f'a number of {name} entries of', len(saved), len(own)
+    for index, (old, new) in enumerate(zip(saved, own)):
+        for key in sorted({*old, *new} - CHANGING):
+            # versions of PyTorch add entries that are None or False
+            if (old.get(key) or None) != (new.get(key) or None):
+                yield f'{name}.{index}.{key}', old.get(key), new.get(key)

@@ -1,0 +1,44 @@
+"""Lock of a folder, so that two runs do not overwrite each other's files."""
+import os
+import socket
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+from .input_error import InputError
+
+LOCK = 'lock'  # file in the folder; it stays, but the lock does not
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Reserve a folder for this process, and create it if it is missing.
+
+    The system releases the lock when the process ends, even if it is killed.
+    Forked processes such as loader workers, which outlive a killed process by
+    seconds, do not inherit it. It works on NFS; if a file system has no locks,
+    a warning says so.
+
+    Raises:
+        InputError: Another process has locked the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, 'a+') as file:
+        try:
+            import fcntl  # not on Windows
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            raise InputError(
+                f'{folder}: another run is writing to this folder '
+                f'({file.read(200).strip()}). Wait for it to end, or choose '
+                'a different folder (train.py: --work-dir).') from None
+        except (ImportError, OSError) as error:
+            warnings.warn(f'{folder} is not locked ({error}): do not start '
+                          'another run in it.', stacklevel=3)
+        else:
+            file.truncate(0)
+            file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+            file.flush()
+        yield
