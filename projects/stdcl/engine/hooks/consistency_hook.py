@@ -3,7 +3,7 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 from mmaction.registry import HOOKS
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop
@@ -41,7 +41,9 @@ class ConsistencyHook(Hook):
         self.data = {}
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
-            if not isinstance(loop, BaseLoop):  # it will not run
+            # the type of a loop that will not run is not BaseLoop
+            if not isinstance(loop, BaseLoop) or (
+                    name != 'train' and get_world_size() == 1):
                 continue
             self.data[name] = summarize(loop.dataloader.dataset)
             seen = all_gather_object(self.data[name])
