@@ -1,4 +1,5 @@
 """Run complete commands with a model that trains in seconds."""
+import contextlib
 import os
 import re
 import signal
@@ -74,6 +75,26 @@ def stop_training(run, work_dir, *options, when, number=signal.SIGKILL,
                     cwd=work_dir)
     interrupt(pid, work_dir / 'stdout', when, number, to)
     return run.wait()
+
+
+HOLD = '''import sys
+from pathlib import Path
+from projects.stdcl.utils.folder_lock import lock_folder
+with lock_folder(Path(sys.argv[1])):
+    print('locked', flush=True)
+    sys.stdin.read()
+'''
+
+
+@contextlib.contextmanager
+def hold_folder(folder):
+    """Let another process lock a folder, and kill it at the end."""
+    with subprocess.Popen([sys.executable, '-c', HOLD, folder], cwd=ROOT,
+                          text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == 'locked\n'
+        yield process
+        process.kill()
 
 
 def kill_a_child(pid, number):

@@ -28,6 +28,7 @@ from tests.commands import (
     arguments,
     call,
     environment,
+    hold_folder,
     interrupt,
     kill_a_child,
     stop_training,
@@ -540,27 +541,14 @@ def test_a_copied_folder_is_its_own(config, tmp_path):
     assert find_latest(copied).path == str(original / 'epoch_1.pth')
 
 
-HOLD = '''import sys
-from pathlib import Path
-from projects.stdcl.utils.folder_lock import lock_folder
-with lock_folder(Path(sys.argv[1])):
-    print('locked', flush=True)
-    sys.stdin.read()
-'''
-
-
-def test_two_runs_in_one_folder(root, warm, tmp_path):
+def test_two_runs_in_one_folder(warm, tmp_path):
     (tmp_path / 'stdcl-stgcn_synthetic.py').write_text('config')
-    with subprocess.Popen([sys.executable, '-c', HOLD, tmp_path], cwd=root,
-                          text=True, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == 'locked\n'
+    with hold_folder(tmp_path) as process:
         second = train(warm, tmp_path, *OPTIONS, check=False)
-        holder.kill()
     assert second.returncode == 1
     assert re.fullmatch(
-        f'error: .*another run is writing to this folder .process {holder.pid}'
-        r' on .*\n', second.stderr)
+        'error: .*another run is writing to this folder .process '
+        fr'{process.pid} on .*\n', second.stderr)
     assert (tmp_path / 'stdcl-stgcn_synthetic.py').read_text() == 'config'
     with lock_folder(tmp_path):  # the lock ended with the process
         pass

@@ -18,6 +18,7 @@ from projects.stdcl.studies.statistics import compare, mean_of
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.config_check import load_config
 from projects.stdcl.utils.input_error import InputError
+from tests.commands import hold_folder
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / 'runs/studies').glob('*.py'))
@@ -290,9 +291,10 @@ def test_work_directory_of_a_different_config(make_runner):
         study.run(study.study.matching('stdcl')[0])
 
 
-def test_second_runner_raises(make_runner):
+def test_second_runner_raises(make_runner, tmp_path):
     study = make_runner()
-    with study._lock_folder(), pytest.raises(InputError, match='another pro'):
+    with hold_folder(study.work_dir) as process, pytest.raises(
+            InputError, match=f'another run .*process {process.pid} '):
         study.run_all([])
 
 

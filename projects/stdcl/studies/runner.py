@@ -17,6 +17,7 @@ from rich.console import Console
 from ..catalogue import ROOT
 from ..utils.checkpoint_file import find_latest
 from ..utils.config_check import load_config
+from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError
 from . import records
 from .study import Study, Training
@@ -62,7 +63,7 @@ class StudyRunner:
         timer.daemon = True
         if minutes:
             timer.start()
-        with self._lock_folder(), ThreadPoolExecutor(jobs) as pool:
+        with lock_folder(self.work_dir), ThreadPoolExecutor(jobs) as pool:
             failed = [item for group in (
                 [item for item in trainings if not item.fuse],
                 [item for item in trainings if item.fuse])  # after their parts
@@ -75,18 +76,6 @@ class StudyRunner:
         self.stopping.set()
         for stop in self.stops:
             stop()  # no effect on commands that have ended
-
-    def _lock_folder(self):
-        """Exclude other runners until the returned file is closed."""
-        import fcntl  # not on Windows
-        self.work_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            file = open(self.work_dir / 'lock', 'a')  # noqa: SIM115
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f'{self.work_dir}: another process is already '
-                             'running this study.') from None
-        return file
 
     def _try(self, training: Training) -> Optional[Training]:
         """Execute a run and print its result; return the run if it fails."""

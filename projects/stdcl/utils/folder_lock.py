@@ -8,23 +8,20 @@ from typing import Iterator
 
 from .input_error import InputError
 
-LOCK = 'lock'  # file in the folder; it stays, but the lock does not
-
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Reserve a folder for this process, and create it if it is missing.
 
     The system releases the lock when the process ends, even if it is killed.
-    Forked processes such as loader workers, which outlive a killed process by
-    seconds, do not inherit it. It works on NFS; if a file system has no locks,
-    a warning says so.
+    Loader workers, which outlive a killed process by seconds, do not inherit
+    it. It works on NFS. If a file system has no locks, a warning says so.
 
     Raises:
         InputError: Another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, 'a+') as file:
+    with open(folder / 'lock', 'a+') as file:
         try:
             import fcntl  # not on Windows
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

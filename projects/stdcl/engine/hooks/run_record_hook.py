@@ -36,9 +36,12 @@ class RunRecordHook(Hook):
 
     def before_train(self, runner) -> None:
         """Record the setup of the run."""
+        config = json.loads(json.dumps(runner.cfg.to_dict(), default=str))
+        config['randomness'] = {**config.get('randomness', {}),
+                                'seed': runner.seed}
         self.record = dict(
             config_file=os.path.basename(runner.cfg.filename or ''),
-            config=_as_data(runner),
+            config=config,
             **environment.current_commit(),
             versions=environment.package_versions(),
             machine=environment.machine_kind(),
@@ -124,14 +127,6 @@ def read_record(path: Path) -> dict:
             f'{path} is damaged or not the record of a run ({error!r}), '
             'expected JSON as train.py writes it. Restore the file or move it '
             'away.') from None
-
-
-def _as_data(runner) -> dict:
-    """Return the config in the types of JSON, with the seed in use."""
-    config = runner.cfg.to_dict()
-    if 'randomness' in config:
-        config['randomness'] = {**config['randomness'], 'seed': runner.seed}
-    return json.loads(json.dumps(config, default=str))
 
 
 def _changes(old: Any, new: Any, name: str = '') -> dict:
