@@ -54,6 +54,13 @@ def test_valid_options_pass(options, cfg):
     check(cfg, REQUIRED)
 
 
+def test_persistent_workers_need_workers(cfg):
+    cfg.val_dataloader.update(num_workers=0, persistent_workers=True)
+    with pytest.raises(InputError, match='val_dataloader.num_workers is 0, but'
+                       '.*persistent_workers is True'):
+        check(cfg)
+
+
 @HOOKS.register_module()
 class HandsOn(Hook):
     """Hook that forwards any argument to a stricter function."""

@@ -326,5 +326,5 @@ def test_different_data_raise_in_all_processes(ranks, name):
         assert (rank[name] is not None) is DATA[name][1]
         if rank[name]:
             assert rank[name].startswith(
-                f'val_dataloader.dataset: process {len(ranks) - 1} reads '
-                'different data from process 0')
+                'val_dataloader.dataset: processes 0 and '
+                f'{len(ranks) - 1} read different data')

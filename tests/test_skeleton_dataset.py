@@ -339,12 +339,21 @@ def test_nonfinite_number_is_located(value):
             check_sequence('a.pkl', item)
 
 
-def test_packed_sequences():
+def test_packed_sequences(tmp_path):
     """In the Kinetics format, ``frame_inds`` gives the frame of each row."""
     item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
     with pytest.raises(ValueError, match='keypoint has shape'):
         check_sequence('a.pkl', item)
-    check_sequence('a.pkl', dict(item, frame_inds=np.array([0, 0, 1, 2, 2])))
+    item['frame_inds'] = np.array([0, 0, 1, 2, 2], np.uint8)
+    check_sequence('a.pkl', item)
+    for wrong in ([0, 0, 1, 2], [0, 0, 1, 2, 3], [0, 1, 0, 2, 2],
+                  [0., 0., 1., 2., 2.], [-1, 0, 1, 2, 2], None):
+        with pytest.raises(ValueError, match='frame_inds is .*5 ascending'):
+            check_sequence('a.pkl', dict(item, frame_inds=wrong))
+    path = dump(tmp_path / 'packed.pkl', [item])
+    with pytest.raises(ValueError, match='packed.*no DecompressPose'):
+        SkeletonDataset(path, [])
+    assert len(SkeletonDataset(path, [dict(type='DecompressPose')])) == 1
 
 
 def test_several_labels(tmp_path):

@@ -88,7 +88,14 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
         _check_count(path, item, 'label', 0)
     _check_count(path, item, 'total_frames', 1)
     if 'frame_inds' in item:  # the format of MMAction2's DecompressPose
-        _check_array(path, item, 'keypoint', '(N, V, C)')
+        rows = len(_check_array(path, item, 'keypoint', '(N, V, C)'))
+        frames = np.asarray(item['frame_inds'])
+        if frames.dtype.kind not in 'iu' or frames.shape != (rows, ) or np.any(
+                np.diff(frames.astype(int), prepend=0, append=item[
+                    'total_frames'] - 1) < 0):
+            _fail(path, item, 'frame_inds', f'is {reprlib.repr(frames)}',
+                  f'{rows} ascending integers, the frame of each row of '
+                  f'keypoint, from 0 to {item["total_frames"] - 1}')
         return
     keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C)')
     if item['total_frames'] != keypoint.shape[1]:

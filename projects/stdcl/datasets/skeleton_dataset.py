@@ -11,6 +11,7 @@ from typing import Callable, List, Optional, Sequence, Union
 import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
+from mmaction.datasets.transforms import DecompressPose
 from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
 from mmengine.fileio import get_local_path
@@ -98,6 +99,13 @@ class SkeletonDataset(PoseDataset):
         if 'skeleton' not in self.data_prefix:
             annotation_check.check_sequences(
                 self.ann_file, annotations, one_label=not self.multi_class)
+            if 'frame_inds' in annotations[0] and not any(
+                    isinstance(step, DecompressPose)
+                    for step in self.pipeline.transforms):
+                raise InputError(
+                    f'{self.ann_file}: frame_inds is present, so that '
+                    'keypoint is packed as (N, V, C), but pipeline has no '
+                    'DecompressPose, expected it as the first transform.')
         return annotations
 
     def _read(self):

@@ -35,6 +35,7 @@ class ConsistencyHook(Hook):
     """
 
     priority = 'VERY_HIGH'  # before the loops start
+    data = {}  # name of a loop -> summary of its data
 
     def before_run(self, runner) -> None:
         """Compare the data of all processes."""
@@ -51,9 +52,9 @@ class ConsistencyHook(Hook):
                       if not _agree(data, seen[0])]
             if others:
                 raise InputError(
-                    f'{name}_dataloader.dataset: process {", ".join(others)} '
-                    'reads different data from process 0 (names, labels, '
-                    'order or coordinates differ), expected the same '
+                    f'{name}_dataloader.dataset: processes 0 and '
+                    f'{", ".join(others)} read different data (the names, '
+                    'labels, order or coordinates differ), expected the same '
                     'annotation file on all machines.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
