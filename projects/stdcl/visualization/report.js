@@ -190,7 +190,9 @@ function drawCurves(parent, key, curves) {
 // A matrix of class x class; paint() returns the color and title of a cell.
 function drawMatrix(parent, caption, paint) {
   const number = data.classes.length, named = number <= 30;
-  const [side, edge] = [340, named ? 185 : 10], cell = side / number;
+  const longest = Math.max(...data.classes.map(name => name.length));
+  const edge = named ? 12 + 5.8 * Math.min(31, longest) : 10;
+  const side = 340, cell = side / number;
   const svg = drawFigure(parent, [edge + side, side + edge], 'matrix',
     caption);
   data.classes.forEach((name, row) => {
