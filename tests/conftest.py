@@ -26,8 +26,8 @@ gc.freeze()  # garbage collection skips the imported modules
 
 
 # slow files run first, so that no process runs one alone at the end
-LONGEST = ('test_configs.py', 'test_commands.py', 'test_synthetic_skeleton.py',
-           'test_stack_repairs.py')
+LONGEST = ('test_distributed.py', 'test_resume.py', 'test_scale_out.py',
+           'test_configs.py')
 
 
 def pytest_collection_modifyitems(items):
