@@ -143,7 +143,7 @@ GOOD = np.zeros((9, 20, 3))
     (dict(keypoint=np.ones((9, 20, 3)), keypoint_score=np.ones((9, 3))), {},
      r'keypoint_score has shape \(1, 9, 3\)'),
     (np.zeros((9, 25, 3)), {}, '25 joints.*20'),
-    (np.zeros((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
+    (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.zeros((9, 20, 2)), {}, 'sequence-0: .*2 channels, but .* for 3'),
     (GOOD, dict(window=0), 'window is 0'),
     (GOOD, dict(stride=2), 'window is None and stride is 2'),

@@ -1,6 +1,8 @@
 """JHMDB: converter, transforms of 2D data and choice of a split."""
 import numpy as np
+import pandas as pd
 import pytest
+from mmengine.config import Config
 
 from projects.stdcl.apis.train import load_run_config
 from projects.stdcl.catalogue import find_config
@@ -11,7 +13,11 @@ from projects.stdcl.datasets import (
     SkeletonDataset,
     Standardize,
 )
-from projects.stdcl.datasets.converters import jhmdb
+from projects.stdcl.datasets.converters import (
+    custom_config,
+    custom_data,
+    jhmdb,
+)
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
@@ -67,6 +73,81 @@ def test_real_data(reference, tmp_path):
     pose = np.mean([clips.get_data_info(i)['keypoint'].mean(axis=(0, 1))
                     for i in range(609)], axis=0)
     assert pose[names.index('face'), 1] < pose[names.index('left ankle'), 1]
+
+
+def write_clip(road, path, clip, lost):
+    """Write the joints of a clip (T, V, 2) as a user does."""
+    table = pd.DataFrame(clip.reshape(len(clip), -1))
+    if road.startswith('csv'):
+        if road == 'csv with names':
+            table.columns = [f'{joint}_{axis}' for joint in
+                             LAYOUTS['jhmdb'].joint_names for axis in 'xy']
+        table.to_csv(f'{path}.csv', index=road == 'csv with index',
+                     header=road != 'csv without header')
+    elif road == 'npz with lost joints':
+        np.savez(f'{path}.npz', keypoint=np.where(lost[..., None], 0, clip),
+                 keypoint_score=1. - lost)
+    else:
+        np.save(f'{path}.npy', clip)
+
+
+@pytest.mark.parametrize('road', [
+    'csv', 'csv with index', 'csv with names', 'csv without header', 'pickle',
+    'npz with lost joints', 'int16', 'int64', 'uint16', 'float16', 'float64'])
+@pytest.mark.parametrize('kind', [
+    'synthetic', pytest.param('real', marks=pytest.mark.slow)])
+def test_every_road_leads_to_the_same_clips(road, kind, arrays, tmp_path,
+                                            request):
+    """What the model sees does not depend on the files of the data."""
+    if kind == 'real':
+        arrays = jhmdb.read(request.getfixturevalue('reference')
+                            / 'data/jhmdb/jhmdb_14_classes.npz')
+    dtype = road if road[-2:].isdecimal() else 'float32'
+    # the coordinates as pixels of an image
+    keypoint = (300 + 90 * arrays['keypoint']).astype(dtype)
+    lost = np.random.default_rng(0).random(keypoint.shape[:2]) < 0.1
+    np.savez(tmp_path / 'in.npz', **{
+        **arrays, 'keypoint': keypoint.astype('float32')})
+    direct, own = tmp_path / 'direct.pkl', tmp_path / 'own.pkl'
+    jhmdb.convert(tmp_path / 'in.npz', direct)
+    source = tmp_path / 'clips'
+    source.mkdir()
+    ends = np.cumsum(arrays['num_frames'])[:-1]
+    table = pd.DataFrame(dict(
+        name=arrays['name'], label=arrays['label'],
+        split=np.where(arrays['is_test_1'], 'val', 'train')))
+    table.to_csv(tmp_path / 'labels.csv')
+    for name, *clip in zip(arrays['name'], np.split(keypoint, ends),
+                           np.split(lost, ends)):
+        write_clip(road, source / name, *clip)
+    pickled = road == 'pickle'
+    data = custom_data.convert(
+        direct if pickled else source,
+        None if pickled else tmp_path / 'labels.csv', own, 'jhmdb',
+        split=('split1_train', 'split1_val') if pickled else ())
+    (tmp_path / 'own.py').write_text(custom_config.make_config(
+        own, data, 'stgcn', folder=tmp_path))
+    pipeline = Config.fromfile(tmp_path / 'own.py').val_pipeline
+    lost = dict(zip(arrays['name'].tolist(), np.split(lost, ends)))
+
+    def lose(info):
+        if road == 'npz with lost joints':
+            info['keypoint_score'] = np.float32(~lost[info['frame_dir']])[None]
+        return info
+
+    for ours, theirs in (('train', 'split1_train'), ('val', 'split1_val')):
+        seen, expected = (
+            {dataset.get_annotation(i)['frame_dir']: dataset[i]
+             for i in range(len(dataset))}
+            for dataset in (SkeletonDataset(str(own), pipeline, split=ours),
+                            SkeletonDataset(str(direct), [lose, *pipeline],
+                                            split=theirs)))
+        assert seen.keys() == expected.keys()
+        for name, clip in seen.items():
+            np.testing.assert_allclose(
+                clip['inputs'], expected[name]['inputs'], atol=1e-5)
+            assert clip['data_samples'].gt_label == (
+                expected[name]['data_samples'].gt_label)
 
 
 @pytest.mark.parametrize('keypoint', [np.zeros((1, 3, 15, 2)),

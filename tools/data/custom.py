@@ -1,69 +1,81 @@
 """Convert your own sequences to an annotation file."""
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
-EXAMPLE = '''example:
+EXAMPLE = '''examples:
   python tools/data/custom.py recordings labels.csv data/gestures.pkl \\
       --layout hand.json --val-ratio 0.2 --config gestures.py
+  python tools/data/custom.py ntu60_2d.pkl data/ntu60.pkl --layout coco \\
+      --split xsub_train xsub_val
 
 docs/custom_data.md describes the files.'''
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Convert your own sequences, one file per sequence, to an '
-        'annotation\nfile with the splits train and val, and write a config '
-        'that trains on it. All\ninput is checked before anything is written.',
+        description='Convert your own sequences to an annotation file with '
+        'the splits train, val and\ntest, and write a config that trains on '
+        'it. All input is checked before anything\nis written.',
         epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, metavar='SRC',
-                        help='folder that contains .npy, .npz or .csv files')
-    parser.add_argument(
-        'labels', type=Path, metavar='LABELS', help='CSV table with the '
-        'columns name (or file) and label, and optionally subject and split')
-    parser.add_argument('destination', type=Path, metavar='DST',
-                        help='annotation file to write (*.pkl)')
-    parser.add_argument(
-        '--layout', required=True, help='name of a skeleton layout, such as '
+    add = parser.add_argument
+    add('source', type=Path, metavar='SRC', help='folder that contains .npy, '
+        '.npz or .csv files, or an annotation file (*.pkl), such as those of '
+        'PYSKL and MMAction2')
+    add('labels', type=Path, metavar='LABELS', nargs='?', help='for a folder: '
+        'CSV table with the columns name (or file) and label, and optionally '
+        'subject and split')
+    add('destination', type=Path, metavar='DST',
+        help='annotation file to write (*.pkl)')
+    add('--layout', required=True, help='name of a skeleton layout, such as '
         'coco, or a .json file with joint_names, edges and center, and '
         'optionally name, bones, parts and dims')
-    parser.add_argument(
-        '--classes', type=Path, metavar='FILE', help='file with one class '
-        'name per line, in the order of the labels; default: the names in '
-        'LABELS, sorted')
-    parser.add_argument(
-        '--val-ratio', type=float, metavar='R', help='draw this share of the '
+    add('--classes', type=Path, metavar='FILE', help='file with one class '
+        'name per line, in the order of the labels, or the annotation file of '
+        'the training set; default: the names in LABELS, sorted')
+    add('--split', nargs='+', metavar='NAME', default=(), help='for an '
+        'annotation file: its splits to use as train, val and, optionally, '
+        'test; default: draw them (--val-ratio)')
+    add('--test-only', action='store_true', help='put all sequences into the '
+        'split test; needs --classes')
+    add('--val-ratio', type=float, metavar='R', help='draw this share of the '
         'data for val, such as 0.2; default: use the column split of LABELS')
-    parser.add_argument(
-        '--by-subject', action=argparse.BooleanOptionalAction,
+    add('--by-subject', action=argparse.BooleanOptionalAction,
         help='with --val-ratio: draw whole subjects, so that nobody is in '
         'both splits; with --no-by-subject, draw sequences of each class; '
         'default: draw subjects if every row of LABELS names one and there '
         'are at least two')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='random seed for --val-ratio; default: 0')
-    parser.add_argument(
-        '--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
+    add('--seed', type=int, default=0,
+        help='random seed for --val-ratio; default: 0')
+    add('--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
         'and width in pixels of the images in which 2D joints were detected; '
         'the joints are then normalized by this size')
-    parser.add_argument(
-        '--skip-bad', action='store_true', help='leave out sequences that '
-        'have problems and list them in *.report.json, next to DST')
-    parser.add_argument('--config', type=Path, metavar='OUT.py',
-                        help='config file to write; default: print the config')
-    parser.add_argument(
-        '--encoder', default='stgcn', help='encoder of the config, a key of '
+    add('--up', choices=['x', 'y', 'z'], help='vertical axis of 3D joints; '
+        'default: the axis along which heads are above feet, or y')
+    add('--skip-bad', action='store_true', help='leave out sequences that '
+        'have problems, and list these problems')
+    add('--config', type=Path, metavar='OUT.py',
+        help='config file to write; default: print the config')
+    add('--encoder', default='stgcn', help='encoder of the config, a key of '
         'ENCODERS in projects/stdcl/catalogue.py; default: stgcn')
-    parser.add_argument('--plain', action='store_true',
-                        help='make a config without STD-CL')
-    args = parser.parse_args()
+    add('--plain', action='store_true', help='make a config without STD-CL')
+    add('--epochs', type=int, metavar='N', help='number of epochs in the '
+        'config; default: that of the encoder on NW-UCLA, 65 to 150')
+    add('--width', type=float, default=1, choices=[0.25, 0.5, 1],
+        help='width of the encoder, relative to the published one; 0.25 '
+        'trains on a laptop; default: 1')
+    args = parser.parse_intermixed_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected *.pkl.')
-    if args.val_ratio is not None and not 0 < args.val_ratio < 1:
-        parser.error(f'--val-ratio is {args.val_ratio}, expected a number '
-                     'above 0 and below 1.')
+    if (args.labels is None) != (args.source.suffix == '.pkl'):
+        parser.error(f'SRC is {args.source} and LABELS is {args.labels}, '
+                     'expected a folder and a table, or only a *.pkl file.')
+    for name in ('val_ratio', 'epochs'):
+        value, most = getattr(args, name), 1 if name == 'val_ratio' else 1e6
+        if value is not None and not 0 < value < most:
+            parser.error(f'--{name.replace("_", "-")} is {value}, expected a '
+                         f'number above 0 and below {most:.0f}.')
     if args.config is not None and (
             args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
@@ -74,28 +86,25 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from projects.stdcl.catalogue import ENCODERS, require_known
-    from projects.stdcl.datasets.converters import custom_config, custom_data
-    from projects.stdcl.utils.input_error import end_cleanly
+    from projects.stdcl.utils.input_error import end_cleanly, printable
+    options = {name: value for name, value in vars(args).items() if name not in
+               ('config', 'encoder', 'plain', 'epochs', 'width')}
     with end_cleanly(str(args.source)):
+        from projects.stdcl.datasets.converters import (
+            custom_config,
+            custom_data,
+        )
         require_known('--encoder', args.encoder, ENCODERS)
-        data = custom_data.convert(
-            args.source, args.labels, args.destination, args.layout,
-            classes=args.classes, val_ratio=args.val_ratio,
-            by_subject=args.by_subject, seed=args.seed,
-            img_shape=args.img_shape, skip_bad=args.skip_bad)
-    print(f'{args.destination}:\n{data.summary}')
-    for warning in data.warnings:
-        print(f'warning: {warning}.', file=sys.stderr)
-    if args.skip_bad:
-        path = args.destination.with_suffix('.report.json')
-        path.write_text(json.dumps(dict(
-            annotation_file=str(args.destination),
-            left_out=data.problems), indent=2) + '\n')
-        print(f'{path}: {len(data.problems)} sequences left out')
-    folder = (args.config or Path('config.py')).resolve().parent
-    text = custom_config.make_config(
-        args.destination, data, args.encoder, not args.plain, folder,
-        args.img_shape)
+        data = custom_data.convert(**options)
+        print(f'{args.destination}:\n{data.summary}')
+        for text in data.warnings + sum(data.problems.values(), []):
+            print(f'warning: {printable(text)}', file=sys.stderr)
+        if data.splits == ['test']:
+            return
+        folder = (args.config or Path('config.py')).resolve().parent
+        text = custom_config.make_config(
+            args.destination, data, args.encoder, not args.plain, folder,
+            args.img_shape, args.epochs, args.width)
     if args.config is None:
         print(f'Config to train on this file, from the current directory:'
               f'\n\n{text}')

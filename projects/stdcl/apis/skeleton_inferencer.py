@@ -11,7 +11,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
-from ..datasets.plain_annotation import to_plain
+from ..datasets.converters.sequence_file import check_pixels
+from ..datasets.plain_annotation import fit_persons, to_plain
 from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
@@ -138,7 +139,7 @@ class SkeletonInferencer:
 
     def _preprocess(self, sequence: dict, window: Window) -> dict:
         """Run the test pipeline on one window of a sequence."""
-        self._check_sequence(sequence)
+        sequence = self._fit_pipeline(sequence)
         piece = dict(sequence, total_frames=window.end - window.start)
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
@@ -148,22 +149,20 @@ class SkeletonInferencer:
                     sequence['frame_dir'])
         return packed
 
-    def _check_sequence(self, sequence: dict) -> None:
+    def _fit_pipeline(self, sequence: dict) -> dict:
         """Raise if the pipeline would drop persons or guess the image size."""
-        name, persons = sequence['frame_dir'], len(sequence['keypoint'])
+        name = sequence['frame_dir']
         for step in self.steps:
-            most = step.get('num_person', 2)
-            if step['type'] == 'FormatGCNInput' and persons > most:
-                raise InputError(
-                    f'{name}: the sequence has {persons} persons, expected at '
-                    f'most {most} (num_person of FormatGCNInput in the test '
-                    'pipeline).')
+            if step['type'] == 'FormatGCNInput':
+                sequence = fit_persons('SkeletonInferencer', sequence,
+                                       step.get('num_person', 2))
             if step['type'] == 'PreNormalize2D' and not (
                     'img_shape' in step or 'img_shape' in sequence):
                 raise InputError(
                     f'{name}: img_shape is missing, expected the height and '
                     'width of the images in which the joints were detected '
                     '(tools/demo.py: --img-shape HEIGHT WIDTH).')
+        return sequence
 
     def _predict(self, name: str, scores: torch.Tensor,
                  windows: List[Window], topk: int) -> dict:
@@ -208,4 +207,7 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence.update(total_frames=shape[1] if len(shape) > 1 else 1,
                     start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
-    return to_plain(sequence, layout)
+    sequence = to_plain(sequence, layout)
+    if img_shape and layout.dims == 2:
+        check_pixels(sequence['frame_dir'], sequence, img_shape)
+    return sequence

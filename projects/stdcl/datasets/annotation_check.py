@@ -102,6 +102,10 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
         _fail(path, item, 'total_frames', f'is {item["total_frames"]}',
               f'{keypoint.shape[1]}, the number of frames T in the shape (M, '
               f'T, V, C) of keypoint, {keypoint.shape}')
+    if len(keypoint) > max(keypoint.shape[1], 2):
+        _fail(path, item, 'keypoint', f'has {len(keypoint)} persons in '
+              f'{keypoint.shape[1]} frames', 'at least as many frames as '
+              'persons, with the axes (M, T, V, C)')
     if 'keypoint_score' in item:
         score = _check_array(path, item, 'keypoint_score', '(M, T, V)')
         if score.shape != keypoint.shape[:3]:

@@ -3,6 +3,7 @@ from typing import Optional
 
 import numpy as np
 
+from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
 ARRAYS = ('keypoint', 'keypoint_score')
@@ -27,3 +28,33 @@ def to_plain(annotation: dict,
         plain.update(keypoint=plain['keypoint'][..., :2],
                      keypoint_score=plain['keypoint'][..., 2])
     return plain
+
+
+def fit_persons(where: str, annotation: dict, most: Optional[int]) -> dict:
+    """Leave out absent persons if there are more persons than ``most``.
+
+    ``FormatGCNInput`` would keep the first persons, even if they are absent,
+    and drop the others. A person is absent if all coordinates are zero.
+
+    Args:
+        where (str): Source of the annotation, for messages.
+        annotation (dict): ``keypoint``, (M, T, V, C), and optionally
+            ``keypoint_score``, (M, T, V). Packed sequences are not checked.
+        most (int, optional): Number of persons that the model takes. None
+            accepts any number.
+
+    Raises:
+        InputError: More than ``most`` persons are present.
+    """
+    if most is None or 'frame_inds' in annotation or (
+            len(annotation.get('keypoint', ())) <= most):
+        return annotation
+    there = annotation['keypoint'].any(axis=(1, 2, 3))
+    if there.sum() > most:
+        raise InputError(
+            f'{where}: sequence {annotation["frame_dir"]} has {there.sum()} '
+            f'persons, expected at most {most} (num_person of FormatGCNInput '
+            'in the pipeline).')
+    kept = there if there.any() else slice(most)
+    return {**annotation, **{name: annotation[name][kept] for name in ARRAYS
+                             if name in annotation}}

@@ -11,7 +11,7 @@ from typing import Callable, List, Optional, Sequence, Union
 import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
-from mmaction.datasets.transforms import DecompressPose
+from mmaction.datasets.transforms import DecompressPose, FormatGCNInput
 from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
 from mmengine.fileio import get_local_path
@@ -22,7 +22,7 @@ from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
 from .annotation_check import name_of
-from .plain_annotation import ARRAYS, to_plain
+from .plain_annotation import ARRAYS, fit_persons, to_plain
 
 PLACES = 'places'  # key in a data info: locations of its arrays
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
@@ -72,6 +72,8 @@ class SkeletonDataset(PoseDataset):
             raise InputError(f'{ann_file}: data_prefix is {prefix}, expected '
                              'no "video" for skeleton sequences.')
         steps = Compose([*prepare, *pipeline]).transforms
+        self.num_person = next((step.num_person for step in steps if
+                                isinstance(step, FormatGCNInput)), None)
         cached = [] if 'skeleton' in prefix else list(takewhile(
             lambda step: getattr(step, 'cacheable', False), steps))
         self.cached_pipeline = Compose(cached)
@@ -135,13 +137,17 @@ class SkeletonDataset(PoseDataset):
         # one array at a time, because memory may not hold a second copy
         for index, info in enumerate(data_list):
             data_list[index] = self._store(
-                self.cached_pipeline(to_plain(info, self.layout)))
+                self.cached_pipeline(self._prepare(info)))
         _return_freed_memory()
         logger.info(
             f'{self.ann_file}: {len(data_list)} sequences'
             f'{f" of {self.split}" if self.split else ""}, '
             f'{self.blocks.num_bytes / 2**20:.0f} MiB.')
         return data_list
+
+    def _prepare(self, info: dict) -> dict:
+        return fit_persons(self.ann_file, to_plain(info, self.layout),
+                           self.num_person)
 
     def _store(self, info: dict) -> dict:
         info[PLACES] = {name: self.blocks.put(info.pop(name))
@@ -158,7 +164,7 @@ class SkeletonDataset(PoseDataset):
                             f'{name_of(info)}.pkl')
             info.update(safe_files.load(path))
             annotation_check.check_sequence(path, info, not self.multi_class)
-            info = to_plain(info, self.layout)
+            info = self._prepare(info)
         return info
 
     def get_annotation(self, idx: int) -> dict:

@@ -1,6 +1,7 @@
 """Skeleton layouts: the joints of a skeleton and their connections."""
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Dict, Tuple, Union
 
 from .input_error import InputError
@@ -59,6 +60,13 @@ class SkeletonLayout:
 
     def _check(self) -> None:
         joints = range(self.num_joints)
+        for text in (self.name, *self.joint_names):
+            # MMEngine would replace "{{...}}" in a config
+            if not isinstance(text, str) or '{{' in text:
+                self._fail(f'a name is {text!r}', 'a string without "{{"')
+        for part in self.parts:
+            if not isinstance(part, Integral):
+                self._fail(f'parts contains {part!r}', 'integers')
         for name, pairs in dict(edges=self.edges, bones=self.bones).items():
             for pair in pairs:
                 if len(pair) != 2 or not set(pair) <= set(joints):

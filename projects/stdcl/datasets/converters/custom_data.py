@@ -1,29 +1,40 @@
-"""Convert your own sequences, one file each, to an annotation file.
+"""Convert your own sequences to an annotation file.
 
 docs/custom_data.md describes the files. All of them are checked before
 anything is written.
 """
-import csv
 import json
 import re
-import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
+import pandas as pd
 
 from ...utils.input_error import InputError, printable
 from ...utils.skeleton_layout import SkeletonLayout
+from ..plain_annotation import ARRAYS
+from ..skeleton_dataset import SkeletonDataset
 from . import custom_splits
 from .annotation_file import write_annotations
-from .custom_splits import BY_SUBJECT, SPLITS
-from .sequence_file import SUFFIXES, read_sequence, read_text
+from .custom_splits import SPLITS
+from .sequence_file import (
+    SUFFIXES,
+    check_pixels,
+    clean,
+    read_cells,
+    read_sequence,
+    read_text,
+    to_sequence,
+)
 
 MAX_SHOWN = 20
+IMAGE = ('img_shape', 'original_shape')
+COLUMNS = ['name', 'label', 'subject', 'split']
+# words in the names of joints that are above or below the center of a body
+ABOVE, BELOW = 'head|nose|face|neck', 'hip|pelvis|knee|ankle|foot'
 
 # name of a sequence -> descriptions of its problems
 Problems = Dict[str, List[str]]
@@ -34,34 +45,47 @@ class Conversion:
     """Result of :func:`convert`."""
     layout: Union[str, dict]  # as written to the file
     classes: List[str]
+    splits: List[str]  # the splits that contain sequences
     persons: int  # largest number of persons in a sequence
     channels: int  # coordinates of a joint, plus its confidence if any
+    up: str  # vertical axis: x, y or z
     summary: str  # overview for the user, a few lines
     warnings: List[str]
     problems: Problems  # problems of the skipped sequences
 
 
-def convert(source: Path, labels: Path, destination: Path, layout: str, *,
-            classes: Optional[Path] = None, val_ratio: Optional[float] = None,
+def convert(source: Path, labels: Optional[Path], destination: Path,
+            layout: str, *, classes: Optional[Path] = None,
+            split: Sequence[str] = (), test_only: bool = False,
+            val_ratio: Optional[float] = None,
             by_subject: Optional[bool] = None, seed: int = 0,
             img_shape: Optional[Tuple[int, int]] = None,
-            skip_bad: bool = False) -> Conversion:
+            up: Optional[str] = None, skip_bad: bool = False) -> Conversion:
     """Check all files, then write the annotation file.
 
     Args:
-        source (Path): Folder with one file per sequence.
-        labels (Path): CSV table with the columns name and label, and
-            optionally subject and split.
+        source (Path): Folder with one file per sequence, or an annotation
+            file, ``*.pkl``, which also contains the labels.
+        labels (Path, optional): CSV table with the columns name and label,
+            and optionally subject and split. Required for a folder.
         layout (str): Name of a layout, or path of a ``.json`` file.
         classes (Path, optional): File with the class names in order, one per
-            line. Defaults to the sorted names in the table.
+            line, or the annotation file of the training set. Defaults to the
+            classes of ``source``, or to the sorted names in the table.
+        split (sequence[str]): For an annotation file, the names of its splits
+            for training, validation and, optionally, testing. Defaults to all
+            sequences.
+        test_only (bool): Whether all sequences are for testing. Defaults to
+            False.
         val_ratio (float, optional): Share of the data to draw for validation.
-            Defaults to the column split of the table.
+            Defaults to the given splits. Test sequences remain as given.
         by_subject (bool, optional): Whether to draw subjects. Defaults to True
             if every row names a subject and there are at least two subjects.
         seed (int): Random seed of the draw. Defaults to 0.
         img_shape (tuple[int, int], optional): Height and width in pixels of
             the images in which two-dimensional joints were detected.
+        up (str, optional): Vertical axis of three-dimensional joints: x, y or
+            z. Defaults to the axis along which heads are above feet, or y.
         skip_bad (bool): Whether to skip sequences with problems instead of
             raising an error. Defaults to False.
 
@@ -73,78 +97,70 @@ def convert(source: Path, labels: Path, destination: Path, layout: str, *,
     if img_shape is not None and layout.dims == 3:
         raise InputError('--img-shape requires a two-dimensional layout, but '
                          f'"{layout.name}" is three-dimensional.')
-    files = find_files(source, (labels, classes), problems)
-    table = read_table(labels, problems)
-    for name in files.keys() - table.keys():
-        problems[name].append(f'{files[name]}: "{name}" has no row in '
-                              f'{labels}.')
-    for name in table.keys() - files.keys():
-        problems[name].append(f'{labels}: "{name}" has no file in {source}, '
-                              f'expected {name}.npy, .npz or .csv.')
-    numbers, classes = number_labels(
-        labels, {name: row['label'] for name, row in table.items()},
-        classes and read_classes(classes), problems)
-    subjects = {name: row.get('subject') for name, row in table.items()}
-    splits = {name: row.get('split') for name, row in table.items()}
-    if val_ratio is not None:
-        method = custom_splits.method_of(subjects, by_subject)
-    elif any(splits.values()):
-        method = f'given by {labels}'
+    given, where = classes and read_classes(classes), labels or source
+    if source.suffix == '.pkl':
+        sources, table, own = read_annotations(source, split)
+        given = given or own
     else:
-        raise InputError(f'{labels} contains no splits. Add a column split '
-                         'with the values train and val, or use --val-ratio.')
-    for name in table:
-        if val_ratio is None and splits[name] not in SPLITS:
-            problems[name].append(f'{labels}: the split of "{name}" is '
-                                  f'"{splits[name]}", expected train or val.')
-        if method == BY_SUBJECT and not subjects[name]:
-            problems[name].append(f'{labels}: "{name}" has no subject, which '
-                                  '--by-subject needs.')
-    sequences = _read_files(files, layout, problems)
-    names = [name for name in files if name not in problems]
-    if problems and not (skip_bad and names):
+        sources = find_files(source, (labels, classes), problems)
+        table = read_table(labels, problems)
+    for name in sources.keys() - set(table.index):
+        problems[name].append(f'{sources[name]}: "{name}" has no row in '
+                              f'{where}.')
+    for name in set(table.index) - sources.keys():
+        problems[name].append(f'{where}: "{name}" has no file in {source}, '
+                              f'expected {name}.npy, .npz or .csv.')
+    table['label'], names = number_labels(where, table['label'], given,
+                                          problems)
+    if test_only:
+        table['split'] = 'test'
+    if given is None and set(table['split']) == {'test'}:
+        raise InputError(f'{where}: all sequences are in the split test, so '
+                         'the classes of the training set are needed '
+                         '(--classes).')
+    method = custom_splits.choose(where, table, val_ratio, by_subject,
+                                  problems)
+    sequences, outside = _read(source, sources, layout, img_shape, problems)
+    table = table.loc[[name for name in sources if name not in problems]]
+    if problems and not (skip_bad and len(table)):
         raise InputError(*_listed(problems))
 
-    numbers = {name: numbers[name] for name in names}
     if val_ratio is not None:
-        splits = custom_splits.draw(method, numbers, subjects, val_ratio, seed)
-    splits = {name: splits[name] for name in names}
-    warnings = custom_splits.check(splits, numbers, classes, subjects)
-    image = {} if img_shape is None else dict.fromkeys(
-        ('img_shape', 'original_shape'), tuple(img_shape))
+        table['split'] = custom_splits.draw(table, method, val_ratio, seed)
+    warnings = custom_splits.check(table, names)
+    if outside > 0.01:
+        warnings.append(f'{outside:.0%} of the joints are outside the images; '
+                        '--img-shape takes the height first, then the width')
     annotations = [dict(
-        frame_dir=name, label=numbers[name], **sequences[name], **image,
-        total_frames=sequences[name]['keypoint'].shape[1]) for name in names]
-    write_annotations(
-        destination, annotations, classes=classes, layout=fields,
-        split={split: [name for name in names if splits[name] == split]
-               for split in SPLITS})
+        sequences[name], frame_dir=name, label=int(table.at[name, 'label']),
+        total_frames=sequences[name]['keypoint'].shape[1])
+        for name in table.index]
+    up = up or find_up(annotations, layout)
+    splits = {split: table.index[table['split'] == split].tolist()
+              for split in SPLITS if split in set(table['split'])}
+    write_annotations(destination, annotations, classes=names, layout=fields,
+                      split=splits)
+    persons = sorted({len(item['keypoint']) for item in annotations})
+    frames = [item['total_frames'] for item in annotations]
+    counts = table['label'].value_counts()
+    summary = dict(
+        sequences=f'{len(table)} (' + ', '.join(
+            f'{split} {len(part)}' for split, part in splits.items()) + ')',
+        split=method, classes=f'{len(names)}: ' + ', '.join(
+            f'{printable(name)} {counts.get(number, 0)}'
+            for number, name in enumerate(names)),
+        frames=f'{min(frames)} to {max(frames)}, mean {np.mean(frames):.1f}',
+        persons=' or '.join(map(str, persons)),
+        **(dict(up=f'{up}; to change it, use --up') if layout.dims == 3
+           else {}))
     return Conversion(
-        fields, classes, max(len(item['keypoint']) for item in annotations),
-        _channels(annotations[0]), _summary(
-            method, classes, annotations, Counter(splits.values())),
+        fields, names, list(splits), max(persons), _channels(annotations[0]),
+        up, '\n'.join(f'  {key:9} {text}' for key, text in summary.items()),
         warnings, dict(problems))
 
 
 def _channels(sequence: dict) -> int:
     return sequence['keypoint'].shape[-1] + ('keypoint_score' in sequence)
-
-
-def _summary(method: str, classes: List[str], annotations: List[dict],
-             parts: Dict[str, int]) -> str:
-    counts = Counter(item['label'] for item in annotations)
-    frames = [item['total_frames'] for item in annotations]
-    persons = sorted({len(item['keypoint']) for item in annotations})
-    return '\n'.join([
-        f'  sequences {len(frames)} (train {parts["train"]}, val '
-        f'{parts["val"]})',
-        f'  split     {method}',
-        f'  classes   {len(classes)}: ' + ', '.join(
-            f'{printable(name)} {counts[number]}'
-            for number, name in enumerate(classes)),
-        f'  frames    {min(frames)} to {max(frames)}, mean '
-        f'{np.mean(frames):.1f}',
-        f'  persons   {" or ".join(map(str, persons))}'])
 
 
 def _listed(problems: Problems) -> List[str]:
@@ -155,14 +171,23 @@ def _listed(problems: Problems) -> List[str]:
             *([f'... and {more} more'] if more > 0 else [])]
 
 
-def _read_files(files: Dict[str, Path], layout: SkeletonLayout,
-                problems: Problems) -> Dict[str, dict]:
-    sequences = {}
-    for name, path in track(
-            files.items(), description='reading', transient=True,
-            console=Console(stderr=True), disable=not sys.stderr.isatty()):
+def _read(source: Path, sources: dict, layout: SkeletonLayout,
+          img_shape: Optional[Tuple[int, int]], problems: Problems) -> tuple:
+    """Return the sequences, and the share of joints outside the images."""
+    sequences, outside = {}, [0.]
+    for name, item in sources.items():
+        is_file = isinstance(item, Path)
+        where = str(item) if is_file else f'{source}: {name}'
         try:
-            sequences[name] = read_sequence(path, layout)
+            sequence = (read_sequence(item, layout) if is_file
+                        else to_sequence(where, item, layout))
+            if not sequence['keypoint'].any():
+                raise InputError(f'{where} contains only zeros, expected '
+                                 'joints in at least one frame.')
+            if img_shape:
+                outside.append(check_pixels(where, sequence, img_shape))
+                sequence.update(dict.fromkeys(IMAGE, tuple(img_shape)))
+            sequences[name] = sequence
         except InputError as error:
             problems[name].append(str(error))
     # an encoder has a fixed number of channels
@@ -171,10 +196,10 @@ def _read_files(files: Dict[str, Path], layout: SkeletonLayout,
         (usual, count), *_ = counts.most_common(1)
         if _channels(sequence) != usual:
             problems[name].append(
-                f'{files[name]} has {_channels(sequence)} channels, including '
-                f'the confidence, expected {usual}, as in {count} of '
-                f'{len(sequences)} sequences.')
-    return sequences
+                f'{source}: "{name}" has {_channels(sequence)} channels, '
+                f'including the confidence, expected {usual}, as in {count} '
+                f'of {len(sequences)} sequences.')
+    return sequences, np.mean(outside)
 
 
 def find_files(source: Path, others: Tuple[Optional[Path], ...],
@@ -198,77 +223,116 @@ def find_files(source: Path, others: Tuple[Optional[Path], ...],
 
 def _sequence_name(text: str) -> str:
     """Convert a path, possibly a Windows path, to the name of a sequence."""
-    text = text.replace('\\', '/')
-    return re.sub(r'\.(npy|npz|csv)$', '', text, flags=re.IGNORECASE)
+    return re.sub(r'\.(npy|npz|csv)$', '', clean(text).replace('\\', '/'),
+                  flags=re.IGNORECASE)
 
 
-def read_table(path: Path, problems: Problems) -> Dict[str, Dict[str, str]]:
-    """Read the table of labels: name of a sequence -> column -> value.
+def read_annotations(path: Path, split: Sequence[str]
+                     ) -> Tuple[Dict[str, dict], pd.DataFrame, list]:
+    """Read an annotation file: arrays by name, the table, and the classes."""
+    items, rows = {}, []
+    for part, name in zip(SPLITS, split) if split else [('', None)]:
+        dataset = SkeletonDataset(str(path), [], split=name)
+        classes = dataset.metainfo.get('classes')
+        for info in map(dataset.get_data_info, range(len(dataset))):
+            if info['frame_dir'] in items or 'frame_inds' in info:
+                raise InputError(
+                    f'{path}: sequence {info["frame_dir"]} is in two splits '
+                    'or is packed (frame_inds), expected neither.')
+            label = info['label']
+            rows.append((info['frame_dir'], classes[label] if classes and (
+                label < len(classes)) else str(label), '', part))
+            items[info['frame_dir']] = {
+                key: info[key] for key in (*ARRAYS, *IMAGE) if key in info}
+    table = pd.DataFrame(rows, columns=COLUMNS).set_index('name')
+    return items, table, classes
+
+
+def read_table(path: Path, problems: Problems) -> pd.DataFrame:
+    """Read the table of labels, whose index is the name of the sequence.
 
     The header must contain ``name`` (or ``file``) and ``label``. Names that
     occur twice are added to ``problems``.
     """
-    lines = csv.reader(read_text(path).splitlines())
-    header, *rows = list(filter(None, lines)) or [[]]
-    header = [cell.strip().lower() for cell in header]
-    header = ['name' if cell == 'file' else cell for cell in header]
-    if not {'name', 'label'} <= set(header) or not rows:
+    cells = read_cells(path).map(clean)
+    header = [text.lower().replace('file', 'name')
+              for text in cells.iloc[:1].to_numpy().ravel()]
+    if not all(header.count(name) == 1 or name not in header and name in (
+            'subject', 'split') for name in COLUMNS) or len(cells) < 2:
         raise InputError(f'{path} has the header "{",".join(header)}" and '
-                         f'{len(rows)} rows, expected the columns "name" (or '
-                         '"file") and "label", and at least 1 row.')
-    table = {}
-    for number, cells in enumerate(rows, 1):
-        row = dict(zip(header, map(str.strip, cells)))
-        name = _sequence_name(row['name'])
-        if len(cells) != len(header) or not name:
-            raise InputError(f'{path}: row {number} is "{",".join(cells)}", '
-                             f'expected {len(header)} values with a name.')
-        if name in table:
-            problems[name].append(f'{path}: "{name}" is in more than one row, '
-                                  'expected exactly one.')
-        table[name] = row
-    return table
+                         f'{len(cells) - 1} rows, expected the columns "name" '
+                         '(or "file") and "label", and optionally "subject" '
+                         'and "split", each once, and at least 1 row.')
+    table = cells[1:].set_axis(header, axis=1).reindex(
+        columns=COLUMNS, fill_value='')
+    table['name'] = table['name'].map(_sequence_name)
+    table['subject'] = table['subject'].str.casefold()
+    for name in table['name'][table['name'].duplicated()]:
+        problems[name].append(f'{path}: "{name}" is in more than one row, '
+                              'expected exactly one.')
+    return table.drop_duplicates('name').set_index('name')
 
 
-def number_labels(path: Path, texts: Dict[str, str],
+def number_labels(path: Path, labels: pd.Series,
                   classes: Optional[List[str]], problems: Problems
-                  ) -> Tuple[Dict[str, Optional[int]], List[str]]:
+                  ) -> Tuple[pd.Series, List[str]]:
     """Number the classes from 0, in the order of ``classes`` or sorted.
 
-    ``texts`` maps each sequence to its label in the table. The labels are
-    either all numbers or all class names. Return a dict of sequence -> class
-    (None if unknown), and the class names.
+    The labels are either all numbers or all class names. Return the classes
+    (-1 if unknown) and the class names.
     """
-    values = set(filter(None, texts.values()))
-    numbers = {text for text in values if re.fullmatch(r'-?\d+', text)}
+    values = sorted(set(labels) - {''})
+    numbers = [text for text in values if re.fullmatch(r'-?\d+', text)]
     if classes is None:
-        classes = [str(number) for number in range(len(values))]
-        if not numbers:
-            classes = sorted(values)
-        elif values != set(classes):
+        classes = values
+        if numbers:
+            classes = [str(number) for number in range(len(values))]
+        spellings = Counter(map(str.casefold, values))
+        if set(values) != set(classes) or len(spellings) < len(values):
             raise InputError(
-                f'{path}: the labels are {", ".join(sorted(values))}; '
-                'expected class names, or the numbers from 0 without a gap. '
-                'If numbers are missing, list all classes with --classes.')
-    known = {name: number for number, name in enumerate(classes)}
-    if numbers == values and not known.keys() & numbers:
-        known = {str(number): number for number in range(len(classes))}
-    for name, text in texts.items():
-        if text not in known:
-            problems[name].append(
-                f'{path}: the label of "{name}" is "{text}", expected one of '
-                f'the {len(classes)} classes {", ".join(known)}.')
-    return {name: known.get(text) for name, text in texts.items()}, classes
+                f'{path}: the labels are {", ".join(values)}; expected class '
+                'names that differ in more than case, or the numbers 0, 1, 2 '
+                'and so on without a gap. Otherwise, list all classes with '
+                '--classes.')
+    known = list(classes)
+    if numbers == values and not set(known) & set(numbers):
+        known = [str(number) for number in range(len(classes))]
+    for name, text in labels[~labels.isin(known)].items():
+        problems[name].append(
+            f'{path}: the label of "{name}" is "{text}", expected one of '
+            f'the {len(classes)} classes {", ".join(known)}.')
+    codes = pd.Categorical(labels, known).codes
+    return pd.Series(codes, labels.index), classes
 
 
 def read_classes(path: Path) -> List[str]:
-    """Read class names from a text file, one per line."""
-    classes = list(filter(None, map(str.strip, read_text(path).splitlines())))
+    """Read class names from a text file, one per line, or annotation file."""
+    if path.suffix == '.pkl':
+        classes = SkeletonDataset(str(path), []).metainfo.get('classes', [])
+    else:
+        classes = read_text(path).splitlines()
+    classes = list(filter(None, map(clean, classes)))
     if not classes or len(set(classes)) < len(classes):
         raise InputError(f'{path} contains {len(classes)} names, of which '
                          f'{len(set(classes))} are distinct, expected each '
                          'class once, one per line.')
     return classes
+
+
+def find_up(annotations: List[dict], layout: SkeletonLayout) -> str:
+    """Return the axis along which heads are above feet, or 'y' if unclear."""
+    above, below = ([joint for joint, name in enumerate(layout.joint_names)
+                     if re.search(words, name.lower())]
+                    for words in (ABOVE, BELOW))
+    if layout.dims == 2 or not above or not below:
+        return 'y'
+    # a person who is absent is zero, and so is the difference
+    rise = np.abs(np.mean([
+        item['keypoint'][:, :, above].mean(axis=(0, 1, 2))
+        - item['keypoint'][:, :, below].mean(axis=(0, 1, 2))
+        for item in annotations], axis=0))
+    axis = int(rise.argmax())
+    return 'xyz'[axis] if rise[axis] > 2 * np.delete(rise, axis).max() else 'y'
 
 
 def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
@@ -280,7 +344,10 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
     if not text.endswith('.json'):
         return text, SkeletonLayout.get(text)
     try:
-        fields = {'name': Path(text).stem, **json.loads(read_text(Path(text)))}
+        pairs = json.loads(read_text(Path(text)), object_pairs_hook=list)
+        if not isinstance(pairs, list) or len(dict(pairs)) < len(pairs):
+            raise TypeError('expected a dict that contains each field once')
+        fields = {'name': Path(text).stem, **dict(pairs)}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError) as error:
         raise InputError(f'{text} is not a valid layout: {error}') from None

@@ -1,8 +1,12 @@
 """Read a sequence of your own data; docs/custom_data.md lists the formats."""
-from collections import Counter
+import io
+import os
+import re
+import unicodedata
 from itertools import takewhile
 from pathlib import Path
-from typing import Dict
+from textwrap import shorten
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -10,8 +14,18 @@ from ...utils.input_error import InputError
 from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import SkeletonLayout
 from ..annotation_check import check_sequence
+from ..plain_annotation import ARRAYS, to_plain
 
 SUFFIXES = ('.npy', '.npz', '.csv')
+KEYS = ('frame', 'person')
+INDEX = ('', 'index', 'unnamed: 0')  # headers of the index that pandas writes
+NUMBER = r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)'
+CONFIDENCE = re.compile('confidence|conf|score|likelihood|visibility')
+# valid headers of a column: of joint j, counted from 0 or 1, and so on
+HEADERS = ('', '{axis}', '{joint}', '{joint}{axis}', '{axis}{joint}',
+           '{joint0}', '{joint1}', '{column0}', '{column1}', '{axis}{joint0}',
+           '{axis}{joint1}', '{axis}{repeat}', '{joint0}{axis}',
+           '{joint1}{axis}')
 
 
 def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
@@ -23,37 +37,125 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
         layout (SkeletonLayout): Expected layout of the joints.
 
     Returns:
-        dict: ``keypoint``, float32, (M, T, V, C), and, if a two-dimensional
-        file contains confidences, ``keypoint_score``, float32, (M, T, V).
+        dict: See :func:`to_sequence`.
 
     Raises:
         InputError: The file is damaged or does not fit the layout.
     """
     is_table = path.suffix.lower() == '.csv'
     arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
-    for name, array in arrays.items():  # the person axis is optional
-        if array.ndim == (3 if name == 'keypoint' else 2):
-            arrays[name] = array[None]
+    return to_sequence(str(path), arrays, layout)
+
+
+def to_sequence(where: str, arrays: Dict[str, np.ndarray],
+                layout: SkeletonLayout) -> dict:
+    """Check the arrays of a sequence, and convert them to float32.
+
+    Args:
+        where (str): Source of the arrays, for messages.
+        arrays (dict): ``keypoint``, (T, V, C) or (M, T, V, C), whose third
+            channel may be a confidence in two dimensions, and optionally
+            ``keypoint_score``, (T, V) or (M, T, V).
+        layout (SkeletonLayout): Expected layout of the joints.
+
+    Returns:
+        dict: ``keypoint``, float32, (M, T, V, C), and, if the joints are
+        two-dimensional and have confidences, ``keypoint_score``, float32,
+        (M, T, V). Persons who are absent from all frames are left out.
+
+    Raises:
+        InputError: The arrays do not fit the layout, or there are more persons
+            than in any single frame.
+    """
+    arrays = {name: array[None] if np.ndim(array) == (
+        3 if name == 'keypoint' else 2) else array  # no person axis
+        for name, array in arrays.items()}
     keypoint = arrays['keypoint']
-    check_sequence(str(path), dict(
-        arrays, frame_dir=path.stem, label=0,
-        total_frames=keypoint.shape[1] if keypoint.ndim == 4 else 1))
+    check_sequence(where, dict(
+        arrays, frame_dir=Path(where).stem, label=0,
+        total_frames=keypoint.shape[1] if np.ndim(keypoint) == 4 else 1))
     channels = _channels(layout)[:1 if 'keypoint_score' in arrays else 2]
     if keypoint.shape[2] != layout.num_joints or (
             keypoint.shape[3] not in channels):
         raise InputError(
-            f'{path}: keypoint has {keypoint.shape[2]} joints and '
+            f'{where}: keypoint has {keypoint.shape[2]} joints and '
             f'{keypoint.shape[3]} channels (shape {keypoint.shape}), expected '
             f'{layout.num_joints} joints and '
             f'{" or ".join(map(str, channels))} channels for the '
             f'{layout.dims}D layout "{layout.name}".')
     if layout.dims == 3 and 'keypoint_score' in arrays:
-        raise InputError(f'{path} contains keypoint_score, expected none for '
+        raise InputError(f'{where} contains keypoint_score, expected none for '
                          f'the 3D layout "{layout.name}".')
-    if keypoint.shape[3] > layout.dims:
-        arrays = dict(keypoint=keypoint[..., :2],
-                      keypoint_score=keypoint[..., 2])
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
+    arrays = to_plain(arrays, layout)
+    there = arrays['keypoint'].any(axis=(2, 3))  # (M, T)
+    persons, together = there.any(axis=1), there.sum(axis=0).max()
+    if persons.sum() > max(together, 1):
+        raise InputError(
+            f'{where} contains {persons.sum()} persons, but at most '
+            f'{together} of them in the same frame; expected one number per '
+            'person. If a tracker changed the numbers, merge these persons.')
+    kept = persons if persons.any() else slice(1)
+    return {name: array[kept] if name in ARRAYS else array
+            for name, array in arrays.items()}
+
+
+def check_pixels(where: str, sequence: dict, img_shape: Tuple[int, int]
+                 ) -> float:
+    """Return the share of the joints that are outside the image.
+
+    Args:
+        where (str): Source of the sequence, for messages.
+        sequence (dict): See :func:`to_sequence`. Joints without confidence
+            are ignored.
+        img_shape (tuple[int, int]): Height and width in pixels.
+
+    Raises:
+        InputError: All coordinates are between -1 and 1, or most joints are
+            outside the image.
+    """
+    keypoint = sequence['keypoint']
+    there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)
+    points = keypoint[there]  # (joints, x and y)
+    outside = ((points < 0) | (points > img_shape[::-1])).any(axis=-1)
+    if len(points) and (outside.mean() > 0.5 or np.abs(points).max() <= 1):
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        raise InputError(
+            f'{where}: x is between {x0:g} and {x1:g}, and y between {y0:g} '
+            f'and {y1:g}, expected pixels of an image of height '
+            f'{img_shape[0]} and width {img_shape[1]} (img_shape).')
+    return outside.mean() if len(points) else 0.
+
+
+def clean(text: str) -> str:
+    """Return a text in one Unicode form (NFC), with single spaces."""
+    return ' '.join(unicodedata.normalize('NFC', text).split())
+
+
+def read_cells(path: Path):
+    """Return the cells of a ``.csv`` file, a DataFrame of strings.
+
+    Raises:
+        ModuleNotFoundError: pandas is missing.
+        InputError: The file is damaged.
+    """
+    import pandas as pd
+    try:
+        return pd.read_csv(io.StringIO(read_text(path)), header=None,
+                           dtype=object, na_filter=False,
+                           skipinitialspace=True)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except pd.errors.ParserError as error:  # a row is too long
+        raise InputError(f'{path} cannot be read as comma-separated values: '
+                         f'{error}'.strip()) from None
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, without a byte order mark."""
+    try:
+        return path.read_text(encoding='utf-8-sig')
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'{path} cannot be read as text: {error}.') from None
 
 
 def _channels(layout: SkeletonLayout) -> tuple:
@@ -76,69 +178,85 @@ def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     """Read a table as (T, V, C), or as (M, T, V, C) if it has key columns."""
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
-    cells = [cell.strip(' "').lower() for cell in ''.join(lines[:1]).split(',')
-             ]
-    keys = list(takewhile(('frame', 'person').__contains__, cells))
-    if all(cell and not _is_number(cell) for cell in cells):
-        del lines[0]  # a row with an empty cell is not a header
-    if not lines:
-        raise InputError(f'{path} contains 0 frames, expected at least 1.')
-    try:
-        table = np.loadtxt(lines, delimiter=',', comments=None, quotechar='"',
-                           ndmin=2)
-    except ValueError as error:  # text, or rows of different lengths
-        raise InputError(f'{path} cannot be read as comma-separated '
-                         f'numbers: {error}') from None
-    values = table[:, len(keys):]
-    channels, rest = divmod(values.shape[1], layout.num_joints)
+    cells = read_cells(path)
+    first = [clean(text).lstrip('# ').lower()
+             for text in cells.iloc[:1].to_numpy().ravel()]
+    keys = list(takewhile((*KEYS, *INDEX).__contains__, first))
+    names = first[len(keys):]
+    channels, rest = divmod(len(names), layout.num_joints)
     if rest or channels not in _channels(layout):
         raise InputError(
-            f'{path}: a row has {values.shape[1]} coordinates, expected '
+            f'{path}: a row has {len(names)} coordinates, expected '
             f'{" or ".join(map(str, _channels(layout)))} for each of the '
             f'{layout.num_joints} joints of layout "{layout.name}".')
-    values = values.reshape(-1, layout.num_joints, channels)
-    return dict(keypoint=_place(
-        path, dict(zip(keys, table.T)), values) if keys else values)
-
-
-def _is_number(text: str) -> bool:
+    start = int(_is_header(path, keys, names, layout, channels))
+    if len(cells) == start:
+        raise InputError(f'{path} contains 0 frames, expected at least 1.')
     try:
-        float(text)
-    except ValueError:
+        table = cells.to_numpy()[start:].astype(np.float64)
+    except ValueError as error:
+        raise InputError(f'{path} contains more than numbers and a header: '
+                         f'{error}.') from None
+    values = table[:, len(keys):]  # (R, V * C)
+    if keys:
+        values = _place(path, dict(zip(keys, table.T)), values)
+    return dict(keypoint=values.reshape(
+        *values.shape[:-1], layout.num_joints, channels))
+
+
+def _is_header(path: Path, keys: List[str], names: List[str],
+               layout: SkeletonLayout, channels: int) -> bool:
+    """Return whether the first row is a header; raise if its order is wrong.
+
+    A header names or numbers the columns or the joints, as "wrist_x", "x1" or
+    "v12" do. pandas writes the numbers of the columns by default.
+    """
+    def squash(text: str) -> str:
+        return re.sub(r'[\W_]', '', CONFIDENCE.sub('c', text.lower()))
+
+    axes = ('xyz' if layout.dims == 3 else 'xyc')[:channels]
+    columns = [dict(joint=squash(joint), axis=axis, joint0=j, joint1=j + 1,
+                    column0=j * channels + c, column1=j * channels + c + 1,
+                    repeat=j or '')
+               for j, joint in enumerate(layout.joint_names)
+               for c, axis in enumerate(axes)]
+    valid = [[form.format(**column) for column in columns] for form in HEADERS]
+    found = list(map(squash, names))
+    numeric = all(re.fullmatch(NUMBER, name) for name in names)
+    if numeric and not keys and sorted(found) not in map(sorted, valid):
         return False
-    return True
+    prefix = re.match('[a-z]*', os.path.commonprefix(found))[0]
+    if found in valid or [text[len(prefix):] for text in found] in valid:
+        return True
+    raise InputError(
+        f'{path}: the first row is "{shorten(", ".join(names), 60)}", '
+        f'expected numbers, or a header with {", ".join(axes)} of each joint '
+        f'in the order of layout "{layout.name}".')
 
 
 def _place(path: Path, keys: Dict[str, np.ndarray],
            values: np.ndarray) -> np.ndarray:
-    """Arrange rows (R, V, C) by person and frame, (M, T, V, C).
+    """Arrange rows (R, V * C) by person and frame, (M, T, V * C).
 
     The coordinates of a person absent from a frame are 0, as in NTU RGB+D.
+    Without a column "frame", the index that pandas writes numbers the frames.
     """
-    if 'frame' not in keys:
+    import pandas as pd
+    if 'person' in keys and 'frame' not in keys:
         raise InputError(f'{path}: the header contains "person" but not '
                          '"frame", expected both.')
-    frames, t = np.unique(keys['frame'], return_inverse=True)
-    persons, m = np.unique(keys.get('person', np.zeros(len(values))),
-                           return_inverse=True)
-    if not np.array_equal(frames, frames[0] + np.arange(len(frames))):
+    frame = keys.get('frame', next(iter(keys.values())))
+    person = keys.get('person', 0 * frame)
+    rows = pd.MultiIndex.from_arrays([person, frame])
+    if rows.has_duplicates:
+        person, frame = rows[rows.duplicated()][0]
+        raise InputError(f'{path}: person {person:g} has more than one row in '
+                         f'frame {frame:g}, expected one.')
+    persons, frames = np.unique(person), np.unique(frame)
+    if (np.diff(frames) != 1).any():
         raise InputError(f'{path}: "frame" has {len(frames)} values from '
                          f'{frames[0]:g} to {frames[-1]:g}, expected '
                          'consecutive integers.')
-    rows = Counter(zip(m.tolist(), t.tolist()))
-    (person, frame), count = rows.most_common(1)[0]
-    if count > 1:
-        raise InputError(f'{path}: person {persons[person]:g} has {count} '
-                         f'rows in frame {frames[frame]:g}, expected one.')
-    keypoint = np.zeros((len(persons), len(frames), *values.shape[1:]))
-    keypoint[m, t] = values
-    return keypoint
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, without a byte order mark."""
-    try:
-        return path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} cannot be read as text: {error}.') from None
+    full = pd.MultiIndex.from_product([persons, frames])
+    return pd.DataFrame(values, rows).reindex(full, fill_value=0).to_numpy(
+        ).reshape(len(persons), len(frames), -1)

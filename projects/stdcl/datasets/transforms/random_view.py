@@ -3,12 +3,13 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...utils.input_error import InputError
 from .random_rotation import rotate
 
 
 @TRANSFORMS.register_module()
 class RandomView(BaseTransform):
-    """Rotate a sequence by random whole degrees about the x and y axes.
+    """Rotate a sequence by random whole degrees about x and the vertical axis.
 
     The published preprocessing of NW-UCLA also subtracts a joint of the first
     frame and scales by a random factor. This transform omits both steps, which
@@ -19,13 +20,19 @@ class RandomView(BaseTransform):
     Args:
         max_degrees (int): Both angles are drawn uniformly from the integers
             -max_degrees to max_degrees. Defaults to 60.
+        up (str): Vertical axis of the data: 'x', 'y' or 'z'. Defaults to
+            'y', as in NW-UCLA.
 
     Raises:
-        InputError: ``keypoint`` does not have three channels.
+        InputError: ``keypoint`` does not have three channels, or ``up`` is
+            not an axis.
     """
 
-    def __init__(self, max_degrees: int = 60) -> None:
+    def __init__(self, max_degrees: int = 60, up: str = 'y') -> None:
         self.max_degrees = max_degrees
+        if up not in ('x', 'y', 'z'):
+            raise InputError(f'RandomView: up is {up!r}, expected x, y or z.')
+        self.up = up
 
     def transform(self, results: dict) -> dict:
         """Rotate ``results['keypoint']``."""
@@ -35,7 +42,11 @@ class RandomView(BaseTransform):
         about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
         about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
         rotation = (about_y @ about_x).astype(np.float32)
+        axes = np.arange(3)  # exchange y and the vertical axis
+        axes[[1, 'xyz'.index(self.up)]] = axes[['xyz'.index(self.up), 1]]
+        rotation = rotation[axes][:, axes]
         return rotate(results, rotation)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(max_degrees={self.max_degrees})'
+        return (f'{type(self).__name__}(max_degrees={self.max_degrees}, '
+                f'up={self.up!r})')
