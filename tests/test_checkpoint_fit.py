@@ -146,6 +146,14 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
 
+def test_checkpoint_of_another_width(config, checkpoint):
+    rewrite(checkpoint, lambda state: {
+        name: tensor[..., None] for name, tensor in state.items()})
+    with pytest.raises(ValueError, match='no parameter that fits the model; '
+                       r'for example, the shape of \S+ is \(\d+, 1\), expec'):
+        run(config, load_from=checkpoint).test()
+
+
 def test_unrelated_checkpoint(config, checkpoint):
     rewrite(checkpoint, lambda state: {
         f'encoder.{name}': tensor for name, tensor in state.items()})

@@ -233,8 +233,12 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
                and not name.endswith('num_batches_tracked')]
     extra = [name for name in state_dict
              if name not in own and not name.startswith(banks)]
-    if {*shapes, *missing}.issuperset(
-            name for name, _ in model.named_parameters()):
+    parameters = {name for name, _ in model.named_parameters()}
+    if parameters <= {*shapes, *missing} and shapes:
+        name, sizes = next(iter(shapes.items()))
+        raise InputError(f'{file} contains no parameter that fits the model; '
+                         f'for example, the shape of {name} is {sizes}.')
+    if parameters <= {*missing}:
         raise InputError(
             f'{file} contains no parameter of the model; it contains '
             f'{", ".join(list(state_dict)[:3])}, ..., expected '
