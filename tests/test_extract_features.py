@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from projects.stdcl.apis import load_model
-from projects.stdcl.evaluation.features import linear_share, measure
+from projects.stdcl.evaluation.features import measure
 from tests.commands import ATTENTIVE, ROOT, TINY, attentive_config, train
 
 TOOL = 'tools/analysis/extract_features.py'
@@ -93,13 +93,3 @@ def test_the_command(warm, tmp_path):
     assert set(plain) == {'names', 'labels', 'predictions', 'global_',
                           'classes'}
     np.testing.assert_allclose(plain['global_'], found['global_'], atol=1e-6)
-
-
-def test_linear_share():
-    """The share is 1 for a linear map, 0 for noise, 1/2 for their sum."""
-    rng = np.random.default_rng(0)
-    others, noise = rng.normal(size=(2, 2000, 4))
-    mapped = others @ rng.normal(size=(4, 4)) + 3
-    assert linear_share(mapped, others) == pytest.approx(1)
-    assert linear_share(noise, others) == pytest.approx(0, abs=0.02)
-    assert linear_share(others + noise, others) == pytest.approx(0.5, abs=0.03)

@@ -18,7 +18,7 @@ from 0, pass a list of their names and labels with --labels. Do not choose
 weights by test accuracy.'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description='Fuse the scores of several runs by a weighted sum, and '
         'print the\naccuracy of each file, of the fusion and of each class.',
@@ -48,11 +48,6 @@ def parse_args() -> argparse.Namespace:
         path = getattr(args, name)
         if path and path.suffix != suffix:  # it might be a score file
             parser.error(f'--{name} is {path}, expected *{suffix}.')
-    return args
-
-
-def main() -> None:
-    args = parse_args()
     from projects.stdcl.evaluation import fusion
     from projects.stdcl.evaluation.confusion import draw_confusion
     from projects.stdcl.utils.atomic_write import atomic_write

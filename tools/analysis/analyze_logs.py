@@ -12,7 +12,7 @@ EXAMPLES = '''examples:
   python tools/analysis/analyze_logs.py cal_train_time work_dirs/NAME'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,11 +36,6 @@ def parse_args() -> argparse.Namespace:
                        f'{len(args.logs)}, one per log.')
         if args.out.suffix != '.png':  # it might be a log
             plot.error(f'--out is {args.out}, expected *.png.')
-    return args
-
-
-def main() -> None:
-    args = parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly():
         from projects.stdcl.visualization import curves

@@ -6,7 +6,7 @@ EXAMPLE = '''example:
   python tools/data/jhmdb.py jhmdb_14_classes.npz data/jhmdb/jhmdb.pkl'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description='Convert the JHMDB skeletons (14 classes, 2D joints, '
         'three splits) to an annotation file.', epilog=EXAMPLE,
@@ -15,11 +15,7 @@ def parse_args() -> argparse.Namespace:
                         help='the file jhmdb_14_classes.npz')
     parser.add_argument('destination', type=Path,
                         help='annotation file to write (*.pkl)')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     from projects.stdcl.datasets.converters.jhmdb import convert
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(str(args.source)):

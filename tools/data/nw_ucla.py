@@ -3,7 +3,7 @@ import argparse
 from pathlib import Path
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description='Convert the NW-UCLA skeletons (1,484 JSON files) to an '
         'annotation file with the splits xview_train (views 1 and 2, 1,020 '
@@ -20,11 +20,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected *.pkl.')
-    return args
-
-
-def main() -> None:
-    args = parse_args()
     from projects.stdcl.datasets.converters import nw_ucla
     from projects.stdcl.utils.input_error import end_cleanly
 

@@ -20,7 +20,7 @@ joints, the layout, the stream, the shape of a clip and the transforms of the
 test pipeline.'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,11 +37,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out.suffix != '.onnx':
         parser.error(f'out is {args.out}, expected *.onnx.')
-    return args
-
-
-def main() -> None:
-    args = parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.config):
         from projects.stdcl.deployment.onnx import export_checkpoint

@@ -12,7 +12,7 @@ skips the recorded runs and resumes those that were interrupted (by --minutes,
 Ctrl-C, SIGTERM or a crash). Each work directory contains a log.txt.'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,11 +33,7 @@ def parse_args() -> argparse.Namespace:
                         'default: the folder of the study file')
     parser.add_argument('--slurm', metavar='PARTITION', help='run each '
                         'command as a Slurm job with one GPU (needs submitit)')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(str(args.study)):
         from projects.stdcl.studies.report import StudyReport

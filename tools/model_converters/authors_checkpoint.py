@@ -14,7 +14,7 @@ EXAMPLES = '''example:
   python tools/test.py CONFIG ctrgcn.pth'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -23,11 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('source', type=Path,
                         help="the authors' checkpoint (*.pt)")
     parser.add_argument('out', type=Path, help='checkpoint to write (*.pth)')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.source):
         from projects.stdcl.deployment.authors_checkpoint import convert_file

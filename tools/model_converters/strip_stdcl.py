@@ -14,7 +14,7 @@ EXAMPLES = '''example:
       work_dirs/stdcl-stgcn_synthetic/epoch_7.pth stgcn_synthetic.pth'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -25,11 +25,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out.suffix != '.pth':
         parser.error(f'out is {args.out}, expected *.pth.')
-    return args
-
-
-def main() -> None:
-    args = parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.source):
         from projects.stdcl.deployment.strip import strip_file

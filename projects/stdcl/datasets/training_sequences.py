@@ -56,7 +56,8 @@ def summarize(dataset, samples: int = 1000) -> Tuple[str, List[float]]:
     digest, sums = hashlib.sha256(), []
     for part in iter_leaf_datasets(dataset):
         if isinstance(part, BaseDataset):
-            _add_sequences(digest, part)
+            for name, label in names_and_labels(part):
+                digest.update(f'{name} {label}\n'.encode())
             count = len(part)
             for index in np.linspace(0, count - 1, min(count, samples)):
                 joints = part.get_data_info(int(index)).get('keypoint', ())
@@ -64,11 +65,6 @@ def summarize(dataset, samples: int = 1000) -> Tuple[str, List[float]]:
                 joints = np.abs(np.ravel(joints).astype(float) + 1)
                 sums.append(float(joints @ np.linspace(1, 2, len(joints))))
     return digest.hexdigest(), sums
-
-
-def _add_sequences(digest, dataset: BaseDataset) -> None:
-    for name, label in names_and_labels(dataset):
-        digest.update(f'{name} {label}\n'.encode())
 
 
 class _AddToIndex:
@@ -136,10 +132,3 @@ class TrainingSequences:
                     'expected each in one data set. To repeat sequences, use '
                     'RepeatDataset.')
             seen |= own
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of all names and labels, in order."""
-        digest = hashlib.sha256()
-        for part, _ in self.parts:
-            _add_sequences(digest, part)
-        return digest.hexdigest()

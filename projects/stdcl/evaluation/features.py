@@ -5,9 +5,7 @@ import numpy as np
 import torch
 import torch.nn as nn
 from rich.progress import track
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import pairwise_distances, r2_score, silhouette_score
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
@@ -113,22 +111,6 @@ def measure(features: np.ndarray, labels: np.ndarray,
         silhouette=float(silhouette_score(distance, labels,
                                           metric='precomputed')),
         **{f'precision@{k}': float(hits[:, :k].mean()) for k in nearest})
-
-
-def linear_share(features: np.ndarray, others: np.ndarray) -> float:
-    """Return the share of the features' variance that ``others`` explain.
-
-    A linear regression predicts features (N, D) from others (N, C), in
-    five-fold cross-validation on the subset of :func:`measure`. The share is
-    R²: 1 for a linear function of ``others``, and about 0 or less if they do
-    not help.
-    """
-    kept = subset(len(features))
-    guessed = cross_val_predict(
-        LinearRegression(), others[kept], features[kept],
-        cv=KFold(5, shuffle=True, random_state=0))  # (N, D)
-    return float(r2_score(features[kept], guessed,
-                          multioutput='variance_weighted'))
 
 
 def subset(number: int) -> np.ndarray:

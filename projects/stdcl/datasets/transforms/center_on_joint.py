@@ -1,12 +1,12 @@
 """Centering of the published NTU RGB+D recipe."""
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class CenterOnJoint(BaseTransform):
+class CenterOnJoint(Transform):
     """Move a sequence so that a joint starts at the origin.
 
     The start is where this joint of the first person was first detected; if it
@@ -35,6 +35,3 @@ class CenterOnJoint(BaseTransform):
             keypoint = (keypoint - origin) * detected[..., None]
         results['keypoint'] = keypoint
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(joint={self.joint})'

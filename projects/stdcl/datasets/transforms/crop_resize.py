@@ -4,14 +4,14 @@ from typing import Tuple, Union
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError, require_positive
 from .detected_joints import find_detected
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class CropResize(BaseTransform):
+class CropResize(Transform):
     """Crop a span of frames and resize it by linear interpolation.
 
     Empty frames are not skipped; remove them with ``DropEmptyFrames`` first.
@@ -85,8 +85,3 @@ class CropResize(BaseTransform):
             results['keypoint'] = self._resize(results['keypoint'], *span)
         results['total_frames'] = self.clip_len
         return results
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(clip_len={self.clip_len}, '
-                f'proportion={self.proportion}, '
-                f'min_frames={self.min_frames})')

@@ -1,12 +1,12 @@
 """Removal of empty frames, as in the published NTU RGB+D recipe."""
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class DropEmptyFrames(BaseTransform):
+class DropEmptyFrames(Transform):
     """Drop the frames in which no joint was detected.
 
     A sequence in which no joint was ever detected is left unchanged.
@@ -28,6 +28,3 @@ class DropEmptyFrames(BaseTransform):
                 results[name] = results[name][:, seen]
         results['total_frames'] = int(seen.sum())
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'

@@ -1,13 +1,13 @@
 """Normalization of the NW-UCLA recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class MinMaxNormalize(BaseTransform):
+class MinMaxNormalize(Transform):
     """Scale each coordinate of a sequence to the range [-1, 1].
 
     A constant coordinate becomes -1. Joints that were not detected (absent
@@ -31,6 +31,3 @@ class MinMaxNormalize(BaseTransform):
                 ..., None]
         results['keypoint'] = keypoint
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'

@@ -1,13 +1,13 @@
 """Random rotation of the published NTU RGB+D recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomRotation(BaseTransform):
+class RandomRotation(Transform):
     """Rotate a sequence by random angles about x, then y, then z.
 
     All frames and persons share one rotation, R = Rz Ry Rx. Two-dimensional
@@ -33,9 +33,6 @@ class RandomRotation(BaseTransform):
             return rotate(results, rotation(0, 0, angle)[:2, :2].T)
         angles = np.random.uniform(-self.max_radians, self.max_radians, 3)
         return rotate(results, rotation(*angles).T)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(max_radians={self.max_radians})'
 
 
 def rotate(results: dict, matrix: np.ndarray) -> dict:

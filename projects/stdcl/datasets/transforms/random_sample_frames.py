@@ -3,13 +3,13 @@ from typing import Tuple
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError, require_positive
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomSampleFrames(BaseTransform):
+class RandomSampleFrames(Transform):
     """Choose frames at random, or evenly spaced ones in test mode.
 
     In training, ``clip_len`` frames are drawn uniformly with replacement and
@@ -72,8 +72,3 @@ class RandomSampleFrames(BaseTransform):
             return 0, total
         length = max(1, round(total * np.random.uniform(*self.proportion)))
         return np.random.randint(total - length + 1), length
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(clip_len={self.clip_len}, '
-                f'test_mode={self.test_mode}, proportion={self.proportion}, '
-                f'num_clips={self.num_clips})')

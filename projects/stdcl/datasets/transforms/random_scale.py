@@ -1,13 +1,13 @@
 """Random scaling that preserves the aspect ratio."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomScale(BaseTransform):
+class RandomScale(Transform):
     """Multiply all coordinates of a sequence by one random factor.
 
     Required and modified key: ``keypoint``, (M, T, V, C).
@@ -32,6 +32,3 @@ class RandomScale(BaseTransform):
         factor = np.float32(np.random.uniform(self.low, self.high))
         results['keypoint'] = results['keypoint'] * factor
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(low={self.low}, high={self.high})'

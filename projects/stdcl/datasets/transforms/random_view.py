@@ -1,14 +1,14 @@
 """Random point of view of the NW-UCLA training recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError
 from .random_rotation import rotate
+from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomView(BaseTransform):
+class RandomView(Transform):
     """Rotate a sequence by random whole degrees about x and the vertical axis.
 
     The published preprocessing of NW-UCLA also subtracts a joint of the first
@@ -46,7 +46,3 @@ class RandomView(BaseTransform):
         axes[[1, 'xyz'.index(self.up)]] = axes[['xyz'.index(self.up), 1]]
         rotation = rotation[axes][:, axes]
         return rotate(results, rotation)
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(max_degrees={self.max_degrees}, '
-                f'up={self.up!r})')

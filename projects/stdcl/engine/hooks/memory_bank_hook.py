@@ -7,7 +7,7 @@ from mmengine.dist import all_gather
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.training_sequences import TrainingSequences
+from ...datasets.training_sequences import TrainingSequences, summarize
 from ...models import MemoryBank, STDCLMixin
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
@@ -46,7 +46,7 @@ class MemoryBankHook(Hook):
         _require_equal_batches(runner.train_dataloader)
         sequences = TrainingSequences(runner.train_dataloader.dataset)
         sequences.add_indices()
-        fingerprint = sequences.fingerprint()
+        fingerprint, _ = summarize(runner.train_dataloader.dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)

@@ -3,7 +3,6 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmaction.registry import HOOKS
@@ -14,10 +13,6 @@ from ...utils import environment
 from ...utils.atomic_write import atomic_write
 from ...utils.input_error import InputError
 
-# entries of a config that may change without an effect on the result
-UNIMPORTANT = ('work_dir', 'resume', 'load_from', 'launcher', 'log_',
-               'experiment_name', 'vis')
-
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
@@ -27,9 +22,8 @@ class RunRecordHook(Hook):
     and, for each epoch, the means of the training scalars, the validation
     metrics and the duration in seconds. The duration of an interrupted epoch
     is the time since resuming. A resumed run extends the record; ``resumed``
-    then contains what has changed, including each entry of the config, and a
-    warning lists these entries. ``clean`` is True if the code had no local
-    changes in any part of the run.
+    then contains the setup of each earlier part. ``clean`` is True if the code
+    had no local changes in any part of the run.
     """
 
     priority = 'VERY_LOW'  # after the hooks that log the metrics
@@ -59,16 +53,10 @@ class RunRecordHook(Hook):
         """Add the record of the interrupted run, up to the current epoch."""
         self.epochs = [item for item in earlier['epochs']
                        if item['epoch'] <= runner.epoch]
-        changed = _changes(earlier['config'], self.record['config'])
-        if changed:
-            runner.logger.warning('The config has changed since the run was '
-                                  'interrupted: ' + '; '.join(
-                                      f'{name} was {old!r} and is {new!r}'
-                                      for name, (old, new) in changed.items()))
         self.record['resumed'] = [*earlier.get('resumed', []), dict(
-            epoch=runner.epoch, changed=changed, **{
-                name: earlier.get(name)
-                for name in ('commit', 'clean', 'seed', 'processes')})]
+            epoch=runner.epoch, **{
+                name: earlier.get(name) for name in (
+                    'config', 'commit', 'clean', 'seed', 'processes')})]
         self.record['clean'] = bool(self.record['clean'] and earlier['clean'])
 
     def before_train_epoch(self, runner) -> None:
@@ -127,15 +115,3 @@ def read_record(path: Path) -> dict:
             f'{path} is damaged or not the record of a run ({error!r}), '
             'expected JSON as train.py writes it. Restore the file or move it '
             'away.') from None
-
-
-def _changes(old: Any, new: Any, name: str = '') -> dict:
-    """Return a dict of dotted name -> [old value, new value]."""
-    if name.startswith(UNIMPORTANT) or old == new or (
-            isinstance(old, str) and not name):  # of an earlier version
-        return {}
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return {name: [old, new]}
-    return {place: values for key in sorted({*old, *new}) for place, values in
-            _changes(old.get(key), new.get(key),
-                     f'{name}.{key}' if name else key).items()}
