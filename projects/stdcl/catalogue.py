@@ -70,9 +70,8 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
     """Return the absolute path of the config of an encoder on a benchmark.
 
     ``encoder`` is a key of :data:`ENCODERS`, and ``benchmark`` is a key of
-    :data:`BENCHMARKS` or 'synthetic'. The config is the one with STD-CL if
-    ``stdcl`` is True, and the plain one otherwise. An ``InputError`` is raised
-    if a name is unknown, or if there is not exactly one such config.
+    :data:`BENCHMARKS` or 'synthetic'. ``stdcl`` selects the config with
+    STD-CL. An ``InputError`` is raised if there is not exactly one.
     """
     require_known('encoder', encoder, ENCODERS)
     require_known('benchmark', benchmark, (*BENCHMARKS, 'synthetic'))

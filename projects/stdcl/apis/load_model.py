@@ -34,10 +34,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        InputError: The checkpoint is damaged, or its encoder, classifier or
-            stream does not match the config.
-        pickle.UnpicklingError: The checkpoint contains objects that could run
-            code.
+        InputError: The checkpoint is damaged or does not fit the config.
+        pickle.UnpicklingError: The checkpoint could run code.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
@@ -55,8 +53,7 @@ def load_model(cfg: Config, checkpoint: PathLike,
 def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     """Build the loader of the test set for a model from :func:`load_model`.
 
-    An ``InputError`` is raised if the classes or joints of the test set are
-    not those that the model was trained on.
+    Other classes or joints than in training raise an ``InputError``.
     """
     loader = Runner.build_dataloader(cfg.test_dataloader)
     check_data(model.trained_on, loader.dataset, 'test_dataloader')
@@ -64,14 +61,10 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
 
 
 def layout_of(cfg: Config) -> SkeletonLayout:
-    """Return the skeleton layout of a config's model.
+    """Return the layout of a config's model, or raise an ``InputError``.
 
-    The layout is the first of these that is set: ``layout`` of the data
-    preprocessor, of the backbone's ``graph_cfg`` (as in MMAction2's configs),
-    or of the backbone.
-
-    Raises:
-        InputError: No layout is set, or it is invalid.
+    It is set in the data preprocessor, in the backbone's ``graph_cfg`` (as in
+    MMAction2's configs), or in the backbone.
     """
     model = cfg.get('model') or {}
     backbone = model.get('backbone') or {}

@@ -7,10 +7,9 @@
   tensors and plain containers.
 - MMEngine loads downloaded files with ``weights_only=False`` and executes the
   config stored in a checkpoint. This patch prevents both.
-- MMEngine writes a checkpoint directly to its final path, so a crash leaves
-  an incomplete file, and MMEngine resumes from the last file even if it is
-  damaged. With this patch, only complete files get the final name, and
-  resuming skips damaged files.
+- MMEngine leaves an incomplete file after a crash, and resumes from damaged
+  files. With this patch, only complete files get their final name, and
+  resuming skips damaged ones.
 """
 import copy
 import functools
@@ -178,10 +177,9 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
-    """Find the checkpoint in a work directory to resume from, if any.
+    """Find the checkpoint to resume from, as the first process sees it.
 
-    All processes get the path that the first process finds. Damaged files are
-    skipped with a warning; if all are damaged, an ``InputError`` is raised.
+    An ``InputError`` is raised if all checkpoints are damaged.
     """
     latest = find_latest(path)
     if latest.path is None and latest.damaged:

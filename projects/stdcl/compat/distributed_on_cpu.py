@@ -6,10 +6,8 @@ https://github.com/open-mmlab/mmengine/pull/351). Both fail. This patch uses
 the gloo backend and omits ``device_ids``. ``SyncBatchNorm`` needs a GPU;
 without one, wrapping the model raises an ``InputError``.
 
-A gloo thread releases the tensors of a collective operation with a delay. If
-Python has exited by then, the thread aborts the process ("terminate called
-without an active exception"), and a successful command fails. The process
-therefore waits briefly before it exits.
+A gloo thread that releases its tensors after Python has exited aborts the
+process, so the process waits briefly before it exits.
 """
 import atexit
 import functools

@@ -199,11 +199,7 @@ def _return_freed_memory() -> None:
 
 
 class _Blocks:
-    """Storage of arrays, end to end in a few large tensors.
-
-    With one array per sequence, forked workers would copy a memory page when a
-    reference count changes. Spawned workers receive tensors in shared memory.
-    """
+    """Storage of arrays in a few large tensors, which all workers share."""
 
     SIZE = 2**24  # numbers in a block, 64 MiB
 

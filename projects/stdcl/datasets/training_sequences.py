@@ -44,14 +44,9 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
 def summarize(dataset, samples: int = 1000) -> Tuple[str, List[float]]:
     """Summarize a data set, to recognize it in another process or run.
 
-    Args:
-        dataset: A ``BaseDataset``, optionally in wrappers. Others are ignored.
-        samples (int): Number of sequences of each data set whose coordinates
-            are read. Defaults to 1000.
-
-    Returns:
-        tuple: Hash of all names and labels, in order, and a weighted sum of
-        the coordinates of each sequence that was read.
+    Return a hash of all names and labels, in order, and weighted sums of the
+    coordinates of up to ``samples`` sequences of each part (default: 1000).
+    Only a ``BaseDataset``, optionally in wrappers, is read.
     """
     digest, sums = hashlib.sha256(), []
     for part in iter_leaf_datasets(dataset):
@@ -81,13 +76,9 @@ class _AddToIndex:
 class TrainingSequences:
     """Consecutive indices of the sequences in a training set.
 
-    MMEngine's ``BaseDataset`` numbers its sequences in ``sample_idx``.
-    Wrappers of a single data set, such as ``RepeatDataset``, preserve these
-    numbers. Each part of a ``ConcatDataset`` counts from 0; this class assigns
-    consecutive ranges to the parts.
-
-    Raises:
-        InputError: A part is not a ``BaseDataset``.
+    ``BaseDataset`` numbers its sequences in ``sample_idx``, but each part of a
+    ``ConcatDataset`` counts from 0. This class assigns consecutive ranges. An
+    ``InputError`` is raised if a part is not a ``BaseDataset``.
     """
 
     def __init__(self, dataset) -> None:

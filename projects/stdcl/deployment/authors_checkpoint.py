@@ -97,10 +97,7 @@ def _blocks(source: Tensors, spatial: Callable, join_conv: Callable = _stack,
             residuals: Sequence[int] = (5, 8)) -> Table:
     """Return rows for CTR-GCN, Hyperformer or BlockGCN.
 
-    ``spatial`` returns the rows of a block's spatial part, given our name of
-    this part, the authors' name of the block and its number, from 1.
-    ``join_conv`` converts temporal kernels. ``residuals`` are the blocks whose
-    residual path is a convolution.
+    The residual path of the blocks ``residuals`` is a convolution.
     """
     table = {**_bn('backbone.data_bn', 'data_bn'),
              **_layer('cls_head.fc', ['fc']), **_decoupler(source)}
@@ -243,12 +240,8 @@ def convert(encoder: str, source: Tensors) -> Tensors:
 def convert_file(encoder: str, source: Path, out: Path) -> str:
     """Convert a checkpoint file from the authors' code; return a summary.
 
-    ``encoder`` is a key of :data:`TABLES`. ``source`` contains a state dict,
-    alone or under 'state_dict'.
-
-    Raises:
-        OSError, pickle.UnpicklingError: The file cannot be read.
-        InputError: The file contains no state dict, or :func:`convert` fails.
+    ``encoder`` is a key of :data:`TABLES`. An ``InputError`` is raised if
+    ``source`` contains no state dict, or if :func:`convert` fails.
     """
     tensors = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')

@@ -96,10 +96,8 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     """Export the model of a config with weights from a checkpoint.
 
     The clips have the ``shape`` (M, T, V, C), by default that of the config.
-    ``cfg_options`` are KEY=VALUE strings. The metadata of the file are the
-    names of the config, the classes, the layout and its joints, the number of
-    coordinates of a joint, the stream, the shape of a clip and the transforms
-    of the test pipeline. Return a summary of the export. Errors are those of
+    ``cfg_options`` are KEY=VALUE strings. The metadata of the file describe
+    the data that it takes. Return a summary. Errors are those of
     :func:`load_config`, :func:`load_model` and :func:`export`.
     """
     logging.disable(logging.WARNING)  # the exporter logs warnings
@@ -124,9 +122,8 @@ def sample_clips(dataset: dict, steps: Sequence[dict], layout: SkeletonLayout,
                  shape: tuple) -> torch.Tensor:
     """Return clips (N, M, T, V, C) of a data set.
 
-    If its file is missing, the clips are synthetic, with the transforms
-    ``steps``, or normally distributed if the layout does not support this.
-    They are repeated or cut to the given ``shape`` (M, T, V, C).
+    If its file is missing, the clips are synthetic or, if the layout does not
+    support this, normally distributed. Their shape is ``shape`` (M, T, V, C).
     """
     number = max(BATCH_SIZES)
     synthetic = dict(type='SyntheticSkeletonDataset', pipeline=steps,
@@ -182,8 +179,7 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
         percent of 'pytorch' and 'onnxruntime'.
 
     Raises:
-        InputError: The config or the checkpoint is invalid, the file is not an
-            ONNX file, or the clips of the test set do not have its shape.
+        InputError: A file is invalid, or clips of the test set do not fit.
     """
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     cfg = load_config(config, cfg_options)

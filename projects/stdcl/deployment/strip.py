@@ -39,10 +39,8 @@ def _without_storage(value):
 def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
     """Remove STD-CL from a checkpoint file, as in :func:`strip`.
 
-    If ``out`` is ``NAME.pth``, the new file is ``NAME-HASH.pth``, where HASH
-    is the first eight hexadecimal digits of its SHA-256, as in the names of
-    OpenMMLab's checkpoints. Missing folders are created. Return the path and
-    the number of removed tensors.
+    ``NAME.pth`` becomes ``NAME-HASH.pth`` with the start of its SHA-256, as in
+    OpenMMLab's checkpoints. Return the path and the number of removed tensors.
     """
     checkpoint = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')

@@ -83,10 +83,10 @@ def measure(features: np.ndarray, labels: np.ndarray,
     """Measure how well features separate classes, by cosine distance.
 
     Args:
-        features (ndarray): Nonzero vectors, shape (N, D). If there are more
-            than :data:`MOST`, only a fixed random subset is measured.
-        labels (ndarray): Labels of 2 to N - 1 classes, shape (N,); any other
-            number of classes raises a ``ValueError``.
+        features (ndarray): Nonzero vectors, (N, D), of which a random subset
+            of at most :data:`MOST` is measured.
+        labels (ndarray): Labels of 2 to N - 1 classes, (N,); otherwise, a
+            ``ValueError`` is raised.
         nearest (sequence[int]): Numbers of neighbors k for ``precision@k``.
             Defaults to (1, 5).
 

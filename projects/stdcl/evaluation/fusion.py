@@ -141,10 +141,7 @@ def align(files: Sequence[Scores],
 
 
 def _places(names: np.ndarray) -> Optional[np.ndarray]:
-    """Return the numbers of sequences named 0, 1, ... in any order, or None.
-
-    CTR-GCN's names for NTU RGB+D are test_0, test_1, ...
-    """
+    """Return the numbers of sequences named 0, 1, ... or test_0, ..."""
     numbers = [name.removeprefix('test_') for name in names.tolist()]
     numbered = {*numbers} == {*map(str, range(len(numbers)))}
     return np.array(numbers, int) if numbered else None

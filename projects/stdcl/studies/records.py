@@ -85,10 +85,9 @@ def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
 def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
     """Return the row of a finished run, and the rows of its details.
 
-    ``work_dir`` contains ``run.json`` of ``RunRecordHook`` and, from
-    ``tools/test.py --dump``, ``scores.npz`` and ``TEST.npz`` for each of the
-    run's ``tests``. An ``InputError`` is raised if ``run.json`` lacks an epoch
-    or the validation after the last epoch.
+    ``work_dir`` contains ``run.json``, ``scores.npz`` and ``TEST.npz`` for
+    each of the run's ``tests``. An ``InputError`` is raised if ``run.json``
+    lacks an epoch or the validation after the last epoch.
     """
     run = read_record(work_dir / 'run.json')
     epochs = run['epochs']
@@ -124,11 +123,9 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
 
 def collect_fusion(training: Training, folders: List[Path]
                    ) -> Tuple[dict, List[dict]]:
-    """Return the row of a fusion, and the rows of its details.
+    """Return the row of a fusion of ``folders``, and the rows of its details.
 
-    ``folders`` are the work directories of the fused runs. Columns that
-    describe training stay empty, and so does ``nll``, because summed logits
-    are not calibrated.
+    ``nll`` stays empty, because summed logits are not calibrated.
     """
     fused = fuse_files([folder / 'scores.npz' for folder in folders])
     run = read_record(folders[0] / 'run.json')

@@ -28,8 +28,7 @@ TOOLS = ROOT / 'tools'
 class StudyRunner:
     """Runner that trains, tests and records the runs of a study.
 
-    ``folder`` contains the CSV files that record the results. Each run has its
-    work directory in ``work_dir/<name of the study>``.
+    ``folder`` contains the CSV files. The runs are in ``work_dir/STUDY``.
     """
 
     def __init__(self, study: Study, folder: Path, work_dir: Path) -> None:
@@ -92,10 +91,7 @@ class StudyRunner:
         return None
 
     def run(self, training: Training) -> Optional[dict]:
-        """Execute and record a run, and return its row.
-
-        Return None if the run was stopped, or waits for runs that it fuses.
-        """
+        """Execute and record a run; return its row, or None if stopped."""
         if training.fuse:
             return self._fuse(training)
         folder = self.work_dir / training.name
@@ -179,10 +175,7 @@ class StudyRunner:
         return child.wait()
 
     def use_slurm(self, partition: str, minutes: float) -> None:
-        """Run each command as a Slurm job with one GPU, through submitit.
-
-        A job may take ``minutes``, plus one minute to save a checkpoint.
-        """
+        """Run each command as a Slurm job with one GPU, for ``minutes``."""
         import submitit
 
         def call(command: List[str], log: Path) -> int:

@@ -41,9 +41,7 @@ def compare(results: pd.DataFrame, arm: str, other: str) -> Difference:
 def mean_of(parts: List[Difference]) -> Difference:
     """Average independent differences with equal weights.
 
-    The degrees of freedom follow the Welch-Satterthwaite equation. The
-    interval reflects the variation between training runs only: the arms and
-    the test set are fixed.
+    The degrees of freedom follow the Welch-Satterthwaite equation.
     """
     squares = np.array([part.seeds.sem()**2 for part in parts])
     freedoms = np.array([len(part.seeds) - 1 for part in parts])

@@ -1,11 +1,9 @@
 """Study files, which declare training runs to compare.
 
-A study is a config file in Python, JSON or YAML. It may use ``_base_``.
-Example::
+A study is a config file in Python, JSON or YAML. Example::
 
     about = 'question that the study answers'
-    options = {'train_cfg.max_epochs': 30}        # for every run
-    encoders = dict(stgcn={...})                  # for runs of an encoder
+    options = {'train_cfg.max_epochs': 30}
     arms = dict(
         stgcn=dict(encoder='stgcn', stdcl=False, seeds=10),
         stdcl_stgcn=dict(encoder='stgcn', against='stgcn', seeds=10))

@@ -1,8 +1,7 @@
 """Load configs and report misspelled names before anything is built.
 
-MMEngine ignores unknown top-level names and reports any other unknown name
-with a traceback from a constructor. This module reports a misspelling in one
-line that gives the place in the config and the closest valid name.
+MMEngine ignores unknown top-level names, and a constructor reports others with
+a traceback. This module names the place and the closest valid name.
 """
 import inspect
 import re
@@ -49,11 +48,7 @@ LEAST = dict(batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
 
 
 def parse_options(texts: Optional[Sequence[str]]) -> dict:
-    """Parse the KEY=VALUE arguments of ``--cfg-options``.
-
-    Return a dict of dotted name -> value. An invalid argument raises an
-    ``InputError``.
-    """
+    """Parse KEY=VALUE arguments to a dict, or raise an ``InputError``."""
     options = {}
     for text in texts or ():
         key, equals, value = text.partition('=')
@@ -113,10 +108,7 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
 
 
 def _config_at_fault(error: Exception) -> tuple:
-    """Find the line of the config that failed, if any, and the root error.
-
-    The error is None if it comes from code that the config imports.
-    """
+    """Return the line that failed, if known, and the error of the config."""
     frames = traceback.extract_tb(error.__traceback__)
     if any(frame.name == 'import_modules_from_strings' for frame in frames):
         return None, None
@@ -132,10 +124,8 @@ def _config_at_fault(error: Exception) -> tuple:
 def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
     """Check a config, and explain errors that occur when it is built.
 
-    Raises:
-        InputError: A ``required`` field is missing, a constructor does not
-            accept a name, or a number is too small. The message gives the
-            closest valid name, if any.
+    An ``InputError`` is raised if a ``required`` field is missing, a
+    constructor does not accept a name, or a number is too small.
     """
     check(cfg, required)
     try:

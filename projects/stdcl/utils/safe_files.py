@@ -163,9 +163,8 @@ class _Unpickler(pickle.Unpickler):
 def _resolve(value: Any, known: dict) -> Any:
     """Replace placeholders with their arrays, in place where possible.
 
-    ``known`` maps the id of each visited container to the container, which
-    keeps the id from being reused, and to its replacement. For a tuple whose
-    items are being replaced, the replacement is None.
+    ``known`` maps the id of a container to it and to its replacement, which is
+    None for a tuple whose items are being replaced.
     """
     kind = type(value)
     if kind in ATOMS or isinstance(value, np.generic):

@@ -94,9 +94,8 @@ class DatasetBrowser:
                 seed and the index. Defaults to 0.
 
         Returns:
-            Animation: One panel before and one after the pipeline. If a
-            transform computes a stream other than joints, as MMAction2's
-            ``GenSkeFeat`` may, a note replaces the second panel.
+            Animation: One panel before and one after the pipeline. A note
+            replaces the second panel if a transform computes other streams.
 
         Raises:
             InputError: The pipeline fails, or the layout does not match.

@@ -50,10 +50,7 @@ def player_page(title: str, animations: Sequence[Animation],
 
 
 def _to_numbers(points: np.ndarray) -> list:
-    """Fit points (M, T, V, 3), and list them as [T][M][V][3] in thousandths.
-
-    A missing joint is None instead of [x, y, z].
-    """
+    """List points (M, T, V, 3) as [T][M][V][3 or None], in thousandths."""
     thousandths = np.rint(1000 * fit(points)).swapaxes(0, 1)  # (T, M, V, 3)
     return [[[None if np.isnan(joint).any() else [int(x) for x in joint]
               for joint in person] for person in frame]

@@ -1,8 +1,7 @@
 """Read a ``.skeleton`` file of NTU RGB+D and select its persons.
 
-In files with several bodies, the selection is that of published results, as
-in the scripts of SGN and CTR-GCN, with one difference: those scripts assume
-that the frames of a body are contiguous, whereas this module keeps gaps.
+The selection is that of the scripts of SGN and CTR-GCN, except that this
+module keeps gaps in the frames of a body.
 """
 from collections import Counter, defaultdict
 from typing import Iterator, NamedTuple

@@ -207,11 +207,7 @@ def _own_tensors(model: nn.Module) -> Dict[str, torch.Tensor]:
 
 
 def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
-    """Find the tensors that differ; raise an ``InputError`` if none fits.
-
-    Batch norm counters may be missing, as in old checkpoints. The prefix
-    ``module.`` is removed from names in the checkpoint.
-    """
+    """Find the tensors that differ; raise an ``InputError`` if none fits."""
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     banks = find_prefixes(model, MemoryBank)
     for name in list(state_dict):

@@ -27,15 +27,12 @@ BATCH, BATCHES = 'first_batch', 'batches_per_epoch'
 class PreemptionHook(Hook):
     """Hook that saves the run on SIGTERM and exits with status 143.
 
-    Schedulers such as Slurm and Kubernetes send SIGTERM to a job before they
-    stop it. The hook then finishes the current step and writes
-    ``interrupted.pth``. A resumed run continues with the next batch, and its
-    result equals that of an uninterrupted run. It is enough for one process
-    to receive the signal.
-
-    With gradient accumulation, the hook waits for the next step that updates
-    the weights. A running validation is completed first. A run with a single
-    process that has just saved a checkpoint exits at once instead.
+    Slurm and Kubernetes, for example, send SIGTERM before they stop a job. If
+    any process receives it, the hook waits for the next step that updates the
+    weights, or completes a running validation, and writes ``interrupted.pth``.
+    A resumed run continues with the next batch, and its result equals that of
+    an uninterrupted run. During validation, a single process that has just
+    saved a checkpoint exits at once.
 
     The hook requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a
     single optimizer and the main thread. Without them, SIGTERM ends the run
@@ -159,11 +156,7 @@ class PreemptionHook(Hook):
 
 
 def _shield_workers(dataloader) -> None:
-    """Make dataloader workers obey SIGTERM only from their parent.
-
-    Many schedulers send SIGTERM to all processes of a job. A worker that exits
-    would make training fail before the checkpoint is saved.
-    """
+    """Make workers obey SIGTERM only from their parent, not a scheduler."""
     start = dataloader._get_iterator
 
     def start_shielded():

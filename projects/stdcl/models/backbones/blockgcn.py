@@ -22,14 +22,10 @@ SUBSETS = 3  # sets of weights in a graph convolution
 def joint_distances(joints: torch.Tensor) -> torch.Tensor:
     """Compute the relative distances between the mean joints of each sequence.
 
-    The coordinates of each joint are averaged over persons and frames. The
-    Euclidean distances between these means are divided by the largest distance
-    in the sequence. (The authors' code divides by the largest distance in the
-    batch, so its result depends on the other sequences in the batch.)
-
-    Maps coordinates (N, M, T, V, D) to distances from 0 to 1, float32,
-    (N, V, V); all are 0 for an empty sequence. The zeros of absent persons
-    scale all distances by the same factor, and the division cancels it.
+    Maps coordinates (N, M, T, V, D) to Euclidean distances from 0 to 1,
+    float32, (N, V, V), divided by the largest one of the sequence. (The
+    authors' code divides by the largest one of the batch.) The division
+    cancels the effect of absent persons on the means.
     """
     mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
     distances = (mean[:, :, None] - mean[:, None]).norm(dim=-1)  # (N, V, V)
@@ -44,12 +40,10 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
     Maps N sets of V points, (N, V, D), to (N, V - 1) lengths in no particular
     order, the death times of zero-dimensional persistent homology.
 
-    To avoid a loop over the points, repeated squaring in the (min, max)
-    algebra computes the minimax distance between each pair of points: the
-    length of the longest step on the best path between them. Minimax distances
-    form an ultrametric whose minimum spanning tree has the same edge lengths.
-    In an ultrametric, points can join the tree in any order, each by its
-    smallest distance to the points before it.
+    Repeated squaring in the (min, max) algebra computes the minimax distance
+    between each pair of points: the longest step on the best path. Minimax
+    distances are an ultrametric whose minimum spanning tree has the same edge
+    lengths, and whose points can join the tree in any order.
     """
     num_points = points.shape[1]
     paths = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, V, V)
@@ -62,11 +56,10 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
 
 
 class TopologyFeatures(nn.Module):
-    """Topology features of a sequence.
+    """Topology features of a sequence, in float32 even under autocast.
 
-    They are computed from the edge lengths d of a minimum spanning tree of the
-    joints, in float32 even under autocast. The points of the tree are the rows
-    of :func:`joint_distances`::
+    They depend on the edge lengths d of a minimum spanning tree of the rows of
+    :func:`joint_distances`::
 
         f[e] = sum over i of exp(-(s[e, 0] c[e, 0])^2
                                  - (s[e, 1] (c[e, 1] - d[i]))^2)
@@ -167,10 +160,7 @@ class TopologyNorm(nn.BatchNorm1d):
 
 
 class TopologyProjection(nn.Module):
-    """Projection of E topology features to an offset of a block's C channels.
-
-    It consists of a linear layer, batch norm and ReLU.
-    """
+    """Projection of E topology features to an offset of a block's channels."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

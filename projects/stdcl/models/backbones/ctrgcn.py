@@ -33,10 +33,7 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
 
 
 class _Aggregate(torch.autograd.Function):
-    """Product A^T @ values; gradients have the memory layout of the inputs.
-
-    Autograd would compute the gradient of A^T and copy it to transpose it.
-    """
+    """Product A^T @ values; autograd would copy the gradient of A^T."""
 
     @staticmethod
     def forward(ctx, topologies: torch.Tensor,

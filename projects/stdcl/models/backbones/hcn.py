@@ -15,11 +15,7 @@ CONV_INIT = dict(type='Xavier', layer='Conv2d', distribution='uniform', bias=0)
 
 
 class HCNStream(nn.Module):
-    """The layers conv1 to conv4, for either positions or motion.
-
-    conv1 and conv2 process each joint separately; conv3 combines all joints,
-    which are its input channels.
-    """
+    """The layers conv1 to conv4; the joints are input channels of conv3."""
 
     def __init__(self, num_joints: int, in_channels: int, base_channels: int,
                  cooccurrence_channels: int, dropout_ratio: float) -> None:

@@ -13,11 +13,7 @@ from .pointwise_conv import PointwiseConv
 
 
 class Residual(BaseModule):
-    """Residual path of a block that changes the shape of its input.
-
-    It consists of a 1x1 convolution, with a stride for each of the last two
-    axes, and batch norm.
-    """
+    """Residual path of a block: a 1x1 convolution and batch norm."""
 
     def __init__(self, in_channels: int, out_channels: int,
                  stride: tuple = (1, 1)) -> None:
@@ -79,12 +75,9 @@ class SpatialTemporalEncoder(BaseModule):
             returns. Defaults to ``in_channels``.
         num_person (int): Number of persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
-        inflate_stages (sequence[int]): Blocks, counted from 1, that double the
-            channels. Numbers above ``num_stages`` are ignored. Defaults to
-            (5, 8).
-        down_stages (sequence[int]): Blocks, counted from 1, that halve the
-            frames, rounding up. Numbers above ``num_stages`` are ignored.
-            Defaults to (5, 8).
+        inflate_stages, down_stages (sequence[int]): Blocks, counted from 1,
+            that double the channels, or halve the frames, rounding up. Default
+            to (5, 8). Numbers above ``num_stages`` are ignored.
         tcn_kernel_size (int): Kernel size of the temporal convolutions.
             Defaults to 5.
         tcn_dilations (sequence[int]): Dilations of the temporal convolutions.

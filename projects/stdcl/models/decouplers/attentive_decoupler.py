@@ -46,15 +46,8 @@ class AttentiveDecoupler(Decoupler):
     torch.Size([4, 256])
 
     Args:
-        in_channels (int): Channels C of the feature map.
-        out_channels (int): Size D of the vectors. Defaults to 256.
-        reduction (int): Reduction r, at most C. Defaults to 8.
-        init_cfg (dict): Initialization. Defaults to Kaiming normal (fan out)
-            with zero bias for the linear layers.
-
-    Raises:
-        InputError: ``out_channels`` or ``reduction`` is not a positive
-            integer, or ``reduction`` exceeds ``in_channels``.
+        in_channels, out_channels, reduction, init_cfg: As in
+            :class:`ProjectionDecoupler`, which raises the same errors.
     """
 
     def __init__(self, in_channels: int, out_channels: int = 256,

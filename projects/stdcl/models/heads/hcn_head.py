@@ -66,10 +66,9 @@ class HCNHead(BaseHead):
         self.fc8 = nn.Linear(hidden_channels, num_classes)
 
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
-        """Map the encoder's output, (N, M, C, T', W'), to logits (N, classes).
+        """Map (N, M, C, T', W') to logits (N, classes).
 
-        An ``InputError`` is raised unless C is ``in_channels`` and (T', W') is
-        ``feature_size``.
+        An ``InputError`` is raised for a different C, T' or W'.
         """
         self._check_size(*x.shape[2:])
         x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')
@@ -89,7 +88,4 @@ class HCNHead(BaseHead):
 
 @MODELS.register_module()
 class STDCLHCNHead(STDCLMixin, HCNHead):
-    """:class:`HCNHead` with STD-CL.
-
-    It takes the arguments of :class:`HCNHead` and :class:`STDCLMixin`.
-    """
+    """:class:`HCNHead` with the arguments of :class:`STDCLMixin`."""

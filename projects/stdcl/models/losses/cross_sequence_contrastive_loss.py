@@ -171,11 +171,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
                           ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
 
-        All anchors share one random order of the filled slots of a bank. Each
-        takes the first K slots of other classes in this order. The first 2K
-        slots suffice, except for a class that fills more than half of them.
-        For the most frequent class, the whole order is therefore searched.
-        Returns the slots and whether each was drawn, both (B, N, min(K, S)).
+        Each anchor takes the first K slots of other classes in one random
+        order. The first 2K slots suffice, except for a class that fills more
+        than half of them: the most frequent class searches the whole order.
         """
         limit = min(self.num_negatives, bank_labels.shape[1])
         empty = 2  # sorts after filled slots, whose keys are below 1
@@ -233,10 +231,7 @@ def _is_float32(tensor: torch.Tensor) -> bool:
 
 
 class _Similarity(torch.autograd.Function):
-    """Differentiable selection of precomputed similarities.
-
-    The backward pass sums over the selected slots only, not the whole bank.
-    """
+    """Selection of similarities; only the selected slots get gradients."""
 
     @staticmethod
     def forward(ctx, anchors, similarity, slots, *bank_features):
