@@ -16,13 +16,9 @@ def find_test_set(cfg: Config) -> dict:
 
 
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
-    """Infer the shape of a clip from the test pipeline and the model.
+    """Infer the shape of a clip, (M, T, V, C), from test pipeline and model.
 
-    Returns:
-        tuple[int]: (M, T, V, C): persons, frames, joints and channels.
-
-    Raises:
-        InputError: A size cannot be inferred.
+    An ``InputError`` is raised if a size cannot be inferred.
     """
     steps, encoder = find_test_set(cfg).get('pipeline', []), model.backbone
     layout = getattr(model.data_preprocessor, 'layout',

@@ -70,10 +70,9 @@ class SkeletonInferencer:
 
         Args:
             inputs (str | Path | ndarray | dict | list): One sequence or a
-                list. A sequence is the path of a file that
-                :func:`read_skeleton_file` can read, an array of joints,
-                (T, V, C) or (M, T, V, C), or an annotation. An annotation is
-                a dict with ``keypoint`` and, in two dimensions,
+                list. A sequence is a path for :func:`read_skeleton_file`, an
+                array of joints, (T, V, C) or (M, T, V, C), or an annotation: a
+                dict with ``keypoint`` and, in two dimensions,
                 ``keypoint_score`` (M, T, V) and ``img_shape``. In two
                 dimensions, a third channel of the joints is the confidence.
             window (int, optional): Number of frames per window. Defaults to

@@ -46,14 +46,12 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
             Defaults to ``resume`` and ``load_from`` of the config.
         amp (bool): Whether to train in mixed precision: float16 on a GPU,
             bfloat16 on the CPU. Defaults to False.
-        validate (bool): Whether to validate during training. Defaults to
-            True.
+        validate (bool): Whether to validate. Defaults to True.
         auto_scale_lr (bool): Whether to multiply the learning rate by the
             ratio of the total batch size to ``auto_scale_lr.base_batch_size``
             of the config. Defaults to False.
-        stream (str, optional): A key of
-            :data:`~projects.stdcl.catalogue.STREAMS`. Defaults to the stream
-            of the config.
+        stream (str, optional): A key of ``catalogue.STREAMS``. Defaults to
+            the stream of the config.
         split (str, optional): Split of the data set, without "_train" or
             "_val", such as 'split2' of JHMDB. Defaults to the split of the
             config.
@@ -64,8 +62,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         deterministic (bool): Whether PyTorch and cuDNN use deterministic
             algorithms. Defaults to False.
         cfg_options (dict | sequence[str], optional): Config entries to
-            override: a dict of dotted name -> value, or KEY=VALUE strings.
-            Defaults to none.
+            override, by dotted name, or KEY=VALUE strings. Defaults to none.
         launcher (str): Launcher that started the processes: 'none',
             'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 

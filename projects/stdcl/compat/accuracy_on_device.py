@@ -12,11 +12,7 @@ from mmaction.models.heads import BaseHead
 
 def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
                    topk: tuple) -> list:
-    """Return the top-k accuracy for each k.
-
-    ``scores`` is (N, num_classes), and ``labels`` is (N,). The result is a
-    list with one scalar tensor for each k in ``topk``.
-    """
+    """Return a scalar tensor for each k, from scores (N, C), labels (N,)."""
     deepest = min(max(topk, default=0), scores.shape[1])
     ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)
     hits = ranked == labels[:, None]

@@ -64,9 +64,8 @@ def check_sequences(path: str, annotations: List[dict],
     If ``one_label`` is True, each sequence must have exactly one class.
 
     Raises:
-        InputError: A name occurs twice; a field is missing or has the wrong
-            type or shape; a number is not finite or reaches :data:`LARGEST`;
-            or sequences differ in their numbers of joints or channels.
+        InputError: A name occurs twice, a field is invalid, or sequences
+            differ in their numbers of joints or channels.
     """
     _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:

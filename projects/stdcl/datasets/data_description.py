@@ -21,10 +21,8 @@ MOST = 2**20  # hashes in a description; of a larger set, it has a sample
 def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
     """Describe the training set of a model, and its own layout.
 
-    Returns:
-        dict: ``classes``, ``joint_names``, ``edges`` and ``bones``, as far as
-        they are known; and ``sequences``, hashes of the names and labels and
-        ``earlier`` ones, int64, (S,), sorted.
+    Return ``classes``, ``joint_names``, ``edges`` and ``bones``, if known, and
+    ``sequences``, sorted hashes of names and labels, and ``earlier`` ones.
     """
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
     return {**traits(dataset), **layout_of(model), 'sequences': torch.tensor(

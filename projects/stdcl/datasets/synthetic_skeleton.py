@@ -87,16 +87,11 @@ def rest_pose(layout: SkeletonLayout) -> np.ndarray:
 def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
     """Find the four longest limbs of a skeleton.
 
-    A limb is a subtree of at least two joints that does not contain two such
-    subtrees side by side. It is as large as possible, so a thumb belongs to
-    its arm. The center belongs to no limb.
+    A limb is the largest subtree of at least two joints, without the center,
+    that does not contain two such subtrees side by side.
 
-    Returns:
-        tuple[tuple[int]]: Joints of each limb, parents before children. The
-        limbs are in the order of their top joints.
-
-    Raises:
-        InputError: The skeleton has fewer than four limbs.
+    Return the joints of each limb, parents before children, in the order of
+    the top joints. Fewer than four limbs raise an ``InputError``.
     """
     pose, parents = rest_pose(layout), layout.parents
     below = {joint: [joint] for joint in parents}  # joint -> its subtree
@@ -145,9 +140,9 @@ def _about_axis(axis: int, angle: float) -> np.ndarray:
 class _Body:
     """Forward kinematics of a layout for all frames at once.
 
-    Every limb turns about two axes at right angles to its direction at rest.
-    Outer joints turn more than inner ones. In a limb of at least three bones,
-    the top bone (the girdle) turns by only a fifth of the limb's angles.
+    Every limb turns about two axes at right angles to its direction at rest,
+    outer joints more than inner ones, and the girdle (the top of at least
+    three bones) least.
     """
 
     def __init__(self, layout: SkeletonLayout) -> None:

@@ -51,9 +51,8 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
 
     Args:
         model (nn.Module): A recognizer, on the CPU.
-        clips (torch.Tensor): Clips that verify the file, (N, M, T, V, C).
-            They set the shape of a clip. Rounding errors grow with the
-            coordinates, so these should be as large as in the data.
+        clips (torch.Tensor): Clips that verify the file, (N, M, T, V, C),
+            with coordinates as large as in the data.
         out (Path): ONNX file to write.
         metadata (dict[str, str]): Metadata to store in the file.
 

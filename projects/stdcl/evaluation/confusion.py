@@ -89,11 +89,9 @@ def write_files(confusion: np.ndarray, classes: Sequence[str],
                 stem: str) -> List[Path]:
     """Write a confusion matrix (C, C) as two tables and a picture.
 
-    Returns:
-        list[Path]: The files: ``STEM_classes.csv`` with the rows of
-        :func:`class_table`, ``STEM_confusion.csv`` with the numbers of
-        sequences (rows are true classes, columns are predictions), and the
-        picture ``STEM_confusion.png``.
+    Return the files: ``STEM_classes.csv`` with the rows of
+    :func:`class_table`, ``STEM_confusion.csv`` with the numbers of sequences
+    (one row per true class), and the picture ``STEM_confusion.png``.
     """
     rows = class_table(confusion, classes)
     tables = {'classes': [[*rows[0]], *(row.values() for row in rows)],

@@ -1,8 +1,6 @@
 """Score files, which contain a model's scores for each test sequence.
 
 Files from PYSKL, CTR-GCN, FR-Head and similar projects are supported as well.
-Files are read without running code from them; see
-:mod:`projects.stdcl.utils.safe_files`.
 """
 from dataclasses import dataclass
 from pathlib import Path

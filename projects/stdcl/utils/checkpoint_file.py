@@ -15,10 +15,8 @@ def find_damage(source: Union[str, Path, BinaryIO]) -> Optional[str]:
     """Verify the checksums of a checkpoint, because PyTorch does not.
 
     ``source`` is a path, or an open file, which is rewound if it is intact.
-
-    Returns:
-        str | None: Description of the damage. None if the file is intact or
-        in the format of PyTorch before 1.6, which has no checksums.
+    Return a description, or None if there is no damage or no checksum, as
+    before PyTorch 1.6.
     """
     try:
         if isinstance(source, (str, Path)):

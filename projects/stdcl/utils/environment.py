@@ -11,14 +11,10 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
 def current_commit() -> dict:
-    """Return the commit of this repository.
+    """Return ``commit``, and whether files outside ``runs/`` are ``clean``.
 
     Without ``.git``, the commit is read from the environment variable
-    STDCL_COMMIT. The files must then be those of that commit, unchanged.
-
-    Returns:
-        dict: ``commit``, and ``clean``, which is True if no file outside
-        ``runs/`` differs from the commit. Both are None if unknown.
+    STDCL_COMMIT. Both values are None if unknown.
     """
 
     def git(*args: str) -> str:

@@ -1,7 +1,6 @@
 """Seeds that depend on where they are used, not on earlier draws.
 
-A generator that is reseeded before each use has no state to save, so a resumed
-run draws the same numbers as an uninterrupted one.
+They have no state to save, so a resumed run draws the same numbers.
 """
 import hashlib
 import random

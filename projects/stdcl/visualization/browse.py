@@ -51,12 +51,10 @@ class DatasetBrowser:
 
         Args:
             names (sequence[str], optional): Names of the sequences, in order.
-                The other arguments are then ignored. Defaults to a random
-                choice.
+                By default, they are chosen at random.
             classes (sequence[str], optional): Names or numbers of the classes
-                to choose from at random. Defaults to all.
-            num (int, optional): Largest number of sequences to choose at
-                random. Defaults to all.
+                to choose from. Defaults to all.
+            num (int, optional): Largest number to choose. Defaults to all.
             seed (int): Seed of the random choice. Defaults to 0.
 
         Returns:

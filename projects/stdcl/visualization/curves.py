@@ -15,11 +15,8 @@ MARKED = 60  # curves with fewer points have markers
 def read_log(path: Path) -> pd.DataFrame:
     """Read the scalars that MMEngine logged in a training run.
 
-    Args:
-        path (Path): A work directory, or a log with one JSON object per line,
-            such as ``TIME/vis_data/scalars.json``. The logs of a work
-            directory are joined: a resumed run replaces the rows from the
-            point at which it resumed.
+    ``path`` is a log with one JSON object per line, such as
+    ``TIME/vis_data/scalars.json``, or a work directory, whose logs are joined.
 
     Returns:
         DataFrame: One column for each scalar and one row for each logged step
@@ -56,16 +53,11 @@ def _read_file(path: Path) -> pd.DataFrame:
 
 def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
                 names: Sequence[str], path: Path) -> None:
-    """Plot scalars of several runs, one diagram for each scalar.
+    """Plot scalars of several runs as a PNG, one diagram for each scalar.
 
-    Args:
-        logs (sequence[DataFrame]): Logs from :func:`read_log`.
-        keys (sequence[str]): Scalars, such as 'loss' and 'acc/top1'.
-        names (sequence[str]): Names of the runs.
-        path (Path): PNG file to write.
-
-    Raises:
-        InputError: A log does not contain a scalar.
+    ``logs`` are results of :func:`read_log`, ``keys`` are scalars, such as
+    'loss' and 'acc/top1', and ``names`` are the names of the runs. A missing
+    scalar raises an ``InputError``.
     """
     figure = Figure(figsize=(5 * len(keys), 3.6), layout='constrained')
     plots = figure.subplots(1, len(keys), squeeze=False)[0]

@@ -22,16 +22,11 @@ ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
 def convert(source: Path, destination: Path) -> dict:
     """Convert the clips to an annotation file.
 
-    The splits are ``split1_train``, ``split1_val`` and so on. For tuning, the
-    training part of split 1 is divided further: ``split1_tune`` contains the
-    clips that split 2 tests, and ``split1_fit`` contains the others. Clips of
-    the same video stay together, as in the official splits.
-
-    ``source`` is the path of ``jhmdb_14_classes.npz``. Return a dict of split
-    -> number of clips.
-
-    Raises:
-        InputError: The file is missing, damaged or in a different format.
+    The splits are ``split1_train``, ``split1_val`` and so on. For tuning,
+    ``split1_tune`` contains the clips of split1_train that split 2 tests, and
+    ``split1_fit`` contains the others. Return a dict of split -> number of
+    clips. An ``InputError`` is raised if ``source`` is not
+    ``jhmdb_14_classes.npz``.
     """
     arrays = read(source)
     splits = make_splits(arrays)

@@ -122,9 +122,8 @@ def convert(paths: list[Path], destination: Path,
             number of cores.
 
     Returns:
-        dict: The report, which names every dropped or repaired file of the
-        benchmark. ``as_published`` says whether the splits have the published
-        sizes; it is None unless all files were found.
+        dict: The report. ``as_published`` says whether the splits have the
+        published sizes; it is None unless all files were found.
 
     Raises:
         InputError: A path contains no skeleton file, a zip file cannot be

@@ -113,11 +113,10 @@ def select_persons(bodies: list[Body]
     """Select up to two persons, as in published results.
 
     If there are several bodies, those visible in at most 11 frames are
-    dropped, unless all are; then the longest is kept. Bodies whose width
-    exceeds 0.8 times their height in at least 69.754 % of their frames are
-    dropped next, as long as one body remains. The others are sorted by motion,
-    the largest first, and assigned to two places: each goes to the first place
-    that is free while the body is visible.
+    dropped, unless all are; then the longest is kept. Then bodies are dropped
+    whose width exceeds 0.8 times their height in at least 69.754 % of their
+    frames, as long as one remains. The others, sorted by motion, each take the
+    first of two places that is free while they are visible.
 
     Returns:
         tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person

@@ -70,15 +70,10 @@ def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
 
 
 def parse(name: str, content: bytes) -> dict:
-    """Convert one JSON file to an annotation; joints are (1, T, 20, 3).
+    """Convert a JSON file to an annotation, or raise an ``InputError``.
 
-    Args:
-        name (str): File name, such as ``a01_s01_e00_v01.json``.
-        content (bytes): A JSON object with ``skeletons`` (T x 20 x 3, meters)
-            and ``label`` (class + 1).
-
-    Raises:
-        InputError: The name or the content is invalid.
+    ``name`` is, for example, ``a01_s01_e00_v01.json``. ``content`` contains
+    ``skeletons`` (T x 20 x 3, meters) and ``label`` (class + 1).
     """
     match = NAME.fullmatch(Path(name).stem)
     action = int(match[1]) if match else None
@@ -115,12 +110,7 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
 
 
 def make_splits(names: List[str]) -> Dict[str, List[str]]:
-    """Return a dict of split -> names; raise InputError for a wrong size.
-
-    The splits are ``xview_train`` and ``xview_val``. The folds
-    (``fold0_train``, ``fold0_val`` and so on) divide ``xview_train`` by
-    subjects.
-    """
+    """Return a dict of split -> names; raise InputError for a wrong size."""
     if len(set(names)) != len(names):
         name = max(names, key=names.count)
         raise InputError(f'{name} occurs {names.count(name)} times in the '

@@ -10,9 +10,8 @@ from ...utils.input_error import require_positive
 class FastUniformSampleFrames(UniformSampleFrames):
     """Faster version of ``UniformSampleFrames`` with the same random draws.
 
-    The original searches all frames of all persons for changes in the number
-    of persons, only to round indices that are already integers. In test mode,
-    it also seeds NumPy's global generator, so training in the same process
+    The original searches all frames for changes in the number of persons,
+    without effect. In test mode, it seeds NumPy's global generator, so a run
     repeats its augmentation after each validation.
 
     The arguments are the same. Required key: ``total_frames``. Added keys:

@@ -11,9 +11,8 @@ from .transform import Transform
 class RandomView(Transform):
     """Rotate a sequence by random whole degrees about x and the vertical axis.
 
-    The published preprocessing of NW-UCLA also subtracts a joint of the first
-    frame and scales by a random factor. This transform omits both steps, which
-    the ``MinMaxNormalize`` that follows in the pipelines would cancel.
+    It omits the shift and the scaling of the published preprocessing, which
+    the ``MinMaxNormalize`` that follows would cancel.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 

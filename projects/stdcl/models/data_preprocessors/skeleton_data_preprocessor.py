@@ -36,11 +36,10 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     Args:
         layout (str | dict): The skeleton layout; see :class:`SkeletonLayout`.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint'.
-        center_relative (bool): Whether to use the variant of the authors of
-            Hyperformer and STD-CL. In joint streams, each joint is relative to
-            the center joint of its frame; the center joint keeps its
-            coordinates. In bone streams, a joint without a parent keeps its
-            coordinates instead of becoming zero. Defaults to False.
+        center_relative (bool): Whether to subtract the center joint of the
+            frame from all other joints in joint streams, and to keep joints
+            without a parent in bone streams, where they otherwise become zero,
+            as the authors of Hyperformer and STD-CL do. Defaults to False.
         append_joints (bool): Whether to append the coordinates of the joints
             to the channels of the stream, for encoders that take both
             (BlockGCN). Defaults to False.

@@ -62,10 +62,8 @@ class ClassBalancedMemoryBank(MemoryBank):
                indices: torch.Tensor) -> torch.Tensor:
         """Update the sequences that have a slot, and admit new ones.
 
-        The arguments and the result are those of :meth:`MemoryBank.update`. A
-        sequence whose feature is zero loses its slot or does not get one. For
-        a sequence without a slot, the result is a slot of a different class,
-        which cannot be a positive anyway.
+        See :meth:`MemoryBank.update`. A sequence whose feature is zero has no
+        slot; the result is then a slot of a different class.
         """
         first, whole = first_rows(indices), features.any(dim=1)  # (B,)
         now = self.written.max() + 1

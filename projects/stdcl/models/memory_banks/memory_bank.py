@@ -79,16 +79,14 @@ class MemoryBank(nn.Module):
         distort the loss of other sequences until this one occurs again.
 
         Args:
-            features (Tensor): Features of the batches of all processes, shape
-                (B, D), rows of norm 1 or 0. Rows of the same sequence must be
-                equal; see :func:`merge_sequences`.
+            features (Tensor): Features of the batches of all processes, of
+                norm 1 or 0 and equal for the same sequence, (B, D).
             labels (Tensor): Classes, integers from 0, shape (B,).
             indices (Tensor): Indices of the sequences in the training set,
                 integers from 0, shape (B,).
 
         Returns:
-            Tensor: Slots of these sequences, shape (B,). The loss excludes
-            them from the positives of their own sequence.
+            Tensor: Slots of these sequences, shape (B,).
         """
         self.features[indices] = features.to(self.features.dtype)
         self.labels[indices] = labels.masked_fill(~features.any(dim=1), EMPTY)
