@@ -1,6 +1,7 @@
 """Encoders equal their twins and reproduce the authors' outputs."""
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from projects.stdcl.models import (
     ProjectionDecoupler,
 )
 from projects.stdcl.models.backbones.ctrgcn import spatial_partition
+from projects.stdcl.models.backbones.multi_scale_tcn import MultiScaleTCN
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.ctrgcn import adjacency_of
@@ -237,27 +239,20 @@ def test_hops_and_adjacency(layout):
     (lambda: Hyperformer('nw-ucla', base_channels=220), 'of num_heads'),
     (lambda: Hyperformer('nw-ucla', base_channels=60, num_heads=3,
                          proj_groups=7), 'proj_groups = 7'),
-    (lambda: Hyperformer('nw-ucla', parts=[0, 1]), '2 entries.*20 joints'),
-    (lambda: Hyperformer('nw-ucla', parts=[0.5] * 20), 'integers'),
     (lambda: CTRGCN('nw-ucla', num_person=0), 'num_person is 0'),
-    (lambda: CTRGCN('nw-ucla', tcn_kernel_size=4), 'kernel.* 4.*odd'),
+    (lambda: MultiScaleTCN(8, kernel_size=4), 'kernel_size is 4.*odd'),
     (lambda: CTRGCN('nw-ucla', num_stages=0), 'num_stages is 0'),
     (lambda: CTRGCN('nw-ucla', in_channels=0), 'in_channels is 0'),
     (lambda: CTRGCN('nw-ucla', base_channels=8, num_person=1)(
-        torch.zeros(2, 2, 16, 25, 3)), '1 persons, 20 joints.*2, 25 and 3'),
-    (lambda: CTRGCN('nw-ucla', relation_reduction=100),
-     'relation_reduction is 100, expected at most 64'),
-    (lambda: CTRGCN('nw-ucla', relation_reduction=0), 'reduction is 0'),
-    (lambda: CTRGCN('nw-ucla', tcn_dilations=(1, 1.5)),
-     r'tcn_dilations is \(1, 1.5\), expected positive integers'),
-    (lambda: CTRGCN('nw-ucla', tcn_kernel_size=-1), 'kernel_size is -1'),
+        torch.zeros(2, 2, 16, 25, 3)),
+     '25 joints, but CTRGCN is built for 20'),
     (lambda: CTRGCN('nw-ucla', down_stages=(0, 5)),
      r'down_stages is \(0, 5\)'),
     (lambda: Hyperformer('nw-ucla', num_heads=0), 'num_heads is 0'),
     (lambda: Hyperformer('nw-ucla', proj_groups=-6), 'proj_groups is -6'),
     (lambda: HCN('nw-ucla', in_channels=0), 'in_channels is 0'),
     (lambda: HCN('nw-ucla', base_channels=2)(torch.zeros(1, 1, 64, 25, 3)),
-     '20 joints and 3 channels.*have 25 joints and 3'),
+     '25 joints, but HCN is built for 20'),
     (lambda: HCNHead(4, feature_size=(4, 4.5)),
      r'feature_size is \(4, 4.5\), expected positive integers'),
     (lambda: HCNHead(4, feature_size=(4, 4, 4)), "expected .T', W'."),
@@ -267,12 +262,14 @@ def test_invalid_sizes_raise(make, error):
         make()
 
 
-def test_parts_are_an_argument():
+def test_parts_of_the_layout():
     """Renumbering the parts does not change the model."""
     kwargs = dict(base_channels=24, num_heads=1, num_stages=1, num_person=1)
     one, other, third = (
-        Hyperformer('nw-ucla', parts=parts, **kwargs)
-        for parts in (None, [7] * 4 + [3] * 8 + [5] * 8, [0] * 20))
+        Hyperformer(replace(SkeletonLayout.get('nw-ucla'), parts=parts),
+                    **kwargs)
+        for parts in ([0] * 4 + [1] * 8 + [2] * 8,
+                      [7] * 4 + [3] * 8 + [5] * 8, [0] * 20))
     disturb(one)
     with torch.no_grad():
         one.blocks[0].spatial.hyperedge_bias.normal_()

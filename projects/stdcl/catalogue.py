@@ -14,7 +14,6 @@ class Encoder:
     """A skeleton encoder."""
     title: str  # name in the paper
     backbone: str  # registered name of the backbone class
-    arxiv: str  # arXiv number of the paper
     layout_field: str = 'layout'  # option of the backbone that sets the layout
     # option that sets the number of persons; None if the backbone accepts any
     persons_field: Optional[str] = None
@@ -33,16 +32,13 @@ class Benchmark:
 
 # config folder -> encoder
 ENCODERS = {
-    'stgcn': Encoder('ST-GCN', 'STGCN', '1801.07455', 'graph_cfg.layout'),
-    '2s-agcn': Encoder('2S-AGCN', 'AAGCN', '1805.07694', 'graph_cfg.layout',
-                       'num_person'),
-    'ctrgcn': Encoder('CTR-GCN', 'CTRGCN', '2107.12213',
-                      persons_field='num_person'),
-    'hyperformer': Encoder('Hyperformer', 'Hyperformer', '2211.09590',
+    'stgcn': Encoder('ST-GCN', 'STGCN', 'graph_cfg.layout'),
+    '2s-agcn': Encoder('2S-AGCN', 'AAGCN', 'graph_cfg.layout', 'num_person'),
+    'ctrgcn': Encoder('CTR-GCN', 'CTRGCN', persons_field='num_person'),
+    'hyperformer': Encoder('Hyperformer', 'Hyperformer',
                            persons_field='num_person'),
-    'blockgcn': Encoder('BlockGCN', 'BlockGCN', '2305.11468',
-                        persons_field='num_person'),
-    'hcn': Encoder('HCN', 'HCN', '1804.06055'),
+    'blockgcn': Encoder('BlockGCN', 'BlockGCN', persons_field='num_person'),
+    'hcn': Encoder('HCN', 'HCN'),
 }
 
 # name in config file names -> benchmark

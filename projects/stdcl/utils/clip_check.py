@@ -4,11 +4,22 @@ from typing import Sequence
 from .input_error import InputError, require_positive
 
 AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
+LAYOUT = ('to the layout of your data: a name, or a dict with joint_names, '
+          'edges and center.')
 
 
 def check_shape(model, shape, where: str) -> None:
     """Raise InputError unless a clip of ``shape``, (M, T, V, C), fits."""
-    for what, seen, owner, expected, advice in _expectations(model, *shape):
+    _require(_expectations(model, *shape), where)
+
+
+def check_encoder(encoder, shape) -> None:
+    """Raise InputError unless a clip of ``shape`` fits the encoder alone."""
+    _require(_of_encoder(encoder, *shape), type(encoder).__name__)
+
+
+def _require(expectations, where: str) -> None:
+    for what, seen, owner, expected, advice in expectations:
         if seen != expected:
             raise InputError(
                 f'{where}: the sequences have {seen} {what}, but '
@@ -54,15 +65,18 @@ def check_clip_shape(model, shape: Sequence[int]) -> None:
 def _expectations(model, persons: int, frames: int, joints: int,
                   channels: int):
     """Yield (axis, size seen, part of the model, size expected, advice)."""
-    encoder, preprocessor = model.backbone, model.data_preprocessor
-    layout = ('to the layout of your data: a name, or a dict with '
-              'joint_names, edges and center.')
+    preprocessor = model.data_preprocessor
     if hasattr(preprocessor, 'layout'):
         yield ('joints', joints, preprocessor, preprocessor.layout.num_joints,
-               f'Set model.data_preprocessor.layout {layout}')
+               f'Set model.data_preprocessor.layout {LAYOUT}')
+    yield from _of_encoder(model.backbone, persons, frames, joints, channels)
+
+
+def _of_encoder(encoder, persons: int, frames: int, joints: int,
+                channels: int):
     for field, expected in _num_joints(encoder).items():
         yield ('joints', joints, encoder, expected,
-               f'Set model.backbone.{field} {layout}')
+               f'Set model.backbone.{field} {LAYOUT}')
     if hasattr(encoder, 'in_channels'):
         yield ('channels', channels, encoder, encoder.in_channels,
                f'Set model.backbone.in_channels={channels}.')

@@ -16,6 +16,7 @@ from ...utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
 
 SUBSETS = 3  # sets of weights in a graph convolution
+TOPOLOGY_CHANNELS = 64  # number E of topology features
 
 
 @torch.no_grad()
@@ -184,7 +185,6 @@ class BlockGCN(SpatialTemporalEncoder):
         layout (str | dict): The skeleton layout, whose edges define the hops.
         base_channels (int): Channels of the first block. Defaults to 128.
         num_heads (int): Number of heads H. Defaults to 8.
-        topology_channels (int): Number of topology features E. Defaults to 64.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
             channels. Defaults to (5,).
         **kwargs: Further arguments of :class:`SpatialTemporalEncoder`, whose
@@ -199,11 +199,10 @@ class BlockGCN(SpatialTemporalEncoder):
     channels_last = False  # joints are the last axis of the products
 
     def __init__(self, layout: Union[str, dict], base_channels: int = 128,
-                 num_heads: int = 8, topology_channels: int = 64,
+                 num_heads: int = 8,
                  inflate_stages: Sequence[int] = (5, ), **kwargs) -> None:
         layout = SkeletonLayout.get(layout)
         require_positive('BlockGCN', num_heads=num_heads,
-                         topology_channels=topology_channels,
                          base_channels=base_channels)
         if base_channels % num_heads:
             raise InputError(
@@ -222,9 +221,9 @@ class BlockGCN(SpatialTemporalEncoder):
         self.joint_embedding = nn.Linear(self.in_channels, base_channels)
         self.position_embedding = nn.Parameter(
             torch.randn(layout.num_joints, base_channels))
-        self.topology = TopologyFeatures(topology_channels)
+        self.topology = TopologyFeatures(TOPOLOGY_CHANNELS)
         self.topology_projections = nn.ModuleList(
-            TopologyProjection(topology_channels, channels)
+            TopologyProjection(TOPOLOGY_CHANNELS, channels)
             for channels in inputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,6 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch.autograd.function import once_differentiable
 
-from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .pointwise_conv import PointwiseConv
 from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
@@ -138,9 +137,6 @@ class CTRGCN(SpatialTemporalEncoder):
 
     Args:
         layout (str | dict): The skeleton layout, whose bones form the graph.
-        relation_reduction (int): R is the number of input channels of a block
-            divided by this value, or 8 if there are fewer than 16 input
-            channels. Defaults to 8.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
             paper's values.
 
@@ -151,20 +147,12 @@ class CTRGCN(SpatialTemporalEncoder):
     time_dim = 3
     first_residual = False  # as in the authors' code
 
-    def __init__(self, layout: Union[str, dict], relation_reduction: int = 8,
-                 **kwargs) -> None:
+    def __init__(self, layout: Union[str, dict], **kwargs) -> None:
         adjacency = spatial_partition(SkeletonLayout.get(layout))
-        require_positive('CTRGCN', relation_reduction=relation_reduction)
 
         def spatial(in_channels: int, out_channels: int) -> CTRGC:
             # an input of coordinates has too few channels to divide
-            relation_channels = 8 if in_channels < 16 else \
-                in_channels // relation_reduction
-            if relation_channels < 1:
-                raise InputError(
-                    f'CTRGCN: relation_reduction is {relation_reduction}, '
-                    f'expected at most {in_channels}, the number of input '
-                    'channels of a block.')
+            relation_channels = 8 if in_channels < 16 else in_channels // 8
             return CTRGC(in_channels, out_channels, adjacency,
                          relation_channels)
 

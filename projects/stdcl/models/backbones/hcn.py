@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
+from ...utils.clip_check import check_encoder
 from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 
@@ -108,7 +109,7 @@ class HCN(BaseModule):
         An ``InputError`` is raised unless T, V and the channels fit.
         """
         n, m = x.shape[:2]
-        self._check_clip(*x.shape[2:])
+        check_encoder(self, x.shape[1:])
         x = x.flatten(0, 1)  # (N * M, T, V, in_channels)
         # the permuted input is channels-last, so it need not be copied
         x = torch.cat([
@@ -119,24 +120,6 @@ class HCN(BaseModule):
             # pooling after ReLU and dropout would be equivalent, but slower
             x = self.dropout(self.relu(self.pool(conv(x))))
         return x.unflatten(0, (n, m))  # (N, M, 4 C, T / 16, W / 16)
-
-    def _check_clip(self, frames: int, joints: int, channels: int) -> None:
-        if (joints, channels) != (self.layout.num_joints, self.in_channels):
-            raise InputError(
-                f'HCN was built for {self.layout.num_joints} joints and '
-                f'{self.in_channels} channels (model.backbone.layout, '
-                f'in_channels), but the clips have {joints} joints and '
-                f'{channels} channels.')
-        if frames != self.num_frames:
-            raise InputError(
-                f'HCN: the clips have {frames} frames, but num_frames is '
-                f'{self.num_frames}, which determines the size of the '
-                f'classifier. Set clip_len={self.num_frames} in the '
-                'pipelines, or set model.backbone.num_frames to your '
-                f'clip_len, a multiple of {STRIDE}, and '
-                'model.cls_head.feature_size to '
-                f'(num_frames / {STRIDE}, cooccurrence_channels / {STRIDE}); '
-                'cooccurrence_channels defaults to num_frames.')
 
 
 def _motion(x: torch.Tensor) -> torch.Tensor:

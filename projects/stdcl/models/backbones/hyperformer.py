@@ -1,6 +1,5 @@
 """Hyperformer, an encoder with attention over joints and body parts."""
-from numbers import Integral
-from typing import Optional, Sequence, Union
+from typing import Sequence, Union
 
 import torch
 import torch.nn as nn
@@ -192,26 +191,23 @@ class Hyperformer(SpatialTemporalEncoder):
 
     Args:
         layout (str | dict): The skeleton layout, whose edges define the hops.
+            Its parts are the hyperedges.
         base_channels (int): Channels of the first block. Defaults to 216.
         num_heads (int): Number of attention heads. Defaults to 9.
         proj_groups (int): Groups of the convolution after the attention.
             Defaults to 6.
-        parts (sequence[int], optional): Body part of each joint. The parts
-            are the hyperedges. Defaults to the parts of the layout.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
             channels. Defaults to none.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
             paper's values.
 
     Raises:
-        InputError: The layout is unknown, a size is invalid, such as
-            ``base_channels`` not divisible by ``num_heads``, or ``parts``
-            does not match the layout.
+        InputError: The layout is unknown, or a size is invalid, such as
+            ``base_channels`` not divisible by ``num_heads``.
     """
 
     def __init__(self, layout: Union[str, dict], base_channels: int = 216,
                  num_heads: int = 9, proj_groups: int = 6,
-                 parts: Optional[Sequence[int]] = None,
                  inflate_stages: Sequence[int] = (), **kwargs) -> None:
         layout = SkeletonLayout.get(layout)
         require_positive('Hyperformer', num_heads=num_heads,
@@ -222,17 +218,9 @@ class Hyperformer(SpatialTemporalEncoder):
                 raise InputError(
                     f'Hyperformer: base_channels is {base_channels}, expected '
                     f'a multiple of {name} = {number}.')
-        parts = layout.parts if parts is None else parts
-        if not all(isinstance(part, Integral) for part in parts):
-            raise InputError(f'Hyperformer: parts is {tuple(parts)}, expected '
-                             'integers.')
-        if len(parts) != layout.num_joints:
-            raise InputError(
-                f'Hyperformer: parts has {len(parts)} entries, expected one '
-                f'for each of the {layout.num_joints} joints of layout '
-                f'"{layout.name}".')
         # renumber the parts from 0, without gaps
-        parts = torch.unique(torch.tensor(parts), return_inverse=True)[1]
+        parts = torch.unique(torch.tensor(layout.parts),
+                             return_inverse=True)[1]
         hops = torch.tensor(layout.hops)
 
         def spatial(in_channels: int, out_channels: int

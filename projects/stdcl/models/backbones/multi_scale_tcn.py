@@ -46,8 +46,7 @@ class MultiScaleTCN(BaseModule):
         super().__init__()
         if kernel_size % 2 == 0:
             raise InputError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
-                             'expected an odd number. Change '
-                             'tcn_kernel_size of the encoder.')
+                             'expected an odd number.')
         branches = len(dilations) + 2
         if channels % branches:
             raise InputError(

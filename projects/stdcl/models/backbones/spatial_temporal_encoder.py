@@ -6,7 +6,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule, Sequential
 
-from ...utils.input_error import InputError, require_positive
+from ...utils.clip_check import check_encoder
+from ...utils.input_error import require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .multi_scale_tcn import MultiScaleTCN
 from .pointwise_conv import PointwiseConv
@@ -30,16 +31,15 @@ class SpatialTemporalBlock(BaseModule):
     """Block that computes ReLU(MS-TCN(spatial(x)) + residual(x)).
 
     The spatial part maps (N, C, ...) to (N, C', ...). If ``residual`` is
-    False, the residual is omitted. ``stride``, ``time_dim`` and ``tcn`` are
-    arguments of :class:`MultiScaleTCN`.
+    False, the residual is omitted. ``stride`` and ``time_dim`` are arguments
+    of :class:`MultiScaleTCN`.
     """
 
     def __init__(self, spatial: nn.Module, in_channels: int, out_channels: int,
-                 stride: int, residual: bool, time_dim: int, **tcn) -> None:
+                 stride: int, residual: bool, time_dim: int) -> None:
         super().__init__()
         self.spatial = spatial
-        self.temporal = MultiScaleTCN(
-            out_channels, stride, time_dim=time_dim, **tcn)
+        self.temporal = MultiScaleTCN(out_channels, stride, time_dim=time_dim)
         self.has_residual = residual
         self.residual = nn.Identity()
         if residual and (stride != 1 or in_channels != out_channels):
@@ -78,10 +78,6 @@ class SpatialTemporalEncoder(BaseModule):
         inflate_stages, down_stages (sequence[int]): Blocks, counted from 1,
             that double the channels, or halve the frames, rounding up. Default
             to (5, 8). Numbers above ``num_stages`` are ignored.
-        tcn_kernel_size (int): Kernel size of the temporal convolutions.
-            Defaults to 5.
-        tcn_dilations (sequence[int]): Dilations of the temporal convolutions.
-            Defaults to (1, 2).
         init_cfg (dict, optional): Initialization in addition to that of the
             blocks. Defaults to None.
 
@@ -98,8 +94,7 @@ class SpatialTemporalEncoder(BaseModule):
                  in_channels: int = 3, base_channels: int = 64,
                  embed_channels: Optional[int] = None, num_person: int = 2,
                  num_stages: int = 10, inflate_stages: Sequence[int] = (5, 8),
-                 down_stages: Sequence[int] = (5, 8), tcn_kernel_size: int = 5,
-                 tcn_dilations: Sequence[int] = (1, 2),
+                 down_stages: Sequence[int] = (5, 8),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.layout = SkeletonLayout.get(layout)
@@ -108,9 +103,7 @@ class SpatialTemporalEncoder(BaseModule):
         require_positive(
             type(self).__name__, in_channels=in_channels,
             base_channels=base_channels, num_person=num_person,
-            num_stages=num_stages, tcn_kernel_size=tcn_kernel_size,
-            tcn_dilations=tcn_dilations,
-            inflate_stages=inflate_stages,
+            num_stages=num_stages, inflate_stages=inflate_stages,
             down_stages=down_stages)
         in_channels = embed_channels or in_channels
         self.data_bn = nn.BatchNorm1d(
@@ -122,8 +115,7 @@ class SpatialTemporalEncoder(BaseModule):
                 spatial(in_channels, channels), in_channels,
                 channels, stride=2 if stage in down_stages else 1,
                 residual=stage > 1 or self.first_residual,
-                time_dim=self.time_dim, kernel_size=tcn_kernel_size,
-                dilations=tcn_dilations))
+                time_dim=self.time_dim))
             in_channels = channels
         self.blocks = Sequential(*blocks)
         self.out_channels = channels
@@ -146,14 +138,7 @@ class SpatialTemporalEncoder(BaseModule):
         The result, the input of the blocks, has the shape (N * M, C, T, V) or,
         if ``time_dim`` is 3, (N * M, C, V, T).
         """
-        seen = (x.shape[1], x.shape[3], x.shape[4])
-        built = (self.num_person, self.layout.num_joints, self.in_channels)
-        if seen != built:
-            raise InputError(
-                f'{type(self).__name__} was built for {built[0]} persons, '
-                f'{built[1]} joints and {built[2]} channels '
-                '(model.backbone.num_person, layout, in_channels), but the '
-                f'clips contain {seen[0]}, {seen[1]} and {seen[2]}.')
+        check_encoder(self, x.shape[1:])
         x = self.embed_joints(x)
         n, m, t, v, c = x.shape
         # batch norm over all coordinates of all persons in a frame
