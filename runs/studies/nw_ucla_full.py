@@ -5,8 +5,14 @@ about = 'the settings of the published results on NW-UCLA, four streams'
 
 threads = 2
 
+# The data fit into memory, and a step is short: no worker processes, and
+# validation only after the last epoch.
 options = {
-    'train_cfg.val_interval': 5,
+    'train_cfg.val_interval': 1000,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'val_dataloader.num_workers': 0,
+    'val_dataloader.persistent_workers': False,
     'default_hooks.checkpoint.max_keep_ckpts': 1,
 }
 
@@ -17,7 +23,7 @@ _methods = [(prefix, encoder)
 
 arms = {
     f'{prefix}{encoder}_{stream}': dict(
-        encoder=encoder, stream=stream, stdcl=bool(prefix), seeds=1,
+        encoder=encoder, stream=stream, stdcl=bool(prefix), seeds=4,
         **(dict(against=f'{encoder}_{stream}') if prefix else {}))
     for prefix, encoder in _methods for stream in _streams
 }

@@ -52,6 +52,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
                  center_relative: bool = False,
                  append_joints: bool = False) -> None:
         super().__init__()
+        self._non_blocking = True  # copying a batch does not wait for the GPU
         if stream not in STREAMS:
             raise InputError(f'model.data_preprocessor.stream is "{stream}", '
                              f'expected one of {", ".join(STREAMS)}.')
