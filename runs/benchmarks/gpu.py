@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Optional
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / 'runs/studies/nw_ucla_full.py'
@@ -77,11 +78,12 @@ class Results:
             partial.write_text(json.dumps(self.content, indent=1))
 
 
-def call(minutes: float, *command) -> str:
+def call(minutes: Optional[float], *command) -> str:
     """Run Python in the root directory, and return its output."""
     done = subprocess.run(
         [sys.executable, *map(str, command)], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60 * minutes)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=minutes and 60 * minutes)
     if done.returncode:
         raise RuntimeError(done.stdout)
     return done.stdout
@@ -99,8 +101,8 @@ def run_study(study: Path, arms: str, out: Path, minutes: float) -> dict:
     if study == STUDY and not (NW_UCLA / 'nw_ucla.pkl').exists():
         call(minutes, 'tools/data/nw_ucla.py', NW_UCLA / 'all_sqe.zip',
              NW_UCLA / 'nw_ucla.pkl')
-    output = call(  # stopped runs have a minute to save a checkpoint
-        minutes + 1, 'tools/experiments/run_study.py', study, '--jobs', 8,
+    output = call(  # stops by itself, after the runs have saved checkpoints
+        None, 'tools/experiments/run_study.py', study, '--jobs', 8,
         '--minutes', minutes, '--only', arms, '--records', out,
         '--work-dir', out / 'work_dirs')
     return dict(runs_left=int(re.search(r'runs left: (\d+)', output)[1]),
