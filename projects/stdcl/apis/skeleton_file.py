@@ -29,8 +29,7 @@ def read_skeleton_file(path: Path,
         file contains confidences, ``keypoint_score``, float32, (M, T, V).
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        InputError: The suffix is unknown, or the content is invalid.
+        FileNotFoundError, InputError: The file is missing or invalid.
     """
     suffix = path.suffix.lower()
     if suffix not in (*FIXED, *SUFFIXES):

@@ -58,8 +58,7 @@ class SkeletonDataset(PoseDataset):
     Raises:
         FileNotFoundError: The file does not exist.
         pickle.UnpicklingError: The file is damaged or contains more than data.
-        InputError: The file fails a check of :mod:`.annotation_check`, or
-            ``data_prefix`` contains "video".
+        InputError: The file fails a check of :mod:`.annotation_check`.
     """
 
     layout: Optional[SkeletonLayout] = None

@@ -56,9 +56,7 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
         out (Path): ONNX file to write.
         metadata (dict[str, str]): Metadata to store in the file.
 
-    Returns:
-        float: Difference between the logits of the file and of PyTorch; see
-        :func:`compare`.
+    Return the difference from the logits of PyTorch; see :func:`compare`.
 
     Raises:
         InputError: The model fails on these clips, or the difference
@@ -143,8 +141,7 @@ def sample_clips(dataset: dict, steps: Sequence[dict], layout: SkeletonLayout,
 def compare(network: nn.Module, path: Path, clips: torch.Tensor) -> float:
     """Compare the logits of a network and of an ONNX file on clips.
 
-    Return the largest difference in batches of :data:`BATCH_SIZES`, relative
-    to the largest logit of the batch. It is not finite if a logit is not.
+    Return the largest difference relative to the largest logit of a batch.
     """
     session, differences = open_session(path), []
     for batch in BATCH_SIZES:

@@ -1,7 +1,6 @@
 """Late fusion: the weighted sum of the scores of several models.
 
-MMAction2 computes the metrics. With one clip per sequence, those of a single
-file therefore equal the ``acc/top1``, ``acc/top5`` and ``acc/mean1`` that
+With one clip per sequence, the metrics of a single file equal those that
 ``tools/test.py`` prints.
 """
 from dataclasses import replace
@@ -50,7 +49,6 @@ def fuse_files(paths: Sequence[Path],
         classes).
 
     Raises:
-        OSError, pickle.UnpicklingError: A file cannot be read.
         InputError: The files do not match each other or the weights, the
             weights are not finite or all 0, or labels are missing.
     """
@@ -108,9 +106,7 @@ def align(files: Sequence[Scores],
     file are taken from the others.
 
     Raises:
-        InputError: The sequences, classes or labels of two files differ, no
-            file contains the label of a sequence, or the annotations are
-            invalid.
+        InputError: Two files differ, or the label of a sequence is missing.
     """
     known = [label_file.read(path) for path in label_files]
     for one in known:

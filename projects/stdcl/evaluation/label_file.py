@@ -24,11 +24,8 @@ def read(path: Path) -> LabelFile:
     A list contains one row per sequence, in the order of a score file. A text
     file (``.csv``, ``.txt``) contains names, labels, or both (name, label); it
     may start with a header. A ``.npy`` file contains labels. In a list of
-    labels, the names of the sequences are their places, 0 to N - 1.
-
-    Raises:
-        OSError, pickle.UnpicklingError: The file cannot be read.
-        InputError: The file is damaged or has a different format.
+    labels, the names are 0 to N - 1. An ``InputError`` is raised for a
+    different format.
     """
     try:
         if Path(path).suffix in ('.npy', '.csv', '.txt'):

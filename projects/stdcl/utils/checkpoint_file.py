@@ -42,12 +42,10 @@ class Latest(NamedTuple):
 def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
-    The first choice is the file in ``work_dir`` whose name
-    ``last_checkpoint`` contains; the second is the newest intact checkpoint in
-    ``work_dir``. The folder in ``last_checkpoint`` counts only if ``work_dir``
-    contains no checkpoint: it is a different one if the checkpoint hook sets
-    ``out_dir``, and the original one if ``work_dir`` is a copy. ``path`` is
-    None if no checkpoint is intact.
+    The first choice is the file in ``work_dir`` that ``last_checkpoint``
+    names; the second is the newest intact one. The folder in
+    ``last_checkpoint`` (``out_dir`` of the checkpoint hook, or the original of
+    a copy) counts only if ``work_dir`` contains no checkpoint.
     """
     folder, named = Path(work_dir), Path()
     if (folder / LAST).is_file():

@@ -67,11 +67,10 @@ def require_positive(owner: str, **sizes: Union[int, Sequence[int]]) -> None:
 def end_cleanly(config: str = '') -> Iterator[None]:
     """Exit with ``error: ...`` if the user can fix the cause.
 
-    This applies to an :class:`InputError`, to an ``OSError`` such as a missing
-    file, to a pickle that is damaged or not trusted, to numbers that are not
-    finite, and to a missing package of an extra. The exit status is 1. Other
-    exceptions keep their traceback. The message starts with ``config``, the
-    path of the config file, if there is one, unless a package is missing.
+    This applies to an :class:`InputError`, an ``OSError``, a pickle that is
+    damaged or not trusted, numbers that are not finite, and a missing package
+    of an extra. Other exceptions keep their traceback. The message starts with
+    the path ``config``, if given.
     """
     try:
         yield

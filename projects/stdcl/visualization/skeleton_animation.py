@@ -67,12 +67,11 @@ class Animation:
 def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
     """Map joints (M, T, V, C) to points (M, T, V, 3), float64.
 
-    Points have the axes of :data:`VIEWS`. Three-dimensional joints keep their
-    coordinates. In two dimensions, y points down, a third channel is the
-    confidence, and the depth is set to 0. Missing joints become NaN: all
-    joints of a person if all are zero in a frame, and any joint that is not
-    finite or, in two dimensions, has confidence 0. An ``InputError`` is raised
-    if the shape does not match the layout.
+    Points have the axes of :data:`VIEWS`. In two dimensions, y points down, a
+    third channel is the confidence, and the depth is set to 0. Missing joints
+    become NaN: those of absent persons, and any joint that is not finite or
+    has confidence 0. An ``InputError`` is raised if the shape does not match
+    the layout.
     """
     data = np.asarray(data, dtype=np.float64)
     if (data.ndim != 4 or data.shape[2] != layout.num_joints
@@ -137,8 +136,7 @@ def joint_sides(layout: SkeletonLayout) -> List[int]:
 def bone_sides(layout: SkeletonLayout) -> List[int]:
     """Return the index in :data:`SIDES` of each edge.
 
-    An edge between the trunk and a side belongs to that side. An edge between
-    left and right belongs to the trunk.
+    Only edges within the trunk, or between left and right, are of the trunk.
     """
     sides = joint_sides(layout)
     return [max(pair) if 0 in pair or pair[0] == pair[1] else 0

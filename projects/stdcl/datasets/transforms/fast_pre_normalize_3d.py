@@ -13,11 +13,10 @@ from .detected_joints import find_detected
 class FastPreNormalize3D(PreNormalize3D):
     """``PreNormalize3D`` with whole-array operations and the same arguments.
 
-    The output is the same up to rounding errors, except with
-    ``keypoint_score``: joints whose score is 0 are set to zero, and center and
-    rotation come from the first frame in which their joints were detected. A
-    sequence without any person is left unchanged. More than two persons raise
-    an ``InputError``.
+    The output is the same up to rounding errors, except that joints whose
+    ``keypoint_score`` is 0 become zero, and center and rotation come from the
+    first frame in which their joints were detected. More than two persons
+    raise an ``InputError``.
 
     Required key: ``keypoint``, (M, T, V, 3). Optional key:
     ``keypoint_score``, (M, T, V). Modified keys: these and ``total_frames``.

@@ -10,9 +10,8 @@ from .detected_joints import find_detected
 class PreNormalize2D(transforms.PreNormalize2D):
     """Map the image to the range [-1, 1] in x and y.
 
-    This class replaces MMAction2's class of the same name, which moves joints
-    that were not detected to (-1, -1). Here, they are zero: absent persons,
-    joints without confidence, and joints at (0, 0), the corner of the image.
+    Unlike in MMAction2's class of the same name, joints that were not detected
+    (absent persons, no confidence, or at (0, 0)) become zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C), in pixels. Optional
     keys: ``keypoint_score``, (M, T, V), and ``img_shape``, (height, width).

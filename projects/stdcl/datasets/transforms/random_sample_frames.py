@@ -13,10 +13,9 @@ class RandomSampleFrames(Transform):
     """Choose frames at random, or evenly spaced ones in test mode.
 
     In training, ``clip_len`` frames are drawn uniformly with replacement and
-    sorted, from a random span of the sequence. The share of the frames in this
-    span is drawn uniformly from ``proportion``. In test mode, the frames are
-    floor(linspace(0, T - 1, clip_len)). ``PoseDecode`` then selects them.
-    ``num_clips`` clips are drawn in this way and concatenated.
+    sorted, from a random span, whose share of the frames is drawn uniformly
+    from ``proportion``. In test mode, they are floor(linspace(0, T - 1,
+    clip_len)). ``PoseDecode`` then selects them.
 
     Required key: ``total_frames``. Added keys, as in ``UniformSampleFrames``:
     ``frame_inds``, ``clip_len``, ``frame_interval``, ``num_clips``.

@@ -45,9 +45,8 @@ class Mismatch(NamedTuple):
 class CheckpointFitHook(Hook):
     """Hook that compares a checkpoint with the model and the data.
 
-    MMEngine loads the tensors that fit and ignores the rest, so a test may use
-    randomly initialized layers. With this hook, the result depends on the
-    purpose of loading:
+    MMEngine ignores tensors that do not fit, so a test may use random layers.
+    With this hook, the result depends on the purpose of loading:
 
     - Fine-tuning (``load_from``): tensors whose shapes differ, and the biases
       of such weights, are initialized from scratch, with a warning.

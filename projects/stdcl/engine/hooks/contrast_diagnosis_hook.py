@@ -32,9 +32,7 @@ class ContrastDiagnosisHook(Hook):
       a sequence and the vector that its slot held before the step. It is
       logged only for banks with one slot per sequence.
 
-    The hook costs one backward pass of the head per loss, a forward pass of
-    the decoupler and one matrix product per bank. For a head without STD-CL,
-    it logs only ``gradient_cls``.
+    For a head without STD-CL, the hook logs only ``gradient_cls``.
     """
 
     def before_train(self, runner) -> None:

@@ -23,10 +23,9 @@ class MemoryBankHook(Hook):
     Before training, the hook sizes every bank, adds the index of each sequence
     to its samples, and tells the head the batch size.
 
-    Resuming restores the banks. An ``InputError`` is raised if the checkpoint
-    contains no banks, or if their size or their list of sequences differs.
-    Testing and fine-tuning ignore the banks of a checkpoint. Processes with
-    unequal numbers of batches raise an ``InputError``.
+    Only resuming restores the banks. An ``InputError`` is raised if the
+    checkpoint contains no banks, if their size or list of sequences differs,
+    or if the processes have unequal numbers of batches.
     """
 
     # sizes the banks before other hooks use them

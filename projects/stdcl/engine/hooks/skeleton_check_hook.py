@@ -18,12 +18,11 @@ from ...utils.model_parts import unwrap
 class SkeletonCheckHook(Hook):
     """Hook that checks whether the data fit the model.
 
-    Without this hook, a mismatch causes an error such as "running_mean should
-    contain 51 elements not 75" (MMAction2 issues 1438, 2060, 2141). The hook
-    compares the joints, channels, frames and persons of a sequence with the
-    model, and the labels with ``num_classes``. Before training, it also
-    compares the classes of the validation set with the training set, and runs
-    the model on one sequence. Its ``InputError`` says what to change.
+    The hook compares the joints, channels, frames and persons of a sequence
+    with the model, and the labels with ``num_classes``. Before training, it
+    also compares the classes of the validation set with the training set, and
+    runs the model on one sequence. Its ``InputError`` says what to change;
+    see MMAction2 issues 1438, 2060, 2141.
     """
 
     def before_train(self, runner) -> None:

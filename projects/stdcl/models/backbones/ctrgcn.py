@@ -60,9 +60,8 @@ class CTRGC(BaseModule):
         A = alpha * conv4(q) + topology[k]                  (C', V, V)
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
-    followed by batch norm, a residual connection and ReLU. To save time and
-    memory, all subsets share one product for conv1 and conv2, one for conv3,
-    and one for the sum. ``adjacency`` is the initial topology, (K, V, V).
+    followed by batch norm, a residual connection and ReLU. All subsets share
+    their products. ``adjacency`` is the initial topology, (K, V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int,

@@ -101,9 +101,9 @@ class HypergraphAttention(BaseModule):
         logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    followed by a grouped 1x1 convolution and a residual connection. To save
-    time and memory, all vectors r and e act as extra keys (the context). A
-    constant matrix selects the products to add to each logit.
+    followed by a grouped 1x1 convolution and a residual connection. All
+    vectors r and e act as extra keys (the context), and a constant matrix
+    selects the products to add to each logit.
 
     Args:
         in_channels, out_channels (int): Channels C and C' = H * D.

@@ -19,9 +19,8 @@ from ..decouplers.decoupler import CLIP_SHAPE
 class STDCLRecognizer(RecognizerGCN):
     """``RecognizerGCN`` that sets the sizes of its decoupler in a dry run.
 
-    The sizes of :class:`ProjectionDecoupler` depend on the encoder's output
-    and must be known before the optimizer is built. To set them, the
-    recognizer passes a clip of zeros through the encoder and the decoupler.
+    The sizes of :class:`ProjectionDecoupler` depend on the encoder's output.
+    To set them, a clip of zeros passes through the encoder and the decoupler.
 
     >>> from mmaction.registry import MODELS
     >>> model = MODELS.build(dict(
@@ -47,9 +46,7 @@ class STDCLRecognizer(RecognizerGCN):
             missing, or ``clip_shape`` does not fit the model.
     """
 
-    def __init__(self,
-                 *args,
-                 clip_shape: Optional[Sequence[int]] = None,
+    def __init__(self, *args, clip_shape: Optional[Sequence[int]] = None,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if not hasattr(self.cls_head, 'decoupler'):
