@@ -237,8 +237,7 @@ def test_mismatched_data_raise(config, tiny_annotations, data,
         num_joints=20, num_frames=16))), 'T = 16.*returns T = 26'),
     # as if clip_len had been changed in the pipelines only
     (dict(clip_shape=(1, 64, 20, 3)),
-     r'the clips have the shape \(1, 52, 20, 3\).*model.clip_shape is '
-     r'\(1, 64, 20, 3\).*Set model.clip_shape=\(1, 52, 20, 3\)')])
+     'T = 32.*returns T = 26.*Set model.clip_shape')])
 def test_sizes_of_the_decoupler_are_checked_before_the_first_step(
         config, model, message):
     config.merge_from_dict(dict(model=model))

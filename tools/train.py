@@ -17,7 +17,7 @@ Paths in a config (data/..., work_dirs/...) are relative to the working
 directory.'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description='Train a skeleton action recognizer.', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,11 +61,7 @@ def parse_args() -> argparse.Namespace:
         default='none', help='launcher of the processes; default: none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from projects.stdcl.apis import train
     from projects.stdcl.utils.input_error import end_cleanly

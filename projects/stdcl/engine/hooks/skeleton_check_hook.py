@@ -93,16 +93,5 @@ def _try_model(model, sample: dict) -> None:
     check_channels(model, feats)
     head(feats)
     if hasattr(head, 'decoupler'):
-        try:
-            head.decoupler(feats)
-        except InputError as error:
-            built, seen = getattr(model, 'clip_shape', None), sample[
-                'inputs'].shape[1:]
-            if built is None:  # the sizes are in the decoupler's config
-                raise
-            raise InputError(
-                'train_dataloader: the clips have the shape '
-                f'{tuple(seen)} (persons, frames, joints, channels), but '
-                f'model.clip_shape is {tuple(built)}. Set model.clip_shape='
-                f'{tuple(seen)}.') from error
+        head.decoupler(feats)
     model.train(training)

@@ -61,7 +61,6 @@ class STDCLRecognizer(RecognizerGCN):
         else:
             check_clip_shape(self, clip_shape)
             self._dry_run(clip_shape)
-        self.clip_shape = clip_shape
 
     @torch.no_grad()
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
