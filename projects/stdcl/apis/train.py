@@ -38,12 +38,11 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
     Args:
         config (str | Path): The config file.
         work_dir (str, optional): Folder for logs and checkpoints. Defaults
-            to ``work_dir`` of the config or, if it is not set, to
-            ``work_dirs/<config name>``. ``stream`` and ``split`` change this
-            default; see :func:`add_stream`.
+            to ``work_dir`` of the config or to ``work_dirs/<config name>``,
+            with the stream and the split; see :func:`add_stream`.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
-            the latest checkpoint in the work directory, if there is one.
-            Defaults to ``resume`` and ``load_from`` of the config.
+            the latest one in the work directory, if there is one. Defaults to
+            ``resume`` and ``load_from`` of the config.
         amp (bool): Whether to train in mixed precision: float16 on a GPU,
             bfloat16 on the CPU. Defaults to False.
         validate (bool): Whether to validate. Defaults to True.
@@ -52,9 +51,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
             of the config. Defaults to False.
         stream (str, optional): A key of ``catalogue.STREAMS``. Defaults to
             the stream of the config.
-        split (str, optional): Split of the data set, without "_train" or
-            "_val", such as 'split2' of JHMDB. Defaults to the split of the
-            config.
+        split (str, optional): Split without "_train" or "_val", such as
+            'split2' of JHMDB. Defaults to the split of the config.
         seed (int, optional): Random seed. Defaults to the seed of the config,
             or to a random one.
         diff_rank_seed (bool): Whether each process gets its own seed.

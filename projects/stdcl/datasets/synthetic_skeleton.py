@@ -194,10 +194,9 @@ class SyntheticSkeletonDataset(BaseActionDataset):
     """Synthetic skeleton sequences of 16 classes, for any layout.
 
     A class combines one of four limbs with one of four motion programs. Two
-    pairs of programs differ only in time: "lift then swing" and "swing then
-    lift" are reversals of each other; "slow swing" and "fast swing" pass
-    through the same poses. Subject, view, place, posture, pace and phase are
-    random, all limbs sway, and positions are noisy.
+    pairs of programs differ only in time: "lift then swing" from "swing then
+    lift", and "slow swing" from "fast swing". Subject, view, place, posture,
+    pace and phase are random, all limbs sway, and positions are noisy.
 
     Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its class
     is i modulo 16. ``keypoint`` has the shape (1, T, V, 3), in meters, y up.

@@ -32,8 +32,7 @@ def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
           and joints, (N, C);
         - if the head has a decoupler, ``spatial`` and ``temporal``, (N, D);
         - if it is an :class:`AttentiveDecoupler`, ``attention_joints``,
-          (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1
-          over the joints V' and frames T' of the encoder's output;
+          (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1;
         - if the data set names its classes, ``classes``, their names.
     """
     carry_names(loader.dataset)

@@ -27,9 +27,7 @@ class Scores:
     these two fields.
 
     Raises:
-        InputError: A field has the wrong type or size, a name occurs twice, a
-            score is not finite, probabilities are negative or do not sum to 1,
-            or a label is out of range.
+        InputError: A field is invalid, or a name occurs twice.
     """
     path: Path
     names: Optional[np.ndarray] = None  # frame_dir of each sequence, (N,)
@@ -114,18 +112,15 @@ def read(path: Union[str, Path]) -> Scores:
     The formats are
 
     - ``.npz``, as written by :func:`write`;
-    - a pickled dict that maps names to scores, without labels (CTR-GCN,
-      FR-Head);
-    - a pickled list of scores or array (N, C), without names and labels
-      (PYSKL).
+    - a pickled dict that maps names to scores (CTR-GCN, FR-Head);
+    - a pickled list of scores or array (N, C), without names (PYSKL).
 
     Scores in a pickle are taken as probabilities if none is negative and
     those of each sequence sum to 1 within 0.001, and as logits otherwise.
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.
-        InputError: The file is damaged or has a different format, or its
-            fields do not match.
+        InputError: The file has a different format, or fields do not match.
     """
     path, names = Path(path), None
     if path.suffix == '.npz':

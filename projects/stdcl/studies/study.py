@@ -95,15 +95,14 @@ class Study:
         benchmark (str): A key of ``catalogue.BENCHMARKS``. Defaults to
             'nw-ucla-xview'.
         threads (int): CPU threads of each run. Defaults to 1.
-        folds (int | list[str]): Number or names of folds. Seed s trains on
-            fold s modulo the number of folds. The name of the fold (0, 1 and
-            so on for a number) replaces ``{fold}`` in options. Defaults to 1.
+        folds (int | list[str]): Number or names of folds; the fold of seed s
+            is s modulo their number. Its name replaces ``{fold}`` in options.
+            Defaults to 1.
         options (dict): Config options for all arms: dotted name -> value.
         encoders (dict): Options for all arms with this encoder, which
             override ``options``: encoder -> options.
         tests (dict): Further tests of each trained model: name -> config
-            options. The columns ``top1_NAME`` and ``nll_NAME`` of the results
-            contain their top-1 accuracy and negative log-likelihood.
+            options. Their results are in ``top1_NAME`` and ``nll_NAME``.
         means (dict): Means in the report: name -> list of arms with
             ``against``, whose differences are averaged with equal weights.
 

@@ -200,8 +200,8 @@ def load(path: PathLike) -> Any:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: The file contains anything else and is not
-            listed in ``STDCL_TRUSTED_FILES``, is damaged or is not a pickle.
+        pickle.UnpicklingError: The file is damaged, or contains anything else
+            and is not listed in ``STDCL_TRUSTED_FILES``.
     """
     with open(path, 'rb') as file:
         if is_trusted(file):
@@ -225,8 +225,7 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        InputError: The file contains anything but arrays of numbers, booleans
-            or strings, is damaged or has a different format.
+        InputError: The file contains anything else or is damaged.
     """
     try:
         loaded = np.load(path, allow_pickle=False)

@@ -14,9 +14,8 @@ def write_animations(animations: Sequence[Animation], layout: SkeletonLayout,
                      title: str) -> Iterator[Path]:
     """Write animations to a folder, and yield the path of each file.
 
-    ``style`` is 'gif' for one file per animation, or 'html' for one page,
-    whose title and file name are ``title``. ``view`` is the azimuth and
-    elevation in degrees; it is ignored in 2D.
+    ``style`` is 'gif' for one file per animation, or 'html' for one page with
+    this ``title``. ``view`` is the azimuth and elevation in degrees.
     """
     if style == 'html':
         path = folder / f'{file_names([title])[0]}.html'

@@ -29,12 +29,8 @@ def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
     if it has a wrong number of joints or coordinates that are not finite, or
     if its ID occurs twice. Frames without a body are removed.
 
-    Returns:
-        tuple: The bodies in order of appearance, and a list of repairs, each
-        as 'reason: detail'.
-
-    Raises:
-        InputError: No frame with a body can be read.
+    Return the bodies in order of appearance, and a list of repairs, each as
+    'reason: detail'. Without any body, an ``InputError`` is raised.
     """
     if not content.strip():
         raise InputError(f'empty file: {len(content)} bytes')

@@ -13,8 +13,7 @@ from ..seeded_dataset import SeededDataset
 class SeededSampler(Sampler):
     """Sampler that pairs each index with a seed, for ``SeededDataset``.
 
-    The seed is a function of the run's seed, the epoch and the index. Each
-    repetition in a ``RepeatDataset`` has its own index.
+    The seed is a function of the run's seed, the epoch and the index.
 
     Args:
         sampler (dict): Config of the sampler that yields the indices. It

@@ -27,9 +27,8 @@ class ConsistencyHook(Hook):
 
     - All processes must read the same training, validation and test data.
     - A resumed run must have the training data, the seed, the optimizer and
-      the schedules of its checkpoint. MMEngine would use those of the
-      checkpoint and ignore those of the config. Only the end of a schedule may
-      change, so that a run can be extended.
+      the schedules of its checkpoint; MMEngine would ignore those of the
+      config. Only the end of a schedule may change.
 
     Otherwise, the hook raises an ``InputError`` in all processes.
     """

@@ -35,11 +35,6 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         # above 0 to resume in the middle of an epoch
         self.first_batch = 0
 
-    @property
-    def seed(self) -> int:
-        """Seed of the run, the same in all processes."""
-        return _seed(self.runner)
-
     def run(self) -> nn.Module:
         """Train and return the model."""
         self.runner.call_hook('before_train')
@@ -63,7 +58,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         batches = self.dataloader.batch_sampler
-        batches.sampler.seed = self.seed  # resuming may change the seed
+        batches.sampler.seed = _seed(self.runner)  # resuming may change it
         batches.sampler.skip = self.first_batch * batches.batch_size
         first, self.first_batch = self.first_batch, 0
         for index, data_batch in enumerate(self.dataloader, first):
@@ -73,10 +68,12 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
         """Run one step."""
-        seed_all(derive_seed(self.seed, self._iter, get_rank()))
+        seed = derive_seed(_seed(self.runner), self._iter, get_rank())
+        seed_all(seed)
         super().run_iter(idx, data_batch)
 
 
 def _seed(runner) -> int:
+    """Return the seed of the run, the same in all processes."""
     differs = runner._randomness_cfg.get('diff_rank_seed', False)
     return runner.seed - (get_rank() if differs else 0)

@@ -86,10 +86,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
         that the average of the gradients over the processes is the gradient
         of the mean over the terms of all processes.
 
-        Computing the losses of B banks in one call takes about as many
-        operations as a single bank. All tensors except ``labels`` then have
-        an additional first dimension of size B, and ``bank_features`` is a
-        sequence of B tensors of the same shape.
+        For B banks, all tensors except ``labels`` have an additional first
+        dimension of size B, and ``bank_features`` is a sequence of B tensors.
 
         Args:
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.

@@ -10,15 +10,12 @@ from .memory_bank import EMPTY, MemoryBank, first_rows
 class ClassBalancedMemoryBank(MemoryBank):
     """Memory bank that keeps the most recent sequences of each class.
 
-    Its size does not depend on that of the training set. Use it if there are
-    too many sequences for one slot each. It is not part of the paper.
+    Use it for too many sequences to have a slot each. It is not in the paper.
 
     Class c owns the slots c * L to (c + 1) * L - 1. If a sequence has a slot,
     that slot is updated. Otherwise the sequence takes the slot of its class
     that was written longest ago (the lowest index in a tie), but never a slot
-    written in the same step, so surplus sequences get none. If no class
-    has more than L sequences, the bank contains the same vectors as a
-    :class:`MemoryBank`, in a different order.
+    written in the same step, so surplus sequences get none.
 
     >>> bank = ClassBalancedMemoryBank(feat_dim=2, slots_per_class=2)
     >>> bank.resize(num_sequences=1000, num_classes=3)
