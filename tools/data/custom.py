@@ -15,39 +15,35 @@ docs/custom_data.md describes the files.'''
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Convert your own sequences to an annotation file with '
-        'the splits train, val and\ntest, and write a config that trains on '
-        'it. All input is checked before anything\nis written.',
-        epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description='Convert your own sequences to an annotation file, and '
+        'write a config that trains on it.', epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add('source', type=Path, metavar='SRC', help='folder that contains .npy, '
-        '.npz or .csv files, or an annotation file (*.pkl), such as those of '
-        'PYSKL and MMAction2')
+    add('source', type=Path, metavar='SRC', help='folder of .npy, .npz or '
+        '.csv files, or an annotation file of PYSKL or MMAction2 (*.pkl)')
     add('labels', type=Path, metavar='LABELS', nargs='?', help='for a folder: '
-        'CSV table with the columns name (or file) and label, and optionally '
-        'subject and split')
+        'CSV table with the columns name and label, and optionally subject '
+        'and split')
     add('destination', type=Path, metavar='DST',
         help='annotation file to write (*.pkl)')
     add('--layout', required=True, help='name of a skeleton layout, such as '
         'coco, or a .json file with joint_names, edges and center, and '
         'optionally name, bones, parts and dims')
-    add('--classes', type=Path, metavar='FILE', help='file with one class '
-        'name per line, in the order of the labels, or the annotation file of '
-        'the training set; default: the names in LABELS, sorted')
+    add('--classes', type=Path, metavar='FILE', help='class names in the '
+        'order of the labels, one per line, or the annotation file of the '
+        'training set; default: the names in LABELS, sorted')
     add('--split', nargs='+', metavar='NAME', default=(), help='for an '
         'annotation file: its splits to use as train, val and, optionally, '
         'test; default: draw them (--val-ratio)')
     add('--test-only', action='store_true', help='put all sequences into the '
         'split test; needs --classes')
     add('--val-ratio', type=float, metavar='R', help='draw this share of the '
-        'data for val, such as 0.2; default: use the column split of LABELS')
+        'data for val, such as 0.2, except for rows with the split test; '
+        'default: use the column split of LABELS')
     add('--by-subject', action=argparse.BooleanOptionalAction,
-        help='with --val-ratio: draw whole subjects, so that nobody is in '
-        'both splits; with --no-by-subject, draw sequences of each class; '
-        'default: draw subjects if every row of LABELS names one and there '
-        'are at least two')
-    add('--seed', type=int, default=0,
-        help='random seed for --val-ratio; default: 0')
+        help='draw whole subjects, or else sequences of each class; default: '
+        'draw subjects if all rows name one and there are at least two')
+    add('--seed', type=int, default=0, help='random seed; default: 0')
     add('--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
         'and width in pixels of the images in which 2D joints were detected; '
         'the joints are then normalized by this size')
@@ -60,8 +56,8 @@ def parse_args() -> argparse.Namespace:
     add('--encoder', default='stgcn', help='encoder of the config, a key of '
         'ENCODERS in projects/stdcl/catalogue.py; default: stgcn')
     add('--plain', action='store_true', help='make a config without STD-CL')
-    add('--epochs', type=int, metavar='N', help='number of epochs in the '
-        'config; default: that of the encoder on NW-UCLA, 65 to 150')
+    add('--epochs', type=int, metavar='N', help='number of epochs, to which '
+        'the learning rate is adapted; default: 65 to 150, as for NW-UCLA')
     add('--width', type=float, default=1, choices=[0.25, 0.5, 1],
         help='width of the encoder, relative to the published one; 0.25 '
         'trains on a laptop; default: 1')
@@ -87,32 +83,32 @@ def main() -> None:
     args = parse_args()
     from projects.stdcl.catalogue import ENCODERS, require_known
     from projects.stdcl.utils.input_error import end_cleanly, printable
-    options = {name: value for name, value in vars(args).items() if name not in
-               ('config', 'encoder', 'plain', 'epochs', 'width')}
+    options = dict(vars(args))
+    config, encoder, plain, epochs, width = map(options.pop, (
+        'config', 'encoder', 'plain', 'epochs', 'width'))
     with end_cleanly(str(args.source)):
-        from projects.stdcl.datasets.converters import (
-            custom_config,
-            custom_data,
+        from projects.stdcl.datasets.converters.custom_config import (
+            make_config,
         )
-        require_known('--encoder', args.encoder, ENCODERS)
-        data = custom_data.convert(**options)
+        from projects.stdcl.datasets.converters.custom_data import convert
+        require_known('--encoder', encoder, ENCODERS)
+        data = convert(**options)
         print(f'{args.destination}:\n{data.summary}')
-        for text in data.warnings + sum(data.problems.values(), []):
+        for text in data.warnings + data.problems:
             print(f'warning: {printable(text)}', file=sys.stderr)
         if data.splits == ['test']:
             return
-        folder = (args.config or Path('config.py')).resolve().parent
-        text = custom_config.make_config(
-            args.destination, data, args.encoder, not args.plain, folder,
-            args.img_shape, args.epochs, args.width)
-    if args.config is None:
+        folder = (config or Path('config.py')).resolve().parent
+        text = make_config(args.destination, data, encoder, not plain, folder,
+                           args.img_shape, epochs, width)
+    if config is None:
         print(f'Config to train on this file, from the current directory:'
               f'\n\n{text}')
         return
     folder.mkdir(parents=True, exist_ok=True)
-    args.config.write_text(text)
+    config.write_text(text)
     tool = os.path.relpath(Path(__file__).resolve().parents[1] / 'train.py')
-    print(f'{args.config}: to train, run\n  python {tool} {args.config}')
+    print(f'{config}: to train, run\n  python {tool} {config}')
 
 
 if __name__ == '__main__':

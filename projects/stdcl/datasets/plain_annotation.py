@@ -5,6 +5,7 @@ import numpy as np
 
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
+from .annotation_check import name_of
 
 ARRAYS = ('keypoint', 'keypoint_score')
 
@@ -52,7 +53,7 @@ def fit_persons(where: str, annotation: dict, most: Optional[int]) -> dict:
     there = annotation['keypoint'].any(axis=(1, 2, 3))
     if there.sum() > most:
         raise InputError(
-            f'{where}: sequence {annotation["frame_dir"]} has {there.sum()} '
+            f'{where}: sequence {name_of(annotation)} has {there.sum()} '
             f'persons, expected at most {most} (num_person of FormatGCNInput '
             'in the pipeline).')
     kept = there if there.any() else slice(most)

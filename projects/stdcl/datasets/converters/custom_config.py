@@ -2,7 +2,8 @@
 import os
 from math import gcd
 from pathlib import Path
-from typing import Iterable, Optional, Tuple
+from pprint import pformat
+from typing import Iterable, List, Optional, Tuple
 
 from mmengine.config import Config
 
@@ -29,51 +30,33 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
         encoder (str): A key of ``catalogue.ENCODERS``.
         stdcl (bool): Whether to train with STD-CL. Defaults to True.
         folder (Path): Folder of the config. Defaults to the current folder.
-        img_shape (tuple[int, int], optional): Height and width of the images
-            in pixels. If given, 2D joints are normalized by this size.
-            Otherwise, ``Standardize`` normalizes joints.
-        epochs (int, optional): Number of epochs. The warm-up and the steps of
-            the learning rate are scaled. Defaults to that of the base config.
-        width (float): Approximate factor of the number of channels. Defaults
-            to 1.
+        img_shape, epochs, width: Options of ``tools/data/custom.py``.
 
     Raises:
         InputError: The text would contain "{{", which MMEngine replaces.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     cfg = Config.fromfile(base)
-    definition, layout = repr(data.layout), 'layout=layout'
-    if isinstance(data.layout, dict):
-        definition = _call(data.layout, ',\n    ')
-        # _delete_ prevents a merge with the layout of the base config
-        layout = 'layout=dict(layout, _delete_=True)'
+    # _delete_ prevents a merge with the layout of the base config
+    layout = ('layout=dict(layout, _delete_=True)'
+              if isinstance(data.layout, dict) else 'layout=layout')
     outer, _, _ = traits.layout_field.rpartition('.')
     backbone = [f'{outer}=dict({layout})' if outer else layout]
-    head = dict(num_classes=len(data.classes))
+    head = f'num_classes={len(data.classes)}'
     if data.channels != 3:
         backbone.append(f'in_channels={data.channels}')
     if data.persons > 1 and traits.persons_field:
         backbone.append(f'{traits.persons_field}={data.persons}')
     if width != 1:
-        # any config of the encoder tells how the two sizes are related
-        narrow = Config.fromfile(find_config(
-            encoder, 'synthetic', False)).model
-        ratio = narrow.cls_head.in_channels // narrow.backbone.base_channels
-        full = cfg.model.cls_head.get('in_channels', 256) // ratio
-        # Hyperformer needs a multiple of 36, the others of 4
-        unit = gcd(full, 36)
-        channels = round(full * width / unit) * unit
-        head['in_channels'] = ratio * channels
+        channels, out_channels = _scale_channels(encoder, cfg, width)
+        head += f', in_channels={out_channels}'
         backbone.append(f'base_channels={channels}')
     shape = (data.persons, cfg.clip_len,
              SkeletonLayout.get(data.layout).num_joints, data.channels)
     clip_shape = (f'    clip_shape={shape},  # {", ".join(AXES)}\n'
                   if stdcl else '')
-    pipelines = ''.join(f'{name} = ' + _calls(_adapt(
-        cfg[name], data, img_shape)) for name in ('train_pipeline',
-                                                  'val_pipeline'))
     schedule = '' if epochs is None else (
-        f'train_cfg = dict(max_epochs={epochs})\nparam_scheduler = ' + _calls(
+        f'train_cfg = dict(max_epochs={epochs})\nparam_scheduler = ' + _lines(
             _scale(cfg.param_scheduler, epochs / cfg.train_cfg.max_epochs)))
     test = ("dict(dataset=dict(\n    ann_file=ann_file, split='test', "
             'pipeline=test_pipeline))' if 'test' in data.splits
@@ -81,9 +64,11 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
     text = f'''_base_ = {os.path.relpath(base, folder)!r}
 
 ann_file = {str(ann_file)!r}
-layout = {definition}
+layout = {pformat(data.layout, sort_dicts=False, compact=True)}
 
-{pipelines}test_pipeline = val_pipeline
+train_pipeline = {_lines(_adapt(cfg.train_pipeline, data, img_shape))}
+val_pipeline = {_lines(_adapt(cfg.val_pipeline, data, img_shape))}
+test_pipeline = val_pipeline
 
 train_dataloader = dict(dataset=dict(dataset=dict(
     ann_file=ann_file, split='train', pipeline=train_pipeline)))
@@ -94,27 +79,35 @@ test_dataloader = {test}
 model = dict(
 {clip_shape}    data_preprocessor=dict({layout}),
     backbone=dict({', '.join(backbone)}),
-    cls_head={_call(head)})
-{schedule}'''
+    cls_head=dict({head}))
+{schedule}
+'''
     if '{{' in text:
         raise InputError(f'{ann_file}: the config would contain "{{{{", which '
                          'MMEngine replaces, expected names without it.')
     return text
 
 
-def _call(entries: dict, separator: str = ', ') -> str:
-    start = separator.lstrip(',') if '\n' in separator else ''
-    return f'dict({start}' + separator.join(
-        f'{name}={value!r}' for name, value in entries.items()) + ')'
+def _lines(steps: List[dict]) -> str:
+    return '[\n    ' + ',\n    '.join(map(repr, steps)) + '\n]'
 
 
-def _calls(steps: Iterable[dict]) -> str:
-    return '[\n' + ',\n'.join(f'    {_call(step)}' for step in steps) + '\n]\n'
+def _scale_channels(encoder: str, cfg: Config, width: float
+                    ) -> Tuple[int, int]:
+    """Return the first and the last number of channels of the encoder."""
+    # any config of the encoder tells how the two numbers are related
+    narrow = Config.fromfile(find_config(encoder, 'synthetic', False)).model
+    ratio = narrow.cls_head.in_channels // narrow.backbone.base_channels
+    full = cfg.model.cls_head.get('in_channels', 256) // ratio
+    unit = gcd(full, 36)  # Hyperformer needs a multiple of 36, the others of 4
+    channels = round(full * width / unit) * unit
+    return channels, ratio * channels
 
 
 def _adapt(steps: Iterable[dict], data: Conversion,
-           img_shape: Optional[Tuple[int, int]]) -> Iterable[dict]:
-    """Yield the steps of a pipeline of the base config, for other data."""
+           img_shape: Optional[Tuple[int, int]]) -> List[dict]:
+    """Return a pipeline of the base config, adapted to other data."""
+    adapted = []
     dims = SkeletonLayout.get(data.layout).dims
     for step in steps:
         if step['type'] == 'FormatGCNInput':
@@ -126,15 +119,16 @@ def _adapt(steps: Iterable[dict], data: Conversion,
         elif step['type'] == 'RandomView' and data.up != 'y':
             step = dict(step, up=data.up)
         if dims == 3 or step['type'] != 'RandomView':
-            yield dict(step)
+            adapted.append(dict(step))
+    return adapted
 
 
-def _scale(schedulers: Iterable[dict], factor: float) -> Iterable[dict]:
-    """Yield schedulers of the learning rate, for other numbers of epochs."""
+def _scale(schedulers: Iterable[dict], factor: float) -> List[dict]:
+    """Return schedulers of the learning rate for a number of epochs."""
     def scaled(epoch: int) -> int:
         return max(1, round(epoch * factor))
 
-    for scheduler in schedulers:
-        yield {name: scaled(value) if name == 'end' else
-               list(map(scaled, value)) if name == 'milestones' else value
-               for name, value in scheduler.items()}
+    return [{name: scaled(value) if name == 'end' else
+             list(map(scaled, value)) if name == 'milestones' else value
+             for name, value in scheduler.items()}
+            for scheduler in schedulers]

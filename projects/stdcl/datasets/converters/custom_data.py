@@ -5,30 +5,22 @@ anything is written.
 """
 import json
 import re
-from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import pandas as pd
 
 from ...utils.input_error import InputError, printable
 from ...utils.skeleton_layout import SkeletonLayout
+from ..annotation_check import name_of
 from ..plain_annotation import ARRAYS
 from ..skeleton_dataset import SkeletonDataset
-from . import custom_splits
+from . import custom_splits, sequence_file
 from .annotation_file import write_annotations
 from .custom_splits import SPLITS
-from .sequence_file import (
-    SUFFIXES,
-    check_pixels,
-    clean,
-    read_cells,
-    read_sequence,
-    read_text,
-    to_sequence,
-)
+from .sequence_file import clean
 
 MAX_SHOWN = 20
 IMAGE = ('img_shape', 'original_shape')
@@ -36,8 +28,7 @@ COLUMNS = ['name', 'label', 'subject', 'split']
 # words in the names of joints that are above or below the center of a body
 ABOVE, BELOW = 'head|nose|face|neck', 'hip|pelvis|knee|ankle|foot'
 
-# name of a sequence -> descriptions of its problems
-Problems = Dict[str, List[str]]
+Problem = Tuple[str, str]  # name of a sequence, description
 
 
 @dataclass
@@ -51,7 +42,7 @@ class Conversion:
     up: str  # vertical axis: x, y or z
     summary: str  # overview for the user, a few lines
     warnings: List[str]
-    problems: Problems  # problems of the skipped sequences
+    problems: List[str]  # problems of the skipped sequences
 
 
 def convert(source: Path, labels: Optional[Path], destination: Path,
@@ -63,83 +54,67 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
             up: Optional[str] = None, skip_bad: bool = False) -> Conversion:
     """Check all files, then write the annotation file.
 
-    Args:
-        source (Path): Folder with one file per sequence, or an annotation
-            file, ``*.pkl``, which also contains the labels.
-        labels (Path, optional): CSV table with the columns name and label,
-            and optionally subject and split. Required for a folder.
-        layout (str): Name of a layout, or path of a ``.json`` file.
-        classes (Path, optional): File with the class names in order, one per
-            line, or the annotation file of the training set. Defaults to the
-            classes of ``source``, or to the sorted names in the table.
-        split (sequence[str]): For an annotation file, the names of its splits
-            for training, validation and, optionally, testing. Defaults to all
-            sequences.
-        test_only (bool): Whether all sequences are for testing. Defaults to
-            False.
-        val_ratio (float, optional): Share of the data to draw for validation.
-            Defaults to the given splits. Test sequences remain as given.
-        by_subject (bool, optional): Whether to draw subjects. Defaults to True
-            if every row names a subject and there are at least two subjects.
-        seed (int): Random seed of the draw. Defaults to 0.
-        img_shape (tuple[int, int], optional): Height and width in pixels of
-            the images in which two-dimensional joints were detected.
-        up (str, optional): Vertical axis of three-dimensional joints: x, y or
-            z. Defaults to the axis along which heads are above feet, or y.
-        skip_bad (bool): Whether to skip sequences with problems instead of
-            raising an error. Defaults to False.
+    The arguments are the options of ``tools/data/custom.py``, whose ``--help``
+    explains them.
 
     Raises:
         InputError: A file is invalid. In this case, nothing is written.
     """
-    problems: Problems = defaultdict(list)
     fields, layout = read_layout(layout)
     if img_shape is not None and layout.dims == 3:
         raise InputError('--img-shape requires a two-dimensional layout, but '
                          f'"{layout.name}" is three-dimensional.')
-    given, where = classes and read_classes(classes), labels or source
+    names = read_classes(classes) if classes else None
     if source.suffix == '.pkl':
-        sources, table, own = read_annotations(source, split)
-        given = given or own
+        table, own = read_annotations(source, layout, split)
+        names = names or own
     else:
-        sources = find_files(source, (labels, classes), problems)
-        table = read_table(labels, problems)
-    for name in sources.keys() - set(table.index):
-        problems[name].append(f'{sources[name]}: "{name}" has no row in '
-                              f'{where}.')
-    for name in set(table.index) - sources.keys():
-        problems[name].append(f'{where}: "{name}" has no file in {source}, '
-                              f'expected {name}.npy, .npz or .csv.')
-    table['label'], names = number_labels(where, table['label'], given,
-                                          problems)
+        table = find_files(source, labels, classes).merge(
+            read_table(labels), how='outer', on='name')
+    table, where = table.set_index('name'), labels or source
     if test_only:
         table['split'] = 'test'
-    if given is None and set(table['split']) == {'test'}:
+    if names is None and set(table['split'].dropna()) == {'test'}:
         raise InputError(f'{where}: all sequences are in the split test, so '
                          'the classes of the training set are needed '
                          '(--classes).')
-    method = custom_splits.choose(where, table, val_ratio, by_subject,
-                                  problems)
-    sequences, outside = _read(source, sources, layout, img_shape, problems)
-    table = table.loc[[name for name in sources if name not in problems]]
-    if problems and not (skip_bad and len(table)):
-        raise InputError(*_listed(problems))
+    names, valid = find_classes(where, table['label'], names)
+    method = custom_splits.choose(where, table, val_ratio, by_subject)
+    problems = [*_check_rows(where, source, table, valid, method)]
+    sequences = {}
+    for name, item in table['source'].dropna().items():
+        try:
+            sequences[name] = _read(source, name, item, layout, img_shape)
+        except InputError as error:
+            problems.append((name, str(error)))
+    problems += _check_channels(source, sequences)
+    table = table.drop([name for name, _ in problems], errors='ignore')
+    problems = [text for _, text in sorted(problems, key=lambda item: item[0])]
+    if problems and (table.empty or not skip_bad):
+        count = len(problems)
+        if count > MAX_SHOWN:
+            problems[MAX_SHOWN:] = [f'... and {count - MAX_SHOWN} more']
+        raise InputError(f'{count} problem{"s" if count > 1 else ""}:',
+                         *problems)
 
+    table['label'] = pd.Categorical(table['label'], valid).codes
     if val_ratio is not None:
         table['split'] = custom_splits.draw(table, method, val_ratio, seed)
     warnings = custom_splits.check(table, names)
+    annotations = [dict(
+        sequences[name], frame_dir=name, label=label,
+        total_frames=sequences[name]['keypoint'].shape[1])
+        for name, label in table['label'].items()]
+    outside = np.mean([sequence_file.check_pixels(where, item, img_shape)
+                       for item in annotations]) if img_shape else 0
     if outside > 0.01:
         warnings.append(f'{outside:.0%} of the joints are outside the images; '
                         '--img-shape takes the height first, then the width')
-    annotations = [dict(
-        sequences[name], frame_dir=name, label=int(table.at[name, 'label']),
-        total_frames=sequences[name]['keypoint'].shape[1])
-        for name in table.index]
-    up = up or find_up(annotations, layout)
     splits = {split: table.index[table['split'] == split].tolist()
               for split in SPLITS if split in set(table['split'])}
     write_annotations(destination, annotations, classes=names, layout=fields,
                       split=splits)
+    up = up or find_up(annotations, layout)
     persons = sorted({len(item['keypoint']) for item in annotations})
     frames = [item['total_frames'] for item in annotations]
     counts = table['label'].value_counts()
@@ -150,75 +125,82 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
             f'{printable(name)} {counts.get(number, 0)}'
             for number, name in enumerate(names)),
         frames=f'{min(frames)} to {max(frames)}, mean {np.mean(frames):.1f}',
-        persons=' or '.join(map(str, persons)),
-        **(dict(up=f'{up}; to change it, use --up') if layout.dims == 3
-           else {}))
+        persons=' or '.join(map(str, persons)))
+    if layout.dims == 3:
+        summary['up'] = f'{up}; to change it, use --up'
     return Conversion(
         fields, names, list(splits), max(persons), _channels(annotations[0]),
         up, '\n'.join(f'  {key:9} {text}' for key, text in summary.items()),
-        warnings, dict(problems))
+        warnings, problems)
+
+
+def _check_rows(where: Path, source: Path, table: pd.DataFrame,
+                valid: List[str], method: str) -> Iterator[Problem]:
+    """Yield the problems of the rows of the table of files and labels."""
+    label, subject, split = (table[name] for name in COLUMNS[1:])
+    checks = {
+        'is in two rows or splits, or has two files, expected one of each':
+            table.index.duplicated(),
+        'has no row, expected one for {source}': label.isna(),
+        'has no file in {folder}, expected {name}.npy, .npz or .csv':
+            table['source'].isna(),
+        'has the label "{label}", expected one of the classes {valid}':
+            label.notna() & ~label.isin(valid),
+        'has the split "{split}", expected train, val or test':
+            split.notna() & ~split.isin(SPLITS) & (
+                method not in custom_splits.DRAWN),
+        'has no subject, which --by-subject needs': (subject == '') & (
+            split != 'test') & (method == custom_splits.BY_SUBJECT)}
+    for text, wrong in checks.items():
+        for name, row in table[wrong].iterrows():
+            yield name, f'{where}: "{name}" ' + text.format(
+                name=name, folder=source, valid=', '.join(valid), **row) + '.'
+
+
+def _check_channels(source: Path, sequences: dict) -> Iterator[Problem]:
+    """Yield the sequences with other channels, which an encoder can't take."""
+    channels = pd.Series({name: _channels(sequence)
+                          for name, sequence in sequences.items()}, dtype=int)
+    for usual, count in channels.value_counts()[:1].items():
+        for name, number in channels[channels != usual].items():
+            yield name, (
+                f'{source}: "{name}" has {number} channels, including the '
+                f'confidence, expected {usual}, as in {count} of '
+                f'{len(channels)} sequences.')
 
 
 def _channels(sequence: dict) -> int:
     return sequence['keypoint'].shape[-1] + ('keypoint_score' in sequence)
 
 
-def _listed(problems: Problems) -> List[str]:
-    texts = [text for name in sorted(problems) for text in problems[name]]
-    more = len(texts) - MAX_SHOWN
-    title = f'{len(texts)} problem{"s" if len(texts) > 1 else ""}:'
-    return [title, *texts[:MAX_SHOWN],
-            *([f'... and {more} more'] if more > 0 else [])]
+def _read(source: Path, name: str, item: Union[Path, dict],
+          layout: SkeletonLayout, img_shape: Optional[Tuple[int, int]]
+          ) -> dict:
+    """Read a file, or check the arrays from an annotation file."""
+    is_file = isinstance(item, Path)
+    where = str(item) if is_file else f'{source}: {name}'
+    sequence = (sequence_file.read_sequence(item, layout) if is_file
+                else sequence_file.to_sequence(where, item, layout))
+    if not sequence['keypoint'].any():
+        raise InputError(f'{where} contains only zeros, expected joints in at '
+                         'least one frame.')
+    if img_shape:
+        sequence_file.check_pixels(where, sequence, img_shape)
+        sequence.update(dict.fromkeys(IMAGE, tuple(img_shape)))
+    return sequence
 
 
-def _read(source: Path, sources: dict, layout: SkeletonLayout,
-          img_shape: Optional[Tuple[int, int]], problems: Problems) -> tuple:
-    """Return the sequences, and the share of joints outside the images."""
-    sequences, outside = {}, [0.]
-    for name, item in sources.items():
-        is_file = isinstance(item, Path)
-        where = str(item) if is_file else f'{source}: {name}'
-        try:
-            sequence = (read_sequence(item, layout) if is_file
-                        else to_sequence(where, item, layout))
-            if not sequence['keypoint'].any():
-                raise InputError(f'{where} contains only zeros, expected '
-                                 'joints in at least one frame.')
-            if img_shape:
-                outside.append(check_pixels(where, sequence, img_shape))
-                sequence.update(dict.fromkeys(IMAGE, tuple(img_shape)))
-            sequences[name] = sequence
-        except InputError as error:
-            problems[name].append(str(error))
-    # an encoder has a fixed number of channels
-    counts = Counter(map(_channels, sequences.values()))
-    for name, sequence in sequences.items():
-        (usual, count), *_ = counts.most_common(1)
-        if _channels(sequence) != usual:
-            problems[name].append(
-                f'{source}: "{name}" has {_channels(sequence)} channels, '
-                f'including the confidence, expected {usual}, as in {count} '
-                f'of {len(sequences)} sequences.')
-    return sequences, np.mean(outside)
-
-
-def find_files(source: Path, others: Tuple[Optional[Path], ...],
-               problems: Problems) -> Dict[str, Path]:
-    """Map names of sequences to their files in a folder, except ``others``."""
+def find_files(source: Path, *others: Optional[Path]) -> pd.DataFrame:
+    """Return a table of the files in a folder, except ``others``."""
     others = {path.resolve() for path in others if path}
-    files: Dict[str, Path] = {}
-    for path in sorted(source.rglob('*')):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and (
-                path.resolve() not in others):
-            name = _sequence_name(path.relative_to(source).as_posix())
-            if name in files:
-                problems[name].append(f'{files[name]} and {path} have the '
-                                      'same name, expected unique names.')
-            files[name] = path
+    files = [path for path in sorted(source.rglob('*'))
+             if path.suffix.lower() in sequence_file.SUFFIXES
+             and path.is_file() and path.resolve() not in others]
     if not files:
         raise InputError(f'{source} contains no .npy, .npz or .csv files, '
                          'expected a folder with one file per sequence.')
-    return files
+    return pd.DataFrame(dict(source=files, name=[_sequence_name(
+        path.relative_to(source).as_posix()) for path in files]))
 
 
 def _sequence_name(text: str) -> str:
@@ -227,36 +209,38 @@ def _sequence_name(text: str) -> str:
                   flags=re.IGNORECASE)
 
 
-def read_annotations(path: Path, split: Sequence[str]
-                     ) -> Tuple[Dict[str, dict], pd.DataFrame, list]:
-    """Read an annotation file: arrays by name, the table, and the classes."""
-    items, rows = {}, []
+def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
+                     ) -> Tuple[pd.DataFrame, Optional[List[str]]]:
+    """Read an annotation file: a table with the arrays, and the classes."""
+    if len(split) > len(SPLITS):
+        raise InputError(f'--split has the names {", ".join(split)}, expected '
+                         'at most 3: those for train, val and test.')
+    rows = []
     for part, name in zip(SPLITS, split) if split else [('', None)]:
         dataset = SkeletonDataset(str(path), [], split=name)
-        classes = dataset.metainfo.get('classes')
+        if dataset.layout and (
+                dataset.layout.joint_names != layout.joint_names):
+            raise InputError(
+                f'{path} has the layout "{dataset.layout.name}", expected the '
+                f'joints of --layout, "{layout.name}".')
+        classes = dataset.metainfo.get('classes') or None
+        classes = classes and check_classes(path, classes)
         for info in map(dataset.get_data_info, range(len(dataset))):
-            if info['frame_dir'] in items or 'frame_inds' in info:
-                raise InputError(
-                    f'{path}: sequence {info["frame_dir"]} is in two splits '
-                    'or is packed (frame_inds), expected neither.')
+            if 'frame_inds' in info:
+                raise InputError(f'{path}: sequence {name_of(info)} is packed '
+                                 '(frame_inds), expected (M, T, V, C).')
             label = info['label']
-            rows.append((info['frame_dir'], classes[label] if classes and (
-                label < len(classes)) else str(label), '', part))
-            items[info['frame_dir']] = {
-                key: info[key] for key in (*ARRAYS, *IMAGE) if key in info}
-    table = pd.DataFrame(rows, columns=COLUMNS).set_index('name')
-    return items, table, classes
+            rows.append((
+                name_of(info), classes[label] if classes and (
+                    label < len(classes)) else str(label), '', part,
+                {key: info[key] for key in (*ARRAYS, *IMAGE) if key in info}))
+    return pd.DataFrame(rows, columns=[*COLUMNS, 'source']), classes
 
 
-def read_table(path: Path, problems: Problems) -> pd.DataFrame:
-    """Read the table of labels, whose index is the name of the sequence.
-
-    The header must contain ``name`` (or ``file``) and ``label``. Names that
-    occur twice are added to ``problems``.
-    """
-    cells = read_cells(path).map(clean)
-    header = [text.lower().replace('file', 'name')
-              for text in cells.iloc[:1].to_numpy().ravel()]
+def read_table(path: Path) -> pd.DataFrame:
+    """Read the table of labels, and return :data:`COLUMNS`."""
+    cells = sequence_file.read_cells(path).map(clean)
+    header = cells.iloc[0].str.lower().replace('file', 'name').tolist()
     if not all(header.count(name) == 1 or name not in header and name in (
             'subject', 'split') for name in COLUMNS) or len(cells) < 2:
         raise InputError(f'{path} has the header "{",".join(header)}" and '
@@ -267,64 +251,57 @@ def read_table(path: Path, problems: Problems) -> pd.DataFrame:
         columns=COLUMNS, fill_value='')
     table['name'] = table['name'].map(_sequence_name)
     table['subject'] = table['subject'].str.casefold()
-    for name in table['name'][table['name'].duplicated()]:
-        problems[name].append(f'{path}: "{name}" is in more than one row, '
-                              'expected exactly one.')
-    return table.drop_duplicates('name').set_index('name')
+    return table
 
 
-def number_labels(path: Path, labels: pd.Series,
-                  classes: Optional[List[str]], problems: Problems
-                  ) -> Tuple[pd.Series, List[str]]:
-    """Number the classes from 0, in the order of ``classes`` or sorted.
+def find_classes(path: Path, labels: pd.Series, classes: Optional[List[str]]
+                 ) -> Tuple[List[str], List[str]]:
+    """Return the class names, and the valid labels, in the same order.
 
-    The labels are either all numbers or all class names. Return the classes
-    (-1 if unknown) and the class names.
+    The labels are all numbers, counted from 0, or all class names. Without
+    ``classes``, they are sorted.
     """
-    values = sorted(set(labels) - {''})
+    values = sorted(set(labels.dropna()) - {''})
     numbers = [text for text in values if re.fullmatch(r'-?\d+', text)]
     if classes is None:
         classes = values
         if numbers:
             classes = [str(number) for number in range(len(values))]
-        spellings = Counter(map(str.casefold, values))
+        spellings = set(map(str.casefold, values))
         if set(values) != set(classes) or len(spellings) < len(values):
             raise InputError(
                 f'{path}: the labels are {", ".join(values)}; expected class '
                 'names that differ in more than case, or the numbers 0, 1, 2 '
                 'and so on without a gap. Otherwise, list all classes with '
                 '--classes.')
-    known = list(classes)
-    if numbers == values and not set(known) & set(numbers):
-        known = [str(number) for number in range(len(classes))]
-    for name, text in labels[~labels.isin(known)].items():
-        problems[name].append(
-            f'{path}: the label of "{name}" is "{text}", expected one of '
-            f'the {len(classes)} classes {", ".join(known)}.')
-    codes = pd.Categorical(labels, known).codes
-    return pd.Series(codes, labels.index), classes
+    if numbers == values and not set(classes) & set(numbers):
+        return classes, [str(number) for number in range(len(classes))]
+    return classes, classes
 
 
 def read_classes(path: Path) -> List[str]:
     """Read class names from a text file, one per line, or annotation file."""
-    if path.suffix == '.pkl':
-        classes = SkeletonDataset(str(path), []).metainfo.get('classes', [])
-    else:
-        classes = read_text(path).splitlines()
-    classes = list(filter(None, map(clean, classes)))
+    return check_classes(
+        path, SkeletonDataset(str(path), []).metainfo.get('classes', [])
+        if path.suffix == '.pkl' else
+        sequence_file.read_text(path).splitlines())
+
+
+def check_classes(path: Path, names: List[str]) -> List[str]:
+    """Return class names in one Unicode form; raise if one occurs twice."""
+    classes = list(filter(None, map(clean, names)))
     if not classes or len(set(classes)) < len(classes):
-        raise InputError(f'{path} contains {len(classes)} names, of which '
-                         f'{len(set(classes))} are distinct, expected each '
-                         'class once, one per line.')
+        raise InputError(f'{path} contains {len(classes)} class names, of '
+                         f'which {len(set(classes))} are distinct, expected '
+                         'each class once.')
     return classes
 
 
 def find_up(annotations: List[dict], layout: SkeletonLayout) -> str:
     """Return the axis along which heads are above feet, or 'y' if unclear."""
-    above, below = ([joint for joint, name in enumerate(layout.joint_names)
-                     if re.search(words, name.lower())]
-                    for words in (ABOVE, BELOW))
-    if layout.dims == 2 or not above or not below:
+    names = pd.Series(layout.joint_names).str.lower()
+    above, below = names.str.contains(ABOVE), names.str.contains(BELOW)
+    if layout.dims == 2 or not (above.any() and below.any()):
         return 'y'
     # a person who is absent is zero, and so is the difference
     rise = np.abs(np.mean([
@@ -344,7 +321,8 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
     if not text.endswith('.json'):
         return text, SkeletonLayout.get(text)
     try:
-        pairs = json.loads(read_text(Path(text)), object_pairs_hook=list)
+        pairs = json.loads(sequence_file.read_text(Path(text)),
+                           object_pairs_hook=list)
         if not isinstance(pairs, list) or len(dict(pairs)) < len(pairs):
             raise TypeError('expected a dict that contains each field once')
         fields = {'name': Path(text).stem, **dict(pairs)}

@@ -1,51 +1,41 @@
 """Split your own data for training, validation and testing."""
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import List, Optional
 
 import pandas as pd
 
 from ...utils.input_error import InputError
 
 SPLITS = ('train', 'val', 'test')
-BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
+DRAWN = BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
 
 
 def choose(where: Path, table: pd.DataFrame, ratio: Optional[float],
-           by_subject: Optional[bool], problems: Dict[str, List[str]]) -> str:
-    """Choose how to split: by subject, by class or as given in the table.
+           by_subject: Optional[bool]) -> str:
+    """Return how to split: by subject, by class or as given in the table.
 
-    With a ``ratio``, draw by subject by default if every sequence has a
-    subject and there are at least two. Unknown splits and missing subjects are
-    added to ``problems``.
+    With a ``ratio``, the default is to draw by subject if every sequence has a
+    subject and there are at least two.
     """
-    known, drawn = table['split'].isin(SPLITS), table['split'] != 'test'
-    if ratio is not None:
-        subjects = table['subject'][drawn]
-        if by_subject is None:
-            by_subject = all(subjects) and subjects.nunique() > 1
-        for name in subjects.index[subjects == ''] if by_subject else ():
-            problems[name].append(f'{where}: "{name}" has no subject, which '
-                                  '--by-subject needs.')
-        return BY_SUBJECT if by_subject else BY_CLASS
-    if not table['split'].any():
-        raise InputError(f'{where} contains no splits. Add a column split '
-                         'with the values train and val, or use --val-ratio.')
-    for name, split in table['split'][~known].items():
-        problems[name].append(f'{where}: the split of "{name}" is "{split}", '
-                              f'expected {" or ".join(SPLITS)}.')
-    return f'given by {where}'
+    if ratio is None:
+        if set(table['split'].dropna()) <= {''}:
+            raise InputError(f'{where} contains no splits. Add a column split '
+                             'with the values train and val, or use '
+                             '--val-ratio.')
+        return f'given by {where}'
+    if by_subject is None:
+        subjects = table['subject'][table['split'] != 'test'].dropna()
+        by_subject = (subjects != '').all() and subjects.nunique() > 1
+    return BY_SUBJECT if by_subject else BY_CLASS
 
 
 def draw(table: pd.DataFrame, method: str, ratio: float,
          seed: int) -> pd.Series:
-    """Return the split of each sequence, where 'train' and 'val' are drawn.
-
-    Sequences in the split test stay there. The order of the sequences has no
-    effect.
+    """Draw a split, 'train' or 'val', for each sequence that is not in 'test'.
 
     Args:
         table (pd.DataFrame): The columns label (number of the class), subject
-            and split of the sequences.
+            and split. The order of the rows has no effect.
         method (str): ``BY_SUBJECT`` or ``BY_CLASS``. When drawing by class, a
             class with a single sequence is used for training only.
         ratio (float): Validation share of the subjects, or of the sequences of
@@ -53,7 +43,6 @@ def draw(table: pd.DataFrame, method: str, ratio: float,
         seed (int): Random seed.
 
     Raises:
-        ModuleNotFoundError: scikit-learn is missing.
         InputError: There is too little data.
     """
     from sklearn.model_selection import (
@@ -79,24 +68,21 @@ def draw(table: pd.DataFrame, method: str, ratio: float,
 
 
 def check(table: pd.DataFrame, classes: List[str]) -> List[str]:
-    """Raise if a split or a class to train on is empty; return warnings.
-
-    The columns of the table are label (the number of the class), subject and
-    split. If all sequences are in the split test, no other split is needed.
-    """
+    """Raise if a split or a class to train on is empty; return warnings."""
     if len(classes) < 2:
         raise InputError(f'the labels have {len(classes)} class '
                          f'({classes[0]}), expected at least 2.')
-    only_test = set(table['split']) == {'test'}
-    for split in ('test', ) if only_test else ('train', 'val'):
-        if split not in set(table['split']):
-            raise InputError(f'the split {split} contains 0 of {len(table)} '
-                             'sequences, expected at least 1.')
-    if only_test:
+    # sequences per split and class
+    counts = pd.crosstab(table['split'], table['label']).reindex(
+        columns=range(len(classes)), fill_value=0)
+    if list(counts.index) == ['test']:
         return []
-    absent = {split: ', '.join(f'"{name}"' for number, name in enumerate(
-        classes) if number not in set(part['label']))
-        for split, part in table.groupby('split')}
+    for split in sorted({'train', 'val'} - set(counts.index)):
+        raise InputError(f'the split {split} contains 0 of {len(table)} '
+                         'sequences, expected at least 1.')
+    absent = {split: ', '.join(f'"{classes[number]}"' for number in
+                               counts.columns[row == 0])
+              for split, row in counts.iterrows()}
     if absent['train']:
         raise InputError(
             'the split train contains no sequence of the classes '
@@ -105,9 +91,8 @@ def check(table: pd.DataFrame, classes: List[str]) -> List[str]:
             '(--val-ratio with a different --seed or --no-by-subject).')
     warnings = [f'the split {split} contains no sequence of the classes '
                 f'{names}' for split, names in absent.items() if names]
-    subjects = table[table['subject'] != ''].groupby('subject')
-    shared = [subject for subject, splits in subjects['split'].unique().items()
-              if len(splits) > 1]
+    pairs = table[table['subject'] != ''].drop_duplicates(['subject', 'split'])
+    shared = pairs['subject'][pairs['subject'].duplicated()].unique()
     if len(shared):
         warnings.append(f'{len(shared)} subjects are in several splits, such '
                         f'as "{shared[0]}"; --val-ratio with --by-subject '

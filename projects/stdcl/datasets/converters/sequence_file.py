@@ -1,5 +1,4 @@
 """Read a sequence of your own data; docs/custom_data.md lists the formats."""
-import io
 import os
 import re
 import unicodedata
@@ -19,7 +18,6 @@ from ..plain_annotation import ARRAYS, to_plain
 SUFFIXES = ('.npy', '.npz', '.csv')
 KEYS = ('frame', 'person')
 INDEX = ('', 'index', 'unnamed: 0')  # headers of the index that pandas writes
-NUMBER = r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)'
 CONFIDENCE = re.compile('confidence|conf|score|likelihood|visibility')
 # valid headers of a column: of joint j, counted from 0 or 1, and so on
 HEADERS = ('', '{axis}', '{joint}', '{joint}{axis}', '{axis}{joint}',
@@ -29,18 +27,10 @@ HEADERS = ('', '{axis}', '{joint}', '{joint}{axis}', '{axis}{joint}',
 
 
 def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
-    """Read and check one sequence.
+    """Read and check a ``.npy``, ``.npz`` or ``.csv`` file.
 
-    Args:
-        path (Path): ``.npy`` or ``.npz`` file, (T, V, C) or (M, T, V, C), or
-            ``.csv`` file with one row per frame, or per person and frame.
-        layout (SkeletonLayout): Expected layout of the joints.
-
-    Returns:
-        dict: See :func:`to_sequence`.
-
-    Raises:
-        InputError: The file is damaged or does not fit the layout.
+    See :func:`to_sequence` for the result. An ``InputError`` is raised if the
+    file is damaged or does not fit the layout.
     """
     is_table = path.suffix.lower() == '.csv'
     arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
@@ -103,15 +93,9 @@ def check_pixels(where: str, sequence: dict, img_shape: Tuple[int, int]
                  ) -> float:
     """Return the share of the joints that are outside the image.
 
-    Args:
-        where (str): Source of the sequence, for messages.
-        sequence (dict): See :func:`to_sequence`. Joints without confidence
-            are ignored.
-        img_shape (tuple[int, int]): Height and width in pixels.
-
-    Raises:
-        InputError: All coordinates are between -1 and 1, or most joints are
-            outside the image.
+    ``img_shape`` is the height and the width in pixels. Joints without
+    confidence are ignored. An ``InputError`` is raised if most joints are
+    outside, or if all coordinates are between -1 and 1.
     """
     keypoint = sequence['keypoint']
     there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)
@@ -132,20 +116,12 @@ def clean(text: str) -> str:
 
 
 def read_cells(path: Path):
-    """Return the cells of a ``.csv`` file, a DataFrame of strings.
-
-    Raises:
-        ModuleNotFoundError: pandas is missing.
-        InputError: The file is damaged.
-    """
+    """Return the cells of a ``.csv`` file, a DataFrame of strings."""
     import pandas as pd
     try:
-        return pd.read_csv(io.StringIO(read_text(path)), header=None,
-                           dtype=object, na_filter=False,
+        return pd.read_csv(path, header=None, dtype=object, na_filter=False,
                            skipinitialspace=True)
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except pd.errors.ParserError as error:  # a row is too long
+    except (OSError, ValueError) as error:
         raise InputError(f'{path} cannot be read as comma-separated values: '
                          f'{error}'.strip()) from None
 
@@ -179,8 +155,7 @@ def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     """Read a table as (T, V, C), or as (M, T, V, C) if it has key columns."""
     cells = read_cells(path)
-    first = [clean(text).lstrip('# ').lower()
-             for text in cells.iloc[:1].to_numpy().ravel()]
+    first = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
     keys = list(takewhile((*KEYS, *INDEX).__contains__, first))
     names = first[len(keys):]
     channels, rest = divmod(len(names), layout.num_joints)
@@ -189,17 +164,18 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
             f'{path}: a row has {len(names)} coordinates, expected '
             f'{" or ".join(map(str, _channels(layout)))} for each of the '
             f'{layout.num_joints} joints of layout "{layout.name}".')
-    start = int(_is_header(path, keys, names, layout, channels))
-    if len(cells) == start:
+    if _is_header(path, keys, names, layout, channels):
+        cells = cells[1:]
+    if cells.empty:
         raise InputError(f'{path} contains 0 frames, expected at least 1.')
     try:
-        table = cells.to_numpy()[start:].astype(np.float64)
+        table = cells.astype(np.float64)
     except ValueError as error:
         raise InputError(f'{path} contains more than numbers and a header: '
                          f'{error}.') from None
-    values = table[:, len(keys):]  # (R, V * C)
+    values = table.iloc[:, len(keys):].to_numpy()  # (R, V * C)
     if keys:
-        values = _place(path, dict(zip(keys, table.T)), values)
+        values = _place(path, dict(zip(keys, table.to_numpy().T)), values)
     return dict(keypoint=values.reshape(
         *values.shape[:-1], layout.num_joints, channels))
 
@@ -211,6 +187,8 @@ def _is_header(path: Path, keys: List[str], names: List[str],
     A header names or numbers the columns or the joints, as "wrist_x", "x1" or
     "v12" do. pandas writes the numbers of the columns by default.
     """
+    import pandas as pd
+
     def squash(text: str) -> str:
         return re.sub(r'[\W_]', '', CONFIDENCE.sub('c', text.lower()))
 
@@ -222,7 +200,7 @@ def _is_header(path: Path, keys: List[str], names: List[str],
                for c, axis in enumerate(axes)]
     valid = [[form.format(**column) for column in columns] for form in HEADERS]
     found = list(map(squash, names))
-    numeric = all(re.fullmatch(NUMBER, name) for name in names)
+    numeric = pd.to_numeric(pd.Series(names), errors='coerce').notna().all()
     if numeric and not keys and sorted(found) not in map(sorted, valid):
         return False
     prefix = re.match('[a-z]*', os.path.commonprefix(found))[0]
@@ -236,20 +214,17 @@ def _is_header(path: Path, keys: List[str], names: List[str],
 
 def _place(path: Path, keys: Dict[str, np.ndarray],
            values: np.ndarray) -> np.ndarray:
-    """Arrange rows (R, V * C) by person and frame, (M, T, V * C).
-
-    The coordinates of a person absent from a frame are 0, as in NTU RGB+D.
-    Without a column "frame", the index that pandas writes numbers the frames.
-    """
+    """Arrange rows (R, V * C) as (M, T, V * C), with 0 for missing rows."""
     import pandas as pd
     if 'person' in keys and 'frame' not in keys:
         raise InputError(f'{path}: the header contains "person" but not '
                          '"frame", expected both.')
+    # the index that pandas writes numbers the frames, too
     frame = keys.get('frame', next(iter(keys.values())))
     person = keys.get('person', 0 * frame)
-    rows = pd.MultiIndex.from_arrays([person, frame])
-    if rows.has_duplicates:
-        person, frame = rows[rows.duplicated()][0]
+    table = pd.DataFrame(values, pd.MultiIndex.from_arrays([person, frame]))
+    if table.index.has_duplicates:
+        person, frame = table.index[table.index.duplicated()][0]
         raise InputError(f'{path}: person {person:g} has more than one row in '
                          f'frame {frame:g}, expected one.')
     persons, frames = np.unique(person), np.unique(frame)
@@ -258,5 +233,5 @@ def _place(path: Path, keys: Dict[str, np.ndarray],
                          f'{frames[0]:g} to {frames[-1]:g}, expected '
                          'consecutive integers.')
     full = pd.MultiIndex.from_product([persons, frames])
-    return pd.DataFrame(values, rows).reindex(full, fill_value=0).to_numpy(
-        ).reshape(len(persons), len(frames), -1)
+    return table.reindex(full, fill_value=0).to_numpy().reshape(
+        len(persons), len(frames), -1)
