@@ -247,8 +247,10 @@ def read_table(path: Path) -> pd.DataFrame:
                          f'{len(cells) - 1} rows, expected the columns "name" '
                          '(or "file") and "label", and optionally "subject" '
                          'and "split", each once, and at least 1 row.')
-    table = cells[1:].set_axis(header, axis=1).reindex(
-        columns=COLUMNS, fill_value='')
+    # a spreadsheet may write several columns without a header
+    table = cells[1:].set_axis(header, axis=1).loc[:, [
+        name in COLUMNS for name in header]].reindex(
+            columns=COLUMNS, fill_value='')
     table['name'] = table['name'].map(_sequence_name)
     table['subject'] = table['subject'].str.casefold()
     return table
