@@ -1,4 +1,6 @@
-"""Shape of the input clips of a model."""
+"""Shape of the input clips of a model, and data sets in a config."""
+from typing import Iterator
+
 import torch.nn as nn
 from mmengine.config import Config
 
@@ -6,13 +8,20 @@ from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
 
 
+def leaf_configs(loader: dict) -> Iterator[dict]:
+    """Yield the configs of a loader's data sets, without wrappers."""
+    parts = loader.get('datasets') or [loader.get('dataset')]
+    if parts == [None]:
+        yield loader
+        return
+    for part in parts:
+        yield from leaf_configs(part)
+
+
 def find_test_set(cfg: Config) -> dict:
     """Return the config of the test set, without wrappers, or an empty one."""
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    dataset = loader.get('dataset', {})
-    while 'dataset' in dataset or 'datasets' in dataset:  # e.g. RepeatDataset
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    return dataset
+    return next(leaf_configs(
+        cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}))
 
 
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:

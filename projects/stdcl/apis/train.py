@@ -2,7 +2,7 @@
 import re
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, Union
+from typing import Iterator, Optional, Sequence, Union
 
 from mmaction.registry import RUNNERS
 from mmengine import dist
@@ -14,6 +14,7 @@ from ..catalogue import STREAMS, require_known
 from ..utils.config_check import checked, load_config, parse_options
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError
+from .clip_shape import leaf_configs
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 STREAM = 'model.data_preprocessor.stream'  # the option behind --stream
@@ -132,23 +133,13 @@ def set_split(cfg: Config, split: str) -> None:
     'split2_train'. An ``InputError`` is raised if no data set has a split.
     """
     parts = [part for kind in ('train', 'val', 'test')
-             for part in _with_split(cfg.get(f'{kind}_dataloader') or {})]
+             for part in leaf_configs(cfg.get(f'{kind}_dataloader') or {})
+             if '_' in str(part.get('split', ''))]
     if not parts:
         raise InputError(f'--split is {split}, but no data set in the config '
                          'has a split, such as "xsub_train".')
     for part in parts:
         part['split'] = f'{split}_{part["split"].rpartition("_")[2]}'
-
-
-def _with_split(value: Any) -> Iterator[dict]:
-    """Yield the dicts in a config that name a split of an annotation file."""
-    if isinstance(value, dict):
-        if '_' in str(value.get('split', '')):
-            yield value
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _with_split(item)
 
 
 def add_stream(work_dir: str, stream: Optional[str]) -> str:

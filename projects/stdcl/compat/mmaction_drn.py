@@ -2,8 +2,8 @@
 
 The wheel and the source archive of MMAction2 1.2.0 do not contain
 ``mmaction.models.localizers.drn``, so the import fails
-(https://github.com/open-mmlab/mmaction2/issues/2714). DRN localizes actions in
-videos from text and is not used for skeletons, so a placeholder replaces it.
+(https://github.com/open-mmlab/mmaction2/issues/2714). A placeholder replaces
+it, because DRN is not used for skeletons.
 """
 import importlib.util
 import sys

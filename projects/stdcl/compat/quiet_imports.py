@@ -1,10 +1,8 @@
 """Silence two warnings that appear at every start and need no action.
 
-- MMCV warns that mmcv-lite has no ``MultiScaleDeformableAttention``. Only
-  models for images use it.
+- MMCV warns that mmcv-lite has no ``MultiScaleDeformableAttention``.
 - Setuptools warns that ``pkg_resources`` is deprecated whenever MMEngine
-  reloads it (https://github.com/open-mmlab/mmengine/pull/1676). This package
-  requires a version of setuptools that still contains it.
+  reloads it (https://github.com/open-mmlab/mmengine/pull/1676).
 """
 import warnings
 

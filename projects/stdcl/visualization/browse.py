@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
+from ..apis.clip_shape import leaf_configs
 from ..apis.load_model import layout_of
 from ..utils.input_error import InputError
 from ..utils.random_seed import derive_seed, seed_cpu
@@ -41,7 +42,7 @@ class DatasetBrowser:
         if 'dataset' not in loader:
             raise InputError(f'{self.where} is missing, expected a data set.')
         self.layout = layout_of(cfg)
-        self.sequences = [sequence for leaf in _leaf_configs(loader.dataset)
+        self.sequences = [sequence for leaf in leaf_configs(loader)
                           for sequence in _list_sequences(leaf)]
 
     def choose(self, names: Optional[Sequence[str]] = None,
@@ -124,18 +125,9 @@ class DatasetBrowser:
             for label, class_name in classes.items()), panels, note)
 
 
-def _leaf_configs(dataset: dict) -> Iterator[dict]:
-    """Yield the configs of the data sets inside wrappers."""
-    parts = dataset.get('datasets') or [dataset.get('dataset')]
-    if parts == [None]:
-        yield dict(dataset)
-        return
-    for part in parts:
-        yield from _leaf_configs(part)
-
-
 def _list_sequences(config: dict) -> Iterator[BrowsedSequence]:
     """Yield the sequences of a data set without any transform."""
+    config = dict(config)  # the caller keeps its config
     pipeline = Compose([*config.pop('prepare', ()), *config['pipeline']])
     dataset = DATASETS.build({**config, 'pipeline': []})
     names = dict(enumerate(dataset.metainfo.get('classes') or ()))
