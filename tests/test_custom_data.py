@@ -1,5 +1,4 @@
 """Conversion of custom data, and the commands in docs/custom_data.md."""
-import csv
 import io
 import itertools
 import json
@@ -26,7 +25,10 @@ from projects.stdcl.datasets.converters import (
     custom_data,
     custom_splits,
 )
-from projects.stdcl.datasets.converters.sequence_file import read_sequence
+from projects.stdcl.datasets.converters.sequence_file import (
+    read_sequence,
+    to_sequence,
+)
 from projects.stdcl.datasets.training_sequences import TrainingSequences
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
@@ -52,7 +54,8 @@ def folder(tmp_path, monkeypatch):
         rows.append((name, ['wave', 'clap'][i % 2], f's{i // 2}',
                      'val' if i > 5 else 'train'))
     Path('hand.json').write_text(json.dumps(HAND))
-    write_csv('labels.csv', [('name', 'label', 'subject', 'split'), *rows])
+    pd.DataFrame(rows, columns=['name', 'label', 'subject', 'split']).to_csv(
+        'labels.csv', index=False)
     return tmp_path
 
 
@@ -66,11 +69,6 @@ def save(name, array):
     path = Path('src', f'{name}.npy')
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, array)
-
-
-def write_csv(path, rows):
-    with open(path, 'w', newline='') as file:
-        csv.writer(file).writerows(rows)
 
 
 def edit(path, old, new):
@@ -309,21 +307,13 @@ def test_invalid_tables_are_named(folder, old, new, options, message):
     assert re.search(message, refused(**options)), message
 
 
-def test_confidence_in_some_files_only(folder):
+@pytest.mark.parametrize('odd', [3, 2])
+def test_confidence_in_some_files_only(folder, odd):
     Path('hand.json').write_text(json.dumps(FLAT))
-    for odd in (3, 2):
-        for path in Path('src').glob('*/*.npy'):
-            np.save(path, joints(4, odd if path.stem == '2' else 5 - odd))
-        assert re.search(f'1 problem:\n.*"a/2" has {odd} channels.* '
-                         f'expected {5 - odd}, as in 7 of 8', refused())
     for path in Path('src').glob('*/*.npy'):
-        np.save(path, 100 + 9 * joints(4))
-    assert convert(img_shape=(480, 640)).channels == 3
-    for annotation in made()['annotations']:
-        assert annotation['keypoint'].shape == (1, 4, 4, 2)
-        assert annotation['keypoint_score'].shape == (1, 4, 4)
-        assert annotation['img_shape'] == (480, 640)
-        assert annotation['original_shape'] == (480, 640)
+        np.save(path, joints(4, odd if path.stem == '2' else 5 - odd))
+    assert re.search(f'1 problem:\n.*"a/2" has {odd} channels.* '
+                     f'expected {5 - odd}, as in 7 of 8', refused())
 
 
 def test_all_problems_are_listed_up_to_twenty(folder):
@@ -343,35 +333,17 @@ def test_all_problems_are_listed_up_to_twenty(folder):
 
 @pytest.mark.parametrize('ratio', [0.1, 0.29, 0.5])
 def test_every_class_is_split(ratio):
-    rng = np.random.default_rng(0)
-    for seed in range(20):
-        sizes = [1, *rng.integers(20, 40, size=rng.integers(2, 5))]
-        labels = {f'{label}_{i}': label for label, size in enumerate(sizes)
-                  for i in range(size)}
-        splits = draw_by_class(labels, ratio, seed)
-        val = np.bincount([labels[name] for name in labels
-                           if splits[name] == 'val'], minlength=len(sizes))
-        assert val[0] == 0  # its class has only one sequence
-        assert np.abs(val - ratio * np.array(sizes))[1:].max() <= 1
-        shuffled = dict(sorted(labels.items(), key=lambda item: item[0][::-1]))
-        assert draw_by_class(shuffled, ratio, seed).to_dict() == (
-            splits.to_dict())
-        assert (draw_by_class(labels, ratio, seed + 1) != splits).any()
-
-
-def draw_by_class(labels, ratio, seed):
-    table = pd.DataFrame(dict(label=pd.Series(labels), subject='', split=''))
-    return custom_splits.draw(table, custom_splits.BY_CLASS, ratio, seed)
-
-
-def test_no_subject_is_in_both_parts(folder):
-    subjects = {row['name']: row['subject'] for row in csv.DictReader(
-        Path('labels.csv').read_text().splitlines())}
-    for seed in range(4):
-        assert convert(val_ratio=0.25, seed=seed).warnings == []
-        train, val = ({subjects[name] for name in made()['split'][part]}
-                      for part in ('train', 'val'))
-        assert len(val) == 1 and len(train) == 3 and not train & val
+    sizes = np.array([1, 20, 29, 40])
+    table = pd.DataFrame(dict(label=np.repeat(range(4), sizes), subject='',
+                              split=''))
+    splits, shuffled, other = (
+        custom_splits.draw(part, custom_splits.BY_CLASS, ratio, seed)
+        for part, seed in ((table, 0), (table.sample(frac=1), 0), (table, 1)))
+    val = np.bincount(table['label'][splits == 'val'], minlength=4)
+    assert val[0] == 0  # this class has only one sequence
+    assert np.abs(val - ratio * sizes)[1:].max() <= 1
+    pd.testing.assert_series_equal(shuffled.sort_index(), splits)
+    assert (other != splits).any()
 
 
 def test_subjects_are_drawn_if_every_row_has_one(folder):
@@ -380,25 +352,23 @@ def test_subjects_are_drawn_if_every_row_has_one(folder):
         return re.search('  split +(.*)\n', data.summary)[1], data.warnings
 
     by_subject, by_class = 'drawn by subject', 'drawn by class'
-    assert method(val_ratio=0.25) == (by_subject, [])
+    for seed in range(4):
+        assert method(val_ratio=0.25, seed=seed) == (by_subject, [])
+        val = made()['split']['val']  # the two sequences of a subject
+        assert len(val) == 2 and len({int(name[2:]) // 2 for name in val}) == 1
     name, warnings = method(val_ratio=0.25, by_subject=False)
     assert name == by_class
     assert warnings[0].startswith('2 subjects are in several splits, such as ')
+    # a row has no subject, all have the same subject, or none has a subject
     text = Path('labels.csv').read_text()
-    edit('labels.csv', 'wave,s0', 'wave,')  # one row has no subject
-    assert method(val_ratio=0.25)[0] == by_class
-    # all rows have the same subject, then none has a subject
-    Path('labels.csv').write_text(re.sub(r's\d', 's1', text))
-    assert method(val_ratio=0.25)[0] == by_class
-    Path('labels.csv').write_text(text.replace('subject', 'person'))
-    assert method(val_ratio=0.25) == (by_class, [])
-    assert method()[0] == 'given by labels.csv'
-
-
-def test_classes_without_sequences_to_validate_on(folder):
+    for changed in (text.replace('wave,s0', 'wave,'),
+                    re.sub(r's\d', 's1', text),
+                    text.replace('subject', 'person')):
+        Path('labels.csv').write_text(changed)
+        assert method(val_ratio=0.25)[0] == by_class
     edit('labels.csv', 'clap,s3,val', 'clap,s3,train')
-    assert convert().warnings[0] == (
-        'the split val contains no sequence of the classes "clap"')
+    assert method() == ('given by labels.csv', [
+        'the split val contains no sequence of the classes "clap"'])
 
 
 def load_config(data, encoder, img_shape=None, **options):
@@ -433,7 +403,6 @@ def test_configs_fit_the_data(folder, encoder, kind):
     train = DATASETS.build(cfg.train_dataloader.dataset)
     val = DATASETS.build(cfg.val_dataloader.dataset)
     assert cfg.test_dataloader.dataset == cfg.val_dataloader.dataset
-    assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
     steps = [step.type for step in cfg.train_pipeline]
     # RandomView rotates three-dimensional data only
     assert ('RandomView' in steps) == kind.startswith('3D')
@@ -454,6 +423,8 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert model.cls_head.num_classes == 2
 
     # joints are normalized by the image size, or by the standard deviation
+    assert 'keypoint_score' in made()['annotations'][0] or kind != 'coco'
+    assert made()['annotations'][0].get('img_shape') == image
     clip = torch.cat([val[i]['inputs'] for i in range(2)])[:, 0]
     source = np.load('src/a/6.npy').reshape(persons, 9, *clip.shape[2:])
     centered = source - source.mean(axis=(0, 1, 2))
@@ -464,43 +435,24 @@ def test_configs_fit_the_data(folder, encoder, kind):
         atol=1e-5)
 
 
-@pytest.mark.parametrize('encoder', ['stgcn', 'hyperformer'])
-def test_a_config_without_stdcl(folder, encoder):
-    data = convert()
-    stdcl, plain = (load_config(data, encoder, stdcl=stdcl)
-                    for stdcl in (True, False))
-    assert 'decoupler' in stdcl.model.cls_head
-    assert 'decoupler' not in plain.model.cls_head
-    assert 'clip_shape' not in plain.model
-    assert plain.model.backbone == stdcl.model.backbone
-    assert plain.train_dataloader == stdcl.train_dataloader
-
-
-@pytest.mark.parametrize('options, message', [
-    ('--val-ratio 1', 'expected a number above 0 and below 1'),
-    ('--config mine.py', 'mine.py, expected .* does not exist yet'),
-])
-def test_wrong_options_are_named(root, folder, options, message):
-    Path('mine.py').write_text('mine')
-    done = subprocess.run(
-        [sys.executable, root / TOOL, 'src', 'labels.csv', 'out/made.pkl',
-         '--layout', 'hand.json', *options.split()], capture_output=True,
-        text=True)
-    assert done.returncode == 2 and re.search(message, done.stderr)
-    assert Path('mine.py').read_text() == 'mine' and not Path('out').exists()
-
-
 def test_the_command_skips_bad_files_and_reports_them(warm, folder):
+    def run(*options):
+        return warm(TOOL, 'src', 'labels.csv', 'out/made.pkl', '--layout',
+                    'hand.json', *options, cwd=folder)
+
     Path('src/a/0.npy').write_bytes(b'')
     Path('src/b/1.npy').unlink()
     save('extra', joints(4))
     edit('labels.csv', 's1,train', 's1,dev')
-    arguments = (TOOL, 'src', 'labels.csv', 'out/made.pkl', '--layout',
-                 'hand.json')
-    done = warm(*arguments, cwd=folder)
-    assert done.returncode == 1
-    assert done.stderr.startswith('error: src: 4 problems:\n')
-    done = warm(*arguments, '--skip-bad', cwd=folder)
+    Path('mine.py').touch()
+    for options, status, message in (
+            ('--val-ratio 1', 2, 'expected a number above 0 and below 1'),
+            ('--config mine.py', 2, 'mine.py, expected .* not exist yet'),
+            ('', 1, '^error: src: 4 problems:\n')):
+        done = run(*options.split())
+        assert done.returncode == status and re.search(message, done.stderr)
+        assert not Path('out').exists()
+    done = run('--skip-bad')
     assert done.returncode == 0, done.stderr
     assert "\n_base_ = '" in done.stdout
     names = [a['frame_dir'] for a in made()['annotations']]
@@ -542,15 +494,13 @@ def test_headers_of_another_order(tmp_path, columns):
         read_sequence(tmp_path / 'a.csv', LAYOUTS['hand'])
 
 
-def test_persons_of_a_sequence(tmp_path):
+def test_persons_of_a_sequence():
     """Persons who are absent or change their number are not lost."""
-    def read(array):
-        np.save(tmp_path / 'a.npy', array)
-        return read_sequence(tmp_path / 'a.npy', LAYOUTS['hand'])['keypoint']
-
     array = joints(50, persons=3)
     array[[0, 2]] = 0
-    np.testing.assert_array_equal(read(array), np.float32(array[1:2]))
+    np.testing.assert_array_equal(to_sequence(
+        '', dict(keypoint=array), LAYOUTS['hand'])['keypoint'],
+        np.float32(array[1:2]))
     # a tracker gives a person a new number every five frames
     there = np.arange(40) // 5 == np.arange(8)[:, None]
     tracked = joints(40, persons=8) * there[..., None, None]
@@ -559,7 +509,7 @@ def test_persons_of_a_sequence(tmp_path):
             (joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(M, T, V, C\)')):
         with pytest.raises(InputError, match=message):
-            read(wrong)
+            to_sequence('', dict(keypoint=wrong), LAYOUTS['hand'])
 
 
 @pytest.mark.parametrize('scale, shift, img_shape, message', [
@@ -694,9 +644,14 @@ def test_layouts_do_not_reach_the_config_as_code(folder, field, value,
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)
-def test_a_config_for_a_laptop(folder, encoder):
+def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     cfg = load_config(convert(), encoder, epochs=10, width=0.25)
     full = load_config(convert(), encoder)
+    plain = load_config(convert(), encoder, stdcl=False)
+    assert 'decoupler' not in plain.model.cls_head
+    assert 'clip_shape' not in plain.model
+    assert plain.model.backbone == full.model.backbone
+    assert plain.train_dataloader == full.train_dataloader
     assert cfg.train_cfg.max_epochs == 10
     for step in cfg.param_scheduler:
         assert 1 <= step.get('end', 1) < max(step.get('milestones', [8])) < 10
@@ -706,17 +661,10 @@ def test_a_config_for_a_laptop(folder, encoder):
         full.model.cls_head.get('in_channels', 256) / 2)
 
 
-@pytest.fixture(scope='module')
-def page(root):
-    """Return the code blocks of docs/custom_data.md by language."""
-    blocks = {}
+def test_commands_of_the_page(root, warm, tmp_path):
     text = (root / 'docs' / 'custom_data.md').read_text()
-    for language, block in re.findall(r'```(\w+)\n(.*?)```', text, re.S):
-        blocks.setdefault(language, []).append(block)
-    return blocks
-
-
-def test_commands_of_the_page(root, page, warm, tmp_path):
+    page = {language: re.findall(rf'```{language}\n(.*?)```', text, re.S)
+            for language in ('json', 'python', 'shell', 'text')}
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(root / name)
     (tmp_path / 'upper_body.json').write_text(page['json'][0])
