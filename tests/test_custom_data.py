@@ -193,7 +193,8 @@ BAD = {
                           'the first row is "0, , 0, .*expected numbers'),
     'gap': ('frame' + KEYED + '1' + COORDINATES + '\n4' + COORDINATES,
             '2 values from 1 to 4, expected consecutive'),
-    'no frame': ('person' + KEYED + '1' + COORDINATES, 'but not "frame"'),
+    'no frame': ('person' + KEYED + '1' + COORDINATES, 'with "person", exp'),
+    'two frames': ('frame,frame' + KEYED + '1,1' + COORDINATES, 'each once'),
     'twice': ('frame,person' + KEYED + '1,0' + COORDINATES + '\n1,1'
               + COORDINATES + '\n1,0' + COORDINATES,
               'person 0 has more than one row in frame 1, expected one')}

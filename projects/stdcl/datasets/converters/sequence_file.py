@@ -175,7 +175,8 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
                          f'{error}.') from None
     values = table.iloc[:, len(keys):].to_numpy()  # (R, V * C)
     if keys:
-        values = _place(path, dict(zip(keys, table.to_numpy().T)), values)
+        values = _place(path, table.iloc[:, :len(keys)].set_axis(
+            keys, axis=1), values)
     return dict(keypoint=values.reshape(
         *values.shape[:-1], layout.num_joints, channels))
 
@@ -212,15 +213,15 @@ def _is_header(path: Path, keys: List[str], names: List[str],
         f'in the order of layout "{layout.name}".')
 
 
-def _place(path: Path, keys: Dict[str, np.ndarray],
-           values: np.ndarray) -> np.ndarray:
+def _place(path: Path, keys, values: np.ndarray) -> np.ndarray:
     """Arrange rows (R, V * C) as (M, T, V * C), with 0 for missing rows."""
     import pandas as pd
-    if 'person' in keys and 'frame' not in keys:
-        raise InputError(f'{path}: the header contains "person" but not '
-                         '"frame", expected both.')
+    if not keys.columns.is_unique or 'person' in keys and 'frame' not in keys:
+        raise InputError(
+            f'{path}: the header begins with "{",".join(keys)}", expected '
+            '"frame", or "frame" and "person", each once.')
     # the index that pandas writes numbers the frames, too
-    frame = keys.get('frame', next(iter(keys.values())))
+    frame = keys.get('frame', keys.iloc[:, 0])
     person = keys.get('person', 0 * frame)
     table = pd.DataFrame(values, pd.MultiIndex.from_arrays([person, frame]))
     if table.index.has_duplicates:
