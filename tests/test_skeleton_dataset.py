@@ -25,6 +25,7 @@ from projects.stdcl.datasets import SkeletonDataset
 from projects.stdcl.datasets.annotation_check import check_sequence
 from projects.stdcl.datasets.skeleton_dataset import _Blocks
 from projects.stdcl.datasets.training_sequences import summarize
+from projects.stdcl.utils.input_error import InputError
 
 PIPELINE = [
     dict(type='UniformSampleFrames', clip_len=12, test_mode=True),
@@ -162,6 +163,20 @@ def test_number_types(tmp_path, dtype, first):
     assert samples[1]['data_samples'].gt_label == 2
     # the third channel of a two-dimensional layout is not a coordinate
     assert samples[0]['inputs'][..., 2].max() > 99
+
+
+@pytest.mark.parametrize('key', ['frame_dir', 'filename'])
+def test_more_persons_than_the_model_takes(tmp_path, key):
+    steps = [dict(type='FormatGCNInput', num_person=2)]
+    item = {key: 'a', 'label': 0, 'total_frames': 30,
+            'keypoint': np.ones((3, 30, 17, 3))}
+    with pytest.raises(InputError, match='sequence a has 3 persons, expected '
+                       'at most 2'):
+        SkeletonDataset(dump(tmp_path / 'a.pkl', [item]), steps)
+    item['keypoint'][0] = 0  # this person is absent
+    dataset = SkeletonDataset(dump(tmp_path / 'b.pkl', [item]), steps)
+    np.testing.assert_array_equal(dataset.get_data_info(0)['keypoint'],
+                                  item['keypoint'][1:])
 
 
 def test_examples_of_the_page(root, tmp_path, monkeypatch,
