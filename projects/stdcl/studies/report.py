@@ -79,7 +79,8 @@ class StudyReport:
                     f'{train.mean():.1f}' if train.notna().all() else '',
                     *self._difference(self.differences.get(arm),
                                       self.plan.against.get(arm)),
-                    f'{found.minutes.median():.1f}'])
+                    '' if found.minutes.isna().all()  # a fused arm
+                    else f'{found.minutes.median():.1f}'])
         rows += [[name, '', '', '', *self._difference(mean), '']
                  for name, mean in self.means.items()]
         return markdown(
