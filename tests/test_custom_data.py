@@ -186,7 +186,7 @@ BAD = {
         5)[..., 0]), 'contains keypoint_score, expected none for the'),
     'header only': (','.join(f'v{i}' for i in range(12)), 'contains 0 frames'),
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
-    'short': (csv_text(joints(3)) + '1,2\n', 'more than numbers and a'),
+    'short': (csv_text(joints(3)) + '1,2\n', 'as numbers with an'),
     'hole in the first': ('0,,' + '0,' * 9 + '0\n' + csv_text(joints(3)),
                           'the first row is "0, , 0, .*expected numbers'),
     'gap': ('frame' + KEYED + '1' + COORDINATES + '\n4' + COORDINATES,
@@ -266,7 +266,7 @@ def test_labels_by_name_and_by_number(folder):
 
 @pytest.mark.parametrize('old, new, options, message', [
     ('a/0,wave', 'a/0,3', {}, 'are 3, clap, wave; expected class names'),
-    ('clap', 'wave', {}, r'labels have 1 class \(wave\), expected at least'),
+    ('clap', 'wave', {}, r'the same label \(wave\), expected at least 2'),
     ('clap', 'Wave', {}, 'are Wave, wave; .* differ in more than case'),
     (('clap', 'wave'), ('00', '01'), {}, 'labels are 00, 01; expected'),
     (('clap', 'wave'), ('0', '2'), {}, 'labels are 0, 2; expected class name'),
@@ -281,7 +281,7 @@ def test_labels_by_name_and_by_number(folder):
     ('a/0,', 'a/2,', {}, '"a/2" is in two rows'),
     ('a/0,', 'a/x,', {}, '"a/x" has no file in src, expected a/x.npy'),
     ('s0,train', 's0,dev', {}, '"a/0" has the split "dev", expected train, v'),
-    ('subject,split', 'subject,part', {}, 'no splits. Add a column split'),
+    ('subject,split', 'subject,part', {}, 'no splits. Add a column "split"'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5, by_subject=True),
      '"a/0" has no subject, which --by-subject needs'),
     (r's\d,', 's1,', dict(val_ratio=0.25, by_subject=True),
@@ -502,7 +502,7 @@ def test_persons_of_a_sequence():
     there = np.arange(40) // 5 == np.arange(8)[:, None]
     tracked = joints(40, persons=8) * there[..., None, None]
     for wrong, message in (
-            (tracked, '8 persons, but at most 1 of them in the same frame'),
+            (tracked, '8 persons, but at most 1 in any frame'),
             (joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(M, T, V, C\)')):
         with pytest.raises(InputError, match=message):

@@ -366,7 +366,7 @@ def test_packed_sequences(tmp_path):
         with pytest.raises(ValueError, match='frame_inds is .*5 ascending'):
             check_sequence('a.pkl', dict(item, frame_inds=wrong))
     path = dump(tmp_path / 'packed.pkl', [item])
-    with pytest.raises(ValueError, match='packed.*no DecompressPose'):
+    with pytest.raises(ValueError, match='packed.*contains no DecompressPose'):
         SkeletonDataset(path, [])
     assert len(SkeletonDataset(path, [dict(type='DecompressPose')])) == 1
 

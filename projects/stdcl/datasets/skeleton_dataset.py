@@ -104,9 +104,9 @@ class SkeletonDataset(PoseDataset):
                     isinstance(step, DecompressPose)
                     for step in self.pipeline.transforms):
                 raise InputError(
-                    f'{self.ann_file}: frame_inds is present, so that '
-                    'keypoint is packed as (N, V, C), but pipeline has no '
-                    'DecompressPose, expected it as the first transform.')
+                    f'{self.ann_file}: frame_inds is present, so keypoint is '
+                    'packed as (N, V, C), but the pipeline contains no '
+                    'DecompressPose. Add it as the first transform.')
         return annotations
 
     def _read(self):

@@ -83,8 +83,9 @@ model = dict(
 {schedule}
 '''
     if '{{' in text:
-        raise InputError(f'{ann_file}: the config would contain "{{{{", which '
-                         'MMEngine replaces, expected names without it.')
+        raise InputError(
+            f'{ann_file}: a name in the config would contain "{{{{", which '
+            'MMEngine replaces; expected names without these characters.')
     return text
 
 

@@ -213,8 +213,8 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
                      ) -> Tuple[pd.DataFrame, Optional[List[str]]]:
     """Read an annotation file: a table with the arrays, and the classes."""
     if len(split) > len(SPLITS):
-        raise InputError(f'--split has the names {", ".join(split)}, expected '
-                         'at most 3: those for train, val and test.')
+        raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
+                         'names: for train, val and test.')
     rows = []
     for part, name in zip(SPLITS, split) if split else [('', None)]:
         dataset = SkeletonDataset(str(path), [], split=name)

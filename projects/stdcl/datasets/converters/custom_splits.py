@@ -19,9 +19,9 @@ def choose(where: Path, table: pd.DataFrame, ratio: Optional[float],
     """
     if ratio is None:
         if set(table['split'].dropna()) <= {''}:
-            raise InputError(f'{where} contains no splits. Add a column split '
-                             'with the values train and val, or use '
-                             '--val-ratio.')
+            raise InputError(
+                f'{where} contains no splits. Add a column "split" with the '
+                'values "train" and "val", or use --val-ratio.')
         return f'given by {where}'
     if by_subject is None:
         subjects = table['subject'][table['split'] != 'test'].dropna()
@@ -70,8 +70,8 @@ def draw(table: pd.DataFrame, method: str, ratio: float,
 def check(table: pd.DataFrame, classes: List[str]) -> List[str]:
     """Raise if a split or a class to train on is empty; return warnings."""
     if len(classes) < 2:
-        raise InputError(f'the labels have {len(classes)} class '
-                         f'({classes[0]}), expected at least 2.')
+        raise InputError('all sequences have the same label '
+                         f'({classes[0]}), expected at least 2 classes.')
     # sequences per split and class
     counts = pd.crosstab(table['split'], table['label']).reindex(
         columns=range(len(classes)), fill_value=0)
@@ -87,7 +87,7 @@ def check(table: pd.DataFrame, classes: List[str]) -> List[str]:
         raise InputError(
             'the split train contains no sequence of the classes '
             f'{absent["train"]}, expected at least 1 per class. Add '
-            'sequences, change the column split, or draw a new split '
+            'sequences, change the column "split", or draw a new split '
             '(--val-ratio with a different --seed or --no-by-subject).')
     warnings = [f'the split {split} contains no sequence of the classes '
                 f'{names}' for split, names in absent.items() if names]

@@ -82,8 +82,8 @@ def to_sequence(where: str, arrays: Dict[str, np.ndarray],
     if persons.sum() > max(together, 1):
         raise InputError(
             f'{where} contains {persons.sum()} persons, but at most '
-            f'{together} of them in the same frame; expected one number per '
-            'person. If a tracker changed the numbers, merge these persons.')
+            f'{together} in any frame, expected one number per person. If a '
+            'tracker gave a person several numbers, merge them.')
     kept = persons if persons.any() else slice(1)
     return {name: array[kept] if name in ARRAYS else array
             for name, array in arrays.items()}
@@ -171,8 +171,8 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     try:
         table = cells.astype(np.float64)
     except ValueError as error:
-        raise InputError(f'{path} contains more than numbers and a header: '
-                         f'{error}.') from None
+        raise InputError(f'{path} cannot be read as numbers with an optional '
+                         f'header: {error}.') from None
     values = table.iloc[:, len(keys):].to_numpy()  # (R, V * C)
     if keys:
         values = _place(path, table.iloc[:, :len(keys)].set_axis(

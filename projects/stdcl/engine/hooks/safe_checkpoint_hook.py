@@ -74,8 +74,8 @@ class SafeCheckpointHook(CheckpointHook):
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter.device)
         if gradients:
-            runner.logger.info('Restored the gradients of a step that was not '
-                               'complete. They are not lost.')
+            runner.logger.info('Restored the gradients that no step had '
+                               'applied before the checkpoint was saved.')
 
     def save_interrupted(self, runner) -> str:
         """Save a run that stops within an epoch, and return the path.
