@@ -591,7 +591,7 @@ def test_annotation_files(folder):
     for options, message in (
             ({}, 'in.pkl contains no splits'),
             (dict(split='ab'), 'no split "a"; expected one of sub_'),
-            (dict(split='abcd'), 'names a, b, c, d, expected at most 3'),
+            (dict(split='abcd'), '--split is a, b, c, d, expected at most 3'),
             (dict(split=['sub_val'] * 2), '"4" is in two rows or splits')):
         with pytest.raises(InputError, match=message):
             read(**options)
