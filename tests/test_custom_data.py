@@ -648,8 +648,11 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     assert plain.model.backbone == full.model.backbone
     assert plain.train_dataloader == full.train_dataloader
     assert cfg.train_cfg.max_epochs == 10
-    for step in cfg.param_scheduler:
-        assert 1 <= step.get('end', 1) < max(step.get('milestones', [8])) < 10
+    steps = [epoch for step in cfg.param_scheduler for epoch in (
+        step.get('end'), *step.get('milestones', ())) if epoch]
+    assert all(1 <= epoch < 10 for epoch in steps)
+    # the rate of HCN decays in each epoch, so no step has a place
+    assert steps or encoder == 'hcn'
     model = MODELS.build(cfg.model)
     # the recognizer compares this number with the output of the encoder
     assert model.cls_head.in_channels < (

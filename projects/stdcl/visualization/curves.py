@@ -23,7 +23,7 @@ def read_log(path: Path) -> pd.DataFrame:
         or validation; the index is the number of epochs until then, a float.
 
     Raises:
-        InputError: There is no log, or it is not in this format.
+        InputError: The log is missing or has a different format.
     """
     files = sorted(path.glob('*/vis_data/scalars.json')) \
         if path.is_dir() else [path]
@@ -32,7 +32,7 @@ def read_log(path: Path) -> pd.DataFrame:
         rows = _read_file(file)
         log = pd.concat([log[log.index < rows.index.min()], rows])
     if log.empty:
-        raise InputError(f'{path}: there are no logged scalars, expected a '
+        raise InputError(f'{path} contains no logged scalars, expected a '
                          'work directory with */vis_data/scalars.json.')
     return log
 
