@@ -430,8 +430,8 @@ def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
     use(other, annotated(path, classes=SWAPPED))
     capsys.readouterr()
     start(other, load_from=checkpoint)
-    assert ("Fine-tuning on data that differ from those of Checkpoint "
-            f"{checkpoint}: classes[0] is 'b', expected 'a'."
+    assert ("Fine-tuning on data that differ from the training data of "
+            f"Checkpoint {checkpoint}: classes[0] is 'b', expected 'a'."
             ) in capsys.readouterr().out
 
 

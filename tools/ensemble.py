@@ -13,9 +13,9 @@ EPILOG = '''example: the four streams
 
 Score files are *.npz files from tools/test.py --dump or pickles from other
 projects: a dict that maps names to scores (CTR-GCN, FR-Head), or a list of
-scores (PYSKL) in the order of the other files. If a dict numbers its sequences
-from 0, pass a list of their names and labels with --labels. Do not choose
-weights by test accuracy.'''
+scores (PYSKL) in the order of the other files. If the names in a dict are only
+numbers, pass a list of the names and labels of the sequences with --labels. Do
+not choose weights by test accuracy.'''
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     for name, suffix in dict(out='.json', confusion='.png').items():
         path = getattr(args, name)
-        if path and path.suffix != suffix:  # it might be a score file
+        if path and path.suffix != suffix:  # do not overwrite a score file
             parser.error(f'--{name} is {path}, expected *{suffix}.')
     from projects.stdcl.evaluation import fusion
     from projects.stdcl.evaluation.confusion import draw_confusion

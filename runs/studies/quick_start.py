@@ -1,6 +1,6 @@
 # What accuracy does the quick start reach, and does it vary between seeds?
-# ST-GCN has five seeds, also for eight epochs without the warm-up; the other
-# encoders have one.
+# ST-GCN has five seeds, with the schedule of the config and with eight epochs
+# without a warm-up. The other encoders have one seed each.
 about = 'accuracy on synthetic skeletons, one thread'
 benchmark = 'synthetic'
 threads = 1

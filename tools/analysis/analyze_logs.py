@@ -34,7 +34,7 @@ def main() -> None:
         if len(args.legend) != len(args.logs):
             plot.error(f'--legend has {len(args.legend)} names, expected '
                        f'{len(args.logs)}, one per log.')
-        if args.out.suffix != '.png':  # it might be a log
+        if args.out.suffix != '.png':  # do not overwrite a log by mistake
             plot.error(f'--out is {args.out}, expected *.png.')
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly():

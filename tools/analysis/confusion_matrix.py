@@ -28,7 +28,7 @@ def main() -> None:
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
-    if args.show_path.suffix != '.png':  # it might be a score file
+    if args.show_path.suffix != '.png':  # do not overwrite a score file
         parser.error(f'--show-path is {args.show_path}, expected *.png.')
     from projects.stdcl import apis
     from projects.stdcl.evaluation import confusion, fusion

@@ -1,10 +1,10 @@
 """Write a page that shows how STD-CL changes the features of an encoder.
 
 The page describes the outputs of a model with STD-CL on its test set. With
---plain, it compares them with those of the same encoder trained without
-STD-CL. It shows t-SNE plots, measures of class separation, the accuracy of
-each class, confused pairs of classes, the attention over joints and frames,
-and a player for single sequences. The page is one file and works offline.
+--plain, it compares them with the outputs of the same encoder trained without
+STD-CL. The page shows t-SNE plots, measures of class separation, the accuracy
+of each class, confused pairs of classes, the attention over joints and frames,
+and a player for single sequences. It is one file and works offline.
 """
 import argparse
 import logging
@@ -30,9 +30,8 @@ def main() -> None:
                        help='names of the sequences for the player '
                        '(frame_dir)')
     which.add_argument('--num', type=int, default=12, help='number of '
-                       'sequences for the player, of which those that only '
-                       'one model classifies correctly come first; '
-                       'default: 12')
+                       'sequences for the player, preferably those that only '
+                       'one of the models classifies correctly; default: 12')
     parser.add_argument('--device', default='cpu',
                         help='device that runs the model; default: cpu')
     parser.add_argument(

@@ -19,7 +19,7 @@ def leaf_configs(loader: dict) -> Iterator[dict]:
 
 
 def find_test_set(cfg: Config) -> dict:
-    """Return the config of the test set, without wrappers, or an empty one."""
+    """Return the config of the test (or validation) set, without wrappers."""
     return next(leaf_configs(
         cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}))
 
@@ -47,6 +47,6 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
         if size is None:
             raise InputError(
                 f'{cfg.filename}: the number of {axis} in a clip cannot be '
-                f'inferred because there is no {place}. Add it, or pass '
-                'the shape (get_flops.py, export_onnx.py: --shape M T V C).')
+                f'inferred because there is no {place}. Add one, or pass the '
+                'shape (get_flops.py, export_onnx.py: --shape M T V C).')
     return sizes

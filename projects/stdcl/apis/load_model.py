@@ -53,7 +53,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
 def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     """Build the loader of the test set for a model from :func:`load_model`.
 
-    Other classes or joints than in training raise an ``InputError``.
+    An ``InputError`` is raised if its classes or joints are not those of the
+    training set.
     """
     loader = Runner.build_dataloader(cfg.test_dataloader)
     check_data(model.trained_on, loader.dataset, 'test_dataloader')
@@ -63,8 +64,8 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
 def layout_of(cfg: Config) -> SkeletonLayout:
     """Return the layout of a config's model, or raise an ``InputError``.
 
-    It is set in the data preprocessor, in the backbone's ``graph_cfg`` (as in
-    MMAction2's configs), or in the backbone.
+    The data preprocessor sets the layout, or else the backbone's ``graph_cfg``
+    (as in MMAction2's configs) or the backbone.
     """
     model = cfg.get('model') or {}
     backbone = model.get('backbone') or {}

@@ -137,7 +137,7 @@ def set_split(cfg: Config, split: str) -> None:
              if '_' in str(part.get('split', ''))]
     if not parts:
         raise InputError(f'--split is {split}, but no data set in the config '
-                         'has a split, such as "xsub_train".')
+                         'sets a split such as "xsub_train".')
     for part in parts:
         part['split'] = f'{split}_{part["split"].rpartition("_")[2]}'
 

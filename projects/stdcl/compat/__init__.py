@@ -8,8 +8,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-# quiet_imports comes before any import of MMCV, lazy_imports before any of
-# mmaction, and mmaction_drn before those of mmaction.models
+# in this order: quiet_imports must run before anything imports MMCV,
+# lazy_imports before mmaction, and mmaction_drn before mmaction.models
 REPAIRS = ('quiet_imports', 'lazy_imports', 'mmaction_drn',
            'accuracy_on_device', 'amp_on_cpu', 'checkpoint',
            'distributed_on_cpu', 'named_layouts')
@@ -18,7 +18,7 @@ if importlib.util.find_spec('mmcv') is None:
     _message = (
         'mmcv is missing: install the light version, which is sufficient (pip '
         'install mmcv-lite==2.1.0), or the full mmcv 2.1.0.')
-    # a tool cannot import end_cleanly, because that import also fails here
+    # a tool cannot catch this error: importing end_cleanly raises it, too
     _main = Path(getattr(sys.modules['__main__'], '__file__', __file__))
     if Path(__file__).parents[3] / 'tools' in _main.resolve().parents:
         sys.exit(f'error: {_message}')

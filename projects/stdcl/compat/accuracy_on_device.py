@@ -12,7 +12,7 @@ from mmaction.models.heads import BaseHead
 
 def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
                    topk: tuple) -> list:
-    """Return a scalar tensor for each k, from scores (N, C), labels (N,)."""
+    """Map scores (N, C) and labels (N,) to one accuracy, a scalar, per k."""
     deepest = min(max(topk, default=0), scores.shape[1])
     ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)
     hits = ranked == labels[:, None]
@@ -22,7 +22,7 @@ def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
 def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
     """Compute the losses as ``BaseHead`` does, but accuracies on the device.
 
-    ``cls_scores`` is (N, num_classes). Soft labels get no accuracy.
+    ``cls_scores`` is (N, num_classes). Soft labels yield no accuracy.
     """
     labels = torch.stack([sample.gt_label for sample in data_samples])
     labels = labels.to(  # (N, 1) or (N, num_classes)

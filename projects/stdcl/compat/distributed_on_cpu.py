@@ -39,7 +39,8 @@ def _launch_on_cpu(launch):
             text = str(error).partition('\n')[0]
             raise InputError(
                 f'MASTER_PORT is {os.environ.get("MASTER_PORT")} ({text}), '
-                'expected a free port.') from None
+                'expected a free port (dist_train.sh, dist_test.sh: set PORT).'
+            ) from None
 
     @functools.wraps(launch)
     def wrapper(backend, *args, **kwargs):
@@ -72,7 +73,7 @@ def apply() -> None:
             raise InputError(
                 "The model contains PyTorch's SyncBatchNorm, which needs a "
                 'GPU. To train on the CPU, remove sync_bn, or replace SyncBN '
-                'by BN in norm_cfg.')
+                'with BN in norm_cfg.')
         upstream_init(self, module, *args,
                       device_ids=None if on_cpu else device_ids, **kwargs)
 

@@ -1,6 +1,6 @@
 """Start faster: postpone imports and formatting that most commands never need.
 
-MMAction2 imports ``scipy.stats`` and ``wandb``, one function from each.
+MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each.
 MMEngine formats the config with yapf each time the config is logged or saved,
 although its text rarely changes.
 """
@@ -16,7 +16,7 @@ LAZY = {'scipy.stats': 'mode', 'wandb': 'Video'}
 
 
 def apply() -> None:
-    """Import MMAction2 without the modules in ``LAZY``; cache yapf."""
+    """Import MMAction2 without the modules in ``LAZY``; cache yapf output."""
     absent = [name for name in LAZY if name not in sys.modules
               and importlib.util.find_spec(name) is not None]
     sys.modules.update({name: _stand_in(name, LAZY[name]) for name in absent})

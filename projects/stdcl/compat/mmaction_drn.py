@@ -19,7 +19,7 @@ class DRN:
     def __init__(self, *args, **kwargs) -> None:
         raise ImportError(
             'DRN is missing from the installed mmaction2 (MMAction2 issue '
-            '2714). Install MMAction2 from its repository to use it.')
+            '2714). To use DRN, install MMAction2 from its repository.')
 
 
 def apply() -> None:

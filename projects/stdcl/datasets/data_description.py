@@ -1,7 +1,7 @@
-"""Describe the data that a model is trained on, and compare other data.
+"""Describe the training data of a model, to compare other data with them.
 
-Checkpoints contain the description. Without it, classes or joints in a
-different order would only show as a low accuracy.
+Checkpoints contain the description. Without it, the only sign of classes or
+joints in a different order would be a low accuracy.
 """
 import hashlib
 from itertools import zip_longest
@@ -15,14 +15,14 @@ from mmengine.logging import MMLogger
 from ..utils.input_error import InputError
 from .training_sequences import iter_leaf_datasets, names_and_labels
 
-MOST = 2**20  # hashes in a description; of a larger set, it has a sample
+MOST = 2**20  # largest number of hashes; larger training sets are sampled
 
 
 def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
     """Describe the training set of a model, and its own layout.
 
     Return ``classes``, ``joint_names``, ``edges`` and ``bones``, if known, and
-    ``sequences``, sorted hashes of names and labels, and ``earlier`` ones.
+    ``sequences``: the sorted hashes of the names and labels, and ``earlier``.
     """
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
     return {**traits(dataset), **layout_of(model), 'sequences': torch.tensor(
@@ -30,7 +30,7 @@ def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
 
 
 def description_in(checkpoint: dict, model: nn.Module) -> dict:
-    """Return the description in a checkpoint; old ones only name classes."""
+    """Return a checkpoint's description; old files contain only classes."""
     meta = checkpoint.get('meta') or {}
     return {**layout_of(model), **(meta.get('dataset_meta') or {}),
             'sequences': torch.empty(0), **meta.get('trained_on', {})}
@@ -53,7 +53,7 @@ def traits(dataset) -> dict:
 
 
 def find_difference(description: dict, seen: dict) -> str:
-    """Return the first difference of two dicts of lists; empty ones match."""
+    """Describe the first difference, or return ''. Empty lists match any."""
     for name, values in seen.items():
         expected = description.get(name)
         for index, (one, other) in enumerate(zip_longest(
@@ -64,7 +64,7 @@ def find_difference(description: dict, seen: dict) -> str:
 
 
 def check_traits(description: dict, dataset, where: str) -> None:
-    """Raise an ``InputError`` if the names or their order differ.
+    """Raise an ``InputError`` unless classes and joints match, in order.
 
     ``where`` is the name of the data set, for the message.
     """

@@ -1,4 +1,4 @@
-"""Data set that reads files safely and keeps one copy of them in memory."""
+"""Data set that reads files safely and shares one copy among its workers."""
 import ctypes
 import os
 import os.path as osp
@@ -57,7 +57,7 @@ class SkeletonDataset(PoseDataset):
 
     Raises:
         FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: The file is damaged or contains more than data.
+        pickle.UnpicklingError: The file is damaged or could run code.
         InputError: The file fails a check of :mod:`.annotation_check`.
     """
 

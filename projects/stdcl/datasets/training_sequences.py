@@ -18,7 +18,7 @@ def iter_leaf_datasets(dataset) -> Iterator:
             yield from iter_leaf_datasets(part)
     elif hasattr(dataset, 'dataset'):  # such as RepeatDataset
         yield from iter_leaf_datasets(dataset.dataset)
-    elif hasattr(dataset, '_dataset'):  # the Runner's num_batch_per_epoch
+    elif hasattr(dataset, '_dataset'):  # the wrapper for num_batch_per_epoch
         yield from iter_leaf_datasets(dataset._dataset)
     else:
         yield dataset
@@ -56,7 +56,7 @@ def summarize(dataset, samples: int = 1000) -> Tuple[str, List[float]]:
             count = len(part)
             for index in np.linspace(0, count - 1, min(count, samples)):
                 joints = part.get_data_info(int(index)).get('keypoint', ())
-                # without cancellation, so that rounding errors stay small
+                # positive terms do not cancel, so rounding errors stay small
                 joints = np.abs(np.ravel(joints).astype(float) + 1)
                 sums.append(float(joints @ np.linspace(1, 2, len(joints))))
     return digest.hexdigest(), sums

@@ -60,7 +60,7 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
 
     Raises:
         InputError: The model fails on these clips, or the difference
-            exceeds :data:`TOLERANCE`. In either case no file is written.
+            exceeds :data:`TOLERANCE`. In both cases, no file is written.
     """
     network, shape = DeployedNetwork(model).eval(), clips.shape[1:]
     try:
@@ -119,8 +119,9 @@ def sample_clips(dataset: dict, steps: Sequence[dict], layout: SkeletonLayout,
                  shape: tuple) -> torch.Tensor:
     """Return clips (N, M, T, V, C) of a data set.
 
-    If its file is missing, the clips are synthetic or, if the layout does not
-    support this, normally distributed. Their shape is ``shape`` (M, T, V, C).
+    If the data set cannot be read, the clips are synthetic or, if the layout
+    has too few limbs for this, normally distributed. Their shape is ``shape``
+    (M, T, V, C).
     """
     number = max(BATCH_SIZES)
     synthetic = dict(type='SyntheticSkeletonDataset', pipeline=steps,

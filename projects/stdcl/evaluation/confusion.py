@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import printable
 
-FEW = 20  # classes of a confusion matrix whose cells show their values
+FEW = 20  # largest number of classes for which cells show their values
 
 
 class ClassReport(ConfusionMatrix):
@@ -49,7 +49,7 @@ class ClassReport(ConfusionMatrix):
 
 
 def class_names(names: Sequence[str], number: int) -> List[str]:
-    """Return ``names`` if there are ``number``, or else the class numbers."""
+    """Return ``names`` if their number is right, or else class numbers."""
     known = names is not None and len(names) == number
     return [printable(name) for name in (names if known else range(number))]
 

@@ -13,7 +13,7 @@ from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
-MOST = 5000  # sequences to measure at most: N² distances need memory
+MOST = 5000  # largest number of sequences; N² distances must fit in memory
 
 
 @torch.inference_mode()

@@ -100,10 +100,10 @@ def align(files: Sequence[Scores],
           label_files: Sequence[Path] = ()) -> List[Scores]:
     """Put all files in the order of the first one that contains names.
 
-    Files without names are assumed to be in this order already. A list of
-    names or labels names the sequences of such files, and of files that number
-    their sequences, as CTR-GCN and FR-Head do. Labels that are unknown in one
-    file are taken from the others.
+    Files without names are assumed to be in this order already. A list in
+    ``label_files`` names the sequences of such files, and of files that only
+    number their sequences, as CTR-GCN and FR-Head do. Labels that are unknown
+    in one file are taken from the others.
 
     Raises:
         InputError: Two files differ, or the label of a sequence is missing.
@@ -137,14 +137,14 @@ def align(files: Sequence[Scores],
 
 
 def _places(names: np.ndarray) -> Optional[np.ndarray]:
-    """Return the numbers of sequences named 0, 1, ... or test_0, ..."""
+    """Return numbers of sequences named 0, 1 or test_0, test_1, or None."""
     numbers = [name.removeprefix('test_') for name in names.tolist()]
     numbered = {*numbers} == {*map(str, range(len(numbers)))}
     return np.array(numbers, int) if numbered else None
 
 
 def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
-    """Name the sequences of a file that contains only their places."""
+    """Name the sequences of a file that only orders or numbers them."""
     counted = np.arange(len(file.labels))
     places = counted if file.names is None else _places(file.names)
     if places is None or file.names is not None and (

@@ -92,7 +92,7 @@ def count_operations(cfg: Config) -> int:
     An operation is one of PyTorch's library (aten), and starts at least one
     kernel on a GPU. Views, allocations and the optimizer do not count.
     """
-    # the meta device takes the same branches as a GPU
+    # on the meta device, the code takes the same branches as on a GPU
     step = TrainingStep(cfg, device='meta')
     with meta_autocast(), OperationCounter() as counter:
         step()

@@ -155,7 +155,7 @@ class StudyReport:
                         ([row[place] for place in filled] for row in rows))
 
     def source(self) -> str:
-        """Describe where the runs took place and how many are recorded."""
+        """Name the machines of the runs, and count the recorded runs."""
         recorded = self.results.arm.isin(self.arms).sum()
         return '; '.join([
             *self.results.machine.dropna().unique(),

@@ -19,7 +19,7 @@ class Difference(NamedTuple):
 
     @property
     def finding(self) -> str:
-        """'better' or 'worse', or 'inconclusive' if 0 is not excluded."""
+        """'better', 'worse', or 'inconclusive' if the interval contains 0."""
         if abs(self.mean) > self.margin:
             return 'better' if self.mean > 0 else 'worse'
         return 'inconclusive'
@@ -28,8 +28,8 @@ class Difference(NamedTuple):
 def compare(results: pd.DataFrame, arm: str, other: str) -> Difference:
     """Subtract the top-1 of ``other`` from that of ``arm``, seed by seed.
 
-    The t-interval is that of pairs with the same fold and seed. ``results``
-    has the columns :data:`.records.COLUMNS`.
+    The interval is Student's t over the pairs with the same fold and seed.
+    ``results`` has the columns :data:`.records.COLUMNS`.
     """
     one, two = (results[results.arm == name].set_index(['fold', 'seed'])
                 .top1_last for name in (arm, other))

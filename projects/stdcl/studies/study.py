@@ -95,9 +95,9 @@ class Study:
         benchmark (str): A key of ``catalogue.BENCHMARKS``. Defaults to
             'nw-ucla-xview'.
         threads (int): CPU threads of each run. Defaults to 1.
-        folds (int | list[str]): Number or names of folds; the fold of seed s
-            is s modulo their number. Its name replaces ``{fold}`` in options.
-            Defaults to 1.
+        folds (int | list[str]): Number or names of folds; seed s uses fold s
+            modulo their number. The name of the fold replaces ``{fold}`` in
+            options. Defaults to 1.
         options (dict): Config options for all arms: dotted name -> value.
         encoders (dict): Options for all arms with this encoder, which
             override ``options``: encoder -> options.
@@ -235,7 +235,7 @@ def read_study(path: Path) -> Study:
 
 
 def _build(kind: type, where: str, content: dict):
-    """Build a dataclass, or raise an ``InputError`` for invalid fields."""
+    """Build a dataclass from a dict, or raise an ``InputError``."""
     if not isinstance(content, dict):
         raise InputError(f'{where} is {content!r}, expected a dict.')
     types = {entry.name: entry.type for entry in fields(kind)}

@@ -15,8 +15,8 @@ def find_damage(source: Union[str, Path, BinaryIO]) -> Optional[str]:
     """Verify the checksums of a checkpoint, because PyTorch does not.
 
     ``source`` is a path, or an open file, which is rewound if it is intact.
-    Return a description, or None if there is no damage or no checksum, as
-    before PyTorch 1.6.
+    Return a description of the damage, or None if there is none. Files from
+    PyTorch before 1.6 contain no checksums and are not checked.
     """
     try:
         if isinstance(source, (str, Path)):

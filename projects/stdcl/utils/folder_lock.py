@@ -15,7 +15,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     The system releases the lock when the process ends, even if it is killed.
     Loader workers, which outlive a killed process by seconds, do not inherit
-    it. It works on NFS. If a file system has no locks, a warning says so.
+    the lock. It works on NFS. If a file system has no locks, a warning says
+    so.
 
     Raises:
         InputError: Another process has locked the folder.

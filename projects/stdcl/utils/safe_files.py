@@ -27,7 +27,7 @@ PathLike = Union[str, os.PathLike]
 def is_trusted(file: BinaryIO) -> bool:
     """Return whether ``STDCL_TRUSTED_FILES`` lists an open file.
 
-    A path could refer to a different file by the time that it is opened.
+    A path alone could refer to a different file by the time it is opened.
     """
     named = os.environ.get(VARIABLE, '').split(os.pathsep)
     opened = os.fstat(file.fileno())
@@ -163,8 +163,8 @@ class _Unpickler(pickle.Unpickler):
 def _resolve(value: Any, known: dict) -> Any:
     """Replace placeholders with their arrays, in place where possible.
 
-    ``known`` maps the id of a container to it and to its replacement, which is
-    None for a tuple whose items are being replaced.
+    ``known`` maps the id of a container to the container and its replacement,
+    which is None for a tuple whose items are being replaced.
     """
     kind = type(value)
     if kind in ATOMS or isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""Files of animations: a page with a player, or GIFs."""
+"""Write animations to files: a page with a player, or GIFs."""
 import re
 from pathlib import Path
 from typing import Iterator, List, Sequence, Tuple
@@ -14,8 +14,8 @@ def write_animations(animations: Sequence[Animation], layout: SkeletonLayout,
                      title: str) -> Iterator[Path]:
     """Write animations to a folder, and yield the path of each file.
 
-    ``style`` is 'gif' for one file per animation, or 'html' for one page with
-    this ``title``. ``view`` is the azimuth and elevation in degrees.
+    ``style`` is 'gif' for one file per animation, or 'html' for one page named
+    after ``title``. ``view`` is the azimuth and elevation in degrees.
     """
     if style == 'html':
         path = folder / f'{file_names([title])[0]}.html'

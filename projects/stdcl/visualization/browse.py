@@ -24,7 +24,7 @@ class BrowsedSequence(NamedTuple):
 
 
 class DatasetBrowser:
-    """Browser that draws sequences of a data set next to the model's input.
+    """Browser that draws sequences before and after the pipeline.
 
     Args:
         cfg (Config): Config with a skeleton layout.

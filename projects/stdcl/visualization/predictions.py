@@ -45,8 +45,8 @@ def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
 def summarize(predicted: dict) -> List[str]:
     """Return a headline and a note for the prediction of one sequence.
 
-    They are the class and its probability or, for several segments, their
-    number and the share of frames of each class.
+    For one segment, they are the class and the best probabilities. For several
+    segments, they are their number and the share of frames of each class.
     """
     segments = predicted['segments']
     if len(segments) == 1:

@@ -242,7 +242,7 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
 
 
 def describe(model: Outputs, kept: np.ndarray) -> dict:
-    """Return what the page shows of a model; it plots the kept sequences."""
+    """Return what the page shows of a model; it plots sequences ``kept``."""
     return dict(
         title=model.title, config=osp.basename(model.config),
         checkpoint=osp.basename(model.checkpoint), curves=model.curves,

@@ -136,7 +136,7 @@ def joint_sides(layout: SkeletonLayout) -> List[int]:
 def bone_sides(layout: SkeletonLayout) -> List[int]:
     """Return the index in :data:`SIDES` of each edge.
 
-    Only edges within the trunk, or between left and right, are of the trunk.
+    An edge within the trunk, or between left and right, belongs to the trunk.
     """
     sides = joint_sides(layout)
     return [max(pair) if 0 in pair or pair[0] == pair[1] else 0

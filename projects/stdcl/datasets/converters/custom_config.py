@@ -95,7 +95,7 @@ def _lines(steps: List[dict]) -> str:
 
 def _scale_channels(encoder: str, cfg: Config, width: float
                     ) -> Tuple[int, int]:
-    """Return the first and the last number of channels of the encoder."""
+    """Return the scaled numbers of channels of the first and last block."""
     # any config of the encoder tells how the two numbers are related
     narrow = Config.fromfile(find_config(encoder, 'synthetic', False)).model
     ratio = narrow.cls_head.in_channels // narrow.backbone.base_channels
@@ -125,7 +125,7 @@ def _adapt(steps: Iterable[dict], data: Conversion,
 
 
 def _scale(schedulers: Iterable[dict], factor: float) -> List[dict]:
-    """Return schedulers of the learning rate for a number of epochs."""
+    """Multiply the epochs in the learning rate schedulers by a factor."""
     def scaled(epoch: int) -> int:
         return max(1, round(epoch * factor))
 

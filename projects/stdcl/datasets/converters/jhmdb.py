@@ -23,10 +23,10 @@ def convert(source: Path, destination: Path) -> dict:
     """Convert the clips to an annotation file.
 
     The splits are ``split1_train``, ``split1_val`` and so on. For tuning,
-    ``split1_tune`` contains the clips of split1_train that split 2 tests, and
-    ``split1_fit`` contains the others. Return a dict of split -> number of
-    clips. An ``InputError`` is raised if ``source`` is not
-    ``jhmdb_14_classes.npz``.
+    ``split1_tune`` contains the clips of split1_train that are test clips of
+    split 2, and ``split1_fit`` contains the others. Return a dict of split ->
+    number of clips. An ``InputError`` is raised if ``source`` does not contain
+    :data:`ARRAYS`.
     """
     arrays = read(source)
     splits = make_splits(arrays)

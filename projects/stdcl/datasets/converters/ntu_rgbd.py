@@ -51,7 +51,7 @@ BENCHMARKS = dict(
 
 
 def parse_name(name: str) -> Optional[dict[str, int]]:
-    """Return the numbers in SsssCcccPpppRrrrAaaa, or None if it differs."""
+    """Return the numbers in SsssCcccPpppRrrrAaaa, or None for other names."""
     match = NAME.fullmatch(name)
     return match and {key: int(digits)
                       for key, digits in match.groupdict().items()}
@@ -170,7 +170,7 @@ def convert(paths: list[Path], destination: Path,
 
 def select(sources: list[tuple], facts: dict,
            dropped: dict[str, str]) -> list[tuple]:
-    """Return a benchmark's files in order; add bad files to ``dropped``."""
+    """Return a benchmark's files, sorted; add unusable ones to ``dropped``."""
     missing = set(read_list('ntu_missing_skeletons.txt'))
     selected = {}
     for name, *where in sources:

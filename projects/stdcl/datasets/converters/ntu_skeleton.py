@@ -109,10 +109,11 @@ def select_persons(bodies: list[Body]
     """Select up to two persons, as in published results.
 
     If there are several bodies, those visible in at most 11 frames are
-    dropped, unless all are; then the longest is kept. Then bodies are dropped
-    whose width exceeds 0.8 times their height in at least 69.754 % of their
-    frames, as long as one remains. The others, sorted by motion, each take the
-    first of two places that is free while they are visible.
+    dropped; if this would drop all, the longest is kept. Then bodies whose
+    width exceeds 0.8 times their height in at least 69.754 % of their frames
+    are dropped, as long as one remains. The remaining bodies, sorted by
+    motion, each become part of the first of two persons that has no other body
+    in this period.
 
     Returns:
         tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person

@@ -9,9 +9,10 @@ from .transform import Transform
 class CenterOnJoint(Transform):
     """Move a sequence so that a joint starts at the origin.
 
-    The start is where this joint of the first person was first detected; if it
-    never was, the sequence is not moved. Joints that were not detected (absent
-    persons, or ``keypoint_score`` is 0) are set to zero.
+    The origin is the position of this joint of the first person in the first
+    frame in which it was detected. Without such a frame, the sequence is not
+    moved. Joints that were not detected (absent persons, or ``keypoint_score``
+    is 0) are set to zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
     ``keypoint_score``, (M, T, V).

@@ -7,16 +7,16 @@ from ...utils.input_error import InputError
 from .detected_joints import find_detected
 
 
-# also under the name of MMAction2's class, which ignores keypoint_score
+# replaces MMAction2's PreNormalize3D, too, because it ignores keypoint_score
 @TRANSFORMS.register_module(['FastPreNormalize3D', 'PreNormalize3D'],
                             force=True)
 class FastPreNormalize3D(PreNormalize3D):
     """``PreNormalize3D`` with whole-array operations and the same arguments.
 
     The output is the same up to rounding errors, except that joints whose
-    ``keypoint_score`` is 0 become zero, and center and rotation come from the
-    first frame in which their joints were detected. More than two persons
-    raise an ``InputError``.
+    ``keypoint_score`` is 0 become zero, and that center and rotation come from
+    the first frame in which the joints that define them were detected. More
+    than two persons raise an ``InputError``.
 
     Required key: ``keypoint``, (M, T, V, 3). Optional key:
     ``keypoint_score``, (M, T, V). Modified keys: these and ``total_frames``.

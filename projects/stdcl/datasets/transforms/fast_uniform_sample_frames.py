@@ -10,9 +10,9 @@ from ...utils.input_error import require_positive
 class FastUniformSampleFrames(UniformSampleFrames):
     """Faster version of ``UniformSampleFrames`` with the same random draws.
 
-    The original searches all frames for changes in the number of persons,
-    without effect. In test mode, it seeds NumPy's global generator, so a run
-    repeats its augmentation after each validation.
+    MMAction2's class also searches all frames for changes in the number of
+    persons, without effect. In test mode, it seeds NumPy's global generator,
+    so training repeats the same augmentation after each validation.
 
     The arguments are the same. Required key: ``total_frames``. Added keys:
     ``frame_inds``, int32, (num_clips * clip_len,), ``clip_len``,
@@ -41,7 +41,7 @@ class FastUniformSampleFrames(UniformSampleFrames):
         return results
 
     def _clip(self, random, total: int, number: int) -> np.ndarray:
-        """Return (clip_len,) indices, which exceed a shorter sequence."""
+        """Return (clip_len,) indices; they may exceed a short sequence."""
         length = self.clip_len
         if total < length:
             if self.test_mode:

@@ -1,4 +1,4 @@
-"""MMAction2's ``PreNormalize2D`` with zeros for joints not detected."""
+"""MMAction2's ``PreNormalize2D``, but undetected joints become zero."""
 import numpy as np
 from mmaction.datasets import transforms
 from mmaction.registry import TRANSFORMS

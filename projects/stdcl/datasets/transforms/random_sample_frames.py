@@ -12,10 +12,10 @@ from .transform import Transform
 class RandomSampleFrames(Transform):
     """Choose frames at random, or evenly spaced ones in test mode.
 
-    In training, ``clip_len`` frames are drawn uniformly with replacement and
-    sorted, from a random span, whose share of the frames is drawn uniformly
-    from ``proportion``. In test mode, they are floor(linspace(0, T - 1,
-    clip_len)). ``PoseDecode`` then selects them.
+    In training, ``clip_len`` frames are drawn uniformly with replacement from
+    a random span, and sorted. The length of the span, relative to the
+    sequence, is drawn uniformly from ``proportion``. In test mode, the frames
+    are floor(linspace(0, T - 1, clip_len)). ``PoseDecode`` then selects them.
 
     Required key: ``total_frames``. Added keys, as in ``UniformSampleFrames``:
     ``frame_inds``, ``clip_len``, ``frame_interval``, ``num_clips``.
@@ -24,8 +24,8 @@ class RandomSampleFrames(Transform):
         clip_len (int): Number of frames in a clip.
         test_mode (bool): Whether to choose evenly spaced frames. Defaults to
             False.
-        proportion (tuple[float, float]): Smallest and largest share of the
-            frames to draw from. Defaults to (1, 1), all frames.
+        proportion (tuple[float, float]): Smallest and largest length of the
+            span, relative to the sequence. Defaults to (1, 1), all frames.
         num_clips (int): Number of clips, whose scores the head averages. In
             test mode, all clips are equal. Defaults to 1.
 

@@ -11,8 +11,8 @@ from .transform import Transform
 class RandomView(Transform):
     """Rotate a sequence by random whole degrees about x and the vertical axis.
 
-    It omits the shift and the scaling of the published preprocessing, which
-    the ``MinMaxNormalize`` that follows would cancel.
+    The published preprocessing also shifts and scales the sequence. This class
+    does not, because ``MinMaxNormalize``, which follows, would cancel both.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 

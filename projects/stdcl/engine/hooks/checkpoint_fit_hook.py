@@ -56,9 +56,9 @@ class CheckpointFitHook(Hook):
       outside the encoder.
 
     A different stream, layout or order of the classes raises an
-    ``InputError``, except in fine-tuning. A checkpoint that contains NaN or no
-    parameter that fits the model always does.
-    ``MemoryBankHook`` checks the memory banks.
+    ``InputError``, except in fine-tuning. A checkpoint that contains NaN, or
+    no parameter that fits the model, always raises one. ``MemoryBankHook``
+    checks the memory banks.
     """
 
     # runs before EMAHook, which changes the state dict
@@ -96,8 +96,8 @@ class CheckpointFitHook(Hook):
         text = find_difference(trained_on, {**traits(data['train']),
                                             **layout_of(model)})
         if text:
-            runner.logger.warning('Fine-tuning on data that differ from those '
-                                  f'of {file}: {text}.')
+            runner.logger.warning('Fine-tuning on data that differ from the '
+                                  f'training data of {file}: {text}.')
 
 
 def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
@@ -182,7 +182,7 @@ def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
 
 
 def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
-    """Return the streams of checkpoint and model, both '' if unknown."""
+    """Return the streams of checkpoint and model, or '' twice if unknown."""
     seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
     expected = find_stream(model)
     return ('', '') if None in (seen, expected) else (seen, expected)

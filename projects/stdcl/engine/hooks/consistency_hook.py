@@ -27,8 +27,8 @@ class ConsistencyHook(Hook):
 
     - All processes must read the same training, validation and test data.
     - A resumed run must have the training data, the seed, the optimizer and
-      the schedules of its checkpoint; MMEngine would ignore those of the
-      config. Only the end of a schedule may change.
+      the schedules of its checkpoint; MMEngine would silently ignore new ones
+      in the config. Only the end of a schedule may change.
 
     Otherwise, the hook raises an ``InputError`` in all processes.
     """
@@ -82,8 +82,8 @@ def _differences(runner, checkpoint: dict, data: tuple
     # checkpoints of earlier versions contain only a part of the values
     meta, wrapper = checkpoint['meta'], runner.optim_wrapper
     if not _agree(meta.get(DATA, data), data):
-        yield ('data whose names, labels, order or coordinates differ:',
-               meta[DATA][0][:8], data[0][:8])
+        yield ('different data', '(names, labels, order or coordinates)',
+               'the data of train_dataloader')
     seed = runner._randomness_cfg.get('seed')
     if seed is not None and meta.get('seed', seed) != seed:
         yield 'seed', meta['seed'], seed

@@ -31,7 +31,7 @@ class FiniteCheckHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Replace the scalars by numbers, and check the losses."""
+        """Replace the scalars with numbers, and check the losses."""
         outputs = outputs or {}
         outputs.update(read_scalars(outputs))
         losses = {name: value for name, value in outputs.items()

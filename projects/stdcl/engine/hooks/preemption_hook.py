@@ -85,11 +85,11 @@ class PreemptionHook(Hook):
         # changes them only by rounding errors
         dist.all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)
-        dist.barrier()  # a process that exits would stop the one that saves
+        dist.barrier()  # do not exit while the first process is saving
         self._exit(runner, path, self.batch)
 
     def after_train_epoch(self, runner) -> None:
-        """Start to count anew; a validation may save a checkpoint again."""
+        """Reset the count, because a validation may save a checkpoint."""
         self.batch = 0
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
@@ -131,7 +131,8 @@ class PreemptionHook(Hook):
             return
         batches = len(runner.train_dataloader)
         steps = meta['epoch'] * batches
-        # earlier versions stored all batches of an epoch after its validation
+        # earlier versions stored the number of all batches in an epoch if the
+        # checkpoint was saved after the validation
         if not meta.get(BATCH) or (
                 meta['iter'] == meta['epoch'] * meta[BATCHES]):
             if meta['iter'] != steps:

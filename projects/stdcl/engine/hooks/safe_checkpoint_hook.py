@@ -28,9 +28,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     MMEngine deletes first, so a run that crashes in between can lose its only
     or its best checkpoint. If the data preprocessor computes a stream, the
-    checkpoint's ``meta`` contains its name. With gradient accumulation, the
-    checkpoint contains the gradients that no step has applied yet. The
-    arguments are those of ``CheckpointHook``.
+    checkpoint's ``meta`` contains the name of the stream. With gradient
+    accumulation, the checkpoint contains the gradients that no step has
+    applied yet. The arguments are those of ``CheckpointHook``.
     """
 
     saved_iter = -1  # iteration at which last_ckpt was saved
@@ -39,7 +39,7 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Delete incomplete files that a killed run left behind."""
         super().before_train(runner)
-        if self.save_best:  # the best files of a copied folder are its own
+        if self.save_best:  # in a copied folder, refer to the copied files
             for name, path in self._best_paths().items():
                 self._set_best(name, path and self.file_backend.join_path(
                     self.out_dir, Path(path).name))
@@ -105,7 +105,7 @@ class SafeCheckpointHook(CheckpointHook):
                                            list(self.keep_ckpt_ids))
         self.gradients = _mean_gradients(runner)
         if not self.by_epoch:
-            # at the end of an epoch, SyncBuffersHook averages them
+            # SyncBuffersHook averages buffers only at the end of an epoch
             all_reduce_params(runner.model.buffers(), op='mean')
         super()._save_checkpoint_with_step(runner, step, meta)
         self.gradients = {}

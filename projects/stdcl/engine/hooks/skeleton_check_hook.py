@@ -20,9 +20,9 @@ class SkeletonCheckHook(Hook):
 
     The hook compares the joints, channels, frames and persons of a sequence
     with the model, and the labels with ``num_classes``. Before training, it
-    also compares the classes of the validation set with the training set, and
-    runs the model on one sequence. Its ``InputError`` says what to change;
-    see MMAction2 issues 1438, 2060, 2141.
+    also compares the classes of the training and the validation set, and runs
+    the model on one sequence. Its ``InputError`` says what to change.
+    MMAction2's errors are unclear (issues 1438, 2060 and 2141).
     """
 
     def before_train(self, runner) -> None:
@@ -47,7 +47,8 @@ class SkeletonCheckHook(Hook):
     def before_test(self, runner) -> None:
         """Check the test set."""
         self._check(runner, 'test_dataloader')
-        if isinstance(runner._train_loop, BaseLoop):  # not from a checkpoint
+        # CheckpointFitHook checks the data if the model is from a checkpoint
+        if isinstance(runner._train_loop, BaseLoop):
             check_data(_describe_training(runner),
                        runner.test_dataloader.dataset, 'test_dataloader')
 

@@ -20,7 +20,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     - Before each step, the random generators are seeded from the seed,
       iteration and rank, so the step's draws depend on nothing else.
     - A run that was interrupted within an epoch resumes in the middle of it.
-      Any other resumed run starts with the validation after the last epoch.
+      Any other resumed run starts with the validation of the last epoch.
 
     The arguments are those of ``EpochBasedTrainLoop``; ``dataloader`` must be
     a config.

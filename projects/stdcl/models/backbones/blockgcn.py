@@ -21,11 +21,11 @@ TOPOLOGY_CHANNELS = 64  # number E of topology features
 
 @torch.no_grad()
 def joint_distances(joints: torch.Tensor) -> torch.Tensor:
-    """Compute the relative distances between the mean joints of each sequence.
+    """Compute relative distances between the mean positions of the joints.
 
     Maps coordinates (N, M, T, V, D) to Euclidean distances from 0 to 1,
-    float32, (N, V, V), divided by the largest one of the sequence. (The
-    authors' code divides by the largest one of the batch.) The division
+    float32, (N, V, V), divided by the largest distance in the sequence. (The
+    authors' code divides by the largest one in the batch.) The division
     cancels the effect of absent persons on the means.
     """
     mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
@@ -42,14 +42,14 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
     order, the death times of zero-dimensional persistent homology.
 
     Repeated squaring in the (min, max) algebra computes the minimax distance
-    between each pair of points: the longest step on the best path. Minimax
-    distances are an ultrametric whose minimum spanning tree has the same edge
-    lengths, and whose points can join the tree in any order.
+    of each pair of points: the smallest possible longest step of a path. The
+    minimum spanning tree of these distances has the same edge lengths. They
+    are an ultrametric, so the points can join the tree in any order.
     """
     num_points = points.shape[1]
     paths = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, V, V)
     for _ in range((num_points - 2).bit_length()):  # paths of V - 1 steps
-        # (N, V, 1, V) and (N, 1, V, V): the last axis is the point between
+        # (N, V, 1, V) and (N, 1, V, V): the last axis is the point in between
         paths = torch.maximum(paths[:, :, None], paths[:, None]).amin(dim=-1)
     later = torch.ones(num_points, num_points, dtype=torch.bool,
                        device=points.device).triu()
@@ -87,7 +87,7 @@ class TopologyFeatures(nn.Module):
 class BlockGC(BaseModule):
     """Graph convolution with weights for each head and pair of joints.
 
-    Each of H heads h is a group of C / H channels. With three subsets k::
+    Each head h has C / H of the C channels. With three subsets k::
 
         W[k, h] = B[k, h] / (|B[k, h]| + 1e-4) + R[k, h] / (|R[k, h]| + 1e-4)
         z[k, h, c, w] = sum over v of x[h, c, v] W[k, h, v, w]
@@ -108,7 +108,7 @@ class BlockGC(BaseModule):
             SUBSETS, num_heads, 1, 1))
         self.hop_weight = nn.Parameter(torch.zeros(
             SUBSETS, num_heads, int(hops.max()) + 1))
-        # the sum of three convolutions is one over their stacked channels
+        # the sum of three convolutions equals one over stacked channels
         self.conv = nn.Parameter(torch.empty(
             num_heads, SUBSETS, in_channels // num_heads,
             out_channels // num_heads))
@@ -161,7 +161,7 @@ class TopologyNorm(nn.BatchNorm1d):
 
 
 class TopologyProjection(nn.Module):
-    """Projection of E topology features to an offset of a block's channels."""
+    """Projection of E topology features to an offset for each channel."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class BlockGCN(SpatialTemporalEncoder):
             ``base_channels`` that are not a multiple of ``num_heads``.
     """
 
-    channels_last = False  # joints are the last axis of the products
+    channels_last = False  # the products need joints as the last axis
 
     def __init__(self, layout: Union[str, dict], base_channels: int = 128,
                  num_heads: int = 8,

@@ -32,7 +32,7 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
 
 
 class _Aggregate(torch.autograd.Function):
-    """Product A^T @ values; autograd would copy the gradient of A^T."""
+    """Product A^T @ values, without autograd's copy of the gradient of A^T."""
 
     @staticmethod
     def forward(ctx, topologies: torch.Tensor,
@@ -60,8 +60,8 @@ class CTRGC(BaseModule):
         A = alpha * conv4(q) + topology[k]                  (C', V, V)
         y = sum over k and v of A[c, u, v] * conv3(x)[c, v, t]
 
-    followed by batch norm, a residual connection and ReLU. All subsets share
-    their products. ``adjacency`` is the initial topology, (K, V, V).
+    followed by batch norm, a residual connection and ReLU. One product sums
+    over k and v. ``adjacency`` is the initial topology, (K, V, V).
     """
 
     def __init__(self, in_channels: int, out_channels: int,

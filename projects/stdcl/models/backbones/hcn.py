@@ -35,7 +35,7 @@ class HCNStream(nn.Module):
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
-        # saves conv3 a conversion in both the forward and the backward pass
+        # otherwise, conv3 would convert x in the forward and backward pass
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.pool(self.conv3(x))  # (N, C / 2, T / 2, W / 2)
         x = self.pool(self.conv4(x))  # (N, C, T / 4, W / 4)
@@ -136,5 +136,5 @@ def _motion(x: torch.Tensor) -> torch.Tensor:
 def _check_multiple(name: str, value: int, divisor: int, why: str) -> None:
     """Require ``value`` to be a positive multiple of ``divisor``."""
     if value < divisor or value % divisor:
-        raise InputError(f'HCN: {name} is {value}, expected a multiple of '
-                         f'{divisor}: {why}.')
+        raise InputError(f'HCN: {name} is {value}, expected a positive '
+                         f'multiple of {divisor}, because {why}.')

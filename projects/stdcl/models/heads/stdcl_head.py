@@ -32,7 +32,7 @@ class STDCLMixin:
         loss_contrast (dict): Config of the contrastive loss.
         spatial_weight (float): Weight w_s. Defaults to 0.5.
         temporal_weight (float): Weight w_t. Defaults to 0.5.
-        args, kwargs: Arguments of the head.
+        args, kwargs: Arguments of ``OwnHead``.
 
     Attributes:
         batch_size (int): Size of a full batch of one process, set by
@@ -119,7 +119,7 @@ class STDCLMixin:
             dict[str, Tensor]: ``loss_spatial``, ``loss_temporal`` and
             ``anchor_share``; see :meth:`loss`.
         """
-        # both vectors in one tensor, which halves the number of operations
+        # stacking both vectors halves the number of operations
         vectors = unit_vectors(torch.stack(self.decoupler(feats)))  # (2, N, D)
 
         # every process writes the batches of all processes, so that the banks

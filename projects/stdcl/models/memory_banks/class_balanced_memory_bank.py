@@ -10,7 +10,8 @@ from .memory_bank import EMPTY, MemoryBank, first_rows
 class ClassBalancedMemoryBank(MemoryBank):
     """Memory bank that keeps the most recent sequences of each class.
 
-    Use it for too many sequences to have a slot each. It is not in the paper.
+    Use it if the training set is too large for one slot per sequence. The
+    paper does not describe this bank.
 
     Class c owns the slots c * L to (c + 1) * L - 1. If a sequence has a slot,
     that slot is updated. Otherwise the sequence takes the slot of its class
@@ -59,8 +60,8 @@ class ClassBalancedMemoryBank(MemoryBank):
                indices: torch.Tensor) -> torch.Tensor:
         """Update the sequences that have a slot, and admit new ones.
 
-        See :meth:`MemoryBank.update`. A sequence whose feature is zero has no
-        slot; the result is then a slot of a different class.
+        See :meth:`MemoryBank.update`. For a sequence that gets no slot, the
+        result contains a slot of a different class.
         """
         first, whole = first_rows(indices), features.any(dim=1)  # (B,)
         now = self.written.max() + 1

@@ -117,7 +117,7 @@ class MemoryBank(nn.Module):
 
 
 def first_rows(indices: torch.Tensor) -> torch.Tensor:
-    """Return the first row of the same sequence for each row, (B,)."""
+    """Return, for each row, the first row of the same sequence, (B,)."""
     return (indices[:, None] == indices).int().argmax(dim=1)
 
 
