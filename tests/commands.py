@@ -104,7 +104,7 @@ def kill_a_child(pid, number):
 
 
 def interrupt(pid, log, when, number, to) -> None:
-    """Wait for a certain output of a command, then send it a signal.
+    """Wait for a certain output of a command, then send the command a signal.
 
     Args:
         when (str | callable): Regular expression of the output to wait for,

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 gc.freeze()  # garbage collection skips the imported modules
 
 
-# slow files run first, so that no process runs one alone at the end
+# slow files run first, so that no process is idle at the end
 LONGEST = ('test_distributed.py', 'test_resume.py', 'test_scale_out.py',
            'test_configs.py')
 
@@ -54,7 +54,7 @@ def seed():
 
 @pytest.fixture
 def quick_text(monkeypatch):
-    """Skip the slow formatting of configs, which a Runner logs."""
+    """Skip the slow formatting of the config that a Runner logs."""
     monkeypatch.setattr(mmengine.Config, 'pretty_text',
                         property(lambda self: repr(self)))
 
@@ -86,9 +86,9 @@ def root() -> Path:
 
 @pytest.fixture(scope='session')
 def reference() -> Path:
-    """Return the folder of golden files and real data.
+    """Return the folder of golden files and real data, or skip the test.
 
-    If it is missing, the test is skipped. It is not part of the repository.
+    The folder is not part of the repository.
     """
     path = Path(os.environ.get('STDCL_REFERENCE', ROOT.parent / 'shared'))
     if not path.is_dir():

@@ -76,7 +76,7 @@ def edit(path: Path, change) -> None:
 
 
 def assert_fails(action, *texts: str) -> None:
-    """Require that a function of the package ends with one line."""
+    """Require that an action fails with an error of one line."""
     with pytest.raises(SystemExit) as caught, end_cleanly('tiny.py'):
         action()
     message = str(caught.value)
@@ -86,7 +86,7 @@ def assert_fails(action, *texts: str) -> None:
 
 
 def assert_says(done, *texts: str) -> None:
-    """Require that a command ends with one line."""
+    """Require that a command fails with an error of one line."""
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr
     assert 'Traceback' not in done.stdout + done.stderr, done.stderr
     *_, message = done.stderr.partition('error: ')

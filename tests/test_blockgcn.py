@@ -28,7 +28,7 @@ def test_spanning_tree_against_scipy(num_points):
 
 
 def test_spanning_tree_of_a_long_path():
-    """Repeated squaring needs the most steps if points form a row."""
+    """Repeated squaring needs the most steps if the points form a line."""
     steps = torch.rand(40, dtype=torch.float64) + 0.1
     points = torch.cat([torch.zeros(1), steps.cumsum(0)]).view(1, -1, 1)
     order = torch.randperm(41)

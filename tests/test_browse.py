@@ -108,7 +108,7 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
 
 
 def test_config_of_mmaction2(tiny_annotations):
-    """The config has 2D joints, confidences, several clips and then bones."""
+    """Draw 2D joints with confidences; bones are replaced with a note."""
     path = tiny_annotations(num=2, joints=17, persons=2, channels=2,
                             score=True, split='xsub_train')
     cfg = Config.fromfile(

@@ -424,7 +424,7 @@ def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
         trained._test_dataloader = other.test_dataloader
         trained._test_loop['dataloader'] = other.test_dataloader
         trained.test()
-    # the names of the classes are unknown, or training starts anew
+    # no error if the names of the classes are unknown, or in fine-tuning
     use(other, path)
     run(other, load_from=checkpoint).test()
     use(other, annotated(path, classes=SWAPPED))
@@ -450,7 +450,7 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
     capsys.readouterr()
     start(other, load_from=checkpoint)
     assert re.search(message, capsys.readouterr().out)
-    # the annotation file names its layout
+    # the layout in an annotation file is compared, too
     use(config, annotated(tiny_annotations(num=12), layout=fields))
     for use_it in (*uses(config, checkpoint)[::3], run(config).train):
         with pytest.raises(InputError, match=f'_dataloader.*: {message}'):
@@ -464,7 +464,7 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
 
 def test_testing_on_training_sequences_warns(config, tiny_annotations,
                                              capsys):
-    """This includes the sequences of the model that training started from."""
+    """If training started from a checkpoint, its sequences count as well."""
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
         use(config, path)

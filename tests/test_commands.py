@@ -38,7 +38,8 @@ def test_test_and_fuse(root, warm, trained):
                   '--dump', scores, '--cfg-options', *TINY, cwd=work_dir)
     assert tested.returncode == 0, tested.stderr
     assert accuracy(tested) == accuracy(done)
-    assert tested.stdout.count('\n        2  ') == 16  # sequences of a class
+    # the table has a row for each class, with its 2 sequences
+    assert tested.stdout.count('\n        2  ') == 16
     for end in ('classes.csv', 'confusion.csv', 'confusion.png'):
         assert (work_dir / f'scores_{end}').is_file()
     fused = warm('tools/ensemble.py', scores, scores, '--weights', 2, 1,

@@ -311,7 +311,7 @@ def test_fewer_negatives_than_the_limit():
 
 
 class Watch(TorchDispatchMode):
-    """Record the sizes of the largest float32 tensor and of any tensor."""
+    """Mode that records the size of the largest (float32) tensor."""
 
     def __init__(self):
         super().__init__()

@@ -46,7 +46,7 @@ def take_step(encoder, stdcl, device, amp=False, sync='default'):
 @pytest.mark.parametrize('stdcl', [False, True])
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_step(encoder, stdcl):
-    """The CPU never waits for the GPU, which computes what the CPU does."""
+    """The CPU never waits for the GPU, and both compute the same losses."""
     expected = take_step(encoder, stdcl, 'cpu')
     for amp, tolerance in (False, 1e-2), (True, 0.1):
         # the first step initializes libraries, so it may wait
@@ -57,7 +57,7 @@ def test_step(encoder, stdcl):
 
 
 def test_step_can_be_captured():
-    """A CUDA graph repeats the step, with new content of the batch."""
+    """A CUDA graph can repeat the step with a different batch."""
     step = make_step('stgcn', True)
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):  # warm up, as PyTorch's manual says

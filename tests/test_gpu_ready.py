@@ -1,7 +1,8 @@
 """A training step stays on the GPU, and compiles to one graph.
 
-No GPU is needed: fake CUDA tensors, which have no content, show the forward
-pass. PyTorch needs CUDA for their backward pass, which the meta device shows.
+No GPU is needed. The forward pass is tested with fake CUDA tensors, which have
+no content. Their backward pass would need CUDA, so it is tested on the meta
+device.
 """
 import copy
 import ctypes
@@ -164,7 +165,7 @@ def test_faults_are_found(fault, message, fake_cuda):
     pytest.param(encoder, marks=[] if encoder == 'hcn' else pytest.mark.slow)
     for encoder in ENCODERS])
 def test_compiles_to_one_graph(encoder):
-    """Loss, gradients and banks do not change."""
+    """The graph gives the same loss, gradients and banks."""
     step = TrainingStep(config(encoder, PARTS[0]), N, num_sequences=40)
     for module in step.model.modules():
         if isinstance(module, (torch.nn.Dropout, torch.nn.Dropout2d)):
@@ -206,5 +207,6 @@ def test_gpu_command(tmp_path):
     assert results['study *']['runs_left'] == 0
     assert results['compiled, synthetic, hcn, STD-CL']['ms'] > 0
     content = path.read_text()
-    assert 'eager' not in call(*command, cwd=tmp_path).stdout  # all recorded
+    # a second call repeats no recorded result
+    assert 'eager' not in call(*command, cwd=tmp_path).stdout
     assert path.read_text() == content

@@ -72,7 +72,7 @@ def test_real_data(reference, tmp_path):
 
 
 def write_clip(road, path, clip, lost):
-    """Write the joints of a clip (T, V, 2) as a user does."""
+    """Write the joints of a clip (T, V, 2) in one of several formats."""
     table = pd.DataFrame(clip.reshape(len(clip), -1))
     if road.startswith('csv'):
         if road == 'csv with names':
@@ -94,7 +94,7 @@ def write_clip(road, path, clip, lost):
     'synthetic', pytest.param('real', marks=pytest.mark.slow)])
 def test_every_road_leads_to_the_same_clips(road, kind, arrays, tmp_path,
                                             request):
-    """The annotations do not depend on the files of the data."""
+    """The annotations do not depend on the format of the input files."""
     if kind == 'real':
         arrays = jhmdb.read(request.getfixturevalue('reference')
                             / 'data/jhmdb/jhmdb_14_classes.npz')

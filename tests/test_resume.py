@@ -126,7 +126,7 @@ def test_validation_does_not_disturb(warm, tmp_path, whole):
     (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
     (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
 def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
-    """Schedulers send SIGTERM to the worker processes, too."""
+    """A cluster's scheduler sends SIGTERM to the worker processes, too."""
     stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
@@ -437,7 +437,7 @@ def final(cfg, tmp_path, **changes):
     ('epoch_1.pth', {}, 2)])
 def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
                                             counts):
-    """Also if it is saved again after the validation, or between two steps."""
+    """This includes checkpoints of validations and of accumulated steps."""
     config.default_hooks.checkpoint.update(checkpoint)
     config.optim_wrapper.accumulative_counts = counts
     runner = run(config)
@@ -488,7 +488,7 @@ def test_settings_that_the_checkpoint_would_replace(config, tiny_annotations,
 
 
 def test_settings_that_may_change(config):
-    """The warm-up is over, so that the length of an epoch may change."""
+    """The warm-up is over, so the number of steps per epoch may change."""
     config.param_scheduler[0].end = 1
     config.train_cfg.max_epochs = 1
     run(config).train()
@@ -562,7 +562,7 @@ def test_damaged_record(config, text):
 
 
 def test_record_of_an_earlier_version(config, tmp_path):
-    """The config was text, which must not be executed."""
+    """The config in the record is text, which must not be executed."""
     run(config).train()
     path = Path(config.work_dir, 'run.json')
     record = json.loads(path.read_text())

@@ -158,7 +158,7 @@ def test_two_processes_write_the_same_scores(tmp_path, config):
 
 
 def some_scores(path, seed=0, n=5, k=4, **changes):
-    """Make scores of n sequences; names and labels ignore the seed."""
+    """Make scores of n sequences; the seed does not affect names or labels."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, k)).astype(np.float32)
     fields = dict(names=np.array([f's{i:03d}é' for i in range(n)]),

@@ -115,7 +115,7 @@ def test_limbs_are_the_arms_and_legs(layout, tops):
 
 
 def test_limbs_are_found_behind_a_head():
-    """The limbs branch off a joint below the center, which is the head."""
+    """The center is the head, and the limbs branch off a joint below it."""
     names = ['head', 'crest', 'neck', *FIGURE['joint_names'][2:10]]
     head = dict(name='head first', center=0, joint_names=names, edges=[
         (1, 0), (2, 0), (3, 2), (4, 3), (5, 2), (6, 5), (7, 2), (8, 7),

@@ -56,7 +56,7 @@ def test_no_path_edits():
 
 
 def test_errors_name_options_that_the_tool_has():
-    """The tools that an error names or reaches have the option in it."""
+    """The tools that may show an error have the options that it names."""
     texts = {path.stem: path.read_text() for path in TOOLS}
     for path in PACKAGE:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -195,7 +195,7 @@ def test_sides_and_legend():
     assert legend(one, layout) == [*zip(('trunk', 'left', 'right'),
                                         PALETTE[0])]
     assert legend(two, layout)[5] == ('person 2, right', PALETTE[1][2])
-    assert len(legend(five, layout)) == 12  # the fifth has no new colors
+    assert len(legend(five, layout)) == 12  # four persons have own colors
     plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
     assert legend(animate(plain, make(plain)), plain) == []
     assert legend(animate(plain, make(plain, 2)), plain)[1] == (

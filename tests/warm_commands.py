@@ -1,4 +1,4 @@
-"""Run commands without importing PyTorch for each, which takes seconds.
+"""Run commands without importing PyTorch each time, which takes seconds.
 
 A server imports the package once and forks a process for each command. In the
 child, a tool runs as in ``python tool.py ...``: as ``__main__``, with its own
@@ -79,7 +79,7 @@ def serve() -> None:
             become(argv, cwd)
         print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError):  # kill what it left
+        with contextlib.suppress(ProcessLookupError):  # kill its processes
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
 
