@@ -11,6 +11,8 @@ options = {
     'val_dataloader.dataset.split': 'split1_tune',
     'test_dataloader.dataset.split': 'split1_tune',
     'train_cfg.val_interval': 20,
+    # arms of the last group; needs the repository's folder in PYTHONPATH
+    'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
 }
 
 _evaluation = [
@@ -41,6 +43,13 @@ def _temperature(value, **options):
     return _arm(**{'loss_contrast.temperature': value}, **options)
 
 
+def _idea(options, **head):
+    """Return an arm at temperature 0.1 with further config options."""
+    arm = _temperature(0.1, **head)
+    arm['options'].update(options)
+    return arm
+
+
 arms = {
     'plain': dict(encoder='stgcn', stdcl=False, seeds=_SEEDS),
     'published': _arm(),
@@ -65,4 +74,17 @@ arms = {
     'label-smoothing': dict(
         encoder='stgcn', stdcl=False, against='plain', seeds=_SEEDS,
         options={'model.cls_head.label_smooth_eps': 0.1}),
+    # further ideas, at temperature 0.1
+    'ramp': _idea({'default_hooks.ramp': dict(type='RampHook', epochs=30)}),
+    'orthogonal': _temperature(0.1, type='DecorrelatedSTDCLHead'),
+    'block-8': _idea({'default_hooks.stage': dict(type='StageHook', block=8)}),
+    'moving-average': _idea({
+        'default_hooks.average': dict(type='MovingAverageHook')}),
+    # half of the sequences in each epoch, each twice in a batch
+    'two-draws': _idea(
+        {'train_dataloader.sampler': dict(type='TwoDrawsSampler')},
+        **{'loss_contrast.type': 'OwnSlotLoss'}),
+    'two-draws_plain': dict(
+        encoder='stgcn', stdcl=False, against='plain', seeds=_SEEDS,
+        options={'train_dataloader.sampler': dict(type='TwoDrawsSampler')}),
 }

@@ -1,0 +1,190 @@
+"""Extensions of STD-CL that studies try out.
+
+They are not part of the package. To run a study that imports them, add the
+folder of the repository to ``PYTHONPATH``.
+"""
+import re
+
+import torch
+from mmaction.registry import HOOKS, MODELS
+from mmengine.hooks import Hook
+from mmengine.model import ExponentialMovingAverage, is_model_wrapper
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from projects.stdcl.models.heads import STDCLHead
+from projects.stdcl.models.losses import CrossSequenceContrastiveLoss
+from projects.stdcl.models.memory_banks.memory_bank import merge_sequences
+from projects.stdcl.models.unit_vectors import unit_vectors
+
+
+def _model(runner):
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class RampHook(Hook):
+    """Raise both weights of STD-CL linearly from 0 over the first epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def before_train_epoch(self, runner) -> None:
+        """Set the weights; the last of ``epochs`` has the full ones."""
+        head = _model(runner).cls_head
+        if not hasattr(self, 'full'):
+            self.full = head.spatial_weight, head.temporal_weight
+        scale = min(1, (runner.epoch + 1) / self.epochs)
+        head.spatial_weight, head.temporal_weight = (
+            scale * weight for weight in self.full)
+
+
+@MODELS.register_module()
+class DecorrelatedSTDCLHead(STDCLHead):
+    """STD-CL with a loss that makes both vectors of a sequence orthogonal."""
+
+    def __init__(self, *args, orthogonal_weight: float = 1., **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.orthogonal_weight = orthogonal_weight
+
+    def contrast(self, feats, labels, indices):
+        """Add the mean squared cosine of the two vectors to the losses."""
+        spatial, temporal = unit_vectors(torch.stack(self.decoupler(feats)))
+        cosine = (spatial * temporal).sum(dim=1)  # (N,)
+        losses = super().contrast(feats, labels, indices)
+        losses['loss_orthogonal'] = (
+            self.orthogonal_weight * (cosine**2).mean())
+        return losses
+
+
+@HOOKS.register_module()
+class StageHook(Hook):
+    """Contrast the output of an earlier block, counted from 1, of ST-GCN."""
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+
+    def before_train(self, runner) -> None:
+        """Pass the features of the block to the head's contrast."""
+        model = _model(runner)
+        contrast, stage = model.cls_head.contrast, {}
+        model.backbone.gcn[self.block - 1].register_forward_hook(
+            lambda module, inputs, output: stage.update(feats=output))
+        model.cls_head.contrast = lambda feats, *args: contrast(
+            stage['feats'].unflatten(0, feats.shape[:2]), *args)
+
+
+@HOOKS.register_module()
+class MovingAverageHook(Hook):
+    """Write vectors of an averaged encoder and decoupler to the banks."""
+
+    def __init__(self, momentum: float = 0.01) -> None:
+        self.momentum = momentum
+
+    def before_train(self, runner) -> None:
+        """Copy encoder and decoupler, and redirect what the banks take."""
+        model = _model(runner)
+        head, inputs = model.cls_head, {}
+        self.averages = [
+            ExponentialMovingAverage(part, self.momentum, update_buffers=True)
+            for part in (model.backbone, head.decoupler)]
+        encoder, decoupler = (average.module for average in self.averages)
+        # only now, as the copy must not have the hook
+        model.backbone.register_forward_pre_hook(
+            lambda module, args: inputs.update(x=args[0]))
+
+        def contrast(feats, labels, indices):
+            vectors = unit_vectors(torch.stack(head.decoupler(feats)))
+            with torch.no_grad():
+                steady = unit_vectors(torch.stack(decoupler(
+                    encoder(inputs['x']))))
+            written = merge_sequences(steady, indices)
+            banks = head.spatial_bank, head.temporal_bank
+            slots = torch.stack([bank.update(rows, labels, indices)
+                                 for bank, rows in zip(banks, written)])
+            (spatial, temporal), share = head.loss_contrast(
+                vectors, labels, slots, [bank.features for bank in banks],
+                torch.stack([bank.labels for bank in banks]))
+            return dict(loss_spatial=head.spatial_weight * spatial,
+                        loss_temporal=head.temporal_weight * temporal,
+                        anchor_share=share[1])
+
+        head.contrast = contrast
+
+    def after_train_iter(self, runner, *args, **kwargs) -> None:
+        """Move the averages towards encoder and decoupler."""
+        model = _model(runner)
+        for average, part in zip(self.averages, (
+                model.backbone, model.cls_head.decoupler)):
+            average.update_parameters(part)
+
+
+@DATA_SAMPLERS.register_module()
+class TwoDrawsSampler(Sampler):
+    """Draw half of the sequences in each epoch, each twice in a row."""
+
+    def __init__(self, dataset, shuffle: bool = True, seed: int = 0) -> None:
+        self.size, self.seed, self.epoch = len(dataset), seed or 0, 0
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(self.size, generator=generator)
+        return iter(order[:len(self)].repeat_interleave(2)[:len(self)
+                                                           ].tolist())
+
+    def __len__(self) -> int:
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch."""
+        self.epoch = epoch
+
+
+@MODELS.register_module()
+class OwnSlotLoss(CrossSequenceContrastiveLoss):
+    """Contrastive loss in which the own slot is a positive too.
+
+    With two draws of a sequence in a batch, its slot holds their mean, so
+    each is pulled towards the other one.
+    """
+
+    def forward(self, anchors, labels, own_slots, bank_features, bank_labels):
+        """Remember the own slots for the choice of the positives."""
+        self.own_slots = own_slots
+        return super().forward(anchors, labels, own_slots, bank_features,
+                               bank_labels)
+
+    def _hardest(self, similarity, excluded, limit, largest):
+        if not largest:
+            excluded = excluded.scatter(2, self.own_slots[..., None], False)
+        return super()._hardest(similarity, excluded, limit, largest)
+
+
+@MODELS.register_module()
+class OtherSubjectLoss(CrossSequenceContrastiveLoss):
+    """Contrastive loss whose positives come from other subjects only.
+
+    ``SubjectHook`` sets ``subjects``, the subject of each slot, (S,).
+    """
+
+    forward = OwnSlotLoss.forward
+
+    def _hardest(self, similarity, excluded, limit, largest):
+        if not largest:
+            excluded = excluded | (self.subjects[self.own_slots][..., None]
+                                   == self.subjects)
+        return super()._hardest(similarity, excluded, limit, largest)
+
+
+@HOOKS.register_module()
+class SubjectHook(Hook):
+    """Read the subject of each sequence from its name, such as a01_s02_..."""
+
+    def before_train(self, runner) -> None:
+        """Pass the subjects to the loss."""
+        dataset = runner.train_dataloader.dataset
+        names = (dataset.get_data_info(index)['frame_dir']
+                 for index in range(len(dataset)))
+        _model(runner).cls_head.loss_contrast.subjects = torch.tensor(
+            [int(re.search(r's(\d+)', name)[1]) for name in names])
