@@ -36,11 +36,12 @@ def _launch_on_cpu(launch):
         try:
             return launch(*args, **kwargs)
         except torch.distributed.DistNetworkError as error:
+            place = ':'.join(os.environ.get(f'MASTER_{part}', '')
+                             for part in ('ADDR', 'PORT'))
             text = str(error).partition('\n')[0]
             raise InputError(
-                f'MASTER_PORT is {os.environ.get("MASTER_PORT")} ({text}), '
-                'expected a free port (dist_train.sh, dist_test.sh: set PORT).'
-            ) from None
+                f'MASTER_ADDR:MASTER_PORT is {place} ({text}), expected the '
+                'address of the first machine and a free port.') from None
 
     @functools.wraps(launch)
     def wrapper(backend, *args, **kwargs):

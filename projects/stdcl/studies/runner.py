@@ -101,8 +101,8 @@ class StudyRunner:
             return None
         checkpoint = find_latest(str(folder)).path
         if checkpoint is None:
-            raise InputError(f'{folder} contains no intact checkpoint, '
-                             'expected one from training.')
+            raise InputError(f'{folder} contains no intact checkpoint. Delete '
+                             'this folder to train from scratch.')
         for name, options in dict(scores={}, **training.tests).items():
             test = config if name == 'scores' else self._write_config(
                 training, folder / f'config_{name}', options)

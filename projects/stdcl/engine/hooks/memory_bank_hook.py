@@ -90,8 +90,8 @@ class MemoryBankHook(Hook):
             if shape != tuple(bank.features.shape):
                 raise InputError(
                     f'{file}: the memory bank "{name}" has the shape {shape}, '
-                    f'expected {tuple(bank.features.shape)} (slots, '
-                    'features) for this config.')
+                    f'expected {tuple(bank.features.shape)} (slots, features).'
+                    ' Resume with the config and data of the interrupted run.')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):
             raise InputError(
