@@ -1,6 +1,6 @@
-# How many passes over NW-UCLA does an encoder of a quarter of the width need to
-# fit its training set? The runs train without a third of the subjects of the
-# training views (fold s modulo 3 for seed s) and are tested on these subjects.
+# How many epochs does an encoder of a quarter of the width need to fit the
+# training set of NW-UCLA? The runs train without a third of the subjects of
+# the training views (fold s modulo 3 for seed s) and are tested on these.
 _base_ = '_base_/quarter_width.py'
 
 about = ('accuracy on the training set after different numbers of epochs on '
