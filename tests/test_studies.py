@@ -251,6 +251,7 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     threading.Thread(target=stop_in_time).start()
     assert not study.run_all(study.missing())
     assert len(study.missing()) == 2
+    assert not (tmp_path / 'work/tiny/stdcl_seed-1').exists()
     study = make_runner()
     assert not study.run_all(study.missing(), 2, minutes=5)
     assert study.missing() == []

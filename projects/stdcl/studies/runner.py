@@ -92,6 +92,8 @@ class StudyRunner:
 
     def run(self, training: Training) -> Optional[dict]:
         """Execute and record a run; return its row, or None if stopped."""
+        if self.stopping.is_set():  # without reading hundreds of configs
+            return None
         if training.fuse:
             return self._fuse(training)
         folder = self.work_dir / training.name
