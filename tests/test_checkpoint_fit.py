@@ -464,7 +464,7 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
 
 def test_testing_on_training_sequences_warns(config, tiny_annotations,
                                              capsys):
-    """If training started from a checkpoint, its sequences count as well."""
+    """The training sequences of a fine-tuned checkpoint count, too."""
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
         use(config, path)

@@ -26,7 +26,7 @@ ARRAYS = [
     *(np.ones((2, 3), code) for code in NUMBERS),
     np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(3, dtype='>f4'),
     np.arange(9)[::-2], np.zeros((0, 3)), np.array(3.5),
-    np.arange(2000, dtype='f2').reshape(4, 500),  # NumPy does not copy it
+    np.arange(2000, dtype='f2').reshape(4, 500),
     np.array(['a', 'bcd']), np.array([b'a', b'bcd']),
     np.float32(3), np.int64(-7), np.bool_(True), np.str_('name'),
     np.str_(''), np.bytes_(b'')]

@@ -22,7 +22,7 @@ from projects.stdcl.datasets.transforms.random_rotation import rotation
 
 
 def sequence(seed, persons=2, joints=25, frames=None):
-    """Make a random sequence with empty frames and a transient person."""
+    """Make a random sequence with empty frames; persons come and go."""
     rng = np.random.default_rng(seed)
     frames = frames or int(rng.integers(20, 130))
     keypoint = rng.normal(size=(persons, frames, joints, 3))
@@ -285,7 +285,7 @@ NORMALIZED = dict(
 @pytest.mark.parametrize('score', [True, False])
 @pytest.mark.parametrize('dtype', ['f4', 'f8', 'i2', 'u8', 'f2'])
 def test_joints_that_were_not_detected(kind, score, dtype):
-    """Their coordinates have no influence and become zero."""
+    """Coordinates of undetected joints have no influence and become zero."""
     rng = np.random.default_rng(0)
     keypoint = rng.integers(300, 900, (2, 6, 20, 2)).astype(dtype)
     detected = np.ones((2, 6, 20), bool)

@@ -11,7 +11,7 @@ options = {
     'val_dataloader.dataset.split': 'split1_tune',
     'test_dataloader.dataset.split': 'split1_tune',
     'train_cfg.val_interval': 20,
-    # arms of the last group; needs the repository's folder in PYTHONPATH
+    # for the arms of the last group, whose parts are in ideas.py
     'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
 }
 
@@ -80,7 +80,7 @@ arms = {
     'block-8': _idea({'default_hooks.stage': dict(type='StageHook', block=8)}),
     'moving-average': _idea({
         'default_hooks.average': dict(type='MovingAverageHook')}),
-    # half of the sequences in each epoch, each twice in a batch
+    # an epoch contains half of the sequences, each twice in the same batch
     'two-draws': _idea(
         {'train_dataloader.sampler': dict(type='TwoDrawsSampler')},
         **{'loss_contrast.type': 'OwnSlotLoss'}),

@@ -1,6 +1,6 @@
-# How many epochs does an encoder of a quarter of the width need to fit the
-# training set of NW-UCLA? The runs train without a third of the subjects of
-# the training views (fold s modulo 3 for seed s) and are tested on these.
+# How many epochs does an encoder with a quarter of the channels need to fit the
+# training set of NW-UCLA? The run with seed s trains without a third of the
+# subjects of the training views (fold s modulo 3) and is tested on them.
 _base_ = '_base_/quarter_width.py'
 
 about = ('accuracy on the training set after different numbers of epochs on '
@@ -31,7 +31,8 @@ def _schedule(epochs):
                  convert_to_iter_based=True)]}
 
 
-# an encoder's options override the study's, an arm's override both
+# options of an encoder override those of the study; options of an arm override
+# both
 arms = {
     f'{_encoder}_epochs-{_epochs}': dict(
         encoder=_encoder, stdcl=False, seeds=2, options=_schedule(_epochs))

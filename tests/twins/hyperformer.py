@@ -75,7 +75,7 @@ class HypergraphAttention(nn.Module):
         return x.permute(0, 3, 1, 4, 2)
 
     def forward(self, x, e):
-        """Map normalized (N, C, T, V) and (N, H * d, T, V) to the latter."""
+        """Map normalized x, (N, C, T, V), and e to (N, H * d, T, V)."""
         n, _, t, v = x.shape
         q = self.split(self.q(x))  # (N, T, H, V, d) each
         k, values = map(self.split, self.kv(x).chunk(2, dim=1))

@@ -31,7 +31,7 @@ class RampHook(Hook):
         self.epochs = epochs
 
     def before_train_epoch(self, runner) -> None:
-        """Set the weights; the last of ``epochs`` has the full ones."""
+        """Set the weights, which are complete in epoch number ``epochs``."""
         head = _model(runner).cls_head
         if not hasattr(self, 'full'):
             self.full = head.spatial_weight, head.temporal_weight
@@ -60,7 +60,7 @@ class DecorrelatedSTDCLHead(STDCLHead):
 
 @HOOKS.register_module()
 class StageHook(Hook):
-    """Contrast the output of an earlier block, counted from 1, of ST-GCN."""
+    """Contrast the output of an earlier block of ST-GCN, counted from 1."""
 
     def __init__(self, block: int) -> None:
         self.block = block
@@ -83,14 +83,15 @@ class MovingAverageHook(Hook):
         self.momentum = momentum
 
     def before_train(self, runner) -> None:
-        """Copy encoder and decoupler, and redirect what the banks take."""
+        """Copy encoder and decoupler; the copies compute the banks' vectors.
+        """
         model = _model(runner)
         head, inputs = model.cls_head, {}
         self.averages = [
             ExponentialMovingAverage(part, self.momentum, update_buffers=True)
             for part in (model.backbone, head.decoupler)]
         encoder, decoupler = (average.module for average in self.averages)
-        # only now, as the copy must not have the hook
+        # after copying, because the copy must not have this hook
         model.backbone.register_forward_pre_hook(
             lambda module, args: inputs.update(x=args[0]))
 
@@ -113,7 +114,7 @@ class MovingAverageHook(Hook):
         head.contrast = contrast
 
     def after_train_iter(self, runner, *args, **kwargs) -> None:
-        """Move the averages towards encoder and decoupler."""
+        """Update the averages with the weights of encoder and decoupler."""
         model = _model(runner)
         for average, part in zip(self.averages, (
                 model.backbone, model.cls_head.decoupler)):
@@ -143,14 +144,14 @@ class TwoDrawsSampler(Sampler):
 
 @MODELS.register_module()
 class OwnSlotLoss(CrossSequenceContrastiveLoss):
-    """Contrastive loss in which the own slot is a positive too.
+    """Contrastive loss in which an anchor's own slot is a positive, too.
 
-    With two draws of a sequence in a batch, its slot holds their mean, so
-    each is pulled towards the other one.
+    If a batch contains a sequence twice, its slot holds the mean of both
+    vectors, so each vector is pulled toward the other.
     """
 
     def forward(self, anchors, labels, own_slots, bank_features, bank_labels):
-        """Remember the own slots for the choice of the positives."""
+        """Store the own slots, which :meth:`_hardest` needs."""
         self.own_slots = own_slots
         return super().forward(anchors, labels, own_slots, bank_features,
                                bank_labels)

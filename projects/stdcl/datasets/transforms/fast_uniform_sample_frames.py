@@ -14,7 +14,8 @@ class FastUniformSampleFrames(UniformSampleFrames):
     persons, without effect. In test mode, it seeds NumPy's global generator,
     so training repeats the same augmentation after each validation.
 
-    The arguments are the same. Required key: ``total_frames``. Added keys:
+    The arguments are those of MMAction2's class. Required key:
+    ``total_frames``. Added keys:
     ``frame_inds``, int32, (num_clips * clip_len,), ``clip_len``,
     ``frame_interval`` (None) and ``num_clips``. An ``InputError`` is raised
     unless ``clip_len`` and ``num_clips`` are positive integers.

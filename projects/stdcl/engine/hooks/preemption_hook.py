@@ -28,11 +28,11 @@ class PreemptionHook(Hook):
     """Hook that saves the run on SIGTERM and exits with status 143.
 
     Slurm and Kubernetes, for example, send SIGTERM before they stop a job. If
-    any process receives it, the hook waits for the next step that updates the
-    weights, or completes a running validation, and writes ``interrupted.pth``.
-    A resumed run continues with the next batch, and its result equals that of
-    an uninterrupted run. During validation, a single process that has just
-    saved a checkpoint exits at once.
+    any process receives it, the hook writes ``interrupted.pth`` after the next
+    step that updates the weights. A running validation is completed first,
+    unless there is only one process and it has just saved a checkpoint: it
+    then exits at once. A resumed run continues with the next batch, and its
+    result equals that of an uninterrupted run.
 
     The hook requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a
     single optimizer and the main thread. Without them, SIGTERM ends the run

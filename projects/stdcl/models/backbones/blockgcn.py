@@ -59,8 +59,8 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
 class TopologyFeatures(nn.Module):
     """Topology features of a sequence, in float32 even under autocast.
 
-    They depend on the edge lengths d of a minimum spanning tree of the rows of
-    :func:`joint_distances`::
+    The features depend on the edge lengths d of a minimum spanning tree of the
+    rows of :func:`joint_distances`::
 
         f[e] = sum over i of exp(-(s[e, 0] c[e, 0])^2
                                  - (s[e, 1] (c[e, 1] - d[i]))^2)
