@@ -1,6 +1,6 @@
-# How many epochs does an encoder with a quarter of the channels need to fit the
-# training set of NW-UCLA? The run with seed s trains without a third of the
-# subjects of the training views (fold s modulo 3) and is tested on them.
+# How many epochs does an encoder with a quarter of the channels need to fit
+# the training set of NW-UCLA? The run with seed s trains without a third of
+# the subjects of the training views (fold s modulo 3) and is tested on them.
 _base_ = '_base_/quarter_width.py'
 
 about = ('accuracy on the training set after different numbers of epochs on '
