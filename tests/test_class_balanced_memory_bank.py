@@ -165,26 +165,6 @@ def test_size_is_independent_of_the_number_of_sequences():
     assert sorted(bank.indices.unique().tolist()) == [-1, 7, 10**9 + 1]
 
 
-def test_classes_do_not_evict_each_other():
-    bank = make_bank(2, 3)
-    rare = [1, 3]  # sequences of class 1
-    update(bank, *make_step(rare, num_classes=2))
-    for start in range(0, 100, 10):
-        update(bank, *make_step(range(start, start + 10, 2), num_classes=2))
-    assert sorted(bank.indices[3:].tolist()) == [-1, *rare]
-    assert (bank.labels[:3] == 0).all()
-
-
-def test_order_of_duplicates_does_not_matter():
-    features, labels, indices = make_step([0, 3, 0, 0, 3])
-    banks = [make_bank() for _ in range(2)]
-    for bank, order in zip(banks, ([0, 1, 2, 3, 4], [2, 4, 0, 3, 1])):
-        update(bank, features[order], labels[order], indices[order])
-    torch.testing.assert_close(banks[0].features, banks[1].features,
-                               atol=1e-7, rtol=0)
-    assert torch.equal(banks[0].indices, banks[1].indices)
-
-
 def test_state_survives_saving():
     bank, other = make_bank(dtype='float16'), make_bank(dtype='float16')
     for _ in range(3):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from mmaction.models.recognizers import RecognizerGCN
 
 from projects.stdcl.models import (
     AttentiveDecoupler,
@@ -129,22 +128,6 @@ def test_recognizer_sets_the_sizes_in_a_dry_run(frames):
     batch_norm = model.backbone.data_bn
     assert batch_norm.num_batches_tracked == 0  # despite the dry run
     assert model.training
-
-
-def test_recognizer_requires_the_clip_shape_if_sizes_are_unknown():
-    for recognizer in (STDCLRecognizer, RecognizerGCN):
-        with pytest.raises(ValueError, match='clip_shape='):
-            recognizer(
-                backbone=STGCN, cls_head=head(type='ProjectionDecoupler')
-            ).init_weights()
-
-
-def test_recognizer_names_a_clip_shape_that_does_not_fit():
-    with pytest.raises(ValueError, match=r'clip_shape is \(1, 52, 25, 3\), '
-                       r'but STGCN is built for \(1, 52, 20, 3\)'):
-        STDCLRecognizer(backbone=STGCN,
-                        cls_head=head(type='ProjectionDecoupler'),
-                        clip_shape=(1, 52, 25, 3))
 
 
 def test_an_encoder_that_fails_in_the_dry_run_is_named(monkeypatch):
