@@ -9,8 +9,8 @@ model = dict(
     backbone=dict(base_channels=32, layout='nw-ucla', num_person=1),
     cls_head=dict(in_channels=64, num_classes=16))
 
-# Every joint starts unconnected in BlockGCN, which needs more epochs than the
-# other encoders
+# At first, no joints are connected in BlockGCN, so it needs more epochs than
+# most other encoders
 train_cfg = dict(max_epochs=14)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=14, T_max=12)

@@ -177,7 +177,7 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
-    """Find the checkpoint to resume from, as the first process sees it.
+    """Return the checkpoint to resume from, which the first process finds.
 
     An ``InputError`` is raised if all checkpoints are damaged.
     """

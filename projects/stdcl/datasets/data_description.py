@@ -73,7 +73,7 @@ def check_traits(description: dict, dataset, where: str) -> None:
         if text:
             raise InputError(': '.join(filter(None, (
                 where, getattr(part, 'ann_file', ''),
-                f'{text}, as in the training of the model.'))))
+                f'{text}, as in the layout or training set of the model.'))))
 
 
 def check_data(description: dict, dataset, where: str) -> None:

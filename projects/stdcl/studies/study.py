@@ -199,7 +199,7 @@ class Study:
         return trainings
 
     def _fuse(self, name: str, arms: List[str], seeds) -> List[Training]:
-        """Return fusions of other arms, with the fields of the first arm."""
+        """Return a fusion per seed, with the other fields of the first arm."""
         for arm in arms:
             require_known(f'{self.path}: arms.{name}.fuse', arm, {
                 key: None for key, other in self.arms.items()
