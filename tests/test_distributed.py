@@ -1,4 +1,5 @@
 """Several processes keep equal banks and match a single process."""
+import multiprocessing
 import os
 from contextlib import nullcontext
 from datetime import timedelta
@@ -248,7 +249,9 @@ def ranks(request, root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('ranks')
     os.environ['PYTHONPATH'] = os.pathsep.join(
         [str(root), os.environ.get('PYTHONPATH', '')])
-    mp.spawn(worker, args=(request.param, str(folder)), nprocs=request.param)
+    multiprocessing.set_forkserver_preload(['tests.test_distributed'])
+    mp.start_processes(worker, args=(request.param, str(folder)),
+                       nprocs=request.param, start_method='forkserver')
     return [torch.load(folder / f'{rank}.pth', weights_only=True)
             for rank in range(request.param)]
 
@@ -275,34 +278,6 @@ def test_equals_a_single_process(ranks, name):
             torch.testing.assert_close(step['gradient'], single['gradient'],
                                        **close)
     assert alone[-1]['gradient'].abs().max() > 1e-3  # far above the tolerance
-
-
-def test_scenarios_match_their_names(ranks):
-    last = ranks[-1]
-
-    def indices(name, rank=last):
-        return [step['indices'] for step in rank[name][1]]
-
-    # a short batch follows a full one, in the last process only
-    size = GLOBAL_BATCH // len(ranks)
-    assert [len(step) for step in indices('uneven_batches')] == [
-        size, size - 1]
-    assert [len(step) for step in indices('uneven_batches', ranks[0])] == [
-        size, size]
-    seen = sum((sum(indices('padding', rank), []) for rank in ranks), [])
-    assert len(seen) > len(set(seen)) == 13
-    # in the first step, no anchor of the last process contributes
-    assert last['drop_out'][1][0]['share'] == 0
-    assert last['drop_out'][1][0]['loss'] == 0
-    assert ranks[0]['drop_out'][1][0]['share'] > 0.5
-    # only the loss of the process and step with the overflow is not finite
-    losses = [[step['loss'].isfinite().item() for step in rank['overflow'][1]]
-              for rank in ranks]
-    assert losses == [[True] * 3] * (len(ranks) - 1) + [[False, True, True]]
-    # the class-balanced bank is too small for all sequences
-    for name in ('class_balanced', 'uneven_class_balanced'):
-        bank = last[name][1][-1]['banks']['cls_head.spatial_bank.indices']
-        assert len(bank) == 18 and (bank >= 0).sum() == 9
 
 
 def test_unequal_numbers_of_batches_raise_in_all_processes(ranks):
