@@ -13,7 +13,7 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='Adam', lr=0.001, weight_decay=0.0001),
     clip_grad=dict(max_norm=8))
 
-# HCN trains for more epochs than the other encoders, but each takes only seconds
+# HCN trains for more epochs than the other encoders, but an epoch takes only seconds
 train_cfg = dict(max_epochs=30)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=30, T_max=28)

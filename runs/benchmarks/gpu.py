@@ -27,7 +27,7 @@ STUDY = ROOT / 'runs/studies/nw_ucla_full.py'
 # the arms of this study, the most important ones first
 ARMS = ('*ctrgcn_joint', '*stgcn_joint', '*ctrgcn_*', '*stgcn_*')
 NW_UCLA = ROOT / 'data/nw_ucla'
-TIMING = 1.5  # minutes to keep for the times
+TIMING = 1.5  # minutes that are reserved for step 3
 # benchmark -> batch size, training sequences
 BATCHES = {'nw-ucla-xview': (16, 1020), 'ntu60-xsub': (64, 40091)}
 

@@ -31,8 +31,7 @@ def _schedule(epochs):
                  convert_to_iter_based=True)]}
 
 
-# options of an encoder override those of the study; options of an arm override
-# both
+# options of an arm override those of its encoder, which override the study's
 arms = {
     f'{_encoder}_epochs-{_epochs}': dict(
         encoder=_encoder, stdcl=False, seeds=2, options=_schedule(_epochs))

@@ -53,8 +53,7 @@ def load_model(cfg: Config, checkpoint: PathLike,
 def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     """Build the loader of the test set for a model from :func:`load_model`.
 
-    An ``InputError`` is raised if its classes or joints are not those of the
-    training set.
+    Classes or joints that differ from training raise an ``InputError``.
     """
     loader = Runner.build_dataloader(cfg.test_dataloader)
     check_data(model.trained_on, loader.dataset, 'test_dataloader')

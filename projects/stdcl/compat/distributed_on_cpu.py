@@ -36,12 +36,11 @@ def _launch_on_cpu(launch):
         try:
             return launch(*args, **kwargs)
         except torch.distributed.DistNetworkError as error:
-            place = ':'.join(os.environ.get(f'MASTER_{part}', '')
-                             for part in ('ADDR', 'PORT'))
             text = str(error).partition('\n')[0]
             raise InputError(
-                f'MASTER_ADDR:MASTER_PORT is {place} ({text}), expected the '
-                'address of the first machine and a free port.') from None
+                'MASTER_ADDR:MASTER_PORT is {MASTER_ADDR}:{MASTER_PORT} '
+                .format(**os.environ) + f'({text}), expected the address of '
+                'the first machine and a free port.') from None
 
     @functools.wraps(launch)
     def wrapper(backend, *args, **kwargs):

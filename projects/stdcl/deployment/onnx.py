@@ -119,9 +119,8 @@ def sample_clips(dataset: dict, steps: Sequence[dict], layout: SkeletonLayout,
                  shape: tuple) -> torch.Tensor:
     """Return clips (N, M, T, V, C) of a data set.
 
-    If the data set cannot be read, the clips are synthetic or, if the layout
-    has too few limbs for this, normally distributed. Their shape is ``shape``
-    (M, T, V, C).
+    If the data set cannot be read, the clips are synthetic or, for layouts
+    with too few limbs, normally distributed. ``shape`` is (M, T, V, C).
     """
     number = max(BATCH_SIZES)
     synthetic = dict(type='SyntheticSkeletonDataset', pipeline=steps,

@@ -83,8 +83,7 @@ class MovingAverageHook(Hook):
         self.momentum = momentum
 
     def before_train(self, runner) -> None:
-        """Copy encoder and decoupler; the copies compute the banks' vectors.
-        """
+        """Copy encoder and decoupler; the copies fill the banks."""
         model = _model(runner)
         head, inputs = model.cls_head, {}
         self.averages = [

@@ -11,7 +11,7 @@ import numpy as np
 from ...utils.input_error import InputError
 
 NUM_JOINTS = 25
-# limits of noise; see select_persons
+# thresholds for noise; see select_persons
 NOISE_FRAMES = 11
 NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
 
@@ -111,9 +111,8 @@ def select_persons(bodies: list[Body]
     If there are several bodies, those visible in at most 11 frames are
     dropped; if this would drop all, the longest is kept. Then bodies whose
     width exceeds 0.8 times their height in at least 69.754 % of their frames
-    are dropped, as long as one remains. The remaining bodies, sorted by
-    motion, each become part of the first of two persons that has no other body
-    in this period.
+    are dropped, as long as one remains. The other bodies, sorted by motion,
+    each join the first of two persons that has no other body in this period.
 
     Returns:
         tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person

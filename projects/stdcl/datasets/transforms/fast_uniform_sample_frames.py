@@ -15,10 +15,9 @@ class FastUniformSampleFrames(UniformSampleFrames):
     so training repeats the same augmentation after each validation.
 
     The arguments are those of MMAction2's class. Required key:
-    ``total_frames``. Added keys:
-    ``frame_inds``, int32, (num_clips * clip_len,), ``clip_len``,
-    ``frame_interval`` (None) and ``num_clips``. An ``InputError`` is raised
-    unless ``clip_len`` and ``num_clips`` are positive integers.
+    ``total_frames``. Added keys: ``frame_inds``, int32, (num_clips *
+    clip_len,), ``clip_len``, ``frame_interval`` (None) and ``num_clips``. A
+    ``clip_len`` or ``num_clips`` below 1 raises an ``InputError``.
     """
 
     def __init__(self, clip_len: int, num_clips: int = 1, **kwargs) -> None:

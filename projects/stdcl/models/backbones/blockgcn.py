@@ -108,7 +108,7 @@ class BlockGC(BaseModule):
             SUBSETS, num_heads, 1, 1))
         self.hop_weight = nn.Parameter(torch.zeros(
             SUBSETS, num_heads, int(hops.max()) + 1))
-        # the sum of three convolutions equals one over stacked channels
+        # the sum of three convolutions is one convolution of stacked channels
         self.conv = nn.Parameter(torch.empty(
             num_heads, SUBSETS, in_channels // num_heads,
             out_channels // num_heads))

@@ -36,11 +36,10 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     Args:
         layout (str | dict): The skeleton layout; see :class:`SkeletonLayout`.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint'.
-        center_relative (bool): Whether to subtract the center joint of each
-            frame from its other joints in the joint streams. In the bone
-            streams, joints without a parent are then kept; otherwise, they
-            become zero. True is the choice of the authors of Hyperformer and
-            STD-CL. Defaults to False.
+        center_relative (bool): Whether to subtract the center joint from the
+            other joints of a frame in joint streams, and to keep joints
+            without a parent, instead of setting them to zero, in bone streams.
+            True in the code of Hyperformer and STD-CL. Defaults to False.
         append_joints (bool): Whether to append the coordinates of the joints
             to the channels of the stream, for encoders that take both
             (BlockGCN). Defaults to False.

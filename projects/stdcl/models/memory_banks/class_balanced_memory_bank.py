@@ -10,8 +10,7 @@ from .memory_bank import EMPTY, MemoryBank, first_rows
 class ClassBalancedMemoryBank(MemoryBank):
     """Memory bank that keeps the most recent sequences of each class.
 
-    Use it if the training set is too large for one slot per sequence. The
-    paper does not describe this bank.
+    Use it for large training sets. The paper does not describe this bank.
 
     Class c owns the slots c * L to (c + 1) * L - 1. If a sequence has a slot,
     that slot is updated. Otherwise the sequence takes the slot of its class
