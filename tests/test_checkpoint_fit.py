@@ -3,6 +3,7 @@ import copy
 import itertools
 import pickle
 import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,10 +46,18 @@ def start(cfg, **changes):
     return train(cfg, work_dir=work_dir, **changes)[1]
 
 
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Return a folder for the work directory of a run that tests share."""
+    return tmp_path_factory.mktemp('trained') / 'work'
+
+
 @pytest.fixture
-def checkpoint(config):
-    """Train one epoch with STD-CL, and return the path of the checkpoint."""
-    run(config).train()
+def checkpoint(config, trained):
+    """Return the path of a checkpoint after one epoch with STD-CL."""
+    if not trained.exists():
+        run(config, work_dir=str(trained)).train()
+    shutil.copytree(trained, config.work_dir)
     return f'{config.work_dir}/epoch_1.pth'
 
 

@@ -169,27 +169,6 @@ def test_resuming_with_different_banks_raises(config):
         run(config, resume=True).train()
 
 
-def test_testing_and_fine_tuning_ignore_banks(config, tiny_annotations,
-                                              capsys):
-    run(config).train()
-    checkpoint = f'{config.work_dir}/epoch_1.pth'
-    test = run(config, load_from=checkpoint)
-    assert 'acc/top1' in test.test()
-    assert len(test.model.cls_head.spatial_bank) == 0
-    runner = run(config)
-    runner.load_checkpoint(checkpoint)
-    assert len(runner.model.cls_head.spatial_bank) == 0
-
-    for num in (24, 16):  # the old run had 24 sequences
-        path = tiny_annotations(num=num, name=f'other{num}.pkl')
-        config.train_dataloader.dataset.dataset.ann_file = path
-        capsys.readouterr()
-        _, fresh = train(config, load_from=checkpoint)
-        assert fresh['cls_head.spatial_bank.labels'].tolist() == [-1] * num
-        log = capsys.readouterr().out
-        assert 'Load checkpoint' in log and 'spatial_bank' not in log
-
-
 def test_a_plain_model_is_left_alone(config):
     run(plain(config)).train()
     assert 'memory_bank_sequences' not in torch.load(
