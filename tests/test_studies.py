@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from projects.stdcl.studies import records, runner
-from projects.stdcl.studies.report import StudyReport
+from projects.stdcl.studies.report import StudyReport, draw_gains
 from projects.stdcl.studies.statistics import compare, mean_of
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.config_check import load_config
@@ -397,13 +397,25 @@ def test_means_equal_the_textbook():
     assert mean_of([many, many]).finding == 'better'
 
 
+def test_plot_of_gains(write, tmp_path):
+    path = write()
+    records.append(path.with_suffix('.csv'), [
+        dict(arm=arm, fold=0, seed=seed, top1_last=80, method=method,
+             train_top1=90)
+        for arm, method in (('plain', 'plain'), ('stdcl', 'STD-CL'))
+        for seed in (1, 2)])
+    draw_gains([StudyReport(read_study(path), tmp_path)],
+               tmp_path / 'gains.svg')
+    assert '>tiny</text>' in (tmp_path / 'gains.svg').read_text()
+
+
 def test_tables_of_a_study(write, tmp_path):
     path = write()
     key = [dict(arm=arm, fold=0, seed=1) for arm in ('plain', 'stdcl')]
     records.append(path.with_suffix('.csv'), [
-        dict(key[0], top1_last=87.5, minutes=1, machine='CPU'),
+        dict(key[0], top1_last=87.5, minutes=1, machine='CPU', nll=0.5),
         dict(key[1], top1_last=90.0, minutes=2, train_top1=97.5,
-             machine='CPU')])
+             machine='CPU', nll=0.25)])
     scalars = dict(anchor_share=1, gradient_cls=0.2, gradient_spatial=0.1,
                    gradient_temporal=0.02, gradient_cosine=-1,
                    positive_spatial=0.5, negative_spatial=0.25)
@@ -417,6 +429,8 @@ def test_tables_of_a_study(write, tmp_path):
     report = StudyReport(read_study(path), tmp_path)
     assert '| stdcl | 1 | 90.00 | 97.5 | +2.50 from plain |  | ' \
         'inconclusive | 2.0 |' in report.study()
+    assert report.measures().splitlines()[2:] == [
+        '| stdcl | 1 | +2.50 |  | -0.250 |']
     assert report.classes().splitlines()[2:] == [
         '| x | +25.0 |', '| y | -25.0 |']
     assert report.diagnosis().splitlines()[2:] == [

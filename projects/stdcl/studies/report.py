@@ -14,7 +14,10 @@ from . import records
 from .statistics import Difference, compare, mean_of
 from .study import Study
 
-TABLES = ('study', 'folds', 'classes', 'diagnosis', 'features')
+TABLES = ('study', 'measures', 'folds', 'classes', 'diagnosis', 'features')
+# column -> title, digits
+MEASURES = {'top1_last': ('top-1', 2), 'mean_class': ('class mean', 2),
+            'nll': ('negative log-likelihood', 3)}
 # title -> scalars from ContrastDiagnosisHook, or derived in _measures
 DIAGNOSES = {
     'share of sequences contrasted': ['anchor_share'],
@@ -86,6 +89,24 @@ class StudyReport:
         return markdown(
             ['arm', 'seeds', 'top-1, %', 'train top-1, %', 'difference',
              '95 % interval', 'finding', 'minutes per run (median)'], rows)
+
+    def measures(self) -> str:
+        """Return a table of mean differences ± margins in all measures."""
+        columns = dict(MEASURES)
+        for test, name in product(self.plan.tests, ('top1', 'nll')):
+            title, digits = MEASURES[name.replace('top1', 'top1_last')]
+            columns[f'{name}_{test}'] = f'{title} ({test})', digits
+        results = self.results.reindex(columns=[*records.KEY, *columns])
+        rows = []
+        for arm in self.differences:
+            found = [compare(results, arm, self.plan.against[arm], name)
+                     for name in columns]
+            rows.append([arm, len(found[0].seeds), *(
+                f'{one.mean:+.{digits}f} ± {one.margin:.{digits}f}'.replace(
+                    ' ± nan', '').replace('+nan', '')
+                for one, (_, digits) in zip(found, columns.values()))])
+        titles = [title for title, _ in columns.values()]
+        return markdown(['arm', 'pairs', *titles], rows)
 
     @staticmethod
     def _difference(found: Optional[Difference], other: str = '') -> List[str]:
@@ -179,10 +200,7 @@ class StudyReport:
         axes.set_yticks(range(len(arms)), arms[::-1])
         axes.set_xlabel('difference in top-1 (points): mean, 95 % interval, '
                         'each seed')
-        with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
-                                    'svg.fonttype': 'none'}), \
-                atomic_write(path) as partial:
-            figure.savefig(partial, format='svg', metadata=dict(Date=None))
+        _save(figure, path)
 
     def write_page(self, page: Path) -> None:
         """Write a Markdown page with all tables, and the plot next to it."""
@@ -194,3 +212,41 @@ class StudyReport:
         parts += [f'## {name.capitalize()}\n\n{getattr(self, name)()}'
                   for name in TABLES]
         page.write_text('\n\n'.join(parts) + '\n')
+
+
+def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
+    """Plot the gains of all studies against how well the training set is fit.
+
+    Each point is the difference of an arm with STD-CL from a plain one, whose
+    mean accuracy on the training set is the abscissa: without augmentation if
+    the study has a test ``train``, otherwise during the last epoch.
+    """
+    figure = Figure(figsize=(7, 4), layout='constrained')
+    axes = figure.add_subplot()
+    for color, report in enumerate(reports):
+        points = []
+        for arm, found in report.differences.items():
+            pair = [report.results[report.results.arm == name]
+                    for name in (arm, report.plan.against[arm])]
+            if [*map(set, (frame.method for frame in pair))] != [
+                    {'STD-CL'}, {'plain'}] or np.isnan(found.margin):
+                continue
+            fit = pair[1].get('top1_train', pair[1].train_top1).mean()
+            points.append((fit, found.mean, found.margin))
+        if points:
+            x, y, margin = zip(*points)
+            axes.errorbar(x, y, margin, fmt='o', capsize=2, alpha=0.6,
+                          color=f'C{color % 10}', label=report.plan.name)
+    axes.axhline(0, color='0.3', linewidth=0.8)
+    axes.set_xlabel('top-1 of the plain encoder on its training set, %')
+    axes.set_ylabel('difference in top-1 (points)')
+    axes.legend(fontsize='small')
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Save a figure as an SVG that is equal for equal data."""
+    with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
+                                'svg.fonttype': 'none'}), \
+            atomic_write(path) as partial:
+        figure.savefig(partial, format='svg', metadata=dict(Date=None))

@@ -7,7 +7,7 @@ from scipy import stats
 
 
 class Difference(NamedTuple):
-    """A difference in top-1 accuracy, in percentage points.
+    """A difference in a measure, by default in top-1 (percentage points).
 
     The 95 % confidence interval is ``mean`` ± ``margin``; with a single seed,
     ``margin`` is NaN. ``seeds`` contains the difference for each fold and
@@ -25,14 +25,16 @@ class Difference(NamedTuple):
         return 'inconclusive'
 
 
-def compare(results: pd.DataFrame, arm: str, other: str) -> Difference:
-    """Subtract the top-1 of ``other`` from that of ``arm``, seed by seed.
+def compare(results: pd.DataFrame, arm: str, other: str,
+            measure: str = 'top1_last') -> Difference:
+    """Subtract a measure of ``other`` from that of ``arm``, seed by seed.
 
     The interval is Student's t over the pairs with the same fold and seed.
-    ``results`` has the columns :data:`.records.COLUMNS`.
+    ``results`` has the columns :data:`.records.COLUMNS`, one of which is the
+    measure.
     """
     one, two = (results[results.arm == name].set_index(['fold', 'seed'])
-                .top1_last for name in (arm, other))
+                [measure] for name in (arm, other))
     seeds = (one - two).dropna()
     return Difference(seeds.mean(), stats.t.ppf(0.975, len(seeds) - 1)
                       * seeds.sem(), seeds)

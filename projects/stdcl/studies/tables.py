@@ -3,8 +3,8 @@
 :func:`update` fills the blocks between ``<!-- table: NAME -->`` and
 ``<!-- /table -->`` on each page. NAME is one of
 
-- ``study X``, ``folds X``, ``classes X``, ``diagnosis X`` and ``features X``,
-  where X is a study in ``runs/studies``;
+- ``study X``, ``measures X``, ``folds X``, ``classes X``, ``diagnosis X`` and
+  ``features X``, where X is a study in ``runs/studies``;
 - ``configs``, for all encoders on all benchmarks;
 - ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
 - ``X Y``, for the rows of X.csv whose first column is Y.
@@ -20,7 +20,7 @@ from mmengine.config import Config
 
 from ..catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
 from ..utils.input_error import InputError
-from .report import TABLES, StudyReport, markdown
+from .report import TABLES, StudyReport, draw_gains, markdown
 from .study import read_study
 
 RUNS = ROOT / 'runs'
@@ -32,11 +32,15 @@ PROVENANCE = dict(command='`{}`', commit='{:.7}', machine='{}', versions='{}')
 
 
 def update() -> None:
-    """Fill the blocks of all pages, and plot all studies."""
+    """Fill the blocks of all pages, and plot each study and all gains."""
     for page in (path for pattern in PAGES for path in ROOT.glob(pattern)):
         page.write_text(fill(page.read_text(), page.parent))
-    for study in (RUNS / 'studies').glob('*.py'):
-        load_report(study).draw(ROOT / 'docs/plots' / f'{study.stem}.svg')
+    plots = ROOT / 'docs/plots'
+    reports = [load_report(study)
+               for study in sorted((RUNS / 'studies').glob('*.py'))]
+    for report in reports:
+        report.draw(plots / f'{report.plan.name}.svg')
+    draw_gains(reports, plots / 'gains.svg')
 
 
 def fill(text: str, folder: Path, runs: Path = RUNS) -> str:
