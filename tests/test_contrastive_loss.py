@@ -138,7 +138,7 @@ def test_equals_the_published_loop_for_any_input(
     ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrastive_loss, 'BLOCK', 13)  # use several blocks
+        patch.setattr(contrastive_loss, 'CPU_BLOCK', 13)  # use several blocks
         value, share = loss(ours, labels, own, features, bank_labels)
         value.backward()
     expected, expected_share = twin.contrastive_loss(
@@ -310,6 +310,22 @@ def test_fewer_negatives_than_the_limit():
     assert sorted(slots[drawn].tolist()) == [2, 3, 5]
 
 
+@pytest.mark.parametrize('largest', [True, False])
+@pytest.mark.parametrize('limit', [1, 3, 20, 130])
+@pytest.mark.parametrize('size', [130, 1003])
+def test_extreme_values_equal_those_of_topk(size, limit, largest):
+    values = torch.randn(2, 5, size)
+    values[:, 1:3] = values[:, 1:3].round()  # ties
+    values[:, 2:4][torch.rand(2, 2, size) < 0.9] = -float('inf')
+    values[:, 4] = values[:, 4].sort().values
+    best, columns = contrastive_loss._top(values, limit, largest)
+    assert torch.equal(values.gather(-1, columns), best)
+    assert all(len(row.unique()) == limit for row in columns.flatten(0, 1))
+    torch.testing.assert_close(
+        best.sort().values, values.topk(limit, largest=largest).values.sort(
+        ).values, rtol=0, atol=0)
+
+
 class Watch(TorchDispatchMode):
     """Mode that records the size of the largest (float32) tensor."""
 
@@ -341,15 +357,15 @@ def test_table_of_logits_is_never_built():
 
 
 def test_half_precision_bank_is_never_copied_to_float32():
-    slots, batch, dim = 40000, 4, 64
+    slots, batch, dim = 40000, 3, 64
     features, labels = make_bank(slots, dim=dim)
     bank = features.half(), labels
     anchors, labels, own = make_anchors(bank, batch, dim)
     with Watch() as watch:
         CrossSequenceContrastiveLoss()(
             anchors.requires_grad_(), labels, own, *bank)[0].backward()
-    assert watch.largest_float32 <= contrastive_loss.BLOCK * dim
-    assert contrastive_loss.BLOCK * dim < slots * dim / 4
+    assert watch.largest_float32 <= contrastive_loss.CPU_BLOCK * dim
+    assert contrastive_loss.CPU_BLOCK * dim < slots * dim / 4
 
 
 @pytest.mark.parametrize('slots', [500, 20000])
