@@ -140,7 +140,7 @@ def test_same_seed_same_initial_weights(encoder):
             ('ProjectionDecoupler', None),
             ('ProjectionDecoupler', dict(
                 type='CosineCrossEntropy', num_classes=10))):
-        cfg = stdcl_or_plain(encoder, 'nw-ucla-xview', decoupler)
+        cfg = stdcl_or_plain(encoder, 'synthetic', decoupler)
         if loss:
             cfg.model.cls_head.loss_contrast = loss
         torch.manual_seed(0)

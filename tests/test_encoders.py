@@ -311,33 +311,22 @@ def test_initialization_equals_the_twin(name):
             assert 0.7 < largest < 1.4, key
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('name', NAMES)
-def test_learns_under_autocast(name, dtype):
-    """The loss decreases in half precision, on a GPU if there is one."""
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+def test_gradients_under_autocast(name):
+    """Gradients in bfloat16 and in float32 have a similar direction."""
     size = Size(HAND, persons=1, frames=16, classes=4, base_channels=48)
-    model = ours(name, size).to(device)
-    model.backbone.init_weights()
+    model = ours(name, size)
     drop_nothing(model)
-    clips = 10 * size.clips(8, device=device)
-    labels = torch.arange(8, device=device) % 4
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
-    losses = []
-    for _ in range(16):
-        with torch.autocast(device, dtype):
+    clips, labels = 10 * size.clips(8), torch.arange(8) % 4
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
             logits = model(clips)
-        assert logits.dtype == dtype and logits.isfinite().all()
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)  # skipped if gradients overflow
-        scaler.update()
-        losses.append(loss.item())
-    assert all(p.grad.isfinite().all() for p in model.parameters())
-    assert scaler.get_scale() >= 256 or dtype == torch.bfloat16
-    assert losses[-1] < losses[0] / 2, losses
+        gradients.append(torch.cat([part.flatten() for part in (
+            torch.autograd.grad(loss, list(model.parameters())))]))
+    assert logits.dtype == torch.bfloat16
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.8
 
 
 @pytest.mark.parametrize('name', ['CTR-GCN', 'Hyperformer'])

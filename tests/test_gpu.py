@@ -9,6 +9,7 @@ from mmengine.config import Config
 from projects.stdcl.catalogue import ENCODERS, find_config
 from projects.stdcl.evaluation.training_step import TrainingStep
 from tests.commands import CONFIG, ROOT, TINY, accuracy, call
+from tests.test_encoders import drop_nothing
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(
     not torch.cuda.is_available(), reason='no CUDA GPU')]
@@ -19,9 +20,7 @@ def make_step(encoder, stdcl, device='cuda'):
     torch.manual_seed(1)
     step = TrainingStep(Config.fromfile(
         find_config(encoder, 'synthetic', stdcl)), 8, 40, device)
-    for module in step.model.modules():
-        if isinstance(module, (torch.nn.Dropout, torch.nn.Dropout2d)):
-            module.p = 0
+    drop_nothing(step.model)
     return step
 
 

@@ -28,6 +28,7 @@ from projects.stdcl.evaluation.training_step import (
     meta_autocast,
 )
 from tests.commands import ROOT, call
+from tests.test_encoders import drop_nothing
 
 SCRIPTS = ROOT / 'runs/benchmarks'
 STUDY = """
@@ -167,9 +168,7 @@ def test_faults_are_found(fault, message, fake_cuda):
 def test_compiles_to_one_graph(encoder):
     """The graph gives the same loss, gradients and banks."""
     step = TrainingStep(config(encoder, PARTS[0]), N, num_sequences=40)
-    for module in step.model.modules():
-        if isinstance(module, (torch.nn.Dropout, torch.nn.Dropout2d)):
-            module.p = 0
+    drop_nothing(step.model)
     compiled = copy.deepcopy(step)
     compiled.loss = torch.compile(compiled.loss, fullgraph=True,
                                   backend='aot_eager')
