@@ -90,14 +90,8 @@ def write_clip(road, path, clip, lost):
 @pytest.mark.parametrize('road', [
     'csv', 'csv with index', 'csv with names', 'csv without header', 'pickle',
     'npz with lost joints', 'int16', 'int64', 'uint16', 'float16', 'float64'])
-@pytest.mark.parametrize('kind', [
-    'synthetic', pytest.param('real', marks=pytest.mark.slow)])
-def test_every_road_leads_to_the_same_clips(road, kind, arrays, tmp_path,
-                                            request):
+def test_every_road_leads_to_the_same_clips(road, arrays, tmp_path):
     """The annotations do not depend on the format of the input files."""
-    if kind == 'real':
-        arrays = jhmdb.read(request.getfixturevalue('reference')
-                            / 'data/jhmdb/jhmdb_14_classes.npz')
     dtype = road if road[-2:].isdecimal() else 'float32'
     # the coordinates as pixels of an image
     keypoint = (300 + 90 * arrays['keypoint']).astype(dtype)

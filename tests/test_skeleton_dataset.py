@@ -26,6 +26,7 @@ from projects.stdcl.datasets.annotation_check import check_sequence
 from projects.stdcl.datasets.skeleton_dataset import _Blocks
 from projects.stdcl.datasets.training_sequences import summarize
 from projects.stdcl.utils.input_error import InputError
+from tests.attacks import Call
 
 PIPELINE = [
     dict(type='UniformSampleFrames', clip_len=12, test_mode=True),
@@ -255,43 +256,6 @@ def test_class_names(tmp_path, tiny_annotations):
     assert 'classes' not in SkeletonDataset(tiny_annotations(), []).metainfo
 
 
-def test_files_of_openmmlab_need_no_opt_in(tmp_path):
-    keypoint = np.random.rand(1, 30, 17, 2).astype(np.float16)
-    content = dict(split=dict(xsub_train=['a']), annotations=[dict(
-        frame_dir='a', label=np.int64(3), img_shape=(1080, 1920),
-        original_shape=(1080, 1920), total_frames=30, keypoint=keypoint,
-        keypoint_score=np.ones((1, 30, 17), np.float16))])
-    path = dump(tmp_path / 'ntu60_2d.pkl', content)
-    dataset = SkeletonDataset(path, [], split='xsub_train')
-    info = dataset.get_data_info(0)
-    np.testing.assert_array_equal(info['keypoint'], keypoint)
-    assert info['label'] == 3 and info['keypoint_score'].all()
-
-
-class Malicious:
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (self.path, )
-
-
-def test_code_in_a_file_does_not_run(tmp_path, monkeypatch, tiny_annotations):
-    content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
-    made = tmp_path / 'ran'
-    content['annotations'][1]['note'] = Malicious(str(made))
-    path = dump(tmp_path / 'bad.pkl', content)
-    with pytest.raises(pickle.UnpicklingError,
-                       match='bad.pkl was not read.*mkdir.*'
-                       'STDCL_TRUSTED_FILES='):
-        DATASETS.build(dict(type='SkeletonDataset', ann_file=path,
-                            pipeline=[]))
-    assert not made.exists()
-    monkeypatch.setenv('STDCL_TRUSTED_FILES', path)
-    assert len(SkeletonDataset(path, [])) == 3 and made.exists()
-
-
 def test_one_file_per_sequence(tmp_path):
     """The 2D skeletons of Kinetics have one file per sequence."""
     path = dump(tmp_path / 'list.pkl', [
@@ -301,7 +265,7 @@ def test_one_file_per_sequence(tmp_path):
     dataset = SkeletonDataset(path, [], **options)
     info = dataset.get_data_info(0)
     assert info['keypoint'].shape == (1, 3, 17, 2) and info['label'] == 4
-    dump(tmp_path / 'a.pkl', Malicious(str(tmp_path / 'ran')))
+    dump(tmp_path / 'a.pkl', Call(os.mkdir, str(tmp_path / 'ran')))
     with pytest.raises(pickle.UnpicklingError, match='a.pkl was not read'):
         dataset.get_data_info(0)
     assert not (tmp_path / 'ran').exists()

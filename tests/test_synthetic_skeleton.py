@@ -1,4 +1,4 @@
-"""Tests of the synthetic data set, on which simple classifiers fail."""
+"""Tests of the synthetic data set."""
 import pickle
 
 import numpy as np
@@ -15,7 +15,6 @@ from projects.stdcl.datasets.synthetic_skeleton import (
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
 NUM_CLASSES = NUM_LIMBS * len(PROGRAMS)
-CLIP_LEN = 32
 
 # a root with five chains of three joints, whose names are arbitrary
 SPIDER = dict(
@@ -168,42 +167,3 @@ def test_classes_are_balanced_and_named():
 def test_invalid_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**arguments)
-
-
-def resampled(dataset):
-    """Return sequences (N, 32, V, 3), resampled and centered, and labels."""
-    keypoints, labels = sequences(dataset)
-    clips = []
-    for keypoint in keypoints:
-        place = np.linspace(0, len(keypoint) - 1, CLIP_LEN)
-        before = np.minimum(place.astype(int), len(keypoint) - 2)
-        share = (place - before)[:, None, None]
-        clips.append(keypoint[before] * (1 - share)
-                     + keypoint[before + 1] * share)
-    clips = torch.from_numpy(np.stack(clips)).double()
-    center = dataset.layout.center
-    return clips - clips[:, :1, center:center + 1], labels
-
-
-@pytest.fixture(scope='module', params=['nw-ucla', 'coco'])
-def resampled_splits(request):
-    return [resampled(make(request.param, size, split=split))
-            for split, size in (('train', 1600), ('test', 480))]
-
-
-def test_linear_model_of_the_mean_pose_fails(resampled_splits):
-    linear = pytest.importorskip('sklearn.linear_model')
-    (train, labels), (test, targets) = resampled_splits
-    train, test = train.mean(1).flatten(1), test.mean(1).flatten(1)
-    mean, std = train.mean(0), train.std(0) + 1e-6
-    train, test = ((x - mean) / std for x in (train, test))
-    for strength in (0.1, 1, 10):
-        model = linear.LogisticRegression(C=strength, max_iter=1000)
-        assert model.fit(train, labels).score(test, targets) <= 0.5
-
-
-def test_nearest_neighbor_fails(resampled_splits):
-    (train, labels), (test, targets) = resampled_splits
-    nearest = torch.cdist(test.flatten(1), train.flatten(1)).argmin(1)
-    accuracy = (labels[nearest] == targets).double().mean()
-    assert 1 / NUM_CLASSES < accuracy <= 0.5

@@ -53,7 +53,7 @@ PRE_NORMALIZE = [
     dict(xaxis=[3, 9])]
 
 
-@pytest.mark.parametrize('seed', range(6))
+@pytest.mark.parametrize('seed', range(2))
 @pytest.mark.parametrize('persons', [1, 2])
 @pytest.mark.parametrize('joints', [25, 20])
 @pytest.mark.parametrize('options', PRE_NORMALIZE, ids=str)
@@ -242,18 +242,6 @@ def test_rotates_as_published():
     assert made.dtype == np.float32
     empty = ~results['keypoint'].any(axis=-1)
     assert empty.any() and not made[empty].any()
-
-
-def test_rotations_cover_their_range():
-    np.random.seed(0)
-    pose = np.eye(3, dtype=np.float32)[None, None]
-    drawn = [RandomRotation(0.3)(dict(keypoint=pose))['keypoint'][0, 0]
-             for _ in range(500)]
-    # the first row of r = Rx^T Ry^T Rz^T does not depend on the angle about x
-    about_z = [np.arctan2(-r[0, 1], r[0, 0]) for r in drawn]
-    assert -0.31 < min(about_z) < -0.27 and 0.27 < max(about_z) < 0.31
-    turns = [np.arccos((np.trace(r) - 1) / 2) for r in drawn]
-    assert max(turns) < np.sqrt(3) * 0.3 + 1e-3
 
 
 @pytest.mark.parametrize('transform, channels', [
