@@ -394,7 +394,7 @@ def final(cfg, tmp_path, **changes):
     ('epoch_1.pth', {}, 2)])
 def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
                                             counts):
-    """This includes checkpoints of validations and of accumulated steps."""
+    """It may be saved by a validation, or between accumulated steps."""
     config.default_hooks.checkpoint.update(checkpoint)
     config.optim_wrapper.accumulative_counts = counts
     runner = run(config)
