@@ -87,7 +87,7 @@ class OperationCounter(TorchDispatchMode):
 
 
 def count_operations(cfg: Config) -> int:
-    """Count the operations of a training step on a GPU.
+    """Count the operations that a training step would start on a GPU.
 
     An operation is one of PyTorch's library (aten), and starts at least one
     kernel on a GPU. Views, allocations and the optimizer do not count.

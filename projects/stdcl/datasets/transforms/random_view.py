@@ -12,7 +12,7 @@ class RandomView(Transform):
     """Rotate a sequence by random whole degrees about x and the vertical axis.
 
     The published preprocessing also shifts and scales the sequence. This class
-    does not, because ``MinMaxNormalize``, which follows, would cancel both.
+    omits both steps, because ``MinMaxNormalize``, which follows, cancels them.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 
