@@ -14,7 +14,7 @@ from projects.stdcl.models.backbones.blockgcn import (
     joint_distances,
     spanning_tree_lengths,
 )
-from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from projects.stdcl.utils.skeleton_layout import LAYOUTS
 from tests.twins.blockgcn import block_gc, topology_features
 
 
@@ -148,22 +148,6 @@ def test_streams_share_the_topology_of_the_joints():
     assert torch.equal(found[0], joints) and torch.equal(found[1], joints)
 
 
-def test_padded_person_equals_absent_person():
-    from mmaction.registry import TRANSFORMS
-    preprocessor, encoder, joints = model_and_clips()
-    keypoint = joints[0, :1].numpy()
-    format_input = TRANSFORMS.build(dict(type='FormatGCNInput', num_person=2))
-    clips = []
-    for persons in (keypoint, np.concatenate([keypoint, 0 * keypoint])):
-        results = format_input(dict(keypoint=persons, clip_len=12,
-                                    num_clips=1, total_frames=12))
-        clips.append(torch.from_numpy(results['keypoint']))  # (1, M, T, V, C)
-    with torch.no_grad():
-        added, in_file = (encoder(preprocessor.make_stream(clip))
-                          for clip in clips)
-    assert torch.equal(added, in_file)
-
-
 def test_empty_sequence():
     preprocessor, encoder, joints = model_and_clips()
     assert encoder(preprocessor.make_stream(0 * joints)).isfinite().all()
@@ -180,13 +164,6 @@ def test_trains_on_a_single_sequence():
     assert torch.equal(projection(topology), expected)
     encoder(clips).sum().backward()
     assert encoder.topology.centers.grad.isfinite().all()
-
-
-def test_own_layout():
-    hand = SkeletonLayout('hand', ('wrist', 'thumb', 'index', 'tip'),
-                          ((1, 0), (2, 0), (3, 2)), 0)
-    preprocessor, encoder, joints = model_and_clips(hand, persons=1)
-    assert encoder(preprocessor.make_stream(joints)).shape[-1] == 4
 
 
 def test_missing_joints():

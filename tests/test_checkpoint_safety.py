@@ -159,24 +159,6 @@ def trained_file(trained):
     return Path(trained.work_dir, 'epoch_2.pth')
 
 
-def test_resumed_training_continues(trained, trained_file, tmp_path):
-    runner = toy_runner(tmp_path, max_epochs=3, resume=True,
-                        load_from=str(trained_file))
-    runner.load_or_resume()
-    assert (runner.epoch, runner.iter) == (2, 4)
-    for name, value in trained.model.state_dict().items():
-        assert torch.equal(runner.model.state_dict()[name], value)
-    saved = trained.optim_wrapper.state_dict()
-    seen = runner.optim_wrapper.state_dict()
-    assert seen['param_groups'] == saved['param_groups']
-    assert torch.equal(seen['state'][0]['momentum_buffer'],
-                       saved['state'][0]['momentum_buffer'])
-    losses = trained.message_hub.get_scalar('train/loss').data[0].tolist()
-    runner.train()
-    resumed = runner.message_hub.get_scalar('train/loss').data[0].tolist()
-    assert resumed[:4] == losses and len(resumed) == 6
-
-
 def test_every_way_to_save_is_plain(tmp_path):
     # the Runner, hooks and users import the function from three modules
     from mmengine.runner import runner as runner_module
@@ -184,29 +166,6 @@ def test_every_way_to_save_is_plain(tmp_path):
                    sys.modules['mmengine.runner']):
         module.save_checkpoint(dict(a=np.float64(1)), str(tmp_path / 'a.pth'))
         assert torch.load(tmp_path / 'a.pth', weights_only=True) == dict(a=1.)
-
-
-def test_checkpoints_of_pytorch_load(tmp_path):
-    """Optimizer and scheduler states load too, in old and new formats."""
-    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
-    model[0].bias = torch.nn.Parameter(model[0].weight[:, 0])  # a view
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.ones(3, 2)).sum().backward()
-    optimizer.step()
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2, 2])
-    saved = dict(
-        state_dict=model.state_dict(), optimizer=optimizer.state_dict(),
-        scheduler=scheduler.state_dict(), parameter=model[0].weight,
-        transposed=torch.rand(2, 3).T, nothing=torch.zeros(0, 3),
-        half=torch.ones(2, dtype=torch.bfloat16))
-    others = [torch.float16, torch.device('cpu'), torch.Size([1]), {True, 2}]
-    for new in (True, False):
-        path = tmp_path / f'{new}.pth'
-        torch.save(dict(saved, others=others), path,
-                   _use_new_zipfile_serialization=new)
-        loaded = load(path)
-        assert loaded.pop('others') == others
-        torch.testing.assert_close(loaded, saved)
 
 
 # --- MMEngine's own checkpoints, and how to opt in -------------------------

@@ -123,10 +123,3 @@ def test_where_the_shape_comes_from(cfg):
         step.pop('clip_len', None)
     with pytest.raises(InputError, match='number of frames.*--shape M T V C'):
         find_clip_shape(cfg, model)
-
-
-def test_stdcl_costs_nothing_at_test_time():
-    plain, stdcl = (flops.analyse(Config.fromfile(
-        find_config('hcn', 'nw-ucla-xview', method)))['costs']['test']
-        for method in (False, True))
-    assert plain == stdcl and min(plain) > 1e6

@@ -34,13 +34,6 @@ def shorten(line: str) -> list:
     return words
 
 
-def test_set_up(blocks):
-    """Only compare the commands; CI runs ``make setup``."""
-    assert blocks[0] == ('shell', 'make setup\n. .venv/bin/activate\n')
-    assert 'pip install -r requirements.txt' in call(
-        'make', '-n', 'setup', 'VENV=.none', cwd=ROOT).stdout
-
-
 def test_commands_of_the_page(warm, blocks, tmp_path):
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(ROOT / name)
