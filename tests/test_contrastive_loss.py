@@ -175,30 +175,6 @@ def test_several_banks_in_one_call(half):
         torch.testing.assert_close(single.grad, anchors.grad[i])
 
 
-def test_share_of_anchors_between_0_and_1():
-    # class 1 has a single sequence, which is not its own positive
-    bank = make_bank(slots=10)[0], torch.tensor([0] * 9 + [1])
-    own = torch.tensor([0, 3, 9])
-    anchors = bank[0][own].clone().requires_grad_()
-    value, share = CrossSequenceContrastiveLoss()(
-        anchors, bank[1][own], own, *bank)
-    value.backward()
-    assert share.item() == pytest.approx(2 / 3)
-    assert anchors.grad[2].abs().sum() == 0  # anchor 2 does not contribute
-    assert anchors.grad[:2].abs().sum() > 0
-
-
-def test_fewer_positives_than_the_limit():
-    # as in NW-UCLA, about 102 sequences per class, fewer than P = 128
-    labels = torch.arange(10).repeat(102)
-    bank = F.normalize(torch.randn(1020, 16), dim=1), labels
-    own = torch.arange(16)
-    value, share = CrossSequenceContrastiveLoss()(
-        bank[0][own], labels[own], own, *bank)
-    assert share == 1
-    assert value > 1
-
-
 def test_sequence_is_not_its_own_positive():
     # otherwise, the anchor would have two positives
     features = F.normalize(torch.tensor([[1., 0], [0, 1], [-1, 0]]), dim=1)
@@ -223,16 +199,6 @@ def test_loss_without_terms_is_zero_with_a_gradient(labels):
     assert torch.equal(anchors.grad, torch.zeros(1, 8))
 
 
-def test_gradient_flows_into_the_anchors_only():
-    bank = make_bank()
-    anchors, labels, own = make_anchors(bank)
-    features = bank[0].clone()
-    CrossSequenceContrastiveLoss()(anchors.requires_grad_(), labels, own,
-                                   *bank)[0].backward()
-    assert bank[0].grad is None
-    assert torch.equal(bank[0], features)
-
-
 @pytest.mark.parametrize('slots', [300, 5])
 @pytest.mark.parametrize('fault', [float('nan'), float('inf')])
 def test_nonfinite_anchor_makes_the_loss_nan(slots, fault):
@@ -242,19 +208,6 @@ def test_nonfinite_anchor_makes_the_loss_nan(slots, fault):
     anchors[0, 3] = fault
     value, _ = CrossSequenceContrastiveLoss(2, 2)(anchors, labels, own, *bank)
     assert not value.isfinite()
-
-
-def test_zero_anchor_does_not_contribute():
-    bank = make_bank()
-    anchors, labels, own = make_anchors(bank, 4)
-    loss = CrossSequenceContrastiveLoss(num_negatives=99)
-    expected, _ = loss(anchors[1:], labels[1:], own[1:], *bank)
-    anchors[0] = 0
-    value, share = loss(anchors.requires_grad_(), labels, own, *bank)
-    value.backward()
-    assert share == 3 / 4
-    torch.testing.assert_close(value, expected)
-    assert not anchors.grad[0].any() and anchors.grad[1:].any(dim=1).all()
 
 
 def test_float32_under_autocast():
@@ -301,13 +254,6 @@ def test_negatives_of_a_dominant_class(negatives):
             assert (labels[chosen] != anchor).all()
             available = (labels != anchor).sum().item()
             assert len(chosen.unique()) == len(chosen) == min(50, available)
-
-
-def test_fewer_negatives_than_the_limit():
-    labels = torch.tensor([0, 0, 1, 1, -1, 2])
-    slots, drawn = CrossSequenceContrastiveLoss()._random_negatives(
-        torch.tensor([0]), labels[None])
-    assert sorted(slots[drawn].tolist()) == [2, 3, 5]
 
 
 @pytest.mark.parametrize('largest', [True, False])
@@ -366,25 +312,6 @@ def test_half_precision_bank_is_never_copied_to_float32():
             anchors.requires_grad_(), labels, own, *bank)[0].backward()
     assert watch.largest_float32 <= contrastive_loss.CPU_BLOCK * dim
     assert contrastive_loss.CPU_BLOCK * dim < slots * dim / 4
-
-
-@pytest.mark.parametrize('slots', [500, 20000])
-def test_effect_of_half_precision(slots):
-    """Rounding affects which slots are among the P or K hardest ones."""
-    features, labels = make_bank(slots, classes=10, dim=256)
-    anchors, anchor_labels, own = make_anchors((features, labels), 16, 256)
-    loss = CrossSequenceContrastiveLoss()
-    draws_of(loss, anchor_labels, labels)
-    results = []
-    for bank in (features, features.half()):
-        z = anchors.clone().requires_grad_()
-        value, _ = loss(z, anchor_labels, own, bank, labels)
-        value.backward()
-        results.append((value.detach(), z.grad))
-    (value, gradient), (half_value, half_gradient) = results
-    assert (half_gradient != gradient).any()  # half precision had an effect
-    torch.testing.assert_close(half_value, value, atol=0, rtol=1e-4)
-    assert (half_gradient - gradient).norm() < 1e-2 * gradient.norm()
 
 
 @pytest.mark.parametrize('wrong', [dict(num_positives=0),
