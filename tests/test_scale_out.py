@@ -3,7 +3,7 @@ import re
 
 import torch
 
-from tests.commands import CONFIG, TINY, accuracy, call, train
+from tests.commands import CONFIG, TINY, call, train
 
 BANKS = ('cls_head.spatial_bank.', 'cls_head.temporal_bank.')
 
@@ -43,10 +43,6 @@ def test_amp_accumulation_and_the_best_model(warm, tmp_path):
     assert best_weights.keys() == weights.keys()
     assert all(torch.equal(best_weights[name], weights[name])
                for name in weights)
-    size = sum(tensor.nbytes for name, tensor in last['state_dict'].items()
-               if name.startswith(BANKS))
-    assert best.stat().st_size + size < (
-        tmp_path / 'epoch_1.pth').stat().st_size
     refused = train(warm, tmp_path, '--resume', best, *options,
                     'train_cfg.max_epochs=2', check=False)
     assert refused.returncode == 1
@@ -54,7 +50,7 @@ def test_amp_accumulation_and_the_best_model(warm, tmp_path):
 
 
 def test_two_processes_and_resuming_with_one(root, warm, tmp_path):
-    """dist_train.sh and dist_test.sh work on a CPU, in another directory.
+    """dist_train.sh works on a CPU, in another directory.
 
     With 61 sequences, the last batches of the processes differ in size.
     """
@@ -70,10 +66,6 @@ def test_two_processes_and_resuming_with_one(root, warm, tmp_path):
     done = call('bash', root / 'tools/dist_train.sh', root / CONFIG, 2,
                 *options, cwd=tmp_path)
     assert 'Distributed training: True' in done.stdout
-    tested = call('bash', root / 'tools/dist_test.sh', root / CONFIG,
-                  tmp_path / 'epoch_1.pth', 2, *options, cwd=tmp_path)
-    assert accuracy(tested) == accuracy(done)
-    assert (tmp_path / 'epoch_1_confusion.png').is_file()
     first = load(tmp_path / 'epoch_1.pth')['state_dict']
     # STDCLRecognizer has found 4 channels and 8 frames
     assert first['cls_head.decoupler.temporal.project.weight'].shape == (

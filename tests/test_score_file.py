@@ -146,6 +146,7 @@ def test_two_processes_write_the_same_scores(tmp_path, config):
                 cwd=tmp_path)
     assert done.stdout.count(
         f'Wrote the scores of {SEQUENCES} sequences to two.npz') == 1
+    assert (tmp_path / 'two_confusion.png').is_file()
     one = read(tmp_path / 'new' / 'scores.npz')
     two = read(tmp_path / 'two.npz')
     assert one.names.tolist() == two.names.tolist()
