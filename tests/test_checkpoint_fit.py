@@ -464,6 +464,11 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
     for use_it in (*uses(config, checkpoint)[::3], run(config).train):
         with pytest.raises(InputError, match=f'_dataloader.*: {message}'):
             use_it()
+    # MMAction2's data preprocessor has no layout, but the encoder's graph has
+    stock = copy.deepcopy(config)
+    stock.model.data_preprocessor = dict(type='ActionDataPreprocessor')
+    with pytest.raises(InputError, match=f'train_dataloader.*: {message}'):
+        run(stock).train()
     # the stream depends on the bones
     bones = dict(asdict(SkeletonLayout.get('nw-ucla')), bones=[(1, 0)])
     other.model.data_preprocessor.layout = bones

@@ -266,10 +266,14 @@ def test_damaged_checkpoint_is_named(tmp_path, new):
         assert '\n' not in str(caught.value)
 
 
-def test_file_without_a_dict_is_named(tmp_path):
+@pytest.mark.parametrize('content, message', [
+    ([torch.ones(2)], ' contains a list'),
+    (dict(state_dict=3), ': state_dict is of type int, expected a dict'),
+    (dict(meta='x'), ': meta is of type str, expected a dict')])
+def test_file_without_a_dict_is_named(tmp_path, content, message):
     path = tmp_path / 'a.pth'
-    torch.save([torch.ones(2)], path)
-    with pytest.raises(InputError, match=f'{path} contains a list'):
+    torch.save(content, path)
+    with pytest.raises(InputError, match=f'{path}{message}'):
         load(path)
 
 

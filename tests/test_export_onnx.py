@@ -99,7 +99,8 @@ def test_script_prepares_clips_like_the_pipeline(data, dims, frames):
         joints[..., 2] = rng.integers(0, 3, joints.shape[:3]) / 2
         item['keypoint_score'] = joints[..., 2].copy()
     expected = Compose(steps)(item)['inputs'].numpy()
-    found = SCRIPT.prepare(joints, dict(
+    nobody = np.zeros_like(joints)
+    found = SCRIPT.prepare(np.concatenate([nobody, joints, nobody]), dict(
         dims=str(dims), pipeline=json.dumps(steps),
         clip_shape=f'[3, {cfg.clip_len}]'), (480, 640))
     assert found.shape == expected.shape

@@ -159,11 +159,12 @@ def test_the_size_of_images_is_not_guessed(checkpoint):
     step = dict(type='PreNormalize2D')
     cfg.test_dataloader.dataset.pipeline.insert(0, step)
     inferencer = SkeletonInferencer(cfg, checkpoint, 'cpu')
+    joints = [one * 50 + 240 for one in raw_joints()]
     with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
-        inferencer(raw_joints())
-    given = inferencer(raw_joints(), img_shape=(480, 640))
+        inferencer(joints)
+    given = inferencer(joints, img_shape=(480, 640))
     cfg.test_dataloader.dataset.pipeline[0] = dict(step, img_shape=(480, 640))
-    assert SkeletonInferencer(cfg, checkpoint, 'cpu')(raw_joints()) == given
+    assert SkeletonInferencer(cfg, checkpoint, 'cpu')(joints) == given
 
 
 def test_supported_files(tmp_path):

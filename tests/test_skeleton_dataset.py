@@ -15,7 +15,7 @@ from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.datasets import PoseDataset
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -174,10 +174,30 @@ def test_more_persons_than_the_model_takes(tmp_path, key):
     with pytest.raises(InputError, match='sequence a has 3 persons, expected '
                        'at most 2'):
         SkeletonDataset(dump(tmp_path / 'a.pkl', [item]), steps)
-    item['keypoint'][0] = 0  # this person is absent
-    dataset = SkeletonDataset(dump(tmp_path / 'b.pkl', [item]), steps)
-    np.testing.assert_array_equal(dataset.get_data_info(0)['keypoint'],
-                                  item['keypoint'][1:])
+    # MMAction2's own API, and the Kinetics format
+    with pytest.raises(InputError, match='sequence a has 3 persons'):
+        Compose(steps)(dict(item))
+    packed = dict(item, keypoint=np.ones((90, 17, 3)),
+                  frame_inds=np.arange(90) // 3)
+    path = dump(tmp_path / 'c.pkl', dict(annotations=[packed], layout='coco'))
+    with pytest.raises(InputError, match='sequence a has 3 persons'):
+        SkeletonDataset(path, [dict(type='DecompressPose'), *steps])[0]
+
+
+@pytest.mark.parametrize('persons', [2, 3])
+@pytest.mark.parametrize('score', [False, True])
+def test_absent_persons_are_the_last(tmp_path, persons, score):
+    keypoint = np.arange(1, persons + 1.).repeat(30 * 17 * 3).reshape(
+        persons, 30, 17, 3)
+    item = dict(ITEM, keypoint=keypoint, total_frames=30)
+    if score:
+        item['keypoint_score'] = np.ones((persons, 30, 17))
+    item['keypoint_score' if score else 'keypoint'][0] = 0
+    dataset = SkeletonDataset(dump(tmp_path / 'b.pkl', [item]), [dict(
+        type='FormatGCNInput', num_person=2)])
+    np.testing.assert_array_equal(
+        dataset.get_data_info(0)['keypoint'],
+        keypoint[[1, 0] if persons == 2 else [1, 2]])
 
 
 def test_examples_of_the_page(root, tmp_path, monkeypatch,
@@ -248,6 +268,8 @@ def test_class_names(tmp_path, tiny_annotations):
     content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
     path = dump(tmp_path / 'named.pkl', dict(content, classes=['a', 'b']))
     assert SkeletonDataset(path, []).metainfo['classes'] == ['a', 'b']
+    with pytest.raises(InputError, match='named.pkl: the classes are a, b in'):
+        SkeletonDataset(path, [], metainfo=dict(classes=['b', 'a']))
     own = SkeletonDataset(path, [], metainfo=dict(classes=['x', 'y']))
     assert own.metainfo['classes'] == ['x', 'y']
     path = dump(tmp_path / 'odd.pkl', dict(content, classes='ab'))

@@ -391,7 +391,7 @@ def test_graph_knows_nw_ucla(mode):
 def test_graphs_of_upstream_are_unchanged(layout, mode):
     seen, expected = Graph(layout, mode), upstream_graph(layout, mode)
     np.testing.assert_array_equal(seen.A, expected.A)
-    assert seen.__dict__.keys() == expected.__dict__.keys()
+    assert seen.__dict__.keys() - {'skeleton'} == expected.__dict__.keys()
     for name in ('layout', 'num_node', 'inward', 'center', 'max_hop'):
         assert getattr(seen, name) == getattr(expected, name)
 

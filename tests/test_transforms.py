@@ -290,12 +290,25 @@ def test_joints_that_were_not_detected(kind, score, dtype):
         results = dict(keypoint=keypoint.copy())
         if score:
             results['keypoint_score'] = detected * np.float16(0.7)
+        results['img_shape'] = (1080, 1920)
         made = TRANSFORMS.build(dict(type=kind))(results)['keypoint']
         assert made.dtype == np.float32
         np.testing.assert_allclose(made, expected, atol=1e-5)
     nobody = np.zeros_like(keypoint)
     assert not TRANSFORMS.build(dict(type=kind))(
-        dict(keypoint=nobody))['keypoint'].any()
+        dict(keypoint=nobody, img_shape=(9, 9)))['keypoint'].any()
+
+
+@pytest.mark.parametrize('img_shape, largest, message', [
+    (None, 99, 'sequence a: img_shape is None, expected the height and width'),
+    ((0, 0), 99, 'img_shape is'), (720, 99, 'img_shape is 720'),
+    ((99, 99, 3), 99, 'img_shape is'), ((240, 320), 1, 'expected pixels'),
+    ((640, 100), 640, 'expected pixels of an image of height 640')])
+def test_coordinates_that_are_not_pixels(img_shape, largest, message):
+    keypoint = np.linspace(0, largest, 9 * 17 * 2).reshape(1, 9, 17, 2)
+    with pytest.raises(ValueError, match=message):
+        TRANSFORMS.build(dict(type='PreNormalize2D'))(dict(
+            frame_dir='a', keypoint=keypoint, img_shape=img_shape))
 
 
 def test_lost_joints_before_a_rotation_and_between_frames():

@@ -177,6 +177,10 @@ def prepare(joints, metadata, img_shape=None):
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
+    persons, frames = json.loads(metadata['clip_shape'])[:2]
+    there = find_detected(joints, score)[1].any((1, 2))
+    order = np.argsort(~there, kind='stable')[:max(there.sum(), persons)]
+    joints, score = joints[order], None if score is None else score[order]
     for step in json.loads(metadata['pipeline']):
         kind = step.pop('type')
         if kind not in STEPS:
@@ -185,7 +189,6 @@ def prepare(joints, metadata, img_shape=None):
             step['img_shape'] = img_shape or step.get('img_shape') or sys.exit(
                 'error: the height and width of the images are missing')
         joints, score = STEPS[kind](joints, score, **step)
-    frames = json.loads(metadata['clip_shape'])[1]
     clips = joints.reshape(len(joints), -1, frames, *joints.shape[2:])
     return np.ascontiguousarray(clips.swapaxes(0, 1), np.float32)
 

@@ -7,6 +7,7 @@ PyTorch, and writes no file if they differ by more than 1e-4 times the largest
 logit.
 """
 import argparse
+import logging
 from pathlib import Path
 
 EXAMPLES = '''example:
@@ -38,6 +39,7 @@ def main() -> None:
     if args.out.suffix != '.onnx':
         parser.error(f'out is {args.out}, expected *.onnx.')
     from projects.stdcl.utils.input_error import end_cleanly
+    logging.disable(logging.WARNING)  # the exporter logs warnings
     with end_cleanly(args.config):
         from projects.stdcl.deployment.onnx import export_checkpoint
         print(export_checkpoint(args.config, args.checkpoint, args.out,

@@ -12,7 +12,11 @@ from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
 from ..datasets.converters.sequence_file import check_pixels
-from ..datasets.plain_annotation import fit_persons, to_plain
+from ..datasets.plain_annotation import to_plain
+from ..datasets.transforms.format_gcn_input import (
+    find_num_person,
+    fit_persons,
+)
 from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
@@ -57,8 +61,9 @@ class SkeletonInferencer:
         self.layout = layout_of(cfg)
         dataset = cfg.test_dataloader.dataset
         # configs saved by earlier versions may contain "prepare"
-        self.steps = [*dataset.get('prepare', ()), *dataset.pipeline]
-        self.pipeline = Compose(self.steps)
+        self.pipeline = Compose([*dataset.get('prepare', ()),
+                                 *dataset.pipeline])
+        self.num_person = find_num_person(self.pipeline.transforms)
 
     @torch.inference_mode()
     def __call__(self, inputs: Union[Input, List[Input]],
@@ -138,30 +143,15 @@ class SkeletonInferencer:
 
     def _preprocess(self, sequence: dict, window: Window) -> dict:
         """Run the test pipeline on one window of a sequence."""
-        sequence = self._fit_pipeline(sequence)
         piece = dict(sequence, total_frames=window.end - window.start)
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, slice(*window)].copy()
-        packed = self.pipeline(piece)
+        packed = self.pipeline(fit_persons('SkeletonInferencer', piece,
+                                           self.num_person))
         check_shape(self.model, packed['inputs'].shape[1:],
                     sequence['frame_dir'])
         return packed
-
-    def _fit_pipeline(self, sequence: dict) -> dict:
-        """Raise if the pipeline would drop persons or guess the image size."""
-        name = sequence['frame_dir']
-        for step in self.steps:
-            if step['type'] == 'FormatGCNInput':
-                sequence = fit_persons('SkeletonInferencer', sequence,
-                                       step.get('num_person', 2))
-            if step['type'] == 'PreNormalize2D' and not (
-                    'img_shape' in step or 'img_shape' in sequence):
-                raise InputError(
-                    f'{name}: img_shape is missing, expected the height and '
-                    'width of the images in which the joints were detected '
-                    '(tools/demo.py: --img-shape HEIGHT WIDTH).')
-        return sequence
 
     def _predict(self, name: str, scores: torch.Tensor,
                  windows: List[Window], topk: int) -> dict:

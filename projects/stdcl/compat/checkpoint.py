@@ -142,8 +142,14 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
     if not isinstance(checkpoint, dict):
         raise InputError(f'Checkpoint {filename} contains a '
                          f'{type(checkpoint).__name__}, expected a dict.')
+    for name in ('meta', 'state_dict'):
+        entry = checkpoint.get(name) or {}
+        if not isinstance(entry, dict):
+            raise InputError(
+                f'Checkpoint {filename}: {name} is of type '
+                f'{type(entry).__name__}, expected a dict.')
     meta = checkpoint.get('meta')
-    if isinstance(meta, dict):
+    if meta:
         # files from MMCV 1.x contain a config, which Runner.resume executes
         meta.pop('config', None)
     return checkpoint

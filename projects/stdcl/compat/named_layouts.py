@@ -31,5 +31,7 @@ def apply() -> None:
     @functools.wraps(upstream_init)
     def init(self, layout='coco', *args, **kwargs):
         upstream_init(self, graph_layout(layout), *args, **kwargs)
+        self.skeleton = None if isinstance(self.layout, dict) and (
+            self.layout is layout) else SkeletonLayout.get(layout)
 
     Graph.__init__ = init

@@ -70,6 +70,17 @@ def check_sequences(path: str, annotations: List[dict],
     _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
         check_sequence(path, item, one_label)
+    for field in ('frame_inds', 'keypoint_score'):
+        lacking = [item for item in annotations if field not in item]
+        if 0 < len(lacking) < len(annotations):
+            _fail(path, lacking[0], field, '', f'{field} in all sequences or '
+                  f'in none, but {len(annotations) - len(lacking)} of '
+                  f'{len(annotations)} contain it')
+    if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
+               for item in annotations):
+        _fail(path, annotations[0], 'keypoint_score', 'is not positive, as in '
+              'all sequences', 'a confidence above 0 for joints that were '
+              'detected')
     sizes = Counter(item['keypoint'].shape[-2:] for item in annotations)
     if len(sizes) > 1:
         (usual, count), *_ = sizes.most_common(1)

@@ -38,8 +38,12 @@ def description_in(checkpoint: dict, model: nn.Module) -> dict:
 
 def layout_of(model: nn.Module) -> dict:
     """Return joint names, edges and bones of a model's layout, if any."""
-    preprocessor = getattr(model, 'data_preprocessor', None)
-    layout = getattr(preprocessor, 'layout', None)
+    encoder = getattr(model, 'backbone', None)
+    layout = next(filter(None, (
+        getattr(getattr(model, 'data_preprocessor', None), 'layout', None),
+        getattr(encoder, 'layout', None),
+        # set by compat/named_layouts.py in MMAction2's Graph
+        getattr(getattr(encoder, 'graph', None), 'skeleton', None))), None)
     return {field: getattr(layout, field) for field in (
         'joint_names', 'edges', 'bones')} if layout else {}
 
@@ -47,7 +51,7 @@ def layout_of(model: nn.Module) -> dict:
 def traits(dataset) -> dict:
     """Return the names of a data set's classes and joints, as far as known."""
     classes = getattr(dataset, 'metainfo', {}).get('classes')
-    layout = getattr(dataset, 'layout', None)
+    layout = getattr(next(iter_leaf_datasets(dataset)), 'layout', None)
     return dict(classes=list(classes or ()),
                 joint_names=getattr(layout, 'joint_names', ()))
 

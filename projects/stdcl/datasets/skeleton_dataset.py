@@ -11,7 +11,7 @@ from typing import Callable, List, Optional, Sequence, Union
 import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
-from mmaction.datasets.transforms import DecompressPose, FormatGCNInput
+from mmaction.datasets.transforms import DecompressPose
 from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
 from mmengine.fileio import get_local_path
@@ -22,7 +22,8 @@ from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
 from .annotation_check import name_of
-from .plain_annotation import ARRAYS, fit_persons, to_plain
+from .plain_annotation import ARRAYS, to_plain
+from .transforms.format_gcn_input import find_num_person, fit_persons
 
 PLACES = 'places'  # key in a data info: locations of its arrays
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
@@ -71,8 +72,7 @@ class SkeletonDataset(PoseDataset):
             raise InputError(f'{ann_file}: data_prefix is {prefix}, expected '
                              'no "video" for skeleton sequences.')
         steps = Compose([*prepare, *pipeline]).transforms
-        self.num_person = next((step.num_person for step in steps if
-                                isinstance(step, FormatGCNInput)), None)
+        self.num_person = find_num_person(steps)
         cached = [] if 'skeleton' in prefix else list(takewhile(
             lambda step: getattr(step, 'cacheable', False), steps))
         self.cached_pipeline = Compose(cached)
@@ -87,7 +87,7 @@ class SkeletonDataset(PoseDataset):
             self.ann_file, content, 'annotations', list)
         annotation_check.check_names(self.ann_file, annotations)
         if not plain_list and 'classes' in content:
-            self._metainfo.setdefault('classes', list(map(printable, _entry(
+            self._set_classes(list(map(printable, _entry(
                 self.ann_file, content, 'classes', (list, tuple)))))
         if isinstance(content, dict) and isinstance(
                 content.get('layout'), (str, dict)):
@@ -108,6 +108,14 @@ class SkeletonDataset(PoseDataset):
                     'packed as (N, V, C), but the pipeline contains no '
                     'DecompressPose. Add it as the first transform.')
         return annotations
+
+    def _set_classes(self, classes: List[str]) -> None:
+        own = list(self._metainfo.setdefault('classes', classes))
+        if own != classes and sorted(own) == sorted(classes):
+            raise InputError(
+                f'{self.ann_file}: the classes are {", ".join(classes)} in '
+                'this order, but metainfo of the data set in the config has a '
+                'different order. Remove classes from metainfo.')
 
     def _read(self):
         with get_local_path(self.ann_file) as path:

@@ -5,7 +5,6 @@ The exported network maps clips from the data pipeline, in float32 and of shape
 stream is computed inside the network. The batch size may vary.
 """
 import json
-import logging
 import os.path as osp
 from contextlib import suppress
 from pathlib import Path
@@ -97,7 +96,6 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     the data that it takes. Return a summary. Errors are those of
     :func:`load_config`, :func:`load_model` and :func:`export`.
     """
-    logging.disable(logging.WARNING)  # the exporter logs warnings
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
     shape = tuple(shape or find_clip_shape(cfg, model))
@@ -177,7 +175,6 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
     Raises:
         InputError: A file is invalid, or clips of the test set do not fit.
     """
-    logging.disable(logging.WARNING)  # MMEngine logs to stdout
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
     session = open_session(path)

@@ -8,6 +8,7 @@ from .crop_resize import CropResize
 from .drop_empty_frames import DropEmptyFrames
 from .fast_pre_normalize_3d import FastPreNormalize3D
 from .fast_uniform_sample_frames import FastUniformSampleFrames
+from .format_gcn_input import FormatGCNInput
 from .min_max_normalize import MinMaxNormalize
 from .pre_normalize_2d import PreNormalize2D
 from .random_rotation import RandomRotation
@@ -18,7 +19,7 @@ from .standardize import Standardize
 
 __all__ = [
     'CenterOnJoint', 'CropResize', 'DropEmptyFrames', 'FastPreNormalize3D',
-    'FastUniformSampleFrames', 'MinMaxNormalize', 'PreNormalize2D',
-    'RandomRotation', 'RandomSampleFrames', 'RandomScale', 'RandomView',
-    'Standardize'
+    'FastUniformSampleFrames', 'FormatGCNInput', 'MinMaxNormalize',
+    'PreNormalize2D', 'RandomRotation', 'RandomSampleFrames', 'RandomScale',
+    'RandomView', 'Standardize'
 ]

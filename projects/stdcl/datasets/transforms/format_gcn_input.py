@@ -1,0 +1,62 @@
+"""MMAction2's ``FormatGCNInput`` with a check of the number of persons."""
+from typing import Optional, Sequence
+
+import numpy as np
+from mmaction.datasets import transforms
+from mmaction.registry import TRANSFORMS
+
+from ...utils.input_error import InputError
+from ..annotation_check import name_of
+from ..plain_annotation import ARRAYS
+from .detected_joints import find_detected
+
+
+@TRANSFORMS.register_module(force=True)
+class FormatGCNInput(transforms.FormatGCNInput):
+    """``FormatGCNInput`` that raises an ``InputError`` for too many persons.
+
+    MMAction2's class of the same name keeps the first ``num_person`` persons,
+    even if they are absent. This class leaves out only absent persons.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Turn ``keypoint``, (M, T, V, C), into clips of all persons."""
+        if len(results['keypoint']) > self.num_person:
+            results = fit_persons('FormatGCNInput', results, self.num_person)
+        return super().transform(results)
+
+
+def find_num_person(steps: Sequence) -> Optional[int]:
+    """Return ``num_person`` of the ``FormatGCNInput`` in a pipeline."""
+    return next((step.num_person for step in steps
+                 if isinstance(step, transforms.FormatGCNInput)), None)
+
+
+def fit_persons(where: str, annotation: dict, most: Optional[int]) -> dict:
+    """Move absent persons to the end, and leave out those beyond ``most``.
+
+    Transforms take the first person as the main one. A person is absent if no
+    joint was detected; see :func:`.find_detected`.
+
+    Args:
+        where (str): Source of the annotation, for messages.
+        annotation (dict): ``keypoint``, (M, T, V, C), and optionally
+            ``keypoint_score``, (M, T, V). Packed sequences are not changed.
+        most (int, optional): Number of persons that the model takes. None
+            accepts any number.
+
+    Raises:
+        InputError: More than ``most`` persons are present.
+    """
+    keypoint = annotation.get('keypoint')
+    if most is None or np.ndim(keypoint) != 4 or len(keypoint) == 1:
+        return annotation
+    there = find_detected(annotation)[1].any(axis=(1, 2))
+    if there.sum() > most:
+        raise InputError(
+            f'{where}: sequence {name_of(annotation)} has {there.sum()} '
+            f'persons, expected at most {most} (num_person of FormatGCNInput '
+            'in the pipeline).')
+    order = np.argsort(~there, kind='stable')[:most]
+    return {**annotation, **{name: annotation[name][order] for name in ARRAYS
+                             if name in annotation}}
