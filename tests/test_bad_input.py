@@ -179,6 +179,19 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
     'batch size 0': (
         'train_dataloader.batch_size=0', 'train_dataloader.batch_size is 0',
         'at least 1'),
+    'seed': ('randomness.seed=-1', 'randomness.seed is -1', 'at least 0'),
+    'optimizer': (
+        'optim_wrapper.optimizer.type=Adamm',
+        "optim_wrapper.optimizer.type is 'Adamm'", 'closest match is Adam'),
+    'learning rate': (
+        'optim_wrapper.optimizer.lr=-1', 'SGD does not accept a value',
+        'Invalid learning rate: -1'),
+    'argument of DataLoader': (
+        'train_dataloader.prefetch_factor=2', 'DataLoader does not accept',
+        'prefetch_factor option'),
+    'best checkpoint': (
+        'default_hooks.checkpoint.save_best=acc/top7', "is 'acc/top7'",
+        'expected "auto" or one of acc/top1, acc/top5'),
     'without a value': (
         'train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",
         'expected KEY=VALUE'),
@@ -211,6 +224,12 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
 })
 def test_options(change, texts, folder):
     assert_fails(lambda: apis.train('tiny.py', cfg_options=[change]), *texts)
+
+
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
+def test_launchers(launcher, folder):
+    assert_fails(lambda: apis.train('tiny.py', launcher=launcher),
+                 f'--launcher is {launcher}', 'the environment variable')
 
 
 @table({

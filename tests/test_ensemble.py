@@ -263,11 +263,14 @@ def folder(tmp_path):
     table(a, tmp_path / 'probabilities.pkl', 'probabilities')
     dump(tmp_path / 'fewer.pkl', list(a.logits[:30]))
     dump(tmp_path / 'list.pkl', list(a.logits))
+    dump(tmp_path / 'numbered.pkl', dict(enumerate(a.logits)))
     annotations(a, tmp_path / 'annotations.pkl', classes=['a', 'b'])
     annotations(read(tmp_path / 'labels.npz'), tmp_path / 'other_labels.pkl')
     annotations(read(tmp_path / 'fewer.npz'), tmp_path / 'fewer_labels.pkl')
     for name, text in {'short': '0\n1\n', 'mixed': '0\nwalk\n2\n',
-                       'wide': 'a,b,0\nc,d,1\n', 'empty': '\n'}.items():
+                       'wide': 'a,b,0\nc,d,1\n', 'empty': '\n',
+                       # to_csv of pandas writes the header 0
+                       'pandas': '\n'.join(map(str, [0, *a.labels]))}.items():
         (tmp_path / f'{name}.csv').write_text(text)
     np.save(tmp_path / 'float.npy', np.zeros(40))
     return tmp_path
@@ -287,6 +290,7 @@ def folder(tmp_path):
     ('a.npz', dict(labels='table.pkl'), 'table.pkl: expected "annotations"'),
     ('list.pkl', dict(labels='annotations.pkl'), 'no score file contains'),
     ('list.pkl', dict(labels='short.csv'), 'short.csv contains 2 sequences'),
+    ('numbered.pkl', dict(labels='pandas.csv'), 'pandas.csv contains 41 seq'),
     *[('list.pkl', dict(labels=name), f'{name}: expected "annotations".*list')
       for name in ('mixed.csv', 'wide.csv', 'empty.csv', 'float.npy')],
     ('a.npz probabilities.pkl', dict(kind='logits'),

@@ -1,4 +1,5 @@
 """Train a model from a config."""
+import os
 import re
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from ..utils.input_error import InputError
 from .clip_shape import leaf_configs
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+# launcher -> variable that it sets for each process
+LAUNCHERS = dict(pytorch='RANK', slurm='SLURM_PROCID',
+                 mpi='OMPI_COMM_WORLD_LOCAL_RANK')
 STREAM = 'model.data_preprocessor.stream'  # the option behind --stream
 
 Options = Union[dict, Sequence[str], None]
@@ -170,6 +174,12 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
     because a Runner writes its config to the work directory.
     """
     if cfg.launcher != 'none' and not dist.is_distributed():
+        variable = LAUNCHERS.get(cfg.launcher)
+        if variable and variable not in os.environ:
+            raise InputError(
+                f'--launcher is {cfg.launcher}, but the environment variable '
+                f'{variable} is missing; expected a start with torchrun, srun '
+                'or mpirun, as in tools/dist_train.sh and slurm_train.sh.')
         # as the Runner does
         env = cfg.get('env_cfg') or {}
         set_multi_processing(**env.get('mp_cfg', {}), distributed=True)

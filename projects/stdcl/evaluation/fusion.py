@@ -147,13 +147,14 @@ def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
     """Name the sequences of a file that only orders or numbers them."""
     counted = np.arange(len(file.labels))
     places = counted if file.names is None else _places(file.names)
-    if places is None or file.names is not None and (
-            {*file.names} <= {*known.names}):
+    if places is None:
         return file
     if len(known.names) != len(places):
         raise InputError(f'{known.path} contains {len(known.names)} '
                          f'sequences, expected {len(places)} as in '
                          f'{file.path}.')
+    if file.names is not None and {*file.names} == {*known.names}:
+        return file
     names = known.names if _places(known.names) is None else (
         counted.astype(str))  # the list contains numbers, maybe shuffled
     return replace(file, names=names[places])

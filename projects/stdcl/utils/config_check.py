@@ -42,9 +42,9 @@ IMPLIED = dict(
     train_dataloader=DataLoader, val_dataloader=DataLoader,
     test_dataloader=DataLoader)
 # name -> smallest valid value, anywhere in a config
-LEAST = dict(batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
-             num_classes=1, num_clips=1, num_person=1, num_workers=0, times=1,
-             val_interval=1)
+LEAST = dict(accumulative_counts=1, batch_size=1, clip_len=1, max_epochs=1,
+             max_iters=1, num_classes=1, num_clips=1, num_person=1,
+             num_workers=0, seed=0, times=1, val_interval=1)
 
 
 def parse_options(texts: Optional[Sequence[str]]) -> dict:
@@ -125,13 +125,22 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
     """Check a config, and explain errors that occur when it is built.
 
     An ``InputError`` is raised if a ``required`` field is missing, a
-    constructor does not accept a name, or a number is too small.
+    constructor does not accept a name or a value, or a number is too small.
     """
     check(cfg, required)
     try:
         yield
-    except (AssertionError, KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
+        frame = [*traceback.walk_tb(error.__traceback__)][-1][0]
+        if text is None and str(error) and frame.f_code.co_name == (
+                '__init__') and isinstance(error, (AssertionError,
+                                                   ValueError)):
+            # such as a negative learning rate
+            owner = type(frame.f_locals.get('self')).__name__
+            text = f'{owner} does not accept a value: {error}'
         if text is None:
             raise
         raise InputError(text) from error
@@ -220,6 +229,9 @@ def _nearest(name: Any, known: Iterable[str], cutoff: float = NEAR) -> str:
 
 def _explain(error: str, cfg: Config) -> Optional[str]:
     """Explain a builder's or constructor's error; return None if unknown."""
+    if error == 'None is not a callable object':  # from MMEngine
+        error = (f'{cfg.optim_wrapper.optimizer.type} is not in the '
+                 'mmengine::optimizer registry')
     entries = list(_entries(cfg))
     place_of = {str(entry.get('type')): path
                 for path, entry in reversed(entries)}

@@ -15,6 +15,7 @@ from mmengine.optim import OptimWrapperDict
 
 from ...models import MemoryBank
 from ...utils.atomic_write import PARTIAL
+from ...utils.input_error import InputError
 from ...utils.model_parts import find_prefixes, unwrap
 from .checkpoint_fit_hook import find_stream
 
@@ -122,6 +123,10 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
             return
+        for name in {*self.key_indicators} - {'auto', *metrics}:
+            raise InputError(
+                f'default_hooks.checkpoint.save_best is {name!r}, expected '
+                f'"auto" or one of {", ".join(metrics)}.')
         # hide the paths from MMEngine, which would delete the files
         before = self._best_paths()
         for name in before:
