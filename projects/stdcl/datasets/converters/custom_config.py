@@ -3,12 +3,11 @@ import os
 from math import gcd
 from pathlib import Path
 from pprint import pformat
-from typing import Iterable, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from mmengine.config import Config
 
 from ...catalogue import ENCODERS, find_config
-from ...utils.clip_check import AXES
 from ...utils.input_error import InputError
 from ...utils.skeleton_layout import SkeletonLayout
 from .custom_data import Conversion
@@ -18,19 +17,15 @@ BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
 
 def make_config(ann_file: Path, data: Conversion, encoder: str,
                 stdcl: bool = True, folder: Path = Path(),
-                img_shape: Optional[Tuple[int, int]] = None,
                 epochs: Optional[int] = None, width: float = 1) -> str:
     """Return the text of a config for an annotation file of your own data.
 
     The config inherits from the encoder's NW-UCLA config.
 
     Args:
-        ann_file (Path): The annotation file.
-        data (Conversion): Description of its content.
-        encoder (str): A key of ``catalogue.ENCODERS``.
-        stdcl (bool): Whether to train with STD-CL. Defaults to True.
+        ann_file (Path): The annotation file, which ``data`` describes.
         folder (Path): Folder of the config. Defaults to the current folder.
-        img_shape, epochs, width: Options of ``tools/data/custom.py``.
+        encoder, stdcl, epochs, width: Options of ``tools/data/custom.py``.
 
     Raises:
         InputError: The text would contain "{{", which MMEngine replaces.
@@ -53,8 +48,7 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
         backbone.append(f'base_channels={channels}')
     shape = (data.persons, cfg.clip_len,
              SkeletonLayout.get(data.layout).num_joints, data.channels)
-    clip_shape = (f'    clip_shape={shape},  # {", ".join(AXES)}\n'
-                  if stdcl else '')
+    clip_shape = f'clip_shape={shape},\n    ' if stdcl else ''
     schedule = '' if epochs is None else (
         f'train_cfg = dict(max_epochs={epochs})\nparam_scheduler = ' + _lines(
             _scale(cfg.param_scheduler, epochs / cfg.train_cfg.max_epochs)))
@@ -66,8 +60,8 @@ def make_config(ann_file: Path, data: Conversion, encoder: str,
 ann_file = {str(ann_file)!r}
 layout = {pformat(data.layout, sort_dicts=False, compact=True)}
 
-train_pipeline = {_lines(_adapt(cfg.train_pipeline, data, img_shape))}
-val_pipeline = {_lines(_adapt(cfg.val_pipeline, data, img_shape))}
+train_pipeline = {_lines(_adapt(cfg.train_pipeline, data))}
+val_pipeline = {_lines(_adapt(cfg.val_pipeline, data))}
 test_pipeline = val_pipeline
 
 train_dataloader = dict(dataset=dict(dataset=dict(
@@ -77,7 +71,7 @@ val_dataloader = dict(dataset=dict(
 test_dataloader = {test}
 
 model = dict(
-{clip_shape}    data_preprocessor=dict({layout}),
+    {clip_shape}data_preprocessor=dict({layout}),
     backbone=dict({', '.join(backbone)}),
     cls_head=dict({head}))
 {schedule}
@@ -105,26 +99,19 @@ def _scale_channels(encoder: str, cfg: Config, width: float
     return channels, ratio * channels
 
 
-def _adapt(steps: Iterable[dict], data: Conversion,
-           img_shape: Optional[Tuple[int, int]]) -> List[dict]:
+def _adapt(steps: List[dict], data: Conversion) -> List[dict]:
     """Return a pipeline of the base config, adapted to other data."""
-    adapted = []
     dims = SkeletonLayout.get(data.layout).dims
-    for step in steps:
-        if step['type'] == 'FormatGCNInput':
-            step = dict(step, num_person=data.persons)
-        elif step['type'] == 'MinMaxNormalize':
-            # MinMaxNormalize would change the aspect ratio
-            step = dict(
-                type='PreNormalize2D' if img_shape else 'Standardize')
-        elif step['type'] == 'RandomView' and data.up != 'y':
-            step = dict(step, up=data.up)
-        if dims == 3 or step['type'] != 'RandomView':
-            adapted.append(dict(step))
-    return adapted
+    # MinMaxNormalize would change the aspect ratio
+    normalize = 'PreNormalize2D' if data.img_shape else 'Standardize'
+    changes = dict(FormatGCNInput=dict(num_person=data.persons),
+                   MinMaxNormalize=dict(type=normalize),
+                   RandomView=dict(up=data.up))
+    return [{**step, **changes.get(step['type'], {})} for step in steps
+            if dims == 3 or step['type'] != 'RandomView']
 
 
-def _scale(schedulers: Iterable[dict], factor: float) -> List[dict]:
+def _scale(schedulers: List[dict], factor: float) -> List[dict]:
     """Multiply the epochs in the learning rate schedulers by a factor."""
     def scaled(epoch: int) -> int:
         return max(1, round(epoch * factor))

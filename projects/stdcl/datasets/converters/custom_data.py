@@ -22,13 +22,9 @@ from .annotation_file import write_annotations
 from .custom_splits import SPLITS
 from .sequence_file import clean
 
-MAX_SHOWN = 20
-IMAGE = ('img_shape', 'original_shape')
 COLUMNS = ['name', 'label', 'subject', 'split']
 # words in the names of joints that are above or below the center of a body
 ABOVE, BELOW = 'head|nose|face|neck', 'hip|pelvis|knee|ankle|foot'
-
-Problem = Tuple[str, str]  # name of a sequence, description
 
 
 @dataclass
@@ -37,107 +33,87 @@ class Conversion:
     layout: Union[str, dict]  # as written to the file
     classes: List[str]
     splits: List[str]  # the splits that contain sequences
+    img_shape: Optional[Tuple[int, int]]  # size of the images in pixels
     persons: int  # largest number of persons in a sequence
     channels: int  # coordinates of a joint, plus its confidence if any
     up: str  # vertical axis: x, y or z
     summary: str  # overview for the user, a few lines
-    warnings: List[str]
-    problems: List[str]  # problems of the skipped sequences
 
 
 def convert(source: Path, labels: Optional[Path], destination: Path,
             layout: str, *, classes: Optional[Path] = None,
             split: Sequence[str] = (), test_only: bool = False,
-            val_ratio: Optional[float] = None,
-            by_subject: Optional[bool] = None, seed: int = 0,
+            val_ratio: Optional[float] = None, seed: int = 0,
             img_shape: Optional[Tuple[int, int]] = None,
-            up: Optional[str] = None, skip_bad: bool = False) -> Conversion:
+            up: Optional[str] = None) -> Conversion:
     """Check all files, then write the annotation file.
 
     The arguments are the options of ``tools/data/custom.py``, whose ``--help``
     explains them.
 
     Raises:
+        OSError: A file is missing.
         InputError: A file is invalid. In this case, nothing is written.
     """
     fields, layout = read_layout(layout)
-    if img_shape is not None and layout.dims == 3:
+    if img_shape and layout.dims == 3:
         raise InputError('--img-shape requires a two-dimensional layout, but '
                          f'"{layout.name}" is three-dimensional.')
-    names = read_classes(classes) if classes else None
-    if source.suffix == '.pkl':
-        table, own = read_annotations(source, layout, split)
-        names = names or own
+    if labels is None:
+        table, names = read_annotations(source, layout, split)
     else:
-        table = find_files(source, labels, classes).merge(
-            read_table(labels), how='outer', on='name')
-    table, where = table.set_index('name'), labels or source
+        table, names = read_folder(source, labels, classes), None
+    if classes is not None:
+        names = read_classes(classes)
     if test_only:
         table['split'] = 'test'
-    if names is None and set(table['split'].dropna()) == {'test'}:
-        raise InputError(f'{where}: all sequences are in the split test, so '
-                         'the classes of the training set are needed '
-                         '(--classes).')
-    names, valid = find_classes(where, table['label'], names)
-    method = custom_splits.choose(where, table, val_ratio, by_subject)
-    problems = [*_check_rows(where, source, table, valid, method)]
-    sequences = {}
+    where, drawn = labels or source, val_ratio is not None
+    names, valid = find_classes(where, table, names)
+    problems = list(_check_rows(where, source, table, valid, drawn))
+    annotations = []
     for name, item in table['source'].dropna().items():
         try:
-            sequences[name] = _read(source, name, item, layout, img_shape)
+            annotations.append(_read(source, name, item, layout, img_shape))
         except InputError as error:
-            problems.append((name, str(error)))
-    problems += _check_channels(source, sequences)
-    table = table.drop([name for name, _ in problems], errors='ignore')
-    problems = [text for _, text in sorted(problems, key=lambda item: item[0])]
-    if problems and (table.empty or not skip_bad):
-        count = len(problems)
-        if count > MAX_SHOWN:
-            problems[MAX_SHOWN:] = [f'... and {count - MAX_SHOWN} more']
-        raise InputError(f'{count} problem{"s" if count > 1 else ""}:',
-                         *problems)
+            problems.append(str(error))
+    if problems:
+        raise InputError(f'problems found: {len(problems)}', *problems[:20])
 
-    table['label'] = pd.Categorical(table['label'], valid).codes
-    if val_ratio is not None:
-        table['split'] = custom_splits.draw(table, method, val_ratio, seed)
-    warnings = custom_splits.check(table, names)
-    annotations = [dict(
-        sequences[name], frame_dir=name, label=label,
-        total_frames=sequences[name]['keypoint'].shape[1])
-        for name, label in table['label'].items()]
-    outside = np.mean([sequence_file.check_pixels(where, item, img_shape)
-                       for item in annotations]) if img_shape else 0
-    if outside > 0.01:
-        warnings.append(f'{outside:.0%} of the joints are outside the images; '
-                        '--img-shape takes the height first, then the width')
-    splits = {split: table.index[table['split'] == split].tolist()
-              for split in SPLITS if split in set(table['split'])}
-    write_annotations(destination, annotations, classes=names, layout=fields,
-                      split=splits)
+    table['label'] = pd.Categorical(table['label'], valid).rename_categories(
+        names)
+    if drawn:
+        table['split'] = custom_splits.draw(table, val_ratio, seed)
+    counts = custom_splits.count(table)
+    for item, label in zip(annotations, table['label'].cat.codes.tolist()):
+        item['label'] = label
+    sizes = _find_sizes(source, annotations).max()
+    write_annotations(
+        destination, annotations, classes=names, layout=fields,
+        split={name: list(rows) for name, rows in
+               table.groupby('split').groups.items()})
     up = up or find_up(annotations, layout)
-    persons = sorted({len(item['keypoint']) for item in annotations})
-    frames = [item['total_frames'] for item in annotations]
-    counts = table['label'].value_counts()
-    summary = dict(
-        sequences=f'{len(table)} (' + ', '.join(
-            f'{split} {len(part)}' for split, part in splits.items()) + ')',
-        split=method, classes=f'{len(names)}: ' + ', '.join(
-            f'{printable(name)} {counts.get(number, 0)}'
-            for number, name in enumerate(names)),
-        frames=f'{min(frames)} to {max(frames)}, mean {np.mean(frames):.1f}',
-        persons=' or '.join(map(str, persons)))
-    if layout.dims == 3:
-        summary['up'] = f'{up}; to change it, use --up'
-    return Conversion(
-        fields, names, list(splits), max(persons), _channels(annotations[0]),
-        up, '\n'.join(f'  {key:9} {text}' for key, text in summary.items()),
-        warnings, problems)
+    summary = counts.rename(index=printable).to_string() + (
+        f'\nframes: up to {sizes["frames"]}; persons: up to '
+        f'{sizes["persons"]}; vertical axis (--up): {up}')
+    if img_shape:
+        outside = np.mean([sequence_file.check_pixels(where, item, img_shape)
+                           for item in annotations])
+        summary += (f'\njoints outside the images of height {img_shape[0]} '
+                    f'and width {img_shape[1]} (--img-shape): {outside:.1%}')
+    return Conversion(fields, names, list(counts), img_shape,
+                      int(sizes['persons']), int(sizes['channels']), up,
+                      summary)
 
 
 def _check_rows(where: Path, source: Path, table: pd.DataFrame,
-                valid: List[str], method: str) -> Iterator[Problem]:
+                valid: List[str], drawn: bool) -> Iterator[str]:
     """Yield the problems of the rows of the table of files and labels."""
     label, subject, split = (table[name] for name in COLUMNS[1:])
+    if not drawn and set(split.dropna()) == {''}:
+        yield (f'{where} contains no splits. Add a column "split" with the '
+               'values "train" and "val", or use --val-ratio.')
+        return
+    anonymous = subject[split != 'test'] == ''
     checks = {
         'is in two rows or splits, or has two files, expected one of each':
             table.index.duplicated(),
@@ -147,60 +123,73 @@ def _check_rows(where: Path, source: Path, table: pd.DataFrame,
         'has the label "{label}", expected one of the classes {valid}':
             label.notna() & ~label.isin(valid),
         'has the split "{split}", expected train, val or test':
-            split.notna() & ~split.isin(SPLITS) & (
-                method not in custom_splits.DRAWN),
-        'has no subject, which --by-subject needs': (subject == '') & (
-            split != 'test') & (method == custom_splits.BY_SUBJECT)}
+            split.notna() & ~split.isin(['', *SPLITS] if drawn else SPLITS),
+        'has no subject, expected one in each row, or no column "subject"':
+            (subject == '') & (split != 'test') & drawn & ~anonymous.all()}
     for text, wrong in checks.items():
         for name, row in table[wrong].iterrows():
-            yield name, f'{where}: "{name}" ' + text.format(
+            yield f'{where}: "{name}" ' + text.format(
                 name=name, folder=source, valid=', '.join(valid), **row) + '.'
-
-
-def _check_channels(source: Path, sequences: dict) -> Iterator[Problem]:
-    """Yield the sequences with other channels, which an encoder can't take."""
-    channels = pd.Series({name: _channels(sequence)
-                          for name, sequence in sequences.items()}, dtype=int)
-    for usual, count in channels.value_counts()[:1].items():
-        for name, number in channels[channels != usual].items():
-            yield name, (
-                f'{source}: "{name}" has {number} channels, including the '
-                f'confidence, expected {usual}, as in {count} of '
-                f'{len(channels)} sequences.')
-
-
-def _channels(sequence: dict) -> int:
-    return sequence['keypoint'].shape[-1] + ('keypoint_score' in sequence)
 
 
 def _read(source: Path, name: str, item: Union[Path, dict],
           layout: SkeletonLayout, img_shape: Optional[Tuple[int, int]]
           ) -> dict:
     """Read a file, or check the arrays from an annotation file."""
-    is_file = isinstance(item, Path)
-    where = str(item) if is_file else f'{source}: {name}'
-    sequence = (sequence_file.read_sequence(item, layout) if is_file
-                else sequence_file.to_sequence(where, item, layout))
-    if not sequence['keypoint'].any():
-        raise InputError(f'{where} contains only zeros, expected joints in at '
-                         'least one frame.')
+    if isinstance(item, Path):
+        sequence = sequence_file.read_sequence(item, layout)
+    else:
+        sequence = sequence_file.to_sequence(f'{source}: {name}', item, layout)
+    sequence.update(frame_dir=name, total_frames=sequence['keypoint'].shape[1])
     if img_shape:
-        sequence_file.check_pixels(where, sequence, img_shape)
-        sequence.update(dict.fromkeys(IMAGE, tuple(img_shape)))
+        sequence['img_shape'] = tuple(img_shape)
+        sequence_file.check_pixels(f'{source}: {name}', sequence, img_shape)
     return sequence
 
 
-def find_files(source: Path, *others: Optional[Path]) -> pd.DataFrame:
-    """Return a table of the files in a folder, except ``others``."""
-    others = {path.resolve() for path in others if path}
+def _find_sizes(source: Path, annotations: List[dict]) -> pd.DataFrame:
+    """Return persons, frames and channels; raise if the channels differ."""
+    sizes = pd.DataFrame({
+        item['frame_dir']: dict(
+            zip(('persons', 'frames'), item['keypoint'].shape),
+            channels=item['keypoint'].shape[3] + ('keypoint_score' in item))
+        for item in annotations}).T
+    few, many = sizes['channels'].agg(['idxmin', 'idxmax'])
+    if sizes['channels'].nunique() > 1:
+        raise InputError(f'{source}: "{many}" contains confidences, but '
+                         f'"{few}" does not, expected the same of all '
+                         'sequences.')
+    return sizes
+
+
+def read_folder(source: Path, labels: Path, classes: Optional[Path]
+                ) -> pd.DataFrame:
+    """Return the files in a folder with their rows in the table of labels."""
+    others = [path.resolve() for path in (labels, classes) if path]
     files = [path for path in sorted(source.rglob('*'))
              if path.suffix.lower() in sequence_file.SUFFIXES
              and path.is_file() and path.resolve() not in others]
     if not files:
         raise InputError(f'{source} contains no .npy, .npz or .csv files, '
                          'expected a folder with one file per sequence.')
-    return pd.DataFrame(dict(source=files, name=[_sequence_name(
-        path.relative_to(source).as_posix()) for path in files]))
+    cells = sequence_file.read_cells(labels).map(clean)
+    header = cells.iloc[0].str.lower().tolist()
+    found = list(map(header.count, COLUMNS))
+    if found[:2] != [1, 1] or max(found) > 1 or len(cells) < 2:
+        raise InputError(f'{labels} has the header "{",".join(header)}" and '
+                         f'{len(cells) - 1} rows, expected the columns "name" '
+                         'and "label", and optionally "subject" and "split", '
+                         'each once, and at least 1 row.')
+    table = cells[1:].set_axis(header, axis=1)
+    # a spreadsheet may write several columns without a header
+    table = table.loc[:, table.columns.isin(COLUMNS)].reindex(
+        columns=COLUMNS, fill_value='')
+    table['name'] = table['name'].map(_sequence_name)
+    table['subject'] = table['subject'].str.casefold()
+    names = [_sequence_name(path.relative_to(source).as_posix())
+             for path in files]
+    return table.merge(pd.DataFrame(dict(name=names, source=files)), 'outer',
+                       on='name').set_index('name')
 
 
 def _sequence_name(text: str) -> str:
@@ -223,70 +212,60 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
             raise InputError(
                 f'{path} has the layout "{dataset.layout.name}", expected the '
                 f'joints of --layout, "{layout.name}".')
-        classes = dataset.metainfo.get('classes') or None
-        classes = classes and check_classes(path, classes)
+        names = dataset.metainfo.get('classes')
+        names = check_classes(path, names) if names else None
+        known = dict(enumerate(names or ()))
         for info in map(dataset.get_data_info, range(len(dataset))):
-            if 'frame_inds' in info:
-                raise InputError(f'{path}: sequence {name_of(info)} is packed '
-                                 '(frame_inds), expected (M, T, V, C).')
-            label = info['label']
             rows.append((
-                name_of(info), classes[label] if classes and (
-                    label < len(classes)) else str(label), '', part,
-                {key: info[key] for key in (*ARRAYS, *IMAGE) if key in info}))
-    return pd.DataFrame(rows, columns=[*COLUMNS, 'source']), classes
+                name_of(info), known.get(info['label'], str(info['label'])),
+                '', part, {key: info[key] for key in (*ARRAYS, 'img_shape')
+                           if key in info}))
+    return pd.DataFrame(rows, columns=[*COLUMNS, 'source']).set_index(
+        'name'), names
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read the table of labels, and return :data:`COLUMNS`."""
-    cells = sequence_file.read_cells(path).map(clean)
-    header = cells.iloc[0].str.lower().replace('file', 'name').tolist()
-    if not all(header.count(name) == 1 or name not in header and name in (
-            'subject', 'split') for name in COLUMNS) or len(cells) < 2:
-        raise InputError(f'{path} has the header "{",".join(header)}" and '
-                         f'{len(cells) - 1} rows, expected the columns "name" '
-                         '(or "file") and "label", and optionally "subject" '
-                         'and "split", each once, and at least 1 row.')
-    # a spreadsheet may write several columns without a header
-    table = cells[1:].set_axis(header, axis=1).loc[:, [
-        name in COLUMNS for name in header]].reindex(
-            columns=COLUMNS, fill_value='')
-    table['name'] = table['name'].map(_sequence_name)
-    table['subject'] = table['subject'].str.casefold()
-    return table
-
-
-def find_classes(path: Path, labels: pd.Series, classes: Optional[List[str]]
+def find_classes(where: Path, table: pd.DataFrame,
+                 classes: Optional[List[str]]
                  ) -> Tuple[List[str], List[str]]:
     """Return the class names, and the valid labels, in the same order.
 
     The labels are all numbers, counted from 0, or all class names. Without
     ``classes``, they are sorted.
     """
-    values = sorted(set(labels.dropna()) - {''})
-    numbers = [text for text in values if re.fullmatch(r'-?\d+', text)]
+    if classes is None and set(table['split'].dropna()) == {'test'}:
+        raise InputError(f'{where}: all sequences are in the split test, so '
+                         'the classes of the training set are needed '
+                         '(--classes).')
+    labels = sorted(set(table['label'].dropna()) - {''})
+    numbered = [text for text in labels if re.fullmatch(r'-?\d+', text)]
     if classes is None:
-        classes = values
-        if numbers:
-            classes = [str(number) for number in range(len(values))]
-        spellings = set(map(str.casefold, values))
-        if set(values) != set(classes) or len(spellings) < len(values):
+        classes = list(map(str, range(len(labels)))) if numbered else labels
+        spellings = set(map(str.casefold, labels))
+        if set(labels) != set(classes) or len(spellings) < len(labels):
             raise InputError(
-                f'{path}: the labels are {", ".join(values)}; expected class '
+                f'{where}: the labels are {", ".join(labels)}; expected class '
                 'names that differ in more than case, or the numbers 0, 1, 2 '
                 'and so on without a gap. Otherwise, list all classes with '
                 '--classes.')
-    if numbers == values and not set(classes) & set(numbers):
-        return classes, [str(number) for number in range(len(classes))]
+    if len(classes) < 2:
+        raise InputError(f'{where}: all sequences have the same label '
+                         f'({", ".join(classes)}), expected at least 2 '
+                         'classes.')
+    if numbered == labels and not set(classes) & set(labels):
+        return classes, list(map(str, range(len(classes))))
     return classes, classes
 
 
 def read_classes(path: Path) -> List[str]:
     """Read class names from a text file, one per line, or annotation file."""
-    return check_classes(
-        path, SkeletonDataset(str(path), []).metainfo.get('classes', [])
-        if path.suffix == '.pkl' else
-        sequence_file.read_text(path).splitlines())
+    if path.suffix == '.pkl':
+        return check_classes(path, SkeletonDataset(
+            str(path), []).metainfo.get('classes', []))
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path} cannot be read as text: {error}.') from None
+    return check_classes(path, text.splitlines())
 
 
 def check_classes(path: Path, names: List[str]) -> List[str]:
@@ -323,7 +302,7 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
     if not text.endswith('.json'):
         return text, SkeletonLayout.get(text)
     try:
-        pairs = json.loads(sequence_file.read_text(Path(text)),
+        pairs = json.loads(Path(text).read_text(encoding='utf-8-sig'),
                            object_pairs_hook=list)
         if not isinstance(pairs, list) or len(dict(pairs)) < len(pairs):
             raise TypeError('expected a dict that contains each field once')

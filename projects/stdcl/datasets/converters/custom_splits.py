@@ -1,43 +1,19 @@
 """Split your own data for training, validation and testing."""
-from pathlib import Path
-from typing import List, Optional
-
 import pandas as pd
 
 from ...utils.input_error import InputError
 
 SPLITS = ('train', 'val', 'test')
-DRAWN = BY_SUBJECT, BY_CLASS = 'drawn by subject', 'drawn by class'
 
 
-def choose(where: Path, table: pd.DataFrame, ratio: Optional[float],
-           by_subject: Optional[bool]) -> str:
-    """Return how to split: by subject, by class or as given in the table.
-
-    With a ``ratio``, the default is to draw by subject if every sequence has a
-    subject and there are at least two.
-    """
-    if ratio is None:
-        if set(table['split'].dropna()) <= {''}:
-            raise InputError(
-                f'{where} contains no splits. Add a column "split" with the '
-                'values "train" and "val", or use --val-ratio.')
-        return f'given by {where}'
-    if by_subject is None:
-        subjects = table['subject'][table['split'] != 'test'].dropna()
-        by_subject = (subjects != '').all() and subjects.nunique() > 1
-    return BY_SUBJECT if by_subject else BY_CLASS
-
-
-def draw(table: pd.DataFrame, method: str, ratio: float,
-         seed: int) -> pd.Series:
+def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     """Draw a split, 'train' or 'val', for each sequence that is not in 'test'.
 
     Args:
-        table (pd.DataFrame): The columns label (number of the class), subject
-            and split. The order of the rows has no effect.
-        method (str): ``BY_SUBJECT`` or ``BY_CLASS``. When drawing by class, a
-            class with a single sequence is used for training only.
+        table (pd.DataFrame): The columns label, subject and split. If there
+            are subjects, whole subjects are drawn. Otherwise, sequences of
+            each class are drawn; a class with a single sequence is used for
+            training only. The order of the rows has no effect.
         ratio (float): Validation share of the subjects, or of the sequences of
             each class.
         seed (int): Random seed.
@@ -45,56 +21,44 @@ def draw(table: pd.DataFrame, method: str, ratio: float,
     Raises:
         InputError: There is too little data.
     """
-    from sklearn.model_selection import (
-        GroupShuffleSplit,
-        StratifiedShuffleSplit,
-    )
+    from sklearn.model_selection import train_test_split
     splits = table['split'].where(table['split'] == 'test', 'train')
-    drawn = table[splits == 'train'].sort_index()
-    if method == BY_SUBJECT:
-        kind, splitter, groups = 'subjects', GroupShuffleSplit, 'subject'
+    rest = table[splits == 'train'].sort_index()
+    by_subject = (rest['subject'] != '').any()
+    if by_subject:
+        drawn, labels = sorted(set(rest['subject'])), None
     else:
-        kind, splitter, groups = 'sequences', StratifiedShuffleSplit, None
-        drawn = drawn[drawn['label'].duplicated(keep=False)]
+        rest = rest[rest['label'].duplicated(keep=False)]
+        drawn, labels = rest.index, rest['label']
     try:
-        (_, val), = splitter(1, test_size=ratio, random_state=seed).split(
-            drawn, drawn['label'], drawn.get(groups))
+        _, val = train_test_split(drawn, test_size=ratio, random_state=seed,
+                                  stratify=labels)
     except ValueError as error:
-        number = drawn[groups].nunique() if groups else len(drawn)
-        raise InputError(f'--val-ratio is {ratio}, but there are too few '
-                         f'{kind} to draw from ({number}): {error}') from None
-    splits[drawn.index[val]] = 'val'
+        raise InputError(
+            f'--val-ratio is {ratio}, but there are too few '
+            f'{"subjects" if by_subject else "sequences"} to draw from '
+            f'({len(drawn)}): {error}') from None
+    chosen = rest['subject'] if by_subject else rest.index
+    splits[rest.index[chosen.isin(val)]] = 'val'
     return splits
 
 
-def check(table: pd.DataFrame, classes: List[str]) -> List[str]:
-    """Raise if a split or a class to train on is empty; return warnings."""
-    if len(classes) < 2:
-        raise InputError('all sequences have the same label '
-                         f'({classes[0]}), expected at least 2 classes.')
-    # sequences per split and class
-    counts = pd.crosstab(table['split'], table['label']).reindex(
-        columns=range(len(classes)), fill_value=0)
-    if list(counts.index) == ['test']:
-        return []
-    for split in sorted({'train', 'val'} - set(counts.index)):
+def count(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the number of sequences per class and split.
+
+    An ``InputError`` is raised if a split or a class to train on is empty.
+    """
+    counts = pd.crosstab(table['label'], table['split'], dropna=False)
+    if list(counts) == ['test']:
+        return counts
+    for split in sorted({'train', 'val'} - set(counts)):
         raise InputError(f'the split {split} contains 0 of {len(table)} '
                          'sequences, expected at least 1.')
-    absent = {split: ', '.join(f'"{classes[number]}"' for number in
-                               counts.columns[row == 0])
-              for split, row in counts.iterrows()}
-    if absent['train']:
+    absent = counts.index[counts['train'] == 0]
+    if len(absent):
         raise InputError(
             'the split train contains no sequence of the classes '
-            f'{absent["train"]}, expected at least 1 per class. Add '
+            f'"{", ".join(absent)}", expected at least 1 per class. Add '
             'sequences, change the column "split", or draw a new split '
-            '(--val-ratio with a different --seed or --no-by-subject).')
-    warnings = [f'the split {split} contains no sequence of the classes '
-                f'{names}' for split, names in absent.items() if names]
-    pairs = table[table['subject'] != ''].drop_duplicates(['subject', 'split'])
-    shared = pairs['subject'][pairs['subject'].duplicated()].unique()
-    if len(shared):
-        warnings.append(f'{len(shared)} subjects are in several splits, such '
-                        f'as "{shared[0]}"; --val-ratio with --by-subject '
-                        'keeps them apart')
-    return warnings
+            '(--val-ratio with a different --seed).')
+    return counts

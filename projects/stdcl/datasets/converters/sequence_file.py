@@ -2,7 +2,6 @@
 import os
 import re
 import unicodedata
-from itertools import takewhile
 from pathlib import Path
 from textwrap import shorten
 from typing import Dict, List, Tuple
@@ -16,14 +15,9 @@ from ..annotation_check import check_sequence
 from ..plain_annotation import ARRAYS, to_plain
 
 SUFFIXES = ('.npy', '.npz', '.csv')
-KEYS = ('frame', 'person')
-INDEX = ('', 'index', 'unnamed: 0')  # headers of the index that pandas writes
-CONFIDENCE = re.compile('confidence|conf|score|likelihood|visibility')
-# valid headers of a column: of joint j, counted from 0 or 1, and so on
-HEADERS = ('', '{axis}', '{joint}', '{joint}{axis}', '{axis}{joint}',
-           '{joint0}', '{joint1}', '{column0}', '{column1}', '{axis}{joint0}',
-           '{axis}{joint1}', '{axis}{repeat}', '{joint0}{axis}',
-           '{joint1}{axis}')
+# headers of a first column that numbers the frames, such as pandas' index
+INDEX = ('frame', 'index', 'unnamed: 0', '')
+CONFIDENCE = 'confidence|conf|score|likelihood|visibility'
 
 
 def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
@@ -79,13 +73,15 @@ def to_sequence(where: str, arrays: Dict[str, np.ndarray],
     arrays = to_plain(arrays, layout)
     there = arrays['keypoint'].any(axis=(2, 3))  # (M, T)
     persons, together = there.any(axis=1), there.sum(axis=0).max()
-    if persons.sum() > max(together, 1):
+    if not together:
+        raise InputError(f'{where} contains only zeros, expected joints in at '
+                         'least one frame.')
+    if persons.sum() > together:
         raise InputError(
             f'{where} contains {persons.sum()} persons, but at most '
             f'{together} in any frame, expected one number per person. If a '
             'tracker gave a person several numbers, merge them.')
-    kept = persons if persons.any() else slice(1)
-    return {name: array[kept] if name in ARRAYS else array
+    return {name: array[persons] if name in ARRAYS else array
             for name, array in arrays.items()}
 
 
@@ -126,14 +122,6 @@ def read_cells(path: Path):
                          f'{error}'.strip()) from None
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, without a byte order mark."""
-    try:
-        return path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} cannot be read as text: {error}.') from None
-
-
 def _channels(layout: SkeletonLayout) -> tuple:
     """Return valid numbers of channels; in 2D, the third is a confidence."""
     return (3, ) if layout.dims == 3 else (2, 3)
@@ -153,36 +141,36 @@ def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
-    """Read a table as (T, V, C), or as (M, T, V, C) if it has key columns."""
+    """Read a table with one row per frame as (T, V, C)."""
     cells = read_cells(path)
-    first = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
-    keys = list(takewhile((*KEYS, *INDEX).__contains__, first))
-    names = first[len(keys):]
+    names = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
+    index = names.pop(0) if names[0] in INDEX else None
     channels, rest = divmod(len(names), layout.num_joints)
     if rest or channels not in _channels(layout):
         raise InputError(
             f'{path}: a row has {len(names)} coordinates, expected '
             f'{" or ".join(map(str, _channels(layout)))} for each of the '
             f'{layout.num_joints} joints of layout "{layout.name}".')
-    if _is_header(path, keys, names, layout, channels):
+    if _has_header(path, names, layout, channels, index is not None):
         cells = cells[1:]
     if cells.empty:
         raise InputError(f'{path} contains 0 frames, expected at least 1.')
     try:
-        table = cells.astype(np.float64)
+        values = cells.to_numpy(np.float64)
     except ValueError as error:
         raise InputError(f'{path} cannot be read as numbers with an optional '
                          f'header: {error}.') from None
-    values = table.iloc[:, len(keys):].to_numpy()  # (R, V * C)
-    if keys:
-        values = _place(path, table.iloc[:, :len(keys)].set_axis(
-            keys, axis=1), values)
-    return dict(keypoint=values.reshape(
-        *values.shape[:-1], layout.num_joints, channels))
+    if index is not None:
+        if (np.diff(values[:, 0]) != 1).any():
+            raise InputError(f'{path}: the column "{index}" is not '
+                             'consecutive, expected one row per frame, in '
+                             'order.')
+        values = values[:, 1:]
+    return dict(keypoint=values.reshape(-1, layout.num_joints, channels))
 
 
-def _is_header(path: Path, keys: List[str], names: List[str],
-               layout: SkeletonLayout, channels: int) -> bool:
+def _has_header(path: Path, names: List[str], layout: SkeletonLayout,
+                channels: int, certain: bool) -> bool:
     """Return whether the first row is a header; raise if its order is wrong.
 
     A header names or numbers the columns or the joints, as "wrist_x", "x1" or
@@ -191,48 +179,24 @@ def _is_header(path: Path, keys: List[str], names: List[str],
     import pandas as pd
 
     def squash(text: str) -> str:
-        return re.sub(r'[\W_]', '', CONFIDENCE.sub('c', text.lower()))
+        return re.sub(r'[\W_]', '', re.sub(CONFIDENCE, 'c', text.lower()))
 
-    axes = ('xyz' if layout.dims == 3 else 'xyc')[:channels]
-    columns = [dict(joint=squash(joint), axis=axis, joint0=j, joint1=j + 1,
-                    column0=j * channels + c, column1=j * channels + c + 1,
-                    repeat=j or '')
-               for j, joint in enumerate(layout.joint_names)
-               for c, axis in enumerate(axes)]
-    valid = [[form.format(**column) for column in columns] for form in HEADERS]
+    count, axes = layout.num_joints, 'xyz' if layout.dims == 3 else 'xyc'
+    joints = (layout.joint_names, range(count), range(1, count + 1),
+              ['', *range(1, count)], [''] * count)
+    valid = [[str(start + column) for column in range(len(names))]
+             for start in (0, 1)]
+    valid += [[squash(form.format(joint, axis)) for joint in row
+               for axis in axes[:channels]]
+              for row in joints for form in ('{0}', '{0}{1}', '{1}{0}')]
     found = list(map(squash, names))
     numeric = pd.to_numeric(pd.Series(names), errors='coerce').notna().all()
-    if numeric and not keys and sorted(found) not in map(sorted, valid):
+    if numeric and not certain and sorted(found) not in map(sorted, valid):
         return False
     prefix = re.match('[a-z]*', os.path.commonprefix(found))[0]
     if found in valid or [text[len(prefix):] for text in found] in valid:
         return True
     raise InputError(
         f'{path}: the first row is "{shorten(", ".join(names), 60)}", '
-        f'expected numbers, or a header with {", ".join(axes)} of each joint '
-        f'in the order of layout "{layout.name}".')
-
-
-def _place(path: Path, keys, values: np.ndarray) -> np.ndarray:
-    """Arrange rows (R, V * C) as (M, T, V * C), with 0 for missing rows."""
-    import pandas as pd
-    if not keys.columns.is_unique or 'person' in keys and 'frame' not in keys:
-        raise InputError(
-            f'{path}: the header begins with "{",".join(keys)}", expected '
-            '"frame", or "frame" and "person", each once.')
-    # the index that pandas writes numbers the frames, too
-    frame = keys.get('frame', keys.iloc[:, 0])
-    person = keys.get('person', 0 * frame)
-    table = pd.DataFrame(values, pd.MultiIndex.from_arrays([person, frame]))
-    if table.index.has_duplicates:
-        person, frame = table.index[table.index.duplicated()][0]
-        raise InputError(f'{path}: person {person:g} has more than one row in '
-                         f'frame {frame:g}, expected one.')
-    persons, frames = np.unique(person), np.unique(frame)
-    if (np.diff(frames) != 1).any():
-        raise InputError(f'{path}: "frame" has {len(frames)} values from '
-                         f'{frames[0]:g} to {frames[-1]:g}, expected '
-                         'consecutive integers.')
-    full = pd.MultiIndex.from_product([persons, frames])
-    return table.reindex(full, fill_value=0).to_numpy().reshape(
-        len(persons), len(frames), -1)
+        f'expected numbers, or a header with {", ".join(axes[:channels])} of '
+        f'each joint in the order of layout "{layout.name}".')
