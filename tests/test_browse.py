@@ -107,6 +107,24 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
         browser.choose(classes=['stan'])
 
 
+@pytest.mark.parametrize('up', 'xyz')
+def test_people_stand_upright(tiny_annotations, up):
+    """RandomView names the vertical axis; PreNormalize3D turns it to z."""
+    cfg = nw_ucla(tiny_annotations(num=1))
+    cfg.train_dataloader.dataset.dataset.pipeline[0].up = up
+    for after in (up, 'z'):
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+        panels = DatasetBrowser(cfg, 'test').animate(0).panels
+        raw = DATASETS.build(dict(cfg.test_dataloader.dataset, pipeline=[]))
+        for panel, data, axis in zip(panels, (
+                raw.get_data_info(0)['keypoint'], dataset[0]['inputs'][0]),
+                (up, after)):
+            np.testing.assert_array_equal(panel.points[..., 1],
+                                          data[..., 'xyz'.index(axis)])
+        cfg.test_dataloader.dataset.pipeline.insert(
+            0, dict(type='PreNormalize3D'))
+
+
 def test_config_of_mmaction2(tiny_annotations):
     """Draw 2D joints with confidences; bones are replaced with a note."""
     path = tiny_annotations(num=2, joints=17, persons=2, channels=2,

@@ -33,10 +33,13 @@ def test_train_writes_below_the_working_directory(trained):
 
 def test_test_and_fuse(root, warm, trained):
     work_dir, done = trained
-    scores = work_dir / 'scores.npz'
+    scores, config = work_dir / 'scores.npz', work_dir / Path(CONFIG).name
+    saved = config.read_text()
     tested = warm('tools/test.py', root / CONFIG, work_dir / 'epoch_1.pth',
-                  '--dump', scores, '--cfg-options', *TINY, cwd=work_dir)
+                  '--work-dir', work_dir, '--dump', scores, '--cfg-options',
+                  *TINY, cwd=work_dir)
     assert tested.returncode == 0, tested.stderr
+    assert config.read_text() == saved  # the config of the training run
     assert accuracy(tested) == accuracy(done)
     # the table has a row for each class, with its 2 sequences
     assert tested.stdout.count('\n        2  ') == 16

@@ -78,7 +78,13 @@ def test_the_command(warm, tmp_path):
                 'epoch_1.pth', 'plain.npz', '--cfg-options', *options,
                 cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert 'training sequence' not in done.stdout
     plain = dict(np.load(tmp_path / 'plain.npz'))
     assert set(plain) == {'names', 'labels', 'predictions', 'global_',
                           'classes'}
     np.testing.assert_allclose(plain['global_'], found['global_'], atol=1e-6)
+
+    # the test set may contain training sequences
+    done = warm(TOOL, config, 'epoch_1.pth', 'seen.npz', '--cfg-options',
+                *options, 'test_dataloader.dataset.split=train', cwd=tmp_path)
+    assert done.stdout.count('name and label of a training sequence') == 1

@@ -1,6 +1,7 @@
 """The inferencer and the demo."""
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +232,19 @@ def test_the_demo(warm, tmp_path, checkpoint):
     done = demo('none.npy')
     assert done.returncode and 'none.npy does not exist' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_people_are_drawn_upright(tmp_path, checkpoint):
+    cfg, drawn = config(), []
+    for up, shift in dict(x=-1, y=0, z=1).items():
+        cfg.train_dataloader.dataset.pipeline = [dict(type='RandomView',
+                                                      up=up)]
+        pages = SkeletonInferencer(cfg, checkpoint)(
+            np.roll(raw_joints()[0], shift, axis=-1),
+            out_dir=tmp_path / up)['visualization']
+        drawn.append(data_of(Path(pages[0]).read_text())['sequences'][0][
+            'panels'])
+    assert drawn[0] == drawn[1] == drawn[2]
 
 
 def test_confidences_of_arrays_and_files(tmp_path):

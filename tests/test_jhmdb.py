@@ -195,6 +195,6 @@ def test_split(benchmark, split, train, val, tmp_path):
     cfg.dump(tmp_path / 'saved.py')
     assert load_run_config(tmp_path / 'saved.py', split=split,
                            **options).work_dir == cfg.work_dir
-    with pytest.raises(InputError, match='no data set in the config has'):
+    with pytest.raises(InputError, match='no data set in the config'):
         load_run_config(find_config('stgcn', 'synthetic', True), split=split,
                         **options)

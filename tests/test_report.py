@@ -86,14 +86,6 @@ def test_sequences_on_which_models_differ_come_first():
         report.choose(BOTH, 9, ['s0', 's9'])
 
 
-def test_persons_stand_upright_for_any_axes():
-    """After PreNormalize3D, the spine points along z instead of y."""
-    body = np.random.default_rng(0).random((1, 5, 20, 3)) * (0.4, 1.7, 0.3)
-    body[0, 1, 2] = np.nan
-    assert report.find_upright(body) == (0, 0)
-    assert report.find_upright(body[..., [0, 2, 1]]) == (0, 90)
-
-
 @pytest.fixture(scope='module')
 def trained(warm, tmp_path_factory):
     """Return a folder with attentive.py and a checkpoint trained with it."""

@@ -278,6 +278,27 @@ def test_class_names(tmp_path, tiny_annotations):
     assert 'classes' not in SkeletonDataset(tiny_annotations(), []).metainfo
 
 
+@pytest.mark.parametrize('fields, message', [
+    (dict(classes=['b', 'a']), r"classes\[0\] is 'b', expected 'a'"),
+    (dict(classes=['a', 'b', 'c']), r"classes\[2\] is 'c', expected None"),
+    (dict(layout='openpose'), r"joint_names\[1\] is 'neck', expected 'left "),
+    (dict(layout='coco', classes=['a', 'b']), None), ({}, None)])
+def test_concatenated_files_have_the_same_classes_and_joints(
+        tmp_path, tiny_annotations, fields, message):
+    content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
+    parts = [dict(type='SkeletonDataset', pipeline=[], ann_file=dump(
+        tmp_path / name, {**content, **own})) for name, own in (
+            ('first.pkl', dict(classes=['a', 'b'], layout='coco')),
+            ('second.pkl', fields))]
+    config = dict(type='ConcatDataset', datasets=parts)
+    if message is None:
+        whole = DATASETS.build(config)
+        assert len(whole) == 6 and whole.metainfo['classes'] == ['a', 'b']
+        return
+    with pytest.raises(InputError, match=f'second.pkl: {message}.*first.pkl'):
+        DATASETS.build(config)
+
+
 def test_one_file_per_sequence(tmp_path):
     """The 2D skeletons of Kinetics have one file per sequence."""
     path = dump(tmp_path / 'list.pkl', [

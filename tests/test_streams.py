@@ -21,7 +21,10 @@ FEATURES = {'joint': 'j', 'bone': 'b', 'joint-motion': 'jm',
 def test_equals_mmaction2(layout, channels, stream):
     joints = LAYOUTS[layout].num_joints
     clips = torch.randn(2, 7, joints, channels)  # (M, T, V, C)
-    clips[1, 3:] = 0  # a person leaves
+    if layout != 'nturgb+d' and channels == 3:
+        clips[..., 2].abs_()  # all joints were detected
+    else:
+        clips[1, 3:] = 0  # a person leaves
     ours = SkeletonDataPreprocessor(layout, stream).make_stream(clips)
     theirs = GenSkeFeat(dataset=layout, feats=[FEATURES[stream]]).transform(
         dict(keypoint=clips.numpy()))['keypoint']
@@ -62,6 +65,27 @@ def test_equals_the_published_preprocessing(stream, center_relative):
     torch.testing.assert_close(
         data['inputs'][1, 0, 0],
         obvious(joints, stream, center_relative, LAYOUTS['nw-ucla']))
+
+
+@pytest.mark.parametrize('layout, dims', [('coco', 2), ('nw-ucla', 3)])
+@pytest.mark.parametrize('center_relative', [False, True])
+@pytest.mark.parametrize('stream', STREAMS)
+def test_lost_joints_are_in_no_difference(layout, dims, center_relative,
+                                          stream):
+    """The confidence of a lost joint is 0, and so are its coordinates."""
+    preprocessor = SkeletonDataPreprocessor(layout, stream, center_relative)
+    joints = torch.rand(1, 7, LAYOUTS[layout].num_joints, dims + 1) + 1
+    full = preprocessor.make_stream(joints)
+    joints[0, 3, 9] = 0
+    seen = preprocessor.make_stream(joints)
+    lost = torch.zeros(7, LAYOUTS[layout].num_joints, dtype=bool)
+    frames = [2, 3] if stream.endswith('motion') else [3]
+    lost[frames, 9] = True
+    if stream.startswith('bone'):
+        for child, parent in LAYOUTS[layout].bones:
+            lost[frames, child] |= parent == 9
+    assert not seen[0, lost].any()
+    torch.testing.assert_close(seen[0, ~lost], full[0, ~lost])
 
 
 def test_the_root_of_the_bones_keeps_its_position():

@@ -59,7 +59,7 @@ def test_commands_of_the_page(warm, blocks, tmp_path):
         if 'tools/test.py' in line:
             assert 0 <= accuracy(done) <= 1
     assert 'anchor_share: 1.0000' in output('stdcl-stgcn_synthetic.py --s')[0]
-    assert 'frames: up to ' in output('custom.py')[0]
+    assert 'persons: up to 1' in output('custom.py')[0]
     assert re.match(r'day.npy: (\d+ segments|left (shoulder|hip): '
                     r'(slow|fast) swing \d)', output('day.npy')[0])
     for name in ('browse/stdcl-stgcn_synthetic_train.html', 'report.html',

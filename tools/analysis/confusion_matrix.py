@@ -33,7 +33,7 @@ def main() -> None:
     from projects.stdcl import apis
     from projects.stdcl.evaluation import confusion, fusion
     from projects.stdcl.utils.input_error import end_cleanly
-    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    logging.disable(logging.INFO)  # MMEngine logs to stdout
     with end_cleanly(args.config), tempfile.TemporaryDirectory() as folder:
         scores = args.ckpt_or_result
         if not scores.endswith('.npz'):

@@ -33,7 +33,7 @@ def main() -> None:
     from projects.stdcl.utils.atomic_write import atomic_write
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
-    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    logging.disable(logging.INFO)  # MMEngine logs to stdout
     with end_cleanly(args.config):
         from projects.stdcl.evaluation.features import extract
         cfg = load_config(args.config, args.cfg_options)

@@ -40,7 +40,7 @@ def main() -> None:
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
-    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    logging.disable(logging.INFO)  # MMEngine logs to stdout
     with end_cleanly(args.config):
         from projects.stdcl.visualization.report import write_report
         model, plain = (

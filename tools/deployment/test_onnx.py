@@ -23,7 +23,7 @@ def main() -> None:
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
-    logging.disable(logging.WARNING)  # MMEngine logs to stdout
+    logging.disable(logging.INFO)  # MMEngine logs to stdout
     with end_cleanly(args.config):
         from projects.stdcl.deployment.onnx import TOLERANCE, evaluate_file
         result = evaluate_file(args.config, args.checkpoint, args.onnx,

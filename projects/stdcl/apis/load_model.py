@@ -1,4 +1,6 @@
 """Load a trained model without a Runner."""
+from typing import Tuple
+
 import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -12,6 +14,7 @@ from ..engine.hooks.checkpoint_fit_hook import load_to_test
 from ..utils.input_error import InputError, printable
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
+from .clip_shape import leaf_configs
 
 
 def load_model(cfg: Config, checkpoint: PathLike,
@@ -75,3 +78,20 @@ def layout_of(cfg: Config) -> SkeletonLayout:
     raise InputError('the config sets no layout, expected one in '
                      'model.data_preprocessor, model.backbone or '
                      'model.backbone.graph_cfg.')
+
+
+def find_vertical(cfg: Config) -> Tuple[str, str]:
+    """Return the vertical axes of a config's data and of its model's input.
+
+    The first is ``up`` of ``RandomView`` in the training pipeline, or 'y'. The
+    second is the same, or 'z' after ``PreNormalize3D``.
+    """
+    train, test = ([
+        step for part in leaf_configs(cfg.get(f'{name}_dataloader') or {})
+        for step in (*part.get('prepare', ()), *part.get('pipeline', ()))]
+        for name in ('train', 'test'))
+    up = next((step.get('up', 'y') for step in train
+               if step['type'] == 'RandomView'), 'y')
+    turned = any(str(step['type']).endswith('PreNormalize3D')
+                 and step.get('align_spine', True) for step in test)
+    return up, 'z' if turned else up

@@ -23,7 +23,7 @@ from ..utils.input_error import InputError
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
 from ..visualization.predictions import draw_predictions
-from .load_model import layout_of, load_model
+from .load_model import find_vertical, layout_of, load_model
 from .skeleton_file import read_skeleton_file
 from .sliding_window import Window, cut, runs, spread_over_frames
 
@@ -59,6 +59,7 @@ class SkeletonInferencer:
         self.model.cls_head.average_clips = 'prob'  # return probabilities
         self.classes = self.model.dataset_meta.get('classes') or ()
         self.layout = layout_of(cfg)
+        self.up = find_vertical(cfg)[0]
         dataset = cfg.test_dataloader.dataset
         # configs saved by earlier versions may contain "prepare"
         self.pipeline = Compose([*dataset.get('prepare', ()),
@@ -127,7 +128,7 @@ class SkeletonInferencer:
                 [*islice(scores, len(parts))]), parts, topk)
             for sequence, parts in zip(sequences, windows)]
         paths = draw_predictions(sequences, predictions, self.layout, Path(
-            out_dir), format) if out_dir else []
+            out_dir), format, self.up) if out_dir else []
         return dict(predictions=predictions, visualization=paths)
 
     def _score(self, pieces: Sequence[Tuple[dict, Window]],

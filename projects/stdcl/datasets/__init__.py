@@ -1,4 +1,5 @@
 """Data sets, a sampler and transforms."""
+from .concat_dataset import ConcatDataset
 from .samplers import SeededSampler
 from .seeded_dataset import SeededDataset
 from .skeleton_dataset import SkeletonDataset
@@ -6,5 +7,5 @@ from .synthetic_skeleton import SyntheticSkeletonDataset
 from .transforms import *  # noqa: F401,F403
 from .transforms import __all__ as _transforms
 
-__all__ = ['SeededDataset', 'SeededSampler', 'SkeletonDataset',
-           'SyntheticSkeletonDataset', *_transforms]
+__all__ = ['ConcatDataset', 'SeededDataset', 'SeededSampler',
+           'SkeletonDataset', 'SyntheticSkeletonDataset', *_transforms]

@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
 from ..apis.clip_shape import leaf_configs
-from ..apis.load_model import layout_of
+from ..apis.load_model import find_vertical, layout_of
 from ..utils.input_error import InputError
 from ..utils.random_seed import derive_seed, seed_cpu
 from .skeleton_animation import Animation, Panel, joints_of, to_points
@@ -42,6 +42,7 @@ class DatasetBrowser:
         if 'dataset' not in loader:
             raise InputError(f'{self.where} is missing, expected a data set.')
         self.layout = layout_of(cfg)
+        self.up = find_vertical(cfg)  # before and after the pipeline
         self.sequences = [sequence for leaf in leaf_configs(loader)
                           for sequence in _list_sequences(leaf)]
 
@@ -105,7 +106,7 @@ class DatasetBrowser:
         seed_cpu(derive_seed(seed, index))
         try:
             panels = [Panel(f'before {before.shape}',
-                            to_points(before, self.layout))]
+                            to_points(before, self.layout, self.up[0]))]
             clips = pipeline(info)['inputs']  # (num_clips, M, T, V, C)
             shape = tuple(clips.shape)
             streams = [stream for step in pipeline.transforms
@@ -116,7 +117,7 @@ class DatasetBrowser:
             if not note:
                 panels.append(Panel(
                     f'after {shape}' + ', clip 1' * (len(clips) > 1),
-                    to_points(clips[0].numpy(), self.layout)))
+                    to_points(clips[0].numpy(), self.layout, self.up[1])))
         except Exception as error:  # transforms may raise anything
             raise InputError(f'{self.where}: {name}: '
                              f'{type(error).__name__}: {error}') from error

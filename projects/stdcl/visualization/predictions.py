@@ -18,8 +18,10 @@ from .skeleton_animation import (
 
 def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
                      layout: SkeletonLayout, folder: Path,
-                     style: str) -> List[str]:
+                     style: str, up: str = 'y') -> List[str]:
     """Draw annotations with the predictions of a ``SkeletonInferencer``.
+
+    ``up`` is the vertical axis of three-dimensional joints.
 
     Returns:
         list[str]: The files that were written: one GIF per sequence if
@@ -29,7 +31,7 @@ def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
                            for part in predicted['segments'])
     animations = []
     for sequence, predicted in zip(sequences, predictions):
-        points = to_points(joints_of(sequence), layout)
+        points = to_points(joints_of(sequence), layout, up)
         headline, note = summarize(predicted)
         animations.append(Animation(
             sequence['frame_dir'], headline,

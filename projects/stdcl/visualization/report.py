@@ -10,7 +10,12 @@ from mmengine.dataset import BaseDataset
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
-from ..apis.load_model import build_test_loader, layout_of, load_model
+from ..apis.load_model import (
+    build_test_loader,
+    find_vertical,
+    layout_of,
+    load_model,
+)
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError
@@ -42,6 +47,7 @@ class Outputs:
     classes: List[str]
     dataset: BaseDataset
     layout: SkeletonLayout
+    up: str = 'y'  # vertical axis of the model's input
 
     @classmethod
     def compute(cls, title: str, cfg: Config, checkpoint: str,
@@ -54,7 +60,7 @@ class Outputs:
         classes += [f'class {label}' for label in range(
             len(classes), model.cls_head.num_classes)]
         return cls(title, cfg.filename, checkpoint, arrays, classes,
-                   loader.dataset, layout_of(cfg))
+                   loader.dataset, layout_of(cfg), find_vertical(cfg)[1])
 
     @property
     def features(self) -> Dict[str, np.ndarray]:
@@ -99,7 +105,7 @@ class Outputs:
     def clip(self, index: int) -> np.ndarray:
         """Return the points of the first clip of a sequence, (M, T, V, 3)."""
         return to_points(self.dataset[int(index)]['inputs'][0].numpy(),
-                         self.layout)
+                         self.layout, self.up)
 
 
 def write_report(path: Path, model: Tuple[Config, str],
@@ -136,7 +142,7 @@ def write_report(path: Path, model: Tuple[Config, str],
     check(models)
     seen, chosen = models[-1], choose(models, num, names)
     kept = subset(len(seen.correct))
-    view = find_upright(seen.clip(0))
+    view = VIEWS['front']
     player = player_page('sequences', [animate(models, index)
                                        for index in chosen],
                          seen.layout, view)
@@ -198,13 +204,6 @@ def choose(models: Sequence[Outputs], num: int,
     chance = np.random.default_rng(seed).random(len(differ))
     order = np.lexsort((chance, correct.all(axis=0), ~differ))
     return order[:num].tolist()
-
-
-def find_upright(points: np.ndarray) -> Tuple[float, float]:
-    """Return the view in which the longer extent, along y or z, is upright."""
-    height = [np.nanmax(points[..., axis]) - np.nanmin(points[..., axis])
-              for axis in (1, 2)]
-    return VIEWS['top' if height[1] > height[0] else 'front']
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:

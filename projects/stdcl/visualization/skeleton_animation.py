@@ -64,14 +64,15 @@ class Animation:
         return max(1, *(panel.points.shape[1] for panel in self.panels))
 
 
-def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
+def to_points(data: np.ndarray, layout: SkeletonLayout,
+              up: str = 'y') -> np.ndarray:
     """Map joints (M, T, V, C) to points (M, T, V, 3), float64.
 
-    Points have the axes of :data:`VIEWS`. In two dimensions, y points down, a
-    third channel is the confidence, and the depth is set to 0. Missing joints
-    become NaN: those of absent persons, and any joint that is not finite or
-    has confidence 0. An ``InputError`` is raised if the shape does not match
-    the layout.
+    Points have the axes of :data:`VIEWS`. ``up`` is the vertical axis of 3D
+    data. In two dimensions, y points down, a third channel is the confidence,
+    and the depth is set to 0. Missing joints become NaN: those of absent
+    persons, and any joint that is not finite or has confidence 0. An
+    ``InputError`` is raised if the shape does not match the layout.
     """
     data = np.asarray(data, dtype=np.float64)
     if (data.ndim != 4 or data.shape[2] != layout.num_joints
@@ -88,6 +89,8 @@ def to_points(data: np.ndarray, layout: SkeletonLayout) -> np.ndarray:
             there &= data[..., 2] > 0
         # in an image, x points to the right and y down
         places = np.pad(-places, [(0, 0)] * 3 + [(0, 1)])
+    else:
+        places = np.roll(places, 1 - 'xyz'.index(up), axis=-1)
     return np.where(there[..., None], places, np.nan)
 
 

@@ -6,6 +6,7 @@ anything is written.
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -14,13 +15,20 @@ import pandas as pd
 
 from ...utils.input_error import InputError, printable
 from ...utils.skeleton_layout import SkeletonLayout
-from ..annotation_check import name_of
+from ..annotation_check import check_sequences, name_of
 from ..plain_annotation import ARRAYS
 from ..skeleton_dataset import SkeletonDataset
-from . import custom_splits, sequence_file
+from . import custom_splits
 from .annotation_file import write_annotations
 from .custom_splits import SPLITS
-from .sequence_file import clean
+from .sequence_file import (
+    SUFFIXES,
+    check_pixels,
+    clean,
+    read_cells,
+    read_sequence,
+    to_sequence,
+)
 
 COLUMNS = ['name', 'label', 'subject', 'split']
 # words in the names of joints that are above or below the center of a body
@@ -71,9 +79,9 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
     names, valid = find_classes(where, table, names)
     problems = list(_check_rows(where, source, table, valid, drawn))
     annotations = []
-    for name, item in table['source'].dropna().items():
+    for name, read in table['read'].dropna().items():
         try:
-            annotations.append(_read(source, name, item, layout, img_shape))
+            annotations.append(dict(read(layout), frame_dir=name))
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -85,23 +93,28 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
         table['split'] = custom_splits.draw(table, val_ratio, seed)
     counts = custom_splits.count(table)
     for item, label in zip(annotations, table['label'].cat.codes.tolist()):
-        item['label'] = label
-    sizes = _find_sizes(source, annotations).max()
+        item.update(label=label, total_frames=item['keypoint'].shape[1])
+    check_sequences(str(source), annotations)
+    outside = []
+    for item in annotations if img_shape else ():
+        item['img_shape'] = tuple(img_shape)
+        outside.append(check_pixels(f'{source}: {item["frame_dir"]}', item,
+                                    img_shape))
     write_annotations(
         destination, annotations, classes=names, layout=fields,
         split={name: list(rows) for name, rows in
                table.groupby('split').groups.items()})
     up = up or find_up(annotations, layout)
+    persons, frames = np.max([item['keypoint'].shape[:2]
+                              for item in annotations], axis=0).tolist()
     summary = counts.rename(index=printable).to_string() + (
-        f'\nframes: up to {sizes["frames"]}; persons: up to '
-        f'{sizes["persons"]}; vertical axis (--up): {up}')
+        f'\nframes: up to {frames}, persons: up to {persons}, '
+        f'vertical axis (--up): {up}')
     if img_shape:
-        outside = np.mean([sequence_file.check_pixels(where, item, img_shape)
-                           for item in annotations])
-        summary += (f'\njoints outside the images of height {img_shape[0]} '
-                    f'and width {img_shape[1]} (--img-shape): {outside:.1%}')
-    return Conversion(fields, names, list(counts), img_shape,
-                      int(sizes['persons']), int(sizes['channels']), up,
+        summary += ('\njoints outside the images (--img-shape): '
+                    f'{np.mean(outside):.1%}')
+    return Conversion(fields, names, list(counts), img_shape, persons,
+                      layout.dims + ('keypoint_score' in annotations[0]), up,
                       summary)
 
 
@@ -113,13 +126,13 @@ def _check_rows(where: Path, source: Path, table: pd.DataFrame,
         yield (f'{where} contains no splits. Add a column "split" with the '
                'values "train" and "val", or use --val-ratio.')
         return
-    anonymous = subject[split != 'test'] == ''
+    anonymous = subject[split != 'test'].dropna() == ''
     checks = {
         'is in two rows or splits, or has two files, expected one of each':
             table.index.duplicated(),
-        'has no row, expected one for {source}': label.isna(),
+        'has a file but no row, expected one of each': label.isna(),
         'has no file in {folder}, expected {name}.npy, .npz or .csv':
-            table['source'].isna(),
+            table['read'].isna(),
         'has the label "{label}", expected one of the classes {valid}':
             label.notna() & ~label.isin(valid),
         'has the split "{split}", expected train, val or test':
@@ -132,47 +145,17 @@ def _check_rows(where: Path, source: Path, table: pd.DataFrame,
                 name=name, folder=source, valid=', '.join(valid), **row) + '.'
 
 
-def _read(source: Path, name: str, item: Union[Path, dict],
-          layout: SkeletonLayout, img_shape: Optional[Tuple[int, int]]
-          ) -> dict:
-    """Read a file, or check the arrays from an annotation file."""
-    if isinstance(item, Path):
-        sequence = sequence_file.read_sequence(item, layout)
-    else:
-        sequence = sequence_file.to_sequence(f'{source}: {name}', item, layout)
-    sequence.update(frame_dir=name, total_frames=sequence['keypoint'].shape[1])
-    if img_shape:
-        sequence['img_shape'] = tuple(img_shape)
-        sequence_file.check_pixels(f'{source}: {name}', sequence, img_shape)
-    return sequence
-
-
-def _find_sizes(source: Path, annotations: List[dict]) -> pd.DataFrame:
-    """Return persons, frames and channels; raise if the channels differ."""
-    sizes = pd.DataFrame({
-        item['frame_dir']: dict(
-            zip(('persons', 'frames'), item['keypoint'].shape),
-            channels=item['keypoint'].shape[3] + ('keypoint_score' in item))
-        for item in annotations}).T
-    few, many = sizes['channels'].agg(['idxmin', 'idxmax'])
-    if sizes['channels'].nunique() > 1:
-        raise InputError(f'{source}: "{many}" contains confidences, but '
-                         f'"{few}" does not, expected the same of all '
-                         'sequences.')
-    return sizes
-
-
 def read_folder(source: Path, labels: Path, classes: Optional[Path]
                 ) -> pd.DataFrame:
     """Return the files in a folder with their rows in the table of labels."""
     others = [path.resolve() for path in (labels, classes) if path]
     files = [path for path in sorted(source.rglob('*'))
-             if path.suffix.lower() in sequence_file.SUFFIXES
+             if path.suffix.lower() in SUFFIXES
              and path.is_file() and path.resolve() not in others]
     if not files:
         raise InputError(f'{source} contains no .npy, .npz or .csv files, '
                          'expected a folder with one file per sequence.')
-    cells = sequence_file.read_cells(labels).map(clean)
+    cells = read_cells(labels).map(clean)
     header = cells.iloc[0].str.lower().tolist()
     found = list(map(header.count, COLUMNS))
     if found[:2] != [1, 1] or max(found) > 1 or len(cells) < 2:
@@ -188,7 +171,8 @@ def read_folder(source: Path, labels: Path, classes: Optional[Path]
     table['subject'] = table['subject'].str.casefold()
     names = [_sequence_name(path.relative_to(source).as_posix())
              for path in files]
-    return table.merge(pd.DataFrame(dict(name=names, source=files)), 'outer',
+    reads = [partial(read_sequence, path) for path in files]
+    return table.merge(pd.DataFrame(dict(name=names, read=reads)), 'outer',
                        on='name').set_index('name')
 
 
@@ -216,11 +200,13 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
         names = check_classes(path, names) if names else None
         known = dict(enumerate(names or ()))
         for info in map(dataset.get_data_info, range(len(dataset))):
+            arrays = {key: info[key] for key in (*ARRAYS, 'img_shape')
+                      if key in info}
             rows.append((
                 name_of(info), known.get(info['label'], str(info['label'])),
-                '', part, {key: info[key] for key in (*ARRAYS, 'img_shape')
-                           if key in info}))
-    return pd.DataFrame(rows, columns=[*COLUMNS, 'source']).set_index(
+                '', part, partial(to_sequence, f'{path}: {name_of(info)}',
+                                  arrays)))
+    return pd.DataFrame(rows, columns=[*COLUMNS, 'read']).set_index(
         'name'), names
 
 

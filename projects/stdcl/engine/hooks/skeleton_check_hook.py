@@ -26,7 +26,10 @@ class SkeletonCheckHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        """Check the training and validation sets."""
+        """Check the training and validation sets, once per run."""
+        if self is not next(hook for hook in runner.hooks
+                            if isinstance(hook, SkeletonCheckHook)):
+            return  # the configs with STD-CL register the hook twice
         if not len(runner.train_dataloader):
             raise InputError(
                 'train_dataloader yields 0 batches per epoch, expected at '

@@ -23,9 +23,10 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     - ``joint-motion``, ``bone-motion``: the next frame minus the current one,
       and 0 in the last frame.
 
-    If the data contain confidences (2D layouts with three channels), the
+    If the data contain confidences (one channel after the coordinates), the
     confidence of a bone or a motion is the mean of the two confidences that it
-    is computed from.
+    is computed from. A difference from a joint that was not detected (its
+    confidence is 0) is 0, as is its confidence.
 
     >>> import torch
     >>> preprocessor = SkeletonDataPreprocessor('nw-ucla', stream='bone')
@@ -103,19 +104,26 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
         """Return coordinates and confidences, the latter None if absent."""
-        if self.layout.dims == 2 and x.shape[-1] == 3:
-            return x[..., :2], x[..., 2:]
+        dims = self.layout.dims
+        if x.shape[-1] == dims + 1:
+            return x[..., :dims], x[..., dims:]
         return x, None
 
-    def _bones(self, joints: torch.Tensor) -> torch.Tensor:
-        xyz, confidence = self._split_confidence(joints)
-        bones = xyz - xyz[..., self.parent_of, :]
-        if self.center_relative:
-            bones[..., self.roots, :] = xyz[..., self.roots, :]
+    def _subtract(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return x - other, and 0 where either was not detected."""
+        xyz, confidence = self._split_confidence(x)
+        others, confidences = self._split_confidence(other)
         if confidence is None:
-            return bones
-        both = (confidence + confidence[..., self.parent_of, :]) / 2
-        return torch.cat([bones, both], dim=-1)
+            return xyz - others
+        detected = (confidence > 0) & (confidences > 0)
+        mean = (confidence + confidences) / 2
+        return torch.cat([xyz - others, mean], dim=-1) * detected
+
+    def _bones(self, joints: torch.Tensor) -> torch.Tensor:
+        bones = self._subtract(joints, joints[..., self.parent_of, :])
+        if self.center_relative:
+            bones[..., self.roots, :] = joints[..., self.roots, :]
+        return bones
 
     def _relative(self, joints: torch.Tensor) -> torch.Tensor:
         xyz, confidence = self._split_confidence(joints)
@@ -124,13 +132,9 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         relative[..., center, :] = xyz[..., center, :]
         if confidence is None:
             return relative
-        return torch.cat([relative, confidence], dim=-1)
+        return torch.cat([relative * (confidence > 0), confidence], dim=-1)
 
     def _motion(self, x: torch.Tensor) -> torch.Tensor:
-        xyz, confidence = self._split_confidence(x)
-        motion = torch.zeros_like(x)
-        motion[..., :-1, :, :xyz.shape[-1]] = xyz.diff(dim=-3)
-        if confidence is not None:
-            motion[..., :-1, :, -1:] = (confidence[..., 1:, :, :]
-                                        + confidence[..., :-1, :, :]) / 2
-        return motion
+        moved = self._subtract(x[..., 1:, :, :], x[..., :-1, :, :])
+        last = torch.zeros_like(x[..., :1, :, :])
+        return torch.cat([moved, last], dim=-3)

@@ -1,0 +1,32 @@
+"""Concatenation of data sets that have the same classes and joints."""
+from mmaction.registry import DATASETS
+from mmengine.dataset import dataset_wrapper
+
+from ..utils.input_error import InputError
+from .data_description import find_difference, traits
+from .training_sequences import iter_leaf_datasets
+
+
+@DATASETS.register_module(force=True)
+class ConcatDataset(dataset_wrapper.ConcatDataset):
+    """MMEngine's ``ConcatDataset``, which also compares the joints.
+
+    The arguments are the same. Classes or joints that differ in name or order
+    raise an ``InputError`` that names the file; MMEngine's error does not.
+    """
+
+    def __init__(self, datasets, lazy_init: bool = False,
+                 ignore_keys=None) -> None:
+        ignored = [ignore_keys] if isinstance(ignore_keys, str) else list(
+            ignore_keys or ())
+        super().__init__(datasets, lazy_init, [*ignored, 'classes'])
+        first, *others = iter_leaf_datasets(self)
+        expected = {name: values for name, values in traits(first).items()
+                    if name not in ignored}
+        for part in others:
+            text = find_difference(expected, traits(part))
+            if text:
+                raise InputError(
+                    f'{getattr(part, "ann_file", type(part).__name__)}: '
+                    f'{text}, as in {getattr(first, "ann_file", "")}, with '
+                    'which ConcatDataset combines it.')
