@@ -60,13 +60,6 @@ def test_initialization():
     assert torch.equal(decoupler.spatial.reduce.weight, convolution)
 
 
-@pytest.mark.parametrize('shape', [(2, 1, 16, 13, 20), (3, 2, 16, 4, 25),
-                                   (1, 3, 16, 1, 1)])
-def test_attentive_takes_any_size(shape):
-    spatial, temporal = AttentiveDecoupler(16, 6, 4)(torch.randn(shape))
-    assert spatial.shape == temporal.shape == (shape[0], 6)
-
-
 def test_attentive_equals_the_twin():
     decoupler = AttentiveDecoupler(8, 5, 2)
     x = torch.randn(2, 3, 8, 4, 6)

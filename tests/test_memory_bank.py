@@ -120,12 +120,6 @@ def test_autocast_does_not_round_features():
     assert torch.equal(bank.features, expected.features)
 
 
-def test_tensors_are_in_the_state_dict_but_not_buffers():
-    bank = make_bank()
-    assert not list(bank.buffers()) and not list(bank.parameters())
-    assert set(bank.state_dict()) == {'features', 'labels'}
-
-
 def test_state_survives_saving():
     bank, other = make_bank(), make_bank()
     update(bank, F.normalize(torch.randn(2, 4), dim=1), torch.tensor([1, 0]),
