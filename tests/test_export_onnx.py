@@ -189,11 +189,15 @@ def test_the_commands(warm, tmp_path):
                     'short.onnx', *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     (tmp_path / 'text.onnx').write_text('clips')
+    few = build('stgcn', base_channels=4, **SHALLOW)
+    few.cls_head.fc = torch.nn.Linear(few.cls_head.in_channels, 7)
+    export(few, CLIPS, tmp_path / 'few.onnx', {})
     for tool, files, words in [
             ('export_onnx.py', ['net.pb'], 'expected *.onnx'),
             ('export_onnx.py', ['a.onnx', '--shape', 1, 32, 25, 3],
              'the model fails on a clip of shape (1, 32, 25, 3)'),
             ('test_onnx.py', ['none.onnx'], 'none.onnx cannot be read'),
+            ('test_onnx.py', ['few.onnx'], 'returns 7 logits, expected 16'),
             ('test_onnx.py', ['text.onnx'], 'text.onnx cannot be read'),
             ('test_onnx.py', ['net.onnx', *options, CLIP_LEN],
              "takes {'clips': (1, 32, 20, 3)}, expected clips of "

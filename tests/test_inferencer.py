@@ -147,12 +147,26 @@ GOOD = np.zeros((9, 20, 3))
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.zeros((9, 20, 2)), {}, 'sequence-0: .*2 channels, but .* for 3'),
     (GOOD, dict(window=0), 'window is 0'),
+    (GOOD, dict(window=4.5), 'window is 4.5, expected a positive integer'),
+    (GOOD, dict(batch_size=0), 'batch_size is 0, expected a positive'),
     (GOOD, dict(stride=2), 'window is None and stride is 2'),
     (GOOD, dict(window=4, stride=5), 'window is 4 and stride is 5'),
     (GOOD, dict(out_dir='x', format='mp4'), "format is 'mp4'")])
 def test_invalid_arguments_raise(inferencer, sequence, options, words):
     with pytest.raises(InputError, match=words):
         inferencer(sequence, **options)
+
+
+def test_a_wrapped_test_set(checkpoint, inferencer):
+    cfg = config()
+    part = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='RepeatDataset', dataset=part)
+    item = dict(keypoint=raw_joints()[0], label='unknown')
+    assert SkeletonInferencer(cfg, checkpoint, 'cpu')(item) == inferencer(
+        item['keypoint'])
+    cfg.test_dataloader = cfg.val_dataloader = None
+    with pytest.raises(InputError, match='dataset.pipeline is missing'):
+        SkeletonInferencer(cfg, checkpoint, 'cpu')
 
 
 def test_the_size_of_images_is_not_guessed(checkpoint):

@@ -19,10 +19,11 @@ from ..datasets.transforms.format_gcn_input import (
 )
 from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_positive
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
 from ..visualization.predictions import draw_predictions
+from .clip_shape import find_test_set
 from .load_model import find_vertical, layout_of, load_model
 from .skeleton_file import read_skeleton_file
 from .sliding_window import Window, cut, runs, spread_over_frames
@@ -60,7 +61,10 @@ class SkeletonInferencer:
         self.classes = self.model.dataset_meta.get('classes') or ()
         self.layout = layout_of(cfg)
         self.up = find_vertical(cfg)[0]
-        dataset = cfg.test_dataloader.dataset
+        dataset = find_test_set(cfg)
+        if 'pipeline' not in dataset:
+            raise InputError('test_dataloader.dataset.pipeline is missing '
+                             'from the config, expected the transforms.')
         # configs saved by earlier versions may contain "prepare"
         self.pipeline = Compose([*dataset.get('prepare', ()),
                                  *dataset.pipeline])
@@ -107,6 +111,8 @@ class SkeletonInferencer:
             FileNotFoundError: A file does not exist.
             InputError: An option or a sequence is invalid.
         """
+        require_positive('SkeletonInferencer', batch_size=batch_size,
+                         window=1 if window is None else window)
         if not 1 <= (1 if stride is None else stride) <= (
                 1 if window is None else window):
             raise InputError(f'window is {window} and stride is {stride}, '
@@ -186,6 +192,7 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     elif not isinstance(sequence, dict):
         sequence = dict(keypoint=sequence)
     sequence = {'frame_dir': name, **sequence}
+    sequence.pop('label', None)  # inference does not need it
     if img_shape:
         sequence['img_shape'] = tuple(img_shape)
     for field, ndim in dict(keypoint=3, keypoint_score=2).items():

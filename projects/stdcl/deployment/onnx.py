@@ -185,6 +185,11 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
         raise InputError(f'{path} takes {inputs}, expected clips of '
                          f'{expected} (persons, frames, joints, channels), as '
                          'in the test set.')
+    classes = session.get_outputs()[0].shape[-1]
+    if classes != model.cls_head.num_classes:
+        raise InputError(f'{path} returns {classes} logits, expected '
+                         f'{model.cls_head.num_classes}, one for each class '
+                         'of the model.')
     deployed = DeployedNetwork(model).eval()
     networks = dict(
         pytorch=lambda clips: deployed(torch.from_numpy(clips)).numpy(),
