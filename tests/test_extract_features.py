@@ -6,6 +6,7 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.dataset import pseudo_collate
 
 from projects.stdcl.apis import load_model
+from projects.stdcl.datasets.data_description import describe
 from projects.stdcl.evaluation.features import measure
 from projects.stdcl.utils.config_check import load_config
 from tests.commands import ROOT, TINY, attentive_config
@@ -45,8 +46,10 @@ def test_the_command(warm, tmp_path):
     options = [option for option in TINY if 'train' not in option]
     config = attentive_config(tmp_path)
     cfg = load_config(config, options)
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()),
-               tmp_path / 'epoch_1.pth')
+    model = MODELS.build(cfg.model)
+    seen = DATASETS.build(dict(cfg.test_dataloader.dataset, split='train'))
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(
+        trained_on=describe(model, seen))), tmp_path / 'epoch_1.pth')
     done = warm(TOOL, config, 'epoch_1.pth', 'features.npz',
                 '--cfg-options', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -87,4 +90,4 @@ def test_the_command(warm, tmp_path):
     # the test set may contain training sequences
     done = warm(TOOL, config, 'epoch_1.pth', 'seen.npz', '--cfg-options',
                 *options, 'test_dataloader.dataset.split=train', cwd=tmp_path)
-    assert done.stdout.count('name and label of a training sequence') == 1
+    assert done.stdout.count('32 of 32 sequences have the name and label') == 1

@@ -58,11 +58,6 @@ def parse_args() -> argparse.Namespace:
     if (args.labels is None) != (args.source.suffix == '.pkl'):
         parser.error(f'SRC is {args.source} and LABELS is {args.labels}, '
                      'expected a folder and a table, or only a *.pkl file.')
-    for name in ('val_ratio', 'epochs'):
-        value, most = getattr(args, name), 1 if name == 'val_ratio' else 1e6
-        if value is not None and not 0 < value < most:
-            parser.error(f'--{name.replace("_", "-")} is {value}, expected a '
-                         f'number above 0 and below {most:.0f}.')
     if args.config and (args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
                      'does not exist yet.')

@@ -31,13 +31,12 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
         rest = rest[rest['label'].duplicated(keep=False)]
         drawn, labels = rest.index, rest['label']
     try:
-        _, val = train_test_split(drawn, test_size=ratio, random_state=seed,
-                                  stratify=labels)
+        _, val = train_test_split(
+            drawn, test_size=float(ratio), random_state=seed, stratify=labels)
     except ValueError as error:
-        raise InputError(
-            f'--val-ratio is {ratio}, but there are too few '
-            f'{"subjects" if by_subject else "sequences"} to draw from '
-            f'({len(drawn)}): {error}') from None
+        kind = 'subjects' if by_subject else 'sequences'
+        raise InputError(f'--val-ratio is {ratio}, which cannot split '
+                         f'{len(drawn)} {kind}: {error}') from None
     chosen = rest['subject'] if by_subject else rest.index
     splits[rest.index[chosen.isin(val)]] = 'val'
     return splits
