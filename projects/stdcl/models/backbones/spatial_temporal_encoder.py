@@ -145,7 +145,10 @@ class SpatialTemporalEncoder(BaseModule):
         x = x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t)
         x = self.data_bn(x).view(n * m, v, c, t)
         if self.time_dim == 2 and self.channels_last:
-            return x.permute(0, 3, 1, 2).contiguous().permute(0, 3, 1, 2)
+            # always copy: torch.compile assumes other strides of x if m is 1
+            x = x.permute(0, 3, 1, 2).clone(
+                memory_format=torch.contiguous_format)  # (N * M, T, V, C)
+            return x.permute(0, 3, 1, 2)
         if self.time_dim == 2:
             return x.permute(0, 2, 3, 1).contiguous()  # (N * M, C, T, V)
         return x.transpose(1, 2).contiguous()  # (N * M, C, V, T)
