@@ -69,7 +69,10 @@ def serve() -> None:
     import torch._dynamo  # noqa: F401
     from mmengine.config import Config
 
-    Config(dict(x=1)).pretty_text  # noqa: B018  loads a slow formatter
+    from projects.stdcl.catalogue import find_config
+
+    config = Config.fromfile(find_config('stgcn', 'synthetic', stdcl=False))
+    config.pretty_text  # noqa: B018  loads a slow formatter
     gc.freeze()  # keeps garbage collection in children fast
     reply = os.fdopen(os.dup(1), 'w')
     for line in sys.stdin:
