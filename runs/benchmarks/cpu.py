@@ -1,0 +1,220 @@
+"""Time training steps, the contrastive loss and the memory banks on a CPU.
+
+Functions that are compared take turns in one process. With one thread, the
+times are CPU times; with more, they are wall times. The parts training_step,
+step_memory, loss and banks write a table each. A second call skips the rows of
+the same commit and replaces the others. On an idle machine with two cores,
+everything takes about 12 minutes:
+
+    python -m runs.benchmarks.cpu --threads 1 2
+"""
+import argparse
+import os
+import platform
+import time
+from itertools import accumulate, product
+from pathlib import Path
+from typing import Callable, Dict, List
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from torch.profiler import profile
+
+from projects.stdcl.catalogue import ENCODERS, find_config
+from projects.stdcl.evaluation.training_step import TrainingStep
+from projects.stdcl.models import CrossSequenceContrastiveLoss, STDCLHead
+from projects.stdcl.utils import environment
+from projects.stdcl.utils.atomic_write import atomic_write
+from tests.twins.contrastive_loss import contrastive_loss
+from tests.twins.encoders import Size, for_twin, twin
+
+TITLES = {name: encoder.title for name, encoder in ENCODERS.items()}
+TITLES['stgcn++'] = 'ST-GCN++ (MMAction2)'
+WIDTHS = {'published': 'nw-ucla-xview', 'narrow': 'synthetic'}
+PRODUCTS = r'aten::(\w*mm|mkldnn_conv\w+|_slow_conv\w+|convolution_backward)'
+# slots, classes, batch size: NW-UCLA (five slots per sequence), NTU60, NTU120
+SIZES = (5100, 10, 16), (40091, 60, 64), (63026, 120, 64)
+NUMBERS = 10**4, 10**5, 10**6, 10**7, 10**8  # sequences in the banks
+BANKS = {'full': dict(type='MemoryBank'),
+         'full, float16': dict(type='MemoryBank', dtype='float16'),
+         'class-balanced': dict(type='ClassBalancedMemoryBank')}
+
+
+def add(path: Path, key: Dict, function: Callable, *args) -> None:
+    """Add a row to a table, unless it has one of the same commit."""
+    key = {name: str(value) for name, value in key.items()}
+    commit = environment.current_commit()['commit'] or 'unknown'
+    table = pd.read_csv(path, dtype=str) if path.is_file() else (
+        pd.DataFrame(columns=[*key, 'commit']))
+    same = (table[list(key)] == pd.Series(key)).all(axis=1)
+    if commit in set(table.commit[same]):
+        return
+    row = {**key, **function(*args), 'commit': commit,
+           'command': 'python -m runs.benchmarks.cpu --threads 1 2',
+           'machine': f'{os.cpu_count()} {platform.machine()} cores',
+           'versions': f'torch={torch.__version__}'}
+    print(row, flush=True)
+    with atomic_write(path) as partial:
+        pd.concat([table[~same], pd.DataFrame([row])]).to_csv(partial,
+                                                              index=False)
+
+
+def take_turns(repeats: int, **functions: Callable) -> pd.DataFrame:
+    """Return the times of functions in ms, one row per turn."""
+    clock = (time.process_time if torch.get_num_threads() == 1
+             else time.perf_counter)
+    times = pd.DataFrame(columns=list(functions), dtype=float)
+    for turn, name in product(range(repeats + 1), functions):
+        start = clock()
+        functions[name]()
+        times.loc[turn, name] = 1e3 * (clock() - start)
+    return times[1:]  # the first turn warms up
+
+
+def spread(columns: Dict[str, pd.Series]) -> Dict[str, str]:
+    """Return the median, the minimum and the maximum of each column."""
+    return {f'{name}.{end}': np.format_float_positional(
+        getattr(values, end)(), precision=3, fractional=False, trim='-')
+            for name, values in columns.items()
+            for end in ('median', 'min', 'max')}
+
+
+def make_steps(encoder: str, benchmark: str, *size: int) -> List[TrainingStep]:
+    """Return training steps, plain and with STD-CL."""
+    steps = []
+    for stdcl in (False, True):
+        cfg = Config.fromfile(find_config(
+            encoder.removesuffix('++'), benchmark, stdcl))
+        if encoder == 'stgcn++':  # the options in MMAction2's config
+            cfg.model.backbone.update(gcn_adaptive='init', gcn_with_res=True,
+                                      tcn_type='mstcn')
+            cfg.model.backbone.graph_cfg.mode = 'spatial'
+        steps.append(TrainingStep(cfg, *size))
+        steps[-1].cfg = cfg.model
+    return steps
+
+
+def time_step(encoder: str, benchmark: str, repeats: int) -> Dict:
+    """Time a training step, and find the share of its matrix products."""
+    plain, stdcl = make_steps(encoder, benchmark)
+    steps = dict(plain=plain, stdcl=stdcl)
+    if encoder in ('ctrgcn', 'hyperformer', 'hcn'):
+        clips, labels = for_twin(plain.batch[0][:, 0]), plain.batch[1]
+        _, channels, frames, _, persons = clips.shape
+        model = twin(TITLES[encoder], Size(
+            plain.cfg.data_preprocessor.layout, persons, frames, channels,
+            plain.head.num_classes, plain.cfg.backbone.get('base_channels')))
+        steps['twin'] = lambda: F.cross_entropy(
+            model(clips), labels).backward()
+    ms = take_turns(repeats, **steps)
+    with profile() as profiler:
+        plain()
+    costs = pd.Series({event.key: event.self_cpu_time_total
+                       for event in profiler.key_averages()})
+    share = costs.filter(regex=f'^{PRODUCTS}$').sum() / costs.sum()
+    row = {'ms, plain': ms.plain, 'ms, STD-CL': ms.stdcl,
+           'added, %': 100 * (ms.stdcl / ms.plain - 1)}
+    if 'twin' in ms:
+        row |= {'ms, twin': ms.twin, 'twin : plain': ms.twin / ms.plain}
+    return {'products, % of plain': f'{100 * share:.0f}', **spread(row)}
+
+
+def peak(function: Callable) -> float:
+    """Return the peak size of the tensors that a function creates, in MiB."""
+    function()
+    with profile(profile_memory=True) as profiler:
+        function()
+    events = sorted(profiler.profiler.kineto_results.events(),
+                    key=lambda event: event.start_ns())
+    return max(accumulate(event.nbytes() for event in events
+                          if event.name() == '[memory]')) / 2**20
+
+
+def measure_memory(encoder: str, batch: int) -> Dict:
+    """Measure the memory of a training step on NTU60 X-Sub."""
+    plain, stdcl = make_steps(encoder, 'ntu60-xsub', batch, 40091)
+    sizes = [peak(step) for step in (plain, stdcl)]
+    return {'MiB, plain': f'{sizes[0]:.0f}', 'MiB, STD-CL': f'{sizes[1]:.0f}',
+            'added, %': f'{100 * (sizes[1] / sizes[0] - 1):.1f}'}
+
+
+def time_loss(slots: int, classes: int, batch: int, repeats: int) -> Dict:
+    """Time the forward and backward pass of the loss of one bank."""
+    bank, labels = F.normalize(torch.randn(slots, 256)), torch.arange(slots)
+    labels, own = labels % classes, torch.randperm(slots)[:batch]
+    anchors = F.normalize(bank[own] + torch.randn(batch, 256) / 20)
+    arguments = anchors.requires_grad_(), labels[own], own, bank, labels
+    loss = CrossSequenceContrastiveLoss()
+    ms = take_turns(
+        repeats, ours=lambda: loss(*arguments)[0].backward(),
+        product=lambda: bank @ anchors.detach().T,
+        published=lambda: contrastive_loss(
+            *arguments, 128, 512, 0.8)[0].backward())
+    return spread({
+        'ms, ours': ms.ours, 'ms, matrix product alone': ms['product'],
+        'ours : product': ms.ours / ms['product'], 'ms, published algorithm':
+        ms.published, 'published : ours': ms.published / ms.ours})
+
+
+def time_banks(kind: str, sequences: int, repeats: int) -> Dict:
+    """Compute the size of the banks; time the contrastive part of a step."""
+    head = STDCLHead(60, 64, decoupler=dict(type='AttentiveDecoupler'),
+                     memory_bank=BANKS[kind],
+                     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
+    bank = head.spatial_bank.to('meta')  # without memory
+    bank.resize(sequences, 60)
+    row = {'slots': str(len(bank)),
+           'two banks, GiB': f'{2 * bank.nbytes / 2**30:.3g}'}
+    if len(bank) > 10**6:
+        return row
+    bank.to_empty(device='cpu')
+    head.resize_banks(sequences)
+    for bank in (head.spatial_bank, head.temporal_bank):
+        bank.features.copy_(F.normalize(torch.randn(bank.features.shape)))
+        bank.labels.copy_(torch.arange(len(bank)) * 60 // len(bank))
+    for batch in (16, 64):
+        feats, indices = torch.rand(batch, 1, 64, 16, 25), torch.arange(batch)
+
+        def step(arguments=(feats, indices % 60, indices)):
+            losses = head.contrast(*arguments)
+            (losses['loss_spatial'] + losses['loss_temporal']).backward()
+
+        ms = take_turns(repeats, step=step)
+        row |= spread({f'ms, batch {batch}': ms.step})
+    return {**row, 'MiB of a step': f'{peak(step):.0f}'}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+')
+    parser.add_argument('--encoders', nargs='+', default=TITLES)
+    parser.add_argument('--threads', nargs='+', type=int, default=[1])
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--out', type=Path, default=Path(__file__).parent)
+    args = parser.parse_args()
+    rows = dict(
+        training_step=[(dict(encoder=TITLES[name], width=width), time_step,
+                        name, WIDTHS[width], args.repeats)
+                       for name in args.encoders for width in WIDTHS],
+        step_memory=[(dict(encoder=TITLES[name], clips=8), measure_memory,
+                      name, 8) for name in args.encoders],
+        loss=[(dict(slots=size[0], batch=size[2]), time_loss, *size,
+               args.repeats) for size in SIZES],
+        banks=[(dict(bank=kind, sequences=number), time_banks, kind, number,
+                args.repeats)
+               for kind in BANKS for number in NUMBERS])
+    for part, threads in product(args.parts or rows, args.threads):
+        torch.set_num_threads(threads)
+        for key, *call in rows[part]:
+            if part != 'step_memory':
+                key['threads'] = threads
+            add(args.out / f'{part}.csv', key, *call)
+
+
+if __name__ == '__main__':
+    main()
