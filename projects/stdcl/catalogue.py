@@ -1,4 +1,7 @@
-"""Encoders, benchmarks and streams, by name."""
+"""Encoders, benchmarks and streams, by name.
+
+The layouts are in :data:`.utils.skeleton_layout.LAYOUTS`.
+"""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional

@@ -31,10 +31,16 @@ tests = {
 }
 
 _SEEDS = 6
+# written out so that later changes of the defaults have no effect
+_published = {
+    'decoupler.type': 'ProjectionDecoupler', 'spatial_weight': 0.5,
+    'temporal_weight': 0.5, 'loss_contrast.num_positives': 128,
+    'loss_contrast.num_negatives': 512, 'loss_contrast.temperature': 0.8}
 
 
 def _arm(**options):
     """Return an arm: STD-CL as published, with some changes of the head."""
+    options = {**_published, **options}
     return dict(encoder='stgcn', against='plain', seeds=_SEEDS, options={
         f'model.cls_head.{name}': value for name, value in options.items()})
 
@@ -69,8 +75,10 @@ arms = {
     'temporal-alone': _temperature(0.1, spatial_weight=0.0),
     'batch-alone': _temperature(0.1, **{'memory_bank.type':
                                         'BatchMemoryBank'}),
-    'second-cross-entropy': _arm(loss_contrast=dict(
-        _delete_=True, type='CosineCrossEntropy', num_classes=14)),
+    'second-cross-entropy': dict(
+        encoder='stgcn', against='plain', seeds=_SEEDS, options={
+            'model.cls_head.loss_contrast': dict(
+                _delete_=True, type='CosineCrossEntropy', num_classes=14)}),
     'label-smoothing': dict(
         encoder='stgcn', stdcl=False, against='plain', seeds=_SEEDS,
         options={'model.cls_head.label_smooth_eps': 0.1}),

@@ -7,9 +7,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description='Convert the NW-UCLA skeletons (1,484 JSON files) to an '
         'annotation file with the splits xview_train (views 1 and 2, 1,020 '
-        'sequences) and xview_val (view 3, 464 sequences). Three folds, '
-        'with the splits fold0_train, fold0_val and so on, divide xview_train '
-        'by subjects, to choose settings without the test set.',
+        'sequences) and xview_val (view 3, 464 sequences). Three folds '
+        'divide xview_train by subject, for choosing settings without the '
+        'test set; their splits are fold0_train, fold0_val and so on.',
         epilog='example: python tools/data/nw_ucla.py all_sqe.zip '
         'data/nw_ucla/nw_ucla.pkl')
     parser.add_argument('source', type=Path, metavar='SRC',

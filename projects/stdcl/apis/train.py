@@ -170,8 +170,8 @@ def add_stream(work_dir: str, stream: Optional[str]) -> str:
 def lock_work_dir(cfg: Config) -> Iterator[None]:
     """Reserve the work directory, or raise an InputError in all processes.
 
-    The first process holds the lock. It is taken before the Runner is built,
-    because a Runner writes its config to the work directory.
+    Only the main process (rank 0) takes the lock. It is taken before the
+    Runner is built, because a Runner writes its config to the work directory.
     """
     if cfg.launcher != 'none' and not dist.is_distributed():
         variable = LAUNCHERS.get(cfg.launcher)

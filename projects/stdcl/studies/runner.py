@@ -170,7 +170,8 @@ class StudyRunner:
                 command, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True, env=dict(
                     os.environ, OMP_NUM_THREADS=threads,
-                    MKL_NUM_THREADS=threads))
+                    MKL_NUM_THREADS=threads, PYTHONPATH=os.pathsep.join(
+                        [str(ROOT), os.environ.get('PYTHONPATH', '')])))
         self.stops.append(child.terminate)
         if self.stopping.is_set():  # set while the child started
             child.terminate()

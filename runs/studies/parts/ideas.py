@@ -1,7 +1,6 @@
 """Extensions of STD-CL that studies try out.
 
-They are not part of the package. To run a study that imports them, add the
-folder of the repository to ``PYTHONPATH``.
+They are not part of the package. Studies import them with ``custom_imports``.
 """
 import re
 

@@ -46,7 +46,7 @@ def read(source: Path) -> dict:
                          'jhmdb_14_classes.npz.') from None
     except Exception as error:  # a damaged zip raises various errors
         raise InputError(
-            f'{source} cannot be read, expected a .npz file with '
+            f'{source} cannot be read, expected a .npz file with the arrays '
             f'{", ".join(ARRAYS)} ({error}).') from None
     sizes = dict(n=len(arrays['name']), f=int(arrays['num_frames'].sum()),
                  v=LAYOUTS['jhmdb'].num_joints, c=2)

@@ -268,7 +268,10 @@ class _Similarity(torch.autograd.Function):
 
 def _weighted_sum(features: torch.Tensor, slots: torch.Tensor,
                   weights: torch.Tensor) -> torch.Tensor:
-    """Sum over L slots of (S, D), weighted by (N, L), in float32, (N, D)."""
+    """Return the sum of L weighted slots for each anchor, float32, (N, D).
+
+    ``features`` is (S, D); ``slots`` and ``weights`` are (N, L).
+    """
     if features.dtype == torch.float32:
         return F.embedding_bag(slots, features, mode='sum',
                                per_sample_weights=weights)
