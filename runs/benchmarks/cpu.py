@@ -75,11 +75,12 @@ def take_turns(repeats: int, **functions: Callable) -> pd.DataFrame:
 
 
 def spread(columns: Dict[str, pd.Series]) -> Dict[str, str]:
-    """Return the median, the minimum and the maximum of each column."""
+    """Return the median, minimum and maximum of columns, and their length."""
+    table = pd.DataFrame(columns)
     return {f'{name}.{end}': np.format_float_positional(
-        getattr(values, end)(), precision=3, fractional=False, trim='-')
-            for name, values in columns.items()
-            for end in ('median', 'min', 'max')}
+        table[name].agg(end), precision=3, fractional=False, trim='-')
+            for name in table for end in ('median', 'min', 'max')
+            } | {'repeats': str(len(table))}
 
 
 def make_steps(encoder: str, benchmark: str, *size: int) -> List[TrainingStep]:
