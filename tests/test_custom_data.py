@@ -315,6 +315,7 @@ def test_every_class_is_split(ratio):
 
 def test_subjects_are_drawn_if_there_are_any(folder):
     edit('labels.csv', 's3,val', 's3,test')
+    assert convert().summary.endswith('subjects in several splits: s3')
     for seed in range(4):
         convert(val_ratio=0.3, seed=seed)
         val = made()['split']['val']

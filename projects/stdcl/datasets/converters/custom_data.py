@@ -113,6 +113,11 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
     if img_shape:
         summary += ('\njoints outside the images (--img-shape): '
                     f'{np.mean(outside):.1%}')
+    by_subject = table[table['subject'] != ''].groupby('subject')['split']
+    shared = by_subject.nunique()[lambda number: number > 1].index
+    if len(shared):
+        summary += ('\nsubjects in several splits: '
+                    + printable(', '.join(shared)))
     return Conversion(fields, names, list(counts), img_shape, persons,
                       layout.dims + ('keypoint_score' in annotations[0]), up,
                       summary)
