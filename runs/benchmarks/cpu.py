@@ -2,9 +2,9 @@
 
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. The parts training_step,
-step_memory, loss and banks write a table each. A second call skips the rows of
-the same commit and replaces the others. On an idle machine with two cores,
-everything takes about 12 minutes:
+step_memory, blockgcn_topology, loss and banks write a table each. A second
+call skips the rows of the same commit and replaces the others. On an idle
+machine with two cores, everything takes about 12 minutes:
 
     python -m runs.benchmarks.cpu --threads 1 2
 """
@@ -26,6 +26,10 @@ from torch.profiler import profile
 from projects.stdcl.catalogue import ENCODERS, find_config
 from projects.stdcl.evaluation.training_step import TrainingStep
 from projects.stdcl.models import CrossSequenceContrastiveLoss, STDCLHead
+from projects.stdcl.models.backbones.blockgcn import (
+    joint_distances,
+    spanning_tree_lengths,
+)
 from projects.stdcl.utils import environment
 from projects.stdcl.utils.atomic_write import atomic_write
 from tests.twins.contrastive_loss import contrastive_loss
@@ -123,6 +127,16 @@ def time_step(encoder: str, benchmark: str, repeats: int) -> Dict:
     return {'products, % of plain': f'{100 * share:.0f}', **spread(row)}
 
 
+def time_topology(benchmark: str, repeats: int) -> Dict:
+    """Time the spanning trees of BlockGCN as a share of a training step."""
+    step = make_steps('blockgcn', benchmark)[0]
+    joints = step.batch[0][:, 0, ..., -3:]
+    ms = take_turns(repeats, step=step, trees=lambda: spanning_tree_lengths(
+        joint_distances(joints)))
+    return spread({'ms, step': ms.step, 'ms, spanning trees': ms.trees,
+                   'share, %': 100 * ms.trees / ms.step})
+
+
 def peak(function: Callable) -> float:
     """Return the peak size of the tensors that a function creates, in MiB."""
     function()
@@ -204,6 +218,8 @@ def main() -> None:
                        for name in args.encoders for width in WIDTHS],
         step_memory=[(dict(encoder=TITLES[name], clips=8), measure_memory,
                       name, 8) for name in args.encoders],
+        blockgcn_topology=[(dict(width=width), time_topology, WIDTHS[width],
+                            args.repeats) for width in WIDTHS],
         loss=[(dict(slots=size[0], batch=size[2]), time_loss, *size,
                args.repeats) for size in SIZES],
         banks=[(dict(bank=kind, sequences=number), time_banks, kind, number,
