@@ -360,6 +360,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     steps = [step.type for step in cfg.train_pipeline]
     # RandomView rotates three-dimensional data only
     assert ('RandomView' in steps) == kind.startswith('3D')
+    assert ('RandomScale' in steps) != kind.startswith('3D')
     assert (len(train), len(val)) == (5 * 6, 2)
     sequences = TrainingSequences(train)
     sequences.add_indices()
@@ -577,8 +578,12 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     steps = [epoch for step in cfg.param_scheduler for epoch in (
         step.get('end'), *step.get('milestones', ())) if epoch]
     assert all(1 <= epoch < 10 for epoch in steps)
-    # the rate of HCN decays in each epoch, so no step has a place
-    assert steps or encoder == 'hcn'
+    if encoder == 'hcn':  # the rate decays in each epoch
+        decays = [part.param_scheduler[0].gamma ** part.train_cfg.max_epochs
+                  for part in (cfg, full)]
+        assert decays[0] == pytest.approx(decays[1])
+    else:
+        assert steps
     model = MODELS.build(cfg.model)
     # the recognizer compares this number with the output of the encoder
     assert model.cls_head.in_channels < (

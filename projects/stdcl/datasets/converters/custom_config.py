@@ -107,16 +107,25 @@ def _adapt(steps: List[dict], data: Conversion) -> List[dict]:
     changes = dict(FormatGCNInput=dict(num_person=data.persons),
                    MinMaxNormalize=dict(type=normalize),
                    RandomView=dict(up=data.up))
-    return [{**step, **changes.get(step['type'], {})} for step in steps
-            if dims == 3 or step['type'] != 'RandomView']
+    steps = [{**step, **changes.get(step['type'], {})} for step in steps]
+    if dims == 2 and steps[0]['type'] == 'RandomView':  # for training
+        steps[:2] = [steps[1], dict(type='RandomRotation'),
+                     dict(type='RandomScale')]
+    return steps
 
 
 def _scale(schedulers: List[dict], factor: float) -> List[dict]:
-    """Multiply the epochs in the learning rate schedulers by a factor."""
+    """Stretch learning rate schedulers by a factor."""
     def scaled(epoch: int) -> int:
         return max(1, round(epoch * factor))
 
-    return [{name: scaled(value) if name == 'end' else
-             list(map(scaled, value)) if name == 'milestones' else value
-             for name, value in scheduler.items()}
-            for scheduler in schedulers]
+    stretched = []
+    for scheduler in map(dict, schedulers):
+        if 'end' in scheduler:
+            scheduler['end'] = scaled(scheduler['end'])
+        if 'milestones' in scheduler:
+            scheduler['milestones'] = [*map(scaled, scheduler['milestones'])]
+        if scheduler['type'] == 'ExponentialLR':
+            scheduler['gamma'] **= 1 / factor
+        stretched.append(scheduler)
+    return stretched
