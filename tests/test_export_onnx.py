@@ -102,10 +102,16 @@ def test_script_prepares_clips_like_the_pipeline(data, dims, frames):
     nobody = np.zeros_like(joints)
     found = SCRIPT.prepare(np.concatenate([nobody, joints, nobody]), dict(
         dims=str(dims), pipeline=json.dumps(steps),
-        clip_shape=f'[3, {cfg.clip_len}]'), (480, 640))
+        clip_shape=f'[3, {cfg.clip_len}, 25, 3]'), (480, 640))
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-4,
                                atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize('shape', [(9, 17, 3), (2, 9, 25, 2), (25, 3)])
+def test_script_names_the_expected_shape(shape):
+    with pytest.raises(SystemExit, match=r'^error: .*25 joints, 3 channels'):
+        SCRIPT.prepare(np.ones(shape), dict(clip_shape='[3, 9, 25, 3]'))
 
 
 def test_clips_are_those_of_the_data(tiny_annotations):

@@ -239,6 +239,7 @@ def test_a_fused_arm(make_runner, tmp_path):
     page = tmp_path / 'page.md'
     StudyReport(study.study, tmp_path).write_page(page)
     assert '| both | 1 | 75.00 |  | +0.00 ' in page.read_text()
+    assert '## Folds' not in page.read_text()  # has no table
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):

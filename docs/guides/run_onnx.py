@@ -174,10 +174,13 @@ STEPS = dict(
 def prepare(joints, metadata, img_shape=None):
     """Turn a recording into clips (clips, persons, frames, joints, C)."""
     joints = np.asarray(joints, np.float32)
+    persons, frames, *sizes = json.loads(metadata['clip_shape'])
+    if joints.ndim not in (3, 4) or [*joints.shape[-2:]] != sizes:
+        sys.exit(f'error: the recording has the shape {joints.shape}, expected'
+                 f' (persons, frames, {sizes[0]} joints, {sizes[1]} channels)')
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
-    persons, frames = json.loads(metadata['clip_shape'])[:2]
     there = find_detected(joints, score)[1].any((1, 2))
     order = np.argsort(~there, kind='stable')[:max(there.sum(), persons)]
     joints, score = joints[order], None if score is None else score[order]

@@ -203,14 +203,14 @@ class StudyReport:
         _save(figure, path)
 
     def write_page(self, page: Path) -> None:
-        """Write a Markdown page with all tables, and the plot next to it."""
+        """Write a Markdown page with the tables, and the plot next to it."""
         page.parent.mkdir(parents=True, exist_ok=True)
         plot = page.with_suffix('.svg')
         self.draw(plot)
         parts = [f'# {self.plan.about}', f'{self.source()}.',
                  f'![Differences]({plot.name})' if plot.is_file() else '']
-        parts += [f'## {name.capitalize()}\n\n{getattr(self, name)()}'
-                  for name in TABLES]
+        parts += [f'## {name.capitalize()}\n\n{table}' for name in TABLES
+                  if (table := getattr(self, name)())]
         page.write_text('\n\n'.join(parts) + '\n')
 
 

@@ -31,14 +31,15 @@ class Mismatch(NamedTuple):
     missing: List[str]  # only in the model
     extra: List[str]  # only in the checkpoint
 
-    def __str__(self) -> str:
+    def texts(self) -> List[str]:
+        """Describe each tensor that differs in shape, and each layer."""
         texts = [f'{name} is {text}' for name, text in self.shapes.items()]
-        for title, names in (('missing from the checkpoint', self.missing),
+        for where, names in (('missing from the checkpoint', self.missing),
                              ('not in the model', self.extra)):
-            layers = dict.fromkeys(name.rpartition('.')[0] or name
-                                   for name in names)
-            texts += [f'{title}: {", ".join(layers)}'] if layers else []
-        return '; '.join(texts)
+            texts += dict.fromkeys(
+                f'{name.rpartition(".")[0] or name} is {where}'
+                for name in names)
+        return texts
 
 
 @HOOKS.register_module()
@@ -126,9 +127,9 @@ def _fit_to_test(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
         [name for name in mismatch.extra if name.startswith('backbone.')])
     if any(wrong):
         raise InputError(
-            f'{file} does not fit the model to be tested: {wrong}. Use the '
-            'config that it was trained with. To fine-tune from it, '
-            f'{FINE_TUNE}.')
+            f'{file} does not fit the model to be tested: '
+            f'{_explain(wrong, model, checkpoint)}. Use the config that it '
+            f'was trained with. To fine-tune from it, {FINE_TUNE}.')
     _require_same_input(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
     return mismatch
@@ -144,7 +145,7 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     (logger.warning if anew else logger.info)(printable(
         f'{file}: loading {loaded} of {len(own)} tensors'
         + ('; the others are initialized from scratch' if anew else '')
-        + (f'; {mismatch}.' if any(mismatch) else '.')))
+        + '; '.join(['', *mismatch.texts()]) + '.'))
     seen, expected = _streams(model, checkpoint)
     if seen != expected:
         logger.info(f'Fine-tuning on a different stream: {file} was trained '
@@ -163,9 +164,22 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
     if any(mismatch):
         raise InputError(
             f'{file} does not fit the model, so training cannot resume from '
-            f'it: {mismatch}. To start from the weights that fit, '
-            f'{FINE_TUNE}.')
+            f'it: {_explain(mismatch, model, checkpoint)}. To start from the '
+            f'weights that fit, {FINE_TUNE}.')
     _require_same_input(model, checkpoint, file)
+
+
+def _explain(mismatch: Mismatch, model: nn.Module, checkpoint: dict) -> str:
+    """Name differing numbers of joints and classes, and three tensors."""
+    texts, seen = mismatch.texts(), description_in(checkpoint, model)
+    own = dict(layout_of(model), classes=range(model.cls_head.num_classes))
+    numbers = [
+        f'it was trained on {len(seen[field])} {field.replace("_name", "")}, '
+        f'expected {len(own[field])}' for field in ('joint_names', 'classes')
+        if seen.get(field) and own.get(field)
+        and len(seen[field]) != len(own[field])]
+    texts[3:] = [f'and {len(texts) - 3} more'] if len(texts) > 3 else []
+    return '; '.join(numbers + texts)
 
 
 def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
@@ -228,17 +242,11 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
                and not name.endswith('num_batches_tracked')]
     extra = [name for name in state_dict
              if name not in own and not name.startswith(banks)]
-    parameters = {name for name, _ in model.named_parameters()}
-    if parameters <= {*shapes, *missing} and shapes:
-        name, sizes = next(iter(shapes.items()))
-        raise InputError(f'{file} contains no parameter that fits the model; '
-                         f'for example, the shape of {name} is {sizes}.')
-    if parameters <= {*missing}:
-        raise InputError(
-            f'{file} contains no parameter of the model; it contains '
-            f'{", ".join(list(state_dict)[:3])}, ..., expected '
-            f'{", ".join(list(own)[:3])}, ...')
-    return Mismatch(shapes, missing, extra)
+    mismatch = Mismatch(shapes, missing, extra)
+    if {*dict(model.named_parameters())} <= {*shapes, *missing}:
+        raise InputError(f'{file} contains no parameter that fits the model: '
+                         f'{_explain(mismatch, model, checkpoint)}.')
+    return mismatch
 
 
 def _shape(value) -> str:

@@ -38,10 +38,10 @@ class SkeletonCheckHook(Hook):
                 'fewer sequences '
                 f'({len(runner.train_dataloader.dataset)} in all).')
         self._check(runner, 'train_dataloader')
-        trained_on = _describe_training(runner)
-        check_traits(trained_on, runner.train_dataloader.dataset,
-                     'train_dataloader')
-        _try_model(unwrap(runner.model), runner.train_dataloader.dataset[0])
+        model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
+        trained_on = describe(model, dataset)
+        check_traits(trained_on, dataset, 'train_dataloader')
+        _try_model(model, dataset[0])
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
             check_data(trained_on, runner.val_dataloader.dataset,
@@ -52,7 +52,8 @@ class SkeletonCheckHook(Hook):
         self._check(runner, 'test_dataloader')
         # CheckpointFitHook checks the data if the model is from a checkpoint
         if isinstance(runner._train_loop, BaseLoop):
-            check_data(_describe_training(runner),
+            check_data(describe(unwrap(runner.model),
+                                runner.train_dataloader.dataset),
                        runner.test_dataloader.dataset, 'test_dataloader')
 
     def _check(self, runner, name: str) -> None:
@@ -68,10 +69,6 @@ class SkeletonCheckHook(Hook):
             # (num_clips, M, T, V, C)
             shape = part[0]['inputs'].shape[1:]
             check_shape(model, shape, where)
-
-
-def _describe_training(runner) -> dict:
-    return describe(unwrap(runner.model), runner.train_dataloader.dataset)
 
 
 def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
@@ -96,6 +93,13 @@ def _try_model(model, sample: dict) -> None:
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
     check_channels(model, feats)
     head(feats)
-    if hasattr(head, 'decoupler'):
-        head.decoupler(feats)
+    try:
+        if hasattr(head, 'decoupler'):
+            head.decoupler(feats)
+    except InputError as error:
+        built = getattr(model, 'clip_shape', None)
+        shape = tuple(sample['inputs'].shape[1:])
+        raise InputError(error if built is None else (
+            f'train_dataloader yields clips of {shape}, but model.clip_shape '
+            f'is {tuple(built)}. Set model.clip_shape={shape}.')) from error
     model.train(training)

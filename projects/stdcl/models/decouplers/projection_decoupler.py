@@ -84,7 +84,6 @@ class ProjectionDecoupler(Decoupler):
                 f'{type(self).__name__} was built for feature maps with T = '
                 f'{built[0]} frames and V = {built[1]} joints, but the '
                 f'encoder returns T = {x.shape[3]} and V = {x.shape[4]}. Set '
-                'model.clip_shape to the shape of your clips, or set '
-                f'num_frames={x.shape[3]} and num_joints={x.shape[4]} in the '
-                "decoupler's config.")
+                'num_frames and num_joints of the decoupler to these numbers, '
+                'or model.clip_shape to the shape of your clips.')
         return super().forward(x)

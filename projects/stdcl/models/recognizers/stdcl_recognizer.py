@@ -49,6 +49,7 @@ class STDCLRecognizer(RecognizerGCN):
     def __init__(self, *args, clip_shape: Optional[Sequence[int]] = None,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.clip_shape = clip_shape
         if not hasattr(self.cls_head, 'decoupler'):
             raise InputError(
                 f'model.cls_head is of type {type(self.cls_head).__name__}, '
