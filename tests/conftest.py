@@ -111,7 +111,8 @@ def tiny_annotations(tmp_path):
                 total_frames=frames,
                 keypoint=torch.randn(persons, frames, joints, channels,
                                      generator=generator).numpy())
-            if score:
+            if score:  # in pixels
+                annotation['keypoint'] = 50 + 10 * annotation['keypoint']
                 annotation.update(
                     img_shape=(100, 100), keypoint_score=torch.rand(
                         persons, frames, joints, generator=generator).numpy())

@@ -488,10 +488,14 @@ def test_testing_on_training_sequences_warns(config, tiny_annotations,
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
         use(config, path)
-        run(config, load_from=checkpoint).train()
+        runner = run(config, load_from=checkpoint)
+        runner.train()
+        runner.test()
         Path(config.work_dir, 'epoch_1.pth').rename(f'{config.work_dir}/1.pth')
     text = '12 of 12 sequences have the name and label of a training sequence'
-    assert capsys.readouterr().out.count(f'val_dataloader: {text}') == 2
+    log = capsys.readouterr().out
+    for name in ('val', 'test'):
+        assert log.count(f'{name}_dataloader: {text}') == 2
     for path in paths:
         run(use(config, path), load_from=checkpoint).test()
         log = capsys.readouterr().out

@@ -83,7 +83,7 @@ def test_nothing_runs_and_the_file_is_named(
     write(Scores(folder / 'good.npz', names=np.array(['a', 'b']),
                  logits=np.eye(2, dtype='f4'),
                  probabilities=np.eye(2, dtype='f4')))
-    (folder / 'labels.csv').write_text('name,label\nbad,x\n')
+    (folder / 'labels.csv').write_text('name,label\nbad,x\nno,y\n')
     (folder / 'hand.json').write_text(json.dumps(HAND))
     make(folder / file, kind)
     done = warm(*arguments, cwd=folder)

@@ -26,10 +26,9 @@ class SkeletonCheckHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        """Check the training and validation sets, once per run."""
-        if self is not next(hook for hook in runner.hooks
-                            if isinstance(hook, SkeletonCheckHook)):
-            return  # the configs with STD-CL register the hook twice
+        """Check the training and validation sets."""
+        if not self._is_first(runner):
+            return
         if not len(runner.train_dataloader):
             raise InputError(
                 'train_dataloader yields 0 batches per epoch, expected at '
@@ -49,12 +48,19 @@ class SkeletonCheckHook(Hook):
 
     def before_test(self, runner) -> None:
         """Check the test set."""
+        if not self._is_first(runner):
+            return
         self._check(runner, 'test_dataloader')
         # CheckpointFitHook checks the data if the model is from a checkpoint
         if isinstance(runner._train_loop, BaseLoop):
             check_data(describe(unwrap(runner.model),
                                 runner.train_dataloader.dataset),
                        runner.test_dataloader.dataset, 'test_dataloader')
+
+    def _is_first(self, runner) -> bool:
+        # configs with STD-CL register the hook twice
+        return self is next(hook for hook in runner.hooks
+                            if isinstance(hook, SkeletonCheckHook))
 
     def _check(self, runner, name: str) -> None:
         """Check the labels and one sequence of each data set of a loader."""
