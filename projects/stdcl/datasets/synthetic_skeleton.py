@@ -12,6 +12,7 @@ from mmaction.registry import DATASETS
 
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
+from .transforms.random_rotation import rotation
 
 SPLITS = ('train', 'test')
 PROGRAMS = ('lift then swing', 'swing then lift', 'slow swing', 'fast swing')
@@ -80,7 +81,7 @@ def rest_pose(layout: SkeletonLayout) -> np.ndarray:
             share = (siblings.index(joint) + 0.5) / len(siblings) - 0.5
             span = 2 * np.pi if at_root else 2 * np.pi / 3
             pose[joint] = pose[parent] + OTHER_BONE * (
-                _about_axis(2, share * span) @ _unit(ahead))
+                _unit(ahead) @ rotation(0, 0, share * span))
     return pose
 
 
@@ -125,16 +126,6 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
 def _unit(vector: np.ndarray) -> np.ndarray:
     # a zero vector stays zero
     return np.asarray(vector) / max(np.linalg.norm(vector), 1e-9)
-
-
-def _about_axis(axis: int, angle: float) -> np.ndarray:
-    """Return the matrix (3, 3) of a rotation about a coordinate axis."""
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    matrix = np.eye(3)
-    matrix[i, i] = matrix[j, j] = np.cos(angle)
-    matrix[j, i] = np.sin(angle)
-    matrix[i, j] = -matrix[j, i]
-    return matrix
 
 
 class _Body:
@@ -291,10 +282,9 @@ def _act(rng: np.random.Generator, program: str,
 
 def _view(rng: np.random.Generator, joints: np.ndarray) -> np.ndarray:
     """Apply a random size, position and point of view."""
-    turn = (_about_axis(0, rng.uniform(-TILT, TILT))
-            @ _about_axis(2, rng.uniform(-TILT, TILT))
-            @ _about_axis(1, rng.uniform(-YAW, YAW)))
-    return (rng.uniform(*SIZE) * joints @ turn.T
+    x, z = rng.uniform(-TILT, TILT, 2)
+    turn = rotation(0, rng.uniform(-YAW, YAW), 0) @ rotation(x, 0, z)
+    return (rng.uniform(*SIZE) * joints @ turn
             + rng.uniform(-SHIFT, SHIFT, 3))
 
 

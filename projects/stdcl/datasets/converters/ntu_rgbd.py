@@ -85,9 +85,7 @@ def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
                 yield member.stem, str(path), str(member)
 
 
-@lru_cache(maxsize=32)
-def _open_zip(path: str) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+_open_zip = lru_cache(maxsize=32)(zipfile.ZipFile)
 
 
 def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:

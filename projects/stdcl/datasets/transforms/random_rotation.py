@@ -42,13 +42,13 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
         raise InputError(
             f'keypoint of {results.get("frame_dir")} has '
             f'{keypoint.shape[-1]} channels, expected {dims} for a rotation.')
-    results['keypoint'] = (keypoint.reshape(-1, dims) @ matrix).reshape(
-        keypoint.shape)
+    results['keypoint'] = (keypoint.reshape(-1, dims) @ matrix.astype(
+        np.float32)).reshape(keypoint.shape)
     return results
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:
-    """Return the matrix Rz Ry Rx of angles in radians, (3, 3), float32.
+    """Return the matrix Rz Ry Rx of angles in radians, (3, 3).
 
     As in the published recipe, a positive angle about z turns y toward x.
     """
@@ -57,4 +57,4 @@ def rotation(x: float, y: float, z: float) -> np.ndarray:
     about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
     about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
     about_z = np.array([[cos_z, sin_z, 0], [-sin_z, cos_z, 0], [0, 0, 1]])
-    return (about_z @ about_y @ about_x).astype(np.float32)
+    return about_z @ about_y @ about_x

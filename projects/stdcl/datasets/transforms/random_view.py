@@ -3,7 +3,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from ...utils.input_error import InputError
-from .random_rotation import rotate
+from .random_rotation import rotate, rotation
 from .transform import Transform
 
 
@@ -36,12 +36,7 @@ class RandomView(Transform):
     def transform(self, results: dict) -> dict:
         """Rotate ``results['keypoint']``."""
         degrees = np.random.randint(-self.max_degrees, self.max_degrees + 1, 2)
-        (cos_x, cos_y), (sin_x, sin_y) = (np.cos(np.radians(degrees)),
-                                          np.sin(np.radians(degrees)))
-        about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
-        about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
-        rotation = (about_y @ about_x).astype(np.float32)
+        matrix = rotation(*np.radians(degrees), 0)
         axes = np.arange(3)  # exchange y and the vertical axis
         axes[[1, 'xyz'.index(self.up)]] = axes[['xyz'.index(self.up), 1]]
-        rotation = rotation[axes][:, axes]
-        return rotate(results, rotation)
+        return rotate(results, matrix[axes][:, axes])
