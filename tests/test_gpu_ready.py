@@ -23,10 +23,8 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from projects.stdcl.catalogue import ENCODERS, find_config
-from projects.stdcl.evaluation.training_step import (
-    TrainingStep,
-    meta_autocast,
-)
+from projects.stdcl.evaluation.training_step import TrainingStep
+from runs.benchmarks.operations import meta_autocast
 from tests.commands import ROOT, call
 from tests.test_encoders import drop_nothing
 

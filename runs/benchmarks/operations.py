@@ -6,17 +6,65 @@ Example:
     python runs/benchmarks/operations.py
 """
 import argparse
+import contextlib
 from pathlib import Path
+from unittest import mock
+
+import pandas as pd
+import torch
+from mmengine.config import Config
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from projects.stdcl.catalogue import ENCODERS, find_config
+from projects.stdcl.evaluation.training_step import TrainingStep
+from projects.stdcl.utils import environment
 
 OUT = Path(__file__).parent / 'operations.csv'
+# operations that compute nothing, in addition to views
+FREE = ('empty', 'empty_like', 'empty_strided', 'new_empty',
+        'new_empty_strided', '_unsafe_view', 'is_same_size')
+
+
+class OperationCounter(TorchDispatchMode):
+    """Mode that counts operations, except views and allocations."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        """Count one operation, and run it."""
+        name = function.__name__.partition('.')[0]
+        self.count += not function.is_view and name not in FREE
+        return function(*args, **(kwargs or {}))
+
+
+def count_operations(cfg: Config) -> int:
+    """Count the operations that a training step would start on a GPU.
+
+    An operation is one of PyTorch's library (aten), and starts at least one
+    kernel on a GPU. Views, allocations and the optimizer do not count.
+    """
+    # on the meta device, the code takes the same branches as on a GPU
+    step = TrainingStep(cfg, device='meta')
+    with meta_autocast(), OperationCounter() as counter:
+        step()
+    return counter.count
+
+
+@contextlib.contextmanager
+def meta_autocast():
+    """Let ``torch.autocast`` accept the meta device, without effect."""
+    autocast = torch.autocast
+
+    def accept(device_type: str, **kwargs):
+        return contextlib.nullcontext() if device_type == 'meta' else autocast(
+            device_type, **kwargs)
+
+    with mock.patch('torch.autocast', accept):
+        yield
 
 
 def count(encoder: str) -> dict:
     """Return the row of an encoder."""
-    from mmengine.config import Config
-
-    from projects.stdcl.catalogue import ENCODERS, find_config
-    from projects.stdcl.evaluation.training_step import count_operations
     plain, stdcl = (count_operations(Config.fromfile(
         find_config(encoder, 'nw-ucla-xview', method)))
         for method in (False, True))
@@ -34,10 +82,6 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=OUT,
                         help='CSV file to write; default: %(default)s')
     args = parser.parse_args()
-    import pandas as pd
-
-    from projects.stdcl.catalogue import ENCODERS
-    from projects.stdcl.utils import environment
     frame = pd.DataFrame(map(count, args.encoders or ENCODERS)).assign(
         command='python runs/benchmarks/operations.py',
         commit=environment.current_commit()['commit'],

@@ -1,21 +1,14 @@
-"""A training step on random clips, to count, compile or time."""
-import contextlib
+"""A training step on random clips, to compile or time."""
 from typing import Union
-from unittest import mock
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..apis.clip_shape import find_clip_shape
 from ..compat.accuracy_on_device import top_k_accuracy
 from ..models import STDCLMixin
-
-# operations that compute nothing, in addition to views
-FREE = ('empty', 'empty_like', 'empty_strided', 'new_empty',
-        'new_empty_strided', '_unsafe_view', 'is_same_size')
 
 
 class TrainingStep:
@@ -72,41 +65,3 @@ class TrainingStep:
             losses = self.head.contrast(feats, labels, indices)
             loss = loss + losses['loss_spatial'] + losses['loss_temporal']
         return loss
-
-
-class OperationCounter(TorchDispatchMode):
-    """Mode that counts operations, except views and allocations."""
-
-    count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        """Count one operation, and run it."""
-        name = function.__name__.partition('.')[0]
-        self.count += not function.is_view and name not in FREE
-        return function(*args, **(kwargs or {}))
-
-
-def count_operations(cfg: Config) -> int:
-    """Count the operations that a training step would start on a GPU.
-
-    An operation is one of PyTorch's library (aten), and starts at least one
-    kernel on a GPU. Views, allocations and the optimizer do not count.
-    """
-    # on the meta device, the code takes the same branches as on a GPU
-    step = TrainingStep(cfg, device='meta')
-    with meta_autocast(), OperationCounter() as counter:
-        step()
-    return counter.count
-
-
-@contextlib.contextmanager
-def meta_autocast():
-    """Let ``torch.autocast`` accept the meta device, without effect."""
-    autocast = torch.autocast
-
-    def accept(device_type: str, **kwargs):
-        return contextlib.nullcontext() if device_type == 'meta' else autocast(
-            device_type, **kwargs)
-
-    with mock.patch('torch.autocast', accept):
-        yield
