@@ -20,7 +20,8 @@ def read_log(path: Path) -> pd.DataFrame:
 
     Returns:
         DataFrame: One column for each scalar and one row for each logged step
-        or validation; the index is the number of epochs until then, a float.
+        or validation. The index is the number of epochs completed by then, a
+        float.
 
     Raises:
         InputError: The log is missing or has a different format.
