@@ -15,6 +15,8 @@ from mmengine.logging import MMLogger
 from ..utils.input_error import InputError
 from .training_sequences import iter_leaf_datasets, names_and_labels
 
+MOST = 2**20  # largest number of hashes; larger training sets are sampled
+
 
 def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
     """Describe the training set of a model, and its own layout.
@@ -24,7 +26,7 @@ def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
     """
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
     return {**traits(dataset), **layout_of(model), 'sequences': torch.tensor(
-        sorted(codes), dtype=torch.int64)}
+        sorted(codes)[:MOST], dtype=torch.int64)}
 
 
 def description_in(checkpoint: dict, model: nn.Module) -> dict:
