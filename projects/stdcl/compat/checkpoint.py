@@ -17,6 +17,7 @@ import io
 import logging
 import os.path as osp
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path, PurePath
 from typing import Any, Optional
@@ -34,7 +35,7 @@ from mmengine.runner import runner as runner_module
 from ..utils.atomic_write import atomic_write
 from ..utils.checkpoint_file import find_damage, find_latest
 from ..utils.input_error import InputError, printable
-from ..utils.safe_files import find_refused, how_to_trust, is_trusted
+from ..utils.safe_files import how_to_trust, is_trusted
 
 upstream_save = checkpoint_module.save_checkpoint
 upstream_load_url = checkpoint_module.load_url
@@ -119,10 +120,10 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
 
 def _raise_refused(source: str, error: pickle.UnpicklingError,
                    file: str) -> None:
-    name = find_refused(error)
-    if name:
+    found = re.search(r'GLOBAL (\S+)', str(error))  # the refused name
+    if found:
         raise pickle.UnpicklingError(printable(
-            f'Checkpoint {source} was not loaded: it contains {name}, but '
+            f'Checkpoint {source} was not loaded: it contains {found[1]}, but '
             'only tensors and plain containers are safe to load. '
             + how_to_trust(file))) from None
 

@@ -240,16 +240,12 @@ def convert(encoder: str, source: Tensors) -> Tensors:
 def convert_file(encoder: str, source: Path, out: Path) -> str:
     """Convert a checkpoint file from the authors' code; return a summary.
 
-    ``encoder`` is a key of :data:`TABLES`. An ``InputError`` is raised if
-    ``source`` contains no state dict, or if :func:`convert` fails.
+    ``encoder`` is a key of :data:`TABLES`. Errors are those of
+    :func:`convert`.
     """
     tensors = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')
     tensors = tensors.get('state_dict', tensors)
-    if not isinstance(tensors, dict) or not all(
-            isinstance(value, torch.Tensor) for value in tensors.values()):
-        raise InputError('the file contains no state dict, expected a dict of '
-                         'tensors.')
     converted = convert(encoder, {
         str(name).removeprefix('module.'): value
         for name, value in tensors.items()})

@@ -241,9 +241,3 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
         raise InputError(
             f'{path} could not be read: it is damaged or not a .npy or .npz '
             f'file of plain arrays ({reason}).') from error
-
-
-def find_refused(error: pickle.UnpicklingError) -> str:
-    """Return the name that ``weights_only=True`` rejected, or ''."""
-    found = re.search(r'GLOBAL (\S+)', str(error))
-    return found[1] if found else ''

@@ -111,10 +111,6 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
 
 def make_splits(names: List[str]) -> Dict[str, List[str]]:
     """Return a dict of split -> names; raise InputError for a wrong size."""
-    if len(set(names)) != len(names):
-        name = max(names, key=names.count)
-        raise InputError(f'{name} occurs {names.count(name)} times in the '
-                         'source, expected once.')
     fields = {name: NAME.fullmatch(name) for name in names}
     splits = {}
     for split, (views, expected) in SPLITS.items():
