@@ -1,9 +1,4 @@
-"""Synthetic skeleton sequences, to try the code without a download.
-
-A body moves as a kinematic chain. Its class depends on which limb moves and
-how the limb moves over time. Neither a single frame nor the mean of all frames
-reveals the class.
-"""
+"""Synthetic skeleton sequences, to try the code without a download."""
 from typing import Callable, List, Tuple, Union
 
 import numpy as np
@@ -186,8 +181,9 @@ class SyntheticSkeletonDataset(BaseActionDataset):
 
     A class combines one of four limbs with one of four motion programs. Two
     pairs of programs differ only in time: "lift then swing" from "swing then
-    lift", and "slow swing" from "fast swing". Subject, view, place, posture,
-    pace and phase are random, all limbs sway, and positions are noisy.
+    lift", and "slow swing" from "fast swing". Neither a single frame nor the
+    mean of all frames reveals the class. Subject, view, place, posture, pace
+    and phase are random, all limbs sway, and positions are noisy.
 
     Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its class
     is i modulo 16. ``keypoint`` has the shape (1, T, V, 3), in meters, y up.

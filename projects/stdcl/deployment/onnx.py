@@ -1,9 +1,4 @@
-"""Export of models to ONNX files, and tests of these files.
-
-The exported network maps clips from the data pipeline, in float32 and of shape
-(batch, persons, frames, joints, channels), to logits, (batch, classes). The
-stream is computed inside the network. The batch size may vary.
-"""
+"""Export of models to ONNX files, and tests of these files."""
 import json
 import os.path as osp
 from contextlib import suppress
@@ -39,14 +34,16 @@ class DeployedNetwork(nn.Module):
         self.cls_head = model.cls_head
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Map clips (N, M, T, V, C) to logits (N, classes)."""
+        """Map clips (N, M, T, V, C), float32, to logits (N, classes)."""
         return self.cls_head(self.backbone(
             make_stream(self.preprocessor, clips)))
 
 
 def export(model: nn.Module, clips: torch.Tensor, out: Path,
            metadata: Dict[str, str]) -> float:
-    """Export a model to an ONNX file, and verify the file.
+    """Export a :class:`DeployedNetwork`, and verify the ONNX file.
+
+    The batch size N may vary.
 
     Args:
         model (nn.Module): A recognizer, on the CPU.

@@ -30,10 +30,8 @@ class MemoryBankHook(Hook):
 
     # sizes the banks before other hooks use them
     priority = 'VERY_HIGH'
-
-    def __init__(self) -> None:
-        self.banks: Dict[str, MemoryBank] = {}
-        self.fingerprint = ''
+    banks: Dict[str, MemoryBank] = {}
+    fingerprint = ''
 
     def before_run(self, runner) -> None:
         """Size the banks, if the run will train."""

@@ -41,11 +41,9 @@ class PreemptionHook(Hook):
 
     # runs after the hooks that change the state to be saved
     priority = 'LOWEST'
-
-    def __init__(self) -> None:
-        self.signaled = False
-        self.checkpoint_hook: Optional[SafeCheckpointHook] = None
-        self.batch = 0  # batches of this epoch, including the current one
+    signaled = False
+    checkpoint_hook: Optional[SafeCheckpointHook] = None
+    batch = 0  # batches of this epoch, including the current one
 
     def before_train(self, runner) -> None:
         """Install the signal handler."""

@@ -86,12 +86,9 @@ class SafeCheckpointHook(CheckpointHook):
         path = self.file_backend.join_path(self.out_dir, INTERRUPTED)
         runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False,
                                backend_args=self.backend_args)
-        self._point_to(runner, path)
+        if is_main_process():
+            Path(runner.work_dir, 'last_checkpoint').write_text(path)
         return path
-
-    @master_only
-    def _point_to(self, runner, path: str) -> None:
-        Path(runner.work_dir, 'last_checkpoint').write_text(path)
 
     def _save_checkpoint_with_step(self, runner, step: int,
                                    meta: dict) -> None:
