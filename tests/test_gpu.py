@@ -7,7 +7,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
 from projects.stdcl.catalogue import ENCODERS, find_config
-from projects.stdcl.evaluation.training_step import TrainingStep
+from runs.benchmarks.training_step import TrainingStep
 from tests.commands import CONFIG, ROOT, TINY, accuracy, call
 from tests.test_encoders import drop_nothing
 

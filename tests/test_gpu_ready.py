@@ -23,8 +23,8 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from projects.stdcl.catalogue import ENCODERS, find_config
-from projects.stdcl.evaluation.training_step import TrainingStep
 from runs.benchmarks.operations import meta_autocast
+from runs.benchmarks.training_step import TrainingStep
 from tests.commands import ROOT, call
 from tests.test_encoders import drop_nothing
 
@@ -195,9 +195,9 @@ def test_stdcl_adds_few_operations(tmp_path, monkeypatch):
 def test_gpu_command(tmp_path):
     study, path = tmp_path / 'study.py', tmp_path / 'out/results.json'
     study.write_text(STUDY)
-    command = (sys.executable, SCRIPTS / 'gpu.py', '--small', '--minutes', 20,
-               '--out', path.parent, '--study', study)
-    call(*command, cwd=tmp_path)
+    command = (sys.executable, '-m', 'runs.benchmarks.gpu', '--small',
+               '--minutes', 20, '--out', path.parent, '--study', study)
+    call(*command, cwd=SCRIPTS.parents[1])
     results = json.loads(path.read_text())
     assert not [entry for entry in results.values() if 'error' in entry]
     assert 'skipped' in results['tests']['summary']
@@ -205,5 +205,5 @@ def test_gpu_command(tmp_path):
     assert results['compiled, synthetic, hcn, STD-CL']['ms'] > 0
     content = path.read_text()
     # a second call repeats no recorded result
-    assert 'eager' not in call(*command, cwd=tmp_path).stdout
+    assert 'eager' not in call(*command, cwd=SCRIPTS.parents[1]).stdout
     assert path.read_text() == content

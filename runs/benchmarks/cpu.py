@@ -24,7 +24,6 @@ from mmengine.config import Config
 from torch.profiler import profile
 
 from projects.stdcl.catalogue import ENCODERS, find_config
-from projects.stdcl.evaluation.training_step import TrainingStep
 from projects.stdcl.models import CrossSequenceContrastiveLoss, STDCLHead
 from projects.stdcl.models.backbones.blockgcn import (
     joint_distances,
@@ -32,6 +31,7 @@ from projects.stdcl.models.backbones.blockgcn import (
 )
 from projects.stdcl.utils import environment
 from projects.stdcl.utils.atomic_write import atomic_write
+from runs.benchmarks.training_step import TrainingStep
 from tests.twins.contrastive_loss import contrastive_loss
 from tests.twins.encoders import Size, for_twin, twin
 

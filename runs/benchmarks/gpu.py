@@ -10,7 +10,7 @@ contains the results of the study. A second call skips recorded results and
 resumes interrupted runs. Without a GPU, everything runs on the CPU.
 
 Example:
-    python runs/benchmarks/gpu.py --minutes 9 --out work_dirs/gpu
+    python -m runs.benchmarks.gpu --minutes 9 --out work_dirs/gpu
 """
 import argparse
 import itertools
@@ -131,7 +131,7 @@ def time_step(mode: str, benchmark: str, encoder: str, method: str,
     from mmengine.config import Config
 
     from projects.stdcl.catalogue import find_config
-    from projects.stdcl.evaluation.training_step import TrainingStep
+    from runs.benchmarks.training_step import TrainingStep
     step = TrainingStep(
         Config.fromfile(find_config(encoder, benchmark, method == 'STD-CL')),
         *BATCHES.get(benchmark, (4, 16)), device)

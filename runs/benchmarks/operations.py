@@ -3,7 +3,7 @@
 On a GPU, small batches take as long as it takes to start the operations.
 
 Example:
-    python runs/benchmarks/operations.py
+    python -m runs.benchmarks.operations
 """
 import argparse
 import contextlib
@@ -16,8 +16,8 @@ from mmengine.config import Config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from projects.stdcl.catalogue import ENCODERS, find_config
-from projects.stdcl.evaluation.training_step import TrainingStep
 from projects.stdcl.utils import environment
+from runs.benchmarks.training_step import TrainingStep
 
 OUT = Path(__file__).parent / 'operations.csv'
 # operations that compute nothing, in addition to views
@@ -83,7 +83,7 @@ def main() -> None:
                         help='CSV file to write; default: %(default)s')
     args = parser.parse_args()
     frame = pd.DataFrame(map(count, args.encoders or ENCODERS)).assign(
-        command='python runs/benchmarks/operations.py',
+        command='python -m runs.benchmarks.operations',
         commit=environment.current_commit()['commit'],
         versions=f'torch={environment.package_versions()["torch"]}')
     frame.to_csv(args.out, index=False)

@@ -6,9 +6,9 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from ..apis.clip_shape import find_clip_shape
-from ..compat.accuracy_on_device import top_k_accuracy
-from ..models import STDCLMixin
+from projects.stdcl.apis.clip_shape import find_clip_shape
+from projects.stdcl.compat.accuracy_on_device import top_k_accuracy
+from projects.stdcl.models import STDCLMixin
 
 
 class TrainingStep:
