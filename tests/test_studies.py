@@ -334,7 +334,7 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
 
     done = run('--only', 'stdcl')
     assert 'runs left: 0' in done.stdout, done.stdout + done.stderr
-    assert '1 of 2 runs are recorded and skipped' in run(
+    assert '1 of 2 runs are already recorded' in run(
         '--list').stdout
     report = tmp_path / 'work_dirs/studies/tiny/report.md'
     top1 = records.read(path.with_suffix('.csv')).top1_last

@@ -1,8 +1,8 @@
 """Twin of CTR-GCN as published, slow but easy to verify.
 
 Each block has separate small convolutions for each subset of edges, at full
-temporal resolution, and separate temporal branches. Parameters have the names
-of the authors' checkpoints.
+temporal resolution, and separate temporal branches. The parameters
+have the same names as in the encoder's published checkpoints.
 """
 import math
 

@@ -2,7 +2,7 @@
 
 Each of the four terms of the attention is a separate tensor. Every block
 builds the matrix of parts and the table of positions in each forward pass.
-Parameters have the names of the authors' checkpoints.
+The parameters have the same names as in the encoder's published checkpoints.
 """
 import math
 

@@ -47,7 +47,7 @@ def main() -> None:
         missing = runner.missing(args.only)
         recorded = len(study.matching(args.only)) - len(missing)
         print(f'{study.name}: {recorded} of {recorded + len(missing)} runs '
-              'are recorded and skipped')
+              'are already recorded')
         failed = []
         if args.list:
             print('\n'.join(f'  {training.name}' for training in missing))

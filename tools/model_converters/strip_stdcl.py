@@ -21,7 +21,8 @@ def main() -> None:
     parser.add_argument('source', type=Path,
                         help='checkpoint of a training run (*.pth)')
     parser.add_argument('out', type=Path, help='checkpoint to write (*.pth); '
-                        'its hash (SHA-256) is added to the name')
+                        'the first 8 digits of its SHA-256 hash are added '
+                        'to the name')
     args = parser.parse_args()
     if args.out.suffix != '.pth':
         parser.error(f'out is {args.out}, expected *.pth.')

@@ -117,17 +117,18 @@ def align(files: Sequence[Scores],
     sources = [(file.path, file.labels, list(file.classes)) for file in files]
     sources += [(one.path, _find_labels(first, one), one.classes)
                 for one in known if one.labels is not None]
-    labels, classes = np.full(len(first.labels), -1), []
+    labels, classes, source = np.full(len(first.labels), -1), [], ''
     for path, own, names in sources:
         differ = ((labels >= 0) & (own >= 0) & (labels != own)).sum()
         if differ:
             raise InputError(f'{path}: {differ} labels differ from those of '
                              'an earlier file, expected the same labels.')
         if classes and names and classes != names:
-            raise InputError(f'{path}: the classes are {", ".join(names)}, '
-                             f'expected {", ".join(classes)} in this order, '
-                             'as in an earlier file.')
-        labels, classes = np.where(labels < 0, own, labels), classes or names
+            raise InputError(f'{path}: the classes are {names}, expected '
+                             f'{classes} in this order, as in {source}.')
+        if names and not classes:
+            classes, source = names, path
+        labels = np.where(labels < 0, own, labels)
     if (labels < 0).any():
         raise InputError(
             f'{first.path}: {(labels < 0).sum()} sequences have no label in '
@@ -192,8 +193,9 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
     found = np.array([labels.get(name, -1) for name in scores.names.tolist()])
     if (found < 0).all():
         raise InputError(
-            f'{known.path} contains none of the sequences in {scores.path}; '
-            f'it contains {known.names[0]}, expected {scores.names[0]}.')
+            f'{known.path} contains none of the sequences in {scores.path}: '
+            f'its first name is "{known.names[0]}", expected names such as '
+            f'"{scores.names[0]}".')
     return found
 
 

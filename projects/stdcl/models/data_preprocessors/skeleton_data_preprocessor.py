@@ -40,7 +40,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         center_relative (bool): Whether to subtract the center joint from the
             other joints of a frame in joint streams, and to keep joints
             without a parent, instead of setting them to zero, in bone streams.
-            True in the code of Hyperformer and STD-CL. Defaults to False.
+            The configs of Hyperformer and BlockGCN set it to True. Defaults
+            to False.
         append_joints (bool): Whether to append the coordinates of the joints
             to the channels of the stream, for encoders that take both
             (BlockGCN). Defaults to False.

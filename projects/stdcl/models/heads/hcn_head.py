@@ -68,7 +68,8 @@ class HCNHead(BaseHead):
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
         """Map (N, M, C, T', W') to logits (N, classes).
 
-        An ``InputError`` is raised for a different C, T' or W'.
+        An ``InputError`` is raised unless C is ``in_channels`` and (T', W')
+        is ``feature_size``.
         """
         self._check_size(*x.shape[2:])
         x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')
