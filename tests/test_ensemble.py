@@ -281,7 +281,7 @@ def folder(tmp_path):
     ('a.npz renamed.npz', {}, 'renamed.npz does not contain 6 .*a.npz, such '
      'as s000é'),
     ('a.npz labels.npz', {}, r'labels.npz: 1 labels differ'),
-    ('a.npz classes.npz', {}, 'classes.npz: the classes are .'g', 'a', 'b''),
+    ('a.npz classes.npz', {}, "classes.npz: the classes are .'g', 'a', 'b'"),
     ('a.npz fewer.pkl', {}, r'fewer.pkl contains 30 sequences and 7 cl'),
     ('fewer.pkl list.pkl', {}, r'list.pkl contains 40 sequences'),
     ('table.pkl', dict(labels='fewer_labels.pkl'), '10 sequences have no'),
