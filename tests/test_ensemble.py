@@ -279,7 +279,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize('files, options, message', [
     ('a.npz fewer.npz', {}, 'fewer.npz contains 30 sequences and 7 classes'),
     ('a.npz renamed.npz', {}, 'renamed.npz does not contain 6 .*a.npz, such '
-     'as s000é'),
+     'as "s000é"'),
     ('a.npz labels.npz', {}, r'labels.npz: 1 labels differ'),
     ('a.npz classes.npz', {}, "classes.npz: the classes are .'g', 'a', 'b'"),
     ('a.npz fewer.pkl', {}, r'fewer.pkl contains 30 sequences and 7 cl'),

@@ -268,7 +268,7 @@ def test_class_names(tmp_path, tiny_annotations):
     content = pickle.loads(Path(tiny_annotations(num=3)).read_bytes())
     path = dump(tmp_path / 'named.pkl', dict(content, classes=['a', 'b']))
     assert SkeletonDataset(path, []).metainfo['classes'] == ['a', 'b']
-    with pytest.raises(InputError, match='named.pkl: the classes are a, b in'):
+    with pytest.raises(InputError, match="classes are .'a', 'b'., but"):
         SkeletonDataset(path, [], metainfo=dict(classes=['b', 'a']))
     own = SkeletonDataset(path, [], metainfo=dict(classes=['x', 'y']))
     assert own.metainfo['classes'] == ['x', 'y']

@@ -113,9 +113,9 @@ class SkeletonDataset(PoseDataset):
         own = list(self._metainfo.setdefault('classes', classes))
         if own != classes and sorted(own) == sorted(classes):
             raise InputError(
-                f'{self.ann_file}: the classes are {", ".join(classes)} in '
-                'this order, but metainfo of the data set in the config has a '
-                'different order. Remove classes from metainfo.')
+                f'{self.ann_file}: the classes are {classes}, but metainfo of '
+                'the data set in the config lists them in a different order. '
+                'Remove classes from metainfo.')
 
     def _read(self):
         with get_local_path(self.ann_file) as path:

@@ -174,8 +174,8 @@ def _sort_like(first: Scores, file: Scores) -> Scores:
     if missing:
         raise InputError(
             f'{file.path} does not contain {len(missing)} of the sequences in '
-            f'{first.path}, such as {missing[0]}; it contains '
-            f'{file.names[0]}. If a file numbers its sequences, pass a list '
+            f'{first.path}, such as "{missing[0]}"; its own first sequence is '
+            f'"{file.names[0]}". If a file numbers its sequences, pass a list '
             'of their names (ensemble.py: --labels).')
     order = [place[name] for name in first.names.tolist()]
     return replace(file, **{field: getattr(file, field)[order]

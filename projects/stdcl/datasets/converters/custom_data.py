@@ -234,7 +234,7 @@ def find_classes(where: Path, table: pd.DataFrame,
         spellings = set(map(str.casefold, labels))
         if set(labels) != set(classes) or len(spellings) < len(labels):
             raise InputError(
-                f'{where}: the labels are {", ".join(labels)}; expected class '
+                f'{where}: the labels are {labels}, expected class '
                 'names that differ in more than case, or the numbers 0, 1, 2 '
                 'and so on without a gap. Otherwise, list all classes with '
                 '--classes.')
