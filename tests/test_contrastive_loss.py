@@ -15,6 +15,7 @@ from projects.stdcl.models import (
 from projects.stdcl.models.losses import (
     cross_sequence_contrastive_loss as contrastive_loss,
 )
+from runs.studies.parts.ideas import OwnSlotLoss
 from tests.twins import contrastive_loss as twin
 
 
@@ -342,3 +343,12 @@ def test_cosine_cross_entropy_equals_the_twin():
     values, shares = loss(torch.stack([anchors, 2 * anchors]), labels)
     torch.testing.assert_close(values[0], expected)
     assert shares.tolist() == [1, 1]
+
+
+def test_own_slot_as_a_positive():
+    """The loss of the study with two draws uses the slot of the anchor."""
+    loss, share = OwnSlotLoss(temperature=1)(
+        torch.eye(2)[:1], torch.tensor([0]), torch.tensor([0]), torch.eye(2),
+        torch.tensor([0, 1]))
+    assert share == 1
+    assert loss.item() == pytest.approx(np.log(1 + np.exp(-1)))

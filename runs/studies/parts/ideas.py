@@ -2,8 +2,6 @@
 
 They are not part of the package. Studies import them with ``custom_imports``.
 """
-import re
-
 import torch
 from mmaction.registry import HOOKS, MODELS
 from mmengine.hooks import Hook
@@ -154,36 +152,7 @@ class OwnSlotLoss(CrossSequenceContrastiveLoss):
         return super().forward(anchors, labels, own_slots, bank_features,
                                bank_labels)
 
-    def _hardest(self, similarity, excluded, limit, largest):
+    def _hardest(self, similarity, included, limit, largest):
         if not largest:
-            excluded = excluded.scatter(2, self.own_slots[..., None], False)
-        return super()._hardest(similarity, excluded, limit, largest)
-
-
-@MODELS.register_module()
-class OtherSubjectLoss(CrossSequenceContrastiveLoss):
-    """Contrastive loss whose positives come from other subjects only.
-
-    ``SubjectHook`` sets ``subjects``, the subject of each slot, (S,).
-    """
-
-    forward = OwnSlotLoss.forward
-
-    def _hardest(self, similarity, excluded, limit, largest):
-        if not largest:
-            excluded = excluded | (self.subjects[self.own_slots][..., None]
-                                   == self.subjects)
-        return super()._hardest(similarity, excluded, limit, largest)
-
-
-@HOOKS.register_module()
-class SubjectHook(Hook):
-    """Read the subject of each sequence from its name, such as a01_s02_..."""
-
-    def before_train(self, runner) -> None:
-        """Pass the subjects to the loss."""
-        dataset = runner.train_dataloader.dataset
-        names = (dataset.get_data_info(index)['frame_dir']
-                 for index in range(len(dataset)))
-        _model(runner).cls_head.loss_contrast.subjects = torch.tensor(
-            [int(re.search(r's(\d+)', name)[1]) for name in names])
+            included = included.scatter(2, self.own_slots[..., None], True)
+        return super()._hardest(similarity, included, limit, largest)

@@ -18,12 +18,12 @@ from ...utils.skeleton_layout import SkeletonLayout
 from ..annotation_check import check_sequences, name_of
 from ..plain_annotation import ARRAYS
 from ..skeleton_dataset import SkeletonDataset
+from ..transforms.pre_normalize_2d import check_pixels
 from . import custom_splits
 from .annotation_file import write_annotations
 from .custom_splits import SPLITS
 from .sequence_file import (
     SUFFIXES,
-    check_pixels,
     clean,
     read_cells,
     read_sequence,

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from pathlib import Path
 from textwrap import shorten
-from typing import Dict, List, Tuple
+from typing import Dict, List
 
 import numpy as np
 
@@ -83,27 +83,6 @@ def to_sequence(where: str, arrays: Dict[str, np.ndarray],
             'tracker gave a person several numbers, merge them.')
     return {name: array[persons] if name in ARRAYS else array
             for name, array in arrays.items()}
-
-
-def check_pixels(where: str, sequence: dict, img_shape: Tuple[int, int]
-                 ) -> float:
-    """Return the share of the joints that are outside the image.
-
-    ``img_shape`` is the height and the width in pixels. Joints without
-    confidence are ignored. An ``InputError`` is raised if most joints are
-    outside, or if all coordinates are between -1 and 1.
-    """
-    keypoint = sequence['keypoint']
-    there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)
-    points = keypoint[there]  # (joints, x and y)
-    outside = ((points < 0) | (points > img_shape[::-1])).any(axis=-1)
-    if len(points) and (outside.mean() > 0.5 or np.abs(points).max() <= 1):
-        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-        raise InputError(
-            f'{where}: x is between {x0:g} and {x1:g}, and y between {y0:g} '
-            f'and {y1:g}, expected pixels of an image of height '
-            f'{img_shape[0]} and width {img_shape[1]} (img_shape).')
-    return outside.mean() if len(points) else 0.
 
 
 def clean(text: str) -> str:

@@ -7,7 +7,6 @@ from mmaction.registry import TRANSFORMS
 
 from ...utils.input_error import InputError
 from ..annotation_check import name_of
-from ..converters.sequence_file import check_pixels
 from .detected_joints import find_detected
 
 
@@ -52,3 +51,24 @@ class PreNormalize2D(transforms.PreNormalize2D):
         results['keypoint'] = np.concatenate(
             [(xy - half) / half * detected[..., None], others], axis=-1)
         return results
+
+
+def check_pixels(where: str, sequence: dict, img_shape: Tuple[int, int]
+                 ) -> float:
+    """Return the share of the joints that are outside the image.
+
+    ``img_shape`` is the height and the width in pixels. Joints without
+    confidence are ignored. An ``InputError`` is raised if most joints are
+    outside, or if all coordinates are between -1 and 1.
+    """
+    keypoint = sequence['keypoint']
+    there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)
+    points = keypoint[there]  # (joints, x and y)
+    outside = ((points < 0) | (points > img_shape[::-1])).any(axis=-1)
+    if len(points) and (outside.mean() > 0.5 or np.abs(points).max() <= 1):
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        raise InputError(
+            f'{where}: x is between {x0:g} and {x1:g}, and y between {y0:g} '
+            f'and {y1:g}, expected pixels of an image of height '
+            f'{img_shape[0]} and width {img_shape[1]} (img_shape).')
+    return outside.mean() if len(points) else 0.

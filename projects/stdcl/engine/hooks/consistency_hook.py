@@ -41,7 +41,7 @@ class ConsistencyHook(Hook):
         self.data = {}
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
-            # a loop that will not run has not been built
+            # the Runner builds only the loops that it runs
             if not isinstance(loop, BaseLoop) or (
                     name != 'train' and get_world_size() == 1):
                 continue
