@@ -11,12 +11,12 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
-from ..datasets.converters.sequence_file import check_pixels
 from ..datasets.plain_annotation import to_plain
 from ..datasets.transforms.format_gcn_input import (
     find_num_person,
     fit_persons,
 )
+from ..datasets.transforms.pre_normalize_2d import check_pixels
 from ..utils.clip_check import check_shape
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError, require_positive
