@@ -1,5 +1,11 @@
 # What makes contrast help? The runs train on split1_fit and are tested on
 # split1_tune, which together form the training part of split 1.
+#
+# Rule, written when seed 0 of each arm was recorded and before seeds 1 and 2
+# were: all arms run with three seeds. Plain, published and label-smoothing
+# continue to six seeds, and so do the arms whose means over three seeds are
+# better than plain in top-1 and in negative log-likelihood of five clips: at
+# most six, those with the smallest sum of both ranks.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('parts of STD-CL and controls on JHMDB, ST-GCN, joint stream, a '
@@ -30,7 +36,8 @@ tests = {
         _evaluation[0], _clips, *_evaluation[2:]]},
 }
 
-_SEEDS = 6
+_SEEDS = 3
+_SEEDS_OF_KEPT_ARMS = 6
 # written out so that later changes of the defaults have no effect
 _published = {
     'decoupler.type': 'ProjectionDecoupler', 'spatial_weight': 0.5,
@@ -57,8 +64,9 @@ def _idea(options, **head):
 
 
 arms = {
-    'plain': dict(encoder='stgcn', stdcl=False, seeds=_SEEDS),
-    'published': _arm(),
+    'plain': dict(
+        encoder='stgcn', stdcl=False, seeds=_SEEDS_OF_KEPT_ARMS),
+    'published': dict(_arm(), seeds=_SEEDS_OF_KEPT_ARMS),
     'temperature-0.2': _temperature(0.2),
     'temperature-0.1': _temperature(0.1),
     'temperature-0.07': _temperature(0.07),
@@ -80,7 +88,8 @@ arms = {
             'model.cls_head.loss_contrast': dict(
                 _delete_=True, type='CosineCrossEntropy', num_classes=14)}),
     'label-smoothing': dict(
-        encoder='stgcn', stdcl=False, against='plain', seeds=_SEEDS,
+        encoder='stgcn', stdcl=False, against='plain',
+        seeds=_SEEDS_OF_KEPT_ARMS,
         options={'model.cls_head.label_smooth_eps': 0.1}),
     # further ideas, at temperature 0.1
     'ramp': _idea({'default_hooks.ramp': dict(type='RampHook', epochs=30)}),
