@@ -91,7 +91,7 @@ def test_branches_see_only_their_axis(cls):
 @pytest.mark.parametrize('wrong, message', [
     (dict(out_channels=0), 'out_channels is 0, expected'),
     (dict(reduction=0), 'reduction is 0, expected'),
-    (dict(reduction=9), 'reduction is 9, expected at most the 8 channels'),
+    (dict(reduction=9), 'reduction is 9, expected at most 8'),
 ])
 def test_invalid_sizes_raise(cls, wrong, message):
     with pytest.raises(ValueError, match=message):

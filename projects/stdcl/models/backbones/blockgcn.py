@@ -23,10 +23,10 @@ TOPOLOGY_CHANNELS = 64  # number E of topology features
 def joint_distances(joints: torch.Tensor) -> torch.Tensor:
     """Compute relative distances between the mean positions of the joints.
 
-    Maps coordinates (N, M, T, V, D) to Euclidean distances from 0 to 1,
-    float32, (N, V, V), divided by the largest distance in the sequence. (The
-    authors' code divides by the largest one in the batch.) The division
-    cancels the effect of absent persons on the means.
+    Maps coordinates (N, M, T, V, D) to Euclidean distances (N, V, V), float32.
+    They are divided by the largest distance in the sequence, which cancels the
+    effect of absent persons on the means. (The authors' code divides by the
+    largest distance in the batch.)
     """
     mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
     distances = (mean[:, :, None] - mean[:, None]).norm(dim=-1)  # (N, V, V)
@@ -192,8 +192,8 @@ class BlockGCN(SpatialTemporalEncoder):
             the appended coordinates.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid, such as
-            ``base_channels`` that are not a multiple of ``num_heads``.
+        InputError: The layout is unknown, or a size is invalid, such as a
+            ``base_channels`` that is not a multiple of ``num_heads``.
     """
 
     channels_last = False  # the products need joints as the last axis
@@ -209,7 +209,7 @@ class BlockGCN(SpatialTemporalEncoder):
                 f'BlockGCN: base_channels is {base_channels}, expected a '
                 f'multiple of num_heads = {num_heads}.')
         hops = torch.tensor(layout.hops)
-        inputs = []  # channels before each block
+        inputs = []  # number of input channels of each block
 
         def spatial(in_channels: int, out_channels: int) -> BlockGC:
             inputs.append(in_channels)
@@ -236,8 +236,8 @@ class BlockGCN(SpatialTemporalEncoder):
         if x.shape[-1] <= self.in_channels:
             raise InputError(
                 f'BlockGCN got {x.shape[-1]} channels, expected the '
-                f'{self.in_channels} channels of the stream and the joint '
-                'coordinates. Set model.data_preprocessor.append_joints=True.'
+                f'{self.in_channels} channels of the stream, followed by the '
+                'joints. Set model.data_preprocessor.append_joints=True.'
             )
         stream, joints = x.tensor_split([self.in_channels], dim=-1)
         n, m = x.shape[:2]

@@ -65,8 +65,8 @@ class HCN(BaseModule):
             of 16. Defaults to ``num_frames``.
         dropout_ratio (float): Dropout of conv4, conv5 and conv6. Defaults to
             0.5.
-        init_cfg (dict): Initialization. Defaults to Xavier uniform with zero
-            bias.
+        init_cfg (dict): Config of the initialization. Defaults to Xavier
+            uniform with zero bias.
 
     Raises:
         InputError: The layout is unknown, or a size is invalid.
@@ -106,7 +106,7 @@ class HCN(BaseModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, in_channels) to (N, M, 4 C, T / 16, W / 16).
 
-        An ``InputError`` is raised unless T, V and the channels fit.
+        An ``InputError`` is raised unless the sizes match the encoder's.
         """
         n, m = x.shape[:2]
         check_encoder(self, x.shape[1:])

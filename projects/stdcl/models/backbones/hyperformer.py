@@ -107,7 +107,7 @@ class HypergraphAttention(BaseModule):
 
     Args:
         in_channels, out_channels (int): Channels C and C' = H * D.
-        num_heads, groups (int): H, and the groups of the last convolution.
+        num_heads, groups (int): Heads H, and groups of the last convolution.
         parts (Tensor): Body part of each joint, numbered from 0, shape (V,).
         hops (Tensor): Number of hops between each pair of joints, (V, V).
     """
@@ -142,7 +142,7 @@ class HypergraphAttention(BaseModule):
         """Compute the extra keys of the attention and their biases.
 
         Maps x, (B, V, C), to r and e, (B, H, X, D), and to their biases, 0
-        and w . e, (B, H, X). X counts the vectors r and the body parts.
+        and w . e, (B, H, X). X is the number of vectors r and e.
         """
         pooled = self.mean_of_part @ x  # (B, P, C)
         # w . (W_e x) = (w W_e) x, so one extra channel for each head suffices
@@ -202,8 +202,8 @@ class Hyperformer(SpatialTemporalEncoder):
             paper's values.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid, such as
-            ``base_channels`` not divisible by ``num_heads``.
+        InputError: The layout is unknown, or a size is invalid, such as a
+            ``base_channels`` that is not a multiple of ``num_heads``.
     """
 
     def __init__(self, layout: Union[str, dict], base_channels: int = 216,

@@ -29,7 +29,7 @@ class MultiScaleTCN(BaseModule):
     Args:
         channels (int): Channels C of input and output.
         stride (int): Temporal stride. Defaults to 1.
-        kernel_size (int): Size of the temporal kernels, odd. Defaults to 5.
+        kernel_size (int): Odd size of the temporal kernels. Defaults to 5.
         dilations (sequence[int]): Dilations of the temporal kernels. Defaults
             to (1, 2).
         time_dim (int): Axis of time: 2 for (N, C, T, V), 3 for (N, C, V, T).
@@ -50,10 +50,10 @@ class MultiScaleTCN(BaseModule):
         branches = len(dilations) + 2
         if channels % branches:
             raise InputError(
-                f'MultiScaleTCN: the width is {channels} channels, expected a '
-                f'multiple of {branches}, the number of temporal branches '
-                f'(dilations {tuple(dilations)}, pooling, 1x1). Change '
-                'base_channels.')
+                f'MultiScaleTCN: channels is {channels}, expected a multiple '
+                f'of {branches}, the number of branches (one per dilation in '
+                f'{tuple(dilations)}, one with pooling and one without). '
+                'Change base_channels of the encoder.')
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
@@ -75,7 +75,7 @@ class MultiScaleTCN(BaseModule):
         self.bn = nn.BatchNorm2d(channels)
 
     def init_weights(self) -> None:
-        """Use Kaiming normal; batch norm weights have mean 1, std 0.02."""
+        """Draw convolutions (Kaiming) and norm weights (mean 1, std 0.02)."""
         super().init_weights()
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight, mode='fan_out')

@@ -31,8 +31,8 @@ class SpatialTemporalBlock(BaseModule):
     """Block that computes ReLU(MS-TCN(spatial(x)) + residual(x)).
 
     The spatial part maps (N, C, ...) to (N, C', ...). If ``residual`` is
-    False, the residual is omitted. ``stride`` and ``time_dim`` are arguments
-    of :class:`MultiScaleTCN`.
+    False, residual(x) is omitted. ``stride`` and ``time_dim`` are arguments of
+    :class:`MultiScaleTCN`.
     """
 
     def __init__(self, spatial: nn.Module, in_channels: int, out_channels: int,
@@ -76,8 +76,8 @@ class SpatialTemporalEncoder(BaseModule):
         num_person (int): Number of persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
         inflate_stages, down_stages (sequence[int]): Blocks, counted from 1,
-            that double the channels, or halve the frames, rounding up. Default
-            to (5, 8). Numbers above ``num_stages`` are ignored.
+            that double the channels, and that halve the frames (rounding up).
+            Both default to (5, 8). Numbers above ``num_stages`` are ignored.
         init_cfg (dict, optional): Initialization in addition to that of the
             blocks. Defaults to None.
 
@@ -87,7 +87,7 @@ class SpatialTemporalEncoder(BaseModule):
 
     time_dim = 2
     channels_last = True  # memory format, used if time_dim is 2
-    first_residual = True  # whether the first block has a residual
+    first_residual = True  # whether the first block has a residual path
 
     def __init__(self, layout: Union[str, dict],
                  spatial: Callable[[int, int], nn.Module],
@@ -145,7 +145,7 @@ class SpatialTemporalEncoder(BaseModule):
         x = x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t)
         x = self.data_bn(x).view(n * m, v, c, t)
         if self.time_dim == 2 and self.channels_last:
-            # always copy: torch.compile assumes other strides of x if m is 1
+            # always copy: torch.compile assumes wrong strides of x if m is 1
             x = x.permute(0, 3, 1, 2).clone(
                 memory_format=torch.contiguous_format)  # (N * M, T, V, C)
             return x.permute(0, 3, 1, 2)

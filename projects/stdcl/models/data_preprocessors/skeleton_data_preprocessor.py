@@ -25,8 +25,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     If the data contain confidences (one channel after the coordinates), the
     confidence of a bone or a motion is the mean of the two confidences that it
-    is computed from. A difference from a joint that was not detected (its
-    confidence is 0) is 0, as is its confidence.
+    is computed from. If one of the two joints was not detected (its confidence
+    is 0), the difference and its confidence are 0.
 
     >>> import torch
     >>> preprocessor = SkeletonDataPreprocessor('nw-ucla', stream='bone')
@@ -37,11 +37,11 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     Args:
         layout (str | dict): The skeleton layout; see :class:`SkeletonLayout`.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint'.
-        center_relative (bool): Whether to subtract the center joint from the
-            other joints of a frame in joint streams, and to keep joints
-            without a parent, instead of setting them to zero, in bone streams.
-            The configs of Hyperformer and BlockGCN set it to True. Defaults
-            to False.
+        center_relative (bool): If True, joint streams subtract the center
+            joint from the other joints of each frame, and bone streams keep
+            the coordinates of joints without a parent instead of setting them
+            to 0. The configs of Hyperformer and BlockGCN set it to True.
+            Defaults to False.
         append_joints (bool): Whether to append the coordinates of the joints
             to the channels of the stream, for encoders that take both
             (BlockGCN). Defaults to False.
@@ -82,15 +82,15 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
         """Map joints (..., T, V, C) to a stream of the same shape.
 
-        If ``append_joints`` is True, the coordinates of the joints follow as D
-        additional channels. An ``InputError`` is raised if V is not the number
-        of joints in the layout.
+        If ``append_joints`` is True, the coordinates of the joints are
+        appended as additional channels. An ``InputError`` is raised if V is
+        not the number of joints in the layout.
         """
         if joints.shape[-2] != self.layout.num_joints:
             raise InputError(
-                f'The data contain {joints.shape[-2]} joints, but '
-                f'model.data_preprocessor.layout "{self.layout.name}" has '
-                f'{self.layout.num_joints}.')
+                f'The data contain {joints.shape[-2]} joints, but the layout '
+                f'"{self.layout.name}" has {self.layout.num_joints}. Set '
+                'model.data_preprocessor.layout to the layout of your data.')
         if self.stream.startswith('bone'):
             x = self._bones(joints)
         elif self.center_relative:

@@ -16,7 +16,7 @@ from ...utils.input_error import InputError, require_positive
 LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
                    distribution='normal', bias=0)
 
-# a clip of MMAction2's NTU RGB+D configs: persons, frames, joints, channels
+# shape of a clip in MMAction2's NTU RGB+D configs (M, T, V, C)
 CLIP_SHAPE = (2, 100, 25, 3)
 
 
@@ -29,8 +29,8 @@ def reduced_channels(in_channels: int, reduction: int) -> int:
     require_positive('decoupler', reduction=reduction)
     if reduction > in_channels:
         raise InputError(
-            f'decoupler: reduction is {reduction}, expected at most the '
-            f'{in_channels} channels of the encoder.')
+            f'decoupler: reduction is {reduction}, expected at most '
+            f'{in_channels}, the number of channels of the encoder.')
     return in_channels // reduction
 
 
@@ -43,7 +43,7 @@ class Decoupler(BaseModule):
 
     Args:
         out_channels (int): Size D of the vectors, a positive integer.
-        init_cfg (dict): Initialization.
+        init_cfg (dict): Config of the initialization.
     """
 
     def __init__(self, out_channels: int, init_cfg: dict) -> None:
@@ -52,14 +52,14 @@ class Decoupler(BaseModule):
         self.out_channels = out_channels
 
     def require_sizes(self, clip_shape: tuple = CLIP_SHAPE) -> None:
-        """Raise an error that proposes ``clip_shape`` if T or V is missing."""
+        """Raise an error that suggests ``clip_shape`` if T or V is unknown."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             raise InputError(
                 f'{type(self).__name__}: model.clip_shape is missing, '
-                'expected the persons, frames, joints and channels of a clip. '
-                'With the fragment configs/_base_/stdcl.py, write '
+                'expected the numbers of persons, frames, joints and channels '
+                'of a clip. In a config that inherits from stdcl.py, write '
                 'model = dict(_base_.stdcl_model, '
-                f'clip_shape={tuple(clip_shape)}), with the sizes of your '
+                f'clip_shape={tuple(clip_shape)}) with the numbers of your '
                 'clips. The number of frames is clip_len in your pipelines.')
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A control: the global feature in place of the decoupled ones."""
+"""A control that replaces the decoupled features with a global one."""
 from typing import Tuple
 
 import torch
@@ -18,7 +18,7 @@ class GlobalDecoupler(Decoupler):
     Args:
         in_channels (int): Channels C of the feature map.
         out_channels (int): Size D of the vectors. Defaults to 256.
-        init_cfg (dict): Initialization. Defaults to that of
+        init_cfg (dict): Config of the initialization. Defaults to that of
             :class:`ProjectionDecoupler`.
 
     Raises:

@@ -53,8 +53,8 @@ class ProjectionDecoupler(Decoupler):
             makes this call.
         out_channels (int): Size D of the vectors. Defaults to 256.
         reduction (int): Reduction r, at most C. Defaults to 8.
-        init_cfg (dict): Initialization. Defaults to Kaiming normal (fan out)
-            with zero bias for the linear layers.
+        init_cfg (dict): Config of the initialization. Defaults to Kaiming
+            normal (fan out) with zero bias for the linear layers.
 
     Raises:
         InputError: ``out_channels`` or ``reduction`` is not a positive

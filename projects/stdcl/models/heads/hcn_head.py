@@ -18,8 +18,8 @@ LINEAR_INIT = dict(type='Xavier', layer='Linear', distribution='uniform',
 class HCNHead(BaseHead):
     """The classifier of HCN (IJCAI 2018, layers fc7 and fc8).
 
-    It takes the maximum over persons, flattens, and applies a hidden layer
-    with ReLU and dropout and a linear layer that returns the logits.
+    The head takes the maximum over persons and flattens it. A hidden layer
+    with ReLU and dropout follows, and a linear layer that returns the logits.
 
     >>> head = HCNHead(num_classes=60)
     >>> head(torch.rand(4, 2, 256, 4, 4)).shape  # (N, M, C, T', W')
@@ -36,8 +36,8 @@ class HCNHead(BaseHead):
         dropout_ratio (float): Dropout after the hidden layer. Defaults to 0.5.
         loss_cls (dict): Config of the loss. Defaults to cross entropy.
         average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
-        init_cfg (dict): Initialization. Defaults to Xavier uniform with zero
-            bias.
+        init_cfg (dict): Config of the initialization. Defaults to Xavier
+            uniform with zero bias.
         **kwargs: See ``BaseHead``.
 
     Raises:
@@ -56,7 +56,7 @@ class HCNHead(BaseHead):
         self.feature_size = tuple(feature_size)
         if len(self.feature_size) != 2:
             raise InputError(f"{type(self).__name__}: feature_size is "
-                             f"{self.feature_size}, expected (T', W').")
+                             f"{self.feature_size}, expected two sizes.")
         require_positive(type(self).__name__, hidden_channels=hidden_channels,
                          feature_size=self.feature_size)
         height, width = self.feature_size

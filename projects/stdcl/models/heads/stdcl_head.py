@@ -172,7 +172,7 @@ class STDCLMixin:
         if get_world_size() == 1:
             return features, labels, indices, slice(None)
         rows = torch.cat([
-            features.transpose(0, 1).flatten(1).view(torch.int32),  # exact
+            features.transpose(0, 1).flatten(1).view(torch.int32),  # lossless
             torch.stack([labels, indices], dim=1).int()], dim=1)
         filling = rows[:1].repeat(max(0, self.batch_size - len(rows)), 1)
         filling[:, :-2] = 0

@@ -1,4 +1,4 @@
-"""A control: classification of the decoupled vectors, without contrast."""
+"""A control that classifies the decoupled vectors without contrast."""
 from typing import Tuple
 
 import torch
@@ -22,7 +22,7 @@ class CosineCrossEntropy(nn.Module):
     Args:
         num_classes (int): Number of classes.
         feat_dim (int): Size D of the vectors. Defaults to 256.
-        temperature (float): Temperature. Defaults to 0.1.
+        temperature (float): Divisor of the similarities. Defaults to 0.1.
 
     Raises:
         InputError: An argument is not positive.
@@ -41,8 +41,8 @@ class CosineCrossEntropy(nn.Module):
                 *bank: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return the loss, and 1 as the share of anchors that contribute.
 
-        ``anchors`` is (N, D), or (B, N, D) for B banks. The results are
-        scalars, or (B,).
+        ``anchors`` has the shape (N, D), or (B, N, D) for B banks. The results
+        are scalars, or have the shape (B,).
         """
         with torch.autocast(anchors.device.type, enabled=False):
             logits = anchors.float() @ F.normalize(self.classes, dim=1).T

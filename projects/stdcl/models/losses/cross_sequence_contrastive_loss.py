@@ -14,7 +14,7 @@ NEGATIVES = ('hard', 'random')
 # slots to multiply with the anchors at a time; on a CPU, as many as fit into
 # its cache
 CPU_BLOCK, GPU_BLOCK = 2048, 65536
-GROUP = 4  # columns in a group of _top
+GROUP = 4  # columns per group in _top
 
 
 @MODELS.register_module()
@@ -52,7 +52,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
     Args:
         num_positives (int): Limit P of positives. Defaults to 128.
         num_negatives (int): Limit K of each set of negatives. Defaults to 512.
-        temperature (float): Temperature t. Defaults to 0.8.
+        temperature (float): Divisor t of the similarities. Defaults to 0.8.
         negatives (sequence[str]): Sets of negatives to use. Defaults to
             ('hard', 'random').
 
@@ -201,7 +201,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
 
 def require_temperature(owner: nn.Module, temperature: float) -> None:
-    """Raise an ``InputError`` unless it is a positive, finite number."""
+    """Raise InputError unless the temperature is positive and finite."""
     if not (isinstance(temperature, Real) and 0 < temperature < float('inf')):
         raise InputError(
             f'{type(owner).__name__}: temperature is {temperature!r}, '
@@ -235,7 +235,7 @@ def _top(values: torch.Tensor, limit: int, largest: bool
 
 def _similarities(anchors: torch.Tensor,
                   bank_features: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return inner products of (B, N, D) and B times (S, D), (B, N, S)."""
+    """Return products of anchors (B, N, D) and B banks (S, D), (B, N, S)."""
     similarity = anchors.new_empty(*anchors.shape[:2], len(bank_features[0]))
     for own, features, out in zip(anchors, bank_features, similarity):
         size = _block_size(features)
@@ -249,7 +249,7 @@ def _block_size(tensor: torch.Tensor) -> int:
 
 
 class _Similarity(torch.autograd.Function):
-    """Selection of similarities; only the selected slots get gradients."""
+    """Selection of similarities that passes gradients only to the anchors."""
 
     @staticmethod
     def forward(ctx, anchors, similarity, slots, *bank_features):
@@ -276,7 +276,7 @@ def _weighted_sum(features: torch.Tensor, slots: torch.Tensor,
         return F.embedding_bag(slots, features, mode='sum',
                                per_sample_weights=weights)
     size = max(1, _block_size(features) // len(slots))
-    # on a CPU, faster than features[chosen]
+    # on a CPU, F.embedding is faster than features[chosen]
     return sum(
         torch.bmm(part[:, None], F.embedding(chosen, features).float())
         for part, chosen in zip(weights.split(size, dim=1),

@@ -13,9 +13,9 @@ class ClassBalancedMemoryBank(MemoryBank):
     Use it for large training sets. The paper does not describe this bank.
 
     Class c owns the slots c * L to (c + 1) * L - 1. If a sequence has a slot,
-    that slot is updated. Otherwise the sequence takes the slot of its class
-    that was written longest ago (the lowest index in a tie), but never a slot
-    written in the same step, so surplus sequences get none.
+    that slot is updated. Otherwise, the sequence takes the slot of its class
+    that was written longest ago (in a tie, the one with the lowest index), but
+    never one written in the same step, so surplus sequences get no slot.
 
     >>> bank = ClassBalancedMemoryBank(feat_dim=2, slots_per_class=2)
     >>> bank.resize(num_sequences=1000, num_classes=3)
@@ -31,8 +31,8 @@ class ClassBalancedMemoryBank(MemoryBank):
     Attributes:
         features, labels (Tensor): See :class:`MemoryBank`.
         indices (Tensor): Sequence in each slot, shape (S,); -1 if empty.
-        written (Tensor): Number of the step that last wrote each slot, from
-            1, shape (S,); 0 if no step has.
+        written (Tensor): Number of the step that last wrote each slot, shape
+            (S,). Steps count from 1; 0 marks a slot that no step has written.
 
     Raises:
         InputError: ``dtype`` is unknown, or ``slots_per_class`` is not a
@@ -66,8 +66,8 @@ class ClassBalancedMemoryBank(MemoryBank):
         now = self.written.max() + 1
         slots, has_slot = self._find_slots(labels, indices, first, whole, now)
 
-        # several rows may write to one slot, so all of them write the vector
-        # of its owner or, if it has no owner, its present content
+        # several rows may write to one slot, so all of them write the same:
+        # the vector of the slot's owner or, without an owner, the old content
         owns = (slots[:, None] == slots) & has_slot  # (B, B)
         owner, owned = owns.int().argmax(dim=1), owns.any(dim=1)
         for state, value in (

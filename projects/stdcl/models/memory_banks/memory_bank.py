@@ -79,8 +79,8 @@ class MemoryBank(nn.Module):
         distort the loss of other sequences until this one occurs again.
 
         Args:
-            features (Tensor): Features of the batches of all processes, of
-                norm 1 or 0 and equal for the same sequence, (B, D).
+            features (Tensor): Features of the batches of all processes,
+                (B, D). Rows have norm 1 or 0; rows of a sequence are equal.
             labels (Tensor): Classes, integers from 0, shape (B,).
             indices (Tensor): Indices of the sequences in the training set,
                 integers from 0, shape (B,).
@@ -106,8 +106,8 @@ class MemoryBank(nn.Module):
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
-        # A bank without slots, as in testing, ignores the content. For fine-
-        # tuning, MemoryBankHook removes it; for resuming, it checks the size.
+        # A bank without slots, as in testing, ignores the saved tensors.
+        # MemoryBankHook removes them to fine-tune and checks them to resume.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
                  for name in self.STATE]
         if all(saved is not None and saved.shape == own.shape
@@ -117,7 +117,7 @@ class MemoryBank(nn.Module):
 
 
 def first_rows(indices: torch.Tensor) -> torch.Tensor:
-    """Return, for each row, the first row of the same sequence, (B,)."""
+    """Return the index of the first row of each row's sequence, (B,)."""
     return (indices[:, None] == indices).int().argmax(dim=1)
 
 
@@ -126,10 +126,10 @@ def merge_sequences(features: torch.Tensor,
                     indices: torch.Tensor) -> torch.Tensor:
     """Average the features of each sequence in a batch, and normalize.
 
-    ``features`` is (..., B, D); rows that are not finite are ignored.
-    ``indices`` is the sequence of each row, (B,). Return, for each row, the
-    normalized mean over the rows of its sequence, of norm 1 or 0, (..., B, D).
-    All rows of a sequence get bitwise the same result.
+    ``features`` has the shape (..., B, D); rows that are not finite are
+    ignored. ``indices``, (B,), contains the sequence of each row. The result,
+    (..., B, D), contains for each row the mean over the rows of its sequence,
+    scaled to norm 1 (or 0). It is bitwise equal for all rows of a sequence.
     """
     same = (indices[:, None] == indices).to(features.dtype)  # (B, B)
     with torch.autocast(features.device.type, enabled=False):
