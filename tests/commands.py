@@ -88,7 +88,7 @@ with lock_folder(Path(sys.argv[1])):
 
 @contextlib.contextmanager
 def hold_folder(folder):
-    """Let another process lock a folder, and kill it at the end."""
+    """Let another process lock a folder, and kill that process at the end."""
     with subprocess.Popen([sys.executable, '-c', HOLD, folder], cwd=ROOT,
                           text=True, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:

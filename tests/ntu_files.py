@@ -55,7 +55,7 @@ def write_scene(*people: tuple) -> bytes:
     """Make a file from (first frame, last frame, options) of each person.
 
     Options: ``gap``, frames without the person; ``wide``, frames in which
-    the person lies down; ``moves``, meters per frame, which default to 0.01.
+    the person lies down; ``moves``, meters per frame (default: 0.01).
     """
     rng = np.random.default_rng(len(people))
     pose = rng.uniform(-1, 1, (25, 3)) * (0.25, 0.9, 0.1) + (0, 0, 3)
@@ -83,7 +83,7 @@ SCENES = {
     '11 frames': [(0, 23), (5, 15)],
     '12 frames': [(0, 23), (5, 16)],
     'all short': [(0, 5), (3, 12), (2, 11)],
-    # 17 of 24 frames exceed the share of 69.754 %, and 16 do not
+    # 17 of 24 frames are more than 69.754 %, and 16 are less
     'wide': [(0, 23), (0, 23, dict(wide=range(17)))],
     'not so wide': [(0, 23), (0, 23, dict(wide=range(16)))],
     'all wide': [(0, 23, dict(wide=range(24))), (0, 19, dict(

@@ -1,4 +1,4 @@
-"""Confusion matrices, curves, and commands that MMAction2 also has."""
+"""Confusion matrices, curves, and tools that replace those of MMAction2."""
 import csv
 import json
 import re
@@ -27,7 +27,7 @@ def sample(predicted, *labels):
 
 @pytest.mark.parametrize('classes', [['$a', '=b', 'ç'], None])
 def test_class_report(tmp_path, classes):
-    """Two sequences of class 0 are confused, and class 2 has no sequence."""
+    """Two sequences of class 0 are misclassified; class 2 has no sequences."""
     evaluator = Evaluator([ClassReport(tmp_path / 'new' / 'epoch_1.5')])
     evaluator.dataset_meta = dict(classes=classes)
     names = classes or ['0', '1', '2']
@@ -58,13 +58,13 @@ def test_confusion_is_drawn(tmp_path, k):
     assert k == 400 or dark[:400, :600].any()
 
 
-def write_log(work_dir, time, epochs, steps=10, slow=0):
-    """Write a log as MMEngine does; the loss is ``slow`` plus the step."""
+def write_log(work_dir, time, epochs, steps=10, offset=0):
+    """Write a log as MMEngine does. The loss is the step plus ``offset``."""
     path = work_dir / time / 'vis_data' / 'scalars.json'
     path.parent.mkdir(parents=True)
     path.write_text(''.join(
         json.dumps(row) + '\n' for epoch in epochs for row in (
-            *(dict(loss=slow + step, time=epoch / 10, epoch=epoch, iter=step,
+            *(dict(loss=offset + step, time=epoch / 10, epoch=epoch, iter=step,
                    step=step)
               for step in range((epoch - 1) * steps + 5, epoch * steps + 1,
                                 5)), {'acc/top1': epoch / 10, 'step': epoch})))
@@ -72,7 +72,7 @@ def write_log(work_dir, time, epochs, steps=10, slow=0):
 
 def test_logs_of_a_resumed_run_are_joined(tmp_path):
     write_log(tmp_path, '20260101_000000', [1, 2, 3])
-    write_log(tmp_path, '20260102_000000', [3, 4], slow=100)
+    write_log(tmp_path, '20260102_000000', [3, 4], offset=100)
     log = read_log(tmp_path)
     loss = log['loss'].dropna()
     assert [*loss.index] == [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]

@@ -1,4 +1,4 @@
-"""The steps of docs/architecture.md work in a copy of the repository."""
+"""The steps in docs/architecture.md work in a copy of the repository."""
 import json
 import os
 import re

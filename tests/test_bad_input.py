@@ -88,7 +88,7 @@ def assert_says(done, *texts: str) -> None:
 
 
 def item(**entries):
-    """Change entries of the fourth annotation, or delete those set to None."""
+    """Change entries of the fourth annotation; None deletes an entry."""
 
     def change(content):
         annotation = content['annotations'][3]
@@ -331,7 +331,7 @@ def test_degenerate_sequences(config, stream, warm, tmp_path,
     annotations[0]['label'] = 4  # the only sequence of its class
     save(path, annotations)
     data, once = 'train_dataloader.dataset', []
-    if 'ctrgcn_1xb64' not in config:  # others use RepeatDataset
+    if 'ctrgcn_1xb64' not in config:  # uses RepeatDataset
         data, once = f'{data}.dataset', [f'{data}.times=1']
     done = warm(
         'tools/train.py', ROOT / f'configs/stdcl/{config}-keypoint-3d.py',

@@ -112,7 +112,7 @@ def model_and_clips(layout='nw-ucla', persons=2, channels=3, stream='joint'):
                        num_person=persons, in_channels=channels,
                        num_stages=5)
     encoder.init_weights()
-    for bn in encoder.modules():  # set statistics as after training
+    for bn in encoder.modules():  # as if it were trained
         if isinstance(bn, torch.nn.modules.batchnorm._BatchNorm):
             bn.running_mean.normal_(std=0.1)
             bn.running_var.uniform_(0.5, 2)
@@ -154,7 +154,7 @@ def test_empty_sequence():
 
 
 def test_trains_on_a_single_sequence():
-    """The running statistics replace those of the batch."""
+    """With one sequence, batch norm uses its running statistics."""
     preprocessor, encoder, joints = model_and_clips()
     clips = preprocessor.make_stream(joints[:1])
     projection = encoder.topology_projections[0]

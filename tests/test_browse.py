@@ -1,4 +1,4 @@
-"""The dataset browser shows the content of a file or the input of a model."""
+"""The data set browser shows the content of a file or the input of a model."""
 import pickle
 
 import numpy as np
@@ -109,7 +109,7 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
 
 @pytest.mark.parametrize('up', 'xyz')
 def test_people_stand_upright(tiny_annotations, up):
-    """RandomView names the vertical axis; PreNormalize3D turns it to z."""
+    """RandomView names the vertical axis; PreNormalize3D rotates it to z."""
     cfg = nw_ucla(tiny_annotations(num=1))
     cfg.train_dataloader.dataset.dataset.pipeline[0].up = up
     for after in (up, 'z'):
@@ -126,7 +126,7 @@ def test_people_stand_upright(tiny_annotations, up):
 
 
 def test_config_of_mmaction2(tiny_annotations):
-    """Draw 2D joints with confidences; bones are replaced with a note."""
+    """2D joints are drawn; for bones, a note explains what is missing."""
     path = tiny_annotations(num=2, joints=17, persons=2, channels=2,
                             score=True, split='xsub_train')
     cfg = Config.fromfile(

@@ -1,4 +1,4 @@
-"""Checkpoints that match only in part or are from a different stream."""
+"""Checkpoints that fit a model only in part, or use a different stream."""
 import copy
 import itertools
 import pickle
@@ -48,7 +48,7 @@ def start(cfg, **changes):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """Return a folder for the work directory of a run that tests share."""
+    """Return the work directory of a training run that several tests share."""
     return tmp_path_factory.mktemp('trained') / 'work'
 
 
@@ -74,7 +74,7 @@ def rewrite(path, edit):
 
 
 def check_start(state, fresh, loaded):
-    """Check that only matching tensors are loaded; return the other names."""
+    """Check that only matching tensors are loaded, and name the others."""
     anew = set()
     for name, tensor in state.items():
         if any(bank in name for bank in BANKS):
@@ -155,7 +155,7 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
 
 
-def test_checkpoint_of_another_width(config, checkpoint):
+def test_checkpoint_of_a_different_width(config, checkpoint):
     rewrite(checkpoint, lambda state: {
         name: tensor[..., None] for name, tensor in state.items()})
     with pytest.raises(ValueError, match='no parameter that fits the model: '
@@ -227,7 +227,7 @@ def test_lazy_parameters_match_any_size(config):
     sized.model.cls_head.decoupler.update(num_joints=20, num_frames=26)
     run(sized).train()
     lazy = copy.deepcopy(config)
-    lazy.model.type = 'RecognizerGCN'  # has no dry run
+    lazy.model.type = 'RecognizerGCN'  # makes no dry run
     lazy.model.pop('clip_shape')
     tested = run(lazy, load_from=f'{config.work_dir}/epoch_1.pth')
     assert 'acc/top1' in tested.test()
@@ -397,7 +397,7 @@ SWAPPED = ['b', 'a', *LETTERS[2:]]
 
 
 def annotated(path, rename='', **fields):
-    """Write a copy of an annotation file with other names and fields."""
+    """Write a copy of an annotation file with different names and fields."""
     content = pickle.loads(Path(path).read_bytes())
     for item in content['annotations']:
         item['frame_dir'] += rename
@@ -465,12 +465,12 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
     capsys.readouterr()
     start(other, load_from=checkpoint)
     assert re.search(message, capsys.readouterr().out)
-    # the layout in an annotation file is compared, too
+    # the layout in an annotation file is also compared
     use(config, annotated(tiny_annotations(num=12), layout=fields))
     for use_it in (*uses(config, checkpoint)[::3], run(config).train):
         with pytest.raises(InputError, match=f'_dataloader.*: {message}'):
             use_it()
-    # MMAction2's data preprocessor has no layout, but the encoder's graph has
+    # MMAction2's data preprocessor has no layout, so the encoder's is compared
     stock = copy.deepcopy(config)
     stock.model.data_preprocessor = dict(type='ActionDataPreprocessor')
     with pytest.raises(InputError, match=f'train_dataloader.*: {message}'):
@@ -484,7 +484,7 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
 
 def test_testing_on_training_sequences_warns(config, tiny_annotations,
                                              capsys):
-    """The training sequences of a fine-tuned checkpoint count, too."""
+    """After fine-tuning, the sequences of both training sets count."""
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
         use(config, path)

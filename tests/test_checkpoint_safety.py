@@ -1,6 +1,6 @@
 """Checkpoints load with current PyTorch and do not run code.
 
-Some tests of an attack also show that it succeeds without the repairs.
+Some tests also show that an attack succeeds without the repairs.
 """
 import os
 import pickle
@@ -55,7 +55,7 @@ def reload_plain(value, path):
     (np.int64(3), 3),
     (np.bool_(True), True),
     (np.str_('walk'), 'walk'),
-    (np.array('walk'), 'walk'),  # an array without dimensions
+    (np.array('walk'), 'walk'),  # zero-dimensional
     (np.array(['sit', 'stand']), ['sit', 'stand']),
     (np.array([None, 'a', np.int64(2)], dtype=object), [None, 'a', 2]),
     (Path('work_dirs/a'), 'work_dirs/a'),
@@ -310,7 +310,7 @@ def test_config_in_a_checkpoint_is_not_run_on_inference(
         place, config_file, loot):
     from mmaction.apis.inferencers import ActionRecogInferencer
     checkpoint = torch.load(config_file, weights_only=True)
-    if place == 'meta':  # upstream reads the message_hub first
+    if place == 'meta':  # MMEngine reads message_hub first
         del checkpoint['message_hub']
     torch.save(checkpoint, config_file)
     with pytest.raises(ValueError, match='model is None') as caught:

@@ -1,4 +1,4 @@
-"""The class-balanced bank equals a twin made of lists."""
+"""The class-balanced bank equals a twin that stores its slots in lists."""
 import io
 
 import pytest
@@ -60,7 +60,7 @@ class ObviousBank:
 def make_bank(num_classes=3, slots_per_class=2, dim=DIM, **kwargs):
     bank = ClassBalancedMemoryBank(dim, slots_per_class=slots_per_class,
                                    **kwargs)
-    bank.resize(10**9, num_classes)  # does not allocate one slot per sequence
+    bank.resize(10**9, num_classes)  # must not allocate a slot per sequence
     return bank
 
 
@@ -132,7 +132,7 @@ def test_equals_the_plain_bank_if_all_sequences_fit():
     assert torch.equal(bank.features[bank.labels >= 0], full.features[order])
     assert torch.equal(bank.labels[bank.labels >= 0], full.labels[order])
 
-    # the losses are equal and not random, because all negatives are drawn
+    # the losses must be equal, because all negatives are used
     loss = CrossSequenceContrastiveLoss(3, 99)
     (value, share), (expected, expected_share) = (
         loss(step[0], step[1], slots, some.features, some.labels)

@@ -34,7 +34,7 @@ ONE_PER_LAYOUT = {benchmark.layout: name
 
 @functools.lru_cache(maxsize=None)
 def load(path: Path) -> Config:
-    """Load a cached config, which tests must not modify."""
+    """Load and cache a config, which tests must not modify."""
     return Config.fromfile(path)
 
 
@@ -51,7 +51,7 @@ def num_joints(backbone) -> int:
     return layout.num_joints if layout else backbone.graph.num_node
 
 
-def test_the_matrix_is_complete():
+def test_every_combination_has_configs():
     matrix = {find_config(*pairing) for pairing in itertools.product(
         ENCODERS, [*BENCHMARKS, 'synthetic'], [False, True])}
     assert matrix == {path for path in CONFIGS.rglob('*.py')
@@ -167,7 +167,7 @@ def narrow(cfg: Config, encoder: str) -> None:
 
 
 def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
-    """Load a config with a decoupler, or without STD-CL if it is None."""
+    """Load a config with STD-CL, or a plain one if ``decoupler`` is None."""
     cfg = Config.fromfile(find_config(encoder, benchmark, bool(decoupler)))
     if decoupler:
         cfg.model.cls_head.decoupler.type = decoupler
@@ -191,7 +191,7 @@ def on_tiny_data(cfg, make_annotations, work_dir) -> Config:
     return cfg
 
 
-# each encoder meets each layout and decoupler, and each layout each decoupler
+# covers every pair of encoders, layouts and decouplers
 @pytest.mark.parametrize('encoder, benchmark, decoupler', [
     (encoder, benchmark, DECOUPLERS[(row + column) % 3])
     for row, encoder in enumerate(ENCODERS)
@@ -228,7 +228,7 @@ def test_the_error_names_the_line(dims, joints, line, tmp_path):
             stdcl_on(STGCN.format(dims), tmp_path, line).model).init_weights()
     assert '\n' not in str(error.value)
     named = re.search(r'model = dict\(.*?\)\)', str(error.value))[0]
-    if 'stdcl_model' in line:  # RecognizerGCN does not know the joints
+    if 'stdcl_model' in line:  # otherwise, the joints are unknown
         assert named == LINE.format(joints)
         model = MODELS.build(
             stdcl_on(STGCN.format(dims), tmp_path, named).model)

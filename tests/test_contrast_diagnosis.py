@@ -61,7 +61,7 @@ def make_samples(indices, labels):
 
 
 def test_similarities_by_hand():
-    """Sequences 0 and 1 have the same class; sequence 1 occurs twice."""
+    """Sequences 0 and 1 have the same class; both steps contain sequence 1."""
     head = make_head()
     hook = ContrastDiagnosisHook()
     hook.head, hook.loss = head, head.loss

@@ -100,7 +100,7 @@ def test_equals_the_published_loop(filled, limits, classes, negatives):
 
 @st.composite
 def cases(draw):
-    """Draw a bank and anchors of arbitrary form."""
+    """Draw a bank and anchors of arbitrary size and content."""
     slots, dim = draw(st.integers(1, 40)), draw(st.integers(1, 9))
     classes, batch = draw(st.integers(1, 5)), draw(st.integers(1, 7))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
@@ -157,7 +157,7 @@ def test_equals_the_published_loop_for_any_input(
 
 @pytest.mark.parametrize('half', [False, True])
 def test_several_banks_in_one_call(half):
-    """Banks with different empty slots and own slots; all slots are chosen."""
+    """One call for two banks equals one call for each bank."""
     loss = CrossSequenceContrastiveLoss(99, 99, temperature=0.3)
     banks = [make_bank(filled=0.7) for _ in range(2)]
     if half:
@@ -177,7 +177,7 @@ def test_several_banks_in_one_call(half):
 
 
 def test_sequence_is_not_its_own_positive():
-    # otherwise, the anchor would have two positives
+    # with its own slot, the anchor would have two positives
     features = F.normalize(torch.tensor([[1., 0], [0, 1], [-1, 0]]), dim=1)
     bank = features, torch.tensor([0, 0, 1])
     own = torch.tensor([0])
@@ -189,7 +189,7 @@ def test_sequence_is_not_its_own_positive():
 
 
 @pytest.mark.parametrize('labels', [[0, 0, 0], [0, -1, 1], [-1, -1, -1]])
-def test_loss_without_terms_is_zero_with_a_gradient(labels):
+def test_loss_without_terms_is_zero_and_has_a_gradient(labels):
     # the bank contains no negative, no positive, or no filled slot
     anchors = F.normalize(torch.randn(1, 8), dim=1).requires_grad_()
     value, share = CrossSequenceContrastiveLoss()(
@@ -243,7 +243,7 @@ def test_random_negatives_are_drawn_without_replacement():
 
 @pytest.mark.parametrize('negatives', [1, 15, 300])
 def test_negatives_of_a_dominant_class(negatives):
-    # even if few slots are negatives, the loss draws as many as possible
+    # if there are too few negatives, the loss uses all of them
     labels = torch.zeros(20000, dtype=torch.long)
     labels[torch.randperm(20000)[:negatives]] = 1
     anchors = torch.tensor([0, 1])
@@ -274,7 +274,7 @@ def test_extreme_values_equal_those_of_topk(size, limit, largest):
 
 
 class Watch(TorchDispatchMode):
-    """Mode that records the size of the largest (float32) tensor."""
+    """Mode that records the largest size of all and of float32 tensors."""
 
     def __init__(self):
         super().__init__()
@@ -346,7 +346,7 @@ def test_cosine_cross_entropy_equals_the_twin():
 
 
 def test_own_slot_as_a_positive():
-    """The loss of the study with two draws uses the slot of the anchor."""
+    """OwnSlotLoss treats the anchor's own slot as a positive."""
     loss, share = OwnSlotLoss(temperature=1)(
         torch.eye(2)[:1], torch.tensor([0]), torch.tensor([0]), torch.eye(2),
         torch.tensor([0, 1]))

@@ -109,7 +109,7 @@ WRITERS = {
         path, keypoint=array[..., :2], keypoint_score=array[..., 2]),
     'e.csv': lambda path, array: np.savetxt(
         path, array.reshape(len(array), -1), delimiter=','),
-    # a spreadsheet writes a byte order mark and CRLF line endings
+    # spreadsheets write a byte order mark and CRLF line endings
     'f.csv': lambda path, array: path.write_text(
         '\ufeff' + csv_text(array).replace('\n', '\r\n'), newline='')}
 
@@ -121,7 +121,7 @@ WRITERS = {
     if not (persons and 'csv' in name or name == 'd.npz' and layout == 'hand')
 ])
 @pytest.mark.parametrize('dtype', ['int32', '>f8'])
-def test_reads(tmp_path, name, layout, persons, dtype):
+def test_every_format_is_read(tmp_path, name, layout, persons, dtype):
     array = (100 * joints(6, persons=persons) + 128).astype(dtype)
     WRITERS[name](tmp_path / name, array)
     sequence = read_sequence(tmp_path / name, LAYOUTS[layout])
@@ -217,7 +217,7 @@ def test_tables_in_the_source_folder(folder):
     """Tables may also contain file names with a suffix."""
     edit('labels.csv', 'name,', 'NAME,')
     edit('labels.csv', 'a/0,', 'a\\0.npy,')
-    # a spreadsheet adds empty columns
+    # spreadsheets may add empty columns
     text = Path('labels.csv').read_text().replace('\n', ',,\n')
     Path('labels.csv').write_text(text)
     Path('labels.csv').rename('src/labels.csv')
@@ -322,7 +322,7 @@ def test_subjects_are_drawn_if_there_are_any(folder):
         assert len({int(name[2:]) // 2 for name in val}) == 2
         assert made()['split']['test'] == ['a/6']
     edit('labels.csv', 'subject', 'person')
-    convert(val_ratio=0.3)  # by class
+    convert(val_ratio=0.3)  # draws from each class
     assert {name[0] for name in made()['split']['val']} == {'a', 'b'}
 
 
@@ -337,7 +337,7 @@ def load_config(data, encoder, **options):
     *((encoder, '2D, 2 persons') for encoder in ENCODERS),
     ('stgcn', '3D'), ('stgcn', '3D, 2 persons'), ('stgcn', 'coco')])
 def test_configs_fit_the_data(folder, encoder, kind):
-    """The written config builds data, and a model that trains for a step."""
+    """The written config builds a data set and a model that can be trained."""
     persons, channels, image, layout = {
         '3D': (1, 3, None, 'hand.json'),
         '3D, 2 persons': (2, 3, None, 'hand.json'),
@@ -358,7 +358,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     val = DATASETS.build(cfg.val_dataloader.dataset)
     assert cfg.test_dataloader.dataset == cfg.val_dataloader.dataset
     steps = [step.type for step in cfg.train_pipeline]
-    # RandomView rotates three-dimensional data only
+    # RandomView rotates only three-dimensional data
     assert ('RandomView' in steps) == kind.startswith('3D')
     assert ('RandomScale' in steps) != kind.startswith('3D')
     assert (len(train), len(val)) == (5 * 6, 2)
@@ -413,7 +413,7 @@ def test_headers_of_pandas(tmp_path, columns, index):
     [f'{axis}{i}' for axis in 'xyz' for i in range(4)], list('zyx') * 4,
     [f'{joint}_{axis}' for joint in 'abcd' for axis in 'xyz'],
     range(11, -1, -1), [*range(11), 'x']])
-def test_headers_of_another_order(tmp_path, columns):
+def test_headers_in_a_different_order(tmp_path, columns):
     pd.DataFrame(joints(6).reshape(6, -1), columns=columns).to_csv(
         tmp_path / 'a.csv', index=False)
     with pytest.raises(InputError, match='a.csv: the first row is .* with x, '
@@ -422,13 +422,13 @@ def test_headers_of_another_order(tmp_path, columns):
 
 
 def test_persons_of_a_sequence():
-    """Persons who are absent or change their number are not lost."""
+    """Absent persons are dropped, and a second index of a person is found."""
     array = joints(50, persons=3)
     array[[0, 2]] = 0
     np.testing.assert_array_equal(to_sequence(
         '', dict(keypoint=array), LAYOUTS['hand'])['keypoint'],
         np.float32(array[1:2]))
-    # a tracker gives a person a new number every five frames
+    # a tracker gives a person a new index every five frames
     there = np.arange(40) // 5 == np.arange(8)[:, None]
     tracked = joints(40, persons=8) * there[..., None, None]
     for wrong, message in (
@@ -445,7 +445,7 @@ def test_persons_of_a_sequence():
     (640, 640, (640, 480), 'x is between'),
     ((640, 480), 0, (480, 640), r'outside the images \(--img-shape\): 0.0%'),
     ((640, 480), 0, (640, 480), r'outside the images .*: 2\d.\d%')])
-def test_image_sizes_are_questioned(folder, scale, shift, img_shape, message):
+def test_image_sizes_are_checked(folder, scale, shift, img_shape, message):
     rng = np.random.default_rng(0)
     for path in Path('src').glob('*/*.npy'):
         np.save(path, rng.random((9, 4, 2)) * scale + shift)
@@ -469,7 +469,7 @@ def test_the_vertical_axis(folder, up, option, expected):
     assert data.summary.endswith(f'vertical axis (--up): {expected}')
     step, = (step for step in load_config(data, 'stgcn').train_pipeline
              if step.type == 'RandomView')
-    # only the vertical coordinate is the same after the pan
+    # rotations by zero degrees do not exchange the axes
     view = TRANSFORMS.build(dict(step, max_degrees=0))
     sample = np.random.default_rng(0).normal(size=(1, 3, 4, 3))
     np.testing.assert_allclose(
@@ -477,7 +477,7 @@ def test_the_vertical_axis(folder, up, option, expected):
     assert step.get('up', 'y') == expected
 
 
-def test_data_to_test_a_model_on(folder):
+def test_data_for_testing_only(folder):
     """The classes are numbered as in the training set."""
     edit('labels.csv', 's0,train', 's0,test')
     convert()
@@ -530,15 +530,15 @@ def test_annotation_files(folder):
         Path('in.pkl').write_bytes(pickle.dumps({**content, **changed}))
         with pytest.raises(InputError, match=message):
             read(**options)
-    for item in items:  # PoseDataset accepts this key, too
+    for item in items:  # PoseDataset also accepts this
         item['filename'] = item.pop('frame_dir')
     Path('named.pkl').write_bytes(pickle.dumps(items))
     read('named.pkl', val_ratio=0.5)
     assert [item['frame_dir'] for item in made()['annotations']] == names
 
 
-def test_names_in_another_unicode_form(folder):
-    """Names in the forms NFC and NFD look alike, and are equal."""
+def test_names_in_a_different_unicode_form(folder):
+    """Names in the Unicode forms NFC and NFD are treated as equal."""
     name = 'a/caf\u00e9'
     save(unicodedata.normalize('NFD', name), joints(4))
     text = Path('labels.csv').read_text().replace('clap', 'caf\u00e9', 2)
@@ -578,7 +578,7 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     steps = [epoch for step in cfg.param_scheduler for epoch in (
         step.get('end'), *step.get('milestones', ())) if epoch]
     assert all(1 <= epoch < 10 for epoch in steps)
-    if encoder == 'hcn':  # the rate decays in each epoch
+    if encoder == 'hcn':  # the learning rate decays each epoch
         decays = [part.param_scheduler[0].gamma ** part.train_cfg.max_epochs
                   for part in (cfg, full)]
         assert decays[0] == pytest.approx(decays[1])

@@ -58,7 +58,7 @@ REPEATS = [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 0, 1, 8, 8],
 
 
 def even(steps):
-    """Return a function that splits global batches equally."""
+    """Return a function that splits global batches among the processes."""
 
     def batches(rank, world_size):
         share = GLOBAL_BATCH // world_size
@@ -180,7 +180,7 @@ class Exchanges(TorchDispatchMode):
 
 
 def exchanges_of_a_step():
-    """Return the operations of a step whose batch is one sequence short."""
+    """Return the exchanges of a step whose batch lacks one sequence."""
     model = make_model(FULL, 12)
     model.cls_head.batch_size = 4
     samples = []
@@ -195,7 +195,7 @@ def exchanges_of_a_step():
 
 
 class Sequences(BaseDataset):
-    """Data set of three sequences; the last process may read others."""
+    """Data set of three sequences, one of which can be changed."""
 
     def __init__(self, field=None, index=1, value=None):
         self.annotations = [dict(frame_dir=f'a{number}', label=number,
@@ -218,7 +218,7 @@ class Loop(BaseLoop):
         pass
 
 
-# what the last process reads, and whether it differs
+# what the last process changes, and whether this must raise an error
 DATA = dict(
     same=((), False), name=(('frame_dir', 1, 'b'), True),
     label=(('label', 1, 2), True),
@@ -227,7 +227,7 @@ DATA = dict(
 
 
 def compare_data(name, rank):
-    """Return the error of a process, or None."""
+    """Return the error message of a process, or None."""
     last = rank == dist.get_world_size() - 1
     runner = SimpleNamespace(_train_loop=Loop(Sequences()), _test_loop={},
                              _val_loop=Loop(Sequences(*DATA[name][0] * last)))

@@ -51,7 +51,7 @@ SIZES = [Size(base_channels=48, frames=32),
 
 
 def disturb(module: torch.nn.Module) -> None:
-    """Disturb all weights, so that terms with a weight of 0 also count."""
+    """Disturb the weights, so that terms whose weights start at 0 count."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.dim() < 2:
@@ -292,7 +292,7 @@ def test_constants_follow_the_device_and_are_not_saved():
 
 @pytest.mark.parametrize('name', ['CTR-GCN', 'Hyperformer'])
 def test_initialization_equals_the_twin(name):
-    """Mean, deviation and largest weight are those of the authors' code."""
+    """Mean, standard deviation and maximum are close to those of the twin."""
     model = MODELS.build(Config.fromfile(
         find_config(KEYS[name], 'nw-ucla-xview', stdcl=False)).model)
     model.init_weights()
@@ -372,7 +372,7 @@ def test_compiles(name):
         output.square().sum().backward()
     for (key, parameter), theirs in zip(model.named_parameters(),
                                         compiled.parameters()):
-        if parameter.grad.abs().max() > 1e-9:  # 0 for a bias before batch norm
+        if parameter.grad.abs().max() > 1e-9:  # 0 for biases before batch norm
             assert_same(theirs.grad, parameter.grad, key)
     model.eval(), compiled.eval()
     with torch.no_grad():

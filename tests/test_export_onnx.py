@@ -81,7 +81,7 @@ SCRIPT = SimpleNamespace(**runpy.run_path(
     ('ntu60-xsub', 2), ('ntu60-xsub', 3), ('ntu60-xsub_u100', 3),
     ('PreNormalize2D', 2)])
 def test_script_prepares_clips_like_the_pipeline(data, dims, frames):
-    own = data == 'PreNormalize2D'  # in configs of tools/data/custom.py
+    own = data == 'PreNormalize2D'  # used by tools/data/custom.py
     cfg = Config.fromfile(ROOT / 'configs/_base_/datasets'
                           / f'{"jhmdb" if own else data}.py')
     steps = cfg.test_pipeline

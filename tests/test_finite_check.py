@@ -90,7 +90,7 @@ class Reads(TorchFunctionMode):
         self.count = 0
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        # stack_batch compares sizes, integers that are on the CPU anyway
+        # stack_batch compares sizes, which are integers on the CPU
         self.count += function in READS and args[0].is_floating_point()
         return function(*args, **(kwargs or {}))
 

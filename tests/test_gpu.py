@@ -59,14 +59,14 @@ def test_step_can_be_captured():
     """A CUDA graph can repeat the step with a different batch."""
     step = make_step('stgcn', True)
     stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):  # warm up, as PyTorch's manual says
+    with torch.cuda.stream(stream):  # PyTorch requires a warm-up
         for _ in range(3):
             step()
     stream.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    step.batch[2].add_(8)  # other sequences
+    step.batch[2].add_(8)  # different sequences
     graph.replay()
     assert (step.head.spatial_bank.labels >= 0).sum() == 16
 

@@ -204,6 +204,6 @@ def test_gpu_command(tmp_path):
     assert results['study *']['runs_left'] == 0
     assert results['compiled, synthetic, hcn, STD-CL']['ms'] > 0
     content = path.read_text()
-    # a second call repeats no recorded result
+    # a second call skips recorded results
     assert 'eager' not in call(*command, cwd=SCRIPTS.parents[1]).stdout
     assert path.read_text() == content

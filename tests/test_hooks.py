@@ -57,7 +57,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
 
 
 def test_rare_classes_are_sampled_more_often(tiny_annotations):
-    """The second of three sequences is alone in its class."""
+    """The second of three sequences is the only one of its class."""
     path = tiny_annotations(num=3, classes=2)
     dataset = build(dict(
         type='ClassBalancedDataset', oversample_thr=0.6,
@@ -169,7 +169,7 @@ def test_resuming_with_different_banks_raises(config):
         run(config, resume=True).train()
 
 
-def test_a_plain_model_is_left_alone(config):
+def test_a_plain_model_is_not_changed(config):
     run(plain(config)).train()
     assert 'memory_bank_sequences' not in torch.load(
         f'{config.work_dir}/epoch_1.pth', weights_only=True)['meta']

@@ -1,4 +1,4 @@
-"""The inferencer and the demo."""
+"""The inferencer and tools/demo.py classify recordings."""
 import json
 import re
 from pathlib import Path

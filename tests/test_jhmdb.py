@@ -71,28 +71,28 @@ def test_real_data(reference, tmp_path):
     assert pose[names.index('face'), 1] < pose[names.index('left ankle'), 1]
 
 
-def write_clip(road, path, clip, lost):
+def write_clip(form, path, clip, lost):
     """Write the joints of a clip (T, V, 2) in one of several formats."""
     table = pd.DataFrame(clip.reshape(len(clip), -1))
-    if road.startswith('csv'):
-        if road == 'csv with names':
+    if form.startswith('csv'):
+        if form == 'csv with names':
             table.columns = [f'{joint}_{axis}' for joint in
                              LAYOUTS['jhmdb'].joint_names for axis in 'xy']
-        table.to_csv(f'{path}.csv', index=road == 'csv with index',
-                     header=road != 'csv without header')
-    elif road == 'npz with lost joints':
+        table.to_csv(f'{path}.csv', index=form == 'csv with index',
+                     header=form != 'csv without header')
+    elif form == 'npz with lost joints':
         np.savez(f'{path}.npz', keypoint=np.where(lost[..., None], 0, clip),
                  keypoint_score=1. - lost)
     else:
         np.save(f'{path}.npy', clip)
 
 
-@pytest.mark.parametrize('road', [
+@pytest.mark.parametrize('form', [
     'csv', 'csv with index', 'csv with names', 'csv without header', 'pickle',
     'npz with lost joints', 'int16', 'int64', 'uint16', 'float16', 'float64'])
-def test_every_road_leads_to_the_same_clips(road, arrays, tmp_path):
+def test_every_format_gives_the_same_clips(form, arrays, tmp_path):
     """The annotations do not depend on the format of the input files."""
-    dtype = road if road[-2:].isdecimal() else 'float32'
+    dtype = form if form[-2:].isdecimal() else 'float32'
     # the coordinates as pixels of an image
     keypoint = (300 + 90 * arrays['keypoint']).astype(dtype)
     lost = np.random.default_rng(0).random(keypoint.shape[:2]) < 0.1
@@ -109,8 +109,8 @@ def test_every_road_leads_to_the_same_clips(road, arrays, tmp_path):
     table.to_csv(tmp_path / 'labels.csv')
     for name, *clip in zip(arrays['name'], np.split(keypoint, ends),
                            np.split(lost, ends)):
-        write_clip(road, source / name, *clip)
-    pickled = road == 'pickle'
+        write_clip(form, source / name, *clip)
+    pickled = form == 'pickle'
     custom_data.convert(
         direct if pickled else source,
         None if pickled else tmp_path / 'labels.csv', own, 'jhmdb',
@@ -123,7 +123,7 @@ def test_every_road_leads_to_the_same_clips(road, arrays, tmp_path):
     assert len(found) == len(direct['annotations'])
     for item, gone in zip(direct['annotations'], np.split(lost, ends)):
         mine, expected = found[item['frame_dir']], item['keypoint']
-        if road == 'npz with lost joints':
+        if form == 'npz with lost joints':
             np.testing.assert_array_equal(mine['keypoint_score'][0], ~gone)
             expected = np.where(gone[..., None], 0, expected)
         np.testing.assert_array_equal(mine['keypoint'], expected)

@@ -20,7 +20,7 @@ def test_accuracy(tmp_path, seed):
 
 @pytest.mark.parametrize('right, status', [(19, 0), (18, 1)])
 def test_make_fails_below_95_percent(tmp_path, right, status):
-    """The last command checks scores of 20 sequences."""
+    """Run the last command of ``make quickstart`` on 20 scores."""
     np.savez(tmp_path / 'scores.npz', labels=np.zeros(20, int),
              logits=np.eye(2)[(np.arange(20) >= right).astype(int)])
     recipe = subprocess.run(

@@ -86,7 +86,7 @@ def whole(warm, tmp_path_factory):
 
 
 def copy_of(whole, tmp_path, epochs):
-    """Copy a work directory in its state after some epochs."""
+    """Copy a work directory as it was after some epochs."""
     work_dir = tmp_path / 'run'
     work_dir.mkdir()
     for epoch in range(1, epochs + 1):
@@ -108,8 +108,8 @@ def resume(warm, work_dir, *options, check=True):
     (r'Epoch\(train\) +\[2\]\[3/8\]', WORKERS),  # in the middle of an epoch
     (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
     (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
-def test_sigterm_saves_and_leaves(warm, tmp_path, whole, when, workers):
-    """A cluster's scheduler sends SIGTERM to the worker processes, too."""
+def test_sigterm_saves_and_exits(warm, tmp_path, whole, when, workers):
+    """A cluster's scheduler also sends SIGTERM to the worker processes."""
     stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
@@ -260,7 +260,7 @@ def test_damaged_checkpoint_is_skipped(tmp_path, whole, damage):
     assert len(latest.damaged) == 1
     assert latest.damaged[0].startswith(
         f'{work_dir / "epoch_2.pth"} is damaged (')
-    (work_dir / 'last_checkpoint').write_text('')  # truncated, too
+    (work_dir / 'last_checkpoint').write_text('')  # also truncated
     assert find_latest(work_dir) == latest
     damage(work_dir / 'epoch_1.pth')
     assert find_latest(work_dir).path is None
@@ -364,7 +364,7 @@ def test_the_newest_is_found_without_last_checkpoint(tmp_path):
         save_to_local(dict(a=1), str(tmp_path / name))
         os.utime(tmp_path / name, (time.time() + number, ) * 2)
     assert find_latest(tmp_path).path == str(tmp_path / 'epoch_10.pth')
-    # the recorded path is the one before the folder was moved
+    # the recorded path is outdated, because the folder was moved
     (tmp_path / 'last_checkpoint').write_text('/gone/run/epoch_9.pth')
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_9.pth'), [])
 
@@ -379,7 +379,7 @@ def config(tmp_path, tiny_annotations, quick_text):
 
 
 def final(cfg, tmp_path, **changes):
-    """Train in another work directory, and return the Runner's weights."""
+    """Train in a different work directory, and return the Runner's weights."""
     runner = run(cfg, work_dir=str(tmp_path / 'other'), **changes)
     runner.train()
     assert runner.iter == 3 * cfg.train_cfg.max_epochs
@@ -394,7 +394,7 @@ def final(cfg, tmp_path, **changes):
     ('epoch_1.pth', {}, 2)])
 def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
                                             counts):
-    """It may be saved by a validation, or between accumulated steps."""
+    """Cover checkpoints after a validation and between accumulated steps."""
     config.default_hooks.checkpoint.update(checkpoint)
     config.optim_wrapper.accumulative_counts = counts
     runner = run(config)
@@ -490,7 +490,7 @@ def test_resuming_by_iterations(config, tmp_path):
     assert runner.iter == 4
 
 
-def test_a_copied_folder_is_its_own(config, tmp_path):
+def test_a_copied_folder_is_independent(config, tmp_path):
     config.default_hooks.checkpoint.save_best = 'acc/top1'
     run(config).train()
     original = Path(config.work_dir)

@@ -1,4 +1,4 @@
-"""Commands with mixed precision, accumulation or several processes."""
+"""Mixed precision, gradient accumulation and several processes."""
 import re
 
 import torch

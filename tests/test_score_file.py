@@ -204,7 +204,7 @@ def test_files_of_other_projects_load(tmp_path, form, kind):
 
 
 @pytest.mark.parametrize('row', [[-0.1, 0.6, 0.5], [0.2, 0.3, 0.4]])
-def test_one_odd_sequence_makes_logits(tmp_path, row):
+def test_scores_that_are_not_probabilities_are_logits(tmp_path, row):
     path = dump(tmp_path / 'a.pkl', dict(a=[0.5, 0.25, 0.25], b=row))
     assert read(path).kinds == ('logits', )
 

@@ -1,4 +1,4 @@
-"""The data set reads safely, caches once and shares its memory."""
+"""The data set reads files safely, caches results and shares its memory."""
 import os
 import pickle
 import re
@@ -93,7 +93,7 @@ def test_leading_cacheable_transforms_run_once(tiny_annotations):
     ('RandomView', {}), ('RandomSampleFrames', dict(clip_len=4)),
     ('FastUniformSampleFrames', dict(clip_len=4))])
 def test_deterministic_transforms_are_cacheable(kind, options):
-    """By default, all but the cacheable transforms draw random numbers."""
+    """A transform is cacheable if it draws no random numbers by default."""
     transform = TRANSFORMS.build(dict(type=kind, **options))
     keypoint = np.random.default_rng(0).normal(size=(1, 30, 25, 3))
     state = np.random.get_state()[1:3]
@@ -106,7 +106,7 @@ def test_deterministic_transforms_are_cacheable(kind, options):
     CONFIGS.glob('_base_/datasets/*.py'))])
 def test_all_ways_to_predict_equal_the_test_loop(tmp_path, tiny_annotations,
                                                  name):
-    """MMAction2's own API, the inferencer and files give the same scores."""
+    """MMAction2's API and the inferencer give the scores of the test loop."""
     cfg = Config.fromfile(CONFIGS / f'_base_/datasets/{name}.py')
     persons, _, joints, channels = cfg.clip_shape
     layout = {25: 'nturgb+d', 20: 'nw-ucla', 15: 'jhmdb'}[joints]
@@ -425,7 +425,7 @@ class _Size:
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_workers_share_one_copy(tmp_path):
-    """Forked workers copy no array, and spawned workers receive handles."""
+    """Forked workers do not copy arrays; spawned workers receive handles."""
     path = tmp_path / 'large.pkl'
     # write in a different process, so that its memory cannot be reused here
     subprocess.run([sys.executable, '-c', WRITE, str(path), str(NUM_LARGE)],

@@ -165,7 +165,7 @@ def test_banks_follow_the_decoupler():
 
 
 def silence(model, value):
-    """Replace the decoupler's vector of the first sequence of a batch."""
+    """Set both vectors of the first sequence of each batch to a value."""
 
     def hook(module, args, output):
         keep = torch.ones(len(output[0]), 1).index_fill(

@@ -70,8 +70,8 @@ def test_equals_the_published_preprocessing(stream, center_relative):
 @pytest.mark.parametrize('layout, dims', [('coco', 2), ('nw-ucla', 3)])
 @pytest.mark.parametrize('center_relative', [False, True])
 @pytest.mark.parametrize('stream', STREAMS)
-def test_lost_joints_are_in_no_difference(layout, dims, center_relative,
-                                          stream):
+def test_bones_and_motions_of_lost_joints_are_zero(layout, dims,
+                                                   center_relative, stream):
     """The confidence of a lost joint is 0, and so are its coordinates."""
     preprocessor = SkeletonDataPreprocessor(layout, stream, center_relative)
     joints = torch.rand(1, 7, LAYOUTS[layout].num_joints, dims + 1) + 1

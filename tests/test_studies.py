@@ -239,7 +239,7 @@ def test_a_fused_arm(make_runner, tmp_path):
     page = tmp_path / 'page.md'
     StudyReport(study.study, tmp_path).write_page(page)
     assert '| both | 1 | 75.00 |  | +0.00 ' in page.read_text()
-    assert '## Folds' not in page.read_text()  # has no table
+    assert '## Folds' not in page.read_text()  # no such table
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
@@ -392,7 +392,7 @@ def test_means_equal_the_textbook():
     assert mean.margin == pytest.approx(
         stats.t.ppf(0.975, freedom) * 1.25**0.5 / 2)
     assert mean_of([wide])[:2] == pytest.approx(wide[:2])
-    # the mean gives each comparison the same weight, despite unequal seeds
+    # each comparison has the same weight, regardless of the number of seeds
     many = compare(frame(a=[4] * 100, b=[0] * 100), 'a', 'b')
     alone = compare(frame(a=[1], b=[0]), 'a', 'b')
     assert mean_of([many, alone]).mean == 2.5

@@ -109,7 +109,7 @@ def test_limbs_are_the_arms_and_legs(layout, tops):
     assert ', '.join(names) == tops
     joints = [joint for limb in limbs for joint in limb]
     assert len(joints) == len(set(joints))
-    if layout == 'nturgb+d':  # the hand has tip and thumb
+    if layout == 'nturgb+d':  # the hand has a tip and a thumb
         assert limbs[0] == (4, 5, 6, 7, 21, 22)
 
 

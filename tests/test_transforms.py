@@ -22,7 +22,7 @@ from projects.stdcl.datasets.transforms.random_rotation import rotation
 
 
 def sequence(seed, persons=2, joints=25, frames=None):
-    """Make a random sequence with empty frames; persons come and go."""
+    """Make a sequence with empty frames, absent persons and missing joints."""
     rng = np.random.default_rng(seed)
     frames = frames or int(rng.integers(20, 130))
     keypoint = rng.normal(size=(persons, frames, joints, 3))
@@ -324,7 +324,7 @@ def test_lost_joints_before_a_rotation_and_between_frames():
     assert not made['keypoint'][0, :3, [1, 4]].any()
     np.testing.assert_allclose(
         made['keypoint'][:, 3:, 3:], stock['keypoint'][:, :, 3:], atol=1e-6)
-    # the scores of a frame without persons are dropped, too
+    # the scores of a frame without persons are also dropped
     score[:, 7] = 0
     made = FastPreNormalize3D()(dict(results, keypoint_score=score))
     np.testing.assert_array_equal(made['keypoint_score'],

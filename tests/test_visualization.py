@@ -173,7 +173,7 @@ def test_sides_and_legend():
     assert legend(one, layout) == [*zip(('trunk', 'left', 'right'),
                                         PALETTE[0])]
     assert legend(two, layout)[5] == ('person 2, right', PALETTE[1][2])
-    assert len(legend(five, layout)) == 12  # four persons have own colors
+    assert len(legend(five, layout)) == 12  # for the first four persons
     plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
     assert legend(animate(plain, make(plain)), plain) == []
     assert legend(animate(plain, make(plain, 2)), plain)[1] == (
@@ -200,7 +200,7 @@ def test_joints_are_where_the_camera_sees_them(tmp_path, layout):
                 for (m, v), xy in seen.items():
                     if min(math.dist(xy, other) for key, other in
                            seen.items() if key != (m, v)) < 0.08:
-                        continue  # hidden by another joint
+                        continue  # may be hidden by another joint
                     x, y = (int(PANEL / 2 * (1 + place)) for place in xy)
                     assert crop(image, index).getpixel((x, y)) == (
                         pytest.approx(rgb(expected_color(layout, m, v)),
@@ -336,7 +336,7 @@ def test_player_draws_what_the_camera_sees(player):
     twin = np.array([[seen[m, 9, v] for v in range(20)] for m in range(2)])
     ours, twin = ours - ours[0, 0], twin - twin[0, 0]
     scale = (ours * twin).sum() / (twin**2).sum()
-    assert 0 < scale <= 1  # fits a ball around all points
+    assert 0 < scale <= 1  # a ball around all points fits
     np.testing.assert_allclose(ours, scale * twin, atol=0.005)
     assert [tuple(color) for color in colors] == [
         rgb(expected_color(UCLA, 1, v)) for v in range(20)]

@@ -1,4 +1,4 @@
-"""Configs and runs on little data in the format of NW-UCLA."""
+"""Configs and training runs on a tiny data set in the format of NW-UCLA."""
 import copy
 import itertools
 

@@ -24,8 +24,8 @@ class WarmCommands:
     """Context manager that runs commands on a server.
 
     ``warm('tools/train.py', 'config.py', cwd=folder)`` returns a
-    ``CompletedProcess``. The output of the command is in the files ``stdout``
-    and ``stderr`` of ``folder``, also while it runs.
+    ``CompletedProcess``. While the command runs, its output is written to the
+    files ``stdout`` and ``stderr`` in ``folder``.
     """
 
     def __enter__(self) -> 'WarmCommands':
@@ -82,7 +82,7 @@ def serve() -> None:
             become(argv, cwd)
         print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError):  # kill its processes
+        with contextlib.suppress(ProcessLookupError):  # kill what it left
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
 

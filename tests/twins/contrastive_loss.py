@@ -15,7 +15,7 @@ def draw(candidates: torch.Tensor, count: int) -> torch.Tensor:
 def contrastive_loss(anchors, labels, own_slots, bank_features, bank_labels,
                      num_positives, num_negatives, temperature,
                      random_negatives=None, negatives=('hard', 'random')):
-    """Compute the loss and the share of anchors that contributed.
+    """Compute the loss and the share of anchors that contribute.
 
     The arguments are those of ``CrossSequenceContrastiveLoss``. In addition,
     ``random_negatives`` may list the slots to use instead of a random draw.

@@ -1,8 +1,8 @@
 """Twin of CTR-GCN as published, slow but easy to verify.
 
 Each block has separate small convolutions for each subset of edges, at full
-temporal resolution, and separate temporal branches. The parameters
-have the same names as in the encoder's published checkpoints.
+temporal resolution, and separate temporal branches. The parameters have the
+same names as in the encoder's published checkpoints.
 """
 import math
 
@@ -103,7 +103,7 @@ def outer_residual(in_channels, out_channels, stride):
 
 
 class SubsetGC(nn.Module):
-    """Graph convolution of one subset with a refined topology."""
+    """Graph convolution over one subset of edges, with a refined topology."""
 
     def __init__(self, in_channels, out_channels):
         super().__init__()
@@ -155,7 +155,7 @@ class SpatialGC(nn.Module):
 
 
 class Block(nn.Module):
-    """Block of a spatial part, a temporal part and a residual path."""
+    """Block with a spatial part, a temporal part and a residual path."""
 
     def __init__(self, in_channels, out_channels, adjacency, stride=1,
                  residual=True):
@@ -193,7 +193,7 @@ def classify(fc, feature, num_person):
 
 
 class CTRGCNTwin(nn.Module):
-    """Encoder and classifier.
+    """CTR-GCN with its classifier.
 
     Args:
         adjacency (torch.Tensor): Initial topologies, (3, V, V); see

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 
 class HCNTwin(nn.Module):
-    """Encoder and classifier.
+    """HCN with its classifier.
 
     ``window_size`` is T. ``out_channels`` is W, the channels of the temporal
     layer, and defaults to T.

@@ -75,7 +75,7 @@ class HypergraphAttention(nn.Module):
         return x.permute(0, 3, 1, 4, 2)
 
     def forward(self, x, e):
-        """Map normalized x, (N, C, T, V), and e to (N, H * d, T, V)."""
+        """Map x, (N, C, T, V), and part features e to (N, H * d, T, V)."""
         n, _, t, v = x.shape
         q = self.split(self.q(x))  # (N, T, H, V, d) each
         k, values = map(self.split, self.kv(x).chunk(2, dim=1))
@@ -137,7 +137,7 @@ class SpatialAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Block of a spatial part, a temporal part and a residual path."""
+    """Block with a spatial part, a temporal part and a residual path."""
 
     def __init__(self, in_channels, channels, num_heads, hops, joint_label,
                  stride=1):
@@ -154,7 +154,7 @@ class Block(nn.Module):
 
 
 class HyperformerTwin(nn.Module):
-    """Encoder and classifier.
+    """Hyperformer with its classifier.
 
     Args:
         hops (torch.Tensor): Distances between joints, int64, (V, V); see
