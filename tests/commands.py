@@ -64,7 +64,7 @@ def train(run, work_dir, *options, check=True):
 
 
 def arguments(work_dir):
-    """Return the first arguments of tools/train.py; options may follow."""
+    """Return the arguments of tools/train.py that precede its options."""
     return [ROOT / CONFIG, '--work-dir', work_dir, '--seed', '1']
 
 
@@ -104,7 +104,7 @@ def kill_a_child(pid, number):
 
 
 def interrupt(pid, log, when, number, to) -> None:
-    """Wait for a certain output of a command, then send the command a signal.
+    """Wait for an output of a command, and then send the command a signal.
 
     Args:
         when (str | callable): Regular expression of the output to wait for,

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def mmaction_scope():
-    """Set the default scope, as a Runner does."""
+    """Set the default scope of MMEngine, as a Runner does."""
     init_default_scope('mmaction')
 
 
@@ -98,7 +98,7 @@ def reference() -> Path:
 
 @pytest.fixture
 def tiny_annotations(tmp_path):
-    """Return a function that writes annotations and returns their path."""
+    """Return a function that writes a tiny annotation file."""
 
     def make(num=24, joints=20, persons=1, channels=3, classes=10,
              split='xview_train', name='tiny.pkl', score=False):
@@ -111,7 +111,7 @@ def tiny_annotations(tmp_path):
                 total_frames=frames,
                 keypoint=torch.randn(persons, frames, joints, channels,
                                      generator=generator).numpy())
-            if score:  # in pixels
+            if score:  # 2D joints in pixels
                 annotation['keypoint'] = 50 + 10 * annotation['keypoint']
                 annotation.update(
                     img_shape=(100, 100), keypoint_score=torch.rand(

@@ -52,7 +52,7 @@ def content_of(num_frames: int, persons: int = 1, seed: int = 0) -> bytes:
 
 
 def write_scene(*people: tuple) -> bytes:
-    """Make a file from (first frame, last frame, options) of each person.
+    """Make a file from one (first frame, last frame, options) per person.
 
     Options: ``gap``, frames without the person; ``wide``, frames in which
     the person lies down; ``moves``, meters per frame (default: 0.01).
@@ -116,7 +116,7 @@ SCENES = {
 
 
 def random_scenes(num: int) -> list:
-    """Make random scenes, most of them with many persons."""
+    """Make random scenes with two to five persons."""
     rng, scenes = np.random.default_rng(0), []
     for _ in range(num):
         people = []
@@ -133,7 +133,7 @@ def random_scenes(num: int) -> list:
 
 def replace_words(content: bytes, frame: int, joint: int, first: int,
                   *words: bytes) -> bytes:
-    """Replace words of a joint in a file with one person."""
+    """Replace words in the line of a joint in a file with one person."""
     lines = content.split(b'\r\n')
     number = 1 + 28 * frame + 3 + joint
     changed = lines[number].split()
@@ -160,6 +160,6 @@ def golden_set() -> dict:
              f'A{1 + i % 60 + 60 * (i % 5 > 2):03d}'
              for i in range(len(contents))]
     return dict(zip(names, contents)) | {
-        'S001C002P005R002A008': whole,  # in ntu_missing_skeletons.txt
+        'S001C002P005R002A008': whole,  # listed as missing
         'S001C001P001R001A121': whole, 'S033C001P001R001A001': whole,
         'S1C1P1': whole}

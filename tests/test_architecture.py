@@ -122,7 +122,7 @@ def add_line(path, after: str, line: str) -> None:
 
 
 def add_encoder(root) -> None:
-    """Make the four edits of the section "A new encoder"."""
+    """Make the four edits that the section "A new encoder" describes."""
     package, configs = root / 'projects' / 'stdcl', root / 'configs'
     backbones = package / 'models' / 'backbones'
     (backbones / 'my_encoder.py').write_text(ENCODER)
@@ -145,7 +145,7 @@ def add_encoder(root) -> None:
 
 
 def add_data_set(root) -> None:
-    """Make the four edits of the section "A new data set"."""
+    """Make the four edits that the section "A new data set" describes."""
     package, configs = root / 'projects' / 'stdcl', root / 'configs'
     (package / 'datasets' / 'converters' / 'my_data.py').write_text(CONVERTER)
     (root / 'tools' / 'data' / 'my_data.py').write_text(TOOL)

@@ -65,7 +65,7 @@ def edit(path: Path, change) -> None:
 
 
 def assert_fails(action, *texts: str) -> None:
-    """Require that an action fails with an error of one line."""
+    """Require that an action fails with a one-line error message."""
     with pytest.raises(SystemExit) as caught, end_cleanly('tiny.py'):
         action()
     message = str(caught.value)
@@ -75,7 +75,7 @@ def assert_fails(action, *texts: str) -> None:
 
 
 def assert_says(done, *texts: str) -> None:
-    """Require that a command fails with an error of one line."""
+    """Require that a command fails with a one-line error message."""
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr
     assert 'Traceback' not in done.stdout + done.stderr, done.stderr
     *_, message = done.stderr.partition('error: ')

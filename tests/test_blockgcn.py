@@ -84,7 +84,7 @@ def golden(reference):
 
 
 def test_golden(golden):
-    """The authors' weights reproduce their topology, features and logits."""
+    """With the authors' weights, outputs equal those of the authors' code."""
     source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
               for key in golden.files if key.startswith('param/')}
     model = torch.nn.ModuleDict(dict(

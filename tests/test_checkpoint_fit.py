@@ -484,7 +484,7 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
 
 def test_testing_on_training_sequences_warns(config, tiny_annotations,
                                              capsys):
-    """After fine-tuning, the sequences of both training sets count."""
+    """After fine-tuning, the sequences of both runs are training sequences."""
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
         use(config, path)

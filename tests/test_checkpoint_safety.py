@@ -242,7 +242,7 @@ def test_pytorch_environment_variable_is_ignored(
     with pytest.raises(pickle.UnpicklingError):
         load(attack_file)
     assert not loot.exists()
-    with pytest.warns(UserWarning, match=EVERYTHING):  # MMEngine's loader
+    with pytest.warns(UserWarning, match=EVERYTHING):  # without the repair
         checkpoint_module.load_from_local(attack_file, 'cpu')
     assert loot.exists()
 
@@ -282,7 +282,7 @@ def test_file_without_a_dict_is_named(tmp_path, content, message):
 
 @pytest.fixture
 def config_file(tmp_path, loot, trained_file):
-    """Write a checkpoint with a malicious config, stored as by MMCV 1.x."""
+    """Write a checkpoint with a malicious config, stored as MMCV 1.x does."""
     attack = f'x = __import__("os").mkdir({str(loot)!r})\n'
     checkpoint = torch.load(trained_file, weights_only=True)
     checkpoint['meta'].update(config=attack, cfg=attack)

@@ -1,4 +1,4 @@
-"""Complete commands, as a user types them."""
+"""Run complete commands as a user types them."""
 import json
 import re
 import sys

@@ -1,4 +1,4 @@
-"""The check of configs accepts valid configs and explains build errors.
+"""The config check accepts valid configs and explains build errors.
 
 test_bad_input.py tests more errors. test_configs.py tests the configs of this
 repository.

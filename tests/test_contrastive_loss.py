@@ -274,7 +274,7 @@ def test_extreme_values_equal_those_of_topk(size, limit, largest):
 
 
 class Watch(TorchDispatchMode):
-    """Mode that records the largest size of all and of float32 tensors."""
+    """Record the size of the largest tensor, and of the largest in float32."""
 
     def __init__(self):
         super().__init__()

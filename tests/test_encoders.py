@@ -81,7 +81,7 @@ def assert_same(value, expected, what='') -> None:
 
 
 def drop_nothing(module: torch.nn.Module) -> None:
-    """Disable dropout, because its draws would differ."""
+    """Disable dropout, because two models would draw different masks."""
     for part in module.modules():
         if isinstance(part, (torch.nn.Dropout, torch.nn.Dropout2d)):
             part.p = 0
@@ -147,7 +147,7 @@ def test_equals_twin_in_training(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_golden(name, reference, warm, tmp_path):
-    """The converted weights of the authors reproduce their output."""
+    """With converted weights, outputs equal those of the authors' code."""
     golden = np.load(reference / 'golden' / f'{GOLDEN[name]}.npz')
     source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
               for key in golden.files if key.startswith('param/')}

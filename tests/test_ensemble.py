@@ -162,7 +162,7 @@ def write_list(kind, scores, folder):
                                   'both.csv', 'names.txt', 'numbers.csv'])
 @pytest.mark.parametrize('prefix', ['', 'test_'])
 def test_numbered_sequences(tmp_path, kind, prefix):
-    """CTR-GCN and FR-Head number the sequences."""
+    """CTR-GCN and FR-Head number the sequences instead of naming them."""
     named = make(tmp_path / 'named.npz')
     order = np.random.default_rng(3).permutation(40).tolist()
     path = dump(tmp_path / 'numbered.pkl', {

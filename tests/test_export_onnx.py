@@ -92,7 +92,7 @@ def test_script_prepares_clips_like_the_pipeline(data, dims, frames):
             step['num_person'] = 3
     rng = np.random.default_rng(frames)
     joints = rng.normal(300, 99, (2, frames, 25, 3)).astype('f4')
-    joints[0, 3:6] = joints[1, frames // 2:] = 0  # absent
+    joints[0, 3:6] = joints[1, frames // 2:] = 0  # absent persons
     item = dict(keypoint=joints[..., :dims].copy(), total_frames=frames,
                 img_shape=(480, 640), label=0, frame_dir='a')
     if dims == 2:

@@ -69,7 +69,7 @@ def test_equals_the_twin(size):
 
 
 def test_dropout_equals_the_twin():
-    # for one person, both models draw in the same order
+    # for one person, both models draw masks in the same order
     ours, twin = pair('nw-ucla', 1, 32, None, 3, 16)
     x, for_twin = clips('nw-ucla', 1, 32, 3)
     outputs = []

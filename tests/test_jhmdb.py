@@ -93,7 +93,7 @@ def write_clip(form, path, clip, lost):
 def test_every_format_gives_the_same_clips(form, arrays, tmp_path):
     """The annotations do not depend on the format of the input files."""
     dtype = form if form[-2:].isdecimal() else 'float32'
-    # the coordinates as pixels of an image
+    # convert the coordinates to pixels
     keypoint = (300 + 90 * arrays['keypoint']).astype(dtype)
     lost = np.random.default_rng(0).random(keypoint.shape[:2]) < 0.1
     np.savez(tmp_path / 'in.npz', **{

@@ -504,7 +504,7 @@ def test_a_copied_folder_is_independent(config, tmp_path):
     hook, = (hook for hook in runner.hooks
              if isinstance(hook, SafeCheckpointHook))
     assert Path(hook.best_ckpt_path).parent == copied
-    # a checkpoint hook with out_dir saves somewhere else
+    # with out_dir, a checkpoint hook saves to a different folder
     for path in copied.glob('*.pth'):
         path.unlink()
     (copied / 'last_checkpoint').write_text(str(original / 'epoch_1.pth'))

@@ -195,7 +195,7 @@ def test_npz_with_a_text_file_raises(tmp_path):
 
 
 class Harmless:
-    """Harmless class that is not data."""
+    """Class that is harmless, but not plain data."""
 
 
 def test_a_trusted_file_is_read(tmp_path, monkeypatch):

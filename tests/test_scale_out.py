@@ -50,7 +50,7 @@ def test_amp_accumulation_and_the_best_model(warm, tmp_path):
 
 
 def test_two_processes_and_resuming_with_one(root, warm, tmp_path):
-    """dist_train.sh works on a CPU, in another directory.
+    """dist_train.sh works on a CPU and in a different directory.
 
     With 61 sequences, the last batches of the processes differ in size.
     """

@@ -144,7 +144,7 @@ def test_imports_are_quiet_and_fast(tmp_path):
     assert one.pretty_text == one.pretty_text != two.pretty_text
 
 
-def test_missing_model_says_why():
+def test_missing_localizer_is_explained():
     with pytest.raises(ImportError, match='2714'):
         mmaction_drn.DRN(cfg=None)
 

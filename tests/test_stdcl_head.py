@@ -117,7 +117,7 @@ def test_mixin_works_with_any_head():
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_inference_equals_the_plain_head(encoder, monkeypatch):
-    """STD-CL changes neither the logits nor the parameters in use."""
+    """At test time, STD-CL changes neither the logits nor the parameters."""
     model = build(encoder).eval()
     plain = build(encoder, head=dict(type='GCNHead')).eval()
     missing, unexpected = plain.load_state_dict(model.state_dict(),

@@ -80,7 +80,7 @@ def test_sequences_have_the_format_of_pose_dataset(layout):
 
 @pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)
 def test_bones_keep_their_length(layout):
-    """Without noise, a three-dimensional sequence is a kinematic chain."""
+    """Without noise, each bone has the same length in all frames."""
     dataset = make(layout, 1)
     pose, parents = rest_pose(dataset.layout), dataset.layout.parents
     angles = np.random.default_rng(0).normal(size=(2, NUM_LIMBS, 50))

@@ -24,7 +24,7 @@ assert not slow, slow
 
 
 def show_help(path: Path) -> str:
-    """Return the help of a tool, without any slow import."""
+    """Return the help of a tool, which must not import slow modules."""
     done = subprocess.run([sys.executable, '-c', SHOW_HELP, path],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -165,7 +165,7 @@ def test_drops_frames_without_persons():
 
 
 def resized_by_pytorch(stretch, clip_len):
-    """Resize as published: as an image of all frames and coordinates."""
+    """Resize as published: all frames and coordinates form an image."""
     persons, frames, joints, channels = stretch.shape
     image = torch.from_numpy(stretch).permute(3, 2, 0, 1).reshape(
         1, 1, -1, frames)

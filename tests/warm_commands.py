@@ -82,7 +82,7 @@ def serve() -> None:
             become(argv, cwd)
         print(child, file=reply, flush=True)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError):  # kill what it left
+        with contextlib.suppress(ProcessLookupError):  # kill leftovers
             os.killpg(child, signal.SIGKILL)
         print(status, file=reply, flush=True)
 

@@ -1,6 +1,6 @@
 """Twin of the contrastive loss as published, slow but easy to verify.
 
-In a loop, each anchor sorts its similarities, draws its random negatives and
+A loop over the anchors sorts the similarities, draws the random negatives and
 builds the table of logits for cross entropy.
 """
 import torch

@@ -18,8 +18,8 @@ def adjacency_of(num_point, edges):
         edges (sequence[tuple]): (child, parent) pairs.
 
     Returns:
-        torch.Tensor: Self, inward and outward edges, (3, V, V). Columns sum
-            to 1, or to 0 without an edge.
+        torch.Tensor: Self, inward and outward edges, (3, V, V). A column sums
+            to 1, or to 0 if it has no edges.
     """
     itself = torch.zeros(num_point, num_point)
     inward = torch.zeros(num_point, num_point)
@@ -116,7 +116,7 @@ class SubsetGC(nn.Module):
             init_conv(conv)
 
     def forward(self, x, topology, alpha):
-        """Map (N, C_in, T, V), (V, V), (1,) to (N, C_out, T, V)."""
+        """Map x, (N, C_in, T, V), with a (V, V) topology to (N, C_out, T, V)."""
         one = self.conv1(x).mean(2)  # (N, R, V)
         two = self.conv2(x).mean(2)  # (N, R, V)
         values = self.conv3(x)  # (N, C_out, T, V)
@@ -175,7 +175,7 @@ class Block(nn.Module):
 
 
 def normalize_input(data_bn, x):
-    """Apply batch norm over person, joint and coordinate of each frame.
+    """Apply batch norm to each coordinate of each joint of each person.
 
     Maps (N, C, T, V, M) to (N * M, C, T, V).
     """
@@ -199,7 +199,7 @@ class CTRGCNTwin(nn.Module):
         adjacency (torch.Tensor): Initial topologies, (3, V, V); see
             :func:`adjacency_of`.
         base_channels (int): Width of the first four blocks. The next three
-            are twice and the last three four times as wide.
+            are twice as wide, and the last three four times.
     """
 
     def __init__(self, *, adjacency, num_classes=60, num_point=25,

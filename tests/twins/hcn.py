@@ -1,8 +1,8 @@
 """Twin of HCN as published, slow but easy to verify.
 
 "Co-occurrence Feature Learning from Skeleton Data for Action Recognition and
-Detection with Hierarchical Aggregation", IJCAI 2018. It loops over persons.
-Parameters have the names and shapes of the public reproduction's checkpoints.
+Detection with Hierarchical Aggregation", IJCAI 2018. The twin loops over
+persons. Its parameters have the names and shapes of the public reproduction.
 """
 import torch
 import torch.nn as nn

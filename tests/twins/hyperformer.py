@@ -26,7 +26,7 @@ def hops_of(num_point, edges):
         edges (sequence[tuple]): Pairs of joints in any order.
 
     Returns:
-        torch.Tensor: Numbers of edges on the paths, int64, (V, V).
+        torch.Tensor: Edges on the shortest paths, int64, (V, V).
     """
     hops = torch.full((num_point, num_point), -1)
     for start in range(num_point):
