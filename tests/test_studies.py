@@ -369,10 +369,10 @@ def frame(**arms):
 
 
 def test_intervals_equal_the_textbook():
-    """The differences 1, 2, 3 have a standard deviation of 1; t(2) is 4.3027."""
+    """The differences 1, 2, 3 have a standard deviation of 1."""
     found = compare(frame(a=[11, 12, 13, 50], b=[10, 10, 10]), 'a', 'b')
     assert found.mean == 2 and found.finding == 'inconclusive'
-    assert found.margin == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
+    assert found.margin == pytest.approx(4.3027 / 3**0.5, abs=1e-4)  # t(2)
     for sign, finding in ((1, 'better'), (-1, 'worse')):
         values = [50 + sign * x for x in (1, 1.1, 1)]
         assert compare(frame(a=values, b=[50] * 3), 'a',

@@ -116,7 +116,7 @@ class SubsetGC(nn.Module):
             init_conv(conv)
 
     def forward(self, x, topology, alpha):
-        """Map x, (N, C_in, T, V), with a (V, V) topology to (N, C_out, T, V)."""
+        """Map x (N, C_in, T, V) and topology (V, V) to (N, C_out, T, V)."""
         one = self.conv1(x).mean(2)  # (N, R, V)
         two = self.conv2(x).mean(2)  # (N, R, V)
         values = self.conv3(x)  # (N, C_out, T, V)
