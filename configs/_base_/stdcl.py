@@ -1,6 +1,6 @@
-# STD-CL with the settings of the authors' release. Inherit from an encoder's
-# config and this one; add the shape of a clip (persons, frames, joints,
-# channels):
+# STD-CL with the settings of the authors' release. To use it, inherit from an
+# encoder's config and from this file, and add the shape of a clip (persons,
+# frames, joints, channels):
 #     model = dict(_base_.stdcl_model, clip_shape=(1, 52, 20, 3))
 stdcl_head = dict(
     type='STDCLHead',

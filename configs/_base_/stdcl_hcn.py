@@ -1,4 +1,4 @@
-# stdcl.py with the classification head of HCN
+# STD-CL as in stdcl.py, but with the classification head of HCN
 _base_ = 'stdcl.py'
 
 stdcl_head = dict(type='STDCLHCNHead')

@@ -1,4 +1,4 @@
-# A quarter of the published width, to train in minutes on a CPU
+# The model has a quarter of the published width and trains on a CPU in minutes.
 _base_ = [
     '../_base_/models/blockgcn.py', '../_base_/datasets/synthetic.py',
     '../_base_/schedules/sgd_synthetic.py', '../_base_/default_runtime.py'
@@ -9,8 +9,8 @@ model = dict(
     backbone=dict(base_channels=32, layout='nw-ucla', num_person=1),
     cls_head=dict(in_channels=64, num_classes=16))
 
-# At first, no joints are connected in BlockGCN, so it needs more epochs than
-# most other encoders
+# BlockGCN starts without connections between joints, so it needs more epochs
+# than most other encoders.
 train_cfg = dict(max_epochs=14)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=14, T_max=12)

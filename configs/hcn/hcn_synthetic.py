@@ -1,4 +1,4 @@
-# A quarter of the published width, to train in minutes on a CPU
+# The model has a quarter of the published width and trains on a CPU in minutes.
 _base_ = [
     '../_base_/models/hcn.py', '../_base_/datasets/synthetic.py',
     '../_base_/schedules/sgd_synthetic.py', '../_base_/default_runtime.py'

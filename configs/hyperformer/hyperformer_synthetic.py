@@ -1,4 +1,4 @@
-# Only 48 channels and two heads, to train in minutes on a CPU
+# The model has only 48 channels and two heads and trains on a CPU in minutes.
 _base_ = [
     '../_base_/models/hyperformer.py', '../_base_/datasets/synthetic.py',
     '../_base_/schedules/sgd_synthetic.py', '../_base_/default_runtime.py'

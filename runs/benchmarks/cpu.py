@@ -1,10 +1,10 @@
 """Time training steps, the contrastive loss and the memory banks on a CPU.
 
 Functions that are compared take turns in one process. With one thread, the
-times are CPU times; with more, they are wall times. The parts training_step,
-step_memory, blockgcn_topology, loss and banks write a table each. A second
-call skips the rows of the same commit and replaces the others. On an idle
-machine with two cores, everything takes about 12 minutes:
+times are CPU times; with more, they are wall times. Each of the parts
+training_step, step_memory, blockgcn_topology, loss and banks writes a table. A
+second call keeps the rows of the same commit and replaces older rows. On an
+idle machine with two cores, everything takes about 12 minutes:
 
     python -m runs.benchmarks.cpu --threads 1 2
 """
@@ -48,7 +48,7 @@ BANKS = {'full': dict(type='MemoryBank'),
 
 
 def add(path: Path, key: Dict, function: Callable, *args) -> None:
-    """Add a row to a table, unless it has one of the same commit."""
+    """Add a row to a table, unless it contains one of the same commit."""
     key = {name: str(value) for name, value in key.items()}
     commit = environment.current_commit()['commit'] or 'unknown'
     table = pd.read_csv(path, dtype=str) if path.is_file() else (
@@ -88,7 +88,7 @@ def spread(columns: Dict[str, pd.Series]) -> Dict[str, str]:
 
 
 def make_steps(encoder: str, benchmark: str, *size: int) -> List[TrainingStep]:
-    """Return training steps, plain and with STD-CL."""
+    """Return two training steps, without and with STD-CL."""
     steps = []
     for stdcl in (False, True):
         cfg = Config.fromfile(find_config(
@@ -128,7 +128,7 @@ def time_step(encoder: str, benchmark: str, repeats: int) -> Dict:
 
 
 def time_topology(benchmark: str, repeats: int) -> Dict:
-    """Time the spanning trees of BlockGCN as a share of a training step."""
+    """Time BlockGCN's spanning trees relative to a training step."""
     step = make_steps('blockgcn', benchmark)[0]
     joints = step.batch[0][:, 0, ..., -3:]
     ms = take_turns(repeats, step=step, trees=lambda: spanning_tree_lengths(
@@ -175,7 +175,7 @@ def time_loss(slots: int, classes: int, batch: int, repeats: int) -> Dict:
 
 
 def time_banks(kind: str, sequences: int, repeats: int) -> Dict:
-    """Compute the size of the banks; time the contrastive part of a step."""
+    """Compute the size of the banks, and time the contrast in a step."""
     head = STDCLHead(60, 64, decoupler=dict(type='AttentiveDecoupler'),
                      memory_bank=BANKS[kind],
                      loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
@@ -206,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--parts', nargs='+')
+    parser.add_argument('--parts', nargs='+', help='default: all parts')
     parser.add_argument('--encoders', nargs='+', default=TITLES)
     parser.add_argument('--threads', nargs='+', type=int, default=[1])
     parser.add_argument('--repeats', type=int, default=5)

@@ -1,9 +1,9 @@
 """Test, train and time this package on one GPU, within a time limit.
 
-1. The tests that need a GPU (pytest -m gpu).
-2. A study, eight runs at a time. By default, these are the published settings
-   on NW-UCLA, which is converted first if necessary.
-3. Times of the contrastive loss and of a training step.
+1. Run the tests that need a GPU (pytest -m gpu).
+2. Run a study, eight runs at a time. The default study uses the published
+   settings on NW-UCLA, which is converted first if necessary.
+3. Time the contrastive loss and a training step.
 
 Each result is added to OUT/results.json at once; OUT/<name of the study>.csv
 contains the results of the study. A second call skips recorded results and
@@ -27,7 +27,7 @@ STUDY = ROOT / 'runs/studies/nw_ucla_full.py'
 # the arms of this study, the most important ones first
 ARMS = ('*ctrgcn_joint', '*stgcn_joint', '*ctrgcn_*', '*stgcn_*')
 NW_UCLA = ROOT / 'data/nw_ucla'
-TIMING = 1.5  # minutes that are reserved for step 3
+TIMING = 1.5  # minutes reserved for step 3
 # benchmark -> batch size, training sequences
 BATCHES = {'nw-ucla-xview': (16, 1020), 'ntu60-xsub': (64, 40091)}
 
@@ -39,16 +39,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--minutes', type=float, default=9,
                         help='time limit; default: %(default)s')
     parser.add_argument('--out', type=Path, required=True,
-                        help='folder of the results and work directories')
+                        help='folder for results and work directories')
     parser.add_argument('--study', type=Path, help='study file; default: '
                         'runs/studies/nw_ucla_full.py')
     parser.add_argument('--small', action='store_true', help='time only HCN '
-                        'on small clips, to try this command on a CPU')
+                        'on small clips (to try this command on a CPU)')
     return parser.parse_args()
 
 
 class Results:
-    """Results that are written to a file one by one."""
+    """Results, each of which is written to a file at once."""
 
     def __init__(self, path: Path, minutes: float) -> None:
         self.path = path
@@ -110,7 +110,7 @@ def run_study(study: Path, arms: str, out: Path, minutes: float) -> dict:
 
 
 def measure(function, seconds: float) -> dict:
-    """Return the time of a function in ms and its memory on the GPU in MiB."""
+    """Return the time (ms) and the GPU memory (MiB) of a function."""
     import torch
     from torch.utils.benchmark import Timer
     if torch.cuda.is_available():
@@ -143,7 +143,7 @@ def time_step(mode: str, benchmark: str, encoder: str, method: str,
 
 
 def time_loss(dtype: str, device: str) -> dict:
-    """Time the loss of 64 anchors, forward and backward, at 40,091 slots."""
+    """Time both passes of the loss for 64 anchors and 40,091 slots."""
     import torch
     import torch.nn.functional as F
 

@@ -1,6 +1,6 @@
 """Count the operations of a training step, with and without STD-CL.
 
-On a GPU, small batches take as long as it takes to start the operations.
+With small batches, a GPU spends most of a step on starting operations.
 
 Example:
     python -m runs.benchmarks.operations
@@ -26,7 +26,7 @@ FREE = ('empty', 'empty_like', 'empty_strided', 'new_empty',
 
 
 class OperationCounter(TorchDispatchMode):
-    """Mode that counts operations, except views and allocations."""
+    """Mode that counts all operations except views and allocations."""
 
     count = 0
 
@@ -40,8 +40,8 @@ class OperationCounter(TorchDispatchMode):
 def count_operations(cfg: Config) -> int:
     """Count the operations that a training step would start on a GPU.
 
-    An operation is one of PyTorch's library (aten), and starts at least one
-    kernel on a GPU. Views, allocations and the optimizer do not count.
+    Operations are those of PyTorch's ATen library, each of which starts at
+    least one kernel. Views, allocations and the optimizer do not count.
     """
     # on the meta device, the code takes the same branches as on a GPU
     step = TrainingStep(cfg, device='meta')
@@ -52,7 +52,7 @@ def count_operations(cfg: Config) -> int:
 
 @contextlib.contextmanager
 def meta_autocast():
-    """Let ``torch.autocast`` accept the meta device, without effect."""
+    """Let ``torch.autocast`` accept the meta device, and do nothing on it."""
     autocast = torch.autocast
 
     def accept(device_type: str, **kwargs):
@@ -64,7 +64,7 @@ def meta_autocast():
 
 
 def count(encoder: str) -> dict:
-    """Return the row of an encoder."""
+    """Return the row of an encoder in the table."""
     plain, stdcl = (count_operations(Config.fromfile(
         find_config(encoder, 'nw-ucla-xview', method)))
         for method in (False, True))
@@ -78,7 +78,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--encoders', nargs='+', metavar='NAME',
-                        help='folders in configs/; default: all encoders')
+                        help='encoders, as in configs/; default: all')
     parser.add_argument('--out', type=Path, default=OUT,
                         help='CSV file to write; default: %(default)s')
     args = parser.parse_args()

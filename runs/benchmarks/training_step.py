@@ -19,12 +19,12 @@ class TrainingStep:
     batch: ``step.loss = torch.compile(step.loss, fullgraph=True)``.
 
     Args:
-        cfg (Config): The config.
+        cfg (Config): Config that contains the model.
         batch_size (int): Number N of clips. Defaults to 16.
         num_sequences (int): Size of the training set, which determines the
             size of the banks. Defaults to 1,020, as for NW-UCLA.
-        device (str | torch.device): Defaults to 'cpu'. On the device 'meta',
-            nothing is computed.
+        device (str | torch.device): Device of the model. Defaults to 'cpu'. On
+            the device 'meta', nothing is computed.
     """
 
     def __init__(self, cfg: Config, batch_size: int = 16,

@@ -15,9 +15,9 @@ options = {
     'test_dataloader.dataset.split': 'fold{fold}_val',
 }
 
-# Settings of the authors' release, written out so that later changes of the
-# defaults have no effect. Only the decoupler differs. The arm "projection"
-# uses the decoupler of the release.
+# These settings equal those of the authors' release, except for the decoupler.
+# They are written out so that later changes of the defaults have no effect.
+# The arm "projection" uses the decoupler of the release.
 _published = {
     'decoupler.type': 'AttentiveDecoupler',
     'loss_contrast.num_positives': 128,

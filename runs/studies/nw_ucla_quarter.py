@@ -21,7 +21,7 @@ arms = {
     'stdcl-ctrgcn': dict(encoder='ctrgcn', against='ctrgcn', seeds=10,
         options=_stdcl),
     # HCN was planned with three seeds. Its plain runs differed by ten points,
-    # and HCN is cheap to train, so it has ten seeds.
+    # and HCN is cheap to train, so it now has ten seeds.
     'hcn': dict(encoder='hcn', stdcl=False, seeds=10),
     'stdcl-hcn': dict(encoder='hcn', against='hcn', seeds=10,
         options=_stdcl),

@@ -1,4 +1,4 @@
-# JHMDB, split 1; --split split2 or split3 selects a different split.
+# Split 1 of JHMDB. To use a different split, pass --split split2 or split3.
 # tools/data/jhmdb.py writes the annotation file; its path is relative to the
 # working directory.
 dataset_type = 'SkeletonDataset'

@@ -1,4 +1,4 @@
-# NTU RGB+D 60, X-Sub, with the preprocessing of the published results.
+# NTU RGB+D 60, X-Sub, preprocessed as for the published results.
 # tools/data/ntu_rgbd.py writes the annotation file; its path is relative to
 # the working directory.
 dataset_type = 'SkeletonDataset'

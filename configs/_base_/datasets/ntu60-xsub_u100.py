@@ -1,5 +1,5 @@
-# NTU RGB+D 60, X-Sub, with MMAction2's own preprocessing. ntu60-xsub.py has
-# the preprocessing of the published results.
+# NTU RGB+D 60, X-Sub, preprocessed as in MMAction2. In contrast,
+# ntu60-xsub.py preprocesses the data as for the published results.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/ntu/ntu60.pkl'
 clip_len = 100

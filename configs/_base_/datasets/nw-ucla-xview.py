@@ -1,4 +1,4 @@
-# NW-UCLA, trained on views 1 and 2, tested on view 3. tools/data/nw_ucla.py
+# NW-UCLA: training on views 1 and 2, testing on view 3. tools/data/nw_ucla.py
 # writes the annotation file; its path is relative to the working directory.
 dataset_type = 'SkeletonDataset'
 ann_file = 'data/nw_ucla/nw_ucla.pkl'

@@ -1,4 +1,4 @@
-# HCN's optimizer, with the number of epochs of Hyperformer on NW-UCLA
+# HCN's optimizer, with Hyperformer's number of epochs for NW-UCLA
 train_cfg = dict(
     type='ReproducibleTrainLoop', max_epochs=150, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')

@@ -28,7 +28,7 @@ class RampHook(Hook):
         self.epochs = epochs
 
     def before_train_epoch(self, runner) -> None:
-        """Set the weights, which are complete in epoch number ``epochs``."""
+        """Set the weights, which reach their full values after ``epochs``."""
         head = _model(runner).cls_head
         if not hasattr(self, 'full'):
             self.full = head.spatial_weight, head.temporal_weight
@@ -39,7 +39,7 @@ class RampHook(Hook):
 
 @MODELS.register_module()
 class DecorrelatedSTDCLHead(STDCLHead):
-    """STD-CL with a loss that makes both vectors of a sequence orthogonal."""
+    """Head with a loss that makes both vectors of a sequence orthogonal."""
 
     def __init__(self, *args, orthogonal_weight: float = 1., **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -57,7 +57,7 @@ class DecorrelatedSTDCLHead(STDCLHead):
 
 @HOOKS.register_module()
 class StageHook(Hook):
-    """Contrast the output of an earlier block of ST-GCN, counted from 1."""
+    """Contrast the output of block number ``block`` (from 1) of ST-GCN."""
 
     def __init__(self, block: int) -> None:
         self.block = block
@@ -74,13 +74,13 @@ class StageHook(Hook):
 
 @HOOKS.register_module()
 class MovingAverageHook(Hook):
-    """Write vectors of an averaged encoder and decoupler to the banks."""
+    """Fill the banks using moving averages of the encoder and decoupler."""
 
     def __init__(self, momentum: float = 0.01) -> None:
         self.momentum = momentum
 
     def before_train(self, runner) -> None:
-        """Copy encoder and decoupler; the copies fill the banks."""
+        """Copy the encoder and the decoupler; the copies fill the banks."""
         model = _model(runner)
         head, inputs = model.cls_head, {}
         self.averages = [
@@ -110,7 +110,7 @@ class MovingAverageHook(Hook):
         head.contrast = contrast
 
     def after_train_iter(self, runner, *args, **kwargs) -> None:
-        """Update the averages with the weights of encoder and decoupler."""
+        """Update the averages with the weights of the trained parts."""
         model = _model(runner)
         for average, part in zip(self.averages, (
                 model.backbone, model.cls_head.decoupler)):
@@ -140,14 +140,14 @@ class TwoDrawsSampler(Sampler):
 
 @MODELS.register_module()
 class OwnSlotLoss(CrossSequenceContrastiveLoss):
-    """Contrastive loss in which an anchor's own slot is a positive, too.
+    """Contrastive loss in which an anchor's own slot is also a positive.
 
     If a batch contains a sequence twice, its slot holds the mean of both
     vectors, so each vector is pulled toward the other.
     """
 
     def forward(self, anchors, labels, own_slots, bank_features, bank_labels):
-        """Store the own slots, which :meth:`_hardest` needs."""
+        """Store ``own_slots``, which :meth:`_hardest` needs."""
         self.own_slots = own_slots
         return super().forward(anchors, labels, own_slots, bank_features,
                                bank_labels)
