@@ -102,7 +102,7 @@ def test_commands(warm, tmp_path):
     for picture in ('curves.png', 'confusion.png'):
         assert imread(tmp_path / picture).ndim == 3
     assert 'mean 0.1500' in call('analyze_logs.py', 'cal_train_time', 'run')
-    assert 'there is no scalar "lr", expected one of loss' in call(
+    assert 'contains no scalar "lr", expected one of loss' in call(
         'analyze_logs.py', 'plot_curve', 'run', '--keys', 'lr', status=1)
     text = call('print_config.py', ROOT / CONFIG, '--cfg-options', *TINY)
     (tmp_path / 'printed.py').write_text(text)

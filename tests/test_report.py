@@ -130,10 +130,10 @@ def test_the_command(warm, trained):
      'the model has no trained decoupler, expected a config and a checkpoint'),
     (['attentive.py', 'epoch_1.pth', 'x.html', *OPTIONS,
       'test_dataloader.dataset.num_sequences=16'],
-     'the test set contains 16 sequences of 16 classes'),
+     'number of sequences: 16, of classes: 16'),
     (['attentive.py', 'epoch_1.pth', 'x.html', '--plain',
       find_config('hcn', 'synthetic', False), 'epoch_1.pth'],
-     'the encoder is STGCN, but that of the plain model is HCN'),
+     'the encoder HCN, expected STGCN'),
 ])
 def test_invalid_arguments_raise(warm, trained, arguments, message):
     done = warm(TOOL, *arguments, cwd=trained)

@@ -149,7 +149,7 @@ def test_points_of_two_dimensions(channels):
 
 @pytest.mark.parametrize('shape', [(3, 20, 3), (1, 3, 25, 3), (1, 3, 20, 2)])
 def test_invalid_shapes_raise(shape):
-    with pytest.raises(ValueError, match='20 joints, 3 to 3 channels'):
+    with pytest.raises(ValueError, match='20 joints, 3 channels'):
         to_points(np.zeros(shape), UCLA)
 
 

@@ -32,7 +32,7 @@ class DatasetBrowser:
             'train'.
 
     Raises:
-        InputError: The config has no such data set or no valid layout.
+        InputError: The data set of the split or a valid layout is missing.
     """
 
     def __init__(self, cfg: Config, split: str = 'train') -> None:
@@ -56,7 +56,7 @@ class DatasetBrowser:
                 By default, they are chosen at random.
             classes (sequence[str], optional): Names or numbers of the classes
                 to choose from. Defaults to all.
-            num (int, optional): Largest number to choose. Defaults to all.
+            num (int, optional): Maximum number to choose. Defaults to all.
             seed (int): Seed of the random choice. Defaults to 0.
 
         Returns:
@@ -76,8 +76,8 @@ class DatasetBrowser:
             if name not in known:
                 raise InputError(
                     f'{self.where} has no {"sequence" if names else "class"} '
-                    f'"{name}", expected one of {len(known)} names such as '
-                    f'{", ".join(list(known)[:3])}.')
+                    f'"{name}", expected a name such as '
+                    f'{", ".join(list(known)[:3])} ({len(known)} in all).')
         if names:
             return [known[name][0] for name in names]
         chosen = range(len(self.sequences)) if not classes else sorted(
@@ -95,7 +95,7 @@ class DatasetBrowser:
 
         Returns:
             Animation: One panel before and one after the pipeline. A note
-            replaces the second panel if a transform computes other streams.
+            replaces the second panel if a transform returns other streams.
 
         Raises:
             InputError: The pipeline fails, or the layout does not match.
@@ -119,7 +119,7 @@ class DatasetBrowser:
                     f'after {shape}' + ', clip 1' * (len(clips) > 1),
                     to_points(clips[0].numpy(), self.layout, self.up[1])))
         except Exception as error:  # transforms may raise anything
-            raise InputError(f'{self.where}: {name}: '
+            raise InputError(f'{self.where}: cannot draw the sequence {name}: '
                              f'{type(error).__name__}: {error}') from error
         return Animation(name, ', '.join(
             f'{class_name or "class"} ({label})'

@@ -1,12 +1,12 @@
-"""Colors that people with color blindness can tell apart, too."""
+"""Colors that people with color blindness can distinguish."""
 from itertools import chain, cycle
 from typing import Dict, Iterable
 
 # by Okabe and Ito (https://jfly.uni-koeln.de/color/), without black
 COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00',
           '#f0e442')
-# colors of the trunk, left and right of each person; the fifth person has the
-# colors of the first
+# colors of the trunk, the left side and the right side of each person; the
+# fifth person has the colors of the first
 PALETTE = (('#2d3748', '#2b6cb0', '#c05621'),
            ('#4a3728', '#2f9e6e', '#b83280'),
            ('#34495a', '#0ba5b8', '#b7860b'),

@@ -20,8 +20,8 @@ def read_log(path: Path) -> pd.DataFrame:
 
     Returns:
         DataFrame: One column for each scalar and one row for each logged step
-        or validation. The index is the number of epochs completed by then, a
-        float.
+        or validation. The index, a float, is the number of epochs completed by
+        then.
 
     Raises:
         InputError: The log is missing or has a different format.
@@ -44,10 +44,10 @@ def _read_file(path: Path) -> pd.DataFrame:
         done = rows['step'].astype(float)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f'{path}: expected one JSON object with "step" per line, as '
-            f'MMEngine writes to vis_data/scalars.json ({error}).') from None
+            f'{path} is not a log of MMEngine ({error}), expected one JSON '
+            'object with "step" per line, as in scalars.json.') from None
     if 'epoch' in rows:  # training rows count steps, others count epochs
-        steps = (rows['iter'] / rows['epoch']).max()  # of an epoch
+        steps = (rows['iter'] / rows['epoch']).max()  # per epoch
         done = done.where(rows['epoch'].isna(), done / steps)
     return rows.set_index(done.to_numpy())
 
@@ -67,7 +67,7 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
         axes.grid(alpha=0.3)
         for index, (log, name) in enumerate(zip(logs, names)):
             if key not in log:
-                raise InputError(f'{name}: there is no scalar "{key}", '
+                raise InputError(f'{name} contains no scalar "{key}", '
                                  f'expected one of {", ".join(log)}.')
             curve = log[key].dropna()
             axes.plot(curve.index, curve, COLORS[index % len(COLORS)],
@@ -79,7 +79,7 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
 
 
 def describe_times(log: pd.DataFrame) -> str:
-    """Describe the mean seconds per training step of an epoch."""
+    """Describe the mean time per training step, overall and by epoch."""
     times = log.dropna(subset='epoch').groupby('epoch')['time'].mean()
     return (f'mean {times.mean():.4f} s per step; slowest epoch '
             f'{times.idxmax():.0f} ({times.max():.4f} s), fastest epoch '

@@ -14,7 +14,7 @@ const makeSvg = (tag, parent, attributes, title) => {
 };
 const percent = share => `${(100 * share).toFixed(1)}%`;
 
-// The first classes differ in color, further ones also in shape.
+// The first classes differ only in color; further classes also differ in shape.
 const SHAPES = ['M-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0', 'M-3 -3h6v6h-6z',
   'M0 -4L4 3H-4z', 'M0 -4.2L4.2 0L0 4.2L-4.2 0z', 'M0 4L4 -3H-4z',
   'M-1.5 -4h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z'];
@@ -57,7 +57,7 @@ function openInPlayer(place) {
   player.scrollIntoView();
 }
 
-// A plot of features: {places}, one [x, y] for each name and label.
+// Plot features; places contains one [x, y] for each sequence.
 function drawPlot(parent, caption, {places}, predictions) {
   const svg = drawFigure(parent, [340, 340], 'tsne', caption);
   places.forEach((place, index) => {
@@ -77,8 +77,8 @@ function drawPlot(parent, caption, {places}, predictions) {
   });
 }
 
-// Draw a table; rows are {cells, change}. better is the sign of a change for
-// the better. If it is 0, there are no changes.
+// Draw a table; rows are {cells, change}. better is the sign of improvements; if
+// it is 0, the table shows no changes.
 function drawTable(section, head, rows, better = 0) {
   const table = make('table', section);
   const line = make('tr', table);
@@ -103,7 +103,7 @@ function drawTable(section, head, rows, better = 0) {
 
 const sum = values => values.reduce((total, value) => total + value, 0);
 
-// Accuracy of each class in percent, null for a class without sequences.
+// Return the accuracy of each class in percent, or null without sequences.
 const accuracies = ({confusion}) => confusion.map((row, label) =>
   sum(row) ? 100 * row[label] / sum(row) : null);
 
@@ -141,7 +141,7 @@ function drawAccuracy(section) {
   columns.length > 1 ? 1 : 0);
 }
 
-// The pairs of classes whose confusion is or changes most.
+// Draw the pairs of classes with the most confusions or the largest changes.
 function drawPairs(section, most = 10) {
   const two = data.models.length > 1;
   const rows = data.classes.flatMap((name, a) => data.classes.slice(0, a).map(
@@ -158,7 +158,7 @@ function drawPairs(section, most = 10) {
     rows, two ? -1 : 0);
 }
 
-// Curves of all models for one scalar: {title, epochs, values}.
+// Draw a scalar of all models; curves are {title, epochs, values, color}.
 function drawCurves(parent, key, curves) {
   const [width, height, left, low] = [340, 220, 44, 30];
   const svg = drawFigure(parent, [width, height], 'curve', key);
@@ -187,7 +187,7 @@ function drawCurves(parent, key, curves) {
   });
 }
 
-// A matrix of class x class; paint() returns the color and title of a cell.
+// Draw a class-by-class matrix; paint() returns a cell's color and title.
 function drawMatrix(parent, caption, paint) {
   const number = data.classes.length, named = number <= 30;
   const longest = Math.max(...data.classes.map(name => name.length));
@@ -230,7 +230,7 @@ function drawConfusion(parent) {
         `${confusion[row][column]} (${percent(share)})`];
     }));
   if (shares.length < 2) return;
-  drawMatrix(parent, `change, ${data.models[0].title} to `
+  drawMatrix(parent, `change from ${data.models[0].title} to `
     + data.models[1].title, (row, column) => {
     const change = shares[1][row][column] - shares[0][row][column];
     const better = (change > 0) === (row === column);

@@ -33,7 +33,7 @@ from .skeleton_animation import (
 )
 from .skeleton_player import player_page, render_page
 
-LEAST = 8  # fewest sequences for a t-SNE plot
+LEAST = 8  # minimum number of sequences in a t-SNE plot
 CURVES = ('loss_cls', 'acc/top1')  # scalars to draw
 
 
@@ -118,10 +118,10 @@ def write_report(path: Path, model: Tuple[Config, str],
         path (Path): HTML file to write.
         model (tuple): Config and checkpoint of a model trained with STD-CL.
         plain (tuple, optional): Config and checkpoint of the same encoder
-            trained without STD-CL. Defaults to no comparison.
+            trained without STD-CL. Defaults to None (no comparison).
         names (sequence[str], optional): Sequences for the player. Defaults to
             ``num`` sequences; see :func:`choose`.
-        num (int): Number of sequences without ``names``. Defaults to 12.
+        num (int): Number of sequences to choose. Defaults to 12.
         device (str): Device that runs the models. Defaults to 'cpu'.
 
     Returns:
@@ -135,8 +135,8 @@ def write_report(path: Path, model: Tuple[Config, str],
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
     encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
     if encoders[0] != encoders[-1]:
-        raise InputError(f'the encoder is {encoders[-1]}, but that of the '
-                         f'plain model is {encoders[0]}, expected the same.')
+        raise InputError(f'the plain model has the encoder {encoders[0]}, '
+                         f'expected {encoders[-1]}, as with STD-CL.')
     models = [Outputs.compute(title, *pair, device)
               for title, pair in pairs.items()]
     check(models)
@@ -171,15 +171,15 @@ def check(models: Sequence[Outputs]) -> None:
     number, classes = len(arrays['labels']), len(np.unique(arrays['labels']))
     if number < LEAST or not 2 <= classes < number:
         raise InputError(
-            f'the test set contains {number} sequences of {classes} classes, '
-            f'expected at least {LEAST} sequences, at least 2 classes, and '
-            'fewer classes than sequences.')
+            'the test set does not suit a report (number of sequences: '
+            f'{number}, of classes: {classes}), expected at least {LEAST} '
+            'sequences, at least 2 classes, and more sequences than classes.')
     for what in ('labels', 'names'):
         if not np.array_equal(arrays[what], other[what]):
             raise InputError(
-                f'the test sets differ in their {what}: there are {number} '
-                f'sequences with STD-CL and {len(other["labels"])} without, '
-                'expected the same sequences in the same order.')
+                f'the test sets differ in their {what} (sequences: {number} '
+                f'with STD-CL, {len(other["labels"])} without), expected the '
+                'same sequences in the same order.')
 
 
 def choose(models: Sequence[Outputs], num: int,
@@ -196,8 +196,8 @@ def choose(models: Sequence[Outputs], num: int,
         known = models[-1].arrays['names'].tolist()
         if not set(names) <= set(known):
             unknown = ', '.join(sorted(set(names) - set(known)))
-            raise InputError(f'the test set does not contain {unknown}, '
-                             f'expected names such as {known[0]}.')
+            raise InputError('the test set does not contain the sequences '
+                             f'{unknown}, expected names like {known[0]}.')
         return [known.index(name) for name in names]
     correct = np.stack([model.correct for model in models])  # (models, N)
     differ = correct.any(axis=0) & ~correct.all(axis=0)
@@ -207,7 +207,7 @@ def choose(models: Sequence[Outputs], num: int,
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Map (N, D) to (N, 2) in [0, 1] by t-SNE of the unit vectors."""
+    """Map normalized features (N, D) to points (N, 2) in [0, 1] by t-SNE."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
                   random_state=seed).fit_transform(unit)
@@ -241,7 +241,7 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
 
 
 def describe(model: Outputs, kept: np.ndarray) -> dict:
-    """Return what the page shows of a model; it plots sequences ``kept``."""
+    """Return a model's data for the page, which plots sequences ``kept``."""
     return dict(
         title=model.title, config=osp.basename(model.config),
         checkpoint=osp.basename(model.checkpoint), curves=model.curves,
@@ -256,7 +256,7 @@ def describe(model: Outputs, kept: np.ndarray) -> dict:
 
 
 def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
-    """Return a pose and the mean attention of the first person by class."""
+    """Return a pose and the first person's mean attention for each class."""
     labels, poses = seen.arrays['labels'], []
     if seen.frame_attention is None:
         return poses

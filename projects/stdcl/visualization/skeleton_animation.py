@@ -1,4 +1,4 @@
-"""Animations of skeletons, which the player and the GIFs show."""
+"""Animations of skeletons, shown in the player and in GIFs."""
 from dataclasses import dataclass, field
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -23,7 +23,7 @@ JOINT_RADIUS = 3.5 / 320
 
 @dataclass
 class Panel:
-    """A drawing. An animation shows its panels side by side."""
+    """A drawing of a sequence; an animation shows one or more panels."""
     caption: str
     points: np.ndarray  # from to_points(), (M, T, V, 3)
     # relative areas of the joints, (M, V); None sets them to 1
@@ -68,7 +68,7 @@ def to_points(data: np.ndarray, layout: SkeletonLayout,
               up: str = 'y') -> np.ndarray:
     """Map joints (M, T, V, C) to points (M, T, V, 3), float64.
 
-    Points have the axes of :data:`VIEWS`. ``up`` is the vertical axis of 3D
+    Points use the axes of :data:`VIEWS`. ``up`` is the vertical axis of 3D
     data. In two dimensions, y points down, a third channel is the confidence,
     and the depth is set to 0. Missing joints become NaN: those of absent
     persons, and any joint that is not finite or has confidence 0. An
@@ -79,8 +79,8 @@ def to_points(data: np.ndarray, layout: SkeletonLayout,
             or not layout.dims <= data.shape[3] <= 3):
         raise InputError(
             f'the joints have shape {data.shape}, expected (persons, frames, '
-            f'{layout.num_joints} joints, {layout.dims} to 3 channels) in the '
-            f'layout "{layout.name}".')
+            f'{layout.num_joints} joints, {"2 or " * (layout.dims == 2)}3 '
+            f'channels) in the layout "{layout.name}".')
     places = data[..., :layout.dims]
     there = np.isfinite(places).all(axis=-1)  # (M, T, V)
     there &= (there & places.any(axis=-1)).any(axis=-1, keepdims=True)

@@ -10,7 +10,7 @@ const make = (tag, parent, text) => {
 let sequence, panels = [], step = 0, playing = true, last = null;
 let view = data.view.slice();
 
-// Coordinates to the right and up, as in skeleton_animation.project (Python).
+// Return coordinates (right, up), as project() in skeleton_animation.py.
 function project([x, y, z]) {
   const [a, e] = view.map(angle => angle * Math.PI / 180);
   return [-Math.cos(a) * x + Math.sin(a) * z,
@@ -18,7 +18,7 @@ function project([x, y, z]) {
     + Math.cos(a) * Math.sin(e) * z];
 }
 
-// Pixel coordinates of a joint in a square canvas, or null if it is missing.
+// Return the pixel of a joint in a square canvas, or null if it is missing.
 function place(joint, side) {
   if (!joint) return null;
   const [right, up] = project(joint);
@@ -156,7 +156,7 @@ function setPlaying(value) {
   find('play').textContent = playing ? 'Pause' : 'Play';
 }
 
-// Stop at a step.
+// Pause at a step.
 function goTo(value) {
   setPlaying(false);
   step = Math.max(0, Math.min(sequence.steps - 1, value));

@@ -58,7 +58,7 @@ def _to_numbers(points: np.ndarray) -> list:
 
 
 def render_page(name: str, title: str, data: dict, **parts: str) -> str:
-    """Fill the template ``NAME.html`` of this package.
+    """Fill the template ``NAME.html`` of this package, and return the page.
 
     The page contains ``NAME.css`` and ``NAME.js``. The script reads ``data``
     as JSON. ``parts`` are further texts, which are escaped.
