@@ -219,8 +219,8 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'default_hooks.checkpont.interval=2',
         'default_hooks.checkpont has no type', 'closest match is checkpoint'),
     'place beyond a list': (
-        f'{STEP}.9.clip_len=3', f'the config options are {STEP}.9',
-        'expected names that exist in the config'),
+        f'{STEP}.9.clip_len=3', f'the config options {STEP}.9',
+        'expected names that it contains'),
 })
 def test_options(change, texts, folder):
     assert_fails(lambda: apis.train('tiny.py', cfg_options=[change]), *texts)

@@ -161,7 +161,7 @@ BAD = {
     'channels': (joints(5, 2), '2 channels .* 3 channels for the 3D layout'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
-    'trap': (np.array([Trap()]), 'objects, or no array'),
+    'trap': (np.array([Trap()]), 'objects or no array'),
     'arrays': (saved(np.savez, a=joints(5), b=joints(5)),
                r"arrays \['a', 'b'\], expected one array or"),
     'score in 3D': (saved(np.savez, keypoint=joints(5), keypoint_score=joints(

@@ -94,8 +94,8 @@ def test_missing_extra_ends_a_tool_in_one_line(tmp_path):
         'analysis/extract_features.py a b c', 'experiments/run_study.py a',
         'data/custom.py a b c.pkl --layout coco')
     assert lines == [
-        f'error: {name} is missing; to install it, run pip install -e '
-        '.[analysis]' for name in (
+        f'error: the package {name} is missing. To install it, run pip '
+        'install -e .[analysis]' for name in (
             'sklearn', 'pandas', 'sklearn', 'pandas', 'pandas')]
 
 

@@ -283,7 +283,7 @@ def test_failed_run_does_not_stop_the_others(make_runner, capsys, tmp_path):
     (folder / 'break').touch()
     assert study.run_all(study.missing(), 2) == study.missing()
     assert [item.name for item in study.missing()] == ['stdcl_seed-1']
-    assert re.search('stdcl_seed-1: failed: .*log.txt: train.py exited with '
+    assert re.search('stdcl_seed-1 failed: .*log.txt: train.py exited with '
                      'status 1:\n  broken on purpose', capsys.readouterr().out)
 
 
@@ -347,7 +347,7 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
     (dict(top1_last=101.0), 'seed 0 has top1_last 101.0, expected 0 to 100'),
     (dict(top1_last=None), 'has top1_last nan, expected 0 to 100'),
     (dict(seed=1), 'seed 1 is recorded twice, expected one row'),
-    (dict(seed=None), 'cannot be read as results')])
+    (dict(seed=None), 'cannot be read as')])
 def test_inconsistent_results_raise(tmp_path, change, message):
     row, path = dict(arm='a', fold=0, top1_last=50.0, note='x'), (
         tmp_path / 'x.csv')

@@ -50,8 +50,8 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=dict(arm=str, fold=int, seed=int))
     except (ValueError, KeyError, OSError) as error:
-        raise InputError(f'{path} cannot be read as results: {error}'
-                         ) from None
+        raise InputError(f'{path} cannot be read as results of a study: '
+                         f'{error}') from None
     if 'top1_last' not in columns:
         return frame
     frame = frame.reindex(columns=frame.columns.union(columns, sort=False))
@@ -72,7 +72,7 @@ def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
     if not rows:
         return
     frame, key = pd.DataFrame(rows), list(key)
-    if path.is_file():  # as strings, so that old values do not change
+    if path.is_file():  # read as strings, so that old values do not change
         old = pd.read_csv(path, dtype=str, keep_default_na=False)
         new = frame[key].astype(str)
         frame = pd.concat([old[~old.set_index(key).index.isin(
@@ -96,8 +96,8 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
             range(1, len(epochs) + 1)) or len(epochs) not in top1:
         raise InputError(
             f'{work_dir}/run.json: an epoch or the last validation is '
-            'missing, expected all epochs from 1 and a validation after the '
-            f'last. Delete {work_dir} to train from scratch.')
+            'missing, expected every epoch from 1 and a validation after the '
+            f'last epoch. Delete {work_dir} to train from scratch.')
     best, last = max(top1, key=top1.get), epochs[-1]['train']
     key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
     measures, details = _measure(work_dir / 'scores.npz')
@@ -155,7 +155,7 @@ def _measure(path: Path) -> Tuple[dict, List[dict]]:
 
 
 def provenance(run: dict) -> dict:
-    """Return the columns commit, machine and versions from ``run.json``."""
+    """Return the columns commit, machine and versions from a ``run.json``."""
     commit, machine = run['commit'] or 'unknown', run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
     return dict(

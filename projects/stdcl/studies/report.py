@@ -53,7 +53,7 @@ def spread(values: pd.Series, digits: int = 2) -> str:
 
 
 class StudyReport:
-    """Tables and a plot of a study; ``folder`` contains its CSV files."""
+    """Tables and a plot of a study, whose CSV files are in ``folder``."""
 
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
@@ -123,7 +123,7 @@ class StudyReport:
         return self._measures(['diagnosis'], DIAGNOSES)
 
     def folds(self) -> str:
-        """Return a table of top-1 in percent by fold, or '' for one fold."""
+        """Return a table of top-1 (%) by fold, or '' if there is one fold."""
         names = self.plan.folds
         if len(names) == 1:
             return ''
@@ -136,7 +136,7 @@ class StudyReport:
                     for value in row)] for arm, *row in frame.itertuples()))
 
     def features(self) -> str:
-        """Return a table of the measures of features."""
+        """Return a table of the quality of the features."""
         return self._measures(['global', 'spatial', 'temporal'], FEATURES, 3)
 
     def classes(self) -> str:
@@ -215,11 +215,11 @@ class StudyReport:
 
 
 def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
-    """Plot the gains of all studies against how well the training set is fit.
+    """Plot the gains of STD-CL against the fit of the training set.
 
-    Each point is the difference of an arm with STD-CL from a plain one, whose
-    mean accuracy on the training set is the abscissa: without augmentation if
-    the study has a test ``train``, otherwise during the last epoch.
+    The vertical axis is the difference of an arm with STD-CL from a plain arm.
+    The horizontal axis is the training accuracy of the plain arm: without
+    augmentation if the study has a test ``train``, else in the last epoch.
     """
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.add_subplot()
@@ -245,7 +245,7 @@ def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Save a figure as an SVG that is equal for equal data."""
+    """Save a figure as an SVG file that depends only on the data."""
     with matplotlib.rc_context({'svg.hashsalt': 'stdcl',
                                 'svg.fonttype': 'none'}), \
             atomic_write(path) as partial:

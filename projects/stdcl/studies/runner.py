@@ -1,4 +1,4 @@
-"""Runner that executes the training runs of a study, several at a time.
+"""Execute the training runs of a study, several at a time.
 
 Each run calls ``tools/train.py`` and ``tools/test.py`` in separate processes.
 An interrupted run resumes when it is executed again.
@@ -38,7 +38,7 @@ class StudyRunner:
         self.work_dir = work_dir / study.name
         self.call = self._call_here
         self.stopping = threading.Event()
-        self.stops: List[Callable] = []  # end one command each
+        self.stops: List[Callable] = []  # each ends one command
         self.lock = threading.Lock()  # for reading configs and writing results
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -81,7 +81,7 @@ class StudyRunner:
         try:
             row = self.run(training)
         except Exception as error:  # other runs continue
-            self.console.print(f'{training.name}: failed: {error}')
+            self.console.print(f'{training.name} failed: {error}')
             return training
         if row:
             self.console.print(
@@ -173,12 +173,12 @@ class StudyRunner:
                     MKL_NUM_THREADS=threads, PYTHONPATH=os.pathsep.join(
                         [str(ROOT), os.environ.get('PYTHONPATH', '')])))
         self.stops.append(child.terminate)
-        if self.stopping.is_set():  # set while the child started
+        if self.stopping.is_set():  # stop() was called in the meantime
             child.terminate()
         return child.wait()
 
     def use_slurm(self, partition: str, minutes: float) -> None:
-        """Run each command as a Slurm job with one GPU, for ``minutes``."""
+        """Run commands as Slurm jobs with one GPU, for up to ``minutes``."""
         import submitit
 
         def call(command: List[str], log: Path) -> int:

@@ -29,7 +29,7 @@ def compare(results: pd.DataFrame, arm: str, other: str,
             measure: str = 'top1_last') -> Difference:
     """Subtract a measure of ``other`` from that of ``arm``, seed by seed.
 
-    The interval is Student's t over the pairs with the same fold and seed.
+    Runs with the same fold and seed form the pairs of a paired t interval.
     ``results`` has the columns :data:`.records.COLUMNS`, one of which is the
     measure.
     """

@@ -61,7 +61,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Training:
-    """A run: an arm with one seed.
+    """A training run of one arm with one seed.
 
     ``data`` is the benchmark, or the name of the arm's own config. ``fuse``
     names the work directories of the runs whose scores a fused arm sums.
@@ -129,7 +129,7 @@ class Study:
             self.folds = [str(fold) for fold in range(self.folds)]
         self.arms = {name: _build(Arm, f'{self.path}: arms.{name}', arm)
                      for name, arm in self.arms.items()}
-        # by seed, so that a study that is stopped early compares all arms
+        # sorted by seed, so that an unfinished study compares all arms
         self.trainings = sorted(
             (training for name in self.arms
              for training in self._read_arm(name)),
@@ -147,12 +147,12 @@ class Study:
         return self.path.stem
 
     def matching(self, pattern: str) -> List[Training]:
-        """List the runs of the arms that match; raise if there are none."""
+        """List the runs of matching arms; raise InputError if none match."""
         found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
         if not found:
-            raise InputError(f'--only is {pattern!r}, which matches no arm of '
-                             f'{self.name}, expected {", ".join(self.arms)} '
-                             'or a pattern.')
+            raise InputError(f'--only {pattern!r} matches no arm of '
+                             f'{self.name}, expected a pattern that matches '
+                             f'at least one of {", ".join(self.arms)}.')
         return found
 
     def _read_arm(self, name: str) -> List[Training]:
@@ -169,7 +169,7 @@ class Study:
                 isinstance(seed, int) and seed >= 0 for seed in seeds):
             raise InputError(
                 f'{where}.seeds is {arm.seeds}, expected a positive integer '
-                'or a list of distinct integers from 0.')
+                'or a list of distinct nonnegative integers.')
         if arm.fuse:
             return self._fuse(name, arm.fuse, seeds)
         config = self.path.resolve().parent / arm.config if arm.config else (
@@ -209,8 +209,8 @@ class Study:
         missing = {seed for part in parts for seed in set(seeds) - set(part)}
         if missing:
             raise InputError(f'{self.path}: arms.{name}.seeds contains '
-                             f'{min(missing)}, expected only seeds that all '
-                             'fused arms have.')
+                             f'{min(missing)}, expected only seeds of all the '
+                             'fused arms.')
         return [replace(parts[0][seed], arm=name, stream='fused', tests={},
                         fuse=tuple(part[seed].name for part in parts))
                 for seed in seeds]
@@ -227,8 +227,8 @@ def read_study(path: Path) -> Study:
     try:
         content = Config.fromfile(str(path)).to_dict()
     except UNREADABLE as error:
-        raise InputError(f'{path} cannot be read as a study: {error}'
-                         ) from None
+        raise InputError(f'{path} cannot be read as a study file: '
+                         f'{error}') from None
     content = {name: value for name, value in content.items()
                if not name.startswith('_')}
     return _build(Study, str(path), dict(content, path=path))

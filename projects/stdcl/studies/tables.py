@@ -1,4 +1,4 @@
-"""Generation of the tables in README.md, configs/README.md and docs/.
+"""Update the tables in README.md, configs/README.md and docs/.
 
 :func:`update` fills the blocks between ``<!-- table: NAME -->`` and
 ``<!-- /table -->`` on each page. NAME is one of
@@ -69,8 +69,8 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
     for path in (runs / f'{kind}.csv', runs / 'benchmarks' / f'{kind}.csv'):
         if path.is_file():
             return csv_table(path, subject, link)
-    raise InputError(f'table {name!r} is unknown, expected a name of the form '
-                     f'that {__name__} describes.')
+    raise InputError(f'the table {name!r} is unknown, expected one of the '
+                     f'names in the docstring of {__name__}.')
 
 
 @lru_cache(maxsize=None)

@@ -3,7 +3,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, List, NamedTuple, Optional, Union
 
-LAST = 'last_checkpoint'  # file to which MMEngine writes the latest path
+LAST = 'last_checkpoint'  # file that contains the path of the latest one
 # training can resume from these; the best checkpoint has no optimizer state
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 
@@ -43,9 +43,9 @@ def find_latest(work_dir: str) -> Latest:
     """Find the checkpoint to resume from.
 
     The first choice is the file in ``work_dir`` that ``last_checkpoint``
-    names; the second is the newest intact one. The folder in
-    ``last_checkpoint`` (``out_dir`` of the checkpoint hook, or the original of
-    a copy) counts only if ``work_dir`` contains no checkpoint.
+    names; the second is the newest intact one. If ``work_dir`` contains no
+    checkpoint, the folder that ``last_checkpoint`` names is searched: the
+    ``out_dir`` of the checkpoint hook, or the original of a copied folder.
     """
     folder, named = Path(work_dir), Path()
     if (folder / LAST).is_file():

@@ -22,7 +22,7 @@ def _require(expectations, where: str) -> None:
     for what, seen, owner, expected, advice in expectations:
         if seen != expected:
             raise InputError(
-                f'{where}: the sequences have {seen} {what}, but '
+                f'{where}: the number of {what} is {seen}, but '
                 f'{type(owner).__name__} is built for {expected}. {advice}')
 
 
@@ -38,7 +38,7 @@ def check_channels(model, feats) -> None:
 
 
 def fitting_shape(model, shape: Sequence[int]) -> tuple:
-    """Return ``shape``, (M, T, V, C), with the sizes the model requires."""
+    """Replace the sizes in ``shape``, (M, T, V, C), that do not fit."""
     sizes = dict(zip(AXES, shape))
     for what, _, _, expected, _ in _expectations(model, *shape):
         sizes[what] = expected
@@ -57,8 +57,8 @@ def check_clip_shape(model, shape: Sequence[int]) -> None:
             raise InputError(
                 f'model.clip_shape is {tuple(shape)}, but '
                 f'{type(owner).__name__} is built for {fitting} '
-                f'({", ".join(AXES)}). If your clips have this shape, set '
-                f'model.clip_shape={fitting}. Otherwise, '
+                f'({", ".join(AXES)}). If your clips have the latter shape, '
+                f'set model.clip_shape={fitting}. Otherwise, '
                 f'{advice[0].lower()}{advice[1:]}')
 
 
@@ -87,8 +87,8 @@ def _of_encoder(encoder, persons: int, frames: int, joints: int,
                'and adapt model.cls_head.feature_size.')
     for expected in _num_person(encoder):
         yield ('persons', persons, encoder, expected,
-               f'Set model.backbone.num_person={persons}, or set num_person='
-               f'{expected} in FormatGCNInput of the pipelines.')
+               f'Set model.backbone.num_person={persons}, or num_person='
+               f'{expected} of FormatGCNInput in the pipelines.')
 
 
 def _num_joints(encoder) -> dict:

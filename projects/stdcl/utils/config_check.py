@@ -1,7 +1,7 @@
 """Load configs and report misspelled names before anything is built.
 
-MMEngine ignores unknown top-level names, and a constructor reports others with
-a traceback. This module names the place and the closest valid name.
+MMEngine ignores unknown top-level names; for other names, it raises an error
+with a traceback. This module reports the place and the closest valid name.
 """
 import inspect
 import re
@@ -90,7 +90,7 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
     for name in options:
         field = name.partition('.')[0]
         if field not in RUNNER_FIELDS:
-            what = ('sets a variable that the config has already evaluated'
+            what = ('sets a variable that the config has already used'
                     if field in cfg else 'sets a field that no Runner reads')
             places = [f'{place}.{name}' for place, entry in _entries(cfg)
                       if name in entry]
@@ -102,8 +102,8 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
         cfg.merge_from_dict(options)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
-            f'the config options are {", ".join(options)}, expected names '
-            f'that exist in the config ({error}).') from error
+            f'the config options {", ".join(options)} do not fit the config, '
+            f'expected names that it contains ({error}).') from error
     return cfg
 
 
@@ -180,7 +180,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
         if entry.get('persistent_workers') and not entry.get('num_workers'):
             raise InputError(
                 f'{path}.num_workers is 0, but {path}.persistent_workers is '
-                'True, expected at least one worker, or '
+                'True. Use at least one worker, or set '
                 f'{path}.persistent_workers=False.')
 
 

@@ -11,10 +11,10 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
 def current_commit() -> dict:
-    """Return ``commit``, and whether files outside ``runs/`` are ``clean``.
+    """Return ``commit``, and ``clean``: whether there are no local changes.
 
-    Without ``.git``, the commit is read from the environment variable
-    STDCL_COMMIT. Both values are None if unknown.
+    Changes in ``runs/`` do not count. Without ``.git``, the commit is that in
+    the environment variable STDCL_COMMIT. Unknown values are None.
     """
 
     def git(*args: str) -> str:

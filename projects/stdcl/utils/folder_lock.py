@@ -1,4 +1,4 @@
-"""Lock of a folder, so that two runs do not overwrite each other's files."""
+"""A lock that prevents two runs from writing to the same folder."""
 import os
 import socket
 import warnings
@@ -32,8 +32,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
                 f'({file.read(200).strip()}). Wait for it to end, or choose '
                 'a different folder (train.py: --work-dir).') from None
         except (ImportError, OSError) as error:
-            warnings.warn(f'{folder} is not locked ({error}): do not start '
-                          'another run in it.', stacklevel=3)
+            warnings.warn(f'{folder} cannot be locked ({error}). Do not start '
+                          'a second run in it.', stacklevel=3)
         else:
             file.truncate(0)
             file.write(f'process {os.getpid()} on {socket.gethostname()}\n')

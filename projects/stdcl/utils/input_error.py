@@ -14,7 +14,7 @@ EXTRAS = dict(
 
 
 def printable(text: object) -> str:
-    """Return a text in one line, with unprintable characters escaped.
+    """Return a text on one line, with unprintable characters escaped.
 
     A name from a file could otherwise move the cursor of a terminal, reverse
     the reading direction, or forge further lines of output.
@@ -81,8 +81,8 @@ def end_cleanly(config: str = '') -> Iterator[None]:
         name = getattr(missing, 'name', None)
         if name not in EXTRAS:
             raise
-        sys.exit(f'error: {name} is missing; to install it, run pip install '
-                 f'-e .[{EXTRAS[name]}]')
+        sys.exit(f'error: the package {name} is missing. To install it, run '
+                 f'pip install -e .[{EXTRAS[name]}]')
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
         text = (str(error) if isinstance(error, InputError)

@@ -24,7 +24,7 @@ def seed_cpu(seed: int) -> None:
 
 
 def seed_all(seed: int) -> None:
-    """Seed the generators of the CPU and of the device in use."""
+    """Seed the generators of the CPU and of the device that MMEngine uses."""
     seed_cpu(seed)
     device = get_device()
     if device == 'cuda':

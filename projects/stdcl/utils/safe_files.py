@@ -98,7 +98,7 @@ class _Array(_Placeholder):
 
 def _make_array(data: Union[bytes, bytearray], dtype: _Dtype, shape: tuple,
                 order: str) -> np.ndarray:
-    # unlike np.ndarray(buffer=data), this locks the size of a bytearray
+    # unlike np.ndarray(buffer=data), this keeps a bytearray from being resized
     array = np.frombuffer(data, dtype.value).reshape(shape, order=order)
     if array.shape != shape:  # shape contains -1
         raise ValueError(f'invalid array shape {shape}')
@@ -210,9 +210,9 @@ def load(path: PathLike) -> Any:
             return _resolve(_Unpickler(file).load(), {})
         except RefusedError as error:
             raise pickle.UnpicklingError(printable(
-                f'{path} was not read: it contains {error}, and anything but '
-                'containers, numbers, strings and arrays can run '
-                f'code. {how_to_trust(path)}')) from None
+                f'{path} was not read: it contains {error}, expected only '
+                'containers, numbers, strings and arrays, because others can '
+                f'run code. {how_to_trust(path)}')) from None
         except Exception as error:  # the type depends on the damage
             reason = ' '.join(str(error).split())
             raise pickle.UnpicklingError(printable(
@@ -237,7 +237,8 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
         raise
     except Exception as error:
         # NumPy mistakes any unknown content for a pickle
-        reason = 'objects, or no array' if 'pickle' in str(error) else error
+        reason = ('it contains objects or no array' if 'pickle' in str(error)
+                  else error)
         raise InputError(
             f'{path} could not be read: it is damaged or not a .npy or .npz '
             f'file of plain arrays ({reason}).') from error

@@ -28,14 +28,14 @@ class SkeletonLayout:
             data. "left x" and "right x" are mirror images of each other.
         edges (sequence[tuple]): V - 1 (child, parent) pairs, which form a
             tree that connects all joints.
-        center (int): Root of the tree and origin of relative coordinates.
+        center (int): Index of the root, the origin of relative coordinates.
         bones (sequence[tuple], optional): (child, parent) pairs of the bone
             stream. Defaults to ``edges``.
         parts (sequence[int], optional): Body part of each joint, used by
             Hyperformer. Defaults to a single part.
         dims (int): Number of coordinates, 3 (x, y, z) or 2 (x, y). With 2,
-            the data may have the confidence of the detector as a third
-            channel. Defaults to 3.
+            the data may contain the detector's confidence as a third channel.
+            Defaults to 3.
 
     Raises:
         InputError: A field is invalid, or the edges do not form a tree.
@@ -63,7 +63,7 @@ class SkeletonLayout:
         for text in (self.name, *self.joint_names):
             # MMEngine would replace "{{...}}" in a config
             if not isinstance(text, str) or '{{' in text:
-                self._fail(f'a name is {text!r}', 'a string without "{{"')
+                self._fail(f'one name is {text!r}', 'a string without "{{"')
         for part in self.parts:
             if not isinstance(part, Integral):
                 self._fail(f'parts contains {part!r}', 'integers')
@@ -86,11 +86,11 @@ class SkeletonLayout:
             self._fail(f'edges has {len(self.edges)} pairs that connect '
                        f'{reached} joints to the center',
                        f'a tree of {self.num_joints - 1} pairs that connects '
-                       f'all {self.num_joints}')
+                       f'all {self.num_joints} joints')
         children = [child for child, _ in self.bones]
         if len(set(children)) < len(children):
             name = 'edges' if self.bones == self.edges else 'bones'
-            self._fail(f'{name} has the children {children}',
+            self._fail(f'the children in {name} are {children}',
                        'each joint at most once')
 
     def _fail(self, seen: str, expected: str) -> None:
@@ -122,7 +122,7 @@ class SkeletonLayout:
 
     @cached_property
     def hops(self) -> Tuple[Tuple[int, ...], ...]:
-        """Number of edges between each pair of joints, V rows of V numbers."""
+        """Number of edges between each two joints, as V rows of V numbers."""
         hops = {self.center: {self.center: 0}}
         for child, parent in list(self.parents.items())[1:]:
             row = {joint: 1 + far for joint, far in hops[parent].items()}
@@ -161,9 +161,9 @@ class SkeletonLayout:
             return cls(**{'name': 'custom', **layout})
         except TypeError as error:
             raise InputError(
-                f'Skeleton layout {dict(layout)}: {error}. The fields '
-                'joint_names, edges and center are required; name, bones, '
-                'parts and dims are optional.') from None
+                f'Skeleton layout {dict(layout)} is invalid: {error}. The '
+                'fields joint_names, edges and center are required; name, '
+                'bones, parts and dims are optional.') from None
 
 
 def _pairs(text: str) -> Pairs:
