@@ -110,10 +110,10 @@ def test_other_classes_joints_and_sequences(config, checkpoint, capsys,
     assert 'WARNING' in log[:log.index(message)].splitlines()[-1]
     loaded = f'loading {len(own) - len(anew)} of {len(own)} tensors'
     assert loaded in message
-    for text in ('cls_head.fc.weight is (10, 4), expected (4, 4); ',
-                 'cls_head.fc.bias is (10,), expected (4,)',
-                 'backbone.data_bn.weight is (60,), expected (51,); ',
-                 'gcn.2.gcn.PA is (3, 20, 20), expected (3, 17, 17)'):
+    for text in ('cls_head.fc.weight has the shape (10, 4), expected (4, 4); ',
+                 'cls_head.fc.bias has the shape (10,), expected (4,)',
+                 'data_bn.weight has the shape (60,), expected (51,); ',
+                 '2.gcn.PA has the shape (3, 20, 20), expected (3, 17, 17)'):
         assert text in message
     assert 'missing from' not in message
 
@@ -159,7 +159,7 @@ def test_checkpoint_of_a_different_width(config, checkpoint):
     rewrite(checkpoint, lambda state: {
         name: tensor[..., None] for name, tensor in state.items()})
     with pytest.raises(ValueError, match='no parameter that fits the model: '
-                       r'\S+ is \(\d+, 1\), expected .* and \d+ more\.$'):
+                       r'\S+ has .* \(\d+, 1\), expected .* and \d+ more\.$'):
         run(config, load_from=checkpoint).test()
 
 
@@ -188,7 +188,7 @@ def test_testing_with_a_mismatch_raises(config, checkpoint,
         run(to_coco(config, tiny_annotations), load_from=checkpoint).test()
     message = str(raised.value)
     assert f'{checkpoint} does not fit the model to be tested' in message
-    assert 'backbone.data_bn.weight is (60,), expected (51,); ' in message
+    assert 'data_bn.weight has the shape (60,), expected (51,); ' in message
     assert message.count(', expected (') == 3 and ' more. Use the' in message
     assert 'to be tested: it was trained on 20 joints, expected 17; it was ' \
         'trained on 10 classes, expected 4; backbone.' in message
@@ -246,7 +246,7 @@ def test_resuming_with_a_mismatch_raises(config, checkpoint):
         run(other, resume=True).train()  # resume from the latest checkpoint
     message = str(raised.value)
     assert f'{checkpoint} does not fit the model, so training ' in message
-    assert 'cls_head.fc.weight is (10, 4), expected (12, 4)' in message
+    assert 'fc.weight has the shape (10, 4), expected (12, 4)' in message
     assert 'set load_from to this file and omit resume' in message
     with pytest.raises(ValueError, match='decoupler.* is not in the model'):
         run(plain(config), resume=True, load_from=checkpoint).train()
@@ -332,9 +332,8 @@ def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     loaded = saved(checkpoint)
     state = start(of_stream(config, 'bone'), load_from=checkpoint)
     assert not check_start(state, {}, loaded)
-    assert (f'Fine-tuning on a different stream: Checkpoint {checkpoint} was '
-            "trained on 'joint', the model uses 'bone'.\n"
-            ) in capsys.readouterr().out
+    assert (f"{checkpoint} was trained on the stream 'joint' and is "
+            "fine-tuned on the stream 'bone'.\n") in capsys.readouterr().out
 
 
 def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
@@ -445,8 +444,8 @@ def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
     use(other, annotated(path, classes=SWAPPED))
     capsys.readouterr()
     start(other, load_from=checkpoint)
-    assert ("Fine-tuning on data that differ from the training data of "
-            f"Checkpoint {checkpoint}: classes[0] is 'b', expected 'a'."
+    assert (f"Checkpoint {checkpoint} is fine-tuned on data that differ from "
+            "its training data: classes[0] is 'b', expected 'a'."
             ) in capsys.readouterr().out
 
 

@@ -318,6 +318,5 @@ def test_different_data_raise_in_all_processes(ranks, name):
     for rank in ranks:
         assert (rank[name] is not None) is DATA[name][1]
         if rank[name]:
-            assert rank[name].startswith(
-                'val_dataloader.dataset: processes 0 and '
-                f'{len(ranks) - 1} read different data')
+            assert rank[name].startswith('val_dataloader.dataset: ')
+            assert f'differ from process 0: {len(ranks) - 1}.' in rank[name]

@@ -114,8 +114,8 @@ def test_sigterm_saves_and_exits(warm, tmp_path, whole, when, workers):
                             number=signal.SIGTERM, to=os.killpg)
     assert stopped.returncode == 128 + signal.SIGTERM
     assert 'Traceback' not in stopped.stderr
-    said = re.search(r'SIGTERM: saved (\S+) after (\d) epochs and (\d) of 8 '
-                     r'batches. train.py --resume', stopped.stdout)
+    said = re.search(r'SIGTERM and saved (\S+) \(.*: (\d); .*: (\d) of 8\)'
+                     r'.* --resume', stopped.stdout)
     assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
     meta = torch.load(said[1], weights_only=True)['meta']
     assert meta['iter'] == 8 * int(said[2]) + int(said[3])
@@ -165,7 +165,7 @@ def test_sigterm_to_one_of_two_processes(root, tmp_path):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert 'SIGTERM: saved' in log.read_text()
+    assert 'SIGTERM and saved' in log.read_text()
     call(*command(work_dir, '--resume'), cwd=work_dir)
     # batch norm statistics are summed in a different order
     assert_equal(work_dir, whole, atol=1e-6)
@@ -192,7 +192,7 @@ def test_sigterm_while_spawned_workers_start(root, tmp_path):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert 'SIGTERM: saved' in log.read_text()
+    assert 'SIGTERM and saved' in log.read_text()
 
 
 def test_sigkill(warm, tmp_path, whole):
@@ -433,17 +433,17 @@ def test_a_checkpoint_of_an_earlier_version_skips_no_epoch(config, tmp_path):
 
 @pytest.mark.parametrize('change, message', [
     ({'optim_wrapper.optimizer.lr': 0.05},
-     r'optimizer.0.lr 0.1, but this run has 0.05'),
+     r'optimizer.0.lr 0.1, but this run uses 0.05'),
     ({'optim_wrapper.optimizer': dict(
         _delete_=True, type='Adam', lr=0.1, weight_decay=0.0004)},
-     'optimizer SGD, but this run has Adam'),
+     'optimizer SGD, but this run uses Adam'),
     ({'param_scheduler.1.milestones': [1, 2]},
-     r'param_scheduler.1.milestones .*, but this run has .*2: 1'),
-    ({'param_scheduler.0.end': 4}, 'param_scheduler.0.end 15, .* has 12'),
-    ({'train_dataloader.batch_size': 6}, 'steps per epoch 3, .* has 2'),
-    ({'randomness': dict(seed=2)}, 'seed 1, but this run has 2'),
+     r'param_scheduler.1.milestones .*, but this run uses .*2: 1'),
+    ({'param_scheduler.0.end': 4}, 'param_scheduler.0.end 15, .* uses 12'),
+    ({'train_dataloader.batch_size': 6}, 'steps per epoch 3, .* uses 2'),
+    ({'randomness': dict(seed=2)}, 'seed 1, but this run uses 2'),
     ({'train_dataloader.dataset.dataset.split': 'half'},
-     r'different data \(names, labels, order or coordinates\), but')])
+     'data whose names, labels, order or coordinates differ, but')])
 def test_settings_that_the_checkpoint_would_replace(config, tiny_annotations,
                                                     change, message):
     config = plain(config)

@@ -79,7 +79,7 @@ def test_two_processes_and_resuming_with_one(root, warm, tmp_path):
                 *options, 'train_cfg.max_epochs=2', cwd=tmp_path)
     assert 'Epoch(val)' not in done.stdout
     assert 'resumed epoch: 1' in done.stdout
-    assert 'Memory banks: 48, 48 slots for 61 sequences' in done.stdout
+    assert '48 and 48 slots for 61 training sequences' in done.stdout
     second = load(tmp_path / 'epoch_2.pth')['state_dict']
     times = second[f'{BANKS[0]}written'] - first[f'{BANKS[0]}written']
     assert (times > 0).all()  # the step counter continues

@@ -32,8 +32,9 @@ class Mismatch(NamedTuple):
     extra: List[str]  # only in the checkpoint
 
     def texts(self) -> List[str]:
-        """Describe each tensor that differs in shape, and each layer."""
-        texts = [f'{name} is {text}' for name, text in self.shapes.items()]
+        """Describe wrong shapes by tensor, and other differences by layer."""
+        texts = [f'{name} has the shape {text}'
+                 for name, text in self.shapes.items()]
         for where, names in (('missing from the checkpoint', self.missing),
                              ('not in the model', self.extra)):
             texts += dict.fromkeys(
@@ -46,7 +47,7 @@ class Mismatch(NamedTuple):
 class CheckpointFitHook(Hook):
     """Hook that compares a checkpoint with the model and the data.
 
-    MMEngine ignores tensors that do not fit, so a test may use random layers.
+    MMEngine ignores tensors that do not fit, so a test may use random weights.
     With this hook, the result depends on the purpose of loading:
 
     - Fine-tuning (``load_from``): tensors whose shapes differ, and the biases
@@ -97,8 +98,8 @@ class CheckpointFitHook(Hook):
         text = find_difference(trained_on, {**traits(data['train']),
                                             **layout_of(model)})
         if text:
-            runner.logger.warning('Fine-tuning on data that differ from the '
-                                  f'training data of {file}: {text}.')
+            runner.logger.warning(f'{file} is fine-tuned on data that differ '
+                                  f'from its training data: {text}.')
 
 
 def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
@@ -148,8 +149,8 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
         + '; '.join(['', *mismatch.texts()]) + '.'))
     seen, expected = _streams(model, checkpoint)
     if seen != expected:
-        logger.info(f'Fine-tuning on a different stream: {file} was trained '
-                    f'on {seen!r}, the model uses {expected!r}.')
+        logger.info(f'{file} was trained on the stream {seen!r} and is '
+                    f'fine-tuned on the stream {expected!r}.')
 
 
 def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
@@ -170,7 +171,7 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
 
 
 def _explain(mismatch: Mismatch, model: nn.Module, checkpoint: dict) -> str:
-    """Name differing numbers of joints and classes, and three tensors."""
+    """Describe wrong numbers of joints or classes, and up to 3 tensors."""
     texts, seen = mismatch.texts(), description_in(checkpoint, model)
     own = dict(layout_of(model), classes=range(model.cls_head.num_classes))
     numbers = [
@@ -196,7 +197,7 @@ def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
 
 
 def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
-    """Return the streams of checkpoint and model, or '' twice if unknown."""
+    """Return the streams of the checkpoint and the model, '' if unknown."""
     seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
     expected = find_stream(model)
     return ('', '') if None in (seen, expected) else (seen, expected)
@@ -231,8 +232,8 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
             name].isfinite().all()]
     if broken:
         raise InputError(
-            f'{file}: {len(broken)} tensors contain NaN or infinity '
-            f'({", ".join(broken[:3])}), expected finite numbers.')
+            f'{file} contains NaN or infinity in {", ".join(broken[:3])} '
+            f'(tensors affected: {len(broken)}), expected finite numbers.')
     shapes = {
         name: f'{_shape(state_dict[name])}, expected {_shape(tensor)}'
         for name, tensor in own.items()
@@ -251,7 +252,7 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
 
 def _shape(value) -> str:
     return str(tuple(value.shape)) if isinstance(value, torch.Tensor) \
-        else type(value).__name__
+        else f'of a {type(value).__name__}'
 
 
 def _remove_unfit(mismatch: Mismatch, checkpoint: dict) -> None:

@@ -15,7 +15,7 @@ from .preemption_hook import BATCHES
 
 # keys in a checkpoint's meta
 DATA, OPTIMIZER = 'training_data', 'optimizer_type'
-# attributes of schedulers that change while a run trains
+# attributes of schedulers that change during training
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
             'num_bad_epochs', 'cooldown_counter'}
 Difference = Tuple[str, Any, Any]  # name, value in checkpoint, value in run
@@ -51,13 +51,13 @@ class ConsistencyHook(Hook):
                       if not _agree(data, seen[0])]
             if others:
                 raise InputError(
-                    f'{name}_dataloader.dataset: processes 0 and '
-                    f'{", ".join(others)} read different data (the names, '
-                    'labels, order or coordinates differ), expected the same '
-                    'annotation file on all machines.')
+                    f'{name}_dataloader.dataset: the processes read different '
+                    'data (names, labels, order or coordinates). Processes '
+                    f'that differ from process 0: {", ".join(others)}. Use '
+                    'the same annotation file on all machines.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Save what a resumed run is compared with."""
+        """Save the values that a resumed run must match."""
         if 'optimizer' in checkpoint and 'train' in self.data:
             checkpoint['meta'].update({
                 DATA: self.data['train'],
@@ -72,17 +72,17 @@ class ConsistencyHook(Hook):
                                              self.data['train']):
             raise InputError(
                 f'{name_loaded(runner)} was trained with {name} {saved}, but '
-                f'this run has {own}. Resume with the settings of the '
-                'interrupted run. To start from its weights with other '
-                'settings, set load_from to this file and omit resume.')
+                f'this run uses {own}. Resume with the settings of the '
+                'interrupted run. To use new settings and start from its '
+                'weights, set load_from to this file and omit resume.')
 
 
 def _differences(runner, checkpoint: dict, data: tuple
                  ) -> Iterator[Difference]:
-    # checkpoints of earlier versions contain only a part of the values
+    # checkpoints of earlier versions contain only some of the values
     meta, wrapper = checkpoint['meta'], runner.optim_wrapper
     if not _agree(meta.get(DATA, data), data):
-        yield ('different data', '(names, labels, order or coordinates)',
+        yield ('data whose', 'names, labels, order or coordinates differ',
                'the data of train_dataloader')
     seed = runner._randomness_cfg.get('seed')
     if seed is not None and meta.get('seed', seed) != seed:
@@ -115,7 +115,7 @@ def _compare_schedules(runner, checkpoint: dict) -> Iterator[Difference]:
 
 
 def _agree(data: tuple, other: tuple) -> bool:
-    """Compare summaries; processors round coordinates differently."""
+    """Compare summaries; tolerate rounding errors of the coordinates."""
     return data[0] == other[0] and np.allclose(data[1], other[1], rtol=1e-5)
 
 
@@ -133,9 +133,9 @@ def _base_values(group: dict) -> dict:
 def _compare(name: str, saved: List[dict], own: List[dict]
              ) -> Iterator[Difference]:
     if len(saved) != len(own):
-        yield f'a number of {name} entries of', len(saved), len(own)
+        yield f'a list {name} of length', len(saved), f'length {len(own)}'
     for index, (old, new) in enumerate(zip(saved, own)):
         for key in sorted({*old, *new} - CHANGING):
-            # versions of PyTorch add entries that are None or False
+            # newer versions of PyTorch add entries that are None or False
             if (old.get(key) or None) != (new.get(key) or None):
                 yield f'{name}.{index}.{key}', old.get(key), new.get(key)

@@ -60,7 +60,7 @@ class ContrastDiagnosisHook(Hook):
                     temporal=self.head.temporal_bank)
 
     def _slots(self, data_samples: List) -> dict:
-        """Return the stored features (N, D) of each plain bank."""
+        """Return the stored features (N, D) of a batch for each plain bank."""
         indices = _indices(data_samples)
         return {name: bank.features[indices].float()
                 for name, bank in self._banks().items()
@@ -98,7 +98,7 @@ def gradient_norms(feats: torch.Tensor,
     """Compute the ``gradient_*`` scalars of the losses named ``loss_*``.
 
     ``feats`` is the encoder's output, (N, ...), in the autograd graph. If it
-    requires no gradient, the result is empty.
+    does not require gradients, the result is empty.
     """
     if not feats.requires_grad:
         return {}

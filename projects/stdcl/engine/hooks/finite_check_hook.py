@@ -42,9 +42,9 @@ class FiniteCheckHook(Hook):
                            for name, value in losses.items())
         raise FloatingPointError(
             f'Epoch {runner.epoch + 1}, batch {batch_idx + 1} of '
-            f'{len(runner.train_dataloader)}: {values}; expected finite '
-            f'numbers. {_sequences(data_batch)} Training stops here; '
-            f'{_way_out(runner)}')
+            f'{len(runner.train_dataloader)}: a loss is not finite '
+            f'({values}), expected finite numbers. {_sequences(data_batch)} '
+            f'Training stops here; {_way_out(runner)}')
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
@@ -54,8 +54,8 @@ class FiniteCheckHook(Hook):
         if any(bad):
             raise FloatingPointError(
                 f'Batch {batch_idx + 1}: the scores of {sum(bad)} of '
-                f'{len(bad)} sequences are not finite; expected finite '
-                'coordinates and finite parameters.')
+                f'{len(bad)} sequences are not finite, expected finite '
+                'numbers. Check the coordinates and the weights.')
 
     after_test_iter = after_val_iter
 
@@ -67,7 +67,7 @@ class FiniteCheckHook(Hook):
         if layers:
             raise FloatingPointError(
                 f'After epoch {runner.epoch + 1}, tensors of the model are '
-                f'not finite ({", ".join(layers[:3])}; {len(layers)} in all); '
+                f'not finite ({", ".join(layers[:3])}; {len(layers)} in all), '
                 'expected finite numbers. The model was not saved. Training '
                 f'stops here; {_way_out(runner)}')
 
@@ -92,19 +92,19 @@ def _is_finite(value: float) -> bool:
 
 
 def _sequences(data_batch) -> str:
-    names = [str(sample.metainfo.get('frame_dir', 'without a name'))
+    names = [str(sample.metainfo.get('frame_dir', '(no name)'))
              for sample in data_batch['data_samples']]
     bad: List[str] = [name for name, clip in zip(names, data_batch['inputs'])
                       if not torch.as_tensor(clip).isfinite().all()]
-    text = f'Sequences in the batch: {", ".join(names)}.'
+    text = f'The sequences in the batch are {", ".join(names)}.'
     if bad:
-        text += f' Not finite after the pipeline: {", ".join(bad)}.'
+        text += f' The pipeline returns NaN or infinity for {", ".join(bad)}.'
     return text
 
 
 def _way_out(runner) -> str:
     last = find_latest(runner.work_dir).path
     return ('no checkpoint has been saved yet.' if last is None else
-            f'the last good checkpoint is {last}. train.py --resume '
-            'continues from there. A smaller learning rate, or clip_grad in '
-            'optim_wrapper, may help.')
+            f'the last good checkpoint is {last}. To continue from there, use '
+            'train.py --resume. A smaller learning rate or clip_grad in '
+            'optim_wrapper may help.')

@@ -1,4 +1,4 @@
-"""Size the memory banks for the training set; check them when resuming."""
+"""Set the size of the memory banks, and check them when a run resumes."""
 from typing import Dict
 
 import torch
@@ -20,21 +20,21 @@ FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 class MemoryBankHook(Hook):
     """Hook that connects the memory banks of a model with the training set.
 
-    Before training, the hook sizes every bank, adds the index of each sequence
-    to its samples, and tells the head the batch size.
+    Before training, the hook sets the size of every bank, adds the index of
+    each sequence to its samples, and tells the head the batch size.
 
     Only resuming restores the banks. An ``InputError`` is raised if the
     checkpoint contains no banks, if their size or list of sequences differs,
     or if the processes have unequal numbers of batches.
     """
 
-    # sizes the banks before other hooks use them
+    # runs before other hooks that use the banks
     priority = 'VERY_HIGH'
     banks: Dict[str, MemoryBank] = {}
     fingerprint = ''
 
     def before_run(self, runner) -> None:
-        """Size the banks, if the run will train."""
+        """Set the size of the banks if the run will train."""
         # only a run that trains has built its training loop by now
         training = isinstance(runner._train_loop, BaseLoop)
         self.banks = find_modules(runner.model, MemoryBank) if training else {}
@@ -51,9 +51,9 @@ class MemoryBankHook(Hook):
             if fingerprint != self.fingerprint:
                 head.resize_banks(len(sequences))
         self.fingerprint = fingerprint
-        slots = ', '.join(str(len(bank)) for bank in self.banks.values())
-        runner.logger.info(f'Memory banks: {slots} slots for '
-                           f'{len(sequences)} sequences.')
+        slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
+        runner.logger.info(f'The memory banks have {slots} slots for '
+                           f'{len(sequences)} training sequences.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Save the fingerprint of the sequences that the banks belong to."""
@@ -105,4 +105,4 @@ def _require_equal_batches(loader) -> None:
             'train_dataloader.sampler: the processes have '
             f'{", ".join(map(str, counts))} batches per epoch, expected '
             'equal numbers because all processes take every step together. '
-            'DefaultSampler ensures this with round_up=True, its default.')
+            'Use DefaultSampler with round_up=True, its default.')

@@ -30,7 +30,7 @@ class PreemptionHook(Hook):
     Slurm and Kubernetes, for example, send SIGTERM before they stop a job. If
     any process receives it, the hook writes ``interrupted.pth`` after the next
     step that updates the weights. A running validation is completed first,
-    unless there is only one process and it has just saved a checkpoint: it
+    unless there is only one process and it has just saved a checkpoint. It
     then exits at once. A resumed run continues with the next batch, and its
     result equals that of an uninterrupted run.
 
@@ -108,13 +108,13 @@ class PreemptionHook(Hook):
 
     def _exit(self, runner, path: str, batch: int) -> None:
         runner.logger.warning(
-            f'SIGTERM: saved {path} after {runner.epoch} epochs and {batch} '
-            f'of {len(runner.train_dataloader)} batches. train.py '
-            '--resume continues from there.')
+            f'Received SIGTERM and saved {path} (epochs completed: '
+            f'{runner.epoch}; batches of the next epoch: {batch} of '
+            f'{len(runner.train_dataloader)}). To continue, use --resume.')
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Store the next batch if training can resume within the epoch."""
+        """Store the index of the next batch, to resume within the epoch."""
         meta = checkpoint['meta']
         if ('optimizer' in checkpoint and meta['epoch'] == runner.epoch
                 and isinstance(runner.train_loop, EpochBasedTrainLoop)):
@@ -136,8 +136,8 @@ class PreemptionHook(Hook):
             if meta['iter'] != steps:
                 runner.logger.warning(
                     f'{name_loaded(runner)} was saved after {meta["iter"]} '
-                    f'steps in {meta["epoch"]} epochs; with {batches} steps '
-                    f'per epoch, the next step is number {steps + 1}.')
+                    f'steps in {meta["epoch"]} epochs. This run has {batches} '
+                    f'steps per epoch and continues with step {steps + 1}.')
                 meta['iter'] = steps  # gradient accumulation relies on it
             return
         stopped = (f'{name_loaded(runner)} was saved after {meta[BATCH]} of '
@@ -150,12 +150,12 @@ class PreemptionHook(Hook):
             raise InputError(
                 f'{stopped}, but train_dataloader has {batches} batches. '
                 'Resume with the data, batch size and number of processes of '
-                'the interrupted run, or from the end of an epoch.')
+                'the interrupted run, or from a file named epoch_*.pth.')
         loop.first_batch = meta[BATCH]
 
 
 def _shield_workers(dataloader) -> None:
-    """Make workers obey SIGTERM only from their parent, not a scheduler."""
+    """Make workers ignore SIGTERM unless their parent process sends it."""
     start = dataloader._get_iterator
 
     def start_shielded():

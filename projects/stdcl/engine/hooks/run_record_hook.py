@@ -95,7 +95,7 @@ def _path(runner) -> Path:
 
 
 def read_record(path: Path) -> dict:
-    """Read a ``run.json``, whose content is data and never executed.
+    """Read a ``run.json`` as data, without executing its content.
 
     Earlier versions stored the config as text.
 
@@ -113,5 +113,5 @@ def read_record(path: Path) -> dict:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f'{path} is damaged or not the record of a run ({error!r}), '
-            'expected JSON as train.py writes it. Restore the file or move it '
-            'away.') from None
+            'expected the JSON that train.py writes. Restore or remove this '
+            'file.') from None

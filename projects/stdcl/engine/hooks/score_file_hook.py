@@ -31,7 +31,7 @@ class ScoreFileHook(Hook):
         self.path = Path(path)
 
     def before_test(self, runner) -> None:
-        """Listen to the classifier, and make samples carry their names."""
+        """Start recording the logits, and add names to the samples."""
         self.path.parent.mkdir(parents=True, exist_ok=True)  # fails early
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)

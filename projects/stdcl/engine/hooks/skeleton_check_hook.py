@@ -34,8 +34,8 @@ class SkeletonCheckHook(Hook):
                 'train_dataloader yields 0 batches per epoch, expected at '
                 'least one: batch_size is '
                 f'{runner.train_dataloader.batch_size}, but each process has '
-                'fewer sequences '
-                f'({len(runner.train_dataloader.dataset)} in all).')
+                f'fewer sequences ({len(runner.train_dataloader.dataset)} in '
+                'all processes). Reduce batch_size.')
         self._check(runner, 'train_dataloader')
         model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
         trained_on = describe(model, dataset)
@@ -92,7 +92,7 @@ def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
 
 @torch.no_grad()
 def _try_model(model, sample: dict) -> None:
-    """Run one sequence through encoder, classifier and decoupler."""
+    """Run one sequence through the encoder, classifier and decoupler."""
     training, head = model.training, model.cls_head
     model.eval()  # batch norm must not learn from the sequence
     data = model.data_preprocessor(pseudo_collate([sample]))
@@ -106,6 +106,6 @@ def _try_model(model, sample: dict) -> None:
         built = getattr(model, 'clip_shape', None)
         shape = tuple(sample['inputs'].shape[1:])
         raise InputError(error if built is None else (
-            f'train_dataloader yields clips of {shape}, but model.clip_shape '
-            f'is {tuple(built)}. Set model.clip_shape={shape}.')) from error
+            f'model.clip_shape is {tuple(built)}, expected {shape}, the shape '
+            'of the clips in train_dataloader.')) from error
     model.train(training)

@@ -1,4 +1,4 @@
-"""A training loop that makes resumed runs equal uninterrupted ones."""
+"""A training loop whose resumed runs equal uninterrupted ones."""
 from typing import Sequence
 
 import torch.nn as nn
@@ -18,7 +18,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     - The augmentation of a sequence depends only on the seed, epoch, index and
       repetition; see ``SeededDataset`` and ``SeededSampler``.
     - Before each step, the random generators are seeded from the seed,
-      iteration and rank, so the step's draws depend on nothing else.
+      iteration and rank; its random numbers depend on nothing else.
     - A run that was interrupted within an epoch resumes in the middle of it.
       Any other resumed run starts with the validation of the last epoch.
 

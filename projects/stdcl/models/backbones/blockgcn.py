@@ -38,8 +38,8 @@ def joint_distances(joints: torch.Tensor) -> torch.Tensor:
 def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
     """Compute the edge lengths of Euclidean minimum spanning trees.
 
-    Maps N sets of V points, (N, V, D), to (N, V - 1) lengths in no particular
-    order, the death times of zero-dimensional persistent homology.
+    Maps N sets of V points, (N, V, D), to lengths (N, V - 1) in any order.
+    They are the death times of zero-dimensional persistent homology.
 
     Repeated squaring in the (min, max) algebra computes the minimax distance
     of each pair of points: the smallest possible longest step of a path. The

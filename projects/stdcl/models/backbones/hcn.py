@@ -47,10 +47,10 @@ class HCNStream(nn.Module):
 class HCN(BaseModule):
     """Hierarchical co-occurrence network (HCN, IJCAI 2018).
 
-    C. Li et al., arXiv 1804.06055. The default sizes are those of the public
-    reproduction. Two streams process joint positions and their motion. Their
-    outputs are concatenated and pass through conv5 and conv6. The last axis of
-    the output corresponds to the channels of conv2, not to joints.
+    C. Li et al., arXiv 1804.06055. The default sizes are those of HCN's public
+    reproduction. Two streams process the joints and their motion; both outputs
+    are concatenated and pass through conv5 and conv6. The last axis of the
+    output corresponds to the channels of conv2, not to joints.
 
     >>> encoder = HCN('nturgb+d')
     >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, 4 C, T', W')

@@ -26,7 +26,7 @@ class _JointAttention(torch.autograd.Function):
     def forward(ctx, qkv: torch.Tensor, context: torch.Tensor,
                 bias: torch.Tensor, selection: torch.Tensor,
                 alpha: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
-        """Apply the attention, and return shape (B, V, H * D).
+        """Apply the attention, and return a tensor (B, V, H * D).
 
         The shapes are qkv (B, V, 3, H, D), context (B, H, X, D), bias
         (B, H, X), selection S (V, X, V), alpha (1,) and outer (H, V, V).

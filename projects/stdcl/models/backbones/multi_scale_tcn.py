@@ -75,7 +75,7 @@ class MultiScaleTCN(BaseModule):
         self.bn = nn.BatchNorm2d(channels)
 
     def init_weights(self) -> None:
-        """Draw convolutions (Kaiming) and norm weights (mean 1, std 0.02)."""
+        """Initialize the layers; the weights of batch norm start near 1."""
         super().init_weights()
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight, mode='fan_out')

@@ -50,8 +50,8 @@ class STDCLMixin:
                  loss_contrast: Dict, spatial_weight: float = 0.5,
                  temporal_weight: float = 0.5, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # fork the random number generator, so that encoder and classifier
-        # start with the same weights as without STD-CL
+        # fork the random number generator, so that the encoder and the
+        # classifier start with the same weights as without STD-CL
         with torch.random.fork_rng(devices=[]):
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})

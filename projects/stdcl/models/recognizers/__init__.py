@@ -1,4 +1,4 @@
-"""Recognizers, which combine encoder, head and data preprocessor."""
+"""Recognizers, which combine an encoder, a head and a data preprocessor."""
 from .stdcl_recognizer import STDCLRecognizer
 
 __all__ = ['STDCLRecognizer']
