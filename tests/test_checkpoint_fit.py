@@ -510,8 +510,8 @@ def test_numbers_that_are_not_finite_raise(config, checkpoint, name):
         for key, tensor in state.items()})
     for use_it in (*uses(config, checkpoint),
                    lambda: run(config, load_from=checkpoint).train()):
-        with pytest.raises(InputError, match=f'{checkpoint}: 1 tensors '
-                           rf'contain NaN or infinity \({name}\)'):
+        with pytest.raises(InputError, match=f'{checkpoint} contains NaN '
+                           rf'or infinity in {name} \(.*: 1\)'):
             use_it()
     runner = run(config)
     runner.model.state_dict()[name].fill_(float('nan'))

@@ -130,7 +130,7 @@ def test_invalid_sizes_raise(field, value, expected):
 
 def test_different_clip_length_raises():
     with pytest.raises(ValueError, match=(
-            '52 frames.*is built for 32.*clip_len=32.*'
+            'frames is 52.*is built for 32.*clip_len=32.*'
             'model.backbone.num_frames.*model.cls_head.feature_size')):
         build().backbone(torch.randn(1, 1, 52, 20, 3))
 

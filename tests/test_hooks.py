@@ -179,22 +179,22 @@ CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
 
 
 @pytest.mark.parametrize('data, model, message', [
-    (dict(joints=17), {}, '17 joints.*SkeletonDataPreprocessor is built for '
+    (dict(joints=17), {}, 'is 17.*SkeletonDataPreprocessor is built for '
      '20.*data_preprocessor.layout'),
     (dict(joints=17), dict(data_preprocessor=dict(layout='coco')),
-     '17 joints.*STGCN is built for 20.*graph_cfg.layout'),
-    (dict(channels=2), {}, '2 channels.*STGCN is built for 3.*in_channels=2'),
+     'joints is 17.*STGCN is built for 20.*graph_cfg.layout'),
+    (dict(channels=2), {}, 'is 2.*STGCN is built for 3.*in_channels=2'),
     ({}, dict(backbone=dict(data_bn_type='MVC', num_person=2)),
-     '1 persons.*STGCN is built for 2.*num_person=1'),
+     'persons is 1.*STGCN is built for 2.*num_person=1'),
     (dict(joints=17), dict(data_preprocessor=dict(layout='coco'),
                            backbone=CTRGCN),
-     '17 joints.*CTRGCN is built for 20.*backbone.layout'),
+     'joints is 17.*CTRGCN is built for 20.*backbone.layout'),
     ({}, dict(backbone=dict(CTRGCN, num_person=2)),
-     '1 persons.*CTRGCN is built for 2.*num_person=1'),
+     'persons is 1.*CTRGCN is built for 2.*num_person=1'),
     ({}, dict(backbone=dict(CTRGCN, num_person=1, in_channels=2)),
-     '3 channels.*CTRGCN is built for 2.*in_channels=3'),
+     'channels is 3.*CTRGCN is built for 2.*in_channels=3'),
     ({}, dict(backbone=dict(_delete_=True, type='HCN', layout='nw-ucla')),
-     '52 frames.*HCN is built for 64.*clip_len=64'),
+     'frames is 52.*HCN is built for 64.*clip_len=64'),
     ({}, dict(cls_head=dict(in_channels=24)),
      'STGCN returns .* channels, but STDCLHead is built for 24'),
 ])
@@ -233,10 +233,10 @@ def test_sizes_of_the_decoupler_are_checked_before_the_first_step(
 def test_validation_and_test_data_are_checked_too(config, tiny_annotations):
     path = tiny_annotations(joints=17, name='mismatch.pkl')
     config.test_dataloader.dataset.ann_file = path
-    with pytest.raises(ValueError, match='test_dataloader.*17 joints'):
+    with pytest.raises(ValueError, match='test_dataloader.*joints is 17'):
         run(config).test()
     config.val_dataloader.dataset.ann_file = path
-    with pytest.raises(ValueError, match='val_dataloader.*17 joints'):
+    with pytest.raises(ValueError, match='val_dataloader.*joints is 17'):
         run(config).train()
 
 

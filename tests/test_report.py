@@ -82,7 +82,7 @@ def test_sequences_on_which_models_differ_come_first():
     chosen = report.choose(BOTH, 5, None)
     assert set(chosen[:3]) == {1, 4, 6} and set(chosen[3:]) == {2, 5}
     assert report.choose(BOTH, 9, ['s7', 's0']) == [7, 0]
-    with pytest.raises(InputError, match='not contain s9, .* as s0'):
+    with pytest.raises(InputError, match='sequences s9, .* like s0'):
         report.choose(BOTH, 9, ['s0', 's9'])
 
 
