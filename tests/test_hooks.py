@@ -216,8 +216,8 @@ def test_mismatched_data_raise(config, tiny_annotations, data,
         num_joints=20, num_frames=16))), 'T = 16.*returns T = 26'),
     # as if clip_len had been changed in the pipelines only
     (dict(clip_shape=(1, 64, 20, 3)),
-     r'clips of \(1, 52, 20, 3\), .*clip_shape is \(1, 64, 20, 3\). '
-     r'Set model.clip_shape=\(1, 52, 20, 3\)')])
+     r'model.clip_shape is \(1, 64, 20, 3\), '
+     r'expected \(1, 52, 20, 3\), .* clips in train_dataloader')])
 def test_sizes_of_the_decoupler_are_checked_before_the_first_step(
         config, model, message):
     config.merge_from_dict(dict(model=model))
