@@ -48,7 +48,7 @@ LEAST = dict(accumulative_counts=1, batch_size=1, clip_len=1, max_epochs=1,
 
 
 def parse_options(texts: Optional[Sequence[str]]) -> dict:
-    """Parse KEY=VALUE arguments to a dict, or raise an ``InputError``."""
+    """Parse KEY=VALUE texts into a dict, or raise an ``InputError``."""
     options = {}
     for text in texts or ():
         key, equals, value = text.partition('=')

@@ -200,7 +200,7 @@ def load(path: PathLike) -> Any:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: The file is damaged, or contains anything else
+        pickle.UnpicklingError: The file is damaged, or contains other objects
             and is not listed in ``STDCL_TRUSTED_FILES``.
     """
     with open(path, 'rb') as file:
@@ -225,7 +225,7 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        InputError: The file contains anything else or is damaged.
+        InputError: The file is damaged or does not contain plain arrays.
     """
     try:
         loaded = np.load(path, allow_pickle=False)

@@ -43,8 +43,8 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
 
     Repeated squaring in the (min, max) algebra computes the minimax distance
     of each pair of points: the smallest possible longest step of a path. The
-    minimum spanning tree of these distances has the same edge lengths. They
-    are an ultrametric, so the points can join the tree in any order.
+    minimum spanning tree of these distances has the same edge lengths. The
+    distances form an ultrametric, so points can join the tree in any order.
     """
     num_points = points.shape[1]
     paths = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, V, V)
