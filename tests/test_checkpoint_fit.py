@@ -227,7 +227,7 @@ def test_lazy_parameters_match_any_size(config):
     sized.model.cls_head.decoupler.update(num_joints=20, num_frames=26)
     run(sized).train()
     lazy = copy.deepcopy(config)
-    lazy.model.type = 'RecognizerGCN'  # makes no dry run
+    lazy.model.type = 'RecognizerGCN'  # without a dry run
     lazy.model.pop('clip_shape')
     tested = run(lazy, load_from=f'{config.work_dir}/epoch_1.pth')
     assert 'acc/top1' in tested.test()

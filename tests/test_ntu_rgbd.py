@@ -72,7 +72,7 @@ def test_all_sources_give_the_same_file(source, tmp_path):
     for number, paths in enumerate([[source], [tmp_path / 'in', zipped]]):
         report = ntu_rgbd.convert(paths, tmp_path / f'{number}.pkl',
                                   processes=1)
-        assert report['benchmark'] == 'ntu120'  # setup numbers exceed 17
+        assert report['benchmark'] == 'ntu120'  # has setups above 17
     assert (tmp_path / '0.pkl').read_bytes() == (
         tmp_path / '1.pkl').read_bytes()
 
