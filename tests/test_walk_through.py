@@ -8,7 +8,7 @@ import pytest
 
 from tests.commands import EXPORTS_ONNX, ROOT, TINY, accuracy, call
 
-# options for small.py, the config of the page, so that training takes seconds
+# options for small.py of the page, so that training takes seconds
 OWN = ['model.backbone.base_channels=8', 'model.cls_head.in_channels=32',
        'train_cfg.max_epochs=3', 'train_dataloader.dataset.times=1',
        *(f'{part}_dataloader.{option}' for part in ('train', 'val', 'test')

@@ -2,7 +2,7 @@
 
 "Co-occurrence Feature Learning from Skeleton Data for Action Recognition and
 Detection with Hierarchical Aggregation", IJCAI 2018. The twin loops over
-persons. Its parameters have the names and shapes of the public reproduction.
+persons. Its parameters are named and shaped as in the public reproduction.
 """
 import torch
 import torch.nn as nn
