@@ -177,7 +177,7 @@ arms = dict(a=dict(encoder='hcn', stream='bone', seeds=4),
     own, = study.matching('own')
     assert (own.data, own.encoder, own.fold) == ('tiny', '', 1)
     assert study.matching('o*') == [own]
-    with pytest.raises(InputError, match="'x', which .*expected a, own or a"):
+    with pytest.raises(InputError, match="'x' matches no arm .* a, own"):
         study.matching('x')
 
 
