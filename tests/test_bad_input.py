@@ -122,14 +122,14 @@ ANNOTATIONS = {
     'sequence twice': (
         lambda content: content['annotations'].append(
             dict(content['annotations'][3])), 'annotations',
-        f'{SEQUENCE} occurs 2 times', 'expected once'),
+        f'{SEQUENCE}" occurs 2 times', 'expected once'),
     'confidence in one sequence': (
         item(keypoint_score=np.ones((1, 23, 20))), 'keypoint_score is missing',
-        'in all sequences or in none, but 1 of 24'),
+        'in all sequences or in none', '1 of 24'),
     'confidence never positive': (
         lambda content: [one.update(keypoint_score=np.zeros(
             one['keypoint'].shape[:3])) for one in content['annotations']],
-        'keypoint_score is not positive', 'a confidence above 0'),
+        'keypoint_score contains no positive', 'a confidence above 0'),
     'fewer sequences than a batch': (
         split(lambda names: names[:7]), 'batch_size', '7 in all',
         'expected at least one'),

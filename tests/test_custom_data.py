@@ -283,8 +283,8 @@ def test_invalid_tables_are_named(folder, old, new, options, message):
 def test_confidence_in_some_files_only(folder):
     for path in Path('src').glob('*/*.npy'):
         np.save(path, joints(4, 3 if path.stem == '2' else 2))
-    assert ('src: sequence a/0: keypoint_score is missing, expected keypoint_'
-            'score in all sequences or in none') in refused('flat.json')
+    assert ('src: sequence a/0: keypoint_score is missing, expected it in all '
+            'sequences or in none') in refused('flat.json')
 
 
 def test_all_problems_are_listed_up_to_twenty(folder):

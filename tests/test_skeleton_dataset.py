@@ -323,7 +323,7 @@ ITEM = dict(frame_dir='a', label=0, total_frames=2,
 
 
 @pytest.mark.parametrize('content, message', [
-    ([ITEM], 'contains a list, expected a dict with "annotations"'),
+    ([ITEM], 'of type list, expected a dict with "annotations"'),
     (dict(annotations=None), 'annotations of type NoneType, expected'),
     (dict(annotations=[ITEM]), 'contains split of type NoneType, expected'),
     (dict(annotations=[ITEM], split=dict(xset_train=['a'], xset_val=['a'])),
@@ -331,7 +331,7 @@ ITEM = dict(frame_dir='a', label=0, total_frames=2,
     (dict(annotations=[ITEM], split=dict(xsub_train=[])),
      r'split "xsub_train" is \[\], expected a list of at least one name'),
     (dict(annotations=[ITEM], split=dict(xsub_train=['a', 'b', 'c'])),
-     r'has 3 names, of which 2 have no annotation \(b, c\)')])
+     r'without an annotation: 2 of 3 \(such as b, c\)')])
 def test_files_of_a_different_form_raise(tmp_path, content, message):
     path = dump(tmp_path / 'odd.pkl', content)
     with pytest.raises(ValueError, match=f'{re.escape(path)}.*{message}'):

@@ -1,7 +1,7 @@
 """Classify skeleton files and draw them with their predictions.
 
-The files are .json files of NW-UCLA ("skeletons", frames x 20 x 3), .skeleton
-files of NTU RGB+D, or .npy, .npz and .csv files as in docs/custom_data.md.
+Supported files are .json files of NW-UCLA, .skeleton files of NTU RGB+D, and
+the .npy, .npz and .csv files that docs/custom_data.md describes.
 """
 import argparse
 import json

@@ -14,14 +14,14 @@ GPUS=$3
 PORT=${PORT:-29500}
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
-# the first machine listens on the port
+# only the first machine listens on the port, so only it can check the port
 [ "${NODE_RANK:-0}" != 0 ] || python - "$PORT" <<'EOF'
 import socket
 import sys
 try:
     socket.create_server(('', int(sys.argv[1]))).close()
 except (OSError, OverflowError, ValueError) as error:
-    sys.exit(f'error: PORT is {sys.argv[1]} ({error}), expected a free port.')
+    sys.exit(f'error: PORT is {sys.argv[1]}, expected a free port ({error}).')
 EOF
 
 # exec forwards signals, such as a scheduler's SIGTERM, to the processes

@@ -12,10 +12,10 @@ EPILOG = '''example: the four streams
   python tools/ensemble.py joint.npz bone.npz joint-motion.npz bone-motion.npz
 
 Score files are *.npz files from tools/test.py --dump or pickles from other
-projects: a dict that maps names to scores (CTR-GCN, FR-Head), or a list of
-scores (PYSKL) in the order of the other files. If the names in a dict are only
-numbers, pass a list of the names and labels of the sequences with --labels. Do
-not choose weights by test accuracy.'''
+projects. A pickle contains a dict that maps names to scores (CTR-GCN, FR-Head)
+or a list of scores (PYSKL) in the order of the other files. If the names are
+only numbers, use --labels to pass a list of the names and labels of the
+sequences. Do not choose weights by test accuracy.'''
 
 
 def main() -> None:
@@ -30,15 +30,15 @@ def main() -> None:
                         'file per stream, otherwise equal')
     parser.add_argument(
         '--scores', choices=['logits', 'probabilities', 'softmax'],
-        help='scores to sum; softmax: probabilities, or the softmax of the '
-        'logits if a file contains only logits; default: logits if all files '
+        help='scores to sum; "softmax" sums probabilities and computes them '
+        'for files that contain only logits; default: logits if all files '
         'contain them, otherwise probabilities')
     parser.add_argument(
         '--labels', nargs='+', type=Path, metavar='FILE', default=[],
-        help='labels or names that the score files lack: annotation files '
-        '(*.pkl), searched by name, or lists in the order of a score file '
-        '(*.npy, or *.csv or *.txt with a label, a name, or name,label in '
-        'each row)')
+        help='files with the labels or names that are missing from the score '
+        'files: annotation files (*.pkl), or lists in the order of a score '
+        'file (*.npy with labels; *.csv or *.txt with a label, a name, or '
+        'name,label in each row)')
     parser.add_argument('--out', type=Path, metavar='RESULT.json',
                         help='write the result as JSON')
     parser.add_argument('--confusion', type=Path, metavar='PICTURE.png',
@@ -47,7 +47,7 @@ def main() -> None:
     for name, suffix in dict(out='.json', confusion='.png').items():
         path = getattr(args, name)
         if path and path.suffix != suffix:  # do not overwrite a score file
-            parser.error(f'--{name} is {path}, expected *{suffix}.')
+            parser.error(f'--{name} is {path}, expected a *{suffix} file.')
     from projects.stdcl.evaluation import fusion
     from projects.stdcl.evaluation.confusion import draw_confusion
     from projects.stdcl.utils.atomic_write import atomic_write

@@ -1,4 +1,4 @@
-"""Write the tables in README.md, configs/README.md and docs/, and the plots.
+"""Write the tables in README.md, configs/README.md and docs/, and docs/plots.
 
 The tool fills the blocks between <!-- table: NAME --> and <!-- /table --> in
 each page. projects/stdcl/studies/tables.py lists the names, for example

@@ -1,6 +1,6 @@
 """Test a checkpoint.
 
-The options are those of MMAction2's tools/test.py without those that show
+The options are those of MMAction2's tools/test.py, except for those that show
 videos, plus --stream and --split.
 """
 import argparse
@@ -27,14 +27,14 @@ def parse_args() -> argparse.Namespace:
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
         '--stream and --split change the default')
     parser.add_argument(
-        '--stream', help='a key of STREAMS in projects/stdcl/catalogue.py; '
-        'default: the stream of the config, which is joint in all configs '
-        'here')
+        '--stream', help='stream that the checkpoint was trained on, such as '
+        'bone; a key of STREAMS in projects/stdcl/catalogue.py; default: the '
+        'stream of the config (joint in all configs of this repository)')
     parser.add_argument(
         '--dump', metavar='SCORES.npz',
-        help='write the scores of every sequence; *.npz contains names, '
-        'labels, logits and probabilities, for tools/ensemble.py; *.pkl is '
-        "the output of MMEngine's DumpResults")
+        help='file for the scores of all sequences; *.npz contains names, '
+        'labels, logits and probabilities, for tools/ensemble.py; *.pkl '
+        "contains the output of MMEngine's DumpResults")
     parser.add_argument(
         '--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')
@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
         help='override entries of the config; write a list as key="[a,b]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none', help='launcher of the processes; default: none')
+        default='none', help='job launcher; default: none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -27,9 +27,9 @@ def main() -> None:
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
         '--stream and --split change the default')
     parser.add_argument(
-        '--stream', help='a key of STREAMS in projects/stdcl/catalogue.py; '
-        'default: the stream of the config, which is joint in all configs '
-        'here')
+        '--stream', help='stream to train on, such as bone; a key of STREAMS '
+        'in projects/stdcl/catalogue.py; default: the stream of the config '
+        '(joint in all configs of this repository)')
     parser.add_argument(
         '--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')
@@ -52,13 +52,13 @@ def main() -> None:
     parser.add_argument('--diff-rank-seed', action='store_true',
                         help='use a different seed in each process')
     parser.add_argument('--deterministic', action='store_true',
-                        help='use only deterministic algorithms of PyTorch')
+                        help='use only deterministic PyTorch algorithms')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none', help='launcher of the processes; default: none')
+        default='none', help='job launcher; default: none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -32,10 +32,10 @@ def main() -> None:
     if args.task == 'plot_curve':
         args.legend = args.legend or list(map(str, args.logs))
         if len(args.legend) != len(args.logs):
-            plot.error(f'--legend has {len(args.legend)} names, expected '
-                       f'{len(args.logs)}, one per log.')
+            plot.error(f'--legend is {args.legend}, expected one name per '
+                       f'log (number of logs: {len(args.logs)}).')
         if args.out.suffix != '.png':  # do not overwrite a log by mistake
-            plot.error(f'--out is {args.out}, expected *.png.')
+            plot.error(f'--out is {args.out}, expected a *.png file.')
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly():
         from projects.stdcl.visualization import curves

@@ -29,7 +29,7 @@ def main() -> None:
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.show_path.suffix != '.png':  # do not overwrite a score file
-        parser.error(f'--show-path is {args.show_path}, expected *.png.')
+        parser.error(f'--show-path is {args.show_path}, expected a .png file.')
     from projects.stdcl import apis
     from projects.stdcl.evaluation import confusion, fusion
     from projects.stdcl.utils.input_error import end_cleanly

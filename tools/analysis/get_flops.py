@@ -1,4 +1,4 @@
-"""Count the parameters and FLOPs of a network, and what STD-CL adds to them.
+"""Count the parameters and FLOPs of a network, and those that STD-CL adds.
 
 Example:
     python tools/analysis/get_flops.py CONFIG --num-sequences 1020

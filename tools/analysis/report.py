@@ -1,10 +1,10 @@
-"""Write a page that shows how STD-CL changes the features of an encoder.
+"""Write an HTML page that shows how STD-CL changes an encoder's features.
 
 The page describes the outputs of a model with STD-CL on its test set. With
 --plain, it compares them with the outputs of the same encoder trained without
 STD-CL. The page shows t-SNE plots, measures of class separation, the accuracy
 of each class, confused pairs of classes, the attention over joints and frames,
-and a player for single sequences. It is one file and works offline.
+and a player for single sequences. It is a single file and works offline.
 """
 import argparse
 import logging

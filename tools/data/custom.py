@@ -25,39 +25,39 @@ def parse_args() -> argparse.Namespace:
         help='annotation file to write (*.pkl)')
     add('--layout', required=True, help='name of a skeleton layout, such as '
         'coco, or a .json file with joint_names, edges and center')
-    add('--classes', type=Path, metavar='FILE', help='class names in the '
-        'order of the labels, one per line, or the annotation file of the '
-        'training set; default: the names in LABELS, sorted')
+    add('--classes', type=Path, metavar='FILE', help='text file of class '
+        'names in the order of the labels, one per line, or the annotation '
+        'file of the training set; default: the names in LABELS, sorted')
     add('--split', nargs='+', metavar='NAME', default=(), help='for an '
         'annotation file: its splits to use as train, val and test')
-    add('--val-ratio', type=float, metavar='R', help='draw this share of the '
-        'subjects for val, such as 0.2, or of each class without subjects; '
+    add('--val-ratio', type=float, metavar='R', help='share of the subjects '
+        'to draw for val, such as 0.2; without subjects, share of each class; '
         'default: use the column split of LABELS')
     add('--seed', type=int, default=0, help='random seed; default: 0')
     add('--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
         'and width in pixels of the images in which 2D joints were detected; '
         'the joints are then normalized by this size')
     add('--up', choices=['x', 'y', 'z'], help='vertical axis of 3D joints; '
-        'default: the axis along which heads are above feet, or y')
+        'default: detected from the heads and feet if possible, otherwise y')
     output = parser.add_mutually_exclusive_group()
     output.add_argument('--test-only', action='store_true', help='put all '
-                        'sequences into the split test; needs --classes')
+                        'sequences into the split test; requires --classes')
     output.add_argument('--config', type=Path, metavar='OUT.py',
-                        help='config file to write, to train on the data')
+                        help='config file to write, for training on the data')
     add('--encoder', default='stgcn', help='encoder of the config, a key of '
         'ENCODERS in projects/stdcl/catalogue.py; default: stgcn')
-    add('--plain', action='store_true', help='make a config without STD-CL')
-    add('--epochs', type=int, metavar='N', help='number of epochs, to which '
-        'the learning rate is adapted; default: 65 to 150, as for NW-UCLA')
+    add('--plain', action='store_true', help='write a config without STD-CL')
+    add('--epochs', type=int, metavar='N', help='number of epochs; stretches '
+        'the learning rate schedule; default: 65 to 150, as for NW-UCLA')
     add('--width', type=float, default=1, choices=[0.25, 0.5, 1],
-        help='width of the encoder, relative to the published one; 0.25 '
-        'trains on a laptop; default: 1')
+        help='width of the encoder, relative to the published one; 0.25 is '
+        'narrow enough for training on a laptop; default: 1')
     args = parser.parse_intermixed_args()
     if args.destination.suffix != '.pkl':
-        parser.error(f'DST is {args.destination}, expected *.pkl.')
+        parser.error(f'DST is {args.destination}, expected a *.pkl file.')
     if (args.labels is None) != (args.source.suffix == '.pkl'):
         parser.error(f'SRC is {args.source} and LABELS is {args.labels}, '
-                     'expected a folder and a table, or only a *.pkl file.')
+                     'expected a folder and a table, or a *.pkl file alone.')
     if args.config and (args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
                      'does not exist yet.')

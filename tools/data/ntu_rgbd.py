@@ -1,10 +1,10 @@
 """Convert NTU RGB+D 60 or 120 to an annotation file with all its splits.
 
-ntu60 has the splits xsub_train, xsub_val, xview_train and xview_val; ntu120
-has xsub_train, xsub_val, xset_train and xset_val. A report next to DST,
-*.report.json, names every file that was dropped or repaired. The exit status
-is 1 if the input is invalid, or if all files were found but a split does not
-have its published size.
+The file for ntu60 has the splits xsub_train, xsub_val, xview_train and
+xview_val. The file for ntu120 has xsub_train, xsub_val, xset_train and
+xset_val. A report next to DST, *.report.json, names every file that was
+dropped or repaired. The exit status is 1 if the input is invalid, or if all
+files were found but a split does not have its published size.
 """
 import argparse
 import sys
@@ -21,7 +21,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'sources', type=Path, nargs='+', metavar='SRC',
-        help='zip files as downloaded, or folders of zip or .skeleton files; '
+        help='downloaded zip files, or folders of zip or .skeleton files; '
         'ntu60 needs setups 1 to 17, ntu120 needs setups 1 to 32')
     parser.add_argument('destination', type=Path, metavar='DST',
                         help='annotation file to write (*.pkl)')
@@ -34,19 +34,19 @@ def main() -> None:
                         'of cores')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
-        parser.error(f'DST is {args.destination}, expected *.pkl.')
-    from projects.stdcl.datasets.converters.ntu_rgbd import convert
+        parser.error(f'DST is {args.destination}, expected a *.pkl file.')
+    from projects.stdcl.datasets.converters.ntu_rgbd import BENCHMARKS, convert
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly():
         report = convert(args.sources, args.destination, args.benchmark,
                          args.processes)
-    print(f'{args.destination}: {report["splits"]} from '
+    print(f'{args.destination}: sequences per split: {report["splits"]}, from '
           f'{report["files_found"]} of {report["files_published"]} files; '
           f'{len(report["dropped"])} dropped, {len(report["repaired"])} '
           f'repaired; see {args.destination.with_suffix(".report.json")}')
     if report['as_published'] is False:
-        sys.exit('error: all files were found, but the splits do not have '
-                 'their published sizes.')
+        sys.exit('error: all files were found, but the published split sizes '
+                 f'are {BENCHMARKS[report["benchmark"]]["sizes"]}.')
 
 
 if __name__ == '__main__':

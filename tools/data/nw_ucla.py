@@ -13,20 +13,20 @@ def main() -> None:
         epilog='example: python tools/data/nw_ucla.py all_sqe.zip '
         'data/nw_ucla/nw_ucla.pkl')
     parser.add_argument('source', type=Path, metavar='SRC',
-                        help='all_sqe.zip, or the folder with its content')
+                        help='all_sqe.zip, or its unpacked folder')
     parser.add_argument('destination', type=Path, metavar='DST',
                         help='annotation file to write (*.pkl); the configs '
                         'expect data/nw_ucla/nw_ucla.pkl')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
-        parser.error(f'DST is {args.destination}, expected *.pkl.')
+        parser.error(f'DST is {args.destination}, expected a *.pkl file.')
     from projects.stdcl.datasets.converters import nw_ucla
     from projects.stdcl.utils.input_error import end_cleanly
 
     with end_cleanly(str(args.source)):
         splits = nw_ucla.convert(args.source, args.destination)
     counts = ', '.join(f'{name} {len(part)}' for name, part in splits.items())
-    print(f'{args.destination}: {counts} sequences')
+    print(f'{args.destination}: sequences per split: {counts}')
 
 
 if __name__ == '__main__':

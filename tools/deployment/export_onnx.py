@@ -37,7 +37,7 @@ def main() -> None:
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.onnx':
-        parser.error(f'out is {args.out}, expected *.onnx.')
+        parser.error(f'out is {args.out}, expected a *.onnx file.')
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # the exporter logs warnings
     with end_cleanly(args.config):

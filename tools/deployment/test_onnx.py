@@ -1,6 +1,6 @@
 """Compare an ONNX file with PyTorch on the test set of a config.
 
-The exit status is 1 if the logits differ by more than 1e-4 times the largest.
+The exit status is 1 if any logit differs by more than 1e-4 times the largest.
 
 Example:
     python tools/deployment/test_onnx.py CONFIG CHECKPOINT stgcn.onnx
@@ -28,9 +28,9 @@ def main() -> None:
         from projects.stdcl.deployment.onnx import TOLERANCE, evaluate_file
         result = evaluate_file(args.config, args.checkpoint, args.onnx,
                                args.cfg_options)
-    print(f'{result["sequences"]} sequences. The logits differ by at most '
-          f'{result["difference"]:.1e} times the largest logit; '
-          f'all predicted classes agree: {result["agree"]}.')
+    print(f'Sequences: {result["sequences"]}. The logits differ by at most '
+          f'{result["difference"]:.1e} times the largest logit. Predicted '
+          f'classes {"all agree" if result["agree"] else "differ"}.')
     for name, top1 in result['top1'].items():
         print(f'{name:12} top-1 {top1:.2f}')
     if not result['difference'] <= TOLERANCE:  # also for NaN

@@ -7,7 +7,7 @@ EPILOG = '''example:
   python tools/experiments/run_study.py my_study.py --jobs 2 --minutes 30
 
 projects/stdcl/studies/study.py describes study files. Each finished run adds a
-row to my_study.csv, next to the study file. When you start the study again, it
+row to my_study.csv, next to the study file. If you run the command again, it
 skips the recorded runs and resumes those that were interrupted (by --minutes,
 Ctrl-C, SIGTERM or a crash). Each work directory contains a log.txt.'''
 
@@ -17,19 +17,19 @@ def main() -> None:
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('study', type=Path, help='study file')
-    parser.add_argument('--list', action='store_true', help='train nothing; '
-                        'list the missing runs and write the report')
+    parser.add_argument('--list', action='store_true', help='list the missing '
+                        'runs and write the report, without training')
     parser.add_argument('--jobs', type=int, default=1, metavar='N',
                         help='number of parallel runs; default: 1')
-    parser.add_argument('--minutes', type=float, help='stop after this time, '
-                        'so that the next call resumes; default: no limit')
+    parser.add_argument('--minutes', type=float, help='stop after this time; '
+                        'the next call resumes the runs; default: no limit')
     parser.add_argument('--only', default='*', metavar='PATTERN',
-                        help='run only the arms whose names match, such as '
-                        '"*ctrgcn*"')
+                        help='run only the arms whose names match PATTERN, '
+                        'such as "*ctrgcn*"; default: all')
     parser.add_argument('--work-dir', type=Path, default='work_dirs/studies',
-                        help='folder of the work directories; '
+                        help='folder for the work directories; '
                         'default: %(default)s')
-    parser.add_argument('--records', type=Path, help='folder of the results; '
+    parser.add_argument('--records', type=Path, help='folder for the results; '
                         'default: the folder of the study file')
     parser.add_argument('--slurm', metavar='PARTITION', help='run each '
                         'command as a Slurm job with one GPU (needs submitit)')

@@ -1,8 +1,8 @@
 """Convert a checkpoint from an encoder's authors to this project's format.
 
 The checkpoint may come from the published code of CTR-GCN, Hyperformer or
-BlockGCN, with or without the decoupler of the STD-CL release (here, a
-ProjectionDecoupler), or from the public reproduction of HCN. Missing or
+BlockGCN, with or without the decoupler of the STD-CL release (which is called
+ProjectionDecoupler here), or from the public reproduction of HCN. Missing or
 unexpected tensors raise an error.
 """
 import argparse
@@ -18,8 +18,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('encoder', help='a key of TABLES in projects/stdcl/'
-                        'deployment/authors_checkpoint.py, such as ctrgcn')
+    parser.add_argument('encoder', help='encoder, a key of TABLES in projects/'
+                        'stdcl/deployment/authors_checkpoint.py')
     parser.add_argument('source', type=Path,
                         help="the authors' checkpoint (*.pt)")
     parser.add_argument('out', type=Path, help='checkpoint to write (*.pth)')

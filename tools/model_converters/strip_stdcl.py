@@ -1,8 +1,8 @@
-"""Reduce the checkpoint of a training run to a small one for inference.
+"""Reduce a training checkpoint to a small checkpoint for inference.
 
-The result contains the weights of the encoder and the classifier, and the
-metadata, but not the decoupler, the memory banks and the state of the
-optimizer. Use it with the plain config. MMAction2 can also load it without
+The small checkpoint contains the metadata and the weights of the encoder and
+the classifier, but not the decoupler, the memory banks and the optimizer
+state. Use it with the plain config. MMAction2 can also load it without
 this package if it supports the encoder (ST-GCN or 2S-AGCN), the layout and the
 stream.
 """
@@ -25,14 +25,14 @@ def main() -> None:
                         'to the name')
     args = parser.parse_args()
     if args.out.suffix != '.pth':
-        parser.error(f'out is {args.out}, expected *.pth.')
+        parser.error(f'out is {args.out}, expected a *.pth file.')
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.source):
         from projects.stdcl.deployment.strip import strip_file
         path, removed = strip_file(args.source, args.out)
-    print(f'{path}: {path.stat().st_size:,} of '
-          f'{args.source.stat().st_size:,} bytes; removed '
-          f'{removed} tensors of STD-CL.')
+    print(f'{path}: {path.stat().st_size:,} bytes, reduced from '
+          f'{args.source.stat().st_size:,}. Tensors of STD-CL removed: '
+          f'{removed}.')
 
 
 if __name__ == '__main__':

@@ -30,8 +30,8 @@ def main() -> None:
                         help='number of sequences to draw, chosen at random; '
                         'default: 8')
     parser.add_argument('--seed', type=int, default=0,
-                        help='random seed of the choice and the transforms; '
-                        'default: 0')
+                        help='random seed for the choice of sequences and for '
+                        'the transforms; default: 0')
     parser.add_argument('--out-dir', type=Path, default='browse',
                         help='folder for the drawings; default: browse')
     parser.add_argument('--format', choices=['gif', 'html'], default='gif',

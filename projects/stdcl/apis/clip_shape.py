@@ -1,4 +1,4 @@
-"""Shape of the input clips of a model, and data sets in a config."""
+"""Find the data sets in a config, and the clip shape of its model."""
 from typing import Iterator
 
 import torch.nn as nn
@@ -25,7 +25,7 @@ def find_test_set(cfg: Config) -> dict:
 
 
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
-    """Infer the shape of a clip, (M, T, V, C), from test pipeline and model.
+    """Infer the clip shape (M, T, V, C) from the test pipeline and the model.
 
     An ``InputError`` is raised if a size cannot be inferred.
     """

@@ -64,7 +64,7 @@ class SkeletonInferencer:
         dataset = find_test_set(cfg)
         if 'pipeline' not in dataset:
             raise InputError('test_dataloader.dataset.pipeline is missing '
-                             'from the config, expected the transforms.')
+                             'from the config, expected a list of transforms.')
         # configs saved by earlier versions may contain "prepare"
         self.pipeline = Compose([*dataset.get('prepare', ()),
                                  *dataset.pipeline])
@@ -103,9 +103,9 @@ class SkeletonInferencer:
             dict: ``visualization``, the paths of the GIFs or of the page, and
             ``predictions``, a list with one dict per sequence. It contains
             ``label``, ``class_name``, ``score`` (the probability), ``top``
-            (the same three entries for each of the best classes) and
-            ``segments`` (for each run of frames of one class, the same three
-            entries, its ``start`` and its ``end``, exclusive).
+            (the same three entries for each of the most probable classes) and
+            ``segments`` (the same three entries for each run of frames of one
+            class, and its ``start`` and ``end``, which is exclusive).
 
         Raises:
             FileNotFoundError: A file does not exist.
@@ -164,8 +164,8 @@ class SkeletonInferencer:
                  windows: List[Window], topk: int) -> dict:
         """Summarize the scores (W, classes) of the windows of a sequence."""
         if not scores.isfinite().all():
-            raise InputError(f'{name}: the scores are not finite, expected '
-                             'finite joints and finite weights.')
+            raise InputError(f'{name}: some scores are NaN or infinite. Check '
+                             'the joints and the weights of the model.')
         of_frames = spread_over_frames(scores, windows)  # (T, classes)
         mean = scores.mean(dim=0)
         best = mean.topk(min(max(topk, 1), len(mean))).indices.tolist()

@@ -18,7 +18,7 @@ from ..utils.input_error import InputError
 from .clip_shape import leaf_configs
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
-# launcher -> variable that it sets for each process
+# launcher -> environment variable that it sets for each process
 LAUNCHERS = dict(pytorch='RANK', slurm='SLURM_PROCID',
                  mpi='OMPI_COMM_WORLD_LOCAL_RANK')
 STREAM = 'model.data_preprocessor.stream'  # the option behind --stream
@@ -91,8 +91,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         cfg.load_from = None if resume == 'auto' else str(resume)
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
-            raise InputError('auto_scale_lr is missing from the config, '
-                             'expected dict(base_batch_size=...).')
+            raise InputError('auto_scale_lr is missing from the config. For '
+                             '--auto-scale-lr, set dict(base_batch_size=...).')
         cfg.auto_scale_lr.enable = True
     chosen = dict(seed=seed, diff_rank_seed=diff_rank_seed or None,
                   deterministic=deterministic or None)
@@ -178,9 +178,9 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
         if variable and variable not in os.environ:
             raise InputError(
                 f'--launcher is {cfg.launcher}, but the environment variable '
-                f'{variable} is missing; expected a start with torchrun, srun '
-                'or mpirun, as in tools/dist_train.sh and slurm_train.sh.')
-        # as the Runner does
+                f'{variable} is missing. Start the processes with torchrun, '
+                'srun or mpirun, as in tools/dist_train.sh or slurm_train.sh.')
+        # initialize the processes as the Runner does
         env = cfg.get('env_cfg') or {}
         set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
         dist.init_dist(cfg.launcher, **env.get('dist_cfg', {}))

@@ -14,12 +14,12 @@ AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 
 
 def name_of(annotation: dict) -> str:
-    """Return ``filename`` or ``frame_dir``, or None without either."""
+    """Return ``filename`` or ``frame_dir``, or None if both are missing."""
     return annotation.get('filename', annotation.get('frame_dir'))
 
 
 def check_names(path: str, annotations: Sequence[dict]) -> None:
-    """Raise an ``InputError`` unless there are annotations, all with names.
+    """Raise an ``InputError`` if an annotation has no name, or none exists.
 
     ``path`` is the path of the annotation file, for the message.
     """
@@ -28,10 +28,10 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
             seen = (f'frame_dir {name_of(item)!r}' if isinstance(item, dict)
                     else f'type {type(item).__name__}')
             raise InputError(f'{path}: annotations[{index}] has {seen}, '
-                             'expected a dict with a string frame_dir.')
+                             'expected a dict whose frame_dir is a string.')
     if not annotations:
-        raise InputError(f'{path}: annotations contains 0 sequences, expected '
-                         'at least one.')
+        raise InputError(f'{path}: the list annotations is empty, expected at '
+                         'least one sequence.')
 
 
 def select_split(path: str, annotations: List[dict], splits: dict,
@@ -44,16 +44,15 @@ def select_split(path: str, annotations: List[dict], splits: dict,
     if not isinstance(names, (list, tuple, set, frozenset)) or not names or (
             not all(isinstance(name, str) for name in names)):
         raise InputError(f'{where} is {reprlib.repr(names)}, expected a list '
-                         'of at least one name (frame_dir of a sequence).')
+                         'of at least one name (the frame_dir of a sequence).')
     _check_distinct(where, names)
     wanted = set(names)
     chosen = [item for item in annotations if name_of(item) in wanted]
     missing = sorted(wanted.difference(map(name_of, chosen)))
     if missing:
         raise InputError(
-            f'{where} has {len(names)} names, of which {len(missing)} have no '
-            f'annotation ({", ".join(missing[:3])}); expected an annotation '
-            'for each name.')
+            f'{where}: names without an annotation: {len(missing)} of '
+            f'{len(names)} (such as {", ".join(missing[:3])}), expected none.')
     return chosen
 
 
@@ -73,14 +72,14 @@ def check_sequences(path: str, annotations: List[dict],
     for field in ('frame_inds', 'keypoint_score'):
         lacking = [item for item in annotations if field not in item]
         if 0 < len(lacking) < len(annotations):
-            _fail(path, lacking[0], field, '', f'{field} in all sequences or '
-                  f'in none, but {len(annotations) - len(lacking)} of '
-                  f'{len(annotations)} contain it')
+            _fail(path, lacking[0], field, '', 'it in all sequences or in '
+                  f'none; it is present in {len(annotations) - len(lacking)} '
+                  f'of {len(annotations)}')
     if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
                for item in annotations):
-        _fail(path, annotations[0], 'keypoint_score', 'is not positive, as in '
-              'all sequences', 'a confidence above 0 for joints that were '
-              'detected')
+        _fail(path, annotations[0], 'keypoint_score', 'contains no positive '
+              'number, as in all other sequences', 'a confidence above 0 for '
+              'each detected joint')
     sizes = Counter(item['keypoint'].shape[-2:] for item in annotations)
     if len(sizes) > 1:
         (usual, count), *_ = sizes.most_common(1)
@@ -110,12 +109,12 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C)')
     if item['total_frames'] != keypoint.shape[1]:
         _fail(path, item, 'total_frames', f'is {item["total_frames"]}',
-              f'{keypoint.shape[1]}, the number of frames T in the shape (M, '
-              f'T, V, C) of keypoint, {keypoint.shape}')
+              f'{keypoint.shape[1]}, the number of frames T in keypoint (its '
+              f'shape (M, T, V, C) is {keypoint.shape})')
     if len(keypoint) > max(keypoint.shape[1], 2):
         _fail(path, item, 'keypoint', f'has {len(keypoint)} persons in '
-              f'{keypoint.shape[1]} frames', 'at least as many frames as '
-              'persons, with the axes (M, T, V, C)')
+              f'{keypoint.shape[1]} frames', 'the axes (M, T, V, C), with at '
+              'least as many frames T as persons M')
     if 'keypoint_score' in item:
         score = _check_array(path, item, 'keypoint_score', '(M, T, V)')
         if score.shape != keypoint.shape[:3]:
@@ -139,7 +138,7 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
               'a NumPy array of numbers')
     if array.ndim != len(axes.split()) or not array.size:
         _fail(path, item, field, f'has shape {array.shape}',
-              f'{axes}, each at least 1')
+              f'the axes {axes}, each of size 1 or more')
     # the comparison is also False for NaN, which min and max propagate
     if not max(-float(array.min()), float(array.max())) < LARGEST:
         wrong = ~(np.abs(array.astype(np.float64)) < LARGEST)
@@ -156,7 +155,7 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
 def _check_distinct(where: str, names: Iterable[str]) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise InputError(f'{where}: the name {name} occurs {count} times, '
+        raise InputError(f'{where}: the name "{name}" occurs {count} times, '
                          'expected once.')
 
 

@@ -12,7 +12,7 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
     """MMEngine's ``ConcatDataset``, which also compares the joints.
 
     The arguments are the same. Classes or joints that differ in name or order
-    raise an ``InputError`` that names the file; MMEngine's error does not.
+    raise an ``InputError``, which, unlike MMEngine's error, names the file.
     """
 
     def __init__(self, datasets, lazy_init: bool = False,
@@ -26,7 +26,7 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
         for part in others:
             text = find_difference(expected, traits(part))
             if text:
-                raise InputError(
-                    f'{getattr(part, "ann_file", type(part).__name__)}: '
-                    f'{text}, as in {getattr(first, "ann_file", "")}, with '
-                    'which ConcatDataset combines it.')
+                file, other = (getattr(item, 'ann_file', '') or type(
+                    item).__name__ for item in (part, first))
+                raise InputError(f'{file}: {text}, as in {other}, with which '
+                                 'ConcatDataset combines it.')

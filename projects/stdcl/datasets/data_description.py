@@ -1,4 +1,4 @@
-"""Describe the training data of a model, to compare other data with them.
+"""Describe the training data of a model, for comparison with other data.
 
 Checkpoints contain the description. Without it, the only sign of classes or
 joints in a different order would be a low accuracy.
@@ -30,7 +30,7 @@ def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
 
 
 def description_in(checkpoint: dict, model: nn.Module) -> dict:
-    """Return a checkpoint's description; old files contain only classes."""
+    """Return a checkpoint's description; early versions saved only classes."""
     meta = checkpoint.get('meta') or {}
     return {**layout_of(model), **(meta.get('dataset_meta') or {}),
             'sequences': torch.empty(0), **meta.get('trained_on', {})}
@@ -57,7 +57,7 @@ def traits(dataset) -> dict:
 
 
 def find_difference(description: dict, seen: dict) -> str:
-    """Describe the first difference, or return ''. Empty lists match any."""
+    """Describe the first difference, or return ''. An empty list fits any."""
     for name, values in seen.items():
         expected = description.get(name)
         for index, (one, other) in enumerate(zip_longest(
@@ -81,7 +81,7 @@ def check_traits(description: dict, dataset, where: str) -> None:
 
 
 def check_data(description: dict, dataset, where: str) -> None:
-    """Check a data set for testing; training sequences cause a warning."""
+    """Check a test set, and warn if it contains training sequences."""
     check_traits(description, dataset, where)
     trained = set(description['sequences'].tolist())
     known = [name for name, code in _hashes(dataset) if code in trained]

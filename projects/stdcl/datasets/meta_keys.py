@@ -15,7 +15,7 @@ def add_meta_key(pipeline: Compose, key: str) -> None:
     if not packers:
         names = ', '.join(type(step).__name__ for step in pipeline.transforms)
         raise InputError(f'The pipeline [{names}] has no PackActionInputs, '
-                         f'expected one as the last step, to keep {key}.')
+                         f'expected it as the last step, to keep {key}.')
     for packer in packers:
         if key not in packer.meta_keys:
             packer.meta_keys = (*packer.meta_keys, key)

@@ -1,4 +1,4 @@
-"""Bring annotations of any origin into one form."""
+"""Convert annotations from any source to one form."""
 from typing import Optional
 
 import numpy as np
@@ -12,9 +12,9 @@ def to_plain(annotation: dict,
              layout: Optional[SkeletonLayout] = None) -> dict:
     """Return an annotation in the form that the transforms expect.
 
-    Transforms compute in the type of the coordinates, and small integers and
-    float16 would overflow. ``keypoint`` (M, T, V, C) and ``keypoint_score``
-    therefore become float32. NumPy scalars, such as labels, become plain
+    ``keypoint`` (M, T, V, C) and ``keypoint_score`` become float32, because
+    transforms compute in the dtype of the coordinates, and small integers and
+    float16 could overflow. NumPy scalars, such as labels, become plain
     numbers. If ``layout`` is two-dimensional, a third channel of ``keypoint``
     becomes ``keypoint_score``, except in packed sequences (N, V, C).
     """

@@ -28,7 +28,7 @@ from .transforms.format_gcn_input import find_num_person, fit_persons
 PLACES = 'places'  # key in a data info: locations of its arrays
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
-# first letters of annotation files -> tool that writes them
+# first letters of an annotation file's name -> tool that writes the file
 CONVERTERS = dict(nw_='nw_ucla', ntu='ntu_rgbd', jhm='jhmdb')
 
 
@@ -189,7 +189,7 @@ def _entry(path: str, content, name: str, kind):
     is_dict = isinstance(content, dict)
     seen = content.get(name) if is_dict else content
     if not is_dict or not isinstance(seen, kind):
-        what = (f'{name} of type ' if is_dict else 'a ') + type(seen).__name__
+        what = f'{name if is_dict else "data"} of type {type(seen).__name__}'
         raise InputError(
             f'{path} contains {what}, expected a dict with "annotations" (a '
             'list of dicts), "split" (a dict of lists of names) and, '

@@ -110,9 +110,9 @@ def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
         names = ', '.join(
             layout.joint_names[top] for top in sorted(longest)) or 'none'
         raise InputError(
-            f'Skeleton layout "{layout.name}" has {len(longest)} limbs of at '
-            f'least two joints (from: {names}), expected {NUM_LIMBS}, because '
-            'synthetic sequences move one of four limbs.')
+            f'Skeleton layout "{layout.name}": limbs of at least two joints '
+            f'start at: {names} ({len(longest)} in total), expected '
+            f'{NUM_LIMBS}, because synthetic sequences move one of them.')
     order = list(parents)
     return tuple(tuple(sorted(below[top], key=order.index))
                  for top in sorted(longest))
@@ -126,9 +126,9 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 class _Body:
     """Forward kinematics of a layout for all frames at once.
 
-    Every limb turns about two axes at right angles to its direction at rest,
-    outer joints more than inner ones, and the girdle (the top of at least
-    three bones) least.
+    Every limb turns about two axes at right angles to its direction at rest.
+    Outer joints turn more than inner ones. The girdle, which is the top joint
+    of a chain of at least three, turns least.
     """
 
     def __init__(self, layout: SkeletonLayout) -> None:
@@ -161,7 +161,7 @@ class _Body:
     def move(self, angles: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the positions of the joints in meters, (T, V, 3).
 
-        ``angles`` contains lift and swing of each limb in radians, (2, 4, T).
+        ``angles`` are the lift and swing of each limb in radians, (2, 4, T).
         ``lengths`` scales the bones of each limb and of the trunk, (5,).
         """
         angles = np.pad(angles, ((0, 0), (0, 1), (0, 0)))  # trunk at rest
@@ -243,7 +243,7 @@ class SyntheticSkeletonDataset(BaseActionDataset):
 
 
 def _angles(rng: np.random.Generator, label: int, frames: int) -> np.ndarray:
-    """Draw lift and swing of all limbs in radians, (2, 4, T)."""
+    """Draw the lift and swing angles of all limbs in radians, (2, 4, T)."""
     limb, program = divmod(label, len(PROGRAMS))
     time = np.linspace(0, 1, frames)
     size = (2, NUM_LIMBS, 1)
@@ -261,7 +261,7 @@ def _angles(rng: np.random.Generator, label: int, frames: int) -> np.ndarray:
 
 def _act(rng: np.random.Generator, program: str,
          time: np.ndarray) -> np.ndarray:
-    """Draw lift and swing of the acting limb in radians, (2, T)."""
+    """Draw the lift and swing angles of the acting limb in radians, (2, T)."""
     lift, swing = rng.uniform(*LIFT), rng.uniform(*SWING)
     phase = rng.uniform(0, 2 * np.pi)
     cycles = rng.uniform(*CYCLES.get(program, HALF_CYCLES))

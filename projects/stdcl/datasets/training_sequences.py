@@ -116,10 +116,10 @@ class TrainingSequences:
             own = {(file, name) for name, _ in names_and_labels(part)}
             if seen & own:
                 raise InputError(
-                    f'train_dataloader.dataset: {len(seen & own)} sequences '
-                    f'of {part.ann_file or type(part).__name__} (such as '
+                    f'train_dataloader.dataset: {len(seen & own)} of '
+                    f'{len(own)} sequences of '
+                    f'{part.ann_file or type(part).__name__} (such as '
                     f'{min(str(name) for _, name in seen & own)}) are in more '
-                    'than one data set and would be their own positives; '
-                    'expected each in one data set. To repeat sequences, use '
-                    'RepeatDataset.')
+                    'than one data set, so they would be their own positives. '
+                    'To repeat sequences, use RepeatDataset.')
             seen |= own

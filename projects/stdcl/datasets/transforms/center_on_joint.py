@@ -11,8 +11,8 @@ class CenterOnJoint(Transform):
 
     The origin is the position of this joint of the first person in the first
     frame in which it was detected. Without such a frame, the sequence is not
-    moved. Joints that were not detected (absent persons, or ``keypoint_score``
-    is 0) are set to zero.
+    moved. Joints that were not detected (those of absent persons, and those
+    whose ``keypoint_score`` is 0) are set to zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
     ``keypoint_score``, (M, T, V).

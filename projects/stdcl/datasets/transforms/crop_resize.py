@@ -23,9 +23,9 @@ class CropResize(Transform):
 
     Args:
         clip_len (int): Number of frames in a clip.
-        proportion (float | tuple[float, float]): Share of the frames to crop:
-            a range for a random span, or a number for the span in the middle,
-            above 0 and at most 1. Defaults to (0.5, 1).
+        proportion (float | tuple[float, float]): Share of the frames to keep,
+            above 0 and at most 1: a range for a random span, or a number for
+            the span in the middle. Defaults to (0.5, 1).
         min_frames (int): Smallest length of a random span, if the sequence is
             long enough. Defaults to 64.
 

@@ -1,4 +1,4 @@
-"""The joints that a normalization may use."""
+"""Find the joints that a normalization may use."""
 from typing import Tuple
 
 import numpy as np

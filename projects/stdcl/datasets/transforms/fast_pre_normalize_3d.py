@@ -7,7 +7,7 @@ from ...utils.input_error import InputError
 from .detected_joints import find_detected
 
 
-# replaces MMAction2's PreNormalize3D, too, because it ignores keypoint_score
+# also replaces MMAction2's PreNormalize3D, which ignores keypoint_score
 @TRANSFORMS.register_module(['FastPreNormalize3D', 'PreNormalize3D'],
                             force=True)
 class FastPreNormalize3D(PreNormalize3D):
@@ -30,7 +30,7 @@ class FastPreNormalize3D(PreNormalize3D):
         keypoint, detected = find_detected(results)
         if len(keypoint) > 2:
             raise InputError(
-                f'FastPreNormalize3D: {results.get("frame_dir")} has '
+                f'FastPreNormalize3D: sequence {results.get("frame_dir")} has '
                 f'{len(keypoint)} persons, expected 1 or 2.')
         # upstream, a person is absent if np.isclose(x, 0) for all coordinates
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)

@@ -12,7 +12,8 @@ class FastUniformSampleFrames(UniformSampleFrames):
 
     MMAction2's class also searches all frames for changes in the number of
     persons, without effect. In test mode, it seeds NumPy's global generator,
-    so training repeats the same augmentation after each validation.
+    so training repeats the same augmentation after each validation. This class
+    does neither.
 
     The arguments are those of MMAction2's class. Required key:
     ``total_frames``. Added keys: ``frame_inds``, int32, (num_clips *
@@ -41,7 +42,7 @@ class FastUniformSampleFrames(UniformSampleFrames):
         return results
 
     def _clip(self, random, total: int, number: int) -> np.ndarray:
-        """Return (clip_len,) indices; they may exceed a short sequence."""
+        """Return indices (clip_len,), which may exceed a short sequence."""
         length = self.clip_len
         if total < length:
             if self.test_mode:

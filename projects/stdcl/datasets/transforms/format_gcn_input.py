@@ -42,8 +42,8 @@ def fit_persons(where: str, annotation: dict, most: Optional[int]) -> dict:
         where (str): Source of the annotation, for messages.
         annotation (dict): ``keypoint``, (M, T, V, C), and optionally
             ``keypoint_score``, (M, T, V). Packed sequences are not changed.
-        most (int, optional): Number of persons that the model takes. None
-            accepts any number.
+        most (int, optional): Largest number of persons that the model accepts,
+            or None for no limit.
 
     Raises:
         InputError: More than ``most`` persons are present.

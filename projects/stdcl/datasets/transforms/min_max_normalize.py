@@ -10,8 +10,8 @@ from .transform import Transform
 class MinMaxNormalize(Transform):
     """Scale each coordinate of a sequence to the range [-1, 1].
 
-    A constant coordinate becomes -1. Joints that were not detected (absent
-    persons, or ``keypoint_score`` is 0) are ignored and set to zero.
+    A constant coordinate becomes -1. Joints that were not detected (those of
+    absent persons, and those whose ``keypoint_score`` is 0) become zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
     ``keypoint_score``, (M, T, V).

@@ -1,4 +1,4 @@
-"""MMAction2's ``PreNormalize2D``, but undetected joints become zero."""
+"""MMAction2's ``PreNormalize2D`` that sets undetected joints to zero."""
 from typing import Optional, Tuple
 
 import numpy as np
@@ -15,14 +15,14 @@ class PreNormalize2D(transforms.PreNormalize2D):
     """Map the image to the range [-1, 1] in x and y.
 
     Unlike in MMAction2's class of the same name, joints that were not detected
-    (absent persons, no confidence, or at (0, 0)) become zero.
+    become zero: those of absent persons, without confidence, or at (0, 0).
 
     Required and modified key: ``keypoint``, (M, T, V, C), in pixels. Optional
     keys: ``keypoint_score``, (M, T, V), and ``img_shape``, (height, width).
 
     Args:
         img_shape (tuple[int, int]): Height and width of the image, for
-            sequences without ``img_shape``. By default, they raise an error.
+            sequences without ``img_shape``. By default, these raise an error.
 
     Raises:
         InputError: ``img_shape`` is missing or invalid, or the coordinates are

@@ -16,8 +16,8 @@ class RandomRotation(Transform):
     Required and modified key: ``keypoint``, (M, T, V, 3) or (M, T, V, 2).
 
     Args:
-        max_radians (float): The angles are drawn uniformly from
-            -max_radians to max_radians. Defaults to 0.3.
+        max_radians (float): Largest angle. The angles are drawn uniformly
+            between -max_radians and max_radians. Defaults to 0.3.
 
     Raises:
         InputError: ``keypoint`` has neither two nor three channels.
@@ -40,7 +40,7 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
     keypoint, dims = results['keypoint'], len(matrix)
     if keypoint.shape[-1] != dims:
         raise InputError(
-            f'keypoint of {results.get("frame_dir")} has '
+            f'sequence {results.get("frame_dir")}: keypoint has '
             f'{keypoint.shape[-1]} channels, expected {dims} for a rotation.')
     results['keypoint'] = (keypoint.reshape(-1, dims) @ matrix.astype(
         np.float32)).reshape(keypoint.shape)

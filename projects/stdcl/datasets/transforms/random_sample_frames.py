@@ -27,7 +27,7 @@ class RandomSampleFrames(Transform):
         proportion (tuple[float, float]): Smallest and largest length of the
             span, relative to the sequence. Defaults to (1, 1), all frames.
         num_clips (int): Number of clips, whose scores the head averages. In
-            test mode, all clips are equal. Defaults to 1.
+            test mode, all clips are identical. Defaults to 1.
 
     Raises:
         InputError: A size or a share is out of range.
@@ -41,7 +41,7 @@ class RandomSampleFrames(Transform):
         low, high = proportion
         if not 0 < low <= high <= 1:
             raise InputError(f'RandomSampleFrames: proportion is {proportion},'
-                             ' expected 0 < low <= high <= 1.')
+                             ' expected (low, high), 0 < low <= high <= 1.')
         self.proportion = (low, high)
         self.clip_len = clip_len
         self.num_clips = num_clips

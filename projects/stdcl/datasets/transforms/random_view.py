@@ -17,8 +17,8 @@ class RandomView(Transform):
     Required and modified key: ``keypoint``, (M, T, V, 3).
 
     Args:
-        max_degrees (int): Both angles are drawn uniformly from the integers
-            -max_degrees to max_degrees. Defaults to 60.
+        max_degrees (int): Largest angle. Both angles are drawn uniformly from
+            the integers -max_degrees to max_degrees. Defaults to 60.
         up (str): Vertical axis of the data: 'x', 'y' or 'z'. Defaults to
             'y', as in NW-UCLA.
 

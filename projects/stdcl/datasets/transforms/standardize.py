@@ -11,8 +11,8 @@ class Standardize(Transform):
     """Center a sequence and divide it by its standard deviation.
 
     All coordinates are divided by the same number, which preserves the aspect
-    ratio of two-dimensional skeletons. Joints that were not detected (absent
-    persons, or ``keypoint_score`` is 0) are ignored and set to zero.
+    ratio of two-dimensional skeletons. Joints that were not detected (those of
+    absent persons, and those whose ``keypoint_score`` is 0) become zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
     ``keypoint_score``, (M, T, V).
