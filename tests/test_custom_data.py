@@ -171,8 +171,8 @@ BAD = {
     'short': (csv_text(joints(3)) + '1,2\n', 'as numbers with an'),
     'hole in the first': ('0,,' + '0,' * 9 + '0\n' + csv_text(joints(3)),
                           'the first row is "0, , 0, .*expected numbers'),
-    'gap': (FRAMES + '3' + COORDINATES, '"frame" is not consecutive'),
-    'persons': (FRAMES + '1' + COORDINATES, '"frame" is not consecutive'),
+    'gap': (FRAMES + '3' + COORDINATES, '"frame" are not consecutive'),
+    'persons': (FRAMES + '1' + COORDINATES, '"frame" are not consecutive'),
     'two keys': ('person,' + FRAMES, 'a row has 14 coordinates, expected 3')}
 
 
@@ -253,20 +253,20 @@ def test_labels_by_name_and_by_number(folder):
     ('subject', 'label', {}, 'header "name,label,label,split" .* each once'),
     ('a/0,wave,', 'a/0,wave,,', {}, 'Expected 4 fields in line 2, saw 5'),
     ('a/0,', 'a/2,', {}, '"a/0" has a file but no row, expected one of each'),
-    ('a/0,', 'a/2,', {}, '"a/2" is in two rows'),
+    ('a/0,', 'a/2,', {}, '"a/2" occurs in more than one row'),
     ('a/0,', 'a/x,', {}, '"a/x" has no file in src, expected a/x.npy'),
     ('s0,train', 's0,dev', {}, '"a/0" has the split "dev", expected train, v'),
     ('subject,split', 'subject,part', {}, 'no splits. Add a column "split"'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5),
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
-    (r's\d,', 's1,', dict(val_ratio=0.25), 'cannot split 1 subjects'),
-    ('wave', 'wave', dict(val_ratio=1), 'is 1, which cannot split 4 subjects'),
+    (r's\d,', 's1,', dict(val_ratio=0.25), r'subjects \(1 in all'),
+    ('wave', 'wave', dict(val_ratio=1), r'is 1, .* subjects \(4 in all'),
     ('clap,s0,train', 'fall,s0,val', {}, 'train contains .* classes "fall"'),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('wave', 'wave', dict(img_shape=(4, 5)), '--img-shape requires a two-dim'),
     ('wave', 'wave', dict(test_only=True), 'classes of the training set'),
-    ('subject', 'person', dict(val_ratio=0.01), 'cannot split 8 sequences'),
+    ('subject', 'person', dict(val_ratio=0.01), r'sequences \(8 in all'),
 ])
 def test_invalid_tables_are_named(folder, old, new, options, message):
     text = Path('labels.csv').read_text()
@@ -524,8 +524,8 @@ def test_annotation_files(folder):
             ({}, {}, 'in.pkl contains no splits'),
             (dict(split='ab'), {}, 'no split "a"; expected one of sub_'),
             (dict(split='abcd'), {}, '--split is a, b, c, d, expected at mos'),
-            (dict(split=['sub_val'] * 2), {}, '"4" is in two rows or splits'),
-            ({}, dict(classes=['a', 'a']), '2 class names, of which 1 are'),
+            (dict(split=['sub_val'] * 2), {}, '"4" occurs in more than one'),
+            ({}, dict(classes=['a', 'a']), '2 class names, 1 of'),
             ({}, dict(layout=dict(FLAT, joint_names='abcd')), 'of --layout')):
         Path('in.pkl').write_bytes(pickle.dumps({**content, **changed}))
         with pytest.raises(InputError, match=message):

@@ -196,12 +196,12 @@ def test_every_tensor_is_required(name):
             converted(name, rest)
     if name != 'HCN':  # remove a whole block or layer
         for start in 'l10.', 'l5.residual.', 'l1.':
-            with pytest.raises(InputError, match=f'missing tensors: {start}'):
+            with pytest.raises(InputError, match=f'Missing tensors: {start}'):
                 converted(name, {key: value for key, value in source.items()
                                  if not key.startswith(start)})
     source['l1.surplus'] = source['extra.weight'] = source.pop(lost)
-    with pytest.raises(InputError, match='unexpected tensors: extra.weight, '
-                       f'l1.surplus; missing tensors: {lost}'):
+    with pytest.raises(InputError, match='Unexpected tensors: extra.weight, '
+                       f'l1.surplus. Missing tensors: {lost}'):
         converted(name, source)
 
 

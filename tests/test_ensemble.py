@@ -131,7 +131,7 @@ def test_every_format_gives_the_same(tmp_path, kind):
 def test_labels_and_class_names_from_annotations(tmp_path):
     a, b = make(tmp_path / 'a.npz'), make(tmp_path / 'b.npz', seed=1)
     tables = [table(file, file.path.with_suffix('.pkl')) for file in (a, b)]
-    with pytest.raises(InputError, match='40 sequences have no label'):
+    with pytest.raises(InputError, match='40 of 40 sequences have no label'):
         fusion.fuse_files(tables)
     result = fusion.fuse_files(tables, labels=[annotations(
         a, tmp_path / 'labels.pkl', classes=list('abcdefg'))])
@@ -280,18 +280,18 @@ def folder(tmp_path):
     ('a.npz fewer.npz', {}, 'fewer.npz contains 30 sequences and 7 classes'),
     ('a.npz renamed.npz', {}, 'renamed.npz does not contain 6 .*a.npz, such '
      'as "s000é"'),
-    ('a.npz labels.npz', {}, r'labels.npz: 1 labels differ'),
+    ('a.npz labels.npz', {}, r'labels.npz: 1 of 40 labels differ'),
     ('a.npz classes.npz', {}, "classes.npz: the classes are .'g', 'a', 'b'"),
     ('a.npz fewer.pkl', {}, r'fewer.pkl contains 30 sequences and 7 cl'),
     ('fewer.pkl list.pkl', {}, r'list.pkl contains 40 sequences'),
     ('table.pkl', dict(labels='fewer_labels.pkl'), '10 sequences have no'),
-    ('a.npz', dict(labels='other_labels.pkl'), '1 labels differ'),
+    ('a.npz', dict(labels='other_labels.pkl'), '1 of 40 labels differ'),
     ('table.pkl', dict(labels='annotations.pkl'), '"classes" .* 2 names'),
-    ('a.npz', dict(labels='table.pkl'), 'table.pkl: expected "annotations"'),
+    ('a.npz', dict(labels='table.pkl'), 'table.pkl .* expected "annotations"'),
     ('list.pkl', dict(labels='annotations.pkl'), 'no score file contains'),
     ('list.pkl', dict(labels='short.csv'), 'short.csv contains 2 sequences'),
     ('numbered.pkl', dict(labels='pandas.csv'), 'pandas.csv contains 41 seq'),
-    *[('list.pkl', dict(labels=name), f'{name}: expected "annotations".*list')
+    *[('list.pkl', dict(labels=name), f'{name} .*expected "annotations".*list')
       for name in ('mixed.csv', 'wide.csv', 'empty.csv', 'float.npy')],
     ('a.npz probabilities.pkl', dict(kind='logits'),
      'probabilities.pkl contains only probabilities, expected logits'),

@@ -185,7 +185,7 @@ def test_the_commands(warm, tmp_path):
     done = warm('tools/deployment/test_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
                 'net.onnx', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert '32 sequences' in done.stdout
+    assert 'Sequences: 32' in done.stdout
     assert 'Predicted classes all agree' in done.stdout
     assert len(set(re.findall(r'top-1 ([\d.]+)', done.stdout))) == 1
     # the exported shape may differ from the config, but must fit the test set
@@ -206,7 +206,7 @@ def test_the_commands(warm, tmp_path):
             ('test_onnx.py', ['few.onnx'], 'returns 7 logits, expected 16'),
             ('test_onnx.py', ['text.onnx'], 'text.onnx cannot be read'),
             ('test_onnx.py', ['net.onnx', *options, CLIP_LEN],
-             "takes {'clips': (1, 32, 20, 3)}, expected clips of "
+             "has the inputs {'clips': (1, 32, 20, 3)}, expected {'clips': "
              '(1, 16, 20, 3)')]:
         done = warm(f'tools/deployment/{tool}', ROOT / CONFIG, 'epoch_1.pth',
                     *files, *(() if options[0] in files else options),

@@ -173,7 +173,7 @@ REFUSED = {
     'twice': (lambda path: [
         write_folder(path, {GOOD: b''}),
         write_zip(path / 'a.zip', {GOOD: b''})] and path,
-        f'{GOOD} occurs twice, in .*/in/{GOOD}.skeleton.* and .*/a.zip'),
+        f'{GOOD} occurs twice, in .*/in/{GOOD}.skeleton.* and in .*/a.zip'),
     'nothing usable': (lambda path: write_folder(path, {
         'S018C001P001R001A061': b'', 'a': b'', GOOD: b''}),
         'no file of ntu60 can be used; dropped: .*a.skeleton.*: .unknown'),

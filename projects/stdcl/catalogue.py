@@ -61,7 +61,7 @@ BENCHMARKS = {
                        'jhmdb', 14, 1),
 }
 
-# stream -> its customary weight in the fusion of all four streams
+# stream -> its usual weight in the fusion of all four streams
 STREAMS = {'joint': 2, 'bone': 2, 'joint-motion': 1, 'bone-motion': 1}
 
 
@@ -70,7 +70,7 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
 
     ``encoder`` is a key of :data:`ENCODERS`, and ``benchmark`` is a key of
     :data:`BENCHMARKS` or 'synthetic'. ``stdcl`` selects the config with
-    STD-CL. An ``InputError`` is raised if there is not exactly one.
+    STD-CL. An ``InputError`` is raised unless exactly one such file exists.
     """
     require_known('encoder', encoder, ENCODERS)
     require_known('benchmark', benchmark, (*BENCHMARKS, 'synthetic'))

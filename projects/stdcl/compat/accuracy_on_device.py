@@ -12,7 +12,7 @@ from mmaction.models.heads import BaseHead
 
 def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
                    topk: tuple) -> list:
-    """Map scores (N, C) and labels (N,) to one accuracy, a scalar, per k."""
+    """Return a scalar accuracy per k, from scores (N, C) and labels (N,)."""
     deepest = min(max(topk, default=0), scores.shape[1])
     ranked = scores.topk(deepest, dim=1).indices  # (N, deepest)
     hits = ranked == labels[:, None]

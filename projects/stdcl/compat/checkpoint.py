@@ -184,7 +184,7 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
-    """Return the checkpoint to resume from, which the first process finds.
+    """Return the checkpoint to resume from, as the first process found it.
 
     An ``InputError`` is raised if all checkpoints are damaged.
     """
@@ -192,7 +192,7 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
     if latest.path is None and latest.damaged:
         raise InputError(
             f'{path}: {"; ".join(latest.damaged)}; expected an intact '
-            'checkpoint to resume from. To start over, move the folder away.')
+            'checkpoint to resume from. To start over, rename the folder.')
     for clause in latest.damaged:
         print_log(f'{clause}; resuming from {latest.path} instead.',
                   logger='current', level=logging.WARNING)

@@ -2,8 +2,8 @@
 
 MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each.
 MMEngine formats the config with yapf each time the config is logged or saved,
-although its text rarely changes. It reads all metafiles of MMAction2 to find
-one base config, for each config that is loaded.
+although its text rarely changes. To find one base config, it reads all
+metafiles of MMAction2 again for each config that it loads.
 """
 import functools
 import importlib
@@ -17,7 +17,7 @@ LAZY = {'scipy.stats': 'mode', 'wandb': 'Video'}
 
 
 def apply() -> None:
-    """Import MMAction2 without the modules in ``LAZY``; cache the rest."""
+    """Postpone the imports in ``LAZY``, and cache two MMEngine functions."""
     absent = [name for name in LAZY if name not in sys.modules
               and importlib.util.find_spec(name) is not None]
     sys.modules.update({name: _stand_in(name, LAZY[name]) for name in absent})

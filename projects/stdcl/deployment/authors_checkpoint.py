@@ -231,8 +231,8 @@ def convert(encoder: str, source: Tensors) -> Tensors:
     if used != set(source):
         unexpected, missing = (', '.join(sorted(names)) or 'none' for names in
                                (set(source) - used, used - set(source)))
-        raise InputError(f'the tensors are not those of {encoder}: unexpected '
-                         f'tensors: {unexpected}; missing tensors: {missing}.')
+        raise InputError(f'the tensors do not fit {encoder}. Unexpected '
+                         f'tensors: {unexpected}. Missing tensors: {missing}.')
     return {ours: join(*[source[name] for name in names])
             for ours, (names, join) in table.items()}
 
@@ -252,5 +252,5 @@ def convert_file(encoder: str, source: Path, out: Path) -> str:
     with atomic_write(out) as partial:
         torch.save(dict(state_dict=converted, meta=dict(
             converted_from=source.name, encoder=encoder)), partial)
-    return (f'{out}: {ENCODERS[encoder].title}, {len(converted)} tensors '
-            f'built from {len(tensors)}.')
+    return (f'{out}: converted {len(tensors)} tensors of '
+            f'{ENCODERS[encoder].title} to {len(converted)}.')

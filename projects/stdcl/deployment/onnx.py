@@ -1,4 +1,4 @@
-"""Export of models to ONNX files, and tests of these files."""
+"""Export models to ONNX files, and test these files."""
 import json
 import os.path as osp
 from contextlib import suppress
@@ -20,8 +20,8 @@ from ..utils.input_error import InputError
 from ..utils.model_parts import make_stream
 from ..utils.skeleton_layout import SkeletonLayout
 
-TOLERANCE = 1e-4  # difference of logits, relative to the largest logit
-BATCH_SIZES = (1, 2, 5)  # batches that verify an exported file
+TOLERANCE = 1e-4  # largest error of a logit, relative to the largest logit
+BATCH_SIZES = (1, 2, 5)  # sizes of the batches that verify an exported file
 
 
 class DeployedNetwork(nn.Module):
@@ -47,7 +47,7 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
 
     Args:
         model (nn.Module): A recognizer, on the CPU.
-        clips (torch.Tensor): Clips that verify the file, (N, M, T, V, C),
+        clips (torch.Tensor): Clips for verifying the file, (N, M, T, V, C),
             with coordinates as large as in the data.
         out (Path): ONNX file to write.
         metadata (dict[str, str]): Metadata to store in the file.
@@ -105,7 +105,7 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
         layout=layout.name, joints=json.dumps(layout.joint_names),
         dims=str(layout.dims), pipeline=json.dumps(steps, default=str),
         classes=json.dumps(list(model.dataset_meta.get('classes') or []))))
-    return (f'{out}: {out.stat().st_size:,} bytes, clips (batch, '
+    return (f'{out}: {out.stat().st_size:,} bytes, input clips (batch, '
             f'{", ".join(map(str, shape))}). Its logits differ from those of '
             f'PyTorch by at most {difference:.1e} times the largest logit.')
 
@@ -179,9 +179,9 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
     expected = tuple(loader.dataset[0]['inputs'].shape[1:])
     inputs = {one.name: tuple(one.shape[1:]) for one in session.get_inputs()}
     if inputs != dict(clips=expected):
-        raise InputError(f'{path} takes {inputs}, expected clips of '
-                         f'{expected} (persons, frames, joints, channels), as '
-                         'in the test set.')
+        raise InputError(f'{path} has the inputs {inputs}, expected '
+                         f'{dict(clips=expected)} (persons, frames, joints, '
+                         'channels), as in the test set.')
     classes = session.get_outputs()[0].shape[-1]
     if classes != model.cls_head.num_classes:
         raise InputError(f'{path} returns {classes} logits, expected '

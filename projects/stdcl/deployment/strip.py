@@ -22,7 +22,7 @@ def strip(checkpoint: dict) -> dict:
     """
     if 'state_dict' not in checkpoint:
         raise InputError('the file contains no state_dict, expected a '
-                         'checkpoint from training with meta and state_dict.')
+                         'training checkpoint.')
     return dict(
         meta=checkpoint.get('meta', {}),
         state_dict={name: _without_storage(value) for name, value
@@ -31,7 +31,7 @@ def strip(checkpoint: dict) -> dict:
 
 
 def _without_storage(value):
-    """Copy a tensor: torch.save would write the whole storage of a view."""
+    """Copy a tensor, because torch.save writes the whole storage of a view."""
     return value.cpu().clone(memory_format=torch.contiguous_format
                              ) if isinstance(value, torch.Tensor) else value
 
@@ -39,8 +39,8 @@ def _without_storage(value):
 def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
     """Remove STD-CL from a checkpoint file, as in :func:`strip`.
 
-    ``NAME.pth`` becomes ``NAME-HASH.pth`` with the start of its SHA-256, as in
-    OpenMMLab's checkpoints. Return the path and the number of removed tensors.
+    As in OpenMMLab, ``NAME.pth`` becomes ``NAME-HASH.pth``, where HASH is the
+    start of its SHA-256. Return the path and the number of removed tensors.
     """
     checkpoint = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')

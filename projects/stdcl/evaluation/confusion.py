@@ -49,7 +49,7 @@ class ClassReport(ConfusionMatrix):
 
 
 def class_names(names: Sequence[str], number: int) -> List[str]:
-    """Return ``names`` if their number is right, or else class numbers."""
+    """Return ``names`` if there are ``number``, otherwise class numbers."""
     known = names is not None and len(names) == number
     return [printable(name) for name in (names if known else range(number))]
 
@@ -110,7 +110,7 @@ def write_files(confusion: np.ndarray, classes: Sequence[str],
 
 def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str],
                    path: Path) -> None:
-    """Plot a confusion matrix (C, C), in percent of true classes, as a PNG."""
+    """Plot a confusion matrix (C, C), in percent of the true class, as PNG."""
     confusion = np.asarray(confusion)
     names = [name[:40] for name in classes]
     side = min(max(8, 0.2 * len(names)), 24)  # inches

@@ -60,8 +60,8 @@ def fuse_files(paths: Sequence[Path],
         weights, origin = [1] * len(files), 'equal'
     if len(weights) != len(files) or not np.isfinite(weights).all() or not any(
             weights):
-        raise InputError(f'The weights are {list(weights)}, expected '
-                         f'{len(files)} finite numbers, not all of them 0.')
+        raise InputError(f'The weights are {list(weights)}, expected a finite '
+                         f'number per file ({len(files)} in all), not all 0.')
     matched = ['order' if file.names is None or _places(file.names) is not None
                else 'name' for file in files]
     files = align(files, labels)
@@ -98,7 +98,7 @@ def _select(file: Scores, kind: str) -> np.ndarray:
 
 def align(files: Sequence[Scores],
           label_files: Sequence[Path] = ()) -> List[Scores]:
-    """Put all files in the order of the first one that contains names.
+    """Sort all files like the first one that contains names.
 
     Files without names are assumed to be in this order already. A list in
     ``label_files`` names the sequences of such files, and of files that only
@@ -121,8 +121,8 @@ def align(files: Sequence[Scores],
     for path, own, names in sources:
         differ = ((labels >= 0) & (own >= 0) & (labels != own)).sum()
         if differ:
-            raise InputError(f'{path}: {differ} labels differ from those of '
-                             'an earlier file, expected the same labels.')
+            raise InputError(f'{path}: {differ} of {len(own)} labels differ '
+                             'from those of an earlier file, expected none.')
         if classes and names and classes != names:
             raise InputError(f'{path}: the classes are {names}, expected '
                              f'{classes} in this order, as in {source}.')
@@ -131,14 +131,14 @@ def align(files: Sequence[Scores],
         labels = np.where(labels < 0, own, labels)
     if (labels < 0).any():
         raise InputError(
-            f'{first.path}: {(labels < 0).sum()} sequences have no label in '
-            'any file. Pass a file that contains their labels '
-            '(ensemble.py: --labels).')
+            f'{first.path}: {(labels < 0).sum()} of {len(labels)} sequences '
+            'have no label in any file. Pass a file that contains their '
+            'labels (ensemble.py: --labels).')
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 
 def _places(names: np.ndarray) -> Optional[np.ndarray]:
-    """Return numbers of sequences named 0, 1 or test_0, test_1, or None."""
+    """Return the numbers in names like 0, 1 or test_0, test_1, or None."""
     numbers = [name.removeprefix('test_') for name in names.tolist()]
     numbered = {*numbers} == {*map(str, range(len(numbers)))}
     return np.array(numbers, int) if numbered else None
@@ -183,7 +183,7 @@ def _sort_like(first: Scores, file: Scores) -> Scores:
 
 
 def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
-    """Look up labels (N,) by name; a label that is unknown is -1."""
+    """Look up labels (N,) by name; unknown labels become -1."""
     if scores.names is None:
         raise InputError(
             f'{known.path} contains labels by name, but no score file '
@@ -200,7 +200,7 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
 
 
 def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
-    """Return top-1, top-5 and mean class accuracy of (N, C), from 0 to 1."""
+    """Return top-1, top-5 and mean class accuracy of scores (N, C), 0 to 1."""
     top1, top5 = top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
                 mean_class_accuracy=float(mean_class_accuracy(scores, labels)))

@@ -41,10 +41,10 @@ def read(path: Path) -> LabelFile:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f'{path}: expected "annotations" with "frame_dir" and "label" in '
-            'each entry, or a list of names and labels: *.csv or *.txt with '
-            'one row per sequence, or *.npy with one integer per sequence '
-            f'({error!r}).') from None
+            f'{path} cannot be read ({error!r}), expected "annotations" with '
+            '"frame_dir" and "label" in each entry, or a list of names and '
+            'labels: *.csv or *.txt with one row per sequence, or *.npy with '
+            'one integer per sequence.') from None
 
 
 def _read_list(path: Path) -> tuple:

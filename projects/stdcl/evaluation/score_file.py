@@ -15,6 +15,7 @@ from ..utils.input_error import InputError, printable
 KINDS = ('logits', 'probabilities')
 # array -> kinds of dtypes that it may have
 ARRAYS = dict(names='U', labels='iu', logits='fiu', probabilities='fiu')
+KIND_NAMES = dict(U='strings', iu='integers', fiu='numbers')
 TEXTS = ('classes', 'stream', 'config', 'checkpoint')
 
 
@@ -57,16 +58,16 @@ class Scores:
                 self._require(
                     value.shape == size and value.dtype.kind in dtypes,
                     f'"{field}" has shape {value.shape} and type '
-                    f'{value.dtype}, expected {size} and '
-                    f'{"strings" if dtypes == "U" else "numbers"}')
+                    f'{value.dtype}, expected {KIND_NAMES[dtypes]} of shape '
+                    f'{size}')
         for kind in self.kinds:
             self._require(np.isfinite(getattr(self, kind)).all(),
                           f'some {kind} are NaN or infinite, expected finite '
                           'numbers')
         self._require(
             self.probabilities is None or _are_probabilities(
-                self.probabilities), 'some probabilities are negative, or '
-            'those of a sequence do not sum to 1')
+                self.probabilities), 'some probabilities are negative or do '
+            'not sum to 1, expected a sum of 1 for each sequence')
         low, high = self.labels.min(), self.labels.max()
         self._require(low >= -1 and high < shape[1], 'the labels range '
                       f'from {low} to {high}, expected 0 to {shape[1] - 1}, '
@@ -74,7 +75,7 @@ class Scores:
         if self.names is not None:
             names, counts = np.unique(self.names, return_counts=True)
             self._require(counts.max() == 1, 'the name '
-                          f'{names[counts.argmax()]} occurs {counts.max()} '
+                          f'"{names[counts.argmax()]}" occurs {counts.max()} '
                           'times, expected each name once')
 
     def _require(self, condition: bool, otherwise: str) -> None:
@@ -128,9 +129,9 @@ def read(path: Union[str, Path]) -> Scores:
         seen = () if isinstance(arrays, np.ndarray) else arrays
         missing = [field for field in ARRAYS if field not in seen]
         if missing:
-            raise InputError(f'{path}: the arrays {", ".join(missing)} are '
-                             'missing, expected a file that tools/test.py '
-                             '--dump wrote.')
+            raise InputError(f'{path}: missing arrays: {", ".join(missing)}; '
+                             'expected a file written by tools/test.py --dump '
+                             'FILE.npz.')
         return Scores(path, **{
             field: array if field in ARRAYS else array.tolist()
             for field, array in arrays.items() if field in (*ARRAYS, *TEXTS)})
@@ -142,10 +143,10 @@ def read(path: Union[str, Path]) -> Scores:
         scores = np.stack([np.asarray(row, np.float32) for row in content])
     except (TypeError, ValueError) as error:
         raise InputError(
-            f'{path}: expected a dict that maps names to scores, or a list of '
-            'scores, with the same number of scores for each sequence. To '
-            'write a score file, run tools/test.py with --dump FILE.npz '
-            f'({error}).') from None
+            f'{path} cannot be read as scores ({error}), expected a dict that '
+            'maps names to scores, or a list of scores, with the same number '
+            'of scores for each sequence. To write a score file, run '
+            'tools/test.py with --dump FILE.npz.') from None
     kind = 'probabilities' if _are_probabilities(scores) else 'logits'
     return Scores(path, names, **{kind: scores})
 

@@ -79,7 +79,7 @@ model = dict(
     if '{{' in text:
         raise InputError(
             f'{ann_file}: a name in the config would contain "{{{{", which '
-            'MMEngine replaces; expected names without these characters.')
+            'starts a placeholder in MMEngine; expected names without it.')
     return text
 
 
@@ -90,7 +90,7 @@ def _lines(steps: List[dict]) -> str:
 def _scale_channels(encoder: str, cfg: Config, width: float
                     ) -> Tuple[int, int]:
     """Return the scaled numbers of channels of the first and last block."""
-    # any config of the encoder tells how the two numbers are related
+    # the ratio of the two numbers is the same in all configs of the encoder
     narrow = Config.fromfile(find_config(encoder, 'synthetic', False)).model
     ratio = narrow.cls_head.in_channels // narrow.backbone.base_channels
     full = cfg.model.cls_head.get('in_channels', 256) // ratio

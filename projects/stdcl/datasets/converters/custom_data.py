@@ -133,7 +133,7 @@ def _check_rows(where: Path, source: Path, table: pd.DataFrame,
         return
     anonymous = subject[split != 'test'].dropna() == ''
     checks = {
-        'is in two rows or splits, or has two files, expected one of each':
+        'occurs in more than one row, file or split, expected one of each':
             table.index.duplicated(),
         'has a file but no row, expected one of each': label.isna(),
         'has no file in {folder}, expected {name}.npy, .npz or .csv':
@@ -164,10 +164,10 @@ def read_folder(source: Path, labels: Path, classes: Optional[Path]
     header = cells.iloc[0].str.lower().tolist()
     found = list(map(header.count, COLUMNS))
     if found[:2] != [1, 1] or max(found) > 1 or len(cells) < 2:
-        raise InputError(f'{labels} has the header "{",".join(header)}" and '
-                         f'{len(cells) - 1} rows, expected the columns "name" '
-                         'and "label", and optionally "subject" and "split", '
-                         'each once, and at least 1 row.')
+        raise InputError(f'{labels} has the header "{",".join(header)}" (rows '
+                         f'below it: {len(cells) - 1}), expected the columns '
+                         '"name" and "label", and optionally "subject" and '
+                         '"split", each once, and at least 1 row.')
     table = cells[1:].set_axis(header, axis=1)
     # a spreadsheet may write several columns without a header
     table = table.loc[:, table.columns.isin(COLUMNS)].reindex(
@@ -189,18 +189,18 @@ def _sequence_name(text: str) -> str:
 
 def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
                      ) -> Tuple[pd.DataFrame, Optional[List[str]]]:
-    """Read an annotation file: a table with the arrays, and the classes."""
+    """Return a table of an annotation file's sequences, and the classes."""
     if len(split) > len(SPLITS):
         raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
-                         'names: for train, val and test.')
+                         'names, for train, val and test.')
     rows = []
     for part, name in zip(SPLITS, split) if split else [('', None)]:
         dataset = SkeletonDataset(str(path), [], split=name)
         if dataset.layout and (
                 dataset.layout.joint_names != layout.joint_names):
             raise InputError(
-                f'{path} has the layout "{dataset.layout.name}", expected the '
-                f'joints of --layout, "{layout.name}".')
+                f'{path} has the layout "{dataset.layout.name}", expected one '
+                f'with the joints of "{layout.name}" (--layout).')
         names = dataset.metainfo.get('classes')
         names = check_classes(path, names) if names else None
         known = dict(enumerate(names or ()))
@@ -220,13 +220,13 @@ def find_classes(where: Path, table: pd.DataFrame,
                  ) -> Tuple[List[str], List[str]]:
     """Return the class names, and the valid labels, in the same order.
 
-    The labels are all numbers, counted from 0, or all class names. Without
-    ``classes``, they are sorted.
+    The labels are either class names or numbers that count from 0. Without
+    ``classes``, the class names are the sorted labels.
     """
     if classes is None and set(table['split'].dropna()) == {'test'}:
-        raise InputError(f'{where}: all sequences are in the split test, so '
-                         'the classes of the training set are needed '
-                         '(--classes).')
+        raise InputError(f'{where}: all sequences are in the split "test", '
+                         'expected the classes of the training set '
+                         '(--classes FILE).')
     labels = sorted(set(table['label'].dropna()) - {''})
     numbered = [text for text in labels if re.fullmatch(r'-?\d+', text)]
     if classes is None:
@@ -248,14 +248,14 @@ def find_classes(where: Path, table: pd.DataFrame,
 
 
 def read_classes(path: Path) -> List[str]:
-    """Read class names from a text file, one per line, or annotation file."""
+    """Read class names from a text file (one per line) or annotation file."""
     if path.suffix == '.pkl':
         return check_classes(path, SkeletonDataset(
             str(path), []).metainfo.get('classes', []))
     try:
         text = path.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
-        raise InputError(f'{path} cannot be read as text: {error}.') from None
+        raise InputError(f'{path} is not UTF-8 text: {error}.') from None
     return check_classes(path, text.splitlines())
 
 
@@ -263,9 +263,9 @@ def check_classes(path: Path, names: List[str]) -> List[str]:
     """Return class names in one Unicode form; raise if one occurs twice."""
     classes = list(filter(None, map(clean, names)))
     if not classes or len(set(classes)) < len(classes):
-        raise InputError(f'{path} contains {len(classes)} class names, of '
-                         f'which {len(set(classes))} are distinct, expected '
-                         'each class once.')
+        raise InputError(f'{path} contains {len(classes)} class names, '
+                         f'{len(set(classes))} of them distinct, expected at '
+                         'least one, and each only once.')
     return classes
 
 
@@ -275,7 +275,7 @@ def find_up(annotations: List[dict], layout: SkeletonLayout) -> str:
     above, below = names.str.contains(ABOVE), names.str.contains(BELOW)
     if layout.dims == 2 or not (above.any() and below.any()):
         return 'y'
-    # a person who is absent is zero, and so is the difference
+    # the coordinates of absent persons are zero, and so is their difference
     rise = np.abs(np.mean([
         item['keypoint'][:, :, above].mean(axis=(0, 1, 2))
         - item['keypoint'][:, :, below].mean(axis=(0, 1, 2))
@@ -285,7 +285,7 @@ def find_up(annotations: List[dict], layout: SkeletonLayout) -> str:
 
 
 def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
-    """Return a layout in the form for annotation files, and as an object.
+    """Return a layout as stored in annotation files, and as an object.
 
     ``text`` is a name, or the path of a ``.json`` file with the arguments of
     :class:`SkeletonLayout`. Their ``name`` defaults to that of the file.
@@ -296,7 +296,7 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
         pairs = json.loads(Path(text).read_text(encoding='utf-8-sig'),
                            object_pairs_hook=list)
         if not isinstance(pairs, list) or len(dict(pairs)) < len(pairs):
-            raise TypeError('expected a dict that contains each field once')
+            raise TypeError('expected a JSON object with each field only once')
         fields = {'name': Path(text).stem, **dict(pairs)}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError) as error:

@@ -35,8 +35,8 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
             drawn, test_size=float(ratio), random_state=seed, stratify=labels)
     except ValueError as error:
         kind = 'subjects' if by_subject else 'sequences'
-        raise InputError(f'--val-ratio is {ratio}, which cannot split '
-                         f'{len(drawn)} {kind}: {error}') from None
+        raise InputError(f'--val-ratio is {ratio}, which cannot split the '
+                         f'{kind} ({len(drawn)} in all): {error}') from None
     chosen = rest['subject'] if by_subject else rest.index
     splits[rest.index[chosen.isin(val)]] = 'val'
     return splits
@@ -51,13 +51,13 @@ def count(table: pd.DataFrame) -> pd.DataFrame:
     if list(counts) == ['test']:
         return counts
     for split in sorted({'train', 'val'} - set(counts)):
-        raise InputError(f'the split {split} contains 0 of {len(table)} '
+        raise InputError(f'the split "{split}" contains 0 of {len(table)} '
                          'sequences, expected at least 1.')
     absent = counts.index[counts['train'] == 0]
     if len(absent):
         raise InputError(
-            'the split train contains no sequence of the classes '
-            f'"{", ".join(absent)}", expected at least 1 per class. Add '
-            'sequences, change the column "split", or draw a new split '
+            'classes without a sequence in the split "train": '
+            f'{", ".join(absent)}; expected at least 1 sequence per class. '
+            'Add sequences, change the column "split", or draw a new split '
             '(--val-ratio with a different --seed).')
     return counts

@@ -1,4 +1,4 @@
-"""Convert JHMDB: 2D joints of 609 short clips, 14 classes and three splits.
+"""Convert JHMDB: 609 short clips of 2D joints, 14 classes and three splits.
 
 The data set is by H. Jhuang et al., "Towards understanding action
 recognition", ICCV 2013. ``jhmdb_14_classes.npz`` contains its hand-annotated

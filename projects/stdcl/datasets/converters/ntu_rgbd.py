@@ -132,7 +132,7 @@ def convert(paths: list[Path], destination: Path,
         found = [*find_sources(path)]
         if not found:
             raise InputError(f'{path} contains no .skeleton file, expected a '
-                             'downloaded zip file or a folder.')
+                             'zip file or a folder that contains some.')
         sources += found
     if benchmark is None:
         benchmark = 'ntu120' if any('S018' <= name[:4] <= 'S032'
@@ -182,10 +182,10 @@ def select(sources: list[tuple], facts: dict,
                 f'action 1 to {facts["classes"]}')
         elif name in missing:
             dropped[name] = (
-                "missing skeletons: on the list of the data set's authors")
+                "missing skeletons: listed by the authors of the data set")
         elif name in selected:
             raise InputError(f'{name} occurs twice, in {selected[name][1:]} '
-                             f'and {where}, expected once.')
+                             f'and in {(*where, )}, expected once.')
         else:
             selected[name] = (name, *where)
     return [selected[name] for name in sorted(selected)]

@@ -49,8 +49,8 @@ def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
             num_frames += 1
             num_used += bool(bodies)
         if declared != num_frames:
-            repairs.append(f'wrong frame count: line 1 says {declared}, found '
-                           f'{num_frames}')
+            repairs.append(f'wrong frame count: line 1 says {declared}, but '
+                           f'the file contains {num_frames}')
     except InputError as error:
         repairs.append(f'incomplete frame: {error}; kept the {num_frames} '
                        'frames before it')
@@ -80,7 +80,7 @@ def _parse_frame(num_bodies: int, lines: Iterator, repairs: list) -> dict:
 
 def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
     """Return the next line's number and words; raise if words are missing."""
-    number, words = next(lines, ('after the last', []))
+    number, words = next(lines, ('(end of file)', []))
     if len(words) < num_words:
         raise InputError(f'line {number} has {len(words)} values, expected '
                          f'{num_words} ({what})')
@@ -90,7 +90,8 @@ def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
 def _to_count(number: int, words: list, what: str) -> int:
     """Return the only number in a line."""
     if len(words) > 1 or not words[0].isdigit():
-        raise InputError(f'line {number} is {words[:3]}, expected {what}')
+        seen = b' '.join(words[:3]).decode(errors='replace')
+        raise InputError(f'line {number} is "{seen}", expected {what}')
     return int(words[0])
 
 
@@ -111,8 +112,8 @@ def select_persons(bodies: list[Body]
     If there are several bodies, those visible in at most 11 frames are
     dropped; if this would drop all, the longest is kept. Then bodies whose
     width exceeds 0.8 times their height in at least 69.754 % of their frames
-    are dropped, as long as one remains. The other bodies, sorted by motion,
-    each join the first of two persons that has no other body in this period.
+    are dropped, as long as one remains. Each other body, largest motion first,
+    is assigned to the first of two persons that has no body at that time.
 
     Returns:
         tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person
@@ -133,7 +134,7 @@ def select_persons(bodies: list[Body]
         return bodies[0].joints[None], repairs, removed
     keypoint, left_out = _assign_places(bodies)
     if left_out:
-        repairs.append(f'more than two persons: left out {left_out} bodies')
+        repairs.append(f'more than two persons: bodies left out: {left_out}')
     return keypoint, repairs, removed
 
 

@@ -1,6 +1,6 @@
 """Convert Northwestern-UCLA Multiview Action 3D from CTR-GCN's JSON files.
 
-As in published results, views 1 and 2 are for training, view 3 for testing.
+As in published results, views 1 and 2 are for training; view 3 is for testing.
 """
 import json
 import re
@@ -97,8 +97,8 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
         keypoint = np.array(record['skeletons'], dtype=np.float32)
     except (ValueError, TypeError, KeyError, OverflowError,
             RecursionError) as error:
-        raise InputError(f'{name}: cannot be read, expected a JSON object '
-                         f'with numbers in "skeletons" ({error!r}).') from None
+        raise InputError(f'{name} cannot be read, expected a JSON object with '
+                         f'numbers in "skeletons" ({error!r}).') from None
     if keypoint.ndim != 3 or keypoint.shape[1:] != (NUM_JOINTS, 3) or (
             len(keypoint) == 0):
         raise InputError(f'{name}: "skeletons" has shape {keypoint.shape}, '
@@ -118,8 +118,8 @@ def make_splits(names: List[str]) -> Dict[str, List[str]]:
                          if int(fields[name][4]) in views]
         if len(splits[split]) != expected:
             raise InputError(
-                f'{split} (views {views}) has {len(splits[split])} sequences, '
-                f'expected {expected}: files are missing or unexpected.')
+                f'the split {split} has {len(splits[split])} sequences, '
+                f'expected {expected}; files are missing or unexpected.')
     for fold, subjects in enumerate(FOLDS):
         for part, held_out in (('train', False), ('val', True)):
             splits[f'fold{fold}_{part}'] = [

@@ -79,8 +79,8 @@ def to_sequence(where: str, arrays: Dict[str, np.ndarray],
     if persons.sum() > together:
         raise InputError(
             f'{where} contains {persons.sum()} persons, but at most '
-            f'{together} in any frame, expected one number per person. If a '
-            'tracker gave a person several numbers, merge them.')
+            f'{together} in any frame, expected one index per person. If a '
+            'tracker assigned several IDs to a person, merge them.')
     return {name: array[persons] if name in ARRAYS else array
             for name, array in arrays.items()}
 
@@ -137,13 +137,13 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     try:
         values = cells.to_numpy(np.float64)
     except ValueError as error:
-        raise InputError(f'{path} cannot be read as numbers with an optional '
-                         f'header: {error}.') from None
+        raise InputError(f'{path} cannot be read, expected numbers below an '
+                         f'optional header ({error}).') from None
     if index is not None:
         if (np.diff(values[:, 0]) != 1).any():
-            raise InputError(f'{path}: the column "{index}" is not '
-                             'consecutive, expected one row per frame, in '
-                             'order.')
+            raise InputError(f'{path}: the numbers in the column "{index}" '
+                             'are not consecutive, expected one row per '
+                             'frame, in order.')
         values = values[:, 1:]
     return dict(keypoint=values.reshape(-1, layout.num_joints, channels))
 
