@@ -163,7 +163,7 @@ def test_classes_are_balanced_and_named():
     (dict(layout=dict(
         name='worm', joint_names='abcdef', center=2,
         edges=[(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)])),
-     r'"worm" has 2 limbs .*from: b, d.*expected 4')])
+     r'"worm": limbs .* at: b, d .2 in.*expected 4')])
 def test_invalid_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**arguments)

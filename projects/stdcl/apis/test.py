@@ -66,7 +66,7 @@ class EvaluationRunner(Runner):
     """Runner that keeps the config that training saved in its work_dir."""
 
     def dump_config(self) -> None:
-        """Write no file; the log contains the config."""
+        """Do not write the config to a file, because the log contains it."""
 
 
 test.__test__ = False  # pytest would collect it because of its name

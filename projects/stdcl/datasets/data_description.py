@@ -49,7 +49,7 @@ def layout_of(model: nn.Module) -> dict:
 
 
 def traits(dataset) -> dict:
-    """Return the names of a data set's classes and joints, as far as known."""
+    """Return the names of a data set's classes and joints, if known."""
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     layout = getattr(next(iter_leaf_datasets(dataset)), 'layout', None)
     return dict(classes=list(classes or ()),

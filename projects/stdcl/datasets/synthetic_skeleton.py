@@ -285,7 +285,7 @@ def _view(rng: np.random.Generator, joints: np.ndarray) -> np.ndarray:
 
 
 def _project(rng: np.random.Generator, joints: np.ndarray) -> dict:
-    """Simulate a pose detector: no depth, but a confidence."""
+    """Simulate a pose detector, which returns confidences but no depth."""
     height, width = IMAGE_SHAPE
     pixels = joints[..., :2] * (PIXELS_PER_METER, -PIXELS_PER_METER)
     pixels += width / 2, height / 2 + PIXELS_PER_METER  # center: 1 m high

@@ -63,7 +63,7 @@ def summarize(dataset, samples: int = 1000) -> Tuple[str, List[float]]:
 
 
 class _AddToIndex:
-    """Transform at the start of a pipeline; makes ``sample_idx`` global."""
+    """First transform of a pipeline, which makes ``sample_idx`` global."""
 
     def __init__(self, offset: int) -> None:
         self.offset = offset

@@ -49,8 +49,8 @@ class Scores:
                       f'{shape}, expected (sequences, classes)')
         if self.labels is None:
             self.labels = np.full(shape[0], -1)
-        self._require(len(self.classes) in (0, shape[1]), '"classes" contains '
-                      f'{len(self.classes)} names, expected {shape[1]}')
+        self._require(len(self.classes) in (0, shape[1]), '"classes" has '
+                      f'length {len(self.classes)}, expected {shape[1]}')
         for field, dtypes in ARRAYS.items():
             if getattr(self, field) is not None:
                 value = np.asarray(getattr(self, field))
