@@ -168,7 +168,7 @@ BAD = {
         5)[..., 0]), 'contains keypoint_score, expected none for the'),
     'header only': (','.join(f'v{i}' for i in range(12)), 'contains 0 frames'),
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
-    'short': (csv_text(joints(3)) + '1,2\n', 'as numbers with an'),
+    'short': (csv_text(joints(3)) + '1,2\n', 'expected numbers below'),
     'hole in the first': ('0,,' + '0,' * 9 + '0\n' + csv_text(joints(3)),
                           'the first row is "0, , 0, .*expected numbers'),
     'gap': (FRAMES + '3' + COORDINATES, '"frame" are not consecutive'),

@@ -76,7 +76,7 @@ def test_damaged_files_are_named(change, message):
     record = dict(label=1, skeletons=np.ones((5, 20, 3)).tolist())
     name = 'a01_s01_e00_v01.json'
     assert parse(name, json.dumps(record).encode())['total_frames'] == 5
-    with pytest.raises(InputError, match=f'{name}: .*{message}'):
+    with pytest.raises(InputError, match=f'{name}.*{message}'):
         parse(name, json.dumps({**record, **change}).encode())
     with pytest.raises(InputError, match='a07_.*: the name is invalid'):
         parse('a07_s01_e00_v01.json', b'{}')
@@ -87,7 +87,7 @@ def test_wrong_sources_are_named(unpacked, tmp_path):
     source.mkdir()
     (tmp_path / 'broken.zip').write_bytes(b'PK\x03\x04 no zip')
     for path, message in (
-            (source, 'xview_train .* has 0 .* expected 1020'),
+            (source, 'xview_train has 0 .* expected 1020'),
             (tmp_path / 'none.zip', 'none.zip does not exist'),
             (tmp_path / 'broken.zip', 'broken.zip is not a readable zip')):
         with pytest.raises(InputError, match=message):
@@ -95,7 +95,7 @@ def test_wrong_sources_are_named(unpacked, tmp_path):
     for path in unpacked.glob('*.json'):
         Path(source, path.name).symlink_to(path)
     next(source.glob('*v03.json')).unlink()
-    with pytest.raises(InputError, match='xview_val .* has 463 .* expected'):
+    with pytest.raises(InputError, match='xview_val has 463 .* expected'):
         convert(source, out)
     assert not out.parent.exists()
 
