@@ -192,7 +192,7 @@ def test_every_tensor_is_required(name):
         if lost.endswith('num_batches_tracked'):  # counters are optional
             converted(name, rest)
             continue
-        with pytest.raises(InputError, match=f'missing tensors: {lost}'):
+        with pytest.raises(InputError, match=f'Missing tensors: {lost}'):
             converted(name, rest)
     if name != 'HCN':  # remove a whole block or layer
         for start in 'l10.', 'l5.residual.', 'l1.':

@@ -106,7 +106,7 @@ def test_the_command(cfg, tmp_path, warm):
     cfg.dump(tmp_path / 'a.py')
     tool = ('tools/analysis/get_flops.py', 'a.py')
     out = warm(*tool, '--num-sequences', 12, cwd=tmp_path).stdout
-    assert '1 persons, 52 frames, 20 joints, 3 channels' in out
+    assert 'joints, channels): (1, 52, 20, 3)' in out
     assert 'decoupler' in out and '12 slots each' in out
     failed = warm(*tool, '--shape', 1, 52, 17, 3, cwd=tmp_path)
     assert failed.returncode == 1

@@ -15,8 +15,8 @@ LABELS = dict(test='test', decoupler='STD-CL: decoupler',
 
 def show(result: dict) -> None:
     """Print the result of ``analyse``."""
-    print('One clip: {} persons, {} frames, {} joints, {} channels.\n'.format(
-        *result['shape']))
+    print('Shape of a clip (persons, frames, joints, channels): '
+          f'{result["shape"]}\n')
     print(f'{"":34}{"parameters":>12}{"FLOPs":>17}')
     for name, (parameters, flops) in result['costs'].items():
         print(f'{LABELS[name]:34}{parameters:12,}{flops:17,}')

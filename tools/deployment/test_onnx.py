@@ -33,7 +33,7 @@ def main() -> None:
           f'classes {"all agree" if result["agree"] else "differ"}.')
     for name, top1 in result['top1'].items():
         print(f'{name:12} top-1 {top1:.2f}')
-    if not result['difference'] <= TOLERANCE:  # also for NaN
+    if not result['difference'] <= TOLERANCE:  # true for NaN, too
         sys.exit(f'error: {args.onnx}: the logits differ by '
                  f'{result["difference"]:.1e} times the largest logit, '
                  f'expected at most {TOLERANCE:.0e}.')

@@ -157,7 +157,7 @@ def add_stream(work_dir: str, stream: Optional[str]) -> str:
     if stream is None:
         return work_dir
     path = Path(work_dir)
-    # the longest name first, or joint would match before joint-motion
+    # longest name first; otherwise, joint would match before joint-motion
     known = '|'.join(sorted(STREAMS, key=len, reverse=True))
     name, found = re.subn(f'(?<=-)({known})(?=-)|(?<=_)({known})$', stream,
                           path.name, count=1)

@@ -69,8 +69,8 @@ class SkeletonDataset(PoseDataset):
                  **kwargs) -> None:
         prefix = kwargs.get('data_prefix', {})
         if 'video' in prefix:
-            raise InputError(f'{ann_file}: data_prefix is {prefix}, expected '
-                             'no "video" for skeleton sequences.')
+            raise InputError(f'{ann_file}: data_prefix is {prefix}. Remove '
+                             '"video", which skeleton sequences do not use.')
         steps = Compose([*prepare, *pipeline]).transforms
         self.num_person = find_num_person(steps)
         cached = [] if 'skeleton' in prefix else list(takewhile(

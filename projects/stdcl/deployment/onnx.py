@@ -75,7 +75,7 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
     with atomic_write(out) as partial:
         program.save(str(partial), external_data=False)
         difference = compare(network, partial, clips)
-        if not difference <= TOLERANCE:  # also for NaN
+        if not difference <= TOLERANCE:  # true for NaN, too
             raise InputError(
                 f'{out} was not written, because its logits differ from those '
                 f'of PyTorch by {difference:.1e} times the largest logit, '

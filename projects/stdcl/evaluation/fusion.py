@@ -157,7 +157,7 @@ def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
     if file.names is not None and {*file.names} == {*known.names}:
         return file
     names = known.names if _places(known.names) is None else (
-        counted.astype(str))  # the list contains numbers, maybe shuffled
+        counted.astype(str))  # the list contains numbers, possibly shuffled
     return replace(file, names=names[places])
 
 
