@@ -1,4 +1,4 @@
-"""The tables on the pages equal those generated from CSV files."""
+"""Blocks of a page are filled with tables generated from CSV files."""
 
 import pandas as pd
 import pytest

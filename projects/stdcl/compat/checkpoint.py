@@ -51,9 +51,10 @@ NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     """Convert a checkpoint to tensors and plain containers.
 
-    A ``HistoryBuffer`` becomes a dict of its constructor arguments, a numeric
-    NumPy array a tensor, and any other NumPy value a Python value. An object
-    without a plain form is kept, with a warning that names ``field``.
+    A ``HistoryBuffer`` is converted to a dict of its constructor arguments, a
+    numeric NumPy array to a tensor, any other NumPy value to a Python value,
+    and a path to a string. All other objects are kept, with a warning that
+    calls the value ``field``.
     """
     if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:
         # copy: PyTorch supports neither negative strides nor big-endian data

@@ -114,7 +114,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     confusion = np.asarray(confusion)
     names = [name[:40] for name in classes]
     side = min(max(8, 0.2 * len(names)), 24)  # inches
-    size = min(10, 45 * side / len(names))  # font, in points
+    size = min(10, 45 * side / len(names))  # font size in points
     figure = Figure(figsize=(side, side), layout='constrained')
     axes = figure.add_subplot()
     shares = 100 * confusion / np.maximum(confusion.sum(axis=1,

@@ -36,7 +36,7 @@ def is_trusted(file: BinaryIO) -> bool:
 
 
 def how_to_trust(path: PathLike) -> str:
-    """Return a sentence that says how to trust one file."""
+    """Return a sentence that tells the user how to trust a file."""
     return (f'If you trust its author, set {VARIABLE}={path} in the '
             'environment to read it anyway.')
 

@@ -70,7 +70,7 @@ class Outputs:
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each prediction is correct, bool, (N,)."""
+        """Boolean array of shape (N,) that marks correct predictions."""
         return self.arrays['predictions'] == self.arrays['labels']
 
     @property

@@ -30,7 +30,8 @@ class CropResize(Transform):
             long enough. Defaults to 64.
 
     Raises:
-        InputError: A size or a share is out of range.
+        InputError: ``clip_len``, ``min_frames`` or ``proportion`` is out of
+            range.
     """
 
     def __init__(self, clip_len: int,

@@ -9,8 +9,8 @@ def find_detected(results: dict) -> Tuple[np.ndarray, np.ndarray]:
 
     A joint is not detected if its person is absent from the frame (all
     coordinates zero) or if its confidence, ``keypoint_score``, is 0. Return
-    the coordinates, float32, (M, T, V, C), and whether each joint was
-    detected, bool, (M, T, V).
+    the coordinates as a float32 array of shape (M, T, V, C), and a boolean
+    array of shape (M, T, V) that marks the detected joints.
     """
     keypoint = np.asarray(results['keypoint'], np.float32)
     detected = np.broadcast_to(keypoint.any(axis=(2, 3))[..., None],

@@ -30,7 +30,8 @@ class RandomSampleFrames(Transform):
             test mode, all clips are identical. Defaults to 1.
 
     Raises:
-        InputError: A size or a share is out of range.
+        InputError: ``clip_len``, ``num_clips`` or ``proportion`` is out of
+            range.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False,
