@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import MODELS, RUNNERS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 
 from projects.stdcl import apis
-from projects.stdcl.utils.input_error import end_cleanly
+from projects.stdcl.utils.input_error import InputError, end_cleanly
 from tests.warm_commands import ROOT
 
 CONFIG = f'''
@@ -180,6 +181,22 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'train_dataloader.batch_size=0', 'train_dataloader.batch_size is 0',
         'at least 1'),
     'seed': ('randomness.seed=-1', 'randomness.seed is -1', 'at least 0'),
+    'large seed': ('randomness.seed=4294967296', 'is 4294967296', '2**32'),
+    'learning rate as text': (
+        'optim_wrapper.optimizer.lr=abc', "optim_wrapper.optimizer.lr is 'abc'"
+        ', expected a number'),
+    'learning rate with a comma': (
+        'optim_wrapper.optimizer.lr=0,1', 'lr is [0, 1], expected a number'),
+    'not a number': ('model.cls_head.loss_contrast.temperature=nan', 'is nan'),
+    'switch': ('train_dataloader.drop_last=no', "drop_last is 'no', expected "
+               'True or False'),
+    'runner': ('runner_type=Runer', "runner_type is 'Runer', expected"),
+    'share of valid frames': (
+        'val_dataloader.dataset.valid_ratio=1', 'tiny.pkl: valid_ratio is 1.0',
+        'expected "box_score" and "valid"'),
+    'value that upstream asserts': (
+        'val_dataloader.dataset.box_thr=0.55', 'SkeletonDataset does not '
+        'accept a value: assert box_thr in'),
     'optimizer': (
         'optim_wrapper.optimizer.type=Adamm',
         "optim_wrapper.optimizer.type is 'Adamm'", 'closest match is Adam'),
@@ -273,6 +290,42 @@ def test_config_files(change, texts, folder):
 })
 def test_testing(change, texts, folder):
     assert_fails(lambda: apis.test('tiny.py', 'none.pth', **change), *texts)
+
+
+# --- work directories -------------------------------------------------------
+
+
+@RUNNERS.register_module()
+class OwnRunner(Runner):
+    """Runner of a different project."""
+
+
+def test_a_refused_run_changes_no_file(folder):
+    """The saved config remains the one that the model was trained with."""
+    work_dir, same = folder / 'run', {
+        'runner_type': 'OwnRunner', 'randomness.seed': 1}
+
+    def files():
+        return {path: path.read_bytes() for path in work_dir.iterdir()
+                if path.is_file() and path.name != 'lock'}
+
+    apis.train('tiny.py', work_dir, cfg_options=same)
+    assert 'OwnRunner' in files()[work_dir / 'tiny.py'].decode()
+    for change, text in [
+            ({'optim_wrapper.optimizer.lr': 0.3}, 'has 0.3'),
+            ({'randomness.seed': 2}, 'seed 1, but this run has 2'),
+            ({'model.data_preprocessor.stream': 'bone'}, "'joint'"),
+            ({'val_dataloader.dataset.split': 'none'}, 'no split "none"'),
+            ({'val_dataloader.dataset.pipeline.3.num_person': 2}, '2 persons'),
+            ({'experiment_name': 'damaged'}, 'run.json is damaged')]:
+        if 'damaged' in text:
+            (work_dir / 'run.json').write_text('')
+        before, options = files(), {'experiment_name': text, **same, **change}
+        with pytest.raises(InputError, match=text):
+            apis.train('tiny.py', work_dir, resume='auto', cfg_options=options)
+        with pytest.raises((InputError, OSError)):
+            apis.test('tiny.py', 'none.pth', work_dir, cfg_options=options)
+        assert files() == before
 
 
 # --- errors with a traceback, and valid input -------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.registry import DATASETS, INFERENCERS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -261,12 +262,15 @@ def test_people_are_drawn_upright(tmp_path, checkpoint):
     assert drawn[0] == drawn[1] == drawn[2]
 
 
-def test_confidences_of_arrays_and_files(tmp_path):
+@pytest.mark.parametrize('step', ['PreNormalize2D', 'Standardize'])
+def test_confidences_of_arrays_and_files(tmp_path, step):
     """A third channel of two-dimensional joints is not a coordinate."""
     cfg = config()
     cfg.merge_from_dict({
         'model.clip_shape': (1, 32, 17, 3), 'model.backbone.graph_cfg.layout':
         'coco', 'model.data_preprocessor.layout': 'coco'})
+    cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline
+    cfg.test_pipeline[0] = dict(type=step)
     model = MODELS.build(cfg.model)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'coco.pth')
     inferencer = SkeletonInferencer(cfg, str(tmp_path / 'coco.pth'), 'cpu')
@@ -278,5 +282,28 @@ def test_confidences_of_arrays_and_files(tmp_path):
         dict(keypoint=pixels, keypoint_score=score, label=np.int64(3)),
         dict(keypoint=pixels[0], keypoint_score=score[0]),
         both, both[0], both.astype(np.float32), dict(keypoint=both),
-        tmp_path / 'a.npy'], batch_size=1)['predictions']
+        torch.tensor(both), both.astype('>f8'), dict(keypoint=both.tolist()),
+        tmp_path / 'a.npy'], batch_size=1, img_shape=(640, 640))['predictions']
     assert all(one == expected for one in found)
+    # MMAction2's function passes annotations to the pipeline as they are
+    annotation = dict(keypoint=both, total_frames=40, img_shape=(640, 640))
+    recognizer = init_recognizer(cfg, str(tmp_path / 'coco.pth'), 'cpu')
+    if step == 'Standardize':
+        with pytest.raises(InputError, match='confidence in keypoint_score'):
+            inference_recognizer(recognizer, annotation)
+    else:
+        seen = inference_recognizer(recognizer, annotation)
+        assert float(seen.pred_score.max()) == pytest.approx(
+            expected['score'], rel=1e-5)
+
+
+def test_arrays_that_are_not_numbers(inferencer):
+    joints = raw_joints()[0]
+    rough = torch.tensor(joints).bfloat16()
+    assert inferencer(rough) == inferencer(rough.float().numpy())
+    for array, text in ((joints > 0, 'bool'), (joints.astype(object), 'obj'),
+                        (joints.astype(complex), 'complex'), (
+                            np.ma.masked_less(joints, 0), 'is nan')):
+        for sequence in array, dict(keypoint=array):
+            with pytest.raises(InputError, match=text):
+                inferencer(sequence)

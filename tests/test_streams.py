@@ -88,6 +88,19 @@ def test_bones_and_motions_of_lost_joints_are_zero(layout, dims,
     torch.testing.assert_close(seen[0, ~lost], full[0, ~lost])
 
 
+def test_a_lost_center():
+    """Joints are relative to the center in the nearest frame that shows it."""
+    preprocessor = SkeletonDataPreprocessor('coco', center_relative=True)
+    center, joints = preprocessor.layout.center, torch.rand(2, 7, 17, 3) + 1
+    joints[0, [0, 3, 4], center] = 0
+    nearest = joints[:, :, [center], :2].clone()
+    nearest[0, [0, 3, 4]] = nearest[0, [1, 2, 5]]
+    expected = joints[..., :2] - nearest
+    expected[:, :, center] = joints[:, :, center, :2]
+    torch.testing.assert_close(preprocessor.make_stream(joints)[..., :2],
+                               expected)
+
+
 def test_the_root_of_the_bones_keeps_its_position():
     """In the OpenPose layout, the root is not the center (the neck)."""
     joints = torch.randn(1, 4, 18, 2)

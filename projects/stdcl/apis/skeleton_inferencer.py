@@ -112,9 +112,9 @@ class SkeletonInferencer:
             InputError: An option or a sequence is invalid.
         """
         require_positive('SkeletonInferencer', batch_size=batch_size,
-                         window=1 if window is None else window)
-        if not 1 <= (1 if stride is None else stride) <= (
-                1 if window is None else window):
+                         window=1 if window is None else window,
+                         stride=1 if stride is None else stride, topk=topk)
+        if (stride or 1) > (window or 1):
             raise InputError(f'window is {window} and stride is {stride}, '
                              'expected 1 <= stride <= window.')
         if format not in ('gif', 'html'):
@@ -168,7 +168,7 @@ class SkeletonInferencer:
                              'the joints and the weights of the model.')
         of_frames = spread_over_frames(scores, windows)  # (T, classes)
         mean = scores.mean(dim=0)
-        best = mean.topk(min(max(topk, 1), len(mean))).indices.tolist()
+        best = mean.topk(min(topk, len(mean))).indices.tolist()
         top = [self._name(label, mean[label]) for label in best]
         segments = [
             dict(start=run.start, end=run.end, **self._name(
@@ -197,7 +197,13 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
         sequence['img_shape'] = tuple(img_shape)
     for field, ndim in dict(keypoint=3, keypoint_score=2).items():
         if field in sequence:
-            array = np.asarray(sequence[field])
+            array = sequence[field]
+            if torch.is_tensor(array):  # NumPy has no bfloat16
+                array = array.detach().cpu().to(torch.promote_types(
+                    array.dtype, torch.float32))
+            if np.ma.isMaskedArray(array):  # NaN is refused below
+                array = array.astype(float).filled(np.nan)
+            array = np.asarray(array)
             # the axis of the persons is optional
             sequence[field] = array[None] if array.ndim == ndim else array
     shape = np.shape(sequence.get('keypoint'))

@@ -2,9 +2,7 @@
 from pathlib import Path
 from typing import Dict, Optional, Union
 
-from mmaction.registry import RUNNERS
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from ..utils.config_check import checked
 from ..utils.input_error import InputError
@@ -49,7 +47,6 @@ def test(config: Union[str, Path], checkpoint: str,
                           launcher)
     cfg.load_from = str(checkpoint)
     cfg.resume = False
-    cfg.setdefault('runner_type', 'EvaluationRunner')
     with checked(cfg, REQUIRED):
         if dump:
             add_dump(cfg, str(dump))
@@ -59,14 +56,6 @@ def test(config: Union[str, Path], checkpoint: str,
         report.dataset_meta = runner.test_evaluator.dataset_meta
         runner.test_evaluator.metrics.append(report)
         return runner.test()
-
-
-@RUNNERS.register_module()
-class EvaluationRunner(Runner):
-    """Runner that keeps the config that training saved in its work_dir."""
-
-    def dump_config(self) -> None:
-        """Do not write the config to a file, because the log contains it."""
 
 
 test.__test__ = False  # pytest would collect it because of its name

@@ -8,6 +8,7 @@ from typing import Iterator, Optional, Sequence, Union
 from mmaction.registry import RUNNERS
 from mmengine import dist
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
@@ -198,6 +199,22 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner, or the class that ``runner_type`` names."""
-    return (RUNNERS.build(cfg) if 'runner_type' in cfg
-            else Runner.from_cfg(cfg))
+    """Build the Runner, or the class that ``runner_type`` names.
+
+    It writes its config when training starts. Therefore, a test and a run that
+    an ``InputError`` stops keep the config in the work directory.
+    """
+    kind = cfg.get('runner_type', 'Runner')
+    base = RUNNERS.get(kind) if isinstance(kind, str) else kind
+    if base is None:
+        raise InputError(f'runner_type is {kind!r}, expected the name of a '
+                         'class in the registry RUNNERS.')
+
+    class LateConfigRunner(base):
+
+        def dump_config(self) -> None:
+            hook = Hook()
+            hook.before_train = lambda runner: super().dump_config()
+            self.register_hook(hook, 'VERY_LOW')  # after all checks
+
+    return LateConfigRunner.from_cfg(cfg)

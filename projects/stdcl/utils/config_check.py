@@ -18,6 +18,7 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import Runner
+from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
 from .input_error import InputError
@@ -25,11 +26,14 @@ from .input_error import InputError
 NEAR = 0.85  # similarity above which a name counts as a misspelling
 
 
-def _parameters(function: Callable) -> frozenset:
-    return frozenset(inspect.signature(function).parameters) - {'self'}
+def _parameters(function: Callable) -> dict:
+    """Return a dict of name -> words in the annotation."""
+    return {name: set(re.findall(r'\w+', str(one.annotation))) for name, one
+            in inspect.signature(function).parameters.items()
+            if name not in ('self', 'args', 'kwargs')}
 
 
-RUNNER_FIELDS = (_parameters(Runner.__init__) - {'cfg'}) | {
+RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'sync_bn'}
@@ -38,13 +42,17 @@ UNREADABLE = (OSError, SyntaxError, KeyError, ValueError, ImportError,
               ConfigParsingError, yaml.YAMLError)
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
+    {'optim_wrapper.clip_grad': clip_grad_norm_},
     randomness=Runner.set_randomness, optim_wrapper=OptimWrapper,
     train_dataloader=DataLoader, val_dataloader=DataLoader,
     test_dataloader=DataLoader)
 # name -> smallest valid value, anywhere in a config
-LEAST = dict(accumulative_counts=1, batch_size=1, clip_len=1, max_epochs=1,
-             max_iters=1, num_classes=1, num_clips=1, num_person=1,
-             num_workers=0, seed=0, times=1, val_interval=1)
+LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
+             clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
+             num_person=1, num_workers=0, seed=0, times=1, val_interval=1)
+# words in an annotation that allows only numbers, in a config
+NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
+           'Optional', 'Union', 'None', 'NoneType'}
 
 
 def parse_options(texts: Optional[Sequence[str]]) -> dict:
@@ -135,12 +143,13 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
         frame = [*traceback.walk_tb(error.__traceback__)][-1][0]
-        if text is None and str(error) and frame.f_code.co_name == (
-                '__init__') and isinstance(error, (AssertionError,
-                                                   ValueError)):
+        if text is None and frame.f_code.co_name == '__init__' and (
+                isinstance(error, (AssertionError, ValueError))):
             # such as a negative learning rate
             owner = type(frame.f_locals.get('self')).__name__
-            text = f'{owner} does not accept a value: {error}'
+            why = str(error) or traceback.extract_tb(
+                error.__traceback__)[-1].line
+            text = f'{owner} does not accept a value: {why}'
         if text is None:
             raise
         raise InputError(text) from error
@@ -172,11 +181,10 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
             near = '' if name in known else _nearest(name, known)
             if near:
                 raise InputError(f'{path} does not accept {name}{near}.')
-            if name in LEAST and isinstance(value, (int, float, str)) and (
-                    not isinstance(value, Integral) or value < LEAST[name]):
+            expected = _expected(name, value, known.get(name) or set())
+            if expected:
                 raise InputError(
-                    f'{path}.{name} is {value!r}, expected an integer of at '
-                    f'least {LEAST[name]}.')
+                    f'{path}.{name} is {value!r}, expected {expected}.')
         if entry.get('persistent_workers') and not entry.get('num_workers'):
             raise InputError(
                 f'{path}.num_workers is 0, but {path}.persistent_workers is '
@@ -208,18 +216,30 @@ def _registered() -> Iterator[dict]:
             registry = registry.parent
 
 
-def _names(path: str, entry: dict) -> set:
-    """Return the names in the signature of an entry's constructor."""
+def _expected(name: str, value: Any, words: set) -> Optional[str]:
+    """Return what an invalid number or switch must be, or None."""
+    if name in LEAST and isinstance(value, (int, float, str)) and not (
+            isinstance(value, Integral) and LEAST[name] <= value < 2**32):
+        return f'an integer of at least {LEAST[name]} and below 2**32'
+    kinds = words & {'bool', 'int', 'float'}
+    if value != value or kinds and words <= NUMERIC and isinstance(
+            value, (str, list, tuple)):
+        return 'True or False' if kinds == {'bool'} else 'a number'
+    return None
+
+
+def _names(path: str, entry: dict) -> dict:
+    """Return the parameters of an entry's constructor; see _parameters."""
     kind = entry.get('type', IMPLIED.get(path))
     if isinstance(kind, str):
         kind = next((classes[kind] for classes in _registered()
                      if kind in classes), None)
-    names = {'type'} if 'type' in entry else set()
+    names = {'type': set()} if 'type' in entry else {}
     # a class may pass **kwargs to its bases
     for call in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:
         with suppress(TypeError, ValueError):  # no Python signature
-            names |= _parameters(call)
-    return names - {'args', 'kwargs'}
+            names = {**_parameters(call), **names}
+    return names
 
 
 def _nearest(name: Any, known: Iterable[str], cutoff: float = NEAR) -> str:

@@ -38,7 +38,8 @@ class PreNormalize2D(transforms.PreNormalize2D):
         """Normalize ``results['keypoint']``."""
         keypoint, detected = find_detected(results)
         xy, others = np.split(keypoint, [2], axis=-1)
-        detected = detected & xy.any(axis=-1)
+        # a third channel is the confidence
+        detected = detected & xy.any(axis=-1) & (others > 0).all(axis=-1)
         shape = results.get('img_shape', self.img_shape)
         if np.shape(shape) != (2, ) or not np.greater(shape, 0).all():
             raise InputError(

@@ -40,8 +40,9 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         center_relative (bool): If True, joint streams subtract the center
             joint from the other joints of each frame, and bone streams keep
             the coordinates of joints without a parent instead of setting them
-            to 0. The configs of Hyperformer and BlockGCN set it to True.
-            Defaults to False.
+            to 0. If the center was not detected in a frame (its confidence is
+            0), its position in the nearest frame is subtracted. The configs of
+            Hyperformer and BlockGCN set it to True. Defaults to False.
         append_joints (bool): Whether to append the coordinates of the joints
             to the channels of the stream, for encoders that take both
             (BlockGCN). Defaults to False.
@@ -77,6 +78,14 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         """
         inputs, data_samples = super().preprocess(inputs, data_samples,
                                                   training)
+        xyz, confidence = self._split_confidence(inputs)
+        # joints without confidence are zero, so a transform shifted it
+        if not training and confidence is not None and (
+                (confidence < 0) & (xyz != 0)).any():
+            raise InputError(
+                'The layout is two-dimensional, but a transform normalized '
+                'keypoint with 3 channels; expected 2 channels, and the '
+                'confidence in keypoint_score.')
         return self.make_stream(inputs), data_samples
 
     def make_stream(self, joints: torch.Tensor) -> torch.Tensor:
@@ -128,9 +137,17 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     def _relative(self, joints: torch.Tensor) -> torch.Tensor:
         xyz, confidence = self._split_confidence(joints)
-        center = self.layout.center
-        relative = xyz - xyz[..., center:center + 1, :]
-        relative[..., center, :] = xyz[..., center, :]
+        place = self.layout.center
+        center = xyz[..., place, :]  # (..., T, D)
+        if confidence is not None:  # use the nearest frame that shows it
+            lost = confidence[..., place, 0] <= 0  # (..., T)
+            frame = torch.arange(lost.shape[-1], device=lost.device)
+            away = (frame[:, None] - frame).abs() + (
+                len(frame) * lost[..., None, :])  # (..., T, T)
+            nearest = away.argmin(dim=-1, keepdim=True)  # (..., T, 1)
+            center = center.gather(-2, nearest.expand_as(center))
+        relative = xyz - center[..., None, :]
+        relative[..., place, :] = xyz[..., place, :]
         if confidence is None:
             return relative
         return torch.cat([relative * (confidence > 0), confidence], dim=-1)
