@@ -312,13 +312,13 @@ def test_a_refused_run_changes_no_file(folder):
     apis.train('tiny.py', work_dir, cfg_options=same)
     assert 'OwnRunner' in files()[work_dir / 'tiny.py'].decode()
     for change, text in [
-            ({'optim_wrapper.optimizer.lr': 0.3}, 'has 0.3'),
-            ({'randomness.seed': 2}, 'seed 1, but this run has 2'),
+            ({'optim_wrapper.optimizer.lr': 0.3}, 'lr 0.1, .* 0.3'),
+            ({'randomness.seed': 2}, 'seed 1, .* 2'),
             ({'model.data_preprocessor.stream': 'bone'}, "'joint'"),
             ({'val_dataloader.dataset.split': 'none'}, 'no split "none"'),
-            ({'val_dataloader.dataset.pipeline.3.num_person': 2}, '2 persons'),
-            ({'experiment_name': 'damaged'}, 'run.json is damaged')]:
-        if 'damaged' in text:
+            ({'val_dataloader.dataset.pipeline.3.num_person': 2}, 'CTRGCN'),
+            ({'experiment_name': 'damaged'}, 'run.json')]:
+        if 'json' in text:
             (work_dir / 'run.json').write_text('')
         before, options = files(), {'experiment_name': text, **same, **change}
         with pytest.raises(InputError, match=text):
