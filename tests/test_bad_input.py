@@ -115,8 +115,8 @@ ANNOTATIONS = {
     'keypoint missing': (
         item(keypoint=None), 'keypoint', 'is missing', 'a NumPy array'),
     'keypoint of other joints': (
-        item(keypoint=lambda x: x[:, :, :17]), 'keypoint',
-        'has 17 joints and 3', 'expected 20 joints and 3 channels, as in'),
+        item(keypoint=lambda x: x[:, :, :17]), 'has 17 joints and 3 channels',
+        'expected 20 joints and 3 channels', 'as in 23 of 24 sequences'),
     'total_frames that disagrees': (
         item(total_frames=24), 'total_frames', 'is 24',
         'expected 23, the number of frames T'),
@@ -125,8 +125,9 @@ ANNOTATIONS = {
             dict(content['annotations'][3])), 'annotations',
         f'{SEQUENCE}" occurs 2 times', 'expected once'),
     'confidence in one sequence': (
-        item(keypoint_score=np.ones((1, 23, 20))), 'keypoint_score is missing',
-        'in all sequences or in none', '1 of 24'),
+        item(keypoint_score=np.ones((1, 23, 20))),
+        'channels with keypoint_score', 'channels without keypoint_score, as '
+        'in 23 of 24'),
     'confidence never positive': (
         lambda content: [one.update(keypoint_score=np.zeros(
             one['keypoint'].shape[:3])) for one in content['annotations']],

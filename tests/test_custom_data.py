@@ -125,6 +125,7 @@ def test_every_format_is_read(tmp_path, name, layout, persons, dtype):
     array = (100 * joints(6, persons=persons) + 128).astype(dtype)
     WRITERS[name](tmp_path / name, array)
     sequence = read_sequence(tmp_path / name, LAYOUTS[layout])
+    assert sequence.pop('total_frames') == 6
     array = np.float32(array).reshape(persons or 1, 6, 4, 3)
     expected = dict(keypoint=array) if layout == 'hand' else dict(
         keypoint=array[..., :2], keypoint_score=array[..., 2])
@@ -158,22 +159,24 @@ FRAMES = 'frame' + ',v' * 12 + '\n1' + COORDINATES + '\n'
 BAD = {
     'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
-    'channels': (joints(5, 2), '2 channels .* 3 channels for the 3D layout'),
+    'channels': (joints(5, 2), '2 channels .* with the channels x, y, z of'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
     'trap': (np.array([Trap()]), 'objects or no array'),
     'arrays': (saved(np.savez, a=joints(5), b=joints(5)),
                r"arrays \['a', 'b'\], expected one array or"),
     'score in 3D': (saved(np.savez, keypoint=joints(5), keypoint_score=joints(
-        5)[..., 0]), 'contains keypoint_score, expected none for the'),
-    'header only': (','.join(f'v{i}' for i in range(12)), 'contains 0 frames'),
+        5)[..., 0]), 'beside a keypoint_score, expected 4 joints with the'),
+    'header only': (','.join(f'v{i}' for i in range(12)), 'total_frames is 0'),
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
-    'short': (csv_text(joints(3)) + '1,2\n', 'expected numbers below'),
+    'short': (csv_text(joints(3)) + '1,2\n', 'line 4, column 3 is "", e'),
+    'text': (csv_text(joints(3)) + '\n1' + ',x' * 11, 'line 5, column 2 is'),
+    'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'line 3, column 13'),
     'hole in the first': ('0,,' + '0,' * 9 + '0\n' + csv_text(joints(3)),
                           'the first row is "0, , 0, .*expected numbers'),
-    'gap': (FRAMES + '3' + COORDINATES, '"frame" are not consecutive'),
+    'gap': (FRAMES + '3' + COORDINATES, 'line 3: the numbers in the column'),
     'persons': (FRAMES + '1' + COORDINATES, '"frame" are not consecutive'),
-    'two keys': ('person,' + FRAMES, 'a row has 14 coordinates, expected 3')}
+    'two keys': ('person,' + FRAMES, 'a row has 14 coordinates, expected x,')}
 
 
 @pytest.mark.parametrize('content, message', BAD.values(), ids=BAD)
@@ -190,8 +193,8 @@ def test_bad_files_are_named(tmp_path, monkeypatch, content, message):
 
 
 def test_written_file(folder):
-    data = convert()
-    assert re.sub(' +', ' ', data.summary).splitlines() == [
+    _, summary = convert()
+    assert re.sub(' +', ' ', summary).splitlines() == [
         'split train val', 'label ', 'clap 3 1', 'wave 3 1',
         'frames: up to 12, persons: up to 1, vertical axis (--up): y']
     content = made()
@@ -233,22 +236,26 @@ def test_labels_by_name_and_by_number(folder):
     text = Path('labels.csv').read_text()
     for labels in (text, text.replace('wave', '0').replace('clap', '1')):
         Path('labels.csv').write_text(labels)
-        assert convert(classes='classes.txt').classes == ['wave', 'clap']
+        assert convert(classes='classes.txt')[0]['classes'] == ['wave', 'clap']
         assert [a['label'] for a in made()['annotations']] == (
             [0] * 4 + [1] * 4)
-    assert convert().classes == ['0', '1']
+    assert convert()[0]['classes'] == ['0', '1']
 
 
 @pytest.mark.parametrize('old, new, options, message', [
-    ('a/0,wave', 'a/0,3', {}, "are .'3', 'clap', 'wave'., expected class"),
-    ('clap', 'wave', {}, r'the same label \(wave\), expected at least 2'),
+    ('a/0,wave', 'a/0,3', {}, "are .'3', 'clap', 'wave'., expected names"),
+    ('clap', 'wave', {}, r"classes are .'wave'., expected at least 2"),
     ('clap', 'Wave', {}, "are .'Wave', 'wave'., .* differ in more"),
+    ('clap', 'clap', dict(classes='wave\nclap\nwave'),
+     "classes.txt: the classes are .'clap', 'wave', 'wave'., .* differ in"),
+    ('clap', 'clap', dict(classes='wave\nclap\nWAVE'), 'names that differ in'),
+    ('clap', 'clap', dict(classes=''), 'classes.txt cannot be read as a t'),
     (('clap', 'wave'), ('00', '01'), {}, "labels are .'00', '01'., expected"),
-    (('clap', 'wave'), ('0', '2'), {}, "labels are .'0', '2'., expected cl"),
+    (('clap', 'wave'), ('0', '2'), {}, "labels are .'0', '2'., expected na"),
     (('clap', 'wave'), ('0', '2'), dict(classes='one\ntwo'),
-     '"a/0" has the label "2", expected one of the classes 0, 1'),
+     'labels.csv: line 2: "a/0" has the label "2", expected one of the '
+     'classes 0, 1'),
     ('wave', 'wave', dict(classes='wave\n never \nclap'), '"train": never;'),
-    ('wave', 'wave', dict(classes='one\ntwo\none'), 'each only once'),
     ('name,label', 'name,class', {}, 'header "name,class,subject,split" '),
     ('subject', 'label', {}, 'header "name,label,label,split" .* each once'),
     ('a/0,wave,', 'a/0,wave,,', {}, 'Expected 4 fields in line 2, saw 5'),
@@ -259,8 +266,8 @@ def test_labels_by_name_and_by_number(folder):
     ('subject,split', 'subject,part', {}, 'no splits. Add a column "split"'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5),
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
-    (r's\d,', 's1,', dict(val_ratio=0.25), r'subjects \(1 in all'),
-    ('wave', 'wave', dict(val_ratio=1), r'is 1, .* subjects \(4 in all'),
+    (r's\d,', 's1,', dict(val_ratio=0.25), r'\(8 in all\) by subject'),
+    ('wave', 'wave', dict(val_ratio=1), 'is 1, which cannot split'),
     ('clap,s0,train', 'fall,s0,val', {}, '"train": fall; expected'),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
@@ -283,8 +290,9 @@ def test_invalid_tables_are_named(folder, old, new, options, message):
 def test_confidence_in_some_files_only(folder):
     for path in Path('src').glob('*/*.npy'):
         np.save(path, joints(4, 3 if path.stem == '2' else 2))
-    assert ('src: sequence a/0: keypoint_score is missing, expected it in all '
-            'sequences or in none') in refused('flat.json')
+    assert ('src: sequence a/2 has 4 joints and 2 channels with keypoint_score'
+            ', expected 4 joints and 2 channels without keypoint_score, as in '
+            '7 of 8 sequences') in refused('flat.json')
 
 
 def test_all_problems_are_listed_up_to_twenty(folder):
@@ -315,7 +323,7 @@ def test_every_class_is_split(ratio):
 
 def test_subjects_are_drawn_if_there_are_any(folder):
     edit('labels.csv', 's3,val', 's3,test')
-    assert convert().summary.endswith('subjects in several splits: s3')
+    assert convert()[1].endswith('subjects in several splits: s3')
     for seed in range(4):
         convert(val_ratio=0.3, seed=seed)
         val = made()['split']['val']
@@ -326,9 +334,9 @@ def test_subjects_are_drawn_if_there_are_any(folder):
     assert {name[0] for name in made()['split']['val']} == {'a', 'b'}
 
 
-def load_config(data, encoder, **options):
-    text = custom_config.make_config(Path('out/made.pkl'), data, encoder,
-                                     **options)
+def load_config(converted, encoder, **options):
+    text = custom_config.make_config(Path('out/made.pkl'), converted[0],
+                                     encoder, **options)
     Path('mine.py').write_text(text)
     return Config.fromfile('mine.py')
 
@@ -349,7 +357,8 @@ def test_configs_fit_the_data(folder, encoder, kind):
         if kind == 'coco':
             array = np.abs(np.concatenate([array] * 5, axis=-2)[..., :17, :])
         np.save(path, array)
-    cfg = load_config(convert(layout, img_shape=image), encoder)
+    cfg = load_config(convert(layout, img_shape=image), encoder,
+                      img_shape=image)
 
     narrow(cfg, encoder)
     model = MODELS.build(cfg.model)
@@ -450,7 +459,7 @@ def test_image_sizes_are_checked(folder, scale, shift, img_shape, message):
     for path in Path('src').glob('*/*.npy'):
         np.save(path, rng.random((9, 4, 2)) * scale + shift)
     try:
-        result = convert('flat.json', img_shape=img_shape).summary
+        _, result = convert('flat.json', img_shape=img_shape)
     except InputError as error:
         result = str(error)
     assert re.search(message, result)
@@ -466,7 +475,7 @@ def test_the_vertical_axis(folder, up, option, expected):
         array[..., up] += np.array([0, -9, -9, 9])
         np.save(path, array)
     data = convert(up=option)
-    assert data.summary.endswith(f'vertical axis (--up): {expected}')
+    assert data[1].endswith(f'vertical axis (--up): {expected}')
     step, = (step for step in load_config(data, 'stgcn').train_pipeline
              if step.type == 'RandomView')
     # rotations by zero degrees do not exchange the axes
@@ -491,8 +500,9 @@ def test_data_for_testing_only(folder):
     text = Path('labels.csv').read_text()
     Path('labels.csv').write_text(text.replace('clap', 'wave'))
     for classes, label in (('train.pkl', 1), ('classes.txt', 0)):
-        data = convert(classes=classes, test_only=True)
-        assert data.splits == ['test'] and len(made()['split']['test']) == 8
+        convert(classes=classes, test_only=True)
+        assert list(map(len, made()['split'].values())) == [8]
+        assert 'test' in made()['split']
         assert {item['label'] for item in made()['annotations']} == {label}
 
 
@@ -511,8 +521,8 @@ def test_annotation_files(folder):
         return custom_data.convert(Path(path), None, Path('out/made.pkl'),
                                    'flat.json', **options)
 
-    data = read(split=('sub_train', 'sub_val'))
-    assert (data.classes, data.channels) == (['0', '1'], 3)
+    read(split=('sub_train', 'sub_val'))
+    assert made()['classes'] == ['0', '1']
     assert made()['split'] == dict(train=names[:4], val=names[4:7])
     for item, mine in zip(items, made()['annotations'], strict=False):
         for name in ('keypoint', 'keypoint_score'):
@@ -525,8 +535,10 @@ def test_annotation_files(folder):
             (dict(split='ab'), {}, 'no split "a"; expected one of sub_'),
             (dict(split='abcd'), {}, '--split is a, b, c, d, expected at mos'),
             (dict(split=['sub_val'] * 2), {}, '"4" occurs in more than one'),
-            ({}, dict(classes=['a', 'a']), '2 class names, 1 of'),
-            ({}, dict(layout=dict(FLAT, joint_names='abcd')), '--layout')):
+            (dict(split=['sub_val']), dict(classes=['a', 'a']),
+             "in.pkl: the classes are .'a', 'a'., expected at least 2 names"),
+            ({}, dict(layout=dict(FLAT, joint_names='abcd')),
+             r'joint_names\[0\] is .a., expected .wrist., as in the layout')):
         Path('in.pkl').write_bytes(pickle.dumps({**content, **changed}))
         with pytest.raises(InputError, match=message):
             read(**options)
@@ -544,7 +556,7 @@ def test_names_in_a_different_unicode_form(folder):
     text = Path('labels.csv').read_text().replace('clap', 'caf\u00e9', 2)
     Path('labels.csv').write_text(
         text.replace('clap', 'cafe\u0301') + f'{name},wave,s1,train\n')
-    assert convert().classes == ['caf\u00e9', 'wave']
+    assert convert()[0]['classes'] == ['caf\u00e9', 'wave']
     assert len(made()['annotations']) == 9
 
 
@@ -562,7 +574,7 @@ def test_layouts_do_not_reach_the_config_as_code(folder, field, value,
     assert re.search(message, refused())
     with pytest.raises(InputError, match='would contain "{{"'):
         Path('hand.json').write_text(json.dumps(HAND))
-        custom_config.make_config(Path('{{$HOME:x}}'), convert(), 'stgcn')
+        custom_config.make_config(Path('{{$HOME:x}}'), convert()[0], 'stgcn')
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)

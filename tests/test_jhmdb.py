@@ -48,12 +48,12 @@ def test_convert(arrays, tmp_path):
 @pytest.mark.parametrize('name, value, expected', [
     ('num_frames', np.array([3, 2, 4, 6]), 'keypoint has shape'),
     ('is_test_2', np.zeros(3, bool), r'is_test_2 has shape \(3,\)'),
-    ('keypoint', np.array([object()]), 'cannot be read')])
+    ('keypoint', np.array([object()]), 'could not be read')])
 def test_invalid_arrays(name, value, expected, arrays, tmp_path):
     np.savez(tmp_path / 'in.npz', **{**arrays, name: value})
     with pytest.raises(InputError, match=expected):
         jhmdb.convert(tmp_path / 'in.npz', tmp_path / 'out.pkl')
-    with pytest.raises(InputError, match='does not exist'):
+    with pytest.raises(FileNotFoundError, match='no.npz'):
         jhmdb.convert(tmp_path / 'no.npz', tmp_path / 'out.pkl')
 
 

@@ -20,6 +20,8 @@ class Encoder:
     layout_field: str = 'layout'  # option of the backbone that sets the layout
     # option that sets the number of persons; None if the backbone accepts any
     persons_field: Optional[str] = None
+    # channels of the last block for each channel of the first
+    expansion: int = 4
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ ENCODERS = {
     '2s-agcn': Encoder('2S-AGCN', 'AAGCN', 'graph_cfg.layout', 'num_person'),
     'ctrgcn': Encoder('CTR-GCN', 'CTRGCN', persons_field='num_person'),
     'hyperformer': Encoder('Hyperformer', 'Hyperformer',
-                           persons_field='num_person'),
-    'blockgcn': Encoder('BlockGCN', 'BlockGCN', persons_field='num_person'),
+                           persons_field='num_person', expansion=1),
+    'blockgcn': Encoder('BlockGCN', 'BlockGCN', persons_field='num_person',
+                        expansion=2),
     'hcn': Encoder('HCN', 'HCN'),
 }
 

@@ -61,6 +61,8 @@ def parse_args() -> argparse.Namespace:
     if args.config and (args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
                      'does not exist yet.')
+    if args.epochs is not None and args.epochs < 1:
+        parser.error(f'--epochs is {args.epochs}, expected at least 1.')
     return args
 
 
@@ -76,15 +78,15 @@ def main() -> None:
             custom_data,
         )
         require_known('--encoder', encoder, ENCODERS)
-        data = custom_data.convert(**options)
-        print(f'{options["destination"]}:\n{data.summary}')
+        content, summary = custom_data.convert(**options)
+        print(f'{options["destination"]}:\n{summary}')
         if config is None:
             return
-        text = custom_config.make_config(
-            options['destination'], data, encoder, not plain,
-            config.resolve().parent, epochs, width)
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(text)
+        config.write_text(custom_config.make_config(
+            options['destination'], content, encoder, stdcl=not plain,
+            folder=config.resolve().parent, epochs=epochs, width=width,
+            img_shape=options['img_shape']))
     tool = os.path.relpath(Path(__file__).resolve().parents[1] / 'train.py')
     print(f'{config}: to train, run\n  python {tool} {config}')
 

@@ -11,7 +11,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
-from ..datasets.plain_annotation import to_plain
+from ..datasets.plain_annotation import complete, to_plain
 from ..datasets.transforms.format_gcn_input import (
     find_num_person,
     fit_persons,
@@ -195,20 +195,8 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence.pop('label', None)  # inference does not need it
     if img_shape:
         sequence['img_shape'] = tuple(img_shape)
-    for field, ndim in dict(keypoint=3, keypoint_score=2).items():
-        if field in sequence:
-            array = sequence[field]
-            if torch.is_tensor(array):  # NumPy has no bfloat16
-                array = array.detach().cpu().to(torch.promote_types(
-                    array.dtype, torch.float32))
-            if np.ma.isMaskedArray(array):  # NaN is refused below
-                array = array.astype(float).filled(np.nan)
-            array = np.asarray(array)
-            # the axis of the persons is optional
-            sequence[field] = array[None] if array.ndim == ndim else array
-    shape = np.shape(sequence.get('keypoint'))
-    sequence.update(total_frames=shape[1] if len(shape) > 1 else 1,
-                    start_index=0, modality='Pose', test_mode=True)
+    sequence = complete(sequence)
+    sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
     sequence = to_plain(sequence, layout)
     if img_shape and layout.dims == 2:

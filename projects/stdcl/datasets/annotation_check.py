@@ -25,10 +25,9 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
     """
     for index, item in enumerate(annotations):
         if not isinstance(item, dict) or not isinstance(name_of(item), str):
-            seen = (f'frame_dir {name_of(item)!r}' if isinstance(item, dict)
-                    else f'type {type(item).__name__}')
-            raise InputError(f'{path}: annotations[{index}] has {seen}, '
-                             'expected a dict whose frame_dir is a string.')
+            raise InputError(
+                f'{path}: annotations[{index}] is {reprlib.repr(item)}, '
+                'expected a dict whose frame_dir is a string.')
     if not annotations:
         raise InputError(f'{path}: the list annotations is empty, expected at '
                          'least one sequence.')
@@ -64,31 +63,32 @@ def check_sequences(path: str, annotations: List[dict],
 
     Raises:
         InputError: A name occurs twice, a field is invalid, or sequences
-            differ in their numbers of joints or channels.
+            differ in their fields or their numbers of joints or channels.
     """
     _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
         check_sequence(path, item, one_label)
-    for field in ('frame_inds', 'keypoint_score'):
-        lacking = [item for item in annotations if field not in item]
-        if 0 < len(lacking) < len(annotations):
-            _fail(path, lacking[0], field, '', 'it in all sequences or in '
-                  f'none; it is present in {len(annotations) - len(lacking)} '
-                  f'of {len(annotations)}')
     if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
                for item in annotations):
         _fail(path, annotations[0], 'keypoint_score', 'contains no positive '
               'number, as in all other sequences', 'a confidence above 0 for '
               'each detected joint')
-    sizes = Counter(item['keypoint'].shape[-2:] for item in annotations)
-    if len(sizes) > 1:
-        (usual, count), *_ = sizes.most_common(1)
-        odd = next(item for item in annotations
-                   if item['keypoint'].shape[-2:] != usual)
-        _fail(path, odd, 'keypoint', 'has {} joints and {} channels'.format(
-            *odd['keypoint'].shape[-2:]),
-            '{} joints and {} channels, as in {} of {} sequences'.format(
-                *usual, count, len(annotations)))
+    forms = list(map(_form, annotations))
+    (usual, count), *_ = Counter(forms).most_common(1)
+    for item, form in zip(annotations, forms):
+        if form != usual:
+            raise InputError(
+                f'{path}: sequence {name_of(item)} has {form}, expected '
+                f'{usual}, as in {count} of {len(annotations)} sequences.')
+
+
+def _form(item: dict) -> str:
+    """Describe what must be the same in all sequences."""
+    joints, channels = item['keypoint'].shape[-2:]
+    fields = [field for field in ('keypoint_score', 'frame_inds')
+              if field in item]
+    return f'{joints} joints and {channels} channels ' + (
+        f'with {" and ".join(fields)}' if fields else 'without keypoint_score')
 
 
 def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
@@ -96,30 +96,30 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     if one_label:
         _check_count(path, item, 'label', 0)
     _check_count(path, item, 'total_frames', 1)
+    total = item['total_frames']
     if 'frame_inds' in item:  # the format of MMAction2's DecompressPose
-        rows = len(_check_array(path, item, 'keypoint', '(N, V, C)'))
+        rows = len(_check_array(path, item, 'keypoint', 'NVC'))
         frames = np.asarray(item['frame_inds'])
         if frames.dtype.kind not in 'iu' or frames.shape != (rows, ) or np.any(
-                np.diff(frames.astype(int), prepend=0, append=item[
-                    'total_frames'] - 1) < 0):
+                np.diff(frames.astype(int), prepend=0, append=total - 1) < 0):
             _fail(path, item, 'frame_inds', f'is {reprlib.repr(frames)}',
                   f'{rows} ascending integers, the frame of each row of '
-                  f'keypoint, from 0 to {item["total_frames"] - 1}')
+                  f'keypoint, from 0 to {total - 1}')
         return
-    keypoint = _check_array(path, item, 'keypoint', '(M, T, V, C)')
-    if item['total_frames'] != keypoint.shape[1]:
-        _fail(path, item, 'total_frames', f'is {item["total_frames"]}',
-              f'{keypoint.shape[1]}, the number of frames T in keypoint (its '
-              f'shape (M, T, V, C) is {keypoint.shape})')
-    if len(keypoint) > max(keypoint.shape[1], 2):
-        _fail(path, item, 'keypoint', f'has {len(keypoint)} persons in '
-              f'{keypoint.shape[1]} frames', 'the axes (M, T, V, C), with at '
-              'least as many frames T as persons M')
+    shape = _check_array(path, item, 'keypoint', 'MTVC').shape
+    if total != shape[1]:
+        _fail(path, item, 'total_frames', f'is {total}', f'{shape[1]}, the '
+              'number of frames T in keypoint (its shape (M, T, V, C) is '
+              f'{shape})')
+    if shape[0] > max(shape[1], 2):
+        _fail(path, item, 'keypoint', f'has {shape[0]} persons in {shape[1]} '
+              'frames', 'the axes (M, T, V, C), with at least as many '
+              'frames T as persons M')
     if 'keypoint_score' in item:
-        score = _check_array(path, item, 'keypoint_score', '(M, T, V)')
-        if score.shape != keypoint.shape[:3]:
+        score = _check_array(path, item, 'keypoint_score', 'MTV')
+        if score.shape != shape[:3]:
             _fail(path, item, 'keypoint_score', f'has shape {score.shape}',
-                  f'{keypoint.shape[:3]}, the (M, T, V) of keypoint')
+                  f'{shape[:3]}, the (M, T, V) of keypoint')
 
 
 def _check_count(path: str, item: dict, field: str, least: int) -> None:
@@ -136,15 +136,15 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
         _fail(path, item, field,
               f'has type {getattr(array, "dtype", type(array).__name__)}',
               'a NumPy array of numbers')
-    if array.ndim != len(axes.split()) or not array.size:
+    if array.ndim != len(axes) or not array.size:
         _fail(path, item, field, f'has shape {array.shape}',
-              f'the axes {axes}, each of size 1 or more')
+              f'the axes ({", ".join(axes)}), each of size 1 or more')
     # the comparison is also False for NaN, which min and max propagate
     if not max(-float(array.min()), float(array.max())) < LARGEST:
         wrong = ~(np.abs(array.astype(np.float64)) < LARGEST)
         first = np.argwhere(wrong)[0]
-        place = ', '.join(f'{AXES[axis]} {index}' for axis, index in zip(
-            axes.strip('()').split(', '), first))
+        place = ', '.join(f'{AXES[axis]} {index}'
+                          for axis, index in zip(axes, first))
         _fail(path, item, field,
               f'is {array[tuple(first)]!s} at {place} (counted from 0; '
               f'invalid numbers: {wrong.sum()} of {array.size})',
@@ -160,6 +160,7 @@ def _check_distinct(where: str, names: Iterable[str]) -> None:
 
 
 def _fail(path: str, item: dict, field: str, seen: str, expected: str) -> None:
+    name = name_of(item)
+    where = path if name is None else f'{path}: sequence {name}'
     seen = seen if field in item else 'is missing'
-    raise InputError(f'{path}: sequence {name_of(item)}: {field} {seen}, '
-                     f'expected {expected}.')
+    raise InputError(f'{where}: {field} {seen}, expected {expected}.')

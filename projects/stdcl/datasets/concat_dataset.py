@@ -2,8 +2,7 @@
 from mmaction.registry import DATASETS
 from mmengine.dataset import dataset_wrapper
 
-from ..utils.input_error import InputError
-from .data_description import find_difference, traits
+from .data_description import check_traits, traits
 from .training_sequences import iter_leaf_datasets
 
 
@@ -24,9 +23,5 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
         expected = {name: values for name, values in traits(first).items()
                     if name not in ignored}
         for part in others:
-            text = find_difference(expected, traits(part))
-            if text:
-                file, other = (getattr(item, 'ann_file', '') or type(
-                    item).__name__ for item in (part, first))
-                raise InputError(f'{file}: {text}, as in {other}, with which '
-                                 'ConcatDataset combines it.')
+            check_traits(expected, part, source=getattr(
+                first, 'ann_file', '') or type(first).__name__)

@@ -67,17 +67,20 @@ def find_difference(description: dict, seen: dict) -> str:
     return ''
 
 
-def check_traits(description: dict, dataset, where: str) -> None:
+def check_traits(description: dict, dataset, where: str = '',
+                 source: str = 'the layout or training set of the model'
+                 ) -> None:
     """Raise an ``InputError`` unless classes and joints match, in order.
 
-    ``where`` is the name of the data set, for the message.
+    ``where`` is the name of the data set, and ``source`` that of the
+    description, for the message.
     """
     for part in iter_leaf_datasets(dataset):
         text = find_difference(description, traits(part))
         if text:
             raise InputError(': '.join(filter(None, (
                 where, getattr(part, 'ann_file', ''),
-                f'{text}, as in the layout or training set of the model.'))))
+                f'{text}, as in {source}.'))))
 
 
 def check_data(description: dict, dataset, where: str) -> None:

@@ -2,10 +2,34 @@
 from typing import Optional
 
 import numpy as np
+import torch
 
 from ..utils.skeleton_layout import SkeletonLayout
 
-ARRAYS = ('keypoint', 'keypoint_score')
+# array -> its axes: persons, frames, joints and channels
+ARRAYS = dict(keypoint='MTVC', keypoint_score='MTV')
+
+
+def complete(annotation: dict) -> dict:
+    """Return an annotation with all axes of the arrays and ``total_frames``.
+
+    The axis of the persons may be missing: (T, V, C) and (T, V) become
+    (1, T, V, C) and (1, T, V). Tensors and lists become NumPy arrays.
+    """
+    result = dict(annotation)
+    for name in ARRAYS.keys() & result.keys():
+        array = result[name]
+        if torch.is_tensor(array):  # NumPy has no bfloat16
+            array = array.detach().cpu().to(torch.promote_types(
+                array.dtype, torch.float32))
+        if np.ma.isMaskedArray(array):  # a check refuses NaN
+            array = array.astype(float).filled(np.nan)
+        array = np.asarray(array)
+        missing = array.ndim == len(ARRAYS[name]) - 1
+        result[name] = array[None] if missing else array
+    shape = np.shape(result.get('keypoint'))
+    result['total_frames'] = shape[1] if len(shape) > 1 else 1
+    return result
 
 
 def to_plain(annotation: dict,
@@ -20,10 +44,10 @@ def to_plain(annotation: dict,
     """
     plain = {name: value.item() if isinstance(value, np.generic) else value
              for name, value in annotation.items()}
-    for name in set(ARRAYS).intersection(plain):
+    for name in ARRAYS.keys() & plain.keys():
         plain[name] = np.asarray(plain[name], np.float32)
     if layout and layout.dims == 2 and np.shape(plain.get('keypoint'))[3:] == (
-            3, ) and ARRAYS[1] not in plain:
+            3, ) and 'keypoint_score' not in plain:
         plain.update(keypoint=plain['keypoint'][..., :2],
                      keypoint_score=plain['keypoint'][..., 2])
     return plain

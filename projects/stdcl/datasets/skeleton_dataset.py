@@ -225,16 +225,16 @@ class _Blocks:
 
     def put(self, array: np.ndarray) -> tuple:
         """Append an array, and return the arguments for :meth:`get`."""
-        array = np.asarray(array)
-        if not self.blocks or self.end + array.size > len(self.blocks[-1]):
-            size = max(self.SIZE, array.size)
+        size = np.size(array)
+        if not self.blocks or self.end + size > len(self.blocks[-1]):
             _return_freed_memory()
-            self.blocks.append(torch.empty(size, dtype=torch.float32))
+            self.blocks.append(torch.empty(
+                max(self.SIZE, size), dtype=torch.float32))
             self.end = 0
-        place = (len(self.blocks) - 1, self.end, array.shape)
+        place = (len(self.blocks) - 1, self.end, np.shape(array))
+        self.end += size
+        self.num_bytes += 4 * size
         self._view(*place)[...] = array
-        self.end += array.size
-        self.num_bytes += 4 * array.size
         return place
 
     def get(self, block: int, start: int, shape: tuple) -> np.ndarray:

@@ -18,12 +18,13 @@ def check_encoder(encoder, shape) -> None:
     _require(_of_encoder(encoder, *shape), type(encoder).__name__)
 
 
-def _require(expectations, where: str) -> None:
+def _require(expectations, where: str, alternative: str = '') -> None:
     for what, seen, owner, expected, advice in expectations:
         if seen != expected:
             raise InputError(
                 f'{where}: the number of {what} is {seen}, but '
-                f'{type(owner).__name__} is built for {expected}. {advice}')
+                f'{type(owner).__name__} is built for {expected}. {advice}'
+                f'{alternative}')
 
 
 def check_channels(model, feats) -> None:
@@ -52,14 +53,9 @@ def check_clip_shape(model, shape: Sequence[int]) -> None:
                          f'({", ".join(AXES)}).')
     require_positive('model.clip_shape', **dict(zip(AXES, shape)))
     fitting = fitting_shape(model, shape)
-    for _, seen, owner, expected, advice in _expectations(model, *shape):
-        if seen != expected:
-            raise InputError(
-                f'model.clip_shape is {tuple(shape)}, but '
-                f'{type(owner).__name__} is built for {fitting} '
-                f'({", ".join(AXES)}). If your clips have the latter shape, '
-                f'set model.clip_shape={fitting}. Otherwise, '
-                f'{advice[0].lower()}{advice[1:]}')
+    _require(_expectations(model, *shape), f'model.clip_shape={tuple(shape)}',
+             f' If your clips have the shape {fitting} ({", ".join(AXES)}), '
+             'set model.clip_shape to it instead.')
 
 
 def _expectations(model, persons: int, frames: int, joints: int,
@@ -74,9 +70,12 @@ def _expectations(model, persons: int, frames: int, joints: int,
 
 def _of_encoder(encoder, persons: int, frames: int, joints: int,
                 channels: int):
-    for field, expected in _num_joints(encoder).items():
-        yield ('joints', joints, encoder, expected,
-               f'Set model.backbone.{field} {LAYOUT}')
+    if hasattr(encoder, 'layout'):
+        yield ('joints', joints, encoder, encoder.layout.num_joints,
+               f'Set model.backbone.layout {LAYOUT}')
+    elif hasattr(encoder, 'graph'):
+        yield ('joints', joints, encoder, encoder.graph.num_node,
+               f'Set model.backbone.graph_cfg.layout {LAYOUT}')
     if hasattr(encoder, 'in_channels'):
         yield ('channels', channels, encoder, encoder.in_channels,
                f'Set model.backbone.in_channels={channels}.')
@@ -85,26 +84,11 @@ def _of_encoder(encoder, persons: int, frames: int, joints: int,
                f'Set clip_len={encoder.num_frames} in the pipelines, or set '
                'model.backbone.num_frames to your clip_len, a multiple of 16, '
                'and adapt model.cls_head.feature_size.')
-    for expected in _num_person(encoder):
-        yield ('persons', persons, encoder, expected,
+    persons_built_for = getattr(encoder, 'num_person', None)
+    if getattr(encoder, 'data_bn_type', None) == 'MVC':  # of MMAction2
+        persons_built_for = encoder.data_bn.num_features // (
+            encoder.graph.num_node * encoder.in_channels)
+    if persons_built_for is not None:
+        yield ('persons', persons, encoder, persons_built_for,
                f'Set model.backbone.num_person={persons}, or num_person='
-               f'{expected} of FormatGCNInput in the pipelines.')
-
-
-def _num_joints(encoder) -> dict:
-    """Return a dict of layout option -> number of joints."""
-    if hasattr(encoder, 'layout'):
-        return dict(layout=encoder.layout.num_joints)
-    if hasattr(encoder, 'graph'):
-        return {'graph_cfg.layout': encoder.graph.num_node}
-    return {}
-
-
-def _num_person(encoder) -> list:
-    """Return [number of persons], or [] if the encoder accepts any."""
-    if hasattr(encoder, 'num_person'):
-        return [encoder.num_person]
-    if getattr(encoder, 'data_bn_type', None) == 'MVC':
-        return [encoder.data_bn.num_features
-                // (encoder.graph.num_node * encoder.in_channels)]
-    return []
+               f'{persons_built_for} of FormatGCNInput in the pipelines.')

@@ -9,36 +9,31 @@ SPLITS = ('train', 'val', 'test')
 def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     """Draw a split, 'train' or 'val', for each sequence that is not in 'test'.
 
-    Args:
-        table (pd.DataFrame): The columns label, subject and split. If there
-            are subjects, whole subjects are drawn. Otherwise, sequences of
-            each class are drawn; a class with a single sequence is used for
-            training only. The order of the rows has no effect.
-        ratio (float): Validation share of the subjects, or of the sequences of
-            each class.
-        seed (int): Random seed.
-
-    Raises:
-        InputError: There is too little data.
+    ``table`` has the columns label, subject and split. If there are subjects,
+    a share of them, ``ratio``, is drawn for 'val'. Otherwise, this share of
+    each class is drawn; a class with a single sequence is used for training
+    only. The order of the rows has no effect. An ``InputError`` is raised if
+    there is too little data.
     """
-    from sklearn.model_selection import train_test_split
+    from sklearn.model_selection import (
+        GroupShuffleSplit,
+        StratifiedShuffleSplit,
+    )
     splits = table['split'].where(table['split'] == 'test', 'train')
     rest = table[splits == 'train'].sort_index()
-    by_subject = (rest['subject'] != '').any()
-    if by_subject:
-        drawn, labels = sorted(set(rest['subject'])), None
+    if (rest['subject'] != '').any():
+        unit, kind = 'subject', GroupShuffleSplit
     else:
+        unit, kind = 'class', StratifiedShuffleSplit
         rest = rest[rest['label'].duplicated(keep=False)]
-        drawn, labels = rest.index, rest['label']
+    shuffle = kind(1, test_size=float(ratio), random_state=seed)
     try:
-        _, val = train_test_split(
-            drawn, test_size=float(ratio), random_state=seed, stratify=labels)
+        _, val = next(shuffle.split(rest, rest['label'], rest['subject']))
     except ValueError as error:
-        kind = 'subjects' if by_subject else 'sequences'
         raise InputError(f'--val-ratio is {ratio}, which cannot split the '
-                         f'{kind} ({len(drawn)} in all): {error}') from None
-    chosen = rest['subject'] if by_subject else rest.index
-    splits[rest.index[chosen.isin(val)]] = 'val'
+                         f'sequences ({len(rest)} in all) by {unit}: {error}'
+                         ) from None
+    splits[rest.index[val]] = 'val'
     return splits
 
 

@@ -4,12 +4,14 @@ The data set is by H. Jhuang et al., "Towards understanding action
 recognition", ICCV 2013. ``jhmdb_14_classes.npz`` contains its hand-annotated
 joints, as distributed with the code of DD-Net, in the arrays :data:`ARRAYS`.
 """
+import reprlib
 from pathlib import Path
 from typing import Iterator
 
 import numpy as np
 
 from ...utils.input_error import InputError
+from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import LAYOUTS
 from .annotation_file import write_annotations
 
@@ -38,16 +40,10 @@ def convert(source: Path, destination: Path) -> dict:
 
 def read(source: Path) -> dict:
     """Read :data:`ARRAYS`, or raise an ``InputError``; see :func:`convert`."""
-    try:
-        with np.load(source, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ARRAYS}
-    except FileNotFoundError:
-        raise InputError(f'{source} does not exist, expected '
-                         'jhmdb_14_classes.npz.') from None
-    except Exception as error:  # a damaged zip raises various errors
-        raise InputError(
-            f'{source} cannot be read, expected a .npz file with the arrays '
-            f'{", ".join(ARRAYS)} ({error}).') from None
+    arrays = load_arrays(source)
+    if not isinstance(arrays, dict) or not ARRAYS.keys() <= arrays.keys():
+        raise InputError(f'{source} contains {reprlib.repr(list(arrays))}, '
+                         f'expected the arrays {", ".join(ARRAYS)}.')
     sizes = dict(n=len(arrays['name']), f=int(arrays['num_frames'].sum()),
                  v=LAYOUTS['jhmdb'].num_joints, c=2)
     for name, axes in ARRAYS.items():

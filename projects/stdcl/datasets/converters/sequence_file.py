@@ -11,20 +11,23 @@ import numpy as np
 from ...utils.input_error import InputError
 from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import SkeletonLayout
-from ..annotation_check import check_sequence
-from ..plain_annotation import ARRAYS, to_plain
+from ..annotation_check import LARGEST, check_sequence
+from ..plain_annotation import ARRAYS, complete, to_plain
+from ..transforms.detected_joints import find_detected
 
 SUFFIXES = ('.npy', '.npz', '.csv')
+# dims of a layout -> channels of a joint
+CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
 # headers of a first column that numbers the frames, such as pandas' index
 INDEX = ('frame', 'index', 'unnamed: 0', '')
 CONFIDENCE = 'confidence|conf|score|likelihood|visibility'
 
 
 def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
-    """Read and check a ``.npy``, ``.npz`` or ``.csv`` file.
+    """Read a ``.npy``, ``.npz`` or ``.csv`` file; see :func:`to_sequence`.
 
-    See :func:`to_sequence` for the result. An ``InputError`` is raised if the
-    file is damaged or does not fit the layout.
+    An ``InputError`` is raised if the file is damaged or does not fit the
+    layout.
     """
     is_table = path.suffix.lower() == '.csv'
     arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
@@ -33,56 +36,59 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
 
 def to_sequence(where: str, arrays: Dict[str, np.ndarray],
                 layout: SkeletonLayout) -> dict:
-    """Check the arrays of a sequence, and convert them to float32.
+    """Check the arrays of a sequence, and leave out absent persons.
 
     Args:
         where (str): Source of the arrays, for messages.
-        arrays (dict): ``keypoint``, (T, V, C) or (M, T, V, C), whose third
-            channel may be a confidence in two dimensions, and optionally
+        arrays (dict): ``keypoint``, (T, V, C) or (M, T, V, C), and optionally
             ``keypoint_score``, (T, V) or (M, T, V).
         layout (SkeletonLayout): Expected layout of the joints.
 
     Returns:
-        dict: ``keypoint``, float32, (M, T, V, C), and, if the joints are
-        two-dimensional and have confidences, ``keypoint_score``, float32,
-        (M, T, V). Persons who are absent from all frames are left out.
+        dict: The arrays with all axes, in the form of :func:`.to_plain`, and
+        ``total_frames``.
 
     Raises:
         InputError: The arrays do not fit the layout, or there are more persons
             than in any single frame.
     """
-    arrays = {name: array[None] if np.ndim(array) == (
-        3 if name == 'keypoint' else 2) else array  # no person axis
-        for name, array in arrays.items()}
-    keypoint = arrays['keypoint']
-    check_sequence(where, dict(
-        arrays, frame_dir=Path(where).stem, label=0,
-        total_frames=keypoint.shape[1] if np.ndim(keypoint) == 4 else 1))
-    channels = _channels(layout)[:1 if 'keypoint_score' in arrays else 2]
-    if keypoint.shape[2] != layout.num_joints or (
-            keypoint.shape[3] not in channels):
+    arrays = complete(arrays)
+    check_sequence(where, arrays, one_label=False)
+    plain = to_plain(arrays, layout)
+    scored = 'keypoint_score' in arrays
+    if plain['keypoint'].shape[2:] != (layout.num_joints, layout.dims) or (
+            scored and layout.dims == 3):
+        shape = arrays['keypoint'].shape
         raise InputError(
-            f'{where}: keypoint has {keypoint.shape[2]} joints and '
-            f'{keypoint.shape[3]} channels (shape {keypoint.shape}), expected '
-            f'{layout.num_joints} joints and '
-            f'{" or ".join(map(str, channels))} channels for the '
-            f'{layout.dims}D layout "{layout.name}".')
-    if layout.dims == 3 and 'keypoint_score' in arrays:
-        raise InputError(f'{where} contains keypoint_score, expected none for '
-                         f'the 3D layout "{layout.name}".')
-    arrays = to_plain(arrays, layout)
-    there = arrays['keypoint'].any(axis=(2, 3))  # (M, T)
+            f'{where}: keypoint has {shape[2]} joints and {shape[3]} channels '
+            f'(shape {shape}){" beside a keypoint_score" * scored}, expected '
+            f'{layout.num_joints} joints with the channels '
+            f'{CHANNELS[layout.dims]} of the layout "{layout.name}".')
+    there = find_detected(plain)[1].any(axis=2)  # (M, T)
     persons, together = there.any(axis=1), there.sum(axis=0).max()
     if not together:
-        raise InputError(f'{where} contains only zeros, expected joints in at '
-                         'least one frame.')
+        raise InputError(f'{where}: all coordinates or confidences are zero, '
+                         'expected detected joints in at least one frame.')
     if persons.sum() > together:
         raise InputError(
             f'{where} contains {persons.sum()} persons, but at most '
             f'{together} in any frame, expected one index per person. If a '
             'tracker assigned several IDs to a person, merge them.')
     return {name: array[persons] if name in ARRAYS else array
-            for name, array in arrays.items()}
+            for name, array in plain.items()}
+
+
+def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
+    arrays = load_arrays(path)
+    if isinstance(arrays, np.ndarray):
+        return dict(keypoint=arrays)
+    if len(arrays) == 1:
+        return dict(keypoint=next(iter(arrays.values())))
+    if set(arrays) != set(ARRAYS):
+        raise InputError(
+            f'{path} contains the arrays {sorted(arrays)}, expected one array '
+            'or "keypoint" and "keypoint_score".')
+    return arrays
 
 
 def clean(text: str) -> str:
@@ -90,66 +96,58 @@ def clean(text: str) -> str:
     return ' '.join(unicodedata.normalize('NFC', text).split())
 
 
-def read_cells(path: Path):
-    """Return the cells of a ``.csv`` file, a DataFrame of strings."""
+def read_cells(path: Path, separator: str = ','):
+    """Return the cells of a ``.csv`` file, a DataFrame of strings.
+
+    Its index contains the numbers of the lines. Empty rows are left out.
+    """
     import pandas as pd
     try:
-        return pd.read_csv(path, header=None, dtype=object, na_filter=False,
-                           skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path} cannot be read as comma-separated values: '
-                         f'{error}'.strip()) from None
-
-
-def _channels(layout: SkeletonLayout) -> tuple:
-    """Return valid numbers of channels; in 2D, the third is a confidence."""
-    return (3, ) if layout.dims == 3 else (2, 3)
-
-
-def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
-    arrays = load_arrays(path)
-    if isinstance(arrays, np.ndarray):
-        arrays = dict(keypoint=arrays)
-    elif len(arrays) == 1:
-        arrays = dict(keypoint=next(iter(arrays.values())))
-    if not {'keypoint'} <= set(arrays) <= {'keypoint', 'keypoint_score'}:
-        raise InputError(
-            f'{path} contains the arrays {sorted(arrays)}, expected one array '
-            'or "keypoint" and "keypoint_score".')
-    return arrays
+        cells = pd.read_csv(
+            path, sep=separator, header=None, dtype=object, na_filter=False,
+            skipinitialspace=True, skip_blank_lines=False)
+    except ValueError as error:
+        raise InputError(f'{path} cannot be read as a table that starts in '
+                         f'line 1: {error}'.strip()) from None
+    cells.index += 1
+    return cells[(cells != '').any(axis=1)]
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
+    import pandas as pd
     cells = read_cells(path)
-    names = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
-    index = names.pop(0) if names[0] in INDEX else None
-    channels, rest = divmod(len(names), layout.num_joints)
-    if rest or channels not in _channels(layout):
+    header = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
+    index = header.pop(0) if header[0] in INDEX else None
+    channels, rest = divmod(len(header), layout.num_joints)
+    if rest or channels not in range(layout.dims, 4):
         raise InputError(
-            f'{path}: a row has {len(names)} coordinates, expected '
-            f'{" or ".join(map(str, _channels(layout)))} for each of the '
-            f'{layout.num_joints} joints of layout "{layout.name}".')
-    if _has_header(path, names, layout, channels, index is not None):
+            f'{path}: a row has {len(header)} coordinates, expected '
+            f'{CHANNELS[layout.dims]} of each of the {layout.num_joints} '
+            f'joints of layout "{layout.name}".')
+    if _is_header(path, header, layout, channels):
         cells = cells[1:]
-    if cells.empty:
-        raise InputError(f'{path} contains 0 frames, expected at least 1.')
-    try:
-        values = cells.to_numpy(np.float64)
-    except ValueError as error:
-        raise InputError(f'{path} cannot be read, expected numbers below an '
-                         f'optional header ({error}).') from None
+    values = cells.apply(pd.to_numeric, errors='coerce')
+    wrong = ~(values.abs() < LARGEST)  # also for NaN
+    if wrong.any(axis=None):
+        line, column = wrong.stack().idxmax()
+        raise InputError(
+            f'{path}: line {line}, column {column + 1} is '
+            f'"{cells.loc[line, column]}", expected a number between '
+            f'-{LARGEST:g} and {LARGEST:g}.')
     if index is not None:
-        if (np.diff(values[:, 0]) != 1).any():
-            raise InputError(f'{path}: the numbers in the column "{index}" '
-                             'are not consecutive, expected one row per '
-                             'frame, in order.')
-        values = values[:, 1:]
-    return dict(keypoint=values.reshape(-1, layout.num_joints, channels))
+        gap = values.pop(0).diff()[1:] != 1
+        if gap.any():
+            raise InputError(
+                f'{path}: line {gap.idxmax()}: the numbers in the column '
+                f'"{index}" are not consecutive, expected one row per frame, '
+                'in order.')
+    return dict(keypoint=values.to_numpy(np.float64).reshape(
+        len(values), layout.num_joints, channels))
 
 
-def _has_header(path: Path, names: List[str], layout: SkeletonLayout,
-                channels: int, certain: bool) -> bool:
+def _is_header(path: Path, names: List[str], layout: SkeletonLayout,
+               channels: int) -> bool:
     """Return whether the first row is a header; raise if its order is wrong.
 
     A header names or numbers the columns or the joints, as "wrist_x", "x1" or
@@ -170,7 +168,7 @@ def _has_header(path: Path, names: List[str], layout: SkeletonLayout,
               for row in joints for form in ('{0}', '{0}{1}', '{1}{0}')]
     found = list(map(squash, names))
     numeric = pd.to_numeric(pd.Series(names), errors='coerce').notna().all()
-    if numeric and not certain and sorted(found) not in map(sorted, valid):
+    if numeric and sorted(found) not in map(sorted, valid):
         return False
     prefix = re.match('[a-z]*', os.path.commonprefix(found))[0]
     if found in valid or [text[len(prefix):] for text in found] in valid:
