@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -600,6 +601,19 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     # the recognizer compares this number with the output of the encoder
     assert model.cls_head.in_channels < (
         full.model.cls_head.get('in_channels', 256) / 2)
+
+
+@pytest.mark.parametrize('words, message', [
+    ('src labels.csv out.npy', 'DST is out.npy, expected a *.pkl file'),
+    ('src out.pkl', 'LABELS is None, expected a folder and a table'),
+    ('src labels.csv out.pkl --config out.txt', 'expected a *.py file'),
+    ('src labels.csv out.pkl --epochs 0', '--epochs is 0, expected at least')])
+def test_command_line_errors(root, monkeypatch, capsys, words, message):
+    monkeypatch.setattr(sys, 'argv', [
+        'custom.py', *words.split(), '--layout', 'coco'])
+    with pytest.raises(SystemExit):
+        runpy.run_path(root / 'tools/data/custom.py', run_name='__main__')
+    assert message in capsys.readouterr().err
 
 
 def test_commands_of_the_page(root, warm, tmp_path):

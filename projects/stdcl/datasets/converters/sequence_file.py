@@ -38,19 +38,13 @@ def to_sequence(where: str, arrays: Dict[str, np.ndarray],
                 layout: SkeletonLayout) -> dict:
     """Check the arrays of a sequence, and leave out absent persons.
 
-    Args:
-        where (str): Source of the arrays, for messages.
-        arrays (dict): ``keypoint``, (T, V, C) or (M, T, V, C), and optionally
-            ``keypoint_score``, (T, V) or (M, T, V).
-        layout (SkeletonLayout): Expected layout of the joints.
+    ``where`` is the source of the arrays, for messages. In ``arrays``,
+    ``keypoint`` has the shape (T, V, C) or (M, T, V, C), and
+    ``keypoint_score``, which is optional, (T, V) or (M, T, V).
 
-    Returns:
-        dict: The arrays with all axes, in the form of :func:`.to_plain`, and
-        ``total_frames``.
-
-    Raises:
-        InputError: The arrays do not fit the layout, or there are more persons
-            than in any single frame.
+    Return the arrays with all axes, in the form of :func:`.to_plain`, and
+    ``total_frames``. An ``InputError`` is raised if the arrays do not fit the
+    layout, or if there are more persons than in any single frame.
     """
     arrays = complete(arrays)
     check_sequence(where, arrays, one_label=False)
@@ -128,12 +122,13 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     if _is_header(path, header, layout, channels):
         cells = cells[1:]
     values = cells.apply(pd.to_numeric, errors='coerce')
-    wrong = ~(values.abs() < LARGEST)  # also for NaN
-    if wrong.any(axis=None):
-        line, column = wrong.stack().idxmax()
+    # the comparison is False for NaN
+    wrong = np.argwhere(~(values.abs() < LARGEST).to_numpy())
+    if len(wrong):
+        row, column = wrong[0]
         raise InputError(
-            f'{path}: line {line}, column {column + 1} is '
-            f'"{cells.loc[line, column]}", expected a number between '
+            f'{path}: line {cells.index[row]}, column {column + 1} is '
+            f'"{cells.iloc[row, column]}", expected a number between '
             f'-{LARGEST:g} and {LARGEST:g}.')
     if index is not None:
         gap = values.pop(0).diff()[1:] != 1
