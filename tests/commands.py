@@ -56,7 +56,7 @@ def accuracy(done) -> float:
 
 
 def train(run, work_dir, *options, check=True):
-    """Train a narrow encoder; ``run`` is a WarmCommands server."""
+    """Train with :data:`CONFIG`; ``run`` is a WarmCommands server."""
     done = run('tools/train.py', *arguments(work_dir), *options, cwd=work_dir)
     if check:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -70,7 +70,7 @@ def arguments(work_dir):
 
 def stop_training(run, work_dir, *options, when, number=signal.SIGKILL,
                   to=os.kill):
-    """Train a narrow encoder, and interrupt it; see :func:`interrupt`."""
+    """Start :func:`train`, and stop it as :func:`interrupt` describes."""
     pid = run.start('tools/train.py', *arguments(work_dir), *options,
                     cwd=work_dir)
     interrupt(pid, work_dir / 'stdout', when, number, to)

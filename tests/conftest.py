@@ -24,7 +24,6 @@ ROOT = Path(__file__).parents[1]
 
 gc.freeze()  # garbage collection skips the imported modules
 
-
 # slow files run first, so that no process is idle at the end
 LONGEST = ('test_distributed.py', 'test_resume.py', 'test_scale_out.py',
            'test_configs.py')

@@ -1,4 +1,4 @@
-"""Files are either complete or absent, even with several writers."""
+"""A failure keeps the previous file, and the last of two writers wins."""
 import pytest
 
 from projects.stdcl.utils.atomic_write import atomic_write

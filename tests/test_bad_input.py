@@ -1,4 +1,4 @@
-"""Error messages of the commands for invalid input.
+"""Error messages of training and testing for invalid input.
 
 Each row of a table contains a change that makes the input invalid, and parts
 of the expected message. The message must be one line, without a traceback.
@@ -86,7 +86,6 @@ def assert_says(done, *texts: str) -> None:
 
 
 # --- annotation files ------------------------------------------------------
-
 
 def item(**entries):
     """Change entries of the fourth annotation; None deletes an entry."""
@@ -331,7 +330,6 @@ def test_a_refused_run_changes_no_file(folder):
 
 # --- errors with a traceback, and valid input -------------------------------
 
-
 @HOOKS.register_module()
 class Buggy(Hook):
 
@@ -385,7 +383,7 @@ def test_degenerate_sequences(config, stream, warm, tmp_path,
     annotations[0]['label'] = 4  # the only sequence of its class
     save(path, annotations)
     data, once = 'train_dataloader.dataset', []
-    if 'ctrgcn_1xb64' not in config:  # uses RepeatDataset
+    if 'ctrgcn_1xb64' not in config:  # the config uses RepeatDataset
         data, once = f'{data}.dataset', [f'{data}.times=1']
     done = warm(
         'tools/train.py', ROOT / f'configs/stdcl/{config}-keypoint-3d.py',

@@ -1,4 +1,4 @@
-"""The data set browser shows the content of a file or the input of a model."""
+"""The data set browser shows sequences before and after the pipeline."""
 import pickle
 
 import numpy as np

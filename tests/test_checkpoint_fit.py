@@ -1,4 +1,4 @@
-"""Checkpoints that fit a model only in part, or use a different stream."""
+"""Loading of checkpoints with different tensors, streams or data."""
 import copy
 import itertools
 import pickle
@@ -74,7 +74,7 @@ def rewrite(path, edit):
 
 
 def check_start(state, fresh, loaded):
-    """Check that only matching tensors are loaded, and name the others."""
+    """Check that only matching tensors are loaded; return the other names."""
     anew = set()
     for name, tensor in state.items():
         if any(bank in name for bank in BANKS):
@@ -296,7 +296,6 @@ def test_resuming_from_an_unsuitable_file_raises(config, checkpoint, changes,
 
 # --- streams ----------------------------------------------------------------
 
-
 def of_stream(cfg, stream):
     cfg = copy.deepcopy(cfg)
     cfg.model.data_preprocessor.stream = stream
@@ -354,7 +353,6 @@ def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
 
 
 # --- checkpoints from the authors -------------------------------------------
-
 
 @pytest.mark.parametrize('name, encoder', [
     ('CTR-GCN', 'ctrgcn'), ('Hyperformer', 'hyperformer'), ('HCN', 'hcn')])

@@ -49,7 +49,6 @@ def reload_plain(value, path):
 
 # --- saved content ---------------------------------------------------------
 
-
 @pytest.mark.parametrize('value, expected', [
     (np.float64(1.5), 1.5),
     (np.int64(3), 3),
@@ -108,7 +107,6 @@ def test_other_objects_are_kept_with_a_warning(monkeypatch):
 
 
 # --- a complete run --------------------------------------------------------
-
 
 class ToyModel(BaseModel):
 
@@ -170,7 +168,6 @@ def test_every_way_to_save_is_plain(tmp_path):
 
 # --- MMEngine's own checkpoints, and how to opt in -------------------------
 
-
 @pytest.fixture
 def upstream_file(tmp_path, trained):
     """Write a checkpoint with the original function of MMEngine."""
@@ -201,7 +198,6 @@ def test_upstream_checkpoint_resumes_when_trusted(upstream_file, tmp_path,
 
 
 # --- a malicious pickle ----------------------------------------------------
-
 
 def test_malicious_checkpoint_does_not_run(attack_file, loot, tmp_path):
     with pytest.raises(pickle.UnpicklingError) as caught:
@@ -249,7 +245,6 @@ def test_pytorch_environment_variable_is_ignored(
 
 # --- files that are damaged or of a different kind -------------------------
 
-
 @pytest.mark.parametrize('new', [True, False])
 def test_damaged_checkpoint_is_named(tmp_path, new):
     path = tmp_path / 'a.pth'
@@ -278,7 +273,6 @@ def test_file_without_a_dict_is_named(tmp_path, content, message):
 
 
 # --- the config in a checkpoint --------------------------------------------
-
 
 @pytest.fixture
 def config_file(tmp_path, loot, trained_file):
@@ -325,7 +319,6 @@ def test_config_in_a_checkpoint_is_not_run_on_inference(
 
 
 # --- files from the web ----------------------------------------------------
-
 
 @pytest.mark.parametrize('switch', ['0', '1'])
 def test_code_in_a_downloaded_file_does_not_run(

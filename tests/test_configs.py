@@ -191,7 +191,7 @@ def on_tiny_data(cfg, make_annotations, work_dir) -> Config:
     return cfg
 
 
-# covers every pair of encoders, layouts and decouplers
+# each encoder is combined with each layout and, separately, each decoupler
 @pytest.mark.parametrize('encoder, benchmark, decoupler', [
     (encoder, benchmark, DECOUPLERS[(row + column) % 3])
     for row, encoder in enumerate(ENCODERS)
@@ -212,7 +212,6 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
 
 
 # --- STD-CL on configs of MMAction2 ----------------------------------------
-
 
 STGCN = 'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{}d'
 LINE = 'model = dict(_base_.stdcl_model, clip_shape=(2, 100, {}, 3))'

@@ -1,4 +1,4 @@
-"""ContrastDiagnosisHook logs correct scalars and changes nothing."""
+"""ContrastDiagnosisHook logs correct scalars and does not alter training."""
 import json
 
 import pytest

@@ -183,7 +183,7 @@ def test_sequence_is_not_its_own_positive():
     own = torch.tensor([0])
     loss = CrossSequenceContrastiveLoss(temperature=1)
     value, _ = loss(features[own], bank[1][own], own, *bank)
-    # slot 1 is a positive of similarity 0, slot 2 a negative of similarity -1
+    # slot 1 is a positive (similarity 0), and slot 2 is a negative (-1)
     assert value.item() == pytest.approx(
         F.softplus(torch.tensor(-1.)).item(), abs=1e-6)
 
@@ -274,7 +274,7 @@ def test_extreme_values_equal_those_of_topk(size, limit, largest):
 
 
 class Watch(TorchDispatchMode):
-    """Record the size of the largest tensor, and of the largest in float32."""
+    """Mode that records the largest sizes, of all and of float32 tensors."""
 
     def __init__(self):
         super().__init__()
@@ -346,7 +346,6 @@ def test_cosine_cross_entropy_equals_the_twin():
 
 
 def test_own_slot_as_a_positive():
-    """OwnSlotLoss treats the anchor's own slot as a positive."""
     loss, share = OwnSlotLoss(temperature=1)(
         torch.eye(2)[:1], torch.tensor([0]), torch.tensor([0]), torch.eye(2),
         torch.tensor([0, 1]))

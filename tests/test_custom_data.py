@@ -432,7 +432,7 @@ def test_headers_in_a_different_order(tmp_path, columns):
 
 
 def test_persons_of_a_sequence():
-    """Absent persons are dropped; a person with two indices is reported."""
+    """Absent persons are dropped; a person with several indices raises."""
     array = joints(50, persons=3)
     array[[0, 2]] = 0
     np.testing.assert_array_equal(to_sequence(

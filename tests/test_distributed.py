@@ -118,7 +118,7 @@ def make_model(bank, num_sequences, name=''):
 
 
 def make_inputs(rows, model):
-    """Make clips (N, 1, M, T, V, C) that depend on seed and index only."""
+    """Make clips (N, 1, M, T, V, C), each of which depends on its seed."""
     return make_stream(model.data_preprocessor, torch.stack([torch.randn(
         1, *model.clip_shape, generator=torch.Generator().manual_seed(seed))
         for seed, _ in rows]))
@@ -165,7 +165,7 @@ def run(name, batches, wrap=lambda model: model):
 
 
 class Exchanges(TorchDispatchMode):
-    """Record each collective operation and the bytes that it sends."""
+    """Mode that records collective operations and the bytes that they send."""
 
     def __init__(self):
         super().__init__()
@@ -306,7 +306,7 @@ def test_unequal_numbers_of_batches_raise_in_all_processes(ranks):
 
 
 def test_communication_of_a_step(ranks):
-    """A step sends features with labels and indices, then both counts."""
+    """A step sends features, labels and indices, then a count per bank."""
     for rank in ranks:
         # three rows are padded to a full batch of four
         assert rank['sent'] == [('allgather_', 4 * (2 * 8 + 2) * 4),

@@ -372,7 +372,8 @@ def test_compiles(name):
         output.square().sum().backward()
     for (key, parameter), theirs in zip(model.named_parameters(),
                                         compiled.parameters()):
-        if parameter.grad.abs().max() > 1e-9:  # 0 for biases before batch norm
+        # the gradient of a bias before batch norm is 0
+        if parameter.grad.abs().max() > 1e-9:
             assert_same(theirs.grad, parameter.grad, key)
     model.eval(), compiled.eval()
     with torch.no_grad():

@@ -43,7 +43,6 @@ def annotations(scores, path, **fields):
 
 # --- numbers ---------------------------------------------------------------
 
-
 def twin(files, weights, kind):
     """Fuse scores by name, in loops over sequences and classes."""
     num_classes = files[0].shape[1]
@@ -202,7 +201,6 @@ def test_softmax_of_logits(tmp_path):
 
 # --- the command -----------------------------------------------------------
 
-
 def test_the_command(warm, tmp_path):
     make(tmp_path / 'a.npz', n=5, k=3, labels=np.array([0, 0, 0, 1, 1]),
          stream='bone',
@@ -245,7 +243,6 @@ sequences  accuracy  class, most often confused with
 
 
 # --- errors ----------------------------------------------------------------
-
 
 @pytest.fixture
 def folder(tmp_path):

@@ -129,7 +129,7 @@ def test_clips_are_those_of_the_data(tiny_annotations):
     steps.insert(0, dict(type='MinMaxNormalize'))
     clips = onnx.sample_clips(missing, steps, layout, (1, 9, 20, 3))
     assert clips.shape == (5, 1, 9, 20, 3) and 0.9 < clips.abs().max() <= 1
-    arm = SkeletonLayout('arm', ['a', 'b'], [(1, 0)], 0)  # no synthetic data
+    arm = SkeletonLayout('arm', ['a', 'b'], [(1, 0)], 0)  # too few limbs
     clips = onnx.sample_clips(missing, steps, arm, (1, 500, 2, 3))
     assert clips.shape == (5, 1, 500, 2, 3) and clips.abs().max() > 3
 

@@ -1,4 +1,4 @@
-"""Nonfinite numbers stop training and are never saved."""
+"""Nonfinite losses and weights stop training and are never saved."""
 import math
 import re
 

@@ -1,5 +1,4 @@
 """Counts of parameters and FLOPs, and the tool that prints them."""
-
 import pytest
 import torch
 from mmaction.registry import MODELS

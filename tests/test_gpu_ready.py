@@ -52,7 +52,7 @@ FAST = {(encoder, PARTS[i % 4], i % 2 == 0)
 
 
 def config(encoder, parts):
-    """Return the narrow synthetic config, with three blocks."""
+    """Return the narrow synthetic config, with three blocks except in HCN."""
     cfg = Config.fromfile(find_config(encoder, 'synthetic', parts is not None))
     if encoder != 'hcn':
         cfg.model.backbone.num_stages = 3
@@ -164,7 +164,7 @@ def test_faults_are_found(fault, message, fake_cuda):
     pytest.param(encoder, marks=[] if encoder == 'hcn' else pytest.mark.slow)
     for encoder in ENCODERS])
 def test_compiles_to_one_graph(encoder):
-    """The graph gives the same loss, gradients and banks."""
+    """The graph gives the same loss, gradients and spatial bank."""
     step = TrainingStep(config(encoder, PARTS[0]), N, num_sequences=40)
     drop_nothing(step.model)
     compiled = copy.deepcopy(step)

@@ -166,7 +166,7 @@ def test_frames_of_a_random_segment():
     draws = np.array([sample(dict(total_frames=40))['frame_inds']
                       for _ in range(300)])
     assert (np.diff(draws, axis=1) >= 0).all()
-    assert np.ptp(draws, axis=1).max() <= 29  # crops have 30 frames
+    assert np.ptp(draws, axis=1).max() <= 29  # at most 30 frames
     assert draws.min() == 0 and draws.max() == 39
     assert (sample(dict(total_frames=1))['frame_inds'] == 0).all()
     clips = RandomSampleFrames(32, proportion=(0.5, 0.75), num_clips=5)(

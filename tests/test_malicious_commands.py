@@ -19,7 +19,6 @@ OPTIONS = ['--work-dir', 'work', '--cfg-options', *TINY]
 ANN_FILE = 'train_dataloader.dataset.dataset.ann_file=bad.pkl'
 HAND = dict(joint_names=['wrist', 'thumb'], edges=[[1, 0]], center=0)
 
-
 # each attack creates the folder ``loot`` in the working directory
 CODE = '__import__("os").mkdir("loot")\n'
 OBJECTS = {

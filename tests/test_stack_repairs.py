@@ -49,7 +49,6 @@ on_cpu_only = pytest.mark.skipif(
     distributed_on_cpu.has_accelerator(),
     reason='needs a machine without an accelerator')
 
-
 RUN_WITHOUT = '''
 import runpy, sys
 from importlib.machinery import PathFinder

@@ -46,7 +46,7 @@ def test_trains_encoder_and_decoupler(encoder, frames):
     losses = model(*batch(frames=frames), mode='loss')
     assert set(losses) == {'top1_acc', 'top5_acc', 'loss_cls', 'loss_spatial',
                            'loss_temporal', 'anchor_share'}
-    # classes 0 and 1 have two sequences each, classes 2 and 3 have one each
+    # classes 0 and 1 have two sequences each; classes 2 and 3 have one each
     assert losses['anchor_share'].item() == pytest.approx(4 / 6)
     (losses['loss_spatial'] + losses['loss_temporal']).backward()
     for name, parameter in model.named_parameters():

@@ -239,7 +239,7 @@ def test_a_fused_arm(make_runner, tmp_path):
     page = tmp_path / 'page.md'
     StudyReport(study.study, tmp_path).write_page(page)
     assert '| both | 1 | 75.00 |  | +0.00 ' in page.read_text()
-    assert '## Folds' not in page.read_text()  # no such table
+    assert '## Folds' not in page.read_text()  # there is only one fold
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
@@ -266,7 +266,7 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     assert (row.top1_last, row.top1_best, row.best_epoch) == (75, 90, 2)
     assert (row.method, row.data, row.mean_class) == (
         'STD-CL', 'nw-ucla-xview', 75)
-    # mean -log softmax of the logits (1, 0), three times, and (-1, 0)
+    # mean of -log softmax for the logits (1, 0), three times, and (-1, 0)
     assert row.nll == pytest.approx(
         (3 * np.log(1 + np.exp(-1)) + np.log(1 + np.e)) / 4, abs=1e-5)
     assert row.train_top1 == 87.5
@@ -369,10 +369,10 @@ def frame(**arms):
 
 
 def test_intervals_equal_the_textbook():
-    """The differences 1, 2, 3 have a standard deviation of 1."""
+    """The deviation of 1, 2, 3 is 1, and the quantile of t(2) is 4.3027."""
     found = compare(frame(a=[11, 12, 13, 50], b=[10, 10, 10]), 'a', 'b')
     assert found.mean == 2 and found.finding == 'inconclusive'
-    assert found.margin == pytest.approx(4.3027 / 3**0.5, abs=1e-4)  # t(2)
+    assert found.margin == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
     for sign, finding in ((1, 'better'), (-1, 'worse')):
         values = [50 + sign * x for x in (1, 1.1, 1)]
         assert compare(frame(a=values, b=[50] * 3), 'a',

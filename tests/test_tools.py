@@ -1,4 +1,4 @@
-"""Tools are thin: they parse arguments and call the package."""
+"""Tools are short, show their help quickly, and do not edit sys.path."""
 import re
 import subprocess
 import sys

@@ -246,7 +246,7 @@ def test_rotates_as_published():
 
 @pytest.mark.parametrize('transform, channels', [
     (RandomRotation(), 4), (RandomView(), 2)])
-def test_two_dimensional_data_are_not_rotated(transform, channels):
+def test_wrong_numbers_of_channels_raise(transform, channels):
     with pytest.raises(ValueError, match=f'a: .* has {channels} chan'):
         transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18,
                                                          channels))))

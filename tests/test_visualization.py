@@ -336,7 +336,7 @@ def test_player_draws_what_the_camera_sees(player):
     twin = np.array([[seen[m, 9, v] for v in range(20)] for m in range(2)])
     ours, twin = ours - ours[0, 0], twin - twin[0, 0]
     scale = (ours * twin).sum() / (twin**2).sum()
-    assert 0 < scale <= 1  # a ball around all points fits
+    assert 0 < scale <= 1  # the player fits points into a ball, not a circle
     np.testing.assert_allclose(ours, scale * twin, atol=0.005)
     assert [tuple(color) for color in colors] == [
         rgb(expected_color(UCLA, 1, v)) for v in range(20)]

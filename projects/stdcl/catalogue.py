@@ -88,7 +88,7 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
 
 
 def require_known(field: str, value: str, known) -> None:
-    """Raise an ``InputError`` unless ``value`` is one of ``known``."""
+    """Raise an InputError about ``field`` unless ``value`` is in ``known``."""
     if value not in known:
         raise InputError(
             f'{field} is {value!r}, expected one of {", ".join(known)}.')

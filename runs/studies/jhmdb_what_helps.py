@@ -4,8 +4,8 @@
 # Rule, written when seed 0 of each arm was recorded and before seeds 1 and 2
 # were: all arms run with three seeds. Plain, published and label-smoothing
 # continue to six seeds, and so do the arms whose means over three seeds are
-# better than plain in top-1 and in negative log-likelihood of five clips: at
-# most six, those with the smallest sum of both ranks.
+# better than plain in top-1 and in negative log-likelihood of five clips. If
+# more than six are better, six with the smallest sum of both ranks continue.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('parts of STD-CL and controls on JHMDB, ST-GCN, joint stream, a '

@@ -14,7 +14,7 @@ def adjacency_of(num_point, edges):
     """Return the three subsets of edges as matrices.
 
     Args:
-        num_point (int): V.
+        num_point (int): Number V of joints.
         edges (sequence[tuple]): (child, parent) pairs.
 
     Returns:
@@ -199,7 +199,7 @@ class CTRGCNTwin(nn.Module):
         adjacency (torch.Tensor): Initial topologies, (3, V, V); see
             :func:`adjacency_of`.
         base_channels (int): Width of the first four blocks. The next three
-            are twice as wide, and the last three four times.
+            are twice as wide, and the last three are four times as wide.
     """
 
     def __init__(self, *, adjacency, num_classes=60, num_point=25,

@@ -22,11 +22,11 @@ def hops_of(num_point, edges):
     """Compute the distance between all pairs of joints on the graph.
 
     Args:
-        num_point (int): V.
+        num_point (int): Number V of joints.
         edges (sequence[tuple]): Pairs of joints in any order.
 
     Returns:
-        torch.Tensor: Edges on the shortest paths, int64, (V, V).
+        torch.Tensor: Lengths of the shortest paths, int64, (V, V).
     """
     hops = torch.full((num_point, num_point), -1)
     for start in range(num_point):
@@ -46,10 +46,10 @@ class HypergraphAttention(nn.Module):
     """Attention over the joints of a frame, with H heads of d channels.
 
     Args:
-        in_channels (int): C.
-        channels (int): H * d.
-        num_heads (int): H.
-        hops (torch.Tensor): Distances, (V, V).
+        in_channels (int): Number C of input channels.
+        channels (int): Number H * d of output channels.
+        num_heads (int): Number H of heads.
+        hops (torch.Tensor): Distances between joints, (V, V).
     """
 
     def __init__(self, in_channels, channels, num_heads, hops):

@@ -66,8 +66,8 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
 def layout_of(cfg: Config) -> SkeletonLayout:
     """Return the layout of a config's model, or raise an ``InputError``.
 
-    The data preprocessor sets the layout, or else the backbone's ``graph_cfg``
-    (as in MMAction2's configs) or the backbone.
+    It comes from the first of these that sets one: the data preprocessor, the
+    backbone's ``graph_cfg`` (as in MMAction2's configs) or the backbone.
     """
     model = cfg.get('model') or {}
     backbone = model.get('backbone') or {}
@@ -83,8 +83,8 @@ def layout_of(cfg: Config) -> SkeletonLayout:
 def find_vertical(cfg: Config) -> Tuple[str, str]:
     """Return the vertical axes of a config's data and of its model's input.
 
-    The first is ``up`` of ``RandomView`` in the training pipeline, or 'y'. The
-    second is the same, or 'z' after ``PreNormalize3D``.
+    The axis of the data is ``up`` of ``RandomView`` in the training pipeline,
+    or 'y'. That of the input is the same, or 'z' after ``PreNormalize3D``.
     """
     train, test = ([
         step for part in leaf_configs(cfg.get(f'{name}_dataloader') or {})

@@ -10,7 +10,7 @@ from ..datasets.converters.sequence_file import SUFFIXES, read_sequence
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
-FIXED = {'.json': 'nw-ucla', '.skeleton': 'nturgb+d'}  # suffix -> layout
+FIXED = {'.json': 'nw-ucla', '.skeleton': 'nturgb+d'}  # suffix -> its layout
 
 
 def read_skeleton_file(path: Path,
@@ -25,11 +25,12 @@ def read_skeleton_file(path: Path,
             RGB+D always have the joints of their own layouts.
 
     Returns:
-        dict: ``keypoint``, float32, (M, T, V, C), and, if a two-dimensional
-        file contains confidences, ``keypoint_score``, float32, (M, T, V).
+        dict: Float32 arrays: ``keypoint`` of shape (M, T, V, C) and, if a 2D
+        file contains confidences, ``keypoint_score`` of shape (M, T, V).
 
     Raises:
-        FileNotFoundError, InputError: The file is missing or invalid.
+        FileNotFoundError: ``path`` does not exist.
+        InputError: The file is invalid, or its joints do not fit ``layout``.
     """
     suffix = path.suffix.lower()
     if suffix not in (*FIXED, *SUFFIXES):

@@ -109,7 +109,8 @@ class SkeletonInferencer:
 
         Raises:
             FileNotFoundError: A file does not exist.
-            InputError: An option or a sequence is invalid.
+            InputError: ``window``, ``stride``, ``format``, ``batch_size`` or
+                one of ``inputs`` is invalid.
         """
         require_positive('SkeletonInferencer', batch_size=batch_size,
                          window=1 if window is None else window,

@@ -13,13 +13,14 @@ class Window(NamedTuple):
 
 def cut(num_frames: int, window: Optional[int],
         stride: Optional[int]) -> List[Window]:
-    """Cut a sequence into windows, the last of which ends with the sequence.
+    """Cut a sequence of ``num_frames`` frames into windows.
 
     >>> cut(10, window=4, stride=3)
     [Window(start=0, end=4), Window(start=3, end=7), Window(start=6, end=10)]
 
-    The result is one window if ``window`` is None or not shorter than the
-    sequence. ``stride`` defaults to a quarter of ``window``, at least 1.
+    Windows of ``window`` frames start every ``stride`` frames (default: a
+    quarter of ``window``, at least 1). The last one ends with the sequence. If
+    ``window`` is None or not shorter than the sequence, there is one window.
     """
     if window is None or window >= num_frames:
         return [Window(0, num_frames)]

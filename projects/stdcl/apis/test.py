@@ -33,14 +33,14 @@ def test(config: Union[str, Path], checkpoint: str,
         config, work_dir, cfg_options, launcher: As in
             :func:`~projects.stdcl.apis.train`.
         checkpoint (str): Path or URL of the checkpoint.
-        dump (str, optional): File for the scores of all sequences, ``*.npz``,
-            or ``*.pkl`` for MMEngine's ``DumpResults``. Defaults to no file.
+        dump (str, optional): File for the scores of all sequences: ``*.npz``,
+            or ``*.pkl`` as written by ``DumpResults``. Defaults to no file.
         stream (str, optional): Stream that the checkpoint was trained on.
             Defaults to the stream of the config.
         split (str, optional): As in :func:`~projects.stdcl.apis.train`.
 
     Return the metrics of the config's ``test_evaluator``. An ``InputError`` is
-    raised if config, options, checkpoint or data are invalid.
+    raised if ``config``, ``checkpoint``, an option or the test set is invalid.
     """
     from ..evaluation.confusion import ClassReport  # matplotlib loads slowly
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,

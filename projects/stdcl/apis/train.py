@@ -57,8 +57,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
             of the config. Defaults to False.
         stream (str, optional): A key of ``catalogue.STREAMS``. Defaults to
             the stream of the config.
-        split (str, optional): Split without "_train" or "_val", such as
-            'split2' of JHMDB. Defaults to the split of the config.
+        split (str, optional): Name of a split without "_train" or "_val",
+            such as 'split2' of JHMDB. Defaults to the split of the config.
         seed (int, optional): Random seed. Defaults to the seed of the config,
             or to a random one.
         diff_rank_seed (bool): Whether each process gets its own seed.
@@ -66,7 +66,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         deterministic (bool): Whether PyTorch and cuDNN use deterministic
             algorithms. Defaults to False.
         cfg_options (dict | sequence[str], optional): Config entries to
-            override, by dotted name, or KEY=VALUE strings. Defaults to none.
+            override: dotted name -> value, or KEY=VALUE strings.
         launcher (str): Launcher that started the processes: 'none',
             'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
@@ -74,7 +74,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         Runner: The runner after training. Its ``model`` is the trained model.
 
     Raises:
-        InputError: The config, an option or the data are invalid.
+        InputError: ``config``, another argument or a data set is invalid.
         FloatingPointError: A loss or a weight is not finite.
     """
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
@@ -109,7 +109,7 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
 def load_run_config(config: Union[str, Path], work_dir: Optional[str],
                     stream: Optional[str], split: Optional[str],
                     cfg_options: Options, launcher: str) -> Config:
-    """Load a config for the Runner, with the arguments of :func:`train`."""
+    """Load a config, and apply these arguments of :func:`train` to it."""
     options = (dict(cfg_options) if isinstance(cfg_options, dict)
                else parse_options(cfg_options))
     if stream is not None:

@@ -20,9 +20,9 @@ def top_k_accuracy(scores: torch.Tensor, labels: torch.Tensor,
 
 
 def loss_by_feat(self, cls_scores: torch.Tensor, data_samples: list) -> dict:
-    """Compute the losses as ``BaseHead`` does, but accuracies on the device.
+    """Compute losses as ``BaseHead`` does, and accuracies on the device.
 
-    ``cls_scores`` is (N, num_classes). Soft labels yield no accuracy.
+    ``cls_scores`` has shape (N, num_classes). Soft labels yield no accuracy.
     """
     labels = torch.stack([sample.gt_label for sample in data_samples])
     labels = labels.to(  # (N, 1) or (N, num_classes)

@@ -185,9 +185,9 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
 
 
 def find_latest_checkpoint(path: str) -> Optional[str]:
-    """Return the checkpoint to resume from, as the first process found it.
+    """Return the path of the checkpoint to resume from, or None.
 
-    An ``InputError`` is raised if all checkpoints are damaged.
+    Process 0 chooses it. An ``InputError`` is raised if all are damaged.
     """
     latest = find_latest(path)
     if latest.path is None and latest.damaged:

@@ -1,9 +1,9 @@
-"""Start faster: postpone imports and formatting that most commands never need.
+"""Start faster: postpone two imports, and cache results of MMEngine.
 
-MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each.
-MMEngine formats the config with yapf each time the config is logged or saved,
-although its text rarely changes. To find one base config, it reads all
-metafiles of MMAction2 again for each config that it loads.
+MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each; this
+patch imports them on first use. MMEngine formats the config with yapf each
+time it logs or saves the config, and reads all metafiles of MMAction2 for each
+config that it loads; this patch caches both results.
 """
 import functools
 import importlib

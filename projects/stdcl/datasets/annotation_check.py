@@ -19,7 +19,7 @@ def name_of(annotation: dict) -> str:
 
 
 def check_names(path: str, annotations: Sequence[dict]) -> None:
-    """Raise an ``InputError`` if an annotation has no name, or none exists.
+    """Raise an ``InputError`` if the list is empty or a name is missing.
 
     ``path`` is the path of the annotation file, for the message.
     """
@@ -35,7 +35,11 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
 
 def select_split(path: str, annotations: List[dict], splits: dict,
                  split: str) -> List[dict]:
-    """Return the annotations of a split, or raise an ``InputError``."""
+    """Return the annotations of a split.
+
+    ``splits`` maps each split to its names. An ``InputError`` is raised if the
+    split is unknown, or if its names are not distinct and annotated.
+    """
     if split not in splits:
         raise InputError(f'{path}: there is no split "{split}"; expected one '
                          f'of {", ".join(map(str, splits))}.')

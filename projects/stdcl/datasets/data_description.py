@@ -19,10 +19,11 @@ MOST = 2**20  # largest number of hashes; larger training sets are sampled
 
 
 def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
-    """Describe the training set of a model, and its own layout.
+    """Describe the layout of a model and its training set.
 
     Return ``classes``, ``joint_names``, ``edges`` and ``bones``, if known, and
-    ``sequences``: the sorted hashes of the names and labels, and ``earlier``.
+    ``sequences``, the sorted hashes of names and labels. ``earlier`` contains
+    the hashes of sequences that the model was trained on before.
     """
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
     return {**traits(dataset), **layout_of(model), 'sequences': torch.tensor(
@@ -57,7 +58,7 @@ def traits(dataset) -> dict:
 
 
 def find_difference(description: dict, seen: dict) -> str:
-    """Describe the first difference, or return ''. An empty list fits any."""
+    """Describe the first difference, or return ''; ignore empty lists."""
     for name, values in seen.items():
         expected = description.get(name)
         for index, (one, other) in enumerate(zip_longest(

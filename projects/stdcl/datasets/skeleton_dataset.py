@@ -25,7 +25,7 @@ from .annotation_check import name_of
 from .plain_annotation import ARRAYS, to_plain
 from .transforms.format_gcn_input import find_num_person, fit_persons
 
-PLACES = 'places'  # key in a data info: locations of its arrays
+PLACES = 'places'  # key of a data info for the locations of its arrays
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
 # first letters of an annotation file's name -> tool that writes the file
@@ -149,7 +149,7 @@ class SkeletonDataset(PoseDataset):
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
                         f'once on {len(data_list)} sequences.')
-        # one array at a time, because memory may not hold a second copy
+        # one sequence at a time, because a second copy may not fit in memory
         for index, info in enumerate(data_list):
             data_list[index] = self._store(
                 self.cached_pipeline(self._prepare(info)))

@@ -37,7 +37,7 @@ WARP = (0, 0.4)  # 0: constant pace, 1: the body stops for a moment
 LIFT = (1, 1.5)
 SWING = (0.6, 0.9)
 CYCLES = {'slow swing': (1.25, 1.75), 'fast swing': (4.25, 5.25)}
-HALF_CYCLES = (1.25, 2)  # of a swing that lasts half of the sequence
+HALF_CYCLES = (1.25, 2)  # cycles of a swing in half of the sequence
 POSTURE = 0.55  # largest constant angle of a limb, in either direction
 SWAY = (0.02, 0.12)  # amplitude of the sway of all limbs
 SWAY_CYCLES = (0.5, 4)
@@ -288,7 +288,8 @@ def _project(rng: np.random.Generator, joints: np.ndarray) -> dict:
     """Simulate a pose detector, which returns confidences but no depth."""
     height, width = IMAGE_SHAPE
     pixels = joints[..., :2] * (PIXELS_PER_METER, -PIXELS_PER_METER)
-    pixels += width / 2, height / 2 + PIXELS_PER_METER  # center: 1 m high
+    # the center of the image is 1 m above the ground
+    pixels += width / 2, height / 2 + PIXELS_PER_METER
     scores = rng.uniform(*CONFIDENCE, joints.shape[:2])
     return dict(keypoint=pixels[None].astype(np.float32),
                 keypoint_score=scores[None].astype(np.float32),

@@ -1,1 +1,1 @@
-"""Export, conversion and stripping of trained models."""
+"""Export and conversion of trained models, and removal of STD-CL."""

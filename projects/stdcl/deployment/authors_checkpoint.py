@@ -97,7 +97,7 @@ def _blocks(source: Tensors, spatial: Callable, join_conv: Callable = _stack,
             residuals: Sequence[int] = (5, 8)) -> Table:
     """Return rows for CTR-GCN, Hyperformer or BlockGCN.
 
-    The residual path of the blocks ``residuals`` is a convolution.
+    In the blocks numbered ``residuals``, the residual path is a convolution.
     """
     table = {**_bn('backbone.data_bn', 'data_bn'),
              **_layer('cls_head.fc', ['fc']), **_decoupler(source)}

@@ -41,9 +41,7 @@ class DeployedNetwork(nn.Module):
 
 def export(model: nn.Module, clips: torch.Tensor, out: Path,
            metadata: Dict[str, str]) -> float:
-    """Export a :class:`DeployedNetwork`, and verify the ONNX file.
-
-    The batch size N may vary.
+    """Export a :class:`DeployedNetwork` for any batch size N, and verify it.
 
     Args:
         model (nn.Module): A recognizer, on the CPU.
@@ -55,7 +53,7 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
     Return the difference from the logits of PyTorch; see :func:`compare`.
 
     Raises:
-        InputError: The model fails on these clips, or the difference
+        InputError: The model fails on clips of this shape, or the difference
             exceeds :data:`TOLERANCE`. In both cases, no file is written.
     """
     network, shape = DeployedNetwork(model).eval(), clips.shape[1:]
@@ -90,7 +88,7 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
 
     The clips have the ``shape`` (M, T, V, C), by default that of the config.
     ``cfg_options`` are KEY=VALUE strings. The metadata of the file describe
-    the data that it takes. Return a summary. Errors are those of
+    the model's input and classes. Return a summary. Errors are those of
     :func:`load_config`, :func:`load_model` and :func:`export`.
     """
     cfg = load_config(config, cfg_options)
@@ -112,10 +110,11 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
 
 def sample_clips(dataset: dict, steps: Sequence[dict], layout: SkeletonLayout,
                  shape: tuple) -> torch.Tensor:
-    """Return clips (N, M, T, V, C) of a data set.
+    """Return clips (N, M, T, V, C) of a data set, given its config.
 
     If the data set cannot be read, the clips are synthetic or, for layouts
-    with too few limbs, normally distributed. ``shape`` is (M, T, V, C).
+    with too few limbs, normally distributed. ``steps`` are the transforms of
+    the data set, and ``shape`` is (M, T, V, C).
     """
     number = max(BATCH_SIZES)
     synthetic = dict(type='SyntheticSkeletonDataset', pipeline=steps,
@@ -166,11 +165,11 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
     Returns:
         dict: ``sequences``, their number; ``agree``, whether all predicted
         classes are the same; ``difference``, the largest difference between
-        the logits relative to the largest logit; and ``top1``, the accuracy in
-        percent of 'pytorch' and 'onnxruntime'.
+        the logits relative to the largest logit; and ``top1``, the accuracies
+        in percent with 'pytorch' and 'onnxruntime'.
 
     Raises:
-        InputError: A file is invalid, or clips of the test set do not fit.
+        InputError: A file is invalid, or the test set does not fit ``path``.
     """
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)

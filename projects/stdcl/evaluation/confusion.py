@@ -49,7 +49,7 @@ class ClassReport(ConfusionMatrix):
 
 
 def class_names(names: Sequence[str], number: int) -> List[str]:
-    """Return ``names`` if there are ``number``, otherwise class numbers."""
+    """Return ``names`` if there are ``number`` of them, else class numbers."""
     known = names is not None and len(names) == number
     return [printable(name) for name in (names if known else range(number))]
 

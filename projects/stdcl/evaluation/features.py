@@ -84,8 +84,7 @@ def measure(features: np.ndarray, labels: np.ndarray,
     Args:
         features (ndarray): Nonzero vectors, (N, D), of which a random subset
             of at most :data:`MOST` is measured.
-        labels (ndarray): Labels of 2 to N - 1 classes, (N,); otherwise, a
-            ``ValueError`` is raised.
+        labels (ndarray): Labels of 2 to N - 1 classes, (N,).
         nearest (sequence[int]): Numbers of neighbors k for ``precision@k``.
             Defaults to (1, 5).
 
@@ -95,6 +94,9 @@ def measure(features: np.ndarray, labels: np.ndarray,
         classes; ``silhouette``, from -1 to 1; and ``precision@k``, the mean
         share, from 0 to 1, of a sequence's k nearest neighbors that belong to
         its class.
+
+    Raises:
+        ValueError: ``labels`` contains too few or too many classes.
     """
     kept = subset(len(features))
     features, labels = features[kept], labels[kept]
@@ -113,5 +115,5 @@ def measure(features: np.ndarray, labels: np.ndarray,
 
 
 def subset(number: int) -> np.ndarray:
-    """Return a fixed random sample of at most :data:`MOST` sorted indices."""
+    """Return a fixed sample of at most :data:`MOST` of ``number`` indices."""
     return np.sort(np.random.default_rng(0).permutation(number)[:MOST])

@@ -62,11 +62,11 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
         network; with STD-CL, ``decoupler``; and with STD-CL and
         ``num_sequences``, ``contrast``, the products with the banks, and
         ``training``, the sum. In the last case, the dict also contains
-        ``slots`` of each bank and ``bank_bytes`` of both banks together.
+        ``slots`` (number per bank) and ``bank_bytes`` (size of both banks).
 
     Raises:
-        InputError: The shape cannot be determined, or the encoder fails on a
-            clip of this shape.
+        InputError: ``shape`` is None and cannot be inferred, or the encoder
+            fails on a clip of this shape.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model).eval()

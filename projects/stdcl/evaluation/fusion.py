@@ -49,8 +49,8 @@ def fuse_files(paths: Sequence[Path],
         classes).
 
     Raises:
-        InputError: The files do not match each other or the weights, the
-            weights are not finite or all 0, or labels are missing.
+        InputError: The files do not match each other, labels are missing, or
+            ``weights`` contains only 0 or is not one finite number per file.
     """
     files = [read(path) for path in paths]
     streams, origin = [file.stream for file in files], 'as given'
@@ -106,7 +106,8 @@ def align(files: Sequence[Scores],
     in one file are taken from the others.
 
     Raises:
-        InputError: Two files differ, or the label of a sequence is missing.
+        InputError: Two files differ in their sequences, labels or classes, or
+            the label of a sequence is missing.
     """
     known = [label_file.read(path) for path in label_files]
     for one in known:
@@ -138,7 +139,7 @@ def align(files: Sequence[Scores],
 
 
 def _places(names: np.ndarray) -> Optional[np.ndarray]:
-    """Return the numbers in names like 0, 1 or test_0, test_1, or None."""
+    """Return the numbers in names such as 0 or test_0; None for others."""
     numbers = [name.removeprefix('test_') for name in names.tolist()]
     numbered = {*numbers} == {*map(str, range(len(numbers)))}
     return np.array(numbers, int) if numbered else None
@@ -200,7 +201,7 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
 
 
 def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
-    """Return top-1, top-5 and mean class accuracy of scores (N, C), 0 to 1."""
+    """Return three accuracies of scores (N, C), each from 0 to 1."""
     top1, top5 = top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
                 mean_class_accuracy=float(mean_class_accuracy(scores, labels)))

@@ -94,10 +94,10 @@ class Scores:
 
 
 def write(scores: Scores) -> None:
-    """Write all fields of :class:`Scores` to ``scores.path``, a ``.npz``.
+    """Write all fields of :class:`Scores` to the file ``scores.path`` (.npz).
 
-    None of the four arrays may be None. Strings become unicode arrays, labels
-    int64 and scores float32.
+    None of the four arrays may be None. The file stores strings as unicode
+    arrays, labels as int64 and scores as float32.
     """
     dtypes = dict.fromkeys(KINDS, np.float32) | dict(labels=np.int64)
     with atomic_write(Path(scores.path)) as partial, open(
@@ -121,7 +121,7 @@ def read(path: Union[str, Path]) -> Scores:
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.
-        InputError: The file has a different format, or fields do not match.
+        InputError: The file has a different format or inconsistent fields.
     """
     path, names = Path(path), None
     if path.suffix == '.npz':

@@ -150,7 +150,8 @@ class StudyReport:
             if {arm, other} <= {*values}}, index=found.name.unique())
         return markdown(['class', *frame], (
             [name, *(f'{value:+.1f}' for value in row)]
-            for name, *row in (frame.round(1) + 0.0).itertuples()))  # not -0.0
+            # adding 0.0 turns -0.0 into 0.0
+            for name, *row in (frame.round(1) + 0.0).itertuples()))
 
     def _measures(self, kinds: Sequence[str], columns: Dict[str, list],
                   digits: int = 2) -> str:

@@ -65,7 +65,8 @@ class StudyRunner:
         with lock_folder(self.work_dir), ThreadPoolExecutor(jobs) as pool:
             failed = [item for group in (
                 [item for item in trainings if not item.fuse],
-                [item for item in trainings if item.fuse])  # after their parts
+                # a fusion follows the runs whose scores it sums
+                [item for item in trainings if item.fuse])
                 for item in pool.map(self._try, group) if item]
         timer.cancel()
         return failed
@@ -92,7 +93,7 @@ class StudyRunner:
 
     def run(self, training: Training) -> Optional[dict]:
         """Execute and record a run; return its row, or None if stopped."""
-        if self.stopping.is_set():  # without reading hundreds of configs
+        if self.stopping.is_set():  # do not read hundreds of configs
             return None
         if training.fuse:
             return self._fuse(training)

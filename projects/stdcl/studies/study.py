@@ -8,8 +8,8 @@ A study is a config file in Python, JSON or YAML. Example::
         stgcn=dict(encoder='stgcn', stdcl=False, seeds=10),
         stdcl_stgcn=dict(encoder='stgcn', against='stgcn', seeds=10))
 
-:class:`Study` lists the fields of the file, :class:`Arm` those of an arm.
-Names that begin with ``_`` are private to the file.
+:class:`Study` lists the fields of the file, and :class:`Arm` lists the fields
+of an arm. Names that begin with ``_`` are private to the file.
 """
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatch

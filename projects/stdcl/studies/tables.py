@@ -80,7 +80,7 @@ def load_report(path: Path) -> StudyReport:
 
 
 def csv_table(path: Path, subject: str, link: Callable) -> str:
-    """Make a table of the rows of a CSV file that begin with ``subject``.
+    """Make a table of the rows of a CSV file whose first entry is ``subject``.
 
     If ``subject`` is empty, all rows are included. The columns X.median, X.min
     and X.max become one column X with entries "median (min to max)". The

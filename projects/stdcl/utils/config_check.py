@@ -81,7 +81,7 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
             of dotted name -> value, or KEY=VALUE strings. Defaults to none.
 
     Raises:
-        InputError: The file is unreadable, or an option has no effect.
+        InputError: ``path`` cannot be read, or ``options`` do not fit it.
     """
     if not isinstance(options, dict):
         options = parse_options(options)

@@ -38,7 +38,7 @@ class SkeletonLayout:
             Defaults to 3.
 
     Raises:
-        InputError: A field is invalid, or the edges do not form a tree.
+        InputError: An argument is invalid, or ``edges`` do not form a tree.
     """
     name: str
     joint_names: Tuple[str, ...]
@@ -122,7 +122,7 @@ class SkeletonLayout:
 
     @cached_property
     def hops(self) -> Tuple[Tuple[int, ...], ...]:
-        """Number of edges between each two joints, as V rows of V numbers."""
+        """Number of edges between each pair of joints, as V rows of V."""
         hops = {self.center: {self.center: 0}}
         for child, parent in list(self.parents.items())[1:]:
             row = {joint: 1 + far for joint, far in hops[parent].items()}
@@ -146,7 +146,7 @@ class SkeletonLayout:
         """Look up a layout in :data:`LAYOUTS`, or build it from a dict.
 
         Raises:
-            InputError: The name is unknown, or a field is invalid.
+            InputError: ``layout`` is an unknown name or an invalid dict.
         """
         if isinstance(layout, cls):
             return layout

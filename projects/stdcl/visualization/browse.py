@@ -32,7 +32,7 @@ class DatasetBrowser:
             'train'.
 
     Raises:
-        InputError: The data set of the split or a valid layout is missing.
+        InputError: A valid layout or the data set for ``split`` is missing.
     """
 
     def __init__(self, cfg: Config, split: str = 'train') -> None:
@@ -63,7 +63,7 @@ class DatasetBrowser:
             list[int]: Indices for :meth:`animate`.
 
         Raises:
-            InputError: A name or a class is unknown.
+            InputError: An entry of ``names`` or ``classes`` is unknown.
         """
         known: Dict[str, List[int]] = {}
         for index, sequence in enumerate(self.sequences):
@@ -95,10 +95,10 @@ class DatasetBrowser:
 
         Returns:
             Animation: One panel before and one after the pipeline. A note
-            replaces the second panel if a transform returns other streams.
+            replaces the second panel if a transform computes bones or motion.
 
         Raises:
-            InputError: The pipeline fails, or the layout does not match.
+            InputError: The pipeline fails, or joints do not fit the layout.
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
         info = dataset.get_data_info(place)

@@ -47,8 +47,8 @@ def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
 def summarize(predicted: dict) -> List[str]:
     """Return a headline and a note for the prediction of one sequence.
 
-    For one segment, they are the class and the best probabilities. For several
-    segments, they are their number and the share of frames of each class.
+    They contain the class and the best probabilities or, if there are several
+    segments, the number of segments and the share of frames of each class.
     """
     segments = predicted['segments']
     if len(segments) == 1:

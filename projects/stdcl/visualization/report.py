@@ -207,7 +207,7 @@ def choose(models: Sequence[Outputs], num: int,
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Map normalized features (N, D) to points (N, 2) in [0, 1] by t-SNE."""
+    """Normalize features (N, D), and map them to [0, 1] by t-SNE, (N, 2)."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
                   random_state=seed).fit_transform(unit)
@@ -241,7 +241,7 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
 
 
 def describe(model: Outputs, kept: np.ndarray) -> dict:
-    """Return a model's data for the page, which plots sequences ``kept``."""
+    """Return a model's data for the page, which plots the ``kept`` indices."""
     return dict(
         title=model.title, config=osp.basename(model.config),
         checkpoint=osp.basename(model.checkpoint), curves=model.curves,

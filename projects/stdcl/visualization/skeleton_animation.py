@@ -9,7 +9,7 @@ from ..utils.skeleton_layout import SkeletonLayout
 from .colors import COLORS, PALETTE
 
 # Azimuth and elevation of the viewer in degrees. (0, 0) is the position of a
-# Kinect sensor. Its x axis points to its left, y up and z away from it.
+# Kinect sensor, whose axes point to its left (x), up (y) and away from it (z).
 VIEWS = dict(front=(0, 0), side=(90, 0), back=(180, 0), top=(0, 90),
              oblique=(35, 15))
 SIDES = ('trunk', 'left', 'right')
@@ -87,7 +87,7 @@ def to_points(data: np.ndarray, layout: SkeletonLayout,
     if layout.dims == 2:
         if data.shape[3] == 3:
             there &= data[..., 2] > 0
-        # in an image, x points to the right and y down
+        # in an image, x points right, and y points down
         places = np.pad(-places, [(0, 0)] * 3 + [(0, 1)])
     else:
         places = np.roll(places, 1 - 'xyz'.index(up), axis=-1)

@@ -22,7 +22,7 @@ def _model(runner):
 
 @HOOKS.register_module()
 class RampHook(Hook):
-    """Raise both weights of STD-CL linearly from 0 over the first epochs."""
+    """Hook that raises both weights linearly from 0 over ``epochs``."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
@@ -57,7 +57,7 @@ class DecorrelatedSTDCLHead(STDCLHead):
 
 @HOOKS.register_module()
 class StageHook(Hook):
-    """Contrast the output of block number ``block`` (from 1) of ST-GCN."""
+    """Hook that contrasts the output of ST-GCN's block number ``block``."""
 
     def __init__(self, block: int) -> None:
         self.block = block
@@ -74,7 +74,7 @@ class StageHook(Hook):
 
 @HOOKS.register_module()
 class MovingAverageHook(Hook):
-    """Fill the banks using moving averages of the encoder and decoupler."""
+    """Hook that fills the banks with outputs of a moving-average model."""
 
     def __init__(self, momentum: float = 0.01) -> None:
         self.momentum = momentum
@@ -119,7 +119,7 @@ class MovingAverageHook(Hook):
 
 @DATA_SAMPLERS.register_module()
 class TwoDrawsSampler(Sampler):
-    """Draw half of the sequences in each epoch, each twice in a row."""
+    """Sampler that draws half of the sequences per epoch, each twice."""
 
     def __init__(self, dataset, shuffle: bool = True, seed: int = 0) -> None:
         self.size, self.seed, self.epoch = len(dataset), seed or 0, 0

@@ -16,7 +16,7 @@ from ...utils.skeleton_layout import LAYOUTS
 from .annotation_file import write_annotations
 
 NUM_SPLITS = 3
-# array in the file -> its axes: n clips with f frames in total
+# array -> its axes: n clips, f frames in total, v joints, c coordinates
 ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
           **{f'is_test_{i + 1}': 'n' for i in range(NUM_SPLITS)}}
 

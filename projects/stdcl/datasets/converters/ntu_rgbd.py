@@ -64,7 +64,7 @@ def read_list(name: str) -> list[str]:
 
 
 def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield (name, path) or (name, zip file, member) of each skeleton file.
+    """Yield (name, path) or (name, zip, member) for each skeleton file.
 
     An ``InputError`` is raised if a zip file cannot be opened.
     """
@@ -89,9 +89,9 @@ _open_zip = lru_cache(maxsize=32)(zipfile.ZipFile)
 
 
 def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
-    """Read a file and return the result of :func:`select_persons`.
+    """Apply :func:`select_persons` to a file from :func:`find_sources`.
 
-    For an unusable file, the keypoints are empty and the repairs say why.
+    For an unusable file, the keypoints are empty, and the repairs say why.
     """
     _, file, *member = source
     try:

@@ -96,7 +96,7 @@ def _to_count(number: int, words: list, what: str) -> int:
 
 
 def _to_joints(lines: list) -> np.ndarray:
-    """Parse three words per line; all NaN if any of them is not a number."""
+    """Parse three numbers per line; return only NaN if one is invalid."""
     try:
         joints = [[float(x), float(y), float(z)] for x, y, z, *_ in lines]
     except ValueError:

@@ -91,7 +91,7 @@ def parse(name: str, content: bytes) -> dict:
 
 
 def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
-    """Return the JSON object and its joints, float32, (1, T, 20, 3)."""
+    """Return the JSON object and a float32 array of joints, (1, T, 20, 3)."""
     try:
         record = json.loads(content)
         keypoint = np.array(record['skeletons'], dtype=np.float32)
@@ -110,7 +110,7 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
 
 
 def make_splits(names: List[str]) -> Dict[str, List[str]]:
-    """Return a dict of split -> names; raise InputError for a wrong size."""
+    """Return a dict of split -> names; raise InputError if a size is wrong."""
     fields = {name: NAME.fullmatch(name) for name in names}
     splits = {}
     for split, (views, expected) in SPLITS.items():

@@ -20,14 +20,14 @@ class FormatGCNInput(transforms.FormatGCNInput):
     """
 
     def transform(self, results: dict) -> dict:
-        """Turn ``keypoint``, (M, T, V, C), into clips of all persons."""
+        """Map ``keypoint``, (M, T, V, C), to (num_clips, M', T', V, C)."""
         if len(results['keypoint']) > self.num_person:
             results = fit_persons('FormatGCNInput', results, self.num_person)
         return super().transform(results)
 
 
 def find_num_person(steps: Sequence) -> Optional[int]:
-    """Return ``num_person`` of the ``FormatGCNInput`` in a pipeline."""
+    """Return ``num_person`` of a pipeline's ``FormatGCNInput``, or None."""
     return next((step.num_person for step in steps
                  if isinstance(step, transforms.FormatGCNInput)), None)
 

@@ -1,4 +1,4 @@
-"""MMAction2's ``PreNormalize2D`` that sets undetected joints to zero."""
+"""A ``PreNormalize2D`` that sets undetected joints to zero."""
 from typing import Optional, Tuple
 
 import numpy as np
@@ -14,8 +14,8 @@ from .detected_joints import find_detected
 class PreNormalize2D(transforms.PreNormalize2D):
     """Map the image to the range [-1, 1] in x and y.
 
-    Unlike in MMAction2's class of the same name, joints that were not detected
-    become zero: those of absent persons, without confidence, or at (0, 0).
+    Unlike MMAction2's class of the same name, this class sets joints to zero
+    if their person is absent, their confidence is 0, or they are at (0, 0).
 
     Required and modified key: ``keypoint``, (M, T, V, C), in pixels. Optional
     keys: ``keypoint_score``, (M, T, V), and ``img_shape``, (height, width).
@@ -58,9 +58,9 @@ def check_pixels(where: str, sequence: dict, img_shape: Tuple[int, int]
                  ) -> float:
     """Return the share of the joints that are outside the image.
 
-    ``img_shape`` is the height and the width in pixels. Joints without
-    confidence are ignored. An ``InputError`` is raised if most joints are
-    outside, or if all coordinates are between -1 and 1.
+    ``img_shape`` is the height and the width in pixels. Joints at (0, 0) or
+    with confidence 0 are ignored. An ``InputError`` is raised if most joints
+    are outside, or if all coordinates are between -1 and 1.
     """
     keypoint = sequence['keypoint']
     there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)

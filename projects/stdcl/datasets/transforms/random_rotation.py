@@ -48,7 +48,7 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:
-    """Return the matrix Rz Ry Rx of angles in radians, (3, 3).
+    """Return the (3, 3) matrix Rz Ry Rx for angles in radians.
 
     As in the published recipe, a positive angle about z turns y toward x.
     """

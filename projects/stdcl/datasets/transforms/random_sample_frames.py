@@ -25,7 +25,7 @@ class RandomSampleFrames(Transform):
         test_mode (bool): Whether to choose evenly spaced frames. Defaults to
             False.
         proportion (tuple[float, float]): Smallest and largest length of the
-            span, relative to the sequence. Defaults to (1, 1), all frames.
+            span, relative to the sequence. Defaults to (1, 1).
         num_clips (int): Number of clips, whose scores the head averages. In
             test mode, all clips are identical. Defaults to 1.
 

@@ -17,7 +17,7 @@ class RandomScale(Transform):
         high (float): Largest factor. Defaults to 1.15.
 
     Raises:
-        InputError: A factor is not positive, or ``low`` exceeds ``high``.
+        InputError: ``low`` is not positive, or ``low`` exceeds ``high``.
     """
 
     def __init__(self, low: float = 0.85, high: float = 1.15) -> None:

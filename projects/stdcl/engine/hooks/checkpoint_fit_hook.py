@@ -65,7 +65,7 @@ class CheckpointFitHook(Hook):
 
     # runs before EMAHook, which changes the state dict
     priority = 'VERY_HIGH'
-    description = None  # of the training set
+    description = None  # description of the training set, once computed
     earlier = ()  # hashes of sequences that the loaded model was trained on
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -197,7 +197,7 @@ def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
 
 
 def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
-    """Return the streams of the checkpoint and the model, '' if unknown."""
+    """Return both streams, of checkpoint and model; '' if one is unknown."""
     seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
     expected = find_stream(model)
     return ('', '') if None in (seen, expected) else (seen, expected)

@@ -43,7 +43,7 @@ class PreemptionHook(Hook):
     priority = 'LOWEST'
     signaled = False
     checkpoint_hook: Optional[SafeCheckpointHook] = None
-    batch = 0  # batches of this epoch, including the current one
+    batch = 0  # batches of this epoch so far, including the current one
 
     def before_train(self, runner) -> None:
         """Install the signal handler."""

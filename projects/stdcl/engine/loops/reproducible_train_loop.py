@@ -18,7 +18,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     - The augmentation of a sequence depends only on the seed, epoch, index and
       repetition; see ``SeededDataset`` and ``SeededSampler``.
     - Before each step, the random generators are seeded from the seed,
-      iteration and rank; its random numbers depend on nothing else.
+      iteration and rank, so its random numbers depend on nothing else.
     - A run that was interrupted within an epoch resumes in the middle of it.
       Any other resumed run starts with the validation of the last epoch.
 
@@ -67,7 +67,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
-        """Run one step."""
+        """Seed the random generators, and run one step."""
         seed = derive_seed(_seed(self.runner), self._iter, get_rank())
         seed_all(seed)
         super().run_iter(idx, data_batch)

@@ -93,10 +93,10 @@ class BlockGC(BaseModule):
         z[k, h, c, w] = sum over v of x[h, c, v] W[k, h, v, w]
         y = sum over k of conv_k(z[k])            (1x1, H groups)
 
-    followed by batch norm, a residual connection and ReLU. B is learned for
-    each pair of joints, R for each number of hops between two joints. ``|.|``
-    is the norm of a column. ``hops`` is the number of hops between each pair
-    of joints, (V, V).
+    followed by batch norm, a residual connection and ReLU. B has a learned
+    weight for each pair of joints, and R has one for each number of hops
+    between two joints. ``|.|`` is the norm of a column. ``hops``, (V, V), is
+    the number of hops between each pair of joints.
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_heads: int,
@@ -192,8 +192,8 @@ class BlockGCN(SpatialTemporalEncoder):
             the appended coordinates.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid, such as a
-            ``base_channels`` that is not a multiple of ``num_heads``.
+        InputError: ``layout`` is unknown, ``base_channels`` is not a positive
+            multiple of ``num_heads``, or one of ``kwargs`` is invalid.
     """
 
     channels_last = False  # the products need joints as the last axis

@@ -140,7 +140,7 @@ class CTRGCN(SpatialTemporalEncoder):
             paper's values.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid.
+        InputError: ``layout`` is unknown, or one of ``kwargs`` is invalid.
     """
 
     time_dim = 3

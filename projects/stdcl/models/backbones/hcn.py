@@ -31,7 +31,7 @@ class HCNStream(nn.Module):
         self.dropout = nn.Dropout2d(dropout_ratio)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, in_channels, T, V) to (N, C, T / 4, W / 4)."""
+        """Map (N, in_channels, T, V) to (N, C, T / 4, W / 4); see HCN."""
         x = self.relu(self.conv1(x))  # (N, C, T, V)
         x = self.conv2(x)  # (N, W, T, V)
         x = x.permute(0, 3, 2, 1)  # (N, V, T, W)
@@ -69,7 +69,8 @@ class HCN(BaseModule):
             uniform with zero bias.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid.
+        InputError: ``layout`` is unknown, or a number of channels or frames
+            is not positive or not a multiple as stated above.
     """
 
     def __init__(self, layout: Union[str, dict], in_channels: int = 3,
@@ -123,7 +124,7 @@ class HCN(BaseModule):
 
 
 def _motion(x: torch.Tensor) -> torch.Tensor:
-    """Interpolate differences between frames to T frames, (N, T, V, C)."""
+    """Map x, (N, T, V, C), to differences of frames, resized to T frames."""
     # joints and coordinates form one axis, which is equivalent to
     # interpolating (C, T - 1, V) images but does not permute axes
     shape, x = x.shape, x.flatten(2)  # (N, T, V * C)

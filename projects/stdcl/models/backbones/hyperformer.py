@@ -107,7 +107,7 @@ class HypergraphAttention(BaseModule):
 
     Args:
         in_channels, out_channels (int): Channels C and C' = H * D.
-        num_heads, groups (int): Heads H, and groups of the last convolution.
+        num_heads, groups (int): Numbers of heads H and convolution groups.
         parts (Tensor): Body part of each joint, numbered from 0, shape (V,).
         hops (Tensor): Number of hops between each pair of joints, (V, V).
     """
@@ -202,8 +202,8 @@ class Hyperformer(SpatialTemporalEncoder):
             paper's values.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid, such as a
-            ``base_channels`` that is not a multiple of ``num_heads``.
+        InputError: ``layout`` is unknown, ``base_channels`` is not a multiple
+            of ``num_heads`` and ``proj_groups``, or a number is not positive.
     """
 
     def __init__(self, layout: Union[str, dict], base_channels: int = 216,

@@ -82,7 +82,8 @@ class SpatialTemporalEncoder(BaseModule):
             blocks. Defaults to None.
 
     Raises:
-        InputError: The layout is unknown, or a size is invalid.
+        InputError: ``layout`` is unknown, or a number of channels, persons or
+            blocks is not a positive integer or does not suit MultiScaleTCN.
     """
 
     time_dim = 2

@@ -48,7 +48,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
             (BlockGCN). Defaults to False.
 
     Raises:
-        InputError: The stream is unknown, or the layout is unknown or invalid.
+        InputError: ``stream`` is unknown, or ``layout`` is unknown or invalid.
     """
 
     def __init__(self, layout: Union[str, dict], stream: str = 'joint',

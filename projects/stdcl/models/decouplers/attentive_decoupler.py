@@ -9,8 +9,8 @@ from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
 class AttentiveBranch(nn.Module):
     """Branch that pools joints or frames by learned attention, then projects.
 
-    A small network with C // r hidden channels scores each of the L joints or
-    frames. The softmax of the scores gives the weights of the pooling.
+    A network with C // ``reduction`` hidden channels scores each of the L
+    joints or frames. The pooling weights are the softmax of the scores.
     """
 
     def __init__(self, in_channels: int, out_channels: int,

@@ -21,10 +21,10 @@ CLIP_SHAPE = (2, 100, 25, 3)
 
 
 def reduced_channels(in_channels: int, reduction: int) -> int:
-    """Divide the channels by the reduction, rounding down.
+    """Divide ``in_channels`` by ``reduction``, rounding down.
 
     Raises:
-        InputError: The reduction is not an integer from 1 to ``in_channels``.
+        InputError: ``reduction`` is not an integer from 1 to ``in_channels``.
     """
     require_positive('decoupler', reduction=reduction)
     if reduction > in_channels:
@@ -37,8 +37,8 @@ def reduced_channels(in_channels: int, reduction: int) -> int:
 class Decoupler(BaseModule):
     """Base class of decouplers.
 
-    The spatial branch receives the mean over frames, the temporal branch the
-    mean over joints. Subclasses define both branches as ``spatial`` and
+    The spatial branch receives the mean over frames; the temporal branch
+    receives the mean over joints. Subclasses define them as ``spatial`` and
     ``temporal``, modules that map (N, C, L) to (N, D), where L is V or T.
 
     Args:

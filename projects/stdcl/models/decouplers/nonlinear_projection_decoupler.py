@@ -51,7 +51,8 @@ class NonlinearProjectionDecoupler(ProjectionDecoupler):
         kwargs: Further arguments of :class:`ProjectionDecoupler`.
 
     Raises:
-        InputError: A size is invalid.
+        InputError: ``hidden_channels`` is not a positive integer, or
+            :class:`ProjectionDecoupler` rejects one of its arguments.
     """
 
     def __init__(self, *args, out_channels: int = 128,

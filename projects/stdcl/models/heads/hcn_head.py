@@ -19,7 +19,7 @@ class HCNHead(BaseHead):
     """The classifier of HCN (IJCAI 2018, layers fc7 and fc8).
 
     The head takes the maximum over persons and flattens it. A hidden layer
-    with ReLU and dropout follows, and a linear layer that returns the logits.
+    with ReLU and dropout follows. A linear layer then returns the logits.
 
     >>> head = HCNHead(num_classes=60)
     >>> head(torch.rand(4, 2, 256, 4, 4)).shape  # (N, M, C, T', W')

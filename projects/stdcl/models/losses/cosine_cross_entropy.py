@@ -25,7 +25,8 @@ class CosineCrossEntropy(nn.Module):
         temperature (float): Divisor of the similarities. Defaults to 0.1.
 
     Raises:
-        InputError: An argument is not positive.
+        InputError: ``num_classes``, ``feat_dim`` or ``temperature`` is not
+            positive.
     """
 
     def __init__(self, num_classes: int, feat_dim: int = 256,

@@ -57,8 +57,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
             ('hard', 'random').
 
     Raises:
-        InputError: P or K is not a positive integer, ``temperature`` is not
-            positive, or ``negatives`` is empty or contains an unknown name.
+        InputError: ``num_positives`` or ``num_negatives`` is not a positive
+            integer, ``temperature`` is not positive and finite, or
+            ``negatives`` is empty or contains an unknown name.
     """
 
     def __init__(self, num_positives: int = 128, num_negatives: int = 512,
@@ -253,7 +254,7 @@ class _Similarity(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, anchors, similarity, slots, *bank_features):
-        """Map (B, N, D), (B, N, S), (B, N, L), B times (S, D) to (B, N, L)."""
+        """Map (B, N, D), (B, N, S), (B, N, L) and B (S, D) to (B, N, L)."""
         ctx.save_for_backward(slots, *bank_features)
         return similarity.gather(2, slots)
 
