@@ -1,13 +1,22 @@
 """Report of a study: tables and a plot."""
 from itertools import product
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import (
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..catalogue import BENCHMARKS
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import printable
 from . import records
@@ -50,6 +59,19 @@ def spread(values: pd.Series, digits: int = 2) -> str:
     """Format the mean and, for several values, the standard deviation."""
     deviation = f' ± {values.std():.{digits}f}' if len(values) > 1 else ''
     return f'{values.mean():.{digits}f}{deviation}'
+
+
+class Gain(NamedTuple):
+    """The difference of an arm with STD-CL from its plain arm.
+
+    ``plain`` contains the top-1 accuracies of the plain arm. ``fit`` is the
+    mean training accuracy of the plain arm, in percent: without augmentation
+    if the study has a test ``train``, otherwise in the last epoch.
+    """
+    arm: str
+    difference: Difference
+    plain: pd.Series
+    fit: float
 
 
 class StudyReport:
@@ -107,6 +129,16 @@ class StudyReport:
                 for one, (_, digits) in zip(found, columns.values()))])
         titles = [title for title, _ in columns.values()]
         return markdown(['arm', 'pairs', *titles], rows)
+
+    def gains(self) -> Iterator[Gain]:
+        """Yield the differences of arms with STD-CL from plain arms."""
+        for arm, found in self.differences.items():
+            pair = [self.results[self.results.arm == name]
+                    for name in (arm, self.plan.against[arm])]
+            if [set(frame.method) for frame in pair] == [{'STD-CL'},
+                                                         {'plain'}]:
+                fit = pair[1].get('top1_train', pair[1].train_top1)
+                yield Gain(arm, found, pair[1].top1_last, fit.mean())
 
     @staticmethod
     def _difference(found: Optional[Difference], other: str = '') -> List[str]:
@@ -215,25 +247,30 @@ class StudyReport:
         page.write_text('\n\n'.join(parts) + '\n')
 
 
-def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
-    """Plot the gains of STD-CL against the fit of the training set.
+def gains_table(reports: Iterable[StudyReport]) -> str:
+    """Return a table of the gains in several studies and of their means."""
+    rows = []
+    for report in reports:
+        title = BENCHMARKS[report.plan.benchmark].title.split(',')[0]
+        rows += [[title, gain.arm, len(gain.difference.seeds),
+                  spread(gain.plain),
+                  '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
+                  *report._difference(gain.difference)]
+                 for gain in report.gains()]
+        rows += [[title, name, '', '', '', *report._difference(mean)]
+                 for name, mean in report.means.items()]
+    return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',
+                     'plain train top-1, %', 'difference', '95 % interval',
+                     'finding'], rows)
 
-    The vertical axis is the difference of an arm with STD-CL from a plain arm.
-    The horizontal axis is the training accuracy of the plain arm: without
-    augmentation if the study has a test ``train``, else in the last epoch.
-    """
+
+def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
+    """Plot the gains of STD-CL against the fit of the training set."""
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.add_subplot()
     for color, report in enumerate(reports):
-        points = []
-        for arm, found in report.differences.items():
-            pair = [report.results[report.results.arm == name]
-                    for name in (arm, report.plan.against[arm])]
-            if [*map(set, (frame.method for frame in pair))] != [
-                    {'STD-CL'}, {'plain'}] or np.isnan(found.margin):
-                continue
-            fit = pair[1].get('top1_train', pair[1].train_top1).mean()
-            points.append((fit, found.mean, found.margin))
+        points = [(gain.fit, *gain.difference[:2]) for gain in report.gains()
+                  if np.isfinite(gain.difference.margin)]
         if points:
             x, y, margin = zip(*points)
             axes.errorbar(x, y, margin, fmt='o', capsize=2, alpha=0.6,

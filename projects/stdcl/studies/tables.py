@@ -5,6 +5,7 @@
 
 - ``study X``, ``measures X``, ``folds X``, ``classes X``, ``diagnosis X`` and
   ``features X``, where X is a study in ``runs/studies``;
+- ``gains X Y``, for the gains of STD-CL in several studies;
 - ``configs``, for all encoders on all benchmarks;
 - ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
 - ``X Y``, for the rows of X.csv whose first column is Y.
@@ -20,7 +21,7 @@ from mmengine.config import Config
 
 from ..catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
 from ..utils.input_error import InputError
-from .report import TABLES, StudyReport, draw_gains, markdown
+from .report import TABLES, StudyReport, draw_gains, gains_table, markdown
 from .study import read_study
 
 RUNS = ROOT / 'runs'
@@ -32,14 +33,15 @@ PROVENANCE = dict(command='`{}`', commit='{:.7}', machine='{}', versions='{}')
 
 
 def update() -> None:
-    """Fill the blocks of all pages, and plot each study and all gains."""
+    """Fill the blocks of all pages; plot the studies that have a plot."""
     for page in (path for pattern in PAGES for path in ROOT.glob(pattern)):
         page.write_text(fill(page.read_text(), page.parent))
     plots = ROOT / 'docs/plots'
     reports = [load_report(study)
                for study in sorted((RUNS / 'studies').glob('*.py'))]
     for report in reports:
-        report.draw(plots / f'{report.plan.name}.svg')
+        if (plot := plots / f'{report.plan.name}.svg').is_file():
+            report.draw(plot)
     draw_gains(reports, plots / 'gains.svg')
 
 
@@ -59,6 +61,10 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
     if name == 'configs':
         return config_table(link)
     kind, _, subject = name.partition(' ')
+    if kind == 'gains':
+        studies = [runs / 'studies' / f'{name}.py' for name in subject.split()]
+        return (f'{gains_table(map(load_report, studies))}\n\n'
+                f'{", ".join(map(link, studies))}.')
     study = runs / 'studies' / f'{subject}.py'
     if kind in TABLES and study.is_file():
         report = load_report(study)
