@@ -44,6 +44,8 @@ _published = {
     'temporal_weight': 0.5, 'loss_contrast.num_positives': 128,
     'loss_contrast.num_negatives': 512, 'loss_contrast.temperature': 0.8}
 
+_nonlinear = {'decoupler.type': 'NonlinearProjectionDecoupler'}
+
 
 def _arm(**options):
     """Return an arm: STD-CL as published, with some changes of the head."""
@@ -74,8 +76,7 @@ arms = {
     'weights-0.1': _temperature(0.1, spatial_weight=0.1, temporal_weight=0.1),
     'weights-1': _temperature(0.1, spatial_weight=1.0, temporal_weight=1.0),
     'size-128': _temperature(0.1, **{'decoupler.out_channels': 128}),
-    'nonlinear': _temperature(0.1, **{
-        'decoupler.type': 'NonlinearProjectionDecoupler'}),
+    'nonlinear': _temperature(0.1, **_nonlinear),
     'attentive': _temperature(0.1, **{'decoupler.type': 'AttentiveDecoupler'}),
     # controls; those with contrast use temperature 0.1
     'global': _temperature(0.1, **{'decoupler.type': 'GlobalDecoupler'}),
@@ -104,4 +105,15 @@ arms = {
     'two-draws_plain': dict(
         encoder='stgcn', stdcl=False, against='plain', seeds=_SEEDS,
         options={'train_dataloader.sampler': dict(type='TwoDrawsSampler')}),
+    # combinations, at temperature 0.1
+    'nonlinear_block-8': _idea(
+        {'default_hooks.stage': dict(type='StageHook', block=8)},
+        **_nonlinear),
+    'nonlinear_weights-1': _temperature(
+        0.1, **_nonlinear, spatial_weight=1.0, temporal_weight=1.0),
+    'nonlinear_label-smoothing': _idea(
+        {'model.cls_head.label_smooth_eps': 0.1}, **_nonlinear),
+    'block-8_label-smoothing': _idea({
+        'default_hooks.stage': dict(type='StageHook', block=8),
+        'model.cls_head.label_smooth_eps': 0.1}),
 }
