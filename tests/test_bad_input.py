@@ -175,8 +175,6 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
     'encoder': (
         'model.backbone.type=CTRGNC', "model.backbone.type is 'CTRGNC'",
         'closest match is CTRGCN'),
-    'clip length 0': (
-        f'{STEP}.2.clip_len=0', f'{STEP}.2.clip_len is 0', 'at least 1'),
     'batch size 0': (
         'train_dataloader.batch_size=0', 'train_dataloader.batch_size is 0',
         'at least 1'),
@@ -188,6 +186,9 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
     'learning rate with a comma': (
         'optim_wrapper.optimizer.lr=0,1', 'lr is [0, 1], expected a number'),
     'not a number': ('model.cls_head.loss_contrast.temperature=nan', 'is nan'),
+    'negative weight': (
+        'model.cls_head.spatial_weight=-1', 'is -1, expected a number of at '
+        'least 0'),
     'switch': ('train_dataloader.drop_last=no', "drop_last is 'no', expected "
                'True or False'),
     'runner': ('runner_type=Runer', "runner_type is 'Runer', expected"),
@@ -224,9 +225,6 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
     'field of a loader': (
         'train_dataloader.batchsize=3', 'does not accept batchsize',
         'closest match is batch_size'),
-    'field of an encoder': (
-        'model.backbone.base_chanels=8', 'does not accept base_chanels',
-        'closest match is base_channels'),
     'field like no other': (
         'model.backbone.depth=8', 'model.backbone does not accept depth'),
     'field of a hook that takes anything': (

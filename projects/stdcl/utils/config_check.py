@@ -8,7 +8,7 @@ import re
 import traceback
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Union
 
 import yaml
@@ -49,7 +49,8 @@ IMPLIED = dict(
 # name -> smallest valid value, anywhere in a config
 LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
              clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
-             num_person=1, num_workers=0, seed=0, times=1, val_interval=1)
+             num_person=1, num_workers=0, seed=0, times=1, val_interval=1,
+             max_norm=0., spatial_weight=0., temporal_weight=0.)
 # words in an annotation that allows only numbers, in a config
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
            'Optional', 'Union', 'None', 'NoneType'}
@@ -218,9 +219,12 @@ def _registered() -> Iterator[dict]:
 
 def _expected(name: str, value: Any, words: set) -> Optional[str]:
     """Return what an invalid number or switch must be, or None."""
-    if name in LEAST and isinstance(value, (int, float, str)) and not (
-            isinstance(value, Integral) and LEAST[name] <= value < 2**32):
-        return f'an integer of at least {LEAST[name]} and below 2**32'
+    least = LEAST.get(name)
+    if isinstance(least, int) and isinstance(value, (Real, str)) and not (
+            isinstance(value, Integral) and least <= value < 2**32):
+        return f'an integer of at least {least} and below 2**32'
+    if isinstance(least, float) and isinstance(value, Real) and value < least:
+        return f'a number of at least {least:g}'
     kinds = words & {'bool', 'int', 'float'}
     if value != value or kinds and words <= NUMERIC and isinstance(
             value, (str, list, tuple)):
