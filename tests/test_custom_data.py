@@ -543,7 +543,7 @@ def test_annotation_files(folder):
         Path('in.pkl').write_bytes(pickle.dumps({**content, **changed}))
         with pytest.raises(InputError, match=message):
             read(**options)
-    for item in items:  # PoseDataset also accepts this
+    for item in items:  # PoseDataset also accepts "filename"
         item['filename'] = item.pop('frame_dir')
     Path('named.pkl').write_bytes(pickle.dumps(items))
     read('named.pkl', val_ratio=0.5)

@@ -20,7 +20,7 @@ class Encoder:
     layout_field: str = 'layout'  # option of the backbone that sets the layout
     # option that sets the number of persons; None if the backbone accepts any
     persons_field: Optional[str] = None
-    # channels of the last block for each channel of the first
+    # ratio of the channels of the last block to those of the first
     expansion: int = 4
 
 

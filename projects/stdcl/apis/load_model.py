@@ -36,9 +36,9 @@ def load_model(cfg: Config, checkpoint: PathLike,
         metadata of its training set, such as ``classes``.
 
     Raises:
-        FileNotFoundError: The checkpoint does not exist.
-        InputError: The checkpoint is damaged or does not fit the config.
-        pickle.UnpicklingError: The checkpoint could run code.
+        FileNotFoundError: ``checkpoint`` does not exist.
+        InputError: ``checkpoint`` is damaged or does not fit ``cfg``.
+        pickle.UnpicklingError: ``checkpoint`` could run code.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)

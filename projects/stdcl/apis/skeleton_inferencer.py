@@ -108,9 +108,9 @@ class SkeletonInferencer:
             class, and its ``start`` and ``end``, which is exclusive).
 
         Raises:
-            FileNotFoundError: A file does not exist.
-            InputError: ``window``, ``stride``, ``format``, ``batch_size`` or
-                one of ``inputs`` is invalid.
+            FileNotFoundError: A file in ``inputs`` does not exist.
+            InputError: ``window``, ``stride``, ``topk``, ``format``,
+                ``batch_size`` or one of ``inputs`` is invalid.
         """
         require_positive('SkeletonInferencer', batch_size=batch_size,
                          window=1 if window is None else window,

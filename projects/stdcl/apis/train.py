@@ -201,8 +201,8 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, or the class that ``runner_type`` names.
 
-    It writes its config when training starts. Therefore, a test and a run that
-    an ``InputError`` stops keep the config in the work directory.
+    The Runner writes its config only when training starts, so a test, or a run
+    that fails a check, does not overwrite the config in the work directory.
     """
     kind = cfg.get('runner_type', 'Runner')
     base = RUNNERS.get(kind) if isinstance(kind, str) else kind

@@ -96,10 +96,10 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Load a checkpoint that contains only tensors and plain containers.
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: The file contains anything else and is not
+        FileNotFoundError: ``filename`` does not exist.
+        pickle.UnpicklingError: ``filename`` contains other objects and is not
             listed in ``STDCL_TRUSTED_FILES``.
-        InputError: The file is damaged or not a checkpoint.
+        InputError: ``filename`` is damaged or not a checkpoint.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):

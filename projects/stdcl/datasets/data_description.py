@@ -73,8 +73,8 @@ def check_traits(description: dict, dataset, where: str = '',
                  ) -> None:
     """Raise an ``InputError`` unless classes and joints match, in order.
 
-    ``where`` is the name of the data set, and ``source`` that of the
-    description, for the message.
+    For the message, ``where`` is the name of the data set, and ``source`` is
+    the origin of ``description``.
     """
     for part in iter_leaf_datasets(dataset):
         text = find_difference(description, traits(part))

@@ -57,9 +57,9 @@ class SkeletonDataset(PoseDataset):
         **kwargs: Arguments of ``PoseDataset``, such as ``split``.
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: The file is damaged or could run code.
-        InputError: The file fails a check of :mod:`.annotation_check`.
+        FileNotFoundError: ``ann_file`` does not exist.
+        pickle.UnpicklingError: ``ann_file`` is damaged or could run code.
+        InputError: ``ann_file`` fails a check of :mod:`.annotation_check`.
     """
 
     layout: Optional[SkeletonLayout] = None
@@ -137,7 +137,7 @@ class SkeletonDataset(PoseDataset):
     def filter_data(self) -> List[dict]:
         """Filter as ``PoseDataset`` does, then run the cached transforms."""
         if self.valid_ratio:
-            self.valid_ratio = float(self.valid_ratio)  # or it has no effect
+            self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
             if not all('box_score' in item and self.box_thr in item.get(
                     'valid', ()) for item in self.data_list):
                 raise InputError(

@@ -201,7 +201,7 @@ class SyntheticSkeletonDataset(BaseActionDataset):
 
     Raises:
         InputError: ``split``, ``num_sequences`` or ``seed`` is out of range,
-            or the layout is unknown or has fewer than four limbs.
+            or ``layout`` is unknown or has fewer than four limbs.
     """
 
     def __init__(self, pipeline: List[Union[dict, Callable]],

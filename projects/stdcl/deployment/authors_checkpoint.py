@@ -220,7 +220,7 @@ def convert(encoder: str, source: Tensors) -> Tensors:
     not contain, default to 0.
 
     Raises:
-        InputError: The encoder is not a key of :data:`TABLES`, or tensors
+        InputError: ``encoder`` is not a key of :data:`TABLES`, or tensors
             are missing or unexpected. The message lists all of them.
     """
     require_known('encoder', encoder, TABLES)

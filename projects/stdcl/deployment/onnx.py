@@ -34,7 +34,7 @@ class DeployedNetwork(nn.Module):
         self.cls_head = model.cls_head
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Map clips (N, M, T, V, C), float32, to logits (N, classes)."""
+        """Map float32 clips (N, M, T, V, C) to logits (N, classes)."""
         return self.cls_head(self.backbone(
             make_stream(self.preprocessor, clips)))
 

@@ -42,7 +42,7 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Read a CSV file of results, or return no rows if it does not exist.
 
     Raises:
-        InputError: The file is damaged, or a run is recorded twice or with a
+        InputError: ``path`` is damaged, or a run is recorded twice or with a
             ``top1_last`` that is not between 0 and 100.
     """
     if not path.is_file():

@@ -220,7 +220,7 @@ def read_study(path: Path) -> Study:
     """Read a study file.
 
     Raises:
-        InputError: The file cannot be read, a field is missing or unknown, or
+        InputError: ``path`` cannot be read, a field is missing or unknown, or
             :class:`Study` rejects a field.
     """
     path = Path(path)

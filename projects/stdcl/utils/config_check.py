@@ -51,7 +51,7 @@ LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
              clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
              num_person=1, num_workers=0, seed=0, times=1, val_interval=1,
              max_norm=0., spatial_weight=0., temporal_weight=0.)
-# words in an annotation that allows only numbers, in a config
+# an annotation of only these words means that a config must set a number
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
            'Optional', 'Union', 'None', 'NoneType'}
 

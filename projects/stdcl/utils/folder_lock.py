@@ -18,7 +18,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     the lock. It works on NFS. A file system without locks causes a warning.
 
     Raises:
-        InputError: Another process has locked the folder.
+        InputError: Another process has locked ``folder``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / 'lock', 'a+') as file:

@@ -199,8 +199,8 @@ def load(path: PathLike) -> Any:
     contain numbers, booleans or strings.
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        pickle.UnpicklingError: The file is damaged, or contains other objects
+        FileNotFoundError: ``path`` does not exist.
+        pickle.UnpicklingError: ``path`` is damaged, or contains other objects
             and is not listed in ``STDCL_TRUSTED_FILES``.
     """
     with open(path, 'rb') as file:
@@ -224,8 +224,8 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
     """Read the array of a ``.npy`` file or the arrays of a ``.npz`` file.
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        InputError: The file is damaged or does not contain plain arrays.
+        FileNotFoundError: ``path`` does not exist.
+        InputError: ``path`` is damaged or does not contain plain arrays.
     """
     try:
         loaded = np.load(path, allow_pickle=False)

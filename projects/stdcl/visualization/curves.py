@@ -24,7 +24,7 @@ def read_log(path: Path) -> pd.DataFrame:
         then.
 
     Raises:
-        InputError: The log is missing or has a different format.
+        InputError: ``path`` contains no log, or it has a different format.
     """
     files = sorted(path.glob('*/vis_data/scalars.json')) \
         if path.is_dir() else [path]

@@ -128,7 +128,7 @@ def write_report(path: Path, model: Tuple[Config, str],
         dict[str, float]: Top-1 accuracy of each model in percent.
 
     Raises:
-        InputError: The model has no trained decoupler, the encoders or the
+        InputError: ``model`` has no trained decoupler, the encoders or the
             test sets of the two models differ, the test set is too small, or
             it does not contain one of the ``names``.
     """
@@ -190,7 +190,7 @@ def choose(models: Sequence[Outputs], num: int,
     of the models is correct, then those that are misclassified.
 
     Raises:
-        InputError: A name is not in the test set.
+        InputError: One of ``names`` is not in the test set.
     """
     if names:
         known = models[-1].arrays['names'].tolist()
@@ -207,7 +207,7 @@ def choose(models: Sequence[Outputs], num: int,
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Normalize features (N, D), and map them to [0, 1] by t-SNE, (N, 2)."""
+    """Normalize features (N, D), and map them to (N, 2) in [0, 1] by t-SNE."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
                   random_state=seed).fit_transform(unit)

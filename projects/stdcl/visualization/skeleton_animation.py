@@ -66,7 +66,7 @@ class Animation:
 
 def to_points(data: np.ndarray, layout: SkeletonLayout,
               up: str = 'y') -> np.ndarray:
-    """Map joints (M, T, V, C) to points (M, T, V, 3), float64.
+    """Map joints (M, T, V, C) to float64 points (M, T, V, 3).
 
     Points use the axes of :data:`VIEWS`. ``up`` is the vertical axis of 3D
     data. In two dimensions, y points down, a third channel is the confidence,

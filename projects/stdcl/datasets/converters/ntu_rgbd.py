@@ -124,8 +124,8 @@ def convert(paths: list[Path], destination: Path,
         published sizes; it is None unless all files were found.
 
     Raises:
-        InputError: A path contains no skeleton file, a zip file cannot be
-            opened, a sequence occurs twice, or no file can be used.
+        InputError: One of ``paths`` contains no skeleton file, a zip file is
+            damaged, a sequence occurs twice, or no file can be used.
     """
     sources = []
     for path in paths:

@@ -116,9 +116,9 @@ def select_persons(bodies: list[Body]
     is assigned to the first of two persons that has no body at that time.
 
     Returns:
-        tuple: ``keypoint``, float32, (1 or 2, T, 25, 3), zero where a person
-        is absent; a list of repairs; and a Counter of the bodies that each
-        rule dropped, ``short`` and ``wide``.
+        tuple: ``keypoint``, a float32 array (1 or 2, T, 25, 3) that is zero
+        where a person is absent; a list of repairs; and a Counter of the
+        bodies that the rules for ``short`` and ``wide`` bodies dropped.
     """
     repairs, removed = [], Counter()
     if len(bodies) > 1:

@@ -16,8 +16,8 @@ class FastUniformSampleFrames(UniformSampleFrames):
     does neither.
 
     The arguments are those of MMAction2's class. Required key:
-    ``total_frames``. Added keys: ``frame_inds``, int32, (num_clips *
-    clip_len,), ``clip_len``, ``frame_interval`` (None) and ``num_clips``. A
+    ``total_frames``. Added keys: ``frame_inds`` (num_clips * clip_len indices,
+    int32), ``clip_len``, ``frame_interval`` (None) and ``num_clips``. A
     ``clip_len`` or ``num_clips`` below 1 raises an ``InputError``.
     """
 

@@ -100,7 +100,7 @@ def read_record(path: Path) -> dict:
     Earlier versions stored the config as text.
 
     Raises:
-        InputError: The file is damaged or not the record of a run.
+        InputError: ``path`` is damaged or not the record of a run.
     """
     try:
         record = json.loads(path.read_text())

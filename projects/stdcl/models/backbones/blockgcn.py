@@ -23,8 +23,8 @@ TOPOLOGY_CHANNELS = 64  # number E of topology features
 def joint_distances(joints: torch.Tensor) -> torch.Tensor:
     """Compute relative distances between the mean positions of the joints.
 
-    Maps coordinates (N, M, T, V, D) to Euclidean distances (N, V, V), float32.
-    They are divided by the largest distance in the sequence, which cancels the
+    Maps coordinates (N, M, T, V, D) to float32 Euclidean distances (N, V, V),
+    which are divided by the largest distance in the sequence. This cancels the
     effect of absent persons on the means. (The authors' code divides by the
     largest distance in the batch.)
     """

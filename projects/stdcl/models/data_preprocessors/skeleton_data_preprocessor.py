@@ -79,7 +79,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         inputs, data_samples = super().preprocess(inputs, data_samples,
                                                   training)
         xyz, confidence = self._split_confidence(inputs)
-        # joints without confidence are zero, so a transform shifted it
+        # only a transform that takes it for a coordinate makes it negative
         if not training and confidence is not None and (
                 (confidence < 0) & (xyz != 0)).any():
             raise InputError(

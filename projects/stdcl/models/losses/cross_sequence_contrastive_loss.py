@@ -269,7 +269,7 @@ class _Similarity(torch.autograd.Function):
 
 def _weighted_sum(features: torch.Tensor, slots: torch.Tensor,
                   weights: torch.Tensor) -> torch.Tensor:
-    """Return the sum of L weighted slots for each anchor, float32, (N, D).
+    """Return float32 sums (N, D) of L weighted slots for each anchor.
 
     ``features`` is (S, D); ``slots`` and ``weights`` are (N, L).
     """
