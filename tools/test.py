@@ -4,6 +4,7 @@ The options are those of MMAction2's tools/test.py, except for those that show
 videos, plus --stream and --split.
 """
 import argparse
+import gc
 import os
 
 EXAMPLES = '''examples:
@@ -16,7 +17,7 @@ Paths in a config (data/..., work_dirs/...) are relative to the working
 directory.'''
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description='Test a checkpoint.', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,19 +47,15 @@ def parse_args() -> argparse.Namespace:
         default='none', help='job launcher; default: none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from projects.stdcl import apis
     from projects.stdcl.utils.input_error import end_cleanly
+    gc.freeze()  # garbage collection skips the imported objects
     with end_cleanly(args.config):
         apis.test(args.config, args.checkpoint, args.work_dir, dump=args.dump,
                   stream=args.stream, split=args.split,
-                  cfg_options=args.cfg_options,
-                  launcher=args.launcher)
+                  cfg_options=args.cfg_options, launcher=args.launcher)
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 The options are those of MMAction2's tools/train.py plus --stream and --split.
 """
 import argparse
+import gc
 import os
 
 EXAMPLES = '''examples:
@@ -65,6 +66,7 @@ def main() -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from projects.stdcl.apis import train
     from projects.stdcl.utils.input_error import end_cleanly
+    gc.freeze()  # garbage collection skips the imported objects
     with end_cleanly(args.config):
         train(args.config, args.work_dir, resume=args.resume, amp=args.amp,
               validate=not args.no_validate, auto_scale_lr=args.auto_scale_lr,

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,11 +63,7 @@ def parse_args() -> argparse.Namespace:
                      'does not exist yet.')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs is {args.epochs}, expected at least 1.')
-    return args
-
-
-def main() -> None:
-    options = vars(parse_args())
+    options = vars(args)
     config, encoder, plain, epochs, width = map(options.pop, (
         'config', 'encoder', 'plain', 'epochs', 'width'))
     from projects.stdcl.catalogue import ENCODERS, require_known

@@ -6,7 +6,7 @@ time it logs or saves the config, and reads all metafiles of MMAction2 for each
 config that it loads; this patch caches both results.
 """
 import functools
-import importlib
+import gc
 import importlib.util
 import sys
 from types import ModuleType
@@ -21,13 +21,18 @@ def apply() -> None:
     absent = [name for name in LAZY if name not in sys.modules
               and importlib.util.find_spec(name) is not None]
     sys.modules.update({name: _stand_in(name, LAZY[name]) for name in absent})
+    collects = gc.isenabled()
+    gc.disable()  # or Python would search all imported objects for garbage
     try:
         import mmaction.datasets.transforms  # noqa: F401
         import mmaction.visualization  # noqa: F401
     finally:
-        # later imports get the real modules
-        for name in absent:
+        for name in absent:  # later imports get the real modules
             del sys.modules[name]
+        if collects:
+            gc.enable()
+    gc.freeze()
+    gc.unfreeze()  # to the oldest generation, which is searched least often
 
     upstream_format = mmengine_config.FormatCode
 
