@@ -274,7 +274,7 @@ def test_extreme_values_equal_those_of_topk(size, limit, largest):
 
 
 class Watch(TorchDispatchMode):
-    """Mode that records the largest sizes, of all and of float32 tensors."""
+    """Mode that records the sizes of the largest tensor and float32 tensor."""
 
     def __init__(self):
         super().__init__()

@@ -95,7 +95,7 @@ SCENARIOS = dict(
         15, round_up=False, num_sequences=6), FULL, 1),
     uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
-    # four processes repeat three of the 13 sequences, two processes repeat one
+    # four processes repeat three of the 13 sequences; two processes repeat one
     padding=(5 * [0, 1, 2], sampled(13, round_up=True), FULL, 1),
     # in the first step, no sequence of the last process has a positive
     drop_out=([0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1], even(REPEATS), FULL, 1),

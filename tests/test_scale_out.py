@@ -35,7 +35,7 @@ def test_amp_accumulation_and_the_best_model(warm, tmp_path):
         assert features.dtype == torch.float32
         assert torch.allclose(features.norm(dim=1), torch.ones(64), atol=1e-5)
 
-    # the best checkpoint has no banks, so training cannot resume from it
+    # no run can resume from the best checkpoint: it has no optimizer or banks
     best, = tmp_path.glob('best_*.pth')
     weights = {name: tensor for name, tensor in last['state_dict'].items()
                if not name.startswith(BANKS)}

@@ -174,7 +174,7 @@ def test_more_persons_than_the_model_takes(tmp_path, key):
     with pytest.raises(InputError, match='sequence a has 3 persons, expected '
                        'at most 2'):
         SkeletonDataset(dump(tmp_path / 'a.pkl', [item]), steps)
-    # MMAction2's own API, and the Kinetics format
+    # the check also covers MMAction2's own API and the Kinetics format
     with pytest.raises(InputError, match='sequence a has 3 persons'):
         Compose(steps)(dict(item))
     packed = dict(item, keypoint=np.ones((90, 17, 3)),

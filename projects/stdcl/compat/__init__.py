@@ -8,8 +8,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-# in this order: quiet_imports must run before anything imports MMCV,
-# lazy_imports before mmaction, and mmaction_drn before mmaction.models
+# The order matters, because each of the first three repairs must precede an
+# import: that of MMCV, mmaction and mmaction.models, respectively.
 REPAIRS = ('quiet_imports', 'lazy_imports', 'mmaction_drn',
            'accuracy_on_device', 'amp_on_cpu', 'checkpoint',
            'distributed_on_cpu', 'named_layouts')

@@ -1,9 +1,9 @@
 """Start faster: postpone two imports, and cache results of MMEngine.
 
 MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each; this
-patch imports them on first use. MMEngine formats the config with yapf each
-time it logs or saves the config, and reads all metafiles of MMAction2 for each
-config that it loads; this patch caches both results.
+patch imports them on first use, and the rest without garbage collection.
+MMEngine formats the config whenever it logs or saves the config, and reads all
+metafiles of MMAction2 for each config; this patch caches both results.
 """
 import functools
 import gc
@@ -22,7 +22,7 @@ def apply() -> None:
               and importlib.util.find_spec(name) is not None]
     sys.modules.update({name: _stand_in(name, LAZY[name]) for name in absent})
     collects = gc.isenabled()
-    gc.disable()  # or Python would search all imported objects for garbage
+    gc.disable()  # a collection would search all objects that are imported
     try:
         import mmaction.datasets.transforms  # noqa: F401
         import mmaction.visualization  # noqa: F401
@@ -32,7 +32,7 @@ def apply() -> None:
         if collects:
             gc.enable()
     gc.freeze()
-    gc.unfreeze()  # to the oldest generation, which is searched least often
+    gc.unfreeze()  # now all objects are in the least often searched generation
 
     upstream_format = mmengine_config.FormatCode
 

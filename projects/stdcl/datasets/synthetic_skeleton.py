@@ -13,8 +13,8 @@ SPLITS = ('train', 'test')
 PROGRAMS = ('lift then swing', 'swing then lift', 'slow swing', 'fast swing')
 NUM_LIMBS = 4
 
-# Standing with arms down, in meters: x to the subject's left, y up, z forward.
-# The right side mirrors the left.
+# Joints of a standing subject, in meters. The axes point to the subject's left
+# (x), up (y) and forward (z). The right side mirrors the left.
 REST_POSE = {
     'base of spine': (0, 0.95, 0), 'middle of spine': (0, 1.18, 0.01),
     'spine': (0, 1.42, 0), 'neck': (0, 1.48, 0), 'nose': (0, 1.62, 0.10),
@@ -55,10 +55,10 @@ CONFIDENCE = (0.6, 1)
 
 
 def rest_pose(layout: SkeletonLayout) -> np.ndarray:
-    """Return the positions of the joints at rest in meters, y up, (V, 3).
+    """Return the positions (V, 3) of the joints at rest, in meters.
 
-    A joint whose name is not in :data:`REST_POSE` extends the bone of its
-    parent in the same direction. Several such siblings fan out.
+    The y axis points up. A joint that is not in :data:`REST_POSE` extends the
+    bone of its parent in the same direction. Several such siblings fan out.
     """
     parents, names = layout.parents, layout.joint_names
     pose = np.zeros((layout.num_joints, 3))
@@ -186,9 +186,9 @@ class SyntheticSkeletonDataset(BaseActionDataset):
     and phase are random, all limbs sway, and positions are noisy.
 
     Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its class
-    is i modulo 16. ``keypoint`` has the shape (1, T, V, 3), in meters, y up.
-    For layouts with ``dims=2``, it has the shape (1, T, V, 2), in pixels, y
-    down, and ``keypoint_score`` has the shape (1, T, V).
+    is i modulo 16. ``keypoint``, (1, T, V, 3), is in meters, and y points up.
+    For layouts with ``dims=2``, ``keypoint``, (1, T, V, 2), is in pixels, y
+    points down, and ``keypoint_score`` has the shape (1, T, V).
 
     Args:
         pipeline (list[dict | callable]): Data transforms.

@@ -46,7 +46,7 @@ IMPLIED = dict(
     randomness=Runner.set_randomness, optim_wrapper=OptimWrapper,
     train_dataloader=DataLoader, val_dataloader=DataLoader,
     test_dataloader=DataLoader)
-# name -> smallest valid value, anywhere in a config
+# fields anywhere in a config -> smallest value (an int admits only integers)
 LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
              clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
              num_person=1, num_workers=0, seed=0, times=1, val_interval=1,

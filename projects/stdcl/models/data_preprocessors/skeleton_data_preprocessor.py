@@ -79,7 +79,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         inputs, data_samples = super().preprocess(inputs, data_samples,
                                                   training)
         xyz, confidence = self._split_confidence(inputs)
-        # only a transform that takes it for a coordinate makes it negative
+        # a confidence is negative only if a transform took it for a coordinate
         if not training and confidence is not None and (
                 (confidence < 0) & (xyz != 0)).any():
             raise InputError(
