@@ -187,14 +187,6 @@ options = {'test_dataloader.dataset.split': '{fold}_val'}
 arms ="""))
     assert [(item.fold, item.options['test_dataloader.dataset.split'])
             for item in study.trainings] == [(1, 'split2_val')] * 2
-    records.append(study.path.with_suffix('.csv'), [
-        dict(arm='plain', fold=seed % 2, seed=seed, top1_last=top1)
-        for seed, top1 in enumerate((80, 60, 90))] + [
-            dict(arm='stdcl', fold=1, seed=1, top1_last=70)])
-    table = StudyReport(study, study.path.parent).folds().splitlines()
-    assert table[0] == '| arm | split1 | split2 | mean |'
-    assert table[2:] == ['| plain | 85.00 | 60.00 | 72.50 |',
-                         '| stdcl |  | 70.00 |  |']
 
 
 def test_further_tests_of_a_study(make_runner, tmp_path):
@@ -239,7 +231,6 @@ def test_a_fused_arm(make_runner, tmp_path):
     page = tmp_path / 'page.md'
     StudyReport(study.study, tmp_path).write_page(page)
     assert '| both | 1 | 75.00 |  | +0.00 ' in page.read_text()
-    assert '## Folds' not in page.read_text()  # there is only one fold
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
@@ -419,24 +410,16 @@ def test_tables_of_a_study(write, tmp_path):
         dict(key[0], top1_last=87.5, minutes=1, machine='CPU', nll=0.5),
         dict(key[1], top1_last=90.0, minutes=2, train_top1=97.5,
              machine='CPU', nll=0.25)])
-    scalars = dict(anchor_share=1, gradient_cls=0.2, gradient_spatial=0.1,
-                   gradient_temporal=0.02, gradient_cosine=-1,
-                   positive_spatial=0.5, negative_spatial=0.25)
     records.append(tmp_path / 'tiny_details.csv', [
         *(dict(one, kind='class', name=name, value=value)
-          for one, values in zip(key, ([75, 100], [100, 75]))
+          for one, values in zip(key, ([75, 100], [100, 62.5]))
           for name, value in zip('xy', values)),
-        *(dict(key[1], kind='diagnosis', name=name, value=value)
-          for name, value in scalars.items()),
-        dict(key[0], kind='global', name='intra', value=0.5)])
+        dict(key[1], kind='diagnosis', name='anchor_share', value=1)])
     report = StudyReport(read_study(path), tmp_path)
     assert '| stdcl | 1 | 90.00 | 97.5 | +2.50 from plain |  | ' \
         'inconclusive | 2.0 |' in report.study()
     assert report.measures().splitlines()[2:] == [
         '| stdcl | 1 | +2.50 |  | -0.250 |']
-    assert report.classes().splitlines()[2:] == [
-        '| x | +25.0 |', '| y | -25.0 |']
-    assert report.diagnosis().splitlines()[2:] == [
-        '| stdcl | 1 | 1.00 | 0.50, 0.10 | -1.00 | 0.50, 0.25 |']
-    assert report.features().splitlines()[2:] == [
-        '| plain | global | 1 | 0.500 |']
+    assert report.details().splitlines()[2:] == [
+        '| class | x | 75 | 100 |', '| class | y | 100 | 62.5 |',
+        '| diagnosis | anchor_share |  | 1 |']

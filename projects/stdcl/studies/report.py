@@ -2,7 +2,6 @@
 from itertools import product
 from pathlib import Path
 from typing import (
-    Dict,
     Iterable,
     Iterator,
     List,
@@ -23,28 +22,10 @@ from . import records
 from .statistics import Difference, compare, mean_of
 from .study import Study
 
-TABLES = ('study', 'measures', 'folds', 'classes', 'diagnosis', 'features')
+TABLES = ('study', 'measures', 'details')
 # column -> title, digits
 MEASURES = {'top1_last': ('top-1', 2), 'mean_class': ('class mean', 2),
             'nll': ('negative log-likelihood', 3)}
-# title -> scalars from ContrastDiagnosisHook, or derived in _measures
-DIAGNOSES = {
-    'share of sequences contrasted': ['anchor_share'],
-    'gradient norm of the spatial, temporal loss relative to cross entropy':
-        ['share_spatial', 'share_temporal'],
-    'cosine of the gradients': ['gradient_cosine'],
-    'spatial similarity to positives, negatives':
-        ['positive_spatial', 'negative_spatial'],
-    'spatial staleness': ['staleness_spatial'],
-    'spread of attention over joints, frames (uniform: 1)':
-        ['attention_spatial', 'attention_temporal']}
-# title -> measures of features, as in evaluation/features.py
-FEATURES = {
-    'distance within classes': ['intra'],
-    'distance between classes': ['inter'],
-    'silhouette': ['silhouette'], 'precision at 1': ['precision@1'],
-    'precision at 5': ['precision@5'],
-    'explained by global features (R²)': ['linear']}
 
 
 def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
@@ -80,8 +61,8 @@ class StudyReport:
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
         self.results = records.read(self.path)
-        self.details = records.read(folder / f'{study.name}_details.csv',
-                                    records.DETAILS)
+        self.details_rows = records.read(
+            folder / f'{study.name}_details.csv', records.DETAILS)
         self.arms = study.arms
         found = {arm: compare(self.results, arm, other)
                  for arm, other in study.against.items()}
@@ -150,63 +131,14 @@ class StudyReport:
                 f'{low:+.2f} to {high:+.2f}' if np.isfinite(low) else '',
                 found.finding]
 
-    def diagnosis(self) -> str:
-        """Return a table of the diagnosis of each arm in the last epoch."""
-        return self._measures(['diagnosis'], DIAGNOSES)
-
-    def folds(self) -> str:
-        """Return a table of top-1 (%) by fold, or '' if there is one fold."""
-        names = self.plan.folds
-        if len(names) == 1:
-            return ''
-        frame = self.results.pivot_table(
-            index='arm', columns='fold', values='top1_last').reindex(
-            index=self.arms, columns=range(len(names))).dropna(how='all')
-        frame['mean'] = frame.mean(axis=1, skipna=False)
-        return markdown(['arm', *names, 'mean'], (
-            [arm, *('' if np.isnan(value) else f'{value:.2f}'
-                    for value in row)] for arm, *row in frame.itertuples()))
-
-    def features(self) -> str:
-        """Return a table of the quality of the features."""
-        return self._measures(['global', 'spatial', 'temporal'], FEATURES, 3)
-
-    def classes(self) -> str:
-        """Return a table of mean accuracy differences, in points, by class."""
-        found = self.details[self.details.kind == 'class']
-        values = found.set_index(['arm', 'name', 'fold', 'seed']
-                                 ).value.unstack('arm')
-        frame = pd.DataFrame({
-            arm: (values[arm] - values[other]).groupby('name').mean()
-            for arm, other in self.plan.against.items()
-            if {arm, other} <= {*values}}, index=found.name.unique())
-        return markdown(['class', *frame], (
-            [name, *(f'{value:+.1f}' for value in row)]
-            # adding 0.0 turns -0.0 into 0.0
-            for name, *row in (frame.round(1) + 0.0).itertuples()))
-
-    def _measures(self, kinds: Sequence[str], columns: Dict[str, list],
-                  digits: int = 2) -> str:
-        """Return a table of means ± deviations, without empty columns."""
-        rows, which = [], ['features'] if len(kinds) > 1 else []
-        for arm, kind in product(self.arms, kinds):
-            seeds = self.details[(self.details.arm == arm) & (
-                self.details.kind == kind)].pivot(
-                index=['fold', 'seed'], columns='name', values='value')
-            for part in ('spatial', 'temporal'):
-                if f'gradient_{part}' in seeds:
-                    seeds[f'share_{part}'] = (seeds[f'gradient_{part}']
-                                              / seeds.gradient_cls.mean())
-            cells = [', '.join(spread(seeds[name].dropna(), digits)
-                               for name in names if name in seeds)
-                     for names in columns.values()]
-            if any(cells):
-                rows.append([arm, *[kind for _ in which], len(seeds), *cells])
-        head = ['arm', *which, 'seeds', *columns]
-        filled = [place for place in range(len(head))
-                  if any(row[place] for row in rows)]
-        return markdown([head[place] for place in filled],
-                        ([row[place] for place in filled] for row in rows))
+    def details(self) -> str:
+        """Return a table of mean details: accuracies of classes and so on."""
+        means = self.details_rows.pivot_table(
+            index=['kind', 'name'], columns='arm', values='value', sort=False)
+        return markdown(['kind', 'name', *means], (
+            [*names, *('' if np.isnan(value) else f'{value:.3g}'
+                       for value in row)]
+            for names, row in zip(means.index, means.to_numpy())))
 
     def source(self) -> str:
         """Name the machines of the runs, and count the recorded runs."""

@@ -3,8 +3,8 @@
 :func:`update` fills the blocks between ``<!-- table: NAME -->`` and
 ``<!-- /table -->`` on each page. NAME is one of
 
-- ``study X``, ``measures X``, ``folds X``, ``classes X``, ``diagnosis X`` and
-  ``features X``, where X is a study in ``runs/studies``;
+- ``study X``, ``measures X`` and ``details X``, where X is a study in
+  ``runs/studies``;
 - ``gains X Y``, for the gains of STD-CL in several studies;
 - ``configs``, for all encoders on all benchmarks;
 - ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
