@@ -260,7 +260,7 @@ def test_damaged_checkpoint_is_skipped(tmp_path, whole, damage):
     assert len(latest.damaged) == 1
     assert latest.damaged[0].startswith(
         f'{work_dir / "epoch_2.pth"} is damaged (')
-    (work_dir / 'last_checkpoint').write_text('')  # also truncated
+    (work_dir / 'last_checkpoint').write_text('')  # damaged, too
     assert find_latest(work_dir) == latest
     damage(work_dir / 'epoch_1.pth')
     assert find_latest(work_dir).path is None

@@ -179,7 +179,7 @@ def time_banks(kind: str, sequences: int, repeats: int) -> Dict:
     head = STDCLHead(60, 64, decoupler=dict(type='AttentiveDecoupler'),
                      memory_bank=BANKS[kind],
                      loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
-    bank = head.spatial_bank.to('meta')  # without memory
+    bank = head.spatial_bank.to('meta')  # allocates no memory
     bank.resize(sequences, 60)
     row = {'slots': str(len(bank)),
            'two banks, GiB': f'{2 * bank.nbytes / 2**30:.3g}'}

@@ -115,7 +115,7 @@ def measure(function, seconds: float) -> dict:
     from torch.utils.benchmark import Timer
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    function()  # compiles
+    function()  # the first call compiles it
     # the timer waits for the GPU
     times = Timer('function()', globals=dict(function=function)
                   ).blocked_autorange(min_run_time=seconds)

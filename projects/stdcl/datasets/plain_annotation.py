@@ -22,7 +22,7 @@ def complete(annotation: dict) -> dict:
         if torch.is_tensor(array):  # NumPy has no bfloat16
             array = array.detach().cpu().to(torch.promote_types(
                 array.dtype, torch.float32))
-        if np.ma.isMaskedArray(array):  # a check rejects the NaN
+        if np.ma.isMaskedArray(array):  # a later check rejects NaN
             array = array.astype(float).filled(np.nan)
         array = np.asarray(array)
         missing = array.ndim == len(ARRAYS[name]) - 1

@@ -241,7 +241,7 @@ def _names(path: str, entry: dict) -> dict:
     names = {'type': set()} if 'type' in entry else {}
     # a class may pass **kwargs to its bases
     for call in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:
-        with suppress(TypeError, ValueError):  # no Python signature
+        with suppress(TypeError, ValueError):  # it has no Python signature
             names = {**_parameters(call), **names}
     return names
 
@@ -252,7 +252,7 @@ def _nearest(name: Any, known: Iterable[str], cutoff: float = NEAR) -> str:
 
 
 def _explain(error: str, cfg: Config) -> Optional[str]:
-    """Explain a builder's or constructor's error; return None if unknown."""
+    """Explain a known error of a builder or constructor, or return None."""
     if error == 'None is not a callable object':  # from MMEngine
         error = (f'{cfg.optim_wrapper.optimizer.type} is not in the '
                  'mmengine::optimizer registry')

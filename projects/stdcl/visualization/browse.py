@@ -15,11 +15,11 @@ from .skeleton_animation import Animation, Panel, joints_of, to_points
 
 
 class BrowsedSequence(NamedTuple):
-    """A sequence of a data set."""
+    """A sequence of a data set, and the pipeline to apply to it."""
     name: str
     classes: Dict[str, str]  # label -> class name, '' if unknown
-    dataset: BaseDataset  # without a pipeline
-    index: int  # in the data set
+    dataset: BaseDataset  # has no pipeline
+    index: int  # of the sequence in ``dataset``
     pipeline: Compose
 
 

@@ -18,7 +18,7 @@ NOISE_WIDTH, NOISE_SHARE = 0.8, 0.69754
 
 class Body(NamedTuple):
     """A tracked body."""
-    frames: np.ndarray  # indices, (T,), ascending
+    frames: np.ndarray  # (T,), ascending indices
     joints: np.ndarray  # (T, 25, 3), float32, meters
 
 

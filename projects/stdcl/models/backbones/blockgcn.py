@@ -48,7 +48,7 @@ def spanning_tree_lengths(points: torch.Tensor) -> torch.Tensor:
     """
     num_points = points.shape[1]
     paths = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, V, V)
-    for _ in range((num_points - 2).bit_length()):  # paths of V - 1 steps
+    for _ in range((num_points - 2).bit_length()):  # up to V - 1 steps
         # (N, V, 1, V) and (N, 1, V, V): the last axis is the point in between
         paths = torch.maximum(paths[:, :, None], paths[:, None]).amin(dim=-1)
     later = torch.ones(num_points, num_points, dtype=torch.bool,

@@ -113,14 +113,14 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         return x
 
     def _split_confidence(self, x: torch.Tensor) -> tuple:
-        """Return coordinates and confidences, the latter None if absent."""
+        """Return the coordinates and, if there are any, the confidences."""
         dims = self.layout.dims
         if x.shape[-1] == dims + 1:
             return x[..., :dims], x[..., dims:]
         return x, None
 
     def _subtract(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Return x - other, and 0 where either was not detected."""
+        """Return x - other, or 0 where either joint was not detected."""
         xyz, confidence = self._split_confidence(x)
         others, confidences = self._split_confidence(other)
         if confidence is None:
