@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         '--work-dir', help='folder for the log and the metrics; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
-        '--stream and --split change the default')
+        '--stream and --split are part of the default name')
     parser.add_argument(
         '--stream', help='stream that the checkpoint was trained on, such as '
         'bone; a key of STREAMS in projects/stdcl/catalogue.py; default: the '

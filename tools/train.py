@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         '--work-dir', help='folder for logs and checkpoints; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
-        '--stream and --split change the default')
+        '--stream and --split are part of the default name')
     parser.add_argument(
         '--stream', help='stream to train on, such as bone; a key of STREAMS '
         'in projects/stdcl/catalogue.py; default: the stream of the config '

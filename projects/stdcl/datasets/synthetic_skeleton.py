@@ -179,10 +179,10 @@ class _Body:
 class SyntheticSkeletonDataset(BaseActionDataset):
     """Synthetic skeleton sequences of 16 classes, for any layout.
 
-    A class combines one of four limbs with one of four motion programs. Two
-    pairs of programs differ only in time: "lift then swing" from "swing then
-    lift", and "slow swing" from "fast swing". Neither a single frame nor the
-    mean of all frames reveals the class. Subject, view, place, posture, pace
+    A class combines one of four limbs with one of four motion programs. The
+    programs form two pairs, and those of a pair differ only in timing: "lift
+    then swing" and "swing then lift", "slow swing" and "fast swing". Neither a
+    single frame nor the mean of all frames reveals the class. Subject, view, place, posture, pace
     and phase are random, all limbs sway, and positions are noisy.
 
     Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its class

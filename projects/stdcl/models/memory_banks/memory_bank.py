@@ -107,7 +107,7 @@ class MemoryBank(nn.Module):
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
         # A bank without slots, as in testing, ignores the saved tensors.
-        # MemoryBankHook removes them to fine-tune and checks them to resume.
+        # MemoryBankHook checks them if a run resumes, or else removes them.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
                  for name in self.STATE]
         if all(saved is not None and saved.shape == own.shape
