@@ -182,8 +182,9 @@ class SyntheticSkeletonDataset(BaseActionDataset):
     A class combines one of four limbs with one of four motion programs. The
     programs form two pairs, and those of a pair differ only in timing: "lift
     then swing" and "swing then lift", "slow swing" and "fast swing". Neither a
-    single frame nor the mean of all frames reveals the class. Subject, view, place, posture, pace
-    and phase are random, all limbs sway, and positions are noisy.
+    single frame nor the mean of all frames reveals the class. Subject, view,
+    place, posture, pace and phase are random, all limbs sway, and positions
+    are noisy.
 
     Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its class
     is i modulo 16. ``keypoint``, (1, T, V, 3), is in meters, and y points up.
