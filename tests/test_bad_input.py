@@ -189,6 +189,8 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
     'negative weight': (
         'model.cls_head.spatial_weight=-1', 'is -1, expected a number of at '
         'least 0'),
+    'list': (f'{STEP}.2.proportion=abc', "is 'abc', expected numbers"),
+    'part that is not a dict': ('randomness=5', 'randomness is 5', 'a dict'),
     'switch': ('train_dataloader.drop_last=no', "drop_last is 'no', expected "
                'True or False'),
     'runner': ('runner_type=Runer', "runner_type is 'Runer', expected"),

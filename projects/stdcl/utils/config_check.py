@@ -51,6 +51,7 @@ LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
              clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
              num_person=1, num_workers=0, seed=0, times=1, val_interval=1,
              max_norm=0., spatial_weight=0., temporal_weight=0.)
+SEQUENCES = {'List', 'Sequence', 'Tuple', 'list', 'tuple'}
 # an annotation of only these words means that a config must set a number
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
            'Optional', 'Union', 'None', 'NoneType'}
@@ -113,6 +114,7 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
         raise InputError(
             f'the config options {", ".join(options)} do not fit the config, '
             f'expected names that it contains ({error}).') from error
+    check(cfg)
     return cfg
 
 
@@ -170,9 +172,12 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
         near = _nearest(name, RUNNER_FIELDS)
         if near:
             raise InputError(f'{name} is not a field of the Runner{near}.')
+    for name, words in _parameters(Runner.__init__).items():
+        if isinstance(cfg.get(name), (str, int, float)) and 'Dict' in words:
+            raise InputError(f'{name} is {cfg[name]!r}, expected a dict.')
     hooks = cfg.get('default_hooks') or {}
     for name, hook in hooks.items():
-        if isinstance(hook, dict) and 'type' not in hook:
+        if isinstance(hook, (dict, str)) and 'type' not in hook:
             raise InputError(
                 f'default_hooks.{name} has no type, expected a hook class'
                 f'{_nearest(name, set(hooks) - {name})}.')
@@ -226,9 +231,11 @@ def _expected(name: str, value: Any, words: set) -> Optional[str]:
     if isinstance(least, float) and isinstance(value, Real) and value < least:
         return f'a number of at least {least:g}'
     kinds = words & {'bool', 'int', 'float'}
-    if value != value or kinds and words <= NUMERIC and isinstance(
-            value, (str, list, tuple)):
-        return 'True or False' if kinds == {'bool'} else 'a number'
+    several = words & SEQUENCES
+    if value != value or kinds and words <= NUMERIC | SEQUENCES and isinstance(
+            value, str if several else (str, list, tuple)):
+        return 'True or False' if kinds == {'bool'} else (
+            'numbers' if several else 'a number')
     return None
 
 
