@@ -1,6 +1,6 @@
 # Does the format of the files matter? parts/jhmdb_formats.py converts split 1
-# of JHMDB from each format as a user's own data. The annotation files made from
-# csv, csv-with-index and pickle equal that from npy, so csv stands for them.
+# of JHMDB from each format as a user's own data. The annotation files made of
+# csv, csv-with-index and pickle equal that of npy, so csv stands for them.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = 'JHMDB from files of different formats, ST-GCN, a quarter of the width'
