@@ -1,14 +1,7 @@
 """Report of a study: tables and a plot."""
 from itertools import product
 from pathlib import Path
-from typing import (
-    Iterable,
-    Iterator,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-)
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 import matplotlib
 import numpy as np
