@@ -19,3 +19,6 @@ arms = {
             'val_dataloader.dataset.split': 'val',
             'test_dataloader.dataset.split': 'val'})
     for _name in ('npy', 'csv', 'int16', 'lost-joints')}
+# the confidence is the third channel
+arms['lost-joints']['options'].update({
+    'model.backbone.in_channels': 3, 'model.clip_shape': (1, 32, 15, 3)})
