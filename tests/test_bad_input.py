@@ -130,7 +130,11 @@ ANNOTATIONS = {
     'confidence never positive': (
         lambda content: [one.update(keypoint_score=np.zeros(
             one['keypoint'].shape[:3])) for one in content['annotations']],
-        'keypoint_score contains no positive', 'a confidence above 0'),
+        'all coordinates or confidences are zero', 'expected detected joints'),
+    'confidence in percent': (
+        lambda content: [one.update(keypoint_score=np.full(
+            one['keypoint'].shape[:3], 87)) for one in content['annotations']],
+        'tiny.pkl: sequence', 'is 87, expected 0 to 1'),
     'fewer sequences than a batch': (
         split(lambda names: names[:7]), 'batch_size', '7 in all',
         'expected at least one'),

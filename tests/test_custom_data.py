@@ -124,6 +124,7 @@ WRITERS = {
 @pytest.mark.parametrize('dtype', ['int32', '>f8'])
 def test_every_format_is_read(tmp_path, name, layout, persons, dtype):
     array = (100 * joints(6, persons=persons) + 128).astype(dtype)
+    array[..., 2] %= 2  # in two dimensions, the confidence
     WRITERS[name](tmp_path / name, array)
     sequence = read_sequence(tmp_path / name, LAYOUTS[layout])
     assert sequence.pop('total_frames') == 6
@@ -170,11 +171,11 @@ BAD = {
         5)[..., 0]), 'beside a keypoint_score, expected 4 joints with the'),
     'header only': (','.join(f'v{i}' for i in range(12)), 'total_frames is 0'),
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
-    'short': (csv_text(joints(3)) + '1,2\n', 'line 4, column 3 is "", e'),
+    'short': (csv_text(joints(3)) + '1,2\n', 'column 3 is "", .* write 0'),
     'text': (csv_text(joints(3)) + '\n1' + ',x' * 11, 'line 5, column 2 is'),
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'line 3, column 13'),
     'hole in the first': ('0,,' + '0,' * 9 + '0\n' + csv_text(joints(3)),
-                          'the first row is "0, , 0, .*expected numbers'),
+                          'the first row is "0, , 0, .*numbers.* write 0'),
     'gap': (FRAMES + '3' + COORDINATES, 'line 3: the numbers in the column'),
     'persons': (FRAMES + '1' + COORDINATES, '"frame" are not consecutive'),
     'two keys': ('person,' + FRAMES, 'a row has 14 coordinates, expected x,')}
@@ -235,7 +236,9 @@ def test_tables_in_the_source_folder(folder):
 def test_labels_by_name_and_by_number(folder):
     Path('classes.txt').write_text('wave\n\nclap\n')
     text = Path('labels.csv').read_text()
-    for labels in (text, text.replace('wave', '0').replace('clap', '1')):
+    for labels in (text, text.replace('wave', '0').replace('clap', '1'),
+                   text.replace('wave', '0', 1).replace('wave', '0.0').replace(
+                       'clap', '1.0')):
         Path('labels.csv').write_text(labels)
         assert convert(classes='classes.txt')[0]['classes'] == ['wave', 'clap']
         assert [a['label'] for a in made()['annotations']] == (
@@ -252,6 +255,7 @@ def test_labels_by_name_and_by_number(folder):
     ('clap', 'clap', dict(classes='wave\nclap\nWAVE'), 'names that differ in'),
     ('clap', 'clap', dict(classes=''), 'classes.txt cannot be read as a t'),
     (('clap', 'wave'), ('00', '01'), {}, "labels are .'00', '01'., expected"),
+    (('clap', 'wave'), ('1.0', '2'), {}, "labels are .'1', '2'., expected na"),
     (('clap', 'wave'), ('0', '2'), {}, "labels are .'0', '2'., expected na"),
     (('clap', 'wave'), ('0', '2'), dict(classes='one\ntwo'),
      'labels.csv: line 2: "a/0" has the label "2", expected one of the '
@@ -267,7 +271,7 @@ def test_labels_by_name_and_by_number(folder):
     ('subject,split', 'subject,part', {}, 'no splits. Add a column "split"'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5),
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
-    (r's\d,', 's1,', dict(val_ratio=0.25), r'\(8 in all\) by subject'),
+    (r's\d,', 's1,', dict(val_ratio=0.25), 'only one subject, "s1"'),
     ('wave', 'wave', dict(val_ratio=1), 'is 1, which cannot split'),
     ('clap,s0,train', 'fall,s0,val', {}, '"train": fall; expected'),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
@@ -290,7 +294,7 @@ def test_invalid_tables_are_named(folder, old, new, options, message):
 
 def test_confidence_in_some_files_only(folder):
     for path in Path('src').glob('*/*.npy'):
-        np.save(path, joints(4, 3 if path.stem == '2' else 2))
+        np.save(path, joints(4, 3 if path.stem == '2' else 2) % 1)
     assert ('src: sequence a/2 has 4 joints and 2 channels with keypoint_score'
             ', expected 4 joints and 2 channels without keypoint_score, as in '
             '7 of 8 sequences') in refused('flat.json')
@@ -305,6 +309,20 @@ def test_all_problems_are_listed_up_to_twenty(folder):
                         'expected one of each.')
     assert lines[14].startswith('  src/extra/00.npy: keypoint has 4 joints '
                                 'and 2 channels (shape (1, 3, 4, 2)), exp')
+    Path('src').rename('recordings')
+    assert refused() == ('src is not a folder that contains .npy, .npz or .csv'
+                         ' files, expected one file per sequence.')
+
+
+def test_padded_recordings(folder):
+    """Frames without a person are counted, and neither sampled nor tested."""
+    save('a/0', np.pad(joints(5), ((1, 2), (0, 0), (0, 0))))
+    data = convert()
+    assert 'frames without a person: 3 of 71 (4.2%)' in data[1]
+    cfg = load_config(data, 'stgcn')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset.dataset)
+    assert dataset.get_data_info(0)['total_frames'] == 5
+    assert cfg.test_pipeline[0].type == 'DropEmptyFrames'
 
 
 @pytest.mark.parametrize('ratio', [0.1, 0.29, 0.5])
@@ -357,6 +375,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
         array = 200 + 50 * joints(9, channels, i, persons if i else 1)
         if kind == 'coco':
             array = np.abs(np.concatenate([array] * 5, axis=-2)[..., :17, :])
+            array[..., 2] %= 1
         np.save(path, array)
     cfg = load_config(convert(layout, img_shape=image), encoder,
                       img_shape=image)
@@ -404,15 +423,16 @@ NAMES = [f'{joint}_{axis}' for joint in HAND['joint_names'] for axis in 'xyz']
 
 
 @pytest.mark.parametrize('columns, index', [
-    (None, False), (None, True), (NAMES, False), (NAMES, True),
+    (None, False), (None, True), (False, True), (NAMES, False), (NAMES, True),
     (np.repeat(range(4), 3), False), (range(1, 13), False),
     ([f'v{i}' for i in range(12)], False), (list('xyz') * 4, False),
     ([f'{axis}{i}' for i in range(1, 5) for axis in 'xyz'], False),
     ([f'Joint{i}.{axis}' for i in range(4) for axis in 'XYZ'], False)])
 def test_headers_of_pandas(tmp_path, columns, index):
     array = joints(6)
-    pd.DataFrame(array.reshape(6, -1), columns=columns).to_csv(
-        tmp_path / 'a.csv', index=index)
+    header = columns is not False
+    pd.DataFrame(array.reshape(6, -1), columns=columns if header else None
+                 ).to_csv(tmp_path / 'a.csv', index=index, header=header)
     np.testing.assert_array_equal(
         read_sequence(tmp_path / 'a.csv', LAYOUTS['hand'])['keypoint'],
         np.float32(array)[None])
@@ -511,7 +531,7 @@ def test_annotation_files(folder):
     """The files of PYSKL and MMAction2 are converted like folders."""
     items = [dict(frame_dir=f'{i}', label=i % 2, total_frames=9,
                   img_shape=(4, 5), keypoint=joints(9, 2, i, 1).astype('f2'),
-                  keypoint_score=joints(9, 1, i, 1)[..., 0].astype('f2'))
+                  keypoint_score=joints(9, 1, i, 1)[..., 0].astype('f2') % 1)
              for i in range(8)]
     names = [item['frame_dir'] for item in items]
     content = dict(annotations=items, split=dict(sub_train=names[:4],

@@ -135,7 +135,8 @@ def test_windows_are_parts_of_the_sequence(inferencer):
     assert both[0]['segments'] == found['segments']
 
 
-GOOD = np.zeros((9, 20, 3))
+GOOD = np.ones((9, 20, 3))
+LOST = 'all coordinates or confidences are zero, expected detected joints'
 
 
 @pytest.mark.parametrize('sequence, options, words', [
@@ -144,9 +145,13 @@ GOOD = np.zeros((9, 20, 3))
     (dict(frame_dir='x', joints=1), {}, 'x: keypoint is missing'),
     (dict(keypoint=np.ones((9, 20, 3)), keypoint_score=np.ones((9, 3))), {},
      r'keypoint_score has shape \(1, 9, 3\)'),
-    (np.zeros((9, 25, 3)), {}, 'joints is 25.*20'),
+    (np.ones((9, 25, 3)), {}, 'joints is 25.*20. The data must have the form'),
+    (np.zeros((9, 20, 3)), {}, f'sequence-0: {LOST}'),
+    (dict(keypoint=GOOD, keypoint_score=np.zeros((9, 20))), {}, LOST),
+    (dict(keypoint=GOOD, keypoint_score=np.full((9, 20), 87)), {},
+     r'sequence-0: a confidence \(keypoint_score\) is 87, expected 0 to 1'),
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
-    (np.zeros((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
+    (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
     (GOOD, dict(window=0), 'window is 0'),
     (GOOD, dict(window=4.5), 'window is 4.5, expected a positive integer'),
     (GOOD, dict(batch_size=0), 'batch_size is 0, expected a positive'),
@@ -285,6 +290,8 @@ def test_confidences_of_arrays_and_files(tmp_path, step):
         torch.tensor(both), both.astype('>f8'), dict(keypoint=both.tolist()),
         tmp_path / 'a.npy'], batch_size=1, img_shape=(640, 640))['predictions']
     assert all(one == expected for one in found)
+    with pytest.raises(InputError, match='built for 3. The confidence of'):
+        inferencer(pixels, img_shape=(640, 640))
     # MMAction2's function passes annotations to the pipeline as they are
     annotation = dict(keypoint=both, total_frames=40, img_shape=(640, 640))
     recognizer = init_recognizer(cfg, str(tmp_path / 'coco.pth'), 'cpu')

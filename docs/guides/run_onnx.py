@@ -181,7 +181,11 @@ def prepare(joints, metadata, img_shape=None):
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
+    if score is not None and not -0.1 <= score.min() <= score.max() <= 2:
+        sys.exit('error: a confidence is out of range, expected 0 to 1')
     there = find_detected(joints, score)[1].any((1, 2))
+    if not there.any():
+        sys.exit('error: no joint was detected')
     order = np.argsort(~there, kind='stable')[:max(there.sum(), persons)]
     joints, score = joints[order], None if score is None else score[order]
     for step in json.loads(metadata['pipeline']):

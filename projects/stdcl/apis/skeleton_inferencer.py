@@ -12,6 +12,7 @@ from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
 from ..datasets.plain_annotation import complete, to_plain
+from ..datasets.transforms.detected_joints import check_detected
 from ..datasets.transforms.format_gcn_input import (
     find_num_person,
     fit_persons,
@@ -158,7 +159,7 @@ class SkeletonInferencer:
         packed = self.pipeline(fit_persons('SkeletonInferencer', piece,
                                            self.num_person))
         check_shape(self.model, packed['inputs'].shape[1:],
-                    sequence['frame_dir'])
+                    sequence['frame_dir'], trained=True)
         return packed
 
     def _predict(self, name: str, scores: torch.Tensor,
@@ -200,6 +201,7 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
     sequence = to_plain(sequence, layout)
+    check_detected('SkeletonInferencer', sequence)
     if img_shape and layout.dims == 2:
         check_pixels(sequence['frame_dir'], sequence, img_shape)
     return sequence

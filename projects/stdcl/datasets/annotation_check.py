@@ -10,6 +10,8 @@ from ..utils.input_error import InputError
 
 # sums of squares of larger coordinates may overflow float32
 LARGEST = 1e15
+UNDETECTED = ('For a joint that was not detected, write 0 as its coordinates '
+              'and confidence.')
 AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 
 
@@ -72,11 +74,6 @@ def check_sequences(path: str, annotations: List[dict],
     _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
         check_sequence(path, item, one_label)
-    if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
-               for item in annotations):
-        _fail(path, annotations[0], 'keypoint_score', 'contains no positive '
-              'number, as in all other sequences', 'a confidence above 0 for '
-              'each detected joint')
     forms = list(map(_form, annotations))
     (usual, count), *_ = Counter(forms).most_common(1)
     for item, form in zip(annotations, forms):
@@ -152,7 +149,8 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
         _fail(path, item, field,
               f'is {array[tuple(first)]!s} at {place} (counted from 0; '
               f'invalid numbers: {wrong.sum()} of {array.size})',
-              f'finite numbers between -{LARGEST:g} and {LARGEST:g}')
+              f'finite numbers between -{LARGEST:g} and {LARGEST:g}, and 0 '
+              'for joints that were not detected')
     return array
 
 

@@ -23,6 +23,7 @@ from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
 from .annotation_check import name_of
 from .plain_annotation import ARRAYS, to_plain
+from .transforms.detected_joints import check_detected
 from .transforms.format_gcn_input import find_num_person, fit_persons
 
 PLACES = 'places'  # key of a data info for the locations of its arrays
@@ -161,8 +162,10 @@ class SkeletonDataset(PoseDataset):
         return data_list
 
     def _prepare(self, info: dict) -> dict:
-        return fit_persons(self.ann_file, to_plain(info, self.layout),
-                           self.num_person)
+        info = to_plain(info, self.layout)
+        if np.ndim(info.get('keypoint')) == 4:  # not packed
+            check_detected(self.ann_file, info)
+        return fit_persons(self.ann_file, info, self.num_person)
 
     def _store(self, info: dict) -> dict:
         info[PLACES] = {name: self.blocks.put(info.pop(name))

@@ -8,9 +8,21 @@ LAYOUT = ('to the layout of your data: a name, or a dict with joint_names, '
           'edges and center.')
 
 
-def check_shape(model, shape, where: str) -> None:
-    """Raise InputError unless a clip of ``shape``, (M, T, V, C), fits."""
-    _require(_expectations(model, *shape), where)
+def check_shape(model, shape, where: str, trained: bool = False) -> None:
+    """Raise InputError unless a clip of ``shape``, (M, T, V, C), fits.
+
+    If ``trained`` is True, the message does not advise to change the model.
+    """
+    expectations = _expectations(model, *shape)
+    if trained:
+        layout = getattr(model.data_preprocessor, 'layout', None)
+        lost = shape[3] == 2 == getattr(layout, 'dims', 3)
+        expectations = ((
+            what, *rest, 'The confidence of the joints is missing.'
+            if lost and what == 'channels' else
+            'The data must have the form of the training data.'
+        ) for what, *rest, _ in expectations)
+    _require(expectations, where)
 
 
 def check_encoder(encoder, shape) -> None:

@@ -70,6 +70,7 @@ ann_file = {str(ann_file)!r}
 layout = {pformat(layout, sort_dicts=False, compact=True)}
 
 train_pipeline = [
+    dict(type='DropEmptyFrames'),
     {augment},
     dict(type='RandomSampleFrames', clip_len={cfg.clip_len}),
     dict(type='PoseDecode'),
@@ -77,6 +78,7 @@ train_pipeline = [
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
+    dict(type='DropEmptyFrames'),
     {normalize},
     dict(type='RandomSampleFrames', clip_len={cfg.clip_len}, test_mode=True),
     dict(type='PoseDecode'),

@@ -18,6 +18,7 @@ from ..annotation_check import check_sequences, name_of
 from ..data_description import check_traits
 from ..plain_annotation import ARRAYS
 from ..skeleton_dataset import SkeletonDataset
+from ..transforms.detected_joints import find_detected
 from ..transforms.pre_normalize_2d import check_pixels
 from . import custom_splits
 from .annotation_file import write_annotations
@@ -110,6 +111,11 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     lines = [counts.rename(index=printable).to_string(),
              f'frames: up to {frames}, persons: up to {persons}, '
              f'vertical axis (--up): {content["up"]}']
+    empty = np.concatenate([~find_detected(item)[1].any(axis=(0, 2))
+                            for item in content['annotations']])
+    if empty.any():
+        lines.append(f'frames without a person: {empty.sum():,} of '
+                     f'{len(empty):,} ({empty.mean():.1%})')
     if outside:
         lines.append('joints outside the images (--img-shape): '
                      f'{np.mean(outside):.1%}')
@@ -170,16 +176,26 @@ def read_folder(source: Path, labels: Path, classes: Optional[Path]
         columns=COLUMNS, fill_value='')
     table['where'] = [f'{labels}: line {line}' for line in table.index]
     table['name'] = table['name'].map(_sequence_name)
-    table['subject'] = table['subject'].str.casefold()
+    table['subject'] = table['subject'].str.casefold().map(_whole)
+    table['label'] = table['label'].map(_whole)
     others = [path.resolve() for path in (labels, classes) if path]
     files = [path for path in sorted(source.rglob('*'))
              if path.suffix.lower() in SUFFIXES
              and path.is_file() and path.resolve() not in others]
+    if not files:
+        raise InputError(
+            f'{source} is not a folder that contains .npy, .npz or .csv '
+            'files, expected one file per sequence.')
     files = pd.DataFrame(dict(
         name=[_sequence_name(path.relative_to(source).as_posix())
               for path in files],
         read=[partial(read_sequence, path) for path in files]), dtype=object)
     return table.merge(files, 'outer', on='name').set_index('name')
+
+
+def _whole(text: str) -> str:
+    """Convert "1.0", which pandas may write, to "1"; clean other texts."""
+    return re.sub(r'^(-?\d+)\.0*$', r'\1', clean(text))
 
 
 def _sequence_name(text: str) -> str:
@@ -200,7 +216,7 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
         check_traits(dict(joint_names=layout.joint_names), dataset,
                      source=f'the layout "{layout.name}" (--layout)')
         names = dataset.metainfo.get('classes')
-        known = dict(enumerate(map(clean, names or ())))
+        known = dict(enumerate(map(_whole, names or ())))
         for info in map(dataset.get_data_info, range(len(dataset))):
             arrays = {key: info[key] for key in (*ARRAYS, 'img_shape')
                       if key in info}
@@ -243,13 +259,13 @@ def number_classes(where: Path, table: pd.DataFrame,
                              'on without a gap. Otherwise, list all classes '
                              'with --classes.')
     classes = list(map(clean, classes))
-    distinct = len(set(map(str.casefold, classes)))
+    keys = list(map(_whole, classes))
+    distinct = len(set(map(str.casefold, keys)))
     if distinct < max(2, len(classes)):
         raise InputError(f'{where}: the classes are {sorted(classes)}, '
                          'expected at least 2 names that differ in more than '
                          'case.')
-    keys = classes
-    if numbers == labels and not labels.intersection(classes):
+    if numbers == labels and not labels.intersection(keys):
         keys = map(str, range(len(classes)))
     return classes, {key: number for number, key in enumerate(keys)}
 

@@ -23,6 +23,11 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     rest = table[splits == 'train'].sort_index()
     if (rest['subject'] != '').any():
         unit, kind = 'subject', GroupShuffleSplit
+        if rest['subject'].nunique() == 1:
+            raise InputError(
+                f'--val-ratio is {ratio}, but there is only one subject, '
+                f'"{rest["subject"].iloc[0]}", expected at least 2. To draw '
+                'from each class instead, remove the column "subject".')
     else:
         unit, kind = 'class', StratifiedShuffleSplit
         rest = rest[rest['label'].duplicated(keep=False)]

@@ -11,9 +11,9 @@ import numpy as np
 from ...utils.input_error import InputError
 from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import SkeletonLayout
-from ..annotation_check import LARGEST, check_sequence
+from ..annotation_check import LARGEST, UNDETECTED, check_sequence
 from ..plain_annotation import ARRAYS, complete, to_plain
-from ..transforms.detected_joints import find_detected
+from ..transforms.detected_joints import check_detected
 
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
@@ -58,11 +58,8 @@ def to_sequence(where: str, arrays: Dict[str, np.ndarray],
             f'(shape {shape}){" beside a keypoint_score" * scored}, expected '
             f'{layout.num_joints} joints with the channels '
             f'{CHANNELS[layout.dims]} of the layout "{layout.name}".')
-    there = find_detected(plain)[1].any(axis=2)  # (M, T)
+    there = check_detected(where, plain).any(axis=2)  # (M, T)
     persons, together = there.any(axis=1), there.sum(axis=0).max()
-    if not together:
-        raise InputError(f'{where}: all coordinates or confidences are zero, '
-                         'expected detected joints in at least one frame.')
     if persons.sum() > together:
         raise InputError(
             f'{where} contains {persons.sum()} persons, but at most '
@@ -112,7 +109,10 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     import pandas as pd
     cells = read_cells(path)
     header = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
-    index = header.pop(0) if header[0] in INDEX else None
+    # pandas' index starts at 0, also if there is no header
+    is_index = header[0] in INDEX or (
+        header[0] in ('0', '1') and len(header) % layout.num_joints == 1)
+    index = header.pop(0) if is_index else None
     channels, rest = divmod(len(header), layout.num_joints)
     if rest or channels not in range(layout.dims, 4):
         raise InputError(
@@ -129,7 +129,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
         raise InputError(
             f'{path}: line {cells.index[row]}, column {column + 1} is '
             f'"{cells.iloc[row, column]}", expected a number between '
-            f'-{LARGEST:g} and {LARGEST:g}.')
+            f'-{LARGEST:g} and {LARGEST:g}. {UNDETECTED}')
     if index is not None:
         gap = values.pop(0).diff()[1:] != 1
         if gap.any():
@@ -171,4 +171,5 @@ def _is_header(path: Path, names: List[str], layout: SkeletonLayout,
     raise InputError(
         f'{path}: the first row is "{shorten(", ".join(names), 60)}", '
         f'expected numbers, or a header with {", ".join(axes[:channels])} of '
-        f'each joint in the order of layout "{layout.name}".')
+        f'each joint in the order of layout "{layout.name}".'
+        f'{" " + UNDETECTED if {"", "nan"} & set(names) else ""}')

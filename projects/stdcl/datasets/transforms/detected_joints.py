@@ -3,6 +3,13 @@ from typing import Tuple
 
 import numpy as np
 
+from ...utils.input_error import InputError
+from ..annotation_check import name_of
+
+# confidences of MMPose are peaks of heatmaps, which can be a little beyond
+# 0 and 1; percentages and flags such as -1 are not accepted
+LOWEST, HIGHEST = -0.1, 2
+
 
 def find_detected(results: dict) -> Tuple[np.ndarray, np.ndarray]:
     """Find the detected joints of a sequence, and set all others to zero.
@@ -19,3 +26,25 @@ def find_detected(results: dict) -> Tuple[np.ndarray, np.ndarray]:
         detected = detected & (results['keypoint_score'] > 0)
         keypoint = keypoint * detected[..., None]
     return keypoint, detected
+
+
+def check_detected(where: str, annotation: dict) -> np.ndarray:
+    """Check the confidences, and that a joint was detected.
+
+    ``where`` is the source of the annotation, for messages. Return the second
+    result of :func:`find_detected`. An ``InputError`` is raised if a
+    confidence is not between 0 and 1, or if no joint was detected.
+    """
+    name = name_of(annotation)
+    where = f'{where}: sequence {name}' if name else where
+    score = annotation.get('keypoint_score', np.zeros(1))
+    for value in score.min(), score.max():
+        if not LOWEST <= value <= HIGHEST:
+            raise InputError(
+                f'{where}: a confidence (keypoint_score) is {value:g}, '
+                'expected 0 to 1, and 0 for joints that were not detected.')
+    detected = find_detected(annotation)[1]
+    if not detected.any():
+        raise InputError(f'{where}: all coordinates or confidences are zero, '
+                         'expected detected joints in at least one frame.')
+    return detected

@@ -74,7 +74,7 @@ class SkeletonCheckHook(Hook):
                 _check_labels(where, part, num_classes)
             # (num_clips, M, T, V, C)
             shape = part[0]['inputs'].shape[1:]
-            check_shape(model, shape, where)
+            check_shape(model, shape, where, name == 'test_dataloader')
 
 
 def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
