@@ -70,26 +70,9 @@ def test_spatial_parts_by_hand():
 
 def test_costs_of_stdcl():
     plain = flops.analyse(Config.fromfile(PLAIN))
-    stdcl = flops.analyse(Config.fromfile(STDCL), num_sequences=1020)
+    stdcl = flops.analyse(Config.fromfile(STDCL))
     assert plain['shape'] == stdcl['shape'] == CLIP
-    costs = stdcl['costs']
-    assert plain['costs'] == dict(test=costs['test'])
-    for unit in (0, 1):
-        assert sum(costs[part][unit] for part in (
-            'test', 'decoupler', 'contrast')) == costs['training'][unit]
-    assert costs['contrast'] == (0, 2 * 1020 * 256)
-    assert stdcl['bank_bytes'] == 2 * 1020 * (256 * 4 + 8)
-
-
-def test_products_with_the_banks_are_those_of_the_loss(cfg):
-    loss = MODELS.build(cfg.model.cls_head.loss_contrast)
-    anchors, labels = torch.rand(3, 256), torch.tensor([0, 1, 2])
-    bank, bank_labels = torch.rand(40, 256), torch.arange(40) % 4
-    products = flops.count_flops(loss, anchors, labels, labels, bank,
-                                 bank_labels)
-    contrast = flops.analyse(cfg, num_sequences=40)['costs']['contrast']
-    # three anchors and one bank, against one anchor and two banks
-    assert 2 * products == 3 * contrast[1]
+    assert plain['costs'] == dict(test=stdcl['costs']['test'])
 
 
 def test_a_projection_without_sizes(cfg):
@@ -104,9 +87,9 @@ def test_a_projection_without_sizes(cfg):
 def test_the_command(cfg, tmp_path, warm):
     cfg.dump(tmp_path / 'a.py')
     tool = ('tools/analysis/get_flops.py', 'a.py')
-    out = warm(*tool, '--num-sequences', 12, cwd=tmp_path).stdout
+    out = warm(*tool, cwd=tmp_path).stdout
     assert 'joints, channels): (1, 52, 20, 3)' in out
-    assert 'decoupler' in out and '12 slots each' in out
+    assert 'decoupler' in out
     failed = warm(*tool, '--shape', 1, 52, 17, 3, cwd=tmp_path)
     assert failed.returncode == 1
     assert ('error: a.py: STGCN fails on a clip of shape (1, 52, 17, 3)'

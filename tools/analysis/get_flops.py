@@ -1,7 +1,7 @@
 """Count the parameters and FLOPs of a network, and those that STD-CL adds.
 
 Example:
-    python tools/analysis/get_flops.py CONFIG --num-sequences 1020
+    python tools/analysis/get_flops.py CONFIG
 
 The FLOPs are those of convolutions, linear layers and matrix products in the
 forward pass of one clip. A multiply-add counts as one FLOP, as in MMAction2.
@@ -9,8 +9,7 @@ forward pass of one clip. A multiply-add counts as one FLOP, as in MMAction2.
 import argparse
 import logging
 
-LABELS = dict(test='test', decoupler='STD-CL: decoupler',
-              contrast='STD-CL: products with the banks', training='training')
+LABELS = dict(test='test', decoupler='STD-CL: decoupler, training only')
 
 
 def show(result: dict) -> None:
@@ -20,9 +19,6 @@ def show(result: dict) -> None:
     print(f'{"":34}{"parameters":>12}{"FLOPs":>17}')
     for name, (parameters, flops) in result['costs'].items():
         print(f'{LABELS[name]:34}{parameters:12,}{flops:17,}')
-    if 'slots' in result:
-        print(f'\nThe two memory banks have {result["slots"]:,} slots each '
-              f'and take {result["bank_bytes"]:,} bytes in total.')
 
 
 def main() -> None:
@@ -35,10 +31,6 @@ def main() -> None:
         help='numbers of persons, frames, joints and channels of a clip; '
         'default: those of the config')
     parser.add_argument(
-        '--num-sequences', type=int, metavar='N',
-        help='number of training sequences, which sets the size of the '
-        'memory banks; default: do not count the banks')
-    parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
@@ -47,8 +39,7 @@ def main() -> None:
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config):
-        show(analyse(load_config(args.config, args.cfg_options), args.shape,
-                     args.num_sequences))
+        show(analyse(load_config(args.config, args.cfg_options), args.shape))
 
 
 if __name__ == '__main__':

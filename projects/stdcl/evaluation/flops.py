@@ -44,25 +44,18 @@ def count(module: nn.Module, *inputs) -> Tuple[int, int]:
     return sum(p.numel() for p in module.parameters()), flops
 
 
-def analyse(cfg: Config, shape: Optional[tuple] = None,
-            num_sequences: Optional[int] = None) -> dict:
+def analyse(cfg: Config, shape: Optional[tuple] = None) -> dict:
     """Count the parameters and FLOPs of the model of a config.
 
     Args:
         cfg (Config): The config.
         shape (tuple, optional): (M, T, V, C) of a clip. Defaults to
             :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`.
-        num_sequences (int, optional): Number of training sequences, which
-            determines the size of the banks. Defaults to None, which leaves
-            the banks out.
 
     Returns:
         dict: ``shape``, and ``costs``, which maps each part to its numbers of
         parameters and FLOPs for one clip. The parts are ``test``, the plain
-        network; with STD-CL, ``decoupler``; and with STD-CL and
-        ``num_sequences``, ``contrast``, the products with the banks, and
-        ``training``, the sum. In the last case, the dict also contains
-        ``slots`` (number per bank) and ``bank_bytes`` (size of both banks).
+        network, and with STD-CL ``decoupler``.
 
     Raises:
         InputError: ``shape`` is None and cannot be inferred, or the encoder
@@ -84,16 +77,6 @@ def analyse(cfg: Config, shape: Optional[tuple] = None,
     flops = count_flops(model.predict, clip[None], [ActionDataSample()])
     parameters = sum(p.numel() for p in model.parameters()) - decoupler[0]
     costs = dict(test=(parameters, flops))
-    result = dict(shape=shape, costs=costs)
     if stdcl:
         costs['decoupler'] = decoupler
-    if stdcl and num_sequences:
-        head.resize_banks(num_sequences)
-        banks = (head.spatial_bank, head.temporal_bank)
-        contrast = sum(bank.features.numel() for bank in banks)
-        costs['contrast'] = (0, contrast)
-        costs['training'] = (parameters + decoupler[0],
-                             flops + decoupler[1] + contrast)
-        result.update(slots=len(head.spatial_bank),
-                      bank_bytes=sum(bank.nbytes for bank in banks))
-    return result
+    return dict(shape=shape, costs=costs)
