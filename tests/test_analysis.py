@@ -98,7 +98,13 @@ def test_commands(warm, tmp_path):
     write_log(tmp_path / 'run', 'TIME', [1, 2])
     write(some_scores(tmp_path / 'a.npz', n=5, k=3))
     call('analyze_logs.py', 'plot_curve', 'run', 'run', '--legend', 'a', 'b')
-    call('confusion_matrix.py', CONFIG, 'a.npz')
+    call('confusion_matrix.py', 'a.npz')
+    for arguments, status, message in (
+            ([CONFIG, 'a.npz'], 1, 'a.npz contains the scores of a.py'),
+            (['a.pth'], 2, 'The config is missing before a.pth'),
+            (['a.npz', '--cfg-options', 'a=1'], 2, 'do not change the sc')):
+        assert message in call('confusion_matrix.py', *arguments,
+                               status=status)
     for picture in ('curves.png', 'confusion.png'):
         assert imread(tmp_path / picture).ndim == 3
     assert 'mean 0.1500' in call('analyze_logs.py', 'cal_train_time', 'run')

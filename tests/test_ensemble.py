@@ -103,6 +103,8 @@ def test_weights_by_default(tmp_path, streams, expected, origin):
     result = fusion.fuse_files([file.path for file in files])
     assert [item['weight'] for item in result['files']] == expected
     assert result['weights'] == origin
+    assert ('4 files of the stream joint' in fusion.describe(result)) == (
+        streams == ('joint', ) * 4)
     assert result['fused'] == pytest.approx(twin(files, expected, 'logits')[0])
 
 
@@ -165,10 +167,10 @@ def test_numbered_sequences(tmp_path, kind, prefix):
     named = make(tmp_path / 'named.npz')
     order = np.random.default_rng(3).permutation(40).tolist()
     path = dump(tmp_path / 'numbered.pkl', {
-        f'test_{index}' if prefix else index: named.logits[index]
+        f'test_{index}' if prefix else index: 3 * named.logits[index]
         for index in order})
     expected = fusion.fuse_files([named.path])['fused']
-    bare = dump(tmp_path / 'bare.pkl', list(named.logits))
+    bare = dump(tmp_path / 'bare.pkl', list(2 * named.logits))
     known = [write_list(kind, named, tmp_path)]
     if kind == 'names.txt':  # the annotation file contains the labels
         known.append(annotations(shuffled(named, tmp_path / 's.npz'),
@@ -296,6 +298,8 @@ def folder(tmp_path):
      'table.pkl contains only logits, expected probabilities'),
     ('a.npz a.npz', dict(weights=[1]), r'weights are \[1\], expected a fin'),
     ('a.npz a.npz', dict(weights=[0, 0]), r'not all 0'),
+    ('a.npz a.npz', {}, r'a.npz contains the same scores as .*a.npz, exp'),
+    ('table.pkl a.npz', {}, 'a.npz contains the same scores as .*table.pkl'),
 ])
 def test_mismatched_files_raise(folder, files, options, message):
     if 'labels' in options:

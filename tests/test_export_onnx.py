@@ -108,10 +108,14 @@ def test_script_prepares_clips_like_the_pipeline(data, dims, frames):
                                atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize('shape', [(9, 17, 3), (2, 9, 25, 2), (25, 3)])
+@pytest.mark.parametrize('shape', [(9, 17, 3), (2, 9, 25, 2), (25, 3),
+                                   (0, 25, 3)])
 def test_script_names_the_expected_shape(shape):
     with pytest.raises(SystemExit, match=r'^error: .*25 joints, 3 channels'):
         SCRIPT.prepare(np.ones(shape), dict(clip_shape='[3, 9, 25, 3]'))
+    with pytest.raises(SystemExit, match='^error: .* finite'):
+        SCRIPT.prepare(np.full((9, 2, 3), np.inf),
+                       dict(clip_shape='[1, 9, 2, 3]'))
 
 
 def test_clips_are_those_of_the_data(tiny_annotations):
@@ -182,6 +186,15 @@ def test_the_commands(warm, tmp_path):
     )(joints)['predictions'][0]['top']
     assert done.stdout.splitlines() == [
         f'{one["score"]:.4f} {one["class_name"]}' for one in expected]
+    (tmp_path / 'joints.csv').write_text('1,2,3')
+    for files, message in (([], 'required: network'),
+                           (['net.onnx', 'none.npy'], 'error: none.npy'),
+                           (['net.onnx', 'joints.csv'], 'error: joints.csv'),
+                           (['none.onnx', 'joints.npy'], 'error: none.onnx'),
+                           (['net.onnx', 'joints.npy', '9'], 'height and')):
+        done = warm('docs/guides/run_onnx.py', *files, cwd=tmp_path)
+        assert done.returncode and message in done.stderr
+        assert 'Traceback' not in done.stderr
     done = warm('tools/deployment/test_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
                 'net.onnx', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -524,6 +524,17 @@ def test_two_runs_in_one_folder(warm, tmp_path):
         pass
 
 
+def test_checkpoints_of_an_earlier_run(warm, tmp_path):
+    (tmp_path / 'epoch_9.pth').touch()
+    for options, warned in ((['--cfg-options', 'load_from=none.pth'], True),
+                            (['--resume', 'other/none.pth'], True),
+                            (['--resume', 'none.pth'], False),
+                            (['--resume'], False)):
+        done = train(warm, tmp_path, *options, check=False)
+        assert ('same names: epoch_9.pth.' in done.stdout) == warned
+        assert done.stderr.startswith('error: ')
+
+
 def test_damaged_record(config):
     run(config).train()
     record = Path(config.work_dir, 'run.json')

@@ -2,6 +2,7 @@
 
 This script needs only NumPy and onnxruntime. See docs/guides/deploy.md.
 """
+import argparse
 import json
 import sys
 
@@ -175,9 +176,13 @@ def prepare(joints, metadata, img_shape=None):
     """Turn a recording into clips (clips, persons, frames, joints, C)."""
     joints = np.asarray(joints, np.float32)
     persons, frames, *sizes = json.loads(metadata['clip_shape'])
-    if joints.ndim not in (3, 4) or [*joints.shape[-2:]] != sizes:
+    if joints.ndim not in (3, 4) or [*joints.shape[-2:]] != sizes or (
+            not joints.size):
         sys.exit(f'error: the recording has the shape {joints.shape}, expected'
                  f' (persons, frames, {sizes[0]} joints, {sizes[1]} channels)')
+    if not np.isfinite(joints).all():
+        sys.exit('error: the recording contains NaN or infinite values, '
+                 'expected finite numbers')
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
@@ -209,12 +214,32 @@ def classify(session, joints, img_shape=None):
     return (powers / powers.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
-if __name__ == '__main__':
-    session = onnxruntime.InferenceSession(
-        sys.argv[1], providers=['CPUExecutionProvider'])
-    names = json.loads(
-        session.get_modelmeta().custom_metadata_map['classes'])
-    found = classify(session, np.load(sys.argv[2]),
-                     tuple(map(int, sys.argv[3:])) or None)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('network', help='ONNX file of this project')
+    parser.add_argument('recording', help='array of joints (*.npy)')
+    parser.add_argument('img_shape', nargs='*', type=int, help='height and '
+                        'width of the images, for PreNormalize2D')
+    args = parser.parse_args()
+    if args.img_shape and (
+            len(args.img_shape) != 2 or min(args.img_shape) < 1):
+        parser.error(f'img_shape is {args.img_shape}, expected the height and '
+                     'width in pixels')
+    try:
+        file, kind = args.recording, 'a NumPy array (*.npy)'
+        joints = np.asarray(np.load(file), np.float32)
+        file, kind = args.network, 'an ONNX file of this project'
+        session = onnxruntime.InferenceSession(
+            file, providers=['CPUExecutionProvider'])
+        names = json.loads(
+            session.get_modelmeta().custom_metadata_map['classes'])
+    except Exception as error:  # onnxruntime has its own types
+        sys.exit(f'error: {file} cannot be read ({type(error).__name__}), '
+                 f'expected {kind}')
+    found = classify(session, joints, args.img_shape)
     for label in found.argsort()[::-1][:5]:
         print(f'{found[label]:.4f}', names[label] if names else label)
+
+
+if __name__ == '__main__':
+    main()

@@ -17,7 +17,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', nargs='?', help='config file; a score file '
+                        'needs none')
     parser.add_argument(
         'ckpt_or_result', help='checkpoint file (*.pth), or score file that '
         'tools/test.py --dump wrote (*.npz)')
@@ -30,17 +31,25 @@ def main() -> None:
     args = parser.parse_args()
     if args.show_path.suffix != '.png':  # do not overwrite a score file
         parser.error(f'--show-path is {args.show_path}, expected a .png file.')
+    scores = args.ckpt_or_result
+    if not args.config and not scores.endswith('.npz'):
+        parser.error(f'The config is missing before {scores}.')
+    if args.cfg_options and scores.endswith('.npz'):
+        parser.error(f'--cfg-options do not change the scores in {scores}.')
     from projects.stdcl import apis
     from projects.stdcl.evaluation import confusion, fusion
-    from projects.stdcl.utils.input_error import end_cleanly
+    from projects.stdcl.utils.input_error import InputError, end_cleanly
     logging.disable(logging.INFO)  # MMEngine logs to stdout
     with end_cleanly(args.config), tempfile.TemporaryDirectory() as folder:
-        scores = args.ckpt_or_result
         if not scores.endswith('.npz'):
             scores = f'{folder}/scores.npz'
             apis.test(args.config, args.ckpt_or_result, folder, dump=scores,
                       cfg_options=args.cfg_options)
         record = fusion.fuse_files([Path(scores)])
+        own = record['files'][0]['config']
+        if args.config and own not in ('', Path(args.config).name):
+            raise InputError(f'{scores} contains the scores of {own}, '
+                             'expected those of the config that you pass.')
         print(fusion.describe(record))
         confusion.draw_confusion(record['confusion'], [
             row['name'] for row in record['classes']], args.show_path)

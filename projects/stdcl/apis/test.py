@@ -20,7 +20,8 @@ def test(config: Union[str, Path], checkpoint: str,
 
     The accuracy of each class is logged. It is also written to files, together
     with the confusion matrix: to ``<dump>_*`` without the suffix of ``dump``,
-    or to ``<work_dir>/<checkpoint>_*`` by default; see
+    or by default to ``<checkpoint>_*`` in the folder of the log, so that each
+    test has its own files; see
     :func:`~projects.stdcl.evaluation.confusion.write_files`.
 
     >>> from projects.stdcl import apis
@@ -52,7 +53,7 @@ def test(config: Union[str, Path], checkpoint: str,
             add_dump(cfg, str(dump))
         runner = build_runner(cfg)
         report = ClassReport(Path(dump).with_suffix('') if dump else Path(
-            cfg.work_dir, Path(checkpoint).stem))
+            runner.log_dir, Path(checkpoint).stem))
         report.dataset_meta = runner.test_evaluator.dataset_meta
         runner.test_evaluator.metrics.append(report)
         return runner.test()

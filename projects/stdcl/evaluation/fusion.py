@@ -3,7 +3,9 @@
 With one clip per sequence, the metrics of a single file equal those that
 ``tools/test.py`` prints.
 """
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -49,8 +51,9 @@ def fuse_files(paths: Sequence[Path],
         classes).
 
     Raises:
-        InputError: The files do not match each other, labels are missing, or
-            ``weights`` contains only 0 or is not one finite number per file.
+        InputError: The files do not match each other, two of them contain the
+            same scores, labels are missing, or ``weights`` contains only 0 or
+            is not one finite number per file.
     """
     files = [read(path) for path in paths]
     streams, origin = [file.stream for file in files], 'as given'
@@ -68,6 +71,10 @@ def fuse_files(paths: Sequence[Path],
     kind = kind or ('logits' if all('logits' in file.kinds for file in files)
                     else 'probabilities')
     scores, target = [_select(file, kind) for file in files], files[0].labels
+    for (one, own), (other, same) in combinations(zip(files, scores), 2):
+        if np.array_equal(own, same):
+            raise InputError(f'{other.path} contains the same scores as '
+                             f'{one.path}, expected those of another run.')
     fused = np.stack(get_weighted_score(scores, np.array(weights, float)))
     confusion = ConfusionMatrix.calculate(
         fused.argmax(axis=1), target, num_classes=fused.shape[1]).numpy()
@@ -216,8 +223,11 @@ def describe(record: Dict[str, Any]) -> str:
                 f'{100 * item["mean_class_accuracy"]:.2f}')
 
     rows = record['classes']
+    streams = Counter(item['stream'] for item in record['files'])
     lines = [f'{record["sequences"]} sequences, {len(rows)} classes; sum of '
-             f'{record["scores"]}, weights {record["weights"]}']
+             f'{record["scores"]}, weights {record["weights"]}' + ''.join(
+                 f'; {number} files of the stream {stream}' for stream, number
+                 in streams.items() if stream and number > 1)]
     lines += [f'{item["file"]} ({item["stream"] or "unknown stream"}, weight '
               f'{item["weight"]:g}, matched by {item["matched_by"]}): '
               f'{accuracies(item)}' for item in record['files']]
