@@ -187,14 +187,10 @@ def test_the_commands(warm, tmp_path):
     assert done.stdout.splitlines() == [
         f'{one["score"]:.4f} {one["class_name"]}' for one in expected]
     (tmp_path / 'joints.csv').write_text('1,2,3')
-    for files, message in (([], 'required: network'),
-                           (['net.onnx', 'none.npy'], 'error: none.npy'),
-                           (['net.onnx', 'joints.csv'], 'error: joints.csv'),
-                           (['none.onnx', 'joints.npy'], 'error: none.onnx'),
-                           (['net.onnx', 'joints.npy', '9'], 'height and')):
-        done = warm('docs/guides/run_onnx.py', *files, cwd=tmp_path)
-        assert done.returncode and message in done.stderr
-        assert 'Traceback' not in done.stderr
+    for files in ('', 'net.onnx none.npy', 'net.onnx joints.csv',
+                  'none.onnx joints.npy', 'net.onnx joints.npy 9'):
+        done = warm('docs/guides/run_onnx.py', *files.split(), cwd=tmp_path)
+        assert done.returncode and re.search('^.*error: .*\n$', done.stderr)
     done = warm('tools/deployment/test_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
                 'net.onnx', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -1,10 +1,11 @@
-"""Draw the confusion matrix of a checkpoint or of a score file.
+"""Draw the confusion matrix of a checkpoint.
 
-tools/test.py also draws it. The arguments have the same names as those of
-MMAction2's tools/analysis_tools/confusion_matrix.py.
+tools/test.py also draws it. The options have the same names as those of
+MMAction2's tools/analysis_tools/confusion_matrix.py. For a score file, use
+tools/ensemble.py SCORES.npz --confusion PICTURE.png instead.
 """
 import argparse
-import logging
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,11 +18,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', nargs='?', help='config file; a score file '
-                        'needs none')
-    parser.add_argument(
-        'ckpt_or_result', help='checkpoint file (*.pth), or score file that '
-        'tools/test.py --dump wrote (*.npz)')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
     parser.add_argument('--show-path', type=Path, metavar='PICTURE.png',
                         default='confusion.png',
                         help='picture to write; default: confusion.png')
@@ -29,30 +27,18 @@ def main() -> None:
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
-    if args.show_path.suffix != '.png':  # do not overwrite a score file
+    if args.show_path.suffix != '.png':  # do not overwrite a checkpoint
         parser.error(f'--show-path is {args.show_path}, expected a .png file.')
-    scores = args.ckpt_or_result
-    if not args.config and not scores.endswith('.npz'):
-        parser.error(f'The config is missing before {scores}.')
-    if args.cfg_options and scores.endswith('.npz'):
-        parser.error(f'--cfg-options do not change the scores in {scores}.')
+    if args.checkpoint.endswith('.npz'):
+        parser.error(f'{args.checkpoint} is a score file, expected a '
+                     'checkpoint. Use tools/ensemble.py --confusion instead.')
     from projects.stdcl import apis
-    from projects.stdcl.evaluation import confusion, fusion
-    from projects.stdcl.utils.input_error import InputError, end_cleanly
-    logging.disable(logging.INFO)  # MMEngine logs to stdout
+    from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.config), tempfile.TemporaryDirectory() as folder:
-        if not scores.endswith('.npz'):
-            scores = f'{folder}/scores.npz'
-            apis.test(args.config, args.ckpt_or_result, folder, dump=scores,
-                      cfg_options=args.cfg_options)
-        record = fusion.fuse_files([Path(scores)])
-        own = record['files'][0]['config']
-        if args.config and own not in ('', Path(args.config).name):
-            raise InputError(f'{scores} contains the scores of {own}, '
-                             'expected those of the config that you pass.')
-        print(fusion.describe(record))
-        confusion.draw_confusion(record['confusion'], [
-            row['name'] for row in record['classes']], args.show_path)
+        apis.test(args.config, args.checkpoint, folder,
+                  dump=f'{folder}/scores.npz', cfg_options=args.cfg_options)
+        args.show_path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(f'{folder}/scores_confusion.png', args.show_path)
         print(args.show_path)
 
 

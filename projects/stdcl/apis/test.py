@@ -2,8 +2,10 @@
 from pathlib import Path
 from typing import Dict, Optional, Union
 
-from mmengine.config import Config
+from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
 
+from ..engine.hooks import ScoreFileHook
 from ..utils.config_check import checked
 from ..utils.input_error import InputError
 from .train import Options, build_runner, load_run_config
@@ -49,9 +51,9 @@ def test(config: Union[str, Path], checkpoint: str,
     cfg.load_from = str(checkpoint)
     cfg.resume = False
     with checked(cfg, REQUIRED):
-        if dump:
-            add_dump(cfg, str(dump))
         runner = build_runner(cfg)
+        if dump:
+            add_dump(runner, str(dump))
         report = ClassReport(Path(dump).with_suffix('') if dump else Path(
             runner.log_dir, Path(checkpoint).stem))
         report.dataset_meta = runner.test_evaluator.dataset_meta
@@ -62,17 +64,12 @@ def test(config: Union[str, Path], checkpoint: str,
 test.__test__ = False  # pytest would collect it because of its name
 
 
-def add_dump(cfg: Config, path: str) -> None:
-    """Configure a test to write its scores to ``path``; see :func:`test`."""
+def add_dump(runner: Runner, path: str) -> None:
+    """Make a test write its scores to ``path``; see :func:`test`."""
     if path.endswith('.npz'):
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
-                            dict(type='ScoreFileHook', path=path)]
-        return
-    if not path.endswith(('.pkl', '.pickle')):
+        runner.register_hook(ScoreFileHook(path))
+    elif path.endswith(('.pkl', '.pickle')):
+        runner.test_evaluator.metrics.append(DumpResults(path))
+    else:
         raise InputError(f'--dump is {path}, expected a file name that ends '
                          'in .npz, .pkl or .pickle.')
-    evaluators = cfg.test_evaluator
-    if not isinstance(evaluators, (list, tuple)):
-        evaluators = [evaluators]
-    cfg.test_evaluator = [
-        *evaluators, dict(type='DumpResults', out_file_path=path)]

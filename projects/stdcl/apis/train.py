@@ -109,17 +109,14 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
 
 def warn_of_earlier_run(runner: Runner) -> None:
     """Warn if the work directory contains checkpoints of a different run."""
-    folder = Path(runner.work_dir)
-    own = runner._resume and (
-        runner._load_from is None
-        or Path(runner._load_from).resolve().parent == folder.resolve())
-    earlier = [] if own else sorted(path.name for path in folder.glob('*.pth'))
-    if earlier:
+    folder = Path(runner.work_dir).resolve()
+    source = Path(runner._load_from or folder / 'latest').resolve().parent
+    earlier = sorted(path.name for path in folder.glob('*.pth'))
+    if earlier and not (runner._resume and source == folder):
         runner.logger.warning(
             f'{folder} contains checkpoints of an earlier run, which this run '
             f'only replaces if they have the same names: {", ".join(earlier)}.'
-            ' Use a different folder (train.py: --work-dir) to keep the runs '
-            'apart, or --resume to continue the earlier run.')
+            ' Use --resume or a different folder (train.py: --work-dir).')
 
 
 def load_run_config(config: Union[str, Path], work_dir: Optional[str],
