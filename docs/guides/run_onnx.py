@@ -218,8 +218,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('network', help='ONNX file of this project')
     parser.add_argument('recording', help='array of joints (*.npy)')
-    parser.add_argument('img_shape', nargs='*', type=int, help='height and '
-                        'width of the images, for PreNormalize2D')
+    parser.add_argument('img_shape', nargs='*', type=int, default=(),
+                        help='height and width of the images')
     args = parser.parse_args()
     if args.img_shape and (
             len(args.img_shape) != 2 or min(args.img_shape) < 1):
