@@ -8,7 +8,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from projects.stdcl.models import (
-    CosineCrossEntropy,
     CrossSequenceContrastiveLoss,
     MemoryBank,
 )
@@ -328,21 +327,6 @@ def test_half_precision_bank_is_never_copied_to_float32():
 def test_invalid_numbers_raise(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CrossSequenceContrastiveLoss(**wrong)
-
-
-def test_cosine_cross_entropy_equals_the_twin():
-    loss = CosineCrossEntropy(num_classes=3, feat_dim=4, temperature=0.5)
-    anchors, labels = torch.randn(5, 4), torch.tensor([0, 2, 1, 1, 0])
-    value, share = loss(anchors, labels, None, None, None)
-    logits = torch.stack([anchors @ row / row.norm() / 0.5
-                          for row in loss.classes], dim=1)
-    expected = sum(logits[i].logsumexp(0) - logits[i, labels[i]]
-                   for i in range(5)) / 5
-    torch.testing.assert_close(value, expected)
-    assert share == 1
-    values, shares = loss(torch.stack([anchors, 2 * anchors]), labels)
-    torch.testing.assert_close(values[0], expected)
-    assert shares.tolist() == [1, 1]
 
 
 def test_own_slot_as_a_positive():

@@ -4,7 +4,6 @@ import torch
 
 from projects.stdcl.models import (
     AttentiveDecoupler,
-    GlobalDecoupler,
     NonlinearProjectionDecoupler,
     ProjectionDecoupler,
     STDCLRecognizer,
@@ -151,11 +150,3 @@ def test_nonlinear_equals_the_twin():
                                         + 1e-5).sqrt()
         rows = branch.head[2](rows.clamp(min=0)).unflatten(0, (3, 2))
         torch.testing.assert_close(vectors, rows.mean(dim=1))
-
-
-def test_global_features_are_the_mean_over_everything():
-    decoupler, x = GlobalDecoupler(8, 5), torch.randn(3, 2, 8, 4, 6)
-    spatial, temporal = decoupler(x)
-    assert spatial is temporal
-    torch.testing.assert_close(
-        spatial, decoupler.project(x.flatten(3).mean(3).mean(1)))

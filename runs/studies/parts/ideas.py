@@ -1,14 +1,19 @@
-"""Extensions of STD-CL that studies try out.
+"""Extensions of STD-CL, and controls, that studies try out.
 
 They are not part of the package. Studies import them with ``custom_imports``.
 """
+from typing import Tuple
+
 import torch
+import torch.nn as nn
+import torch.nn.functional as F
 from mmaction.registry import HOOKS, MODELS
 from mmengine.hooks import Hook
 from mmengine.model import ExponentialMovingAverage, is_model_wrapper
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from projects.stdcl.models.decouplers.decoupler import LINEAR_INIT, Decoupler
 from projects.stdcl.models.heads import STDCLHead
 from projects.stdcl.models.losses import CrossSequenceContrastiveLoss
 from projects.stdcl.models.memory_banks.memory_bank import merge_sequences
@@ -156,3 +161,54 @@ class OwnSlotLoss(CrossSequenceContrastiveLoss):
         if not largest:
             included = included.scatter(2, self.own_slots[..., None], True)
         return super()._hardest(similarity, included, limit, largest)
+
+
+@MODELS.register_module()
+class GlobalDecoupler(Decoupler):
+    """Decoupler that returns one global feature twice instead of decoupling.
+
+    The global feature is a linear projection of the mean over persons, joints
+    and frames. Use it to measure what decoupling contributes.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int = 256,
+                 init_cfg: dict = LINEAR_INIT) -> None:
+        super().__init__(out_channels, init_cfg)
+        self.project = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Map (N, M, C, T, V) to two equal tensors (N, D)."""
+        vector = self.project(x.mean(dim=(1, 3, 4)))
+        return vector, vector
+
+
+@MODELS.register_module()
+class CosineCrossEntropy(nn.Module):
+    """Cross entropy of a cosine classifier, which ignores the memory bank.
+
+    The logits are the cosine similarities of an anchor to one learned vector
+    per class, divided by the temperature. Use this loss in place of
+    :class:`CrossSequenceContrastiveLoss` to measure what comparing sequences
+    contributes beyond supervising the decoupled vectors.
+    """
+
+    def __init__(self, num_classes: int, feat_dim: int = 256,
+                 temperature: float = 0.1) -> None:
+        super().__init__()
+        self.classes = nn.Parameter(torch.randn(num_classes, feat_dim))
+        self.temperature = temperature
+
+    def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
+                *bank: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss, and 1 as the share of anchors that contribute.
+
+        ``anchors`` has the shape (N, D), or (B, N, D) for B banks. The results
+        are scalars, or have the shape (B,).
+        """
+        with torch.autocast(anchors.device.type, enabled=False):
+            logits = anchors.float() @ F.normalize(self.classes, dim=1).T
+        losses = F.cross_entropy(
+            logits.flatten(end_dim=-2) / self.temperature,
+            labels.expand(anchors.shape[:-1]).flatten(), reduction='none')
+        loss = losses.view(anchors.shape[:-1]).mean(dim=-1)
+        return loss, torch.ones_like(loss)

@@ -1,9 +1,8 @@
 """Decouplers, which turn a feature map into two feature vectors."""
 from .attentive_decoupler import AttentiveDecoupler
 from .decoupler import Decoupler
-from .global_decoupler import GlobalDecoupler
 from .nonlinear_projection_decoupler import NonlinearProjectionDecoupler
 from .projection_decoupler import ProjectionDecoupler
 
-__all__ = ['AttentiveDecoupler', 'Decoupler', 'GlobalDecoupler',
+__all__ = ['AttentiveDecoupler', 'Decoupler',
            'NonlinearProjectionDecoupler', 'ProjectionDecoupler']

@@ -68,7 +68,11 @@ class CrossSequenceContrastiveLoss(nn.Module):
         super().__init__()
         require_positive(type(self).__name__, num_positives=num_positives,
                          num_negatives=num_negatives)
-        require_temperature(self, temperature)
+        if not (isinstance(temperature, Real)
+                and 0 < temperature < float('inf')):
+            raise InputError(
+                f'{type(self).__name__}: temperature is {temperature!r}, '
+                'expected a finite number above 0.')
         if not set(negatives) or set(negatives) - set(NEGATIVES):
             raise InputError(
                 f'{type(self).__name__}: negatives is {negatives!r}, expected '
@@ -199,14 +203,6 @@ class CrossSequenceContrastiveLoss(nn.Module):
         is_frequent = (labels == frequent)[..., None]  # (B, N, 1)
         return (others.indices[:, None].where(is_frequent, drawn),
                 (others.values < empty)[:, None].where(is_frequent, found))
-
-
-def require_temperature(owner: nn.Module, temperature: float) -> None:
-    """Raise InputError unless the temperature is positive and finite."""
-    if not (isinstance(temperature, Real) and 0 < temperature < float('inf')):
-        raise InputError(
-            f'{type(owner).__name__}: temperature is {temperature!r}, '
-            'expected a finite number above 0.')
 
 
 def _top(values: torch.Tensor, limit: int, largest: bool
