@@ -4,7 +4,7 @@
 
 For each format, the script writes the clips to data/jhmdb/FORMAT and converts
 them to data/jhmdb/FORMAT.pkl with tools/data/custom.py. The coordinates are
-converted to pixels first: integers then round them by up to half a pixel.
+converted to pixels first, so integers only drop fractions of a pixel.
 """
 import subprocess
 import sys
