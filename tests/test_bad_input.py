@@ -130,7 +130,7 @@ ANNOTATIONS = {
     'confidence never positive': (
         lambda content: [one.update(keypoint_score=np.zeros(
             one['keypoint'].shape[:3])) for one in content['annotations']],
-        'all coordinates or confidences are zero', 'expected detected joints'),
+        'keypoint_score contains no positive', 'a confidence above 0'),
     'confidence in percent': (
         lambda content: [one.update(keypoint_score=np.full(
             one['keypoint'].shape[:3], 87)) for one in content['annotations']],

@@ -32,7 +32,8 @@ def config(tmp_path, tiny_annotations):
 def to_coco(cfg, tiny_annotations, classes=4):
     """Return a config with different joints, classes and sequences."""
     cfg = copy.deepcopy(cfg)
-    cfg.model.data_preprocessor.layout = 'coco'
+    cfg.model.data_preprocessor.layout = {
+        **asdict(SkeletonLayout.get('coco')), 'name': 'coco-3d', 'dims': 3}
     cfg.model.backbone.graph_cfg.layout = 'coco'
     cfg.model.clip_shape = (1, 52, 17, 3)
     cfg.model.cls_head.num_classes = classes

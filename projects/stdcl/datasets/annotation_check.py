@@ -74,6 +74,11 @@ def check_sequences(path: str, annotations: List[dict],
     _check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
         check_sequence(path, item, one_label)
+    if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
+               for item in annotations):
+        _fail(path, annotations[0], 'keypoint_score', 'contains no positive '
+              'number, as in all other sequences', 'a confidence above 0 for '
+              'each detected joint')
     forms = list(map(_form, annotations))
     (usual, count), *_ = Counter(forms).most_common(1)
     for item, form in zip(annotations, forms):

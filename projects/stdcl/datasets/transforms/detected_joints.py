@@ -28,23 +28,34 @@ def find_detected(results: dict) -> Tuple[np.ndarray, np.ndarray]:
     return keypoint, detected
 
 
-def check_detected(where: str, annotation: dict) -> np.ndarray:
-    """Check the confidences, and that a joint was detected.
+def check_confidences(where: str, annotation: dict) -> None:
+    """Raise an ``InputError`` if a confidence is not between 0 and 1.
 
-    ``where`` is the source of the annotation, for messages. Return the second
-    result of :func:`find_detected`. An ``InputError`` is raised if a
-    confidence is not between 0 and 1, or if no joint was detected.
+    ``where`` is the source of the annotation, for messages.
     """
-    name = name_of(annotation)
-    where = f'{where}: sequence {name}' if name else where
     score = annotation.get('keypoint_score', np.zeros(1))
     for value in score.min(), score.max():
         if not LOWEST <= value <= HIGHEST:
             raise InputError(
-                f'{where}: a confidence (keypoint_score) is {value:g}, '
-                'expected 0 to 1, and 0 for joints that were not detected.')
+                f'{_source(where, annotation)}: a confidence (keypoint_score) '
+                f'is {value:g}, expected 0 to 1, and 0 for joints that were '
+                'not detected.')
+
+
+def check_detected(where: str, annotation: dict) -> np.ndarray:
+    """Check the confidences, and that at least one joint was detected.
+
+    Return the second result of :func:`find_detected`.
+    """
+    check_confidences(where, annotation)
     detected = find_detected(annotation)[1]
     if not detected.any():
-        raise InputError(f'{where}: all coordinates or confidences are zero, '
-                         'expected detected joints in at least one frame.')
+        raise InputError(
+            f'{_source(where, annotation)}: all coordinates or confidences '
+            'are zero, expected detected joints in at least one frame.')
     return detected
+
+
+def _source(where: str, annotation: dict) -> str:
+    name = name_of(annotation)
+    return f'{where}: sequence {name}' if name else where
