@@ -1,28 +1,35 @@
-"""Time training steps, the contrastive loss and the memory banks on a CPU.
+"""Time training, inference, the loss, the banks and the pipeline on a CPU.
 
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. Each of the parts
-training_step, step_memory, blockgcn_topology, loss and banks writes a table. A
-second call keeps the rows of the same commit and replaces older rows. On an
-idle machine with two cores, everything takes about 12 minutes:
+training_step, step_memory, inference, blockgcn_topology, loss, banks and
+pipeline writes a table. A second call keeps the rows of the same commit and
+replaces older rows. Use an otherwise idle machine; step_memory needs 20 GiB:
 
     python -m runs.benchmarks.cpu --threads 1 2
 """
 import argparse
 import os
+import pickle
 import platform
 import time
+from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Callable, Dict, List
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from mmaction.datasets import transforms
+from mmaction.registry import DATASETS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch.profiler import profile
 
+import projects.stdcl  # noqa: F401 (registers the transforms)
 from projects.stdcl.catalogue import ENCODERS, find_config
 from projects.stdcl.models import CrossSequenceContrastiveLoss, STDCLHead
 from projects.stdcl.models.backbones.blockgcn import (
@@ -127,6 +134,23 @@ def time_step(encoder: str, benchmark: str, repeats: int) -> Dict:
     return {'products, % of plain': f'{100 * share:.0f}', **spread(row)}
 
 
+@torch.no_grad()
+def time_inference(encoder: str, benchmark: str, repeats: int) -> Dict:
+    """Time the classification of one clip with the same weights."""
+    plain, stdcl = make_steps(encoder, benchmark, 1)
+    stdcl.model.load_state_dict(plain.model.state_dict(), strict=False)
+
+    def classify(step):
+        step.model.eval()
+        return step.head(step.model.extract_feat(plain.batch[0])[0])
+
+    assert torch.equal(classify(plain), classify(stdcl))
+    ms = take_turns(repeats, plain=lambda: classify(plain),
+                    stdcl=lambda: classify(stdcl))
+    return spread({'ms, plain': ms.plain, 'ms, STD-CL': ms.stdcl,
+                   'STD-CL : plain': ms.stdcl / ms.plain})
+
+
 def time_topology(benchmark: str, repeats: int) -> Dict:
     """Time BlockGCN's spanning trees relative to a training step."""
     step = make_steps('blockgcn', benchmark)[0]
@@ -202,6 +226,38 @@ def time_banks(kind: str, sequences: int, repeats: int) -> Dict:
     return {**row, 'MiB of a step': f'{peak(step):.0f}'}
 
 
+def time_pipeline(clip_len: int, repeats: int) -> Dict:
+    """Time our transforms and MMAction2's on 500 clips as long as NTU's."""
+    rng = np.random.default_rng(0)
+    annotations = [dict(
+        frame_dir=str(index), label=0, total_frames=frames,
+        keypoint=rng.normal(size=(1 + index % 2, frames, 25, 3)).astype('f4'))
+        for index, frames in enumerate(rng.integers(20, 150, 500).tolist())]
+    with TemporaryDirectory() as folder:
+        path = Path(folder, 'ntu.pkl')
+        path.write_bytes(pickle.dumps(annotations))
+        data = {name: DATASETS.build(dict(
+            type=kind, ann_file=str(path), pipeline=[
+                dict(type=normalize),
+                dict(type=sample, clip_len=clip_len), dict(type='PoseDecode'),
+                dict(type=pack, num_person=2), dict(type='PackActionInputs')]))
+                for name, kind, normalize, sample, pack in (
+                    ('ours', 'SkeletonDataset', 'PreNormalize3D',
+                     'FastUniformSampleFrames', 'FormatGCNInput'),
+                    ('mmaction2', 'PoseDataset', transforms.PreNormalize3D,
+                     transforms.UniformSampleFrames,
+                     transforms.FormatGCNInput))}
+    clips = []
+    for dataset in data.values():
+        np.random.seed(0)
+        clips.append(torch.stack([item['inputs'] for item in dataset]))
+    torch.testing.assert_close(*clips)
+    ms = take_turns(repeats, **{name: partial(list, dataset)
+                                for name, dataset in data.items()})
+    return spread({'ms, ours': ms.ours, "ms, MMAction2's": ms.mmaction2,
+                   "MMAction2's : ours": ms.mmaction2 / ms.ours})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -212,19 +268,25 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--out', type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
+    init_default_scope('mmaction')
     rows = dict(
         training_step=[(dict(encoder=TITLES[name], width=width), time_step,
                         name, WIDTHS[width], args.repeats)
                        for name in args.encoders for width in WIDTHS],
-        step_memory=[(dict(encoder=TITLES[name], clips=8), measure_memory,
-                      name, 8) for name in args.encoders],
+        step_memory=[(dict(encoder=TITLES[name], clips=64), measure_memory,
+                      name, 64) for name in args.encoders],
+        inference=[(dict(encoder=TITLES[name]), time_inference, name,
+                    'nw-ucla-xview', 10 * args.repeats)
+                   for name in args.encoders],
         blockgcn_topology=[(dict(width=width), time_topology, WIDTHS[width],
                             args.repeats) for width in WIDTHS],
         loss=[(dict(slots=size[0], batch=size[2]), time_loss, *size,
                args.repeats) for size in SIZES],
         banks=[(dict(bank=kind, sequences=number), time_banks, kind, number,
                 args.repeats)
-               for kind in BANKS for number in NUMBERS])
+               for kind in BANKS for number in NUMBERS],
+        pipeline=[(dict(clips=500, frames=100), time_pipeline, 100,
+                   args.repeats)])
     for part, threads in product(args.parts or rows, args.threads):
         torch.set_num_threads(threads)
         for key, *call in rows[part]:
