@@ -2,8 +2,8 @@
 
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. Each of the parts
-training_step, step_memory, inference, blockgcn_topology, loss, banks and
-pipeline writes a table. A second call keeps the rows of the same commit and
+training_step, step_memory, compile, inference, blockgcn_topology, loss, banks
+and pipeline writes a table. A second call keeps the rows of the same commit and
 replaces older rows. Use an otherwise idle machine; step_memory needs 20 GiB:
 
     python -m runs.benchmarks.cpu --threads 1 2
@@ -132,6 +132,19 @@ def time_step(encoder: str, benchmark: str, repeats: int) -> Dict:
     if 'twin' in ms:
         row |= {'ms, twin': ms.twin, 'twin : plain': ms.twin / ms.plain}
     return {'products, % of plain': f'{100 * share:.0f}', **spread(row)}
+
+
+def time_compiled(encoder: str, benchmark: str, repeats: int) -> Dict:
+    """Time a training step after torch.compile, and the compilation."""
+    plain, compiled = (make_steps(encoder, benchmark)[0] for _ in range(2))
+    compiled.loss = torch.compile(compiled.loss)
+    start = time.perf_counter()
+    compiled()
+    seconds = time.perf_counter() - start
+    ms = take_turns(repeats, plain=plain, compiled=compiled)
+    return {'s, compilation': f'{seconds:.0f}', **spread({
+        'ms, plain': ms.plain, 'ms, compiled': ms.compiled,
+        'plain : compiled': ms.plain / ms.compiled})}
 
 
 @torch.no_grad()
@@ -275,6 +288,9 @@ def main() -> None:
                        for name in args.encoders for width in WIDTHS],
         step_memory=[(dict(encoder=TITLES[name], clips=64), measure_memory,
                       name, 64) for name in args.encoders],
+        compile=[(dict(encoder=TITLES[name], width='narrow'), time_compiled,
+                  name, WIDTHS['narrow'], args.repeats)
+                 for name in args.encoders],
         inference=[(dict(encoder=TITLES[name]), time_inference, name,
                     'nw-ucla-xview', 10 * args.repeats)
                    for name in args.encoders],
