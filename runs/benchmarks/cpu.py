@@ -3,8 +3,8 @@
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. Each of the parts
 training_step, step_memory, compile, inference, blockgcn_topology, loss, banks
-and pipeline writes a table. A second call keeps the rows of the same commit and
-replaces older rows. Use an otherwise idle machine; step_memory needs 20 GiB:
+and pipeline writes a table. A second call keeps the rows of the same commit,
+and replaces older rows. Use an idle machine; step_memory needs 20 GiB:
 
     python -m runs.benchmarks.cpu --threads 1 2
 """
