@@ -154,8 +154,9 @@ def time_inference(encoder: str, benchmark: str, repeats: int) -> Dict:
     stdcl.model.load_state_dict(plain.model.state_dict(), strict=False)
 
     def classify(step):
-        step.model.eval()
-        return step.head(step.model.extract_feat(plain.batch[0])[0])
+        model = step.model.eval()
+        clip = model.data_preprocessor.make_stream(plain.batch[0])
+        return step.head(model.extract_feat(clip)[0])
 
     assert torch.equal(classify(plain), classify(stdcl))
     ms = take_turns(repeats, plain=lambda: classify(plain),
