@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from projects.stdcl.studies import records, runner
-from projects.stdcl.studies.report import StudyReport, draw_gains
+from projects.stdcl.studies.report import StudyReport, draw_gains, gains_table
 from projects.stdcl.studies.statistics import compare, mean_of
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.config_check import load_config
@@ -398,8 +398,10 @@ def test_plot_of_gains(write, tmp_path):
              train_top1=90)
         for arm, method in (('plain', 'plain'), ('stdcl', 'STD-CL'))
         for seed in (1, 2)])
-    draw_gains([StudyReport(read_study(path), tmp_path)],
-               tmp_path / 'gains.svg')
+    report = StudyReport(read_study(path), tmp_path)
+    assert '| stdcl | 2 | 80.00 ± 0.00 | 90.0 | +0.00 |' in gains_table(
+        [report])
+    draw_gains([report], tmp_path / 'gains.svg')
     assert '>tiny</text>' in (tmp_path / 'gains.svg').read_text()
 
 

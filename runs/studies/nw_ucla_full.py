@@ -5,8 +5,8 @@ about = 'the settings of the published results on NW-UCLA, four streams'
 
 threads = 2
 
-# The data fit into memory and a step is short, so there are no worker
-# processes. Validation takes place only after the last epoch.
+# The data are in memory, so the main process loads them without workers. The
+# model is validated only after the last epoch.
 options = {
     'train_cfg.val_interval': 1000,
     'train_dataloader.num_workers': 0,

@@ -11,10 +11,11 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
 def current_commit() -> dict:
-    """Return ``commit``, and ``clean``: whether there are no local changes.
+    """Return a dict of the checked-out commit and the state of the files.
 
-    Changes in ``runs/`` do not count. Without ``.git``, the commit is that in
-    the environment variable STDCL_COMMIT. Unknown values are None.
+    ``commit`` is the hash, and ``clean`` is False if there are local changes
+    outside ``runs/``. Without ``.git``, the environment variable STDCL_COMMIT
+    provides the hash. Unknown values are None.
     """
 
     def git(*args: str) -> str:

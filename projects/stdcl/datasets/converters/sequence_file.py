@@ -109,7 +109,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     import pandas as pd
     cells = read_cells(path)
     header = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
-    # pandas' index starts at 0, also if there is no header
+    # without a header, the first row of pandas' index is 0
     is_index = header[0] in INDEX or (
         header[0] in ('0', '1') and len(header) % layout.num_joints == 1)
     index = header.pop(0) if is_index else None
