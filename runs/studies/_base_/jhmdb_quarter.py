@@ -5,4 +5,17 @@ threads = 1
 options = {'default_hooks.checkpoint.max_keep_ckpts': 1}
 
 _gcn = {'model.backbone.base_channels': 16, 'model.cls_head.in_channels': 64}
-encoders = {'stgcn': _gcn, '2s-agcn': _gcn, 'ctrgcn': _gcn}
+encoders = {
+    'stgcn': _gcn,
+    '2s-agcn': _gcn,
+    'ctrgcn': _gcn,
+    'blockgcn': {'model.backbone.base_channels': 32,
+                 'model.cls_head.in_channels': 64},
+    # two heads instead of nine
+    'hyperformer': {'model.backbone.base_channels': 48,
+                    'model.backbone.num_heads': 2,
+                    'model.cls_head.in_channels': 48},
+    'hcn': {'model.backbone.base_channels': 16,
+            'model.cls_head.in_channels': 64,
+            'model.cls_head.hidden_channels': 128},
+}
