@@ -103,7 +103,8 @@ from projects.stdcl.catalogue import (
 matrix = {find_config(*pairing) for pairing in itertools.product(
     ENCODERS, [*BENCHMARKS, 'synthetic'], [False, True])}
 assert matrix == {path for path in CONFIGS.rglob('*.py')
-                  if '_base_' not in path.parts}
+                  if '_base_' not in path.parts
+                  and 'recommended' not in path.name}
 for benchmark, few in {
         'synthetic': {f'{part}_dataloader.dataset.num_sequences': 16
                       for part in ('train', 'val', 'test')},

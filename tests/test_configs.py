@@ -55,7 +55,24 @@ def test_every_combination_has_configs():
     matrix = {find_config(*pairing) for pairing in itertools.product(
         ENCODERS, [*BENCHMARKS, 'synthetic'], [False, True])}
     assert matrix == {path for path in CONFIGS.rglob('*.py')
-                      if '_base_' not in path.parts}
+                      if '_base_' not in path.parts
+                      and 'recommended' not in path.name}
+
+
+@pytest.mark.parametrize('benchmark', ['jhmdb', 'nw-ucla-xview'])
+@every_encoder
+def test_recommended_variant_changes_only_its_fragment(encoder, benchmark):
+    published = find_config(encoder, benchmark, stdcl=True)
+    recommended = load(published.with_name(published.name.replace(
+        'stdcl-', 'stdcl-recommended-')))
+    expected = copy.deepcopy(load(published))
+    changes = dict(load(
+        CONFIGS / '_base_/stdcl_recommended.py').stdcl_recommended)
+    if encoder == 'hcn':
+        del changes['contrast_block']
+    expected.merge_from_dict(dict(model=changes))
+    assert recommended.model == expected.model
+    MODELS.build(recommended.model)
 
 
 @pytest.mark.parametrize('stdcl', [False, True], ids=['plain', 'stdcl'])

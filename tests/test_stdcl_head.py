@@ -268,3 +268,46 @@ def test_loss_is_float32_under_autocast():
     assert model.cls_head.spatial_bank.features.dtype == torch.float32
     sum(v for k, v in losses.items() if 'loss' in k).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize('backbone', [
+    ENCODERS['stgcn'], ENCODERS['agcn'],
+    dict(type='CTRGCN', layout='nw-ucla', base_channels=8)],
+    ids=lambda backbone: backbone['type'])
+def test_contrast_of_an_earlier_block(backbone):
+    model = MODELS.build(dict(
+        type='STDCLRecognizer', clip_shape=(2, 20, 20, 3), contrast_block=8,
+        backbone=backbone, cls_head={
+            **STDCL, **SMALL, 'decoupler': dict(type='ProjectionDecoupler')}))
+    model.init_weights()
+    model.cls_head.resize_banks(10)
+    copied = copy.deepcopy(model)
+    seen = {}
+    copied.cls_head.decoupler.register_forward_hook(
+        lambda module, inputs, output: seen.update(x=inputs[0]))
+    blocks = getattr(copied.backbone, 'blocks', None) or copied.backbone.gcn
+    blocks[7].register_forward_hook(
+        lambda module, inputs, output: seen.update(block=output.clone()))
+    losses = copied(*batch(), mode='loss')
+    expected = seen['block'].unflatten(0, (6, 2))
+    assert seen['x'].shape[3:] == (5, 20)  # frames, joints
+    assert torch.equal(seen['x'], expected if expected.shape[3] == 5
+                       else expected.transpose(3, 4))
+    (losses['loss_spatial'] + losses['loss_temporal']).backward()
+    assert all(parameter.grad is None
+               for block in blocks[8:] for parameter in block.parameters())
+    assert all(parameter.grad is not None
+               for parameter in blocks[7].parameters())
+    copy.deepcopy(copied)  # for a moving average, after any step
+
+
+@pytest.mark.parametrize('encoder, number, message', [
+    ('stgcn', 0, 'is 0'), ('stgcn', 11, '10 blocks'), ('stgcn', '8', "'8'"),
+    ('hcn', 1, '0 blocks'), ('stgcn', 4, 'set model.cls_head.decoupler.in')])
+def test_block_that_cannot_be_contrasted_raises(encoder, number, message):
+    encoder = ENCODERS.get(encoder, dict(type='HCN', layout='nw-ucla'))
+    with pytest.raises(InputError, match=f'contrast_block.*{message}'):
+        MODELS.build(dict(
+            type='STDCLRecognizer', clip_shape=(2, 64, 20, 3),
+            contrast_block=number, backbone=encoder,
+            cls_head={**STDCL, **SMALL}))

@@ -1,5 +1,5 @@
-"""A recognizer that sets the sizes of its decoupler."""
-from typing import Optional, Sequence
+"""A recognizer that connects the encoder with the decoupler."""
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmaction.models.recognizers import RecognizerGCN
@@ -40,14 +40,19 @@ class STDCLRecognizer(RecognizerGCN):
         clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
             persons, frames, joints, channels. Defaults to None, which skips
             the dry run; the decoupler must then know its sizes.
+        contrast_block (int, optional): Block of the encoder, counted from 1,
+            whose output STD-CL decouples; the list ``blocks`` or ``gcn`` of
+            the encoder contains the blocks. Defaults to None, the encoder's
+            output, as in the paper.
 
     Raises:
         InputError: The head has no decoupler, ``clip_shape`` is needed but
-            missing, or ``clip_shape`` does not fit the model.
+            missing, ``clip_shape`` does not fit the model, or the encoder has
+            no block ``contrast_block``.
     """
 
     def __init__(self, *args, clip_shape: Optional[Sequence[int]] = None,
-                 **kwargs) -> None:
+                 contrast_block: Optional[int] = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.clip_shape = clip_shape
         if not hasattr(self.cls_head, 'decoupler'):
@@ -56,12 +61,41 @@ class STDCLRecognizer(RecognizerGCN):
                 f'which has no decoupler, but {type(self).__name__} expects a '
                 "head with STD-CL. Without STD-CL, set model.type to "
                 "'RecognizerGCN'.")
+        if contrast_block is not None:
+            self._tap(contrast_block)
         if clip_shape is None:
             self.cls_head.decoupler.require_sizes(
                 fitting_shape(self, CLIP_SHAPE))
         else:
             check_clip_shape(self, clip_shape)
             self._dry_run(clip_shape)
+
+    def _tap(self, number: int) -> None:
+        blocks = getattr(self.backbone, 'blocks',
+                         getattr(self.backbone, 'gcn', ()))
+        if number not in range(1, len(blocks) + 1):
+            raise InputError(
+                f'model.contrast_block is {number!r}, but the encoder '
+                f'{type(self.backbone).__name__} has {len(blocks)} blocks, '
+                'counted from 1.')
+        # bound methods, because copies of the model need hooks of their own
+        blocks[number - 1].register_forward_hook(self._keep)
+        self.cls_head.decoupler.register_forward_pre_hook(self._replace)
+
+    def _keep(self, block, inputs, output: torch.Tensor) -> None:
+        self.block_output = output  # (N * M, C, T, V) or (N * M, C, V, T)
+
+    def _replace(self, decoupler, inputs: Tuple) -> torch.Tensor:
+        """Return the block's output in the shape of the encoder's output."""
+        x = self.block_output.unflatten(0, inputs[0].shape[:2])
+        return (x.transpose(3, 4)
+                if getattr(self.backbone, 'time_dim', 2) == 3 else x)
+
+    def loss(self, *args, **kwargs) -> dict:
+        """Return the losses; see ``RecognizerGCN`` for the arguments."""
+        losses = super().loss(*args, **kwargs)
+        self.block_output = None  # a model with a graph cannot be copied
+        return losses
 
     @torch.no_grad()
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
@@ -78,6 +112,13 @@ class STDCLRecognizer(RecognizerGCN):
             ) from error
         check_channels(self, features)
         # drawing the decoupler's weights must not affect those drawn later
-        with torch.random.fork_rng(devices=[]):
-            self.cls_head.decoupler(features)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self.cls_head.decoupler(features)
+        except RuntimeError as error:
+            raise InputError(
+                'The decoupler fails on the output of model.contrast_block: '
+                f'{" ".join(str(error).split())}. If the block has fewer '
+                'channels than the last block, set '
+                'model.cls_head.decoupler.in_channels.') from error
         self.train(training)

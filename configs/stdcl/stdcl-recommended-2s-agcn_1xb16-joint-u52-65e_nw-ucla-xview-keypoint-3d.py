@@ -1,0 +1,6 @@
+_base_ = [
+    'stdcl-2s-agcn_1xb16-joint-u52-65e_nw-ucla-xview-keypoint-3d.py',
+    '../_base_/stdcl_recommended.py'
+]
+
+model = _base_.stdcl_recommended
