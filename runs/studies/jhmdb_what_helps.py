@@ -47,6 +47,7 @@ _published = {
     'temporal_weight': 0.5, 'loss_contrast.num_positives': 128,
     'loss_contrast.num_negatives': 512, 'loss_contrast.temperature': 0.8}
 
+_BLOCK_8 = {'model.contrast_block': 8}
 _nonlinear = {'decoupler.type': 'NonlinearProjectionDecoupler'}
 
 
@@ -96,7 +97,7 @@ arms = {
     # further ideas, at temperature 0.1
     'ramp': _idea({'default_hooks.ramp': dict(type='RampHook', epochs=30)}),
     'orthogonal': _temperature(0.1, type='DecorrelatedSTDCLHead'),
-    'block-8': _idea({'default_hooks.stage': dict(type='StageHook', block=8)}),
+    'block-8': _idea(_BLOCK_8),
     'moving-average': _idea({
         'default_hooks.average': dict(type='MovingAverageHook')}),
     # an epoch contains half of the sequences, each twice in the same batch
@@ -107,22 +108,17 @@ arms = {
         encoder='stgcn', stdcl=False, against='plain', seeds=_SEEDS,
         options={'train_dataloader.sampler': dict(type='TwoDrawsSampler')}),
     # combinations, at temperature 0.1
-    'nonlinear_block-8': _idea(
-        {'default_hooks.stage': dict(type='StageHook', block=8)},
-        **_nonlinear),
+    'nonlinear_block-8': _idea(_BLOCK_8, **_nonlinear),
     'nonlinear_weights-1': _temperature(
         0.1, **_nonlinear, spatial_weight=1.0, temporal_weight=1.0),
     'nonlinear_label-smoothing': _idea(
         {'model.cls_head.label_smooth_eps': 0.1}, **_nonlinear),
-    'block-8_label-smoothing': _idea({
-        'default_hooks.stage': dict(type='StageHook', block=8),
-        'model.cls_head.label_smooth_eps': 0.1}),
+    'block-8_label-smoothing': _idea(
+        {**_BLOCK_8, 'model.cls_head.label_smooth_eps': 0.1}),
     'attentive_block-8': _idea(
-        {'default_hooks.stage': dict(type='StageHook', block=8)},
-        **{'decoupler.type': 'AttentiveDecoupler'}),
+        _BLOCK_8, **{'decoupler.type': 'AttentiveDecoupler'}),
     'block-8_weights-1': _idea(
-        {'default_hooks.stage': dict(type='StageHook', block=8)},
-        spatial_weight=1.0, temporal_weight=1.0),
+        _BLOCK_8, spatial_weight=1.0, temporal_weight=1.0),
 }
 for _name in _KEPT:
     arms[_name]['seeds'] = 2 * _SEEDS

@@ -61,23 +61,6 @@ class DecorrelatedSTDCLHead(STDCLHead):
 
 
 @HOOKS.register_module()
-class StageHook(Hook):
-    """Hook that contrasts the output of ST-GCN's block number ``block``."""
-
-    def __init__(self, block: int) -> None:
-        self.block = block
-
-    def before_train(self, runner) -> None:
-        """Pass the features of the block to the head's contrast."""
-        model = _model(runner)
-        contrast, stage = model.cls_head.contrast, {}
-        model.backbone.gcn[self.block - 1].register_forward_hook(
-            lambda module, inputs, output: stage.update(feats=output))
-        model.cls_head.contrast = lambda feats, *args: contrast(
-            stage['feats'].unflatten(0, feats.shape[:2]), *args)
-
-
-@HOOKS.register_module()
 class MovingAverageHook(Hook):
     """Hook that fills the banks with outputs of a moving-average model."""
 
