@@ -19,15 +19,15 @@ def main() -> None:
     add('source', type=Path, metavar='SRC', help='folder of .npy, .npz or '
         '.csv files, or an annotation file of PYSKL or MMAction2 (*.pkl)')
     add('labels', type=Path, metavar='LABELS', nargs='?', help='for a folder: '
-        'CSV table with the columns name and label, and optionally subject '
-        'and split')
+        'CSV table with the columns name, label and, optionally, subject and '
+        'split')
     add('destination', type=Path, metavar='DST',
         help='annotation file to write (*.pkl)')
     add('--layout', required=True, help='name of a skeleton layout, such as '
         'coco, or a .json file with joint_names, edges and center')
     add('--classes', type=Path, metavar='FILE', help='text file of class '
-        'names in the order of the labels, one per line, or the annotation '
-        'file of the training set; default: the names in LABELS, sorted')
+        'names, one per line, or annotation file of the training set; '
+        'default: the names in LABELS, sorted')
     add('--split', nargs='+', metavar='NAME', default=(), help='for an '
         'annotation file: its splits to use as train, val and test')
     add('--val-ratio', type=float, metavar='R', help='share of the subjects '
@@ -39,13 +39,12 @@ def main() -> None:
         'the joints are then normalized by this size')
     add('--up', choices=['x', 'y', 'z'], help='vertical axis of 3D joints; '
         'default: detected from the heads and feet if possible, otherwise y')
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument('--test-only', action='store_true', help='put all '
-                        'sequences into the split test; requires --classes')
-    output.add_argument('--config', type=Path, metavar='OUT.py',
-                        help='config file to write, for training on the data')
-    add('--encoder', default='stgcn', help='encoder of the config, a key of '
-        'ENCODERS in projects/stdcl/catalogue.py; default: stgcn')
+    add('--test-only', action='store_true', help='put all sequences into the '
+        'split test; requires --classes')
+    add('--config', type=Path, metavar='OUT.py', help='config file to write, '
+        'for training on the data')
+    add('--encoder', default='stgcn', help='encoder of the config, such as '
+        'ctrgcn; default: stgcn')
     add('--plain', action='store_true', help='write a config without STD-CL')
     add('--epochs', type=int, metavar='N', help='number of epochs; stretches '
         'the learning rate schedule; default: 65 to 150, as for NW-UCLA')
@@ -53,38 +52,32 @@ def main() -> None:
         help='width of the encoder, relative to the published one; 0.25 is '
         'narrow enough for training on a laptop; default: 1')
     args = parser.parse_intermixed_args()
-    if args.destination.suffix != '.pkl':
-        parser.error(f'DST is {args.destination}, expected a *.pkl file.')
-    if (args.labels is None) != (args.source.suffix == '.pkl'):
-        parser.error(f'SRC is {args.source} and LABELS is {args.labels}, '
-                     'expected a folder and a table, or a *.pkl file alone.')
+    paths = args.source, args.labels, args.destination
+    if args.destination.suffix != '.pkl' or (
+            (args.labels is None) != (args.source.suffix == '.pkl')):
+        parser.error(f'the paths are {", ".join(map(str, paths))}, expected a '
+                     'folder, a table and a *.pkl file, or two *.pkl files.')
     if args.config and (args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
                      'does not exist yet.')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs is {args.epochs}, expected at least 1.')
-    options = vars(args)
-    config, encoder, plain, epochs, width = map(options.pop, (
-        'config', 'encoder', 'plain', 'epochs', 'width'))
-    from projects.stdcl.catalogue import ENCODERS, require_known
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(str(options['source'])):
-        from projects.stdcl.datasets.converters import (
-            custom_config,
-            custom_data,
-        )
-        require_known('--encoder', encoder, ENCODERS)
-        content, summary = custom_data.convert(**options)
-        print(f'{options["destination"]}:\n{summary}')
-        if config is None:
-            return
-        config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(custom_config.make_config(
-            options['destination'], content, encoder, stdcl=not plain,
-            folder=config.resolve().parent, epochs=epochs, width=width,
-            img_shape=options['img_shape']))
-    tool = os.path.relpath(Path(__file__).resolve().parents[1] / 'train.py')
-    print(f'{config}: to train, run\n  python {tool} {config}')
+    with end_cleanly(str(args.source)):
+        from projects.stdcl.datasets.converters.custom_config import write
+        from projects.stdcl.datasets.converters.custom_data import convert
+        content, summary = convert(
+            *paths, args.layout, classes=args.classes, split=args.split,
+            test_only=args.test_only, val_ratio=args.val_ratio, seed=args.seed,
+            img_shape=args.img_shape, up=args.up)
+        print(f'{args.destination}:\n{summary}')
+        if args.config:
+            write(args.config, args.destination, content, args.encoder,
+                  stdcl=not args.plain, epochs=args.epochs, width=args.width,
+                  img_shape=args.img_shape)
+            tool = Path(__file__).resolve().parents[1] / 'train.py'
+            print(f'{args.config}: to train, run\n  python '
+                  f'{os.path.relpath(tool)} {args.config}')
 
 
 if __name__ == '__main__':

@@ -9,29 +9,27 @@ import numpy as np
 from mmengine.config import Config
 
 from ...catalogue import ENCODERS, find_config
-from ...utils.input_error import InputError
 from ...utils.skeleton_layout import SkeletonLayout
 
 BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
 
 
-def make_config(ann_file: Path, content: dict, encoder: str, *,
-                stdcl: bool = True, folder: Path = Path(),
-                epochs: Optional[int] = None, width: float = 1,
-                img_shape: Optional[Tuple[int, int]] = None) -> str:
-    """Return the text of a config for an annotation file of your own data.
+def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
+          stdcl: bool = True, epochs: Optional[int] = None, width: float = 1,
+          img_shape: Optional[Tuple[int, int]] = None) -> None:
+    """Write a config for an annotation file of your own data.
 
     The config inherits from the encoder's NW-UCLA config.
 
     Args:
+        path (Path): The config file.
         ann_file (Path): The annotation file.
         content (dict): Its content, from :func:`.custom_data.convert`.
-        folder (Path): Folder of the config. Defaults to the current folder.
         encoder, stdcl, epochs, width, img_shape: Options of
             ``tools/data/custom.py``.
 
     Raises:
-        InputError: The text would contain "{{", which MMEngine replaces.
+        InputError: The encoder is unknown.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     cfg, layout = Config.fromfile(base), content['layout']
@@ -55,44 +53,39 @@ def make_config(ann_file: Path, content: dict, encoder: str, *,
     if traits.persons_field:
         backbone += f', {traits.persons_field}={persons}'
     # MinMaxNormalize of the base config would change the aspect ratio
-    kind = 'PreNormalize2D' if img_shape else 'Standardize'
-    normalize = f'dict(type={kind!r})'
-    if SkeletonLayout.get(layout).dims == 2:
-        augment = (f"{normalize},\n    dict(type='RandomRotation'),\n    "
-                   "dict(type='RandomScale')")
-    else:
-        augment = (f"dict(type='RandomView', up={content['up']!r}),\n    "
-                   f"{normalize}")
-    test = 'test' if 'test' in content['split'] else 'val'
-    text = f'''_base_ = {os.path.relpath(base, folder)!r}
+    normalize = 'PreNormalize2D' if img_shape else 'Standardize'
+    augment = (f"dict(type='RandomView', up={content['up']!r})"
+               if SkeletonLayout.get(layout).dims == 3 else
+               "dict(type='RandomRotation'), dict(type='RandomScale')")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    base = os.path.relpath(base, path.resolve().parent)
+    path.write_text(f'''_base_ = {base!r}
 
 ann_file = {str(ann_file)!r}
 layout = {pformat(layout, sort_dicts=False, compact=True)}
 
-train_pipeline = [
-    dict(type='DropEmptyFrames'),
-    {augment},
-    dict(type='RandomSampleFrames', clip_len={cfg.clip_len}),
-    dict(type='PoseDecode'),
-    dict(type='FormatGCNInput', num_person={persons}),
-    dict(type='PackActionInputs')
-]
 val_pipeline = [
     dict(type='DropEmptyFrames'),
-    {normalize},
+    dict(type={normalize!r}),
     dict(type='RandomSampleFrames', clip_len={cfg.clip_len}, test_mode=True),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person={persons}),
     dict(type='PackActionInputs')
 ]
 test_pipeline = val_pipeline
+train_pipeline = [
+    *val_pipeline[:2], {augment},
+    dict(type='RandomSampleFrames', clip_len={cfg.clip_len}),
+    *val_pipeline[3:]
+]
 
 train_dataloader = dict(dataset=dict(dataset=dict(
     ann_file=ann_file, split='train', pipeline=train_pipeline)))
 val_dataloader = dict(dataset=dict(
     ann_file=ann_file, split='val', pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(
-    ann_file=ann_file, split={test!r}, pipeline=test_pipeline))
+    ann_file=ann_file, pipeline=test_pipeline,
+    split={'test' if 'test' in content['split'] else 'val'!r}))
 
 model = dict({f'clip_shape={clip_shape},' if stdcl else ''}
     data_preprocessor=dict({model_layout}),
@@ -103,12 +96,7 @@ model = dict({f'clip_shape={clip_shape},' if stdcl else ''}
 
 train_cfg = dict(max_epochs={epochs})
 param_scheduler = {pformat(schedulers, sort_dicts=False)}
-'''
-    if '{{' in text:
-        raise InputError(
-            f'{ann_file}: a name in the config would contain "{{{{", which '
-            'starts a placeholder in MMEngine; expected names without it.')
-    return text
+''')
 
 
 def _stretch(schedulers: List[dict], factor: float) -> List[dict]:

@@ -7,7 +7,7 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,8 @@ from .sequence_file import (
     to_sequence,
 )
 
-COLUMNS = ['name', 'label', 'subject', 'split']
+# column of the table of labels -> default
+COLUMNS = dict(name='', label='', subject='', split='train')
 # words in the names of joints that are above or below the center of a body
 ABOVE, BELOW = 'head|nose|face|neck', 'hip|pelvis|knee|ankle|foot'
 
@@ -68,17 +69,15 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
     if test_only:
         table['split'] = 'test'
     where, drawn = labels or source, val_ratio is not None
-    if not drawn and (table['split'] == '').all():
-        raise InputError(f'{where} contains no splits. Add a column "split" '
-                         'with the values "train" and "val", or use '
-                         '--val-ratio.')
     names, numbers = number_classes(classes or where, table, names)
-    problems = list(_check_rows(where, source, table, numbers, drawn))
-    annotations, outside = [], []
-    for name, row in table.dropna(subset='read').iterrows():
+    table['problem'] = find_problems(table, list(numbers), drawn)
+    annotations, problems, outside = [], [], []
+    for name, row in table.iterrows():
         try:
+            if row['problem']:
+                raise InputError(f'{where}: "{name}" {row["problem"]}.')
             item = dict(row['read'](layout), frame_dir=name,
-                        label=numbers.get(row['label']))
+                        label=numbers[row['label']])
             if img_shape:
                 item['img_shape'] = tuple(img_shape)
                 outside.append(check_pixels(f'{source}: {name}', item,
@@ -94,7 +93,7 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
         table['label'].map(numbers), names)
     if drawn:
         table['split'] = custom_splits.draw(table, val_ratio, seed)
-    counts = custom_splits.count(table)
+    counts = custom_splits.count(str(where), table)
     content = dict(classes=names, layout=fields, split={
         name: list(rows) for name, rows in
         table.groupby('split').groups.items()})
@@ -108,11 +107,11 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
                outside: List[float]) -> str:
     persons, frames = np.max([item['keypoint'].shape[:2]
                               for item in content['annotations']], axis=0)
+    empty = np.concatenate([~find_detected(item)[1].any(axis=(0, 2))
+                            for item in content['annotations']])
     lines = [counts.rename(index=printable).to_string(),
              f'frames: up to {frames}, persons: up to {persons}, '
              f'vertical axis (--up): {content["up"]}']
-    empty = np.concatenate([~find_detected(item)[1].any(axis=(0, 2))
-                            for item in content['annotations']])
     if empty.any():
         lines.append(f'frames without a person: {empty.sum():,} of '
                      f'{len(empty):,} ({empty.mean():.1%})')
@@ -127,30 +126,24 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     return '\n'.join(lines)
 
 
-def _check_rows(where: Path, source: Path, table: pd.DataFrame,
-                labels: Sequence[str], drawn: bool) -> Iterator[str]:
-    """Yield the first problem of each row of a table."""
-    label, subject, split = (table[name] for name in COLUMNS[1:])
-    checks = {
-        'occurs in more than one row, file or split, expected one of each':
-            table.index.duplicated(),
-        'has a file but no row, expected one of each': table['where'].isna(),
-        'has no file in {folder}, expected {name}.npy, .npz or .csv':
-            table['read'].isna(),
-        'has the label "{label}", expected one of the classes {labels}':
-            ~label.isin(labels),
-        'has the split "{split}", expected train, val or test':
-            ~split.isin(['', *SPLITS] if drawn else SPLITS),
-        'has no subject, expected one in each row, or no column "subject"':
-            (subject == '') & (split != 'test') & drawn
-            & (subject[split != 'test'].fillna('') != '').any()}
-    problems = np.select(list(checks.values()), list(checks), '')
-    places = table['where'].fillna(str(where))
-    for problem, place, (name, row) in zip(problems, places, table.iterrows()):
-        if problem:
-            yield f'{place}: "{name}" ' + problem.format(
-                name=name, folder=source, labels=', '.join(labels), **row
-            ) + '.'
+def find_problems(table: pd.DataFrame, classes: List[str], drawn: bool
+                  ) -> np.ndarray:
+    """Return the first problem of each row of a table, or ''."""
+    label, subject, split = table['label'], table['subject'], table['split']
+    grouped = drawn and (subject[split != 'test'].fillna('') != '').any()
+    checks = [
+        (table.index.duplicated(),
+         'occurs in more than one row, file or split, expected one of each'),
+        (label.isna(), 'has a file but no row, expected one of each'),
+        (table['read'].isna(), 'has a row but no .npy, .npz or .csv file, '
+         'expected one of each'),
+        (~label.isin(classes), 'has the label "' + label + '", expected one '
+         f'of the classes {", ".join(classes)}'),
+        (~split.isin(['', *SPLITS] if drawn else SPLITS),
+         'has the split "' + split + '", expected train, val or test'),
+        ((subject == '') & (split != 'test') & grouped, 'has no subject, '
+         'expected one in each row, or no column "subject"')]
+    return np.select(*zip(*checks), '')
 
 
 def read_folder(source: Path, labels: Path, classes: Optional[Path]
@@ -158,38 +151,35 @@ def read_folder(source: Path, labels: Path, classes: Optional[Path]
     """Return the files in a folder with their rows in the table of labels.
 
     The index is the name of the sequence. Besides label, subject and split,
-    the columns are ``where``, the place in the table of labels, and ``read``,
-    a function that reads the sequence. They are NaN if the row or the file is
-    missing.
+    there is a column ``read``, a function that reads the sequence. A label, or
+    a function, is NaN if it is missing.
     """
     cells = read_cells(labels).map(clean)
-    header = cells.iloc[0].str.lower().tolist()
-    found = list(map(header.count, COLUMNS))
-    if found[:2] != [1, 1] or max(found) > 1 or len(cells) < 2:
-        raise InputError(f'{labels} has the header "{",".join(header)}" (rows '
-                         f'below it: {len(cells) - 1}), expected the columns '
+    cells = cells[(cells != '').any(axis=1)]
+    rows = cells[1:].set_axis(cells.iloc[0].str.lower(), axis=1)
+    found = [list(rows).count(name) for name in COLUMNS]
+    if found[:2] != [1, 1] or max(found) > 1 or rows.empty:
+        raise InputError(f'{labels} has the header "{",".join(rows)}" (rows '
+                         f'below it: {len(rows)}), expected the columns '
                          '"name" and "label", and optionally "subject" and '
                          '"split", each once, and at least 1 row.')
-    table = cells[1:].set_axis(header, axis=1)
-    # a spreadsheet may write several columns without a header
-    table = table.loc[:, table.columns.isin(COLUMNS)].reindex(
-        columns=COLUMNS, fill_value='')
-    table['where'] = [f'{labels}: line {line}' for line in table.index]
+    table = pd.DataFrame({name: rows.get(name, default)
+                          for name, default in COLUMNS.items()}, rows.index)
     table['name'] = table['name'].map(_sequence_name)
-    table['subject'] = table['subject'].str.casefold().map(_whole)
     table['label'] = table['label'].map(_whole)
+    table['subject'] = table['subject'].str.casefold()
     others = [path.resolve() for path in (labels, classes) if path]
-    files = [path for path in sorted(source.rglob('*'))
+    paths = [path for path in sorted(source.rglob('*'))
              if path.suffix.lower() in SUFFIXES
              and path.is_file() and path.resolve() not in others]
-    if not files:
+    if not paths:
         raise InputError(
             f'{source} is not a folder that contains .npy, .npz or .csv '
             'files, expected one file per sequence.')
     files = pd.DataFrame(dict(
         name=[_sequence_name(path.relative_to(source).as_posix())
-              for path in files],
-        read=[partial(read_sequence, path) for path in files]), dtype=object)
+              for path in paths],
+        read=[partial(read_sequence, path) for path in paths]), dtype=object)
     return table.merge(files, 'outer', on='name').set_index('name')
 
 
@@ -206,12 +196,15 @@ def _sequence_name(text: str) -> str:
 
 def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
                      ) -> Tuple[pd.DataFrame, Optional[List[str]]]:
-    """Return a table as :func:`read_folder` does, and the class names."""
+    """Return a table as :func:`read_folder` does, and the class names.
+
+    Without ``split``, all sequences are in the split 'train'.
+    """
     if len(split) > len(SPLITS):
         raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
                          'names, for train, val and test.')
     rows = []
-    for part, name in zip(SPLITS, split) if split else [('', None)]:
+    for part, name in zip(SPLITS, split or [None]):
         dataset = SkeletonDataset(str(path), [], split=name)
         check_traits(dict(joint_names=layout.joint_names), dataset,
                      source=f'the layout "{layout.name}" (--layout)')
@@ -221,7 +214,7 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
             arrays = {key: info[key] for key in (*ARRAYS, 'img_shape')
                       if key in info}
             rows.append(dict(
-                name=name_of(info), subject='', split=part, where=str(path),
+                name=name_of(info), subject='', split=part,
                 label=known.get(info['label'], str(info['label'])),
                 read=partial(to_sequence, f'{path}: {name_of(info)}', arrays)))
     return pd.DataFrame(rows).set_index('name'), names
@@ -231,7 +224,7 @@ def read_classes(path: Path) -> List[str]:
     """Read class names from a text file (one per line) or annotation file."""
     if path.suffix == '.pkl':
         return SkeletonDataset(str(path), []).metainfo.get('classes', [])
-    return read_cells(path, separator='\t')[0].tolist()
+    return read_cells(path, separator='\0')[0].tolist()
 
 
 def number_classes(where: Path, table: pd.DataFrame,
@@ -260,8 +253,7 @@ def number_classes(where: Path, table: pd.DataFrame,
                              'with --classes.')
     classes = list(map(clean, classes))
     keys = list(map(_whole, classes))
-    distinct = len(set(map(str.casefold, keys)))
-    if distinct < max(2, len(classes)):
+    if pd.Series(keys).str.casefold().nunique() < max(2, len(classes)):
         raise InputError(f'{where}: the classes are {sorted(classes)}, '
                          'expected at least 2 names that differ in more than '
                          'case.')

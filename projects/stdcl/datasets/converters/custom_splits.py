@@ -23,41 +23,40 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     rest = table[splits == 'train'].sort_index()
     if (rest['subject'] != '').any():
         unit, kind = 'subject', GroupShuffleSplit
-        if rest['subject'].nunique() == 1:
-            raise InputError(
-                f'--val-ratio is {ratio}, but there is only one subject, '
-                f'"{rest["subject"].iloc[0]}", expected at least 2. To draw '
-                'from each class instead, remove the column "subject".')
     else:
-        unit, kind = 'class', StratifiedShuffleSplit
+        unit, kind = 'label', StratifiedShuffleSplit
         rest = rest[rest['label'].duplicated(keep=False)]
     shuffle = kind(1, test_size=float(ratio), random_state=seed)
     try:
         _, val = next(shuffle.split(rest, rest['label'], rest['subject']))
     except ValueError as error:
-        raise InputError(f'--val-ratio is {ratio}, which cannot split the '
-                         f'sequences ({len(rest)} in all) by {unit}: {error}'
-                         ) from None
+        raise InputError(
+            f'--val-ratio is {ratio}, which cannot split {len(rest)} '
+            f'sequences by {unit} (different {unit}s: '
+            f'{rest[unit].nunique()}): {error}') from None
     splits[rest.index[val]] = 'val'
     return splits
 
 
-def count(table: pd.DataFrame) -> pd.DataFrame:
+def count(where: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the number of sequences per class and split.
 
-    An ``InputError`` is raised if a split or a class to train on is empty.
+    ``where`` is the source of the splits, for the ``InputError`` that is
+    raised if there is no validation set, or no sequence of a class to train
+    on. Data for testing only need neither.
     """
     counts = pd.crosstab(table['label'], table['split'], dropna=False)
     if list(counts) == ['test']:
         return counts
-    for split in sorted({'train', 'val'} - set(counts)):
-        raise InputError(f'the split "{split}" contains 0 of {len(table)} '
-                         'sequences, expected at least 1.')
-    absent = counts.index[counts['train'] == 0]
+    if 'val' not in counts:
+        raise InputError(
+            f'{where}: the split "val" contains 0 of {len(table)} sequences, '
+            'expected at least 1. Write "train" and "val" into a column '
+            '"split", select splits (--split), or draw them (--val-ratio).')
+    absent = counts.index[counts.get('train', 0 * counts['val']) == 0]
     if len(absent):
         raise InputError(
-            'classes without a sequence in the split "train": '
+            f'{where}: classes without a sequence in the split "train": '
             f'{", ".join(absent)}; expected at least 1 sequence per class. '
-            'Add sequences, change the column "split", or draw a new split '
-            '(--val-ratio with a different --seed).')
+            'Add sequences, or change the split.')
     return counts

@@ -3,23 +3,20 @@ import os
 import re
 import unicodedata
 from pathlib import Path
-from textwrap import shorten
-from typing import Dict, List
+from typing import Dict, Optional
 
 import numpy as np
 
 from ...utils.input_error import InputError
 from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import SkeletonLayout
-from ..annotation_check import LARGEST, UNDETECTED, check_sequence
+from ..annotation_check import UNDETECTED, check_sequence
 from ..plain_annotation import ARRAYS, complete, to_plain
 from ..transforms.detected_joints import check_detected
 
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
-# headers of a first column that numbers the frames, such as pandas' index
-INDEX = ('frame', 'index', 'unnamed: 0', '')
 CONFIDENCE = 'confidence|conf|score|likelihood|visibility'
 
 
@@ -87,89 +84,99 @@ def clean(text: str) -> str:
     return ' '.join(unicodedata.normalize('NFC', text).split())
 
 
-def read_cells(path: Path, separator: str = ','):
+def read_cells(path: Path, separator: Optional[str] = None):
     """Return the cells of a ``.csv`` file, a DataFrame of strings.
 
-    Its index contains the numbers of the lines. Empty rows are left out.
+    By default, the separator is a semicolon or a tab if the first line
+    contains one, and a comma otherwise. Blank lines and empty columns are left
+    out. The index counts the other rows from 1.
     """
     import pandas as pd
     try:
+        with open(path, encoding='utf-8') as file:
+            first = file.readline()
+        separator = separator or next(filter(first.__contains__, ';\t'), ',')
         cells = pd.read_csv(
             path, sep=separator, header=None, dtype=object, na_filter=False,
-            skipinitialspace=True, skip_blank_lines=False)
+            skipinitialspace=True)
     except ValueError as error:
-        raise InputError(f'{path} cannot be read as a table that starts in '
-                         f'line 1: {error}'.strip()) from None
+        raise InputError(f'{path} cannot be read as a table: '
+                         f'{error}'.strip()) from None
     cells.index += 1
-    return cells[(cells != '').any(axis=1)]
+    if separator != ',':  # a comma in a number is then a decimal comma
+        cells = cells.replace(r'^([-+]?\d*),(\d+)', r'\1.\2', regex=True)
+    return cells.loc[:, (cells != '').any()]
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
     import pandas as pd
     cells = read_cells(path)
-    header = [clean(text).lstrip('# ').lower() for text in cells.iloc[0]]
-    # without a header, the first row of pandas' index is 0
-    is_index = header[0] in INDEX or (
-        header[0] in ('0', '1') and len(header) % layout.num_joints == 1)
-    index = header.pop(0) if is_index else None
-    channels, rest = divmod(len(header), layout.num_joints)
-    if rest or channels not in range(layout.dims, 4):
+    channels, index = divmod(cells.shape[1], layout.num_joints)
+    if index > 1 or channels not in range(layout.dims, 4):
         raise InputError(
-            f'{path}: a row has {len(header)} coordinates, expected '
+            f'{path} contains {cells.shape[1]} columns, expected '
             f'{CHANNELS[layout.dims]} of each of the {layout.num_joints} '
             f'joints of layout "{layout.name}".')
-    if _is_header(path, header, layout, channels):
-        cells = cells[1:]
     values = cells.apply(pd.to_numeric, errors='coerce')
-    # the comparison is False for NaN
-    wrong = np.argwhere(~(values.abs() < LARGEST).to_numpy())
-    if len(wrong):
-        row, column = wrong[0]
+    # most cells in the rows of a header are neither numbers nor empty
+    is_text = values.isna() & ~cells.isin(['', 'nan', 'NaN'])
+    is_header = is_text.sum(axis=1) > (cells != '').sum(axis=1) / 2
+    rows = np.flatnonzero(is_header[:3]).max(initial=-1) + 1
+    rows = _check_header(path, cells.iloc[:, index:], rows, layout, channels)
+    cells, values = cells[rows:], values[rows:]
+    for row, column in np.argwhere(values.isna())[:1]:
         raise InputError(
-            f'{path}: line {cells.index[row]}, column {column + 1} is '
-            f'"{cells.iloc[row, column]}", expected a number between '
-            f'-{LARGEST:g} and {LARGEST:g}. {UNDETECTED}')
-    if index is not None:
-        gap = values.pop(0).diff()[1:] != 1
-        if gap.any():
-            raise InputError(
-                f'{path}: line {gap.idxmax()}: the numbers in the column '
-                f'"{index}" are not consecutive, expected one row per frame, '
-                'in order.')
-    return dict(keypoint=values.to_numpy(np.float64).reshape(
+            f'{path}: row {cells.index[row]}, column '
+            f'{cells.columns[column] + 1} is "{cells.iloc[row, column]}", '
+            f'expected a number. {UNDETECTED}')
+    gap = values.iloc[:, 0].diff()[1:] != 1
+    if index and gap.any():
+        raise InputError(
+            f'{path}: row {gap.idxmax()}: the numbers in the first column '
+            'are not consecutive, expected one row per frame, in order.')
+    return dict(keypoint=values.iloc[:, index:].to_numpy(np.float64).reshape(
         len(values), layout.num_joints, channels))
 
 
-def _is_header(path: Path, names: List[str], layout: SkeletonLayout,
-               channels: int) -> bool:
-    """Return whether the first row is a header; raise if its order is wrong.
+def _check_header(path: Path, cells, rows: int, layout: SkeletonLayout,
+                  channels: int) -> int:
+    """Return the number of rows of the header, or raise if it is wrong.
 
     A header names or numbers the columns or the joints, as "wrist_x", "x1" or
-    "v12" do. pandas writes the numbers of the columns by default.
+    "v12" do. pandas writes the numbers of the columns by default, so the first
+    row can be a header although the number of rows with text, ``rows``, is 0.
     """
     import pandas as pd
-
-    def squash(text: str) -> str:
-        return re.sub(r'[\W_]', '', re.sub(CONFIDENCE, 'c', text.lower()))
-
-    count, axes = layout.num_joints, 'xyz' if layout.dims == 3 else 'xyc'
-    joints = (layout.joint_names, range(count), range(1, count + 1),
-              ['', *range(1, count)], [''] * count)
-    valid = [[str(start + column) for column in range(len(names))]
-             for start in (0, 1)]
-    valid += [[squash(form.format(joint, axis)) for joint in row
-               for axis in axes[:channels]]
-              for row in joints for form in ('{0}', '{0}{1}', '{1}{0}')]
-    found = list(map(squash, names))
-    numeric = pd.to_numeric(pd.Series(names), errors='coerce').notna().all()
-    if numeric and sorted(found) not in map(sorted, valid):
-        return False
-    prefix = re.match('[a-z]*', os.path.commonprefix(found))[0]
-    if found in valid or [text[len(prefix):] for text in found] in valid:
-        return True
+    axes = ['x', 'y', 'z' if layout.dims == 3 else 'confidence'][:channels]
+    count = layout.num_joints
+    forms = [range(start, start + cells.shape[1]) for start in (0, 1)]
+    for joints in (layout.joint_names, range(count), range(1, count + 1),
+                   ['', *range(1, count)], [''] * count):
+        forms += [[form.format(joint, axis) for joint in joints
+                   for axis in axes] for form in ('{0}', '{0}{1}', '{1}{0}')]
+    forms = pd.DataFrame(forms).astype(str).map(_squash)
+    forms = forms[(forms != '').all(axis=1)]
+    header = cells[:max(rows, 1)].map(_squash)
+    if rows > 1:  # the first row of DeepLabCut is the same in all columns
+        header = header[header.nunique(axis=1) > 1]
+    names = header.where(header != '').ffill(axis=1).fillna('').agg(''.join)
+    prefix = re.match('[a-z]*', os.path.commonprefix(names.tolist()))[0]
+    fits = (forms == names.tolist()) | (prefix + forms == names.tolist())
+    if fits.all(axis=1).any():
+        return max(rows, 1)
+    if not rows and sorted(names) not in [sorted(row) for row in forms.values]:
+        return 0  # the coordinates of the first frame
+    column = np.argmin(fits.loc[fits.sum(axis=1).idxmax()])
+    joint, axis = divmod(column, channels)
     raise InputError(
-        f'{path}: the first row is "{shorten(", ".join(names), 60)}", '
-        f'expected numbers, or a header with {", ".join(axes[:channels])} of '
-        f'each joint in the order of layout "{layout.name}".'
-        f'{" " + UNDETECTED if {"", "nan"} & set(names) else ""}')
+        f'{path}: the header of column {cells.columns[column] + 1} is '
+        f'"{" ".join(cells[:max(rows, 1)][cells.columns[column]])}", expected '
+        f'{axes[axis]} of joint "{layout.joint_names[joint]}". The columns '
+        f'must be {", ".join(axes)} of each joint in the order of layout '
+        f'"{layout.name}".')
+
+
+def _squash(text: str) -> str:
+    """Return a text without case, spaces and punctuation."""
+    return re.sub(r'[\W_]', '', re.sub(CONFIDENCE, 'c', clean(text).lower()))
