@@ -70,14 +70,12 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
         table['split'] = 'test'
     where, drawn = labels or source, val_ratio is not None
     names, numbers = number_classes(classes or where, table, names)
-    table['problem'] = find_problems(table, list(numbers), drawn)
-    annotations, problems, outside = [], [], []
-    for name, row in table.iterrows():
+    problems = find_problems(where, table, list(numbers), drawn)
+    annotations, outside = [], []
+    for name, row in table.dropna(subset='read').iterrows():
         try:
-            if row['problem']:
-                raise InputError(f'{where}: "{name}" {row["problem"]}.')
             item = dict(row['read'](layout), frame_dir=name,
-                        label=numbers[row['label']])
+                        label=numbers.get(row['label']))
             if img_shape:
                 item['img_shape'] = tuple(img_shape)
                 outside.append(check_pixels(f'{source}: {name}', item,
@@ -126,9 +124,9 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     return '\n'.join(lines)
 
 
-def find_problems(table: pd.DataFrame, classes: List[str], drawn: bool
-                  ) -> np.ndarray:
-    """Return the first problem of each row of a table, or ''."""
+def find_problems(where: Path, table: pd.DataFrame, classes: List[str],
+                  drawn: bool) -> List[str]:
+    """Describe the first problem of each row of a table that has one."""
     label, subject, split = table['label'], table['subject'], table['split']
     grouped = drawn and (subject[split != 'test'].fillna('') != '').any()
     checks = [
@@ -143,7 +141,9 @@ def find_problems(table: pd.DataFrame, classes: List[str], drawn: bool
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
          'expected one in each row, or no column "subject"')]
-    return np.select(*zip(*checks), '')
+    problems = zip(table.index, np.select(*zip(*checks), ''))
+    return [f'{where}: "{name}" {problem}.' for name, problem in problems
+            if problem]
 
 
 def read_folder(source: Path, labels: Path, classes: Optional[Path]
