@@ -100,13 +100,14 @@ def test_sequence_is_not_its_own_positive():
         torch.testing.assert_close(balanced[name], plain[name])
 
 
-@pytest.mark.parametrize('kind', ['MemoryBank', 'ClassBalancedMemoryBank',
-                                  None])
-def test_hook_does_not_change_training(config, kind):  # noqa: F811
+@pytest.mark.parametrize('kind, block', [
+    ('MemoryBank', None), ('ClassBalancedMemoryBank', 1), (None, None)])
+def test_hook_does_not_change_training(config, kind, block):  # noqa: F811
     if kind is None:  # without STD-CL
         config = plain(config)
     else:
         config.model.cls_head.memory_bank.type = kind
+        config.model.contrast_block = block
     weights = []
     for hooks in ({}, dict(diagnosis=dict(type='ContrastDiagnosisHook'))):
         runner = run(config, randomness=dict(seed=0), default_hooks={
@@ -120,4 +121,6 @@ def test_hook_does_not_change_training(config, kind):  # noqa: F811
         scalars = json.load(file)['epochs'][-1]['train']
     assert scalars['gradient_cls'] > 0
     assert ('gradient_spatial' in scalars) == (kind is not None)
+    # the contrast of an earlier block does not reach the encoder's output
+    assert (scalars.get('gradient_spatial', 1) == 0) == (block is not None)
     assert ('staleness_spatial' in scalars) == (kind == 'MemoryBank')

@@ -1,4 +1,5 @@
 """The inferencer and tools/demo.py classify recordings."""
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -210,6 +211,20 @@ def test_supported_files(tmp_path):
             read_skeleton_file(tmp_path / name, layout)
     with pytest.raises(FileNotFoundError, match='none'):
         read_skeleton_file(tmp_path / 'none.npy', layout)
+
+
+def test_the_demo_without_arguments(warm, tmp_path):
+    done = warm('tools/demo.py', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r'pullup.csv: pullup \d+\.\d%', done.stdout)
+    assert (tmp_path / 'work_dirs/demo/pullup.html').is_file()
+    model, = (ROOT / 'runs/zoo').glob('*.pth')
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    assert model.stem.endswith(f'-{digest[:8]}')
+    assert model.stat().st_size < 2**20
+    done = warm('tools/demo.py', ROOT / CONFIG, cwd=tmp_path)
+    assert done.returncode == 2
+    assert 'expected a config, a checkpoint and skeleton files' in done.stderr
 
 
 def test_the_demo(warm, tmp_path, checkpoint):

@@ -47,12 +47,13 @@ def test_stripped_checkpoint_is_the_plain_network(encoder):
         find_config(encoder, 'synthetic', method)).model)
         for method in (False, True))
     stdcl.cls_head.resize_banks(8)
-    checkpoint = dict(meta=dict(epoch=3, dataset_meta=dict(classes=['a'])),
+    meta = dict(epoch=3, dataset_meta=dict(classes=['a']))
+    checkpoint = dict(meta=dict(meta, cfg="work_dir = '/home/me'"),
                       state_dict=stdcl.state_dict(), optimizer=dict(state=1),
                       message_hub=dict(a=1), param_schedulers=[])
     stripped = strip(checkpoint)
     assert set(stripped) == {'meta', 'state_dict'}
-    assert stripped['meta'] == checkpoint['meta']
+    assert stripped['meta'] == meta
     plain.load_state_dict(stripped['state_dict'], strict=True)
     for name, tensor in plain.state_dict().items():
         assert torch.equal(tensor, checkpoint['state_dict'][name])

@@ -1,5 +1,6 @@
 """Classify skeleton files and draw them with their predictions.
 
+Without arguments, the demo uses a model and a recording of this repository.
 Supported files are .json files of NW-UCLA, .skeleton files of NTU RGB+D, and
 the .npy, .npz and .csv files that docs/custom_data.md describes.
 """
@@ -7,17 +8,20 @@ import argparse
 import json
 from pathlib import Path
 
-EXAMPLE = '''example:
+EXAMPLE = '''examples:
+  python tools/demo.py
   python tools/demo.py CONFIG CHECKPOINT day.npy --window 60 --stride 15'''
+ZOO = Path(__file__).resolve().parents[1] / 'runs/zoo'
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument('files', nargs='+', type=Path, help='skeleton files')
+    parser.add_argument('config', nargs='?', help='config file')
+    parser.add_argument('checkpoint', nargs='?',
+                        help='checkpoint file (*.pth)')
+    parser.add_argument('files', nargs='*', type=Path, help='skeleton files')
     parser.add_argument('--topk', type=int, default=3,
                         help='number of most probable classes to print; '
                         'default: 3')
@@ -46,6 +50,13 @@ def main() -> None:
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
+    if args.config is None:
+        args.config = ZOO / 'stgcn_jhmdb.py'
+        args.checkpoint, = ZOO.glob('stgcn_jhmdb-*.pth')
+        args.files = [ZOO / 'pullup.csv']
+    elif not args.files:
+        parser.error('expected a config, a checkpoint and skeleton files, or '
+                     'none of them')
     from projects.stdcl.apis import SkeletonInferencer
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly, printable

@@ -18,13 +18,17 @@ OF_STDCL = re.compile(rf'(.*\.)?cls_head\.({"|".join(TRAINING_ONLY)})\.')
 def strip(checkpoint: dict) -> dict:
     """Return ``meta``, and ``state_dict`` without decoupler and memory banks.
 
+    The text of the config is removed from ``meta``, because it contains paths
+    of the machine that trained the model.
+
     An ``InputError`` is raised if the checkpoint contains no ``state_dict``.
     """
     if 'state_dict' not in checkpoint:
         raise InputError('the file contains no state_dict, expected a '
                          'training checkpoint.')
     return dict(
-        meta=checkpoint.get('meta', {}),
+        meta={name: value for name, value in checkpoint.get('meta', {}).items()
+              if name != 'cfg'},
         state_dict={name: _without_storage(value) for name, value
                     in checkpoint['state_dict'].items()
                     if not OF_STDCL.match(name)})

@@ -117,8 +117,10 @@ def gradient_norms(feats: torch.Tensor,
 
 def _gradient(loss: torch.Tensor, feats: torch.Tensor) -> torch.Tensor:
     """Return the gradient of a loss with respect to ``feats``, (N, D)."""
-    gradient, = torch.autograd.grad(loss, feats, retain_graph=True,
-                                    grad_outputs=torch.full_like(loss, SCALE))
+    # with contrast_block, the contrastive losses do not depend on feats
+    gradient, = torch.autograd.grad(
+        loss, feats, torch.full_like(loss, SCALE), retain_graph=True,
+        allow_unused=True, materialize_grads=True)
     return gradient.flatten(1).float() / SCALE
 
 
