@@ -5,7 +5,8 @@
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('plain, published and recommended training of six encoders on JHMDB, '
-         'three seeds on each of the three splits, a quarter of the width')
+         'three seeds on each of the three splits, a quarter of the width '
+         '(HCN: half)')
 
 folds = ['split1', 'split2', 'split3']
 

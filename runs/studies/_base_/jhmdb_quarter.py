@@ -15,7 +15,8 @@ encoders = {
     'hyperformer': {'model.backbone.base_channels': 48,
                     'model.backbone.num_heads': 2,
                     'model.cls_head.in_channels': 48},
-    'hcn': {'model.backbone.base_channels': 16,
-            'model.cls_head.in_channels': 64,
-            'model.cls_head.hidden_channels': 128},
+    # half of the channels: with a quarter, it fits 91 % of the training set
+    'hcn': {'model.backbone.base_channels': 32,
+            'model.cls_head.in_channels': 128,
+            'model.cls_head.hidden_channels': 256},
 }
