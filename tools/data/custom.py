@@ -7,7 +7,6 @@ Example:
 docs/custom_data.md describes the files.
 """
 import argparse
-import os
 from pathlib import Path
 
 
@@ -75,9 +74,8 @@ def main() -> None:
             write(args.config, args.destination, content, args.encoder,
                   stdcl=not args.plain, epochs=args.epochs, width=args.width,
                   img_shape=args.img_shape)
-            tool = Path(__file__).resolve().parents[1] / 'train.py'
-            print(f'{args.config}: to train, run\n  python '
-                  f'{os.path.relpath(tool)} {args.config}')
+            print(f'{args.config}: to train, run\n  python tools/train.py '
+                  f'{args.config}')
 
 
 if __name__ == '__main__':

@@ -96,7 +96,7 @@ model = dict({f'clip_shape={clip_shape},' if stdcl else ''}
 
 train_cfg = dict(max_epochs={epochs})
 param_scheduler = {pformat(schedulers, sort_dicts=False)}
-''')
+''', encoding='utf-8')
 
 
 def _stretch(schedulers: List[dict], factor: float) -> List[dict]:

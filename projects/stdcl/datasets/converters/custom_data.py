@@ -136,7 +136,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: List[str],
         (table['read'].isna(), 'has a row but no .npy, .npz or .csv file, '
          'expected one of each'),
         (~label.isin(classes), 'has the label "' + label + '", expected one '
-         f'of the classes {", ".join(classes)}'),
+         f'of {", ".join(classes)} (to set the classes, use --classes)'),
         (~split.isin(['', *SPLITS] if drawn else SPLITS),
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
@@ -233,8 +233,8 @@ def number_classes(where: Path, table: pd.DataFrame,
     """Return the class names, and a dict of label -> number of its class.
 
     The labels are either class names or numbers that count from 0. Without
-    ``classes``, the class names are the sorted labels. ``where`` is the source
-    of the class names.
+    ``classes``, the class names are the sorted labels, or numbers if there is
+    a number among them. ``where`` is the source of the class names.
     """
     labels = set(table['label'].dropna()) - {''}
     numbers = {label for label in labels if re.fullmatch(r'-?\d+', label)}
@@ -243,14 +243,7 @@ def number_classes(where: Path, table: pd.DataFrame,
             raise InputError(f'{where}: all sequences are in the split "test"'
                              ', expected the classes of the training set '
                              '(--classes FILE).')
-        classes = sorted(labels)
-        if numbers:
-            classes = list(map(str, range(len(labels))))
-        if labels != set(classes):
-            raise InputError(f'{where}: the labels are {sorted(labels)}, '
-                             'expected names, or the numbers 0, 1, 2 and so '
-                             'on without a gap. Otherwise, list all classes '
-                             'with --classes.')
+        classes = map(str, range(len(labels))) if numbers else sorted(labels)
     classes = list(map(clean, classes))
     keys = list(map(_whole, classes))
     if pd.Series(keys).str.casefold().nunique() < max(2, len(classes)):

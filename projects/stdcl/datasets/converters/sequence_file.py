@@ -115,16 +115,17 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     channels, index = divmod(cells.shape[1], layout.num_joints)
     if index > 1 or channels not in range(layout.dims, 4):
         raise InputError(
-            f'{path} contains {cells.shape[1]} columns, expected '
-            f'{CHANNELS[layout.dims]} of each of the {layout.num_joints} '
-            f'joints of layout "{layout.name}".')
+            f'{path} contains {cells.shape[1]} columns, separated by commas, '
+            f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
+            f'the {layout.num_joints} joints of layout "{layout.name}".')
     values = cells.apply(pd.to_numeric, errors='coerce')
     # most cells in the rows of a header are neither numbers nor empty
     is_text = values.isna() & ~cells.isin(['', 'nan', 'NaN'])
     is_header = is_text.sum(axis=1) > (cells != '').sum(axis=1) / 2
     rows = np.flatnonzero(is_header[:3]).max(initial=-1) + 1
-    rows = _check_header(path, cells.iloc[:, index:], rows, layout, channels)
-    cells, values = cells[rows:], values[rows:]
+    head = cells.iloc[:max(rows, 1), index:]
+    if _is_header(path, head, layout, channels, has_text=rows > 0):
+        cells, values = cells[len(head):], values[len(head):]
     for row, column in np.argwhere(values.isna())[:1]:
         raise InputError(
             f'{path}: row {cells.index[row]}, column '
@@ -133,45 +134,44 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
     gap = values.iloc[:, 0].diff()[1:] != 1
     if index and gap.any():
         raise InputError(
-            f'{path}: row {gap.idxmax()}: the numbers in the first column '
-            'are not consecutive, expected one row per frame, in order.')
+            f'{path}: row {gap.idxmax()}: the numbers in the first column are '
+            'not consecutive, expected frame numbers, or no such column.')
     return dict(keypoint=values.iloc[:, index:].to_numpy(np.float64).reshape(
         len(values), layout.num_joints, channels))
 
 
-def _check_header(path: Path, cells, rows: int, layout: SkeletonLayout,
-                  channels: int) -> int:
-    """Return the number of rows of the header, or raise if it is wrong.
+def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
+               has_text: bool) -> bool:
+    """Return whether the first rows are a header; raise if it is wrong.
 
     A header names or numbers the columns or the joints, as "wrist_x", "x1" or
-    "v12" do. pandas writes the numbers of the columns by default, so the first
-    row can be a header although the number of rows with text, ``rows``, is 0.
+    "v12" do. By default, pandas writes only numbers, so ``has_text`` is False.
     """
     import pandas as pd
     axes = ['x', 'y', 'z' if layout.dims == 3 else 'confidence'][:channels]
     count = layout.num_joints
-    forms = [range(start, start + cells.shape[1]) for start in (0, 1)]
+    forms = [range(start, start + head.shape[1]) for start in (0, 1)]
     for joints in (layout.joint_names, range(count), range(1, count + 1),
                    ['', *range(1, count)], [''] * count):
         forms += [[form.format(joint, axis) for joint in joints
                    for axis in axes] for form in ('{0}', '{0}{1}', '{1}{0}')]
     forms = pd.DataFrame(forms).astype(str).map(_squash)
     forms = forms[(forms != '').all(axis=1)]
-    header = cells[:max(rows, 1)].map(_squash)
-    if rows > 1:  # the first row of DeepLabCut is the same in all columns
-        header = header[header.nunique(axis=1) > 1]
-    names = header.where(header != '').ffill(axis=1).fillna('').agg(''.join)
+    parts = head.map(_squash)
+    if len(parts) > 1:  # DeepLabCut's first row is the same in all columns
+        parts = parts[parts.nunique(axis=1) > 1]
+    names = parts.where(parts != '').ffill(axis=1).fillna('').agg(''.join)
     prefix = re.match('[a-z]*', os.path.commonprefix(names.tolist()))[0]
     fits = (forms == names.tolist()) | (prefix + forms == names.tolist())
     if fits.all(axis=1).any():
-        return max(rows, 1)
-    if not rows and sorted(names) not in [sorted(row) for row in forms.values]:
-        return 0  # the coordinates of the first frame
+        return True
+    if not has_text and sorted(names) not in map(sorted, forms.values):
+        return False
     column = np.argmin(fits.loc[fits.sum(axis=1).idxmax()])
     joint, axis = divmod(column, channels)
     raise InputError(
-        f'{path}: the header of column {cells.columns[column] + 1} is '
-        f'"{" ".join(cells[:max(rows, 1)][cells.columns[column]])}", expected '
+        f'{path}: the header of column {head.columns[column] + 1} is '
+        f'"{" ".join(head.iloc[:, column])}", expected '
         f'{axes[axis]} of joint "{layout.joint_names[joint]}". The columns '
         f'must be {", ".join(axes)} of each joint in the order of layout '
         f'"{layout.name}".')
