@@ -81,8 +81,11 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
     assert describe_times(log) == (
         'mean 0.2500 s per step; slowest epoch 4 (0.4000 s), fastest epoch 1 '
         '(0.1000 s)')
+    assert describe_times(log[['loss']]) == 'no training steps'
     (tmp_path / 'text').write_text('epoch 1')
+    (tmp_path / 'word').write_text('{"step": 1, "loss": "high"}')
     for path, message in (('text', 'one JSON object with "step"'),
+                          ('word', "could not convert .*'high'"),
                           ('20260101_000000', 'no logged scalars')):
         with pytest.raises(InputError, match=message):
             read_log(tmp_path / path)

@@ -105,6 +105,9 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
         browser.choose(['a.pkl_04'])
     with pytest.raises(InputError, match='no class "stan".* 0, sit'):
         browser.choose(classes=['stan'])
+    assert len(browser.choose(num=2, seed=-1)) == 2
+    with pytest.raises(InputError, match='num is -3, expected a positive'):
+        browser.choose(num=-3)
 
 
 @pytest.mark.parametrize('up', 'xyz')

@@ -54,10 +54,14 @@ def test_valid_options_pass(options, cfg):
     check(cfg, REQUIRED)
 
 
-def test_persistent_workers_need_workers(cfg):
-    cfg.val_dataloader.update(num_workers=0, persistent_workers=True)
-    with pytest.raises(InputError, match='val_dataloader.num_workers is 0, but'
-                       '.*persistent_workers is True'):
+@pytest.mark.parametrize('options, words', [
+    ({'val_dataloader.persistent_workers': True},
+     'val_dataloader.num_workers is 0, but .*persistent_workers is True'),
+    ({'test_dataloader.drop_last': True}, 'drop_last is True, expected False'),
+    ({'train_cfg.val_begin': 8}, 'train_cfg.val_begin is 8, expected at')])
+def test_fields_that_contradict_each_other(cfg, options, words):
+    cfg.merge_from_dict(options)
+    with pytest.raises(InputError, match=words):
         check(cfg)
 
 

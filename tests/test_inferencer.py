@@ -74,16 +74,17 @@ def inferencer(checkpoint):
     (11, 4, 3, [0, 3, 6, 7]), (10, 4, None, [0, 1, 2, 3, 4, 5, 6])])
 def test_windows_reach_the_end(num_frames, window, stride, starts):
     size = min(window or num_frames, num_frames)
-    assert cut(num_frames, window, stride) == [
+    assert cut([True] * num_frames, window, stride) == [
         (start, start + size) for start in starts]
     assert list(runs([3, 3, 1, 3])) == [(3, (0, 2)), (1, (2, 3)), (3, (3, 4))]
 
 
 @pytest.mark.parametrize('window, stride', [(4, 1), (4, 3), (3, 3)])
 def test_frame_scores_are_means_over_windows(window, stride):
-    windows = cut(13, window, stride)
+    windows = cut([True] * 13, window, stride)
     scores = torch.rand(len(windows), 3)
-    found = spread_over_frames(scores, windows)
+    found = spread_over_frames(scores, windows, 14)
+    assert found[13].isnan().all()
     for frame in range(13):
         inside = [score for score, (start, end) in zip(scores, windows)
                   if start <= frame < end]
@@ -130,6 +131,17 @@ def test_windows_are_parts_of_the_sequence(inferencer):
     for one in found['segments']:
         part = scores[one['start']:one['end'], one['label']]
         assert one['score'] == pytest.approx(part.mean(), abs=1e-5)
+    # frames 60 to 99 are only in windows without joints
+    empty = joints.copy()
+    empty[50:110] = 0
+    ends = [inferencer(empty[part], window=20, stride=10)['predictions'][0]
+            for part in (slice(60), slice(100, 150))]
+    segments = inferencer(empty, window=20, stride=10)['predictions'][0][
+        'segments']
+    assert segments == [*ends[0]['segments'], dict(
+        start=60, end=100, label=None, score=None, class_name='nobody'), *(
+            dict(one, start=one['start'] + 100, end=one['end'] + 100)
+            for one in ends[1]['segments'])]
     # a batch contains windows of several sequences
     both = inferencer([joints, joints[:30]], window=20, stride=10,
                       batch_size=4)['predictions']
@@ -162,6 +174,12 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
 def test_invalid_arguments_raise(inferencer, sequence, options, words):
     with pytest.raises(InputError, match=words):
         inferencer(sequence, **options)
+
+
+@pytest.mark.parametrize('device', ['gpu', 'meta', 'cuda:99'])
+def test_devices_that_do_not_exist(checkpoint, device):
+    with pytest.raises(InputError, match=f"device is '{device}', expected"):
+        SkeletonInferencer(config(), checkpoint, device)
 
 
 def test_a_wrapped_test_set(checkpoint, inferencer):
@@ -282,15 +300,17 @@ def test_people_are_drawn_upright(tmp_path, checkpoint):
     assert drawn[0] == drawn[1] == drawn[2]
 
 
-@pytest.mark.parametrize('step', ['PreNormalize2D', 'Standardize'])
+# DropEmptyFrames changes no coordinate
+@pytest.mark.parametrize('step', ['PreNormalize2D', 'Standardize',
+                                  'DropEmptyFrames'])
 def test_confidences_of_arrays_and_files(tmp_path, step):
     """A third channel of two-dimensional joints is not a coordinate."""
     cfg = config()
     cfg.merge_from_dict({
         'model.clip_shape': (1, 32, 17, 3), 'model.backbone.graph_cfg.layout':
         'coco', 'model.data_preprocessor.layout': 'coco'})
+    cfg.test_dataloader.dataset.pipeline[0] = dict(type=step)
     cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline
-    cfg.test_pipeline[0] = dict(type=step)
     model = MODELS.build(cfg.model)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'coco.pth')
     inferencer = SkeletonInferencer(cfg, str(tmp_path / 'coco.pth'), 'cpu')
@@ -301,6 +321,7 @@ def test_confidences_of_arrays_and_files(tmp_path, step):
     expected, *found = inferencer([
         dict(keypoint=pixels, keypoint_score=score, label=np.int64(3)),
         dict(keypoint=pixels[0], keypoint_score=score[0]),
+        dict(keypoint=pixels, keypoint_score=np.where(score, score, -0.05)),
         both, both[0], both.astype(np.float32), dict(keypoint=both),
         torch.tensor(both), both.astype('>f8'), dict(keypoint=both.tolist()),
         tmp_path / 'a.npy'], batch_size=1, img_shape=(640, 640))['predictions']

@@ -182,9 +182,11 @@ REFUSED = {
 
 @pytest.mark.parametrize('make, message', REFUSED.values(), ids=REFUSED)
 def test_invalid_sources_raise(tmp_path, make, message):
-    with pytest.raises(InputError, match=message):
-        ntu_rgbd.convert([make(tmp_path / 'in')], tmp_path / 'ntu.pkl',
-                         'ntu60', processes=1)
+    source = make(tmp_path / 'in')
+    for processes, text in (1, message), (10**6, '--processes is 1000000'):
+        with pytest.raises(InputError, match=text):
+            ntu_rgbd.convert([source], tmp_path / 'ntu.pkl', 'ntu60',
+                             processes)
     assert not list(tmp_path.glob('ntu*'))
 
 

@@ -91,6 +91,9 @@ def trained(warm, tmp_path_factory):
     """Return a folder with attentive.py and a checkpoint trained with it."""
     folder = tmp_path_factory.mktemp('trained')
     train(warm, folder, '--cfg-options', *TINY, ATTENTIVE)
+    weights = torch.load(folder / 'epoch_1.pth')['state_dict']
+    weights['backbone.data_bn.running_var'].fill_(-1)
+    torch.save(weights, folder / 'nan.pth')
     attentive_config(folder)
     return folder
 
@@ -134,6 +137,10 @@ def test_the_command(warm, trained):
     (['attentive.py', 'epoch_1.pth', 'x.html', '--plain',
       find_config('hcn', 'synthetic', False), 'epoch_1.pth'],
      'the encoder HCN, expected STGCN'),
+    (['attentive.py', 'epoch_1.pth', 'x.html', '--num', -1],
+     'num is -1, expected a positive integer'),
+    (['attentive.py', 'nan.pth', 'x.html', *OPTIONS],
+     'some outputs of the model are NaN or infinite'),
 ])
 def test_invalid_arguments_raise(warm, trained, arguments, message):
     done = warm(TOOL, *arguments, cwd=trained)

@@ -407,6 +407,9 @@ def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
 def test_resuming_within_an_epoch_requires_the_loop(config):
     config.default_hooks.checkpoint.update(by_epoch=False, interval=2)
     run(config).train()
+    with pytest.raises(InputError, match='max_epochs 2 or more, .* uses 1'):
+        run(config, resume=True, train_cfg=dict(
+            config.train_cfg, max_epochs=1)).train()
     config.train_cfg.type = 'EpochBasedTrainLoop'
     with pytest.raises(InputError, match='expected ReproducibleTrainLoop'):
         run(config, resume=True,

@@ -84,8 +84,9 @@ def main() -> None:
 
 
 def show(one: dict) -> str:
-    """Format a prediction: class and probability."""
-    return f'{one["class_name"]} {one["score"]:.1%}'
+    """Format a prediction: class and probability, if there is one."""
+    score = '' if one['score'] is None else f' {one["score"]:.1%}'
+    return one['class_name'] + score
 
 
 if __name__ == '__main__':

@@ -151,7 +151,7 @@ def format_gcn_input(joints, score, num_person=2, mode='zero'):
         sys.exit(f'error: {len(joints)} persons, expected at most '
                  f'{num_person}')
     if score is not None:
-        joints = np.concatenate([joints, score[..., None]], axis=-1)
+        joints = np.concatenate([joints, np.maximum(score, 0)[..., None]], -1)
     absent = np.zeros((num_person - len(joints), *joints.shape[1:]))
     if mode == 'loop' and len(joints) == 1:
         absent = absent + joints
@@ -196,7 +196,7 @@ def prepare(joints, metadata, img_shape=None):
     for step in json.loads(metadata['pipeline']):
         kind = step.pop('type')
         if kind not in STEPS:
-            sys.exit(f'error: the transform {kind} is unknown')
+            sys.exit(f'error: the transform {kind!r} is unknown')
         if kind == 'PreNormalize2D':
             step['img_shape'] = img_shape or step.get('img_shape') or sys.exit(
                 'error: the height and width of the images are missing')
@@ -212,6 +212,11 @@ def classify(session, joints, img_shape=None):
     logits, = session.run(None, {'clips': clips})
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+def printable(name):
+    """Replace characters with which a file could forge other output."""
+    return ''.join(one if one.isprintable() else '?' for one in str(name))
 
 
 def main():
@@ -238,7 +243,8 @@ def main():
                  f'expected {kind}')
     found = classify(session, joints, args.img_shape)
     for label in found.argsort()[::-1][:5]:
-        print(f'{found[label]:.4f}', names[label] if names else label)
+        name = names[label] if names else label
+        print(f'{found[label]:.4f}', printable(name))
 
 
 if __name__ == '__main__':

@@ -36,7 +36,7 @@ def main() -> None:
                        f'log (number of logs: {len(args.logs)}).')
         if args.out.suffix != '.png':  # do not overwrite a log by mistake
             plot.error(f'--out is {args.out}, expected a *.png file.')
-    from projects.stdcl.utils.input_error import end_cleanly
+    from projects.stdcl.utils.input_error import end_cleanly, printable
     with end_cleanly():
         from projects.stdcl.visualization import curves
         logs = [curves.read_log(path) for path in args.logs]
@@ -45,7 +45,7 @@ def main() -> None:
             print(args.out)
         else:
             for path, log in zip(args.logs, logs):
-                print(f'{path}: {curves.describe_times(log)}')
+                print(f'{printable(path)}: {curves.describe_times(log)}')
 
 
 if __name__ == '__main__':

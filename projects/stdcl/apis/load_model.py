@@ -1,6 +1,7 @@
 """Load a trained model without a Runner."""
 from typing import Tuple
 
+import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -37,9 +38,11 @@ def load_model(cfg: Config, checkpoint: PathLike,
 
     Raises:
         FileNotFoundError: ``checkpoint`` does not exist.
-        InputError: ``checkpoint`` is damaged or does not fit ``cfg``.
+        InputError: ``checkpoint`` is damaged or does not fit ``cfg``, or
+            ``device`` is not available.
         pickle.UnpicklingError: ``checkpoint`` could run code.
     """
+    _check_device(device)
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
     loaded = CheckpointLoader.load_checkpoint(
@@ -51,6 +54,15 @@ def load_model(cfg: Config, checkpoint: PathLike,
         printable(name) for name in meta.get('classes') or ()])
     model.trained_on = description_in(loaded, model)
     return model.to(device).eval()
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # the type depends on the device
+        raise InputError(
+            f'device is {device!r}, expected cpu, or an accelerator that '
+            'PyTorch can use on this machine, such as cuda.') from error
 
 
 def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:

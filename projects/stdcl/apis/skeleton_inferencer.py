@@ -12,13 +12,13 @@ from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
 from ..datasets.plain_annotation import complete, to_plain
-from ..datasets.transforms.detected_joints import check_detected
+from ..datasets.transforms.detected_joints import check_detected, find_detected
 from ..datasets.transforms.format_gcn_input import (
     find_num_person,
     fit_persons,
 )
 from ..datasets.transforms.pre_normalize_2d import check_pixels
-from ..utils.clip_check import check_shape
+from ..utils.clip_check import check_shape, require_finite
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError, require_positive
 from ..utils.safe_files import PathLike
@@ -29,6 +29,7 @@ from .load_model import find_vertical, layout_of, load_model
 from .skeleton_file import read_skeleton_file
 from .sliding_window import Window, cut, runs, spread_over_frames
 
+NOBODY = -1  # label of frames without detected joints
 Input = Union[str, Path, np.ndarray, dict]
 
 
@@ -106,7 +107,9 @@ class SkeletonInferencer:
             ``label``, ``class_name``, ``score`` (the probability), ``top``
             (the same three entries for each of the most probable classes) and
             ``segments`` (the same three entries for each run of frames of one
-            class, and its ``start`` and ``end``, which is exclusive).
+            class, and its ``start`` and ``end``, which is exclusive). If no
+            window of a frame contains detected joints, its ``class_name`` is
+            'nobody', and its ``label`` and ``score`` are None.
 
         Raises:
             FileNotFoundError: A file in ``inputs`` does not exist.
@@ -126,13 +129,13 @@ class SkeletonInferencer:
             inputs = [inputs]
         sequences = [_to_annotation(index, sequence, self.layout, img_shape)
                      for index, sequence in enumerate(inputs)]
-        windows = [cut(sequence['total_frames'], window, stride)
-                   for sequence in sequences]
+        windows = [cut(find_detected(sequence)[1].any(axis=(0, 2)), window,
+                       stride) for sequence in sequences]
         pieces = [(sequence, part) for sequence, parts
                   in zip(sequences, windows) for part in parts]
         scores = iter(self._score(pieces, batch_size))
         predictions = [
-            self._predict(sequence['frame_dir'], torch.stack(
+            self._predict(sequence, torch.stack(
                 [*islice(scores, len(parts))]), parts, topk)
             for sequence, parts in zip(sequences, windows)]
         paths = draw_predictions(sequences, predictions, self.layout, Path(
@@ -162,23 +165,26 @@ class SkeletonInferencer:
                     sequence['frame_dir'], trained=True)
         return packed
 
-    def _predict(self, name: str, scores: torch.Tensor,
+    def _predict(self, sequence: dict, scores: torch.Tensor,
                  windows: List[Window], topk: int) -> dict:
         """Summarize the scores (W, classes) of the windows of a sequence."""
-        if not scores.isfinite().all():
-            raise InputError(f'{name}: some scores are NaN or infinite. Check '
-                             'the joints and the weights of the model.')
-        of_frames = spread_over_frames(scores, windows)  # (T, classes)
+        require_finite(sequence['frame_dir'], scores)
+        of_frames = spread_over_frames(  # (T, classes)
+            scores, windows, sequence['total_frames'])
+        labels = of_frames.argmax(dim=1)
+        labels[of_frames.isnan().any(dim=1)] = NOBODY
         mean = scores.mean(dim=0)
         best = mean.topk(min(topk, len(mean))).indices.tolist()
         top = [self._name(label, mean[label]) for label in best]
         segments = [
             dict(start=run.start, end=run.end, **self._name(
                 label, of_frames[run.start:run.end, label].mean()))
-            for label, run in runs(of_frames.argmax(dim=1).tolist())]
+            for label, run in runs(labels.tolist())]
         return dict(top[0], top=top, segments=segments)
 
     def _name(self, label: int, score: torch.Tensor) -> dict:
+        if label == NOBODY:
+            return dict(label=None, score=None, class_name='nobody')
         name = (self.classes[label] if label < len(self.classes)
                 else f'class {label}')
         return dict(label=label, score=float(score), class_name=name)

@@ -11,33 +11,35 @@ class Window(NamedTuple):
     end: int  # exclusive
 
 
-def cut(num_frames: int, window: Optional[int],
+def cut(shown: Sequence[bool], window: Optional[int],
         stride: Optional[int]) -> List[Window]:
-    """Cut a sequence of ``num_frames`` frames into windows.
+    """Cut a sequence into windows, and omit those in which nobody is shown.
 
-    >>> cut(10, window=4, stride=3)
+    >>> cut([True] * 9 + [False], window=4, stride=3)
     [Window(start=0, end=4), Window(start=3, end=7), Window(start=6, end=10)]
 
-    Windows of ``window`` frames start every ``stride`` frames (default: a
-    quarter of ``window``, at least 1). The last one ends with the sequence. If
-    ``window`` is None or not shorter than the sequence, there is one window.
+    ``shown`` says for each frame whether a joint was detected. Windows of
+    ``window`` frames start every ``stride`` frames (default: a quarter of
+    ``window``, at least 1). The last one ends with the sequence. If ``window``
+    is None or not shorter than the sequence, there is one window.
     """
-    if window is None or window >= num_frames:
-        return [Window(0, num_frames)]
-    last = num_frames - window
+    window = min(window or len(shown), len(shown))
+    last = len(shown) - window
     starts = [*range(0, last, stride or max(1, window // 4)), last]
-    return [Window(start, start + window) for start in starts]
+    return [Window(start, start + window) for start in starts
+            if any(shown[start:start + window])]
 
 
 def spread_over_frames(scores: torch.Tensor,
-                       windows: Sequence[Window]) -> torch.Tensor:
+                       windows: Sequence[Window],
+                       num_frames: int) -> torch.Tensor:
     """Average, for each frame, the scores of the windows that contain it.
 
-    Maps the scores of W windows, (W, classes), to those of T frames, (T,
-    classes), where T is the end of the last window.
+    Map the scores of W windows, (W, classes), to those of all frames, (T,
+    classes). The scores of frames outside all windows are NaN.
     """
-    total = scores.new_zeros(windows[-1].end, scores.shape[1])
-    count = scores.new_zeros(len(total), 1)
+    total = scores.new_zeros(num_frames, scores.shape[1])
+    count = scores.new_zeros(num_frames, 1)
     for score, (start, end) in zip(scores, windows):
         total[start:end] += score
         count[start:end] += 1

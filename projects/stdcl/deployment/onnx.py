@@ -95,7 +95,10 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     model = load_model(cfg, checkpoint)
     shape = tuple(shape or find_clip_shape(cfg, model))
     layout, dataset = layout_of(cfg), find_test_set(cfg)
-    steps = [*dataset.get('prepare', ()), *dataset.get('pipeline', ())]
+    sizes = dict(num_person=shape[0], clip_len=shape[1])
+    steps = [{**step, **{name: sizes[name] for name in sizes.keys() & step}}
+             for step in (*dataset.get('prepare', ()),
+                          *dataset.get('pipeline', ()))]
     clips = sample_clips(dataset, steps, layout, shape)
     difference = export(model, clips, out, dict(
         config=osp.basename(cfg.filename), clip_shape=json.dumps(shape),

@@ -9,6 +9,7 @@ from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
+from ..utils.clip_check import require_finite
 from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
@@ -34,6 +35,8 @@ def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
         - if it is an :class:`AttentiveDecoupler`, ``attention_joints``,
           (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1;
         - if the data set names its classes, ``classes``, their names.
+
+    An ``InputError`` is raised if a score or a feature is not finite.
     """
     carry_names(loader.dataset)
     batches = [_extract_batch(model, batch)
@@ -52,6 +55,7 @@ def _extract_batch(model: nn.Module, batch: dict) -> Dict[str, np.ndarray]:
     scores = model.cls_head.average_clip(model.cls_head(feats), clips)
     found = dict(global_=feats.mean(dim=(1, 3, 4)),
                  **_decouple(model.cls_head, feats))
+    require_finite('test_dataloader', scores, *found.values())
     return dict(
         names=np.array([printable(sample.metainfo.get('frame_dir', ''))
                         for sample in samples]),

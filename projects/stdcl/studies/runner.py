@@ -18,7 +18,7 @@ from ..catalogue import ROOT
 from ..utils.checkpoint_file import find_latest
 from ..utils.config_check import load_config
 from ..utils.folder_lock import lock_folder
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_processes
 from . import records
 from .study import Study, Training
 
@@ -54,8 +54,9 @@ class StudyRunner:
 
         The runs are stopped after ``minutes``, if given, and on SIGINT or
         SIGTERM. Stopped runs do not count as failed. An ``InputError`` is
-        raised if another process is running the study.
+        raised if another process is running the study or ``jobs`` is invalid.
         """
+        require_processes('--jobs', jobs)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stop())
         timer = threading.Timer(60 * (minutes or 0), self.stop)

@@ -1,4 +1,4 @@
-"""Check whether the shape of a clip fits a model."""
+"""Check the clips and the outputs of a model."""
 from typing import Sequence
 
 from .input_error import InputError, require_positive
@@ -23,6 +23,13 @@ def check_shape(model, shape, where: str, trained: bool = False) -> None:
             'The data must have the form of the training data.'
         ) for what, *rest, _ in expectations)
     _require(expectations, where)
+
+
+def require_finite(where: str, *outputs) -> None:
+    """Raise InputError if tensors that a model returned are not finite."""
+    if not all(output.isfinite().all() for output in outputs):
+        raise InputError(f'{where}: some outputs of the model are NaN or '
+                         'infinite. Check the joints and the weights.')
 
 
 def check_encoder(encoder, shape) -> None:

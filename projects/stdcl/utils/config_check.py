@@ -49,8 +49,12 @@ IMPLIED = dict(
 # fields anywhere in a config -> smallest value (an int admits only integers)
 LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
              clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
-             num_person=1, num_workers=0, seed=0, times=1, val_interval=1,
-             max_norm=0., spatial_weight=0., temporal_weight=0.)
+             num_person=1, num_workers=0, seed=0, times=1, val_begin=1,
+             val_interval=1, spatial_weight=0., temporal_weight=0.)
+# with 0, no weight would change
+POSITIVE = {'clip_value', 'lr', 'max_norm'}
+# fields that cannot be omitted by setting them to None
+PARTS = {'backbone', 'cls_head', 'dataset', 'optimizer', 'sampler'}
 SEQUENCES = {'List', 'Sequence', 'Tuple', 'list', 'tuple'}
 # an annotation of only these words means that a config must set a number
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
@@ -196,6 +200,13 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 f'{path}.num_workers is 0, but {path}.persistent_workers is '
                 'True. Use at least one worker, or set '
                 f'{path}.persistent_workers=False.')
+        if entry.get('drop_last') and path.startswith(('val_', 'test_')):
+            raise InputError(f'{path}.drop_last is True, expected False, '
+                             'because metrics must include all sequences.')
+        if entry.get('val_begin', 1) > entry.get('max_epochs', 2**32):
+            raise InputError(
+                f'{path}.val_begin is {entry["val_begin"]}, expected at most '
+                f'{entry["max_epochs"]}, the value of max_epochs.')
 
 
 def _entries(cfg: Config) -> Iterator[tuple]:
@@ -225,11 +236,16 @@ def _registered() -> Iterator[dict]:
 def _expected(name: str, value: Any, words: set) -> Optional[str]:
     """Return what an invalid number or switch must be, or None."""
     least = LEAST.get(name)
+    limit = 1024 if name == 'num_workers' else 2**32
     if isinstance(least, int) and isinstance(value, (Real, str)) and not (
-            isinstance(value, Integral) and least <= value < 2**32):
-        return f'an integer of at least {least} and below 2**32'
+            isinstance(value, Integral) and least <= value < limit):
+        return f'an integer of at least {least} and below {limit}'
     if isinstance(least, float) and isinstance(value, Real) and value < least:
         return f'a number of at least {least:g}'
+    if name in PARTS and isinstance(value, (str, Real, type(None))):
+        return 'a dict'
+    if name in POSITIVE and isinstance(value, Real) and value <= 0:
+        return 'a number above 0'
     kinds = words & {'bool', 'int', 'float'}
     several = words & SEQUENCES
     if value != value or kinds and words <= NUMERIC | SEQUENCES and isinstance(

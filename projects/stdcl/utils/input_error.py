@@ -63,6 +63,12 @@ def require_positive(owner: str, **sizes: Union[int, Sequence[int]]) -> None:
                 f'{owner}: {name} is {size!r}, expected {expected}.')
 
 
+def require_processes(name: str, number: int) -> None:
+    """Raise an ``InputError`` unless 1 to 1024 processes are to be started."""
+    if not 1 <= number <= 1024:
+        raise InputError(f'{name} is {number}, expected 1 to 1024.')
+
+
 @contextmanager
 def end_cleanly(config: str = '') -> Iterator[None]:
     """Exit with ``error: ...`` if the user can fix the cause.

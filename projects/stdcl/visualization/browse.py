@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 
 from ..apis.clip_shape import leaf_configs
 from ..apis.load_model import find_vertical, layout_of
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_positive
 from ..utils.random_seed import derive_seed, seed_cpu
 from .skeleton_animation import Animation, Panel, joints_of, to_points
 
@@ -63,8 +63,10 @@ class DatasetBrowser:
             list[int]: Indices for :meth:`animate`.
 
         Raises:
-            InputError: An entry of ``names`` or ``classes`` is unknown.
+            InputError: An entry of ``names`` or ``classes`` is unknown, or
+                ``num`` is below 1.
         """
+        require_positive(self.where, num=1 if num is None else num)
         known: Dict[str, List[int]] = {}
         for index, sequence in enumerate(self.sequences):
             keys = [sequence.name] if names else [
@@ -82,7 +84,8 @@ class DatasetBrowser:
             return [known[name][0] for name in names]
         chosen = range(len(self.sequences)) if not classes else sorted(
             {index for name in classes for index in known[name]})
-        chosen = np.random.default_rng(seed).permutation(chosen)[:num]
+        chosen = np.random.default_rng(derive_seed(seed)).permutation(
+            chosen)[:num]
         return sorted(chosen.tolist())
 
     def animate(self, index: int, seed: int = 0) -> Animation:

@@ -40,8 +40,8 @@ def read_log(path: Path) -> pd.DataFrame:
 
 def _read_file(path: Path) -> pd.DataFrame:
     try:
-        rows = pd.read_json(path, lines=True)
-        done = rows['step'].astype(float)
+        rows = pd.read_json(path, lines=True).astype(float)
+        done = rows['step']
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f'{path} is not a log of MMEngine ({error}), expected one JSON '
@@ -80,7 +80,9 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
 
 def describe_times(log: pd.DataFrame) -> str:
     """Describe the mean time per training step, overall and by epoch."""
-    times = log.dropna(subset='epoch').groupby('epoch')['time'].mean()
-    return (f'mean {times.mean():.4f} s per step; slowest epoch '
-            f'{times.idxmax():.0f} ({times.max():.4f} s), fastest epoch '
-            f'{times.idxmin():.0f} ({times.min():.4f} s)')
+    steps = log.reindex(columns=['epoch', 'time']).dropna()
+    times = steps.groupby('epoch')['time'].mean()
+    return 'no training steps' if times.empty else (
+        f'mean {times.mean():.4f} s per step; slowest epoch '
+        f'{times.idxmax():.0f} ({times.max():.4f} s), fastest epoch '
+        f'{times.idxmin():.0f} ({times.min():.4f} s)')

@@ -18,7 +18,7 @@ from ..apis.load_model import (
 )
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from .colors import COLORS
 from .curves import read_log
@@ -129,9 +129,10 @@ def write_report(path: Path, model: Tuple[Config, str],
 
     Raises:
         InputError: ``model`` has no trained decoupler, the encoders or the
-            test sets of the two models differ, the test set is too small, or
-            it does not contain one of the ``names``.
+            test sets of the two models differ, the test set is too small or
+            does not contain one of the ``names``, or ``num`` is below 1.
     """
+    require_positive('report', num=num)
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
     encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
     if encoders[0] != encoders[-1]:

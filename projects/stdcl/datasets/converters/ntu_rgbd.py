@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ...utils.atomic_write import atomic_write
-from ...utils.input_error import InputError
+from ...utils.input_error import InputError, require_processes
 from .annotation_file import write_annotations
 from .ntu_skeleton import parse_skeleton, select_persons
 
@@ -125,8 +125,10 @@ def convert(paths: list[Path], destination: Path,
 
     Raises:
         InputError: One of ``paths`` contains no skeleton file, a zip file is
-            damaged, a sequence occurs twice, or no file can be used.
+            damaged, a sequence occurs twice, no file can be used, or
+            ``processes`` is invalid.
     """
+    require_processes('--processes', 1 if processes is None else processes)
     sources = []
     for path in paths:
         found = [*find_sources(path)]

@@ -21,6 +21,9 @@ class FormatGCNInput(transforms.FormatGCNInput):
 
     def transform(self, results: dict) -> dict:
         """Map ``keypoint``, (M, T, V, C), to (num_clips, M', T', V, C)."""
+        if 'keypoint_score' in results:  # a heatmap can be slightly negative
+            results['keypoint_score'] = np.maximum(results['keypoint_score'],
+                                                   0)
         if len(results['keypoint']) > self.num_person:
             results = fit_persons('FormatGCNInput', results, self.num_person)
         return super().transform(results)

@@ -50,7 +50,7 @@ class PreNormalize2D(transforms.PreNormalize2D):
                      {**results, 'keypoint': xy}, shape)
         half = np.array(shape[::-1], np.float32) / 2
         results['keypoint'] = np.concatenate(
-            [(xy - half) / half * detected[..., None], others], axis=-1)
+            [(xy - half) / half * detected[..., None], others.clip(0)], -1)
         return results
 
 

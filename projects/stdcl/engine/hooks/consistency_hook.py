@@ -6,12 +6,12 @@ from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 
 from ...datasets.training_sequences import summarize
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
-from .preemption_hook import BATCHES
+from .preemption_hook import BATCH, BATCHES
 
 # keys in a checkpoint's meta
 DATA, OPTIMIZER = 'training_data', 'optimizer_type'
@@ -89,6 +89,10 @@ def _differences(runner, checkpoint: dict, data: tuple
         yield 'seed', meta['seed'], seed
     if meta.get(OPTIMIZER, _kind(wrapper)) != _kind(wrapper):
         yield 'optimizer', meta[OPTIMIZER], _kind(wrapper)
+    started = meta['epoch'] + bool(meta.get(BATCH))
+    if isinstance(runner.train_loop, EpochBasedTrainLoop) and (
+            started > runner.max_epochs):
+        yield 'max_epochs', f'{started} or more', runner.max_epochs
     if isinstance(wrapper, OptimWrapperDict):
         return
     yield from _compare('optimizer', *(

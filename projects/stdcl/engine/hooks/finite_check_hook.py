@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 
 from ...datasets.training_sequences import carry_names
 from ...utils.checkpoint_file import find_latest
+from ...utils.clip_check import require_finite
 
 
 @HOOKS.register_module()
@@ -16,8 +17,9 @@ class FiniteCheckHook(Hook):
 
     The hook checks the losses after every step and the model before it is
     saved, so that training can resume from any checkpoint. In validation and
-    testing, it checks the scores. It reads all scalars of a training step in
-    one copy from the device, and passes numbers to the hooks that log them.
+    testing, scores that are not finite raise an ``InputError``. The hook reads
+    all scalars of a training step in one copy from the device, and passes
+    numbers to the hooks that log them.
     """
 
     # runs before RuntimeInfoHook, which would read the scalars one by one
@@ -49,13 +51,8 @@ class FiniteCheckHook(Hook):
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
         """Check the scores, because NaN would count as class 0."""
-        bad = [not sample.pred_score.isfinite().all() for sample in outputs
-               if 'pred_score' in sample]
-        if any(bad):
-            raise FloatingPointError(
-                f'Batch {batch_idx + 1}: the scores of {sum(bad)} of '
-                f'{len(bad)} sequences are not finite, expected finite '
-                'numbers. Check the coordinates and the weights.')
+        require_finite(f'batch {batch_idx + 1}', *(
+            sample.pred_score for sample in outputs if 'pred_score' in sample))
 
     after_test_iter = after_val_iter
 

@@ -72,8 +72,12 @@ class SkeletonCheckHook(Hook):
             where = f'{name}: {file}' if file else name
             if num_classes and isinstance(part, BaseDataset):
                 _check_labels(where, part, num_classes)
+            sample = part[0]
+            if 'inputs' not in sample:
+                raise InputError(f'{where}: the pipeline returns no inputs, '
+                                 'expected PackActionInputs as its last step.')
             # (num_clips, M, T, V, C)
-            shape = part[0]['inputs'].shape[1:]
+            shape = sample['inputs'].shape[1:]
             check_shape(model, shape, where, name == 'test_dataloader')
 
 
