@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from mmaction.evaluation import AccMetric
 
 from projects.stdcl.evaluation import fusion
 from projects.stdcl.evaluation.score_file import Scores, read, write
@@ -65,6 +66,12 @@ def twin(files, weights, kind):
         mean_class_accuracy=sum(
             top1[label] / seen[label] for label in seen) / len(seen)
     ), taken_for, seen
+
+
+def test_classes_without_sequences_do_not_count():
+    scores, labels = np.eye(3)[[0, 0, 2]], [0, 0, 1]  # no sequence of class 2
+    assert fusion.evaluate(scores, labels)['mean_class_accuracy'] == 0.5
+    assert AccMetric().calculate([*scores], labels)['mean1'] == 0.5
 
 
 @pytest.mark.parametrize('kind', ['logits', 'probabilities'])
@@ -214,8 +221,8 @@ def test_the_command(warm, tmp_path):
     assert done.stdout == '''\
 5 sequences, 3 classes; sum of logits, weights equal
 a.npz (bone, weight 1, matched by name): top-1 60.00, top-5 100.00, \
-mean class 44.44
-fused: top-1 60.00, top-5 100.00, mean class 44.44
+mean class 66.67
+fused: top-1 60.00, top-5 100.00, mean class 66.67
 
 sequences  accuracy  class, most often confused with
         3     33.33  class 0, class 1 (1)

@@ -13,12 +13,12 @@ import numpy as np
 from mmaction.evaluation import (
     ConfusionMatrix,
     get_weighted_score,
-    mean_class_accuracy,
     top_k_accuracy,
 )
 from scipy.special import softmax
 
 from ..catalogue import STREAMS
+from ..compat.mean_class_accuracy import mean_class_accuracy
 from ..utils.input_error import InputError, printable
 from . import label_file
 from .confusion import class_names, class_table, describe_classes
@@ -211,7 +211,7 @@ def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
     """Return three accuracies of scores (N, C), each from 0 to 1."""
     top1, top5 = top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
-                mean_class_accuracy=float(mean_class_accuracy(scores, labels)))
+                mean_class_accuracy=mean_class_accuracy(scores, labels))
 
 
 def describe(record: Dict[str, Any]) -> str:

@@ -134,24 +134,26 @@ def collect_fusion(training: Training, folders: List[Path]
         method='STD-CL' if training.stdcl else 'plain', data=training.data,
         top1_last=round(100 * fused['fused']['top1'], 4), mean_class=round(
             100 * fused['fused']['mean_class_accuracy'], 4), **provenance(run))
-    return ({name: row.get(name) for name in COLUMNS}, [
-        dict(key, kind='class', name=item['name'],
-             value=round(100 * item['accuracy'], 4))
-        for item in fused['classes'] if item['sequences']])
+    return ({name: row.get(name) for name in COLUMNS},
+            [{**key, **detail} for detail in _list_classes(fused)])
+
+
+def _list_classes(found: dict) -> List[dict]:
+    """Return a detail for each class with sequences."""
+    return [dict(kind='class', name=row['name'],
+                 value=round(100 * row['accuracy'], 4))
+            for row in found['classes'] if row['sequences']]
 
 
 def _measure(path: Path) -> Tuple[dict, List[dict]]:
     """Return top1, nll and mean_class of a score file, and class details."""
-    scores = score_file.read(path)
+    scores, found = score_file.read(path), fuse_files([path])
     nll = -log_softmax(scores.logits.astype(float), axis=1)[
         np.arange(len(scores.labels)), scores.labels]  # (N,)
-    classes = {row['name']: 100 * row['accuracy']
-               for row in fuse_files([path])['classes'] if row['sequences']}
-    top1 = 100 * np.mean(scores.logits.argmax(axis=1) == scores.labels)
-    return dict(top1=round(top1, 4), nll=round(nll.mean(), 5),
-                mean_class=round(np.mean(list(classes.values())), 4)), [
-            dict(kind='class', name=name, value=round(value, 4))
-            for name, value in classes.items()]
+    return dict(
+        top1=round(100 * found['fused']['top1'], 4), nll=round(nll.mean(), 5),
+        mean_class=round(100 * found['fused']['mean_class_accuracy'], 4)
+    ), _list_classes(found)
 
 
 def provenance(run: dict) -> dict:

@@ -49,7 +49,7 @@ IMPLIED = dict(
 # fields anywhere in a config -> smallest value (an int admits only integers)
 LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
              clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
-             num_person=1, num_workers=0, seed=0, times=1, val_begin=1,
+             num_person=1, num_workers=0, seed=0, times=1, val_begin=0,
              val_interval=1, spatial_weight=0., temporal_weight=0.)
 # with 0, no weight would change
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
@@ -200,9 +200,11 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 f'{path}.num_workers is 0, but {path}.persistent_workers is '
                 'True. Use at least one worker, or set '
                 f'{path}.persistent_workers=False.')
-        if entry.get('drop_last') and path.startswith(('val_', 'test_')):
-            raise InputError(f'{path}.drop_last is True, expected False, '
-                             'because metrics must include all sequences.')
+        for name in {'drop_last', 'num_batch_per_epoch'} & {*entry}:
+            if entry[name] and path.startswith(('val_', 'test_')):
+                raise InputError(f'{path}.{name} is {entry[name]}, expected '
+                                 'None, because metrics must include all '
+                                 'sequences.')
         if entry.get('val_begin', 1) > entry.get('max_epochs', 2**32):
             raise InputError(
                 f'{path}.val_begin is {entry["val_begin"]}, expected at most '
@@ -242,7 +244,7 @@ def _expected(name: str, value: Any, words: set) -> Optional[str]:
         return f'an integer of at least {least} and below {limit}'
     if isinstance(least, float) and isinstance(value, Real) and value < least:
         return f'a number of at least {least:g}'
-    if name in PARTS and isinstance(value, (str, Real, type(None))):
+    if name in PARTS and isinstance(value, (Real, type(None))):
         return 'a dict'
     if name in POSITIVE and isinstance(value, Real) and value <= 0:
         return 'a number above 0'
