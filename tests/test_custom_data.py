@@ -171,14 +171,12 @@ BAD = {
         5)[..., 0]), 'beside a keypoint_score, expected 4 joints with the'),
     'header only': (','.join(f'v{i}' for i in range(12)), 'total_frames is 0'),
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
-    'short': (csv_text(joints(3)) + '1,2\n', 'column 3 is "", .* write 0'),
     'text': (csv_text(joints(3)) + '\n1' + ',x' * 11, 'row 4, column 2 is'),
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
-    'hole in the first': ('0,,' + '0,' * 9 + '0\n' + csv_text(joints(3)),
-                          'row 1, column 2 is "", expected a number.* writ'),
+    'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
     'empty row': (',' * 11 + '\n' + csv_text(joints(3)), 'row 1, .* is ""'),
-    'gap': (FRAMES + '3' + COORDINATES, 'row 3: the numbers in the first'),
-    'two keys': ('person,' + FRAMES, 'contains 14 columns, separated by')}
+    'gap': (FRAMES + '3' + COORDINATES, 'row 3: the first column is not c'),
+    'two keys': ('person,' + FRAMES, 'contains 14 columns, separated')}
 
 
 @pytest.mark.parametrize('content, message', BAD.values(), ids=BAD)
@@ -253,7 +251,7 @@ def test_labels_by_name_and_by_number(folder):
     ('clap', 'Wave', {}, "are .'Wave', 'wave'., .* differ in more"),
     ('clap', 'clap', dict(classes='wave\nclap\nWAVE'),
      "classes.txt: the classes are .'WAVE', 'clap', 'wave'., .* differ in"),
-    ('clap', 'clap', dict(classes=''), 'classes.txt cannot be read as a t'),
+    ('clap', 'clap', dict(classes=''), 'classes.txt cannot be read as a U'),
     (('clap', 'wave'), ('00', '01'), {}, 'label "01", expected one of 0, 1'),
     (('clap', 'wave'), ('0', '2'), {}, r'one of 0, 1 \(to set the classes, u'),
     (('clap', 'wave'), ('0', '2'), dict(classes='one\ntwo'),
@@ -271,7 +269,6 @@ def test_labels_by_name_and_by_number(folder):
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
     (r's\d,', 's1,', dict(val_ratio=0.25), 'different subjects: 1'),
     ('wave', 'wave', dict(val_ratio=1), 'is 1, which cannot split 8'),
-    ('clap,s0,train', 'fall,s0,val', {}, '"train": fall; expected'),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('wave', 'wave', dict(img_shape=(4, 5)), '--img-shape requires a two-dim'),
@@ -424,9 +421,8 @@ DEEPLABCUT = pd.MultiIndex.from_tuples(
 
 @pytest.mark.parametrize('columns, index', [
     (None, False), (None, True), (False, True), (NAMES, False), (NAMES, True),
-    (np.repeat(range(4), 3), False), (range(1, 13), False),
-    (ROWS, False), (ROWS, True), (DEEPLABCUT, True),
-    ([f'v{i}' for i in range(12)], False), (list('xyz') * 4, False),
+    (np.repeat(range(4), 3), False), (range(1, 13), False), (ROWS, False),
+    (ROWS, True), (DEEPLABCUT, True), (list('xyz') * 4, False),
     ([f'{axis}{i}' for i in range(1, 5) for axis in 'xyz'], False),
     ([f'Joint{i}.{axis}' for i in range(4) for axis in 'XYZ'], False)])
 def test_headers_of_pandas(tmp_path, columns, index):
@@ -598,6 +594,8 @@ def test_layouts_do_not_reach_the_config_as_code(folder, field, value,
     text = json.dumps({**HAND, field: value}).replace('\\"', '"')
     Path('hand.json').write_text(text)
     assert re.search(message, refused())
+    with pytest.raises(InputError, match='path contains "{{"'):
+        custom_config.write(Path('a.py'), Path('{{$HOME:x}}'), {}, 'stgcn')
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)

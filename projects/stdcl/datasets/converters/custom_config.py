@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from ...catalogue import ENCODERS, find_config
+from ...utils.input_error import InputError
 from ...utils.skeleton_layout import SkeletonLayout
 
 BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
@@ -29,8 +30,12 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
             ``tools/data/custom.py``.
 
     Raises:
-        InputError: The encoder is unknown.
+        InputError: The encoder is unknown, or MMEngine would replace a part
+            of the path of the annotation file.
     """
+    if '{{' in str(ann_file):
+        raise InputError(f'{ann_file}: the path contains "{{{{", which '
+                         'MMEngine replaces in configs, expected none.')
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     cfg, layout = Config.fromfile(base), content['layout']
     persons = max(len(item['keypoint']) for item in content['annotations'])

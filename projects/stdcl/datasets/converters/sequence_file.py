@@ -2,8 +2,9 @@
 import os
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
@@ -100,12 +101,12 @@ def read_cells(path: Path, separator: Optional[str] = None):
             path, sep=separator, header=None, dtype=object, na_filter=False,
             skipinitialspace=True)
     except ValueError as error:
-        raise InputError(f'{path} cannot be read as a table: '
+        raise InputError(f'{path} cannot be read as a UTF-8 table: '
                          f'{error}'.strip()) from None
     cells.index += 1
     if separator != ',':  # a comma in a number is then a decimal comma
         cells = cells.replace(r'^([-+]?\d*),(\d+)', r'\1.\2', regex=True)
-    return cells.loc[:, (cells != '').any()]
+    return cells.loc[:, (cells.to_numpy() != '').any(axis=0)]
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
@@ -118,25 +119,28 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
             f'{path} contains {cells.shape[1]} columns, separated by commas, '
             f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
             f'the {layout.num_joints} joints of layout "{layout.name}".')
-    values = cells.apply(pd.to_numeric, errors='coerce')
+    top = cells[:3].T
     # most cells in the rows of a header are neither numbers nor empty
-    is_text = values.isna() & ~cells.isin(['', 'nan', 'NaN'])
-    is_header = is_text.sum(axis=1) > (cells != '').sum(axis=1) / 2
-    rows = np.flatnonzero(is_header[:3]).max(initial=-1) + 1
-    head = cells.iloc[:max(rows, 1), index:]
+    is_text = top.apply(pd.to_numeric, errors='coerce').isna() & ~top.isin(
+        ['', 'nan', 'NaN'])
+    is_header = is_text.sum() > (top != '').sum() / 2
+    rows = np.flatnonzero(is_header).max(initial=-1) + 1
+    head = top.iloc[index:, :max(rows, 1)]
     if _is_header(path, head, layout, channels, has_text=rows > 0):
-        cells, values = cells[len(head):], values[len(head):]
-    for row, column in np.argwhere(values.isna())[:1]:
+        cells = cells[head.shape[1]:]
+    values = pd.to_numeric(cells.to_numpy().ravel(), errors='coerce').reshape(
+        cells.shape)
+    for row, column in np.argwhere(np.isnan(values))[:1]:
         raise InputError(
             f'{path}: row {cells.index[row]}, column '
             f'{cells.columns[column] + 1} is "{cells.iloc[row, column]}", '
             f'expected a number. {UNDETECTED}')
-    gap = values.iloc[:, 0].diff()[1:] != 1
-    if index and gap.any():
+    gaps = np.flatnonzero(np.diff(values[:, 0]) != 1)
+    if index and len(gaps):
         raise InputError(
-            f'{path}: row {gap.idxmax()}: the numbers in the first column are '
-            'not consecutive, expected frame numbers, or no such column.')
-    return dict(keypoint=values.iloc[:, index:].to_numpy(np.float64).reshape(
+            f'{path}: row {cells.index[gaps[0] + 1]}: the first column is not '
+            'consecutive, expected frame numbers, or no such column.')
+    return dict(keypoint=values[:, index:].reshape(
         len(values), layout.num_joints, channels))
 
 
@@ -144,37 +148,45 @@ def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
                has_text: bool) -> bool:
     """Return whether the first rows are a header; raise if it is wrong.
 
-    A header names or numbers the columns or the joints, as "wrist_x", "x1" or
-    "v12" do. By default, pandas writes only numbers, so ``has_text`` is False.
+    ``head`` is a DataFrame with a row per column of the table. A header names
+    or numbers the columns or the joints, as "wrist_x", "x1" or "v12" do. By
+    default, pandas writes only numbers, so ``has_text`` is False.
     """
-    import pandas as pd
-    axes = ['x', 'y', 'z' if layout.dims == 3 else 'confidence'][:channels]
-    count = layout.num_joints
-    forms = [range(start, start + head.shape[1]) for start in (0, 1)]
-    for joints in (layout.joint_names, range(count), range(1, count + 1),
-                   ['', *range(1, count)], [''] * count):
-        forms += [[form.format(joint, axis) for joint in joints
-                   for axis in axes] for form in ('{0}', '{0}{1}', '{1}{0}')]
-    forms = pd.DataFrame(forms).astype(str).map(_squash)
-    forms = forms[(forms != '').all(axis=1)]
+    axes = ('x', 'y', 'z' if layout.dims == 3 else 'confidence')[:channels]
     parts = head.map(_squash)
-    if len(parts) > 1:  # DeepLabCut's first row is the same in all columns
-        parts = parts[parts.nunique(axis=1) > 1]
-    names = parts.where(parts != '').ffill(axis=1).fillna('').agg(''.join)
-    prefix = re.match('[a-z]*', os.path.commonprefix(names.tolist()))[0]
-    fits = (forms == names.tolist()) | (prefix + forms == names.tolist())
+    if len(parts.T) > 1:  # DeepLabCut's first row is the same in all columns
+        parts = parts.loc[:, parts.nunique() > 1]
+    parts = parts.where(parts != '').ffill().fillna('')
+    names = parts.agg(''.join, axis=1).tolist()
+    prefix = re.match(r'\D*', os.path.commonprefix(names))[0]
+    forms = _headers(layout, axes)
+    fits = (forms == names) | (np.char.add(prefix, forms) == names)
     if fits.all(axis=1).any():
         return True
-    if not has_text and sorted(names) not in map(sorted, forms.values):
+    if not has_text and sorted(names) not in np.sort(forms).tolist():
         return False
-    column = np.argmin(fits.loc[fits.sum(axis=1).idxmax()])
+    column = fits[fits.sum(axis=1).argmax()].argmin()
     joint, axis = divmod(column, channels)
     raise InputError(
-        f'{path}: the header of column {head.columns[column] + 1} is '
-        f'"{" ".join(head.iloc[:, column])}", expected '
-        f'{axes[axis]} of joint "{layout.joint_names[joint]}". The columns '
-        f'must be {", ".join(axes)} of each joint in the order of layout '
+        f'{path}: the header of column {head.index[column] + 1} is '
+        f'"{" ".join(head.iloc[column])}", expected {axes[axis]} of joint '
+        f'"{layout.joint_names[joint]}". The columns must be '
+        f'{", ".join(axes)} of each joint in the order of layout '
         f'"{layout.name}".')
+
+
+@lru_cache
+def _headers(layout: SkeletonLayout, axes: Tuple[str, ...]) -> np.ndarray:
+    """Return the headers that fit a layout, shape (headers, columns)."""
+    count, columns = layout.num_joints, layout.num_joints * len(axes)
+    headers = [range(columns), range(1, columns + 1)]
+    for joints in (layout.joint_names, range(count), range(1, count + 1),
+                   ['', *range(1, count)], [''] * count):
+        headers += [[form.format(joint, axis) for joint in joints
+                     for axis in axes] for form in ('{0}', '{0}{1}', '{1}{0}')]
+    headers = np.array([[_squash(str(name)) for name in header]
+                        for header in headers])
+    return headers[(headers != '').all(axis=1)]
 
 
 def _squash(text: str) -> str:
