@@ -209,6 +209,10 @@ def test_testing_a_larger_encoder_raises(config, checkpoint):
     with pytest.raises(ValueError, match='tested: backbone.gcn.2.gcn is not '
                        r'in the model; .*and \d+ more'):
         run(smaller, load_from=checkpoint).test()
+    name = 'cls_head.fc.weight'
+    rewrite(checkpoint, lambda state: {**state, name: state[name].char()})
+    with pytest.raises(InputError, match=r'\(10, 4\) of torch.int8, expected'):
+        run(config, load_from=checkpoint).test()
 
 
 def test_testing_without_training_modules(config, checkpoint):
@@ -285,7 +289,8 @@ def test_old_checkpoints_without_num_batches_tracked(config, checkpoint):
 
 
 @pytest.mark.parametrize('changes, message', [
-    (dict(meta=None), 'contains no meta, so training cannot resume'),
+    (dict(meta={}), 'contains no meta, so training cannot resume'),
+    (dict(meta=dict(epoch='1', iter=3)), 'contains no integer in meta.epoch'),
     (dict(message_hub=1, optimizer=[]), 'contains no message_hub and no op')])
 def test_resuming_from_an_unsuitable_file_raises(config, checkpoint, changes,
                                                  message):

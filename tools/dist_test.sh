@@ -12,6 +12,10 @@ CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
 PORT=${PORT:-29500}
+if ! [[ $GPUS =~ ^([1-9][0-9]*|gpu|cpu|auto)$ ]]; then
+    echo "error: PROCESSES is $GPUS, expected a positive integer." >&2
+    exit 1
+fi
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
 # only the first machine listens on the port, so only it can check the port

@@ -156,7 +156,11 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
 def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
                            file: str) -> None:
     absent = [part for part in ('meta', 'message_hub', 'optimizer')
-              if not isinstance(checkpoint.get(part), dict)]
+              if not isinstance(checkpoint.get(part), dict)
+              or not checkpoint[part]]
+    absent = absent or [
+        f'integer in meta.{name}' for name in ('epoch', 'iter')
+        if not isinstance(checkpoint['meta'].get(name), int)]
     if absent:
         raise InputError(
             f'{file} contains no {" and no ".join(absent)}, so training '
@@ -251,8 +255,11 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
 
 
 def _shape(value) -> str:
-    return str(tuple(value.shape)) if isinstance(value, torch.Tensor) \
-        else f'of a {type(value).__name__}'
+    """Describe the shape and, unless it is a floating type, the dtype."""
+    if not isinstance(value, torch.Tensor):
+        return f'of a {type(value).__name__}'
+    kind = '' if value.is_floating_point() else f' of {value.dtype}'
+    return f'{tuple(value.shape)}{kind}'
 
 
 def _remove_unfit(mismatch: Mismatch, checkpoint: dict) -> None:
