@@ -15,6 +15,7 @@ NEGATIVES = ('hard', 'random')
 # its cache
 CPU_BLOCK, GPU_BLOCK = 2048, 65536
 GROUP = 4  # columns per group in _top
+LARGE_BANK = 2**14  # slots of a bank that is not processed with the others
 
 
 @MODELS.register_module()
@@ -37,9 +38,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
     P and K are upper limits. An anchor contributes if it is not zero and the
     bank holds at least one negative and one positive that is not the anchor's
-    own sequence. An anchor that is not finite makes the loss NaN. Do not
-    write to the bank between the forward and the backward pass, or PyTorch
-    raises an error.
+    own sequence. An anchor that is not finite makes the loss NaN.
 
     >>> loss = CrossSequenceContrastiveLoss(temperature=1)
     >>> value, share = loss(
@@ -115,54 +114,66 @@ class CrossSequenceContrastiveLoss(nn.Module):
             loss, share = self(anchors[None], labels, own_slots[None],
                                [bank_features], bank_labels[None])
             return loss[0], share[0]
+        if len(anchors) > 1 and bank_labels.shape[1] > LARGE_BANK:
+            return tuple(map(torch.stack, zip(*[
+                self(bank_anchors, labels, *bank) for bank_anchors, *bank in
+                zip(anchors, own_slots, bank_features, bank_labels)])))
         with torch.autocast(anchors.device.type, enabled=False):
             anchors = anchors.float() / self.temperature  # (B, N, D)
-            similarity = _similarities(anchors.detach(), bank_features)
-            of_bank = bank_labels[:, None]  # (B, 1, S)
-            is_positive = of_bank == labels[:, None]  # (B, N, S)
-            is_negative = ~(is_positive | (of_bank < 0))
-            is_positive.scatter_(2, own_slots[..., None], False)
-
-            hard_p, is_p = self._hardest(similarity, is_positive,
-                                         self.num_positives, largest=False)
-            sets = [self._negatives(kind, similarity, is_negative, labels,
-                                    bank_labels) for kind in self.negatives]
-            is_n = torch.stack([valid for _, valid in sets], dim=2)
-            chosen = torch.cat([hard_p, *(slots for slots, _ in sets)], dim=2)
-            # (B, N, P) and, for R sets, (B, N, R * K)
-            to_positive, to_negative = _Similarity.apply(
-                anchors, similarity, chosen, *bank_features).tensor_split(
-                    [hard_p.shape[2]], dim=2)
-
-            # if an anchor has any negatives, each set contains some
-            is_term = (is_p & is_n[:, :, 0].any(dim=2, keepdim=True)
-                       & anchors.any(dim=2, keepdim=True))  # (B, N, P)
-            lowest = torch.finfo(to_negative.dtype).min
-            pull = to_negative.unflatten(2, is_n.shape[2:]).masked_fill(
-                ~is_n, lowest).logsumexp(dim=3, keepdim=True)  # (B, N, R, 1)
-            terms = F.softplus(pull - to_positive[:, :, None])  # (B, N, R, P)
-            total = terms.masked_fill(~is_term[:, :, None], 0).sum(
-                dim=(1, 2, 3))
-            # make the loss NaN if an anchor is not finite
-            total = total + 0 * anchors.sum(dim=(1, 2))  # (B,)
-
+            total, gradient, is_term = self._contrast(
+                anchors, labels, own_slots, bank_features, bank_labels)
+            # add 0 with this gradient, or NaN if an anchor is not finite
+            total = total + (gradient * (anchors - anchors.detach())).sum(
+                dim=(1, 2))
             count = is_term.sum(dim=(1, 2), dtype=total.dtype)
             all_reduce(count)
-            loss = total * (get_world_size() / len(sets)) / count.clamp(min=1)
+            loss = total * (get_world_size() / len(self.negatives)
+                            ) / count.clamp(min=1)
             return loss, is_term.any(dim=2).float().mean(dim=1)
 
-    def _negatives(self, kind: str, similarity: torch.Tensor,
-                   is_negative: torch.Tensor, labels: torch.Tensor,
-                   bank_labels: torch.Tensor
-                   ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return slots and whether each is a negative, (B, N, min(K, S))."""
-        if kind == 'hard':
-            return self._hardest(similarity, is_negative,
-                                 self.num_negatives, largest=True)
-        return self._random_negatives(labels, bank_labels)
+    @torch.no_grad()
+    def _contrast(self, anchors: torch.Tensor, labels: torch.Tensor,
+                  own_slots: torch.Tensor,
+                  bank_features: Sequence[torch.Tensor],
+                  bank_labels: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        """Return the sums of the terms, their gradients and valid positives.
+
+        Their shapes are (B,), (B, N, D) and (B, N, P).
+        """
+        similarity = _similarities(anchors, bank_features)
+        of_bank = bank_labels[:, None]  # (B, 1, S)
+        is_positive = of_bank == labels[:, None]  # (B, N, S)
+        is_negative = ~(is_positive | (of_bank < 0))
+        is_positive.scatter_(2, own_slots[..., None], False)
+
+        hard_p, is_p = self._hardest(similarity, is_positive,
+                                     self.num_positives, largest=False)
+        sets = [self._hardest(similarity, is_negative, self.num_negatives,
+                              largest=True) if kind == 'hard' else
+                self._random_negatives(labels, bank_labels)
+                for kind in self.negatives]  # slots and validity, (B, N, K)
+        is_n = torch.stack([valid for _, valid in sets], dim=2)
+        chosen = torch.cat([hard_p, *(slots for slots, _ in sets)], dim=2)
+        # (B, N, P) and, for R sets, (B, N, R * K)
+        to_positive, to_negative = similarity.gather(2, chosen).tensor_split(
+            [hard_p.shape[2]], dim=2)
+
+        # if an anchor has any negatives, each set contains some
+        is_term = (is_p & is_n[:, :, 0].any(dim=2, keepdim=True)
+                   & anchors.any(dim=2, keepdim=True))  # (B, N, P)
+        to_negative = to_negative.unflatten(2, is_n.shape[2:]).masked_fill(
+            ~is_n, torch.finfo(to_negative.dtype).min)  # (B, N, R, K)
+        pull = to_negative.logsumexp(dim=3, keepdim=True)
+        gap = (pull - to_positive[:, :, None]).masked_fill(
+            ~is_term[:, :, None], float('-inf'))  # (B, N, R, P)
+        slope = gap.sigmoid()  # derivative of softplus
+        weights = torch.cat([-slope.sum(dim=2), (to_negative.softmax(
+            dim=3) * slope.sum(dim=3, keepdim=True)).flatten(2)], dim=2)
+        gradient = torch.stack(list(map(_weighted_sum, bank_features, chosen,
+                                        weights)))
+        return F.softplus(gap).sum(dim=(1, 2, 3)), gradient, is_term
 
     @staticmethod
-    @torch.no_grad()
     def _hardest(similarity: torch.Tensor, included: torch.Tensor, limit: int,
                  largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return slots and whether each is valid, (B, N, min(limit, S))."""
@@ -171,7 +182,6 @@ class CrossSequenceContrastiveLoss(nn.Module):
                              min(limit, similarity.shape[2]), largest)
         return slots, values != fill
 
-    @torch.no_grad()
     def _random_negatives(self, labels: torch.Tensor, bank_labels: torch.Tensor
                           ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
@@ -243,24 +253,6 @@ def _similarities(anchors: torch.Tensor,
 
 def _block_size(tensor: torch.Tensor) -> int:
     return CPU_BLOCK if tensor.is_cpu else GPU_BLOCK
-
-
-class _Similarity(torch.autograd.Function):
-    """Selection of similarities that passes gradients only to the anchors."""
-
-    @staticmethod
-    def forward(ctx, anchors, similarity, slots, *bank_features):
-        """Map (B, N, D), (B, N, S), (B, N, L) and B (S, D) to (B, N, L)."""
-        ctx.save_for_backward(slots, *bank_features)
-        return similarity.gather(2, slots)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        """Map (B, N, L) to the gradient of the anchors, (B, N, D)."""
-        slots, *bank_features = ctx.saved_tensors
-        total = torch.stack(list(map(_weighted_sum, bank_features, slots,
-                                     gradient)))
-        return total, None, None, *(None for _ in bank_features)
 
 
 def _weighted_sum(features: torch.Tensor, slots: torch.Tensor,
