@@ -226,8 +226,8 @@ def test_tables_in_the_source_folder(folder):
     Path('labels.csv').write_text(text)
     Path('labels.csv').rename('src/labels.csv')
     Path('labels.csv').symlink_to('src/labels.csv')
-    Path('src/classes.csv').write_text('wave\nclap\n')
-    convert(classes='src/classes.csv')
+    Path('src/classes.txt').write_text('wave\nclap\n')
+    convert(classes='src/classes.txt')
     assert len(made()['annotations']) == 8
     assert made()['classes'] == ['wave', 'clap']
 

@@ -63,7 +63,7 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
     if labels is None:
         table, names = read_annotations(source, layout, split)
     else:
-        table, names = read_folder(source, labels, classes), None
+        table, names = read_folder(source, labels), None
     if classes:
         names = read_classes(classes)
     if test_only:
@@ -146,8 +146,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: List[str],
             if problem]
 
 
-def read_folder(source: Path, labels: Path, classes: Optional[Path]
-                ) -> pd.DataFrame:
+def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     """Return the files in a folder with their rows in the table of labels.
 
     The index is the name of the sequence. Besides label, subject and split,
@@ -168,10 +167,9 @@ def read_folder(source: Path, labels: Path, classes: Optional[Path]
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
     table['subject'] = table['subject'].str.casefold()
-    others = [path.resolve() for path in (labels, classes) if path]
     paths = [path for path in sorted(source.rglob('*'))
              if path.suffix.lower() in SUFFIXES
-             and path.is_file() and path.resolve() not in others]
+             and path.is_file() and not path.samefile(labels)]
     if not paths:
         raise InputError(
             f'{source} is not a folder that contains .npy, .npz or .csv '

@@ -41,9 +41,9 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
 def count(where: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the number of sequences per class and split.
 
-    ``where`` is the source of the splits, for the ``InputError`` that is
-    raised if there is no validation set, or no sequence of a class to train
-    on. Data for testing only need neither.
+    Except for data that are only for testing, an ``InputError`` is raised if
+    the split 'val', or a class in the split 'train', is empty. ``where`` is
+    the source of the splits, for the message.
     """
     counts = pd.crosstab(table['label'], table['split'], dropna=False)
     if list(counts) == ['test']:
