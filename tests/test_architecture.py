@@ -89,7 +89,6 @@ train_dataloader = dict(few, dataset=dict(
 val_dataloader = test_dataloader = dict(few, dataset=data)
 '''
 COMMANDS = '''
-import itertools
 import runpy
 import sys
 
@@ -97,14 +96,8 @@ sys.argv[1:] = 'raw.json', 'data/my.pkl'
 runpy.run_path('tools/data/my_data.py', run_name='__main__')
 
 from projects.stdcl.apis import train
-from projects.stdcl.catalogue import (
-    BENCHMARKS, CONFIGS, ENCODERS, find_config)
+from projects.stdcl.catalogue import find_config
 
-matrix = {find_config(*pairing) for pairing in itertools.product(
-    ENCODERS, [*BENCHMARKS, 'synthetic'], [False, True])}
-assert matrix == {path for path in CONFIGS.rglob('*.py')
-                  if '_base_' not in path.parts
-                  and 'recommended' not in path.name}
 for benchmark, few in {
         'synthetic': {f'{part}_dataloader.dataset.num_sequences': 16
                       for part in ('train', 'val', 'test')},

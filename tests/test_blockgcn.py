@@ -3,28 +3,25 @@ import numpy as np
 import pytest
 import torch
 from mmaction.models.heads import GCNHead
-from scipy.sparse.csgraph import minimum_spanning_tree
-from scipy.spatial.distance import pdist, squareform
 
 from projects.stdcl.deployment.authors_checkpoint import convert
 from projects.stdcl.models import BlockGCN, SkeletonDataPreprocessor
 from projects.stdcl.models.backbones.blockgcn import (
     BlockGC,
     TopologyFeatures,
-    joint_distances,
     spanning_tree_lengths,
 )
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
-from tests.twins.blockgcn import block_gc, topology_features
+from tests.twins.blockgcn import block_gc, topology_features, tree_lengths
 
 
 @pytest.mark.parametrize('num_points', [1, 2, 3, 20, 33])
 def test_spanning_tree_against_scipy(num_points):
     points = torch.randn(8, num_points, 5, dtype=torch.float64)
     lengths = spanning_tree_lengths(points).sort(dim=1).values
-    for ours, own in zip(lengths, points.numpy()):
-        tree = minimum_spanning_tree(squareform(pdist(own)))
-        np.testing.assert_allclose(ours, np.sort(tree.data), rtol=1e-12)
+    for ours, own in zip(lengths, points):
+        np.testing.assert_allclose(ours, np.sort(tree_lengths(own)),
+                                   rtol=1e-12)
 
 
 def test_spanning_tree_of_a_long_path():
@@ -38,16 +35,6 @@ def test_spanning_tree_of_a_long_path():
 
 def test_spanning_tree_of_equal_points():
     assert not spanning_tree_lengths(torch.ones(2, 6, 3)).any()
-
-
-def test_joint_distances():
-    joints = torch.randn(3, 2, 7, 5, 3)
-    joints[1] = 0
-    for ours, own in zip(joint_distances(joints), joints):
-        mean = own.mean(dim=0)  # (T, V, D)
-        twin = torch.tensor([[(mean[:, i] - mean[:, j]).mean(0).norm()
-                              for j in range(5)] for i in range(5)])
-        torch.testing.assert_close(ours, twin / (twin.max() or 1))
 
 
 def test_topology_features_against_twin():

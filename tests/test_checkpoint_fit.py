@@ -16,8 +16,7 @@ from projects.stdcl.apis.load_model import build_test_loader, load_model
 from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
-from tests.tiny_run import plain, quick_config, run, tiny_config, train, use
-from tests.twins.encoders import Size, converted, twin
+from tests.tiny_run import plain, run, tiny_config, train, use
 
 BANKS = ('spatial_bank', 'temporal_bank')
 _numbers = itertools.count()
@@ -154,14 +153,6 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     assert f'loading {own} of {own} tensors' in log
     for bank in BANKS:  # the banks are empty, even if their sizes match
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
-
-
-def test_checkpoint_of_a_different_width(config, checkpoint):
-    rewrite(checkpoint, lambda state: {
-        name: tensor[..., None] for name, tensor in state.items()})
-    with pytest.raises(ValueError, match='no parameter that fits the model: '
-                       r'\S+ has .* \(\d+, 1\), expected .* and \d+ more\.$'):
-        run(config, load_from=checkpoint).test()
 
 
 def test_unrelated_checkpoint(config, checkpoint):
@@ -356,41 +347,6 @@ def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
     # a file that contains only weights does not name a stream
     torch.save(saved(checkpoint), checkpoint)
     load_model(bone, checkpoint)
-
-
-# --- checkpoints from the authors -------------------------------------------
-
-@pytest.mark.parametrize('name, encoder', [
-    ('CTR-GCN', 'ctrgcn'), ('Hyperformer', 'hyperformer'), ('HCN', 'hcn')])
-def test_fine_tuning_from_an_authors_checkpoint(name, encoder, tmp_path,
-                                                tiny_annotations, capsys):
-    """NTU RGB+D and NW-UCLA differ in classes, joints and persons."""
-    size = Size(base_channels=24)
-    source = converted(name, twin(name, size).state_dict())
-    source = {key: value for key, value in source.items()
-              if not re.match(r'backbone.blocks.[4-9]', key)}  # for speed
-    path = str(tmp_path / 'authors.pth')
-    torch.save(dict(state_dict=source), path)
-
-    cfg = quick_config(encoder, tmp_path / 'work', tiny_annotations(num=8), 4)
-    cfg.model.backbone.base_channels = 24
-    if name == 'HCN':
-        cfg.model.cls_head.in_channels = 96
-    else:
-        cfg.model.backbone.num_stages = 4
-        cfg.model.cls_head.in_channels = 24
-    if name == 'Hyperformer':
-        cfg.model.backbone.num_heads = 1
-    fresh = start(cfg)
-    capsys.readouterr()
-    state = start(cfg, load_from=path)
-    log = capsys.readouterr().out
-    anew = check_start(state, fresh, source)
-    anew = {key for key in anew if '.decoupler.' not in key}
-    assert {key.split('.')[0] for key in anew} == {'backbone', 'cls_head'}
-    for key in anew:
-        assert key.removesuffix('.bias') in log
-    assert len(anew) < len(source) / 3
 
 
 # --- data -------------------------------------------------------------------

@@ -24,14 +24,19 @@ SET = dict(type='SyntheticSkeletonDataset', num_sequences=16,
            pipeline=[dict(type='DrawNumbers')])
 
 
-def draws(epoch=0, seed=3, skip=0, times=2, disturb=False):
-    """Return (index, numbers drawn) in the order of the sampler."""
-    dataset = DATASETS.build(dict(type='SeededDataset', dataset=dict(
-        type='RepeatDataset', times=times, dataset=SET)))
-    sampler = DATA_SAMPLERS.build(dict(
+def build(wrapped=SET, seed=3):
+    """Return a seeded data set and its sampler."""
+    dataset = DATASETS.build(dict(type='SeededDataset', dataset=wrapped))
+    return dataset, DATA_SAMPLERS.build(dict(
         type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=seed),
         default_args=dict(dataset=dataset))
-    assert len(sampler) == len(dataset) == 16 * times
+
+
+def draws(epoch=0, seed=3, skip=0, disturb=False):
+    """Return (index, numbers drawn) in the order of the sampler."""
+    dataset, sampler = build(dict(type='RepeatDataset', times=2, dataset=SET),
+                             seed)
+    assert len(sampler) == len(dataset) == 32
     sampler.set_epoch(epoch)
     sampler.skip = skip
     result = []
@@ -54,11 +59,7 @@ def test_draws_differ_by_epoch_index_repeat_and_seed():
 
 
 def test_sampler_receives_the_wrapped_data_set():
-    dataset = DATASETS.build(dict(type='SeededDataset', dataset=SET))
-    seeded = DATA_SAMPLERS.build(dict(
-        type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=3),
-        default_args=dict(dataset=dataset))
-    assert 'label' in seeded.sampler.dataset.get_data_info(5)
+    assert 'label' in build()[1].sampler.dataset.get_data_info(5)
 
 
 def test_rest_of_an_epoch():
@@ -67,10 +68,7 @@ def test_rest_of_an_epoch():
 
 
 def test_resumed_run_may_change_the_seed():
-    dataset = DATASETS.build(dict(type='SeededDataset', dataset=SET))
-    sampler = DATA_SAMPLERS.build(dict(
-        type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=1),
-        default_args=dict(dataset=dataset))
+    _, sampler = build()
     before = list(sampler)
     sampler.seed = 2
     after = list(sampler)

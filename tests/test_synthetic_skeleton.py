@@ -113,16 +113,6 @@ def test_limbs_are_the_arms_and_legs(layout, tops):
         assert limbs[0] == (4, 5, 6, 7, 21, 22)
 
 
-def test_limbs_are_found_behind_a_head():
-    """The center is the head, and the limbs branch off a joint below it."""
-    names = ['head', 'crest', 'neck', *FIGURE['joint_names'][2:10]]
-    head = dict(name='head first', center=0, joint_names=names, edges=[
-        (1, 0), (2, 0), (3, 2), (4, 3), (5, 2), (6, 5), (7, 2), (8, 7),
-        (9, 2), (10, 9)])
-    limbs = find_limbs(SkeletonLayout.get(head))
-    assert limbs == ((3, 4), (5, 6), (7, 8), (9, 10))
-
-
 def test_deterministic_by_seed_split_and_index():
     keypoints, _ = sequences(make(num_sequences=20))
     again, _ = sequences(make(num_sequences=40))

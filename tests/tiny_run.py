@@ -13,18 +13,11 @@ _numbers = itertools.count()
 
 def tiny_config(work_dir, ann_file: str, batch_size: int) -> Config:
     """Return a config of a narrow ST-GCN with STD-CL for one epoch."""
-    cfg = quick_config('stgcn', work_dir, ann_file, batch_size)
+    cfg = Config.fromfile(find_config('stgcn', 'nw-ucla-xview', stdcl=True))
     cfg.model.backbone.update(base_channels=4, num_stages=3,
                               inflate_stages=[], down_stages=[3])
     cfg.model.cls_head.in_channels = 4
     cfg.model.cls_head.decoupler.update(reduction=2, out_channels=256)
-    return cfg
-
-
-def quick_config(encoder: str, work_dir, ann_file: str,
-                 batch_size: int) -> Config:
-    """Return the NW-UCLA config of an encoder with STD-CL for one epoch."""
-    cfg = Config.fromfile(find_config(encoder, 'nw-ucla-xview', stdcl=True))
     cfg.work_dir = str(work_dir)
     cfg.train_dataloader.dataset.times = 1
     cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # drop RandomView

@@ -187,16 +187,9 @@ class HyperformerTwin(nn.Module):
     def extract(self, x):
         """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
         x = normalize_input(self.data_bn, x)
-        x = self.l1(x)
-        x = self.l2(x)
-        x = self.l3(x)
-        x = self.l4(x)
-        x = self.l5(x)
-        x = self.l6(x)
-        x = self.l7(x)
-        x = self.l8(x)
-        x = self.l9(x)
-        return self.l10(x)
+        for number in range(1, 11):
+            x = self.get_submodule(f'l{number}')(x)
+        return x
 
     def forward(self, x):
         """Map (N, C, T, V, M) to logits (N, classes)."""
