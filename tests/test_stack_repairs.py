@@ -83,13 +83,13 @@ def test_missing_mmcv_raises_an_ordinary_error_elsewhere(tmp_path):
 
 def test_missing_extra_ends_a_tool_in_one_line(tmp_path):
     lines = run_without(
-        'pandas sklearn', tmp_path, 'analysis/report.py a b c', 'tables.py',
+        'pandas sklearn', tmp_path, 'analysis/report.py a b c',
         'analysis/extract_features.py a b c', 'experiments/run_study.py a',
         'data/custom.py a b c.pkl --layout coco')
     assert lines == [
         f'error: the package {name} is missing. To install it, run pip '
         'install -e .[analysis]' for name in (
-            'sklearn', 'pandas', 'sklearn', 'pandas', 'pandas')]
+            'sklearn', 'sklearn', 'pandas', 'pandas')]
 
 
 def test_missing_extra_is_found_behind_an_error_of_mmengine(

@@ -137,3 +137,7 @@ def config_table(link: Callable) -> str:
         ['benchmark', 'encoder', 'config', 'with STD-CL', 'frames',
          'GPUs x batch', 'epochs', 'optimizer, lr, weight decay',
          'parameters', 'GFLOPs'], rows)
+
+
+if __name__ == '__main__':
+    update()
