@@ -119,7 +119,7 @@ def test_does_not_change_its_input():
 
 
 def test_unknown_stream_and_wrong_joints_raise():
-    with pytest.raises(ValueError, match='stream is "bones".*joint-motion'):
+    with pytest.raises(ValueError, match="stream is 'bones'.*joint-motion"):
         SkeletonDataPreprocessor('nw-ucla', 'bones')
     with pytest.raises(ValueError, match='25 joints.*"nw-ucla" has 20'):
         SkeletonDataPreprocessor('nw-ucla').make_stream(

@@ -26,8 +26,5 @@ def seed_cpu(seed: int) -> None:
 def seed_all(seed: int) -> None:
     """Seed the generators of the CPU and of the device that MMEngine uses."""
     seed_cpu(seed)
-    device = get_device()
-    if device == 'cuda':
-        torch.cuda.manual_seed_all(seed)
-    elif device != 'cpu':
+    if get_device() != 'cpu':
         torch.manual_seed(seed)  # seeds every device

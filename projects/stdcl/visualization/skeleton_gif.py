@@ -2,7 +2,7 @@
 import math
 from itertools import chain
 from pathlib import Path
-from typing import Callable, Iterator, Sequence, Tuple
+from typing import Callable, Iterator, Tuple
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -111,9 +111,10 @@ def _add_panel(axes: Axes, panel: Panel, num_steps: int,
     edges = list(layout.edges)
     # all frames share one scale, so that nothing jumps
     places = fit(project(panel.points, *view))  # (M, T, V, 2)
-    bone_colors, joint_colors = (
-        _person_colors(len(places), sides(layout))
-        for sides in (bone_sides, joint_sides))
+    colors = np.array([to_rgba_array(colors) for colors in PALETTE])
+    colors = colors[np.arange(len(places)) % len(PALETTE)]  # (M, sides, 4)
+    bone_colors = colors[:, bone_sides(layout)]  # (M, E, 4)
+    joint_colors = colors[:, joint_sides(layout)]  # (M, V, 4)
     axes.set_title(panel.caption, loc='left', size=13, color=INK,
                    parse_math=False)
     counter = axes.set_title('', loc='right', size=13, color=GRAY,
@@ -154,9 +155,3 @@ def _add_timeline(axes: Axes, animation: Animation) -> Callable[[int], None]:
             if segment.start <= step < segment.end))
 
     return move
-
-
-def _person_colors(persons: int, sides: Sequence[int]) -> np.ndarray:
-    """Return RGBA colors of joints or bones by side, (M, V or E, 4)."""
-    colors = np.array([to_rgba_array(colors) for colors in PALETTE])
-    return colors[np.arange(persons) % len(PALETTE)][:, list(sides)]

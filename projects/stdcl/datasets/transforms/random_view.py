@@ -2,7 +2,7 @@
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from ...utils.input_error import InputError
+from ...catalogue import require_known
 from .random_rotation import rotate, rotation
 from .transform import Transform
 
@@ -29,8 +29,7 @@ class RandomView(Transform):
 
     def __init__(self, max_degrees: int = 60, up: str = 'y') -> None:
         self.max_degrees = max_degrees
-        if up not in ('x', 'y', 'z'):
-            raise InputError(f'RandomView: up is {up!r}, expected x, y or z.')
+        require_known('RandomView: up', up, ('x', 'y', 'z'))
         self.up = up
 
     def transform(self, results: dict) -> dict:

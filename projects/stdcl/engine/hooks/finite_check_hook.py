@@ -1,6 +1,6 @@
 """Stop a diverging run before it is saved."""
 import contextlib
-from typing import Dict, List
+import math
 
 import torch
 from mmaction.registry import HOOKS
@@ -38,7 +38,7 @@ class FiniteCheckHook(Hook):
         outputs.update(read_scalars(outputs))
         losses = {name: value for name, value in outputs.items()
                   if 'loss' in name}
-        if all(map(_is_finite, losses.values())):
+        if all(map(math.isfinite, losses.values())):
             return
         values = ', '.join(f'{name} {value:g}'
                            for name, value in losses.items())
@@ -69,7 +69,7 @@ class FiniteCheckHook(Hook):
                 f'stops here; {_way_out(runner)}')
 
 
-def read_scalars(scalars: Dict[str, torch.Tensor]) -> Dict[str, float]:
+def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, float]:
     """Read scalar tensors in one copy from their device.
 
     >>> read_scalars(dict(loss=torch.tensor(0.5), hits=torch.tensor(3)))
@@ -84,14 +84,10 @@ def read_scalars(scalars: Dict[str, torch.Tensor]) -> Dict[str, float]:
         [value.reshape(()).to(device) for value in values]).tolist()))
 
 
-def _is_finite(value: float) -> bool:
-    return abs(value) < float('inf')  # False for nan
-
-
 def _sequences(data_batch) -> str:
     names = [str(sample.metainfo.get('frame_dir', '(no name)'))
              for sample in data_batch['data_samples']]
-    bad: List[str] = [name for name, clip in zip(names, data_batch['inputs'])
+    bad: list[str] = [name for name, clip in zip(names, data_batch['inputs'])
                       if not torch.as_tensor(clip).isfinite().all()]
     text = f'The sequences in the batch are {", ".join(names)}.'
     if bad:

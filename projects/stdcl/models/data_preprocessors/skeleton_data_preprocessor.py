@@ -1,11 +1,9 @@
 """A data preprocessor that computes the four streams."""
-from typing import Optional, Union
-
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
-from ...catalogue import STREAMS
+from ...catalogue import STREAMS, require_known
 from ...utils.input_error import InputError
 from ...utils.skeleton_layout import SkeletonLayout
 
@@ -51,14 +49,12 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         InputError: ``stream`` is unknown, or ``layout`` is unknown or invalid.
     """
 
-    def __init__(self, layout: Union[str, dict], stream: str = 'joint',
+    def __init__(self, layout: str | dict, stream: str = 'joint',
                  center_relative: bool = False,
                  append_joints: bool = False) -> None:
         super().__init__()
         self._non_blocking = True  # copying a batch does not wait for the GPU
-        if stream not in STREAMS:
-            raise InputError(f'model.data_preprocessor.stream is "{stream}", '
-                             f'expected one of {", ".join(STREAMS)}.')
+        require_known('model.data_preprocessor.stream', stream, STREAMS)
         self.layout = SkeletonLayout.get(layout)
         self.stream = stream
         self.center_relative = center_relative
@@ -70,7 +66,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         self.roots = sorted(set(range(self.layout.num_joints)) - set(children))
         self.register_buffer('parent_of', parent_of, persistent=False)
 
-    def preprocess(self, inputs: list, data_samples: Optional[list],
+    def preprocess(self, inputs: list, data_samples: list | None,
                    training: bool = False) -> tuple:
         """Stack N inputs (num_clips, M, T, V, C) and compute their stream.
 
