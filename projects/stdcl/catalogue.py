@@ -4,7 +4,6 @@ The layouts are in :data:`.utils.skeleton_layout.LAYOUTS`.
 """
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from .utils.input_error import InputError
 
@@ -19,7 +18,7 @@ class Encoder:
     backbone: str  # registered name of the backbone class
     layout_field: str = 'layout'  # option of the backbone that sets the layout
     # option that sets the number of persons; None if the backbone accepts any
-    persons_field: Optional[str] = None
+    persons_field: str | None = None
     # ratio of the channels of the last block to those of the first
     expansion: int = 4
 

@@ -5,7 +5,6 @@ format, so it rejects NW-UCLA, for example (see also MMAction2 issues 1438 and
 2060). This patch converts other layouts with :meth:`.SkeletonLayout.get`.
 """
 import functools
-from typing import Union
 
 from mmaction.models.utils import Graph
 
@@ -14,7 +13,7 @@ from ..utils.skeleton_layout import SkeletonLayout
 KNOWN_UPSTREAM = ('openpose', 'nturgb+d', 'coco')
 
 
-def graph_layout(layout: Union[str, dict]) -> Union[str, dict]:
+def graph_layout(layout: str | dict) -> str | dict:
     """Convert a ``graph_cfg.layout`` to a form that ``Graph`` accepts."""
     if layout in KNOWN_UPSTREAM or (
             isinstance(layout, dict) and 'num_node' in layout):

@@ -1,6 +1,4 @@
 """Convert annotations from any source to one form."""
-from typing import Optional
-
 import numpy as np
 import torch
 
@@ -32,8 +30,7 @@ def complete(annotation: dict) -> dict:
     return result
 
 
-def to_plain(annotation: dict,
-             layout: Optional[SkeletonLayout] = None) -> dict:
+def to_plain(annotation: dict, layout: SkeletonLayout | None = None) -> dict:
     """Return an annotation in the form that the transforms expect.
 
     ``keypoint`` (M, T, V, C) and ``keypoint_score`` become float32, because

@@ -1,6 +1,4 @@
 """Data set wrapper that makes augmentation reproducible."""
-from typing import Tuple, Union
-
 from mmaction.registry import DATASETS
 
 from ..utils.random_seed import seed_cpu
@@ -34,7 +32,7 @@ class SeededDataset:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, draw: Union[int, Tuple[int, int]]) -> dict:
+    def __getitem__(self, draw: int | tuple[int, int]) -> dict:
         """Return a sample; ``draw`` is (seed, index), or an index alone."""
         if isinstance(draw, tuple):
             seed, draw = draw

@@ -4,9 +4,9 @@ import os
 import os.path as osp
 import pickle
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import takewhile
-from typing import Callable, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -63,11 +63,10 @@ class SkeletonDataset(PoseDataset):
         InputError: ``ann_file`` fails a check of :mod:`.annotation_check`.
     """
 
-    layout: Optional[SkeletonLayout] = None
+    layout: SkeletonLayout | None = None
 
-    def __init__(self, ann_file: str, pipeline: List[Union[dict, Callable]],
-                 prepare: Sequence[Union[dict, Callable]] = (),
-                 **kwargs) -> None:
+    def __init__(self, ann_file: str, pipeline: list[dict | Callable],
+                 prepare: Sequence[dict | Callable] = (), **kwargs) -> None:
         prefix = kwargs.get('data_prefix', {})
         if 'video' in prefix:
             raise InputError(f'{ann_file}: data_prefix is {prefix}. Remove '
@@ -79,7 +78,7 @@ class SkeletonDataset(PoseDataset):
         self.cached_pipeline = Compose(cached)
         super().__init__(ann_file, steps[len(cached):], **kwargs)
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Read and check the annotations of the split."""
         content = self._read()
         plain_list = self.split is None and isinstance(content, list)
@@ -110,7 +109,7 @@ class SkeletonDataset(PoseDataset):
                     'DecompressPose. Add it as the first transform.')
         return annotations
 
-    def _set_classes(self, classes: List[str]) -> None:
+    def _set_classes(self, classes: list[str]) -> None:
         own = list(self._metainfo.setdefault('classes', classes))
         if own != classes and sorted(own) == sorted(classes):
             raise InputError(
@@ -135,7 +134,7 @@ class SkeletonDataset(PoseDataset):
                     f'ann_file: {error} It has {osp.getsize(path):,} bytes; '
                     f'expected {FORM}.') from error
 
-    def filter_data(self) -> List[dict]:
+    def filter_data(self) -> list[dict]:
         """Filter as ``PoseDataset`` does, then run the cached transforms."""
         if self.valid_ratio:
             self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
@@ -190,7 +189,7 @@ class SkeletonDataset(PoseDataset):
         # PoseDataset's method would unpickle files, which may run code
         return super(PoseDataset, self).get_data_info(idx)
 
-    def get_cat_ids(self, idx: int) -> List[int]:
+    def get_cat_ids(self, idx: int) -> list[int]:
         """Return the classes of a sequence, for ``ClassBalancedDataset``."""
         return np.atleast_1d(self.get_annotation(idx)['label']).tolist()
 
@@ -222,7 +221,7 @@ class _Blocks:
     SIZE = 2**24  # numbers in a block, 64 MiB
 
     def __init__(self) -> None:
-        self.blocks: List[torch.Tensor] = []
+        self.blocks: list[torch.Tensor] = []
         self.end = 0  # numbers in use in the last block
         self.num_bytes = 0
 

@@ -3,7 +3,6 @@ import hashlib
 import io
 import re
 from pathlib import Path
-from typing import Tuple
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -40,7 +39,7 @@ def _without_storage(value):
                              ) if isinstance(value, torch.Tensor) else value
 
 
-def strip_file(source: Path, out: Path) -> Tuple[Path, int]:
+def strip_file(source: Path, out: Path) -> tuple[Path, int]:
     """Remove STD-CL from a checkpoint file, as in :func:`strip`.
 
     As in OpenMMLab, ``NAME.pth`` becomes ``NAME-HASH.pth``, where HASH is the

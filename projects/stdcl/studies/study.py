@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
-from typing import List
 
 from mmengine.config import Config
 
@@ -146,7 +145,7 @@ class Study:
         """File name without its extension."""
         return self.path.stem
 
-    def matching(self, pattern: str) -> List[Training]:
+    def matching(self, pattern: str) -> list[Training]:
         """List the runs of matching arms; raise InputError if none match."""
         found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
         if not found:
@@ -155,7 +154,7 @@ class Study:
                              f'at least one of {", ".join(self.arms)}.')
         return found
 
-    def _read_arm(self, name: str) -> List[Training]:
+    def _read_arm(self, name: str) -> list[Training]:
         arm, where = self.arms[name], f'{self.path}: arms.{name}'
         if not name or '/' in name:
             raise InputError(f'{self.path}: the name of an arm is {name!r}, '
@@ -198,7 +197,7 @@ class Study:
                                         in self.tests.items()}))
         return trainings
 
-    def _fuse(self, name: str, arms: List[str], seeds) -> List[Training]:
+    def _fuse(self, name: str, arms: list[str], seeds) -> list[Training]:
         """Return a fusion per seed, with the other fields of the first arm."""
         for arm in arms:
             require_known(f'{self.path}: arms.{name}.fuse', arm, {

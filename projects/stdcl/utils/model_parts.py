@@ -1,6 +1,4 @@
 """Find and call parts of a model."""
-from typing import Dict
-
 import torch
 import torch.nn as nn
 from mmengine.model import is_model_wrapper
@@ -20,7 +18,7 @@ def make_stream(preprocessor: nn.Module, clips: torch.Tensor) -> torch.Tensor:
     return clips if compute is None else compute(clips)
 
 
-def find_modules(model: nn.Module, kind: type) -> Dict[str, nn.Module]:
+def find_modules(model: nn.Module, kind: type) -> dict[str, nn.Module]:
     """Return a dict of name -> module for the modules of a class."""
     return {name: module for name, module in unwrap(model).named_modules()
             if isinstance(module, kind)}

@@ -10,10 +10,10 @@ import sys
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Iterable, Iterator, Optional
 
 import numpy as np
 from rich.console import Console
@@ -50,7 +50,7 @@ BENCHMARKS = dict(
                    xset_val=59477)))
 
 
-def parse_name(name: str) -> Optional[dict[str, int]]:
+def parse_name(name: str) -> dict[str, int] | None:
     """Return the numbers in SsssCcccPpppRrrrAaaa, or None for other names."""
     match = NAME.fullmatch(name)
     return match and {key: int(digits)
@@ -106,9 +106,8 @@ def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
     return keypoint, repairs + more, removed
 
 
-def convert(paths: list[Path], destination: Path,
-            benchmark: Optional[str] = None,
-            processes: Optional[int] = None) -> dict:
+def convert(paths: list[Path], destination: Path, benchmark: str | None = None,
+            processes: int | None = None) -> dict:
     """Convert NTU RGB+D to an annotation file, with a report next to it.
 
     Args:

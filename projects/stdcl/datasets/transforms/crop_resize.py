@@ -1,6 +1,5 @@
 """Temporal crop of the published NTU RGB+D recipe."""
 from numbers import Real
-from typing import Tuple, Union
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -35,7 +34,7 @@ class CropResize(Transform):
     """
 
     def __init__(self, clip_len: int,
-                 proportion: Union[float, Tuple[float, float]] = (0.5, 1),
+                 proportion: float | tuple[float, float] = (0.5, 1),
                  min_frames: int = 64) -> None:
         require_positive(type(self).__name__, clip_len=clip_len,
                          min_frames=min_frames)
@@ -49,7 +48,7 @@ class CropResize(Transform):
                              'expected a number above 0 and at most 1, or two '
                              'such numbers.')
 
-    def _choose(self, total: int) -> Tuple[int, int]:
+    def _choose(self, total: int) -> tuple[int, int]:
         """Return the first frame and the length of the span."""
         if np.ndim(self.proportion) == 0:
             first = int((1 - self.proportion) * total / 2)

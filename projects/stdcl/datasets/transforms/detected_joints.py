@@ -1,6 +1,4 @@
 """Find the joints that a normalization may use."""
-from typing import Tuple
-
 import numpy as np
 
 from ...utils.input_error import InputError
@@ -11,7 +9,7 @@ from ..annotation_check import name_of
 LOWEST, HIGHEST = -0.1, 2
 
 
-def find_detected(results: dict) -> Tuple[np.ndarray, np.ndarray]:
+def find_detected(results: dict) -> tuple[np.ndarray, np.ndarray]:
     """Find the detected joints of a sequence, and set all others to zero.
 
     A joint is not detected if its person is absent from the frame (all

@@ -1,6 +1,4 @@
 """A ``PreNormalize2D`` that sets undetected joints to zero."""
-from typing import Optional, Tuple
-
 import numpy as np
 from mmaction.datasets import transforms
 from mmaction.registry import TRANSFORMS
@@ -31,7 +29,7 @@ class PreNormalize2D(transforms.PreNormalize2D):
 
     cacheable = True  # same result in every epoch
 
-    def __init__(self, img_shape: Optional[Tuple[int, int]] = None) -> None:
+    def __init__(self, img_shape: tuple[int, int] | None = None) -> None:
         super().__init__(img_shape)
 
     def transform(self, results: dict) -> dict:
@@ -54,7 +52,7 @@ class PreNormalize2D(transforms.PreNormalize2D):
         return results
 
 
-def check_pixels(where: str, sequence: dict, img_shape: Tuple[int, int]
+def check_pixels(where: str, sequence: dict, img_shape: tuple[int, int]
                  ) -> float:
     """Return the share of the joints that are outside the image.
 

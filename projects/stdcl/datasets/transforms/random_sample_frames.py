@@ -1,6 +1,4 @@
 """Frame sampling of the NW-UCLA recipe."""
-from typing import Tuple
-
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
@@ -35,7 +33,7 @@ class RandomSampleFrames(Transform):
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False,
-                 proportion: Tuple[float, float] = (1, 1),
+                 proportion: tuple[float, float] = (1, 1),
                  num_clips: int = 1) -> None:
         require_positive(type(self).__name__, clip_len=clip_len,
                          num_clips=num_clips)
@@ -66,7 +64,7 @@ class RandomSampleFrames(Transform):
         first, length = self._draw_span(total)
         return first + np.sort(np.random.randint(0, length, self.clip_len))
 
-    def _draw_span(self, total: int) -> Tuple[int, int]:
+    def _draw_span(self, total: int) -> tuple[int, int]:
         """Draw the first frame and the length of the span."""
         if self.proportion == (1, 1):
             return 0, total

@@ -1,6 +1,4 @@
 """Measure the effect of the contrastive loss on the encoder."""
-from typing import Dict, List
-
 import torch
 import torch.nn.functional as F
 from mmaction.registry import HOOKS
@@ -45,8 +43,8 @@ class ContrastDiagnosisHook(Hook):
         """Restore the head's loss."""
         del self.head.loss  # restores the method of the class
 
-    def _diagnosed_loss(self, feats: torch.Tensor, data_samples: List,
-                        **kwargs) -> Dict[str, torch.Tensor]:
+    def _diagnosed_loss(self, feats: torch.Tensor, data_samples: list,
+                        **kwargs) -> dict[str, torch.Tensor]:
         contrasts = isinstance(self.head, STDCLMixin)
         before = self._slots(data_samples) if contrasts else {}
         losses = self.loss(feats, data_samples, **kwargs)
@@ -59,7 +57,7 @@ class ContrastDiagnosisHook(Hook):
         return dict(spatial=self.head.spatial_bank,
                     temporal=self.head.temporal_bank)
 
-    def _slots(self, data_samples: List) -> dict:
+    def _slots(self, data_samples: list) -> dict:
         """Return the stored features (N, D) of a batch for each plain bank."""
         indices = _indices(data_samples)
         return {name: bank.features[indices].float()
@@ -67,7 +65,7 @@ class ContrastDiagnosisHook(Hook):
                 if not isinstance(bank, ClassBalancedMemoryBank)}
 
     @torch.no_grad()
-    def _similarities(self, feats: torch.Tensor, data_samples: List,
+    def _similarities(self, feats: torch.Tensor, data_samples: list,
                       before: dict) -> dict:
         indices = torch.tensor(_indices(data_samples), device=feats.device)
         labels = torch.cat([sample.gt_label for sample in data_samples]
@@ -94,7 +92,7 @@ class ContrastDiagnosisHook(Hook):
 
 
 def gradient_norms(feats: torch.Tensor,
-                   losses: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+                   losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Compute the ``gradient_*`` scalars of the losses named ``loss_*``.
 
     ``feats`` is the encoder's output, (N, ...), in the autograd graph. If it
@@ -124,7 +122,7 @@ def _gradient(loss: torch.Tensor, feats: torch.Tensor) -> torch.Tensor:
     return gradient.flatten(1).float() / SCALE
 
 
-def _indices(data_samples: List) -> list:
+def _indices(data_samples: list) -> list:
     return [sample.metainfo['sample_idx'] for sample in data_samples]
 
 

@@ -1,6 +1,4 @@
 """Set the size of the memory banks, and check them when a run resumes."""
-from typing import Dict
-
 import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather
@@ -30,7 +28,7 @@ class MemoryBankHook(Hook):
 
     # runs before other hooks that use the banks
     priority = 'VERY_HIGH'
-    banks: Dict[str, MemoryBank] = {}
+    banks: dict[str, MemoryBank] = {}
     fingerprint = ''
 
     def before_run(self, runner) -> None:

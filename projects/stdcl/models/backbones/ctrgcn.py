@@ -1,6 +1,4 @@
 """CTR-GCN (ICCV 2021), which refines the skeleton graph per channel."""
-from typing import Union
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -146,7 +144,7 @@ class CTRGCN(SpatialTemporalEncoder):
     time_dim = 3
     first_residual = False  # as in the authors' code
 
-    def __init__(self, layout: Union[str, dict], **kwargs) -> None:
+    def __init__(self, layout: str | dict, **kwargs) -> None:
         adjacency = spatial_partition(SkeletonLayout.get(layout))
 
         def spatial(in_channels: int, out_channels: int) -> CTRGC:

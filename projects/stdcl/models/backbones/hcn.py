@@ -1,6 +1,4 @@
 """HCN, an encoder with a convolution that treats joints as channels."""
-from typing import Optional, Union
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -73,9 +71,9 @@ class HCN(BaseModule):
             is not positive or not a multiple as stated above.
     """
 
-    def __init__(self, layout: Union[str, dict], in_channels: int = 3,
+    def __init__(self, layout: str | dict, in_channels: int = 3,
                  base_channels: int = 64, num_frames: int = 64,
-                 cooccurrence_channels: Optional[int] = None,
+                 cooccurrence_channels: int | None = None,
                  dropout_ratio: float = 0.5,
                  init_cfg: dict = CONV_INIT) -> None:
         super().__init__(init_cfg=init_cfg)

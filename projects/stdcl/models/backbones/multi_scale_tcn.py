@@ -1,5 +1,5 @@
 """Multi-scale temporal convolution, shared by several encoders."""
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
@@ -41,8 +41,7 @@ class MultiScaleTCN(BaseModule):
     """
 
     def __init__(self, channels: int, stride: int = 1, kernel_size: int = 5,
-                 dilations: Sequence[int] = (1, 2),
-                 time_dim: int = 2) -> None:
+                 dilations: Sequence[int] = (1, 2), time_dim: int = 2) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
             raise InputError(f'MultiScaleTCN: kernel_size is {kernel_size}, '

@@ -3,8 +3,6 @@
 Two independent branches turn an encoder's feature map into a spatial-specific
 and a temporal-specific vector.
 """
-from typing import Tuple
-
 import torch
 from mmengine.model import BaseModule
 from torch.nn.parameter import is_lazy
@@ -62,7 +60,7 @@ class Decoupler(BaseModule):
                 f'clip_shape={tuple(clip_shape)}) with the numbers of your '
                 'clips. The number of frames is clip_len in your pipelines.')
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map.
 
         Args:

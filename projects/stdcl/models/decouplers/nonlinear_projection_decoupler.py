@@ -1,6 +1,5 @@
 """A decoupler with a nonlinear projection head."""
 from functools import partial
-from typing import Optional
 
 import torch
 import torch.nn as nn
@@ -13,9 +12,8 @@ from .projection_decoupler import ProjectionBranch, ProjectionDecoupler
 class NonlinearProjectionBranch(ProjectionBranch):
     """Nonlinear branch; see :class:`NonlinearProjectionDecoupler`."""
 
-    def __init__(self, in_channels: int, length: Optional[int],
-                 out_channels: int, reduction: int,
-                 hidden_channels: int) -> None:
+    def __init__(self, in_channels: int, length: int | None, out_channels: int,
+                 reduction: int, hidden_channels: int) -> None:
         super().__init__(in_channels, length, hidden_channels, reduction)
         self.reduce = nn.Sequential(self.reduce, nn.ReLU(inplace=True))
         self.head = nn.Sequential(

@@ -1,6 +1,4 @@
 """The decoupler of the authors' release: reduce, flatten, project."""
-from typing import Optional, Tuple
-
 import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
@@ -16,7 +14,7 @@ class ProjectionBranch(nn.Module):
     temporal branch. If it is None, the first call sets it.
     """
 
-    def __init__(self, in_channels: int, length: Optional[int],
+    def __init__(self, in_channels: int, length: int | None,
                  out_channels: int, reduction: int) -> None:
         super().__init__()
         reduced = reduced_channels(in_channels, reduction)
@@ -63,15 +61,15 @@ class ProjectionDecoupler(Decoupler):
 
     branch = ProjectionBranch
 
-    def __init__(self, in_channels: int, num_joints: Optional[int] = None,
-                 num_frames: Optional[int] = None, out_channels: int = 256,
+    def __init__(self, in_channels: int, num_joints: int | None = None,
+                 num_frames: int | None = None, out_channels: int = 256,
                  reduction: int = 8, init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(out_channels, init_cfg)
         self.spatial, self.temporal = (
             self.branch(in_channels, length, out_channels, reduction)
             for length in (num_joints, num_frames))
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map as in :meth:`Decoupler.forward`.
 
         An ``InputError`` is raised if the decoupler was built for a different

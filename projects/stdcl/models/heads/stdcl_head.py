@@ -1,6 +1,4 @@
 """Classification heads with STD-CL, which is active only in training."""
-from typing import Dict, List, Tuple
-
 import torch
 from mmaction.models.heads import GCNHead
 from mmaction.registry import MODELS
@@ -46,8 +44,8 @@ class STDCLMixin:
 
     batch_size = 0
 
-    def __init__(self, *args, decoupler: Dict, memory_bank: Dict,
-                 loss_contrast: Dict, spatial_weight: float = 0.5,
+    def __init__(self, *args, decoupler: dict, memory_bank: dict,
+                 loss_contrast: dict, spatial_weight: float = 0.5,
                  temporal_weight: float = 0.5, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         # fork the random number generator, so that the encoder and the
@@ -80,8 +78,8 @@ class STDCLMixin:
         for bank in (self.spatial_bank, self.temporal_bank):
             bank.resize(num_sequences, self.num_classes)
 
-    def loss(self, feats: torch.Tensor, data_samples: List,
-             **kwargs) -> Dict[str, torch.Tensor]:
+    def loss(self, feats: torch.Tensor, data_samples: list,
+             **kwargs) -> dict[str, torch.Tensor]:
         """Compute the losses of the head and of STD-CL.
 
         Args:
@@ -104,7 +102,7 @@ class STDCLMixin:
         return losses
 
     def contrast(self, feats: torch.Tensor, labels: torch.Tensor,
-                 indices: torch.Tensor) -> Dict[str, torch.Tensor]:
+                 indices: torch.Tensor) -> dict[str, torch.Tensor]:
         """Write a batch to the banks, and compute the losses of STD-CL.
 
         All shapes follow from those of the arguments, and nothing is read
@@ -138,8 +136,8 @@ class STDCLMixin:
                     loss_temporal=self.temporal_weight * temporal,
                     anchor_share=share[1])
 
-    def _labels_and_indices(self, data_samples: List, device: torch.device
-                            ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _labels_and_indices(self, data_samples: list, device: torch.device
+                            ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return classes and training-set indices of a batch, both (N,)."""
         labels = torch.stack([sample.gt_label for sample in data_samples])
         if labels.shape[1] != 1:
@@ -160,7 +158,7 @@ class STDCLMixin:
                 torch.tensor(indices).to(device, non_blocking=True))
 
     def _gather(self, features: torch.Tensor, labels: torch.Tensor,
-                indices: torch.Tensor) -> Tuple:
+                indices: torch.Tensor) -> tuple:
         """Concatenate the rows of all processes, in order of rank.
 
         Maps features (2, N, D), labels (N,) and indices (N,) to those of all
