@@ -12,15 +12,6 @@ import logging
 LABELS = dict(test='test', decoupler='STD-CL: decoupler, training only')
 
 
-def show(result: dict) -> None:
-    """Print the result of ``analyse``."""
-    print('Shape of a clip (persons, frames, joints, channels): '
-          f'{result["shape"]}\n')
-    print(f'{"":34}{"parameters":>12}{"FLOPs":>17}')
-    for name, (parameters, flops) in result['costs'].items():
-        print(f'{LABELS[name]:34}{parameters:12,}{flops:17,}')
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -39,7 +30,13 @@ def main() -> None:
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config):
-        show(analyse(load_config(args.config, args.cfg_options), args.shape))
+        cfg = load_config(args.config, args.cfg_options)
+        result = analyse(cfg, args.shape)
+    print('Shape of a clip (persons, frames, joints, channels): '
+          f'{result["shape"]}\n')
+    print(f'{"":34}{"parameters":>12}{"FLOPs":>17}')
+    for name, (parameters, flops) in result['costs'].items():
+        print(f'{LABELS[name]:34}{parameters:12,}{flops:17,}')
 
 
 if __name__ == '__main__':

@@ -237,8 +237,7 @@ class BlockGCN(SpatialTemporalEncoder):
             raise InputError(
                 f'BlockGCN got {x.shape[-1]} channels, expected the '
                 f'{self.in_channels} channels of the stream, followed by the '
-                'joints. Set model.data_preprocessor.append_joints=True.'
-            )
+                'joints. Set model.data_preprocessor.append_joints=True.')
         stream, joints = x.tensor_split([self.in_channels], dim=-1)
         n, m = x.shape[:2]
         topology = self.topology(joints)  # (N, E)

@@ -81,8 +81,7 @@ class HCNHead(BaseHead):
             raise InputError(
                 f'{type(self).__name__}: the encoder returns {channels} '
                 f'channels of size {size}, but in_channels is '
-                f'{self.in_channels} and feature_size is '
-                f'{self.feature_size}. '
+                f'{self.in_channels} and feature_size is {self.feature_size}. '
                 f'Set model.cls_head.in_channels={channels} and '
                 f'model.cls_head.feature_size={size}.')
 
