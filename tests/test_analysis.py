@@ -1,18 +1,20 @@
 """Confusion matrices, curves, and tools that replace those of MMAction2."""
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
 from projects.stdcl.evaluation.confusion import ClassReport, draw_confusion
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.visualization.curves import describe_times, read_log
-from tests.commands import CONFIG
+from tests.commands import CONFIG, ROOT, TINY
 
 TOOLS = 'tools/analysis/'
 
@@ -103,3 +105,7 @@ def test_commands(warm, tmp_path):
     assert 'mean 0.1500' in call('analyze_logs.py', 'cal_train_time', 'run')
     assert 'contains no scalar "lr", expected one of loss' in call(
         'analyze_logs.py', 'plot_curve', 'run', '--keys', 'lr', status=1)
+    text = call('print_config.py', ROOT / CONFIG, '--cfg-options', *TINY)
+    (tmp_path / 'printed.py').write_text(text)
+    cfg = Config.fromfile(tmp_path / 'printed.py')
+    assert cfg.train_cfg.max_epochs == 1 and re.search('^model = ', text, re.M)
