@@ -1,6 +1,4 @@
 """Load a trained model without a Runner."""
-from typing import Tuple
-
 import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
@@ -92,7 +90,7 @@ def layout_of(cfg: Config) -> SkeletonLayout:
                      'model.backbone.graph_cfg.')
 
 
-def find_vertical(cfg: Config) -> Tuple[str, str]:
+def find_vertical(cfg: Config) -> tuple[str, str]:
     """Return the vertical axes of a config's data and of its model's input.
 
     The axis of the data is ``up`` of ``RandomView`` in the training pipeline,

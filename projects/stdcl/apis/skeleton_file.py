@@ -1,6 +1,5 @@
 """Read a skeleton file in any supported format."""
 from pathlib import Path
-from typing import Dict
 
 import numpy as np
 
@@ -14,7 +13,7 @@ FIXED = {'.json': 'nw-ucla', '.skeleton': 'nturgb+d'}  # suffix -> its layout
 
 
 def read_skeleton_file(path: Path,
-                       layout: SkeletonLayout) -> Dict[str, np.ndarray]:
+                       layout: SkeletonLayout) -> dict[str, np.ndarray]:
     """Read a skeleton file in the format that its suffix indicates.
 
     Args:

@@ -1,6 +1,5 @@
 """Test a checkpoint with a config."""
 from pathlib import Path
-from typing import Dict, Optional, Union
 
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
@@ -13,11 +12,10 @@ from .train import Options, build_runner, load_run_config
 REQUIRED = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
 
 
-def test(config: Union[str, Path], checkpoint: str,
-         work_dir: Optional[str] = None, *, dump: Optional[str] = None,
-         stream: Optional[str] = None, split: Optional[str] = None,
-         cfg_options: Options = None,
-         launcher: str = 'none') -> Dict[str, float]:
+def test(config: str | Path, checkpoint: str, work_dir: str | None = None, *,
+         dump: str | None = None, stream: str | None = None,
+         split: str | None = None, cfg_options: Options = None,
+         launcher: str = 'none') -> dict[str, float]:
     """Test a checkpoint with a config.
 
     The accuracy of each class is logged. It is also written to files, together

@@ -2,11 +2,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
-from typing import Dict, Tuple, Union
 
 from .input_error import InputError
 
-Pairs = Tuple[Tuple[int, int], ...]
+Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ class SkeletonLayout:
         InputError: An argument is invalid, or ``edges`` do not form a tree.
     """
     name: str
-    joint_names: Tuple[str, ...]
+    joint_names: tuple[str, ...]
     edges: Pairs
     center: int
     bones: Pairs = None
-    parts: Tuple[int, ...] = None
+    parts: tuple[int, ...] = None
     dims: int = 3
 
     def __post_init__(self) -> None:
@@ -103,7 +102,7 @@ class SkeletonLayout:
         return len(self.joint_names)
 
     @cached_property
-    def parents(self) -> Dict[int, int]:
+    def parents(self) -> dict[int, int]:
         """Parent of each joint in the tree rooted at ``center``.
 
         Parents precede their children. The parent of the center is -1.
@@ -121,7 +120,7 @@ class SkeletonLayout:
         return parents
 
     @cached_property
-    def hops(self) -> Tuple[Tuple[int, ...], ...]:
+    def hops(self) -> tuple[tuple[int, ...], ...]:
         """Number of edges between each pair of joints, as V rows of V."""
         hops = {self.center: {self.center: 0}}
         for child, parent in list(self.parents.items())[1:]:
@@ -142,7 +141,7 @@ class SkeletonLayout:
                      and f'right {name[5:]}' in index)
 
     @classmethod
-    def get(cls, layout: Union[str, dict, 'SkeletonLayout']):
+    def get(cls, layout: 'str | dict | SkeletonLayout'):
         """Look up a layout in :data:`LAYOUTS`, or build it from a dict.
 
         Raises:
@@ -172,7 +171,7 @@ def _pairs(text: str) -> Pairs:
                  for pair in text.split())
 
 
-def _names(text: str) -> Tuple[str, ...]:
+def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(','))
 
 

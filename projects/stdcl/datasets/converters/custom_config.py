@@ -3,7 +3,6 @@ import os
 from math import gcd
 from pathlib import Path
 from pprint import pformat
-from typing import List, Optional, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -16,8 +15,8 @@ BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
 
 
 def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
-          stdcl: bool = True, epochs: Optional[int] = None, width: float = 1,
-          img_shape: Optional[Tuple[int, int]] = None) -> None:
+          stdcl: bool = True, epochs: int | None = None, width: float = 1,
+          img_shape: tuple[int, int] | None = None) -> None:
     """Write a config for an annotation file of your own data.
 
     The config inherits from the encoder's NW-UCLA config.
@@ -104,7 +103,7 @@ param_scheduler = {pformat(schedulers, sort_dicts=False)}
 ''', encoding='utf-8')
 
 
-def _stretch(schedulers: List[dict], factor: float) -> List[dict]:
+def _stretch(schedulers: list[dict], factor: float) -> list[dict]:
     """Stretch learning rate schedulers by a factor."""
     stretched = [dict(scheduler) for scheduler in schedulers]
     for scheduler in stretched:

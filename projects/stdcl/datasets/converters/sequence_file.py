@@ -4,7 +4,6 @@ import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Optional, Tuple
 
 import numpy as np
 
@@ -32,7 +31,7 @@ def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
     return to_sequence(str(path), arrays, layout)
 
 
-def to_sequence(where: str, arrays: Dict[str, np.ndarray],
+def to_sequence(where: str, arrays: dict[str, np.ndarray],
                 layout: SkeletonLayout) -> dict:
     """Check the arrays of a sequence, and leave out absent persons.
 
@@ -67,7 +66,7 @@ def to_sequence(where: str, arrays: Dict[str, np.ndarray],
             for name, array in plain.items()}
 
 
-def _read_arrays(path: Path) -> Dict[str, np.ndarray]:
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     arrays = load_arrays(path)
     if isinstance(arrays, np.ndarray):
         return dict(keypoint=arrays)
@@ -85,7 +84,7 @@ def clean(text: str) -> str:
     return ' '.join(unicodedata.normalize('NFC', text).split())
 
 
-def read_cells(path: Path, separator: Optional[str] = None):
+def read_cells(path: Path, separator: str | None = None):
     """Return the cells of a ``.csv`` file, a DataFrame of strings.
 
     By default, the separator is a semicolon or a tab if the first line
@@ -109,7 +108,7 @@ def read_cells(path: Path, separator: Optional[str] = None):
     return cells.loc[:, (cells.to_numpy() != '').any(axis=0)]
 
 
-def _read_csv(path: Path, layout: SkeletonLayout) -> Dict[str, np.ndarray]:
+def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
     import pandas as pd
     cells = read_cells(path)
@@ -176,7 +175,7 @@ def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
 
 
 @lru_cache
-def _headers(layout: SkeletonLayout, axes: Tuple[str, ...]) -> np.ndarray:
+def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> np.ndarray:
     """Return the headers that fit a layout, shape (headers, columns)."""
     count, columns = layout.num_joints, layout.num_joints * len(axes)
     headers = [range(columns), range(1, columns + 1)]

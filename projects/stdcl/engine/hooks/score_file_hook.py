@@ -1,7 +1,6 @@
 """Write the scores of a test, for fusion with the scores of other runs."""
 import os
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ class ScoreFileHook(Hook):
 
     priority = 'VERY_LOW'  # if writing fails, the metrics are already logged
 
-    def __init__(self, path: Union[str, Path]) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def before_test(self, runner) -> None:

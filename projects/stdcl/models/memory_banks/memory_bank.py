@@ -1,6 +1,4 @@
 """The memory bank of the paper, with one slot per training sequence."""
-from typing import Optional
-
 import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
@@ -61,7 +59,7 @@ class MemoryBank(nn.Module):
         return sum(getattr(self, name).nbytes for name in self.STATE)
 
     def resize(self, num_sequences: int,
-               num_classes: Optional[int] = None) -> None:
+               num_classes: int | None = None) -> None:
         """Replace all slots with S = ``num_sequences`` empty ones.
 
         Only banks whose slots belong to classes use ``num_classes``.
