@@ -30,8 +30,7 @@ def cut(shown: Sequence[bool], window: Optional[int],
             if any(shown[start:start + window])]
 
 
-def spread_over_frames(scores: torch.Tensor,
-                       windows: Sequence[Window],
+def spread_over_frames(scores: torch.Tensor, windows: Sequence[Window],
                        num_frames: int) -> torch.Tensor:
     """Average, for each frame, the scores of the windows that contain it.
 
