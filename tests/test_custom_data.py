@@ -243,6 +243,9 @@ def test_labels_by_name_and_by_number(folder):
         assert [a['label'] for a in made()['annotations']] == (
             [0] * 4 + [1] * 4)
     assert convert()[0]['classes'] == ['0', '1']
+    Path('classes.txt').write_text('1,5 m jump\n10,000 steps\n')
+    names = ['1,5 m jump', '10,000 steps']  # a comma is not always decimal
+    assert convert(classes='classes.txt')[0]['classes'] == names
 
 
 @pytest.mark.parametrize('old, new, options, message', [

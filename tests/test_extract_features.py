@@ -7,7 +7,7 @@ from mmengine.dataset import pseudo_collate
 
 from projects.stdcl.apis import load_model
 from projects.stdcl.datasets.data_description import describe
-from projects.stdcl.evaluation.features import measure
+from projects.stdcl.evaluation.features import _decouple, measure
 from projects.stdcl.utils.config_check import load_config
 from tests.commands import ROOT, TINY, attentive_config
 
@@ -40,6 +40,21 @@ def test_measures_equal_loops_over_pairs():
         'intra': np.mean(intra), 'inter': np.mean(inter),
         'silhouette': np.mean(silhouettes), 'precision@1': np.mean(hits[1]),
         'precision@5': np.mean(hits[5])})
+
+
+def test_attention_to_an_earlier_block(tmp_path):
+    cfg = load_config(attentive_config(tmp_path))
+    cfg.model.contrast_block = 8
+    model = MODELS.build(cfg.model).eval()
+    seen = {}
+    model.backbone.gcn[7].register_forward_hook(
+        lambda module, inputs, output: seen.update(maps=output))
+    with torch.no_grad():
+        feats = model.backbone(torch.rand(3, *cfg.clip_shape))
+        found = _decouple(model.cls_head, feats)
+        expected = model.cls_head.decoupler.spatial.attention(
+            seen['maps'].mean(dim=2))[:, 0]
+    torch.testing.assert_close(found['attention_joints'][:, 0], expected)
 
 
 def test_the_command(warm, tmp_path):

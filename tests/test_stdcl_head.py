@@ -303,11 +303,19 @@ def test_contrast_of_an_earlier_block(backbone):
 
 @pytest.mark.parametrize('encoder, number, message', [
     ('stgcn', 0, 'is 0'), ('stgcn', 11, '10 blocks'), ('stgcn', '8', "'8'"),
-    ('hcn', 1, '0 blocks'), ('stgcn', 4, 'set model.cls_head.decoupler.in')])
+    ('stgcn', 8.0, 'is 8.0'), ('hcn', 1, '0 blocks')])
 def test_block_that_cannot_be_contrasted_raises(encoder, number, message):
     encoder = ENCODERS.get(encoder, dict(type='HCN', layout='nw-ucla'))
     with pytest.raises(InputError, match=f'contrast_block.*{message}'):
         MODELS.build(dict(
             type='STDCLRecognizer', clip_shape=(2, 64, 20, 3),
             contrast_block=number, backbone=encoder,
+            cls_head={**STDCL, **SMALL}))
+
+
+def test_block_with_fewer_channels_raises():
+    with pytest.raises(InputError, match='Set model.cls_head.decoupler.in_ch'):
+        MODELS.build(dict(
+            type='STDCLRecognizer', clip_shape=(2, 64, 20, 3),
+            contrast_block=4, backbone=ENCODERS['stgcn'],
             cls_head={**STDCL, **SMALL}))

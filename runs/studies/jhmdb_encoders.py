@@ -1,7 +1,9 @@
 # Does STD-CL help encoders that fit their training set, on the official splits
 # of JHMDB? The run with seed s uses split s modulo 3, plus 1. The arms and
 # seeds were fixed before the first run; the settings of the recommended arms
-# were chosen in jhmdb_what_helps.py, on training clips of split 1.
+# were chosen in jhmdb_what_helps.py, on training clips of split 1. Some of
+# these are test clips of splits 2 and 3, so only split 1 is independent of
+# the choice.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('plain, published and recommended training of six encoders on JHMDB, '

@@ -59,6 +59,9 @@ def main() -> None:
     if args.config and (args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
                      'does not exist yet.')
+    if args.test_only and args.config:
+        parser.error('--test-only cannot be combined with --config, because '
+                     'the config needs training data.')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs is {args.epochs}, expected at least 1.')
     from projects.stdcl.utils.input_error import end_cleanly

@@ -70,9 +70,13 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> Dict[str, torch.Tensor]:
     decoupler = getattr(head, 'decoupler', None)
     if decoupler is None:
         return {}
+    seen = []  # with contrast_block, the decoupler's input is not feats
+    handle = decoupler.register_forward_hook(
+        lambda module, inputs, output: seen.extend(inputs))
     found = dict(zip(('spatial', 'temporal'), decoupler(feats)))  # (N, D)
+    handle.remove()
     if hasattr(decoupler.spatial, 'attention'):
-        persons, maps = feats.shape[:2], feats.flatten(0, 1)  # (N M, C, T, V)
+        persons, maps = feats.shape[:2], seen[0].flatten(0, 1)
         for name, branch, dim in (
                 ('attention_joints', decoupler.spatial, 2),
                 ('attention_frames', decoupler.temporal, 3)):

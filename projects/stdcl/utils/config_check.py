@@ -205,10 +205,10 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 raise InputError(f'{path}.{name} is {entry[name]}, expected '
                                  'None, because metrics must include all '
                                  'sequences.')
-        if entry.get('val_begin', 1) > entry.get('max_epochs', 2**32):
-            raise InputError(
-                f'{path}.val_begin is {entry["val_begin"]}, expected at most '
-                f'{entry["max_epochs"]}, the value of max_epochs.')
+        begin, end = entry.get('val_begin'), entry.get('max_epochs')
+        if begin is not None and end is not None and begin > end:
+            raise InputError(f'{path}.val_begin is {begin}, expected at most '
+                             f'{end}, the value of max_epochs.')
 
 
 def _entries(cfg: Config) -> Iterator[tuple]:

@@ -103,15 +103,14 @@ def read_cells(path: Path, separator: str | None = None):
         raise InputError(f'{path} cannot be read as a UTF-8 table: '
                          f'{error}'.strip()) from None
     cells.index += 1
-    if separator != ',':  # a comma in a number is then a decimal comma
-        cells = cells.replace(r'^([-+]?\d*),(\d+)', r'\1.\2', regex=True)
     return cells.loc[:, (cells.to_numpy() != '').any(axis=0)]
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
     import pandas as pd
-    cells = read_cells(path)
+    cells = read_cells(path).replace(  # decimal commas
+        r'^([-+]?\d*),(\d+)', r'\1.\2', regex=True)
     channels, index = divmod(cells.shape[1], layout.num_joints)
     if index > 1 or channels not in range(layout.dims, 4):
         raise InputError(

@@ -30,7 +30,9 @@ class ContrastDiagnosisHook(Hook):
       a sequence and the vector that its slot held before the step. It is
       logged only for banks with one slot per sequence.
 
-    For a head without STD-CL, the hook logs only ``gradient_cls``.
+    For a head without STD-CL, the hook logs only ``gradient_cls``. With
+    ``contrast_block``, ``gradient_*`` and ``gradient_cosine`` are 0, because
+    the contrastive losses do not depend on the encoder's output.
     """
 
     def before_train(self, runner) -> None:

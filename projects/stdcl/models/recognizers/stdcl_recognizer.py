@@ -73,7 +73,7 @@ class STDCLRecognizer(RecognizerGCN):
     def _tap(self, number: int) -> None:
         blocks = getattr(self.backbone, 'blocks',
                          getattr(self.backbone, 'gcn', ()))
-        if number not in range(1, len(blocks) + 1):
+        if not isinstance(number, int) or not 1 <= number <= len(blocks):
             raise InputError(
                 f'model.contrast_block is {number!r}, but the encoder '
                 f'{type(self.backbone).__name__} has {len(blocks)} blocks, '
@@ -117,8 +117,8 @@ class STDCLRecognizer(RecognizerGCN):
                 self.cls_head.decoupler(features)
         except RuntimeError as error:
             raise InputError(
-                'The decoupler fails on the output of model.contrast_block: '
-                f'{" ".join(str(error).split())}. If the block has fewer '
-                'channels than the last block, set '
-                'model.cls_head.decoupler.in_channels.') from error
+                'The decoupler does not fit the feature map: '
+                f'{" ".join(str(error).split())}. Set model.cls_head.decoupler'
+                '.in_channels to the channels of the encoder, or of the block '
+                'model.contrast_block.') from error
         self.train(training)
