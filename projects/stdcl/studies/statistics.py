@@ -9,9 +9,10 @@ from scipy import stats
 class Difference(NamedTuple):
     """A difference in a measure, by default in top-1 (percentage points).
 
-    The 95 % confidence interval is ``mean`` ± ``margin``; with a single seed,
-    ``margin`` is NaN. ``seeds`` contains the difference for each fold and
-    seed, and is empty for a mean of several differences.
+    The 95 % confidence interval is ``mean`` ± ``margin``. With fewer than
+    three seeds, whose differences can be equal by chance, ``margin`` is NaN.
+    ``seeds`` contains the difference for each fold and seed, and is empty for
+    a mean of several differences.
     """
     mean: float
     margin: float
@@ -36,8 +37,9 @@ def compare(results: pd.DataFrame, arm: str, other: str,
     one, two = (results[results.arm == name].set_index(['fold', 'seed'])
                 [measure] for name in (arm, other))
     seeds = (one - two).dropna()
-    return Difference(seeds.mean(), stats.t.ppf(0.975, len(seeds) - 1)
-                      * seeds.sem(), seeds)
+    margin = stats.t.ppf(0.975, len(seeds) - 1) * seeds.sem()
+    return Difference(seeds.mean(), margin if len(seeds) > 2 else np.nan,
+                      seeds)
 
 
 def mean_of(parts: List[Difference]) -> Difference:
