@@ -213,6 +213,8 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'Invalid momentum value: -1'),
     'part of a model': (
         'model.backbone=5', 'model.backbone is 5, expected a dict'),
+    'part of the head': (
+        'model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
     'sampler': ('train_dataloader.sampler=None', 'sampler is None, expected a '
                 'dict'),
     'pipeline': ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: '

@@ -7,6 +7,7 @@ Example:
 docs/custom_data.md describes the files.
 """
 import argparse
+import os
 from pathlib import Path
 
 
@@ -38,10 +39,11 @@ def main() -> None:
         'the joints are then normalized by this size')
     add('--up', choices=['x', 'y', 'z'], help='vertical axis of 3D joints; '
         'default: detected from the heads and feet if possible, otherwise y')
-    add('--test-only', action='store_true', help='put all sequences into the '
-        'split test; requires --classes')
-    add('--config', type=Path, metavar='OUT.py', help='config file to write, '
-        'for training on the data')
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument('--test-only', action='store_true', help='put all '
+                        'sequences into the split test; requires --classes')
+    output.add_argument('--config', type=Path, metavar='OUT.py',
+                        help='config file to write, for training on the data')
     add('--encoder', default='stgcn', help='encoder of the config, such as '
         'ctrgcn; default: stgcn')
     add('--plain', action='store_true', help='write a config without STD-CL')
@@ -59,15 +61,14 @@ def main() -> None:
     if args.config and (args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
                      'does not exist yet.')
-    if args.test_only and args.config:
-        parser.error('--test-only cannot be combined with --config, because '
-                     'the config needs training data.')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs is {args.epochs}, expected at least 1.')
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(str(args.source)):
+        from projects.stdcl.catalogue import ENCODERS, require_known
         from projects.stdcl.datasets.converters.custom_config import write
         from projects.stdcl.datasets.converters.custom_data import convert
+        require_known('--encoder', args.encoder, ENCODERS)
         content, summary = convert(
             *paths, args.layout, classes=args.classes, split=args.split,
             test_only=args.test_only, val_ratio=args.val_ratio, seed=args.seed,
@@ -77,7 +78,9 @@ def main() -> None:
             write(args.config, args.destination, content, args.encoder,
                   stdcl=not args.plain, epochs=args.epochs, width=args.width,
                   img_shape=args.img_shape)
-            print(f'{args.config}: to train, run\n  python tools/train.py '
+            tool = os.path.relpath(
+                Path(__file__).resolve().parents[1] / 'train.py')
+            print(f'{args.config}: to train, run\n  python {tool} '
                   f'{args.config}')
 
 

@@ -54,7 +54,8 @@ LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
 # with 0, no weight would change
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None
-PARTS = {'backbone', 'cls_head', 'dataset', 'optimizer', 'sampler'}
+PARTS = {'backbone', 'cls_head', 'dataset', 'decoupler', 'loss_contrast',
+         'memory_bank', 'optimizer', 'sampler'}
 SEQUENCES = {'List', 'Sequence', 'Tuple', 'list', 'tuple'}
 # an annotation of only these words means that a config must set a number
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
@@ -244,7 +245,9 @@ def _expected(name: str, value: Any, words: set) -> Optional[str]:
         return f'an integer of at least {least} and below {limit}'
     if isinstance(least, float) and isinstance(value, Real) and value < least:
         return f'a number of at least {least:g}'
-    if name in PARTS and isinstance(value, (Real, type(None))):
+    # a transform of MMAction2 has a text named dataset
+    if name in PARTS and (isinstance(value, (Real, type(None))) or isinstance(
+            value, str) and name != 'dataset'):
         return 'a dict'
     if name in POSITIVE and isinstance(value, Real) and value <= 0:
         return 'a number above 0'
