@@ -303,7 +303,7 @@ def test_contrast_of_an_earlier_block(backbone):
 
 @pytest.mark.parametrize('encoder, number, message', [
     ('stgcn', 0, 'is 0'), ('stgcn', 11, '10 blocks'), ('stgcn', '8', "'8'"),
-    ('stgcn', 8.0, 'is 8.0'), ('hcn', 1, '0 blocks')])
+    ('stgcn', 8.0, 'is 8.0'), ('hcn', 3, '2 blocks')])
 def test_block_that_cannot_be_contrasted_raises(encoder, number, message):
     encoder = ENCODERS.get(encoder, dict(type='HCN', layout='nw-ucla'))
     with pytest.raises(InputError, match=f'contrast_block.*{message}'):
@@ -311,6 +311,17 @@ def test_block_that_cannot_be_contrasted_raises(encoder, number, message):
             type='STDCLRecognizer', clip_shape=(2, 64, 20, 3),
             contrast_block=number, backbone=encoder,
             cls_head={**STDCL, **SMALL}))
+
+
+def test_contrast_of_conv5_of_hcn():
+    model = MODELS.build(dict(
+        type='STDCLRecognizer', clip_shape=(2, 32, 20, 3), contrast_block=1,
+        backbone=dict(type='HCN', layout='nw-ucla', base_channels=8,
+                      num_frames=32),
+        cls_head={**STDCL, **SMALL, 'in_channels': 32, 'decoupler': dict(
+            type='ProjectionDecoupler', in_channels=16)}))
+    # conv5 follows two max pools
+    assert model.cls_head.decoupler.temporal.length == 32 // 4
 
 
 def test_block_with_fewer_channels_raises():

@@ -102,6 +102,11 @@ class HCN(BaseModule):
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout_ratio)
 
+    @property
+    def blocks(self) -> tuple[nn.Module, nn.Module]:
+        """conv5 and conv6, for ``contrast_block`` of the recognizer."""
+        return self.conv5, self.conv6
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, in_channels) to (N, M, 4 C, T / 16, W / 16).
 
@@ -115,7 +120,7 @@ class HCN(BaseModule):
             self.joint_stream(x.permute(0, 3, 1, 2)),
             self.motion_stream(_motion(x).permute(0, 3, 1, 2))
         ], dim=1)  # (N * M, 2 C, T / 4, W / 4)
-        for conv in (self.conv5, self.conv6):
+        for conv in self.blocks:
             # pooling after ReLU and dropout would be equivalent, but slower
             x = self.dropout(self.relu(self.pool(conv(x))))
         return x.unflatten(0, (n, m))  # (N, M, 4 C, T / 16, W / 16)
