@@ -4,8 +4,8 @@
 # the first run.
 _base_ = '_base_/jhmdb_clips.py'
 
-about = ('forms of contrast for HCN on JHMDB, joint stream, half of the width; '
-         'trained and tested on training clips of split 1')
+about = ('forms of contrast for HCN on JHMDB, joint stream, half of the '
+         'width; trained and tested on training clips of split 1')
 
 options = {
     'train_dataloader.dataset.split': 'split1_fit',

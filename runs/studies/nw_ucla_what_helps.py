@@ -6,8 +6,8 @@
 _base_ = '_base_/quarter_width.py'
 
 about = ('the best arms of jhmdb_what_helps on NW-UCLA, ST-GCN and CTR-GCN, '
-         'joint stream, a quarter of the width, 120 epochs; trained and tested '
-         'on folds of the training views')
+         'joint stream, a quarter of the width, 120 epochs; trained and '
+         'tested on folds of the training views')
 
 folds = 3
 
