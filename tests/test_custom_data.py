@@ -426,10 +426,14 @@ DEEPLABCUT = pd.MultiIndex.from_tuples(
     (None, False), (None, True), (False, True), (NAMES, False), (NAMES, True),
     (np.repeat(range(4), 3), False), (range(1, 13), False), (ROWS, False),
     (ROWS, True), (DEEPLABCUT, True), (list('xyz') * 4, False),
+    (np.arange(12.), True), ([f'{i // 3}.{i % 3}' for i in range(12)], False),
+    (pd.MultiIndex.from_product([range(1, 5), range(3)]), True),
+    (pd.MultiIndex.from_product([HAND['joint_names'], range(3)]), False),
     ([f'{axis}{i}' for i in range(1, 5) for axis in 'xyz'], False),
     ([f'Joint{i}.{axis}' for i in range(4) for axis in 'XYZ'], False)])
 def test_headers_of_pandas(tmp_path, columns, index):
     array = joints(6)
+    array[0] = 0  # nobody, which is not a row of the header
     header = columns is not False
     for options in ({}, dict(sep=';', decimal=','), dict(sep='\t')):
         pd.DataFrame(array.reshape(6, -1), columns=columns if header else None
@@ -447,6 +451,7 @@ def test_headers_of_pandas(tmp_path, columns, index):
     (list('zyx') * 4, 'column 1 is "z", expected x of joint "wrist"'),
     (DEEPLABCUT[::-1], 'column 1 is "DLC tip z", expected x of join'),
     ([f'{joint}_{axis}' for joint in 'abcd' for axis in 'xyz'], '1 is "a_x"'),
+    (pd.MultiIndex.from_product([range(3), range(4)]), 'column 4 is "0 3"'),
     (range(11, -1, -1), 'column 1 is "11"')])
 def test_headers_in_a_different_order(tmp_path, columns, message):
     pd.DataFrame(joints(6).reshape(6, -1), columns=columns).to_csv(

@@ -117,15 +117,19 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             f'{path} contains {cells.shape[1]} columns, separated by commas, '
             f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
             f'the {layout.num_joints} joints of layout "{layout.name}".')
-    top = cells[:3].T
+    top = cells[:4].T
     # most cells in the rows of a header are neither numbers nor empty
     is_text = top.apply(pd.to_numeric, errors='coerce').isna() & ~top.isin(
         ['', 'nan', 'NaN'])
     is_header = is_text.sum() > (top != '').sum() / 2
-    rows = np.flatnonzero(is_header).max(initial=-1) + 1
-    head = top.iloc[index:, :max(rows, 1)]
-    if _is_header(path, head, layout, channels, has_text=rows > 0):
-        cells = cells[head.shape[1]:]
+    text = np.flatnonzero(is_header[:3]).max(initial=-1) + 1  # rows with text
+    for count in (max(text, 1) + 1, max(text, 1)):  # the last may be numbers
+        head = top.iloc[index:, :count]
+        is_frame = count > text and head.iloc[:, -1].nunique() < 2  # zeros
+        if not is_frame and _is_header(path, head, layout, channels,
+                                       has_text=count == text):
+            cells = cells[count:]
+            break
     values = pd.to_numeric(cells.to_numpy().ravel(), errors='coerce').reshape(
         cells.shape)
     for row, column in np.argwhere(np.isnan(values))[:1]:
@@ -177,11 +181,13 @@ def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
 def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> np.ndarray:
     """Return the headers that fit a layout, shape (headers, columns)."""
     count, columns = layout.num_joints, layout.num_joints * len(axes)
-    headers = [range(columns), range(1, columns + 1)]
+    headers = [range(columns), range(1, columns + 1), np.arange(columns * 1.)]
     for joints in (layout.joint_names, range(count), range(1, count + 1),
                    ['', *range(1, count)], [''] * count):
-        headers += [[form.format(joint, axis) for joint in joints
-                     for axis in axes] for form in ('{0}', '{0}{1}', '{1}{0}')]
+        for names in (axes, range(len(axes)), range(1, len(axes) + 1)):
+            headers += [[form.format(joint, axis) for joint in joints
+                         for axis in names]
+                        for form in ('{0}', '{0}{1}', '{1}{0}')]
     headers = np.array([[_squash(str(name)) for name in header]
                         for header in headers])
     return headers[(headers != '').all(axis=1)]
