@@ -123,6 +123,11 @@ ANNOTATIONS = {
         lambda content: content['annotations'].append(
             dict(content['annotations'][3])), 'annotations',
         f'{SEQUENCE}" occurs 2 times', 'expected once'),
+    'class name twice': (
+        lambda content: content.update(classes=[*'abcdefghia']),
+        'tiny.pkl: classes: the name "a" occurs 2 times'),
+    'fewer class names': (lambda content: content.update(classes=[*'abc']),
+                          'tiny.pkl: num_classes is 3, expected 10'),
     'confidence in one sequence': (
         item(keypoint_score=np.ones((1, 23, 20))),
         'channels with keypoint_score', 'channels without keypoint_score, as '
@@ -215,6 +220,15 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'model.backbone=5', 'model.backbone is 5, expected a dict'),
     'part of the head': (
         'model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
+    'log level': ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
+    'switch of the runner': ('resume=no', "resume is 'no', expected True or"),
+    'start method': ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is "
+                     "'foo', expected one of fork, spawn"),
+    'collate function': (
+        'test_dataloader.collate_fn.type=Nope',
+        "test_dataloader.collate_fn.type is 'Nope', expected the name of a"),
+    'text as collate function': ('train_dataloader.collate_fn=Nope',
+                                 "collate_fn is 'Nope', expected a dict"),
     'sampler': ('train_dataloader.sampler=None', 'sampler is None, expected a '
                 'dict'),
     'pipeline': ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: '

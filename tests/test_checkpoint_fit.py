@@ -13,6 +13,7 @@ from mmengine.config import Config
 from torch import nn
 
 from projects.stdcl.apis.load_model import build_test_loader, load_model
+from projects.stdcl.datasets.data_description import check_traits, traits
 from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
@@ -291,54 +292,68 @@ def test_resuming_from_an_unsuitable_file_raises(config, checkpoint, changes,
         run(config, resume=True, load_from=checkpoint).train()
 
 
-# --- streams ----------------------------------------------------------------
+# --- input ------------------------------------------------------------------
 
-def of_stream(cfg, stream):
+def changed(cfg, options):
     cfg = copy.deepcopy(cfg)
-    cfg.model.data_preprocessor.stream = stream
+    cfg.merge_from_dict(options)
     return cfg
 
 
-REFUSED = ("the stream 'joint', but the model uses 'bone'. Pass --cfg-options "
-           r'model.data_preprocessor.stream=joint \(train.py and test.py: ')
+BONE = {'model.data_preprocessor.stream': 'bone'}
+STANDARDIZE = {f'{name}.pipeline.0.type': 'Standardize' for name in (
+    'train_dataloader.dataset.dataset', 'val_dataloader.dataset',
+    'test_dataloader.dataset')}
 
 
-@pytest.fixture
-def stream_of(checkpoint):
-    """Return the stream that a checkpoint names."""
-    return torch.load(checkpoint, weights_only=True)['meta']['stream']
-
-
-def test_different_stream_raises(config, checkpoint, stream_of):
-    assert stream_of == 'joint'
-    bone = of_stream(config, 'bone')
-    bone.train_cfg.max_epochs = 2
-    for use_it in (
-            lambda: run(bone, load_from=checkpoint).test(),
-            lambda: run(bone, load_from=checkpoint).val(),
-            lambda: run(bone, load_from=checkpoint, resume=True).train(),
-            lambda: load_model(bone, checkpoint)):
-        with pytest.raises(InputError, match=REFUSED) as caught:
+@pytest.mark.parametrize('options, message', [
+    (BONE, "the model: stream is 'bone', expected 'joint'. Use .*--stream"),
+    ({'model.data_preprocessor.center_relative': True},
+     'center_relative is True, expected False'),
+    (STANDARDIZE, r"preprocessing is 'Standardize\(\)', expected 'MinMaxN")])
+def test_different_input_raises(config, checkpoint, options, message):
+    for use_it in uses(changed(config, options), checkpoint):
+        with pytest.raises(InputError, match=message) as caught:
             use_it()
-        assert str(caught.value).startswith(f'Checkpoint {checkpoint} was')
         assert '\n' not in str(caught.value)
+
+
+def test_pipelines_are_compared_before_training(config):
+    for name in ('val_dataloader', 'test_dataloader'):
+        mixed = changed(config, {f'{name}.dataset.pipeline.0.type':
+                                 'Standardize'})
+        with pytest.raises(InputError, match=f'{name}: .*preprocessing is'):
+            run(mixed).train()
+
+
+def test_equal_preprocessing_can_be_written_differently():
+    trained_on = traits(dict(pipeline=[dict(
+        type='PreNormalize3D', zaxis=[0, 1]), dict(type='RandomScale'), dict(
+            type='PreNormalize2D')]))
+    check_traits(trained_on, dict(dataset=dict(prepare=[dict(
+        type='FastPreNormalize3D', zaxis=(0, 1))], pipeline=[dict(
+            type='PreNormalize2D', img_shape=(9, 9))])))
+    with pytest.raises(InputError, match='is .none.*zaxis=.0, 1., .*align'):
+        check_traits(trained_on, dict(pipeline=[dict(type='RandomScale')]))
 
 
 def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     loaded = saved(checkpoint)
-    state = start(of_stream(config, 'bone'), load_from=checkpoint)
+    state = start(changed(config, BONE), load_from=checkpoint)
     assert not check_start(state, {}, loaded)
-    assert (f"{checkpoint} was trained on the stream 'joint' and is "
-            "fine-tuned on the stream 'bone'.\n") in capsys.readouterr().out
+    assert (f'{checkpoint} is fine-tuned on data that differ from its training'
+            " data: stream is 'bone', expect") in capsys.readouterr().out
 
 
-def test_stream_of_older_checkpoints_is_not_checked(config, checkpoint):
+def test_input_of_older_checkpoints_is_not_checked(config, checkpoint):
     content = torch.load(checkpoint, weights_only=True)
-    del content['meta']['stream']
+    assert content['meta'].pop('stream') == 'joint'
+    del content['meta']['trained_on']
     torch.save(content, checkpoint)
-    bone = of_stream(config, 'bone')
-    assert 'acc/top1' in run(bone, load_from=checkpoint).test()
-    load_model(bone, checkpoint)
+    bone = changed(config, BONE)
+    other = changed(bone, STANDARDIZE)
+    assert 'acc/top1' in run(other, load_from=checkpoint).test()
+    load_model(other, checkpoint)
     bone.train_cfg.max_epochs = 2
     resumed = run(bone, resume=True)
     resumed.train()

@@ -444,6 +444,15 @@ def test_headers_of_pandas(tmp_path, columns, index):
             np.float32(array)[None])
 
 
+@pytest.mark.parametrize('number', ['1,234', '1,234.5', '12,345,678'])
+def test_thousands_separators_raise(tmp_path, number):
+    rows = np.full((4, 12), '0.5', object)
+    rows[1, 2] = number
+    pd.DataFrame(rows).to_csv(tmp_path / 'a.csv', sep='\t', index=False)
+    with pytest.raises(InputError, match=f'column 3 is "{number}", expected'):
+        read_sequence(tmp_path / 'a.csv', LAYOUTS['hand'])
+
+
 @pytest.mark.parametrize('columns, message', [
     (NAMES[:3] + NAMES[6:] + NAMES[3:6],
      'the header of column 4 is "index_x", expected x of joint "thumb".'),
@@ -633,6 +642,7 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
 
 @pytest.mark.parametrize('words, message', [
     ('src labels.csv out.npy', 'out.npy, expected a folder, a table and a'),
+    ('in.pkl in.pkl', 'two *.pkl files, of which the last is not an input'),
     ('src out.pkl', 'the paths are src, None, out.pkl, expected a folder'),
     ('src labels.csv out.pkl --config out.txt', 'expected a *.py file'),
     ('src labels.csv out.pkl --epochs 0', '--epochs is 0, expected at least')])

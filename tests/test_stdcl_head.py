@@ -299,6 +299,8 @@ def test_contrast_of_an_earlier_block(backbone):
     assert all(parameter.grad is not None
                for parameter in blocks[7].parameters())
     copy.deepcopy(copied)  # for a moving average, after any step
+    copied(*batch(), mode='predict')
+    assert copied.block_output is None
 
 
 @pytest.mark.parametrize('encoder, number, message', [

@@ -1,5 +1,6 @@
 """Tools are short, show their help quickly, and do not edit sys.path."""
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,20 @@ def test_help_is_complete_and_fast(path):
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_tools_are_thin(path):
     assert path.read_text().count('\n') <= 120
+
+
+@pytest.mark.parametrize('words, suffix', [
+    ('analysis/extract_features.py CONFIG a.pth', 'npz'),
+    ('analysis/report.py CONFIG a.pth', 'html'),
+    ('data/jhmdb.py a.npz', 'pkl'),
+    ('model_converters/authors_checkpoint.py ctrgcn a.pth', 'pth')])
+def test_inputs_are_not_overwritten(words, suffix, monkeypatch, capsys):
+    tool, *arguments = words.split()
+    monkeypatch.setattr(sys, 'argv', [tool, *arguments, arguments[-1]])
+    with pytest.raises(SystemExit):
+        runpy.run_path(ROOT / 'tools' / tool, run_name='__main__')
+    assert f'is {arguments[-1]}, expected a *.{suffix}' in capsys.readouterr(
+        ).err
 
 
 def test_no_path_edits():

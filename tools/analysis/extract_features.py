@@ -27,6 +27,8 @@ def main() -> None:
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
+    if args.out.suffix != '.npz':
+        parser.error(f'out is {args.out}, expected a *.npz file.')
     import numpy as np
 
     from projects.stdcl.apis.load_model import build_test_loader, load_model

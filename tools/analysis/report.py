@@ -38,6 +38,8 @@ def main() -> None:
         '--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of both configs; write a list as key="[a,b]"')
     args = parser.parse_args()
+    if args.out.suffix != '.html':
+        parser.error(f'out is {args.out}, expected a *.html file.')
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.INFO)  # MMEngine logs to stdout

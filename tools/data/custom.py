@@ -54,10 +54,12 @@ def main() -> None:
         'narrow enough for training on a laptop; default: 1')
     args = parser.parse_intermixed_args()
     paths = args.source, args.labels, args.destination
-    if args.destination.suffix != '.pkl' or (
-            (args.labels is None) != (args.source.suffix == '.pkl')):
+    if args.destination.suffix != '.pkl' or args.destination in (
+            args.source, args.classes) or (
+                (args.labels is None) != (args.source.suffix == '.pkl')):
         parser.error(f'the paths are {", ".join(map(str, paths))}, expected a '
-                     'folder, a table and a *.pkl file, or two *.pkl files.')
+                     'folder, a table and a *.pkl file, or two *.pkl files, '
+                     'of which the last is not an input.')
     if args.config and (args.config.suffix != '.py' or args.config.exists()):
         parser.error(f'--config is {args.config}, expected a *.py file that '
                      'does not exist yet.')

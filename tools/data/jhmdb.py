@@ -13,9 +13,11 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path,
                         help='the file jhmdb_14_classes.npz')
-    parser.add_argument('destination', type=Path,
+    parser.add_argument('destination', type=Path, metavar='DST',
                         help='annotation file to write (*.pkl)')
     args = parser.parse_args()
+    if args.destination.suffix != '.pkl':
+        parser.error(f'DST is {args.destination}, expected a *.pkl file.')
     from projects.stdcl.datasets.converters.jhmdb import convert
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(str(args.source)):

@@ -1,21 +1,10 @@
-"""Find the data sets in a config, and the clip shape of its model."""
-from typing import Iterator
-
+"""Find the test set in a config, and the clip shape of its model."""
 import torch.nn as nn
 from mmengine.config import Config
 
+from ..datasets.training_sequences import leaf_configs
 from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
-
-
-def leaf_configs(loader: dict) -> Iterator[dict]:
-    """Yield the configs of a loader's data sets, without wrappers."""
-    parts = loader.get('datasets') or [loader.get('dataset')]
-    if parts == [None]:
-        yield loader
-        return
-    for part in parts:
-        yield from leaf_configs(part)
 
 
 def find_test_set(cfg: Config) -> dict:

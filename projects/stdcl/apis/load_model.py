@@ -8,12 +8,16 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
-from ..datasets.data_description import check_data, description_in
+from ..datasets.data_description import (
+    check_data,
+    check_traits,
+    description_in,
+)
+from ..datasets.training_sequences import leaf_configs
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
 from ..utils.input_error import InputError, printable
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
-from .clip_shape import leaf_configs
 
 
 def load_model(cfg: Config, checkpoint: PathLike,
@@ -36,8 +40,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
 
     Raises:
         FileNotFoundError: ``checkpoint`` does not exist.
-        InputError: ``checkpoint`` is damaged or does not fit ``cfg``, or
-            ``device`` is not available.
+        InputError: ``checkpoint`` is damaged or does not fit ``cfg`` or its
+            test pipeline, or ``device`` is not available.
         pickle.UnpicklingError: ``checkpoint`` could run code.
     """
     _check_device(device)
@@ -51,6 +55,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
     model.dataset_meta = dict(meta, classes=[
         printable(name) for name in meta.get('classes') or ()])
     model.trained_on = description_in(loaded, model)
+    check_traits(model.trained_on, cfg.get('test_dataloader') or cfg.get(
+        'val_dataloader'), 'test_dataloader')
     return model.to(device).eval()
 
 

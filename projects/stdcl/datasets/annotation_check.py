@@ -50,7 +50,7 @@ def select_split(path: str, annotations: List[dict], splits: dict,
             not all(isinstance(name, str) for name in names)):
         raise InputError(f'{where} is {reprlib.repr(names)}, expected a list '
                          'of at least one name (the frame_dir of a sequence).')
-    _check_distinct(where, names)
+    check_distinct(where, names)
     wanted = set(names)
     chosen = [item for item in annotations if name_of(item) in wanted]
     missing = sorted(wanted.difference(map(name_of, chosen)))
@@ -71,7 +71,7 @@ def check_sequences(path: str, annotations: List[dict],
         InputError: A name occurs twice, a field is invalid, or sequences
             differ in their fields or their numbers of joints or channels.
     """
-    _check_distinct(f'{path}: annotations', map(name_of, annotations))
+    check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
         check_sequence(path, item, one_label)
     if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
@@ -159,11 +159,12 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
     return array
 
 
-def _check_distinct(where: str, names: Iterable[str]) -> None:
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise InputError(f'{where}: the name "{name}" occurs {count} times, '
-                         'expected once.')
+def check_distinct(where: str, names: Iterable[str]) -> None:
+    """Raise an ``InputError`` if a name occurs twice."""
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise InputError(f'{where}: the name "{name}" occurs {count} '
+                             'times, expected once.')
 
 
 def _fail(path: str, item: dict, field: str, seen: str, expected: str) -> None:

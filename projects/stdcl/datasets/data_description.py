@@ -1,60 +1,91 @@
 """Describe the training data of a model, for comparison with other data.
 
-Checkpoints contain the description. Without it, the only sign of classes or
-joints in a different order would be a low accuracy.
+Checkpoints contain the description. Without it, the only sign of a different
+normalization or order of classes or joints would be a low accuracy.
 """
 import hashlib
+import inspect
 from itertools import zip_longest
 from typing import Iterable, Iterator
 
 import torch
 import torch.nn as nn
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import MMLogger
 
 from ..utils.input_error import InputError
 from .training_sequences import iter_leaf_datasets, names_and_labels
 
 MOST = 2**20  # largest number of hashes; larger training sets are sampled
+# transforms of MMAction2 that compute the input of a model
+FEATURES = ('GenSkeFeat', 'JointToBone', 'MergeSkeFeat', 'ToMotion')
 
 
 def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
-    """Describe the layout of a model and its training set.
+    """Describe a model and its training set.
 
-    Return ``classes``, ``joint_names``, ``edges`` and ``bones``, if known, and
+    Return the entries of :func:`traits` and :func:`input_of`, and
     ``sequences``, the sorted hashes of names and labels. ``earlier`` contains
     the hashes of sequences that the model was trained on before.
     """
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
-    return {**traits(dataset), **layout_of(model), 'sequences': torch.tensor(
+    return {**traits(dataset), **input_of(model), 'sequences': torch.tensor(
         sorted(codes)[:MOST], dtype=torch.int64)}
 
 
 def description_in(checkpoint: dict, model: nn.Module) -> dict:
     """Return a checkpoint's description; early versions saved only classes."""
     meta = checkpoint.get('meta') or {}
-    return {**layout_of(model), **(meta.get('dataset_meta') or {}),
+    early = {'stream': [meta['stream']]} if 'stream' in meta else {}
+    return {**input_of(model), **(meta.get('dataset_meta') or {}), **early,
             'sequences': torch.empty(0), **meta.get('trained_on', {})}
 
 
-def layout_of(model: nn.Module) -> dict:
-    """Return joint names, edges and bones of a model's layout, if any."""
+def input_of(model: nn.Module) -> dict:
+    """Return what a model expects of its data, if known."""
     encoder = getattr(model, 'backbone', None)
+    preprocessor = getattr(model, 'data_preprocessor', None)
     layout = next(filter(None, (
-        getattr(getattr(model, 'data_preprocessor', None), 'layout', None),
+        getattr(preprocessor, 'layout', None),
         getattr(encoder, 'layout', None),
         # set by compat/named_layouts.py in MMAction2's Graph
         getattr(getattr(encoder, 'graph', None), 'skeleton', None))), None)
-    return {field: getattr(layout, field) for field in (
-        'joint_names', 'edges', 'bones')} if layout else {}
+    places = dict(stream=preprocessor, center_relative=preprocessor,
+                  num_classes=getattr(model, 'cls_head', None))
+    return {**{field: [getattr(place, field)] for field, place
+               in places.items() if hasattr(place, field)},
+            **{field: getattr(layout, field) for field in (
+                'joint_names', 'edges', 'bones') if layout}}
 
 
 def traits(dataset) -> dict:
-    """Return the names of a data set's classes and joints, if known."""
+    """Return a data set's classes, joint names and preprocessing, if known."""
     classes = getattr(dataset, 'metainfo', {}).get('classes')
-    layout = getattr(next(iter_leaf_datasets(dataset)), 'layout', None)
-    return dict(classes=list(classes or ()),
-                joint_names=getattr(layout, 'joint_names', ()))
+    part = next(iter_leaf_datasets(dataset))
+    layout = getattr(part, 'layout', None)
+    return dict(num_classes=[len(classes)] if classes else [],
+                classes=list(classes or ()),
+                joint_names=getattr(layout, 'joint_names', ()),
+                preprocessing=_preprocessing(part))
+
+
+def _preprocessing(part) -> list[str]:
+    """Describe the transforms that do not augment, without camera sizes."""
+    names = 'prepare', 'cached_pipeline', 'pipeline'
+    pipelines = (Compose(part.get(name, ())) if isinstance(part, dict) else
+                 getattr(part, name, None) for name in names)
+    steps = [step for pipeline in pipelines
+             for step in getattr(pipeline, 'transforms', ())]
+    return [_describe(step) for step in steps
+            if getattr(step, 'cacheable', False)
+            or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
+
+
+def _describe(transform) -> str:
+    names = {*inspect.signature(type(transform)).parameters} - {'img_shape'}
+    arguments = (f'{name}={list(value) if isinstance(value, tuple) else value}'
+                 for name, value in vars(transform).items() if name in names)
+    return f'{type(transform).__name__}({", ".join(arguments)})'
 
 
 def find_difference(description: dict, seen: dict) -> str:
@@ -64,17 +95,19 @@ def find_difference(description: dict, seen: dict) -> str:
         for index, (one, other) in enumerate(zip_longest(
                 values, expected) if values and expected else ()):
             if one != other:
-                return f'{name}[{index}] is {one!r}, expected {other!r}'
+                name += f'[{index}]' * (len(values) + len(expected) > 2)
+                return f'{name} is {one!r}, expected {other!r}'
     return ''
 
 
 def check_traits(description: dict, dataset, where: str = '',
                  source: str = 'the layout or training set of the model'
                  ) -> None:
-    """Raise an ``InputError`` unless classes and joints match, in order.
+    """Raise an ``InputError`` unless the :func:`traits` are the same.
 
-    For the message, ``where`` is the name of the data set, and ``source`` is
-    the origin of ``description``.
+    ``dataset`` is a data set or, to compare only the pipelines, the config of
+    a dataloader. For the message, ``where`` is the name of the data set, and
+    ``source`` is the origin of ``description``.
     """
     for part in iter_leaf_datasets(dataset):
         text = find_difference(description, traits(part))

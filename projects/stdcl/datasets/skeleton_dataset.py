@@ -111,6 +111,7 @@ class SkeletonDataset(PoseDataset):
 
     def _set_classes(self, classes: list[str]) -> None:
         own = list(self._metainfo.setdefault('classes', classes))
+        annotation_check.check_distinct(f'{self.ann_file}: classes', own)
         if own != classes and sorted(own) == sorted(classes):
             raise InputError(
                 f'{self.ann_file}: the classes are {classes}, but metainfo of '

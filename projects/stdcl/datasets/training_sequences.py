@@ -1,4 +1,4 @@
-"""Access to the sequences of a training set inside its wrappers."""
+"""Access to data sets inside their wrappers, and to their sequences."""
 import hashlib
 from typing import Iterator, List, Tuple
 
@@ -10,8 +10,10 @@ from .meta_keys import add_meta_key
 
 
 def iter_leaf_datasets(dataset) -> Iterator:
-    """Yield the data sets inside wrappers, such as ``RepeatDataset``."""
-    if isinstance(dataset, BaseDataset):
+    """Yield the data sets, or their configs, inside wrappers."""
+    if isinstance(dataset, dict):
+        yield from leaf_configs(dataset)
+    elif isinstance(dataset, BaseDataset):
         yield dataset
     elif isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
@@ -22,6 +24,16 @@ def iter_leaf_datasets(dataset) -> Iterator:
         yield from iter_leaf_datasets(dataset._dataset)
     else:
         yield dataset
+
+
+def leaf_configs(loader: dict) -> Iterator[dict]:
+    """Yield the configs of a loader's data sets, without wrappers."""
+    parts = loader.get('datasets') or [loader.get('dataset')]
+    if parts == [None]:
+        yield loader
+        return
+    for part in parts:
+        yield from leaf_configs(part)
 
 
 def carry_names(dataset) -> None:

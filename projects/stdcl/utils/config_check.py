@@ -4,6 +4,8 @@ MMEngine ignores unknown top-level names; for other names, it raises an error
 with a traceback. This module reports the place and the closest valid name.
 """
 import inspect
+import logging
+import multiprocessing
 import re
 import traceback
 from contextlib import contextmanager, suppress
@@ -16,7 +18,7 @@ from mmaction import registry as registries
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
 from mmengine.optim import OptimWrapper
-from mmengine.registry import Registry
+from mmengine.registry import FUNCTIONS, Registry
 from mmengine.runner import Runner
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
@@ -54,8 +56,10 @@ LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
 # with 0, no weight would change
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None
-PARTS = {'backbone', 'cls_head', 'dataset', 'decoupler', 'loss_contrast',
-         'memory_bank', 'optimizer', 'sampler'}
+PARTS = {'backbone', 'cls_head', 'collate_fn', 'dataset', 'decoupler',
+         'loss_contrast', 'memory_bank', 'optimizer', 'sampler'}
+CHOICES = dict(log_level=[*logging.getLevelNamesMapping()],
+               mp_start_method=multiprocessing.get_all_start_methods())
 SEQUENCES = {'List', 'Sequence', 'Tuple', 'list', 'tuple'}
 # an annotation of only these words means that a config must set a number
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
@@ -178,8 +182,11 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
         if near:
             raise InputError(f'{name} is not a field of the Runner{near}.')
     for name, words in _parameters(Runner.__init__).items():
-        if isinstance(cfg.get(name), (str, int, float)) and 'Dict' in words:
-            raise InputError(f'{name} is {cfg[name]!r}, expected a dict.')
+        expected = 'a dict' if 'Dict' in words and isinstance(
+            cfg.get(name), (str, int, float)) else _expected(
+                name, cfg.get(name), words)
+        if expected:
+            raise InputError(f'{name} is {cfg[name]!r}, expected {expected}.')
     hooks = cfg.get('default_hooks') or {}
     for name, hook in hooks.items():
         if isinstance(hook, (dict, str)) and 'type' not in hook:
@@ -196,6 +203,11 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
             if expected:
                 raise InputError(
                     f'{path}.{name} is {value!r}, expected {expected}.')
+        kind = entry.get('type')
+        if path.endswith(('.collate_fn', '.worker_init_fn')) and (
+                not callable(kind) and str(kind) not in FUNCTIONS):
+            raise InputError(f'{path}.type is {kind!r}, expected the name of '
+                             'a function in the registry FUNCTIONS.')
         if entry.get('persistent_workers') and not entry.get('num_workers'):
             raise InputError(
                 f'{path}.num_workers is 0, but {path}.persistent_workers is '
@@ -237,7 +249,7 @@ def _registered() -> Iterator[dict]:
 
 
 def _expected(name: str, value: Any, words: set) -> Optional[str]:
-    """Return what an invalid number or switch must be, or None."""
+    """Return what an invalid value must be, or None."""
     least = LEAST.get(name)
     limit = 1024 if name == 'num_workers' else 2**32
     if isinstance(least, int) and isinstance(value, (Real, str)) and not (
@@ -245,6 +257,8 @@ def _expected(name: str, value: Any, words: set) -> Optional[str]:
         return f'an integer of at least {least} and below {limit}'
     if isinstance(least, float) and isinstance(value, Real) and value < least:
         return f'a number of at least {least:g}'
+    if isinstance(value, str) and value not in CHOICES.get(name, [value]):
+        return f'one of {", ".join(CHOICES[name])}'
     # a transform of MMAction2 has a text named dataset
     if name in PARTS and (isinstance(value, (Real, type(None))) or isinstance(
             value, str) and name != 'dataset'):

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
-from ..apis.clip_shape import leaf_configs
 from ..apis.load_model import find_vertical, layout_of
+from ..datasets.training_sequences import leaf_configs
 from ..utils.input_error import InputError, require_positive
 from ..utils.random_seed import derive_seed, seed_cpu
 from .skeleton_animation import Animation, Panel, joints_of, to_points

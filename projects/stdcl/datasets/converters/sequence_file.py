@@ -109,8 +109,11 @@ def read_cells(path: Path, separator: str | None = None):
 def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
     import pandas as pd
-    cells = read_cells(path).replace(  # decimal commas
-        r'^([-+]?\d*),(\d+)', r'\1.\2', regex=True)
+    cells = read_cells(path)
+    # decimal commas, unless there are decimal points below the header
+    if not cells[4:].apply(lambda column: column.str.match(
+            r'[-+]?\d*\.\d', na=False)).to_numpy().any():
+        cells = cells.replace(r'^([-+]?\d*),(\d+)', r'\1.\2', regex=True)
     channels, index = divmod(cells.shape[1], layout.num_joints)
     if index > 1 or channels not in range(layout.dims, 4):
         raise InputError(

@@ -1,7 +1,7 @@
 """Transforms that MMAction2 does not provide, and faster versions of others.
 
 A transform that declares ``cacheable = True`` gives the same result in every
-epoch; see :class:`.SkeletonDataset`.
+epoch; see :class:`.SkeletonDataset`. Training and testing must share it.
 """
 from .center_on_joint import CenterOnJoint
 from .crop_resize import CropResize

@@ -1,5 +1,5 @@
 """Check whether a checkpoint fits the model."""
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Set
 
 import torch
 import torch.nn as nn
@@ -14,7 +14,7 @@ from ...datasets.data_description import (
     describe,
     description_in,
     find_difference,
-    layout_of,
+    input_of,
     traits,
 )
 from ...models import Decoupler, MemoryBank
@@ -57,7 +57,7 @@ class CheckpointFitHook(Hook):
       ``InputError``, except in the decoupler and for additional tensors
       outside the encoder.
 
-    A different stream, layout or order of the classes raises an
+    A different stream, layout, preprocessing or order of the classes raises an
     ``InputError``, except in fine-tuning. A checkpoint that contains NaN, or
     no parameter that fits the model, always raises one. ``MemoryBankHook``
     checks the memory banks.
@@ -96,7 +96,7 @@ class CheckpointFitHook(Hook):
             return
         _fit_to_fine_tune(model, checkpoint, file, runner.logger)
         text = find_difference(trained_on, {**traits(data['train']),
-                                            **layout_of(model)})
+                                            **input_of(model)})
         if text:
             runner.logger.warning(f'{file} is fine-tuned on data that differ '
                                   f'from its training data: {text}.')
@@ -147,10 +147,6 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
         f'{file}: loading {loaded} of {len(own)} tensors'
         + ('; the others are initialized from scratch' if anew else '')
         + '; '.join(['', *mismatch.texts()]) + '.'))
-    seen, expected = _streams(model, checkpoint)
-    if seen != expected:
-        logger.info(f'{file} was trained on the stream {seen!r} and is '
-                    f'fine-tuned on the stream {expected!r}.')
 
 
 def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
@@ -177,7 +173,7 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
 def _explain(mismatch: Mismatch, model: nn.Module, checkpoint: dict) -> str:
     """Describe wrong numbers of joints or classes, and up to 3 tensors."""
     texts, seen = mismatch.texts(), description_in(checkpoint, model)
-    own = dict(layout_of(model), classes=range(model.cls_head.num_classes))
+    own = dict(input_of(model), classes=range(model.cls_head.num_classes))
     numbers = [
         f'it was trained on {len(seen[field])} {field.replace("_name", "")}, '
         f'expected {len(own[field])}' for field in ('joint_names', 'classes')
@@ -188,28 +184,12 @@ def _explain(mismatch: Mismatch, model: nn.Module, checkpoint: dict) -> str:
 
 
 def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
-    seen, expected = _streams(model, checkpoint)
-    if seen != expected:
-        raise InputError(
-            f'{file} was trained on the stream {seen!r}, but the model uses '
-            f'{expected!r}. Pass --cfg-options model.data_preprocessor.stream='
-            f'{seen} (train.py and test.py: --stream {seen}).')
-    text = find_difference(description_in(checkpoint, model), layout_of(model))
+    text = find_difference(description_in(checkpoint, model), input_of(model))
     if text:
-        raise InputError(f'{file} does not fit the layout of the model: '
-                         f'{text}. Use the layout that it was trained with.')
-
-
-def _streams(model: nn.Module, checkpoint: dict) -> Tuple[str, str]:
-    """Return both streams, of checkpoint and model; '' if one is unknown."""
-    seen = (checkpoint.get('meta') or {}).get('stream')  # absent in old files
-    expected = find_stream(model)
-    return ('', '') if None in (seen, expected) else (seen, expected)
-
-
-def find_stream(model: nn.Module) -> Optional[str]:
-    """Return the stream that a model computes, or None."""
-    return getattr(getattr(model, 'data_preprocessor', None), 'stream', None)
+        raise InputError(
+            f'{file} does not fit the model: {text}. Use the layout and the '
+            'data_preprocessor that it was trained with (for a stream, set '
+            'model.data_preprocessor.stream; train.py and test.py: --stream).')
 
 
 def _state_dict(checkpoint: dict) -> dict:

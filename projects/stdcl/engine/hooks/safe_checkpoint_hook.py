@@ -17,7 +17,6 @@ from ...models import MemoryBank
 from ...utils.atomic_write import PARTIAL
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_prefixes, unwrap
-from .checkpoint_fit_hook import find_stream
 
 INTERRUPTED = 'interrupted.pth'
 GRADIENTS = 'gradients'  # key in a checkpoint
@@ -55,9 +54,9 @@ class SafeCheckpointHook(CheckpointHook):
         checkpoint without optimizer state, such as the best one.
         """
         model = unwrap(runner.model)
-        stream = find_stream(model)
-        if stream is not None:
-            checkpoint['meta']['stream'] = stream
+        preprocessor = getattr(model, 'data_preprocessor', None)
+        if hasattr(preprocessor, 'stream'):
+            checkpoint['meta']['stream'] = preprocessor.stream
         if 'optimizer' in checkpoint:
             if self.gradients:
                 checkpoint[GRADIENTS] = self.gradients

@@ -20,7 +20,7 @@ class SkeletonCheckHook(Hook):
 
     The hook compares the joints, channels, frames and persons of a sequence
     with the model, and the labels with ``num_classes``. Before training, it
-    also compares the classes of the training and the validation set, and runs
+    also compares the classes and the preprocessing of the data sets, and runs
     the model on one sequence. Its ``InputError`` says what to change.
     MMAction2's errors are unclear (issues 1438, 2060 and 2141).
     """
@@ -45,6 +45,7 @@ class SkeletonCheckHook(Hook):
             self._check(runner, 'val_dataloader')
             check_data(trained_on, runner.val_dataloader.dataset,
                        'val_dataloader')
+        check_traits(trained_on, runner._test_dataloader, 'test_dataloader')
 
     def before_test(self, runner) -> None:
         """Check the test set."""

@@ -91,11 +91,11 @@ class STDCLRecognizer(RecognizerGCN):
         return (x.transpose(3, 4)
                 if getattr(self.backbone, 'time_dim', 2) == 3 else x)
 
-    def loss(self, *args, **kwargs) -> dict:
-        """Return the losses; see ``RecognizerGCN`` for the arguments."""
-        losses = super().loss(*args, **kwargs)
+    def forward(self, *args, **kwargs):
+        """Return losses or predictions, as ``RecognizerGCN`` does."""
+        outputs = super().forward(*args, **kwargs)
         self.block_output = None  # a model with a graph cannot be copied
-        return losses
+        return outputs
 
     @torch.no_grad()
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
