@@ -1,6 +1,7 @@
 """Loading of checkpoints with different tensors, streams or data."""
 import copy
 import itertools
+import json
 import pickle
 import re
 import shutil
@@ -12,6 +13,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from projects.stdcl import apis
 from projects.stdcl.apis.load_model import build_test_loader, load_model
 from projects.stdcl.datasets.data_description import check_traits, traits
 from projects.stdcl.engine.hooks.checkpoint_fit_hook import _compare
@@ -154,6 +156,18 @@ def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     assert f'loading {own} of {own} tensors' in log
     for bank in BANKS:  # the banks are empty, even if their sizes match
         assert (state[f'cls_head.{bank}.labels'] == -1).all()
+
+
+def test_resume_keeps_load_from_until_there_is_a_checkpoint(
+        config, checkpoint, tmp_path, capsys):
+    path = tmp_path / 'config.json'
+    path.write_text(json.dumps(dict(config.to_dict(), load_from=checkpoint)))
+    for epochs, source in (1, checkpoint), (2, tmp_path / 'new/epoch_1.pth'):
+        runner = apis.train(path, tmp_path / 'new', resume='auto', seed=1,
+                            cfg_options={'train_cfg.max_epochs': epochs})
+        assert f'checkpoint from {source}' in capsys.readouterr().out
+        assert runner.epoch == epochs
+        assert runner.cfg.resume == (epochs == 2)
 
 
 def test_unrelated_checkpoint(config, checkpoint):

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..catalogue import STREAMS, require_known
+from ..compat.checkpoint import find_latest_checkpoint
 from ..datasets.training_sequences import leaf_configs
 from ..utils.config_check import checked, load_config, parse_options
 from ..utils.folder_lock import lock_folder
@@ -47,8 +48,9 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
             to ``work_dir`` of the config or to ``work_dirs/<config name>``,
             with the stream and the split; see :func:`add_stream`.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
-            the latest one in the work directory, if there is one. Defaults to
-            ``resume`` and ``load_from`` of the config.
+            the latest one in the work directory or, if there is none,
+            ``load_from`` of the config. Defaults to ``resume`` and
+            ``load_from`` of the config.
         amp (bool): Whether to train in mixed precision: float16 on a GPU,
             bfloat16 on the CPU. Defaults to False.
         validate (bool): Whether to validate. Defaults to True.
@@ -89,7 +91,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if resume is not None:
         cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else str(resume)
+        cfg.load_from = (cfg.get('load_from') if resume == 'auto'
+                         else str(resume))
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise InputError('auto_scale_lr is missing from the config. For '
@@ -101,6 +104,9 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         'seed': None, **(cfg.get('randomness') or {}),
         **{key: value for key, value in chosen.items() if value is not None}}
     with checked(cfg, REQUIRED), lock_work_dir(cfg):
+        if resume == 'auto' and cfg.load_from:  # fine-tune, or resume doing so
+            cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
+            cfg.load_from = None if cfg.resume else cfg.load_from
         runner = build_runner(cfg)
         warn_of_earlier_run(runner)
         runner.train()
