@@ -32,25 +32,21 @@ def has_accelerator() -> bool:
 def _launch_on_cpu(launch):
     """Wrap a launcher to use gloo if there is no accelerator."""
 
-    def connect(*args, **kwargs):
+    @functools.wraps(launch)
+    def wrapper(backend, *args, **kwargs):
+        set_device = torch.cuda.set_device
+        if not has_accelerator():
+            backend = 'gloo'
+            torch.cuda.set_device = lambda index: None
+            atexit.register(time.sleep, SECONDS_TO_END)
         try:
-            return launch(*args, **kwargs)
+            return launch(backend, *args, **kwargs)
         except torch.distributed.DistNetworkError as error:
             text = str(error).partition('\n')[0]
             raise InputError(
                 'MASTER_ADDR:MASTER_PORT is {MASTER_ADDR}:{MASTER_PORT} '
                 .format(**os.environ) + f'({text}), expected the address of '
                 'the first machine and a free port.') from None
-
-    @functools.wraps(launch)
-    def wrapper(backend, *args, **kwargs):
-        if has_accelerator():
-            return connect(backend, *args, **kwargs)
-        set_device = torch.cuda.set_device
-        torch.cuda.set_device = lambda index: None
-        atexit.register(time.sleep, SECONDS_TO_END)
-        try:
-            return connect('gloo', *args, **kwargs)
         finally:
             torch.cuda.set_device = set_device
 

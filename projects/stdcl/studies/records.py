@@ -99,25 +99,21 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
             'missing, expected every epoch from 1 and a validation after the '
             f'last epoch. Delete {work_dir} to train from scratch.')
     best, last = max(top1, key=top1.get), epochs[-1]['train']
-    key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
-    measures, details = _measure(work_dir / 'scores.npz')
-    tests = {}
-    for name in training.tests:
-        found = _measure(work_dir / f'{name}.npz')[0]
-        tests.update({f'top1_{name}': found['top1'],
-                      f'nll_{name}': found['nll']})
-    row = dict(
-        key, encoder=training.encoder, stream=training.stream,
-        method='STD-CL' if training.stdcl else 'plain', data=training.data,
+    row, details = _describe(training, [work_dir / 'scores.npz'], run)
+    row.update(
         epochs=len(epochs), top1_last=top1[len(epochs)], top1_best=top1[best],
         best_epoch=best, train_top1=round(100 * last.get(
-            'top1_acc', np.nan), 4),
-        minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4),
-        **measures, **provenance(run))
-    details += [dict(kind='diagnosis', name=name, value=float(f'{value:.5g}'))
-                for name, value in last.items() if name.startswith(DIAGNOSES)]
-    return ({**{name: row[name] for name in COLUMNS}, **tests},
-            [{**key, **detail} for detail in details])
+            'top1_acc', np.nan), 4), nll=_nll(work_dir / 'scores.npz'),
+        minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4))
+    for name in training.tests:
+        path = work_dir / f'{name}.npz'
+        row.update({f'top1_{name}': _percent(fuse_files([path]), 'top1'),
+                    f'nll_{name}': _nll(path)})
+    details += [
+        dict(_key(training), kind='diagnosis', name=name,
+             value=float(f'{value:.5g}'))
+        for name, value in last.items() if name.startswith(DIAGNOSES)]
+    return row, details
 
 
 def collect_fusion(training: Training, folders: List[Path]
@@ -126,34 +122,37 @@ def collect_fusion(training: Training, folders: List[Path]
 
     ``nll`` stays empty, because summed logits are not calibrated.
     """
-    fused = fuse_files([folder / 'scores.npz' for folder in folders])
-    run = read_record(folders[0] / 'run.json')
-    key = dict(arm=training.arm, fold=training.fold, seed=training.seed)
-    row = dict(
-        key, encoder=training.encoder, stream=training.stream,
-        method='STD-CL' if training.stdcl else 'plain', data=training.data,
-        top1_last=round(100 * fused['fused']['top1'], 4), mean_class=round(
-            100 * fused['fused']['mean_class_accuracy'], 4), **provenance(run))
-    return ({name: row.get(name) for name in COLUMNS},
-            [{**key, **detail} for detail in _list_classes(fused)])
+    return _describe(training, [folder / 'scores.npz' for folder in folders],
+                     read_record(folders[0] / 'run.json'))
 
 
-def _list_classes(found: dict) -> List[dict]:
-    """Return a detail for each class with sequences."""
-    return [dict(kind='class', name=row['name'],
-                 value=round(100 * row['accuracy'], 4))
-            for row in found['classes'] if row['sequences']]
+def _key(training: Training) -> dict:
+    return {name: getattr(training, name) for name in KEY}
 
 
-def _measure(path: Path) -> Tuple[dict, List[dict]]:
-    """Return top1, nll and mean_class of a score file, and class details."""
-    scores, found = score_file.read(path), fuse_files([path])
-    nll = -log_softmax(scores.logits.astype(float), axis=1)[
-        np.arange(len(scores.labels)), scores.labels]  # (N,)
-    return dict(
-        top1=round(100 * found['fused']['top1'], 4), nll=round(nll.mean(), 5),
-        mean_class=round(100 * found['fused']['mean_class_accuracy'], 4)
-    ), _list_classes(found)
+def _describe(training: Training, paths: List[Path],
+              run: dict) -> Tuple[dict, List[dict]]:
+    """Return the row of score files, and a detail for each class."""
+    found = fuse_files(paths)
+    row = dict.fromkeys(COLUMNS) | _key(training) | dict(
+        encoder=training.encoder, stream=training.stream, data=training.data,
+        method='STD-CL' if training.stdcl else 'plain',
+        top1_last=_percent(found, 'top1'),
+        mean_class=_percent(found, 'mean_class_accuracy'), **provenance(run))
+    return row, [dict(_key(training), kind='class', name=one['name'],
+                      value=round(100 * one['accuracy'], 4))
+                 for one in found['classes'] if one['sequences']]
+
+
+def _percent(found: dict, metric: str) -> float:
+    return round(100 * found['fused'][metric], 4)
+
+
+def _nll(path: Path) -> float:
+    """Return the mean negative log-likelihood of a score file."""
+    scores = score_file.read(path)
+    return round(-log_softmax(scores.logits.astype(float), axis=1)[
+        np.arange(len(scores.labels)), scores.labels].mean(), 5)
 
 
 def provenance(run: dict) -> dict:
