@@ -18,7 +18,7 @@ from projects.stdcl.catalogue import (
     ENCODERS,
     find_config,
 )
-from projects.stdcl.datasets.training_sequences import TrainingSequences
+from projects.stdcl.datasets.training_sequences import add_indices
 from projects.stdcl.utils import config_check
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 
@@ -329,9 +329,7 @@ def test_fragment_on_configs_of_mmaction2(dims, decoupler, tmp_path,
     part.ann_file = tiny_annotations(num=4, joints=joints, channels=dims,
                                      persons=2, classes=2, score=dims == 2)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    sequences = TrainingSequences(dataset)
-    sequences.add_indices()
-    model.cls_head.resize_banks(len(sequences))
+    model.cls_head.resize_banks(add_indices(dataset))
 
     data = pseudo_collate([dataset[i] for i in range(4)])
     losses = model(**model.data_preprocessor(data, training=True), mode='loss')

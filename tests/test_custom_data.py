@@ -30,7 +30,7 @@ from projects.stdcl.datasets.converters.sequence_file import (
     read_sequence,
     to_sequence,
 )
-from projects.stdcl.datasets.training_sequences import TrainingSequences
+from projects.stdcl.datasets.training_sequences import add_indices
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
@@ -388,10 +388,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert ('RandomView' in steps) == kind.startswith('3D')
     assert ('RandomScale' in steps) != kind.startswith('3D')
     assert (len(train), len(val)) == (5 * 6, 2)
-    sequences = TrainingSequences(train)
-    sequences.add_indices()
-    for bank in (model.cls_head.spatial_bank, model.cls_head.temporal_bank):
-        bank.resize(len(sequences))
+    model.cls_head.resize_banks(add_indices(train))
     data = pseudo_collate([train[i] for i in range(6)])
     clip_len = 64 if encoder == 'hcn' else 52
     assert data['inputs'][0].shape == (

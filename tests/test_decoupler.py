@@ -112,8 +112,8 @@ def test_an_encoder_that_fails_in_the_dry_run_is_named(monkeypatch):
         raise RuntimeError('two\nlines')
 
     monkeypatch.setattr('mmaction.models.STGCN.forward', fail)
-    with pytest.raises(ValueError, match=r'^STGCN fails on a clip of model.'
-                       r'clip_shape = \(1, 52, 20, 3\).*: two lines$'):
+    with pytest.raises(ValueError, match='^model.clip_shape: STGCN fails on '
+                       r'a clip of shape \(1, 52, 20, 3\).*: two lines$'):
         STDCLRecognizer(backbone=STGCN,
                         cls_head=head(type='ProjectionDecoupler'),
                         clip_shape=(1, 52, 20, 3))

@@ -7,10 +7,7 @@ from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import ConcatDataset
 from torch.utils.data import BatchSampler
 
-from projects.stdcl.datasets.training_sequences import (
-    TrainingSequences,
-    summarize,
-)
+from projects.stdcl.datasets.training_sequences import add_indices, summarize
 from projects.stdcl.engine.hooks import MemoryBankHook
 from tests.tiny_run import plain, run, tiny_config, train
 
@@ -48,10 +45,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
     dataset = build(dict(type='RepeatDataset', times=3, dataset=dict(
         type='ConcatDataset', datasets=[
             first, dict(type='RepeatDataset', times=2, dataset=second)])))
-    sequences = TrainingSequences(dataset)
-    assert len(sequences) == 12
-    sequences.add_indices()
-    sequences.add_indices()
+    assert add_indices(dataset) == add_indices(dataset) == 12
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
@@ -62,23 +56,21 @@ def test_rare_classes_are_sampled_more_often(tiny_annotations):
     dataset = build(dict(
         type='ClassBalancedDataset', oversample_thr=0.6,
         dataset=dict(pose(path), type='SkeletonDataset')))
-    sequences = TrainingSequences(dataset)
-    sequences.add_indices()
-    assert len(sequences) == 3
+    assert add_indices(dataset) == 3
     seen = [index_of(dataset[i]) for i in range(len(dataset))]
     assert seen == [0, 1, 1, 2]
 
 
 def test_unknown_wrappers_and_duplicates_raise(tiny_annotations):
     with pytest.raises(ValueError, match='contains a list, whose sequences'):
-        TrainingSequences([1, 2])
+        add_indices([1, 2])
     part = build(pose(tiny_annotations()))
     for other in (part, build(pose(part.ann_file, indices=[2]))):
         with pytest.raises(ValueError, match='in more than one data set'):
-            TrainingSequences(ConcatDataset([part, other])).add_indices()
+            add_indices(ConcatDataset([part, other]))
     part = build(pose(tiny_annotations(), pipeline=[dict(type='PoseDecode')]))
     with pytest.raises(ValueError, match='no PackActionInputs'):
-        TrainingSequences(part).add_indices()
+        add_indices(part)
 
 
 def test_fingerprint_depends_on_names_labels_and_order(tiny_annotations):

@@ -1,6 +1,6 @@
 """Access to data sets inside their wrappers, and to their sequences."""
 import hashlib
-from typing import Iterator, List, Tuple
+from typing import Iterator
 
 import numpy as np
 from mmengine.dataset import BaseDataset, ConcatDataset
@@ -53,7 +53,7 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
                info.get('label'))
 
 
-def summarize(dataset, samples: int = 1000) -> Tuple[str, List[float]]:
+def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
     """Summarize a data set, to recognize it in another process or run.
 
     Return a hash of all names and labels, in order, and weighted sums of the
@@ -85,53 +85,45 @@ class _AddToIndex:
         return results
 
 
-class TrainingSequences:
-    """Consecutive indices of the sequences in a training set.
+def add_indices(dataset) -> int:
+    """Number the sequences of a training set in ``sample_idx`` of its samples.
 
-    ``BaseDataset`` numbers its sequences in ``sample_idx``, but each part of a
-    ``ConcatDataset`` counts from 0. This class assigns consecutive ranges. An
-    ``InputError`` is raised if a part is not a ``BaseDataset``.
+    ``BaseDataset`` numbers its sequences, but each part of a ``ConcatDataset``
+    counts from 0. This function assigns consecutive ranges, and returns the
+    number of sequences. An ``InputError`` is raised if a part is not a
+    ``BaseDataset``, or if a sequence would have two indices.
     """
+    parts, length = [*iter_leaf_datasets(dataset)], 0
+    for part in parts:
+        if not isinstance(part, BaseDataset):
+            raise InputError(
+                f'train_dataloader.dataset contains a {type(part).__name__}, '
+                'whose sequences have no indices for the memory bank slots; '
+                'expected a subclass of mmengine.dataset.BaseDataset, '
+                'optionally wrapped in RepeatDataset, ClassBalancedDataset or '
+                'ConcatDataset.')
+        add_meta_key(part.pipeline, 'sample_idx')
+        transforms = part.pipeline.transforms
+        if length and not any(isinstance(step, _AddToIndex)
+                              for step in transforms):
+            transforms.insert(0, _AddToIndex(length))
+        length += len(part)
+    if len(parts) > 1:
+        _require_distinct(parts)
+    return length
 
-    def __init__(self, dataset) -> None:
-        self.parts: List[Tuple[BaseDataset, int]] = []  # part, first index
-        self.length = 0
-        for part in iter_leaf_datasets(dataset):
-            if not isinstance(part, BaseDataset):
-                raise InputError(
-                    f'train_dataloader.dataset contains a '
-                    f'{type(part).__name__}, whose sequences have no indices '
-                    'for the memory bank slots; expected a subclass of '
-                    'mmengine.dataset.BaseDataset, optionally wrapped in '
-                    'RepeatDataset, ClassBalancedDataset or ConcatDataset.')
-            self.parts.append((part, self.length))
-            self.length += len(part)
 
-    def __len__(self) -> int:
-        return self.length
-
-    def add_indices(self) -> None:
-        """Add the global ``sample_idx`` to samples; raise for duplicates."""
-        self._require_distinct()
-        for part, first in self.parts:
-            add_meta_key(part.pipeline, 'sample_idx')
-            transforms = part.pipeline.transforms
-            if first and not any(isinstance(step, _AddToIndex)
-                                 for step in transforms):
-                transforms.insert(0, _AddToIndex(first))
-
-    def _require_distinct(self) -> None:
-        """Raise an InputError if a sequence would have two indices."""
-        seen = set()
-        for part, _ in self.parts if len(self.parts) > 1 else ():
-            file = part.ann_file or id(part)
-            own = {(file, name) for name, _ in names_and_labels(part)}
-            if seen & own:
-                raise InputError(
-                    f'train_dataloader.dataset: {len(seen & own)} of '
-                    f'{len(own)} sequences of '
-                    f'{part.ann_file or type(part).__name__} (such as '
-                    f'{min(str(name) for _, name in seen & own)}) are in more '
-                    'than one data set, so they would be their own positives. '
-                    'To repeat sequences, use RepeatDataset.')
-            seen |= own
+def _require_distinct(parts: list[BaseDataset]) -> None:
+    """Raise an InputError if a sequence is in several parts."""
+    seen = set()
+    for part in parts:
+        file = part.ann_file or id(part)
+        own = {(file, name) for name, _ in names_and_labels(part)}
+        if seen & own:
+            raise InputError(
+                f'train_dataloader.dataset: {len(seen & own)} of {len(own)} '
+                f'sequences of {part.ann_file or type(part).__name__} (such '
+                f'as {min(str(name) for _, name in seen & own)}) are in more '
+                'than one data set, so they would be their own positives. To '
+                'repeat sequences, use RepeatDataset.')
+        seen |= own

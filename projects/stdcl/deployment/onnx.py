@@ -15,6 +15,7 @@ from ..apis import layout_of, load_model
 from ..apis.clip_shape import find_clip_shape, find_test_set
 from ..apis.load_model import build_test_loader
 from ..utils.atomic_write import atomic_write
+from ..utils.clip_check import try_zeros
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
 from ..utils.model_parts import make_stream
@@ -57,13 +58,8 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
             exceeds :data:`TOLERANCE`. In both cases, no file is written.
     """
     network, shape = DeployedNetwork(model).eval(), clips.shape[1:]
-    try:
-        with torch.no_grad():
-            network(torch.zeros(1, *shape))
-    except Exception as error:
-        raise InputError(
-            f'the model fails on a clip of shape {tuple(shape)} (persons, '
-            f'frames, joints, channels): {error}') from error
+    with torch.no_grad():
+        try_zeros(network, shape, 'the model')
     # with a batch of one, the batch size would be exported as a constant
     program = torch.onnx.export(
         network, (torch.zeros(2, *shape), ), input_names=['clips'],

@@ -1,5 +1,5 @@
 """Features of a trained model, and measures of how they separate classes."""
-from typing import Dict, Sequence
+from typing import Dict
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
+NEAREST = 1, 5  # numbers of neighbors for precision@k
 MOST = 5000  # largest number of sequences; N² distances must fit in memory
 
 
@@ -85,23 +86,20 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> Dict[str, torch.Tensor]:
     return found
 
 
-def measure(features: np.ndarray, labels: np.ndarray,
-            nearest: Sequence[int] = (1, 5)) -> Dict[str, float]:
+def measure(features: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
     """Measure how well features separate classes, by cosine distance.
 
     Args:
         features (ndarray): Nonzero vectors, (N, D), of which a random subset
             of at most :data:`MOST` is measured.
         labels (ndarray): Labels of 2 to N - 1 classes, (N,).
-        nearest (sequence[int]): Numbers of neighbors k for ``precision@k``.
-            Defaults to (1, 5).
 
     Returns:
         dict[str, float]: ``intra`` and ``inter``, the mean distance, from 0
         to 2, between two sequences of the same class and of different
-        classes; ``silhouette``, from -1 to 1; and ``precision@k``, the mean
-        share, from 0 to 1, of a sequence's k nearest neighbors that belong to
-        its class.
+        classes; ``silhouette``, from -1 to 1; and ``precision@1`` and
+        ``precision@5``, the mean share, from 0 to 1, of a sequence's nearest
+        neighbors that belong to its class.
 
     Raises:
         ValueError: ``labels`` contains too few or too many classes.
@@ -112,14 +110,14 @@ def measure(features: np.ndarray, labels: np.ndarray,
     same = labels[:, None] == labels
     others = ~np.eye(len(labels), dtype=bool)
     order = NearestNeighbors(metric='precomputed').fit(distance).kneighbors(
-        n_neighbors=min(max(nearest), len(labels) - 1), return_distance=False)
+        n_neighbors=min(NEAREST[-1], len(labels) - 1), return_distance=False)
     hits = labels[order] == labels[:, None]  # nearest first, itself excluded
     return dict(
         intra=float(distance[same & others].mean()),
         inter=float(distance[~same].mean()),
         silhouette=float(silhouette_score(distance, labels,
                                           metric='precomputed')),
-        **{f'precision@{k}': float(hits[:, :k].mean()) for k in nearest})
+        **{f'precision@{k}': float(hits[:, :k].mean()) for k in NEAREST})
 
 
 def subset(number: int) -> np.ndarray:

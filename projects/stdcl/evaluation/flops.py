@@ -15,8 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from ..apis.clip_shape import find_clip_shape
-from ..utils.clip_check import AXES
-from ..utils.input_error import InputError
+from ..utils.clip_check import try_zeros
 from ..utils.model_parts import make_stream
 
 # FlopCounterMode counts baddbmm, but not its in-place version
@@ -65,13 +64,11 @@ def analyse(cfg: Config, shape: Optional[tuple] = None) -> dict:
     model = MODELS.build(cfg.model).eval()
     shape = tuple(shape or find_clip_shape(cfg, model))
     head = model.cls_head
-    try:
-        clip = make_stream(model.data_preprocessor, torch.zeros(1, *shape))
-        feats = model.backbone(clip)  # (1, M, C, T, V)
-    except Exception as error:
-        raise InputError(
-            f'{type(model.backbone).__name__} fails on a clip of shape '
-            f'{shape} ({", ".join(AXES)}): {error}') from error
+    feats = try_zeros(  # (1, M, C, T, V)
+        lambda clips: model.backbone(make_stream(model.data_preprocessor,
+                                                 clips)),
+        shape, type(model.backbone).__name__)
+    clip = make_stream(model.data_preprocessor, torch.zeros(1, *shape))
     stdcl = hasattr(head, 'decoupler')
     decoupler = count(head.decoupler, feats) if stdcl else (0, 0)
     flops = count_flops(model.predict, clip[None], [ActionDataSample()])

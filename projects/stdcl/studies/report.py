@@ -29,10 +29,10 @@ def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
                      for line in lines)
 
 
-def spread(values: pd.Series, digits: int = 2) -> str:
+def spread(values: pd.Series) -> str:
     """Format the mean and, for several values, the standard deviation."""
-    deviation = f' ± {values.std():.{digits}f}' if len(values) > 1 else ''
-    return f'{values.mean():.{digits}f}{deviation}'
+    deviation = f' ± {values.std():.2f}' if len(values) > 1 else ''
+    return f'{values.mean():.2f}{deviation}'
 
 
 class Gain(NamedTuple):

@@ -1,5 +1,7 @@
 """Check the clips and the outputs of a model."""
-from typing import Sequence
+from typing import Callable, Sequence
+
+import torch
 
 from .input_error import InputError, require_positive
 
@@ -30,6 +32,19 @@ def require_finite(where: str, *outputs) -> None:
     if not all(output.isfinite().all() for output in outputs):
         raise InputError(f'{where}: some outputs of the model are NaN or '
                          'infinite. Check the joints and the weights.')
+
+
+def try_zeros(function: Callable, shape: Sequence[int], where: str):
+    """Call a function on a clip of zeros, (1, M, T, V, C).
+
+    Any error becomes an ``InputError`` that starts with ``where``.
+    """
+    try:
+        return function(torch.zeros(1, *shape))
+    except Exception as error:
+        raise InputError(
+            f'{where} fails on a clip of shape {tuple(shape)} '
+            f'({", ".join(AXES)}): {" ".join(str(error).split())}') from error
 
 
 def check_encoder(encoder, shape) -> None:

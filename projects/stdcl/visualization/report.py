@@ -207,11 +207,11 @@ def choose(models: Sequence[Outputs], num: int,
     return order[:num].tolist()
 
 
-def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
+def embed(features: np.ndarray) -> np.ndarray:
     """Normalize features (N, D), and map them to (N, 2) in [0, 1] by t-SNE."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
-                  random_state=seed).fit_transform(unit)
+                  random_state=0).fit_transform(unit)
     low, high = places.min(axis=0), places.max(axis=0)
     return (places - low) / np.maximum(high - low, 1e-9)
 

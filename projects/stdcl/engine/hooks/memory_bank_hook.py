@@ -5,7 +5,7 @@ from mmengine.dist import all_gather
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.training_sequences import TrainingSequences, summarize
+from ...datasets.training_sequences import add_indices, summarize
 from ...models import MemoryBank, STDCLMixin
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
@@ -39,19 +39,18 @@ class MemoryBankHook(Hook):
         if not self.banks:
             return
         _require_equal_batches(runner.train_dataloader)
-        sequences = TrainingSequences(runner.train_dataloader.dataset)
-        sequences.add_indices()
+        num_sequences = add_indices(runner.train_dataloader.dataset)
         fingerprint, _ = summarize(runner.train_dataloader.dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
-                head.resize_banks(len(sequences))
+                head.resize_banks(num_sequences)
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '
-                           f'{len(sequences)} training sequences.')
+                           f'{num_sequences} training sequences.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Save the fingerprint of the sequences that the banks belong to."""

@@ -9,7 +9,6 @@ from mmaction.registry import MODELS
 from ...utils.input_error import InputError, require_positive
 from .stdcl_head import STDCLMixin
 
-CROSS_ENTROPY = dict(type='CrossEntropyLoss')
 LINEAR_INIT = dict(type='Xavier', layer='Linear', distribution='uniform',
                    bias=0)
 
@@ -34,7 +33,6 @@ class HCNHead(BaseHead):
             (4, 4).
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
         dropout_ratio (float): Dropout after the hidden layer. Defaults to 0.5.
-        loss_cls (dict): Config of the loss. Defaults to cross entropy.
         average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
         init_cfg (dict): Config of the initialization. Defaults to Xavier
             uniform with zero bias.
@@ -48,11 +46,10 @@ class HCNHead(BaseHead):
     def __init__(self, num_classes: int, in_channels: int = 256,
                  feature_size: Sequence[int] = (4, 4),
                  hidden_channels: int = 512, dropout_ratio: float = 0.5,
-                 loss_cls: Dict = CROSS_ENTROPY, average_clips: str = 'prob',
-                 init_cfg: Dict = LINEAR_INIT, **kwargs) -> None:
-        super().__init__(num_classes, in_channels, loss_cls=loss_cls,
-                         average_clips=average_clips, init_cfg=init_cfg,
-                         **kwargs)
+                 average_clips: str = 'prob', init_cfg: Dict = LINEAR_INIT,
+                 **kwargs) -> None:
+        super().__init__(num_classes, in_channels, init_cfg=init_cfg,
+                         average_clips=average_clips, **kwargs)
         self.feature_size = tuple(feature_size)
         if len(self.feature_size) != 2:
             raise InputError(f"{type(self).__name__}: feature_size is "

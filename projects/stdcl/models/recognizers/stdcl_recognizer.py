@@ -9,6 +9,7 @@ from ...utils.clip_check import (
     check_channels,
     check_clip_shape,
     fitting_shape,
+    try_zeros,
 )
 from ...utils.input_error import InputError
 from ...utils.model_parts import make_stream
@@ -101,15 +102,10 @@ class STDCLRecognizer(RecognizerGCN):
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
         training = self.training
         self.eval()  # batch norm statistics must not include the zeros
-        try:
-            features = self.backbone(make_stream(
-                self.data_preprocessor, torch.zeros(1, *clip_shape)))
-        except Exception as error:
-            raise InputError(
-                f'{type(self.backbone).__name__} fails on a clip of '
-                f'model.clip_shape = {tuple(clip_shape)} (persons, frames, '
-                f'joints, channels): {" ".join(str(error).split())}'
-            ) from error
+        features = try_zeros(
+            lambda clips: self.backbone(make_stream(self.data_preprocessor,
+                                                    clips)), clip_shape,
+            f'model.clip_shape: {type(self.backbone).__name__}')
         check_channels(self, features)
         # drawing the decoupler's weights must not affect those drawn later
         try:
