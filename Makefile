@@ -36,7 +36,7 @@ lint: setup
 	$(VENV)/bin/ruff check .
 
 tables: setup
-	$(VENV)/bin/python -m projects.stdcl.studies.tables
+	$(VENV)/bin/python -m runs.tables
 
 docs: setup
 	PYTHONWARNINGS=ignore $(VENV)/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html

@@ -13,11 +13,12 @@ import pytest
 from scipy import stats
 
 from projects.stdcl.studies import records, runner
-from projects.stdcl.studies.report import StudyReport, draw_gains, gains_table
+from projects.stdcl.studies.report import StudyReport
 from projects.stdcl.studies.statistics import compare, mean_of
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.config_check import load_config
 from projects.stdcl.utils.input_error import InputError
+from runs.gains import draw_gains, gains_table
 from tests.commands import hold_folder
 
 ROOT = Path(__file__).parents[1]

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from projects.stdcl.studies import tables
 from projects.stdcl.utils.input_error import InputError
+from runs import tables
 
 
 def page(name):

@@ -1,5 +1,7 @@
 """Update the tables in README.md, configs/README.md and docs/.
 
+    python -m runs.tables
+
 :func:`update` fills the blocks between ``<!-- table: NAME -->`` and
 ``<!-- /table -->`` on each page. NAME is one of
 
@@ -19,10 +21,11 @@ from typing import Callable
 import pandas as pd
 from mmengine.config import Config
 
-from ..catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
-from ..utils.input_error import InputError
-from .report import TABLES, StudyReport, draw_gains, gains_table, markdown
-from .study import read_study
+from projects.stdcl.catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
+from projects.stdcl.studies.report import TABLES, StudyReport, markdown
+from projects.stdcl.studies.study import read_study
+from projects.stdcl.utils.input_error import InputError
+from runs.gains import draw_gains, gains_table
 
 RUNS = ROOT / 'runs'
 COSTS = RUNS / 'benchmarks' / 'model_costs.csv'

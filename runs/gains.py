@@ -1,0 +1,76 @@
+"""Gains of STD-CL in several studies: a table and a plot."""
+from pathlib import Path
+from typing import Iterable, Iterator, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from projects.stdcl.catalogue import BENCHMARKS
+from projects.stdcl.studies.report import (
+    StudyReport,
+    cells_of,
+    markdown,
+    save_svg,
+    spread,
+)
+from projects.stdcl.studies.statistics import Difference
+
+
+class Gain(NamedTuple):
+    """The difference of an arm with STD-CL from its plain arm.
+
+    ``plain`` contains the top-1 accuracies of the plain arm. ``fit`` is the
+    mean training accuracy of the plain arm, in percent: without augmentation
+    if the study has a test ``train``, otherwise in the last epoch.
+    """
+    arm: str
+    difference: Difference
+    plain: pd.Series
+    fit: float
+
+
+def find_gains(report: StudyReport) -> Iterator[Gain]:
+    """Yield the differences of arms with STD-CL from plain arms."""
+    for arm, found in report.differences.items():
+        pair = [report.results[report.results.arm == name]
+                for name in (arm, report.plan.against[arm])]
+        if [set(frame.method) for frame in pair] == [{'STD-CL'}, {'plain'}]:
+            fit = pair[1].get('top1_train', pair[1].train_top1)
+            yield Gain(arm, found, pair[1].top1_last, fit.mean())
+
+
+def gains_table(reports: Iterable[StudyReport]) -> str:
+    """Return a table of the gains in several studies and of their means."""
+    rows = []
+    for report in reports:
+        title = BENCHMARKS[report.plan.benchmark].title.split(',')[0]
+        rows += [[title, gain.arm, len(gain.difference.seeds),
+                  spread(gain.plain),
+                  '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
+                  *cells_of(gain.difference)]
+                 for gain in find_gains(report)]
+        rows += [[title, name, '', '', '', *cells_of(mean)]
+                 for name, mean in report.means.items()]
+    return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',
+                     'plain train top-1, %', 'difference', '95 % interval',
+                     'finding'], rows)
+
+
+def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
+    """Plot the gains of STD-CL against the fit of the training set."""
+    figure = Figure(figsize=(7, 4), layout='constrained')
+    axes = figure.add_subplot()
+    for color, report in enumerate(reports):
+        points = [(gain.fit, *gain.difference[:2])
+                  for gain in find_gains(report)
+                  if np.isfinite(gain.difference.margin)]
+        if points:
+            x, y, margin = zip(*points)
+            axes.errorbar(x, y, margin, fmt='o', capsize=2, alpha=0.6,
+                          color=f'C{color % 10}', label=report.plan.name)
+    axes.axhline(0, color='0.3', linewidth=0.8)
+    axes.set_xlabel('top-1 of the plain encoder on its training set, %')
+    axes.set_ylabel('difference in top-1 (points)')
+    axes.legend(fontsize='small')
+    save_svg(figure, path)
