@@ -239,7 +239,7 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'prefetch_factor option'),
     'best checkpoint': (
         'default_hooks.checkpoint.save_best=acc/top7', "is 'acc/top7'",
-        'expected "auto" or one of acc/top1, acc/top5'),
+        'expected one of auto, acc/top1, acc/top5'),
     'without a value': (
         'train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",
         'expected KEY=VALUE'),

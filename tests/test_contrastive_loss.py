@@ -73,30 +73,6 @@ def test_golden(reference, name):
                                    atol=1e-5)
 
 
-@pytest.mark.parametrize('filled', [1.0, 0.5, 0.1])
-@pytest.mark.parametrize('limits', [(3, 5), (128, 512), (1, 1)])
-@pytest.mark.parametrize('classes', [1, 2, 7])
-@pytest.mark.parametrize('negatives', [('hard', 'random'), ('hard', ),
-                                       ('random', )])
-def test_equals_the_published_loop(filled, limits, classes, negatives):
-    bank = make_bank(classes=classes, filled=filled)
-    anchors, labels, own = make_anchors(bank)
-    loss = CrossSequenceContrastiveLoss(*limits, temperature=0.3,
-                                        negatives=negatives)
-    drawn = draws_of(loss, labels, bank[1])
-    ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
-
-    value, share = loss(ours, labels, own, *bank)
-    expected, expected_share = twin.contrastive_loss(
-        theirs, labels, own, *bank, *limits, 0.3, drawn, negatives)
-    value.backward()
-    expected.backward()
-
-    assert share.item() == pytest.approx(expected_share)
-    torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
-
-
 @st.composite
 def cases(draw):
     """Draw a bank and anchors of arbitrary size and content."""
@@ -125,15 +101,16 @@ def cases(draw):
     return anchors, anchor_labels, own, features, labels, limits
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(cases(), st.sampled_from([torch.float32, torch.float16]),
        st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
-       st.sampled_from([0.07, 0.8]))
-def test_equals_the_published_loop_for_any_input(
-        case, bank_dtype, anchor_dtype, temperature):
+       st.sampled_from([0.07, 0.8]),
+       st.sampled_from([('hard', 'random'), ('hard', ), ('random', )]))
+def test_equals_the_published_loop(
+        case, bank_dtype, anchor_dtype, temperature, negatives):
     anchors, labels, own, features, bank_labels, limits = case
     features, anchors = features.to(bank_dtype), anchors.to(anchor_dtype)
-    loss = CrossSequenceContrastiveLoss(*limits, temperature)
+    loss = CrossSequenceContrastiveLoss(*limits, temperature, negatives)
     drawn = draws_of(loss, labels, bank_labels)
     ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
 
@@ -143,7 +120,7 @@ def test_equals_the_published_loop_for_any_input(
         value.backward()
     expected, expected_share = twin.contrastive_loss(
         theirs.float(), labels, own, features.float(), bank_labels, *limits,
-        temperature, drawn)
+        temperature, drawn, negatives)
     expected.backward()
 
     assert value.dtype == torch.float32 and value.isfinite()

@@ -53,25 +53,18 @@ def test_batch_bank_forgets_the_previous_step():
     torch.testing.assert_close(bank.features[[2, 5]], kept.features[[2, 5]])
 
 
-def test_overflow_empties_the_slot():
+def test_overflow_and_zero_features_empty_the_slot():
     bank = make_bank()
     features = F.normalize(torch.randn(4, 4), dim=1)
     slots = torch.tensor([0, 1, 2, 2])
     update(bank, features, slots, slots)
-    features = features.clone()
-    features[0, 1], features[1], features[2] = torch.nan, torch.inf, torch.nan
-    update(bank, features, slots, slots)
+    spoiled = features.clone()
+    spoiled[0, 1], spoiled[1], spoiled[2] = torch.nan, torch.inf, torch.nan
+    update(bank, spoiled, slots, slots)
     assert bank.features.isfinite().all()
     # a sequence that also has a finite feature keeps its slot
     assert bank.labels[:3].tolist() == [-1, -1, 2]
     torch.testing.assert_close(bank.features[2], features[3])
-
-
-def test_zero_features_empty_the_slot():
-    bank = make_bank()
-    features = F.normalize(torch.randn(4, 4), dim=1)
-    slots = torch.tensor([0, 1, 2, 2])
-    update(bank, features, slots, slots)
     features[0] = 0  # like the mean of opposite features
     features[2] = 1e-7 - features[3]
     update(bank, features, slots, slots)
@@ -106,7 +99,7 @@ def test_half_precision_halves_the_features():
 
 def test_unknown_dtype_raises():
     with pytest.raises(ValueError, match="dtype is 'bfloat16', expected one "
-                       r"of \['float32', 'float16'\]"):
+                       'of float32, float16'):
         make_bank(dtype='bfloat16')
 
 

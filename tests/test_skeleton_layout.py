@@ -32,13 +32,6 @@ def test_layout_is_a_tree_with_body_parts(name):
         assert layout.joint_names[left][5:] == layout.joint_names[right][6:]
 
 
-def test_published_body_parts_and_ntu_bones():
-    assert LAYOUTS['nw-ucla'].parts == (0, ) * 4 + (1, ) * 8 + (2, ) * 8
-    ntu = LAYOUTS['nturgb+d']
-    assert (21, 22) in ntu.bones and (23, 24) in ntu.bones
-    assert (21, 7) in ntu.edges and (23, 11) in ntu.edges
-
-
 def test_a_dict_in_a_config_is_a_layout():
     layout = SkeletonLayout.get(HAND)
     assert layout.parents == {0: -1, 1: 0, 2: 0, 3: 2}

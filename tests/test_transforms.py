@@ -141,13 +141,6 @@ def test_centers_as_published(persons):
         assert made.dtype == np.float32 and not made[0, first, 1].any()
 
 
-def test_centers_no_person_and_only_the_second():
-    keypoint = np.zeros((2, 5, 25, 3), np.float32)
-    keypoint[1, 2] = 1
-    made = CenterOnJoint()(dict(keypoint=keypoint))['keypoint']
-    np.testing.assert_array_equal(made, keypoint)
-
-
 def test_drops_frames_without_persons():
     results = sequence(2)
     results['keypoint_score'] = np.random.rand(*results['keypoint'].shape[:3])

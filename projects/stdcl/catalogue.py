@@ -5,7 +5,7 @@ The layouts are in :data:`.utils.skeleton_layout.LAYOUTS`.
 from dataclasses import dataclass
 from pathlib import Path
 
-from .utils.input_error import InputError
+from .utils.input_error import InputError, require_known
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
@@ -84,10 +84,3 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
         raise InputError(
             f'configs/{pattern} matches {len(found)} files, expected one.')
     return found[0]
-
-
-def require_known(field: str, value: str, known) -> None:
-    """Raise an InputError about ``field`` unless ``value`` is in ``known``."""
-    if value not in known:
-        raise InputError(
-            f'{field} is {value!r}, expected one of {", ".join(known)}.')

@@ -6,7 +6,7 @@ import numpy as np
 from ..datasets.converters.ntu_skeleton import parse_skeleton, select_persons
 from ..datasets.converters.nw_ucla import read_skeletons
 from ..datasets.converters.sequence_file import SUFFIXES, read_sequence
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_known
 from ..utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
 FIXED = {'.json': 'nw-ucla', '.skeleton': 'nturgb+d'}  # suffix -> its layout
@@ -32,9 +32,7 @@ def read_skeleton_file(path: Path,
         InputError: The file is invalid, or its joints do not fit ``layout``.
     """
     suffix = path.suffix.lower()
-    if suffix not in (*FIXED, *SUFFIXES):
-        raise InputError(f'{path}: the suffix is "{suffix}", expected one of '
-                         f'.json, .skeleton, {", ".join(SUFFIXES)}.')
+    require_known(f'{path}: the suffix', suffix, (*FIXED, *SUFFIXES))
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist.')
     own = LAYOUTS.get(FIXED.get(suffix), layout)

@@ -20,7 +20,7 @@ from ..datasets.transforms.format_gcn_input import (
 from ..datasets.transforms.pre_normalize_2d import check_pixels
 from ..utils.clip_check import check_shape, require_finite
 from ..utils.config_check import load_config
-from ..utils.input_error import InputError, require_positive
+from ..utils.input_error import InputError, require_known, require_positive
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
 from ..visualization.predictions import draw_predictions
@@ -122,9 +122,7 @@ class SkeletonInferencer:
         if (stride or 1) > (window or 1):
             raise InputError(f'window is {window} and stride is {stride}, '
                              'expected 1 <= stride <= window.')
-        if format not in ('gif', 'html'):
-            raise InputError(
-                f"format is {format!r}, expected 'gif' or 'html'.")
+        require_known('format', format, ('gif', 'html'))
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
         sequences = [_to_annotation(index, sequence, self.layout, img_shape)

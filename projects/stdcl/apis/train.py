@@ -12,12 +12,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from ..catalogue import STREAMS, require_known
+from ..catalogue import STREAMS
 from ..compat.checkpoint import find_latest_checkpoint
 from ..datasets.training_sequences import leaf_configs
 from ..utils.config_check import checked, load_config, parse_options
 from ..utils.folder_lock import lock_folder
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_known
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 # launcher -> environment variable that it sets for each process

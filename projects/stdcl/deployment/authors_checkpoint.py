@@ -9,9 +9,9 @@ from typing import Callable, Dict, Sequence, Tuple
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from ..catalogue import ENCODERS, require_known
+from ..catalogue import ENCODERS
 from ..utils.atomic_write import atomic_write
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_known
 
 Tensors = Dict[str, torch.Tensor]
 # our name -> the authors' names, and the function that joins their tensors

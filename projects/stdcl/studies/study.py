@@ -18,9 +18,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..catalogue import STREAMS, find_config, require_known
+from ..catalogue import STREAMS, find_config
 from ..utils.config_check import UNREADABLE
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_known
 
 TYPES = {str: 'a string', bool: 'True or False', int: 'an integer',
          dict: 'a dict', list | int: 'an integer or a list'}

@@ -63,6 +63,13 @@ def require_positive(owner: str, **sizes: Union[int, Sequence[int]]) -> None:
                 f'{owner}: {name} is {size!r}, expected {expected}.')
 
 
+def require_known(field: str, value: str, known) -> None:
+    """Raise an InputError about ``field`` unless ``value`` is in ``known``."""
+    if value not in known:
+        raise InputError(
+            f'{field} is {value!r}, expected one of {", ".join(known)}.')
+
+
 def require_processes(name: str, number: int) -> None:
     """Raise an ``InputError`` unless 1 to 1024 processes are to be started."""
     if not 1 <= number <= 1024:

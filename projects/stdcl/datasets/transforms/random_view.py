@@ -2,7 +2,7 @@
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from ...catalogue import require_known
+from ...utils.input_error import require_known
 from .random_rotation import rotate, rotation
 from .transform import Transform
 

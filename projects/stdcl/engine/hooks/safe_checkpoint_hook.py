@@ -15,7 +15,7 @@ from mmengine.optim import OptimWrapperDict
 
 from ...models import MemoryBank
 from ...utils.atomic_write import PARTIAL
-from ...utils.input_error import InputError
+from ...utils.input_error import require_known
 from ...utils.model_parts import find_prefixes, unwrap
 
 INTERRUPTED = 'interrupted.pth'
@@ -119,10 +119,9 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
             return
-        for name in {*self.key_indicators} - {'auto', *metrics}:
-            raise InputError(
-                f'default_hooks.checkpoint.save_best is {name!r}, expected '
-                f'"auto" or one of {", ".join(metrics)}.')
+        for name in self.key_indicators:
+            require_known('default_hooks.checkpoint.save_best', name,
+                          ('auto', *metrics))
         # hide the paths from MMEngine, which would delete the files
         before = self._best_paths()
         for name in before:

@@ -3,8 +3,8 @@ import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
-from ...catalogue import STREAMS, require_known
-from ...utils.input_error import InputError
+from ...catalogue import STREAMS
+from ...utils.input_error import InputError, require_known
 from ...utils.skeleton_layout import SkeletonLayout
 
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from ...utils.input_error import InputError
+from ...utils.input_error import require_known
 from ..unit_vectors import unit_vectors
 
 EMPTY = -1  # label of an empty slot
@@ -44,9 +44,7 @@ class MemoryBank(nn.Module):
 
     def __init__(self, feat_dim: int = 256, dtype: str = 'float32') -> None:
         super().__init__()
-        if dtype not in DTYPES:
-            raise InputError(f'{type(self).__name__}: dtype is {dtype!r}, '
-                             f'expected one of {list(DTYPES)}.')
+        require_known(f'{type(self).__name__}: dtype', dtype, DTYPES)
         self.features = torch.zeros(0, feat_dim, dtype=DTYPES[dtype])
         self.labels = torch.zeros(0, dtype=torch.long)
 
