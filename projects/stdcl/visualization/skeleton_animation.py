@@ -60,8 +60,8 @@ class Animation:
 
     @property
     def num_steps(self) -> int:
-        """Number of frames in the longest panel, at least one."""
-        return max(1, *(panel.points.shape[1] for panel in self.panels))
+        """Number of frames in the longest panel."""
+        return max(panel.points.shape[1] for panel in self.panels)
 
 
 def to_points(data: np.ndarray, layout: SkeletonLayout,

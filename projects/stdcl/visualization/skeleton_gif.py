@@ -126,9 +126,7 @@ def _add_panel(axes: Axes, panel: Panel, num_steps: int,
     def move(step: int) -> None:
         total = places.shape[1]
         now = step * total // num_steps
-        counter.set_text(f'frame {min(now + 1, total)}/{total}')
-        if not total:
-            return
+        counter.set_text(f'frame {now + 1}/{total}')
         joints = places[:, now]  # (M, V, 2)
         lines = joints[:, edges]  # (M, E, 2, 2)
         there = np.isfinite(lines).all(axis=(2, 3))

@@ -51,11 +51,6 @@ class MemoryBank(nn.Module):
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def nbytes(self) -> int:
-        """Size of the bank in memory and in a checkpoint, in bytes."""
-        return sum(getattr(self, name).nbytes for name in self.STATE)
-
     def resize(self, num_sequences: int,
                num_classes: int | None = None) -> None:
         """Replace all slots with S = ``num_sequences`` empty ones.
