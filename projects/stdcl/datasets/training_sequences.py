@@ -3,10 +3,9 @@ import hashlib
 from typing import Iterator
 
 import numpy as np
-from mmengine.dataset import BaseDataset, ConcatDataset
+from mmengine.dataset import BaseDataset, Compose, ConcatDataset
 
 from ..utils.input_error import InputError
-from .meta_keys import add_meta_key
 
 
 def iter_leaf_datasets(dataset) -> Iterator:
@@ -34,6 +33,23 @@ def leaf_configs(loader: dict) -> Iterator[dict]:
         return
     for part in parts:
         yield from leaf_configs(part)
+
+
+def add_meta_key(pipeline: Compose, key: str) -> None:
+    """Make a pipeline keep an entry of the annotations as metainfo.
+
+    ``PackActionInputs`` keeps only the entries that its ``meta_keys`` list. An
+    ``InputError`` is raised if the pipeline contains no ``PackActionInputs``.
+    """
+    packers = [step for step in pipeline.transforms
+               if hasattr(step, 'meta_keys')]
+    if not packers:
+        names = ', '.join(type(step).__name__ for step in pipeline.transforms)
+        raise InputError(f'The pipeline [{names}] has no PackActionInputs, '
+                         f'expected it as the last step, to keep {key}.')
+    for packer in packers:
+        if key not in packer.meta_keys:
+            packer.meta_keys = (*packer.meta_keys, key)
 
 
 def carry_names(dataset) -> None:
