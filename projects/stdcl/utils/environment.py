@@ -14,8 +14,7 @@ def current_commit() -> dict:
     """Return a dict of the checked-out commit and the state of the files.
 
     ``commit`` is the hash, and ``clean`` is False if there are local changes
-    outside ``runs/``. Without ``.git``, the environment variable STDCL_COMMIT
-    provides the hash. Unknown values are None.
+    outside ``runs/``. Without ``.git``, both are None.
     """
 
     def git(*args: str) -> str:
@@ -28,8 +27,7 @@ def current_commit() -> dict:
                     clean=not git('status', '--porcelain', '--', ':/',
                                   ':(top,exclude)runs'))
     except (OSError, subprocess.CalledProcessError):
-        commit = os.environ.get('STDCL_COMMIT')
-        return dict(commit=commit, clean=True if commit else None)
+        return dict(commit=None, clean=None)
 
 
 def package_versions() -> dict:
