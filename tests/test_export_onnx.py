@@ -116,6 +116,11 @@ def test_script_names_the_expected_shape(shape):
     with pytest.raises(SystemExit, match='^error: .* finite'):
         SCRIPT.prepare(np.full((9, 2, 3), np.inf),
                        dict(clip_shape='[1, 9, 2, 3]'))
+    for outside in 0.5, 700:  # normalized, or x and y swapped
+        with pytest.raises(SystemExit, match='^error: .* not pixels'):
+            SCRIPT.prepare(np.full((9, 2, 2), outside), dict(
+                dims='2', pipeline='[{"type": "PreNormalize2D"}]',
+                clip_shape='[1, 9, 2, 2]'), (480, 640))
     assert SCRIPT.printable('é\x1b[2J\n1.0000') == 'é?[2J?1.0000'
 
 

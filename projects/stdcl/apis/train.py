@@ -89,10 +89,8 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
             raise InputError(f'optim_wrapper.type is {wrapper!r}, but --amp '
                              "requires 'OptimWrapper' or 'AmpOptimWrapper'.")
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if resume is not None:
-        cfg.resume = True
-        cfg.load_from = (cfg.get('load_from') if resume == 'auto'
-                         else str(resume))
+    if resume not in (None, 'auto'):
+        cfg.update(resume=True, load_from=str(resume))
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise InputError('auto_scale_lr is missing from the config. For '
@@ -104,9 +102,10 @@ def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
         'seed': None, **(cfg.get('randomness') or {}),
         **{key: value for key, value in chosen.items() if value is not None}}
     with checked(cfg, REQUIRED), lock_work_dir(cfg):
-        if resume == 'auto' and cfg.load_from:  # fine-tune, or resume doing so
-            cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-            cfg.load_from = None if cfg.resume else cfg.load_from
+        # load_from only starts a run that has no checkpoint of its own
+        if resume == 'auto' and (not cfg.get('load_from')
+                                 or find_latest_checkpoint(cfg.work_dir)):
+            cfg.update(resume=True, load_from=None)
         runner = build_runner(cfg)
         warn_of_earlier_run(runner)
         runner.train()
