@@ -224,6 +224,8 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
     'switch of the runner': ('resume=no', "resume is 'no', expected True or"),
     'start method': ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is "
                      "'foo', expected one of fork, spawn"),
+    'part of the environment': (
+        'env_cfg.mp_cfg=abc', "env_cfg.mp_cfg is 'abc', expected a dict"),
     'collate function': (
         'test_dataloader.collate_fn.type=Nope',
         "test_dataloader.collate_fn.type is 'Nope', expected the name of a"),

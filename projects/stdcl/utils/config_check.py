@@ -57,7 +57,7 @@ LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None
 PARTS = {'backbone', 'cls_head', 'collate_fn', 'dataset', 'decoupler',
-         'loss_contrast', 'memory_bank', 'optimizer', 'sampler'}
+         'loss_contrast', 'memory_bank', 'mp_cfg', 'optimizer', 'sampler'}
 CHOICES = dict(log_level=[*logging.getLevelNamesMapping()],
                mp_start_method=multiprocessing.get_all_start_methods())
 SEQUENCES = {'List', 'Sequence', 'Tuple', 'list', 'tuple'}
