@@ -65,10 +65,9 @@ def test_recommended_variant_changes_only_its_fragment(path):
     recommended = load(path)
     expected = copy.deepcopy(load(
         path.with_name(path.name.replace('recommended-', ''))))
-    changes = dict(load(
-        CONFIGS / '_base_/stdcl_recommended.py').stdcl_recommended)
-    if 'hcn' in path.name:
-        del changes['contrast_block']
+    fragment = '_hcn' if 'hcn' in path.name else ''
+    changes = load(CONFIGS / f'_base_/stdcl_recommended{fragment}.py'
+                   ).stdcl_recommended
     expected.merge_from_dict(dict(model=changes))
     rest = recommended.to_dict()
     del rest['stdcl_recommended']

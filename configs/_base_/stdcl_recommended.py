@@ -1,7 +1,6 @@
 # What the recommended variant changes in stdcl.py; docs/findings.md explains
 # why. A config inherits a config with STD-CL and this file, and adds
 #     model = _base_.stdcl_recommended
-# HCN has no blocks, so its configs change only the head.
 stdcl_recommended = dict(
     contrast_block=8,
     cls_head=dict(loss_contrast=dict(temperature=0.1)))
