@@ -339,8 +339,9 @@ def test_every_class_is_split(ratio):
 
 
 def test_subjects_are_drawn_if_there_are_any(folder):
-    edit('labels.csv', 's3,val', 's3,test')
-    assert convert()[1].endswith('subjects in several splits: s3')
+    edit('labels.csv', 's3,val', '3.0,test')  # both are subject 3
+    edit('labels.csv', 's3,val', '3,val')
+    assert convert()[1].endswith('subjects in several splits: 3')
     for seed in range(4):
         convert(val_ratio=0.3, seed=seed)
         val = made()['split']['val']

@@ -166,7 +166,7 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
                           for name, default in COLUMNS.items()}, rows.index)
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
-    table['subject'] = table['subject'].str.casefold()
+    table['subject'] = table['subject'].map(_whole).str.casefold()
     paths = [path for path in sorted(source.rglob('*'))
              if path.suffix.lower() in SUFFIXES
              and path.is_file() and not path.samefile(labels)]
