@@ -573,7 +573,7 @@ def test_annotation_files(folder):
             (dict(split='abcd'), {}, '--split is a, b, c, d, expected at mos'),
             (dict(split=['sub_val'] * 2), {}, '"4" occurs in more than one'),
             (dict(split=['sub_val']), dict(classes=['a', 'a']),
-             "in.pkl: the classes are .'a', 'a'., expected at least 2 names"),
+             'in.pkl: classes: the name "a" occurs 2 times, expected once'),
             ({}, dict(layout=dict(FLAT, joint_names='abcd')),
              r'joint_names\[0\] is .a., expected .wrist., as in the layout')):
         Path('in.pkl').write_bytes(pickle.dumps({**content, **changed}))
@@ -581,9 +581,13 @@ def test_annotation_files(folder):
             read(**options)
     for item in items:  # PoseDataset also accepts "filename"
         item['filename'] = item.pop('frame_dir')
+        item['keypoint'] = np.abs(item['keypoint'])
+    del items[0]['img_shape']
     Path('named.pkl').write_bytes(pickle.dumps(items))
-    read('named.pkl', val_ratio=0.5)
+    read('named.pkl', val_ratio=0.5, img_shape=(6, 7))
     assert [item['frame_dir'] for item in made()['annotations']] == names
+    assert [item['img_shape'] for item in made()['annotations']] == [
+        (6, 7), *[(4, 5)] * 7]  # sequences keep their own size
 
 
 def test_names_in_a_different_unicode_form(folder):

@@ -77,9 +77,8 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
             item = dict(row['read'](layout), frame_dir=name,
                         label=numbers.get(row['label']))
             if img_shape:
-                item['img_shape'] = tuple(img_shape)
-                outside.append(check_pixels(f'{source}: {name}', item,
-                                            img_shape))
+                own = item.setdefault('img_shape', tuple(img_shape))
+                outside.append(check_pixels(f'{source}: {name}', item, own))
             annotations.append(item)
         except InputError as error:
             problems.append(str(error))
