@@ -1,14 +1,13 @@
 """1x1 convolutions as matrix products."""
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 
 
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution that a CPU computes as a matrix product.
 
-    Inputs may be contiguous or channels-last. On a CPU, the product is faster
-    than a general convolution. Other devices use the latter, because the
+    On a CPU, the product is faster than a convolution of contiguous inputs.
+    Channels-last inputs and other devices use the convolution. On a GPU, the
     product would store one gradient of the weight per sequence.
 
     ``merged`` is the number of convolutions of the same input that are stacked
@@ -28,16 +27,10 @@ class PointwiseConv(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, A, B) to (N, C', A', B'); see ``nn.Conv2d``."""
-        if x.device.type != 'cpu':
+        if x.device.type != 'cpu' or not x.is_contiguous():
             return super().forward(x)
         if self.stride != (1, 1):
             x = x[:, :, ::self.stride[0], ::self.stride[1]]
-        # an input of one channel is contiguous in both formats
-        if not x.is_contiguous() and x.is_contiguous(
-                memory_format=torch.channels_last):
-            y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1),
-                         self.bias)  # (N, A, B, C')
-            return y.permute(0, 3, 1, 2)
         weight = self.weight.flatten(1).expand(x.shape[0], -1, -1)
         y = torch.baddbmm(self.bias[:, None], weight, x.flatten(2))
         return y.unflatten(2, x.shape[2:])
