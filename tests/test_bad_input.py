@@ -286,6 +286,9 @@ def test_launchers(launcher, folder):
     'field nearly right': (
         'default_hook = dict(logger=dict(interval=1))', 'default_hook ',
         'not a field of the Runner', 'closest match is default_hooks'),
+    'sampler missing': (
+        "test_dataloader = dict(_delete_=True, dataset={}, num_workers=0)",
+        'test_dataloader.sampler is missing, expected a dict'),
     'layout without edges': (
         "model['data_preprocessor'] = dict(layout=dict(\n"
         "    _delete_=True, joint_names=['a'] * 20, center=0))", 'layout',

@@ -195,6 +195,10 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 f'{_nearest(name, set(hooks) - {name})}.')
     for path, entry in _entries(cfg):
         known = _names(path, entry)
+        missing = {'dataset', 'sampler'} - entry.keys()
+        if path.endswith('_dataloader') and missing:
+            raise InputError(f'{path}.{min(missing)} is missing, expected a '
+                             'dict.')
         for name, value in entry.items():
             near = '' if name in known else _nearest(name, known)
             if near:
