@@ -344,19 +344,22 @@ def test_equal_preprocessing_can_be_written_differently():
     trained_on = traits(dict(pipeline=[dict(
         type='PreNormalize3D', zaxis=[0, 1]), dict(type='RandomScale'), dict(
             type='PreNormalize2D')]))
-    check_traits(trained_on, dict(dataset=dict(prepare=[dict(
+    check_traits(trained_on, dict(dataset=dict(metainfo=None, prepare=[dict(
         type='FastPreNormalize3D', zaxis=(0, 1))], pipeline=[dict(
             type='PreNormalize2D', img_shape=(9, 9))])))
-    with pytest.raises(InputError, match='is .none.*zaxis=.0, 1., .*align'):
+    check_traits(trained_on, dict(dataset='ntu'))  # of an own class
+    with pytest.raises(InputError, match="is .none.*'FastPreNormalize3D()"):
         check_traits(trained_on, dict(pipeline=[dict(type='RandomScale')]))
 
 
 def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     loaded = saved(checkpoint)
-    state = start(changed(config, BONE), load_from=checkpoint)
+    state = start(changed(config, {**BONE, **STANDARDIZE}),
+                  load_from=checkpoint)
     assert not check_start(state, {}, loaded)
     assert (f'{checkpoint} is fine-tuned on data that differ from its training'
-            " data: stream is 'bone', expect") in capsys.readouterr().out
+            " data: preprocessing is") in (text := capsys.readouterr().out)
+    assert "; stream is 'bone', expected 'joint'" in text
 
 
 def test_input_of_older_checkpoints_is_not_checked(config, checkpoint):

@@ -124,7 +124,8 @@ WRITERS = {
 @pytest.mark.parametrize('dtype', ['int32', '>f8'])
 def test_every_format_is_read(tmp_path, name, layout, persons, dtype):
     array = (100 * joints(6, persons=persons) + 128).astype(dtype)
-    array[..., 2] %= 2  # in two dimensions, the confidence
+    if layout != 'hand':
+        array[..., 2] %= 2  # the confidence
     WRITERS[name](tmp_path / name, array)
     sequence = read_sequence(tmp_path / name, LAYOUTS[layout])
     assert sequence.pop('total_frames') == 6
@@ -162,6 +163,7 @@ BAD = {
     'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
     'channels': (joints(5, 2), '2 channels .* with the channels x, y, z of'),
+    'confidence': (joints(5) * [99, 99, 0] + [0, 0, .9], 'set "dims": 2 in'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
     'trap': (np.array([Trap()]), 'objects or no array'),
@@ -426,6 +428,8 @@ DEEPLABCUT = pd.MultiIndex.from_tuples(
     (ROWS, True), (DEEPLABCUT, True), (list('xyz') * 4, False),
     (np.arange(12.), True), ([f'{i // 3}.{i % 3}' for i in range(12)], False),
     (pd.MultiIndex.from_product([range(1, 5), range(3)]), True),
+    (pd.MultiIndex.from_product([['DLC'], range(4), range(3)]), False),
+    (pd.MultiIndex.from_product([[0], range(4), range(3)]), False),
     (pd.MultiIndex.from_product([HAND['joint_names'], range(3)]), False),
     ([f'{axis}{i}' for i in range(1, 5) for axis in 'xyz'], False),
     ([f'Joint{i}.{axis}' for i in range(4) for axis in 'XYZ'], False)])
@@ -444,7 +448,7 @@ def test_headers_of_pandas(tmp_path, columns, index):
 
 @pytest.mark.parametrize('number', ['1,234', '1,234.5', '12,345,678'])
 def test_thousands_separators_raise(tmp_path, number):
-    rows = np.full((4, 12), '0.5', object)
+    rows = np.full((3, 12), '0.5', object)
     rows[1, 2] = number
     pd.DataFrame(rows).to_csv(tmp_path / 'a.csv', sep='\t', index=False)
     with pytest.raises(InputError, match=f'column 3 is "{number}", expected'):

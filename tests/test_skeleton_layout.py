@@ -30,6 +30,7 @@ def test_layout_is_a_tree_with_body_parts(name):
     assert len(mirrored) == len(set(mirrored)) >= 12
     for left, right in layout.mirror:
         assert layout.joint_names[left][5:] == layout.joint_names[right][6:]
+    assert LAYOUTS['nw-ucla'].parts == (0, ) * 4 + (1, ) * 8 + (2, ) * 8
 
 
 def test_a_dict_in_a_config_is_a_layout():

@@ -31,7 +31,8 @@ def main() -> None:
     add('--split', nargs='+', metavar='NAME', default=(), help='for an '
         'annotation file: its splits to use as train, val and test')
     add('--val-ratio', type=float, metavar='R', help='share of the subjects '
-        'to draw for val, such as 0.2; without subjects, share of each class; '
+        'to draw for val, such as 0.2, rounded up; without subjects, share of '
+        'each class; '
         'default: use the column split of LABELS')
     add('--seed', type=int, default=0, help='random seed; default: 0')
     add('--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
@@ -54,8 +55,9 @@ def main() -> None:
         'narrow enough for training on a laptop; default: 1')
     args = parser.parse_intermixed_args()
     paths = args.source, args.labels, args.destination
-    if args.destination.suffix != '.pkl' or args.destination in (
-            args.source, args.classes) or (
+    inputs = args.source.resolve(), args.classes and args.classes.resolve()
+    if args.destination.suffix != '.pkl' or (
+            args.destination.resolve() in inputs) or (
                 (args.labels is None) != (args.source.suffix == '.pkl')):
         parser.error(f'the paths are {", ".join(map(str, paths))}, expected a '
                      'folder, a table and a *.pkl file, or two *.pkl files, '

@@ -24,7 +24,8 @@ def main() -> None:
                         help="the authors' checkpoint (*.pt)")
     parser.add_argument('out', type=Path, help='checkpoint to write (*.pth)')
     args = parser.parse_args()
-    if args.out.suffix != '.pth' or args.out == args.source:
+    if args.out.suffix != '.pth' or (
+            args.out.resolve() == args.source.resolve()):
         parser.error(f'out is {args.out}, expected a *.pth file other than '
                      'the source.')
     from projects.stdcl.utils.input_error import end_cleanly

@@ -6,8 +6,10 @@ normalization or order of classes or joints would be a low accuracy.
 import hashlib
 import inspect
 from itertools import zip_longest
+from numbers import Real
 from typing import Iterable, Iterator
 
+import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.dataset import BaseDataset, Compose
@@ -60,7 +62,9 @@ def input_of(model: nn.Module) -> dict:
 
 def traits(dataset) -> dict:
     """Return a data set's classes, joint names and preprocessing, if known."""
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    # the config of a data set may name a file of classes
+    classes = None if isinstance(dataset, dict) else getattr(
+        dataset, 'metainfo', {}).get('classes')
     part = next(iter_leaf_datasets(dataset))
     layout = getattr(part, 'layout', None)
     return dict(num_classes=[len(classes)] if classes else [],
@@ -82,10 +86,22 @@ def _preprocessing(part) -> list[str]:
 
 
 def _describe(transform) -> str:
-    names = {*inspect.signature(type(transform)).parameters} - {'img_shape'}
-    arguments = (f'{name}={list(value) if isinstance(value, tuple) else value}'
-                 for name, value in vars(transform).items() if name in names)
+    parameters = inspect.signature(type(transform)).parameters
+    values = {name: _plain(value) for name, value in vars(transform).items()
+              if name in parameters and name != 'img_shape'}
+    arguments = (f'{name}={value}' for name, value in values.items()
+                 if value != _plain(parameters[name].default))
     return f'{type(transform).__name__}({", ".join(arguments)})'
+
+
+def _plain(value):
+    """Convert an argument so that its text is the same in all processes."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [*map(_plain, value)]
+    return value if isinstance(value, (str, Real, dict, type(None))) else \
+        type(value).__name__
 
 
 def find_difference(description: dict, seen: dict) -> str:

@@ -32,7 +32,8 @@ def leaf_configs(loader: dict) -> Iterator[dict]:
         yield loader
         return
     for part in parts:
-        yield from leaf_configs(part)
+        if isinstance(part, dict):
+            yield from leaf_configs(part)
 
 
 def add_meta_key(pipeline: Compose, key: str) -> None:

@@ -5,7 +5,6 @@ with a traceback. This module reports the place and the closest valid name.
 """
 import inspect
 import logging
-import multiprocessing
 import re
 import traceback
 from contextlib import contextmanager, suppress
@@ -59,7 +58,7 @@ POSITIVE = {'clip_value', 'lr', 'max_norm'}
 PARTS = {'backbone', 'cls_head', 'collate_fn', 'dataset', 'decoupler',
          'loss_contrast', 'memory_bank', 'mp_cfg', 'optimizer', 'sampler'}
 CHOICES = dict(log_level=[*logging.getLevelNamesMapping()],
-               mp_start_method=multiprocessing.get_all_start_methods())
+               mp_start_method=['fork', 'spawn', 'forkserver'])
 SEQUENCES = {'List', 'Sequence', 'Tuple', 'list', 'tuple'}
 # an annotation of only these words means that a config must set a number
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',

@@ -77,8 +77,10 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
             item = dict(row['read'](layout), frame_dir=name,
                         label=numbers.get(row['label']))
             if img_shape:
-                own = item.setdefault('img_shape', tuple(img_shape))
-                outside.append(check_pixels(f'{source}: {name}', item, own))
+                if item.get('img_shape') is None:
+                    item['img_shape'] = tuple(img_shape)
+                outside.append(check_pixels(f'{source}: {name}', item,
+                                            item['img_shape']))
             annotations.append(item)
         except InputError as error:
             problems.append(str(error))
@@ -106,9 +108,15 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
                               for item in content['annotations']], axis=0)
     empty = np.concatenate([~find_detected(item)[1].any(axis=(0, 2))
                             for item in content['annotations']])
-    lines = [counts.rename(index=printable).to_string(),
-             f'frames: up to {frames}, persons: up to {persons}, '
-             f'vertical axis (--up): {content["up"]}']
+    scores = [item['keypoint_score'] for item in content['annotations']
+              if 'keypoint_score' in item]
+    channels = (
+        f'confidences: {min(map(np.min, scores)):.2g} to '
+        f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
+        if content['annotations'][0]['keypoint'].shape[-1] == 2 else
+        f'vertical axis (--up): {content["up"]}')
+    lines = [counts.rename(index=printable).to_string(), 'frames: up to '
+             f'{frames}, persons: up to {persons}, {channels}']
     if empty.any():
         lines.append(f'frames without a person: {empty.sum():,} of '
                      f'{len(empty):,} ({empty.mean():.1%})')

@@ -17,6 +17,7 @@ from ..transforms.detected_joints import check_detected
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
+DECIMAL_COMMA = r'^([-+]?\d*),(\d+)', r'\1.\2'
 CONFIDENCE = 'confidence|conf|score|likelihood|visibility'
 
 
@@ -55,6 +56,7 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             f'(shape {shape}){" beside a keypoint_score" * scored}, expected '
             f'{layout.num_joints} joints with the channels '
             f'{CHANNELS[layout.dims]} of the layout "{layout.name}".')
+    _check_third_channel(where, plain['keypoint'], layout)
     there = check_detected(where, plain).any(axis=2)  # (M, T)
     persons, together = there.any(axis=1), there.sum(axis=0).max()
     if persons.sum() > together:
@@ -64,6 +66,17 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             'tracker assigned several IDs to a person, merge them.')
     return {name: array[persons] if name in ARRAYS else array
             for name, array in plain.items()}
+
+
+def _check_third_channel(where: str, keypoint: np.ndarray,
+                         layout: SkeletonLayout) -> None:
+    third, most = keypoint[..., 2:], np.abs(keypoint[..., :2]).max(initial=0)
+    if third.any() and most > 10 and third.min() >= 0 and third.max() <= 1:
+        raise InputError(
+            f'{where}: x and y are up to {most:g}, but the third channel is '
+            f'between 0 and 1, like a confidence, expected z of the layout '
+            f'"{layout.name}". For x, y and a confidence, set "dims": 2 in '
+            'the layout.')
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -110,29 +123,28 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
     import pandas as pd
     cells = read_cells(path)
-    # decimal commas, unless there are decimal points below the header
-    if not cells[4:].apply(lambda column: column.str.match(
-            r'[-+]?\d*\.\d', na=False)).to_numpy().any():
-        cells = cells.replace(r'^([-+]?\d*),(\d+)', r'\1.\2', regex=True)
     channels, index = divmod(cells.shape[1], layout.num_joints)
     if index > 1 or channels not in range(layout.dims, 4):
         raise InputError(
             f'{path} contains {cells.shape[1]} columns, separated by commas, '
             f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
             f'the {layout.num_joints} joints of layout "{layout.name}".')
-    top = cells[:4].T
+    top = cells[:4].replace(*DECIMAL_COMMA, regex=True).T
     # most cells in the rows of a header are neither numbers nor empty
     is_text = top.apply(pd.to_numeric, errors='coerce').isna() & ~top.isin(
         ['', 'nan', 'NaN'])
     is_header = is_text.sum() > (top != '').sum() / 2
     text = np.flatnonzero(is_header[:3]).max(initial=-1) + 1  # rows with text
-    for count in (max(text, 1) + 1, max(text, 1)):  # the last may be numbers
+    for count in range(3, max(text, 1) - 1, -1):  # the last may be numbers
         head = top.iloc[index:, :count]
         is_frame = count > text and head.iloc[:, -1].nunique() < 2  # zeros
         if not is_frame and _is_header(path, head, layout, channels,
                                        has_text=count == text):
             cells = cells[count:]
             break
+    if not cells.apply(lambda column: column.str.match(
+            r'[-+]?\d*\.\d', na=False)).to_numpy().any():
+        cells = cells.replace(*DECIMAL_COMMA, regex=True)
     values = pd.to_numeric(cells.to_numpy().ravel(), errors='coerce').reshape(
         cells.shape)
     for row, column in np.argwhere(np.isnan(values))[:1]:

@@ -39,11 +39,6 @@ class PreNormalize2D(transforms.PreNormalize2D):
         # a third channel is the confidence
         detected = detected & xy.any(axis=-1) & (others > 0).all(axis=-1)
         shape = results.get('img_shape', self.img_shape)
-        if np.shape(shape) != (2, ) or not np.greater(shape, 0).all():
-            raise InputError(
-                f'sequence {name_of(results)}: img_shape is {shape}, expected '
-                'the height and width of the images in which the joints were '
-                'detected (tools/demo.py: --img-shape HEIGHT WIDTH).')
         check_pixels(f'sequence {name_of(results)}',
                      {**results, 'keypoint': xy}, shape)
         half = np.array(shape[::-1], np.float32) / 2
@@ -58,8 +53,14 @@ def check_pixels(where: str, sequence: dict, img_shape: tuple[int, int]
 
     ``img_shape`` is the height and the width in pixels. Joints at (0, 0) or
     with confidence 0 are ignored. An ``InputError`` is raised if most joints
-    are outside, or if all coordinates are between -1 and 1.
+    are outside, if all coordinates are between -1 and 1, or if ``img_shape``
+    is not a pair of positive numbers.
     """
+    if np.shape(img_shape) != (2, ) or not np.greater(img_shape, 0).all():
+        raise InputError(
+            f'{where}: img_shape is {img_shape}, expected the height and '
+            'width of the images in which the joints were detected '
+            '(tools/demo.py: --img-shape HEIGHT WIDTH).')
     keypoint = sequence['keypoint']
     there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)
     points = keypoint[there]  # (joints, x and y)

@@ -95,8 +95,9 @@ class CheckpointFitHook(Hook):
             check_traits(trained_on, data['train'], 'train_dataloader')
             return
         _fit_to_fine_tune(model, checkpoint, file, runner.logger)
-        text = find_difference(trained_on, {**traits(data['train']),
-                                            **input_of(model)})
+        own = {**traits(data['train']), **input_of(model)}
+        text = '; '.join(filter(None, (find_difference(
+            trained_on, {field: own[field]}) for field in own)))
         if text:
             runner.logger.warning(f'{file} is fine-tuned on data that differ '
                                   f'from its training data: {text}.')
