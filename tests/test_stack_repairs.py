@@ -65,7 +65,7 @@ def run_without(packages, folder, *commands):
 
 
 def test_missing_mmcv_ends_a_tool_in_one_line(tmp_path):
-    line, = run_without('mmcv', tmp_path, 'analysis/report.py a b c')
+    line, = run_without('mmcv', tmp_path, 'analysis/report.py a b c.html')
     assert line.startswith('error: mmcv is missing: ')
     assert 'pip install mmcv-lite==2.1.0' in line
     assert 'full mmcv 2.1.0' in line
@@ -83,8 +83,8 @@ def test_missing_mmcv_raises_an_ordinary_error_elsewhere(tmp_path):
 
 def test_missing_extra_ends_a_tool_in_one_line(tmp_path):
     lines = run_without(
-        'pandas sklearn', tmp_path, 'analysis/report.py a b c',
-        'analysis/extract_features.py a b c', 'experiments/run_study.py a',
+        'pandas sklearn', tmp_path, 'analysis/report.py a b c.html',
+        'analysis/extract_features.py a b c.npz', 'experiments/run_study.py a',
         'data/custom.py a b c.pkl --layout coco')
     assert lines == [
         f'error: the package {name} is missing. To install it, run pip '
