@@ -318,13 +318,21 @@ BONE = {'model.data_preprocessor.stream': 'bone'}
 STANDARDIZE = {f'{name}.pipeline.0.type': 'Standardize' for name in (
     'train_dataloader.dataset.dataset', 'val_dataloader.dataset',
     'test_dataloader.dataset')}
+TWO_PERSONS = {name.replace('0.type', '3.num_person'): 2
+               for name in STANDARDIZE}
+LAYOUT_KEY = 'model.data_preprocessor.layout'
+LAYOUT = {LAYOUT_KEY: {**asdict(SkeletonLayout.get('nw-ucla')),
+                       '_delete_': True}}
 
 
 @pytest.mark.parametrize('options, message', [
     (BONE, "the model: stream is 'bone', expected 'joint'. Use .*--stream"),
     ({'model.data_preprocessor.center_relative': True},
      'center_relative is True, expected False'),
-    (STANDARDIZE, r"preprocessing is 'Standardize\(\)', expected 'MinMaxN")])
+    (STANDARDIZE, r"preprocessing is 'Standardize\(\)', expected 'MinMaxN"),
+    (TWO_PERSONS, r"persons is 'FormatGCNInput\(\)', expected .*person=1"),
+    (LAYOUT | {f'{LAYOUT_KEY}.center': 0}, 'center is 0, expected 2'),
+    (LAYOUT | {f'{LAYOUT_KEY}.parts': [2] * 20}, r'parts\[0\] is 2, exp')])
 def test_different_input_raises(config, checkpoint, options, message):
     for use_it in uses(changed(config, options), checkpoint):
         with pytest.raises(InputError, match=message) as caught:

@@ -349,6 +349,9 @@ def test_averaged_weights(warm, tmp_path):
     whole = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
     for part in ('state_dict', 'ema_state_dict'):
         compare(resumed[part], whole[part])
+    done = warm('tools/train.py', ROOT / CONFIG, *options[1:], '--resume',
+                cwd=tmp_path)
+    assert 'trained with EMAHook in custom_hooks, but this' in done.stderr
     best = torch.load(next(tmp_path.glob('best_*')), weights_only=True)
     assert not [name for part in ('state_dict', 'ema_state_dict')
                 for name in best[part] if '_bank.' in name]

@@ -12,6 +12,7 @@ from typing import Iterable, Iterator
 import numpy as np
 import torch
 import torch.nn as nn
+from mmaction.datasets.transforms import FormatGCNInput
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import MMLogger
 
@@ -57,7 +58,8 @@ def input_of(model: nn.Module) -> dict:
     return {**{field: [getattr(place, field)] for field, place
                in places.items() if hasattr(place, field)},
             **{field: getattr(layout, field) for field in (
-                'joint_names', 'edges', 'bones') if layout}}
+                'joint_names', 'edges', 'bones', 'parts') if layout},
+            'center': [layout.center] if layout else []}
 
 
 def traits(dataset) -> dict:
@@ -70,19 +72,22 @@ def traits(dataset) -> dict:
     return dict(num_classes=[len(classes)] if classes else [],
                 classes=list(classes or ()),
                 joint_names=getattr(layout, 'joint_names', ()),
-                preprocessing=_preprocessing(part))
+                **_preprocessing(part))
 
 
-def _preprocessing(part) -> list[str]:
+def _preprocessing(part) -> dict[str, list[str]]:
     """Describe the transforms that do not augment, without camera sizes."""
     names = 'prepare', 'cached_pipeline', 'pipeline'
     pipelines = (Compose(part.get(name, ())) if isinstance(part, dict) else
                  getattr(part, name, None) for name in names)
     steps = [step for pipeline in pipelines
              for step in getattr(pipeline, 'transforms', ())]
-    return [_describe(step) for step in steps
-            if getattr(step, 'cacheable', False)
-            or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
+    fixed = [_describe(step) for step in steps
+             if getattr(step, 'cacheable', False)
+             or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
+    # most models average over all persons of a clip, also absent ones
+    return dict(preprocessing=fixed, persons=[
+        _describe(step) for step in steps if isinstance(step, FormatGCNInput)])
 
 
 def _describe(transform) -> str:

@@ -4,7 +4,7 @@ from typing import Any, Iterator, List, Tuple
 import numpy as np
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 
@@ -28,7 +28,8 @@ class ConsistencyHook(Hook):
     - All processes must read the same training, validation and test data.
     - A resumed run must have the training data, the seed, the optimizer and
       the schedules of its checkpoint; MMEngine would silently ignore new ones
-      in the config. Only the end of a schedule may change.
+      in the config. Only the end of a schedule may change. A run with
+      ``EMAHook`` must keep it, because its checkpoints swap the weights.
 
     Otherwise, the hook raises an ``InputError`` in all processes.
     """
@@ -93,6 +94,10 @@ def _differences(runner, checkpoint: dict, data: tuple
     if isinstance(runner.train_loop, EpochBasedTrainLoop) and (
             started > runner.max_epochs):
         yield 'max_epochs', f'{started} or more', runner.max_epochs
+    if 'ema_state_dict' in checkpoint and not any(
+            isinstance(hook, EMAHook) for hook in runner.hooks):
+        # without the hook, averaged weights and stale banks would be resumed
+        yield 'EMAHook', 'in custom_hooks', 'none'
     if isinstance(wrapper, OptimWrapperDict):
         return
     yield from _compare('optimizer', *(
