@@ -118,7 +118,7 @@ ANNOTATIONS = {
         'expected 20 joints and 3 channels', 'as in 23 of 24 sequences'),
     'total_frames that disagrees': (
         item(total_frames=24), 'total_frames', 'is 24',
-        'expected 23, the number of frames T'),
+        'expected 23, the number of frames in'),
     'sequence twice': (
         lambda content: content['annotations'].append(
             dict(content['annotations'][3])), 'annotations',
@@ -220,6 +220,8 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'model.backbone=5', 'model.backbone is 5, expected a dict'),
     'part of the head': (
         'model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
+    'scores of single clips': ('model.cls_head.average_clips=None',
+                               'average_clips is None, expected "prob" or'),
     'log level': ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
     'switch of the runner': ('resume=no', "resume is 'no', expected True or"),
     'start method': ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is "
@@ -317,6 +319,8 @@ def test_config_files(change, texts, folder):
         'ann_file', 'none.pkl', 'expected a pickle'),
     'format of the scores': (
         dict(dump='scores.txt'), '--dump is scores.txt', '.npz'),
+    'scores instead of the data': (
+        dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is an annotat'),
 })
 def test_testing(change, texts, folder):
     assert_fails(lambda: apis.test('tiny.py', 'none.pth', **change), *texts)

@@ -7,10 +7,12 @@ import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner.runner import _SlicedDataset
 from torch import nn
 
 from projects.stdcl import apis
@@ -358,6 +360,24 @@ def test_equal_preprocessing_can_be_written_differently():
     check_traits(trained_on, dict(dataset='ntu'))  # of an own class
     with pytest.raises(InputError, match="is .none.*'FastPreNormalize3D()"):
         check_traits(trained_on, dict(pipeline=[dict(type='RandomScale')]))
+
+
+class Scale:
+    """Transform whose attribute does not have the name of its argument."""
+    cacheable, __call__ = True, print
+
+    def __init__(self, factor):
+        self._factor = {'x': torch.tensor([factor])}
+
+
+@pytest.mark.parametrize('make', [dict, SimpleNamespace])
+def test_the_transforms_of_wrappers_are_compared(make):
+    one, two, three = ([Scale(factor)] for factor in (1, 2, 3))
+    trained_on, inner = traits(dict(pipeline=one + two)), make(pipeline=one)
+    check_traits(trained_on, _SlicedDataset(
+        make(datasets=[inner], pipeline=two), 1))
+    with pytest.raises(InputError, match=r'\] is .*\[3\].*, expected .*\[2\]'):
+        check_traits(trained_on, make(dataset=inner, pipeline=three))
 
 
 def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):

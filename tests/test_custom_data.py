@@ -163,7 +163,8 @@ BAD = {
     'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
     'channels': (joints(5, 2), '2 channels .* with the channels x, y, z of'),
-    'confidence': (joints(5) * [99, 99, 0] + [0, 0, .9], 'set "dims": 2 in'),
+    'confidence': (joints(5) * [99, 99, 0] + [0, 0, .9],
+                   'expected z, not a conf.* of the layout "hand" is 3'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
     'trap': (np.array([Trap()]), 'objects or no array'),
@@ -177,7 +178,10 @@ BAD = {
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
     'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
     'empty row': (',' * 11 + '\n' + csv_text(joints(3)), 'row 1, .* is ""'),
-    'gap': (FRAMES + '3' + COORDINATES, 'row 3: the first column is not c'),
+    'gap': (FRAMES + '3' + COORDINATES, 'row 3: the first column is "3" aft'),
+    'label': ('0.5' + ',0' * 11 + ',a\n0.25' + ',0' * 11 + ',a',
+              '2: the first column is "0.25" after "0.5", .* times or labels'),
+    'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
     'two keys': ('person,' + FRAMES, 'contains 14 columns, separated')}
 
 
@@ -272,13 +276,17 @@ def test_labels_by_name_and_by_number(folder):
      'ns 0 of 8 sequences, .*Write "train" and "val" into a column "split"'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5),
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
-    (r's\d,', 's1,', dict(val_ratio=0.25), 'different subjects: 1'),
-    ('wave', 'wave', dict(val_ratio=1), 'is 1, which cannot split 8'),
+    (r's\d,.*', 's1,', dict(val_ratio=0.25), 'different subjects: 1'),
+    ('train|val', '', dict(val_ratio=1), 'is 1, which cannot split 8'),
+    ('train|val', r'TEST', {}, 'expected the classes of the training set'),
+    ('train', 'Train', dict(val_ratio=0.5), r"are \['train', 'val'\], expect"),
+    ('val', '', dict(val_ratio=0.5), r"are \['', 'train'\], expected"),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('wave', 'wave', dict(img_shape=(4, 5)), '--img-shape requires a two-dim'),
     ('wave', 'wave', dict(test_only=True), 'classes of the training set'),
-    ('subject', 'person', dict(val_ratio=0.01), r'cannot .* by label'),
+    (('subject', 'val'), ('person', 'train'), dict(val_ratio=0.01),
+     r'cannot .* by label'),
 ])
 def test_invalid_tables_are_named(folder, old, new, options, message):
     text = Path('labels.csv').read_text()
@@ -344,6 +352,7 @@ def test_subjects_are_drawn_if_there_are_any(folder):
     edit('labels.csv', 's3,val', '3.0,test')  # both are subject 3
     edit('labels.csv', 's3,val', '3,val')
     assert convert()[1].endswith('subjects in several splits: 3')
+    edit('labels.csv', '3,val', '3,train')
     for seed in range(4):
         convert(val_ratio=0.3, seed=seed)
         val = made()['split']['val']
@@ -484,7 +493,7 @@ def test_persons_of_a_sequence():
     for wrong, message in (
             (tracked, '8 persons, but at most 1 in any frame'),
             (joints(50, persons=2).swapaxes(0, 1),
-             r'50 persons in 2 frames, .*the axes \(M, T, V, C\)')):
+             r'50 persons in 2 frames, .*the axes \(persons, frames')):
         with pytest.raises(InputError, match=message):
             to_sequence('', dict(keypoint=wrong), LAYOUTS['hand'])
 
@@ -532,6 +541,8 @@ def test_data_for_testing_only(folder):
     edit('labels.csv', 's0,train', 's0,test')
     convert()
     assert made()['split']['test'] == ['a/0']
+    text = Path('labels.csv').read_text()
+    Path('labels.csv').write_text(text.replace(',val', ',train'))
     data = convert(val_ratio=0.4)
     assert made()['split']['test'] == ['a/0']
     cfg = load_config(data, 'stgcn')

@@ -121,6 +121,10 @@ def test_script_names_the_expected_shape(shape):
             SCRIPT.prepare(np.full((9, 2, 2), outside), dict(
                 dims='2', pipeline='[{"type": "PreNormalize2D"}]',
                 clip_shape='[1, 9, 2, 2]'), (480, 640))
+    for joints, dims in (1.5, '2'), ([99, 99, 1], '3'):
+        with pytest.raises(SystemExit, match='^error: the third channel is'):
+            SCRIPT.prepare(np.ones((9, 2, 3)) * joints,
+                           dict(dims=dims, clip_shape='[1, 9, 2, 3]'))
     assert SCRIPT.printable('é\x1b[2J\n1.0000') == 'é?[2J?1.0000'
 
 
@@ -197,6 +201,9 @@ def test_the_commands(warm, tmp_path):
         assert done.stdout.splitlines() == [
             f'{one["score"]:.4f} {one["class_name"]}' for one in expected]
     (tmp_path / 'joints.csv').write_text('1,2,3')
+    np.savez(tmp_path / 'joints.npz', keypoint=joints[..., :2],
+             keypoint_score=joints[..., 2])
+    np.testing.assert_array_equal(SCRIPT.read(tmp_path / 'joints.npz'), joints)
     for files in ('', 'net.onnx none.npy', 'net.onnx joints.csv',
                   'none.onnx joints.npy', 'net.onnx joints.npy 9'):
         done = warm('docs/guides/run_onnx.py', *files.split(), cwd=tmp_path)

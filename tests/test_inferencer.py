@@ -13,8 +13,10 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from projects.stdcl.apis import SkeletonInferencer
+from projects.stdcl.apis.clip_shape import find_test_set
 from projects.stdcl.apis.skeleton_file import read_skeleton_file
 from projects.stdcl.apis.sliding_window import cut, runs, spread_over_frames
 from projects.stdcl.utils.input_error import InputError
@@ -157,6 +159,7 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
      r'sequence-0: a confidence \(keypoint_score\) is 87, expected 0 to 1'),
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
+    (GOOD * [99, 99, 1], {}, 'sequence-0: .* expected z, not a conf'),
     (GOOD, dict(window=4.5), 'window is 4.5, expected a positive integer'),
     (GOOD, dict(stride=2), 'window is None and stride is 2'),
     (GOOD, dict(window=4, stride=5), 'window is 4 and stride is 5'),
@@ -184,6 +187,9 @@ def test_a_wrapped_test_set(checkpoint, inferencer):
     cfg.test_dataloader = cfg.val_dataloader = None
     with pytest.raises(InputError, match='dataset.pipeline is missing'):
         SkeletonInferencer(cfg, checkpoint, 'cpu')
+    for loader in dict(dataset=[1]), DataLoader([1]):  # it is already built
+        with pytest.raises(InputError, match='the test set is a list, expec'):
+            find_test_set(dict(test_dataloader=loader))
 
 
 def test_the_size_of_images_is_not_guessed(checkpoint):
@@ -320,6 +326,8 @@ def test_confidences_of_arrays_and_files(tmp_path, step):
     assert all(one == expected for one in found)
     with pytest.raises(InputError, match='built for 3. The confidence of'):
         inferencer(pixels, img_shape=(640, 640))
+    with pytest.raises(InputError, match='from 0 to 1.5, .*, not z'):
+        inferencer(both / [640, 640, 1 / 1.5])
     # MMAction2's function passes annotations to the pipeline as they are
     annotation = dict(keypoint=both, total_frames=40, img_shape=(640, 640))
     recognizer = init_recognizer(cfg, str(tmp_path / 'coco.pth'), 'cpu')

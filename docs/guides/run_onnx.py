@@ -191,8 +191,14 @@ def prepare(joints, metadata, img_shape=None):
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
-    if score is not None and not -0.1 <= score.min() <= score.max() <= 2:
-        sys.exit('error: a confidence is out of range, expected 0 to 1')
+    pixels, third = abs(joints[..., :2]).max() > 10, joints[..., 2:]
+    if score is not None and not (
+            -0.1 <= score.min() <= score.max() <= (2 if pixels else 1.2)):
+        sys.exit('error: the third channel is out of range, expected '
+                 'confidences from 0 to 1')
+    if pixels and third.any() and 0 <= third.min() <= third.max() <= 1:
+        sys.exit('error: the third channel is from 0 to 1, like a confidence, '
+                 'expected z')
     there = find_detected(joints, score)[1].any((1, 2))
     if not there.any():
         sys.exit('error: no joint was detected')
@@ -208,6 +214,18 @@ def prepare(joints, metadata, img_shape=None):
         joints, score = STEPS[kind](joints, score, **step)
     clips = joints.reshape(len(joints), -1, frames, *joints.shape[2:])
     return np.ascontiguousarray(clips.swapaxes(0, 1), np.float32)
+
+
+def read(path):
+    """Read a recording; a confidence becomes the last channel."""
+    arrays = np.load(path)
+    if isinstance(arrays, np.ndarray):
+        return arrays
+    names = sorted(arrays.files)
+    if len(names) > 1 and names != ['keypoint', 'keypoint_score']:
+        raise ValueError(names)
+    joints, *scores = (arrays[name] for name in names)
+    return np.concatenate([joints, *(one[..., None] for one in scores)], -1)
 
 
 def classify(session, joints, img_shape=None):
@@ -227,7 +245,8 @@ def printable(name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('network', help='ONNX file of this project')
-    parser.add_argument('recording', help='array of joints (*.npy)')
+    parser.add_argument('recording', help='array of joints (*.npy), '
+                        'or keypoint and keypoint_score (*.npz)')
     parser.add_argument('img_shape', nargs='*', type=int, default=(),
                         help='height and width of the images')
     args = parser.parse_args()
@@ -236,8 +255,10 @@ def main():
         parser.error(f'img_shape is {args.img_shape}, expected the height and '
                      'width in pixels')
     try:
-        file, kind = args.recording, 'a NumPy array (*.npy)'
-        joints = np.asarray(np.load(file), np.float32)
+        file, kind = args.recording, (
+            'an array of joints (*.npy), or keypoint and keypoint_score '
+            '(*.npz); see docs/guides/deploy.md for tables (*.csv)')
+        joints = np.asarray(read(file), np.float32)
         file, kind = args.network, 'an ONNX file of this project'
         session = onnxruntime.InferenceSession(
             file, providers=['CPUExecutionProvider'])

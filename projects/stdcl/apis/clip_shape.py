@@ -2,15 +2,19 @@
 import torch.nn as nn
 from mmengine.config import Config
 
-from ..datasets.training_sequences import leaf_configs
+from ..datasets.training_sequences import iter_leaf_datasets
 from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
 
 
 def find_test_set(cfg: Config) -> dict:
     """Return the config of the test (or validation) set, without wrappers."""
-    return next(leaf_configs(
+    part = next(iter_leaf_datasets(
         cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}))
+    if not isinstance(part, dict):
+        raise InputError(f'the test set is a {type(part).__name__}, expected '
+                         'a dict, its config in test_dataloader.dataset.')
+    return part
 
 
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:

@@ -51,6 +51,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
         str(checkpoint), map_location='cpu', logger='silent')
     if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
         del model.cls_head.decoupler  # its weights are untrained
+    head = model.cls_head  # None would not average the clips of a sequence
+    head.average_clips = getattr(head, 'average_clips', None) or 'prob'
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     model.dataset_meta = dict(meta, classes=[
         printable(name) for name in meta.get('classes') or ()])

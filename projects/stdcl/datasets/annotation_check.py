@@ -115,17 +115,17 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     shape = _check_array(path, item, 'keypoint', 'MTVC').shape
     if total != shape[1]:
         _fail(path, item, 'total_frames', f'is {total}', f'{shape[1]}, the '
-              'number of frames T in keypoint (its shape (M, T, V, C) is '
-              f'{shape})')
+              'number of frames in keypoint (persons, frames, joints, '
+              f'channels: {shape})')
     if shape[0] > max(shape[1], 2):
         _fail(path, item, 'keypoint', f'has {shape[0]} persons in {shape[1]} '
-              'frames', 'the axes (M, T, V, C), with at least as many '
-              'frames T as persons M')
+              'frames', 'the axes (persons, frames, joints, channels), with '
+              'at least as many frames as persons')
     if 'keypoint_score' in item:
         score = _check_array(path, item, 'keypoint_score', 'MTV')
         if score.shape != shape[:3]:
             _fail(path, item, 'keypoint_score', f'has shape {score.shape}',
-                  f'{shape[:3]}, the (M, T, V) of keypoint')
+                  f'{shape[:3]}, the persons, frames and joints of keypoint')
 
 
 def _check_count(path: str, item: dict, field: str, least: int) -> None:
@@ -144,7 +144,8 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
               'a NumPy array of numbers')
     if array.ndim != len(axes) or not array.size:
         _fail(path, item, field, f'has shape {array.shape}',
-              f'the axes ({", ".join(axes)}), each of size 1 or more')
+              f'the axes ({", ".join(f"{AXES[axis]}s" for axis in axes)}), '
+              'each of size 1 or more')
     # the comparison is also False for NaN, which min and max propagate
     if not max(-float(array.min()), float(array.max())) < LARGEST:
         wrong = ~(np.abs(array.astype(np.float64)) < LARGEST)

@@ -19,9 +19,7 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
         ignored = [ignore_keys] if isinstance(ignore_keys, str) else list(
             ignore_keys or ())
         super().__init__(datasets, lazy_init, [*ignored, 'classes'])
-        first, *others = iter_leaf_datasets(self)
-        expected = {name: values for name, values in traits(first).items()
-                    if name not in ignored}
-        for part in others:
-            check_traits(expected, part, source=getattr(
-                first, 'ann_file', '') or type(first).__name__)
+        first = next(iter_leaf_datasets(self))
+        check_traits({name: values for name, values in traits(self).items()
+                      if name not in ignored}, self, source=getattr(
+                          first, 'ann_file', '') or type(first).__name__)

@@ -17,7 +17,7 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import MMLogger
 
 from ..utils.input_error import InputError
-from .training_sequences import iter_leaf_datasets, names_and_labels
+from .training_sequences import names_and_labels, unwrap_datasets
 
 MOST = 2**20  # largest number of hashes; larger training sets are sampled
 # transforms of MMAction2 that compute the input of a model
@@ -62,26 +62,28 @@ def input_of(model: nn.Module) -> dict:
             'center': [layout.center] if layout else []}
 
 
-def traits(dataset) -> dict:
+def traits(dataset, wrappers: tuple = ()) -> dict:
     """Return a data set's classes, joint names and preprocessing, if known."""
+    part, wrappers = next(unwrap_datasets(dataset, wrappers))
     # the config of a data set may name a file of classes
-    classes = None if isinstance(dataset, dict) else getattr(
-        dataset, 'metainfo', {}).get('classes')
-    part = next(iter_leaf_datasets(dataset))
+    classes = None if isinstance(part, dict) else getattr(
+        part, 'metainfo', {}).get('classes')
     layout = getattr(part, 'layout', None)
     return dict(num_classes=[len(classes)] if classes else [],
                 classes=list(classes or ()),
                 joint_names=getattr(layout, 'joint_names', ()),
-                **_preprocessing(part))
+                **_preprocessing(part, *wrappers))
 
 
-def _preprocessing(part) -> dict[str, list[str]]:
+def _preprocessing(*parts) -> dict[str, list[str]]:
     """Describe the transforms that do not augment, without camera sizes."""
     names = 'prepare', 'cached_pipeline', 'pipeline'
-    pipelines = (Compose(part.get(name, ())) if isinstance(part, dict) else
-                 getattr(part, name, None) for name in names)
-    steps = [step for pipeline in pipelines
-             for step in getattr(pipeline, 'transforms', ())]
+    fields = [part if isinstance(part, dict) else getattr(
+        part, '__dict__', {}) for part in parts]
+    pipelines = [field.get(name) for field in fields for name in names]
+    steps = [step for one in pipelines for step in Compose(
+        one if isinstance(one, (list, tuple)) else
+        getattr(one, 'transforms', ())).transforms]
     fixed = [_describe(step) for step in steps
              if getattr(step, 'cacheable', False)
              or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
@@ -93,9 +95,12 @@ def _preprocessing(part) -> dict[str, list[str]]:
 def _describe(transform) -> str:
     parameters = inspect.signature(type(transform)).parameters
     values = {name: _plain(value) for name, value in vars(transform).items()
-              if name in parameters and name != 'img_shape'}
-    arguments = (f'{name}={value}' for name, value in values.items()
-                 if value != _plain(parameters[name].default))
+              if name != 'img_shape'}
+    # other attributes count only if an argument has a different name there
+    other = not parameters.keys() <= vars(transform).keys()
+    arguments = (f'{name}={value}' for name, value in values.items() if (
+        value != _plain(parameters[name].default) if name in parameters
+        else other))
     return f'{type(transform).__name__}({", ".join(arguments)})'
 
 
@@ -103,9 +108,13 @@ def _plain(value):
     """Convert an argument so that its text is the same in all processes."""
     if isinstance(value, (set, frozenset)):
         return sorted(map(str, value))
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
         return [*map(_plain, value)]
-    return value if isinstance(value, (str, Real, dict, type(None))) else \
+    return value if isinstance(value, (str, Real, type(None))) else \
         type(value).__name__
 
 
@@ -130,8 +139,8 @@ def check_traits(description: dict, dataset, where: str = '',
     a dataloader. For the message, ``where`` is the name of the data set, and
     ``source`` is the origin of ``description``.
     """
-    for part in iter_leaf_datasets(dataset):
-        text = find_difference(description, traits(part))
+    for part, wrappers in unwrap_datasets(dataset):
+        text = find_difference(description, traits(part, wrappers))
         if text:
             raise InputError(': '.join(filter(None, (
                 where, getattr(part, 'ann_file', ''),
@@ -153,7 +162,7 @@ def check_data(description: dict, dataset, where: str) -> None:
 
 def _hashes(dataset) -> Iterator[tuple]:
     """Yield the name and a hash of the name and label of each sequence."""
-    for part in iter_leaf_datasets(dataset):
+    for part, _ in unwrap_datasets(dataset):
         for name, label in (names_and_labels(part) if isinstance(
                 part, BaseDataset) else ()):
             if isinstance(name, str):

@@ -2,10 +2,12 @@
 import numpy as np
 import torch
 
+from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
 
 # array -> its axes: persons, frames, joints and channels
 ARRAYS = dict(keypoint='MTVC', keypoint_score='MTV')
+PIXELS = 10  # coordinates in an image exceed this; others may be in meters
 
 
 def complete(annotation: dict) -> dict:
@@ -30,21 +32,41 @@ def complete(annotation: dict) -> dict:
     return result
 
 
-def to_plain(annotation: dict, layout: SkeletonLayout | None = None) -> dict:
+def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
+             where: str = '') -> dict:
     """Return an annotation in the form that the transforms expect.
 
     ``keypoint`` (M, T, V, C) and ``keypoint_score`` become float32, because
     transforms compute in the dtype of the coordinates, and small integers and
     float16 could overflow. NumPy scalars, such as labels, become plain
     numbers. If ``layout`` is two-dimensional, a third channel of ``keypoint``
-    becomes ``keypoint_score``, except in packed sequences (N, V, C).
+    becomes ``keypoint_score``, except in packed sequences (N, V, C). If it
+    does not fit the layout, an ``InputError`` starts with ``where``.
     """
     plain = {name: value.item() if isinstance(value, np.generic) else value
              for name, value in annotation.items()}
     for name in ARRAYS.keys() & plain.keys():
         plain[name] = np.asarray(plain[name], np.float32)
-    if layout and layout.dims == 2 and np.shape(plain.get('keypoint'))[3:] == (
+    if layout and np.shape(plain.get('keypoint'))[3:] == (
             3, ) and 'keypoint_score' not in plain:
-        plain.update(keypoint=plain['keypoint'][..., :2],
-                     keypoint_score=plain['keypoint'][..., 2])
+        position, third = plain['keypoint'][..., :2], plain['keypoint'][..., 2]
+        _check_third_channel(where, position, third, layout)
+        if layout.dims == 2:
+            plain.update(keypoint=position, keypoint_score=third)
     return plain
+
+
+def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
+                         layout: SkeletonLayout) -> None:
+    most, low, high = np.abs(position).max(), third.min(), third.max()
+    if layout.dims == 3:
+        expected = 'z, not a confidence'
+        wrong = most > PIXELS and low >= 0 and 0 < high <= 1
+    else:  # peaks of heatmaps can be a little beyond 0 and 1
+        expected = 'a confidence from 0 to 1, not z'
+        wrong = most <= PIXELS and not -0.1 <= low <= high <= 1.2
+    if wrong:
+        raise InputError(
+            f'{where}: the third channel is from {low:g} to {high:g}, and x '
+            f'and y are up to {most:g}, expected {expected}, because "dims" '
+            f'of the layout "{layout.name}" is {layout.dims}.')

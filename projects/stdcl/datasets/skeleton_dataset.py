@@ -162,7 +162,8 @@ class SkeletonDataset(PoseDataset):
         return data_list
 
     def _prepare(self, info: dict) -> dict:
-        info = to_plain(info, self.layout)
+        info = to_plain(info, self.layout, f'{self.ann_file}: sequence '
+                        f'{name_of(info)}')
         if np.ndim(info.get('keypoint')) == 4:  # not packed
             check_confidences(self.ann_file, info)
         return fit_persons(self.ann_file, info, self.num_person)

@@ -1,39 +1,39 @@
 """Access to data sets inside their wrappers, and to their sequences."""
 import hashlib
+from functools import partial
 from typing import Iterator
 
 import numpy as np
-from mmengine.dataset import BaseDataset, Compose, ConcatDataset
+from mmengine.dataset import BaseDataset, Compose
 
 from ..utils.input_error import InputError
 
 
 def iter_leaf_datasets(dataset) -> Iterator:
-    """Yield the data sets, or their configs, inside wrappers."""
-    if isinstance(dataset, dict):
-        yield from leaf_configs(dataset)
-    elif isinstance(dataset, BaseDataset):
-        yield dataset
-    elif isinstance(dataset, ConcatDataset):
-        for part in dataset.datasets:
-            yield from iter_leaf_datasets(part)
-    elif hasattr(dataset, 'dataset'):  # such as RepeatDataset
-        yield from iter_leaf_datasets(dataset.dataset)
-    elif hasattr(dataset, '_dataset'):  # the wrapper for num_batch_per_epoch
-        yield from iter_leaf_datasets(dataset._dataset)
-    else:
-        yield dataset
+    """Return the data sets, or their configs, inside wrappers."""
+    return (part for part, _ in unwrap_datasets(dataset))
+
+
+def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
+    """Yield each data set, or its config, and its wrappers from the inside."""
+    get = dataset.get if isinstance(dataset, dict) else partial(
+        getattr, dataset)
+    parts = []
+    if not isinstance(dataset, BaseDataset):
+        # the wrapper for num_batch_per_epoch forwards all but _dataset
+        inner = get('_dataset', get('dataset', None))
+        parts = get('datasets', None) or () if inner is None else [inner]
+    parts = [part for part in parts if not isinstance(part, (str, type(None)))]
+    for part in parts:
+        yield from unwrap_datasets(part, (dataset, *wrappers))
+    if not parts:
+        yield dataset, wrappers
 
 
 def leaf_configs(loader: dict) -> Iterator[dict]:
-    """Yield the configs of a loader's data sets, without wrappers."""
-    parts = loader.get('datasets') or [loader.get('dataset')]
-    if parts == [None]:
-        yield loader
-        return
-    for part in parts:
-        if isinstance(part, dict):
-            yield from leaf_configs(part)
+    """Return the configs of a loader's data sets, without wrappers."""
+    return (part for part in iter_leaf_datasets(loader)
+            if isinstance(part, dict))
 
 
 def add_meta_key(pipeline: Compose, key: str) -> None:

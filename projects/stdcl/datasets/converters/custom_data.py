@@ -111,7 +111,7 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     scores = [item['keypoint_score'] for item in content['annotations']
               if 'keypoint_score' in item]
     channels = (
-        f'confidences: {min(map(np.min, scores)):.2g} to '
+        f'confidences, not z: {min(map(np.min, scores)):.2g} to '
         f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
         if content['annotations'][0]['keypoint'].shape[-1] == 2 else
         f'vertical axis (--up): {content["up"]}')
@@ -173,6 +173,7 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
                           for name, default in COLUMNS.items()}, rows.index)
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
+    table['split'] = table['split'].str.casefold()
     table['subject'] = table['subject'].map(_whole).str.casefold()
     paths = [path for path in sorted(source.rglob('*'))
              if path.suffix.lower() in SUFFIXES

@@ -13,12 +13,17 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     a share of them, ``ratio``, is drawn for 'val'. Otherwise, this share of
     each class is drawn; a class with a single sequence is used for training
     only. The order of the rows has no effect. An ``InputError`` is raised if
-    there is too little data.
+    there is too little data, or if some of the sequences are already split.
     """
     from sklearn.model_selection import (
         GroupShuffleSplit,
         StratifiedShuffleSplit,
     )
+    given = set(table['split']) - {'test'}
+    if len(given) > 1 or 'val' in given:
+        raise InputError(
+            f'--val-ratio is {ratio}, but the splits besides "test" are '
+            f'{sorted(given)}, expected "train" or "" for all sequences.')
     splits = table['split'].where(table['split'] == 'test', 'train')
     rest = table[splits == 'train'].sort_index()
     if (rest['subject'] != '').any():

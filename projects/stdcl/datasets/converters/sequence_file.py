@@ -46,7 +46,7 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
     """
     arrays = complete(arrays)
     check_sequence(where, arrays, one_label=False)
-    plain = to_plain(arrays, layout)
+    plain = to_plain(arrays, layout, where)
     scored = 'keypoint_score' in arrays
     if plain['keypoint'].shape[2:] != (layout.num_joints, layout.dims) or (
             scored and layout.dims == 3):
@@ -56,7 +56,6 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             f'(shape {shape}){" beside a keypoint_score" * scored}, expected '
             f'{layout.num_joints} joints with the channels '
             f'{CHANNELS[layout.dims]} of the layout "{layout.name}".')
-    _check_third_channel(where, plain['keypoint'], layout)
     there = check_detected(where, plain).any(axis=2)  # (M, T)
     persons, together = there.any(axis=1), there.sum(axis=0).max()
     if persons.sum() > together:
@@ -66,17 +65,6 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             'tracker assigned several IDs to a person, merge them.')
     return {name: array[persons] if name in ARRAYS else array
             for name, array in plain.items()}
-
-
-def _check_third_channel(where: str, keypoint: np.ndarray,
-                         layout: SkeletonLayout) -> None:
-    third, most = keypoint[..., 2:], np.abs(keypoint[..., :2]).max(initial=0)
-    if third.any() and most > 10 and third.min() >= 0 and third.max() <= 1:
-        raise InputError(
-            f'{where}: x and y are up to {most:g}, but the third channel is '
-            f'between 0 and 1, like a confidence, expected z of the layout '
-            f'"{layout.name}". For x, y and a confidence, set "dims": 2 in '
-            'the layout.')
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -147,16 +135,18 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
         cells = cells.replace(*DECIMAL_COMMA, regex=True)
     values = pd.to_numeric(cells.to_numpy().ravel(), errors='coerce').reshape(
         cells.shape)
+    gaps = np.flatnonzero(np.diff(values[:, 0]) != 1)
+    if index and len(gaps):
+        before, after = cells.iloc[gaps[0]:gaps[0] + 2, 0]
+        raise InputError(
+            f'{path}: row {cells.index[gaps[0] + 1]}: the first column is '
+            f'"{after}" after "{before}", expected consecutive frame numbers. '
+            'Remove other columns, such as times or labels.')
     for row, column in np.argwhere(np.isnan(values))[:1]:
         raise InputError(
             f'{path}: row {cells.index[row]}, column '
             f'{cells.columns[column] + 1} is "{cells.iloc[row, column]}", '
             f'expected a number. {UNDETECTED}')
-    gaps = np.flatnonzero(np.diff(values[:, 0]) != 1)
-    if index and len(gaps):
-        raise InputError(
-            f'{path}: row {cells.index[gaps[0] + 1]}: the first column is not '
-            'consecutive, expected frame numbers, or no such column.')
     return dict(keypoint=values[:, index:].reshape(
         len(values), layout.num_joints, channels))
 
@@ -188,8 +178,8 @@ def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
         f'{path}: the header of column {head.index[column] + 1} is '
         f'"{" ".join(head.iloc[column])}", expected {axes[axis]} of joint '
         f'"{layout.joint_names[joint]}". The columns must be '
-        f'{", ".join(axes)} of each joint in the order of layout '
-        f'"{layout.name}".')
+        f'{"frame numbers, then " * bool(head.index[0])}{", ".join(axes)} of '
+        f'each joint in the order of layout "{layout.name}".')
 
 
 @lru_cache

@@ -68,6 +68,10 @@ class SkeletonCheckHook(Hook):
         model = unwrap(runner.model)
         head = getattr(model, 'cls_head', None)
         num_classes = getattr(head, 'num_classes', None)
+        average = getattr(head, 'average_clips', 'prob')
+        if name != 'train_dataloader' and average not in ('prob', 'score'):
+            raise InputError('model.cls_head.average_clips is '
+                             f'{average!r}, expected "prob" or "score".')
         for part in iter_leaf_datasets(getattr(runner, name).dataset):
             file = getattr(part, 'ann_file', '')
             where = f'{name}: {file}' if file else name
