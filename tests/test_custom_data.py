@@ -163,8 +163,12 @@ BAD = {
     'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
     'channels': (joints(5, 2), '2 channels .* with the channels x, y, z of'),
-    'confidence': (joints(5) * [99, 99, 0] + [0, 0, .9],
+    'confidence': (joints(5) * [99, 99, 0] + [0, 0, 1.02],
                    'expected z, not a conf.* of the layout "hand" is 3'),
+    'only a score': (saved(np.savez, keypoint_score=joints(5)), 'arrays .*k'),
+    'lost joint': (10 + with_value(-11, (2, 3)), 'of 1 joints are -1, like a'),
+    'lost person': (np.stack([joints(5), joints(5) * 0 - 99]), 'of 20 joints'),
+    'far away': (joints(5) + 4.5e6, 'are up to 45000.*, but differ too litt'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
     'trap': (np.array([Trap()]), 'objects or no array'),
@@ -182,6 +186,10 @@ BAD = {
     'label': ('0.5' + ',0' * 11 + ',a\n0.25' + ',0' * 11 + ',a',
               '2: the first column is "0.25" after "0.5", .* times or labels'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
+    'blank column': ('0,7,' + ',0' * 10 + '\n1,8,' + ',0' * 10, 'r.* 3 is ""'),
+    'blank end': ('\n'.join(f'{i}{COORDINATES[2:]},' for i in range(3)),
+                  'numbers the frames, but only 11 other columns contain'),
+    'thousands': ('"1,234",999' + COORDINATES[4:], 'such as "1,234" can be'),
     'two keys': ('person,' + FRAMES, 'contains 14 columns, separated')}
 
 
@@ -284,6 +292,10 @@ def test_labels_by_name_and_by_number(folder):
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('wave', 'wave', dict(img_shape=(4, 5)), '--img-shape requires a two-dim'),
+    ('wave', 'wave', dict(split=['a']), '--split is a, which requires an ann'),
+    ('a/0,wave', 'a/0,nan', {}, '"a/0" has the label "", expected one of cl'),
+    (('wave', 'clap'), ('a_b', 'A b'), {}, 'expected at least 2 names that'),
+    ('wave', 'wave', dict(classes='\0'), 'classes.txt: the classes are'),
     ('wave', 'wave', dict(test_only=True), 'classes of the training set'),
     (('subject', 'val'), ('person', 'train'), dict(val_ratio=0.01),
      r'cannot .* by label'),
@@ -333,6 +345,7 @@ def test_padded_recordings(folder):
     assert cfg.test_pipeline[0].type == 'DropEmptyFrames'
 
 
+@pytest.mark.filterwarnings('error:The groups parameter')
 @pytest.mark.parametrize('ratio', [0.1, 0.29, 0.5])
 def test_every_class_is_split(ratio):
     sizes = np.array([1, 20, 29, 40])
@@ -350,7 +363,7 @@ def test_every_class_is_split(ratio):
 
 def test_subjects_are_drawn_if_there_are_any(folder):
     edit('labels.csv', 's3,val', '3.0,test')  # both are subject 3
-    edit('labels.csv', 's3,val', '3,val')
+    edit('labels.csv', 's3,val', '03,val')
     assert convert()[1].endswith('subjects in several splits: 3')
     edit('labels.csv', '3,val', '3,train')
     for seed in range(4):
@@ -490,6 +503,10 @@ def test_persons_of_a_sequence():
     # a tracker gives a person a new index every five frames
     there = np.arange(40) // 5 == np.arange(8)[:, None]
     tracked = joints(40, persons=8) * there[..., None, None]
+    with pytest.raises(InputError, match='x or y is 0 for all joints'):
+        # the axes of ST-GCN, (C, T, V, M), with one person of two
+        to_sequence('', dict(keypoint=joints(9, 2, persons=3) * [1, 0]),
+                    LAYOUTS['flat'])
     for wrong, message in (
             (tracked, '8 persons, but at most 1 in any frame'),
             (joints(50, persons=2).swapaxes(0, 1),
@@ -580,6 +597,10 @@ def test_annotation_files(folder):
         for name in ('keypoint', 'keypoint_score'):
             assert mine[name].dtype == np.float32
             np.testing.assert_array_equal(mine[name], item[name])
+    Path('classes.txt').write_text('1\n2\n')  # labels count from 0
+    read(split=('sub_train', 'sub_val'), classes=Path('classes.txt'))
+    assert [item['label'] for item in made()['annotations']] == [
+        0, 1, 0, 1, 0, 1, 0]
     read(val_ratio=0.5)
     assert [len(part) for part in made()['split'].values()] == [4, 4]
     for options, changed, message in (
@@ -589,6 +610,9 @@ def test_annotation_files(folder):
             (dict(split=['sub_val'] * 2), {}, '"4" occurs in more than one'),
             (dict(split=['sub_val']), dict(classes=['a', 'a']),
              'in.pkl: classes: the name "a" occurs 2 times, expected once'),
+            ({}, dict(classes=['0', '7'], annotations=[
+                dict(item, label=item['label'] * 7) for item in items]),
+             'the label "number 7", expected one of 0, 7'),
             ({}, dict(layout=dict(FLAT, joint_names='abcd')),
              r'joint_names\[0\] is .a., expected .wrist., as in the layout')):
         Path('in.pkl').write_bytes(pickle.dumps({**content, **changed}))
@@ -611,7 +635,7 @@ def test_names_in_a_different_unicode_form(folder):
     save(unicodedata.normalize('NFD', name), joints(4))
     text = Path('labels.csv').read_text().replace('clap', 'caf\u00e9', 2)
     Path('labels.csv').write_text(
-        text.replace('clap', 'cafe\u0301') + f'{name},wave,s1,train\n')
+        text.replace('clap', 'cafe\u0301\u200b') + f'{name},wave,s1,train\n')
     assert convert()[0]['classes'] == ['caf\u00e9', 'wave']
     assert len(made()['annotations']) == 9
 
@@ -620,7 +644,9 @@ def test_names_in_a_different_unicode_form(folder):
     ('joint_names', ['{{$HOME:x}}', 'b', 'c', 'd'], 'a string without "{{"'),
     ('name', '{{ fileDirname }}', 'a string without "{{"'),
     ('joint_names', ['a', ['b'], 'c', 'd'], 'a string without "{{"'),
-    ('parts', ['{{$HOME:x}}', 0, 0, 0], 'parts contains .* expected integers'),
+    ('parts', ['{{$HOME:x}}', 0, 0, 0], 'contains .* expected integers'),
+    ('edges', [[1, 0], [2, 0], [3, 2.0]], 'contains 2.0, expected integers'),
+    ('center', False, 'contains False, expected integers'),
     ('center": 0, "center', 1, 'each field only')])
 def test_layouts_do_not_reach_the_config_as_code(folder, field, value,
                                                  message):

@@ -59,10 +59,11 @@ def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
 def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
                          layout: SkeletonLayout) -> None:
     most, low, high = np.abs(position).max(), third.min(), third.max()
+    # peaks of heatmaps can be a little beyond 0 and 1
     if layout.dims == 3:
         expected = 'z, not a confidence'
-        wrong = most > PIXELS and low >= 0 and 0 < high <= 1
-    else:  # peaks of heatmaps can be a little beyond 0 and 1
+        wrong = most > PIXELS and low >= -0.1 and 0 < high <= 2
+    else:
         expected = 'a confidence from 0 to 1, not z'
         wrong = most <= PIXELS and not -0.1 <= low <= high <= 1.2
     if wrong:

@@ -1,6 +1,7 @@
 """Skeleton layouts: the joints of a skeleton and their connections."""
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from numbers import Integral
 
 from .input_error import InputError
@@ -63,9 +64,6 @@ class SkeletonLayout:
             # MMEngine would replace "{{...}}" in a config
             if not isinstance(text, str) or '{{' in text:
                 self._fail(f'one name is {text!r}', 'a string without "{{"')
-        for part in self.parts:
-            if not isinstance(part, Integral):
-                self._fail(f'parts contains {part!r}', 'integers')
         for name, pairs in dict(edges=self.edges, bones=self.bones).items():
             for pair in pairs:
                 if len(pair) != 2 or not set(pair) <= set(joints):
@@ -79,6 +77,12 @@ class SkeletonLayout:
                        f'one for each of the {self.num_joints} joints')
         if self.dims not in (2, 3):
             self._fail(f'dims is {self.dims}', '2 or 3')
+        # 1.0 and True equal 1, but are not valid indices of arrays
+        for number in (self.center, *self.parts,
+                       *chain(*self.edges, *self.bones)):
+            if not isinstance(number, Integral) or isinstance(number, bool):
+                self._fail('center, edges, bones or parts contains '
+                           f'{number!r}', 'integers')
         reached = len(self.parents)
         if len(self.edges) != self.num_joints - 1 or (
                 reached != self.num_joints):

@@ -5,9 +5,9 @@ with a row per sequence, and checked before anything is written.
 """
 import json
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import pandas as pd
@@ -37,16 +37,14 @@ COLUMNS = dict(name='', label='', subject='', split='train')
 ABOVE, BELOW = 'head|nose|face|neck', 'hip|pelvis|knee|ankle|foot'
 
 
-def convert(source: Path, labels: Optional[Path], destination: Path,
-            layout: str, *, classes: Optional[Path] = None,
-            split: Sequence[str] = (), test_only: bool = False,
-            val_ratio: Optional[float] = None, seed: int = 0,
-            img_shape: Optional[Tuple[int, int]] = None,
-            up: Optional[str] = None) -> Tuple[dict, str]:
+def convert(source: Path, labels: Path | None, destination: Path, layout: str,
+            *, classes: Path | None = None, split: Sequence[str] = (),
+            test_only: bool = False, val_ratio: float | None = None,
+            seed: int = 0, img_shape: tuple[int, int] | None = None,
+            up: str | None = None) -> tuple[dict, str]:
     """Check all files, then write the annotation file.
 
-    The arguments are the options of ``tools/data/custom.py``, whose ``--help``
-    explains them.
+    The arguments are the options of ``tools/data/custom.py``.
 
     Returns:
         tuple[dict, str]: The content of the annotation file and, as ``up``,
@@ -60,12 +58,14 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
     if img_shape and layout.dims == 3:
         raise InputError('--img-shape requires a two-dimensional layout, but '
                          f'"{layout.name}" is three-dimensional.')
+    names = read_classes(classes) if classes else None
     if labels is None:
-        table, names = read_annotations(source, layout, split)
+        table, names = read_annotations(source, layout, split, names)
+    elif split:
+        raise InputError(f'--split is {", ".join(split)}, which requires an '
+                         f'annotation file (*.pkl), but {source} is a folder.')
     else:
-        table, names = read_folder(source, labels), None
-    if classes:
-        names = read_classes(classes)
+        table = read_folder(source, labels)
     if test_only:
         table['split'] = 'test'
     where, drawn = labels or source, val_ratio is not None
@@ -77,8 +77,7 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
             item = dict(row['read'](layout), frame_dir=name,
                         label=numbers.get(row['label']))
             if img_shape:
-                if item.get('img_shape') is None:
-                    item['img_shape'] = tuple(img_shape)
+                item['img_shape'] = item.get('img_shape') or tuple(img_shape)
                 outside.append(check_pixels(f'{source}: {name}', item,
                                             item['img_shape']))
             annotations.append(item)
@@ -103,7 +102,7 @@ def convert(source: Path, labels: Optional[Path], destination: Path,
 
 
 def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
-               outside: List[float]) -> str:
+               outside: list[float]) -> str:
     persons, frames = np.max([item['keypoint'].shape[:2]
                               for item in content['annotations']], axis=0)
     empty = np.concatenate([~find_detected(item)[1].any(axis=(0, 2))
@@ -131,8 +130,8 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     return '\n'.join(lines)
 
 
-def find_problems(where: Path, table: pd.DataFrame, classes: List[str],
-                  drawn: bool) -> List[str]:
+def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
+                  drawn: bool) -> list[str]:
     """Describe the first problem of each row of a table that has one."""
     label, subject, split = table['label'], table['subject'], table['split']
     grouped = drawn and (subject[split != 'test'].fillna('') != '').any()
@@ -160,7 +159,7 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     there is a column ``read``, a function that reads the sequence. A label, or
     a function, is NaN if it is missing.
     """
-    cells = read_cells(labels).map(clean)
+    cells = read_cells(labels).map(clean).replace('nan', '')
     cells = cells[(cells != '').any(axis=1)]
     rows = cells[1:].set_axis(cells.iloc[0].str.lower(), axis=1)
     found = [list(rows).count(name) for name in COLUMNS]
@@ -174,7 +173,8 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
     table['split'] = table['split'].str.casefold()
-    table['subject'] = table['subject'].map(_whole).str.casefold()
+    table['subject'] = table['subject'].map(_whole).str.casefold().str.replace(
+        r'(?<!\d)0+(?=\d)', '', regex=True)  # 01 and 1 are the same person
     paths = [path for path in sorted(source.rglob('*'))
              if path.suffix.lower() in SUFFIXES
              and path.is_file() and not path.samefile(labels)]
@@ -200,11 +200,13 @@ def _sequence_name(text: str) -> str:
                   flags=re.IGNORECASE)
 
 
-def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
-                     ) -> Tuple[pd.DataFrame, Optional[List[str]]]:
+def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
+                     classes: list[str] | None
+                     ) -> tuple[pd.DataFrame, list[str] | None]:
     """Return a table as :func:`read_folder` does, and the class names.
 
-    Without ``split``, all sequences are in the split 'train'.
+    ``classes`` takes precedence over the names in the file. Without ``split``,
+    all sequences are in the split 'train'.
     """
     if len(split) > len(SPLITS):
         raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
@@ -214,28 +216,30 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str]
         dataset = SkeletonDataset(str(path), [], split=name)
         check_traits(dict(joint_names=layout.joint_names), dataset,
                      source=f'the layout "{layout.name}" (--layout)')
-        names = dataset.metainfo.get('classes')
-        known = dict(enumerate(map(_whole, names or ())))
+        own = dataset.metainfo.get('classes', classes)
+        known = dict(enumerate(map(_whole, own or ())))
         for info in map(dataset.get_data_info, range(len(dataset))):
             arrays = {key: info[key] for key in (*ARRAYS, 'img_shape')
                       if key in info}
             rows.append(dict(
                 name=name_of(info), subject='', split=part,
-                label=known.get(info['label'], str(info['label'])),
+                # a label beyond the classes could be the name of another
+                label=known.get(info['label'], f'{"number " * bool(own)}'
+                                f'{info["label"]}'),
                 read=partial(to_sequence, f'{path}: {name_of(info)}', arrays)))
-    return pd.DataFrame(rows).set_index('name'), names
+    return pd.DataFrame(rows).set_index('name'), classes or own
 
 
-def read_classes(path: Path) -> List[str]:
+def read_classes(path: Path) -> list[str]:
     """Read class names from a text file (one per line) or annotation file."""
     if path.suffix == '.pkl':
         return SkeletonDataset(str(path), []).metainfo.get('classes', [])
-    return read_cells(path, separator='\0')[0].tolist()
+    return read_cells(path, separator='\0').to_numpy().ravel().tolist()
 
 
 def number_classes(where: Path, table: pd.DataFrame,
-                   classes: Optional[List[str]]
-                   ) -> Tuple[List[str], Dict[str, int]]:
+                   classes: list[str] | None
+                   ) -> tuple[list[str], dict[str, int]]:
     """Return the class names, and a dict of label -> number of its class.
 
     The labels are either class names or numbers that count from 0. Without
@@ -252,16 +256,18 @@ def number_classes(where: Path, table: pd.DataFrame,
         classes = map(str, range(len(labels))) if numbers else sorted(labels)
     classes = list(map(clean, classes))
     keys = list(map(_whole, classes))
-    if pd.Series(keys).str.casefold().nunique() < max(2, len(classes)):
+    spelled = pd.Series(keys, dtype=str).str.normalize('NFKC').str.casefold()
+    if spelled.str.replace('[-_]', ' ', regex=True).nunique() < max(
+            2, len(classes)):
         raise InputError(f'{where}: the classes are {sorted(classes)}, '
                          'expected at least 2 names that differ in more than '
-                         'case.')
+                         'case, Unicode form, hyphens and underscores.')
     if numbers == labels and not labels.intersection(keys):
         keys = map(str, range(len(classes)))
     return classes, {key: number for number, key in enumerate(keys)}
 
 
-def find_up(annotations: List[dict], layout: SkeletonLayout) -> str:
+def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
     """Return the axis along which heads are above feet, or 'y' if unclear."""
     names = pd.Series(layout.joint_names).str.lower()
     above, below = names.str.contains(ABOVE), names.str.contains(BELOW)
@@ -276,7 +282,7 @@ def find_up(annotations: List[dict], layout: SkeletonLayout) -> str:
     return 'xyz'[axis] if rise[axis] > 2 * np.delete(rise, axis).max() else 'y'
 
 
-def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
+def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:
     """Return a layout as stored in annotation files, and as an object.
 
     ``text`` is a name, or the path of a ``.json`` file with the arguments of
@@ -291,5 +297,5 @@ def read_layout(text: str) -> Tuple[Union[str, dict], SkeletonLayout]:
             raise TypeError('expected a JSON object with each field only once')
         fields = {'name': Path(text).stem, **dict(pairs)}
         return fields, SkeletonLayout.get(fields)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f'{text} is not a valid layout: {error}') from None

@@ -27,13 +27,13 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     splits = table['split'].where(table['split'] == 'test', 'train')
     rest = table[splits == 'train'].sort_index()
     if (rest['subject'] != '').any():
-        unit, kind = 'subject', GroupShuffleSplit
+        unit, kind, groups = 'subject', GroupShuffleSplit, rest['subject']
     else:
-        unit, kind = 'label', StratifiedShuffleSplit
+        unit, kind, groups = 'label', StratifiedShuffleSplit, None
         rest = rest[rest['label'].duplicated(keep=False)]
     shuffle = kind(1, test_size=float(ratio), random_state=seed)
     try:
-        _, val = next(shuffle.split(rest, rest['label'], rest['subject']))
+        _, val = next(shuffle.split(rest, rest['label'], groups))
     except ValueError as error:
         raise InputError(
             f'--val-ratio is {ratio}, which cannot split {len(rest)} '

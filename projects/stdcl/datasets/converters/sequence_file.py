@@ -17,16 +17,12 @@ from ..transforms.detected_joints import check_detected
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
-DECIMAL_COMMA = r'^([-+]?\d*),(\d+)', r'\1.\2'
 CONFIDENCE = 'confidence|conf|score|likelihood|visibility'
+INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
 
 def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
-    """Read a ``.npy``, ``.npz`` or ``.csv`` file; see :func:`to_sequence`.
-
-    An ``InputError`` is raised if the file is damaged or does not fit the
-    layout.
-    """
+    """Read a ``.npy``, ``.npz`` or ``.csv`` file; see :func:`to_sequence`."""
     is_table = path.suffix.lower() == '.csv'
     arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
     return to_sequence(str(path), arrays, layout)
@@ -36,11 +32,9 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
                 layout: SkeletonLayout) -> dict:
     """Check the arrays of a sequence, and leave out absent persons.
 
-    ``where`` is the source of the arrays, for messages. In ``arrays``,
-    ``keypoint`` has the shape (T, V, C) or (M, T, V, C), and
-    ``keypoint_score``, which is optional, (T, V) or (M, T, V).
-
-    Return the arrays with all axes, in the form of :func:`.to_plain`, and
+    ``arrays`` contains ``keypoint``, (T, V, C) or (M, T, V, C), and optionally
+    ``keypoint_score``, (T, V) or (M, T, V). ``where`` is their source. Return
+    the arrays with all axes, in the form of :func:`.to_plain`, and
     ``total_frames``. An ``InputError`` is raised if the arrays do not fit the
     layout, or if there are more persons than in any single frame.
     """
@@ -56,7 +50,9 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             f'(shape {shape}){" beside a keypoint_score" * scored}, expected '
             f'{layout.num_joints} joints with the channels '
             f'{CHANNELS[layout.dims]} of the layout "{layout.name}".')
-    there = check_detected(where, plain).any(axis=2)  # (M, T)
+    detected = check_detected(where, plain)  # (M, T, V)
+    _check_coordinates(where, plain['keypoint'][detected], layout)
+    there = detected.any(axis=2)  # (M, T)
     persons, together = there.any(axis=1), there.sum(axis=0).max()
     if persons.sum() > together:
         raise InputError(
@@ -67,11 +63,33 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             for name, array in plain.items()}
 
 
+def _check_coordinates(where: str, seen: np.ndarray,
+                       layout: SkeletonLayout) -> None:
+    """Check the coordinates of the detected joints, (joints, C)."""
+    if layout.dims == 2 and not seen.any(axis=0).all():
+        raise InputError(
+            f'{where}: x or y is 0 for all joints, expected coordinates with '
+            'the axes (T, V, C) or (M, T, V, C).')
+    for mark in (-1, seen.min()):
+        lost = (seen == mark).all(axis=1)
+        # the corner of normalized coordinates can be one joint at (-1, -1)
+        if mark < 0 and lost.sum() > (np.abs(seen).max() <= 1) and not (
+                seen[~lost] == mark).any():
+            raise InputError(
+                f'{where}: all coordinates of {lost.sum()} joints are '
+                f'{mark:g}, like a mark for missing joints. {UNDETECTED}')
+    if np.spacing(np.abs(seen).max()) > 1e-3 * seen.std(axis=0).max() > 0:
+        raise InputError(
+            f'{where}: the coordinates are up to {np.abs(seen).max():.8g}, '
+            'but differ too little to be stored as float32, expected an '
+            'origin near the joints.')
+
+
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     arrays = load_arrays(path)
     if isinstance(arrays, np.ndarray):
         return dict(keypoint=arrays)
-    if len(arrays) == 1:
+    if len(arrays) == 1 and 'keypoint_score' not in arrays:
         return dict(keypoint=next(iter(arrays.values())))
     if set(arrays) != set(ARRAYS):
         raise InputError(
@@ -81,16 +99,17 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def clean(text: str) -> str:
-    """Return a text in one Unicode form (NFC), with single spaces."""
-    return ' '.join(unicodedata.normalize('NFC', text).split())
+    """Return a text in one Unicode form (NFC), with single spaces only."""
+    text = re.sub(INVISIBLE, '', unicodedata.normalize('NFC', text))
+    return ' '.join(text.split())
 
 
 def read_cells(path: Path, separator: str | None = None):
     """Return the cells of a ``.csv`` file, a DataFrame of strings.
 
     By default, the separator is a semicolon or a tab if the first line
-    contains one, and a comma otherwise. Blank lines and empty columns are left
-    out. The index counts the other rows from 1.
+    contains one, and a comma otherwise. Blank lines, and empty columns at the
+    end, are left out. The index counts the other rows from 1.
     """
     import pandas as pd
     try:
@@ -104,7 +123,8 @@ def read_cells(path: Path, separator: str | None = None):
         raise InputError(f'{path} cannot be read as a UTF-8 table: '
                          f'{error}'.strip()) from None
     cells.index += 1
-    return cells.loc[:, (cells.to_numpy() != '').any(axis=0)]
+    filled = np.flatnonzero((cells.to_numpy() != '').any(axis=0))
+    return cells.iloc[:, :filled.max(initial=-1) + 1]
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
@@ -117,7 +137,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             f'{path} contains {cells.shape[1]} columns, separated by commas, '
             f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
             f'the {layout.num_joints} joints of layout "{layout.name}".')
-    top = cells[:4].replace(*DECIMAL_COMMA, regex=True).T
+    top = cells[:4].replace(',', '.', regex=True).T
     # most cells in the rows of a header are neither numbers nor empty
     is_text = top.apply(pd.to_numeric, errors='coerce').isna() & ~top.isin(
         ['', 'nan', 'NaN'])
@@ -130,12 +150,18 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
                                        has_text=count == text):
             cells = cells[count:]
             break
-    if not cells.apply(lambda column: column.str.match(
-            r'[-+]?\d*\.\d', na=False)).to_numpy().any():
-        cells = cells.replace(*DECIMAL_COMMA, regex=True)
-    values = pd.to_numeric(cells.to_numpy().ravel(), errors='coerce').reshape(
-        cells.shape)
-    gaps = np.flatnonzero(np.diff(values[:, 0]) != 1)
+    text = pd.Series(cells.iloc[:, index:].to_numpy().ravel())
+    grouped = text.str.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
+    if grouped.any() and text.str.fullmatch(r'[-+]?[1-9]\d*').any() and (
+            grouped == text.str.contains('[.,]')).all():
+        raise InputError(
+            f'{path}: numbers such as "{text[grouped].iloc[0]}" can be '
+            'thousands or decimals, expected no separators of thousands.')
+    if not text.str.contains('.', regex=False).any():
+        cells = cells.replace(',', '.', regex=True)
+    values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
+    steps = np.diff(values[:, 0])
+    gaps = np.flatnonzero(steps != 1)
     if index and len(gaps):
         before, after = cells.iloc[gaps[0]:gaps[0] + 2, 0]
         raise InputError(
@@ -147,6 +173,11 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             f'{path}: row {cells.index[row]}, column '
             f'{cells.columns[column] + 1} is "{cells.iloc[row, column]}", '
             f'expected a number. {UNDETECTED}')
+    if not index and len(steps) > 1 and not len(gaps):
+        raise InputError(
+            f'{path}: the first column numbers the frames, but only '
+            f'{cells.shape[1] - 1} other columns contain text, expected '
+            f'{channels * layout.num_joints}.')
     return dict(keypoint=values[:, index:].reshape(
         len(values), layout.num_joints, channels))
 
