@@ -222,6 +222,8 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
     'scores of single clips': ('model.cls_head.average_clips=None',
                                'average_clips is None, expected "prob" or'),
+    'clips in training': (f'{STEP}.2.num_clips=2', 'sequence with 2 clips '
+                          '(expected num_clips=1) fails: '),
     'log level': ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
     'switch of the runner': ('resume=no', "resume is 'no', expected True or"),
     'start method': ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is "

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmaction.apis import init_recognizer
 from mmengine.config import Config
 from mmengine.runner.runner import _SlicedDataset
 from torch import nn
@@ -217,6 +218,9 @@ def test_testing_a_larger_encoder_raises(config, checkpoint):
     with pytest.raises(ValueError, match='tested: backbone.gcn.2.gcn is not '
                        r'in the model; .*and \d+ more'):
         run(smaller, load_from=checkpoint).test()
+    for other in smaller, changed(config, BONE):
+        with pytest.raises(InputError, match=f'{checkpoint} does not fit'):
+            init_recognizer(other, checkpoint, 'cpu')
     name = 'cls_head.fc.weight'
     rewrite(checkpoint, lambda state: {**state, name: state[name].char()})
     with pytest.raises(InputError, match=r'\(10, 4\) of torch.int8, expected'):
@@ -348,6 +352,13 @@ def test_pipelines_are_compared_before_training(config):
                                  'Standardize'})
         with pytest.raises(InputError, match=f'{name}: .*preprocessing is'):
             run(mixed).train()
+
+
+def test_a_random_test_pipeline_warns(config, checkpoint, capsys):
+    run(config, load_from=checkpoint).test()
+    config.test_dataloader.dataset.pipeline[1].test_mode = False
+    run(config, load_from=checkpoint).test()
+    assert capsys.readouterr().out.count('the pipeline is random') == 1
 
 
 def test_equal_preprocessing_can_be_written_differently():

@@ -195,12 +195,18 @@ def test_files_of_other_projects_load(tmp_path, form, kind):
         dict=dict(zip(scores.names.tolist(), rows)), list=list(rows),
         array=rows)[form], protocol=2))
     assert again.kinds == (kind, )  # inferred from the values
-    np.testing.assert_array_equal(getattr(again, kind), rows)
+    np.testing.assert_allclose(getattr(again, kind), rows, rtol=1e-6)
     assert set(again.labels) == {-1}
     if form == 'dict':
         assert again.names.tolist() == scores.names.tolist()
     else:
         assert again.names is None
+
+
+def test_percentages_are_probabilities(tmp_path):
+    shares = some_scores(tmp_path / 'a.npz').probabilities
+    again = read(dump(tmp_path / 'a.pkl', list(100 * shares)))
+    np.testing.assert_allclose(again.probabilities, shares, rtol=1e-5)
 
 
 @pytest.mark.parametrize('row', [[-0.1, 0.6, 0.5], [0.2, 0.3, 0.4]])

@@ -10,6 +10,8 @@
 - MMEngine leaves an incomplete file after a crash, and resumes from damaged
   files. With this patch, only complete files get their final name, and
   resuming skips damaged ones.
+- MMAction2's ``init_recognizer`` ignores tensors that do not fit and a
+  different stream or layout. With this patch, they raise an error.
 """
 import copy
 import functools
@@ -25,6 +27,7 @@ from typing import Any, Optional
 import mmengine.runner
 import numpy as np
 import torch
+from mmaction.apis import inference
 from mmengine.dist import broadcast_object_list
 from mmengine.infer import BaseInferencer
 from mmengine.logging import HistoryBuffer, MessageHub, print_log
@@ -226,8 +229,16 @@ def init_model(self, cfg, weights, device='cpu'):
     return upstream_init_model(self, cfg, weights, device)
 
 
+def load_recognizer(model, filename, map_location=None):
+    # the hook's module can only be imported after all patches are applied
+    from ..engine.hooks.checkpoint_fit_hook import load_to_test
+    checkpoint = CheckpointLoader.load_checkpoint(filename, map_location)
+    load_to_test(model, checkpoint, f'Checkpoint {filename}')
+
+
 def apply() -> None:
-    """Patch the functions with which MMEngine saves and loads."""
+    """Patch the functions with which MMEngine and MMAction2 save and load."""
+    inference.load_checkpoint = load_recognizer
     for module in (checkpoint_module, runner_module, mmengine.runner):
         module.save_checkpoint = save_checkpoint
         module.find_latest_checkpoint = find_latest_checkpoint

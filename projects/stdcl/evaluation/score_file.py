@@ -116,8 +116,9 @@ def read(path: Union[str, Path]) -> Scores:
     - a pickled dict that maps names to scores (CTR-GCN, FR-Head);
     - a pickled list of scores or array (N, C), without names (PYSKL).
 
-    Scores in a pickle are taken as probabilities if none is negative and
-    those of each sequence sum to 1 within 0.001, and as logits otherwise.
+    Scores in a pickle are taken as probabilities if none is negative and the
+    sums of all sequences agree within 5 % (such as 100 for percentages), and
+    as logits otherwise.
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.
@@ -147,8 +148,10 @@ def read(path: Union[str, Path]) -> Scores:
             'maps names to scores, or a list of scores, with the same number '
             'of scores for each sequence. To write a score file, run '
             'tools/test.py with --dump FILE.npz.') from None
-    kind = 'probabilities' if _are_probabilities(scores) else 'logits'
-    return Scores(path, names, **{kind: scores})
+    sums = scores.sum(axis=-1, keepdims=True)
+    if (scores >= 0).all() and sums.min() > 0.95 * sums.max():
+        return Scores(path, names, probabilities=scores / sums)
+    return Scores(path, names, logits=scores)
 
 
 def _are_probabilities(scores: np.ndarray) -> bool:

@@ -2,6 +2,7 @@
 from numbers import Integral
 
 import torch
+from mmaction.models.heads import BaseHead
 from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
@@ -81,6 +82,12 @@ class SkeletonCheckHook(Hook):
             if 'inputs' not in sample:
                 raise InputError(f'{where}: the pipeline returns no inputs, '
                                  'expected PackActionInputs as its last step.')
+            if name != 'train_dataloader' and not torch.equal(
+                    sample['inputs'], part[0]['inputs']):
+                runner.logger.warning(
+                    f'{where}: the pipeline is random, so the metrics change '
+                    'from run to run. Set test_mode=True in the transform '
+                    'that samples frames, and remove random transforms.')
             # (num_clips, M, T, V, C)
             shape = sample['inputs'].shape[1:]
             check_shape(model, shape, where, name == 'test_dataloader')
@@ -107,7 +114,15 @@ def _try_model(model, sample: dict) -> None:
     data = model.data_preprocessor(pseudo_collate([sample]))
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
     check_channels(model, feats)
-    head(feats)
+    scores = head(feats)
+    try:
+        if isinstance(head, BaseHead):
+            head.loss_by_feat(scores, data['data_samples'])
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            'model.cls_head: the loss of a training sequence with '
+            f'{len(scores)} clips (expected num_clips=1) fails: '
+            f'{error}') from error
     try:
         if hasattr(head, 'decoupler'):
             head.decoupler(feats)
