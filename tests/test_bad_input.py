@@ -220,8 +220,7 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
         'model.backbone=5', 'model.backbone is 5, expected a dict'),
     'part of the head': (
         'model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
-    'scores of single clips': ('model.cls_head.average_clips=None',
-                               'average_clips is None, expected "prob" or'),
+    'scores': ('model.cls_head.average_clips=None', 'None, expected "prob"'),
     'clips in training': (f'{STEP}.2.num_clips=2', 'sequence with 2 clips '
                           '(expected num_clips=1) fails: '),
     'log level': ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
@@ -321,8 +320,7 @@ def test_config_files(change, texts, folder):
         'ann_file', 'none.pkl', 'expected a pickle'),
     'format of the scores': (
         dict(dump='scores.txt'), '--dump is scores.txt', '.npz'),
-    'scores instead of the data': (
-        dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is an annotat'),
+    'scores': (dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is an'),
 })
 def test_testing(change, texts, folder):
     assert_fails(lambda: apis.test('tiny.py', 'none.pth', **change), *texts)

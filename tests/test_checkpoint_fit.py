@@ -167,7 +167,8 @@ def test_resume_keeps_load_from_until_there_is_a_checkpoint(
     path.write_text(json.dumps(dict(config.to_dict(), load_from=checkpoint)))
     for epochs, source in (1, checkpoint), (2, tmp_path / 'new/epoch_1.pth'):
         runner = apis.train(path, tmp_path / 'new', resume='auto', seed=1,
-                            cfg_options={'train_cfg.max_epochs': epochs})
+                            cfg_options={'train_cfg.max_epochs': epochs,
+                                         'resume': epochs == 2})
         assert f'checkpoint from {source}' in capsys.readouterr().out
         assert runner.epoch == epochs
         assert runner.cfg.resume == (epochs == 2)
@@ -189,8 +190,7 @@ def test_unrelated_checkpoint(config, checkpoint):
         run(config, load_from=checkpoint).train()
 
 
-def test_testing_with_a_mismatch_raises(config, checkpoint,
-                                          tiny_annotations):
+def test_testing_with_a_mismatch_raises(config, checkpoint, tiny_annotations):
     content = torch.load(checkpoint, weights_only=True)
     content['meta']['trained_on']['classes'] = [*'abcdefghij']
     torch.save(content, checkpoint)
@@ -512,8 +512,7 @@ def test_joints_in_a_different_order_raise(config, checkpoint, capsys,
         load_model(other, checkpoint)
 
 
-def test_testing_on_training_sequences_warns(config, tiny_annotations,
-                                             capsys):
+def test_testing_on_training_sequences_warns(config, tiny_annotations, capsys):
     """After fine-tuning, the sequences of both runs are training sequences."""
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):

@@ -163,8 +163,7 @@ BAD = {
     'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
     'channels': (joints(5, 2), '2 channels .* with the channels x, y, z of'),
-    'confidence': (joints(5) * [99, 99, 0] + [0, 0, 1.02],
-                   'expected z, not a conf.* of the layout "hand" is 3'),
+    'confidence': (joints(5) * [99, 99, 0] + [0, 0, 1.02], 'expected z, not'),
     'only a score': (saved(np.savez, keypoint_score=joints(5)), 'arrays .*k'),
     'lost joint': (10 + with_value(-11, (2, 3)), 'of 1 joints are -1, like a'),
     'lost person': (np.stack([joints(5), joints(5) * 0 - 99]), 'of 20 joints'),
@@ -182,9 +181,8 @@ BAD = {
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
     'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
     'empty row': (',' * 11 + '\n' + csv_text(joints(3)), 'row 1, .* is ""'),
-    'gap': (FRAMES + '3' + COORDINATES, 'row 3: the first column is "3" aft'),
-    'label': ('0.5' + ',0' * 11 + ',a\n0.25' + ',0' * 11 + ',a',
-              '2: the first column is "0.25" after "0.5", .* times or labels'),
+    'gap': (FRAMES + '3' + COORDINATES, 'row 3: the first column is "3", e'),
+    'label': ('0.5' + COORDINATES, '1: the first column is "0.5", .* labels'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
     'blank column': ('0,7,' + ',0' * 10 + '\n1,8,' + ',0' * 10, 'r.* 3 is ""'),
     'blank end': ('\n'.join(f'{i}{COORDINATES[2:]},' for i in range(3)),
@@ -286,7 +284,6 @@ def test_labels_by_name_and_by_number(folder):
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
     (r's\d,.*', 's1,', dict(val_ratio=0.25), 'different subjects: 1'),
     ('train|val', '', dict(val_ratio=1), 'is 1, which cannot split 8'),
-    ('train|val', r'TEST', {}, 'expected the classes of the training set'),
     ('train', 'Train', dict(val_ratio=0.5), r"are \['train', 'val'\], expect"),
     ('val', '', dict(val_ratio=0.5), r"are \['', 'train'\], expected"),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
@@ -297,8 +294,7 @@ def test_labels_by_name_and_by_number(folder):
     (('wave', 'clap'), ('a_b', 'A b'), {}, 'expected at least 2 names that'),
     ('wave', 'wave', dict(classes='\0'), 'classes.txt: the classes are'),
     ('wave', 'wave', dict(test_only=True), 'classes of the training set'),
-    (('subject', 'val'), ('person', 'train'), dict(val_ratio=0.01),
-     r'cannot .* by label'),
+    ('subject|val', 'train', dict(val_ratio=0.01), r'cannot .* by label'),
 ])
 def test_invalid_tables_are_named(folder, old, new, options, message):
     text = Path('labels.csv').read_text()

@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.apis.clip_shape import find_test_set
@@ -187,9 +186,8 @@ def test_a_wrapped_test_set(checkpoint, inferencer):
     cfg.test_dataloader = cfg.val_dataloader = None
     with pytest.raises(InputError, match='dataset.pipeline is missing'):
         SkeletonInferencer(cfg, checkpoint, 'cpu')
-    for loader in dict(dataset=[1]), DataLoader([1]):  # it is already built
-        with pytest.raises(InputError, match='the test set is a list, expec'):
-            find_test_set(dict(test_dataloader=loader))
+    with pytest.raises(InputError, match='the test set is a list, expected'):
+        find_test_set(dict(test_dataloader=dict(dataset=[1])))
 
 
 def test_the_size_of_images_is_not_guessed(checkpoint):
@@ -326,8 +324,9 @@ def test_confidences_of_arrays_and_files(tmp_path, step):
     assert all(one == expected for one in found)
     with pytest.raises(InputError, match='built for 3. The confidence of'):
         inferencer(pixels, img_shape=(640, 640))
-    with pytest.raises(InputError, match='from 0 to 1.5, .*, not z'):
-        inferencer(both / [640, 640, 1 / 1.5])
+    for wrong in both / [640, 640, 1 / 1.5], both + [0, 0, 1.1]:
+        with pytest.raises(InputError, match='third channel .*, not z'):
+            inferencer(wrong)
     # MMAction2's function passes annotations to the pipeline as they are
     annotation = dict(keypoint=both, total_frames=40, img_shape=(640, 640))
     recognizer = init_recognizer(cfg, str(tmp_path / 'coco.pth'), 'cpu')

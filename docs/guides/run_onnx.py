@@ -193,12 +193,11 @@ def prepare(joints, metadata, img_shape=None):
         joints, score = joints[..., :2], joints[..., 2]
     pixels, third = abs(joints[..., :2]).max() > 10, joints[..., 2:]
     if score is not None and not (
-            -0.1 <= score.min() <= score.max() <= (2 if pixels else 1.2)):
+            -0.1 <= score.min() <= 1 and score.max() <= 1.2 + 0.8 * pixels):
         sys.exit('error: the third channel is out of range, expected '
                  'confidences from 0 to 1')
-    if pixels and third.any() and 0 <= third.min() <= third.max() <= 1:
-        sys.exit('error: the third channel is from 0 to 1, like a confidence, '
-                 'expected z')
+    if pixels and third.any() and -0.1 <= third.min() <= third.max() <= 2:
+        sys.exit('error: the third channel is like a confidence, expected z')
     there = find_detected(joints, score)[1].any((1, 2))
     if not there.any():
         sys.exit('error: no joint was detected')

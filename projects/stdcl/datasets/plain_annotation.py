@@ -65,7 +65,7 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
         wrong = most > PIXELS and low >= -0.1 and 0 < high <= 2
     else:
         expected = 'a confidence from 0 to 1, not z'
-        wrong = most <= PIXELS and not -0.1 <= low <= high <= 1.2
+        wrong = low > 1 or most <= PIXELS and not -0.1 <= low <= high <= 1.2
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

@@ -160,20 +160,19 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     if not text.str.contains('.', regex=False).any():
         cells = cells.replace(',', '.', regex=True)
     values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
-    steps = np.diff(values[:, 0])
-    gaps = np.flatnonzero(steps != 1)
-    if index and len(gaps):
-        before, after = cells.iloc[gaps[0]:gaps[0] + 2, 0]
+    numbers = np.round(values[:1, 0]) + np.arange(len(values))
+    wrong = np.flatnonzero(values[:, 0] != numbers)
+    for row in wrong[:index]:
         raise InputError(
-            f'{path}: row {cells.index[gaps[0] + 1]}: the first column is '
-            f'"{after}" after "{before}", expected consecutive frame numbers. '
+            f'{path}: row {cells.index[row]}: the first column is '
+            f'"{cells.iloc[row, 0]}", expected consecutive frame numbers. '
             'Remove other columns, such as times or labels.')
     for row, column in np.argwhere(np.isnan(values))[:1]:
         raise InputError(
             f'{path}: row {cells.index[row]}, column '
             f'{cells.columns[column] + 1} is "{cells.iloc[row, column]}", '
             f'expected a number. {UNDETECTED}')
-    if not index and len(steps) > 1 and not len(gaps):
+    if not index and len(values) > 2 and not len(wrong):
         raise InputError(
             f'{path}: the first column numbers the frames, but only '
             f'{cells.shape[1] - 1} other columns contain text, expected '
