@@ -31,13 +31,11 @@ def main() -> None:
     add('--split', nargs='+', metavar='NAME', default=(), help='for an '
         'annotation file: its splits to use as train, val and test')
     add('--val-ratio', type=float, metavar='R', help='share of the subjects '
-        'to draw for val, such as 0.2, rounded up; without subjects, share of '
-        'each class; '
+        'or, without subjects, of each class to draw for val, such as 0.2; '
         'default: use the column split of LABELS')
     add('--seed', type=int, default=0, help='random seed; default: 0')
     add('--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
-        'and width in pixels of the images in which 2D joints were detected; '
-        'the joints are then normalized by this size')
+        'and width of the images in pixels, to normalize 2D joints by')
     add('--up', choices=['x', 'y', 'z'], help='vertical axis of 3D joints; '
         'default: detected from the heads and feet if possible, otherwise y')
     output = parser.add_mutually_exclusive_group()
@@ -48,11 +46,11 @@ def main() -> None:
     add('--encoder', default='stgcn', help='encoder of the config, such as '
         'ctrgcn; default: stgcn')
     add('--plain', action='store_true', help='write a config without STD-CL')
-    add('--epochs', type=int, metavar='N', help='number of epochs; stretches '
-        'the learning rate schedule; default: 65 to 150, as for NW-UCLA')
+    add('--epochs', type=int, metavar='N', help='length of the learning rate '
+        'schedule; default: 65 to 150, as for NW-UCLA')
     add('--width', type=float, default=1, choices=[0.25, 0.5, 1],
-        help='width of the encoder, relative to the published one; 0.25 is '
-        'narrow enough for training on a laptop; default: 1')
+        help='relative width of the encoder, such as 0.25 for training on a '
+        'laptop; default: 1')
     args = parser.parse_intermixed_args()
     paths = args.source, args.labels, args.destination
     inputs = args.source.resolve(), args.classes and args.classes.resolve()

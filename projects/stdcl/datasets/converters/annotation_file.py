@@ -16,12 +16,10 @@ def write_annotations(destination: Path, annotations: Iterable[dict],
 
     Args:
         destination (Path): Path of the file, ``*.pkl``.
-        annotations (Iterable[dict]): Each contains at least ``frame_dir``,
-            ``label``, ``total_frames`` and ``keypoint``, (M, T, V, C).
-        **fields: Other entries of the dict: ``split`` (name -> list of
-            ``frame_dir``), ``classes`` (list of class names) and ``layout``
-            (a name, or the arguments of ``SkeletonLayout`` as a dict). They
-            are written last, so a generator of ``annotations`` may fill them.
+        annotations (Iterable[dict]): The annotations.
+        **fields: Other entries of the dict: ``split``, ``classes`` and
+            ``layout``. They are written last, so a generator of
+            ``annotations`` may fill them.
     """
     with atomic_write(destination) as partial, open(partial, 'wb') as file:
         file.write(pickle.PROTO + b'\x03' + pickle.EMPTY_DICT + pickle.MARK)

@@ -17,20 +17,12 @@ BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
 def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
           stdcl: bool = True, epochs: int | None = None, width: float = 1,
           img_shape: tuple[int, int] | None = None) -> None:
-    """Write a config for an annotation file of your own data.
+    """Write a config that trains an encoder on your own data.
 
-    The config inherits from the encoder's NW-UCLA config.
-
-    Args:
-        path (Path): The config file.
-        ann_file (Path): The annotation file.
-        content (dict): Its content, from :func:`.custom_data.convert`.
-        encoder, stdcl, epochs, width, img_shape: Options of
-            ``tools/data/custom.py``.
-
-    Raises:
-        InputError: The encoder is unknown, or MMEngine would replace a part
-            of the path of the annotation file.
+    The config inherits from the encoder's NW-UCLA config. ``content`` is the
+    first result of :func:`.custom_data.convert`. The other arguments are
+    options of ``tools/data/custom.py``. An ``InputError`` is raised if
+    MMEngine would replace a part of the path of the annotation file.
     """
     if '{{' in str(ann_file):
         raise InputError(f'{ann_file}: the path contains "{{{{", which '

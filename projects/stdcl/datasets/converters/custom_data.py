@@ -44,15 +44,10 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
             up: str | None = None) -> tuple[dict, str]:
     """Check all files, then write the annotation file.
 
-    The arguments are the options of ``tools/data/custom.py``.
-
-    Returns:
-        tuple[dict, str]: The content of the annotation file and, as ``up``,
-        the vertical axis; and an overview for the user, a few lines.
-
-    Raises:
-        OSError: A file is missing.
-        InputError: A file is invalid. In this case, nothing is written.
+    The arguments are the options of ``tools/data/custom.py``. Return the
+    content of the annotation file with the vertical axis, ``up``, and an
+    overview for the user. An ``InputError`` is raised if a file is invalid,
+    and an ``OSError`` if it is missing. In both cases, nothing is written.
     """
     fields, layout = read_layout(layout)
     if img_shape and layout.dims == 3:
@@ -77,7 +72,8 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
             item = dict(row['read'](layout), frame_dir=name,
                         label=numbers.get(row['label']))
             if img_shape:
-                item['img_shape'] = item.get('img_shape') or tuple(img_shape)
+                if item.get('img_shape') is None:
+                    item['img_shape'] = tuple(img_shape)
                 outside.append(check_pixels(f'{source}: {name}', item,
                                             item['img_shape']))
             annotations.append(item)
@@ -153,11 +149,11 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
 
 
 def read_folder(source: Path, labels: Path) -> pd.DataFrame:
-    """Return the files in a folder with their rows in the table of labels.
+    """Return a table with a row per sequence, whose index is its name.
 
-    The index is the name of the sequence. Besides label, subject and split,
-    there is a column ``read``, a function that reads the sequence. A label, or
-    a function, is NaN if it is missing.
+    The columns are label, subject, split and ``read``, a function that reads
+    the sequence. ``read`` is NaN if there is no file, and the others if there
+    is no row in the table of labels.
     """
     cells = read_cells(labels).map(clean).replace('nan', '')
     cells = cells[(cells != '').any(axis=1)]
@@ -182,11 +178,11 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
         raise InputError(
             f'{source} is not a folder that contains .npy, .npz or .csv '
             'files, expected one file per sequence.')
-    files = pd.DataFrame(dict(
-        name=[_sequence_name(path.relative_to(source).as_posix())
-              for path in paths],
-        read=[partial(read_sequence, path) for path in paths]), dtype=object)
-    return table.merge(files, 'outer', on='name').set_index('name')
+    files = pd.Series(
+        [partial(read_sequence, path) for path in paths], name='read',
+        index=[_sequence_name(path.relative_to(source).as_posix())
+               for path in paths])
+    return table.set_index('name').join(files, how='outer')
 
 
 def _whole(text: str) -> str:
@@ -205,8 +201,7 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
                      ) -> tuple[pd.DataFrame, list[str] | None]:
     """Return a table as :func:`read_folder` does, and the class names.
 
-    ``classes`` takes precedence over the names in the file. Without ``split``,
-    all sequences are in the split 'train'.
+    Without ``split``, all sequences are in the split 'train'.
     """
     if len(split) > len(SPLITS):
         raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
@@ -242,9 +237,8 @@ def number_classes(where: Path, table: pd.DataFrame,
                    ) -> tuple[list[str], dict[str, int]]:
     """Return the class names, and a dict of label -> number of its class.
 
-    The labels are either class names or numbers that count from 0. Without
-    ``classes``, the class names are the sorted labels, or numbers if there is
-    a number among them. ``where`` is the source of the class names.
+    The labels are either class names or numbers that count from 0. ``where``
+    is the source of the class names, ``classes``, which default to the labels.
     """
     labels = set(table['label'].dropna()) - {''}
     numbers = {label for label in labels if re.fullmatch(r'-?\d+', label)}
@@ -273,11 +267,10 @@ def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
     above, below = names.str.contains(ABOVE), names.str.contains(BELOW)
     if layout.dims == 2 or not (above.any() and below.any()):
         return 'y'
-    # the coordinates of absent persons are zero, and so is their difference
-    rise = np.abs(np.mean([
-        item['keypoint'][:, :, above].mean(axis=(0, 1, 2))
-        - item['keypoint'][:, :, below].mean(axis=(0, 1, 2))
-        for item in annotations], axis=0))
+    # absent persons do not change the direction
+    mean = np.mean([item['keypoint'].mean(axis=(0, 1))
+                    for item in annotations], axis=0)  # (V, C)
+    rise = np.abs(mean[above].mean(axis=0) - mean[below].mean(axis=0))
     axis = int(rise.argmax())
     return 'xyz'[axis] if rise[axis] > 2 * np.delete(rise, axis).max() else 'y'
 
@@ -285,8 +278,7 @@ def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
 def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:
     """Return a layout as stored in annotation files, and as an object.
 
-    ``text`` is a name, or the path of a ``.json`` file with the arguments of
-    :class:`SkeletonLayout`. Their ``name`` defaults to that of the file.
+    ``text`` is its name, or a ``.json`` file, which provides the default name.
     """
     if not text.endswith('.json'):
         return text, SkeletonLayout.get(text)

@@ -9,11 +9,10 @@ SPLITS = ('train', 'val', 'test')
 def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     """Draw a split, 'train' or 'val', for each sequence that is not in 'test'.
 
-    ``table`` has the columns label, subject and split. If there are subjects,
-    a share of them, ``ratio``, is drawn for 'val'. Otherwise, this share of
-    each class is drawn; a class with a single sequence is used for training
-    only. The order of the rows has no effect. An ``InputError`` is raised if
-    there is too little data, or if some of the sequences are already split.
+    ``table`` has the columns label, subject and split. A share of the subjects
+    or, without subjects, of each class is drawn for 'val'. A class with a
+    single sequence is only in 'train'. An ``InputError`` is raised if there is
+    too little data, or if some of the sequences are already split.
     """
     from sklearn.model_selection import (
         GroupShuffleSplit,
@@ -46,9 +45,8 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
 def count(where: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the number of sequences per class and split.
 
-    Except for data that are only for testing, an ``InputError`` is raised if
-    the split 'val', or a class in the split 'train', is empty. ``where`` is
-    the source of the splits, for the message.
+    An ``InputError`` is raised if 'val', or a class in 'train', is empty,
+    except for data that are only for testing.
     """
     counts = pd.crosstab(table['label'], table['split'], dropna=False)
     if list(counts) == ['test']:

@@ -23,8 +23,8 @@ INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
 def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
     """Read a ``.npy``, ``.npz`` or ``.csv`` file; see :func:`to_sequence`."""
-    is_table = path.suffix.lower() == '.csv'
-    arrays = _read_csv(path, layout) if is_table else _read_arrays(path)
+    arrays = (_read_csv(path, layout) if path.suffix.lower() == '.csv' else
+              _read_arrays(path))
     return to_sequence(str(path), arrays, layout)
 
 
@@ -76,8 +76,9 @@ def _check_coordinates(where: str, seen: np.ndarray,
         if mark < 0 and lost.sum() > (np.abs(seen).max() <= 1) and not (
                 seen[~lost] == mark).any():
             raise InputError(
-                f'{where}: all coordinates of {lost.sum()} joints are '
-                f'{mark:g}, like a mark for missing joints. {UNDETECTED}')
+                f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
+                f'joints are all {mark:g}, like a mark for missing joints. '
+                f'{UNDETECTED}')
     if np.spacing(np.abs(seen).max()) > 1e-3 * seen.std(axis=0).max() > 0:
         raise InputError(
             f'{where}: the coordinates are up to {np.abs(seen).max():.8g}, '
@@ -107,9 +108,9 @@ def clean(text: str) -> str:
 def read_cells(path: Path, separator: str | None = None):
     """Return the cells of a ``.csv`` file, a DataFrame of strings.
 
-    By default, the separator is a semicolon or a tab if the first line
-    contains one, and a comma otherwise. Blank lines, and empty columns at the
-    end, are left out. The index counts the other rows from 1.
+    The separator is a semicolon or a tab if the first line contains one, and a
+    comma otherwise. Blank lines, and empty columns at the end, are left out.
+    The index counts the other rows from 1.
     """
     import pandas as pd
     try:
@@ -186,8 +187,7 @@ def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
     """Return whether the first rows are a header; raise if it is wrong.
 
     ``head`` is a DataFrame with a row per column of the table. A header names
-    or numbers the columns or the joints, as "wrist_x", "x1" or "v12" do. By
-    default, pandas writes only numbers, so ``has_text`` is False.
+    or numbers the columns or the joints. Those of pandas can be all numbers.
     """
     axes = ('x', 'y', 'z' if layout.dims == 3 else 'confidence')[:channels]
     parts = head.map(_squash)
@@ -214,7 +214,7 @@ def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
 
 @lru_cache
 def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> np.ndarray:
-    """Return the headers that fit a layout, shape (headers, columns)."""
+    """Return the headers that fit a layout, (headers, columns)."""
     count, columns = layout.num_joints, layout.num_joints * len(axes)
     headers = [range(columns), range(1, columns + 1), np.arange(columns * 1.)]
     for joints in (layout.joint_names, range(count), range(1, count + 1),
