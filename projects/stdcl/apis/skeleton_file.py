@@ -18,10 +18,8 @@ def read_skeleton_file(path: Path,
 
     Args:
         path (Path): A ``.json`` file of NW-UCLA, a ``.skeleton`` file of NTU
-            RGB+D, or a ``.npy``, ``.npz`` or ``.csv`` file as described in
-            docs/custom_data.md.
-        layout (SkeletonLayout): Expected layout. Files of NW-UCLA and NTU
-            RGB+D always have the joints of their own layouts.
+            RGB+D, or a file of your own data (docs/custom_data.md).
+        layout (SkeletonLayout): Expected layout.
 
     Returns:
         dict: Float32 arrays: ``keypoint`` of shape (M, T, V, C) and, if a 2D
