@@ -18,11 +18,12 @@ from mmengine.registry import init_default_scope
 
 import projects.stdcl  # noqa: F401
 from projects.stdcl.utils.safe_files import VARIABLE
-from tests.warm_commands import WarmCommands
+from tests.warm_commands import WarmCommands, skip_formatting
 
 ROOT = Path(__file__).parents[1]
 
 gc.freeze()  # garbage collection skips the imported modules
+skip_formatting()
 
 # slow files run first, so that no process is idle at the end
 LONGEST = ('test_distributed.py', 'test_resume.py', 'test_scale_out.py',
@@ -51,18 +52,14 @@ def seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture
-def quick_text(monkeypatch):
-    """Skip the slow formatting of the config that a Runner logs."""
-    monkeypatch.setattr(mmengine.Config, 'pretty_text',
-                        property(lambda self: repr(self)))
+def pytest_collection_finish(session):
+    """Fork the server of commands before a test changes any global state."""
+    session.config.warm = WarmCommands()
 
 
 @pytest.fixture(scope='session')
-def warm():
-    """Start a server that imports PyTorch once and runs commands."""
-    with WarmCommands() as commands:
-        yield commands
+def warm(pytestconfig):
+    return pytestconfig.warm
 
 
 @pytest.fixture

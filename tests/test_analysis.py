@@ -46,7 +46,7 @@ def test_class_report(tmp_path, classes):
     assert imread(tmp_path / 'new/epoch_1.5_confusion.png').ndim == 3
 
 
-@pytest.mark.parametrize('k', [10, 400])
+@pytest.mark.parametrize('k', [10, 150])
 def test_confusion_is_drawn(tmp_path, k):
     draw_confusion(np.diag([3] + [0] * (k - 1)), ['x' * 60] * k,
                    tmp_path / 'confusion.png')
@@ -54,7 +54,7 @@ def test_confusion_is_drawn(tmp_path, k):
     assert min(picture.shape[:2]) > 300 and max(picture.shape[:2]) < 3200
     # apart from the color bar, only the first cell has the darkest blue
     dark = np.abs(picture - [0.031, 0.188, 0.42]).max(axis=2) < 0.02
-    assert k == 400 or dark[:400, :600].any()
+    assert k == 150 or dark[:400, :600].any()
 
 
 def write_log(work_dir, time, epochs, steps=10, offset=0):
@@ -93,8 +93,7 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
 
 def test_commands(warm, tmp_path):
     def call(tool, *arguments, status=0):
-        done = warm(TOOLS + tool, *arguments, cwd=tmp_path)
-        assert done.returncode == status and 'Traceback' not in done.stderr
+        done = warm(TOOLS + tool, *arguments, cwd=tmp_path, status=status)
         return done.stdout + done.stderr
 
     write_log(tmp_path / 'run', 'TIME', [1, 2])
@@ -108,4 +107,5 @@ def test_commands(warm, tmp_path):
     text = call('print_config.py', ROOT / CONFIG, '--cfg-options', *TINY)
     (tmp_path / 'printed.py').write_text(text)
     cfg = Config.fromfile(tmp_path / 'printed.py')
-    assert cfg.train_cfg.max_epochs == 1 and re.search('^model = ', text, re.M)
+    assert cfg.train_cfg.max_epochs == 1
+    assert re.search('^model ?=', text, re.M)

@@ -95,7 +95,7 @@ import sys
 sys.argv[1:] = 'raw.json', 'data/my.pkl'
 runpy.run_path('tools/data/my_data.py', run_name='__main__')
 
-from projects.stdcl.apis import train
+from projects.stdcl.apis import test, train
 from projects.stdcl.catalogue import find_config
 
 for benchmark, few in {
@@ -106,6 +106,8 @@ for benchmark, few in {
                    cfg_options={'train_cfg.max_epochs': 1, **few})
     assert type(runner.model.backbone).__name__ == 'MyEncoder'
     assert runner.iter >= 1
+    test(runner.cfg.filename, f'{runner.work_dir}/epoch_1.pth',
+         cfg_options=few)
 '''
 
 
@@ -174,3 +176,6 @@ def test_a_new_encoder_on_a_new_data_set(tmp_path, monkeypatch):
     for benchmark in ('synthetic', 'my-data'):
         assert list(tmp_path.glob(
             f'work_dirs/stdcl-my-encoder_*{benchmark}*/epoch_1.pth'))
+        # each test has a folder, so tests on different data keep their files
+        assert list(tmp_path.glob(
+            f'work_dirs/*{benchmark}*/20*/epoch_1_classes.csv'))

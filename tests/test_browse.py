@@ -164,7 +164,6 @@ def test_the_command(warm, tiny_annotations, tmp_path):
                 f'{tiny_annotations(num=12)}')
     done = warm(TOOL, NW_UCLA, '--format', 'html', '--num', 5,
                 '--view', 'side', '--cfg-options', ann_file, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
     assert done.stdout == f'browse/{NW_UCLA.stem}_train.html\n'
     page = data_of((tmp_path / done.stdout.strip()).read_text())
     assert len({sequence['name'] for sequence in page['sequences']}) == 5
@@ -173,13 +172,11 @@ def test_the_command(warm, tiny_annotations, tmp_path):
     few = 'train_dataloader.dataset.num_sequences=20'
     done = warm(TOOL, SYNTHETIC, '--num', 2, '--out-dir', 'out',
                 '--cfg-options', few, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
     first, second = done.stdout.split()
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
         path.removeprefix('out/') for path in (first, second)}
     with Image.open(tmp_path / first) as gif:
         assert 40 <= gif.n_frames <= 90
 
-    done = warm(TOOL, NW_UCLA, cwd=tmp_path)
-    assert done.returncode and 'nw_ucla.pkl' in done.stderr
-    assert 'Traceback' not in done.stderr
+    done = warm(TOOL, NW_UCLA, cwd=tmp_path, status=1)
+    assert 'nw_ucla.pkl' in done.stderr

@@ -26,7 +26,6 @@ from tests.tiny_run import plain, run, tiny_config, train, use
 
 BANKS = ('spatial_bank', 'temporal_bank')
 _numbers = itertools.count()
-pytestmark = pytest.mark.usefixtures('quick_text')
 
 
 @pytest.fixture

@@ -102,14 +102,15 @@ def test_content_agrees_with_the_name(encoder, benchmark):
         r'_(\d+)xb(\d+)-joint-u(\d+)-(\d+)e_', path.name).groups())
     cfg = load(path)
     config_check.check(cfg, REQUIRED)
-    model = MODELS.build(copy.deepcopy(cfg.model))
-    assert type(model.backbone).__name__ == ENCODERS[encoder].backbone
-    assert model.cls_head.num_classes == expected.num_classes
-    assert model.data_preprocessor.stream == 'joint'
-    assert model.data_preprocessor.layout.name == expected.layout
+    backbone, preprocessor = (MODELS.build(copy.deepcopy(cfg.model[part]))
+                              for part in ('backbone', 'data_preprocessor'))
+    assert type(backbone).__name__ == ENCODERS[encoder].backbone
+    assert cfg.model.cls_head.num_classes == expected.num_classes
+    assert preprocessor.stream == 'joint'
+    assert preprocessor.layout.name == expected.layout
     assert cfg.clip_shape[0] == expected.num_person
-    assert num_joints(model.backbone) == LAYOUTS[expected.layout].num_joints
-    assert getattr(model.backbone, 'num_person',
+    assert num_joints(backbone) == LAYOUTS[expected.layout].num_joints
+    assert getattr(backbone, 'num_person',
                    expected.num_person) == expected.num_person
 
     for name, dataset in leaf_datasets(cfg).items():

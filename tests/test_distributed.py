@@ -1,6 +1,5 @@
 """Several processes keep equal banks and match a single process."""
-import multiprocessing
-import os
+import sys
 from contextlib import nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
@@ -95,7 +94,7 @@ SCENARIOS = dict(
         15, round_up=False, num_sequences=6), FULL, 1),
     uneven_class_balanced=(5 * [0, 1, 2], sampled(15, round_up=False), dict(
         type='ClassBalancedMemoryBank', slots_per_class=3), 1),
-    # four processes repeat three of the 13 sequences; two processes repeat one
+    # the four processes repeat three of the 13 sequences
     padding=(5 * [0, 1, 2], sampled(13, round_up=True), FULL, 1),
     # in the first step, no sequence of the last process has a positive
     drop_out=([0, 0, 1, 1, 2, 3, 4, 5, 0, 1, 0, 1], even(REPEATS), FULL, 1),
@@ -261,17 +260,13 @@ def worker(rank, world_size, folder):
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope='module', params=[2, 4])
-def ranks(request, root, tmp_path_factory):
-    """Return the results of each process in every scenario."""
+@pytest.fixture(scope='module')
+def ranks(warm, tmp_path_factory):
+    """Return the results of each of four processes in every scenario."""
     folder = tmp_path_factory.mktemp('ranks')
-    os.environ['PYTHONPATH'] = os.pathsep.join(
-        [str(root), os.environ.get('PYTHONPATH', '')])
-    multiprocessing.set_forkserver_preload(['tests.test_distributed'])
-    mp.start_processes(worker, args=(request.param, str(folder)),
-                       nprocs=request.param, start_method='forkserver')
+    warm(__file__, folder, cwd=folder)
     return [torch.load(folder / f'{rank}.pth', weights_only=True)
-            for rank in range(request.param)]
+            for rank in range(4)]
 
 
 @pytest.mark.parametrize('name', SCENARIOS)
@@ -320,3 +315,8 @@ def test_different_data_raise_in_all_processes(ranks, name):
         if rank[name]:
             assert rank[name].startswith('val_dataloader.dataset: ')
             assert f'differ from process 0: {len(ranks) - 1}.' in rank[name]
+
+
+if __name__ == '__main__':
+    mp.start_processes(worker, args=(4, sys.argv[1]), nprocs=4,
+                       start_method='fork')

@@ -65,9 +65,8 @@ def test_the_command(warm, tmp_path):
     seen = DATASETS.build(dict(cfg.test_dataloader.dataset, split='train'))
     torch.save(dict(state_dict=model.state_dict(), meta=dict(
         trained_on=describe(model, seen))), tmp_path / 'epoch_1.pth')
-    done = warm(TOOL, config, 'epoch_1.pth', 'features.npz',
-                '--cfg-options', *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    warm(TOOL, config, 'epoch_1.pth', 'features.npz', '--cfg-options',
+         *options, cwd=tmp_path)
     found = dict(np.load(tmp_path / 'features.npz'))
     assert len(found['classes']) == 16
     assert len(set(found['names'])) == 32
@@ -95,7 +94,6 @@ def test_the_command(warm, tmp_path):
     done = warm(TOOL, ROOT / 'configs/stgcn/stgcn_synthetic.py',
                 'epoch_1.pth', 'plain.npz', '--cfg-options', *options,
                 cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
     assert 'training sequence' not in done.stdout
     plain = dict(np.load(tmp_path / 'plain.npz'))
     assert set(plain) == {'names', 'labels', 'predictions', 'global_',

@@ -28,13 +28,12 @@ def leap(run, folder, step, factor, *options):
         "param_scheduler = [dict(type='MultiStepLR', by_epoch=False, "
         f'milestones=[{step}], gamma={factor})]\n')
     return run('tools/train.py', 'leap.py', '--work-dir', folder, *OPTIONS,
-               *options, cwd=folder)
+               *options, cwd=folder, status=1)
 
 
 def test_a_loss_that_is_not_finite(warm, tmp_path):
     """The loss overflows in the second epoch because the steps are huge."""
     done = leap(warm, tmp_path, 4, 1e25)
-    assert done.returncode == 1
     said = re.search(
         r'Epoch 2, batch \d of 4: a loss .* \(loss (inf|nan|-inf), .*\), '
         r'expected .* sequences in the batch are (.*)\. Training '
@@ -55,7 +54,6 @@ def test_weights_that_are_not_finite(warm, tmp_path):
     done = leap(warm, tmp_path, 3, 3e47,
                 'optim_wrapper.optimizer.lr=1e-9',
                 'model.cls_head.spatial_weight=1e6')
-    assert done.returncode == 1
     assert re.search(
         r'After epoch 1, tensors of the model are not finite \(\S+, .* all\), '
         'expected finite numbers. .* not saved. Training stops here; '
@@ -93,7 +91,7 @@ class Reads(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_one_read_per_step(tmp_path, tiny_annotations, quick_text):
+def test_one_read_per_step(tmp_path, tiny_annotations):
     """A read makes the CPU wait for the GPU."""
     runner = tiny_run.run(tiny_run.tiny_config(
         tmp_path, tiny_annotations(), batch_size=8))

@@ -11,8 +11,6 @@ from projects.stdcl.datasets.training_sequences import add_indices, summarize
 from projects.stdcl.engine.hooks import MemoryBankHook
 from tests.tiny_run import plain, run, tiny_config, train
 
-pytestmark = pytest.mark.usefixtures('quick_text')
-
 
 @pytest.fixture
 def config(tmp_path, tiny_annotations):

@@ -1,5 +1,3 @@
-import io
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -110,18 +108,6 @@ def test_autocast_does_not_round_features():
     with torch.autocast('cpu', torch.bfloat16):
         update(bank, *written)
     assert torch.equal(bank.features, expected.features)
-
-
-def test_state_survives_saving():
-    bank, other = make_bank(), make_bank()
-    update(bank, F.normalize(torch.randn(2, 4), dim=1), torch.tensor([1, 0]),
-                torch.tensor([5, 2]))
-    file = io.BytesIO()
-    torch.save(bank.state_dict(), file)
-    file.seek(0)
-    other.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(bank.features, other.features)
-    assert torch.equal(bank.labels, other.labels)
 
 
 @pytest.mark.parametrize('saved', [make_bank(7).state_dict(), {}])

@@ -108,7 +108,6 @@ def read(path):
 def test_the_command(warm, trained):
     done = warm(TOOL, 'attentive.py', 'epoch_1.pth', 'report.html', '--plain',
                 PLAIN, 'epoch_1.pth', '--num', 3, *OPTIONS, cwd=trained)
-    assert done.returncode == 0, done.stderr
     data, player = read(trained / 'report.html')
     assert len(player['sequences']) == 3
     assert len(data['names']) == 32
@@ -143,9 +142,8 @@ def test_the_command(warm, trained):
      'some outputs of the model are NaN or infinite'),
 ])
 def test_invalid_arguments_raise(warm, trained, arguments, message):
-    done = warm(TOOL, *arguments, cwd=trained)
-    assert done.returncode and message in done.stderr
-    assert 'Traceback' not in done.stderr
+    done = warm(TOOL, *arguments, cwd=trained, status=1)
+    assert message in done.stderr
     assert not (trained / 'x.html').exists()
 
 
@@ -188,9 +186,8 @@ def test_report_in_a_browser(warm, trained):
              f'[{",".join(f"<b>{label}" for label in range(16))}]']
     weights = torch.load(trained / 'epoch_1.pth')['state_dict']
     torch.save(weights, trained / 'weights.pth')  # without class names
-    done = warm(TOOL, 'attentive.py', 'weights.pth', 'seen.html', *names,
-                cwd=trained)
-    assert done.returncode == 0, done.stderr
+    warm(TOOL, 'attentive.py', 'weights.pth', 'seen.html', *names,
+         cwd=trained)
     page = run_in_browser(trained / 'seen.html', '''
         const done = {}, button = query('#classes button:nth-child(2)');
         done.drawn = [count('svg.tsne'), count('svg.attention'), count('.p'),

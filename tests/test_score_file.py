@@ -14,7 +14,7 @@ from scipy.special import softmax
 from projects.stdcl.datasets.training_sequences import carry_names
 from projects.stdcl.evaluation.score_file import Scores, read, write
 from projects.stdcl.utils.input_error import InputError
-from tests.commands import CONFIG, ROOT, call
+from tests.commands import CONFIG, ROOT, environment
 
 SEQUENCES = 7  # not a multiple of the batch size or the number of processes
 OPTIONS = {f'test_dataloader.{key}': value for key, value in {
@@ -22,6 +22,18 @@ OPTIONS = {f'test_dataloader.{key}': value for key, value in {
 OPTIONS.update({'model.backbone.base_channels': 4,
                 'model.cls_head.in_channels': 16,
                 'model.data_preprocessor.stream': 'bone'})
+
+
+# run a tool in two processes, as torch.distributed.run does
+TWO = '''
+import os, runpy, sys
+sys.argv.pop(0)
+other = os.fork()
+os.environ.update(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
+                  RANK='01'[other > 0], LOCAL_RANK='01'[other > 0])
+runpy.run_path(sys.argv[0], run_name='__main__')
+sys.exit(other and os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
+'''
 
 
 @pytest.fixture
@@ -135,13 +147,17 @@ def test_names_in_wrapped_data_sets(config):
         'nw-ucla_0_test_00000', 'nw-ucla_5_test_00000', 'nw-ucla_0_test_00000']
 
 
-def test_two_processes_write_the_same_scores(tmp_path, config):
+def test_two_processes_write_the_same_scores(warm, tmp_path, config,
+                                             monkeypatch):
     runner = build_runner(config)
     runner.test()
     torch.save(dict(state_dict=runner.model.state_dict()),
                tmp_path / 'model.pth')
-    done = call('bash', ROOT / 'tools/dist_test.sh', ROOT / CONFIG,
-                'model.pth', 2, '--dump', 'two.npz', '--cfg-options',
+    (tmp_path / 'two.py').write_text(TWO)
+    monkeypatch.setenv('MASTER_PORT', environment()['PORT'])
+    done = warm(tmp_path / 'two.py', ROOT / 'tools/test.py', ROOT / CONFIG,
+                'model.pth', '--launcher', 'pytorch', '--dump', 'two.npz',
+                '--cfg-options',
                 *[f'{key}={value}' for key, value in OPTIONS.items()],
                 cwd=tmp_path)
     assert done.stdout.count(

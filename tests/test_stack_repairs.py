@@ -5,6 +5,7 @@ checkpoints.
 """
 import importlib.util
 import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -275,15 +276,37 @@ def test_amp_is_unchanged_with_an_accelerator(monkeypatch):
     assert scales == [dict(init_scale=512.)]
 
 
+@pytest.fixture
+def printing(tmp_path):
+    """Let the commands ``srun`` and ``python`` print their arguments."""
+    for name in ('srun', 'python'):
+        (tmp_path / name).write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / 'clone').symlink_to(ROOT)
+    return f'{tmp_path}:{os.environ["PATH"]}'
+
+
+def test_the_script_for_several_processes(printing, tmp_path):
+    """The script works in any directory. tests/test_scale_out.py trains."""
+    done = subprocess.run(
+        ['bash', 'clone/tools/dist_test.sh', 'a.py', 'a.pth', '2', '--seed',
+         '0'], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, 'PATH': printing, 'PORT': '1234'})
+    *options, tool, config, checkpoint = done.stdout.split('--launcher')[
+        0].split()
+    assert {'torch.distributed.run', '--master_port=1234',
+            '--nproc_per_node=2'} <= {*options}
+    assert os.path.samefile(tmp_path / tool, TOOLS / 'test.py')
+    assert (config, checkpoint) == ('a.py', 'a.pth')
+    assert done.stdout.endswith('--launcher\npytorch\n--seed\n0\n')
+
+
 @pytest.mark.parametrize('name, arguments', [
     ('slurm_train.sh', ['a.py']), ('slurm_test.sh', ['a.py', 'a.pth'])])
-def test_jobs_are_started_by_srun(name, arguments, tmp_path, monkeypatch):
-    """The scripts work in any directory. Here, srun prints its arguments."""
-    (tmp_path / 'srun').write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (tmp_path / 'srun').chmod(0o755)
-    (tmp_path / 'clone').symlink_to(ROOT)
+def test_jobs_are_started_by_srun(name, arguments, printing, tmp_path,
+                                  monkeypatch):
     for variable, value in dict(
-            PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='4',
+            PATH=printing, GPUS='4',
             GPUS_PER_NODE='2', SRUN_ARGS='--mem 1G').items():
         monkeypatch.setenv(variable, value)
     done = call('bash', f'clone/tools/{name}', 'queue', 'job', *arguments,

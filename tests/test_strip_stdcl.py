@@ -28,11 +28,7 @@ STOCK = f'''
     model = dict(backbone=dict(base_channels=8),
                  cls_head=dict(num_classes=4, in_channels=32))
     loader = dict(num_workers=0, persistent_workers=False, batch_size=4)
-    train_dataloader = dict(
-        dataset=dict(times=2, dataset=dict(ann_file='tiny.pkl')), **loader)
-    val_dataloader = dict(dataset=dict(ann_file='tiny.pkl'), **loader)
     test_dataloader = dict(dataset=dict(ann_file='tiny.pkl'), **loader)
-    train_cfg = dict(max_epochs=2)
     '''
 OURS = '''
     _base_ = ['stock.py', '{fragment}']
@@ -119,15 +115,12 @@ def test_under_mmaction2_alone(warm, stock, tmp_path, tiny_annotations):
     (tmp_path / 'stock.py').write_text(textwrap.dedent(STOCK))
     (tmp_path / 'ours.py').write_text(textwrap.dedent(OURS).format(
         fragment=ROOT / 'configs/_base_/stdcl.py'))
-    for tool, *args in (
-            ('tools/train.py', 'ours.py', '--work-dir', 'work'),
-            ('tools/test.py', 'ours.py', 'work/epoch_2.pth', '--dump',
-             'ours.pkl'),
-            (TOOL, 'work/epoch_2.pth', 'net.pth')):
-        done = warm(tool, *args, cwd=tmp_path)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        if tool == 'tools/test.py':
-            ours = accuracy(done)
+    model = MODELS.build(Config.fromfile(tmp_path / 'ours.py').model)
+    torch.nn.init.normal_(model.cls_head.fc.weight)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'whole.pth')
+    ours = accuracy(warm('tools/test.py', 'ours.py', 'whole.pth', '--dump',
+                         'ours.pkl', cwd=tmp_path))
+    warm(TOOL, 'whole.pth', 'net.pth', cwd=tmp_path)
     path, = tmp_path.glob('net-*.pth')
 
     tool = Path(stock['PYTHONPATH'], 'mmaction/.mim/tools/test.py')

@@ -116,7 +116,8 @@ def test_studies_of_the_repository(path):
     study = read_study(path)
     first = [item for item in {item.arm: item for item in reversed(
         study.trainings)}.values() if not item.fuse]
-    for item in first:
+    for item in {(item.config, *item.options): item
+                 for item in first}.values():
         load_config(str(item.config), item.options)
     assert len({f'{item.config} {item.options}' for item in first}
                ) == len(first)
@@ -314,19 +315,18 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
                               ('val', 'dataset'), ('test', 'dataset'))}}
     path = write(f'{STUDY}\noptions = {options}')
 
-    def run(*arguments):
+    def run(*arguments, status=0):
         return warm('tools/experiments/run_study.py', path, *arguments,
-                    cwd=tmp_path)
+                    cwd=tmp_path, status=status)
 
     done = run('--only', 'stdcl')
-    assert 'runs left: 0' in done.stdout, done.stdout + done.stderr
-    assert '1 of 2 runs are already recorded' in run(
-        '--list').stdout
+    assert 'runs left: 0' in done.stdout
+    assert '1 of 2 runs are already recorded' in run('--list').stdout
     report = tmp_path / 'work_dirs/studies/tiny/report.md'
     top1 = records.read(path.with_suffix('.csv')).top1_last
     assert f'| stdcl | 1 | {top1[0]:.2f} | ' in report.read_text()
     write(STUDY, 'about', 'abuot')
-    assert run().stderr.splitlines()[-1].startswith(f'error: {path}: ')
+    assert run(status=1).stderr.splitlines()[-1].startswith(f'error: {path}: ')
 
 
 @pytest.mark.parametrize('change, message', [

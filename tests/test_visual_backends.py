@@ -1,25 +1,23 @@
 """The visualization backends in docs/guides/train.md record scalars."""
 import json
 import re
-import sys
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 
-from tests.commands import CONFIG, ROOT, TINY, call
+from tests.commands import CONFIG, ROOT, TINY
 
 
-def test_tensorboard_and_wandb(tmp_path, monkeypatch):
+def test_tensorboard_and_wandb(warm, tmp_path, monkeypatch):
     lines = re.search(r'```python\n(visualizer = .*?)```',
                       (ROOT / 'docs/guides/train.md').read_text(),
                       re.DOTALL)[1]
     (tmp_path / 'curves.py').write_text(
         f"_base_ = '{ROOT / CONFIG}'\n{lines}")
     monkeypatch.setenv('WANDB_MODE', 'offline')
-    call(sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', 'curves.py',
-         '--cfg-options', *TINY, cwd=tmp_path)
+    warm('tools/train.py', 'curves.py', '--cfg-options', *TINY, cwd=tmp_path)
     folder, = tmp_path.glob('work_dirs/curves/*/vis_data')
     assert list(folder.glob('wandb/offline-run-*/*.wandb'))
 
