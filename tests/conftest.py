@@ -14,7 +14,8 @@ with contextlib.suppress(ImportError):
 import mmengine
 import pytest
 import torch
-from mmengine.registry import init_default_scope
+from mmengine.registry import VISUALIZERS, init_default_scope
+from mmengine.visualization import Visualizer
 
 import projects.stdcl  # noqa: F401
 from projects.stdcl.utils.safe_files import VARIABLE
@@ -22,12 +23,11 @@ from tests.warm_commands import WarmCommands, skip_formatting
 
 ROOT = Path(__file__).parents[1]
 
-gc.freeze()  # garbage collection skips the imported modules
 skip_formatting()
 
 # slow files run first, so that no process is idle at the end
-LONGEST = ('test_distributed.py', 'test_resume.py', 'test_scale_out.py',
-           'test_configs.py')
+LONGEST = ('test_resume.py', 'test_export_onnx.py', 'test_checkpoint_fit.py',
+           'test_scale_out.py', 'test_configs.py')
 
 
 def pytest_collection_modifyitems(items):
@@ -41,10 +41,15 @@ def mmaction_scope():
 
 
 @pytest.fixture(autouse=True)
-def logs():
-    """Enable logging again, because a test may have disabled it."""
+def clean_up():
+    """Enable logging, which a test may have disabled, and drop figures.
+
+    MMEngine keeps the figures of every Runner, and collects garbage often.
+    """
     yield
     logging.disable(logging.NOTSET)
+    for visualizer in Visualizer, VISUALIZERS.get('ActionVisualizer'):
+        visualizer._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +59,7 @@ def seed():
 
 def pytest_collection_finish(session):
     """Fork the server of commands before a test changes any global state."""
+    gc.freeze()  # MMEngine collects garbage often; skip modules and tests
     session.config.warm = WarmCommands()
 
 
@@ -94,10 +100,13 @@ def reference() -> Path:
 
 @pytest.fixture
 def tiny_annotations(tmp_path):
-    """Return a function that writes a tiny annotation file."""
+    """Return a function that writes a tiny annotation file.
+
+    The function ``change`` may change the content of the file.
+    """
 
     def make(num=24, joints=20, persons=1, channels=3, classes=10,
-             split='xview_train', name='tiny.pkl', score=False):
+             split='xview_train', name='tiny.pkl', score=False, change=None):
         generator = torch.Generator().manual_seed(num)
         annotations = []
         for i in range(num):
@@ -117,8 +126,10 @@ def tiny_annotations(tmp_path):
         path = tmp_path / name
         splits = {f'{benchmark}_{part}': names for part in ('train', 'val')
                   for benchmark in ('xsub', 'xview', 'xset', 'split1')}
-        mmengine.dump(dict(split={split: names, **splits},
-                           annotations=annotations), str(path))
+        content = dict(split={split: names, **splits}, annotations=annotations)
+        if change:
+            change(content)
+        mmengine.dump(content, str(path))
         return str(path)
 
     return make

@@ -37,8 +37,10 @@ param_scheduler = []
 SEQUENCE = 'tiny.pkl_003'
 
 
-def table(rows: dict):
+def table(rows):
     """Parametrize a test with the change and the message of each row."""
+    if isinstance(rows, list):
+        rows = {change: (change, *texts) for change, *texts in rows}
     return pytest.mark.parametrize(
         'change, texts', [(change, texts) for change, *texts in rows.values()],
         ids=rows)
@@ -51,19 +53,6 @@ def folder(tmp_path, tiny_annotations, monkeypatch):
     tiny_annotations()  # writes tiny.pkl
     (tmp_path / 'tiny.py').write_text(CONFIG)
     return tmp_path
-
-
-def save(path: Path, annotations: list) -> None:
-    names = [item['frame_dir'] for item in annotations]
-    path.write_bytes(pickle.dumps(dict(annotations=annotations, split=dict(
-        (f'{split}_{part}', names) for split in ('xsub', 'xview')
-        for part in ('train', 'val')))))
-
-
-def edit(path: Path, change) -> None:
-    content = pickle.loads(path.read_bytes())
-    change(content)
-    path.write_bytes(pickle.dumps(content))
 
 
 def assert_fails(action, *texts: str) -> None:
@@ -138,8 +127,8 @@ ANNOTATIONS = {
 
 
 @table(ANNOTATIONS)
-def test_annotations(change, texts, folder):
-    edit(folder / 'tiny.pkl', change)
+def test_annotations(change, texts, folder, tiny_annotations):
+    tiny_annotations(change=change)
     assert_fails(lambda: apis.train('tiny.py'), *texts)
     assert not list(folder.glob('work_dirs/tiny/*.pth'))
 
@@ -154,10 +143,10 @@ def test_annotation_files(change, texts, folder):
     assert_fails(lambda: apis.train('tiny.py'), 'tiny.pkl', *texts)
 
 
-def test_labels_of_the_test_set(folder):
+def test_labels_of_the_test_set(folder, tiny_annotations):
     model = MODELS.build(Config.fromfile('tiny.py').model)
     torch.save(dict(state_dict=model.state_dict()), 'weights.pth')
-    edit(folder / 'tiny.pkl', item(label=99))
+    tiny_annotations(change=item(label=99))
     assert_fails(lambda: apis.test('tiny.py', 'weights.pth'),
                  'test_dataloader: tiny.pkl', f'{SEQUENCE}: label is 99',
                  'expected 0 to 9')
@@ -168,98 +157,72 @@ def test_labels_of_the_test_set(folder):
 STEP = 'train_dataloader.dataset.dataset.pipeline'
 
 
-@table({
-    'layout': (
-        'model.data_preprocessor.layout=ntu', 'layout', '"ntu"',
-        'expected one of nturgb+d, nw-ucla'),
-    'encoder': (
-        'model.backbone.type=CTRGNC', "model.backbone.type is 'CTRGNC'",
-        'closest match is CTRGCN'),
-    'batch size 0': (
-        'train_dataloader.batch_size=0', 'train_dataloader.batch_size is 0',
-        'at least 1'),
-    'large seed': ('randomness.seed=4294967296', 'is 4294967296', 'below'),
-    'learning rate as text': (
-        'optim_wrapper.optimizer.lr=abc', "optim_wrapper.optimizer.lr is 'abc'"
-        ', expected a number'),
-    'not a number': ('model.cls_head.loss_contrast.temperature=nan', 'is nan'),
-    'negative weight': (
-        'model.cls_head.spatial_weight=-1', 'is -1, expected a number of at '
-        'least 0'),
-    'list': (f'{STEP}.2.proportion=abc', "is 'abc', expected numbers"),
-    'part that is not a dict': ('randomness=5', 'randomness is 5', 'a dict'),
-    'switch': ('train_dataloader.drop_last=no', "drop_last is 'no', expected "
-               'True or False'),
-    'runner': ('runner_type=Runer', "runner_type is 'Runer', expected"),
-    'share of valid frames': (
-        'val_dataloader.dataset.valid_ratio=1', 'tiny.pkl: valid_ratio is 1.0',
-        'expected "box_score" and "valid"'),
-    'value that upstream asserts': (
-        'val_dataloader.dataset.box_thr=0.55', 'SkeletonDataset does not '
-        'accept a value: assert box_thr in'),
-    'optimizer': (
-        'optim_wrapper.optimizer.type=Adamm',
-        "optim_wrapper.optimizer.type is 'Adamm'", 'closest match is Adam'),
-    'learning rate': (
-        'optim_wrapper.optimizer.lr=0', 'lr is 0, expected a number above 0'),
-    'length of gradients': (
-        'optim_wrapper.clip_grad.max_norm=0', 'max_norm is 0, expected a'),
-    'momentum': (
-        'optim_wrapper.optimizer.momentum=-1', 'SGD does not accept a value',
-        'Invalid momentum value: -1'),
-    'part of a model': (
-        'model.backbone=5', 'model.backbone is 5, expected a dict'),
-    'part of the head': (
-        'model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
-    'scores': ('model.cls_head.average_clips=None', 'None, expected "prob"'),
-    'clips in training': (f'{STEP}.2.num_clips=2', 'sequence with 2 clips '
-                          '(expected num_clips=1) fails: '),
-    'log level': ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
-    'switch of the runner': ('resume=no', "resume is 'no', expected True or"),
-    'start method': ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is "
-                     "'foo', expected one of fork, spawn"),
-    'part of the environment': (
-        'env_cfg.mp_cfg=abc', "env_cfg.mp_cfg is 'abc', expected a dict"),
-    'collate function': (
-        'test_dataloader.collate_fn.type=Nope',
-        "test_dataloader.collate_fn.type is 'Nope', expected the name of a"),
-    'text as collate function': ('train_dataloader.collate_fn=Nope',
-                                 "collate_fn is 'Nope', expected a dict"),
-    'sampler': ('train_dataloader.sampler=None', 'sampler is None, expected a '
-                'dict'),
-    'pipeline': ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: '
-                 'tiny.pkl: the pipeline returns no inputs'),
-    'workers': ('val_dataloader.num_workers=1000000', 'below 1024'),
-    'argument of DataLoader': (
-        'train_dataloader.prefetch_factor=2', 'DataLoader does not accept',
-        'prefetch_factor option'),
-    'best checkpoint': (
-        'default_hooks.checkpoint.save_best=acc/top7', "is 'acc/top7'",
-        'expected one of auto, acc/top1, acc/top5'),
-    'without a value': (
-        'train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",
-        'expected KEY=VALUE'),
-    'field of the Runner': (
-        'train_cfgs.max_epochs=3', 'option train_cfgs.max_epochs sets',
-        'closest match is train_cfg'),
-    'variable of the config': (
-        'clip_len=8', 'the config option clip_len sets a variable',
-        'expected a field of the Runner, such as test_dataloader.dataset.'),
-    'type': (
-        'model.cls_head.memory_bank.typ=MemoryBank',
-        'memory_bank does not accept typ', 'closest match is type'),
-    'field like no other': (
-        'model.backbone.depth=8', 'model.backbone does not accept depth'),
-    'field of a hook that takes anything': (
-        'default_hooks.checkpoint.intervall=2',
-        'checkpoint does not accept intervall', 'closest match is interval'),
-    'name of a hook': (
-        'default_hooks.checkpont.interval=2',
-        'default_hooks.checkpont has no type', 'closest match is checkpoint'),
-    'place beyond a list': (
-        f'{STEP}.9.clip_len=3', f'the config options {STEP}.9',
-        'expected names that it contains'),
-})
+@table([
+    ('model.data_preprocessor.layout=ntu', 'layout', '"ntu"', 'expected one '
+     'of nturgb+d, nw-ucla'),
+    ('model.backbone.type=CTRGNC', "model.backbone.type is 'CTRGNC'",
+     'closest match is CTRGCN'),
+    ('train_dataloader.batch_size=0', 'train_dataloader.batch_size is 0',
+     'at least 1'),
+    ('randomness.seed=4294967296', 'is 4294967296', 'below'),
+    ('optim_wrapper.optimizer.lr=abc', "optim_wrapper.optimizer.lr is 'abc', "
+     'expected a number'),
+    ('model.cls_head.loss_contrast.temperature=nan', 'is nan'),
+    ('model.cls_head.spatial_weight=-1', 'is -1, expected a number of at '
+     'least 0'),
+    (f'{STEP}.2.proportion=abc', "is 'abc', expected numbers"),
+    ('randomness=5', 'randomness is 5', 'a dict'),
+    ('train_dataloader.drop_last=no', "drop_last is 'no', expected True or "
+     'False'),
+    ('runner_type=Runer', "runner_type is 'Runer', expected"),
+    ('val_dataloader.dataset.valid_ratio=1', 'tiny.pkl: valid_ratio is 1.0',
+     'expected "box_score" and "valid"'),
+    ('val_dataloader.dataset.box_thr=0.55', 'SkeletonDataset does not accept '
+     'a value: assert box_thr in'),
+    ('optim_wrapper.optimizer.type=Adamm', 'optim_wrapper.optimizer.type is '
+     "'Adamm'", 'closest match is Adam'),
+    ('optim_wrapper.optimizer.lr=0', 'lr is 0, expected a number above 0'),
+    ('optim_wrapper.clip_grad.max_norm=0', 'max_norm is 0, expected a'),
+    ('optim_wrapper.optimizer.momentum=-1', 'SGD does not accept a value',
+     'Invalid momentum value: -1'),
+    ('model.backbone=5', 'model.backbone is 5, expected a dict'),
+    ('model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
+    ('model.cls_head.average_clips=None', 'None, expected "prob"'),
+    (f'{STEP}.2.num_clips=2', 'sequence with 2 clips (expected num_clips=1) '
+     'fails: '),
+    ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
+    ('resume=no', "resume is 'no', expected True or"),
+    ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is 'foo', expected "
+     'one of fork, spawn'),
+    ('env_cfg.mp_cfg=abc', "env_cfg.mp_cfg is 'abc', expected a dict"),
+    ('test_dataloader.collate_fn.type=Nope', 'test_dataloader.collate_fn.type '
+     "is 'Nope', expected the name of a"),
+    ('train_dataloader.collate_fn=Nope', "collate_fn is 'Nope', expected a "
+     'dict'),
+    ('train_dataloader.sampler=None', 'sampler is None, expected a dict'),
+    ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: tiny.pkl: the '
+     'pipeline returns no inputs'),
+    ('val_dataloader.num_workers=1000000', 'below 1024'),
+    ('train_dataloader.prefetch_factor=2', 'DataLoader does not accept',
+     'prefetch_factor option'),
+    ('default_hooks.checkpoint.save_best=acc/top7', "is 'acc/top7'",
+     'expected one of auto, acc/top1, acc/top5'),
+    ('train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",
+     'expected KEY=VALUE'),
+    ('train_cfgs.max_epochs=3', 'option train_cfgs.max_epochs sets',
+     'closest match is train_cfg'),
+    ('clip_len=8', 'the config option clip_len sets a variable', 'expected a '
+     'field of the Runner, such as test_dataloader.dataset.'),
+    ('model.cls_head.memory_bank.typ=MemoryBank', 'memory_bank does not '
+     'accept typ', 'closest match is type'),
+    ('model.backbone.depth=8', 'model.backbone does not accept depth'),
+    ('default_hooks.checkpoint.intervall=2', 'checkpoint does not accept '
+     'intervall', 'closest match is interval'),
+    ('default_hooks.checkpont.interval=2', 'default_hooks.checkpont has no '
+     'type', 'closest match is checkpoint'),
+    (f'{STEP}.9.clip_len=3', f'the config options {STEP}.9', 'expected names '
+     'that it contains'),
+])
 def test_options(change, texts, folder):
     assert_fails(lambda: apis.train('tiny.py', cfg_options=[change]), *texts)
 
@@ -392,18 +355,20 @@ def test_error_in_a_worker(warm, folder):
 def test_degenerate_sequences(benchmark, stream, warm, tmp_path,
                               tiny_annotations):
     """All-zero sequences, single frames and one-sequence classes are valid."""
+    def spoil(content):
+        annotations = content['annotations']
+        for number in (1, 5, 6, 11):
+            annotations[number]['keypoint'][:] = 0
+        for number in (5, 7, 8):
+            annotations[number].update(
+                total_frames=1,
+                keypoint=annotations[number]['keypoint'][:, :1])
+        annotations[7]['keypoint'][:] = 1  # all joints coincide
+        annotations[9]['keypoint'][0] = 0  # the first person is absent
+        annotations[0]['label'] = 4  # the only sequence of its class
+
     persons, joints = (1, 20) if benchmark == 'nw-ucla-xview' else (2, 25)
-    path = Path(tiny_annotations(persons=persons, joints=joints, classes=3))
-    annotations = pickle.loads(path.read_bytes())['annotations']
-    for number in (1, 5, 6, 11):
-        annotations[number]['keypoint'][:] = 0
-    for number in (5, 7, 8):
-        annotations[number].update(
-            total_frames=1, keypoint=annotations[number]['keypoint'][:, :1])
-    annotations[7]['keypoint'][:] = 1  # all joints coincide
-    annotations[9]['keypoint'][0] = 0  # the first person is absent
-    annotations[0]['label'] = 4  # the only sequence of its class
-    save(path, annotations)
+    tiny_annotations(persons=persons, joints=joints, classes=3, change=spoil)
     done = warm(
         'tools/train.py', find_config('stgcn', benchmark, stdcl=True),
         '--work-dir', '.', '--stream', stream, '--cfg-options',

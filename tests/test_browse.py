@@ -1,6 +1,5 @@
 """The data set browser shows sequences before and after the pipeline."""
-import pickle
-
+import mmengine
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS
@@ -28,20 +27,15 @@ def nw_ucla(ann_file, encoder='stgcn', **options):
     return cfg
 
 
-def rewrite(path, change):
-    with open(path, 'rb') as file:
-        content = pickle.load(file)
-    change(content)
-    with open(path, 'wb') as file:
-        pickle.dump(content, file)
-    return content['annotations']
+def name_two_classes(content):
+    content['classes'] = ['sit', 'stand']
 
 
 @pytest.mark.parametrize('num', [0, 1])
 def test_panels_show_the_file_and_the_pipeline_output(tiny_annotations, num):
     """In old configs, the first steps are in ``prepare``."""
-    path = tiny_annotations(num=5, classes=3)
-    annotations = rewrite(path, lambda c: c.update(classes=['sit', 'stand']))
+    path = tiny_annotations(num=5, classes=3, change=name_two_classes)
+    annotations = mmengine.load(path)['annotations']
     cfg = nw_ucla(path)
     part = cfg.test_dataloader.dataset
     part.update(prepare=part.pipeline[:num], pipeline=part.pipeline[num:])
@@ -65,8 +59,7 @@ def test_panels_show_the_file_and_the_pipeline_output(tiny_annotations, num):
 
 
 def test_random_transforms_depend_on_seed_and_index(tiny_annotations):
-    path = tiny_annotations(num=2)
-    rewrite(path, lambda c: c['annotations'][1].update(
+    path = tiny_annotations(num=2, change=lambda c: c['annotations'][1].update(
         {name: c['annotations'][0][name]
          for name in ('keypoint', 'total_frames')}))
     first, second = (DatasetBrowser(nw_ucla(path)) for _ in range(2))
@@ -79,9 +72,10 @@ def test_random_transforms_depend_on_seed_and_index(tiny_annotations):
 
 
 def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
-    paths = [tiny_annotations(num=num, name=name, classes=4)
-             for num, name in ((5, 'a.pkl'), (4, 'b.pkl'))]
-    rewrite(paths[0], lambda c: c.update(classes=['sit', 'stand']))
+    paths = [
+        tiny_annotations(num=5, name='a.pkl', classes=4,
+                         change=name_two_classes),
+        tiny_annotations(num=4, name='b.pkl', classes=4)]
     cfg = nw_ucla(paths[0])
     part = cfg.train_dataloader.dataset.dataset
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[
