@@ -14,7 +14,7 @@ with contextlib.suppress(ImportError):
 import mmengine
 import pytest
 import torch
-from mmengine.registry import VISUALIZERS, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 
 import projects.stdcl  # noqa: F401
@@ -48,7 +48,7 @@ def clean_up():
     """
     yield
     logging.disable(logging.NOTSET)
-    for visualizer in Visualizer, VISUALIZERS.get('ActionVisualizer'):
+    for visualizer in [Visualizer, *Visualizer.__subclasses__()]:
         visualizer._instance_dict.clear()
 
 
