@@ -159,6 +159,8 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
     (GOOD * [99, 99, 1], {}, 'sequence-0: .* expected z, not a conf'),
+    (np.pad(GOOD, [(0, 0), (0, 1), (0, 0)], constant_values=-1)[:, 1:], {},
+     'sequence-0: the coordinates of 9 of 180 joints are all -1'),
     (GOOD, dict(window=4.5), 'window is 4.5, expected a positive integer'),
     (GOOD, dict(stride=2), 'window is None and stride is 2'),
     (GOOD, dict(window=4, stride=5), 'window is 4 and stride is 5'),

@@ -50,9 +50,7 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             f'(shape {shape}){" beside a keypoint_score" * scored}, expected '
             f'{layout.num_joints} joints with the channels '
             f'{CHANNELS[layout.dims]} of the layout "{layout.name}".')
-    detected = check_detected(where, plain)  # (M, T, V)
-    _check_coordinates(where, plain['keypoint'][detected], layout)
-    there = detected.any(axis=2)  # (M, T)
+    there = check_detected(where, plain).any(axis=2)  # (M, T)
     persons, together = there.any(axis=1), there.sum(axis=0).max()
     if persons.sum() > together:
         raise InputError(
@@ -61,29 +59,6 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             'tracker assigned several IDs to a person, merge them.')
     return {name: array[persons] if name in ARRAYS else array
             for name, array in plain.items()}
-
-
-def _check_coordinates(where: str, seen: np.ndarray,
-                       layout: SkeletonLayout) -> None:
-    """Check the coordinates of the detected joints, (joints, C)."""
-    if layout.dims == 2 and not seen.any(axis=0).all():
-        raise InputError(
-            f'{where}: x or y is 0 for all joints, expected coordinates with '
-            'the axes (T, V, C) or (M, T, V, C).')
-    for mark in (-1, seen.min()):
-        lost = (seen == mark).all(axis=1)
-        # the corner of normalized coordinates can be one joint at (-1, -1)
-        if mark < 0 and lost.sum() > (np.abs(seen).max() <= 1) and not (
-                seen[~lost] == mark).any():
-            raise InputError(
-                f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
-                f'joints are all {mark:g}, like a mark for missing joints. '
-                f'{UNDETECTED}')
-    if np.spacing(np.abs(seen).max()) > 1e-3 * seen.std(axis=0).max() > 0:
-        raise InputError(
-            f'{where}: the coordinates are up to {np.abs(seen).max():.8g}, '
-            'but differ too little to be stored as float32, expected an '
-            'origin near the joints.')
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

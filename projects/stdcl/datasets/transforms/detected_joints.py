@@ -2,7 +2,7 @@
 import numpy as np
 
 from ...utils.input_error import InputError
-from ..annotation_check import name_of
+from ..annotation_check import UNDETECTED, name_of
 
 # confidences of MMPose are peaks of heatmaps, which can be a little beyond
 # 0 and 1; percentages and flags such as -1 are not accepted
@@ -41,16 +41,38 @@ def check_confidences(where: str, annotation: dict) -> None:
 
 
 def check_detected(where: str, annotation: dict) -> np.ndarray:
-    """Check the confidences, and that at least one joint was detected.
+    """Check the confidences and the coordinates of the detected joints.
 
-    Return the second result of :func:`find_detected`.
+    Return the second result of :func:`find_detected`. An ``InputError`` is
+    raised if no joint was detected, or if the coordinates contain marks for
+    missing joints or cannot be what ``keypoint``, (M, T, V, C), stands for.
     """
     check_confidences(where, annotation)
     detected = find_detected(annotation)[1]
+    where = _source(where, annotation)
     if not detected.any():
         raise InputError(
-            f'{_source(where, annotation)}: all coordinates or confidences '
-            'are zero, expected detected joints in at least one frame.')
+            f'{where}: all coordinates or confidences are zero, expected '
+            'detected joints in at least one frame.')
+    seen = annotation['keypoint'][detected]  # (joints, C)
+    if seen.shape[1] == 2 and not seen.any(axis=0).all():
+        raise InputError(
+            f'{where}: x or y is 0 for all joints, expected the axes '
+            '(persons, frames, joints, channels).')
+    for mark in (-1, seen.min()):
+        lost = (seen == mark).all(axis=1)
+        # the corner of normalized coordinates can be one joint at (-1, -1)
+        if mark < 0 and lost.sum() > (np.abs(seen).max() <= 1) and not (
+                seen[~lost] == mark).any():
+            raise InputError(
+                f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
+                f'joints are all {mark:g}, like a mark for missing joints. '
+                f'{UNDETECTED}')
+    if np.spacing(np.abs(seen).max()) > 1e-3 * seen.std(axis=0).max() > 0:
+        raise InputError(
+            f'{where}: the coordinates are up to {np.abs(seen).max():.8g}, '
+            'but differ too little to be stored as float32, expected an '
+            'origin near the joints.')
     return detected
 
 
