@@ -353,6 +353,17 @@ def test_pipelines_are_compared_before_training(config):
             run(mixed).train()
 
 
+def test_layouts_of_a_model_agree(config):
+    other = {**LAYOUT[LAYOUT_KEY], 'bones': None}
+    other['joint_names'] = [f'joint {joint}' for joint in range(20)]
+    graph = 'model.backbone.graph_cfg.layout'
+    run(changed(config, {graph: other})).train()  # only the names differ
+    other['edges'] = [(joint + 1, joint) for joint in range(19)]
+    with pytest.raises(InputError, match='backbone: the layout "nw-ucla": joi'
+                       r"nt_names\[0\] is 'joint 0', expected 'base of sp"):
+        run(changed(config, {graph: other})).train()
+
+
 def test_a_random_test_pipeline_warns(config, checkpoint, capsys):
     run(config, load_from=checkpoint).test()
     config.test_dataloader.dataset.pipeline[1].test_mode = False

@@ -17,6 +17,7 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import MMLogger
 
 from ..utils.input_error import InputError
+from ..utils.skeleton_layout import SkeletonLayout
 from .training_sequences import names_and_labels, unwrap_datasets
 
 MOST = 2**20  # largest number of hashes; larger training sets are sampled
@@ -44,15 +45,20 @@ def description_in(checkpoint: dict, model: nn.Module) -> dict:
             'sequences': torch.empty(0), **meta.get('trained_on', {})}
 
 
-def input_of(model: nn.Module) -> dict:
-    """Return what a model expects of its data, if known."""
+def layouts_of(model: nn.Module) -> list[SkeletonLayout]:
+    """Return the layouts of the data preprocessor and encoder, if known."""
     encoder = getattr(model, 'backbone', None)
-    preprocessor = getattr(model, 'data_preprocessor', None)
-    layout = next(filter(None, (
-        getattr(preprocessor, 'layout', None),
+    return [*filter(None, (
+        getattr(getattr(model, 'data_preprocessor', None), 'layout', None),
         getattr(encoder, 'layout', None),
         # set by compat/named_layouts.py in MMAction2's Graph
-        getattr(getattr(encoder, 'graph', None), 'skeleton', None))), None)
+        getattr(getattr(encoder, 'graph', None), 'skeleton', None)))]
+
+
+def input_of(model: nn.Module) -> dict:
+    """Return what a model expects of its data, if known."""
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    layout = next(iter(layouts_of(model)), None)
     places = dict(stream=preprocessor, center_relative=preprocessor,
                   num_classes=getattr(model, 'cls_head', None))
     return {**{field: [getattr(place, field)] for field, place

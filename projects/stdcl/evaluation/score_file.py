@@ -65,9 +65,10 @@ class Scores:
                           f'some {kind} are NaN or infinite, expected finite '
                           'numbers')
         self._require(
-            self.probabilities is None or _are_probabilities(
-                self.probabilities), 'some probabilities are negative or do '
-            'not sum to 1, expected a sum of 1 for each sequence')
+            self.probabilities is None or (self.probabilities >= 0).all()
+            and np.allclose(self.probabilities.sum(axis=1), 1, atol=1e-3),
+            'some probabilities are negative or do not sum to 1, expected a '
+            'sum of 1 for each sequence')
         low, high = self.labels.min(), self.labels.max()
         self._require(low >= -1 and high < shape[1], 'the labels range '
                       f'from {low} to {high}, expected 0 to {shape[1] - 1}, '
@@ -152,8 +153,3 @@ def read(path: Union[str, Path]) -> Scores:
     if (scores >= 0).all() and sums.min() > 0.95 * sums.max():
         return Scores(path, names, probabilities=scores / sums)
     return Scores(path, names, logits=scores)
-
-
-def _are_probabilities(scores: np.ndarray) -> bool:
-    return bool((scores >= 0).all() and np.allclose(
-        scores.sum(axis=-1), 1, rtol=0, atol=1e-3))

@@ -8,7 +8,13 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.data_description import check_data, check_traits, describe
+from ...datasets.data_description import (
+    check_data,
+    check_traits,
+    describe,
+    find_difference,
+    layouts_of,
+)
 from ...datasets.training_sequences import iter_leaf_datasets, names_and_labels
 from ...utils.clip_check import check_channels, check_shape
 from ...utils.input_error import InputError
@@ -39,6 +45,7 @@ class SkeletonCheckHook(Hook):
                 'all processes). Reduce batch_size.')
         self._check(runner, 'train_dataloader')
         model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
+        _check_layouts(model)
         trained_on = describe(model, dataset)
         check_traits(trained_on, dataset, 'train_dataloader')
         _try_model(model, dataset[0])
@@ -104,6 +111,17 @@ def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
             f'{where}: sequence {name}: label is {label}, expected 0 to '
             f'{num_classes - 1} because model.cls_head.num_classes is '
             f'{num_classes} (sequences with such a label: {len(wrong)}).')
+
+
+def _check_layouts(model) -> None:
+    first, *others = layouts_of(model) or [None]
+    for layout in others:
+        text = find_difference(vars(first), dict(
+            joint_names=layout.joint_names))
+        if text and layout.hops != first.hops:
+            raise InputError(
+                f'model.backbone: the layout "{layout.name}": {text}, as in '
+                'model.data_preprocessor.layout.')
 
 
 @torch.no_grad()
