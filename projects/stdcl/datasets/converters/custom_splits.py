@@ -22,7 +22,7 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     if len(given) > 1 or 'val' in given:
         raise InputError(
             f'--val-ratio is {ratio}, but the splits besides "test" are '
-            f'{sorted(given)}, expected "train" or "" for all sequences.')
+            f'{sorted(given)}, expected only "train" or only "".')
     splits = table['split'].where(table['split'] == 'test', 'train')
     rest = table[splits == 'train'].sort_index()
     if (rest['subject'] != '').any():
