@@ -177,11 +177,11 @@ def test_devices_that_do_not_exist(checkpoint, device):
 
 
 def test_a_wrapped_test_set(checkpoint, inferencer):
-    """The steps in ``prepare`` of old configs run first."""
+    """``prepare`` of old configs runs first, the steps of wrappers last."""
     cfg = config()
-    part = cfg.test_dataloader.dataset
-    part.update(prepare=part.pipeline[:1], pipeline=part.pipeline[1:])
-    cfg.test_dataloader.dataset = dict(type='RepeatDataset', dataset=part)
+    part, steps = cfg.test_dataloader.dataset, cfg.test_pipeline
+    part.update(prepare=steps[:1], pipeline=steps[1:-1])
+    cfg.test_dataloader.dataset = dict(dataset=part, pipeline=steps[-1:])
     item = dict(keypoint=raw_joints()[0], label='unknown')
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(item) == inferencer(
         item['keypoint'])

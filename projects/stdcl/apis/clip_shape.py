@@ -2,18 +2,24 @@
 import torch.nn as nn
 from mmengine.config import Config
 
-from ..datasets.training_sequences import iter_leaf_datasets
+from ..datasets.training_sequences import unwrap_datasets
 from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
 
 
 def find_test_set(cfg: Config) -> dict:
-    """Return the config of the test (or validation) set, without wrappers."""
-    part = next(iter_leaf_datasets(
+    """Return the config of the test (or validation) set, without wrappers.
+
+    Its pipeline ends with the transforms of the wrappers.
+    """
+    part, wrappers = next(unwrap_datasets(
         cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}))
     if not isinstance(part, dict):
         raise InputError(f'the test set is a {type(part).__name__}, expected '
                          'a dict, its config in test_dataloader.dataset.')
+    outer = [step for one in wrappers for step in one.get('pipeline', ())]
+    if outer:
+        part = type(part)(part, pipeline=[*part.get('pipeline', ()), *outer])
     return part
 
 
