@@ -62,7 +62,7 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
     # peaks of heatmaps can be a little beyond 0 and 1
     if layout.dims == 3:
         expected = 'z, not a confidence'
-        wrong = most > PIXELS and low >= -0.1 and 0 < high <= 2
+        wrong = most > PIXELS and low >= -0.1 and 0 < high <= 1.2
     else:
         expected = 'a confidence from 0 to 1, not z'
         wrong = low > 1 or most <= PIXELS and not -0.1 <= low <= high <= 1.2

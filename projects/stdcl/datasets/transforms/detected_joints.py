@@ -61,9 +61,12 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
             '(persons, frames, joints, channels).')
     for mark in (-1, seen.min()):
         lost = (seen == mark).all(axis=1)
-        # the corner of normalized coordinates can be one joint at (-1, -1)
-        if mark < 0 and lost.sum() > (np.abs(seen).max() <= 1) and not (
-                seen[~lost] == mark).any():
+        rest = seen[~lost]
+        # other coordinates are not negative, or far from the mark
+        if mark < 0 and lost.any() and (
+                rest.min(initial=0) >= 0 or mark < rest.min() - np.ptp(rest)
+                or mark == -1 and np.abs(seen).max() > 1
+                and not (rest == mark).any()):
             raise InputError(
                 f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
                 f'joints are all {mark:g}, like a mark for missing joints. '
