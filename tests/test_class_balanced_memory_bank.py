@@ -1,6 +1,4 @@
 """The class-balanced bank equals a twin that stores its slots in lists."""
-import io
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -163,21 +161,6 @@ def test_size_is_independent_of_the_number_of_sequences():
     update(bank, *make_step([10**9 + 1, 7], num_classes=5))
     assert len(bank) == 20
     assert sorted(bank.indices.unique().tolist()) == [-1, 7, 10**9 + 1]
-
-
-def test_state_survives_saving():
-    bank, other = make_bank(dtype='float16'), make_bank(dtype='float16')
-    for _ in range(3):
-        update(bank, *make_step(torch.randint(30, (6, )).tolist()))
-    torch.save(bank.state_dict(), file := io.BytesIO())
-    file.seek(0)
-    other.load_state_dict(torch.load(file, weights_only=True))
-    step = make_step([1, 50, 3])
-    assert torch.equal(update(bank, *step), update(other, *step))
-    for name in bank.STATE:
-        assert torch.equal(getattr(bank, name), getattr(other, name)), name
-    assert bank.features.dtype == torch.float16
-    assert not list(bank.buffers()) and not list(bank.parameters())
 
 
 def test_invalid_number_of_slots_raises():

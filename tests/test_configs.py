@@ -12,12 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
-from projects.stdcl.catalogue import (
-    BENCHMARKS,
-    CONFIGS,
-    ENCODERS,
-    find_config,
-)
+from projects.stdcl.catalogue import BENCHMARKS, CONFIGS, ENCODERS, find_config
 from projects.stdcl.datasets.training_sequences import add_indices
 from projects.stdcl.utils import config_check
 from projects.stdcl.utils.skeleton_layout import LAYOUTS

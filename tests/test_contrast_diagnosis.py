@@ -8,9 +8,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 
 from projects.stdcl.engine.hooks import ContrastDiagnosisHook
-from projects.stdcl.engine.hooks.contrast_diagnosis_hook import (
-    gradient_norms,
-)
+from projects.stdcl.engine.hooks.contrast_diagnosis_hook import gradient_norms
 from tests.test_hooks import config, run  # noqa: F401  a fixture
 from tests.tiny_run import plain
 

@@ -7,10 +7,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from projects.stdcl.models import (
-    CrossSequenceContrastiveLoss,
-    MemoryBank,
-)
+from projects.stdcl.models import CrossSequenceContrastiveLoss, MemoryBank
 from projects.stdcl.models.losses import (
     cross_sequence_contrastive_loss as contrastive_loss,
 )
@@ -153,18 +150,6 @@ def test_several_banks_in_one_call(dtype, large, monkeypatch):
         torch.testing.assert_close(single.grad, anchors.grad[i])
 
 
-def test_sequence_is_not_its_own_positive():
-    # with its own slot, the anchor would have two positives
-    features = F.normalize(torch.tensor([[1., 0], [0, 1], [-1, 0]]), dim=1)
-    bank = features, torch.tensor([0, 0, 1])
-    own = torch.tensor([0])
-    loss = CrossSequenceContrastiveLoss(temperature=1)
-    value, _ = loss(features[own], bank[1][own], own, *bank)
-    # slot 1 is a positive (similarity 0), and slot 2 is a negative (-1)
-    assert value.item() == pytest.approx(
-        F.softplus(torch.tensor(-1.)).item(), abs=1e-6)
-
-
 @pytest.mark.parametrize('labels', [[0, 0, 0], [0, -1, 1], [-1, -1, -1]])
 def test_loss_without_terms_is_zero_and_has_a_gradient(labels):
     # the bank contains no negative, no positive, or no filled slot
@@ -207,8 +192,7 @@ def test_random_negatives_are_drawn_without_replacement():
     counts = torch.zeros(4, 200)
     for _ in range(500):
         slots, drawn = loss._random_negatives(anchors, labels[None])
-        step = torch.zeros(4, 200).scatter_add_(1, slots[0],
-                                                drawn[0].float())
+        step = torch.zeros(4, 200).scatter_add_(1, slots[0], drawn[0].float())
         assert (step.sum(dim=1) == 20).all() and step.max() == 1
         counts += step
     for anchor, count in zip(anchors, counts):

@@ -70,8 +70,7 @@ def sampled(num_samples, round_up, num_sequences=99):
     """Return a function that forms batches as MMEngine's loader does."""
 
     def batches(rank, world_size):
-        sampler = DefaultSampler(range(num_samples), seed=1,
-                                 round_up=round_up)
+        sampler = DefaultSampler(range(num_samples), seed=1, round_up=round_up)
         return [[sample % num_sequences for sample in batch]
                 for batch in BatchSampler(
                     sampler, GLOBAL_BATCH // world_size, False)]

@@ -27,14 +27,7 @@ from projects.stdcl.models.backbones.multi_scale_tcn import MultiScaleTCN
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.ctrgcn import adjacency_of
-from tests.twins.encoders import (
-    KEYS,
-    Size,
-    converted,
-    for_twin,
-    ours,
-    twin,
-)
+from tests.twins.encoders import KEYS, Size, converted, for_twin, ours, twin
 from tests.twins.hyperformer import hops_of
 
 NAMES = ['CTR-GCN', 'Hyperformer', 'HCN']

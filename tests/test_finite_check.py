@@ -42,8 +42,7 @@ def test_a_loss_that_is_not_finite(warm, tmp_path):
     assert said, done.stderr[-2000:]
     names = said[2].split(', ')
     assert len(set(names)) == 16
-    assert all(re.fullmatch(r'nw-ucla_0_train_\d{5}', name)
-               for name in names)
+    assert all(re.fullmatch(r'nw-ucla_0_train_\d{5}', name) for name in names)
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
     state = torch.load(said[3], weights_only=True)['state_dict']
     assert all(tensor.isfinite().all() for tensor in state.values())

@@ -88,8 +88,7 @@ def test_banks_take_their_size_from_the_training_set(config):
     assert head.batch_size == 8
     assert len(head.spatial_bank) == len(head.temporal_bank) == 24
     assert (head.spatial_bank.labels >= 0).all()  # one epoch fills all slots
-    assert runner.message_hub.get_scalar(
-        'train/anchor_share').current() == 1
+    assert runner.message_hub.get_scalar('train/anchor_share').current() == 1
     for loss in ('loss_cls', 'loss_spatial', 'loss_temporal'):
         assert runner.message_hub.get_scalar(f'train/{loss}').current() > 0
 
@@ -188,8 +187,7 @@ CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
     ({}, dict(cls_head=dict(in_channels=24)),
      'STGCN returns .* channels, but STDCLHead is built for 24'),
 ])
-def test_mismatched_data_raise(config, tiny_annotations, data,
-                               model, message):
+def test_mismatched_data_raise(config, tiny_annotations, data, model, message):
     config.train_dataloader.dataset.dataset.ann_file = tiny_annotations(
         name='mismatch.pkl', **data)
     # a dry run of the projection would find the fault before the hook

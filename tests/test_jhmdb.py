@@ -41,8 +41,7 @@ def test_convert(arrays, tmp_path):
     assert tune.metainfo['classes'] == ['jump', 'run']
     info = tune.get_data_info(0)
     assert (info['frame_dir'], info['label']) == ('jump_1', 0)
-    np.testing.assert_array_equal(info['keypoint'][0],
-                                  arrays['keypoint'][3:5])
+    np.testing.assert_array_equal(info['keypoint'][0], arrays['keypoint'][3:5])
 
 
 @pytest.mark.parametrize('name, value, expected', [

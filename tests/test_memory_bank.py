@@ -70,19 +70,6 @@ def test_overflow_and_zero_features_empty_the_slot():
     assert not bank.features[[0, 2]].any()
 
 
-def test_zero_rows_are_ignored():
-    """Zero rows pad small batches to the size of a full one."""
-    bank, expected = make_bank(), make_bank()
-    features = F.normalize(torch.randn(3, 4), dim=1)
-    indices = torch.tensor([5, 0, 5])
-    update(expected, features, indices % 3, indices)
-    features = torch.cat([features[:2], torch.zeros(3, 4), features[2:]])
-    indices = torch.tensor([5, 0, 5, 5, 5, 5])
-    update(bank, features, indices % 3, indices)
-    torch.testing.assert_close(bank.features, expected.features)
-    assert torch.equal(bank.labels, expected.labels)
-
-
 def test_half_precision_halves_the_features():
     bank, expected = make_bank(dtype='float16'), make_bank()
     features = F.normalize(torch.randn(4, 4), dim=1)
@@ -122,3 +109,4 @@ def test_moves_with_its_module():
     module = torch.nn.Sequential(make_bank()).to('meta')
     assert module[0].features.device.type == 'meta'
     assert module[0].labels.device.type == 'meta'
+    assert not list(module.buffers()) and not list(module.parameters())

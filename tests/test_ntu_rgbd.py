@@ -157,8 +157,7 @@ def test_unreadable_files_are_dropped(tmp_path):
     data[data.index(locked.filename.encode(), data.rindex(b'PK\1\2')) - 38
          ] |= 1  # set the flag "encrypted"
     path.write_bytes(data)
-    report = ntu_rgbd.convert([path.parent], tmp_path / 'ntu.pkl',
-                              processes=1)
+    report = ntu_rgbd.convert([path.parent], tmp_path / 'ntu.pkl', processes=1)
     assert report['sequences'] == 1
     assert len(report['dropped']) == 3
     assert 'encrypted' in report['dropped'][names[2]]

@@ -14,11 +14,7 @@ from projects.stdcl.evaluation.fusion import describe, fuse_files
 from projects.stdcl.studies.report import markdown
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.config_check import load_config
-from projects.stdcl.utils.input_error import (
-    InputError,
-    end_cleanly,
-    printable,
-)
+from projects.stdcl.utils.input_error import InputError, end_cleanly, printable
 from projects.stdcl.visualization.skeleton_animation import Animation
 from tests.commands import CONFIG, ROOT
 from tests.test_ensemble import make

@@ -186,8 +186,7 @@ def test_report_in_a_browser(warm, trained):
              f'[{",".join(f"<b>{label}" for label in range(16))}]']
     weights = torch.load(trained / 'epoch_1.pth')['state_dict']
     torch.save(weights, trained / 'weights.pth')  # without class names
-    warm(TOOL, 'attentive.py', 'weights.pth', 'seen.html', *names,
-         cwd=trained)
+    warm(TOOL, 'attentive.py', 'weights.pth', 'seen.html', *names, cwd=trained)
     page = run_in_browser(trained / 'seen.html', '''
         const done = {}, button = query('#classes button:nth-child(2)');
         done.drawn = [count('svg.tsne'), count('svg.attention'), count('.p'),

@@ -169,8 +169,7 @@ def test_two_processes_write_the_same_scores(warm, tmp_path, config,
     assert one.labels.tolist() == two.labels.tolist() == list(range(SEQUENCES))
     # different batches change the order of sums
     np.testing.assert_allclose(one.logits, two.logits, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(one.probabilities, two.probabilities,
-                               atol=1e-4)
+    np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-4)
     assert one.logits.std(axis=0).min() > 0.1  # sequences differ
 
 

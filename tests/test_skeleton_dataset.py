@@ -50,8 +50,7 @@ def test_equals_pose_dataset(tiny_annotations, score, first):
     assert len(ours) == len(stock) == 24
     for index in (0, 7, 23, 7):
         a, b = ours[index], stock[index]
-        torch.testing.assert_close(a['inputs'], b['inputs'], rtol=0,
-                                   atol=1e-6)
+        torch.testing.assert_close(a['inputs'], b['inputs'], rtol=0, atol=1e-6)
         assert a['data_samples'].gt_label == b['data_samples'].gt_label
     a, b = ours.get_data_info(3), stock.get_data_info(3)
     if not first:
@@ -201,8 +200,7 @@ def test_absent_persons_are_the_last(tmp_path, persons, score):
         keypoint[[1, 0] if persons == 2 else [1, 2]])
 
 
-def test_examples_of_the_page(root, tmp_path, monkeypatch,
-                              tiny_annotations):
+def test_examples_of_the_page(root, tmp_path, monkeypatch, tiny_annotations):
     """Run the examples of docs/annotation_format.md."""
     text = (root / 'docs/annotation_format.md').read_text()
     write, read, config = re.findall(r'```python\n(.*?)```', text, re.S)
@@ -234,8 +232,7 @@ def test_transforms_may_modify_their_input(tiny_annotations):
     dataset = SkeletonDataset(tiny_annotations(num=3), PIPELINE)
     before = dataset.get_data_info(1)['keypoint'].copy()
     dataset.get_data_info(1)['keypoint'][:] = 7
-    np.testing.assert_array_equal(dataset.get_data_info(1)['keypoint'],
-                                  before)
+    np.testing.assert_array_equal(dataset.get_data_info(1)['keypoint'], before)
 
 
 def test_subsets(tiny_annotations):

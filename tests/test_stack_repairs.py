@@ -168,8 +168,7 @@ def test_every_launcher_is_repaired(name):
 
 
 @pytest.mark.parametrize('device, expected', [('cpu', None), ('meta', [1])])
-def test_device_ids_are_omitted_on_the_cpu_only(
-        device, expected, monkeypatch):
+def test_device_ids_are_omitted_on_the_cpu_only(device, expected, monkeypatch):
     # the device "meta" replaces a GPU
     seen = {}
     monkeypatch.setattr(DistributedDataParallel, '__init__',

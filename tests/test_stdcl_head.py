@@ -168,8 +168,7 @@ def silence(model, value):
     """Set both vectors of the first sequence of each batch to a value."""
 
     def hook(module, args, output):
-        keep = torch.ones(len(output[0]), 1).index_fill(
-            0, torch.tensor(0), 0)
+        keep = torch.ones(len(output[0]), 1).index_fill(0, torch.tensor(0), 0)
         return tuple(vector * keep + value * (1 - keep) for vector in output)
 
     model.cls_head.decoupler.register_forward_hook(hook)

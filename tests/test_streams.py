@@ -122,8 +122,7 @@ def test_unknown_stream_and_wrong_joints_raise():
     with pytest.raises(ValueError, match="stream is 'bones'.*joint-motion"):
         SkeletonDataPreprocessor('nw-ucla', 'bones')
     with pytest.raises(ValueError, match='25 joints.*"nw-ucla" has 20'):
-        SkeletonDataPreprocessor('nw-ucla').make_stream(
-            torch.zeros(4, 25, 3))
+        SkeletonDataPreprocessor('nw-ucla').make_stream(torch.zeros(4, 25, 3))
 
 
 @pytest.mark.parametrize('work_dir, stream, expected', [

@@ -3,10 +3,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmaction.datasets.transforms import (
-    PreNormalize3D,
-    UniformSampleFrames,
-)
+from mmaction.datasets.transforms import PreNormalize3D, UniformSampleFrames
 from mmaction.registry import TRANSFORMS
 
 from projects.stdcl.datasets import (
@@ -101,16 +98,14 @@ def test_pre_normalize_3d_of_no_person_and_three():
 @pytest.mark.parametrize('test_mode', [False, True])
 @pytest.mark.parametrize('num_clips', [1, 3, 150])
 def test_uniform_sample_equals_mmaction2(clip_len, test_mode, num_clips):
-    options = dict(clip_len=clip_len, test_mode=test_mode,
-                   num_clips=num_clips)
+    options = dict(clip_len=clip_len, test_mode=test_mode, num_clips=num_clips)
     for seed in range(8):
         results = sequence(seed, persons=1 + seed % 2)
         results['start_index'] = 0
         ours, stock = both(FastUniformSampleFrames(**options),
                            UniformSampleFrames(**options), results)
         assert ours['frame_inds'].dtype == stock['frame_inds'].dtype
-        np.testing.assert_array_equal(ours['frame_inds'],
-                                      stock['frame_inds'])
+        np.testing.assert_array_equal(ours['frame_inds'], stock['frame_inds'])
         for name in ('clip_len', 'num_clips', 'frame_interval'):
             assert ours[name] == stock[name]
 
@@ -241,8 +236,7 @@ def test_rotates_as_published():
     (RandomRotation(), 4), (RandomView(), 2)])
 def test_wrong_numbers_of_channels_raise(transform, channels):
     with pytest.raises(ValueError, match=f'a: .* has {channels} chan'):
-        transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18,
-                                                         channels))))
+        transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18, channels))))
 
 
 def min_max(joints, detected):

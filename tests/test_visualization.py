@@ -60,8 +60,7 @@ def animate(layout, *datas, **kwargs):
 def look(point, azimuth, elevation):
     """Return (right, up) of a point as seen from an azimuth and elevation."""
     a, e = math.radians(azimuth), math.radians(elevation)
-    eye = (-math.sin(a) * math.cos(e), math.sin(e),
-           -math.cos(a) * math.cos(e))
+    eye = (-math.sin(a) * math.cos(e), math.sin(e), -math.cos(a) * math.cos(e))
     ahead = [-x for x in eye]
     right = (-math.cos(a), 0, math.sin(a))
     above = np.cross(right, ahead)

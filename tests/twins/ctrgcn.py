@@ -174,25 +174,29 @@ class Block(nn.Module):
         return self.relu(y)
 
 
-def normalize_input(data_bn, x):
-    """Apply batch norm to each coordinate of each joint of each person.
+class TenBlocks(nn.Module):
+    """Parent of networks with the layers ``data_bn``, l1 to l10 and ``fc``."""
 
-    Maps (N, C, T, V, M) to (N * M, C, T, V).
-    """
-    n, c, t, v, m = x.shape
-    x = x.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t)
-    x = data_bn(x).view(n, m, v, c, t)
-    return x.permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
+    def extract(self, x):
+        """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
+        n, c, t, v, m = x.shape
+        # normalize each coordinate of each joint of each person
+        x = x.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t)
+        x = self.data_bn(x).view(n, m, v, c, t)
+        x = x.permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
+        for number in range(1, 11):
+            x = self.get_submodule(f'l{number}')(x)
+        return x
+
+    def forward(self, x):
+        """Map (N, C, T, V, M) to logits (N, classes)."""
+        x = self.extract(x)
+        x = x.reshape(-1, self.num_person, x.shape[1], x[0, 0].numel())
+        # mean over time and joints, then persons
+        return self.fc(x.mean(3).mean(1))
 
 
-def classify(fc, feature, num_person):
-    """Map (N * M, C', T', V') to logits (N, classes)."""
-    channels = feature.shape[1]
-    x = feature.reshape(-1, num_person, channels, feature[0, 0].numel())
-    return fc(x.mean(3).mean(1))  # mean over time and joints, then persons
-
-
-class CTRGCNTwin(nn.Module):
+class CTRGCNTwin(TenBlocks):
     """CTR-GCN with its classifier.
 
     Args:
@@ -220,14 +224,3 @@ class CTRGCNTwin(nn.Module):
         self.fc = nn.Linear(four, num_classes)
         self.num_person = num_person
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
-
-    def extract(self, x):
-        """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
-        x = normalize_input(self.data_bn, x)
-        for number in range(1, 11):
-            x = self.get_submodule(f'l{number}')(x)
-        return x
-
-    def forward(self, x):
-        """Map (N, C, T, V, M) to (N, classes)."""
-        return classify(self.fc, self.extract(x), self.num_person)

@@ -24,23 +24,17 @@ class HCNTwin(nn.Module):
         width = out_channels or window_size
         self.num_person = num_person
 
-        # layers of the joint stream
-        self.conv1 = nn.Sequential(nn.Conv2d(in_channels, base, 1), nn.ReLU())
-        self.conv2 = nn.Conv2d(base, width, (3, 1), padding=(1, 0))
-        self.conv3 = nn.Sequential(
-            nn.Conv2d(num_joint, base // 2, 3, padding=1), nn.MaxPool2d(2))
-        self.conv4 = nn.Sequential(
-            nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
-            nn.MaxPool2d(2))
-
-        # layers of the motion stream
-        self.conv1m = nn.Sequential(nn.Conv2d(in_channels, base, 1), nn.ReLU())
-        self.conv2m = nn.Conv2d(base, width, (3, 1), padding=(1, 0))
-        self.conv3m = nn.Sequential(
-            nn.Conv2d(num_joint, base // 2, 3, padding=1), nn.MaxPool2d(2))
-        self.conv4m = nn.Sequential(
-            nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
-            nn.MaxPool2d(2))
+        for stream in ('', 'm'):  # of the joints, and of their motion
+            self.add_module(f'conv1{stream}', nn.Sequential(
+                nn.Conv2d(in_channels, base, 1), nn.ReLU()))
+            self.add_module(f'conv2{stream}', nn.Conv2d(
+                base, width, (3, 1), padding=(1, 0)))
+            self.add_module(f'conv3{stream}', nn.Sequential(
+                nn.Conv2d(num_joint, base // 2, 3, padding=1),
+                nn.MaxPool2d(2)))
+            self.add_module(f'conv4{stream}', nn.Sequential(
+                nn.Conv2d(base // 2, base, 3, padding=1), nn.Dropout2d(0.5),
+                nn.MaxPool2d(2)))
 
         # layers after the streams are concatenated
         self.conv5 = nn.Sequential(

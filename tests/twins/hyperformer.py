@@ -10,12 +10,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from tests.twins.ctrgcn import (
-    MultiScaleTCN,
-    classify,
-    normalize_input,
-    outer_residual,
-)
+from tests.twins.ctrgcn import MultiScaleTCN, TenBlocks, outer_residual
 
 
 def hops_of(num_point, edges):
@@ -119,8 +114,7 @@ class SpatialAttention(nn.Module):
         self.register_buffer(
             'joint_label', torch.as_tensor(joint_label), persistent=False)
         self.norm1 = ChannelNorm(in_channels)
-        self.attn = HypergraphAttention(
-            in_channels, channels, num_heads, hops)
+        self.attn = HypergraphAttention(in_channels, channels, num_heads, hops)
         if in_channels == channels:
             self.skip_proj = nn.Identity()
         else:
@@ -153,7 +147,7 @@ class Block(nn.Module):
         return self.relu(self.tcn1(self.vit1(x)) + self.residual(x))
 
 
-class HyperformerTwin(nn.Module):
+class HyperformerTwin(TenBlocks):
     """Hyperformer with its classifier.
 
     Args:
@@ -170,27 +164,10 @@ class HyperformerTwin(nn.Module):
         width = base_channels
         same = (num_heads, hops, joint_label)
         self.data_bn = nn.BatchNorm1d(num_person * num_point * in_channels)
-        self.l1 = Block(in_channels, width, *same)
-        self.l2 = Block(width, width, *same)
-        self.l3 = Block(width, width, *same)
-        self.l4 = Block(width, width, *same)
-        self.l5 = Block(width, width, *same, stride=2)
-        self.l6 = Block(width, width, *same)
-        self.l7 = Block(width, width, *same)
-        self.l8 = Block(width, width, *same, stride=2)
-        self.l9 = Block(width, width, *same)
-        self.l10 = Block(width, width, *same)
+        for number in range(1, 11):
+            self.add_module(f'l{number}', Block(
+                in_channels if number == 1 else width, width, *same,
+                stride=2 if number in (5, 8) else 1))
         self.fc = nn.Linear(width, num_classes)
         self.num_person = num_person
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
-
-    def extract(self, x):
-        """Map (N, C, T, V, M) to (N * M, C', T', V), before pooling."""
-        x = normalize_input(self.data_bn, x)
-        for number in range(1, 11):
-            x = self.get_submodule(f'l{number}')(x)
-        return x
-
-    def forward(self, x):
-        """Map (N, C, T, V, M) to logits (N, classes)."""
-        return classify(self.fc, self.extract(x), self.num_person)
