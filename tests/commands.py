@@ -88,7 +88,7 @@ def hold_folder(folder):
     """Let another process lock a folder, and kill that process at the end."""
     fork = multiprocessing.get_context('fork')
     locked = fork.Event()
-    process = fork.Process(target=_hold, args=(folder, locked))
+    process = fork.Process(target=_hold, args=(folder, locked), daemon=True)
     process.start()
     assert locked.wait(60)
     yield process
