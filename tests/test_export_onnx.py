@@ -229,6 +229,8 @@ def test_the_commands(warm, tmp_path):
             ('export_onnx.py', ['net.pb'], '*.onnx'),
             ('export_onnx.py', ['a.onnx', '--shape', 1, 32, 25, 3],
              'the model fails on a clip of shape (1, 32, 25, 3)'),
+            ('export_onnx.py', ['a.onnx', '--shape', 2, 32, 20, 3],
+             "--shape: persons is 'FormatGCNInput()', expected 'Form"),
             ('test_onnx.py', ['none.onnx'], 'none.onnx cannot be read'),
             ('test_onnx.py', ['few.onnx'], 'returns 7 logits, expected 16'),
             ('test_onnx.py', ['text.onnx'], 'text.onnx cannot be read'),

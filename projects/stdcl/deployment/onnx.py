@@ -14,6 +14,7 @@ from rich.progress import track
 from ..apis import layout_of, load_model
 from ..apis.clip_shape import find_clip_shape, find_test_set
 from ..apis.load_model import build_test_loader
+from ..datasets.data_description import check_traits
 from ..utils.atomic_write import atomic_write
 from ..utils.clip_check import try_zeros
 from ..utils.config_check import load_config
@@ -95,6 +96,8 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     steps = [{**step, **{name: sizes[name] for name in sizes.keys() & step}}
              for step in (*dataset.get('prepare', ()),
                           *dataset.get('pipeline', ()))]
+    check_traits(dict(persons=model.trained_on.get('persons')),
+                 dict(pipeline=steps), '--shape')
     clips = sample_clips(dataset, steps, layout, shape)
     difference = export(model, clips, out, dict(
         config=osp.basename(cfg.filename), clip_shape=json.dumps(shape),
