@@ -104,8 +104,7 @@ def csv_text(array):
 
 WRITERS = {
     'a.npy': np.save,
-    'b.npz': lambda path, array: np.savez(path, anything=array),
-    'c.npz': lambda path, array: np.savez_compressed(path, keypoint=array),
+    'c.npz': lambda path, array: np.savez_compressed(path, anything=array),
     'd.npz': lambda path, array: np.savez(
         path, keypoint=array[..., :2], keypoint_score=array[..., 2]),
     'e.csv': lambda path, array: np.savetxt(
@@ -263,7 +262,6 @@ def test_labels_by_name_and_by_number(folder):
 @pytest.mark.parametrize('old, new, options, message', [
     ('a/0,wave', 'a/0,3', {}, 'the label "wave", expected one of 0, 1, 2'),
     ('clap', 'wave', {}, r"classes are .'wave'., expected at least 2"),
-    ('clap', 'Wave', {}, "are .'Wave', 'wave'., .* differ in more"),
     ('clap', 'clap', dict(classes='wave\nclap\nWAVE'),
      "classes.txt: the classes are .'WAVE', 'clap', 'wave'., .* differ in"),
     ('clap', 'clap', dict(classes=''), 'classes.txt cannot be read as a U'),
@@ -514,7 +512,6 @@ def test_persons_of_a_sequence():
 @pytest.mark.parametrize('scale, shift, img_shape, message', [
     (0.5, 0.5, (480, 640), 'x is between 0.*expected pixels of an image of h'),
     (640, 0, (240, 320), 'x is between .*height 240 and width 320'),
-    (640, 640, (640, 480), 'x is between'),
     ((640, 480), 0, (480, 640), r'outside the images \(--img-shape\): 0.0%'),
     ((640, 480), 0, (640, 480), r'outside the images .*: 2\d.\d%')])
 def test_image_sizes_are_checked(folder, scale, shift, img_shape, message):
@@ -643,6 +640,7 @@ def test_names_in_a_different_unicode_form(folder):
     ('parts', ['{{$HOME:x}}', 0, 0, 0], 'contains .* expected integers'),
     ('edges', [[1, 0], [2, 0], [3, 2.0]], 'contains 2.0, expected integers'),
     ('center', False, 'contains False, expected integers'),
+    ('joint_names', ['a'], r"joint_names is \('a',\), expected several names"),
     ('center": 0, "center', 1, 'each field only')])
 def test_layouts_do_not_reach_the_config_as_code(folder, field, value,
                                                  message):

@@ -59,6 +59,8 @@ class SkeletonLayout:
         self._check()
 
     def _check(self) -> None:
+        if self.num_joints < 2:
+            self._fail(f'joint_names is {self.joint_names}', 'several names')
         joints = range(self.num_joints)
         for text in (self.name, *self.joint_names):
             # MMEngine would replace "{{...}}" in a config

@@ -126,16 +126,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
                                        has_text=count == text):
             cells = cells[count:]
             break
-    text = pd.Series(cells.iloc[:, index:].to_numpy().ravel())
-    grouped = text.str.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
-    if grouped.any() and text.str.fullmatch(r'[-+]?[1-9]\d*').any() and (
-            grouped == text.str.contains('[.,]')).all():
-        raise InputError(
-            f'{path}: numbers such as "{text[grouped].iloc[0]}" can be '
-            'thousands or decimals, expected no separators of thousands.')
-    if not text.str.contains('.', regex=False).any():
-        cells = cells.replace(',', '.', regex=True)
-    values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
+    values = _to_numbers(path, cells, index)
     numbers = np.round(values[:1, 0]) + np.arange(len(values))
     wrong = np.flatnonzero(values[:, 0] != numbers)
     for row in wrong[:index]:
@@ -155,6 +146,24 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             f'{channels * layout.num_joints}.')
     return dict(keypoint=values[:, index:].reshape(
         len(values), layout.num_joints, channels))
+
+
+def _to_numbers(path: Path, cells, index: int) -> np.ndarray:
+    """Convert a DataFrame of texts to numbers, or NaN.
+
+    ``index`` is the number of columns that do not contain coordinates.
+    """
+    import pandas as pd
+    text = pd.Series(cells.iloc[:, index:].to_numpy().ravel())
+    grouped = text.str.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
+    if grouped.any() and text.str.fullmatch(r'[-+]?[1-9]\d*').any() and (
+            grouped == text.str.contains('[.,]')).all():
+        raise InputError(
+            f'{path}: numbers such as "{text[grouped].iloc[0]}" can be '
+            'thousands or decimals, expected no separators of thousands.')
+    if not text.str.contains('.', regex=False).any():
+        cells = cells.replace(',', '.', regex=True)
+    return cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
 
 
 def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
