@@ -196,7 +196,7 @@ def prepare(joints, metadata, img_shape=None):
             -0.1 <= score.min() <= 1 and score.max() <= 1.2 + 0.8 * pixels):
         sys.exit('error: the third channel is out of range, expected '
                  'confidences from 0 to 1')
-    if pixels and third.any() and -0.1 <= third.min() <= third.max() <= 2:
+    if pixels and third.any() and -0.1 <= third.min() <= third.max() <= 1.2:
         sys.exit('error: the third channel is like a confidence, expected z')
     there = find_detected(joints, score)[1].any((1, 2))
     if not there.any():
