@@ -336,8 +336,10 @@ def test_all_problems_are_listed_up_to_twenty(folder):
 def test_padded_recordings(folder):
     """Frames without a person are counted, and neither sampled nor tested."""
     save('a/0', np.pad(joints(5), ((1, 2), (0, 0), (0, 0))))
+    save('a/2', with_value(0, (2, 3)))
     data = convert()
-    assert 'frames without a person: 3 of 71 (4.2%)' in data[1]
+    assert 'joints at the origin that count as detected: 0.4%' in data[1]
+    assert 'frames without a person: 3 of 69 (4.3%)' in data[1]
     cfg = load_config(data, 'stgcn')
     dataset = DATASETS.build(cfg.train_dataloader.dataset.dataset)
     assert dataset.get_data_info(0)['total_frames'] == 5

@@ -101,8 +101,10 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
                outside: list[float]) -> str:
     persons, frames = np.max([item['keypoint'].shape[:2]
                               for item in content['annotations']], axis=0)
-    empty = np.concatenate([~find_detected(item)[1].any(axis=(0, 2))
-                            for item in content['annotations']])
+    detected = [find_detected(item)[1] for item in content['annotations']]
+    empty = np.concatenate([~one.any(axis=(0, 2)) for one in detected])
+    zeros = sum((one & ~item['keypoint'].any(axis=-1)).sum() for one, item in
+                zip(detected, content['annotations']))
     scores = [item['keypoint_score'] for item in content['annotations']
               if 'keypoint_score' in item]
     channels = (
@@ -115,6 +117,9 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     if empty.any():
         lines.append(f'frames without a person: {empty.sum():,} of '
                      f'{len(empty):,} ({empty.mean():.1%})')
+    if zeros:
+        lines.append('joints at the origin that count as detected: '
+                     f'{zeros / sum(map(np.sum, detected)):.1%}')
     if outside:
         lines.append('joints outside the images (--img-shape): '
                      f'{np.mean(outside):.1%}')
