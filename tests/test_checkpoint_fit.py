@@ -357,7 +357,7 @@ def test_layouts_of_a_model_agree(config):
     other = {**LAYOUT[LAYOUT_KEY], 'bones': None}
     other['joint_names'] = [f'joint {joint}' for joint in range(20)]
     graph = 'model.backbone.graph_cfg.layout'
-    run(changed(config, {graph: other})).train()  # only the names differ
+    run(changed(config, {graph: other})).train()  # with different names only
     other['edges'] = [(joint + 1, joint) for joint in range(19)]
     with pytest.raises(InputError, match='backbone: the layout "nw-ucla": joi'
                        r"nt_names\[0\] is 'joint 0', expected 'base of sp"):

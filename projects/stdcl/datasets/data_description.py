@@ -30,8 +30,16 @@ def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
 
     Return the entries of :func:`traits` and :func:`input_of`, and
     ``sequences``, the sorted hashes of names and labels. ``earlier`` contains
-    the hashes of sequences that the model was trained on before.
+    the hashes of sequences that the model was trained on before. Layouts of
+    encoder and data preprocessor that differ raise an ``InputError``.
     """
+    for layout in layouts_of(model)[1:]:
+        text = find_difference(input_of(model), dict(
+            joint_names=layout.joint_names))
+        if text and layout.hops != layouts_of(model)[0].hops:
+            raise InputError(
+                f'model.backbone: the layout "{layout.name}": {text}, as in '
+                'model.data_preprocessor.layout.')
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
     return {**traits(dataset), **input_of(model), 'sequences': torch.tensor(
         sorted(codes)[:MOST], dtype=torch.int64)}

@@ -96,7 +96,6 @@ def _differences(runner, checkpoint: dict, data: tuple
         yield 'max_epochs', f'{started} or more', runner.max_epochs
     if 'ema_state_dict' in checkpoint and not any(
             isinstance(hook, EMAHook) for hook in runner.hooks):
-        # without the hook, averaged weights and stale banks would be resumed
         yield 'EMAHook', 'in custom_hooks', 'none'
     if isinstance(wrapper, OptimWrapperDict):
         return

@@ -8,13 +8,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.data_description import (
-    check_data,
-    check_traits,
-    describe,
-    find_difference,
-    layouts_of,
-)
+from ...datasets.data_description import check_data, check_traits, describe
 from ...datasets.training_sequences import iter_leaf_datasets, names_and_labels
 from ...utils.clip_check import check_channels, check_shape
 from ...utils.input_error import InputError
@@ -45,7 +39,6 @@ class SkeletonCheckHook(Hook):
                 'all processes). Reduce batch_size.')
         self._check(runner, 'train_dataloader')
         model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
-        _check_layouts(model)
         trained_on = describe(model, dataset)
         check_traits(trained_on, dataset, 'train_dataloader')
         _try_model(model, dataset[0])
@@ -92,9 +85,8 @@ class SkeletonCheckHook(Hook):
             if name != 'train_dataloader' and not torch.equal(
                     sample['inputs'], part[0]['inputs']):
                 runner.logger.warning(
-                    f'{where}: the pipeline is random, so the metrics change '
-                    'from run to run. Set test_mode=True in the transform '
-                    'that samples frames, and remove random transforms.')
+                    f'{where}: the pipeline is random, and so are the metrics.'
+                    ' Set test_mode=True where frames are sampled.')
             # (num_clips, M, T, V, C)
             shape = sample['inputs'].shape[1:]
             check_shape(model, shape, where, name == 'test_dataloader')
@@ -113,17 +105,6 @@ def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
             f'{num_classes} (sequences with such a label: {len(wrong)}).')
 
 
-def _check_layouts(model) -> None:
-    first, *others = layouts_of(model) or [None]
-    for layout in others:
-        text = find_difference(vars(first), dict(
-            joint_names=layout.joint_names))
-        if text and layout.hops != first.hops:
-            raise InputError(
-                f'model.backbone: the layout "{layout.name}": {text}, as in '
-                'model.data_preprocessor.layout.')
-
-
 @torch.no_grad()
 def _try_model(model, sample: dict) -> None:
     """Run one sequence through the encoder, classifier and decoupler."""
@@ -137,10 +118,9 @@ def _try_model(model, sample: dict) -> None:
         if isinstance(head, BaseHead):
             head.loss_by_feat(scores, data['data_samples'])
     except (RuntimeError, ValueError) as error:
-        raise InputError(
-            'model.cls_head: the loss of a training sequence with '
-            f'{len(scores)} clips (expected num_clips=1) fails: '
-            f'{error}') from error
+        raise InputError(f'model.cls_head: the loss of a sequence with '
+                         f'{len(scores)} clips (expected num_clips=1) fails: '
+                         f'{error}') from error
     try:
         if hasattr(head, 'decoupler'):
             head.decoupler(feats)
