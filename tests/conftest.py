@@ -57,6 +57,13 @@ def seed():
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True, scope='module')
+def freeze():
+    """Let garbage collection skip what earlier modules have left."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_finish(session):
     """Fork the server of commands before a test changes any global state."""
     gc.freeze()  # MMEngine collects garbage often; skip modules and tests
