@@ -36,7 +36,7 @@ from tests.commands import (
 from tests.tiny_run import plain, run, tiny_config
 
 OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
-           'train_dataloader.dataset.num_sequences=128',
+           'train_dataloader.batch_size=8',  # eight steps per epoch
            'val_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
 WORKERS = ['train_dataloader.num_workers=2', 'val_dataloader.num_workers=1',
            'train_dataloader.persistent_workers=True']
