@@ -162,7 +162,7 @@ BAD = {
     'rank 2': (joints(5)[..., 0], r'keypoint has shape \(5, 4\), expected'),
     'joints': (np.zeros((5, 25, 3)), '25 joints .* expected 4 .* "hand"'),
     'channels': (joints(5, 2), '2 channels .* with the channels x, y, z of'),
-    'confidence': (joints(5) * [99, 99, 0] + [0, 0, 1.02], 'expected z, not'),
+    'confidence': (joints(5) * [99, 99, .02] + [0, 0, 1], 'expected z in'),
     'only a score': (saved(np.savez, keypoint_score=joints(5)), 'arrays .*k'),
     'lost joint': (with_value(-1, (2, 3)), 'of 1 of 20 joints are a'),
     'lost person': (np.stack([joints(5), joints(5) * 0 - 99]), 'of 20 of 40'),
@@ -184,9 +184,10 @@ BAD = {
     'label': ('0.5' + COORDINATES, '1: the first column is "0.5", .* labels'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
     'blank column': ('0,7,' + ',0' * 10 + '\n1,8,' + ',0' * 10, 'r.* 3 is ""'),
-    'blank end': ('\n'.join(f'{i}{COORDINATES[2:]},' for i in range(3)),
-                  'numbers the frames, but only 11 other columns contain'),
-    'thousands': ('"1,234",999' + COORDINATES[4:], 'such as "1,234" can be'),
+    'blank end': ('\n'.join(f'{i}{COORDINATES[2:]},' for i in range(6)),
+                  'numbers the frames, but only 11 other columns are no'),
+    'thousands': ('"1,234"' + COORDINATES[2:] + '\n999' + COORDINATES[2:],
+                  'such as "1,234" can be'),
     **{number: ('0.5\t' * 2 + number + '\t0.5' * 9, f'column 3 is "{number}"')
        for number in ('1,234', '1,234.5', '12,345,678')},
     'two keys': ('person,' + FRAMES, 'contains 14 columns, separated')}

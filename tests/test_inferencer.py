@@ -158,7 +158,8 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
      r'sequence-0: a confidence \(keypoint_score\) is 87, expected 0 to 1'),
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
-    (GOOD * [99, 99, 1], {}, 'sequence-0: .* expected z, not a conf'),
+    (np.random.default_rng(0).uniform(size=(9, 20, 3)) * [99, 99, 1], {},
+     'sequence-0: .* expected z in the unit of x and y'),
     (np.pad(GOOD, [(0, 0), (0, 1), (0, 0)], constant_values=-1)[:, 1:], {},
      'sequence-0: the coordinates of 9 of 180 joints are all -1'),
     (GOOD, dict(window=4.5), 'window is 4.5, expected a positive integer'),
@@ -321,7 +322,7 @@ def test_confidences_of_arrays_and_files(tmp_path, step):
     assert all(one == expected for one in found)
     with pytest.raises(InputError, match='built for 3. The confidence of'):
         inferencer(pixels, img_shape=(640, 640))
-    for wrong in both / [640, 640, 1 / 1.5], both + [0, 0, 1.1]:
+    for wrong in both / [640, 640, 1 / 1.5], both + [0, 0, 1.3]:
         with pytest.raises(InputError, match='third channel .*, not z'):
             inferencer(wrong)
     # MMAction2's function passes annotations to the pipeline as they are

@@ -192,12 +192,13 @@ def prepare(joints, metadata, img_shape=None):
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
     pixels, third = abs(joints[..., :2]).max() > 10, joints[..., 2:]
-    if score is not None and not (
-            -0.1 <= score.min() <= 1 and score.max() <= 1.2 + 0.8 * pixels):
-        sys.exit('error: the third channel is out of range, expected '
-                 'confidences from 0 to 1')
-    if pixels and third.any() and -0.1 <= third.min() <= third.max() <= 1.2:
-        sys.exit('error: the third channel is like a confidence, expected z')
+    low, high = (0, 0) if score is None else (score.min(), score.max())
+    if not -0.1 <= low <= high <= (2 if pixels else 1.2) or 1.2 < low < high:
+        sys.exit(f'error: the confidences are from {low:g} to {high:g}, '
+                 'expected 0 to 1')
+    if pixels and third.size and -0.1 <= third.min() < third.max() <= 1.2:
+        sys.exit(f'error: the third channel is from {third.min():g} to '
+                 f'{third.max():g}, like a confidence, expected z')
     there = find_detected(joints, score)[1].any((1, 2))
     if not there.any():
         sys.exit('error: no joint was detected')
@@ -221,7 +222,8 @@ def read(path):
     if isinstance(arrays, np.ndarray):
         return arrays
     names = sorted(arrays.files)
-    if len(names) > 1 and names != ['keypoint', 'keypoint_score']:
+    if names != ['keypoint', 'keypoint_score'] and (
+            len(names) > 1 or 'keypoint_score' in names):
         raise ValueError(names)
     joints, *scores = (arrays[name] for name in names)
     return np.concatenate([joints, *(one[..., None] for one in scores)], -1)

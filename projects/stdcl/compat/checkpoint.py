@@ -44,6 +44,7 @@ upstream_save = checkpoint_module.save_checkpoint
 upstream_load_url = checkpoint_module.load_url
 upstream_load_checkpoint = CheckpointLoader.load_checkpoint.__func__
 upstream_load_state_dict = MessageHub.load_state_dict
+upstream_load_recognizer = inference.load_checkpoint
 upstream_init_model = BaseInferencer._init_model
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
@@ -230,10 +231,15 @@ def init_model(self, cfg, weights, device='cpu'):
 
 
 def load_recognizer(model, filename, map_location=None):
-    # the hook's module can only be imported after all patches are applied
+    # these modules can only be imported after all patches are applied
+    from mmaction.models import RecognizerGCN
+
     from ..engine.hooks.checkpoint_fit_hook import load_to_test
+    if not isinstance(model, RecognizerGCN):
+        return upstream_load_recognizer(model, filename, map_location)
     checkpoint = CheckpointLoader.load_checkpoint(filename, map_location)
     load_to_test(model, checkpoint, f'Checkpoint {filename}')
+    return checkpoint
 
 
 def apply() -> None:

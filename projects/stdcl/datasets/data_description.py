@@ -30,16 +30,8 @@ def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
 
     Return the entries of :func:`traits` and :func:`input_of`, and
     ``sequences``, the sorted hashes of names and labels. ``earlier`` contains
-    the hashes of sequences that the model was trained on before. Layouts of
-    encoder and data preprocessor that differ raise an ``InputError``.
+    the hashes of sequences that the model was trained on before.
     """
-    for layout in layouts_of(model)[1:]:
-        text = find_difference(input_of(model), dict(
-            joint_names=layout.joint_names))
-        if text and layout.hops != layouts_of(model)[0].hops:
-            raise InputError(
-                f'model.backbone: the layout "{layout.name}": {text}, as in '
-                'model.data_preprocessor.layout.')
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
     return {**traits(dataset), **input_of(model), 'sequences': torch.tensor(
         sorted(codes)[:MOST], dtype=torch.int64)}
@@ -63,6 +55,17 @@ def layouts_of(model: nn.Module) -> list[SkeletonLayout]:
         getattr(getattr(encoder, 'graph', None), 'skeleton', None)))]
 
 
+def check_layouts(model: nn.Module) -> None:
+    """Raise an ``InputError`` if encoder and preprocessor differ in layout."""
+    for layout in layouts_of(model)[1:]:
+        text = find_difference(input_of(model), dict(
+            joint_names=layout.joint_names))
+        if text and layout.hops != layouts_of(model)[0].hops:
+            raise InputError(
+                f'model.backbone has the layout "{layout.name}", whose {text},'
+                ' as in model.data_preprocessor.layout.')
+
+
 def input_of(model: nn.Module) -> dict:
     """Return what a model expects of its data, if known."""
     preprocessor = getattr(model, 'data_preprocessor', None)
@@ -72,8 +75,9 @@ def input_of(model: nn.Module) -> dict:
     return {**{field: [getattr(place, field)] for field, place
                in places.items() if hasattr(place, field)},
             **{field: getattr(layout, field) for field in (
-                'joint_names', 'edges', 'bones', 'parts') if layout},
-            'center': [layout.center] if layout else []}
+                'joint_names', 'edges', 'bones') if layout},
+            'center': [layout.center] if layout else [],
+            'parts': layout.parts if layout and any(layout.parts) else []}
 
 
 def traits(dataset, wrappers: tuple = ()) -> dict:
@@ -103,18 +107,19 @@ def _preprocessing(*parts) -> dict[str, list[str]]:
              or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
     # most models average over all persons of a clip, also absent ones
     return dict(preprocessing=fixed, persons=[
-        _describe(step) for step in steps if isinstance(step, FormatGCNInput)])
+        value for step in steps if isinstance(step, FormatGCNInput)
+        for value in (step.num_person, step.mode)])
 
 
 def _describe(transform) -> str:
     parameters = inspect.signature(type(transform)).parameters
     values = {name: _plain(value) for name, value in vars(transform).items()
               if name != 'img_shape'}
-    # other attributes count only if an argument has a different name there
-    other = not parameters.keys() <= vars(transform).keys()
+    # other attributes count only if the transform renames an argument
+    renames = not parameters.keys() <= vars(transform).keys()
     arguments = (f'{name}={value}' for name, value in values.items() if (
         value != _plain(parameters[name].default) if name in parameters
-        else other))
+        else renames))
     return f'{type(transform).__name__}({", ".join(arguments)})'
 
 

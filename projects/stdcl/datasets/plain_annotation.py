@@ -61,11 +61,12 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
     most, low, high = np.abs(position).max(), third.min(), third.max()
     # peaks of heatmaps can be a little beyond 0 and 1
     if layout.dims == 3:
-        expected = 'z, not a confidence'
-        wrong = most > PIXELS and low >= -0.1 and 0 < high <= 1.2
+        expected = 'z in the unit of x and y, not a confidence'
+        wrong = most > PIXELS and -0.1 <= low < high <= 1.2
     else:
         expected = 'a confidence from 0 to 1, not z'
-        wrong = low > 1 or most <= PIXELS and not -0.1 <= low <= high <= 1.2
+        wrong = 1.2 < low < high or most <= PIXELS and not (
+            -0.1 <= low <= high <= 1.2 or low == high == 2)
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

@@ -71,7 +71,10 @@ def fuse_files(paths: Sequence[Path],
     kind = kind or ('logits' if all('logits' in file.kinds for file in files)
                     else 'probabilities')
     scores, target = [_select(file, kind) for file in files], files[0].labels
-    for (one, own), (other, same) in combinations(zip(files, scores), 2):
+    # well-fitted models have similar probabilities, but not logarithms
+    compared = scores if kind == 'logits' else [
+        np.log(np.maximum(score, 1e-30)) for score in scores]
+    for (one, own), (other, same) in combinations(zip(files, compared), 2):
         # the same run tested with another batch size differs by rounding
         if np.allclose(own, same, rtol=0, atol=1e-5 * np.abs(own).max()):
             raise InputError(f'{other.path} contains the same scores as '

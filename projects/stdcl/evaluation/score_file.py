@@ -118,8 +118,8 @@ def read(path: Union[str, Path]) -> Scores:
     - a pickled list of scores or array (N, C), without names (PYSKL).
 
     Scores in a pickle are taken as probabilities if none is negative and the
-    sums of all sequences agree within 5 % (such as 100 for percentages), and
-    as logits otherwise.
+    sums of all sequences equal the same integer within 1 % (1, or 100 for
+    percentages), and as logits otherwise.
 
     Raises:
         OSError, pickle.UnpicklingError: The file cannot be read.
@@ -150,6 +150,8 @@ def read(path: Union[str, Path]) -> Scores:
             'of scores for each sequence. To write a score file, run '
             'tools/test.py with --dump FILE.npz.') from None
     sums = scores.sum(axis=-1, keepdims=True)
-    if (scores >= 0).all() and sums.min() > 0.95 * sums.max():
+    # such as 1, 100 for percentages, or 10 for ten clips
+    total = max(1, np.round(sums.mean()))
+    if (scores >= 0).all() and np.allclose(sums, total, rtol=0.01, atol=0):
         return Scores(path, names, probabilities=scores / sums)
     return Scores(path, names, logits=scores)

@@ -160,7 +160,7 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     the sequence. ``read`` is NaN if there is no file, and the others if there
     is no row in the table of labels.
     """
-    cells = read_cells(labels).map(clean).replace('nan', '')
+    cells = read_cells(labels).map(clean)
     cells = cells[(cells != '').any(axis=1)]
     rows = cells[1:].set_axis(cells.iloc[0].str.lower(), axis=1)
     found = [list(rows).count(name) for name in COLUMNS]
@@ -171,6 +171,7 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
                          '"split", each once, and at least 1 row.')
     table = pd.DataFrame({name: rows.get(name, default)
                           for name, default in COLUMNS.items()}, rows.index)
+    table.iloc[:, 1:] = table.iloc[:, 1:].replace('nan', '')  # of pandas
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
     table['split'] = table['split'].str.casefold()

@@ -119,30 +119,34 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
         ['', 'nan', 'NaN'])
     is_header = is_text.sum() > (top != '').sum() / 2
     text = np.flatnonzero(is_header[:3]).max(initial=-1) + 1  # rows with text
+    has_header = False
     for count in range(3, max(text, 1) - 1, -1):  # the last may be numbers
         head = top.iloc[index:, :count]
         is_frame = count > text and head.iloc[:, -1].nunique() < 2  # zeros
-        if not is_frame and _is_header(path, head, layout, channels,
-                                       has_text=count == text):
+        has_header = not is_frame and _is_header(
+            path, head, layout, channels, has_text=count == text)
+        if has_header:
             cells = cells[count:]
             break
     values = _to_numbers(path, cells, index)
     numbers = np.round(values[:1, 0]) + np.arange(len(values))
     wrong = np.flatnonzero(values[:, 0] != numbers)
-    for row in wrong[:index]:
+    if index and len(wrong):
         raise InputError(
-            f'{path}: row {cells.index[row]}: the first column is '
-            f'"{cells.iloc[row, 0]}", expected consecutive frame numbers. '
-            'Remove other columns, such as times or labels.')
+            f'{path}: row {cells.index[wrong[0]]}: the first column is '
+            f'"{cells.iloc[wrong[0], 0]}", expected consecutive frame '
+            'numbers. Remove other columns, such as times or labels.')
     for row, column in np.argwhere(np.isnan(values))[:1]:
         raise InputError(
             f'{path}: row {cells.index[row]}, column '
             f'{cells.columns[column] + 1} is "{cells.iloc[row, column]}", '
             f'expected a number. {UNDETECTED}')
-    if not index and len(values) > 2 and not len(wrong):
+    # coordinates hardly ever count from 0 or 1
+    if not (index or has_header or len(wrong)) and len(values) > 5 and (
+            values[0, 0] in (0, 1)):
         raise InputError(
             f'{path}: the first column numbers the frames, but only '
-            f'{cells.shape[1] - 1} other columns contain text, expected '
+            f'{cells.shape[1] - 1} other columns are not empty, expected '
             f'{channels * layout.num_joints}.')
     return dict(keypoint=values[:, index:].reshape(
         len(values), layout.num_joints, channels))
@@ -154,9 +158,12 @@ def _to_numbers(path: Path, cells, index: int) -> np.ndarray:
     ``index`` is the number of columns that do not contain coordinates.
     """
     import pandas as pd
-    text = pd.Series(cells.iloc[:, index:].to_numpy().ravel())
+    data = cells.iloc[:, index:].melt(var_name='column', value_name='text')
+    column, text = data['column'], data['text']
     grouped = text.str.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
-    if grouped.any() and text.str.fullmatch(r'[-+]?[1-9]\d*').any() and (
+    whole = text.str.fullmatch(r'[-+]?[1-9]\d*')
+    # in different columns, they could be coordinates and visibilities
+    if set(column[grouped]) & set(column[whole]) and (
             grouped == text.str.contains('[.,]')).all():
         raise InputError(
             f'{path}: numbers such as "{text[grouped].iloc[0]}" can be '

@@ -45,7 +45,7 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
 
     Return the second result of :func:`find_detected`. An ``InputError`` is
     raised if no joint was detected, or if the coordinates contain marks for
-    missing joints or cannot be what ``keypoint``, (M, T, V, C), stands for.
+    missing joints, or are implausible for ``keypoint``, (M, T, V, C).
     """
     check_confidences(where, annotation)
     detected = find_detected(annotation)[1]
@@ -59,24 +59,30 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
         raise InputError(
             f'{where}: x or y is 0 for all joints, expected the axes '
             '(persons, frames, joints, channels).')
-    for mark in (-1, seen.min()):
-        lost = (seen == mark).all(axis=1)
-        rest = seen[~lost]
-        # other coordinates are not negative, or far from the mark
-        if mark < 0 and lost.any() and (
-                rest.min(initial=0) >= 0 or mark < rest.min() - np.ptp(rest)
-                or mark == -1 and np.abs(seen).max() > 1
-                and not (rest == mark).any()):
-            raise InputError(
-                f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
-                f'joints are all {mark:g}, like a mark for missing joints. '
-                f'{UNDETECTED}')
+    _check_marks(where, seen)
     if np.spacing(np.abs(seen).max()) > 1e-3 * seen.std(axis=0).max() > 0:
         raise InputError(
             f'{where}: the coordinates are up to {np.abs(seen).max():.8g}, '
             'but differ too little to be stored as float32, expected an '
             'origin near the joints.')
     return detected
+
+
+def _check_marks(where: str, seen: np.ndarray) -> None:
+    """Raise an InputError if a number such as -1 marks missing joints."""
+    for mark in (-1, seen.min()):
+        lost = (seen == mark).all(axis=1)
+        rest = seen[~lost]
+        # integers around the center of the body can be -1 by chance
+        alone = (rest % 1).any() and np.abs(seen).max() > 1 and not (
+            rest == mark).any()
+        if mark < 0 and lost.any() and (
+                mark == -1 and alone or rest.min(initial=0) >= 0
+                or mark < rest.min() - np.ptp(rest)):
+            raise InputError(
+                f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
+                f'joints are all {mark:g}, like a mark for missing joints. '
+                f'{UNDETECTED}')
 
 
 def _source(where: str, annotation: dict) -> str:

@@ -8,8 +8,13 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.data_description import check_data, check_traits, describe
-from ...datasets.training_sequences import iter_leaf_datasets, names_and_labels
+from ...datasets.data_description import (
+    check_data,
+    check_layouts,
+    check_traits,
+    describe,
+)
+from ...datasets.training_sequences import names_and_labels, unwrap_datasets
 from ...utils.clip_check import check_channels, check_shape
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap
@@ -39,6 +44,7 @@ class SkeletonCheckHook(Hook):
                 'all processes). Reduce batch_size.')
         self._check(runner, 'train_dataloader')
         model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
+        check_layouts(model)
         trained_on = describe(model, dataset)
         check_traits(trained_on, dataset, 'train_dataloader')
         _try_model(model, dataset[0])
@@ -73,23 +79,33 @@ class SkeletonCheckHook(Hook):
         if name != 'train_dataloader' and average not in ('prob', 'score'):
             raise InputError('model.cls_head.average_clips is '
                              f'{average!r}, expected "prob" or "score".')
-        for part in iter_leaf_datasets(getattr(runner, name).dataset):
+        for part, wrappers in unwrap_datasets(getattr(runner, name).dataset):
             file = getattr(part, 'ann_file', '')
             where = f'{name}: {file}' if file else name
             if num_classes and isinstance(part, BaseDataset):
                 _check_labels(where, part, num_classes)
-            sample = part[0]
+            sample, again = (_first_sample(part, wrappers) for _ in range(2))
             if 'inputs' not in sample:
                 raise InputError(f'{where}: the pipeline returns no inputs, '
                                  'expected PackActionInputs as its last step.')
-            if name != 'train_dataloader' and not torch.equal(
-                    sample['inputs'], part[0]['inputs']):
+            if name != 'train_dataloader' and not torch.equal(*(
+                    one['inputs'].nan_to_num() for one in (sample, again))):
                 runner.logger.warning(
-                    f'{where}: the pipeline is random, and so are the metrics.'
-                    ' Set test_mode=True where frames are sampled.')
+                    f'{where}: the pipeline is random, so the metrics change '
+                    'from run to run. Set test_mode=True in the transform '
+                    'that samples frames, and remove random transforms.')
             # (num_clips, M, T, V, C)
             shape = sample['inputs'].shape[1:]
             check_shape(model, shape, where, name == 'test_dataloader')
+
+
+def _first_sample(dataset, wrappers: tuple) -> dict:
+    """Return the first sample of a data set, as its wrappers return it."""
+    sample = dataset[0]
+    for wrapper in wrappers:
+        if 'pipeline' in vars(wrapper):
+            sample = wrapper.pipeline(sample)
+    return sample
 
 
 def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
@@ -115,12 +131,14 @@ def _try_model(model, sample: dict) -> None:
     check_channels(model, feats)
     scores = head(feats)
     try:
-        if isinstance(head, BaseHead):
+        # other heads may expect other arguments
+        if getattr(type(head), 'loss_by_feat', 0) == BaseHead.loss_by_feat:
             head.loss_by_feat(scores, data['data_samples'])
     except (RuntimeError, ValueError) as error:
-        raise InputError(f'model.cls_head: the loss of a sequence with '
-                         f'{len(scores)} clips (expected num_clips=1) fails: '
-                         f'{error}') from error
+        clips = len(scores)
+        advice = f' with {clips} clips (expected num_clips=1)' * (clips > 1)
+        raise InputError('model.cls_head: the loss of a training sequence'
+                         f'{advice} fails: {error}') from error
     try:
         if hasattr(head, 'decoupler'):
             head.decoupler(feats)
