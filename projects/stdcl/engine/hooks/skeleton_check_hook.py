@@ -84,12 +84,13 @@ class SkeletonCheckHook(Hook):
             where = f'{name}: {file}' if file else name
             if num_classes and isinstance(part, BaseDataset):
                 _check_labels(where, part, num_classes)
-            sample, again = (_first_sample(part, wrappers) for _ in range(2))
+            sample = _first_sample(part, wrappers)
             if 'inputs' not in sample:
                 raise InputError(f'{where}: the pipeline returns no inputs, '
                                  'expected PackActionInputs as its last step.')
-            if name != 'train_dataloader' and not torch.equal(*(
-                    one['inputs'].nan_to_num() for one in (sample, again))):
+            inputs = sample['inputs'].nan_to_num()
+            if name != 'train_dataloader' and not inputs.equal(
+                    _first_sample(part, wrappers)['inputs'].nan_to_num()):
                 runner.logger.warning(
                     f'{where}: the pipeline is random, so the metrics change '
                     'from run to run. Set test_mode=True in the transform '
