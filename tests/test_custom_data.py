@@ -324,8 +324,8 @@ def test_all_problems_are_listed_up_to_twenty(folder):
         save(f'extra/{i:02d}', joints(3, 2))
     lines = refused().splitlines()
     assert lines[0] == 'problems found: 26' and len(lines) == 1 + 20
-    assert lines[1] == ('  labels.csv: "extra/00" has a file but no row, '
-                        'expected one of each.')
+    assert lines[1] == ('  labels.csv: "extra/00" has a file but no row in '
+                        'the table of labels.')
     assert lines[14].startswith('  src/extra/00.npy: keypoint has 4 joints '
                                 'and 2 channels (shape (1, 3, 4, 2)), exp')
     Path('src').rename('recordings')

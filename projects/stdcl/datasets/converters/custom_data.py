@@ -108,7 +108,7 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     scores = [item['keypoint_score'] for item in content['annotations']
               if 'keypoint_score' in item]
     channels = (
-        f'confidences, not z: {min(map(np.min, scores)):.2g} to '
+        f'confidences from {min(map(np.min, scores)):.2g} to '
         f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
         if content['annotations'][0]['keypoint'].shape[-1] == 2 else
         f'vertical axis (--up): {content["up"]}')
@@ -139,7 +139,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
     checks = [
         (table.index.duplicated(),
          'occurs in more than one row, file or split, expected one of each'),
-        (label.isna(), 'has a file but no row, expected one of each'),
+        (label.isna(), 'has a file but no row in the table of labels'),
         (table['read'].isna(), 'has a row but no .npy, .npz or .csv file, '
          'expected one of each'),
         (~label.isin(classes), 'has the label "' + label + '", expected one '

@@ -60,7 +60,7 @@ def check_pixels(where: str, sequence: dict, img_shape: tuple[int, int]
         raise InputError(
             f'{where}: img_shape is {img_shape}, expected the height and '
             'width of the images in which the joints were detected '
-            '(tools/demo.py: --img-shape HEIGHT WIDTH).')
+            '(demo.py and custom.py: --img-shape HEIGHT WIDTH).')
     keypoint = sequence['keypoint']
     there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)
     points = keypoint[there]  # (joints, x and y)
