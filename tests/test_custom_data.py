@@ -192,6 +192,28 @@ BAD = {
     'two keys': ('person,' + FRAMES, 'contains 14 columns, separated')}
 
 
+def test_unusual_coordinates_are_read(tmp_path):
+    """They resemble marks, confidences or frame numbers."""
+    flat, hand = LAYOUTS['flat'], LAYOUTS['hand']
+    centered = np.arange(40.).reshape(5, 4, 2) // 3 - 6
+    centered[2, 1] = -1
+    depth = joints(5) * [99, 99, 0]
+    for layout, one in (
+            (flat, centered), (hand, depth + [0, 0, 1]),
+            (hand, depth + np.linspace(0, 1.9, 5)[:, None, None] * [0, 0, 1]),
+            (flat, np.concatenate([joints(5, 2), np.full((5, 4, 1), 2)], 2))):
+        sequence = to_sequence('', dict(keypoint=one), layout)
+        assert sequence['total_frames'] == 5
+    pixels = np.round(np.random.default_rng(0).uniform(100, 600, (9, 4, 3)), 3)
+    pixels[:, 0, 0], pixels[..., 2] = range(5, 14), 1
+    path = tmp_path / 'a.csv'
+    path.write_text('\n'.join(
+        ','.join(f'{x:.3f},{y:.3f},{c:.0f}' for x, y, c in frame)
+        for frame in pixels))
+    found = read_sequence(path, flat)
+    assert np.allclose(found['keypoint'][0], pixels[..., :2])
+
+
 @pytest.mark.parametrize('content, message', BAD.values(), ids=BAD)
 def test_bad_files_are_named(tmp_path, monkeypatch, content, message):
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,7 @@ from pathlib import Path
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
-from ..datasets.training_sequences import leaf_configs
+from ..datasets.training_sequences import data_configs
 from ..engine.hooks import ScoreFileHook
 from ..utils.config_check import checked
 from ..utils.input_error import InputError
@@ -67,8 +67,7 @@ def add_dump(runner: Runner, path: str) -> None:
     """Make a test write its scores to ``path``; see :func:`test`."""
     inputs = [runner._load_from, *(
         Path(part.get('data_root') or '', part.get('ann_file') or '')
-        for kind in ('train', 'val', 'test')
-        for part in leaf_configs(runner.cfg.get(f'{kind}_dataloader') or {}))]
+        for part in data_configs(runner.cfg))]
     if Path(path).resolve() in [Path(one).resolve() for one in inputs]:
         raise InputError(f'--dump is {path}, which is an annotation file or '
                          'the checkpoint, expected a different file.')

@@ -14,7 +14,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from ..catalogue import STREAMS
 from ..compat.checkpoint import find_latest_checkpoint
-from ..datasets.training_sequences import leaf_configs
+from ..datasets.training_sequences import data_configs
 from ..utils.config_check import checked, load_config, parse_options
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
@@ -155,8 +155,7 @@ def set_split(cfg: Config, split: str) -> None:
     If ``split`` is 'split2', for example, 'split1_train' becomes
     'split2_train'. An ``InputError`` is raised if no data set has a split.
     """
-    parts = [part for kind in ('train', 'val', 'test')
-             for part in leaf_configs(cfg.get(f'{kind}_dataloader') or {})
+    parts = [part for part in data_configs(cfg)
              if '_' in str(part.get('split', ''))]
     if not parts:
         raise InputError(f'--split is {split}, but no data set in the config '

@@ -7,6 +7,10 @@ from ..utils.skeleton_layout import SkeletonLayout
 
 # array -> its axes: persons, frames, joints and channels
 ARRAYS = dict(keypoint='MTVC', keypoint_score='MTV')
+# Range of a third channel that is a confidence. Peaks of heatmaps, as MMPose
+# writes them, can be a little beyond 0 and 1.
+LOWEST, PEAK = -0.1, 1.2
+VISIBLE = 2  # flag of visible joints in COCO
 PIXELS = 10  # coordinates in an image exceed this; others may be in meters
 
 
@@ -59,14 +63,13 @@ def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
 def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
                          layout: SkeletonLayout) -> None:
     most, low, high = np.abs(position).max(), third.min(), third.max()
-    # peaks of heatmaps can be a little beyond 0 and 1
     if layout.dims == 3:
         expected = 'z in the unit of x and y, not a confidence'
-        wrong = most > PIXELS and -0.1 <= low < high <= 1.2
+        wrong = most > PIXELS and LOWEST <= low < high <= PEAK
     else:
         expected = 'a confidence from 0 to 1, not z'
-        wrong = 1.2 < low < high or most <= PIXELS and not (
-            -0.1 <= low <= high <= 1.2 or low == high == 2)
+        wrong = PEAK < low < high or most <= PIXELS and not (
+            LOWEST <= low <= high <= PEAK or low == high == VISIBLE)
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

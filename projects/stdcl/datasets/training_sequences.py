@@ -36,6 +36,12 @@ def leaf_configs(loader: dict) -> Iterator[dict]:
             if isinstance(part, dict))
 
 
+def data_configs(cfg: dict) -> Iterator[dict]:
+    """Yield the configs of the data sets of all loaders of a config."""
+    for kind in ('train', 'val', 'test'):
+        yield from leaf_configs(cfg.get(f'{kind}_dataloader') or {})
+
+
 def add_meta_key(pipeline: Compose, key: str) -> None:
     """Make a pipeline keep an entry of the annotations as metainfo.
 

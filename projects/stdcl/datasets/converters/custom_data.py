@@ -157,8 +157,8 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     """Return a table with a row per sequence, whose index is its name.
 
     The columns are label, subject, split and ``read``, a function that reads
-    the sequence. ``read`` is NaN if there is no file, and the others if there
-    is no row in the table of labels.
+    the sequence. A sequence without a file has NaN in ``read``. A file without
+    a row in the table of labels has NaN in the other columns.
     """
     cells = read_cells(labels).map(clean)
     cells = cells[(cells != '').any(axis=1)]

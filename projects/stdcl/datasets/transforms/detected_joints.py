@@ -3,10 +3,11 @@ import numpy as np
 
 from ...utils.input_error import InputError
 from ..annotation_check import UNDETECTED, name_of
+from ..plain_annotation import LOWEST
 
 # confidences of MMPose are peaks of heatmaps, which can be a little beyond
 # 0 and 1; percentages and flags such as -1 are not accepted
-LOWEST, HIGHEST = -0.1, 2
+HIGHEST = 2
 
 
 def find_detected(results: dict) -> tuple[np.ndarray, np.ndarray]:
