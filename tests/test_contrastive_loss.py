@@ -30,9 +30,10 @@ def make_anchors(bank, batch=8, dim=16):
     return anchors, bank[1][own], own
 
 
-def draws_of(loss, labels, bank_labels):
+def draws_of(loss, labels, bank_labels, class_size=None):
     """Make the loss reuse one random draw, and return the drawn slots."""
-    slots, drawn = loss._random_negatives(labels, bank_labels[None])
+    slots, drawn = loss._random_negatives(
+        labels, bank_labels[None], class_size or len(bank_labels))
     loss._random_negatives = lambda *_: (slots, drawn)
     return [row[keep] for row, keep in zip(slots[0], drawn[0])]
 
@@ -102,18 +103,22 @@ def cases(draw):
 @given(cases(), st.sampled_from([torch.float32, torch.float16]),
        st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
        st.sampled_from([0.07, 0.8]),
-       st.sampled_from([('hard', 'random'), ('hard', ), ('random', )]))
+       st.sampled_from([('hard', 'random'), ('hard', ), ('random', )]),
+       st.booleans())
 def test_equals_the_published_loop(
-        case, bank_dtype, anchor_dtype, temperature, negatives):
+        case, bank_dtype, anchor_dtype, temperature, negatives, count):
     anchors, labels, own, features, bank_labels, limits = case
     features, anchors = features.to(bank_dtype), anchors.to(anchor_dtype)
     loss = CrossSequenceContrastiveLoss(*limits, temperature, negatives)
-    drawn = draws_of(loss, labels, bank_labels)
+    class_size = (bank_labels.unique(return_counts=True)[1].max().item()
+                  if count else None)
+    drawn = draws_of(loss, labels, bank_labels, class_size)
     ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contrastive_loss, 'CPU_BLOCK', 13)  # use several blocks
-        value, share = loss(ours, labels, own, features, bank_labels)
+        value, share = loss(ours, labels, own, features, bank_labels,
+                            class_size)
         value.backward()
     expected, expected_share = twin.contrastive_loss(
         theirs.float(), labels, own, features.float(), bank_labels, *limits,
@@ -173,6 +178,18 @@ def test_nonfinite_anchor_makes_the_loss_nan(slots, fault):
     assert not value.isfinite()
 
 
+def test_a_class_with_too_many_slots_makes_the_loss_nan():
+    labels = torch.tensor([0, 0, 0, 1, 1, -1])
+    anchors, features = (F.normalize(torch.randn(size, 4), dim=1)
+                         for size in (1, 6))
+    for class_size, label, valid in ((3, 0, True), (2, 0, False),
+                                     (2, 1, True), (6, 0, True)):
+        value, _ = CrossSequenceContrastiveLoss()(
+            anchors, torch.tensor([label]), torch.tensor([3 * label]),
+            features, labels, class_size)
+        assert value.isfinite() == valid
+
+
 def test_float32_under_autocast():
     bank = make_bank()
     anchors, labels, own = make_anchors(bank)
@@ -191,7 +208,8 @@ def test_random_negatives_are_drawn_without_replacement():
     loss = CrossSequenceContrastiveLoss(num_negatives=20)
     counts = torch.zeros(4, 200)
     for _ in range(500):
-        slots, drawn = loss._random_negatives(anchors, labels[None])
+        slots, drawn = loss._random_negatives(
+            anchors, labels[None], len(labels))
         step = torch.zeros(4, 200).scatter_add_(1, slots[0], drawn[0].float())
         assert (step.sum(dim=1) == 20).all() and step.max() == 1
         counts += step
@@ -210,7 +228,8 @@ def test_negatives_of_a_dominant_class(negatives):
     anchors = torch.tensor([0, 1])
     loss = CrossSequenceContrastiveLoss(num_negatives=50)
     for _ in range(5):
-        slots, drawn = loss._random_negatives(anchors, labels[None])
+        slots, drawn = loss._random_negatives(
+            anchors, labels[None], len(labels))
         for anchor, row, keep in zip(anchors, slots[0], drawn[0]):
             chosen = row[keep]
             assert (labels[chosen] != anchor).all()
@@ -218,20 +237,19 @@ def test_negatives_of_a_dominant_class(negatives):
             assert len(chosen.unique()) == len(chosen) == min(50, available)
 
 
-@pytest.mark.parametrize('largest', [True, False])
 @pytest.mark.parametrize('limit', [1, 3, 20, 130])
 @pytest.mark.parametrize('size', [130, 1003])
-def test_extreme_values_equal_those_of_topk(size, limit, largest):
+def test_largest_values_equal_those_of_topk(size, limit):
     values = torch.randn(2, 5, size)
     values[:, 1:3] = values[:, 1:3].round()  # ties
     values[:, 2:4][torch.rand(2, 2, size) < 0.9] = -float('inf')
     values[:, 4] = values[:, 4].sort().values
-    best, columns = contrastive_loss._top(values, limit, largest)
+    best, columns = contrastive_loss._top(values, limit)
     assert torch.equal(values.gather(-1, columns), best)
     assert all(len(row.unique()) == limit for row in columns.flatten(0, 1))
     torch.testing.assert_close(
-        best.sort().values, values.topk(limit, largest=largest).values.sort(
-        ).values, rtol=0, atol=0)
+        best.sort().values, values.topk(limit).values.sort().values, rtol=0,
+        atol=0)
 
 
 class Watch(TorchDispatchMode):

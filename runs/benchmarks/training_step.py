@@ -34,7 +34,8 @@ class TrainingStep:
         self.model = MODELS.build(cfg.model)
         self.head = self.model.cls_head
         if isinstance(self.head, STDCLMixin):
-            self.head.resize_banks(num_sequences)
+            self.head.resize_banks(
+                num_sequences, -(-num_sequences // self.head.num_classes))
         self.model.to(device).train()
         clips = torch.rand(batch_size, 1, *find_clip_shape(cfg, self.model))
         indices = torch.arange(batch_size)

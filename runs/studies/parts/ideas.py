@@ -134,16 +134,10 @@ class OwnSlotLoss(CrossSequenceContrastiveLoss):
     vectors, so each vector is pulled toward the other.
     """
 
-    def forward(self, anchors, labels, own_slots, bank_features, bank_labels):
-        """Store ``own_slots``, which :meth:`_hardest` needs."""
-        self.own_slots = own_slots
-        return super().forward(anchors, labels, own_slots, bank_features,
-                               bank_labels)
-
-    def _hardest(self, similarity, included, limit, largest):
-        if not largest:
-            included = included.scatter(2, self.own_slots[..., None], True)
-        return super()._hardest(similarity, included, limit, largest)
+    def forward(self, anchors, labels, own_slots, *bank):
+        """Compute the loss of anchors that have no own slot."""
+        return super().forward(anchors, labels,
+                               torch.full_like(own_slots, -1), *bank)
 
 
 @MODELS.register_module()

@@ -1,11 +1,18 @@
 """Set the size of the memory banks, and check them when a run resumes."""
+from collections import Counter
+
 import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.training_sequences import add_indices, summarize
+from ...datasets.training_sequences import (
+    add_indices,
+    iter_leaf_datasets,
+    names_and_labels,
+    summarize,
+)
 from ...models import MemoryBank, STDCLMixin
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
@@ -40,13 +47,14 @@ class MemoryBankHook(Hook):
             return
         _require_equal_batches(runner.train_dataloader)
         num_sequences = add_indices(runner.train_dataloader.dataset)
+        class_size = _largest_class(runner.train_dataloader.dataset)
         fingerprint, _ = summarize(runner.train_dataloader.dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
-                head.resize_banks(num_sequences)
+                head.resize_banks(num_sequences, class_size)
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '
@@ -93,6 +101,13 @@ class MemoryBankHook(Hook):
                 f'{file}: the memory banks belong to a different list of '
                 'training sequences (names, labels or order differ). Resume '
                 'with the annotation file and split of the interrupted run.')
+
+
+def _largest_class(dataset) -> int:
+    """Return the number of sequences of the most frequent class."""
+    counts = Counter(str(label) for part in iter_leaf_datasets(dataset)
+                     for _, label in names_and_labels(part))
+    return max(counts.values(), default=0)
 
 
 def _require_equal_batches(loader) -> None:

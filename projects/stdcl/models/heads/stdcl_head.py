@@ -73,10 +73,14 @@ class STDCLMixin:
         if not self.decoupler.is_init:
             self.decoupler.init_weights()
 
-    def resize_banks(self, num_sequences: int) -> None:
-        """Give both banks empty slots for a training set of this size."""
+    def resize_banks(self, num_sequences: int,
+                     class_size: int | None = None) -> None:
+        """Give both banks empty slots for a training set.
+
+        See :meth:`.MemoryBank.resize` for the arguments.
+        """
         for bank in (self.spatial_bank, self.temporal_bank):
-            bank.resize(num_sequences, self.num_classes)
+            bank.resize(num_sequences, self.num_classes, class_size)
 
     def loss(self, feats: torch.Tensor, data_samples: list,
              **kwargs) -> dict[str, torch.Tensor]:
@@ -131,7 +135,7 @@ class STDCLMixin:
             for bank, written in zip(banks, features)])
         (spatial, temporal), share = self.loss_contrast(
             vectors, labels, slots[:, own], [bank.features for bank in banks],
-            torch.stack([bank.labels for bank in banks]))
+            torch.stack([bank.labels for bank in banks]), banks[0].class_size)
         return dict(loss_spatial=self.spatial_weight * spatial,
                     loss_temporal=self.temporal_weight * temporal,
                     anchor_share=share[1])

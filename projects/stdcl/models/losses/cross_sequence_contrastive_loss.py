@@ -1,6 +1,6 @@
 """The contrastive loss between anchors and a memory bank."""
 from numbers import Real
-from typing import Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -84,7 +84,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
     def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
                 own_slots: torch.Tensor,
                 bank_features: Union[torch.Tensor, Sequence[torch.Tensor]],
-                bank_labels: torch.Tensor
+                bank_labels: torch.Tensor, class_size: Optional[int] = None
                 ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Contrast anchors with the slots of a bank, or of several banks.
 
@@ -102,9 +102,12 @@ class CrossSequenceContrastiveLoss(nn.Module):
             own_slots (Tensor): Slots of the anchors' own sequences, which do
                 not count as positives, shape (N,).
             bank_features (Tensor): Shape (S, D), rows of norm 1; the rows of
-                empty slots are ignored.
+                empty slots must be finite, and are ignored.
             bank_labels (Tensor): Classes of the slots, shape (S,); -1 for
                 empty slots.
+            class_size (int, optional): Largest number of slots that a class
+                can fill, which saves time and memory. If a class fills more,
+                the loss is NaN. Defaults to S.
 
         Returns:
             tuple[Tensor, Tensor]: The loss and the share of this process's
@@ -112,16 +115,18 @@ class CrossSequenceContrastiveLoss(nn.Module):
         """
         if anchors.dim() == 2:
             loss, share = self(anchors[None], labels, own_slots[None],
-                               [bank_features], bank_labels[None])
+                               [bank_features], bank_labels[None], class_size)
             return loss[0], share[0]
         if len(anchors) > 1 and bank_labels.shape[1] > LARGE_BANK:
             return tuple(map(torch.stack, zip(*[
-                self(bank_anchors, labels, *bank) for bank_anchors, *bank in
+                self(bank_anchors, labels, *bank, class_size)
+                for bank_anchors, *bank in
                 zip(anchors, own_slots, bank_features, bank_labels)])))
         with torch.autocast(anchors.device.type, enabled=False):
             anchors = anchors.float() / self.temperature  # (B, N, D)
             total, gradient, is_term = self._contrast(
-                anchors, labels, own_slots, bank_features, bank_labels)
+                anchors, labels, own_slots, bank_features, bank_labels,
+                bank_labels.shape[1] if class_size is None else class_size)
             # add 0 with this gradient, or NaN if an anchor is not finite
             total = total + (gradient * (anchors - anchors.detach())).sum(
                 dim=(1, 2))
@@ -135,120 +140,146 @@ class CrossSequenceContrastiveLoss(nn.Module):
     def _contrast(self, anchors: torch.Tensor, labels: torch.Tensor,
                   own_slots: torch.Tensor,
                   bank_features: Sequence[torch.Tensor],
-                  bank_labels: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+                  bank_labels: torch.Tensor, class_size: int
+                  ) -> Tuple[torch.Tensor, ...]:
         """Return the sums of the terms, their gradients and valid positives.
 
         Their shapes are (B,), (B, N, D) and (B, N, P).
         """
-        similarity = _similarities(anchors, bank_features)
-        of_bank = bank_labels[:, None]  # (B, 1, S)
-        is_positive = of_bank == labels[:, None]  # (B, N, S)
-        is_negative = ~(is_positive | (of_bank < 0))
-        is_positive.scatter_(2, own_slots[..., None], False)
+        similarity = _similarities(anchors, bank_features, bank_labels)
+        same, is_same, exists = _slots_of_classes(labels, bank_labels,
+                                                  class_size)
+        to_same = similarity.gather(2, same)  # (B, N, M)
+        # leave only the negatives; the others become -inf, like empty slots
+        similarity.scatter_(2, same, to_same.masked_fill(
+            is_same, float('-inf')))
 
-        hard_p, is_p = self._hardest(similarity, is_positive,
-                                     self.num_positives, largest=False)
-        sets = [self._hardest(similarity, is_negative, self.num_negatives,
-                              largest=True) if kind == 'hard' else
-                self._random_negatives(labels, bank_labels)
+        is_positive = is_same & exists & (same != own_slots[..., None])
+        distance, places = _top(
+            (-to_same).masked_fill(~is_positive, float('-inf')),
+            min(self.num_positives, same.shape[2]))
+        sets = [self._hard_negatives(similarity) if kind == 'hard' else
+                self._random_negatives(labels, bank_labels, class_size)
                 for kind in self.negatives]  # slots and validity, (B, N, K)
         is_n = torch.stack([valid for _, valid in sets], dim=2)
-        chosen = torch.cat([hard_p, *(slots for slots, _ in sets)], dim=2)
-        # (B, N, P) and, for R sets, (B, N, R * K)
-        to_positive, to_negative = similarity.gather(2, chosen).tensor_split(
-            [hard_p.shape[2]], dim=2)
+        negatives = torch.cat([slots for slots, _ in sets], dim=2)
 
         # if an anchor has any negatives, each set contains some
-        is_term = (is_p & is_n[:, :, 0].any(dim=2, keepdim=True)
+        is_term = ((distance > float('-inf'))
+                   & is_n[:, :, 0].any(dim=2, keepdim=True)
                    & anchors.any(dim=2, keepdim=True))  # (B, N, P)
-        to_negative = to_negative.unflatten(2, is_n.shape[2:]).masked_fill(
-            ~is_n, torch.finfo(to_negative.dtype).min)  # (B, N, R, K)
+        to_negative = similarity.gather(2, negatives).unflatten(
+            2, is_n.shape[2:]).masked_fill(
+                ~is_n, torch.finfo(similarity.dtype).min)  # (B, N, R, K)
         pull = to_negative.logsumexp(dim=3, keepdim=True)
-        gap = (pull - to_positive[:, :, None]).masked_fill(
+        gap = (pull + distance[:, :, None]).masked_fill(
             ~is_term[:, :, None], float('-inf'))  # (B, N, R, P)
         slope = gap.sigmoid()  # derivative of softplus
         weights = torch.cat([-slope.sum(dim=2), (to_negative.softmax(
             dim=3) * slope.sum(dim=3, keepdim=True)).flatten(2)], dim=2)
+        chosen = torch.cat([same.gather(2, places), negatives], dim=2)
         gradient = torch.stack(list(map(_weighted_sum, bank_features, chosen,
                                         weights)))
-        return F.softplus(gap).sum(dim=(1, 2, 3)), gradient, is_term
+        too_many = (is_same & exists)[..., class_size:].any()
+        return F.softplus(gap).sum(dim=(1, 2, 3)).masked_fill(
+            too_many, float('nan')), gradient, is_term
 
-    @staticmethod
-    def _hardest(similarity: torch.Tensor, included: torch.Tensor, limit: int,
-                 largest: bool) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Return slots and whether each is valid, (B, N, min(limit, S))."""
-        fill = float('-inf') if largest else float('inf')
-        values, slots = _top(similarity.where(included, fill),
-                             min(limit, similarity.shape[2]), largest)
-        return slots, values != fill
+    def _hard_negatives(self, similarity: torch.Tensor
+                        ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Return the K most similar slots and whether each is valid."""
+        values, slots = _top(similarity, min(self.num_negatives,
+                                             similarity.shape[2]))
+        return slots, values > float('-inf')
 
-    def _random_negatives(self, labels: torch.Tensor, bank_labels: torch.Tensor
+    def _random_negatives(self, labels: torch.Tensor,
+                          bank_labels: torch.Tensor, class_size: int
                           ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
 
         Each anchor takes the first K slots of other classes in one random
-        order. The first 2K slots suffice, except for a class that fills more
-        than half of them: the most frequent class searches the whole order.
+        order. Its own class fills at most ``class_size`` slots, so the first
+        K + ``class_size`` slots suffice. Return slots and validity, (B, N, K).
         """
-        limit = min(self.num_negatives, bank_labels.shape[1])
-        empty = 2  # sorts after filled slots, whose keys are below 1
+        size = bank_labels.shape[1]
+        limit = min(self.num_negatives, size)
         order = torch.rand(bank_labels.shape, device=bank_labels.device)
-        order.masked_fill_(bank_labels < 0, empty)
-        slots = order.topk(min(2 * limit, order.shape[1]),
-                           largest=False).indices  # (B, 2K)
-        slot_labels = bank_labels.gather(1, slots)
-
-        of_slot = slot_labels[:, None]  # (B, 1, 2K)
-        negative = (of_slot >= 0) & (of_slot != labels[:, None])
-        place = negative.cumsum(dim=2)  # (B, N, 2K), from 1
+        order.masked_fill_(bank_labels < 0, 2)  # after filled slots, below 1
+        slots = order.topk(min(limit + class_size, size),
+                           largest=False).indices  # (B, L)
+        slot_labels = bank_labels.gather(1, slots)[:, None]
+        negative = (slot_labels >= 0) & (slot_labels != labels[:, None])
+        place = negative.cumsum(dim=2)  # (B, N, L), from 1
         # move the first K to columns 1 to K; columns 0 and K + 1 take the rest
         columns = (place * negative).clamp(max=limit + 1)
         drawn = slots.new_zeros(*place.shape[:2], limit + 2).scatter_(
             2, columns, slots[:, None].expand_as(place))[..., 1:-1]
         found = torch.arange(limit, device=slots.device) < place[..., -1:]
-
-        frequent = slot_labels.mode(dim=1, keepdim=True).values  # (B, 1)
-        others = order.masked_fill_(bank_labels == frequent, empty).topk(
-            limit, largest=False)  # (B, K)
-        is_frequent = (labels == frequent)[..., None]  # (B, N, 1)
-        return (others.indices[:, None].where(is_frequent, drawn),
-                (others.values < empty)[:, None].where(is_frequent, found))
+        return drawn, found
 
 
-def _top(values: torch.Tensor, limit: int, largest: bool
+def _top(values: torch.Tensor, limit: int
          ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Return the extreme values of each row and their columns, unsorted.
+    """Return the largest values of each row and their columns, unsorted.
 
     This is an exact ``topk`` that is faster on long rows. It first finds the
-    ``limit`` groups of columns with the most extreme values, and then ranks
-    only the columns of these groups, because no other group can contain more
-    extreme values.
+    ``limit`` groups of columns with the largest values, and then ranks only
+    the columns of these groups, because no other group can contain larger
+    values.
     """
     num_groups = values.shape[-1] // GROUP
     if num_groups < 2 * limit:
-        return values.topk(limit, largest=largest, sorted=False)
+        return values.topk(limit, sorted=False)
     # group g holds columns g, g + num_groups, ...; no group holds the rest
     columns = torch.arange(values.shape[-1], device=values.device)
     rest = columns[GROUP * num_groups:].expand(*values.shape[:-1], -1)
     grouped = values[..., :GROUP * num_groups].unflatten(-1, (GROUP, -1))
-    _, groups = _top(grouped.amax(-2) if largest else grouped.amin(-2),
-                     limit, largest)
+    _, groups = _top(grouped.amax(-2), limit)
     columns = torch.cat([
         *(groups + i * num_groups for i in range(GROUP)), rest], dim=-1)
-    best, places = values.gather(-1, columns).topk(limit, largest=largest,
-                                                   sorted=False)
+    best, places = values.gather(-1, columns).topk(limit, sorted=False)
     return best, columns.gather(-1, places)
 
 
 def _similarities(anchors: torch.Tensor,
-                  bank_features: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return products of anchors (B, N, D) and B banks (S, D), (B, N, S)."""
-    similarity = anchors.new_empty(*anchors.shape[:2], len(bank_features[0]))
-    for own, features, out in zip(anchors, bank_features, similarity):
+                  bank_features: Sequence[torch.Tensor],
+                  bank_labels: torch.Tensor) -> torch.Tensor:
+    """Return products of anchors (B, N, D) and B banks (S, D), (B, N, S).
+
+    The result is -inf for empty slots.
+    """
+    offsets = anchors.new_zeros(bank_labels.shape).masked_fill_(
+        bank_labels < 0, float('-inf'))
+    similarity = anchors.new_empty(*anchors.shape[:2], bank_labels.shape[1])
+    for own, features, offset, out in zip(anchors, bank_features, offsets,
+                                          similarity):
         size = _block_size(features)
-        for block, part in zip(features.split(size), out.split(size, dim=1)):
-            part.copy_(own @ block.float().T)
+        for block, zeros, part in zip(features.split(size), offset.split(size),
+                                      out.split(size, dim=1)):
+            torch.addmm(zeros, own, block.float().T, out=part)
     return similarity
+
+
+def _slots_of_classes(labels: torch.Tensor, bank_labels: torch.Tensor,
+                      class_size: int) -> Tuple[torch.Tensor, ...]:
+    """Find the slots of each anchor's class.
+
+    Sorting the labels, (B, S), is faster than comparing each of them with
+    each anchor. Return M slots from the start of the class, whether each
+    belongs to the class, and whether it is a new slot (after the end of the
+    bank, the last one is repeated), all (B, N, M). M is ``class_size`` + 1 or
+    the number of slots.
+    """
+    ordered, slots = bank_labels.int().sort(dim=1)
+    first = torch.searchsorted(
+        ordered, labels.int().expand(len(ordered), -1).contiguous())
+    # one more than class_size, to notice a class that has too many slots
+    size = ordered.shape[1]
+    places = first[..., None] + torch.arange(min(class_size + 1, size),
+                                             device=labels.device)
+    exists = places < size
+    places = places.clamp(max=size - 1).flatten(1)
+    is_same = ordered.gather(1, places).view_as(exists) == labels[:, None]
+    return slots.gather(1, places).view_as(exists), is_same, exists
 
 
 def _block_size(tensor: torch.Tensor) -> int:

@@ -48,9 +48,11 @@ class ClassBalancedMemoryBank(MemoryBank):
         self.slots_per_class = slots_per_class
         self.indices, self.written = self.labels.clone(), self.labels.clone()
 
-    def resize(self, num_sequences: int, num_classes: int) -> None:
-        """Give each class L empty slots; ``num_sequences`` has no effect."""
-        super().resize(num_classes * self.slots_per_class)
+    def resize(self, num_sequences: int, num_classes: int,
+               class_size: int | None = None) -> None:
+        """Give each class L empty slots; only ``num_classes`` counts."""
+        super().resize(num_classes * self.slots_per_class,
+                       class_size=self.slots_per_class)
         self.indices = torch.full_like(self.labels, EMPTY)
         self.written = torch.zeros_like(self.labels)
 
