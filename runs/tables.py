@@ -6,7 +6,7 @@
 ``<!-- /table -->`` on each page. NAME is one of
 
 - ``study X``, ``measures X`` and ``details X``, where X is a study in
-  ``runs/studies``;
+  ``runs/studies``; ``measures X 6`` omits arms with fewer than six pairs;
 - ``gains X Y``, for the gains of STD-CL in several studies;
 - ``configs``, for all encoders on all benchmarks;
 - ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
@@ -68,12 +68,13 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
         studies = [runs / 'studies' / f'{name}.py' for name in subject.split()]
         return (f'{gains_table(map(load_report, studies))}\n\n'
                 f'{", ".join(map(link, studies))}.')
-    study = runs / 'studies' / f'{subject}.py'
+    study, _, options = subject.partition(' ')
+    study = runs / 'studies' / f'{study}.py'
     if kind in TABLES and study.is_file():
         report = load_report(study)
         files = [path for path in (study, report.path) if path.is_file()]
         source = f'{", ".join(map(link, files))}: {report.source()}.'
-        text = getattr(report, kind)()
+        text = getattr(report, kind)(*map(int, options.split()))
         return f'{text}\n\n{source}' if kind == 'study' else text
     for path in (runs / f'{kind}.csv', runs / 'benchmarks' / f'{kind}.csv'):
         if path.is_file():

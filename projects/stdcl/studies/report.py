@@ -82,15 +82,20 @@ class StudyReport:
             ['arm', 'seeds', 'top-1, %', 'train top-1, %', 'difference',
              '95 % interval', 'finding', 'minutes per run (median)'], rows)
 
-    def measures(self) -> str:
-        """Return a table of mean differences ± margins in all measures."""
+    def measures(self, min_pairs: int = 1) -> str:
+        """Return a table of mean differences ± margins in all measures.
+
+        Arms with fewer than ``min_pairs`` pairs are omitted.
+        """
         columns = dict(MEASURES)
         for test, name in product(self.plan.tests, ('top1', 'nll')):
             title, digits = MEASURES[name.replace('top1', 'top1_last')]
             columns[f'{name}_{test}'] = f'{title} ({test})', digits
         results = self.results.reindex(columns=[*records.KEY, *columns])
         rows = []
-        for arm in self.differences:
+        for arm, difference in self.differences.items():
+            if len(difference.seeds) < min_pairs:
+                continue
             found = [compare(results, arm, self.plan.against[arm], name)
                      for name in columns]
             rows.append([arm, len(found[0].seeds), *(
