@@ -127,6 +127,13 @@ def test_script_names_the_expected_shape(shape):
             SCRIPT.prepare(np.full((9, 2, 2), outside), dict(
                 dims='2', pipeline='[{"type": "PreNormalize2D"}]',
                 clip_shape='[1, 9, 2, 2]'), (480, 640))
+    pixels = np.random.default_rng(0).uniform(9, 99, (2, 9, 2, 2))
+    lost = np.where(np.arange(9)[:, None, None] == 4, -1, pixels)
+    for joints, message in (
+            (lost, '4 of 36 .*all -1'), (pixels * [0, 1], 'x or y'),
+            (pixels * 1e15, '1e15'), (pixels.swapaxes(0, 1), '9 persons')):
+        with pytest.raises(SystemExit, match=f'^error: .*{message}'):
+            SCRIPT.prepare(joints, dict(dims='2', clip_shape='[2, 9, 2, 2]'))
     rising = np.linspace(0, 1, 9)[:, None, None] * np.ones((9, 2, 3))
     for joints, dims in (1.5, '2'), ([99, 99, 1], '3'):
         with pytest.raises(SystemExit, match='^error: .* from 0 to 1.*expect'):

@@ -177,6 +177,25 @@ STEPS = dict(
     PoseDecode=keep, PackActionInputs=keep)
 
 
+def check_coordinates(seen):
+    """Exit if the coordinates (joints, C) show lost joints or wrong axes."""
+    if seen.shape[1] == 2 and not seen.any(0).all():
+        sys.exit('error: x or y is 0 for all joints, expected the axes '
+                 '(persons, frames, joints, channels)')
+    for mark in (-1, seen.min()):
+        lost = (seen == mark).all(1)
+        rest = seen[~lost]
+        # integers around the center of the body can be -1 by chance
+        alone = (rest % 1).any() and abs(seen).max() > 1 and not (
+            rest == mark).any()
+        if mark < 0 and lost.any() and (
+                mark == -1 and alone or rest.min(initial=0) >= 0
+                or mark < rest.min() - np.ptp(rest)):
+            sys.exit(f'error: the coordinates of {lost.sum()} of {len(seen)} '
+                     f'joints are all {mark:g}, like a mark for missing '
+                     'joints, expected 0 as their coordinates and confidence')
+
+
 def prepare(joints, metadata, img_shape=None):
     """Turn a recording into clips (clips, persons, frames, joints, C)."""
     joints = np.asarray(joints, np.float32)
@@ -185,23 +204,29 @@ def prepare(joints, metadata, img_shape=None):
             not joints.size):
         sys.exit(f'error: the recording has the shape {joints.shape}, expected'
                  f' (persons, frames, {sizes[0]} joints, {sizes[1]} channels)')
-    if not np.isfinite(joints).all():
-        sys.exit('error: the recording contains NaN or infinite values, '
+    if not (abs(joints) < 1e15).all():
+        sys.exit('error: the recording contains NaN or numbers beyond 1e15, '
                  'expected finite numbers')
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
+    if len(joints) > max(joints.shape[1], 2):
+        sys.exit(f'error: {len(joints)} persons in {joints.shape[1]} frames, '
+                 'expected at least as many frames')
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
     pixels, third = abs(joints[..., :2]).max() > 10, joints[..., 2:]
     low, high = (0, 0) if score is None else (score.min(), score.max())
-    if not -0.1 <= low <= high <= (2 if pixels else 1.2) or 1.2 < low < high:
+    most = 2 if pixels or low == high == 2 else 1.2  # 2: visible in COCO
+    if not -0.1 <= low <= high <= most or 1.2 < low < high:
         sys.exit(f'error: the confidences are from {low:g} to {high:g}, '
                  'expected 0 to 1')
     if pixels and third.size and -0.1 <= third.min() < third.max() <= 1.2:
         sys.exit(f'error: the third channel is from {third.min():g} to '
                  f'{third.max():g}, like a confidence, expected z')
-    there = find_detected(joints, score)[1].any((1, 2))
-    if not there.any():
+    found = find_detected(joints, score)[1]
+    if not found.any():
         sys.exit('error: no joint was detected')
+    check_coordinates(joints[found])
+    there = found.any((1, 2))
     order = np.argsort(~there, kind='stable')[:max(there.sum(), persons)]
     joints, score = joints[order], None if score is None else score[order]
     for step in json.loads(metadata['pipeline']):

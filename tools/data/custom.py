@@ -8,6 +8,7 @@ docs/custom_data.md describes the files.
 """
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 
@@ -60,13 +61,19 @@ def main() -> None:
         parser.error(f'the paths are {", ".join(map(str, paths))}, expected a '
                      'folder, a table and a *.pkl file, or two *.pkl files, '
                      'of which the last is not an input.')
-    if args.config and (args.config.suffix != '.py' or args.config.exists()):
-        parser.error(f'--config is {args.config}, expected a *.py file that '
-                     'does not exist yet.')
+    if args.config:
+        folder = next(filter(Path.exists, args.config.absolute().parents))
+        if args.config.suffix != '.py' or args.config.exists() or (
+                '{{' in f'{args.config}{args.destination}') or not (
+                    folder.is_dir() and os.access(folder, os.W_OK)):
+            parser.error(f'--config is {args.config} and DST is '
+                         f'{args.destination}, expected a *.py file that can '
+                         'be created, and paths without "{{", which MMEngine '
+                         'replaces in configs.')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs is {args.epochs}, expected at least 1.')
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(str(args.source)):
+    with end_cleanly():
         from projects.stdcl.catalogue import ENCODERS, require_known
         from projects.stdcl.datasets.converters.custom_config import write
         from projects.stdcl.datasets.converters.custom_data import convert
@@ -82,8 +89,8 @@ def main() -> None:
                   img_shape=args.img_shape)
             tool = os.path.relpath(
                 Path(__file__).resolve().parents[1] / 'train.py')
-            print(f'{args.config}: to train, run\n  python {tool} '
-                  f'{args.config}')
+            command = shlex.join(['python', tool, str(args.config)])
+            print(f'{args.config}: to train, run\n  {command}')
 
 
 if __name__ == '__main__':

@@ -8,7 +8,6 @@ import numpy as np
 from mmengine.config import Config
 
 from ...catalogue import ENCODERS, find_config
-from ...utils.input_error import InputError
 from ...utils.skeleton_layout import SkeletonLayout
 
 BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
@@ -21,12 +20,8 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
 
     The config inherits from the encoder's NW-UCLA config. ``content`` is the
     first result of :func:`.custom_data.convert`. The other arguments are
-    options of ``tools/data/custom.py``. An ``InputError`` is raised if
-    MMEngine would replace a part of the path of the annotation file.
+    options of ``tools/data/custom.py``.
     """
-    if '{{' in str(ann_file):
-        raise InputError(f'{ann_file}: the path contains "{{{{", which '
-                         'MMEngine replaces in configs, expected none.')
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     cfg, layout = Config.fromfile(base), content['layout']
     persons = max(len(item['keypoint']) for item in content['annotations'])

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,10 @@ from .custom_splits import SPLITS
 from .sequence_file import (
     SUFFIXES,
     clean,
+    fold,
     read_cells,
     read_sequence,
+    strip_zeros,
     to_sequence,
 )
 
@@ -80,7 +83,8 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
         except InputError as error:
             problems.append(str(error))
     if problems:
-        raise InputError(f'problems found: {len(problems)}', *problems[:20])
+        raise InputError(f'problems found: {len(problems)}',
+                         *_group(problems))
     check_sequences(str(source), annotations)
 
     table['label'] = pd.Categorical.from_codes(
@@ -95,6 +99,19 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
     content.update(annotations=annotations,
                    up=up or find_up(annotations, layout))
     return content, _summarize(table, counts, content, outside)
+
+
+def _group(problems: list[str]) -> list[str]:
+    """Return the first problem of each kind, of up to 20 kinds."""
+    kinds = {}
+    for problem in problems:
+        # names and numbers differ within a kind, but not labels
+        kind = re.sub(r'^.*: ("[^"]*" )?|("[^"]*")|[-.\d]+', r'\2', problem)
+        kinds.setdefault(kind, []).append(problem)
+    lines = [f'{first} ({len(more)} more like this)' if more else first
+             for first, *more in kinds.values()]
+    rest = f'and {len(lines) - 20} more kinds of problems'
+    return lines[:20] + [rest] * (len(lines) > 20)
 
 
 def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
@@ -175,20 +192,18 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
     table['split'] = table['split'].str.casefold()
-    table['subject'] = table['subject'].map(_whole).str.casefold().str.replace(
-        r'(?<!\d)0+(?=\d)', '', regex=True)  # 01 and 1 are the same person
-    paths = [path for path in sorted(source.rglob('*'))
-             if path.suffix.lower() in SUFFIXES
-             and path.is_file() and not path.samefile(labels)]
-    if not paths:
+    # 01 and 1 are the same person
+    table['subject'] = table['subject'].map(_whole).map(strip_zeros).map(fold)
+    files = [(_sequence_name(name), partial(read_sequence, source / name))
+             for name in glob('**', root_dir=source, recursive=True)
+             if name.lower().endswith(SUFFIXES) and (source / name).is_file()
+             and not labels.samefile(source / name)]
+    if not files:
         raise InputError(
             f'{source} is not a folder that contains .npy, .npz or .csv '
             'files, expected one file per sequence.')
-    files = pd.Series(
-        [partial(read_sequence, path) for path in paths], name='read',
-        index=[_sequence_name(path.relative_to(source).as_posix())
-               for path in paths])
-    return table.set_index('name').join(files, how='outer')
+    files = pd.DataFrame(files, columns=['name', 'read'])
+    return table.set_index('name').join(files.set_index('name'), how='outer')
 
 
 def _whole(text: str) -> str:
@@ -256,12 +271,10 @@ def number_classes(where: Path, table: pd.DataFrame,
         classes = map(str, range(len(labels))) if numbers else sorted(labels)
     classes = list(map(clean, classes))
     keys = list(map(_whole, classes))
-    spelled = pd.Series(keys, dtype=str).str.normalize('NFKC').str.casefold()
-    if spelled.str.replace('[-_]', ' ', regex=True).nunique() < max(
-            2, len(classes)):
+    if len(set(map(fold, keys))) < max(2, len(keys)):
         raise InputError(f'{where}: the classes are {sorted(classes)}, '
                          'expected at least 2 names that differ in more than '
-                         'case, Unicode form, hyphens and underscores.')
+                         'case, width, spaces, hyphens and underscores.')
     if numbers == labels and not labels.intersection(keys):
         keys = map(str, range(len(classes)))
     return classes, {key: number for number, key in enumerate(keys)}

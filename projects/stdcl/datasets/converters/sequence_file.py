@@ -1,8 +1,8 @@
 """Read a sequence of your own data; docs/custom_data.md lists the formats."""
-import os
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..transforms.detected_joints import check_detected
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
-CONFIDENCE = 'confidence|conf|score|likelihood|visibility'
+CONFIDENCE = 'confidence|conf|score|likelihood|visibility|probability|prob'
 INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
 
@@ -54,7 +54,7 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
     persons, together = there.any(axis=1), there.sum(axis=0).max()
     if persons.sum() > together:
         raise InputError(
-            f'{where} contains {persons.sum()} persons, but at most '
+            f'{where}: there are {persons.sum()} persons, but at most '
             f'{together} in any frame, expected one index per person. If a '
             'tracker assigned several IDs to a person, merge them.')
     return {name: array[persons] if name in ARRAYS else array
@@ -69,8 +69,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         return dict(keypoint=next(iter(arrays.values())))
     if set(arrays) != set(ARRAYS):
         raise InputError(
-            f'{path} contains the arrays {sorted(arrays)}, expected one array '
-            'or "keypoint" and "keypoint_score".')
+            f'{path}: the arrays are {sorted(arrays)}, expected one array or '
+            '"keypoint" and "keypoint_score".')
     return arrays
 
 
@@ -80,17 +80,31 @@ def clean(text: str) -> str:
     return ' '.join(text.split())
 
 
+def fold(text: str) -> str:
+    """Return a text without differences in case, width, spaces and hyphens."""
+    wide = {letter for letter in text if unicodedata.decomposition(
+        letter).startswith(('<wide>', '<narrow>'))}
+    for letter in wide:  # NFKC of the others would change m² to m2
+        text = text.replace(letter, unicodedata.normalize('NFKC', letter))
+    return re.sub('[-_\u2010-\u2015 ]+', ' ', clean(text).casefold())
+
+
+def strip_zeros(text: str) -> str:
+    """Return a text without leading zeros of its numbers: 01 becomes 1."""
+    return re.sub(r'(?<!\d)0+(?=\d)', '', text)
+
+
 def read_cells(path: Path, separator: str | None = None):
     """Return the cells of a ``.csv`` file, a DataFrame of strings.
 
-    The separator is a semicolon or a tab if the first line contains one, and a
-    comma otherwise. Blank lines, and empty columns at the end, are left out.
-    The index counts the other rows from 1.
+    The separator is a semicolon or a tab if the first line with text contains
+    one, and a comma otherwise. Blank lines, and empty columns at the end, are
+    left out. The index counts the other rows from 1.
     """
     import pandas as pd
     try:
         with open(path, encoding='utf-8') as file:
-            first = file.readline()
+            first = next(filter(str.strip, file), '')
         separator = separator or next(filter(first.__contains__, ';\t'), ',')
         cells = pd.read_csv(
             path, sep=separator, header=None, dtype=object, na_filter=False,
@@ -105,120 +119,119 @@ def read_cells(path: Path, separator: str | None = None):
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
-    import pandas as pd
     cells = read_cells(path)
     channels, index = divmod(cells.shape[1], layout.num_joints)
     if index > 1 or channels not in range(layout.dims, 4):
         raise InputError(
-            f'{path} contains {cells.shape[1]} columns, separated by commas, '
-            f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
-            f'the {layout.num_joints} joints of layout "{layout.name}".')
-    top = cells[:4].replace(',', '.', regex=True).T
-    # most cells in the rows of a header are neither numbers nor empty
-    is_text = top.apply(pd.to_numeric, errors='coerce').isna() & ~top.isin(
-        ['', 'nan', 'NaN'])
-    is_header = is_text.sum() > (top != '').sum() / 2
-    text = np.flatnonzero(is_header[:3]).max(initial=-1) + 1  # rows with text
-    has_header = False
-    for count in range(3, max(text, 1) - 1, -1):  # the last may be numbers
-        head = top.iloc[index:, :count]
-        is_frame = count > text and head.iloc[:, -1].nunique() < 2  # zeros
-        has_header = not is_frame and _is_header(
-            path, head, layout, channels, has_text=count == text)
-        if has_header:
-            cells = cells[count:]
-            break
+            f'{path}: the number of columns (separated by commas, semicolons '
+            f'or tabs) is {cells.shape[1]}, expected {CHANNELS[layout.dims]} '
+            f'of each of the {layout.num_joints} joints of layout '
+            f'"{layout.name}".')
+    cells = cells[_count_header_rows(path, cells, index, layout):]
     values = _to_numbers(path, cells, index)
-    numbers = np.round(values[:1, 0]) + np.arange(len(values))
-    wrong = np.flatnonzero(values[:, 0] != numbers)
-    if index and len(wrong):
+    counted = np.round(values[:1, 0]) + np.arange(len(values))
+    gaps = np.flatnonzero(values[:, 0] != counted)
+    if index and len(gaps):
         raise InputError(
-            f'{path}: row {cells.index[wrong[0]]}: the first column is '
-            f'"{cells.iloc[wrong[0], 0]}", expected consecutive frame '
+            f'{path}: row {cells.index[gaps[0]]}: the first column is '
+            f'"{cells.iloc[gaps[0], 0]}", expected consecutive frame '
             'numbers. Remove other columns, such as times or labels.')
     for row, column in np.argwhere(np.isnan(values))[:1]:
         raise InputError(
-            f'{path}: row {cells.index[row]}, column '
-            f'{cells.columns[column] + 1} is "{cells.iloc[row, column]}", '
-            f'expected a number. {UNDETECTED}')
-    # coordinates hardly ever count from 0 or 1
-    if not (index or has_header or len(wrong)) and len(values) > 5 and (
-            values[0, 0] in (0, 1)):
-        raise InputError(
-            f'{path}: the first column numbers the frames, but only '
-            f'{cells.shape[1] - 1} other columns are not empty, expected '
-            f'{channels * layout.num_joints}.')
+            f'{path}: row {cells.index[row]}, column {column + 1} is '
+            f'"{cells.iloc[row, column]}", expected a number. {UNDETECTED}')
     return dict(keypoint=values[:, index:].reshape(
         len(values), layout.num_joints, channels))
 
 
 def _to_numbers(path: Path, cells, index: int) -> np.ndarray:
-    """Convert a DataFrame of texts to numbers, or NaN.
-
-    ``index`` is the number of columns that do not contain coordinates.
-    """
+    """Convert cells to numbers or NaN; the first ``index`` are no joints."""
     import pandas as pd
-    data = cells.iloc[:, index:].melt(var_name='column', value_name='text')
-    column, text = data['column'], data['text']
-    grouped = text.str.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
-    whole = text.str.fullmatch(r'[-+]?[1-9]\d*')
+
+    def match(pattern: str) -> np.ndarray:
+        return cells.iloc[:, index:].apply(
+            lambda column: column.str.fullmatch(pattern)).to_numpy(bool)
+
+    grouped = match(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
     # in different columns, they could be coordinates and visibilities
-    if set(column[grouped]) & set(column[whole]) and (
-            grouped == text.str.contains('[.,]')).all():
+    mixed = grouped & match(r'[-+]?[1-9]\d*').any(axis=0)
+    if mixed.any() and (grouped == match('.*[.,].*')).all():
+        number = cells.iloc[:, index:].to_numpy()[mixed][0]
         raise InputError(
-            f'{path}: numbers such as "{text[grouped].iloc[0]}" can be '
-            'thousands or decimals, expected no separators of thousands.')
-    if not text.str.contains('.', regex=False).any():
+            f'{path}: numbers such as "{number}" can be thousands or '
+            'decimals, expected no separators of thousands.')
+    if not match(r'.*\..*').any():
         cells = cells.replace(',', '.', regex=True)
     return cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
 
 
-def _is_header(path: Path, head, layout: SkeletonLayout, channels: int,
-               has_text: bool) -> bool:
-    """Return whether the first rows are a header; raise if it is wrong.
+def _count_header_rows(path: Path, cells, index: int,
+                       layout: SkeletonLayout) -> int:
+    """Return the number of rows of a header; raise if it does not fit.
 
-    ``head`` is a DataFrame with a row per column of the table. A header names
-    or numbers the columns or the joints. Those of pandas can be all numbers.
+    A header names or numbers the columns or the joints, in one or more rows.
+    Those of pandas can be all numbers.
     """
+    top = cells[:4]
+    numbers = top.apply(lambda column: column.str.fullmatch(
+        r'[\W\d_]*(e[-+]?\d+)?|nan', flags=re.IGNORECASE))
+    is_text = (~numbers).sum(axis=1) > (top != '').sum(axis=1) / 2
+    text = is_text.cumprod().sum()
+    channels = cells.shape[1] // layout.num_joints
     axes = ('x', 'y', 'z' if layout.dims == 3 else 'confidence')[:channels]
-    parts = head.map(_squash)
-    if len(parts.T) > 1:  # DeepLabCut's first row is the same in all columns
-        parts = parts.loc[:, parts.nunique() > 1]
-    parts = parts.where(parts != '').ffill().fillna('')
-    names = parts.agg(''.join, axis=1).tolist()
-    prefix = re.match(r'\D*', os.path.commonprefix(names))[0]
     forms = _headers(layout, axes)
-    fits = (forms == names) | (np.char.add(prefix, forms) == names)
-    if fits.all(axis=1).any():
-        return True
-    if not has_text and sorted(names) not in np.sort(forms).tolist():
-        return False
-    column = fits[fits.sum(axis=1).argmax()].argmin()
-    joint, axis = divmod(column, channels)
-    raise InputError(
-        f'{path}: the header of column {head.index[column] + 1} is '
-        f'"{" ".join(head.iloc[column])}", expected {axes[axis]} of joint '
-        f'"{layout.joint_names[joint]}". The columns must be '
-        f'{"frame numbers, then " * bool(head.index[0])}{", ".join(axes)} of '
-        f'each joint in the order of layout "{layout.name}".')
+    top = top.iloc[:, index:].map(_squash).T  # a row per column
+    for count in range(len(is_text), max(text, 1) - 1, -1):
+        parts = top.iloc[:, :count]
+        # the last row may be numbers, but not a frame without a person
+        if count > text and parts.iloc[:, -1].nunique() < 2:
+            continue
+        names = parts.replace('', None).ffill().fillna('').agg(
+            ''.join, axis=1).tolist()
+        fits = np.array([_fits(names, form, count > 1 or text > 0)
+                         for form in forms])
+        if fits.all(axis=1).any():
+            return count
+        if count == text or sorted(names) in map(sorted, forms):
+            column = fits[fits.sum(axis=1).argmax()].argmin()
+            joint, axis = divmod(column, channels)
+            column += index
+            raise InputError(
+                f'{path}: the header of column {column + 1} is '
+                f'"{" ".join(cells.iloc[:count, column])}", expected '
+                f'{axes[axis]} of joint "{layout.joint_names[joint]}". The '
+                f'columns must be {"frame numbers, then " * index}'
+                f'{", ".join(axes)} of each joint in the order of layout '
+                f'"{layout.name}".')
+    return 0
+
+
+def _fits(names: list[str], form: list[str], more: bool) -> list[bool]:
+    """Compare names with a form; ``more`` text may surround all names."""
+    before, _, after = names[0].rpartition(form[0])
+    if not more or not all(name.startswith(before) and name.endswith(after)
+                           for name in names):
+        before = after = ''
+    return [before + part + after == name for part, name in zip(form, names)]
 
 
 @lru_cache
-def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> np.ndarray:
-    """Return the headers that fit a layout, (headers, columns)."""
+def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> list[list]:
+    """Return the headers that fit a layout, each a list of all columns."""
     count, columns = layout.num_joints, layout.num_joints * len(axes)
     headers = [range(columns), range(1, columns + 1), np.arange(columns * 1.)]
-    for joints in (layout.joint_names, range(count), range(1, count + 1),
-                   ['', *range(1, count)], [''] * count):
-        for names in (axes, range(len(axes)), range(1, len(axes) + 1)):
-            headers += [[form.format(joint, axis) for joint in joints
-                         for axis in names]
-                        for form in ('{0}', '{0}{1}', '{1}{0}')]
-    headers = np.array([[_squash(str(name)) for name in header]
-                        for header in headers])
-    return headers[(headers != '').all(axis=1)]
+    for joints, names, form in product(
+            (layout.joint_names, range(count), range(1, count + 1),
+             ['', *range(1, count)], [''] * count),
+            (axes, range(len(axes)), range(1, len(axes) + 1)),
+            ('{0}', '{0}.{1}', '{1}.{0}')):
+        headers.append([form.format(joint, axis) for joint in joints
+                        for axis in names])
+    headers = [[_squash(str(name)) for name in header] for header in headers]
+    return [header for header in headers if all(header)]
 
 
 def _squash(text: str) -> str:
-    """Return a text without case, spaces and punctuation."""
-    return re.sub(r'[\W_]', '', re.sub(CONFIDENCE, 'c', clean(text).lower()))
+    """Return a text without case, spaces, punctuation and leading zeros."""
+    text = re.sub(CONFIDENCE, 'c', strip_zeros(clean(text).lower()))
+    return re.sub(r'[\W_]', '', text)
