@@ -7,8 +7,13 @@ from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import ConcatDataset
 from torch.utils.data import BatchSampler
 
-from projects.stdcl.datasets.training_sequences import add_indices, summarize
+from projects.stdcl.datasets.training_sequences import (
+    add_indices,
+    iter_leaf_datasets,
+    summarize,
+)
 from projects.stdcl.engine.hooks import MemoryBankHook
+from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
 from tests.tiny_run import plain, run, tiny_config, train
 
 
@@ -44,6 +49,11 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
         type='ConcatDataset', datasets=[
             first, dict(type='RepeatDataset', times=2, dataset=second)])))
     assert add_indices(dataset) == add_indices(dataset) == 12
+    assert largest_class(dataset) == 2  # labels 0 to 4 and 0 to 6
+    # own code could change the labels
+    part = next(iter_leaf_datasets(dataset))
+    part.pipeline.transforms.append(lambda results: results)
+    assert largest_class(dataset) is None
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 

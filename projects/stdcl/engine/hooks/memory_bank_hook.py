@@ -9,15 +9,17 @@ from mmengine.runner import BaseLoop
 
 from ...datasets.training_sequences import (
     add_indices,
-    iter_leaf_datasets,
     names_and_labels,
     summarize,
+    unwrap_datasets,
 )
 from ...models import MemoryBank, STDCLMixin
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_modules
 
+# packages whose data sets and transforms do not change the class of a sequence
+KEEP_LABELS = ('mmaction.', 'mmcv.', 'mmengine.', 'projects.stdcl.')
 FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 
 
@@ -47,7 +49,7 @@ class MemoryBankHook(Hook):
             return
         _require_equal_batches(runner.train_dataloader)
         num_sequences = add_indices(runner.train_dataloader.dataset)
-        class_size = _largest_class(runner.train_dataloader.dataset)
+        class_size = largest_class(runner.train_dataloader.dataset)
         fingerprint, _ = summarize(runner.train_dataloader.dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
@@ -103,11 +105,19 @@ class MemoryBankHook(Hook):
                 'with the annotation file and split of the interrupted run.')
 
 
-def _largest_class(dataset) -> int:
-    """Return the number of sequences of the most frequent class."""
-    counts = Counter(str(label) for part in iter_leaf_datasets(dataset)
-                     for _, label in names_and_labels(part))
-    return max(counts.values(), default=0)
+def largest_class(dataset) -> int | None:
+    """Return the number of sequences of the most frequent class.
+
+    Return None if own code of the user could change the labels.
+    """
+    counts = Counter()
+    for part, wrappers in unwrap_datasets(dataset):
+        steps = part, *wrappers, *part.pipeline.transforms
+        if not all(type(step).__module__.startswith(KEEP_LABELS)
+                   for step in steps):
+            return None
+        counts.update(str(label) for _, label in names_and_labels(part))
+    return max(counts.values(), default=None)
 
 
 def _require_equal_batches(loader) -> None:
