@@ -14,7 +14,7 @@ from projects.stdcl.studies.report import (
     save_svg,
     spread,
 )
-from projects.stdcl.studies.statistics import Difference
+from projects.stdcl.studies.statistics import Difference, compare, mean_of
 
 
 class Gain(NamedTuple):
@@ -48,13 +48,25 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
         rows += [[title, gain.arm, len(gain.difference.seeds),
                   spread(gain.plain),
                   '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
-                  *cells_of(gain.difference)]
+                  *cells_of(gain.difference), likelihood(report, gain.arm)]
                  for gain in find_gains(report)]
-        rows += [[title, name, '', '', '', *cells_of(mean)]
+        rows += [[title, name, '', '', '', *cells_of(mean),
+                  likelihood(report, *report.plan.means[name])]
                  for name, mean in report.means.items()]
     return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',
                      'plain train top-1, %', 'difference', '95 % interval',
-                     'finding'], rows)
+                     'finding', 'difference in NLL'], rows)
+
+
+def likelihood(report: StudyReport, *arms: str) -> str:
+    """Format the mean difference of arms in the negative log-likelihood."""
+    if 'nll' not in report.results:
+        return ''
+    parts = [compare(report.results, arm, report.plan.against[arm], 'nll')
+             for arm in arms]
+    mean = mean_of(parts) if len(parts) > 1 else parts[0]
+    return '' if np.isnan(mean.mean) else f'{mean.mean:+.3f}' + (
+        '' if np.isnan(mean.margin) else f' ± {mean.margin:.3f}')
 
 
 def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
