@@ -120,6 +120,12 @@ ANNOTATIONS = {
         lambda content: [one.update(keypoint_score=np.full(
             one['keypoint'].shape[:3], 87)) for one in content['annotations']],
         'tiny.pkl: sequence', 'is 87, expected 0 to 1'),
+    'confidence in place of z': (
+        lambda content: [one.update(
+            keypoint=one['keypoint'][..., :2],
+            keypoint_score=np.ones(one['keypoint'].shape[:3], 'f'))
+            for one in content['annotations']],
+        'tiny.pkl: the joints have x, y and a confidence, expected x, y and'),
     'fewer sequences than a batch': (
         split(lambda names: names[:7]), 'batch_size', '7 in all',
         'expected at least one'),
@@ -155,6 +161,7 @@ def test_labels_of_the_test_set(folder, tiny_annotations):
 # --- configs and options ---------------------------------------------------
 
 STEP = 'train_dataloader.dataset.dataset.pipeline'
+TEST_SET = 'test_dataloader.dataset.ann_file'
 
 
 @table([
@@ -177,6 +184,12 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
     ('runner_type=Runer', "runner_type is 'Runer', expected"),
     ('val_dataloader.dataset.valid_ratio=1', 'tiny.pkl: valid_ratio is 1.0',
      'expected "box_score" and "valid"'),
+    ('val_evaluator.0.metric_list=[a]', 'AccMetric does not accept '
+     'a value: metric_list must be str or tuple of str'),
+    ('val_dataloader.dataset.start_index=1', 'tiny.pkl: start_index is 1, '
+     'expected 0'),
+    ('val_dataloader.dataset.modality=RGB', 'val_dataloader.dataset does not '
+     "accept modality", "multiple values for keyword argument 'modality'"),
     ('val_dataloader.dataset.box_thr=0.55', 'SkeletonDataset does not accept '
      'a value: assert box_thr in'),
     ('optim_wrapper.optimizer.type=Adamm', 'optim_wrapper.optimizer.type is '
@@ -199,6 +212,7 @@ STEP = 'train_dataloader.dataset.dataset.pipeline'
      "is 'Nope', expected the name of a"),
     ('train_dataloader.collate_fn=Nope', "collate_fn is 'Nope', expected a "
      'dict'),
+    ('train_dataloader.sampler.type=InfiniteSampler', 'never end, expected'),
     ('train_dataloader.sampler=None', 'sampler is None, expected a dict'),
     ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: tiny.pkl: the '
      'pipeline returns no inputs'),
@@ -233,6 +247,13 @@ def test_launchers(launcher, folder):
                  f'--launcher is {launcher}', 'the environment variable')
 
 
+PIPELINE = '''
+val_dataloader['dataset'] = dict(data, pipeline=[
+    dict(type='MinMaxNormalize'), dict(type='FormatGCNInput', num_person=1),
+    dict(type='PackActionInputs')])
+'''
+
+
 @table({
     'missing': (Path.unlink, 'config', 'FileNotFoundError',
                 'expected a Python, YAML or JSON file'),
@@ -243,6 +264,16 @@ def test_launchers(launcher, folder):
     'field nearly right': (
         'default_hook = dict(logger=dict(interval=1))', 'default_hook ',
         'not a field of the Runner', 'closest match is default_hooks'),
+    'two metrics of one name': (
+        "val_evaluator = [dict(type='AccMetric')] * 2", 'Evaluator does not '
+        'accept a value: There are multiple evaluation results'),
+    'clips without persons': (
+        PIPELINE.replace('FormatGCNInput', 'PoseDecode')
+        .replace(', num_person=1', ''), 'a clip has the shape (', ', 20, 3), '
+        'expected (persons, frames, joints, channels), as FormatGCNInput'),
+    'clips of several lengths': (
+        PIPELINE, 'val_dataloader, batch 1: the clips have the shapes (1, 1,'
+        ' 20, 20, 3) and (1, 1, 27, 20, 3)', 'expected the same'),
     'sampler missing': (
         "test_dataloader = dict(_delete_=True, dataset={}, num_workers=0)",
         'test_dataloader.sampler is missing, expected a dict'),
@@ -265,19 +296,27 @@ def test_config_files(change, texts, folder):
 
 
 @table({
-    'checkpoint missing': ({}, 'Checkpoint', 'none.pth', 'does not exist'),
+    'checkpoint missing': (
+        # named before the data are read
+        dict(checkpoint='gone.pth', cfg_options=[f'{TEST_SET}=none.pkl']),
+        'Checkpoint gone.pth does not exist'),
+    'checkpoint from the internet': (
+        dict(checkpoint='open-mmlab://none'), 'Checkpoint open-mmlab://none '
+        'could not be read (KeyError'),
     'field of the Runner missing': (
         dict(cfg_options=['test_evaluator=None']), 'test_evaluator',
         'is missing', 'expected a dict'),
     'annotation file missing': (
-        dict(cfg_options=['test_dataloader.dataset.ann_file=none.pkl']),
+        dict(cfg_options=[f'{TEST_SET}=none.pkl']),
         'ann_file', 'none.pkl', 'expected a pickle'),
     'format of the scores': (
         dict(dump='scores.txt'), '--dump is scores.txt', '.npz'),
     'scores': (dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is an'),
 })
 def test_testing(change, texts, folder):
-    assert_fails(lambda: apis.test('tiny.py', 'none.pth', **change), *texts)
+    torch.save({}, 'none.pth')
+    assert_fails(lambda: apis.test('tiny.py', **{
+        'checkpoint': 'none.pth', **change}), *texts)
 
 
 # --- work directories -------------------------------------------------------

@@ -364,11 +364,15 @@ def test_layouts_of_a_model_agree(config):
         run(changed(config, {graph: other})).train()
 
 
-def test_a_random_test_pipeline_warns(config, checkpoint, capsys):
+def test_random_and_repeated_test_sequences_warn(config, checkpoint, capsys):
     run(config, load_from=checkpoint).test()
     config.test_dataloader.dataset.pipeline[1].test_mode = False
+    config.test_dataloader.dataset = dict(
+        type='RepeatDataset', times=2, dataset=config.test_dataloader.dataset)
     run(config, load_from=checkpoint).test()
-    assert capsys.readouterr().out.count('the pipeline is random') == 1
+    log = capsys.readouterr().out
+    assert log.count('the pipeline is random') == 1
+    assert log.count('test_dataloader: 24 samples of 12 sequences') == 1
 
 
 def test_equal_preprocessing_can_be_written_differently():

@@ -156,6 +156,9 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
     (dict(keypoint=GOOD, keypoint_score=np.zeros((9, 20))), {}, LOST),
     (dict(keypoint=GOOD, keypoint_score=np.full((9, 20), 87)), {},
      r'sequence-0: a confidence \(keypoint_score\) is 87, expected 0 to 1'),
+    (dict(keypoint=[[1], [1, 2]]), {}, 'keypoint has type object'),
+    (dict(keypoint=GOOD[..., :2], keypoint_score=GOOD[..., 0]), {},
+     'sequence-0: the joints have x, y and a confidence, expected x, y and z'),
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
     (np.random.default_rng(0).uniform(size=(9, 20, 3)) * [99, 99, 1], {},
@@ -199,8 +202,9 @@ def test_the_size_of_images_is_not_guessed(checkpoint):
     cfg.test_dataloader.dataset.pipeline.insert(0, step)
     inferencer = SkeletonInferencer(cfg, checkpoint, 'cpu')
     joints = [one * 50 + 240 for one in raw_joints()]
-    with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
-        inferencer(joints)
+    for img_shape in None, 5:
+        with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
+            inferencer(joints, img_shape=img_shape)
     given = inferencer(joints, img_shape=(480, 640))
     cfg.test_dataloader.dataset.pipeline[0] = dict(step, img_shape=(480, 640))
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(joints) == given

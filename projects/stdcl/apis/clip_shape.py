@@ -2,7 +2,7 @@
 import torch.nn as nn
 from mmengine.config import Config
 
-from ..datasets.training_sequences import unwrap_datasets
+from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..utils.clip_check import AXES
 from ..utils.input_error import InputError
 
@@ -10,16 +10,15 @@ from ..utils.input_error import InputError
 def find_test_set(cfg: Config) -> dict:
     """Return the config of the test (or validation) set, without wrappers.
 
-    Its pipeline ends with the transforms of the wrappers.
+    Its pipeline contains all transforms, also those of the wrappers.
     """
     part, wrappers = next(unwrap_datasets(
         cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}))
     if not isinstance(part, dict):
         raise InputError(f'the test set is a {type(part).__name__}, expected '
                          'a dict, its config in test_dataloader.dataset.')
-    outer = [step for one in wrappers for step in one.get('pipeline', ())]
-    if outer:
-        part = type(part)(part, pipeline=[*part.get('pipeline', ()), *outer])
+    part = type(part)(part, pipeline=transforms_of(part, *wrappers))
+    part.pop('prepare', None)
     return part
 
 
@@ -28,7 +27,7 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
 
     An ``InputError`` is raised if a size cannot be inferred.
     """
-    steps, encoder = find_test_set(cfg).get('pipeline', []), model.backbone
+    steps, encoder = find_test_set(cfg)['pipeline'], model.backbone
     layout = getattr(model.data_preprocessor, 'layout',
                      getattr(encoder, 'layout', None))
     graph = getattr(encoder, 'graph', None)

@@ -13,7 +13,7 @@ from ..datasets.data_description import (
     check_traits,
     description_in,
 )
-from ..datasets.training_sequences import unwrap_datasets
+from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
 from ..utils.input_error import InputError, printable
 from ..utils.safe_files import PathLike
@@ -107,8 +107,7 @@ def find_vertical(cfg: Config) -> tuple[str, str]:
     train, test = ([
         step for part, wrappers in unwrap_datasets(
             cfg.get(f'{name}_dataloader') or {})
-        for one in (part, *wrappers) if isinstance(one, dict)
-        for step in (*one.get('prepare', ()), *one.get('pipeline', ()))]
+        for step in transforms_of(part, *wrappers)]
         for name in ('train', 'test'))
     up = next((step.get('up', 'y') for step in train
                if step['type'] == 'RandomView'), 'y')

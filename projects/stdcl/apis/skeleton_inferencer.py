@@ -18,7 +18,11 @@ from ..datasets.transforms.format_gcn_input import (
     fit_persons,
 )
 from ..datasets.transforms.pre_normalize_2d import check_pixels
-from ..utils.clip_check import check_shape, require_finite
+from ..utils.clip_check import (
+    check_shape,
+    require_equal_shapes,
+    require_finite,
+)
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError, require_known, require_positive
 from ..utils.safe_files import PathLike
@@ -63,13 +67,10 @@ class SkeletonInferencer:
         self.classes = self.model.dataset_meta.get('classes') or ()
         self.layout = layout_of(cfg)
         self.up = find_vertical(cfg)[0]
-        dataset = find_test_set(cfg)
-        if 'pipeline' not in dataset:
+        self.pipeline = Compose(find_test_set(cfg)['pipeline'])
+        if not self.pipeline.transforms:
             raise InputError('test_dataloader.dataset.pipeline is missing '
                              'from the config, expected a list of transforms.')
-        # configs saved by earlier versions may contain "prepare"
-        self.pipeline = Compose([*dataset.get('prepare', ()),
-                                 *dataset.pipeline])
         self.num_person = find_num_person(self.pipeline.transforms)
 
     @torch.inference_mode()
@@ -147,6 +148,8 @@ class SkeletonInferencer:
         for start in range(0, len(pieces), batch_size):
             batch = [self._preprocess(*piece)
                      for piece in pieces[start:start + batch_size]]
+            require_equal_shapes('SkeletonInferencer', [
+                packed['inputs'] for packed in batch])
             scores += [sample.pred_score.cpu() for sample
                        in self.model.test_step(pseudo_collate(batch))]
         return scores
@@ -200,7 +203,7 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence = {'frame_dir': name, **sequence}
     sequence.pop('label', None)  # inference does not need it
     if img_shape:
-        sequence['img_shape'] = tuple(img_shape)
+        sequence['img_shape'] = img_shape
     sequence = complete(sequence)
     sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..catalogue import STREAMS
-from ..compat.checkpoint import find_latest_checkpoint
+from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
 from ..datasets.training_sequences import data_configs
 from ..utils.config_check import checked, load_config, parse_options
 from ..utils.folder_lock import lock_folder
@@ -218,9 +218,12 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, or the class that ``runner_type`` names.
 
+    A missing checkpoint raises an error now, before the data are loaded.
     The Runner writes its config only when training starts, so a test, or a run
     that fails a check, does not overwrite the config in the work directory.
     """
+    if cfg.get('load_from') is not None:
+        require_checkpoint(cfg.load_from)
     kind = cfg.get('runner_type', 'Runner')
     base = RUNNERS.get(kind) if isinstance(kind, str) else kind
     if base is None:

@@ -22,7 +22,9 @@ import pickle
 import re
 from collections import OrderedDict
 from pathlib import Path, PurePath
+from types import FunctionType
 from typing import Any, Optional
+from urllib.error import URLError
 
 import mmengine.runner
 import numpy as np
@@ -57,8 +59,8 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
 
     A ``HistoryBuffer`` is converted to a dict of its constructor arguments, a
     numeric NumPy array to a tensor, any other NumPy value to a Python value,
-    and a path to a string. All other objects are kept, with a warning that
-    calls the value ``field``.
+    and a path to a string. Functions in dicts are left out. All other objects
+    are kept, with a warning that calls the value ``field``.
     """
     if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:
         # copy: PyTorch supports neither negative strides nor big-endian data
@@ -81,7 +83,8 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
         plain = copy.copy(value) if type(value) is OrderedDict else {}
         plain.clear()
         for key, item in value.items():
-            plain[to_plain(key, field)] = to_plain(item, f'{field}.{key}')
+            if not isinstance(item, FunctionType):  # as of OneCycleLR
+                plain[to_plain(key, field)] = to_plain(item, f'{field}.{key}')
         return plain
     if isinstance(value, (list, tuple)):
         items = [to_plain(item, field) for item in value]
@@ -105,10 +108,8 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
             listed in ``STDCL_TRUSTED_FILES``.
         InputError: ``filename`` is damaged or not a checkpoint.
     """
-    filename = osp.expanduser(filename)
-    if not osp.isfile(filename):
-        raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
-    with open(filename, 'rb') as file:
+    require_checkpoint(filename)
+    with open(osp.expanduser(filename), 'rb') as file:
         damage = find_damage(file)
         if damage is None:
             try:
@@ -121,6 +122,13 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
                 damage = f'{type(error).__name__}: {error}'.partition('\n')[0]
     raise InputError(f'Checkpoint {filename} could not be read: it is '
                      f'damaged or not a checkpoint ({damage}).')
+
+
+def require_checkpoint(filename: str) -> None:
+    """Raise a ``FileNotFoundError`` if a local checkpoint does not exist."""
+    loader = CheckpointLoader._get_checkpoint_loader(filename)
+    if loader is load_from_local and not osp.isfile(osp.expanduser(filename)):
+        raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
 
 
 def _raise_refused(source: str, error: pickle.UnpicklingError,
@@ -144,7 +152,12 @@ def load_url(url, *args, **kwargs):
 
 @functools.wraps(upstream_load_checkpoint)
 def load_checkpoint(cls, filename, map_location=None, logger='current'):
-    checkpoint = upstream_load_checkpoint(cls, filename, map_location, logger)
+    try:
+        checkpoint = upstream_load_checkpoint(cls, filename, map_location,
+                                              logger)
+    except (ImportError, KeyError, URLError) as error:  # of a remote file
+        raise InputError(f'Checkpoint {filename} could not be read '
+                         f'({type(error).__name__}: {error}).') from error
     if not isinstance(checkpoint, dict):
         raise InputError(f'Checkpoint {filename} contains a '
                          f'{type(checkpoint).__name__}, expected a dict.')

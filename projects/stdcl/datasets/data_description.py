@@ -18,7 +18,11 @@ from mmengine.logging import MMLogger
 
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
-from .training_sequences import names_and_labels, unwrap_datasets
+from .training_sequences import (
+    names_and_labels,
+    transforms_of,
+    unwrap_datasets,
+)
 
 MOST = 2**20  # largest number of hashes; larger training sets are sampled
 # transforms of MMAction2 that compute the input of a model
@@ -95,13 +99,7 @@ def traits(dataset, wrappers: tuple = ()) -> dict:
 
 def _preprocessing(*parts) -> dict[str, list[str]]:
     """Describe the transforms that do not augment, without camera sizes."""
-    names = 'prepare', 'cached_pipeline', 'pipeline'
-    fields = [part if isinstance(part, dict) else getattr(
-        part, '__dict__', {}) for part in parts]
-    pipelines = [field.get(name) for field in fields for name in names]
-    steps = [step for one in pipelines for step in Compose(
-        one if isinstance(one, (list, tuple)) else
-        getattr(one, 'transforms', ())).transforms]
+    steps = Compose(transforms_of(*parts)).transforms
     fixed = [_describe(step) for step in steps
              if getattr(step, 'cacheable', False)
              or type(step).__name__ in FEATURES] or ['none'][:len(steps)]

@@ -71,6 +71,10 @@ class SkeletonDataset(PoseDataset):
         if 'video' in prefix:
             raise InputError(f'{ann_file}: data_prefix is {prefix}. Remove '
                              '"video", which skeleton sequences do not use.')
+        if kwargs.get('start_index'):
+            raise InputError(f'{ann_file}: start_index is '
+                             f'{kwargs["start_index"]}, expected 0, because '
+                             'the frames of keypoint are counted from 0.')
         steps = Compose([*prepare, *pipeline]).transforms
         self.num_person = find_num_person(steps)
         cached = [] if 'skeleton' in prefix else list(takewhile(

@@ -30,16 +30,28 @@ def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
         yield dataset, wrappers
 
 
-def leaf_configs(loader: dict) -> Iterator[dict]:
-    """Return the configs of a loader's data sets, without wrappers."""
-    return (part for part in iter_leaf_datasets(loader)
-            if isinstance(part, dict))
+def transforms_of(*datasets) -> list:
+    """Return all transforms of a data set and its wrappers, in order.
+
+    ``datasets`` are the data set and its wrappers from the inside, or their
+    configs. Transforms may be configs, too.
+    """
+    fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
+              for one in datasets]
+    # configs saved by earlier versions may contain "prepare"
+    pipelines = [field.get(name) or () for field in fields
+                 for name in ('prepare', 'cached_pipeline', 'pipeline')]
+    return [step for one in pipelines
+            for step in (one if isinstance(one, (list, tuple))
+                         else getattr(one, 'transforms', ()))]
 
 
 def data_configs(cfg: dict) -> Iterator[dict]:
     """Yield the configs of the data sets of all loaders of a config."""
     for kind in ('train', 'val', 'test'):
-        yield from leaf_configs(cfg.get(f'{kind}_dataloader') or {})
+        for part in iter_leaf_datasets(cfg.get(f'{kind}_dataloader') or {}):
+            if isinstance(part, dict):
+                yield part
 
 
 def add_meta_key(pipeline: Compose, key: str) -> None:

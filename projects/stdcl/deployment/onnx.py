@@ -94,8 +94,7 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     layout, dataset = layout_of(cfg), find_test_set(cfg)
     sizes = dict(num_person=shape[0], clip_len=shape[1])
     steps = [{**step, **{name: sizes[name] for name in sizes.keys() & step}}
-             for step in (*dataset.get('prepare', ()),
-                          *dataset.get('pipeline', ()))]
+             for step in dataset['pipeline']]
     check_traits(dict(persons=model.trained_on.get('persons')),
                  dict(pipeline=steps), '--shape')
     clips = sample_clips(dataset, steps, layout, shape)

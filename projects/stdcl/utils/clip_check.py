@@ -10,11 +10,25 @@ LAYOUT = ('to the layout of your data: a name, or a dict with joint_names, '
           'edges and center.')
 
 
+def require_equal_shapes(where: str, clips) -> None:
+    """Raise InputError if clips differ in shape: padding changes results."""
+    shapes = sorted({tuple(clip.shape) for clip in clips})
+    if len(shapes) > 1:
+        raise InputError(
+            f'{where}: the clips have the shapes {shapes[0]} and {shapes[-1]} '
+            f'(clips, {", ".join(AXES)}), expected the same. Add a transform '
+            'with clip_len, such as UniformSampleFrames, and then PoseDecode.')
+
+
 def check_shape(model, shape, where: str, trained: bool = False) -> None:
     """Raise InputError unless a clip of ``shape``, (M, T, V, C), fits.
 
     If ``trained`` is True, the message does not advise to change the model.
     """
+    if len(shape) != len(AXES):
+        raise InputError(f'{where}: a clip has the shape {tuple(shape)}, '
+                         f'expected ({", ".join(AXES)}), as FormatGCNInput '
+                         'returns it.')
     expectations = _expectations(model, *shape)
     if trained:
         layout = getattr(model.data_preprocessor, 'layout', None)

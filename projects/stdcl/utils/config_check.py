@@ -10,6 +10,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral, Real
+from textwrap import shorten
 from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Union
 
 import yaml
@@ -41,6 +42,8 @@ RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
 # errors that MMEngine raises for an invalid config file
 UNREADABLE = (OSError, SyntaxError, KeyError, ValueError, ImportError,
               ConfigParsingError, yaml.YAMLError)
+# modules whose ValueErrors explain what is wrong in the config
+OPEN_MMLAB = 'mmengine.', 'mmaction.'
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
     {'optim_wrapper.clip_grad': clip_grad_norm_},
@@ -96,7 +99,7 @@ def load_config(path: str, options: Union[dict, Sequence[str], None] = None
     if not isinstance(options, dict):
         options = parse_options(options)
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(str(path))
     except Exception as error:
         where, why = _config_at_fault(error)
         if why is None:
@@ -154,13 +157,16 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
         frame = [*traceback.walk_tb(error.__traceback__)][-1][0]
-        if text is None and frame.f_code.co_name == '__init__' and (
-                isinstance(error, (AssertionError, ValueError))):
-            # such as a negative learning rate
-            owner = type(frame.f_locals.get('self')).__name__
+        # such as a negative learning rate, or two metrics of the same name
+        if text is None and not isinstance(error, KeyError) and (
+                frame.f_code.co_name == '__init__'
+                or isinstance(error, ValueError)
+                and frame.f_globals['__name__'].startswith(OPEN_MMLAB)):
+            owner = (type(frame.f_locals['self']).__name__ if 'self'
+                     in frame.f_locals else frame.f_code.co_name)
             why = str(error) or traceback.extract_tb(
                 error.__traceback__)[-1].line
-            text = f'{owner} does not accept a value: {why}'
+            text = f'{owner} does not accept a value: {shorten(why, 300)}'
         if text is None:
             raise
         raise InputError(text) from error
@@ -221,6 +227,11 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 raise InputError(f'{path}.{name} is {entry[name]}, expected '
                                  'None, because metrics must include all '
                                  'sequences.')
+        if kind == 'InfiniteSampler' and (
+                not path.startswith('train_')
+                or 'max_epochs' in (cfg.get('train_cfg') or {})):
+            raise InputError(f'{path}.type is InfiniteSampler, whose epochs '
+                             'never end, expected DefaultSampler.')
         begin, end = entry.get('val_begin'), entry.get('max_epochs')
         if begin is not None and end is not None and begin > end:
             raise InputError(f'{path}.val_begin is {begin}, expected at most '
@@ -304,13 +315,13 @@ def _explain(error: str, cfg: Config) -> Optional[str]:
     entries = list(_entries(cfg))
     place_of = {str(entry.get('type')): path
                 for path, entry in reversed(entries)}
-    found = re.search(r"(?:unexpected keyword argument |"
-                      r"Invalid arguments: {)'(\w+)'", error)
+    found = re.search(r"(?:(?:unexpected|multiple values for) keyword argument"
+                      r" |Invalid arguments: {)'(\w+)'", error)
     if found:
         name = found[1]
         places = [(path, entry) for path, entry in entries if name in entry]
         if places:
-            near = _nearest(name, _names(*places[0]), 0.6)
+            near = _nearest(name, {*_names(*places[0])} - {name}, 0.6)
             return (f'{" or ".join(path for path, _ in places)} does not '
                     f'accept {name} ({error}){near}.')
     found = re.search(

@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
 from ..apis.load_model import find_vertical, layout_of
-from ..datasets.training_sequences import leaf_configs
+from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..utils.input_error import InputError, require_positive
 from ..utils.random_seed import derive_seed, seed_cpu
 from .skeleton_animation import Animation, Panel, joints_of, to_points
@@ -43,8 +43,8 @@ class DatasetBrowser:
             raise InputError(f'{self.where} is missing, expected a data set.')
         self.layout = layout_of(cfg)
         self.up = find_vertical(cfg)  # before and after the pipeline
-        self.sequences = [sequence for leaf in leaf_configs(loader)
-                          for sequence in _list_sequences(leaf)]
+        self.sequences = [sequence for part in unwrap_datasets(loader)
+                          for sequence in _list_sequences(*part)]
 
     def choose(self, names: Optional[Sequence[str]] = None,
                classes: Optional[Sequence[str]] = None,
@@ -129,11 +129,12 @@ class DatasetBrowser:
             for label, class_name in classes.items()), panels, note)
 
 
-def _list_sequences(config: dict) -> Iterator[BrowsedSequence]:
+def _list_sequences(config: dict,
+                    wrappers: tuple) -> Iterator[BrowsedSequence]:
     """Yield the sequences of a data set without any transform."""
-    config = dict(config)  # the caller keeps its config
-    pipeline = Compose([*config.pop('prepare', ()), *config['pipeline']])
-    dataset = DATASETS.build({**config, 'pipeline': []})
+    pipeline = Compose(transforms_of(config, *wrappers))
+    dataset = DATASETS.build({**{name: value for name, value in config.items()
+                                 if name != 'prepare'}, 'pipeline': []})
     names = dict(enumerate(dataset.metainfo.get('classes') or ()))
     for index in range(len(dataset)):
         # a subclass may copy joints or read a file in get_data_info

@@ -109,8 +109,8 @@ class PreemptionHook(Hook):
     def _exit(self, runner, path: str, batch: int) -> None:
         runner.logger.warning(
             f'Received SIGTERM and saved {path} (epochs completed: '
-            f'{runner.epoch}; batches of the next epoch: {batch} of '
-            f'{len(runner.train_dataloader)}). To continue, use --resume.')
+            f'{runner.epoch} of {runner.max_epochs}; further batches: {batch} '
+            f'of {len(runner.train_dataloader)}). To continue, use --resume.')
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -14,8 +14,13 @@ from ...datasets.data_description import (
     check_traits,
     describe,
 )
+from ...datasets.plain_annotation import check_dims
 from ...datasets.training_sequences import names_and_labels, unwrap_datasets
-from ...utils.clip_check import check_channels, check_shape
+from ...utils.clip_check import (
+    check_channels,
+    check_shape,
+    require_equal_shapes,
+)
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap
 
@@ -65,6 +70,12 @@ class SkeletonCheckHook(Hook):
                                 runner.train_dataloader.dataset),
                        runner.test_dataloader.dataset, 'test_dataloader')
 
+    def _before_iter(self, runner, batch_idx: int, data_batch=None,
+                     mode: str = 'train') -> None:
+        """Check the clips of a batch, which MMEngine would pad with zeros."""
+        require_equal_shapes(f'{mode}_dataloader, batch {batch_idx + 1}',
+                             data_batch['inputs'])
+
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
         return self is next(hook for hook in runner.hooks
@@ -79,11 +90,15 @@ class SkeletonCheckHook(Hook):
         if name != 'train_dataloader' and average not in ('prob', 'score'):
             raise InputError('model.cls_head.average_clips is '
                              f'{average!r}, expected "prob" or "score".')
-        for part, wrappers in unwrap_datasets(getattr(runner, name).dataset):
+        dataset, size = getattr(runner, name).dataset, 0
+        for part, wrappers in unwrap_datasets(dataset):
+            size += len(part)
             file = getattr(part, 'ann_file', '')
             where = f'{name}: {file}' if file else name
             if num_classes and isinstance(part, BaseDataset):
                 _check_labels(where, part, num_classes)
+                check_dims(where, part.get_data_info(0), getattr(
+                    model.data_preprocessor, 'layout', None))
             sample = _first_sample(part, wrappers)
             if 'inputs' not in sample:
                 raise InputError(f'{where}: the pipeline returns no inputs, '
@@ -98,6 +113,11 @@ class SkeletonCheckHook(Hook):
             # (num_clips, M, T, V, C)
             shape = sample['inputs'].shape[1:]
             check_shape(model, shape, where, name == 'test_dataloader')
+        if name != 'train_dataloader' and len(dataset) > size:
+            runner.logger.warning(
+                f'{name}: {len(dataset)} samples of {size} sequences, because '
+                'RepeatDataset or ClassBalancedDataset repeats them. Repeats '
+                'count in all results.')
 
 
 def _first_sample(dataset, wrappers: tuple) -> dict:
