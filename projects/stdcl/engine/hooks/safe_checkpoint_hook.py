@@ -1,5 +1,4 @@
 """Save checkpoints so that a crash cannot destroy the last intact one."""
-from collections import deque
 from pathlib import Path
 
 import torch
@@ -39,10 +38,15 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Delete incomplete files that a killed run left behind."""
         super().before_train(runner)
+        # let MMEngine only note the files that it would delete
+        self.remove, self.outdated = self.file_backend.remove, []
+        self.file_backend.remove = self.outdated.append
         if self.save_best:  # in a copied folder, refer to the copied files
-            for name, path in self._best_paths().items():
-                self._set_best(name, path and self.file_backend.join_path(
-                    self.out_dir, Path(path).name))
+            several = len(self.key_indicators) > 1
+            best = self.best_ckpt_path_dict if several else vars(self)
+            for name in self.key_indicators if several else ['best_ckpt_path']:
+                best[name] = best[name] and self.file_backend.join_path(
+                    self.out_dir, Path(best[name]).name)
         if is_main_process() and Path(self.out_dir).is_dir():
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
@@ -91,15 +95,6 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner, step: int,
                                    meta: dict) -> None:
-        outdated = []
-        if self.max_keep_ckpts > 0:
-            kept = [*(number for number in self.keep_ckpt_ids
-                      if number != step), step]
-            outdated = kept[:-self.max_keep_ckpts]
-            # shorten the list now, so that MMEngine deletes no checkpoint
-            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
-            runner.message_hub.update_info('keep_ckpt_ids',
-                                           list(self.keep_ckpt_ids))
         self.gradients = _mean_gradients(runner)
         if not self.by_epoch:
             # SyncBuffersHook averages buffers only at the end of an epoch
@@ -107,44 +102,25 @@ class SafeCheckpointHook(CheckpointHook):
         super()._save_checkpoint_with_step(runner, step, meta)
         self.gradients = {}
         self.saved_iter = meta['iter']
-        self._remove([INTERRUPTED, *map(self.filename_tmpl.format, outdated)])
-
-    @master_only
-    def _remove(self, names: list) -> None:
-        for name in names:
-            path = self.file_backend.join_path(self.out_dir, name)
-            if self.file_backend.isfile(path):
-                self.file_backend.remove(path)
+        self.outdated.append(self.file_backend.join_path(self.out_dir,
+                                                         INTERRUPTED))
+        self._remove_outdated()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        if not self.save_best:
-            return
-        for name in self.key_indicators:
+        for name in self.key_indicators if self.save_best else ():
             require_known('default_hooks.checkpoint.save_best', name,
                           ('auto', *metrics))
-        # hide the paths from MMEngine, which would delete the files
-        before = self._best_paths()
-        for name in before:
-            self._set_best(name, None)
         super()._save_best_checkpoint(runner, metrics)
-        after = self._best_paths()
-        for name, path in before.items():
-            if after[name] is None:
-                self._set_best(name, path)
-            elif path not in (None, after[name]):
-                self._remove([Path(path).name])
+        self._remove_outdated()
 
-    def _best_paths(self) -> dict:
-        """Return a dict of metric -> path of its best checkpoint or None."""
-        if len(self.key_indicators) == 1:  # 'auto' is resolved later
-            return {'': self.best_ckpt_path}
-        return dict(self.best_ckpt_path_dict)
-
-    def _set_best(self, name: str, path) -> None:
-        if len(self.key_indicators) == 1:
-            self.best_ckpt_path = path
-        else:
-            self.best_ckpt_path_dict[name] = path
+    @master_only
+    def _remove_outdated(self) -> None:
+        kept = [self.last_ckpt, getattr(self, 'best_ckpt_path', None),
+                *getattr(self, 'best_ckpt_path_dict', {}).values()]
+        for path in self.outdated:
+            if path not in kept and self.file_backend.isfile(path):
+                self.remove(path)
+        self.outdated.clear()
 
 
 def _mean_gradients(runner) -> dict:
