@@ -23,7 +23,6 @@ from projects.stdcl.models import (
     ProjectionDecoupler,
 )
 from projects.stdcl.models.backbones.ctrgcn import spatial_partition
-from projects.stdcl.models.backbones.multi_scale_tcn import MultiScaleTCN
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.ctrgcn import adjacency_of
@@ -225,7 +224,6 @@ def test_hops_and_adjacency(layout):
     (lambda: Hyperformer('nw-ucla', base_channels=60, num_heads=3,
                          proj_groups=7), 'proj_groups = 7'),
     (lambda: CTRGCN('nw-ucla', num_person=0), 'num_person is 0'),
-    (lambda: MultiScaleTCN(8, kernel_size=4), 'kernel_size is 4.*odd'),
     (lambda: CTRGCN('nw-ucla', num_stages=0), 'num_stages is 0'),
     (lambda: CTRGCN('nw-ucla', in_channels=0), 'in_channels is 0'),
     (lambda: CTRGCN('nw-ucla', base_channels=8, num_person=1)(

@@ -3,6 +3,7 @@
 Y. Zhou et al., "BlockGCN: Redefine topology awareness for skeleton-based
 action recognition", CVPR 2024.
 """
+from collections import OrderedDict
 from typing import Sequence, Union
 
 import torch
@@ -13,7 +14,7 @@ from mmengine.model import BaseModule
 
 from ...utils.input_error import InputError, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
-from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
+from .spatial_temporal_encoder import SpatialTemporalEncoder, make_residual
 
 SUBSETS = 3  # sets of weights in a graph convolution
 TOPOLOGY_CHANNELS = 64  # number E of topology features
@@ -114,19 +115,13 @@ class BlockGC(BaseModule):
             out_channels // num_heads))
         self.bias = nn.Parameter(torch.zeros(SUBSETS, out_channels))
         self.bn = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity() if in_channels == out_channels else \
-            Residual(in_channels, out_channels)
-        self.init_conv()
-
-    def init_conv(self) -> None:
-        """Initialize each convolution with Kaiming normal (fan out)."""
-        fan_out = self.bias.shape[1]
-        nn.init.normal_(self.conv, std=(2 / fan_out)**0.5)
+        self.shortcut = make_residual(in_channels, out_channels)
+        nn.init.normal_(self.conv, std=(2 / out_channels)**0.5)
 
     def init_weights(self) -> None:
-        """Initialize the convolutions; the constructor initializes B and R."""
+        """Initialize the convolutions with Kaiming normal (fan out)."""
         super().init_weights()
-        self.init_conv()
+        nn.init.normal_(self.conv, std=(2 / self.bias.shape[1])**0.5)
 
     def joint_weights(self) -> torch.Tensor:
         """Return W, shape (K, H, V, V), from joint v (row) to w (column)."""
@@ -158,19 +153,6 @@ class TopologyNorm(nn.BatchNorm1d):
             return F.batch_norm(x, self.running_mean, self.running_var,
                                 self.weight, self.bias, eps=self.eps)
         return super().forward(x)
-
-
-class TopologyProjection(nn.Module):
-    """Projection of E topology features to an offset for each channel."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_channels, out_channels)
-        self.bn = TopologyNorm(out_channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, E) to (N, C)."""
-        return F.relu(self.bn(self.linear(x)))
 
 
 @MODELS.register_module()
@@ -222,8 +204,10 @@ class BlockGCN(SpatialTemporalEncoder):
         self.position_embedding = nn.Parameter(
             torch.randn(layout.num_joints, base_channels))
         self.topology = TopologyFeatures(TOPOLOGY_CHANNELS)
-        self.topology_projections = nn.ModuleList(
-            TopologyProjection(TOPOLOGY_CHANNELS, channels)
+        self.topology_projections = nn.ModuleList(  # (N, E) to (N, C)
+            nn.Sequential(OrderedDict(
+                linear=nn.Linear(TOPOLOGY_CHANNELS, channels),
+                bn=TopologyNorm(channels), relu=nn.ReLU()))
             for channels in inputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from ...utils.skeleton_layout import SkeletonLayout
 from .pointwise_conv import PointwiseConv
-from .spatial_temporal_encoder import Residual, SpatialTemporalEncoder
+from .spatial_temporal_encoder import SpatialTemporalEncoder, make_residual
 
 
 def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
@@ -79,8 +79,7 @@ class CTRGC(BaseModule):
             torch.empty(subsets, out_channels, relation_channels))
         self.refine_bias = nn.Parameter(torch.zeros(subsets, out_channels, 1))
         self.bn = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity() if in_channels == out_channels else \
-            Residual(in_channels, out_channels)
+        self.shortcut = make_residual(in_channels, out_channels)
         nn.init.normal_(self.refine, std=(2 / out_channels)**0.5)
 
     def init_weights(self) -> None:

@@ -1,6 +1,4 @@
 """Multi-scale temporal convolution, shared by several encoders."""
-from collections.abc import Sequence
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -8,6 +6,8 @@ from mmengine.model import BaseModule
 
 from ...utils.input_error import InputError
 from .pointwise_conv import PointwiseConv
+
+KERNEL_SIZE, DILATIONS = 5, (1, 2)  # of the temporal convolutions
 
 
 class MultiScaleTCN(BaseModule):
@@ -29,30 +29,23 @@ class MultiScaleTCN(BaseModule):
     Args:
         channels (int): Channels C of input and output.
         stride (int): Temporal stride. Defaults to 1.
-        kernel_size (int): Odd size of the temporal kernels. Defaults to 5.
-        dilations (sequence[int]): Dilations of the temporal kernels. Defaults
-            to (1, 2).
         time_dim (int): Axis of time: 2 for (N, C, T, V), 3 for (N, C, V, T).
             Defaults to 2.
 
     Raises:
-        InputError: ``channels`` is not a multiple of the number of branches,
-            or ``kernel_size`` is even.
+        InputError: ``channels`` is not a multiple of the number of branches.
     """
 
-    def __init__(self, channels: int, stride: int = 1, kernel_size: int = 5,
-                 dilations: Sequence[int] = (1, 2), time_dim: int = 2) -> None:
+    def __init__(self, channels: int, stride: int = 1,
+                 time_dim: int = 2) -> None:
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise InputError(f'MultiScaleTCN: kernel_size is {kernel_size}, '
-                             'expected an odd number.')
-        branches = len(dilations) + 2
+        branches = len(DILATIONS) + 2
         if channels % branches:
             raise InputError(
                 f'MultiScaleTCN: channels is {channels}, expected a multiple '
                 f'of {branches}, the number of branches (one per dilation in '
-                f'{tuple(dilations)}, one with pooling and one without). '
-                'Change base_channels of the encoder.')
+                f'{DILATIONS}, one with pooling and one without). Change '
+                'base_channels of the encoder.')
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
@@ -65,10 +58,10 @@ class MultiScaleTCN(BaseModule):
         self.entry_bn = nn.BatchNorm2d(channels - width)
         self.point = PointwiseConv(channels, width, stride=in_time(stride, 1))
         self.convs = nn.ModuleList(
-            nn.Conv2d(width, width, in_time(kernel_size, 1),
+            nn.Conv2d(width, width, in_time(KERNEL_SIZE, 1),
                       stride=in_time(stride, 1),
-                      padding=in_time(dilation * (kernel_size // 2), 0),
-                      dilation=in_time(dilation, 1)) for dilation in dilations)
+                      padding=in_time(dilation * (KERNEL_SIZE // 2), 0),
+                      dilation=in_time(dilation, 1)) for dilation in DILATIONS)
         self.pool = dict(kernel_size=in_time(3, 1), stride=in_time(stride, 1),
                          padding=in_time(1, 0))
         self.bn = nn.BatchNorm2d(channels)

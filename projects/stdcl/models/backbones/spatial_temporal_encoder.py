@@ -1,4 +1,5 @@
 """Base class of encoders whose blocks have a spatial and a temporal part."""
+from collections import OrderedDict
 from typing import Callable, Optional, Sequence, Union
 
 import torch
@@ -13,18 +14,14 @@ from .multi_scale_tcn import MultiScaleTCN
 from .pointwise_conv import PointwiseConv
 
 
-class Residual(BaseModule):
-    """Residual path of a block: a 1x1 convolution and batch norm."""
-
-    def __init__(self, in_channels: int, out_channels: int,
-                 stride: tuple = (1, 1)) -> None:
-        super().__init__()
-        self.conv = PointwiseConv(in_channels, out_channels, stride=stride)
-        self.bn = nn.BatchNorm2d(out_channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, ...) to (N, C', ...)."""
-        return self.bn(self.conv(x))
+def make_residual(in_channels: int, out_channels: int,
+                  stride: tuple = (1, 1)) -> nn.Module:
+    """Return a 1x1 convolution with batch norm, or the identity if it fits."""
+    if in_channels == out_channels and stride == (1, 1):
+        return nn.Identity()
+    return Sequential(OrderedDict(
+        conv=PointwiseConv(in_channels, out_channels, stride=stride),
+        bn=nn.BatchNorm2d(out_channels)))
 
 
 class SpatialTemporalBlock(BaseModule):
@@ -40,12 +37,9 @@ class SpatialTemporalBlock(BaseModule):
         super().__init__()
         self.spatial = spatial
         self.temporal = MultiScaleTCN(out_channels, stride, time_dim=time_dim)
-        self.has_residual = residual
-        self.residual = nn.Identity()
-        if residual and (stride != 1 or in_channels != out_channels):
-            self.residual = Residual(
-                in_channels, out_channels,
-                (stride, 1) if time_dim == 2 else (1, stride))
+        self.residual = make_residual(
+            in_channels, out_channels, (stride, 1) if time_dim == 2 else (
+                1, stride)) if residual else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, T, V) to (N, C', T', V).
@@ -53,7 +47,7 @@ class SpatialTemporalBlock(BaseModule):
         If ``time_dim`` is 3, map (N, C, V, T) to (N, C', V, T').
         """
         y = self.temporal(self.spatial(x))
-        if self.has_residual:
+        if self.residual is not None:
             y = y + self.residual(x)
         return F.relu(y, inplace=True)
 
