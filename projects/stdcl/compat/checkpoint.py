@@ -167,10 +167,8 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
             raise InputError(
                 f'Checkpoint {filename}: {name} is of type '
                 f'{type(entry).__name__}, expected a dict.')
-    meta = checkpoint.get('meta')
-    if meta:
-        # files from MMCV 1.x contain a config, which Runner.resume executes
-        meta.pop('config', None)
+    # files from MMCV 1.x contain a config, which Runner.resume executes
+    (checkpoint.get('meta') or {}).pop('config', None)
     return checkpoint
 
 
@@ -222,16 +220,12 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
 @functools.wraps(upstream_load_state_dict)
 def load_state_dict(self, state_dict):
     if isinstance(state_dict, dict):
-        scalars = {
-            name: _history_buffer(**value) if isinstance(value, dict)
-            else value for name, value in state_dict['log_scalars'].items()}
-        state_dict = dict(state_dict, log_scalars=scalars)
+        state_dict = dict(state_dict, log_scalars={
+            name: HistoryBuffer(
+                value['log_history'].tolist(), value['count_history'].tolist(),
+                value['max_length']) if isinstance(value, dict) else value
+            for name, value in state_dict['log_scalars'].items()})
     upstream_load_state_dict(self, state_dict)
-
-
-def _history_buffer(log_history, count_history, max_length) -> HistoryBuffer:
-    return HistoryBuffer(log_history.tolist(), count_history.tolist(),
-                         max_length)
 
 
 @functools.wraps(upstream_init_model)

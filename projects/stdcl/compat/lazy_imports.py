@@ -9,7 +9,7 @@ import functools
 import gc
 import importlib.util
 import sys
-from types import ModuleType
+from types import SimpleNamespace
 
 from mmengine.config import config as mmengine_config
 
@@ -20,7 +20,10 @@ def apply() -> None:
     """Postpone the imports in ``LAZY``, and cache two MMEngine functions."""
     absent = [name for name in LAZY if name not in sys.modules
               and importlib.util.find_spec(name) is not None]
-    sys.modules.update({name: _stand_in(name, LAZY[name]) for name in absent})
+    for name in absent:
+        sys.modules[name] = SimpleNamespace(**{
+            LAZY[name]: lambda *args, name=name, **kwargs: getattr(
+                importlib.import_module(name), LAZY[name])(*args, **kwargs)})
     collects = gc.isenabled()
     gc.disable()  # a collection would search all objects that are imported
     try:
@@ -44,11 +47,3 @@ def apply() -> None:
         text, tuple(sorted(style_config.items())))
     config = mmengine_config.Config
     config._get_cfg_path = staticmethod(functools.cache(config._get_cfg_path))
-
-
-def _stand_in(module: str, function: str) -> ModuleType:
-    """Return a module with one function, which imports the real module."""
-    result = ModuleType(module)
-    setattr(result, function, lambda *args, **kwargs: getattr(
-        importlib.import_module(module), function)(*args, **kwargs))
-    return result

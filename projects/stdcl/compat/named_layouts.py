@@ -13,24 +13,18 @@ from ..utils.skeleton_layout import SkeletonLayout
 KNOWN_UPSTREAM = ('openpose', 'nturgb+d', 'coco')
 
 
-def graph_layout(layout: str | dict) -> str | dict:
-    """Convert a ``graph_cfg.layout`` to a form that ``Graph`` accepts."""
-    if layout in KNOWN_UPSTREAM or (
-            isinstance(layout, dict) and 'num_node' in layout):
-        return layout
-    layout = SkeletonLayout.get(layout)
-    return dict(num_node=layout.num_joints, inward=list(layout.edges),
-                center=layout.center)
-
-
 def apply() -> None:
     """Patch the constructor of ``Graph``."""
     upstream_init = Graph.__init__
 
     @functools.wraps(upstream_init)
     def init(self, layout='coco', *args, **kwargs):
-        upstream_init(self, graph_layout(layout), *args, **kwargs)
-        self.skeleton = None if isinstance(self.layout, dict) and (
-            self.layout is layout) else SkeletonLayout.get(layout)
+        graph, self.skeleton = layout, None
+        if not isinstance(layout, dict) or 'num_node' not in layout:
+            self.skeleton = skeleton = SkeletonLayout.get(layout)
+            if layout not in KNOWN_UPSTREAM:
+                graph = dict(num_node=skeleton.num_joints,
+                             inward=[*skeleton.edges], center=skeleton.center)
+        upstream_init(self, graph, *args, **kwargs)
 
     Graph.__init__ = init

@@ -25,24 +25,9 @@ def _stack(*tensors: torch.Tensor) -> torch.Tensor:
     return torch.cat(tensors) if tensors[0].dim() else tensors[0]
 
 
-def _interleave(*tensors: torch.Tensor) -> torch.Tensor:
-    """Interleave the channels of several layers."""
-    return torch.stack(tensors, dim=1).flatten(0, 1)
-
-
-def _swap_axes(tensor: torch.Tensor) -> torch.Tensor:
-    """Transpose a kernel from (T, V) to (V, T)."""
-    return tensor.mT if tensor.dim() == 4 else tensor
-
-
 def _linear(*tensors: torch.Tensor) -> torch.Tensor:
     """Concatenate 1x1 kernels as weights of a linear layer."""
     return torch.cat(tensors)[..., 0, 0]
-
-
-def _conv1d(tensor: torch.Tensor) -> torch.Tensor:
-    """Convert a 1x1 kernel to one of a 1D convolution."""
-    return tensor.flatten(2) if tensor.dim() == 4 else tensor
 
 
 def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
@@ -124,7 +109,8 @@ def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
         f'{ours}.topology': ([f'{theirs}.PA'], _stack),
         f'{ours}.alpha': ([f'{theirs}.alpha'], _stack),
         **_layer(f'{ours}.relation', convs(1) + convs(2)),
-        **_layer(f'{ours}.transform', convs(3), _interleave),
+        **_layer(f'{ours}.transform', convs(3), lambda *convs:
+                 torch.stack(convs, dim=1).flatten(0, 1)),  # interleaved
         f'{ours}.refine': (convs(4, '.weight'), lambda *kernels:
                            torch.stack(kernels)[..., 0, 0]),
         f'{ours}.refine_bias': (convs(4, '.bias'), lambda *biases:
@@ -150,7 +136,9 @@ def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
             lambda rpe, w: rpe.view(-1, *w.shape)),  # (heads, channels)
         f'{ours}.alpha': ([f'{theirs}.alpha'], _stack),
         f'{ours}.outer': ([f'{theirs}.outer'], _stack),
-        **_layer(f'{ours}.proj', [f'{theirs}.proj'], _conv1d)}
+        # 1x1 kernels become those of a 1D convolution
+        **_layer(f'{ours}.proj', [f'{theirs}.proj'], lambda x: x.view(
+            x.shape[:3]))}
     if number == 1:  # the number of channels changes
         table[f'{ours}.skip.weight'] = ([f'{vit}.skip_proj.weight'], _linear)
     return table
@@ -197,17 +185,18 @@ def _hcn(source: Tensors) -> Table:
                        f'backbone.{ours}.conv2': f'conv2{suffix}',
                        f'backbone.{ours}.conv3': f'conv3{suffix}.0',
                        f'backbone.{ours}.conv4': f'conv4{suffix}.0'})
-    table = _decoupler(source)
-    for ours, theirs in layers.items():
-        table.update(_layer(ours, [theirs]))
-    return table
+    return _decoupler(source) | {
+        name: row for ours, theirs in layers.items()
+        for name, row in _layer(ours, [theirs]).items()}
 
 
 # key of catalogue.ENCODERS -> function from the authors' tensors to a table
 TABLES = {
     'blockgcn': lambda source: {**_blocks(source, _blockgcn_spatial),
                                 **_blockgcn_topology()},
-    'ctrgcn': lambda source: _blocks(source, _ctrgcn_spatial, _swap_axes),
+    # in time, kernels (T, V) become (V, T)
+    'ctrgcn': lambda source: _blocks(source, _ctrgcn_spatial, lambda x:
+                                     x.mT if x.dim() == 4 else x),
     'hyperformer': lambda source: _blocks(source, _hyperformer_spatial,
                                           residuals=(1, 5, 8)),
     'hcn': _hcn}

@@ -187,24 +187,22 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
         raise InputError(f'{path} returns {classes} logits, expected '
                          f'{model.cls_head.num_classes}, one for each class '
                          'of the model.')
-    deployed = DeployedNetwork(model).eval()
-    networks = dict(
-        pytorch=lambda clips: deployed(torch.from_numpy(clips)).numpy(),
-        onnxruntime=lambda clips: session.run(None, {'clips': clips})[0])
-    logits, labels = {name: [] for name in networks}, []
+    network = DeployedNetwork(model).eval()
+    logits, labels = dict(pytorch=[], onnxruntime=[]), []
     for batch in track(loader, description='test set'):
         clips = torch.stack(batch['inputs']).float()  # (N, clips, M, T, V, C)
         labels += [sample.gt_label for sample in batch['data_samples']]
-        for name, network in networks.items():
-            logits[name].append(network(clips.flatten(0, 1).numpy()))
-    first, second = (torch.from_numpy(np.concatenate(parts))
-                     for parts in logits.values())
+        flat = clips.flatten(0, 1)
+        logits['pytorch'].append(network(flat))
+        logits['onnxruntime'].append(torch.from_numpy(
+            session.run(None, {'clips': flat.numpy()})[0]))
+    first, second = map(torch.cat, logits.values())
     # average over the clips of a sequence
     classes = [model.cls_head.average_clip(scores, clips.shape[1]).argmax(1)
                for scores in (first, second)]
     top1 = [100 * float((found == torch.cat(labels)).float().mean())
             for found in classes]
-    return dict(sequences=len(labels), top1=dict(zip(networks, top1)),
+    return dict(sequences=len(labels), top1=dict(zip(logits, top1)),
                 agree=torch.equal(*classes),
                 difference=float((first - second).abs().max()
                                  / first.abs().max()))

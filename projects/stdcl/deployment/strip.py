@@ -28,15 +28,12 @@ def strip(checkpoint: dict) -> dict:
     return dict(
         meta={name: value for name, value in checkpoint.get('meta', {}).items()
               if name != 'cfg'},
-        state_dict={name: _without_storage(value) for name, value
-                    in checkpoint['state_dict'].items()
-                    if not OF_STDCL.match(name)})
-
-
-def _without_storage(value):
-    """Copy a tensor, because torch.save writes the whole storage of a view."""
-    return value.cpu().clone(memory_format=torch.contiguous_format
-                             ) if isinstance(value, torch.Tensor) else value
+        state_dict={
+            # torch.save would write the whole storage of a view
+            name: value.cpu().clone(memory_format=torch.contiguous_format)
+            if isinstance(value, torch.Tensor) else value
+            for name, value in checkpoint['state_dict'].items()
+            if not OF_STDCL.match(name)})
 
 
 def strip_file(source: Path, out: Path) -> tuple[Path, int]:

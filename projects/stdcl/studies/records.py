@@ -133,12 +133,17 @@ def _key(training: Training) -> dict:
 def _describe(training: Training, paths: List[Path],
               run: dict) -> Tuple[dict, List[dict]]:
     """Return the row of score files, and a detail for each class."""
-    found = fuse_files(paths)
+    found, machine = fuse_files(paths), run['machine']
+    processor = machine.get('gpu', f'{machine["processor"]} CPU')
     row = dict.fromkeys(COLUMNS) | _key(training) | dict(
         encoder=training.encoder, stream=training.stream, data=training.data,
         method='STD-CL' if training.stdcl else 'plain',
         top1_last=_percent(found, 'top1'),
-        mean_class=_percent(found, 'mean_class_accuracy'), **provenance(run))
+        mean_class=_percent(found, 'mean_class_accuracy'),
+        commit=(run['commit'] or 'unknown') + '-dirty' * (not run['clean']),
+        machine=f'{processor}, {machine["cores"]} cores, threads: '
+        f'{machine["threads"]}', versions=' '.join(
+            f'{name}={version}' for name, version in run['versions'].items()))
     return row, [dict(_key(training), kind='class', name=one['name'],
                       value=round(100 * one['accuracy'], 4))
                  for one in found['classes'] if one['sequences']]
@@ -153,14 +158,3 @@ def _nll(path: Path) -> float:
     scores = score_file.read(path)
     return round(-log_softmax(scores.logits.astype(float), axis=1)[
         np.arange(len(scores.labels)), scores.labels].mean(), 5)
-
-
-def provenance(run: dict) -> dict:
-    """Return the columns commit, machine and versions from a ``run.json``."""
-    commit, machine = run['commit'] or 'unknown', run['machine']
-    processor = machine.get('gpu', f'{machine["processor"]} CPU')
-    return dict(
-        commit=commit if run['clean'] else f'{commit}-dirty',
-        machine=f'{processor}, {machine["cores"]} cores, threads: '
-        f'{machine["threads"]}', versions=' '.join(
-            f'{name}={version}' for name, version in run['versions'].items()))

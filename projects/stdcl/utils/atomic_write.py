@@ -23,16 +23,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with open(partial, 'rb+') as file:
             os.fsync(file.fileno())  # the content must be on disk first
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        if hasattr(os, 'O_DIRECTORY'):  # not on Windows
+            # flush the rename, before an older file can be deleted
+            descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the rename to disk, before an older file can be deleted."""
-    if hasattr(os, 'O_DIRECTORY'):  # not on Windows
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

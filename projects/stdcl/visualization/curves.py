@@ -30,26 +30,23 @@ def read_log(path: Path) -> pd.DataFrame:
         if path.is_dir() else [path]
     log = pd.DataFrame()
     for file in files:
-        rows = _read_file(file)
-        log = pd.concat([log[log.index < rows.index.min()], rows])
+        try:
+            rows = pd.read_json(file, lines=True).astype(float)
+            done = rows['step']
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f'{file} is not a log of MMEngine ({error}), expected one '
+                'JSON object with "step" per line, as in scalars.json.'
+            ) from None
+        if 'epoch' in rows:  # training rows count steps, others count epochs
+            steps = (rows['iter'] / rows['epoch']).max()  # per epoch
+            done = done.where(rows['epoch'].isna(), done / steps)
+        log = pd.concat([log[log.index < done.min()],
+                         rows.set_index(done.to_numpy())])
     if log.empty:
         raise InputError(f'{path} contains no logged scalars, expected a '
                          'work directory with */vis_data/scalars.json.')
     return log
-
-
-def _read_file(path: Path) -> pd.DataFrame:
-    try:
-        rows = pd.read_json(path, lines=True).astype(float)
-        done = rows['step']
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f'{path} is not a log of MMEngine ({error}), expected one JSON '
-            'object with "step" per line, as in scalars.json.') from None
-    if 'epoch' in rows:  # training rows count steps, others count epochs
-        steps = (rows['iter'] / rows['epoch']).max()  # per epoch
-        done = done.where(rows['epoch'].isna(), done / steps)
-    return rows.set_index(done.to_numpy())
 
 
 def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],

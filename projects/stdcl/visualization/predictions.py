@@ -4,16 +4,9 @@ from pathlib import Path
 from typing import List, Sequence
 
 from ..utils.skeleton_layout import SkeletonLayout
+from . import skeleton_animation as scene
 from .animation_files import write_animations
 from .colors import assign_colors
-from .skeleton_animation import (
-    VIEWS,
-    Animation,
-    Panel,
-    Segment,
-    joints_of,
-    to_points,
-)
 
 
 def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
@@ -31,17 +24,17 @@ def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
                            for part in predicted['segments'])
     animations = []
     for sequence, predicted in zip(sequences, predictions):
-        points = to_points(joints_of(sequence), layout, up)
+        points = scene.to_points(scene.joints_of(sequence), layout, up)
         headline, note = summarize(predicted)
-        animations.append(Animation(
+        animations.append(scene.Animation(
             sequence['frame_dir'], headline,
-            [Panel(f'{points.shape[1]} frames', points)], note,
-            [Segment(part['start'], part['end'], part['class_name'],
+            [scene.Panel(f'{points.shape[1]} frames', points)], note,
+            [scene.Segment(part['start'], part['end'], part['class_name'],
                      colors[part['class_name']])
              for part in predicted['segments']]))
     title = animations[0].name if len(animations) == 1 else 'predictions'
     return list(map(str, write_animations(
-        animations, layout, VIEWS['front'], folder, style, title)))
+        animations, layout, scene.VIEWS['front'], folder, style, title)))
 
 
 def summarize(predicted: dict) -> List[str]:

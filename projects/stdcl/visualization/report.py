@@ -1,5 +1,6 @@
 """Report on how STD-CL changes the features of an encoder."""
 import os.path as osp
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -10,27 +11,15 @@ from mmengine.dataset import BaseDataset
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
-from ..apis.load_model import (
-    build_test_loader,
-    find_vertical,
-    layout_of,
-    load_model,
-)
+from ..apis import layout_of, load_model
+from ..apis.load_model import build_test_loader, find_vertical
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, require_positive
 from ..utils.skeleton_layout import SkeletonLayout
+from . import skeleton_animation as scene
 from .colors import COLORS
 from .curves import read_log
-from .skeleton_animation import (
-    VIEWS,
-    Animation,
-    Panel,
-    Segment,
-    fit,
-    project,
-    to_points,
-)
 from .skeleton_player import player_page, render_page
 
 LEAST = 8  # minimum number of sequences in a t-SNE plot
@@ -81,13 +70,11 @@ class Outputs:
     @property
     def curves(self) -> Dict[str, list]:
         """Epochs and values of scalars in the log beside the checkpoint."""
-        try:
+        with suppress(InputError, OSError):  # there is no log
             log = read_log(Path(self.checkpoint).parent)
-        except (InputError, OSError):  # there is no log
-            return {}
-        curves = {key: log[key].dropna() for key in CURVES if key in log}
-        return {key: [curve.index.tolist(), curve.tolist()]
-                for key, curve in curves.items()}
+            return {key: [*zip(*log[key].dropna().items())]
+                    for key in CURVES if key in log}
+        return {}
 
     @property
     def frame_attention(self) -> Optional[np.ndarray]:
@@ -104,7 +91,7 @@ class Outputs:
 
     def clip(self, index: int) -> np.ndarray:
         """Return the points of the first clip of a sequence, (M, T, V, 3)."""
-        return to_points(self.dataset[int(index)]['inputs'][0].numpy(),
+        return scene.to_points(self.dataset[int(index)]['inputs'][0].numpy(),
                          self.layout, self.up)
 
 
@@ -143,10 +130,9 @@ def write_report(path: Path, model: Tuple[Config, str],
     check(models)
     seen, chosen = models[-1], choose(models, num, names)
     kept = subset(len(seen.correct))
-    view = VIEWS['front']
     player = player_page('sequences', [animate(models, index)
                                        for index in chosen],
-                         seen.layout, view)
+                         seen.layout, scene.VIEWS['front'])
     page = render_page('report', Path(model[0].filename).stem, dict(
         models=[describe(one, kept) for one in models],
         classes=seen.classes, colors=COLORS,
@@ -155,7 +141,7 @@ def write_report(path: Path, model: Tuple[Config, str],
         labels=seen.arrays['labels'][kept].tolist(),
         opens=[chosen.index(index) if index in chosen else None
                for index in kept.tolist()],
-        poses=draw_attention(seen, view)), player=player)
+        poses=draw_attention(seen)), player=player)
     with atomic_write(path) as partial:
         partial.write_text(page, encoding='utf-8')
     return {one.title: one.top1 for one in models}
@@ -216,7 +202,7 @@ def embed(features: np.ndarray) -> np.ndarray:
     return (places - low) / np.maximum(high - low, 1e-9)
 
 
-def animate(models: Sequence[Outputs], index: int) -> Animation:
+def animate(models: Sequence[Outputs], index: int) -> scene.Animation:
     """Draw a sequence with its class, predictions and attention."""
     seen = models[-1]
     points, timeline = seen.clip(index), []
@@ -226,13 +212,13 @@ def animate(models: Sequence[Outputs], index: int) -> Animation:
         frames = seen.frame_attention[index]  # (T',)
         ends = np.linspace(0, points.shape[1], len(frames) + 1).round()
         timeline = [
-            Segment(int(start), int(end), f'attention {share:.1%}',
+            scene.Segment(int(start), int(end), f'attention {share:.1%}',
                     height=float(share / frames.max()))
             for start, end, share in zip(ends, ends[1:], frames)]
-    return Animation(
+    return scene.Animation(
         str(seen.arrays['names'][index]) or f'sequence {index}',
         seen.classes[seen.arrays['labels'][index]],
-        [Panel(f'{points.shape[1]} frames', points, weights)],
+        [scene.Panel(f'{points.shape[1]} frames', points, weights)],
         note='; '.join(
             f'{model.title}: '
             f'{seen.classes[model.arrays["predictions"][index]]}'
@@ -256,7 +242,7 @@ def describe(model: Outputs, kept: np.ndarray) -> dict:
             for name, features in model.features.items()})
 
 
-def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
+def draw_attention(seen: Outputs) -> List[dict]:
     """Return a pose and the first person's mean attention for each class."""
     labels, poses = seen.arrays['labels'], []
     if seen.frame_attention is None:
@@ -267,10 +253,11 @@ def draw_attention(seen: Outputs, view: Tuple[float, float]) -> List[dict]:
         clip, frames = seen.clip(shown), seen.frame_attention[own]
         most = seen.frame_attention[shown].argmax()
         pose = clip[0, int((most + 0.5) * clip.shape[1] / frames.shape[1])]
+        places = scene.fit(scene.project(pose, *scene.VIEWS['front'])).round(3)
         poses.append(dict(
             caption=seen.classes[label], frames=frames.mean(axis=0).tolist(),
             shares=None if seen.joint_attention is None else
             seen.joint_attention[own, 0].mean(axis=0).tolist(),
             places=[None if np.isnan(place).any() else place.tolist()
-                    for place in fit(project(pose, *view)).round(3)]))
+                    for place in places]))
     return poses

@@ -16,21 +16,8 @@ from PIL import Image
 
 from ..utils.atomic_write import atomic_write
 from ..utils.skeleton_layout import SkeletonLayout
+from . import skeleton_animation as scene
 from .colors import PALETTE
-from .skeleton_animation import (
-    BONE_WIDTH,
-    FILL,
-    FRAME_TIME,
-    JOINT_RADIUS,
-    VIEWS,
-    Animation,
-    Panel,
-    bone_sides,
-    fit,
-    joint_sides,
-    legend,
-    project,
-)
 
 PAPER, INK, GRAY = '#f5f5f2', '#1a202c', '#718096'
 # sizes in pixels
@@ -40,7 +27,7 @@ HEADER = 90  # title, note and captions
 TIMELINE, LEGEND = 34, 60
 
 
-def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
+def write_gif(path: Path, animation: scene.Animation, layout: SkeletonLayout,
               view: Tuple[float, float]) -> None:
     """Write an animated GIF. Missing folders are created.
 
@@ -55,14 +42,15 @@ def write_gif(path: Path, animation: Animation, layout: SkeletonLayout,
     with atomic_write(path) as partial:
         # one frame at a time, because a long recording would fill the memory
         next(frames).save(partial, format='GIF', save_all=True,
-                          append_images=frames, duration=FRAME_TIME, loop=0)
+                          append_images=frames, loop=0,
+                          duration=scene.FRAME_TIME)
 
 
-def draw_frames(animation: Animation, layout: SkeletonLayout,
+def draw_frames(animation: scene.Animation, layout: SkeletonLayout,
                 view: Tuple[float, float]) -> Iterator[Image.Image]:
     """Yield RGB frames with panels side by side; see :func:`write_gif`."""
-    view = view if layout.dims == 3 else VIEWS['front']
-    entries = legend(animation, layout)
+    view = view if layout.dims == 3 else scene.VIEWS['front']
+    entries = scene.legend(animation, layout)
     bottom = (GAP + LEGEND * bool(entries)
               + TIMELINE * bool(animation.timeline))
     width = GAP + len(animation.panels) * (PANEL + GAP)
@@ -84,10 +72,10 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
                            for text, color in entries], loc='lower left',
                   ncols=math.ceil(len(entries) / 3) or 1, frameon=False,
                   fontsize=9, handlelength=1, columnspacing=1)
+    limits = -1 / scene.FILL, 1 / scene.FILL
     moves = [_add_panel(
-        box(GAP + index * (PANEL + GAP), bottom, PANEL, PANEL,
-            xlim=(-1 / FILL, 1 / FILL), ylim=(-1 / FILL, 1 / FILL)),
-        panel, animation.num_steps, layout, view)
+        box(GAP + index * (PANEL + GAP), bottom, PANEL, PANEL, xlim=limits,
+            ylim=limits), panel, animation.num_steps, layout, view)
         for index, panel in enumerate(animation.panels)]
     if animation.timeline:
         moves.append(_add_timeline(
@@ -104,23 +92,25 @@ def draw_frames(animation: Animation, layout: SkeletonLayout,
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB')
 
 
-def _add_panel(axes: Axes, panel: Panel, num_steps: int,
+def _add_panel(axes: Axes, panel: scene.Panel, num_steps: int,
                layout: SkeletonLayout,
                view: Tuple[float, float]) -> Callable[[int], None]:
     """Set up a panel, and return a function that moves it to a step."""
     edges = list(layout.edges)
     # all frames share one scale, so that nothing jumps
-    places = fit(project(panel.points, *view))  # (M, T, V, 2)
+    places = scene.fit(scene.project(panel.points, *view))  # (M, T, V, 2)
     colors = np.array([to_rgba_array(colors) for colors in PALETTE])
     colors = colors[np.arange(len(places)) % len(PALETTE)]  # (M, sides, 4)
-    bone_colors = colors[:, bone_sides(layout)]  # (M, E, 4)
-    joint_colors = colors[:, joint_sides(layout)]  # (M, V, 4)
+    bone_colors = colors[:, scene.bone_sides(layout)]  # (M, E, 4)
+    joint_colors = colors[:, scene.joint_sides(layout)]  # (M, V, 4)
+    width, diameter = (PANEL * size for size in (
+        scene.BONE_WIDTH, 2 * scene.JOINT_RADIUS))
     axes.set_title(panel.caption, loc='left', size=13, color=INK,
                    parse_math=False)
     counter = axes.set_title('', loc='right', size=13, color=GRAY,
                              animated=True)
     bones = axes.add_collection(LineCollection(
-        [], linewidths=BONE_WIDTH * PANEL, capstyle='round', animated=True))
+        [], linewidths=width, capstyle='round', animated=True))
     dots = axes.scatter([], [], linewidth=0, animated=True)
 
     def move(step: int) -> None:
@@ -133,12 +123,13 @@ def _add_panel(axes: Axes, panel: Panel, num_steps: int,
         bones.set(segments=lines[there], color=bone_colors[there])
         there = np.isfinite(joints).all(axis=2)
         dots.set(offsets=joints[there], facecolor=joint_colors[there],
-                 sizes=(2 * JOINT_RADIUS * PANEL)**2 * panel.weights[there])
+                 sizes=diameter**2 * panel.weights[there])
 
     return move
 
 
-def _add_timeline(axes: Axes, animation: Animation) -> Callable[[int], None]:
+def _add_timeline(axes: Axes,
+                  animation: scene.Animation) -> Callable[[int], None]:
     """Set up the timeline, and return a function that moves it to a step."""
     for start, end, _, color, height in animation.timeline:
         axes.bar(start, height, end - start, align='edge', color=color)

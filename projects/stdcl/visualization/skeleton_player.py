@@ -8,22 +8,11 @@ from typing import Sequence, Tuple
 import numpy as np
 
 from ..utils.skeleton_layout import SkeletonLayout
+from . import skeleton_animation as scene
 from .colors import PALETTE
-from .skeleton_animation import (
-    BONE_WIDTH,
-    FILL,
-    FRAME_TIME,
-    JOINT_RADIUS,
-    VIEWS,
-    Animation,
-    bone_sides,
-    fit,
-    joint_sides,
-    legend,
-)
 
 
-def player_page(title: str, animations: Sequence[Animation],
+def player_page(title: str, animations: Sequence[scene.Animation],
                 layout: SkeletonLayout, view: Tuple[float, float]) -> str:
     """Return an HTML page that lists and plays one or more animations.
 
@@ -33,15 +22,16 @@ def player_page(title: str, animations: Sequence[Animation],
     """
     turns = layout.dims == 3
     return render_page('skeleton_player', title, dict(
-        view=view if turns else VIEWS['front'], turns=turns,
-        time=FRAME_TIME, fill=FILL, bone=BONE_WIDTH, joint=JOINT_RADIUS,
-        colors=PALETTE, edges=layout.edges,
-        bone_sides=bone_sides(layout), joint_sides=joint_sides(layout),
+        view=view if turns else scene.VIEWS['front'], turns=turns,
+        time=scene.FRAME_TIME, fill=scene.FILL, bone=scene.BONE_WIDTH,
+        joint=scene.JOINT_RADIUS, colors=PALETTE, edges=layout.edges,
+        bone_sides=scene.bone_sides(layout),
+        joint_sides=scene.joint_sides(layout),
         sequences=[dict(
             name=animation.name, class_name=animation.class_name,
             note=animation.note, steps=animation.num_steps,
             timeline=animation.timeline,
-            legend=legend(animation, layout),
+            legend=scene.legend(animation, layout),
             panels=[dict(caption=panel.caption,
                          radii=np.sqrt(panel.weights).round(2).tolist(),
                          frames=_to_numbers(panel.points))
@@ -51,10 +41,10 @@ def player_page(title: str, animations: Sequence[Animation],
 
 def _to_numbers(points: np.ndarray) -> list:
     """List points (M, T, V, 3) as [T][M][V][3 or None], in thousandths."""
-    thousandths = np.rint(1000 * fit(points)).swapaxes(0, 1)  # (T, M, V, 3)
+    thousandths = np.rint(1000 * scene.fit(points))
     return [[[None if np.isnan(joint).any() else [int(x) for x in joint]
               for joint in person] for person in frame]
-            for frame in thousandths]
+            for frame in thousandths.swapaxes(0, 1)]  # (T, M, V, 3)
 
 
 def render_page(name: str, title: str, data: dict, **parts: str) -> str:
