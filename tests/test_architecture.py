@@ -1,11 +1,7 @@
 """Adding an encoder and a data set works as docs/architecture.md says."""
-import json
-import os
 import re
 import shutil
 import sys
-
-import numpy as np
 
 from tests.commands import ROOT, call
 
@@ -45,40 +41,21 @@ _base_ = ['../my-encoder/{name}', '../_base_/stdcl.py']
 model = dict(_base_.stdcl_model, clip_shape=_base_.clip_shape)
 '''
 CONVERTER = '''
-"""My data: a JSON file of sequences."""
-import json
-
+"""My data: random sequences."""
 import numpy as np
 
 from .annotation_file import write_annotations
 
 
-def convert(source, destination):
+def convert(destination):
+    rng = np.random.default_rng(0)
     annotations = [
-        dict(frame_dir=str(number), label=item['label'],
-             total_frames=len(item['frames']),
-             keypoint=np.array([item['frames']], np.float32))
-        for number, item in enumerate(json.loads(source.read_text()))]
+        dict(frame_dir=str(number), label=number % 2, total_frames=9,
+             keypoint=rng.normal(size=(1, 9, 20, 3)).astype(np.float32))
+        for number in range(8)]
     names = [item['frame_dir'] for item in annotations]
     write_annotations(destination, annotations,
                       split=dict(my_train=names, my_val=names))
-'''
-TOOL = '''
-import argparse
-from pathlib import Path
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument('source', type=Path)
-    parser.add_argument('destination', type=Path)
-    args = parser.parse_args()
-    from projects.stdcl.datasets.converters.my_data import convert
-    convert(args.source, args.destination)
-
-
-if __name__ == '__main__':
-    main()
 '''
 DATA = '''
 _base_ = 'nw-ucla-xview.py'
@@ -89,15 +66,13 @@ train_dataloader = dict(few, dataset=dict(
 val_dataloader = test_dataloader = dict(few, dataset=data)
 '''
 COMMANDS = '''
-import runpy
-import sys
-
-sys.argv[1:] = 'raw.json', 'data/my.pkl'
-runpy.run_path('tools/data/my_data.py', run_name='__main__')
+from pathlib import Path
 
 from projects.stdcl.apis import test, train
 from projects.stdcl.catalogue import find_config
+from projects.stdcl.datasets.converters.my_data import convert
 
+convert(Path('data/my.pkl'))
 for benchmark, few in {
         'synthetic': {f'{part}_dataloader.dataset.num_sequences': 16
                       for part in ('train', 'val', 'test')},
@@ -144,7 +119,6 @@ def add_data_set(root) -> None:
     """Make the four edits that the section "A new data set" describes."""
     package, configs = root / 'projects' / 'stdcl', root / 'configs'
     (package / 'datasets' / 'converters' / 'my_data.py').write_text(CONVERTER)
-    (root / 'tools' / 'data' / 'my_data.py').write_text(TOOL)
     (configs / '_base_' / 'datasets' / 'my-data.py').write_text(DATA)
     add_line(package / 'catalogue.py', 'BENCHMARKS = {',
              "    'my-data': Benchmark('Mine', 'data/my.pkl', 'my', "
@@ -161,17 +135,12 @@ def add_data_set(root) -> None:
 
 
 def test_a_new_encoder_on_a_new_data_set(tmp_path, monkeypatch):
-    for name in ('configs', 'projects', 'tools'):
+    for name in ('configs', 'projects'):
         shutil.copytree(ROOT / name, tmp_path / name,
                         ignore=shutil.ignore_patterns('__pycache__'))
     add_encoder(tmp_path)
     add_data_set(tmp_path)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    rng = np.random.default_rng(0)
-    (tmp_path / 'raw.json').write_text(json.dumps([
-        dict(label=number % 2, frames=rng.normal(size=(9, 20, 3)).tolist())
-        for number in range(8)]))
-    os.mkdir(tmp_path / 'data')
     call(sys.executable, '-c', COMMANDS, cwd=tmp_path)
     for benchmark in ('synthetic', 'my-data'):
         assert list(tmp_path.glob(

@@ -11,30 +11,23 @@ import torch.nn as nn
 
 
 def adjacency_of(num_point, edges):
-    """Return the three subsets of edges as matrices.
+    """Return the self, inward and outward edges as matrices (3, V, V).
 
-    Args:
-        num_point (int): Number V of joints.
-        edges (sequence[tuple]): (child, parent) pairs.
-
-    Returns:
-        torch.Tensor: Self, inward and outward edges, (3, V, V). A column sums
-            to 1, or to 0 if it has no edges.
+    ``edges`` are (child, parent) pairs of the V joints. A column sums to 1, or
+    to 0 if it has no edges.
     """
-    itself = torch.zeros(num_point, num_point)
-    inward = torch.zeros(num_point, num_point)
-    outward = torch.zeros(num_point, num_point)
+    itself, inward, outward = matrices = torch.zeros(3, num_point, num_point)
     for joint in range(num_point):
         itself[joint, joint] = 1
     for child, parent in edges:
         inward[parent, child] = 1
         outward[child, parent] = 1
-    for matrix in (itself, inward, outward):
+    for matrix in matrices:
         for column in range(num_point):
             total = matrix[:, column].sum()
             if total > 0:
                 matrix[:, column] /= total
-    return torch.stack([itself, inward, outward])
+    return matrices
 
 
 def init_conv(conv):
@@ -134,9 +127,8 @@ class SpatialGC(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(1))
         self.convs = nn.ModuleList(
             [SubsetGC(in_channels, out_channels) for _ in adjacency])
-        if in_channels == out_channels:
-            self.down = nn.Identity()
-        else:
+        self.down = nn.Identity()
+        if in_channels != out_channels:
             self.down = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1),
                 nn.BatchNorm2d(out_channels))
@@ -147,10 +139,8 @@ class SpatialGC(nn.Module):
 
     def forward(self, x):
         """Map (N, C_in, T, V) to (N, C_out, T, V)."""
-        total = None
-        for conv, topology in zip(self.convs, self.PA):
-            y = conv(x, topology, self.alpha)
-            total = y if total is None else total + y
+        total = sum(conv(x, topology, self.alpha)
+                    for conv, topology in zip(self.convs, self.PA))
         return self.relu(self.bn(total) + self.down(x))
 
 
@@ -199,28 +189,21 @@ class TenBlocks(nn.Module):
 class CTRGCNTwin(TenBlocks):
     """CTR-GCN with its classifier.
 
-    Args:
-        adjacency (torch.Tensor): Initial topologies, (3, V, V); see
-            :func:`adjacency_of`.
-        base_channels (int): Width of the first four blocks. The next three
-            are twice as wide, and the last three are four times as wide.
+    ``adjacency`` is the result of :func:`adjacency_of`. The first four blocks
+    have ``base_channels``, the next three twice, the last three four times as
+    many.
     """
 
     def __init__(self, *, adjacency, num_classes=60, num_point=25,
                  num_person=2, in_channels=3, base_channels=64):
         super().__init__()
-        one, two, four = base_channels, base_channels * 2, base_channels * 4
         self.data_bn = nn.BatchNorm1d(num_person * num_point * in_channels)
-        self.l1 = Block(in_channels, one, adjacency, residual=False)
-        self.l2 = Block(one, one, adjacency)
-        self.l3 = Block(one, one, adjacency)
-        self.l4 = Block(one, one, adjacency)
-        self.l5 = Block(one, two, adjacency, stride=2)
-        self.l6 = Block(two, two, adjacency)
-        self.l7 = Block(two, two, adjacency)
-        self.l8 = Block(two, four, adjacency, stride=2)
-        self.l9 = Block(four, four, adjacency)
-        self.l10 = Block(four, four, adjacency)
-        self.fc = nn.Linear(four, num_classes)
+        widths = [in_channels] + [base_channels * times for times in (
+            1, 1, 1, 1, 2, 2, 2, 4, 4, 4)]
+        for number in range(1, 11):
+            self.add_module(f'l{number}', Block(
+                widths[number - 1], widths[number], adjacency,
+                stride=2 if number in (5, 8) else 1, residual=number > 1))
+        self.fc = nn.Linear(widths[-1], num_classes)
         self.num_person = num_person
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))

@@ -14,15 +14,7 @@ from tests.twins.ctrgcn import MultiScaleTCN, TenBlocks, outer_residual
 
 
 def hops_of(num_point, edges):
-    """Compute the distance between all pairs of joints on the graph.
-
-    Args:
-        num_point (int): Number V of joints.
-        edges (sequence[tuple]): Pairs of joints in any order.
-
-    Returns:
-        torch.Tensor: Lengths of the shortest paths, int64, (V, V).
-    """
+    """Return the lengths of the shortest paths between V joints, (V, V)."""
     hops = torch.full((num_point, num_point), -1)
     for start in range(num_point):
         hops[start, start] = 0
@@ -40,11 +32,8 @@ def hops_of(num_point, edges):
 class HypergraphAttention(nn.Module):
     """Attention over the joints of a frame, with H heads of d channels.
 
-    Args:
-        in_channels (int): Number C of input channels.
-        channels (int): Number H * d of output channels.
-        num_heads (int): Number H of heads.
-        hops (torch.Tensor): Distances between joints, (V, V).
+    It maps C = ``in_channels`` to H * d = ``channels``. ``hops``, (V, V), are
+    the distances between joints.
     """
 
     def __init__(self, in_channels, channels, num_heads, hops):
@@ -115,10 +104,8 @@ class SpatialAttention(nn.Module):
             'joint_label', torch.as_tensor(joint_label), persistent=False)
         self.norm1 = ChannelNorm(in_channels)
         self.attn = HypergraphAttention(in_channels, channels, num_heads, hops)
-        if in_channels == channels:
-            self.skip_proj = nn.Identity()
-        else:
-            self.skip_proj = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.skip_proj = nn.Identity() if in_channels == channels else (
+            nn.Conv2d(in_channels, channels, 1, bias=False))
         self.pe_proj = nn.Conv2d(in_channels, channels, 1, bias=False)
 
     def forward(self, x):
@@ -150,11 +137,8 @@ class Block(nn.Module):
 class HyperformerTwin(TenBlocks):
     """Hyperformer with its classifier.
 
-    Args:
-        hops (torch.Tensor): Distances between joints, int64, (V, V); see
-            :func:`hops_of`.
-        joint_label (sequence[int]): Body part of each of the V joints.
-        base_channels (int): Width of all blocks.
+    ``hops`` is the result of :func:`hops_of`, and ``joint_label`` lists the
+    body part of each joint. All blocks have ``base_channels``.
     """
 
     def __init__(self, *, hops, joint_label, num_classes=60, num_point=25,
