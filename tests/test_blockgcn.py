@@ -151,14 +151,3 @@ def test_trains_on_a_single_sequence():
     assert torch.equal(projection(topology), expected)
     encoder(clips).sum().backward()
     assert encoder.topology.centers.grad.isfinite().all()
-
-
-def test_missing_joints():
-    _, encoder, joints = model_and_clips()
-    with pytest.raises(ValueError, match='append_joints=True'):
-        encoder(joints)
-
-
-def test_indivisible_width():
-    with pytest.raises(ValueError, match='multiple of num_heads = 8'):
-        BlockGCN('nw-ucla', base_channels=20)

@@ -94,16 +94,6 @@ def test_initialization():
         assert not name.endswith('bias') or not parameter.any(), name
 
 
-@pytest.mark.parametrize('field, value, expected', [
-    ('num_frames', 52, 'num_frames is 52.*multiple of 16.*pool'),
-    ('cooccurrence_channels', 40,
-     'cooccurrence_channels is 40.*multiple of 16.*pool'),
-    ('base_channels', 15, 'base_channels is 15.*multiple of 2.*half')])
-def test_invalid_sizes_raise(field, value, expected):
-    with pytest.raises(ValueError, match=expected):
-        MODELS.build({**TINY, field: value})
-
-
 def test_different_clip_length_raises():
     with pytest.raises(ValueError, match=(
             'frames is 52.*is built for 32.*clip_len=32.*'

@@ -6,6 +6,7 @@ import pytest
 from projects.stdcl.apis.train import load_run_config
 from projects.stdcl.catalogue import find_config
 from projects.stdcl.datasets import (
+    MinMaxNormalize,
     RandomRotation,
     RandomSampleFrames,
     RandomScale,
@@ -129,10 +130,11 @@ def test_every_format_gives_the_same_clips(form, arrays, tmp_path):
         assert mine['label'] == item['label']
 
 
-@pytest.mark.parametrize('keypoint', [np.zeros((1, 3, 15, 2)),
-                                      np.full((1, 3, 15, 2), 7.)])
-def test_standardize_a_constant_skeleton(keypoint):
-    assert not Standardize()(dict(keypoint=keypoint))['keypoint'].any()
+@pytest.mark.parametrize('normalize, expected', [
+    (Standardize(), 0), (MinMaxNormalize(), -1)])
+def test_a_constant_skeleton(normalize, expected):
+    keypoint = normalize(dict(keypoint=np.full((1, 3, 15, 2), 7.)))['keypoint']
+    assert (keypoint == expected).all()
 
 
 def test_random_scale():

@@ -2,8 +2,6 @@
 import os
 import pickle
 import re
-import subprocess
-import sys
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -15,9 +13,8 @@ from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.datasets import PoseDataset
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.catalogue import CONFIGS
@@ -394,54 +391,10 @@ def test_names_and_labels_need_no_coordinates(tiny_annotations):
     assert not {'keypoint', 'keypoint_score'} & set(ours.get_annotation(3))
 
 
-def private_bytes(pid) -> int:
-    """Return the memory that a process does not share, in bytes."""
-    text = Path(f'/proc/{pid}/smaps_rollup').read_text()
-    return 1024 * sum(map(int, re.findall(r'Private_\w+: +(\d+)', text)))
-
-
-NUM_LARGE = 2800
-WRITE = '''
-import pickle, sys
-import numpy as np
-annotations = [dict(frame_dir=str(i), label=0, total_frames=frames,
-                    keypoint=np.random.rand(1, frames, 25, 3).astype('f4'))
-               for i in range(int(sys.argv[2]))
-               for frames in [50 + 37 * i % 200]]
-with open(sys.argv[1], 'wb') as file:
-    pickle.dump(dict(annotations=annotations), file)
-'''
-
-
-class _Size:
-    """Transform that returns the private bytes of its worker process."""
-
-    def __call__(self, results):
-        number = int(results['frame_dir'])
-        last = number >= NUM_LARGE - 200 and number % 100 == 99
-        return dict(inputs=torch.tensor(
-            float(private_bytes('self')) if last else 0))
-
-
-@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
-def test_workers_share_one_copy(tmp_path):
-    """Forked workers do not copy arrays; spawned workers receive handles."""
-    path = tmp_path / 'large.pkl'
-    # write in a different process, so that its memory cannot be reused here
-    subprocess.run([sys.executable, '-c', WRITE, str(path), str(NUM_LARGE)],
-                   check=True)
-    size = sum(50 + 37 * i % 200 for i in range(NUM_LARGE)) * 25 * 3 * 4
-    before = private_bytes('self')
-    dataset = SkeletonDataset(str(path), [_Size()])
-    assert dataset.blocks.num_bytes == size
-    # the arrays that were read from the file no longer take memory
-    assert size / 2 < private_bytes('self') - before < 1.2 * size
-
-    loader = DataLoader(dataset, batch_size=100, num_workers=2,
-                        collate_fn=pseudo_collate,
-                        multiprocessing_context='fork')
-    largest = max(float(value) for batch in loader
-                  for value in batch['inputs'])
-    # the serialized list of MMEngine is also shared, so workers add few bytes
-    assert 0 < largest < size / 2
-    assert len(ForkingPickler.dumps(dataset)) < size / 100
+def test_processes_share_one_copy(tiny_annotations):
+    """Workers get handles of shared memory, and no process keeps a list."""
+    dataset = SkeletonDataset(tiny_annotations(num=200), [])
+    blocks = dataset.blocks
+    assert blocks.num_bytes == sum(range(20, 220)) * 20 * 3 * 4
+    assert len(ForkingPickler.dumps(dataset)) < blocks.num_bytes / 50
+    assert all(block.is_shared() for block in blocks.blocks)

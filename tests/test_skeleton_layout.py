@@ -54,8 +54,3 @@ def test_a_dict_in_a_config_is_a_layout():
 def test_inconsistent_layouts_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         SkeletonLayout.get({**HAND, **change})
-
-
-def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match='"kinect" is unknown.*nw-ucla'):
-        SkeletonLayout.get('kinect')

@@ -35,7 +35,7 @@ from torch.nn.parallel import DistributedDataParallel
 from projects.stdcl.catalogue import ENCODERS, find_config
 from projects.stdcl.compat import amp_on_cpu, distributed_on_cpu
 from projects.stdcl.utils.input_error import EXTRAS, InputError, end_cleanly
-from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.commands import ROOT, call
 
 TOOLS = ROOT / 'tools'
@@ -373,21 +373,13 @@ def test_accuracy_of_bfloat16_scores_is_counted():
     assert losses['top1_acc'] == 0.75
 
 
+THREE = dict(joint_names=['a', 'b', 'c'], edges=[(1, 0), (2, 1)], center=0)
+
+
 def upstream_graph(*args, **kwargs):
     graph = object.__new__(Graph)
     Graph.__init__.__wrapped__(graph, *args, **kwargs)
     return graph
-
-
-@pytest.mark.parametrize('mode', ['spatial', 'stgcn_spatial'])
-def test_graph_knows_nw_ucla(mode):
-    graph = Graph('nw-ucla', mode=mode)
-    assert graph.num_node == 20
-    assert graph.center == LAYOUTS['nw-ucla'].center
-    assert graph.A.shape[1:] == (20, 20)
-    assert (graph.A.sum(axis=(0, 1)) > 0).all()
-    with pytest.raises(AssertionError):
-        upstream_graph('nw-ucla')
 
 
 @pytest.mark.parametrize('mode', ['spatial', 'stgcn_spatial'])
@@ -402,18 +394,15 @@ def test_graphs_of_upstream_are_unchanged(layout, mode):
         assert getattr(seen, name) == getattr(expected, name)
 
 
-@pytest.mark.parametrize('make', [dict, lambda **kw: SkeletonLayout(
-    name='three', **kw)])
-def test_graph_accepts_a_custom_layout(make):
-    graph = Graph(make(joint_names=['a', 'b', 'c'], edges=[(1, 0), (2, 1)],
-                       center=0))
-    assert (graph.num_node, graph.inward) == (3, [(1, 0), (2, 1)])
-
-
-def test_projects_of_other_repositories_stay_visible(tmp_path, monkeypatch):
-    other = tmp_path / 'projects' / 'other_project'
-    other.mkdir(parents=True)
-    (other / '__init__.py').touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    module = importlib.import_module('projects.other_project')
-    assert Path(module.__file__).parent == other
+@pytest.mark.parametrize('mode', ['spatial', 'stgcn_spatial'])
+@pytest.mark.parametrize('layout', ['nw-ucla', THREE, SkeletonLayout(
+    name='three', **THREE)], ids=str)
+def test_graph_accepts_other_layouts(layout, mode):
+    graph, expected = Graph(layout, mode=mode), SkeletonLayout.get(layout)
+    joints = expected.num_joints
+    assert (graph.num_node, graph.center) == (joints, expected.center)
+    assert graph.inward == [*expected.edges]
+    assert graph.A.shape[1:] == (joints, joints)
+    assert (graph.A.sum(axis=(0, 1)) > 0).all()
+    with pytest.raises((AssertionError, ValueError)):
+        upstream_graph(layout)

@@ -61,3 +61,5 @@ def test_no_path_edits():
     """Tools import the installed package and do not edit sys.path."""
     for path in [*FILES, *PACKAGE]:
         assert not re.search(r'sys\.path|noqa: E402', path.read_text()), path
+    # a namespace package, so that those of other repositories stay visible
+    assert not (ROOT / 'projects/__init__.py').exists()
