@@ -1,4 +1,7 @@
-"""Convert the JHMDB skeletons to an annotation file."""
+"""Convert the JHMDB skeletons to an annotation file.
+
+They have 14 classes, 2D joints and three splits.
+"""
 import argparse
 from pathlib import Path
 
@@ -8,8 +11,7 @@ EXAMPLE = '''example:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description='Convert the JHMDB skeletons (14 classes, 2D joints, '
-        'three splits) to an annotation file.', epilog=EXAMPLE,
+        description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path,
                         help='the file jhmdb_14_classes.npz')

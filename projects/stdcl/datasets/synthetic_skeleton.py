@@ -234,7 +234,11 @@ class SyntheticSkeletonDataset(BaseActionDataset):
         frames = int(rng.integers(*FRAMES, endpoint=True))
         angles = _angles(rng, label, frames)
         lengths = np.append(rng.uniform(*LENGTH, NUM_LIMBS), 1)
-        joints = _view(rng, self.body.move(angles, lengths))  # (T, V, 3)
+        joints = self.body.move(angles, lengths)  # (T, V, 3)
+        x, z = rng.uniform(-TILT, TILT, 2)
+        turn = rotation(0, rng.uniform(-YAW, YAW), 0) @ rotation(x, 0, z)
+        joints = (rng.uniform(*SIZE) * joints @ turn
+                  + rng.uniform(-SHIFT, SHIFT, 3))
         joints += rng.normal(0, NOISE, joints.shape)
         name = f'{self.layout.name}_{self.seed}_{self.split}_{index:05d}'
         info = dict(frame_dir=name, label=label, total_frames=frames)
@@ -275,14 +279,6 @@ def _act(rng: np.random.Generator, program: str,
     lift = lift * rise**2
     swing = swing * rise * np.sin(2 * np.pi * cycles * half + phase)
     return np.stack([lift * lifts, swing * ~lifts])
-
-
-def _view(rng: np.random.Generator, joints: np.ndarray) -> np.ndarray:
-    """Apply a random size, position and point of view."""
-    x, z = rng.uniform(-TILT, TILT, 2)
-    turn = rotation(0, rng.uniform(-YAW, YAW), 0) @ rotation(x, 0, z)
-    return (rng.uniform(*SIZE) * joints @ turn
-            + rng.uniform(-SHIFT, SHIFT, 3))
 
 
 def _project(rng: np.random.Generator, joints: np.ndarray) -> dict:

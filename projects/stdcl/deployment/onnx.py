@@ -43,20 +43,13 @@ class DeployedNetwork(nn.Module):
 
 def export(model: nn.Module, clips: torch.Tensor, out: Path,
            metadata: Dict[str, str]) -> float:
-    """Export a :class:`DeployedNetwork` for any batch size N, and verify it.
+    """Export a recognizer on the CPU for any batch size N, and verify it.
 
-    Args:
-        model (nn.Module): A recognizer, on the CPU.
-        clips (torch.Tensor): Clips for verifying the file, (N, M, T, V, C),
-            with coordinates as large as in the data.
-        out (Path): ONNX file to write.
-        metadata (dict[str, str]): Metadata to store in the file.
-
-    Return the difference from the logits of PyTorch; see :func:`compare`.
-
-    Raises:
-        InputError: The model fails on clips of this shape, or the difference
-            exceeds :data:`TOLERANCE`. In both cases, no file is written.
+    ``clips``, (N, M, T, V, C), serve to verify the file ``out``; their
+    coordinates should be as large as in the data. The file contains
+    ``metadata``. Return the result of :func:`compare`. An ``InputError`` is
+    raised, and no file is written, if the model fails on clips of this shape
+    or if the result exceeds :data:`TOLERANCE`.
     """
     network, shape = DeployedNetwork(model).eval(), clips.shape[1:]
     with torch.no_grad():
@@ -163,14 +156,11 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
                   cfg_options: Optional[Sequence[str]] = None) -> dict:
     """Compare an ONNX file with PyTorch on the test set of a config.
 
-    Returns:
-        dict: ``sequences``, their number; ``agree``, whether all predicted
-        classes are the same; ``difference``, the largest difference between
-        the logits relative to the largest logit; and ``top1``, the accuracies
-        in percent with 'pytorch' and 'onnxruntime'.
-
-    Raises:
-        InputError: A file is invalid, or the test set does not fit ``path``.
+    Return ``sequences``, their number; ``agree``, whether all predicted
+    classes are the same; ``difference``, the largest difference between the
+    logits relative to the largest logit; and ``top1``, the accuracies in
+    percent with 'pytorch' and 'onnxruntime'. An ``InputError`` is raised if a
+    file is invalid or the test set does not fit ``path``.
     """
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)

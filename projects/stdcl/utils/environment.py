@@ -2,6 +2,7 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,10 +35,8 @@ def package_versions() -> dict:
     """Return the versions of Python and the main packages."""
     versions = dict(python=platform.python_version())
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):  # mmcv or mmcv-lite is installed
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue  # either mmcv or mmcv-lite is installed
     return versions
 
 

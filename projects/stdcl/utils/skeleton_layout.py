@@ -181,6 +181,11 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(','))
 
 
+# the joints of Kinect v1, and the first joints of Kinect v2
+_KINECT = ('base of spine, middle of spine, neck, head, left shoulder, '
+           'left elbow, left wrist, left hand, right shoulder, right elbow, '
+           'right wrist, right hand, left hip, left knee, left ankle, '
+           'left foot, right hip, right knee, right ankle, right foot')
 _NTU_BODY = ('1-2 2-21 3-21 4-3 5-21 6-5 7-6 8-7 9-21 10-9 11-10 12-11 13-1 '
              '14-13 15-14 16-15 17-1 18-17 19-18 20-19 ')
 
@@ -188,11 +193,8 @@ LAYOUTS = {layout.name: layout for layout in (
     SkeletonLayout(
         name='nturgb+d',  # Kinect v2
         joint_names=_names(
-            'base of spine, middle of spine, neck, head, left shoulder, '
-            'left elbow, left wrist, left hand, right shoulder, right elbow, '
-            'right wrist, right hand, left hip, left knee, left ankle, '
-            'left foot, right hip, right knee, right ankle, right foot, '
-            'spine, left hand tip, left thumb, right hand tip, right thumb'),
+            f'{_KINECT}, spine, left hand tip, left thumb, right hand tip, '
+            'right thumb'),
         # hand tips and thumbs are joined to the hands, as in MMAction2's Graph
         edges=_pairs(_NTU_BODY + '22-8 23-8 24-12 25-12'),
         # as in CTR-GCN, 2S-AGCN and MMAction2's JointToBone
@@ -202,11 +204,7 @@ LAYOUTS = {layout.name: layout for layout in (
                0, 1, 0, 1)),
     SkeletonLayout(
         name='nw-ucla',  # Kinect v1
-        joint_names=_names(
-            'base of spine, middle of spine, neck, head, left shoulder, '
-            'left elbow, left wrist, left hand, right shoulder, right elbow, '
-            'right wrist, right hand, left hip, left knee, left ankle, '
-            'left foot, right hip, right knee, right ankle, right foot'),
+        joint_names=_names(_KINECT),
         edges=_pairs('1-2 2-3 4-3 5-3 6-5 7-6 8-7 9-3 10-9 11-10 12-11 13-1 '
                      '14-13 15-14 16-15 17-1 18-17 19-18 20-19'),
         center=2,

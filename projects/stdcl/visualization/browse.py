@@ -26,13 +26,8 @@ class BrowsedSequence(NamedTuple):
 class DatasetBrowser:
     """Browser that draws sequences before and after the pipeline.
 
-    Args:
-        cfg (Config): Config with a skeleton layout.
-        split (str): Data loader to read: 'train', 'val' or 'test'. Defaults to
-            'train'.
-
-    Raises:
-        InputError: A valid layout or the data set for ``split`` is missing.
+    ``split`` is the data loader to read: 'train', 'val' or 'test'. An
+    ``InputError`` is raised if ``cfg`` lacks its data set or a valid layout.
     """
 
     def __init__(self, cfg: Config, split: str = 'train') -> None:
@@ -51,20 +46,11 @@ class DatasetBrowser:
                num: Optional[int] = None, seed: int = 0) -> List[int]:
         """Choose sequences by name, or at random.
 
-        Args:
-            names (sequence[str], optional): Names of the sequences, in order.
-                By default, they are chosen at random.
-            classes (sequence[str], optional): Names or numbers of the classes
-                to choose from. Defaults to all.
-            num (int, optional): Maximum number to choose. Defaults to all.
-            seed (int): Seed of the random choice. Defaults to 0.
-
-        Returns:
-            list[int]: Indices for :meth:`animate`.
-
-        Raises:
-            InputError: An entry of ``names`` or ``classes`` is unknown, or
-                ``num`` is below 1.
+        The random choice contains up to ``num`` sequences (default: all) of
+        ``classes``, which are names or numbers of classes (default: all).
+        Return indices for :meth:`animate`, in the order of ``names``. An
+        ``InputError`` is raised if an entry of ``names`` or ``classes`` is
+        unknown, or if ``num`` is below 1.
         """
         require_positive(self.where, num=1 if num is None else num)
         known: Dict[str, List[int]] = {}
@@ -91,17 +77,10 @@ class DatasetBrowser:
     def animate(self, index: int, seed: int = 0) -> Animation:
         """Draw a sequence before and after the pipeline.
 
-        Args:
-            index (int): Index of the sequence.
-            seed (int): Seed of random transforms, which depend only on this
-                seed and the index. Defaults to 0.
-
-        Returns:
-            Animation: One panel before and one after the pipeline. A note
-            replaces the second panel if a transform computes bones or motion.
-
-        Raises:
-            InputError: The pipeline fails, or joints do not fit the layout.
+        Random transforms depend only on ``seed`` and ``index``. A note
+        replaces the second panel if a transform computes bones or motion. An
+        ``InputError`` is raised if the pipeline fails, or if the joints do not
+        fit the layout.
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
         info = dataset.get_data_info(place)

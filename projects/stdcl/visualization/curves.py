@@ -17,14 +17,9 @@ def read_log(path: Path) -> pd.DataFrame:
 
     ``path`` is a log with one JSON object per line, such as
     ``TIME/vis_data/scalars.json``, or a work directory, whose logs are joined.
-
-    Returns:
-        DataFrame: One column for each scalar and one row for each logged step
-        or validation. The index, a float, is the number of epochs completed by
-        then.
-
-    Raises:
-        InputError: ``path`` contains no log, or it has a different format.
+    The table has a column for each scalar and a row for each logged step or
+    validation. Its index, a float, is the number of epochs completed by then.
+    An ``InputError`` is raised if a log is missing or has a different format.
     """
     files = sorted(path.glob('*/vis_data/scalars.json')) \
         if path.is_dir() else [path]

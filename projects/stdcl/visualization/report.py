@@ -99,20 +99,12 @@ def write_report(path: Path, model: Tuple[Config, str],
                  plain: Optional[Tuple[Config, str]] = None,
                  names: Optional[Sequence[str]] = None, num: int = 12,
                  device: str = 'cpu') -> Dict[str, float]:
-    """Run models on their test set, and write a report.
+    """Run models on their test set, and write a report to an HTML file.
 
-    Args:
-        path (Path): HTML file to write.
-        model (tuple): Config and checkpoint of a model trained with STD-CL.
-        plain (tuple, optional): Config and checkpoint of the same encoder
-            trained without STD-CL. Defaults to None (no comparison).
-        names (sequence[str], optional): Sequences for the player. Defaults to
-            ``num`` sequences; see :func:`choose`.
-        num (int): Number of sequences to choose. Defaults to 12.
-        device (str): Device that runs the models. Defaults to 'cpu'.
-
-    Returns:
-        dict[str, float]: Top-1 accuracy of each model in percent.
+    ``model`` is the config and the checkpoint of a model trained with STD-CL,
+    and ``plain``, if given, those of the same encoder trained without STD-CL.
+    :func:`choose` describes ``names`` and ``num``, the sequences for the
+    player. Return the top-1 accuracy of each model in percent.
 
     Raises:
         InputError: ``model`` has no trained decoupler, the encoders or the

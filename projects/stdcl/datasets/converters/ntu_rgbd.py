@@ -110,17 +110,11 @@ def convert(paths: list[Path], destination: Path, benchmark: str | None = None,
             processes: int | None = None) -> dict:
     """Convert NTU RGB+D to an annotation file, with a report next to it.
 
-    Args:
-        paths (list[Path]): Downloaded zip files, or folders.
-        destination (Path): Path of the annotation file, ``*.pkl``.
-        benchmark (str, optional): 'ntu60' or 'ntu120'. Defaults to 'ntu120'
-            if there are files of setups 18 to 32, and to 'ntu60' otherwise.
-        processes (int, optional): Number of worker processes. Defaults to the
-            number of cores.
-
-    Returns:
-        dict: The report. ``as_published`` says whether the splits have the
-        published sizes; it is None unless all files were found.
+    ``paths`` are downloaded zip files, or folders. ``benchmark`` is 'ntu60' or
+    'ntu120'; it defaults to 'ntu120' if there are files of setups 18 to 32,
+    and to 'ntu60' otherwise. ``processes`` defaults to the number of cores.
+    Return the report, in which ``as_published`` says whether the splits have
+    the published sizes; it is None unless all files were found.
 
     Raises:
         InputError: One of ``paths`` contains no skeleton file, a zip file is

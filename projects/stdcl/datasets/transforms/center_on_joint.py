@@ -1,12 +1,12 @@
 """Centering of the published NTU RGB+D recipe."""
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class CenterOnJoint(Transform):
+class CenterOnJoint(BaseTransform):
     """Move a sequence so that a joint starts at the origin.
 
     The origin is the position of this joint of the first person in the first

@@ -3,14 +3,14 @@ from numbers import Real
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError, require_positive
 from .detected_joints import find_detected
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class CropResize(Transform):
+class CropResize(BaseTransform):
     """Crop a span of frames and resize it by linear interpolation.
 
     Empty frames are not skipped; remove them with ``DropEmptyFrames`` first.

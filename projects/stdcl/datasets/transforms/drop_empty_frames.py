@@ -1,12 +1,12 @@
 """Removal of empty frames, as in the published NTU RGB+D recipe."""
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class DropEmptyFrames(Transform):
+class DropEmptyFrames(BaseTransform):
     """Drop the frames in which no joint was detected.
 
     A sequence in which no joint was ever detected is left unchanged.

@@ -39,17 +39,11 @@ def fit_persons(where: str, annotation: dict, most: Optional[int]) -> dict:
     """Move absent persons to the end, and leave out those beyond ``most``.
 
     Transforms take the first person as the main one. A person is absent if no
-    joint was detected; see :func:`.find_detected`.
-
-    Args:
-        where (str): Source of the annotation, for messages.
-        annotation (dict): ``keypoint``, (M, T, V, C), and optionally
-            ``keypoint_score``, (M, T, V). Packed sequences are not changed.
-        most (int, optional): Largest number of persons that the model accepts,
-            or None for no limit.
-
-    Raises:
-        InputError: More than ``most`` persons are present.
+    joint was detected; see :func:`.find_detected`. ``annotation`` contains
+    ``keypoint``, (M, T, V, C), and optionally ``keypoint_score``, (M, T, V).
+    Packed sequences are not changed, and None as ``most`` means no limit. An
+    ``InputError``, which starts with ``where``, is raised if more than
+    ``most`` persons are present.
     """
     keypoint = annotation.get('keypoint')
     if most is None or np.ndim(keypoint) != 4 or len(keypoint) == 1:

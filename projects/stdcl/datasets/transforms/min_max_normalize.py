@@ -1,13 +1,13 @@
 """Normalization of the NW-UCLA recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class MinMaxNormalize(Transform):
+class MinMaxNormalize(BaseTransform):
     """Scale each coordinate of a sequence to the range [-1, 1].
 
     A constant coordinate becomes -1. Joints that were not detected (those of

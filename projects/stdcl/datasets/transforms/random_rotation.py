@@ -1,13 +1,13 @@
 """Random rotation of the published NTU RGB+D recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomRotation(Transform):
+class RandomRotation(BaseTransform):
     """Rotate a sequence by random angles about x, then y, then z.
 
     All frames and persons share one rotation, R = Rz Ry Rx. Two-dimensional

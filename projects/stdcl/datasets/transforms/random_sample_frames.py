@@ -1,13 +1,13 @@
 """Frame sampling of the NW-UCLA recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError, require_positive
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomSampleFrames(Transform):
+class RandomSampleFrames(BaseTransform):
     """Choose frames at random, or evenly spaced ones in test mode.
 
     In training, ``clip_len`` frames are drawn uniformly with replacement from
@@ -61,12 +61,8 @@ class RandomSampleFrames(Transform):
         """Choose the frame indices of one clip."""
         if self.test_mode:
             return np.linspace(0, total - 1, self.clip_len).astype(np.int64)
-        first, length = self._draw_span(total)
+        first, length = 0, total
+        if self.proportion != (1, 1):
+            length = max(1, round(total * np.random.uniform(*self.proportion)))
+            first = np.random.randint(total - length + 1)
         return first + np.sort(np.random.randint(0, length, self.clip_len))
-
-    def _draw_span(self, total: int) -> tuple[int, int]:
-        """Draw the first frame and the length of the span."""
-        if self.proportion == (1, 1):
-            return 0, total
-        length = max(1, round(total * np.random.uniform(*self.proportion)))
-        return np.random.randint(total - length + 1), length

@@ -1,13 +1,13 @@
 """Random scaling that preserves the aspect ratio."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import InputError
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomScale(Transform):
+class RandomScale(BaseTransform):
     """Multiply all coordinates of a sequence by one random factor.
 
     Required and modified key: ``keypoint``, (M, T, V, C).

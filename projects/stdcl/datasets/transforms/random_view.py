@@ -1,14 +1,14 @@
 """Random point of view of the NW-UCLA training recipe."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ...utils.input_error import require_known
 from .random_rotation import rotate, rotation
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class RandomView(Transform):
+class RandomView(BaseTransform):
     """Rotate a sequence by random whole degrees about x and the vertical axis.
 
     The published preprocessing also shifts and scales the sequence. This class

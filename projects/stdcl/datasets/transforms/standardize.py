@@ -1,13 +1,13 @@
 """Standardization that preserves the aspect ratio."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
-from .transform import Transform
 
 
 @TRANSFORMS.register_module()
-class Standardize(Transform):
+class Standardize(BaseTransform):
     """Center a sequence and divide it by its standard deviation.
 
     All coordinates are divided by the same number, which preserves the aspect
