@@ -118,15 +118,9 @@ class ToyModel(BaseModel):
         return dict(loss=self.layer(torch.stack(inputs)).square().mean())
 
 
-class ToyDataset(torch.utils.data.Dataset):
+class ToyDataset(list):
     # many data sets have NumPy values in their metainfo
     metainfo = dict(classes=np.array(['a', 'b']), scale=np.float32(2.))
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return dict(inputs=torch.full((2, ), float(index)))
 
 
 def toy_runner(work_dir, max_epochs=1, **kwargs):
@@ -134,7 +128,9 @@ def toy_runner(work_dir, max_epochs=1, **kwargs):
         model=ToyModel(), work_dir=str(work_dir),
         experiment_name=f'{work_dir.name}_{os.urandom(4).hex()}',
         train_dataloader=dict(
-            batch_size=2, dataset=ToyDataset(),
+            batch_size=2, dataset=ToyDataset(
+                dict(inputs=torch.full((2, ), float(index)))
+                for index in range(4)),
             sampler=dict(type='DefaultSampler', shuffle=False),
             collate_fn=dict(type='pseudo_collate')),
         train_cfg=dict(by_epoch=True, max_epochs=max_epochs),

@@ -51,11 +51,8 @@ def make_head(**bank):
 
 
 def make_samples(indices, labels):
-    samples = []
-    for index, label in zip(indices, labels):
-        sample = ActionDataSample(metainfo=dict(sample_idx=index))
-        samples.append(sample.set_gt_label(label))
-    return samples
+    return [ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
+        label) for index, label in zip(indices, labels)]
 
 
 def test_similarities_by_hand():

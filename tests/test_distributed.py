@@ -122,13 +122,16 @@ def make_inputs(rows, model):
         for seed, _ in rows]))
 
 
+def make_sample(index, label):
+    return ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
+        label)
+
+
 def run(name, batches, wrap=lambda model: model):
     """Run a scenario, and return the results of each step.
 
-    Args:
-        name (str): Name of the scenario.
-        batches (list): (seed, index) of the sequences of each step.
-        wrap (callable): Function that wraps a model, for example in DDP.
+    ``batches`` contains (seed, index) of the sequences of each step, and
+    ``wrap`` wraps the model, for example in DDP.
     """
     labels, _, bank, accumulate = SCENARIOS[name]
     model = make_model(bank, len(labels), name)
@@ -136,11 +139,7 @@ def run(name, batches, wrap=lambda model: model):
     head.batch_size = max(map(len, batches))
     history = []
     for number, rows in enumerate(batches):
-        samples = []
-        for _, index in rows:
-            sample = ActionDataSample().set_gt_label(labels[index])
-            sample.set_metainfo(dict(sample_idx=index))
-            samples.append(sample)
+        samples = [make_sample(index, labels[index]) for _, index in rows]
         inputs = make_inputs(rows, model)
         if name == 'overflow' and number == 0 and rows[-1][1] == 7:
             inputs[-1] = torch.inf
@@ -181,10 +180,7 @@ def exchanges_of_a_step():
     """Return the exchanges of a step whose batch lacks one sequence."""
     model = make_model(FULL, 12)
     model.cls_head.batch_size = 4
-    samples = []
-    for index in range(3):
-        samples.append(ActionDataSample().set_gt_label(index))
-        samples[-1].set_metainfo(dict(sample_idx=index))
+    samples = [make_sample(index, index) for index in range(3)]
     with Exchanges() as exchanges:
         losses = model(make_inputs([(0, 0), (1, 1), (2, 2)], model), samples,
                        mode='loss')

@@ -7,21 +7,9 @@ import pytest
 from PIL import Image, ImageChops
 
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
+from projects.stdcl.visualization import skeleton_animation as scene
 from projects.stdcl.visualization.animation_files import file_names
 from projects.stdcl.visualization.colors import COLORS, PALETTE, assign_colors
-from projects.stdcl.visualization.skeleton_animation import (
-    FILL,
-    VIEWS,
-    Animation,
-    Panel,
-    Segment,
-    bone_sides,
-    joint_sides,
-    joints_of,
-    legend,
-    project,
-    to_points,
-)
 from projects.stdcl.visualization.skeleton_gif import (
     GAP,
     HEADER,
@@ -53,8 +41,9 @@ def make(layout, persons=1, frames=3, seed=0):
 
 
 def animate(layout, *datas, **kwargs):
-    return Animation('name', 'class', [Panel('panel', to_points(d, layout))
-                                       for d in datas], **kwargs)
+    return scene.Animation('name', 'class', [
+        scene.Panel('panel', scene.to_points(data, layout)) for data in datas],
+        **kwargs)
 
 
 def look(point, azimuth, elevation):
@@ -90,7 +79,7 @@ def camera(data, layout, view):
     moved = {key: (x - middle[0], middle[1] - y)
              for key, (x, y) in flat.items()}
     radius = max(math.hypot(*xy) for xy in moved.values())
-    return {key: (x / radius * FILL, y / radius * FILL)
+    return {key: (x / radius * scene.FILL, y / radius * scene.FILL)
             for key, (x, y) in moved.items()}
 
 
@@ -120,10 +109,11 @@ def test_each_name_gets_a_color():
     assert (many[7], many[14], many[21]) == ('#7fb8d8', '#003959', COLORS[0])
 
 
-@pytest.mark.parametrize('view', [*VIEWS.values(), (-70, 30), (200, -45)])
+@pytest.mark.parametrize('view', [*scene.VIEWS.values(), (-70, 30),
+                                  (200, -45)])
 def test_projection_equals_the_camera(view):
     points = np.random.default_rng(0).normal(size=(2, 3, 3))
-    ours = project(points, *view)
+    ours = scene.project(points, *view)
     for index in np.ndindex(2, 3):
         np.testing.assert_allclose(ours[index], look(points[index], *view),
                                    atol=1e-12)
@@ -137,7 +127,7 @@ def test_points_of_two_dimensions(channels):
     data[0, 1, 2, 0] = np.inf
     if channels == 3:
         data[0, 0, 1, 2] = 0
-    points = to_points(data, layout)
+    points = scene.to_points(data, layout)
     for m, t, v in np.ndindex(2, 2, 4):
         missing = ((m, t) == (1, 0) or (m, t, v) == (0, 1, 2)
                    or channels == 3 and (m, t, v) == (0, 0, 1))
@@ -149,7 +139,7 @@ def test_points_of_two_dimensions(channels):
 @pytest.mark.parametrize('shape', [(3, 20, 3), (1, 3, 25, 3), (1, 3, 20, 2)])
 def test_invalid_shapes_raise(shape):
     with pytest.raises(ValueError, match='20 joints, 3 channels'):
-        to_points(np.zeros(shape), UCLA)
+        scene.to_points(np.zeros(shape), UCLA)
 
 
 def test_file_names_and_joints_of_an_annotation():
@@ -157,26 +147,26 @@ def test_file_names_and_joints_of_an_annotation():
     assert len({*file_names(['a/b', 'a b', 'a_b_0'])}) == 3
     assert len(file_names(['é' * 300])[0].encode()) < 200  # Linux: below 256
     keypoint, score = np.ones((2, 3, 4, 2)), np.zeros((2, 3, 4))
-    joints = joints_of(dict(keypoint=keypoint, keypoint_score=score))
+    joints = scene.joints_of(dict(keypoint=keypoint, keypoint_score=score))
     assert joints.shape == (2, 3, 4, 3) and not joints[..., 2].any()
-    assert joints_of(dict(keypoint=keypoint)).shape == (2, 3, 4, 2)
+    assert scene.joints_of(dict(keypoint=keypoint)).shape == (2, 3, 4, 2)
 
 
 def test_sides_and_legend():
     layout = SkeletonLayout(**HAND)
-    assert joint_sides(layout) == [0, 1, 2, 0]
-    assert bone_sides(layout) == [1, 2, 2]
+    assert scene.joint_sides(layout) == [0, 1, 2, 0]
+    assert scene.bone_sides(layout) == [1, 2, 2]
     across = SkeletonLayout(**dict(HAND, edges=[(1, 0), (2, 1), (3, 2)]))
-    assert bone_sides(across) == [1, 0, 2]
+    assert scene.bone_sides(across) == [1, 0, 2]
     one, two, five = (animate(layout, make(layout, persons))
                       for persons in (1, 2, 5))
-    assert legend(one, layout) == [*zip(('trunk', 'left', 'right'),
+    assert scene.legend(one, layout) == [*zip(('trunk', 'left', 'right'),
                                         PALETTE[0])]
-    assert legend(two, layout)[5] == ('person 2, right', PALETTE[1][2])
-    assert len(legend(five, layout)) == 12  # for the first four persons
+    assert scene.legend(two, layout)[5] == ('person 2, right', PALETTE[1][2])
+    assert len(scene.legend(five, layout)) == 12  # for the first four persons
     plain = SkeletonLayout('plain', ['a', 'b'], [(0, 1)], 1)
-    assert legend(animate(plain, make(plain)), plain) == []
-    assert legend(animate(plain, make(plain, 2)), plain)[1] == (
+    assert scene.legend(animate(plain, make(plain)), plain) == []
+    assert scene.legend(animate(plain, make(plain, 2)), plain)[1] == (
         'person 2, trunk', PALETTE[1][0])
 
 
@@ -216,7 +206,7 @@ def test_bones_have_the_color_of_their_side(layout):
         data[0, 0, [i, j]] = [[-1, -1, 1], [1, 1, 1]]
         image = next(draw_frames(animate(layout, data), layout, (0, 0)))
         assert crop(image).getpixel((PANEL // 2, PANEL // 2)) == rgb(
-            PALETTE[0][bone_sides(layout)[bone]])
+            PALETTE[0][scene.bone_sides(layout)[bone]])
 
 
 def test_missing_persons_are_not_drawn():
@@ -251,14 +241,15 @@ def test_static_skeleton_does_not_flicker(tmp_path):
 
 
 def test_attention_and_timeline_are_drawn():
-    points = to_points(make(UCLA, 1, 1), UCLA)
+    points = scene.to_points(make(UCLA, 1, 1), UCLA)
     weights = np.zeros((1, 20))
     weights[0, 3] = 20
     plain, attentive, timed = (next(draw_frames(
-        Animation('a', 'b', [Panel('c', points, chosen)], timeline=timeline),
-        UCLA, (0, 0))) for chosen, timeline in (
+        scene.Animation('a', 'b', [scene.Panel('c', points, chosen)],
+                        timeline=timeline), UCLA, (0, 0)))
+        for chosen, timeline in (
             (None, []), (weights, []),
-            (None, [Segment(0, 1, 'x', COLORS[2])])))
+            (None, [scene.Segment(0, 1, 'x', COLORS[2])])))
     changed = np.array(ImageChops.difference(plain, attentive)).any(axis=2)
     assert 0.001 < changed.mean() < 0.05
     assert timed.height > plain.height
@@ -290,7 +281,7 @@ def test_page_contains_names_and_coordinates(layout):
     assert frames[1][1] == [None] * layout.num_joints
     # coordinates are shifted and scaled
     told = np.array([frames[0][0], frames[2][0]], dtype=float) / 1000
-    points = to_points(data, layout)[0, [0, 2]]
+    points = scene.to_points(data, layout)[0, [0, 2]]
     moved, wanted = (x - x[0, 0] for x in (told, points))
     scale = (moved * wanted).sum() / (wanted**2).sum()
     np.testing.assert_allclose(moved, scale * wanted, atol=2e-3)
@@ -300,11 +291,11 @@ def test_page_contains_names_and_coordinates(layout):
 def player(tmp_path):
     weights = np.ones((2, 20))
     weights[0, 0] = 9
-    points = to_points(make(UCLA, 2, 10), UCLA)
-    animations = [Animation(
-        name, 'wave', [Panel('10 frames', points, weights)],
-        timeline=[Segment(0, 5, 'first', COLORS[1]),
-                  Segment(5, 10, 'second', COLORS[5], height)])
+    points = scene.to_points(make(UCLA, 2, 10), UCLA)
+    animations = [scene.Animation(
+        name, 'wave', [scene.Panel('10 frames', points, weights)],
+        timeline=[scene.Segment(0, 5, 'first', COLORS[1]),
+                  scene.Segment(5, 10, 'second', COLORS[5], height)])
         for name, height in (('one', 1), ('two', 0.5))]
     (tmp_path / 'player.html').write_text(
         player_page('title', animations, UCLA, (30, 10)))
@@ -382,7 +373,7 @@ def test_player_plays_and_turns(player):
         done.back = canvas.toDataURL() === picture;
         query('#list').children[1].click();
         done.title = query('#title').textContent;
-        done.legend = [count('#legend span'), count('#classes span')];
+        done.legend = [count('#scene.legend span'), count('#classes span')];
         return done;''')
     assert done == dict(
         played=[2, 1, 2], stepped=8, paused=[False, 'Play'], still=True,

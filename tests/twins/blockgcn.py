@@ -30,13 +30,9 @@ def topology_features(joints: torch.Tensor, centers: torch.Tensor,
 def block_gc(x: torch.Tensor, weight: torch.Tensor, hop_weight: torch.Tensor,
              hops: torch.Tensor, conv: torch.Tensor, bias: torch.Tensor
              ) -> torch.Tensor:
-    """Map (N, C, T, V) to (N, C', T, V), before batch norm.
+    """Map x, (N, C, T, V), to (N, C', T, V), before batch norm; see BlockGC.
 
-    Args:
-        x (Tensor): The features.
-        weight, hop_weight, hops: See ``BlockGC``.
-        conv (Tensor): Shape (H, K, C / H, C' / H).
-        bias (Tensor): Shape (K, C').
+    The shapes are (H, K, C / H, C' / H) for ``conv`` and (K, C') for ``bias``.
     """
     heads, subsets, width, _ = conv.shape
     out = []

@@ -61,19 +61,14 @@ class HCNTwin(nn.Module):
 
         features = []
         for person in range(self.num_person):
-            out = self.conv1(x[..., person])  # (N, base, T, V)
-            out = self.conv2(out)  # (N, W, T, V)
-            out = out.permute(0, 3, 2, 1)  # (N, V, T, W)
-            out = self.conv3(out)  # (N, base / 2, T / 2, W / 2)
-            joints = self.conv4(out)  # (N, base, T / 4, W / 4)
-
-            out = self.conv1m(difference[..., person])
-            out = self.conv2m(out)
-            out = out.permute(0, 3, 2, 1)
-            out = self.conv3m(out)
-            motion = self.conv4m(out)
-
-            out = torch.cat([joints, motion], dim=1)
+            streams = []
+            for data, stream in (x, ''), (difference, 'm'):
+                conv1, conv2, conv3, conv4 = (self.get_submodule(
+                    f'conv{number}{stream}') for number in (1, 2, 3, 4))
+                out = conv2(conv1(data[..., person]))  # (N, W, T, V)
+                out = conv3(out.permute(0, 3, 2, 1))  # (N, base / 2, T / 2,..)
+                streams.append(conv4(out))  # (N, base, T / 4, W / 4)
+            out = torch.cat(streams, dim=1)
             out = self.conv5(out)  # (N, 2 * base, T / 8, W / 8)
             out = self.conv6(out)  # (N, 4 * base, T / 16, W / 16)
             features.append(out)
