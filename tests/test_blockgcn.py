@@ -15,22 +15,17 @@ from projects.stdcl.utils.skeleton_layout import LAYOUTS
 from tests.twins.blockgcn import block_gc, topology_features, tree_lengths
 
 
-@pytest.mark.parametrize('num_points', [1, 2, 3, 20, 33])
-def test_spanning_tree_against_scipy(num_points):
-    points = torch.randn(8, num_points, 5, dtype=torch.float64)
+@pytest.mark.parametrize('points', [
+    *(torch.randn(8, number, 5, dtype=torch.float64)
+      for number in (1, 2, 3, 20, 33)),
+    # repeated squaring needs the most steps if the points form a line
+    torch.rand(41, dtype=torch.float64).cumsum(0)[torch.randperm(41)].view(
+        1, -1, 1)])
+def test_spanning_tree_against_scipy(points):
     lengths = spanning_tree_lengths(points).sort(dim=1).values
     for ours, own in zip(lengths, points):
         np.testing.assert_allclose(ours, np.sort(tree_lengths(own)),
                                    rtol=1e-12)
-
-
-def test_spanning_tree_of_a_long_path():
-    """Repeated squaring needs the most steps if the points form a line."""
-    steps = torch.rand(40, dtype=torch.float64) + 0.1
-    points = torch.cat([torch.zeros(1), steps.cumsum(0)]).view(1, -1, 1)
-    order = torch.randperm(41)
-    lengths = spanning_tree_lengths(points[:, order])
-    torch.testing.assert_close(lengths.sort().values[0], steps.sort().values)
 
 
 def test_spanning_tree_of_equal_points():

@@ -47,8 +47,6 @@ def reload_plain(value, path):
     return torch.load(path, weights_only=True)
 
 
-# --- saved content ---------------------------------------------------------
-
 @pytest.mark.parametrize('value, expected', [
     (np.float64(1.5), 1.5),
     (np.int64(3), 3),
@@ -106,8 +104,6 @@ def test_other_objects_are_kept_with_a_warning(monkeypatch):
     assert 'checkpoint.meta.odd is a slice' in message
 
 
-# --- a complete run --------------------------------------------------------
-
 class ToyModel(BaseModel):
 
     def __init__(self):
@@ -162,8 +158,6 @@ def test_every_way_to_save_is_plain(tmp_path):
         assert torch.load(tmp_path / 'a.pth', weights_only=True) == dict(a=1.)
 
 
-# --- MMEngine's own checkpoints, and how to opt in -------------------------
-
 @pytest.fixture
 def upstream_file(tmp_path, trained):
     """Write a checkpoint with the original function of MMEngine."""
@@ -192,8 +186,6 @@ def test_upstream_checkpoint_resumes_when_trusted(upstream_file, tmp_path,
     assert (runner.epoch, runner.iter) == (1, 2)
     assert len(runner.message_hub.get_scalar('train/loss').data[0]) == 4
 
-
-# --- a malicious pickle ----------------------------------------------------
 
 def test_malicious_checkpoint_does_not_run(attack_file, loot, tmp_path):
     with pytest.raises(pickle.UnpicklingError) as caught:
@@ -230,8 +222,6 @@ def test_pytorch_environment_variable_is_ignored(
     assert loot.exists()
 
 
-# --- files that are damaged or of a different kind -------------------------
-
 @pytest.mark.parametrize('new', [True, False])
 def test_damaged_checkpoint_is_named(tmp_path, new):
     path = tmp_path / 'a.pth'
@@ -258,8 +248,6 @@ def test_file_without_a_dict_is_named(tmp_path, content, message):
     with pytest.raises(InputError, match=f'{path}{message}'):
         load(path)
 
-
-# --- the config in a checkpoint --------------------------------------------
 
 @pytest.fixture
 def config_file(tmp_path, loot, trained_file):
@@ -304,8 +292,6 @@ def test_config_in_a_checkpoint_is_not_run_on_inference(
             object(), ConfigDict(), config_file)
     assert loot.exists()
 
-
-# --- files from the web ----------------------------------------------------
 
 @pytest.mark.parametrize('switch', ['0', '1'])
 def test_code_in_a_downloaded_file_does_not_run(

@@ -218,8 +218,6 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
         assert share.current() == 1
 
 
-# --- STD-CL on configs of MMAction2 ----------------------------------------
-
 STGCN = 'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{}d'
 LINE = 'model = dict(_base_.stdcl_model, clip_shape=(2, 100, {}, 3))'
 

@@ -220,17 +220,6 @@ DATA = dict(
     rounding=(('keypoint', 2, torch.arange(24.).mul(1 + 1e-7).numpy()), False))
 
 
-def compare_data(name, rank):
-    """Return the error message of a process, or None."""
-    last = rank == dist.get_world_size() - 1
-    runner = SimpleNamespace(_train_loop=Loop(Sequences()), _test_loop={},
-                             _val_loop=Loop(Sequences(*DATA[name][0] * last)))
-    try:
-        ConsistencyHook().before_run(runner)
-    except ValueError as error:
-        return str(error)
-
-
 def worker(rank, world_size, folder):
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/init', rank=rank,
@@ -249,8 +238,14 @@ def worker(rank, world_size, folder):
         _require_equal_batches(loader)
     except ValueError as error:
         results['unequal'] = str(error)
-    for name in DATA:
-        results[name] = compare_data(name, rank)
+    for name, (change, _) in DATA.items():
+        last, results[name] = rank == world_size - 1, None
+        try:
+            ConsistencyHook().before_run(SimpleNamespace(
+                _train_loop=Loop(Sequences()), _test_loop={},
+                _val_loop=Loop(Sequences(*change * last))))
+        except ValueError as error:
+            results[name] = str(error)
     torch.save(results, f'{folder}/{rank}.pth')
     dist.destroy_process_group()
 

@@ -75,8 +75,6 @@ def test_any_batch_size_equals_pytorch(encoder, tmp_path):
         assert batch == 1 or np.ptp(logits, axis=0).max() > 1e-3
 
 
-# --- the script of the guide -------------------------------------------------
-
 SCRIPT = SimpleNamespace(**runpy.run_path(
     str(ROOT / 'docs/guides/run_onnx.py')))
 

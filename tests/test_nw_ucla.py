@@ -37,7 +37,14 @@ def test_converts_the_zip_and_the_folder_alike(warm, archive, unpacked,
     zipped, folder = (pickle.loads((tmp_path / name).read_bytes())
                       for name in ('new/zip.pkl', 'folder.pkl'))
     assert zipped['split'] == folder['split'] == splits
-    check_folds(zipped['split'])
+    training = sorted(splits['xview_train'])
+    assert sorted(sum((splits[f'fold{fold}_val'] for fold in range(3)),
+                      [])) == training
+    for fold in range(3):  # by subject
+        parts = [splits[f'fold{fold}_{part}'] for part in ('train', 'val')]
+        assert sorted(sum(parts, [])) == training
+        subjects, held_out = ({name[4:7] for name in part} for part in parts)
+        assert not subjects & held_out
     assert len(zipped['annotations']) == 1484
     for a, b in zip(zipped['annotations'], folder['annotations']):
         assert a['frame_dir'] == b['frame_dir']
@@ -51,18 +58,6 @@ def test_converts_the_zip_and_the_folder_alike(warm, archive, unpacked,
     np.testing.assert_array_equal(
         annotation['keypoint'][0], np.float32(record['skeletons']))
     assert annotation['label'] == record['label'] - 1
-
-
-def check_folds(splits):
-    """Check that folds split the training views by subjects."""
-    training = sorted(splits['xview_train'])
-    assert sorted(sum((splits[f'fold{fold}_val'] for fold in range(3)),
-                      [])) == training
-    for fold in range(3):
-        parts = [splits[f'fold{fold}_{part}'] for part in ('train', 'val')]
-        assert sorted(sum(parts, [])) == training
-        subjects, held_out = ({name[4:7] for name in part} for part in parts)
-        assert not subjects & held_out
 
 
 @pytest.mark.parametrize('change, message', [

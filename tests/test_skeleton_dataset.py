@@ -334,15 +334,6 @@ def test_files_of_a_different_form_raise(tmp_path, content, message):
         SkeletonDataset(path, [], split='xsub_train')
 
 
-def test_missing_and_damaged_files(tmp_path, tiny_annotations):
-    with pytest.raises(FileNotFoundError, match='none.pkl'):
-        SkeletonDataset(str(tmp_path / 'none.pkl'), [])
-    data = Path(tiny_annotations()).read_bytes()
-    (tmp_path / 'cut.pkl').write_bytes(data[:len(data) // 2])
-    with pytest.raises(pickle.UnpicklingError, match='cut.pkl could not be'):
-        SkeletonDataset(str(tmp_path / 'cut.pkl'), [])
-
-
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_nonfinite_number_is_located(value):
     for place in np.ndindex(1, 2, 4, 3):

@@ -64,32 +64,24 @@ def test_pre_normalize_3d_equals_mmaction2(seed, persons, joints, options):
     np.testing.assert_array_equal(ours['body_center'], stock['body_center'])
 
 
-def test_pre_normalize_3d_swaps_persons():
+@pytest.mark.parametrize('changes', [
+    # the second person becomes the first
+    [(np.s_[0, 3:], 0), (np.s_[1, ::2], 1.5)],
+    # the spine is already along z, or has no length
+    [(np.s_[..., 0, :], 0.5), (np.s_[..., 1, :], [0.5, 0.5, 0.9])],
+    [(np.s_[..., :2, :], 0.5)], [(..., 0)]],
+    ids=['swap', 'upright', 'coincident', 'nobody'])
+def test_pre_normalize_3d_of_special_cases(changes):
     results = sequence(0)
-    results['keypoint'][0, 3:] = 0
-    results['keypoint'][1, ::2] = 1.5
+    for place, value in changes:
+        results['keypoint'][place] = value
     ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
     assert ours['total_frames'] > 3
     np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
                                atol=1e-6)
 
 
-@pytest.mark.parametrize('pose', ['upright', 'coincident'])
-def test_pre_normalize_3d_without_a_rotation(pose):
-    """The spine is already along z, or has no length."""
-    results = sequence(3, persons=1)
-    results['keypoint'][0, :, 0] = 0.5
-    results['keypoint'][0, :, 1] = [0.5, 0.5, 0.9] if pose == 'upright' else .5
-    ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
-    np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
-                               atol=1e-6)
-
-
-def test_pre_normalize_3d_of_no_person_and_three():
-    results = sequence(0)
-    results['keypoint'][:] = 0
-    ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
-    np.testing.assert_array_equal(ours['keypoint'], stock['keypoint'])
+def test_pre_normalize_3d_of_three_persons():
     with pytest.raises(ValueError, match='seq0 has 3 persons, expected 1 or'):
         FastPreNormalize3D()(sequence(0, persons=3))
 
@@ -239,18 +231,11 @@ def test_wrong_numbers_of_channels_raise(transform, channels):
         transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18, channels))))
 
 
-def min_max(joints, detected):
-    low, high = detected.min(axis=0), detected.max(axis=0)
-    return (joints - low) / (high - low) * 2 - 1
-
-
-def standardized(joints, detected):
-    mean = detected.mean(axis=0)
-    return (joints - mean) / np.sqrt(((detected - mean)**2).mean())
-
-
 NORMALIZED = dict(
-    MinMaxNormalize=min_max, Standardize=standardized,
+    MinMaxNormalize=lambda joints, seen:
+        (joints - seen.min(axis=0)) / np.ptp(seen, axis=0) * 2 - 1,
+    Standardize=lambda joints, seen:
+        (joints - seen.mean(axis=0)) / (seen - seen.mean(axis=0)).std(),
     PreNormalize2D=lambda joints, _: joints / (960, 540) - 1,
     # joint 1 of the first person is lost in the first two frames
     CenterOnJoint=lambda joints, _: joints - joints[0, 2, 1])
