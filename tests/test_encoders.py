@@ -220,12 +220,12 @@ def test_hops_and_adjacency(layout):
 
 @pytest.mark.parametrize('make, error', [
     (lambda: CTRGCN('nw-ucla', base_channels=54), 'multiple of 4.*branches'),
-    (lambda: BlockGCN('nw-ucla', base_channels=20), 'of num_heads = 8'),
+    (lambda: BlockGCN('nw-ucla', base_channels=20), 'of 8, which is num_h'),
     (lambda: BlockGCN('nw-ucla', base_channels=8)(
         torch.zeros(1, 2, 4, 20, 3)), 'append_joints=True'),
-    (lambda: Hyperformer('nw-ucla', base_channels=220), 'of num_heads'),
+    (lambda: Hyperformer('nw-ucla', base_channels=220), 'is num_heads'),
     (lambda: Hyperformer('nw-ucla', base_channels=60, num_heads=3,
-                         proj_groups=7), 'proj_groups = 7'),
+                         proj_groups=7), '7, which is proj_groups'),
     (lambda: CTRGCN('nw-ucla', num_person=0), 'num_person is 0'),
     (lambda: CTRGCN('nw-ucla', num_stages=0), 'num_stages is 0'),
     (lambda: CTRGCN('nw-ucla', in_channels=0), 'in_channels is 0'),

@@ -63,6 +63,14 @@ def require_positive(owner: str, **sizes: Union[int, Sequence[int]]) -> None:
                 f'{owner}: {name} is {size!r}, expected {expected}.')
 
 
+def require_multiple(owner: str, name: str, value: int, divisor: int,
+                     why: str) -> None:
+    """Raise an ``InputError`` unless a size is a positive multiple."""
+    if value < divisor or value % divisor:
+        raise InputError(f'{owner}: {name} is {value}, expected a positive '
+                         f'multiple of {divisor}, {why}.')
+
+
 def require_known(field: str, value: str, known) -> None:
     """Raise an InputError about ``field`` unless ``value`` is in ``known``."""
     if value not in known:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
-from ...utils.input_error import InputError, require_positive
+from ...utils.input_error import InputError, require_multiple, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import SpatialTemporalEncoder, make_residual
 
@@ -186,10 +186,8 @@ class BlockGCN(SpatialTemporalEncoder):
         layout = SkeletonLayout.get(layout)
         require_positive('BlockGCN', num_heads=num_heads,
                          base_channels=base_channels)
-        if base_channels % num_heads:
-            raise InputError(
-                f'BlockGCN: base_channels is {base_channels}, expected a '
-                f'multiple of num_heads = {num_heads}.')
+        require_multiple('BlockGCN', 'base_channels', base_channels, num_heads,
+                         'which is num_heads')
         hops = torch.tensor(layout.hops)
         inputs = []  # number of input channels of each block
 

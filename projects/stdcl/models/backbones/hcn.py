@@ -6,7 +6,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
 from ...utils.clip_check import check_encoder
-from ...utils.input_error import InputError, require_positive
+from ...utils.input_error import require_multiple, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 
 STRIDE = 16  # each of four max pools halves both axes
@@ -85,10 +85,10 @@ class HCN(BaseModule):
         self.cooccurrence_channels = num_frames \
             if cooccurrence_channels is None else cooccurrence_channels
         for name in ('num_frames', 'cooccurrence_channels'):
-            _check_multiple(name, getattr(self, name), STRIDE,
-                            'each of four max pools halves this axis')
-        _check_multiple('base_channels', base_channels, 2,
-                        'conv3 has half as many channels')
+            require_multiple('HCN', name, getattr(self, name), STRIDE,
+                             'because four max pools halve this axis')
+        require_multiple('HCN', 'base_channels', base_channels, 2,
+                         'because conv3 has half as many channels')
 
         stream = (self.layout.num_joints, in_channels, base_channels,
                   self.cooccurrence_channels, dropout_ratio)
@@ -135,10 +135,3 @@ def _motion(x: torch.Tensor) -> torch.Tensor:
     difference = F.interpolate(difference, size=x.shape[1:], mode='bilinear',
                                align_corners=False)
     return difference.view(shape)
-
-
-def _check_multiple(name: str, value: int, divisor: int, why: str) -> None:
-    """Require ``value`` to be a positive multiple of ``divisor``."""
-    if value < divisor or value % divisor:
-        raise InputError(f'HCN: {name} is {value}, expected a positive '
-                         f'multiple of {divisor}, because {why}.')

@@ -8,7 +8,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch.autograd.function import once_differentiable
 
-from ...utils.input_error import InputError, require_positive
+from ...utils.input_error import require_multiple, require_positive
 from ...utils.skeleton_layout import SkeletonLayout
 from .spatial_temporal_encoder import SpatialTemporalEncoder
 
@@ -105,11 +105,9 @@ class HypergraphAttention(BaseModule):
     vectors r and e act as extra keys (the context), and a constant matrix
     selects the products to add to each logit.
 
-    Args:
-        in_channels, out_channels (int): Channels C and C' = H * D.
-        num_heads, groups (int): Numbers of heads H and convolution groups.
-        parts (Tensor): Body part of each joint, numbered from 0, shape (V,).
-        hops (Tensor): Number of hops between each pair of joints, (V, V).
+    ``in_channels`` is C, and ``out_channels`` is H * D. ``groups`` are those
+    of the convolution. ``parts``, (V,), is the body part of each joint,
+    numbered from 0, and ``hops``, (V, V), the hops between each pair.
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_heads: int,
@@ -214,10 +212,8 @@ class Hyperformer(SpatialTemporalEncoder):
                          proj_groups=proj_groups)
         for name, number in dict(num_heads=num_heads,
                                  proj_groups=proj_groups).items():
-            if base_channels % number:
-                raise InputError(
-                    f'Hyperformer: base_channels is {base_channels}, expected '
-                    f'a multiple of {name} = {number}.')
+            require_multiple('Hyperformer', 'base_channels', base_channels,
+                             number, f'which is {name}')
         # renumber the parts from 0, without gaps
         parts = torch.unique(torch.tensor(layout.parts),
                              return_inverse=True)[1]

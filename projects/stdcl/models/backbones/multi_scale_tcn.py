@@ -4,7 +4,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 
-from ...utils.input_error import InputError
+from ...utils.input_error import require_multiple
 from .pointwise_conv import PointwiseConv
 
 KERNEL_SIZE, DILATIONS = 5, (1, 2)  # of the temporal convolutions
@@ -26,26 +26,19 @@ class MultiScaleTCN(BaseModule):
     >>> tcn(torch.rand(4, 64, 52, 20)).shape  # (N, C, T, V)
     torch.Size([4, 64, 26, 20])
 
-    Args:
-        channels (int): Channels C of input and output.
-        stride (int): Temporal stride. Defaults to 1.
-        time_dim (int): Axis of time: 2 for (N, C, T, V), 3 for (N, C, V, T).
-            Defaults to 2.
-
-    Raises:
-        InputError: ``channels`` is not a multiple of the number of branches.
+    ``channels`` is C, and ``stride`` is the temporal stride. ``time_dim`` is
+    the axis of time: 2 for (N, C, T, V), 3 for (N, C, V, T). An ``InputError``
+    is raised unless ``channels`` is a multiple of the number of branches.
     """
 
     def __init__(self, channels: int, stride: int = 1,
                  time_dim: int = 2) -> None:
         super().__init__()
         branches = len(DILATIONS) + 2
-        if channels % branches:
-            raise InputError(
-                f'MultiScaleTCN: channels is {channels}, expected a multiple '
-                f'of {branches}, the number of branches (one per dilation in '
-                f'{DILATIONS}, one with pooling and one without). Change '
-                'base_channels of the encoder.')
+        require_multiple(
+            'MultiScaleTCN', 'channels', channels, branches, 'the number of '
+            f'branches (one per dilation in {DILATIONS}, one with pooling and '
+            'one without). Change base_channels of the encoder')
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
