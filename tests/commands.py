@@ -77,18 +77,17 @@ def stop_training(run, work_dir, *options, when, number=signal.SIGKILL,
     return run.wait()
 
 
-def _hold(folder, locked):
-    with lock_folder(folder):
-        locked.set()
-        signal.pause()
-
-
 @contextlib.contextmanager
 def hold_folder(folder):
     """Let another process lock a folder, and kill that process at the end."""
+
+    def hold():
+        with lock_folder(folder):
+            locked.set()
+            signal.pause()
+
     fork = multiprocessing.get_context('fork')
-    locked = fork.Event()
-    process = fork.Process(target=_hold, args=(folder, locked), daemon=True)
+    locked, process = fork.Event(), fork.Process(target=hold, daemon=True)
     process.start()
     assert locked.wait(60)
     yield process

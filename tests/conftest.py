@@ -35,26 +35,18 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def mmaction_scope():
-    """Set the default scope of MMEngine, as a Runner does."""
-    init_default_scope('mmaction')
+def same_start():
+    """Set the seed and, as a Runner does, the default scope of MMEngine.
 
-
-@pytest.fixture(autouse=True)
-def clean_up():
-    """Enable logging, which a test may have disabled, and drop figures.
-
-    MMEngine keeps the figures of every Runner, and collects garbage often.
+    Enable logging, which a test may have disabled. MMEngine keeps the figures
+    of every Runner, and collects garbage often.
     """
+    torch.manual_seed(0)
+    init_default_scope('mmaction')
     yield
     logging.disable(logging.NOTSET)
     for visualizer in [Visualizer, *Visualizer.__subclasses__()]:
         visualizer._instance_dict.clear()
-
-
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -55,17 +55,6 @@ def disturb(module: torch.nn.Module) -> None:
                 parameter.copy_(torch.rand_like(parameter) / 2 + 0.25)
 
 
-def keep_statistics(module: torch.nn.Module, *inputs) -> None:
-    """Set the statistics of batch norm to those of a batch."""
-    norms = [part for part in module.modules()
-             if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
-    for momentum in (1, 0.1):
-        for norm in norms:
-            norm.momentum = momentum
-        if momentum == 1:
-            module(*inputs)
-
-
 def assert_same(value, expected, what='') -> None:
     """Compare up to float64 rounding errors, which deep networks amplify."""
     scale = expected.abs().max()
@@ -84,7 +73,13 @@ def pair(name: str, size: Size) -> tuple:
     """Build our model and the twin with the same disturbed weights."""
     reference = twin(name, size).double()
     disturb(reference)
-    keep_statistics(reference, for_twin(size.clips(2, dtype=torch.float64)))
+    norms = [part for part in reference.modules()
+             if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = 1  # keep the statistics of the next batch
+    reference(for_twin(size.clips(2, dtype=torch.float64)))
+    for norm in norms:
+        norm.momentum = 0.1
     model = ours(name, size).double()
     model.load_state_dict(converted(name, reference.state_dict()))
     drop_nothing(model)

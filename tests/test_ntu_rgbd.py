@@ -10,9 +10,9 @@ import pytest
 from projects.stdcl.datasets.converters import ntu_rgbd
 from projects.stdcl.datasets.converters.ntu_skeleton import parse_skeleton
 from projects.stdcl.utils.input_error import InputError
+from tests.commands import ROOT
 from tests.ntu_files import content_of, golden_set, replace_words
 
-ROOT = Path(__file__).parents[1]
 GOOD = 'S001C001P001R001A001'
 
 

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,9 +18,8 @@ from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.config_check import load_config
 from projects.stdcl.utils.input_error import InputError
 from runs.gains import draw_gains, gains_table
-from tests.commands import hold_folder
+from tests.commands import ROOT, hold_folder
 
-ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / 'runs/studies').glob('*.py'))
 RECORDED = sorted((ROOT / 'runs/studies').glob('*[!s].csv'))
 STUDY = '''

@@ -3,11 +3,11 @@ import re
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.commands import ROOT
+
 FILES = sorted((ROOT / 'tools').rglob('*.py'))
 TOOLS = [path for path in FILES if '__main__' in path.read_text()]
 PACKAGE = sorted((ROOT / 'projects').rglob('*.py'))

@@ -5,6 +5,7 @@ temporal resolution, and separate temporal branches. The parameters have the
 same names as in the encoder's published checkpoints.
 """
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn as nn
@@ -34,23 +35,17 @@ def init_conv(conv):
     """Initialize with Kaiming normal (fan out) and zero bias."""
     nn.init.kaiming_normal_(conv.weight, mode='fan_out')
     nn.init.zeros_(conv.bias)
+    return conv
 
 
-class ConvBN(nn.Module):
-    """Convolution over time of (N, C, T, V), then batch norm."""
-
-    def __init__(self, in_channels, out_channels, kernel_size=1, stride=1,
-                 dilation=1):
-        super().__init__()
-        self.conv = nn.Conv2d(
+def conv_bn(in_channels, out_channels, kernel_size=1, stride=1, dilation=1):
+    """Return a convolution over time of (N, C, T, V), then batch norm."""
+    return nn.Sequential(OrderedDict(
+        conv=init_conv(nn.Conv2d(
             in_channels, out_channels, (kernel_size, 1), (stride, 1),
             padding=(dilation * (kernel_size - 1) // 2, 0),
-            dilation=(dilation, 1))
-        self.bn = nn.BatchNorm2d(out_channels)
-        init_conv(self.conv)
-
-    def forward(self, x):
-        return self.bn(self.conv(x))
+            dilation=(dilation, 1))),
+        bn=nn.BatchNorm2d(out_channels)))
 
 
 class MultiScaleTCN(nn.Module):
@@ -67,7 +62,7 @@ class MultiScaleTCN(nn.Module):
                 nn.Conv2d(channels, width, 1),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
-                ConvBN(width, width, 5, stride, dilation))
+                conv_bn(width, width, 5, stride, dilation))
             for dilation in (1, 2)])
         self.branches.append(nn.Sequential(
             nn.Conv2d(channels, width, 1),
@@ -92,7 +87,7 @@ class MultiScaleTCN(nn.Module):
 def outer_residual(in_channels, out_channels, stride):
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
-    return ConvBN(in_channels, out_channels, stride=stride)
+    return conv_bn(in_channels, out_channels, stride=stride)
 
 
 class SubsetGC(nn.Module):
@@ -101,12 +96,10 @@ class SubsetGC(nn.Module):
     def __init__(self, in_channels, out_channels):
         super().__init__()
         hidden = 8 if in_channels < 16 else in_channels // 8  # R
-        self.conv1 = nn.Conv2d(in_channels, hidden, 1)
-        self.conv2 = nn.Conv2d(in_channels, hidden, 1)
-        self.conv3 = nn.Conv2d(in_channels, out_channels, 1)
-        self.conv4 = nn.Conv2d(hidden, out_channels, 1)
-        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            init_conv(conv)
+        self.conv1 = init_conv(nn.Conv2d(in_channels, hidden, 1))
+        self.conv2 = init_conv(nn.Conv2d(in_channels, hidden, 1))
+        self.conv3 = init_conv(nn.Conv2d(in_channels, out_channels, 1))
+        self.conv4 = init_conv(nn.Conv2d(hidden, out_channels, 1))
 
     def forward(self, x, topology, alpha):
         """Map x (N, C_in, T, V) and topology (V, V) to (N, C_out, T, V)."""
@@ -130,9 +123,8 @@ class SpatialGC(nn.Module):
         self.down = nn.Identity()
         if in_channels != out_channels:
             self.down = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1),
+                init_conv(nn.Conv2d(in_channels, out_channels, 1)),
                 nn.BatchNorm2d(out_channels))
-            init_conv(self.down[0])
         self.bn = nn.BatchNorm2d(out_channels)
         nn.init.constant_(self.bn.weight, 1e-6)
         self.relu = nn.ReLU(inplace=True)

@@ -78,21 +78,12 @@ class HypergraphAttention(nn.Module):
         return self.proj(y)
 
 
-class ChannelNorm(nn.Module):
+class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of (N, C, T, V)."""
-
-    def __init__(self, channels, eps=1e-5):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.eps = eps
 
     def forward(self, x):
         """Normalize each position, keeping the shape."""
-        mean = x.mean(dim=1, keepdim=True)
-        variance = (x - mean).pow(2).mean(dim=1, keepdim=True)
-        x = (x - mean) / torch.sqrt(variance + self.eps)
-        return self.weight[:, None, None] * x + self.bias[:, None, None]
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class SpatialAttention(nn.Module):
