@@ -217,8 +217,8 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
     ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: tiny.pkl: the '
      'pipeline returns no inputs'),
     ('val_dataloader.num_workers=1000000', 'below 1024'),
-    ('train_dataloader.prefetch_factor=2', 'DataLoader does not accept',
-     'prefetch_factor option'),
+    ('train_dataloader.persistent_workers=True', 'DataLoader does not accept',
+     'persistent_workers option needs num_workers > 0'),
     ('default_hooks.checkpoint.save_best=acc/top7', "is 'acc/top7'",
      'expected one of auto, acc/top1, acc/top5'),
     ('train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",
@@ -243,8 +243,11 @@ def test_options(change, texts, folder):
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
 def test_launchers(launcher, folder):
-    assert_fails(lambda: apis.train('tiny.py', launcher=launcher),
-                 f'--launcher is {launcher}', 'the environment variable')
+    torch.save({}, 'none.pth')
+    for action, arguments in (apis.train, ()), (apis.test, ['none.pth']):
+        with pytest.raises(InputError, match=f'--launcher is {launcher}, but '
+                           'the environment variable'):
+            action('tiny.py', *arguments, launcher=launcher)
 
 
 PIPELINE = '''

@@ -55,8 +55,6 @@ def test_valid_options_pass(options, cfg):
 
 
 @pytest.mark.parametrize('options, words', [
-    ({'val_dataloader.persistent_workers': True},
-     'val_dataloader.num_workers is 0, but .*persistent_workers is True'),
     ({'test_dataloader.drop_last': True}, 'drop_last is True, expected None'),
     ({'val_dataloader.num_batch_per_epoch': 1}, 'per_epoch is 1, expected'),
     ({'train_cfg.val_begin': 8}, 'train_cfg.val_begin is 8, expected at')])

@@ -9,8 +9,8 @@ from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.training_sequences import (
     add_indices,
-    iter_leaf_datasets,
     summarize,
+    unwrap_datasets,
 )
 from projects.stdcl.engine.hooks import MemoryBankHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
@@ -51,7 +51,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
     assert add_indices(dataset) == add_indices(dataset) == 12
     assert largest_class(dataset) == 2  # labels 0 to 4 and 0 to 6
     # own code could change the labels
-    part = next(iter_leaf_datasets(dataset))
+    part, _ = next(unwrap_datasets(dataset))
     part.pipeline.transforms.append(lambda results: results)
     assert largest_class(dataset) is None
     expected = [*range(12), *range(5, 12)] * 3

@@ -1,7 +1,7 @@
 """Inference on skeleton sequences."""
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -18,11 +18,7 @@ from ..datasets.transforms.format_gcn_input import (
     fit_persons,
 )
 from ..datasets.transforms.pre_normalize_2d import check_pixels
-from ..utils.clip_check import (
-    check_shape,
-    require_equal_shapes,
-    require_finite,
-)
+from ..utils import clip_check
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError, require_known, require_positive
 from ..utils.safe_files import PathLike
@@ -34,7 +30,7 @@ from .skeleton_file import read_skeleton_file
 from .sliding_window import Window, cut, runs, spread_over_frames
 
 NOBODY = -1  # label of frames without detected joints
-Input = Union[str, Path, np.ndarray, dict]
+Input = str | Path | np.ndarray | dict
 
 
 @INFERENCERS.register_module()
@@ -59,8 +55,8 @@ class SkeletonInferencer:
             accelerator if there is one, and to the CPU otherwise.
     """
 
-    def __init__(self, model: Union[PathLike, Config], weights: PathLike,
-                 device: Optional[str] = None) -> None:
+    def __init__(self, model: PathLike | Config, weights: PathLike,
+                 device: str | None = None) -> None:
         cfg = model if isinstance(model, Config) else load_config(model)
         self.model = load_model(cfg, weights, device or get_device())
         self.model.cls_head.average_clips = 'prob'  # return probabilities
@@ -74,10 +70,10 @@ class SkeletonInferencer:
         self.num_person = find_num_person(self.pipeline.transforms)
 
     @torch.inference_mode()
-    def __call__(self, inputs: Union[Input, List[Input]],
-                 window: Optional[int] = None, stride: Optional[int] = None,
-                 img_shape: Optional[Tuple[int, int]] = None, topk: int = 5,
-                 out_dir: Optional[PathLike] = None, format: str = 'html',
+    def __call__(self, inputs: Input | list[Input],
+                 window: int | None = None, stride: int | None = None,
+                 img_shape: tuple[int, int] | None = None, topk: int = 5,
+                 out_dir: PathLike | None = None, format: str = 'html',
                  batch_size: int = 16) -> dict:
         """Classify one or more sequences.
 
@@ -141,14 +137,14 @@ class SkeletonInferencer:
             out_dir), format, self.up) if out_dir else []
         return dict(predictions=predictions, visualization=paths)
 
-    def _score(self, pieces: Sequence[Tuple[dict, Window]],
-               batch_size: int) -> List[torch.Tensor]:
+    def _score(self, pieces: Sequence[tuple[dict, Window]],
+               batch_size: int) -> list[torch.Tensor]:
         """Return the class probabilities (classes,) of each window."""
         scores = []
         for start in range(0, len(pieces), batch_size):
             batch = [self._preprocess(*piece)
                      for piece in pieces[start:start + batch_size]]
-            require_equal_shapes('SkeletonInferencer', [
+            clip_check.require_equal_shapes('SkeletonInferencer', [
                 packed['inputs'] for packed in batch])
             scores += [sample.pred_score.cpu() for sample
                        in self.model.test_step(pseudo_collate(batch))]
@@ -162,14 +158,14 @@ class SkeletonInferencer:
                 piece[name] = piece[name][:, slice(*window)].copy()
         packed = self.pipeline(fit_persons('SkeletonInferencer', piece,
                                            self.num_person))
-        check_shape(self.model, packed['inputs'].shape[1:],
-                    sequence['frame_dir'], trained=True)
+        clip_check.check_shape(self.model, packed['inputs'].shape[1:],
+                               sequence['frame_dir'], trained=True)
         return packed
 
     def _predict(self, sequence: dict, scores: torch.Tensor,
-                 windows: List[Window], topk: int) -> dict:
+                 windows: list[Window], topk: int) -> dict:
         """Summarize the scores (W, classes) of the windows of a sequence."""
-        require_finite(sequence['frame_dir'], scores)
+        clip_check.require_finite(sequence['frame_dir'], scores)
         of_frames = spread_over_frames(  # (T, classes)
             scores, windows, sequence['total_frames'])
         labels = of_frames.argmax(dim=1)
@@ -192,7 +188,7 @@ class SkeletonInferencer:
 
 
 def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
-                   img_shape: Optional[Tuple[int, int]]) -> dict:
+                   img_shape: tuple[int, int] | None) -> dict:
     """Convert an input to an annotation for the pipeline."""
     name = f'sequence-{index}'
     if isinstance(sequence, (str, Path)):

@@ -1,6 +1,7 @@
 """Sliding windows over long sequences, and scores for each frame."""
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import torch
 
@@ -11,8 +12,8 @@ class Window(NamedTuple):
     end: int  # exclusive
 
 
-def cut(shown: Sequence[bool], window: Optional[int],
-        stride: Optional[int]) -> List[Window]:
+def cut(shown: Sequence[bool], window: int | None,
+        stride: int | None) -> list[Window]:
     """Cut a sequence into windows, and omit those in which nobody is shown.
 
     >>> cut([True] * 9 + [False], window=4, stride=3)
@@ -45,7 +46,7 @@ def spread_over_frames(scores: torch.Tensor, windows: Sequence[Window],
     return total / count
 
 
-def runs(labels: Sequence[int]) -> Iterator[Tuple[int, Window]]:
+def runs(labels: Sequence[int]) -> Iterator[tuple[int, Window]]:
     """Yield (label, window) for each run of equal labels."""
     start = 0
     for label, group in groupby(labels):

@@ -1,9 +1,8 @@
 """Train a model from a config."""
-import os
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Iterator, Optional, Sequence, Union
 
 from mmaction.registry import RUNNERS
 from mmengine import dist
@@ -20,19 +19,15 @@ from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
-# launcher -> environment variable that it sets for each process
-LAUNCHERS = dict(pytorch='RANK', slurm='SLURM_PROCID',
-                 mpi='OMPI_COMM_WORLD_LOCAL_RANK')
 STREAM = 'model.data_preprocessor.stream'  # the option behind --stream
 
-Options = Union[dict, Sequence[str], None]
+Options = dict | Sequence[str] | None
 
 
-def train(config: Union[str, Path], work_dir: Optional[str] = None, *,
-          resume: Optional[str] = None, amp: bool = False,
-          validate: bool = True, auto_scale_lr: bool = False,
-          stream: Optional[str] = None, split: Optional[str] = None,
-          seed: Optional[int] = None,
+def train(config: str | Path, work_dir: str | None = None, *,
+          resume: str | None = None, amp: bool = False, validate: bool = True,
+          auto_scale_lr: bool = False, stream: str | None = None,
+          split: str | None = None, seed: int | None = None,
           diff_rank_seed: bool = False, deterministic: bool = False,
           cfg_options: Options = None, launcher: str = 'none') -> Runner:
     """Train a model from a config.
@@ -124,8 +119,8 @@ def warn_of_earlier_run(runner: Runner) -> None:
             ' Use --resume or a different folder (train.py: --work-dir).')
 
 
-def load_run_config(config: Union[str, Path], work_dir: Optional[str],
-                    stream: Optional[str], split: Optional[str],
+def load_run_config(config: str | Path, work_dir: str | None,
+                    stream: str | None, split: str | None,
                     cfg_options: Options, launcher: str) -> Config:
     """Load a config, and apply these arguments of :func:`train` to it."""
     options = (dict(cfg_options) if isinstance(cfg_options, dict)
@@ -164,7 +159,7 @@ def set_split(cfg: Config, split: str) -> None:
         part['split'] = f'{split}_{part["split"].rpartition("_")[2]}'
 
 
-def add_stream(work_dir: str, stream: Optional[str]) -> str:
+def add_stream(work_dir: str, stream: str | None) -> str:
     """Include the name of a stream in the name of a work directory.
 
     >>> add_stream('work_dirs/stgcn_1xb16-joint-u52', 'bone')
@@ -192,12 +187,6 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
     Runner is built, because a Runner writes its config to the work directory.
     """
     if cfg.launcher != 'none' and not dist.is_distributed():
-        variable = LAUNCHERS.get(cfg.launcher)
-        if variable and variable not in os.environ:
-            raise InputError(
-                f'--launcher is {cfg.launcher}, but the environment variable '
-                f'{variable} is missing. Start the processes with torchrun, '
-                'srun or mpirun, as in tools/dist_train.sh or slurm_train.sh.')
         # initialize the processes as the Runner does
         env = cfg.get('env_cfg') or {}
         set_multi_processing(**env.get('mp_cfg', {}), distributed=True)

@@ -5,11 +5,10 @@ normalization or order of classes or joints would be a low accuracy.
 """
 import hashlib
 import inspect
+import json
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
-from numbers import Real
-from typing import Iterable, Iterator
 
-import numpy as np
 import torch
 import torch.nn as nn
 from mmaction.datasets.transforms import FormatGCNInput
@@ -85,28 +84,26 @@ def input_of(model: nn.Module) -> dict:
 
 
 def traits(dataset, wrappers: tuple = ()) -> dict:
-    """Return a data set's classes, joint names and preprocessing, if known."""
+    """Return a data set's classes, joint names and preprocessing, if known.
+
+    The preprocessing omits transforms that augment, and sizes of images.
+    """
     part, wrappers = next(unwrap_datasets(dataset, wrappers))
     # the config of a data set may name a file of classes
     classes = None if isinstance(part, dict) else getattr(
         part, 'metainfo', {}).get('classes')
     layout = getattr(part, 'layout', None)
-    return dict(num_classes=[len(classes)] if classes else [],
-                classes=list(classes or ()),
-                joint_names=getattr(layout, 'joint_names', ()),
-                **_preprocessing(part, *wrappers))
-
-
-def _preprocessing(*parts) -> dict[str, list[str]]:
-    """Describe the transforms that do not augment, without camera sizes."""
-    steps = Compose(transforms_of(*parts)).transforms
+    steps = Compose(transforms_of(part, *wrappers)).transforms
     fixed = [_describe(step) for step in steps
              if getattr(step, 'cacheable', False)
              or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
-    # most models average over all persons of a clip, also absent ones
-    return dict(preprocessing=fixed, persons=[
-        value for step in steps if isinstance(step, FormatGCNInput)
-        for value in (step.num_person, step.mode)])
+    return dict(
+        num_classes=[len(classes)] if classes else [],
+        classes=list(classes or ()),
+        joint_names=getattr(layout, 'joint_names', ()), preprocessing=fixed,
+        # most models average over all persons of a clip, also absent ones
+        persons=[value for step in steps if isinstance(step, FormatGCNInput)
+                 for value in (step.num_person, step.mode)])
 
 
 def _describe(transform) -> str:
@@ -123,16 +120,10 @@ def _describe(transform) -> str:
 
 def _plain(value):
     """Convert an argument so that its text is the same in all processes."""
-    if isinstance(value, (set, frozenset)):
-        return sorted(map(str, value))
-    if isinstance(value, (np.ndarray, torch.Tensor)):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [*map(_plain, value)]
-    return value if isinstance(value, (str, Real, type(None))) else \
-        type(value).__name__
+    return json.loads(json.dumps(value, default=lambda other: (
+        sorted(map(str, other)) if isinstance(other, (set, frozenset))
+        else other.tolist() if hasattr(other, 'tolist')
+        else type(other).__name__)))
 
 
 def find_difference(description: dict, seen: dict) -> str:

@@ -1,17 +1,12 @@
 """Access to data sets inside their wrappers, and to their sequences."""
 import hashlib
+from collections.abc import Iterator
 from functools import partial
-from typing import Iterator
 
 import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
 from ..utils.input_error import InputError
-
-
-def iter_leaf_datasets(dataset) -> Iterator:
-    """Return the data sets, or their configs, inside wrappers."""
-    return (part for part, _ in unwrap_datasets(dataset))
 
 
 def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
@@ -41,15 +36,14 @@ def transforms_of(*datasets) -> list:
     # configs saved by earlier versions may contain "prepare"
     pipelines = [field.get(name) or () for field in fields
                  for name in ('prepare', 'cached_pipeline', 'pipeline')]
-    return [step for one in pipelines
-            for step in (one if isinstance(one, (list, tuple))
-                         else getattr(one, 'transforms', ()))]
+    return [step for one in pipelines for step in getattr(
+        one, 'transforms', one if isinstance(one, (list, tuple)) else ())]
 
 
 def data_configs(cfg: dict) -> Iterator[dict]:
     """Yield the configs of the data sets of all loaders of a config."""
     for kind in ('train', 'val', 'test'):
-        for part in iter_leaf_datasets(cfg.get(f'{kind}_dataloader') or {}):
+        for part, _ in unwrap_datasets(cfg.get(f'{kind}_dataloader') or {}):
             if isinstance(part, dict):
                 yield part
 
@@ -73,7 +67,7 @@ def add_meta_key(pipeline: Compose, key: str) -> None:
 
 def carry_names(dataset) -> None:
     """Make every sample carry its ``frame_dir`` in its metainfo."""
-    for part in iter_leaf_datasets(dataset):
+    for part, _ in unwrap_datasets(dataset):
         if hasattr(part, 'pipeline'):
             add_meta_key(part.pipeline, 'frame_dir')
 
@@ -96,7 +90,7 @@ def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
     Only a ``BaseDataset``, optionally in wrappers, is read.
     """
     digest, sums = hashlib.sha256(), []
-    for part in iter_leaf_datasets(dataset):
+    for part, _ in unwrap_datasets(dataset):
         if isinstance(part, BaseDataset):
             for name, label in names_and_labels(part):
                 digest.update(f'{name} {label}\n'.encode())
@@ -128,7 +122,7 @@ def add_indices(dataset) -> int:
     number of sequences. An ``InputError`` is raised if a part is not a
     ``BaseDataset``, or if a sequence would have two indices.
     """
-    parts, length = [*iter_leaf_datasets(dataset)], 0
+    parts, length = [part for part, _ in unwrap_datasets(dataset)], 0
     for part in parts:
         if not isinstance(part, BaseDataset):
             raise InputError(

@@ -1,7 +1,7 @@
 """Confusion matrices, and the accuracy of each class."""
 import csv
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence
 
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -35,7 +35,7 @@ class ClassReport(ConfusionMatrix):
             sample for sample in data_samples
             if len(sample.get('gt_label', ())) == 1])
 
-    def compute_metrics(self, results: List[dict]) -> dict:
+    def compute_metrics(self, results: list[dict]) -> dict:
         """Log the table and write the files, in the main process only."""
         if results:
             confusion = super().compute_metrics(results)['result'].numpy()
@@ -48,13 +48,13 @@ class ClassReport(ConfusionMatrix):
         return {}
 
 
-def class_names(names: Sequence[str], number: int) -> List[str]:
+def class_names(names: Sequence[str], number: int) -> list[str]:
     """Return ``names`` if there are ``number`` of them, else class numbers."""
     known = names is not None and len(names) == number
     return [printable(name) for name in (names if known else range(number))]
 
 
-def class_table(confusion: np.ndarray, classes: Sequence[str]) -> List[dict]:
+def class_table(confusion: np.ndarray, classes: Sequence[str]) -> list[dict]:
     """Summarize a confusion matrix (C, C) by class.
 
     Each row contains ``name``, ``sequences`` (their number), ``accuracy``
@@ -86,7 +86,7 @@ def describe_classes(rows: Sequence[dict]) -> str:
 
 
 def write_files(confusion: np.ndarray, classes: Sequence[str],
-                stem: str) -> List[Path]:
+                stem: str) -> list[Path]:
     """Write a confusion matrix (C, C) as two tables and a picture.
 
     Return the files: ``STEM_classes.csv`` with the rows of

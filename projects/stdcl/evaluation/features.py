@@ -1,5 +1,4 @@
 """Features of a trained model, and measures of how they separate classes."""
-from typing import Dict
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ MOST = 5000  # largest number of sequences; N² distances must fit in memory
 
 
 @torch.inference_mode()
-def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
+def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
     """Compute the features of N sequences, averaged over their clips.
 
     Args:
@@ -49,7 +48,7 @@ def extract(model: nn.Module, loader) -> Dict[str, np.ndarray]:
     return arrays
 
 
-def _extract_batch(model: nn.Module, batch: dict) -> Dict[str, np.ndarray]:
+def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
     inputs = model.data_preprocessor(batch, training=False)['inputs']
     samples, (n, clips) = batch['data_samples'], inputs.shape[:2]
     feats = model.backbone(inputs.flatten(0, 1))  # (N * clips, M, C, T, V)
@@ -66,7 +65,7 @@ def _extract_batch(model: nn.Module, batch: dict) -> Dict[str, np.ndarray]:
            for name, array in found.items()})
 
 
-def _decouple(head: nn.Module, feats: torch.Tensor) -> Dict[str, torch.Tensor]:
+def _decouple(head: nn.Module, feats: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the decoupler's outputs for a feature map (N, M, C, T, V)."""
     decoupler = getattr(head, 'decoupler', None)
     if decoupler is None:
@@ -86,7 +85,7 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> Dict[str, torch.Tensor]:
     return found
 
 
-def measure(features: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
+def measure(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Measure how well features separate classes, by cosine distance.
 
     Args:

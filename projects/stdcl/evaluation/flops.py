@@ -3,7 +3,7 @@
 Only convolutions, linear layers and matrix products of the forward pass count.
 A multiply-add is one FLOP, as in MMEngine and MMAction2.
 """
-from typing import Callable, Optional, Tuple
+from collections.abc import Callable
 
 import torch
 import torch.nn as nn
@@ -37,13 +37,13 @@ def count_flops(function: Callable, *inputs) -> int:
     return counter.get_total_flops() // 2
 
 
-def count(module: nn.Module, *inputs) -> Tuple[int, int]:
+def count(module: nn.Module, *inputs) -> tuple[int, int]:
     """Count the parameters and FLOPs of a module in its current mode."""
     flops = count_flops(module, *inputs)  # also initializes lazy parameters
     return sum(p.numel() for p in module.parameters()), flops
 
 
-def analyse(cfg: Config, shape: Optional[tuple] = None) -> dict:
+def analyse(cfg: Config, shape: tuple | None = None) -> dict:
     """Count the parameters and FLOPs of the model of a config.
 
     Args:

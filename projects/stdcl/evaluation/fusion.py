@@ -4,10 +4,11 @@ With one clip per sequence, the metrics of a single file equal those that
 ``tools/test.py`` prints.
 """
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 import numpy as np
 from mmaction.evaluation import (
@@ -25,10 +26,9 @@ from .confusion import class_names, class_table, describe_classes
 from .score_file import Scores, read
 
 
-def fuse_files(paths: Sequence[Path],
-               weights: Optional[Sequence[float]] = None,
-               kind: Optional[str] = None,
-               labels: Sequence[Path] = ()) -> Dict[str, Any]:
+def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
+               kind: str | None = None,
+               labels: Sequence[Path] = ()) -> dict[str, Any]:
     """Fuse score files, and evaluate each file and the weighted sum.
 
     Args:
@@ -108,7 +108,7 @@ def _select(file: Scores, kind: str) -> np.ndarray:
 
 
 def align(files: Sequence[Scores],
-          label_files: Sequence[Path] = ()) -> List[Scores]:
+          label_files: Sequence[Path] = ()) -> list[Scores]:
     """Sort all files like the first one that contains names.
 
     Files without names are assumed to be in this order already. A list in
@@ -149,7 +149,7 @@ def align(files: Sequence[Scores],
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 
-def _places(names: np.ndarray) -> Optional[np.ndarray]:
+def _places(names: np.ndarray) -> np.ndarray | None:
     """Return the numbers in names such as 0 or test_0; None for others."""
     numbers = [name.removeprefix('test_') for name in names.tolist()]
     numbered = {*numbers} == {*map(str, range(len(numbers)))}
@@ -211,14 +211,14 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
     return found
 
 
-def evaluate(scores: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
+def evaluate(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return three accuracies of scores (N, C), each from 0 to 1."""
     top1, top5 = top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
                 mean_class_accuracy=mean_class_accuracy(scores, labels))
 
 
-def describe(record: Dict[str, Any]) -> str:
+def describe(record: dict[str, Any]) -> str:
     """Format a result of :func:`fuse_files`, with accuracies in percent."""
 
     def accuracies(item):

@@ -1,7 +1,7 @@
 """Names and labels of test sequences, for score files that lack them."""
 import csv
 from pathlib import Path
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,8 @@ class LabelFile(NamedTuple):
     """The names and, optionally, the labels of N test sequences."""
     path: Path
     names: np.ndarray  # strings, (N,)
-    labels: Optional[np.ndarray]  # integers from 0, (N,)
-    classes: List[str]  # names of the classes, or none
+    labels: np.ndarray | None  # integers from 0, (N,)
+    classes: list[str]  # names of the classes, or none
     ordered: bool  # whether the order is that of a score file
 
 

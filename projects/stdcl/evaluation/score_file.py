@@ -2,9 +2,9 @@
 
 Files from PYSKL, CTR-GCN, FR-Head and similar projects are supported as well.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -31,10 +31,10 @@ class Scores:
         InputError: A field is invalid, or a name occurs twice.
     """
     path: Path
-    names: Optional[np.ndarray] = None  # frame_dir of each sequence, (N,)
-    labels: Optional[np.ndarray] = None  # (N,), -1 if unknown
-    logits: Optional[np.ndarray] = None  # (N, C)
-    probabilities: Optional[np.ndarray] = None  # (N, C)
+    names: np.ndarray | None = None  # frame_dir of each sequence, (N,)
+    labels: np.ndarray | None = None  # (N,), -1 if unknown
+    logits: np.ndarray | None = None  # (N, C)
+    probabilities: np.ndarray | None = None  # (N, C)
     classes: Sequence[str] = ()  # names of the C classes, or none
     stream: str = ''  # a key of catalogue.STREAMS, or '' if unknown
     config: str = ''  # file name of the config
@@ -84,12 +84,12 @@ class Scores:
             raise InputError(f'{self.path}: {otherwise}.')
 
     @property
-    def kinds(self) -> Tuple[str, ...]:
+    def kinds(self) -> tuple[str, ...]:
         """The kinds of scores: logits, probabilities or both."""
         return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
-    def shape(self) -> Tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:
         """Numbers of sequences and classes, (N, C)."""
         return getattr(self, self.kinds[0]).shape
 
@@ -108,7 +108,7 @@ def write(scores: Scores) -> None:
             for field in (*ARRAYS, *TEXTS)})
 
 
-def read(path: Union[str, Path]) -> Scores:
+def read(path: str | Path) -> Scores:
     """Read a score file.
 
     The formats are

@@ -1,5 +1,5 @@
 """Check the clips and the outputs of a model."""
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 

@@ -7,11 +7,12 @@ import inspect
 import logging
 import re
 import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral, Real
 from textwrap import shorten
-from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Union
+from typing import Any
 
 import yaml
 from mmaction import registry as registries
@@ -68,7 +69,7 @@ NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
            'Optional', 'Union', 'None', 'NoneType'}
 
 
-def parse_options(texts: Optional[Sequence[str]]) -> dict:
+def parse_options(texts: Sequence[str] | None) -> dict:
     """Parse KEY=VALUE texts into a dict, or raise an ``InputError``."""
     options = {}
     for text in texts or ():
@@ -84,7 +85,7 @@ def parse_options(texts: Optional[Sequence[str]]) -> dict:
     return options
 
 
-def load_config(path: str, options: Union[dict, Sequence[str], None] = None
+def load_config(path: str, options: dict | Sequence[str] | None = None
                 ) -> Config:
     """Load a config file and override some of its entries.
 
@@ -157,11 +158,15 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
         frame = [*traceback.walk_tb(error.__traceback__)][-1][0]
+        module = frame.f_globals['__name__']
+        if module == 'os' and cfg.get('launcher', 'none') != 'none':
+            text = (f'--launcher is {cfg.launcher}, but the environment '
+                    f'variable {error} is missing. Start the processes with '
+                    'torchrun, srun or mpirun, as tools/dist_train.sh does.')
         # such as a negative learning rate, or two metrics of the same name
-        if text is None and not isinstance(error, KeyError) and (
-                frame.f_code.co_name == '__init__'
-                or isinstance(error, ValueError)
-                and frame.f_globals['__name__'].startswith(OPEN_MMLAB)):
+        elif text is None and not isinstance(error, KeyError) and (
+                frame.f_code.co_name == '__init__' or isinstance(
+                    error, ValueError) and module.startswith(OPEN_MMLAB)):
             owner = (type(frame.f_locals['self']).__name__ if 'self'
                      in frame.f_locals else frame.f_code.co_name)
             why = str(error) or traceback.extract_tb(
@@ -217,11 +222,6 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 not callable(kind) and str(kind) not in FUNCTIONS):
             raise InputError(f'{path}.type is {kind!r}, expected the name of '
                              'a function in the registry FUNCTIONS.')
-        if entry.get('persistent_workers') and not entry.get('num_workers'):
-            raise InputError(
-                f'{path}.num_workers is 0, but {path}.persistent_workers is '
-                'True. Use at least one worker, or set '
-                f'{path}.persistent_workers=False.')
         for name in {'drop_last', 'num_batch_per_epoch'} & {*entry}:
             if entry[name] and path.startswith(('val_', 'test_')):
                 raise InputError(f'{path}.{name} is {entry[name]}, expected '
@@ -262,7 +262,7 @@ def _registered() -> Iterator[dict]:
             registry = registry.parent
 
 
-def _expected(name: str, value: Any, words: set) -> Optional[str]:
+def _expected(name: str, value: Any, words: set) -> str | None:
     """Return what an invalid value must be, or None."""
     least = LEAST.get(name)
     limit = 1024 if name == 'num_workers' else 2**32
@@ -307,7 +307,7 @@ def _nearest(name: Any, known: Iterable[str], cutoff: float = NEAR) -> str:
     return f'; the closest match is {near[0]}' if near else ''
 
 
-def _explain(error: str, cfg: Config) -> Optional[str]:
+def _explain(error: str, cfg: Config) -> str | None:
     """Explain a known error of a builder or constructor, or return None."""
     if error == 'None is not a callable object':  # from MMEngine
         error = (f'{cfg.optim_wrapper.optimizer.type} is not in the '

@@ -1,5 +1,5 @@
 """Check whether a checkpoint fits the model."""
-from typing import Dict, List, NamedTuple, Set
+from typing import NamedTuple
 
 import torch
 import torch.nn as nn
@@ -27,11 +27,11 @@ FINE_TUNE = 'set load_from to this file and omit resume'
 
 class Mismatch(NamedTuple):
     """Names of the tensors that differ between a checkpoint and a model."""
-    shapes: Dict[str, str]  # name -> description of both shapes
-    missing: List[str]  # only in the model
-    extra: List[str]  # only in the checkpoint
+    shapes: dict[str, str]  # name -> description of both shapes
+    missing: list[str]  # only in the model
+    extra: list[str]  # only in the checkpoint
 
-    def texts(self) -> List[str]:
+    def texts(self) -> list[str]:
         """Describe wrong shapes by tensor, and other differences by layer."""
         texts = [f'{name} has the shape {text}'
                  for name, text in self.shapes.items()]
@@ -103,7 +103,7 @@ class CheckpointFitHook(Hook):
                                   f'from its training data: {text}.')
 
 
-def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> Set[str]:
+def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:
     """Load the weights for testing, without a Runner.
 
     ``checkpoint`` is a checkpoint or a state dict; ``file`` is its name in
@@ -197,7 +197,7 @@ def _state_dict(checkpoint: dict) -> dict:
     return checkpoint.get('state_dict', checkpoint)
 
 
-def _own_tensors(model: nn.Module) -> Dict[str, torch.Tensor]:
+def _own_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the tensors to load: all except the memory banks."""
     banks = find_prefixes(model, MemoryBank)
     return {name: tensor for name, tensor in model.state_dict().items()

@@ -1,5 +1,6 @@
 """Check that all processes and all parts of a run agree."""
-from typing import Any, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from mmaction.registry import HOOKS
@@ -18,7 +19,7 @@ DATA, OPTIMIZER = 'training_data', 'optimizer_type'
 # attributes of schedulers that change during training
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
             'num_bad_epochs', 'cooldown_counter'}
-Difference = Tuple[str, Any, Any]  # name, value in checkpoint, value in run
+Difference = tuple[str, Any, Any]  # name, value in checkpoint, value in run
 
 
 @HOOKS.register_module()
@@ -138,7 +139,7 @@ def _base_values(group: dict) -> dict:
             if name != 'params' and not name.startswith('initial_')}
 
 
-def _compare(name: str, saved: List[dict], own: List[dict]
+def _compare(name: str, saved: list[dict], own: list[dict]
              ) -> Iterator[Difference]:
     if len(saved) != len(own):
         yield f'a list {name} of length', len(saved), f'length {len(own)}'

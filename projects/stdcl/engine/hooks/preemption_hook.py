@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import torch
 from mmaction.registry import HOOKS
@@ -42,7 +42,7 @@ class PreemptionHook(Hook):
     # runs after the hooks that change the state to be saved
     priority = 'LOWEST'
     signaled = False
-    checkpoint_hook: Optional[SafeCheckpointHook] = None
+    checkpoint_hook: SafeCheckpointHook | None = None
     batch = 0  # batches of this epoch so far, including the current one
 
     def before_train(self, runner) -> None:
@@ -171,7 +171,7 @@ def _shield_workers(dataloader) -> None:
         _init_shielded, dataloader.worker_init_fn)
 
 
-def _init_shielded(init: Optional[Callable], worker_id: int) -> None:
+def _init_shielded(init: Callable | None, worker_id: int) -> None:
     threading.Thread(target=_exit_with, args=(os.getppid(), ),
                      daemon=True).start()
     if init is not None:

@@ -4,7 +4,7 @@ from numbers import Integral
 import torch
 from mmaction.models.heads import BaseHead
 from mmaction.registry import HOOKS
-from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
@@ -15,12 +15,12 @@ from ...datasets.data_description import (
     describe,
 )
 from ...datasets.plain_annotation import check_dims
-from ...datasets.training_sequences import names_and_labels, unwrap_datasets
-from ...utils.clip_check import (
-    check_channels,
-    check_shape,
-    require_equal_shapes,
+from ...datasets.training_sequences import (
+    names_and_labels,
+    transforms_of,
+    unwrap_datasets,
 )
+from ...utils import clip_check
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap
 
@@ -73,8 +73,8 @@ class SkeletonCheckHook(Hook):
     def _before_iter(self, runner, batch_idx: int, data_batch=None,
                      mode: str = 'train') -> None:
         """Check the clips of a batch, which MMEngine would pad with zeros."""
-        require_equal_shapes(f'{mode}_dataloader, batch {batch_idx + 1}',
-                             data_batch['inputs'])
+        clip_check.require_equal_shapes(
+            f'{mode}_dataloader, batch {batch_idx + 1}', data_batch['inputs'])
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
@@ -99,34 +99,25 @@ class SkeletonCheckHook(Hook):
                 _check_labels(where, part, num_classes)
                 check_dims(where, part.get_data_info(0), getattr(
                     model.data_preprocessor, 'layout', None))
-            sample = _first_sample(part, wrappers)
+            outer = Compose(transforms_of(*wrappers))
+            sample = outer(part[0])
             if 'inputs' not in sample:
                 raise InputError(f'{where}: the pipeline returns no inputs, '
                                  'expected PackActionInputs as its last step.')
             inputs = sample['inputs'].nan_to_num()
             if name != 'train_dataloader' and not inputs.equal(
-                    _first_sample(part, wrappers)['inputs'].nan_to_num()):
+                    outer(part[0])['inputs'].nan_to_num()):
                 runner.logger.warning(
                     f'{where}: the pipeline is random, so the metrics change '
                     'from run to run. Set test_mode=True in the transform '
                     'that samples frames, and remove random transforms.')
-            # (num_clips, M, T, V, C)
-            shape = sample['inputs'].shape[1:]
-            check_shape(model, shape, where, name == 'test_dataloader')
+            clip_check.check_shape(  # the inputs are (num_clips, M, T, V, C)
+                model, inputs.shape[1:], where, name == 'test_dataloader')
         if name != 'train_dataloader' and len(dataset) > size:
             runner.logger.warning(
                 f'{name}: {len(dataset)} samples of {size} sequences, because '
                 'RepeatDataset or ClassBalancedDataset repeats them. Repeats '
                 'count in all results.')
-
-
-def _first_sample(dataset, wrappers: tuple) -> dict:
-    """Return the first sample of a data set, as its wrappers return it."""
-    sample = dataset[0]
-    for wrapper in wrappers:
-        if 'pipeline' in vars(wrapper):
-            sample = wrapper.pipeline(sample)
-    return sample
 
 
 def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
@@ -149,7 +140,7 @@ def _try_model(model, sample: dict) -> None:
     model.eval()  # batch norm must not learn from the sequence
     data = model.data_preprocessor(pseudo_collate([sample]))
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
-    check_channels(model, feats)
+    clip_check.check_channels(model, feats)
     scores = head(feats)
     try:
         # other heads may expect other arguments
