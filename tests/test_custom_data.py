@@ -179,15 +179,15 @@ BAD = {
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
     'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
     'empty row': (',' * 11 + '\n' + csv_text(joints(3)), 'row 1, .* is ""'),
-    'gap': (FRAMES + '3' + COORDINATES, 'row 3: the first column is "3", e'),
-    'label': ('0.5' + COORDINATES, '1: the first column is "0.5", .* labels'),
+    'gap': (FRAMES + '3' + COORDINATES, 'row 3, column 1 is "3", expected co'),
+    'label': ('0.5' + COORDINATES, 'row 1, column 1 is "0.5", .* labels'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
     'blank column': ('0,7,' + ',0' * 10 + '\n1,8,' + ',0' * 10, 'r.* 3 is ""'),
     'thousands': ('"1,234"' + COORDINATES[2:] + '\n999' + COORDINATES[2:],
                   'such as "1,234" can be'),
     **{number: ('0.5\t' * 2 + number + '\t0.5' * 9, f'column 3 is "{number}"')
        for number in ('1,234', '1,234.5', '12,345,678')},
-    'two keys': ('person,' + FRAMES, 'columns .* is 14')}
+    'two keys': ('person,' + FRAMES, ': 14 columns are separated by')}
 
 
 def test_unusual_coordinates_are_read(tmp_path):
@@ -299,8 +299,8 @@ def test_labels_by_name_and_by_number(folder):
     (('clap', 'wave'), ('0', '2'), dict(classes='one\ntwo'),
      'labels.csv: "a/0" has the label "2", expected one of 0, 1'),
     ('wave', 'wave', dict(classes='wave\n never \nclap'), '"train": never;'),
-    ('name,label', 'name,class', {}, 'header "name,class,subject,split" '),
-    ('subject', 'label', {}, 'header "name,label,label,split" .* each once'),
+    ('name,label', 'name,class', {}, 'header is "name,class,subj'),
+    ('subject', 'label', {}, 'header is "name,label,label,s.* each once'),
     ('a/0,wave,', 'a/0,wave,,', {}, 'Expected 4 fields in line 2, saw 5'),
     ('a/0,', 'a/2,', {}, '"a/2" occurs in more than one row'),
     ('a/0,', 'a/x,', {}, '"a/x" has a row but no .npy, .npz or .csv fi'),
@@ -309,21 +309,21 @@ def test_labels_by_name_and_by_number(folder):
      'ns 0 of 8 sequences, .*Write "train" and "val" into a column "split"'),
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5),
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
-    (r's\d,.*', 's1,', dict(val_ratio=0.25), 'different subjects: 1'),
+    (r's\d,.*', 's1,', dict(val_ratio=0.25), 'with 1 different subjects'),
     ('train|val', '', dict(val_ratio=1), 'is 1, which cannot split 8'),
     ('train', 'Train', dict(val_ratio=0.5), r"are \['train', 'val'\], expect"),
     ('val', '', dict(val_ratio=0.5), r"are \['', 'train'\], expected"),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
-    ('wave', 'wave', dict(img_shape=(4, 5)), '--img-shape requires a two-dim'),
-    ('wave', 'wave', dict(split=['a']), '--split is a, which requires an ann'),
+    ('wave', 'wave', dict(img_shape=(4, 5)), 'the layout "hand" are three-d'),
+    ('wave', 'wave', dict(split=['a']), '--split is a, .* only for an annota'),
     ('a/0,wave', 'a/0,nan', {}, '"a/0" has the label "", expected one of cl'),
     *((('wave', 'clap'), pair, {}, 'expected at least 2 names that differ')
       for pair in (('a_b', 'A b'), ('a - b', 'a-b'), ('\uff41', 'A'),
                    ('\u30ac', '\uff76\uff9e'))),
     ('wave', 'wave', dict(classes='\0'), 'classes.txt: the classes are'),
     ('wave', 'wave', dict(test_only=True), 'classes of the training set'),
-    ('subject|val', 'train', dict(val_ratio=0.01), r'cannot .* by label'),
+    ('subject|val', 'train', dict(val_ratio=0.01), '2 different labels'),
 ])
 def test_invalid_tables_are_named(folder, old, new, options, message):
     text = Path('labels.csv').read_text()
@@ -352,21 +352,17 @@ def test_equal_problems_are_grouped(folder):
     Path('classes.txt').write_text('wave\nclap\n')
     for old in ('a/2,wave', 'a/4,wave', 'b/1,clap'):
         edit('labels.csv', old, f'{old[:4]}w{old > "a/3"}')
-    lines = [line.strip() for line in refused(
-        classes='classes.txt').splitlines()]
-    assert lines[0] == 'problems found: 53'
-    assert lines[1].startswith('labels.csv: "a/2" has the label "wFalse", ')
-    assert re.search(r'"a/4" .* "wTrue", .*\. \(1 more like this\)$', lines[2])
-    assert lines[3] == ('labels.csv: "extra/00" has a file but no row in the '
-                        'table of labels. (24 more like this)')
-    assert re.match(r'src/extra/00.npy: .* \(24 more like this\)', lines[4])
+    lines = refused(classes='classes.txt').splitlines()
+    for line, pattern in zip(lines, (
+            '^problems found: 53$', '"a/2" has the label "wFalse", .*[.]$',
+            r'"a/4" .* "wTrue", .*\. \(1 more like this\)$',
+            r'"extra/00" has a file but no row .* \(24 more like this\)$',
+            r'^  src/extra/00.npy: .* \(24 more like this\)$'), strict=True):
+        assert re.search(pattern, line)
     with open('labels.csv', 'a') as file:
         file.writelines(f'extra/{i:02d},{chr(65 + i)},,\n' for i in range(25))
-    assert refused(classes='classes.txt').splitlines()[21] == (
-        '  and 8 more kinds of problems')
-    Path('src').rename('recordings')
-    assert refused() == ('src is not a folder that contains .npy, .npz or .csv'
-                         ' files, expected one file per sequence.')
+    assert refused(classes='classes.txt').endswith('and 8 more kinds of probl'
+                                                   'ems')
 
 
 def test_padded_recordings(folder):
@@ -375,7 +371,7 @@ def test_padded_recordings(folder):
     save('a/2', with_value(0, (2, 3)))
     data = convert()
     assert 'joints at the origin that count as detected: 0.4%' in data[1]
-    assert 'frames without a person: 3 of 69 (4.3%)' in data[1]
+    assert 'frames without a person: 4.3%' in data[1]
     cfg = load_config(data, 'stgcn')
     dataset = DATASETS.build(cfg.train_dataloader.dataset.dataset)
     assert dataset.get_data_info(0)['total_frames'] == 5
@@ -552,7 +548,7 @@ def test_persons_of_a_sequence():
 @pytest.mark.parametrize('scale, shift, img_shape, message', [
     (0.5, 0.5, (480, 640), 'x is between 0.*expected pixels of an image of h'),
     (640, 0, (240, 320), 'x is between .*height 240 and width 320'),
-    ((640, 480), 0, (480, 640), r'outside the images \(--img-shape\): 0.0%'),
+    ((640, 480), 0, (480, 640), 'persons: up to 1, no confidences$'),
     ((640, 480), 0, (640, 480), r'outside the images .*: 2\d.\d%')])
 def test_image_sizes_are_checked(folder, scale, shift, img_shape, message):
     rng = np.random.default_rng(0)
@@ -669,13 +665,12 @@ def test_annotation_files(folder):
     ('parts', ['{{$HOME:x}}', 0, 0, 0], 'contains .* expected integers'),
     ('edges', [[1, 0], [2, 0], [3, 2.0]], 'contains 2.0, expected integers'),
     ('center', False, 'contains False, expected integers'),
-    ('joint_names', ['a'], r"joint_names is \('a',\), expected several names"),
-    ('center": 0, "center', 1, 'each field only')])
+    ('joint_names', ['a'], r"joint_names is \('a',\), expected several names")
+])
 def test_layouts_do_not_reach_the_config_as_code(folder, field, value,
                                                  message):
     """MMEngine replaces "{{$VARIABLE:default}}" before it reads a config."""
-    text = json.dumps({**HAND, field: value}).replace('\\"', '"')
-    Path('hand.json').write_text(text)
+    Path('hand.json').write_text(json.dumps({**HAND, field: value}))
     assert re.search(message, refused())
 
 

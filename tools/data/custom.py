@@ -64,8 +64,8 @@ def main() -> None:
     if args.config:
         folder = next(filter(Path.exists, args.config.absolute().parents))
         if args.config.suffix != '.py' or args.config.exists() or (
-                '{{' in f'{args.config}{args.destination}') or not (
-                    folder.is_dir() and os.access(folder, os.W_OK)):
+                '{{' in f'{args.config}{args.destination}') or (
+                    not os.access(f'{folder}/.', os.W_OK)):
             parser.error(f'--config is {args.config} and DST is '
                          f'{args.destination}, expected a *.py file that can '
                          'be created, and paths without "{{", which MMEngine '

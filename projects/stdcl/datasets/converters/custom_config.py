@@ -31,7 +31,13 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
 
     full_epochs = cfg.train_cfg.max_epochs
     epochs = epochs or full_epochs
-    schedulers = _stretch(cfg.param_scheduler, epochs / full_epochs)
+    schedulers = list(map(dict, cfg.param_scheduler))
+    for scheduler in schedulers:  # stretch it to the number of epochs
+        for field in {'end', 'milestones'} & scheduler.keys():
+            ends = np.multiply(scheduler[field], epochs / full_epochs).round()
+            scheduler[field] = np.maximum(1, ends).astype(int).tolist()
+        if scheduler['type'] == 'ExponentialLR':
+            scheduler['gamma'] **= full_epochs / epochs
     full_width = cfg.model.cls_head.get('in_channels', 256) // traits.expansion
     unit = gcd(full_width, 36)  # Hyperformer needs a multiple of 36
     base_channels = round(full_width * width / unit) * unit
@@ -88,15 +94,3 @@ model = dict({f'clip_shape={clip_shape},' if stdcl else ''}
 train_cfg = dict(max_epochs={epochs})
 param_scheduler = {pformat(schedulers, sort_dicts=False)}
 ''', encoding='utf-8')
-
-
-def _stretch(schedulers: list[dict], factor: float) -> list[dict]:
-    """Stretch learning rate schedulers by a factor."""
-    stretched = [dict(scheduler) for scheduler in schedulers]
-    for scheduler in stretched:
-        for field in {'end', 'milestones'} & scheduler.keys():
-            epochs = np.round(np.multiply(scheduler[field], factor))
-            scheduler[field] = np.maximum(1, epochs).astype(int).tolist()
-        if scheduler['type'] == 'ExponentialLR':
-            scheduler['gamma'] **= 1 / factor
-    return stretched

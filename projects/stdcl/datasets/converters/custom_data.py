@@ -21,18 +21,10 @@ from ..plain_annotation import ARRAYS
 from ..skeleton_dataset import SkeletonDataset
 from ..transforms.detected_joints import find_detected
 from ..transforms.pre_normalize_2d import check_pixels
-from . import custom_splits
+from . import custom_splits, sequence_file
 from .annotation_file import write_annotations
 from .custom_splits import SPLITS
-from .sequence_file import (
-    SUFFIXES,
-    clean,
-    fold,
-    read_cells,
-    read_sequence,
-    strip_zeros,
-    to_sequence,
-)
+from .sequence_file import clean, fold
 
 # column of the table of labels -> default
 COLUMNS = dict(name='', label='', subject='', split='train')
@@ -54,14 +46,14 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
     """
     fields, layout = read_layout(layout)
     if img_shape and layout.dims == 3:
-        raise InputError('--img-shape requires a two-dimensional layout, but '
-                         f'"{layout.name}" is three-dimensional.')
+        raise InputError(f'--img-shape is {img_shape}, but the joints of the '
+                         f'layout "{layout.name}" are three-dimensional.')
+    if len(split) > (0 if labels else len(SPLITS)):
+        raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
+                         'names, and only for an annotation file (*.pkl).')
     names = read_classes(classes) if classes else None
     if labels is None:
         table, names = read_annotations(source, layout, split, names)
-    elif split:
-        raise InputError(f'--split is {", ".join(split)}, which requires an '
-                         f'annotation file (*.pkl), but {source} is a folder.')
     else:
         table = read_folder(source, labels)
     if test_only:
@@ -69,22 +61,19 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
     where, drawn = labels or source, val_ratio is not None
     names, numbers = number_classes(classes or where, table, names)
     problems = find_problems(where, table, list(numbers), drawn)
-    annotations, outside = [], []
+    annotations = []
     for name, row in table.dropna(subset='read').iterrows():
         try:
             item = dict(row['read'](layout), frame_dir=name,
                         label=numbers.get(row['label']))
             if img_shape:
-                if item.get('img_shape') is None:
-                    item['img_shape'] = tuple(img_shape)
-                outside.append(check_pixels(f'{source}: {name}', item,
-                                            item['img_shape']))
+                item.setdefault('img_shape', tuple(img_shape))
+                check_pixels(f'{source}: {name}', item, item['img_shape'])
             annotations.append(item)
         except InputError as error:
             problems.append(str(error))
     if problems:
-        raise InputError(f'problems found: {len(problems)}',
-                         *_group(problems))
+        raise _grouped(problems)
     check_sequences(str(source), annotations)
 
     table['label'] = pd.Categorical.from_codes(
@@ -93,16 +82,15 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
         table['split'] = custom_splits.draw(table, val_ratio, seed)
     counts = custom_splits.count(str(where), table)
     content = dict(classes=names, layout=fields, split={
-        name: list(rows) for name, rows in
-        table.groupby('split').groups.items()})
+        name: list(part.index) for name, part in table.groupby('split')})
     write_annotations(destination, annotations, **content)
     content.update(annotations=annotations,
                    up=up or find_up(annotations, layout))
-    return content, _summarize(table, counts, content, outside)
+    return content, _summarize(table, counts, content, bool(img_shape))
 
 
-def _group(problems: list[str]) -> list[str]:
-    """Return the first problem of each kind, of up to 20 kinds."""
+def _grouped(problems: list[str]) -> InputError:
+    """Return an error with the first problem of each of up to 20 kinds."""
     kinds = {}
     for problem in problems:
         # names and numbers differ within a kind, but not labels
@@ -110,42 +98,41 @@ def _group(problems: list[str]) -> list[str]:
         kinds.setdefault(kind, []).append(problem)
     lines = [f'{first} ({len(more)} more like this)' if more else first
              for first, *more in kinds.values()]
-    rest = f'and {len(lines) - 20} more kinds of problems'
-    return lines[:20] + [rest] * (len(lines) > 20)
+    rest = [f'and {len(lines) - 20} more kinds of problems']
+    return InputError(f'problems found: {len(problems)}', *lines[:20],
+                      *rest[:len(lines) > 20])
 
 
 def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
-               outside: list[float]) -> str:
-    persons, frames = np.max([item['keypoint'].shape[:2]
-                              for item in content['annotations']], axis=0)
-    detected = [find_detected(item)[1] for item in content['annotations']]
-    empty = np.concatenate([~one.any(axis=(0, 2)) for one in detected])
-    zeros = sum((one & ~item['keypoint'].any(axis=-1)).sum() for one, item in
-                zip(detected, content['annotations']))
-    scores = [item['keypoint_score'] for item in content['annotations']
+               pixels: bool) -> str:
+    items = content['annotations']
+    detected = [find_detected(item)[1] for item in items]
+    persons, frames = np.max([one.shape[:2] for one in detected], axis=0)
+    scores = [item['keypoint_score'] for item in items
               if 'keypoint_score' in item]
     channels = (
         f'confidences from {min(map(np.min, scores)):.2g} to '
         f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
-        if content['annotations'][0]['keypoint'].shape[-1] == 2 else
+        if items[0]['keypoint'].shape[-1] == 2 else
         f'vertical axis (--up): {content["up"]}')
-    lines = [counts.rename(index=printable).to_string(), 'frames: up to '
-             f'{frames}, persons: up to {persons}, {channels}']
-    if empty.any():
-        lines.append(f'frames without a person: {empty.sum():,} of '
-                     f'{len(empty):,} ({empty.mean():.1%})')
-    if zeros:
-        lines.append('joints at the origin that count as detected: '
-                     f'{zeros / sum(map(np.sum, detected)):.1%}')
-    if outside:
-        lines.append('joints outside the images (--img-shape): '
-                     f'{np.mean(outside):.1%}')
+    shares = {
+        'frames without a person': [~one.any(axis=(0, 2)) for one in detected],
+        'joints at the origin that count as detected': [
+            ~item['keypoint'][one].any(axis=-1)
+            for one, item in zip(detected, items)],
+        'joints outside the images (--img-shape)': [
+            [check_pixels('', item, item['img_shape'])] for item in items
+            if pixels]}
+    shares = {text: np.concatenate(parts).mean()
+              for text, parts in shares.items() if parts}
     splits = table[table['subject'] != ''].groupby('subject')['split']
     shared = splits.nunique()[lambda number: number > 1].index
-    if len(shared):
-        lines.append('subjects in several splits: '
-                     + printable(', '.join(shared)))
-    return '\n'.join(lines)
+    return '\n'.join([
+        counts.rename(index=printable).to_string(),
+        f'frames: up to {frames}, persons: up to {persons}, {channels}',
+        *(f'{text}: {share:.1%}' for text, share in shares.items() if share),
+        *['subjects in several splits: ' + printable(', '.join(shared))]
+        * bool(len(shared))])
 
 
 def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
@@ -153,7 +140,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
     """Describe the first problem of each row of a table that has one."""
     label, subject, split = table['label'], table['subject'], table['split']
     grouped = drawn and (subject[split != 'test'].fillna('') != '').any()
-    checks = [
+    problems = np.select(*zip(
         (table.index.duplicated(),
          'occurs in more than one row, file or split, expected one of each'),
         (label.isna(), 'has a file but no row in the table of labels'),
@@ -164,10 +151,9 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
         (~split.isin(['', *SPLITS] if drawn else SPLITS),
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
-         'expected one in each row, or no column "subject"')]
-    problems = zip(table.index, np.select(*zip(*checks), ''))
-    return [f'{where}: "{name}" {problem}.' for name, problem in problems
-            if problem]
+         'expected one in each row, or no column "subject"')), '')
+    return [f'{where}: "{name}" {problem}.'
+            for name, problem in zip(table.index, problems) if problem]
 
 
 def read_folder(source: Path, labels: Path) -> pd.DataFrame:
@@ -177,33 +163,36 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     the sequence. A sequence without a file has NaN in ``read``. A file without
     a row in the table of labels has NaN in the other columns.
     """
-    cells = read_cells(labels).map(clean)
+    cells = sequence_file.read_cells(labels).map(clean)
     cells = cells[(cells != '').any(axis=1)]
-    rows = cells[1:].set_axis(cells.iloc[0].str.lower(), axis=1)
-    found = [list(rows).count(name) for name in COLUMNS]
-    if found[:2] != [1, 1] or max(found) > 1 or rows.empty:
-        raise InputError(f'{labels} has the header "{",".join(rows)}" (rows '
-                         f'below it: {len(rows)}), expected the columns '
-                         '"name" and "label", and optionally "subject" and '
-                         '"split", each once, and at least 1 row.')
-    table = pd.DataFrame({name: rows.get(name, default)
-                          for name, default in COLUMNS.items()}, rows.index)
-    table.iloc[:, 1:] = table.iloc[:, 1:].replace('nan', '')  # of pandas
+    header = cells.iloc[0].str.lower()
+    rows = cells.set_axis(header, axis=1)[1:]
+    rows = rows.loc[:, rows.columns.isin(COLUMNS)]
+    if rows.empty or not rows.columns.is_unique or not (
+            {'name', 'label'} <= set(rows)):
+        raise InputError(
+            f'{labels}: the header is "{",".join(header)}", with {len(rows)} '
+            'rows below it, expected at least 1 row and the columns "name" '
+            'and "label" and, optionally, "subject" and "split", each once.')
+    # pandas may write "nan" for missing values
+    table = rows.reindex(columns=COLUMNS).fillna(COLUMNS).replace('nan', '')
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
     table['split'] = table['split'].str.casefold()
     # 01 and 1 are the same person
-    table['subject'] = table['subject'].map(_whole).map(strip_zeros).map(fold)
-    files = [(_sequence_name(name), partial(read_sequence, source / name))
-             for name in glob('**', root_dir=source, recursive=True)
-             if name.lower().endswith(SUFFIXES) and (source / name).is_file()
-             and not labels.samefile(source / name)]
-    if not files:
+    table['subject'] = table['subject'].map(_whole).map(
+        sequence_file.strip_zeros).map(fold)
+    files = pd.Series({
+        name: partial(sequence_file.read_sequence, source / name)
+        for name in glob('**', root_dir=source, recursive=True)
+        if name.lower().endswith(sequence_file.SUFFIXES)
+        and (source / name).is_file() and not labels.samefile(source / name)
+    }, name='read', dtype=object).rename(_sequence_name)
+    if files.empty:
         raise InputError(
             f'{source} is not a folder that contains .npy, .npz or .csv '
             'files, expected one file per sequence.')
-    files = pd.DataFrame(files, columns=['name', 'read'])
-    return table.set_index('name').join(files.set_index('name'), how='outer')
+    return table.set_index('name').join(files, how='outer')
 
 
 def _whole(text: str) -> str:
@@ -224,9 +213,6 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
 
     Without ``split``, all sequences are in the split 'train'.
     """
-    if len(split) > len(SPLITS):
-        raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
-                         'names, for train, val and test.')
     rows = []
     for part, name in zip(SPLITS, split or [None]):
         dataset = SkeletonDataset(str(path), [], split=name)
@@ -236,13 +222,14 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
         known = dict(enumerate(map(_whole, own or ())))
         for info in map(dataset.get_data_info, range(len(dataset))):
             arrays = {key: info[key] for key in (*ARRAYS, 'img_shape')
-                      if key in info}
+                      if info.get(key) is not None}
             rows.append(dict(
                 name=name_of(info), subject='', split=part,
                 # a label beyond the classes could be the name of another
                 label=known.get(info['label'], f'{"number " * bool(own)}'
                                 f'{info["label"]}'),
-                read=partial(to_sequence, f'{path}: {name_of(info)}', arrays)))
+                read=partial(sequence_file.to_sequence,
+                             f'{path}: {name_of(info)}', arrays)))
     return pd.DataFrame(rows).set_index('name'), classes or own
 
 
@@ -250,7 +237,7 @@ def read_classes(path: Path) -> list[str]:
     """Read class names from a text file (one per line) or annotation file."""
     if path.suffix == '.pkl':
         return SkeletonDataset(str(path), []).metainfo.get('classes', [])
-    return read_cells(path, separator='\0').to_numpy().ravel().tolist()
+    return sequence_file.read_cells(path, '\0').to_numpy().ravel().tolist()
 
 
 def number_classes(where: Path, table: pd.DataFrame,
@@ -302,11 +289,8 @@ def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:
     if not text.endswith('.json'):
         return text, SkeletonLayout.get(text)
     try:
-        pairs = json.loads(Path(text).read_text(encoding='utf-8-sig'),
-                           object_pairs_hook=list)
-        if not isinstance(pairs, list) or len(dict(pairs)) < len(pairs):
-            raise TypeError('expected a JSON object with each field only once')
-        fields = {'name': Path(text).stem, **dict(pairs)}
+        fields = {'name': Path(text).stem, **json.loads(
+            Path(text).read_text(encoding='utf-8-sig'))}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f'{text} is not a valid layout: {error}') from None

@@ -30,14 +30,14 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     else:
         unit, kind, groups = 'label', StratifiedShuffleSplit, None
         rest = rest[rest['label'].duplicated(keep=False)]
-    shuffle = kind(1, test_size=float(ratio), random_state=seed)
     try:
-        _, val = next(shuffle.split(rest, rest['label'], groups))
+        _, val = next(kind(1, test_size=float(ratio), random_state=seed).split(
+            rest, rest['label'], groups))
     except ValueError as error:
         raise InputError(
             f'--val-ratio is {ratio}, which cannot split {len(rest)} '
-            f'sequences by {unit} (different {unit}s: '
-            f'{rest[unit].nunique()}): {error}') from None
+            f'sequences with {rest[unit].nunique()} different {unit}s: '
+            f'{error}') from None
     splits[rest.index[val]] = 'val'
     return splits
 
@@ -60,6 +60,5 @@ def count(where: str, table: pd.DataFrame) -> pd.DataFrame:
     if len(absent):
         raise InputError(
             f'{where}: classes without a sequence in the split "train": '
-            f'{", ".join(absent)}; expected at least 1 sequence per class. '
-            'Add sequences, or change the split.')
+            f'{", ".join(absent)}; expected at least 1 sequence per class.')
     return counts

@@ -1,7 +1,6 @@
 """Read a sequence of your own data; docs/custom_data.md lists the formats."""
 import re
 import unicodedata
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -23,8 +22,17 @@ INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
 def read_sequence(path: Path, layout: SkeletonLayout) -> dict:
     """Read a ``.npy``, ``.npz`` or ``.csv`` file; see :func:`to_sequence`."""
-    arrays = (_read_csv(path, layout) if path.suffix.lower() == '.csv' else
-              _read_arrays(path))
+    if path.suffix.lower() == '.csv':
+        return to_sequence(str(path), _read_csv(path, layout), layout)
+    arrays = load_arrays(path)
+    if isinstance(arrays, np.ndarray):
+        arrays = dict(keypoint=arrays)
+    if len(arrays) == 1 and 'keypoint_score' not in arrays:
+        arrays = dict(keypoint=next(iter(arrays.values())))
+    elif set(arrays) != set(ARRAYS):
+        raise InputError(
+            f'{path}: the arrays are {sorted(arrays)}, expected one array or '
+            '"keypoint" and "keypoint_score".')
     return to_sequence(str(path), arrays, layout)
 
 
@@ -34,9 +42,8 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
 
     ``arrays`` contains ``keypoint``, (T, V, C) or (M, T, V, C), and optionally
     ``keypoint_score``, (T, V) or (M, T, V). ``where`` is their source. Return
-    the arrays with all axes, in the form of :func:`.to_plain`, and
-    ``total_frames``. An ``InputError`` is raised if the arrays do not fit the
-    layout, or if there are more persons than in any single frame.
+    them as :func:`.to_plain` does, with ``total_frames``. An ``InputError`` is
+    raised if they do not fit the layout, or if a person has several indices.
     """
     arrays = complete(arrays)
     check_sequence(where, arrays, one_label=False)
@@ -61,19 +68,6 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             for name, array in plain.items()}
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    arrays = load_arrays(path)
-    if isinstance(arrays, np.ndarray):
-        return dict(keypoint=arrays)
-    if len(arrays) == 1 and 'keypoint_score' not in arrays:
-        return dict(keypoint=next(iter(arrays.values())))
-    if set(arrays) != set(ARRAYS):
-        raise InputError(
-            f'{path}: the arrays are {sorted(arrays)}, expected one array or '
-            '"keypoint" and "keypoint_score".')
-    return arrays
-
-
 def clean(text: str) -> str:
     """Return a text in one Unicode form (NFC), with single spaces only."""
     text = re.sub(INVISIBLE, '', unicodedata.normalize('NFC', text))
@@ -82,10 +76,9 @@ def clean(text: str) -> str:
 
 def fold(text: str) -> str:
     """Return a text without differences in case, width, spaces and hyphens."""
-    wide = {letter for letter in text if unicodedata.decomposition(
-        letter).startswith(('<wide>', '<narrow>'))}
-    for letter in wide:  # NFKC of the others would change m² to m2
-        text = text.replace(letter, unicodedata.normalize('NFKC', letter))
+    # NFKC of all letters would change m² to m2
+    text = re.sub('[\uff00-\uffef]+', lambda wide: unicodedata.normalize(
+        'NFKC', wide[0]), text)
     return re.sub('[-_\u2010-\u2015 ]+', ' ', clean(text).casefold())
 
 
@@ -99,7 +92,7 @@ def read_cells(path: Path, separator: str | None = None):
 
     The separator is a semicolon or a tab if the first line with text contains
     one, and a comma otherwise. Blank lines, and empty columns at the end, are
-    left out. The index counts the other rows from 1.
+    left out. The index and the columns count from 1.
     """
     import pandas as pd
     try:
@@ -119,50 +112,40 @@ def read_cells(path: Path, separator: str | None = None):
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     """Read a table with one row per frame as (T, V, C)."""
+    import pandas as pd
     cells = read_cells(path)
     channels, index = divmod(cells.shape[1], layout.num_joints)
     if index > 1 or channels not in range(layout.dims, 4):
         raise InputError(
-            f'{path}: the number of columns (separated by commas, semicolons '
-            f'or tabs) is {cells.shape[1]}, expected {CHANNELS[layout.dims]} '
-            f'of each of the {layout.num_joints} joints of layout '
-            f'"{layout.name}".')
+            f'{path}: {cells.shape[1]} columns are separated by commas, '
+            f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
+            f'the {layout.num_joints} joints of layout "{layout.name}".')
     cells = cells[_count_header_rows(path, cells, index, layout):]
-    values = _to_numbers(path, cells, index)
-    counted = np.round(values[:1, 0]) + np.arange(len(values))
-    gaps = np.flatnonzero(values[:, 0] != counted)
-    if index and len(gaps):
+    texts = cells.stack().str
+    grouped = texts.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
+    whole = texts.fullmatch(r'[-+]?[1-9]\d*')
+    # in different columns, they could be coordinates and visibilities
+    if (grouped.unstack().any() & whole.unstack().any()).any() and (
+            grouped == texts.contains('[.,]')).all():
         raise InputError(
-            f'{path}: row {cells.index[gaps[0]]}: the first column is '
-            f'"{cells.iloc[gaps[0], 0]}", expected consecutive frame '
-            'numbers. Remove other columns, such as times or labels.')
-    for row, column in np.argwhere(np.isnan(values))[:1]:
+            f'{path}: numbers such as "{cells.stack()[grouped].iloc[0]}" can '
+            'be thousands or decimals, expected no separators of thousands.')
+    if not texts.contains('.', regex=False).any():
+        cells = cells.replace(',', '.', regex=True)
+    values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
+    wrong = np.isnan(values)
+    if index:
+        wrong[:, 0] = values[:, 0] != (np.round(values[:1, 0])
+                                       + np.arange(len(values)))
+    for row, column in np.argwhere(wrong)[:1]:
+        expected = (f'a number. {UNDETECTED}' if column or not index else
+                    'consecutive frame numbers in the first column. Remove '
+                    'other columns, such as times or labels.')
         raise InputError(
             f'{path}: row {cells.index[row]}, column {column + 1} is '
-            f'"{cells.iloc[row, column]}", expected a number. {UNDETECTED}')
+            f'"{cells.iloc[row, column]}", expected {expected}')
     return dict(keypoint=values[:, index:].reshape(
         len(values), layout.num_joints, channels))
-
-
-def _to_numbers(path: Path, cells, index: int) -> np.ndarray:
-    """Convert cells to numbers or NaN; the first ``index`` are no joints."""
-    import pandas as pd
-
-    def match(pattern: str) -> np.ndarray:
-        return cells.iloc[:, index:].apply(
-            lambda column: column.str.fullmatch(pattern)).to_numpy(bool)
-
-    grouped = match(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
-    # in different columns, they could be coordinates and visibilities
-    mixed = grouped & match(r'[-+]?[1-9]\d*').any(axis=0)
-    if mixed.any() and (grouped == match('.*[.,].*')).all():
-        number = cells.iloc[:, index:].to_numpy()[mixed][0]
-        raise InputError(
-            f'{path}: numbers such as "{number}" can be thousands or '
-            'decimals, expected no separators of thousands.')
-    if not match(r'.*\..*').any():
-        cells = cells.replace(',', '.', regex=True)
-    return cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
 
 
 def _count_header_rows(path: Path, cells, index: int,
@@ -173,8 +156,8 @@ def _count_header_rows(path: Path, cells, index: int,
     Those of pandas can be all numbers.
     """
     top = cells[:4]
-    numbers = top.apply(lambda column: column.str.fullmatch(
-        r'[\W\d_]*(e[-+]?\d+)?|nan', flags=re.IGNORECASE))
+    numbers = top.stack().str.fullmatch(
+        r'[\W\d_]*(e[-+]?\d+)?|nan', flags=re.IGNORECASE).unstack()
     is_text = (~numbers).sum(axis=1) > (top != '').sum(axis=1) / 2
     text = is_text.cumprod().sum()
     channels = cells.shape[1] // layout.num_joints
@@ -195,40 +178,40 @@ def _count_header_rows(path: Path, cells, index: int,
         if count == text or sorted(names) in map(sorted, forms):
             column = fits[fits.sum(axis=1).argmax()].argmin()
             joint, axis = divmod(column, channels)
-            column += index
+            seen = ' '.join(cells.iloc[:count, index + column])
             raise InputError(
-                f'{path}: the header of column {column + 1} is '
-                f'"{" ".join(cells.iloc[:count, column])}", expected '
-                f'{axes[axis]} of joint "{layout.joint_names[joint]}". The '
-                f'columns must be {"frame numbers, then " * index}'
-                f'{", ".join(axes)} of each joint in the order of layout '
-                f'"{layout.name}".')
+                f'{path}: the header of column {index + column + 1} is '
+                f'"{seen}", expected {axes[axis]} of joint '
+                f'"{layout.joint_names[joint]}". The columns must be '
+                f'{"frame numbers, then " * index}{", ".join(axes)} of each '
+                f'joint in the order of layout "{layout.name}".')
     return 0
 
 
-def _fits(names: list[str], form: list[str], more: bool) -> list[bool]:
-    """Compare names with a form; ``more`` text may surround all names."""
-    before, _, after = names[0].rpartition(form[0])
+def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> list[list[str]]:
+    """Return the headers that fit a layout, each a list of all columns."""
+    count, columns = layout.num_joints, range(layout.num_joints * len(axes))
+    headers = [[str(i) for i in columns], [str(i + 1) for i in columns],
+               [f'{i}0' for i in columns]]  # 0.0, 1.0 and so on
+    for joints, names, form in product(
+            ([*map(_squash, layout.joint_names)], range(count),
+             range(1, count + 1), ['', *range(1, count)], [''] * count),
+            ([*map(_squash, axes)], range(len(axes)),
+             range(1, len(axes) + 1)),
+            ('{0}', '{0}{1}', '{1}{0}')):
+        headers.append([form.format(joint, axis) for joint in joints
+                        for axis in names])
+    return [header for header in headers if header[0]]
+
+
+def _fits(names: list[str], header: list[str], more: bool) -> list[bool]:
+    """Compare names with a header; ``more`` text may surround all names."""
+    before, _, after = names[0].rpartition(header[0])
     if not more or not all(name.startswith(before) and name.endswith(after)
                            for name in names):
         before = after = ''
-    return [before + part + after == name for part, name in zip(form, names)]
-
-
-@lru_cache
-def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> list[list]:
-    """Return the headers that fit a layout, each a list of all columns."""
-    count, columns = layout.num_joints, layout.num_joints * len(axes)
-    headers = [range(columns), range(1, columns + 1), np.arange(columns * 1.)]
-    for joints, names, form in product(
-            (layout.joint_names, range(count), range(1, count + 1),
-             ['', *range(1, count)], [''] * count),
-            (axes, range(len(axes)), range(1, len(axes) + 1)),
-            ('{0}', '{0}.{1}', '{1}.{0}')):
-        headers.append([form.format(joint, axis) for joint in joints
-                        for axis in names])
-    headers = [[_squash(str(name)) for name in header] for header in headers]
-    return [header for header in headers if all(header)]
+    return [before + part + after == name
+            for part, name in zip(header, names)]
 
 
 def _squash(text: str) -> str:
