@@ -181,23 +181,6 @@ def stdcl_or_plain(encoder, benchmark, decoupler) -> Config:
     return cfg
 
 
-def on_tiny_data(cfg, make_annotations, work_dir) -> Config:
-    """Change a config to train one step on four synthetic sequences."""
-    persons, _, joints, channels = cfg.clip_shape
-    path = make_annotations(num=4, classes=2, persons=persons, joints=joints,
-                            channels=channels)
-    for name, dataset in leaf_datasets(cfg).items():
-        loader = cfg[f'{name}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
-        dataset.ann_file = path
-    if 'times' in cfg.train_dataloader.dataset:
-        cfg.train_dataloader.dataset.times = 1
-    cfg.train_cfg.max_epochs = 1
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.work_dir = str(work_dir)
-    return cfg
-
-
 # each encoder is combined with each layout and, separately, each decoupler
 @pytest.mark.parametrize('encoder, benchmark, decoupler', [
     (encoder, benchmark, DECOUPLERS[(row + column) % 3])
@@ -206,7 +189,19 @@ def on_tiny_data(cfg, make_annotations, work_dir) -> Config:
 def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
     cfg = stdcl_or_plain(encoder, benchmark, decoupler)
     narrow(cfg, encoder)
-    runner = Runner.from_cfg(on_tiny_data(cfg, tiny_annotations, tmp_path))
+    persons, _, joints, channels = cfg.clip_shape
+    path = tiny_annotations(num=4, classes=2, persons=persons, joints=joints,
+                            channels=channels)
+    for name, dataset in leaf_datasets(cfg).items():
+        cfg[f'{name}_dataloader'].update(
+            num_workers=0, persistent_workers=False, batch_size=4)
+        dataset.ann_file = path
+    if 'times' in cfg.train_dataloader.dataset:
+        cfg.train_dataloader.dataset.times = 1
+    cfg.train_cfg.max_epochs = 1
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.work_dir = str(tmp_path)
+    runner = Runner.from_cfg(cfg)
     runner.train()
     assert 0 <= runner.test()['acc/top1'] <= 1
     model = runner.model

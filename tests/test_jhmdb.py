@@ -3,16 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from projects.stdcl import datasets
 from projects.stdcl.apis.train import load_run_config
 from projects.stdcl.catalogue import find_config
-from projects.stdcl.datasets import (
-    MinMaxNormalize,
-    RandomRotation,
-    RandomSampleFrames,
-    RandomScale,
-    SkeletonDataset,
-    Standardize,
-)
 from projects.stdcl.datasets.converters import custom_data, jhmdb
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
@@ -38,7 +31,8 @@ def test_convert(arrays, tmp_path):
     assert counts == dict(split1_train=3, split1_val=1, split2_train=3,
                           split2_val=1, split3_train=2, split3_val=2,
                           split1_fit=2, split1_tune=1)
-    tune = SkeletonDataset(str(tmp_path / 'out.pkl'), [], split='split1_tune')
+    tune = datasets.SkeletonDataset(str(tmp_path / 'out.pkl'), [],
+                                    split='split1_tune')
     assert tune.metainfo['classes'] == ['jump', 'run']
     info = tune.get_data_info(0)
     assert (info['frame_dir'], info['label']) == ('jump_1', 0)
@@ -62,7 +56,7 @@ def test_real_data(reference, tmp_path):
     counts = jhmdb.convert(source, tmp_path / 'out.pkl')
     assert [counts[f'split{i}_val'] for i in (1, 2, 3)] == [176, 176, 175]
     assert (counts['split1_fit'], counts['split1_tune']) == (321, 112)
-    clips = SkeletonDataset(str(tmp_path / 'out.pkl'), [])
+    clips = datasets.SkeletonDataset(str(tmp_path / 'out.pkl'), [])
     assert len(clips) == 609
     # y points down, so faces have a smaller y than ankles on average
     names = LAYOUTS['jhmdb'].joint_names
@@ -131,7 +125,7 @@ def test_every_format_gives_the_same_clips(form, arrays, tmp_path):
 
 
 @pytest.mark.parametrize('normalize, expected', [
-    (Standardize(), 0), (MinMaxNormalize(), -1)])
+    (datasets.Standardize(), 0), (datasets.MinMaxNormalize(), -1)])
 def test_a_constant_skeleton(normalize, expected):
     keypoint = normalize(dict(keypoint=np.full((1, 3, 15, 2), 7.)))['keypoint']
     assert (keypoint == expected).all()
@@ -139,20 +133,21 @@ def test_a_constant_skeleton(normalize, expected):
 
 def test_random_scale():
     np.random.seed(0)
-    factors = np.array([RandomScale(0.5, 2)(dict(keypoint=np.ones(
+    factors = np.array([datasets.RandomScale(0.5, 2)(dict(keypoint=np.ones(
         (1, 2, 3, 2), np.float32)))['keypoint'] for _ in range(200)])
     assert (factors == factors[:, :1, :1, :1, :1]).all()
     assert 0.5 <= factors.min() < 0.6 and 1.9 < factors.max() <= 2
     with pytest.raises(InputError, match='low is 2 and high is 1'):
-        RandomScale(2, 1)
+        datasets.RandomScale(2, 1)
 
 
 def test_rotation_in_the_plane():
     np.random.seed(0)
     points = np.random.normal(size=(1, 4, 15, 2)).astype(np.float32)
     angles = []
+    rotate = datasets.RandomRotation(0.3)
     for _ in range(200):
-        turned = RandomRotation(0.3)(dict(keypoint=points))['keypoint']
+        turned = rotate(dict(keypoint=points))['keypoint']
         np.testing.assert_allclose(np.hypot(*turned.T), np.hypot(*points.T),
                                    rtol=1e-5)
         ratio = (turned @ [1, 1j]) / (points @ [1, 1j])
@@ -163,21 +158,21 @@ def test_rotation_in_the_plane():
 
 def test_frames_of_a_random_segment():
     np.random.seed(0)
-    sample = RandomSampleFrames(32, proportion=(0.5, 0.75))
+    sample = datasets.RandomSampleFrames(32, proportion=(0.5, 0.75))
     draws = np.array([sample(dict(total_frames=40))['frame_inds']
                       for _ in range(300)])
     assert (np.diff(draws, axis=1) >= 0).all()
     assert np.ptp(draws, axis=1).max() <= 29  # at most 30 frames
     assert draws.min() == 0 and draws.max() == 39
     assert (sample(dict(total_frames=1))['frame_inds'] == 0).all()
-    clips = RandomSampleFrames(32, proportion=(0.5, 0.75), num_clips=5)(
-        dict(total_frames=40))
+    clips = datasets.RandomSampleFrames(32, proportion=(0.5, 0.75),
+                                        num_clips=5)(dict(total_frames=40))
     assert clips['num_clips'] == 5
     clips = clips['frame_inds'].reshape(5, 32)
     assert (np.diff(clips, axis=1) >= 0).all()
     assert len(np.unique(clips, axis=0)) == 5
     with pytest.raises(InputError, match=r'proportion is \(0, 1\)'):
-        RandomSampleFrames(32, proportion=(0, 1))
+        datasets.RandomSampleFrames(32, proportion=(0, 1))
 
 
 @pytest.mark.parametrize('benchmark, split, train, val', [

@@ -7,11 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from projects.stdcl.datasets import (
-    MinMaxNormalize,
-    RandomSampleFrames,
-    RandomView,
-)
+from projects.stdcl import datasets
 from projects.stdcl.datasets.converters.nw_ucla import convert, parse
 from projects.stdcl.utils.input_error import InputError
 
@@ -117,8 +113,8 @@ def test_recipe_equals_the_published_one():
         np.random.seed(seed)
         degrees = np.random.randint(-60, 61, 2)
         np.random.seed(seed)
-        results = RandomView().transform(dict(keypoint=keypoint.copy()))
-        ours = MinMaxNormalize().transform(results)['keypoint']
+        results = datasets.RandomView()(dict(keypoint=keypoint.copy()))
+        ours = datasets.MinMaxNormalize()(results)['keypoint']
         scale = 0.5 + seed / 20  # undone by min-max normalization
         np.testing.assert_allclose(
             ours, published(keypoint.astype(np.float64), degrees, scale),
@@ -128,12 +124,12 @@ def test_recipe_equals_the_published_one():
 
 @pytest.mark.parametrize('total', [1, 4, 52, 201])
 def test_frames(total):
-    test = RandomSampleFrames(52, test_mode=True).transform(
+    test = datasets.RandomSampleFrames(52, test_mode=True).transform(
         dict(total_frames=total))['frame_inds']
     expected = [int(np.floor(t)) for t in np.linspace(0, total - 1, 52)]
     assert test.tolist() == expected
 
-    train = RandomSampleFrames(52)
+    train = datasets.RandomSampleFrames(52)
     draws = np.stack([train.transform(dict(total_frames=total))['frame_inds']
                       for _ in range(200)])
     assert draws.shape == (200, 52)

@@ -20,11 +20,10 @@ from projects.stdcl.deployment.strip import strip, strip_file
 from projects.stdcl.utils.input_error import InputError
 from tests.commands import ROOT, accuracy
 
-TOOL = 'tools/model_converters/strip_stdcl.py'
-SPLIT = 'ntu60-xsub-keypoint-3d.py'
 # a config of MMAction2 with a narrow encoder, on synthetic data
+STGCN = 'stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d.py'
 STOCK = f'''
-    _base_ = 'mmaction::skeleton/stgcn/stgcn_8xb16-joint-u100-80e_{SPLIT}'
+    _base_ = 'mmaction::skeleton/stgcn/{STGCN}'
     model = dict(backbone=dict(base_channels=8),
                  cls_head=dict(num_classes=4, in_channels=32))
     loader = dict(num_workers=0, persistent_workers=False, batch_size=4)
@@ -120,7 +119,8 @@ def test_under_mmaction2_alone(warm, stock, tmp_path, tiny_annotations):
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'whole.pth')
     ours = accuracy(warm('tools/test.py', 'ours.py', 'whole.pth', '--dump',
                          'ours.pkl', cwd=tmp_path))
-    warm(TOOL, 'whole.pth', 'net.pth', cwd=tmp_path)
+    warm('tools/model_converters/strip_stdcl.py', 'whole.pth', 'net.pth',
+         cwd=tmp_path)
     path, = tmp_path.glob('net-*.pth')
 
     tool = Path(stock['PYTHONPATH'], 'mmaction/.mim/tools/test.py')

@@ -5,16 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from projects.stdcl.datasets.synthetic_skeleton import (
-    NUM_LIMBS,
-    PROGRAMS,
-    SyntheticSkeletonDataset,
-    find_limbs,
-    rest_pose,
-)
+from projects.stdcl.datasets import synthetic_skeleton as synthetic
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 
-NUM_CLASSES = NUM_LIMBS * len(PROGRAMS)
+NUM_CLASSES = synthetic.NUM_LIMBS * len(synthetic.PROGRAMS)
 
 # a root with five chains of three joints, whose names are arbitrary
 SPIDER = dict(
@@ -35,7 +29,7 @@ ALL_LAYOUTS = [*LAYOUTS, SPIDER, FIGURE]
 
 
 def make(layout='nw-ucla', num_sequences=32, **kwargs):
-    return SyntheticSkeletonDataset([], layout=layout,
+    return synthetic.SyntheticSkeletonDataset([], layout=layout,
                                     num_sequences=num_sequences, **kwargs)
 
 
@@ -82,9 +76,9 @@ def test_sequences_have_the_format_of_pose_dataset(layout):
 def test_bones_keep_their_length(layout):
     """Without noise, each bone has the same length in all frames."""
     dataset = make(layout, 1)
-    pose, parents = rest_pose(dataset.layout), dataset.layout.parents
-    angles = np.random.default_rng(0).normal(size=(2, NUM_LIMBS, 50))
-    joints = dataset.body.move(angles, np.ones(NUM_LIMBS + 1))
+    pose, parents = synthetic.rest_pose(dataset.layout), dataset.layout.parents
+    angles = np.random.default_rng(0).normal(size=(2, 4, 50))
+    joints = dataset.body.move(angles, np.ones(5))
     for joint, parent in parents.items():
         if parent < 0:
             assert np.allclose(joints[:, joint], pose[joint])
@@ -93,7 +87,7 @@ def test_bones_keep_their_length(layout):
         assert at_rest > 0.01
         lengths = np.linalg.norm(joints[:, joint] - joints[:, parent], axis=1)
         assert np.allclose(lengths, at_rest)
-    still = dataset.body.move(np.zeros_like(angles), np.ones(NUM_LIMBS + 1))
+    still = dataset.body.move(np.zeros_like(angles), np.ones(5))
     assert np.allclose(still, pose)
 
 
@@ -104,7 +98,7 @@ def test_bones_keep_their_length(layout):
     ('openpose', 'right elbow, left elbow, right hip, left hip')])
 def test_limbs_are_the_arms_and_legs(layout, tops):
     skeleton = SkeletonLayout.get(layout)
-    limbs = find_limbs(skeleton)
+    limbs = synthetic.find_limbs(skeleton)
     names = [skeleton.joint_names[limb[0]] for limb in limbs]
     assert ', '.join(names) == tops
     joints = [joint for limb in limbs for joint in limb]

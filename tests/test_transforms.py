@@ -6,15 +6,7 @@ import torch.nn.functional as F
 from mmaction.datasets.transforms import PreNormalize3D, UniformSampleFrames
 from mmaction.registry import TRANSFORMS
 
-from projects.stdcl.datasets import (
-    CenterOnJoint,
-    CropResize,
-    DropEmptyFrames,
-    FastPreNormalize3D,
-    FastUniformSampleFrames,
-    RandomRotation,
-    RandomView,
-)
+from projects.stdcl import datasets
 from projects.stdcl.datasets.transforms.random_rotation import rotation
 
 
@@ -55,7 +47,7 @@ PRE_NORMALIZE = [
 @pytest.mark.parametrize('joints', [25, 20])
 @pytest.mark.parametrize('options', PRE_NORMALIZE, ids=str)
 def test_pre_normalize_3d_equals_mmaction2(seed, persons, joints, options):
-    ours, stock = both(FastPreNormalize3D(**options),
+    ours, stock = both(datasets.FastPreNormalize3D(**options),
                        PreNormalize3D(**options),
                        sequence(seed, persons, joints))
     assert ours['total_frames'] == stock['total_frames']
@@ -75,7 +67,8 @@ def test_pre_normalize_3d_of_special_cases(changes):
     results = sequence(0)
     for place, value in changes:
         results['keypoint'][place] = value
-    ours, stock = both(FastPreNormalize3D(), PreNormalize3D(), results)
+    ours, stock = both(datasets.FastPreNormalize3D(), PreNormalize3D(),
+                       results)
     assert ours['total_frames'] > 3
     np.testing.assert_allclose(ours['keypoint'], stock['keypoint'], rtol=0,
                                atol=1e-6)
@@ -83,7 +76,7 @@ def test_pre_normalize_3d_of_special_cases(changes):
 
 def test_pre_normalize_3d_of_three_persons():
     with pytest.raises(ValueError, match='seq0 has 3 persons, expected 1 or'):
-        FastPreNormalize3D()(sequence(0, persons=3))
+        datasets.FastPreNormalize3D()(sequence(0, persons=3))
 
 
 @pytest.mark.parametrize('clip_len', [16, 50, 100])
@@ -94,7 +87,7 @@ def test_uniform_sample_equals_mmaction2(clip_len, test_mode, num_clips):
     for seed in range(8):
         results = sequence(seed, persons=1 + seed % 2)
         results['start_index'] = 0
-        ours, stock = both(FastUniformSampleFrames(**options),
+        ours, stock = both(datasets.FastUniformSampleFrames(**options),
                            UniformSampleFrames(**options), results)
         assert ours['frame_inds'].dtype == stock['frame_inds'].dtype
         np.testing.assert_array_equal(ours['frame_inds'], stock['frame_inds'])
@@ -107,7 +100,7 @@ def test_testing_does_not_change_the_global_generator():
     expected = np.random.rand(2)
     np.random.seed(0)
     seen = [np.random.rand()]
-    FastUniformSampleFrames(clip_len=30, test_mode=True)(sequence(0))
+    datasets.FastUniformSampleFrames(clip_len=30, test_mode=True)(sequence(0))
     assert [*seen, np.random.rand()] == expected.tolist()
 
 
@@ -123,7 +116,7 @@ def test_centers_as_published(persons):
             for t in range(keypoint.shape[1]):
                 if keypoint[m, t].any():
                     expected[m, t] = keypoint[m, t] - keypoint[0, first, 1]
-        made = CenterOnJoint()(dict(results))['keypoint']
+        made = datasets.CenterOnJoint()(dict(results))['keypoint']
         np.testing.assert_array_equal(made, expected)
         assert made.dtype == np.float32 and not made[0, first, 1].any()
 
@@ -134,13 +127,13 @@ def test_drops_frames_without_persons():
     kept = [t for t in range(results['total_frames'])
             if results['keypoint'][:, t].any()]
     assert 0 < len(kept) < results['total_frames']
-    made = DropEmptyFrames()(dict(results))
+    made = datasets.DropEmptyFrames()(dict(results))
     assert made['total_frames'] == len(kept)
     for name in ('keypoint', 'keypoint_score'):
         np.testing.assert_array_equal(made[name], results[name][:, kept])
 
     nobody = np.zeros((1, 3, 25, 3))
-    made = DropEmptyFrames()(dict(keypoint=nobody, total_frames=3))
+    made = datasets.DropEmptyFrames()(dict(keypoint=nobody, total_frames=3))
     assert made['keypoint'].shape == nobody.shape
 
 
@@ -161,7 +154,7 @@ def test_crops_the_middle_as_published(frames):
     margin = int((1 - 0.95) * frames / 2)
     expected = resized_by_pytorch(
         results['keypoint'][:, margin:frames - margin], 64)
-    made = CropResize(64, proportion=0.95)(dict(results))
+    made = datasets.CropResize(64, proportion=0.95)(dict(results))
     assert made['total_frames'] == 64 and made['keypoint'].dtype == np.float32
     np.testing.assert_allclose(made['keypoint'], expected, rtol=0, atol=1e-6)
 
@@ -180,7 +173,7 @@ def test_crops_a_random_segment_as_published(frames):
         length = min(max(int(np.floor(frames * share)), 64), frames)
         first = np.random.randint(0, frames - length + 1)
         np.random.seed(seed)
-        made = CropResize(64)(dict(results))
+        made = datasets.CropResize(64)(dict(results))
         expected = resized_by_pytorch(
             results['keypoint'][:, first:first + length], 64)
         np.testing.assert_allclose(made['keypoint'], expected, rtol=0,
@@ -199,7 +192,7 @@ def test_crops_a_random_segment_as_published(frames):
                                         float('nan')])
 def test_invalid_proportions_raise(proportion):
     with pytest.raises(ValueError, match='proportion is .* expected a number'):
-        CropResize(64, proportion)
+        datasets.CropResize(64, proportion)
 
 
 def test_rotates_as_published():
@@ -210,7 +203,7 @@ def test_rotates_as_published():
              np.array([[cos(z), sin(z), 0], [-sin(z), cos(z), 0], [0, 0, 1]])]
     results = sequence(0)
     np.random.seed(3)
-    made = RandomRotation()(dict(results))['keypoint']
+    made = datasets.RandomRotation()(dict(results))['keypoint']
     np.random.seed(3)
     angles = np.random.uniform(-0.3, 0.3, 3)
     np.testing.assert_allclose(rotation(x, y, z),
@@ -225,7 +218,7 @@ def test_rotates_as_published():
 
 
 @pytest.mark.parametrize('transform, channels', [
-    (RandomRotation(), 4), (RandomView(), 2)])
+    (datasets.RandomRotation(), 4), (datasets.RandomView(), 2)])
 def test_wrong_numbers_of_channels_raise(transform, channels):
     with pytest.raises(ValueError, match=f'a: .* has {channels} chan'):
         transform(dict(frame_dir='a', keypoint=np.zeros((1, 3, 18, channels))))
@@ -298,12 +291,12 @@ def test_lost_joints_before_a_rotation_and_between_frames():
         made['keypoint'][:, 3:, 3:], stock['keypoint'][:, :, 3:], atol=1e-6)
     # the scores of a frame without persons are also dropped
     score[:, 7] = 0
-    made = FastPreNormalize3D()(dict(results, keypoint_score=score))
+    made = datasets.FastPreNormalize3D()(dict(results, keypoint_score=score))
     np.testing.assert_array_equal(made['keypoint_score'],
                                   np.delete(score, 7, axis=1))
 
     keypoint = np.array([[1, 3], [0, 0], [5, 7]], 'f4').reshape(1, 3, 1, 2)
-    made = CropResize(6, proportion=1)(dict(
+    made = datasets.CropResize(6, proportion=1)(dict(
         keypoint=keypoint, keypoint_score=keypoint.any(axis=-1)))
     np.testing.assert_allclose(made['keypoint'][0, :, 0, 0],
                                [1, 1, 1, 5, 5, 5])
