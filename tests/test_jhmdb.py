@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 
 from projects.stdcl import datasets
-from projects.stdcl.apis.train import load_run_config
 from projects.stdcl.catalogue import find_config
 from projects.stdcl.datasets.converters import custom_data, jhmdb
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
+from tests.test_streams import load
 
 
 @pytest.fixture
@@ -179,18 +179,15 @@ def test_frames_of_a_random_segment():
     ('jhmdb', 'split3', 'split3_train', 'split3_val'),
     ('ntu60-xsub', 'xview', 'xview_train', 'xview_val')])
 def test_split(benchmark, split, train, val, tmp_path):
-    options = dict(work_dir=None, stream=None, cfg_options=None,
-                   launcher='none')
     path = find_config('stgcn', benchmark, True)
-    cfg = load_run_config(path, split=split, **options)
+    cfg = load(path, split=split)
     dataset = cfg.train_dataloader.dataset
     assert dataset.get('dataset', dataset).split == train
     assert cfg.val_dataloader.dataset.split == val
     assert cfg.test_dataloader.dataset.split == val
     assert cfg.work_dir == f'work_dirs/{path.stem}_{split}'
     cfg.dump(tmp_path / 'saved.py')
-    assert load_run_config(tmp_path / 'saved.py', split=split,
-                           **options).work_dir == cfg.work_dir
+    assert load(tmp_path / 'saved.py',
+                split=split).work_dir == cfg.work_dir
     with pytest.raises(InputError, match='no data set in the config'):
-        load_run_config(find_config('stgcn', 'synthetic', True), split=split,
-                        **options)
+        load(find_config('stgcn', 'synthetic', True), split=split)

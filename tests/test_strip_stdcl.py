@@ -61,6 +61,8 @@ def test_only_tensors_of_stdcl_are_removed():
              'backbone.decoupler.weight', 'cls_head.decoupler_of_mine.weight']
     assert list(strip(dict(state_dict=dict.fromkeys(names)))[
         'state_dict']) == names[3:]
+    with pytest.raises(InputError, match='contains no state_dict'):
+        strip(dict(meta={}))
 
 
 def test_views_do_not_save_their_storage(tmp_path):
@@ -72,13 +74,6 @@ def test_views_do_not_save_their_storage(tmp_path):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     assert path == tmp_path / 'new' / f'net-{digest}.pth' and removed == 0
     assert path.stat().st_size < 5_000
-
-
-def test_file_without_weights_raises(tmp_path):
-    torch.save(dict(meta={}), tmp_path / 'empty.pth')
-    with pytest.raises(InputError, match='contains no state_dict'):
-        strip_file(tmp_path / 'empty.pth', tmp_path / 'out.pth')
-    assert not list(tmp_path.glob('out*'))
 
 
 @pytest.fixture

@@ -67,8 +67,6 @@ def test_sequences_have_the_format_of_pose_dataset(layout):
             assert scores.dtype == np.float32
             assert scores.min() > 0 and scores.max() <= 1
             assert info['img_shape'] == (1080, 1920)
-        else:
-            assert 'keypoint_score' not in info
     assert len(names) == 32 and f'{dataset.layout.name}_0_train_00012' in names
 
 
