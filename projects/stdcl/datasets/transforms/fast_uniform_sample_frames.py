@@ -28,33 +28,11 @@ class FastUniformSampleFrames(UniformSampleFrames):
 
     def transform(self, results: dict) -> dict:
         """Choose the frame indices."""
-        total = results['total_frames']
-        random = np.random.RandomState(self.seed) if (
-            self.test_mode) else np.random
-        clips = [self._clip(random, total, number)
-                 for number in range(self.num_clips)]
-        inds = np.mod(np.concatenate(clips), total)
-        results['frame_inds'] = (inds + results.get('start_index', 0)).astype(
-            np.int32)
-        results['clip_len'] = self.clip_len
-        results['frame_interval'] = None
-        results['num_clips'] = self.num_clips
+        state = np.random.get_state() if self.test_mode else None
+        # without keypoint, MMAction2's class does not search for persons
+        results.update(super().transform({
+            name: results[name] for name in ('total_frames', 'start_index')
+            if name in results}))
+        if state:
+            np.random.set_state(state)
         return results
-
-    def _clip(self, random, total: int, number: int) -> np.ndarray:
-        """Return indices (clip_len,), which may exceed a short sequence."""
-        length = self.clip_len
-        if total < length:
-            if self.test_mode:
-                start = number if total < self.num_clips else (
-                    number * total // self.num_clips)
-            else:
-                start = random.randint(total)
-            return np.arange(start, start + length)
-        if total < 2 * length:
-            skipped = np.zeros(length + 1, dtype=np.int64)
-            skipped[random.choice(length + 1, total - length,
-                                  replace=False)] = 1
-            return np.arange(length) + skipped.cumsum()[:-1]
-        edges = np.arange(length + 1) * total // length
-        return edges[:-1] + random.randint(np.diff(edges))
