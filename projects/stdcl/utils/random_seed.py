@@ -7,7 +7,6 @@ import random
 
 import numpy as np
 import torch
-from mmengine.device import get_device
 
 
 def derive_seed(*key: int) -> int:
@@ -21,10 +20,3 @@ def seed_cpu(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.default_generator.manual_seed(seed)
-
-
-def seed_all(seed: int) -> None:
-    """Seed the generators of the CPU and of the device that MMEngine uses."""
-    seed_cpu(seed)
-    if get_device() != 'cpu':
-        torch.manual_seed(seed)  # seeds every device

@@ -4,9 +4,9 @@ from typing import Sequence
 import torch.nn as nn
 from mmaction.registry import LOOPS
 from mmengine.dist import get_rank
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, set_random_seed
 
-from ...utils.random_seed import derive_seed, seed_all
+from ...utils.random_seed import derive_seed
 
 
 @LOOPS.register_module()
@@ -68,8 +68,8 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
         """Seed the random generators, and run one step."""
-        seed = derive_seed(_seed(self.runner), self._iter, get_rank())
-        seed_all(seed)
+        set_random_seed(derive_seed(_seed(self.runner), self._iter,
+                                    get_rank()))
         super().run_iter(idx, data_batch)
 
 
