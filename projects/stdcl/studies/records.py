@@ -64,19 +64,17 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     return frame
 
 
-def append(path: Path, rows: List[dict], key: Sequence[str] = KEY) -> None:
+def append(path: Path, rows: List[dict], key: List[str] = KEY) -> None:
     """Add rows to a CSV file, and remove old rows with the same ``key``.
 
     The file is replaced as a whole, so a crash leaves the old file intact.
     """
     if not rows:
         return
-    frame, key = pd.DataFrame(rows), list(key)
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(key, str))
     if path.is_file():  # read as strings, so that old values do not change
         old = pd.read_csv(path, dtype=str, keep_default_na=False)
-        new = frame[key].astype(str)
-        frame = pd.concat([old[~old.set_index(key).index.isin(
-            new.set_index(key).index)], frame])
+        frame = pd.concat([old, frame]).drop_duplicates(key, keep='last')
     with atomic_write(path) as partial:
         frame.to_csv(partial, index=False)
 
