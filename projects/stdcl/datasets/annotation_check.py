@@ -65,11 +65,9 @@ def check_sequences(path: str, annotations: List[dict],
                     one_label: bool = True) -> None:
     """Check annotations that contain ``keypoint``.
 
-    If ``one_label`` is True, each sequence must have exactly one class.
-
-    Raises:
-        InputError: A name occurs twice, a field is invalid, or sequences
-            differ in their fields or their numbers of joints or channels.
+    If ``one_label`` is True, each sequence must have exactly one class. An
+    ``InputError`` is raised if a name occurs twice, a field is invalid, or
+    sequences differ in their fields or their numbers of joints or channels.
     """
     check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:

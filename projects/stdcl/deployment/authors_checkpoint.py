@@ -206,11 +206,9 @@ def convert(encoder: str, source: Tensors) -> Tensors:
     """Convert a state dict from the authors' code to this project's names.
 
     The counters of batch norm (``num_batches_tracked``), which some files do
-    not contain, default to 0.
-
-    Raises:
-        InputError: ``encoder`` is not a key of :data:`TABLES`, or tensors
-            are missing or unexpected. The message lists all of them.
+    not contain, default to 0. An ``InputError`` is raised if ``encoder`` is
+    not a key of :data:`TABLES`, or if tensors are missing or unexpected; it
+    lists all of them.
     """
     require_known('encoder', encoder, TABLES)
     table = TABLES[encoder](source)

@@ -41,9 +41,8 @@ DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
 def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Read a CSV file of results, or return no rows if it does not exist.
 
-    Raises:
-        InputError: ``path`` is damaged, or a run is recorded twice or with a
-            ``top1_last`` that is not between 0 and 100.
+    An ``InputError`` is raised if it is damaged, or if a run is recorded twice
+    or with a ``top1_last`` that is not between 0 and 100.
     """
     if not path.is_file():
         return pd.DataFrame(columns=columns)

@@ -218,9 +218,8 @@ class Study:
 def read_study(path: Path) -> Study:
     """Read a study file.
 
-    Raises:
-        InputError: ``path`` cannot be read, a field is missing or unknown, or
-            :class:`Study` rejects a field.
+    An ``InputError`` is raised if it cannot be read, if a field is missing or
+    unknown, or if :class:`Study` rejects a field.
     """
     path = Path(path)
     try:

@@ -16,9 +16,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     The system releases the lock when the process ends, even if it is killed.
     Loader workers, which outlive a killed process by seconds, do not inherit
     the lock. It works on NFS. A file system without locks causes a warning.
-
-    Raises:
-        InputError: Another process has locked ``folder``.
+    An ``InputError`` is raised if another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / 'lock', 'a+') as file:

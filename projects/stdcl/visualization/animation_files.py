@@ -35,7 +35,5 @@ def write_animations(animations: Sequence[Animation], layout: SkeletonLayout,
 def file_names(names: Sequence[str]) -> List[str]:
     """Turn names of sequences into distinct file names."""
     safe = [re.sub(r'[^\w.-]+', '_', name)[:75] for name in names]
-    numbered = [name if safe.count(name) == 1 else f'{name}_{index}'
-                for index, name in enumerate(safe)]
-    return numbered if len({*numbered}) == len(names) else [
+    return safe if len({*safe}) == len(safe) else [
         f'{index}_{name}' for index, name in enumerate(safe)]

@@ -106,10 +106,9 @@ def write_report(path: Path, model: Tuple[Config, str],
     :func:`choose` describes ``names`` and ``num``, the sequences for the
     player. Return the top-1 accuracy of each model in percent.
 
-    Raises:
-        InputError: ``model`` has no trained decoupler, the encoders or the
-            test sets of the two models differ, the test set is too small or
-            does not contain one of the ``names``, or ``num`` is below 1.
+    An ``InputError`` is raised if ``model`` has no trained decoupler, the
+    encoders or the test sets of the two models differ, the test set is too
+    small or does not contain one of the ``names``, or ``num`` is below 1.
     """
     require_positive('report', num=num)
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
@@ -166,10 +165,8 @@ def choose(models: Sequence[Outputs], num: int,
     """Return the indices of sequences for the player, by name or at random.
 
     A random choice of up to ``num`` sequences prefers those on which only one
-    of the models is correct, then those that are misclassified.
-
-    Raises:
-        InputError: One of ``names`` is not in the test set.
+    of the models is correct, then those that are misclassified. An
+    ``InputError`` is raised if one of ``names`` is not in the test set.
     """
     if names:
         known = models[-1].arrays['names'].tolist()

@@ -114,12 +114,10 @@ def convert(paths: list[Path], destination: Path, benchmark: str | None = None,
     'ntu120'; it defaults to 'ntu120' if there are files of setups 18 to 32,
     and to 'ntu60' otherwise. ``processes`` defaults to the number of cores.
     Return the report, in which ``as_published`` says whether the splits have
-    the published sizes; it is None unless all files were found.
-
-    Raises:
-        InputError: One of ``paths`` contains no skeleton file, a zip file is
-            damaged, a sequence occurs twice, no file can be used, or
-            ``processes`` is invalid.
+    the published sizes; it is None unless all files were found. An
+    ``InputError`` is raised if one of ``paths`` contains no skeleton file, a
+    zip file is damaged, a sequence occurs twice, no file can be used, or
+    ``processes`` is invalid.
     """
     require_processes('--processes', 1 if processes is None else processes)
     sources = []

@@ -115,10 +115,9 @@ def select_persons(bodies: list[Body]
     are dropped, as long as one remains. Each other body, largest motion first,
     is assigned to the first of two persons that has no body at that time.
 
-    Returns:
-        tuple: ``keypoint``, a float32 array (1 or 2, T, 25, 3) that is zero
-        where a person is absent; a list of repairs; and a Counter of the
-        bodies that the rules for ``short`` and ``wide`` bodies dropped.
+    Return ``keypoint``, a float32 array (1 or 2, T, 25, 3) that is zero where
+    a person is absent; a list of repairs; and a Counter of the bodies that the
+    rules for ``short`` and ``wide`` bodies dropped.
     """
     repairs, removed = [], Counter()
     if len(bodies) > 1:
