@@ -3,7 +3,7 @@ import torch.nn as nn
 from mmengine.config import Config
 
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
-from ..utils.clip_check import AXES
+from ..utils.clip_check import AXES, fitting_shape
 from ..utils.input_error import InputError
 
 
@@ -27,21 +27,16 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
 
     An ``InputError`` is raised if a size cannot be inferred.
     """
-    steps, encoder = find_test_set(cfg)['pipeline'], model.backbone
-    layout = getattr(model.data_preprocessor, 'layout',
-                     getattr(encoder, 'layout', None))
-    graph = getattr(encoder, 'graph', None)
-    sizes = (
-        next((step.get('num_person', 2) for step in steps
-              if step['type'] == 'FormatGCNInput'), None),
-        next((step['clip_len'] for step in steps if 'clip_len' in step), None),
-        getattr(layout, 'num_joints', getattr(graph, 'num_node', None)),
-        getattr(encoder, 'in_channels', 3))
-    places = ('FormatGCNInput in the test pipeline',
-              'clip_len in the test pipeline',
-              'layout in model.data_preprocessor and no layout or graph in '
-              f'{type(encoder).__name__}')
-    for axis, size, place in zip(AXES, sizes, places):
+    steps = find_test_set(cfg)['pipeline']
+    persons = next((step.get('num_person', 2) for step in steps
+                    if step['type'] == 'FormatGCNInput'), None)
+    frames = next((step['clip_len'] for step in steps if 'clip_len' in step),
+                  None)
+    sizes = fitting_shape(model, (persons, frames, None, 3))
+    for axis, size, place in zip(AXES, sizes, (
+            'FormatGCNInput in the test pipeline',
+            'clip_len in the test pipeline',
+            'layout in model.data_preprocessor or model.backbone')):
         if size is None:
             raise InputError(
                 f'{cfg.filename}: the number of {axis} in a clip cannot be '

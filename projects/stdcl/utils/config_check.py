@@ -14,10 +14,8 @@ from numbers import Integral, Real
 from textwrap import shorten
 from typing import Any
 
-import yaml
 from mmaction import registry as registries
 from mmengine.config import Config, DictAction
-from mmengine.config.utils import ConfigParsingError
 from mmengine.optim import OptimWrapper
 from mmengine.registry import FUNCTIONS, Registry
 from mmengine.runner import Runner
@@ -40,9 +38,6 @@ RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'sync_bn'}
-# errors that MMEngine raises for an invalid config file
-UNREADABLE = (OSError, SyntaxError, KeyError, ValueError, ImportError,
-              ConfigParsingError, yaml.YAMLError)
 # modules whose ValueErrors explain what is wrong in the config
 OPEN_MMLAB = 'mmengine.', 'mmaction.'
 # fields that need no type -> callable that receives their entries
@@ -101,14 +96,17 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
         options = parse_options(options)
     try:
         cfg = Config.fromfile(str(path))
-    except Exception as error:
-        where, why = _config_at_fault(error)
-        if why is None:
-            raise
+    except Exception as error:  # the type depends on the mistake
+        while isinstance(error, ImportError) and error.__context__:
+            error = error.__context__  # MMEngine hides the original error
+        lines = [f'{frame.filename}, line {frame.lineno}' for frame
+                 in traceback.extract_tb(error.__traceback__)
+                 if frame.name == '<module>']  # of configs and own modules
+        where = lines[-1] if lines else path
         raise InputError(
-            f'{where or path}: the config cannot be read '
-            f'({type(why).__name__}: {why}); expected a Python, YAML or JSON '
-            'file whose bases and custom_imports exist.') from error
+            f'{where}: the config cannot be read ({type(error).__name__}: '
+            f'{error}); expected a Python, YAML or JSON file whose bases and '
+            'custom_imports exist.') from error
     for name in options:
         field = name.partition('.')[0]
         if field not in RUNNER_FIELDS:
@@ -128,19 +126,6 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
             f'expected names that it contains ({error}).') from error
     check(cfg)
     return cfg
-
-
-def _config_at_fault(error: Exception) -> tuple:
-    """Return the line that failed, if known, and the error of the config."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if any(frame.name == 'import_modules_from_strings' for frame in frames):
-        return None, None
-    if isinstance(error, ImportError):  # MMEngine wraps the original error
-        while error.__cause__ or error.__context__:
-            error = error.__cause__ or error.__context__
-    if frames[-1].name == '<module>':  # the config's own code
-        return f'{frames[-1].filename}, line {frames[-1].lineno}', error
-    return None, error if isinstance(error, UNREADABLE) else None
 
 
 @contextmanager

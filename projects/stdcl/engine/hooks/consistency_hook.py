@@ -1,6 +1,5 @@
 """Check that all processes and all parts of a run agree."""
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from mmaction.registry import HOOKS
@@ -19,7 +18,6 @@ DATA, OPTIMIZER = 'training_data', 'optimizer_type'
 # attributes of schedulers that change during training
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
             'num_bad_epochs', 'cooldown_counter'}
-Difference = tuple[str, Any, Any]  # name, value in checkpoint, value in run
 
 
 @HOOKS.register_module()
@@ -79,8 +77,8 @@ class ConsistencyHook(Hook):
                 'weights, set load_from to this file and omit resume.')
 
 
-def _differences(runner, checkpoint: dict, data: tuple
-                 ) -> Iterator[Difference]:
+def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
+    """Yield (name, value in the checkpoint, value in the run)."""
     # checkpoints of earlier versions contain only some of the values
     meta, wrapper = checkpoint['meta'], runner.optim_wrapper
     if not _agree(meta.get(DATA, data), data):
@@ -106,7 +104,7 @@ def _differences(runner, checkpoint: dict, data: tuple
     yield from _compare_schedules(runner, checkpoint)
 
 
-def _compare_schedules(runner, checkpoint: dict) -> Iterator[Difference]:
+def _compare_schedules(runner, checkpoint: dict) -> Iterator[tuple]:
     saved = checkpoint.get('param_schedulers') or []
     own = [one.state_dict() for one in runner.param_schedulers or []]
     steps = len(runner.train_dataloader)
@@ -139,8 +137,7 @@ def _base_values(group: dict) -> dict:
             if name != 'params' and not name.startswith('initial_')}
 
 
-def _compare(name: str, saved: list[dict], own: list[dict]
-             ) -> Iterator[Difference]:
+def _compare(name: str, saved: list[dict], own: list[dict]) -> Iterator[tuple]:
     if len(saved) != len(own):
         yield f'a list {name} of length', len(saved), f'length {len(own)}'
     for index, (old, new) in enumerate(zip(saved, own)):
