@@ -219,6 +219,8 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
     ('val_dataloader.num_workers=1000000', 'below 1024'),
     ('train_dataloader.persistent_workers=True', 'DataLoader does not accept',
      'persistent_workers option needs num_workers > 0'),
+    ('default_hooks.checkpoint.save_best=foo', 'SafeCheckpointHook does not '
+     'accept a value: Cannot infer the rule for key foo'),
     ('default_hooks.checkpoint.save_best=acc/top7', "is 'acc/top7'",
      'expected one of auto, acc/top1, acc/top5'),
     ('train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",

@@ -38,7 +38,7 @@ RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'sync_bn'}
-# modules whose ValueErrors explain what is wrong in the config
+# modules whose errors explain what is wrong in the config
 OPEN_MMLAB = 'mmengine.', 'mmaction.'
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
@@ -140,23 +140,26 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, KeyError, TypeError,
+            ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
         frame = [*traceback.walk_tb(error.__traceback__)][-1][0]
+        place = traceback.extract_tb(error.__traceback__)[-1]
         module = frame.f_globals['__name__']
         if module == 'os' and cfg.get('launcher', 'none') != 'none':
             text = (f'--launcher is {cfg.launcher}, but the environment '
                     f'variable {error} is missing. Start the processes with '
                     'torchrun, srun or mpirun, as tools/dist_train.sh does.')
         # such as a negative learning rate, or two metrics of the same name
-        elif text is None and not isinstance(error, KeyError) and (
-                frame.f_code.co_name == '__init__' or isinstance(
-                    error, ValueError) and module.startswith(OPEN_MMLAB)):
-            owner = (type(frame.f_locals['self']).__name__ if 'self'
-                     in frame.f_locals else frame.f_code.co_name)
-            why = str(error) or traceback.extract_tb(
-                error.__traceback__)[-1].line
-            text = f'{owner} does not accept a value: {shorten(why, 300)}'
+        elif text is None and (
+                place.name == '__init__' and not isinstance(error, KeyError)
+                or module.startswith(OPEN_MMLAB) and (
+                    isinstance(error, AttributeError) or not error.__cause__
+                    and place.line.startswith('raise '))):
+            owner = (type(frame.f_locals['self']).__name__
+                     if 'self' in frame.f_locals else place.name)
+            text = (f'{owner} does not accept a value: '
+                    f'{shorten(str(error) or place.line, 300)}')
         if text is None:
             raise
         raise InputError(text) from error
