@@ -154,11 +154,21 @@ class SkeletonDataset(PoseDataset):
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
                         f'once on {len(data_list)} sequences.')
+        largest = np.zeros(len(data_list))
         # one sequence at a time, because a second copy may not fit in memory
         for index, info in enumerate(data_list):
-            data_list[index] = self._store(
-                self.cached_pipeline(self._prepare(info)))
+            info = self._prepare(info)
+            largest[index] = np.abs(info.get('keypoint', 0)).max()
+            data_list[index] = self._store(self.cached_pipeline(info))
         _return_freed_memory()
+        usual = np.median(largest[largest > 0]) if largest.any() else 0
+        odd = np.flatnonzero((largest > 100 * usual) | (
+            (largest > 0) & (largest < usual / 100)))
+        if len(odd):
+            logger.warning(
+                f'{self.ann_file}: the units of {len(odd)} sequences (such as '
+                f'{name_of(data_list[odd[0]])}) seem to differ: their largest '
+                f'coordinate is not within a factor of 100 of {usual:g}.')
         logger.info(
             f'{self.ann_file}: {len(data_list)} sequences'
             f'{f" of {self.split}" if self.split else ""}, '

@@ -1,5 +1,4 @@
 """Features of a trained model, and measures of how they separate classes."""
-
 import numpy as np
 import torch
 import torch.nn as nn

@@ -1,6 +1,4 @@
 """Check whether a checkpoint fits the model."""
-from typing import NamedTuple
-
 import torch
 import torch.nn as nn
 from mmaction.registry import HOOKS
@@ -23,24 +21,8 @@ from ...utils.input_error import InputError, printable
 from ...utils.model_parts import find_prefixes, unwrap
 
 FINE_TUNE = 'set load_from to this file and omit resume'
-
-
-class Mismatch(NamedTuple):
-    """Names of the tensors that differ between a checkpoint and a model."""
-    shapes: dict[str, str]  # name -> description of both shapes
-    missing: list[str]  # only in the model
-    extra: list[str]  # only in the checkpoint
-
-    def texts(self) -> list[str]:
-        """Describe wrong shapes by tensor, and other differences by layer."""
-        texts = [f'{name} has the shape {text}'
-                 for name, text in self.shapes.items()]
-        for where, names in (('missing from the checkpoint', self.missing),
-                             ('not in the model', self.extra)):
-            texts += dict.fromkeys(
-                f'{name.rpartition(".")[0] or name} is {where}'
-                for name in names)
-        return texts
+# texts about tensors that are only in the model or only in the checkpoint
+MISSING, EXTRA = 'is missing from the checkpoint', 'is not in the model'
 
 
 @HOOKS.register_module()
@@ -116,18 +98,16 @@ def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:
     model.load_state_dict(
         {name: tensor for name, tensor in _state_dict(checkpoint).items()
          if not name.startswith(banks)}, strict=False)
-    return {*mismatch.shapes, *mismatch.missing}
+    return {name for name, text in mismatch.items() if text != EXTRA}
 
 
-def _fit_to_test(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
+def _fit_to_test(model: nn.Module, checkpoint: dict, file: str) -> dict:
     mismatch = _compare(model, checkpoint, file)
     decoupler = find_prefixes(model, Decoupler)
-    wrong = Mismatch(
-        {name: text for name, text in mismatch.shapes.items()
-         if not name.startswith(decoupler)},
-        [name for name in mismatch.missing if not name.startswith(decoupler)],
-        [name for name in mismatch.extra if name.startswith('backbone.')])
-    if any(wrong):
+    wrong = {name: text for name, text in mismatch.items()
+             if not name.startswith(decoupler)
+             and (text != EXTRA or name.startswith('backbone.'))}
+    if wrong:
         raise InputError(
             f'{file} does not fit the model to be tested: '
             f'{_explain(wrong, model, checkpoint)}. Use the config that it '
@@ -143,11 +123,11 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     _remove_unfit(mismatch, checkpoint)
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     loaded = sum(name in state_dict for name in own)
-    anew = mismatch.shapes or mismatch.missing
+    anew = {*mismatch.values()} - {EXTRA}
     (logger.warning if anew else logger.info)(printable(
         f'{file}: loading {loaded} of {len(own)} tensors'
         + ('; the others are initialized from scratch' if anew else '')
-        + '; '.join(['', *mismatch.texts()]) + '.'))
+        + '; '.join(['', *_texts(mismatch)]) + '.'))
 
 
 def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
@@ -163,7 +143,7 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
             f'{file} contains no {" and no ".join(absent)}, so training '
             f'cannot resume from it. To start from its weights, {FINE_TUNE}.')
     mismatch = _compare(model, checkpoint, file)
-    if any(mismatch):
+    if mismatch:
         raise InputError(
             f'{file} does not fit the model, so training cannot resume from '
             f'it: {_explain(mismatch, model, checkpoint)}. To start from the '
@@ -171,9 +151,17 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
     _require_same_input(model, checkpoint, file)
 
 
-def _explain(mismatch: Mismatch, model: nn.Module, checkpoint: dict) -> str:
+def _texts(mismatch: dict) -> list[str]:
+    """Describe wrong shapes by tensor, and other differences by layer."""
+    return [*dict.fromkeys(
+        f'{name.rpartition(".")[0] or name} {text}'
+        if text in (MISSING, EXTRA) else f'{name} {text}'
+        for name, text in mismatch.items())]
+
+
+def _explain(mismatch: dict, model: nn.Module, checkpoint: dict) -> str:
     """Describe wrong numbers of joints or classes, and up to 3 tensors."""
-    texts, seen = mismatch.texts(), description_in(checkpoint, model)
+    texts, seen = _texts(mismatch), description_in(checkpoint, model)
     own = dict(input_of(model), classes=range(model.cls_head.num_classes))
     numbers = [
         f'it was trained on {len(seen[field])} {field.replace("_name", "")}, '
@@ -205,8 +193,11 @@ def _own_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
             and not name.startswith(banks)}
 
 
-def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
-    """Find the tensors that differ; raise an ``InputError`` if none fits."""
+def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
+    """Return the tensors that differ, with a text, or raise an ``InputError``.
+
+    It is raised if no parameter fits, or if a number is not finite.
+    """
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     banks = find_prefixes(model, MemoryBank)
     for name in list(state_dict):
@@ -219,17 +210,16 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> Mismatch:
         raise InputError(
             f'{file} contains NaN or infinity in {", ".join(broken[:3])} '
             f'(tensors affected: {len(broken)}), expected finite numbers.')
-    shapes = {
-        name: f'{_shape(state_dict[name])}, expected {_shape(tensor)}'
-        for name, tensor in own.items()
+    mismatch = {
+        name: f'has the shape {_shape(state_dict[name])}, expected '
+        f'{_shape(tensor)}' for name, tensor in own.items()
         if name in state_dict and not is_lazy(tensor)
         and _shape(state_dict[name]) != _shape(tensor)}
-    missing = [name for name in own if name not in state_dict
-               and not name.endswith('num_batches_tracked')]
-    extra = [name for name in state_dict
-             if name not in own and not name.startswith(banks)]
-    mismatch = Mismatch(shapes, missing, extra)
-    if {*dict(model.named_parameters())} <= {*shapes, *missing}:
+    mismatch.update((name, MISSING) for name in own if name not in state_dict
+                    and not name.endswith('num_batches_tracked'))
+    mismatch.update((name, EXTRA) for name in state_dict
+                    if name not in own and not name.startswith(banks))
+    if dict(model.named_parameters()).keys() <= mismatch.keys():
         raise InputError(f'{file} contains no parameter that fits the model: '
                          f'{_explain(mismatch, model, checkpoint)}.')
     return mismatch
@@ -243,10 +233,11 @@ def _shape(value) -> str:
     return f'{tuple(value.shape)}{kind}'
 
 
-def _remove_unfit(mismatch: Mismatch, checkpoint: dict) -> None:
+def _remove_unfit(mismatch: dict, checkpoint: dict) -> None:
     """Remove tensors of a different shape, and the biases of such weights."""
     state_dict = _state_dict(checkpoint)
-    for name in mismatch.shapes:
-        state_dict.pop(name, None)
-        if name.endswith('.weight'):
-            state_dict.pop(f'{name.removesuffix("weight")}bias', None)
+    for name, text in mismatch.items():
+        if text not in (MISSING, EXTRA):
+            state_dict.pop(name, None)
+            if name.endswith('.weight'):
+                state_dict.pop(f'{name.removesuffix("weight")}bias', None)

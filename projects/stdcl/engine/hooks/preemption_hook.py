@@ -43,7 +43,6 @@ class PreemptionHook(Hook):
     priority = 'LOWEST'
     signaled = False
     checkpoint_hook: SafeCheckpointHook | None = None
-    batch = 0  # batches of this epoch so far, including the current one
 
     def before_train(self, runner) -> None:
         """Install the signal handler."""
@@ -66,11 +65,6 @@ class PreemptionHook(Hook):
         if self.checkpoint_hook is not None:
             signal.signal(signal.SIGTERM, self.before or signal.SIG_DFL)
 
-    def before_train_iter(self, runner, batch_idx: int,
-                          data_batch=None) -> None:
-        """Count the batches of the epoch."""
-        self.batch = batch_idx + 1
-
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Save and exit after the signal."""
@@ -84,11 +78,7 @@ class PreemptionHook(Hook):
         dist.all_reduce_params(runner.model.buffers(), op='mean')
         path = self.checkpoint_hook.save_interrupted(runner)
         dist.barrier()  # do not exit while the first process is saving
-        self._exit(runner, path, self.batch)
-
-    def after_train_epoch(self, runner) -> None:
-        """Reset the count, because a validation may save a checkpoint."""
-        self.batch = 0
+        self._exit(runner, path, runner.iter + 1)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None,
                        outputs=None) -> None:
@@ -96,7 +86,7 @@ class PreemptionHook(Hook):
         # saving here is unsafe: hooks may have swapped the weights
         if self.signaled and dist.get_world_size() == 1 and (
                 self.checkpoint_hook.saved_iter == runner.iter):
-            self._exit(runner, self.checkpoint_hook.last_ckpt, 0)
+            self._exit(runner, self.checkpoint_hook.last_ckpt, runner.iter)
 
     def _is_told(self) -> bool:
         """Return in all processes whether any process received the signal."""
@@ -106,11 +96,13 @@ class PreemptionHook(Hook):
         dist.all_reduce(told, 'max')
         return bool(told)
 
-    def _exit(self, runner, path: str, batch: int) -> None:
+    def _exit(self, runner, path: str, steps: int) -> None:
+        batches = len(runner.train_dataloader)
         runner.logger.warning(
             f'Received SIGTERM and saved {path} (epochs completed: '
-            f'{runner.epoch} of {runner.max_epochs}; further batches: {batch} '
-            f'of {len(runner.train_dataloader)}). To continue, use --resume.')
+            f'{runner.epoch} of {runner.max_epochs}; further batches: '
+            f'{steps - runner.epoch * batches} of {batches}). To continue, '
+            'use --resume.')
         sys.exit(128 + signal.SIGTERM)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -118,8 +110,9 @@ class PreemptionHook(Hook):
         meta = checkpoint['meta']
         if ('optimizer' in checkpoint and meta['epoch'] == runner.epoch
                 and isinstance(runner.train_loop, EpochBasedTrainLoop)):
-            meta.update({BATCH: self.batch,
-                         BATCHES: len(runner.train_dataloader)})
+            batches = len(runner.train_dataloader)
+            meta.update({BATCH: meta['iter'] - runner.epoch * batches,
+                         BATCHES: batches})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Resume from the stored batch, or raise an ``InputError``."""

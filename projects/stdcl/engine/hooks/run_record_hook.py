@@ -30,6 +30,7 @@ class RunRecordHook(Hook):
 
     def before_train(self, runner) -> None:
         """Record the setup of the run."""
+        self._path = Path(runner.work_dir, 'run.json')
         config = json.loads(json.dumps(runner.cfg.to_dict(), default=str))
         config['randomness'] = {**config.get('randomness', {}),
                                 'seed': runner.seed}
@@ -43,11 +44,11 @@ class RunRecordHook(Hook):
             seed=runner.seed)
         self.epochs = []
         # a checkpoint from another folder continues the record of that folder
-        path = (Path(runner._load_from).with_name('run.json')
-                if runner._load_from else _path(runner))
+        path = Path(runner._load_from).with_name(
+            'run.json') if runner._load_from else self._path
         if runner.iter and path.is_file():  # the run was resumed
             self._extend(read_record(path), runner)
-        self._write(runner)
+        self._write()
 
     def _extend(self, earlier: dict, runner) -> None:
         """Add the record of the interrupted run, up to the current epoch."""
@@ -73,7 +74,7 @@ class RunRecordHook(Hook):
         self.epochs.append(dict(
             epoch=runner.epoch + 1, train=scalars,
             seconds=round(time.monotonic() - self.started, 2)))
-        self._write(runner)
+        self._write()
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Record the validation metrics of the last epoch."""
@@ -81,17 +82,13 @@ class RunRecordHook(Hook):
             self.epochs[-1]['val'] = {
                 name: float(value) for name, value in metrics.items()
                 if np.size(value) == 1}
-            self._write(runner)
+            self._write()
 
     @master_only
-    def _write(self, runner) -> None:
-        with atomic_write(_path(runner)) as partial:
+    def _write(self) -> None:
+        with atomic_write(self._path) as partial:
             partial.write_text(json.dumps(
                 dict(self.record, epochs=self.epochs), indent=1))
-
-
-def _path(runner) -> Path:
-    return Path(runner.work_dir, 'run.json')
 
 
 def read_record(path: Path) -> dict:
