@@ -282,10 +282,10 @@ def test_labels_by_name_and_by_number(folder):
     Path('classes.txt').write_text('1,5 m jump\n10,000 steps\n')
     names = ['1,5 m jump', '10,000 steps']  # a comma is not always decimal
     assert convert(classes='classes.txt')[0]['classes'] == names
-    for names in ('m2', 'm\xb2'), ('H2O', 'H\u2082O'), ('2 m', '\u2461 m'):
-        Path('labels.csv').write_text(text.replace('wave', names[0]).replace(
-            'clap', names[1]))
-        assert convert()[0]['classes'] == [*names]
+    for one, two in ('m2', 'm\xb2'), ('H2O', 'H\u2082O'), ('2 m', '\u2461 m'):
+        Path('labels.csv').write_text(
+            text.replace('wave', one).replace('clap', two))
+        assert convert()[0]['classes'] == [one, two]
 
 
 @pytest.mark.parametrize('old, new, options, message', [
@@ -533,16 +533,14 @@ def test_persons_of_a_sequence():
     # a tracker gives a person a new index every five frames
     there = np.arange(40) // 5 == np.arange(8)[:, None]
     tracked = joints(40, persons=8) * there[..., None, None]
-    with pytest.raises(InputError, match='x or y is 0 for all joints'):
-        # the axes of ST-GCN, (C, T, V, M), with one person of two
-        to_sequence('', dict(keypoint=joints(9, 2, persons=3) * [1, 0]),
-                    LAYOUTS['flat'])
-    for wrong, message in (
-            (tracked, '8 persons, but at most 1 in any frame'),
-            (joints(50, persons=2).swapaxes(0, 1),
+    for layout, wrong, message in (
+            ('hand', tracked, '8 persons, but at most 1 in any frame'),
+            # the axes of ST-GCN, (C, T, V, M), with one person of two
+            ('flat', joints(9, 2, persons=3) * [1, 0], 'x or y is 0 for all'),
+            ('hand', joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(persons, frames')):
         with pytest.raises(InputError, match=message):
-            to_sequence('', dict(keypoint=wrong), LAYOUTS['hand'])
+            to_sequence('', dict(keypoint=wrong), LAYOUTS[layout])
 
 
 @pytest.mark.parametrize('scale, shift, img_shape, message', [

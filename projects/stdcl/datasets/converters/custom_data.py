@@ -93,14 +93,14 @@ def _grouped(problems: list[str]) -> InputError:
     """Return an error with the first problem of each of up to 20 kinds."""
     kinds = {}
     for problem in problems:
-        # names and numbers differ within a kind, but not labels
-        kind = re.sub(r'^.*: ("[^"]*" )?|("[^"]*")|[-.\d]+', r'\2', problem)
+        # names, values and numbers differ within a kind, but not labels
+        kind = re.sub(r'^.*: |(label "[^"]*")|"[^"]*"|[-.\d]+', r'\1', problem)
         kinds.setdefault(kind, []).append(problem)
     lines = [f'{first} ({len(more)} more like this)' if more else first
              for first, *more in kinds.values()]
-    rest = [f'and {len(lines) - 20} more kinds of problems']
-    return InputError(f'problems found: {len(problems)}', *lines[:20],
-                      *rest[:len(lines) > 20])
+    if len(lines) > 20:
+        lines[20:] = [f'and {len(lines) - 20} more kinds of problems']
+    return InputError(f'problems found: {len(problems)}', *lines)
 
 
 def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
@@ -115,6 +115,8 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
         f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
         if items[0]['keypoint'].shape[-1] == 2 else
         f'vertical axis (--up): {content["up"]}')
+    lines = [counts.rename(index=printable).to_string(),
+             f'frames: up to {frames}, persons: up to {persons}, {channels}']
     shares = {
         'frames without a person': [~one.any(axis=(0, 2)) for one in detected],
         'joints at the origin that count as detected': [
@@ -123,16 +125,15 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
         'joints outside the images (--img-shape)': [
             [check_pixels('', item, item['img_shape'])] for item in items
             if pixels]}
-    shares = {text: np.concatenate(parts).mean()
-              for text, parts in shares.items() if parts}
+    for text, parts in shares.items():
+        if parts and np.concatenate(parts).any():
+            lines.append(f'{text}: {np.concatenate(parts).mean():.1%}')
     splits = table[table['subject'] != ''].groupby('subject')['split']
     shared = splits.nunique()[lambda number: number > 1].index
-    return '\n'.join([
-        counts.rename(index=printable).to_string(),
-        f'frames: up to {frames}, persons: up to {persons}, {channels}',
-        *(f'{text}: {share:.1%}' for text, share in shares.items() if share),
-        *['subjects in several splits: ' + printable(', '.join(shared))]
-        * bool(len(shared))])
+    if len(shared):
+        lines.append('subjects in several splits: '
+                     + printable(', '.join(shared)))
+    return '\n'.join(lines)
 
 
 def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
@@ -175,7 +176,8 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
             'rows below it, expected at least 1 row and the columns "name" '
             'and "label" and, optionally, "subject" and "split", each once.')
     # pandas may write "nan" for missing values
-    table = rows.reindex(columns=COLUMNS).fillna(COLUMNS).replace('nan', '')
+    table = rows.reindex(columns=COLUMNS).fillna(COLUMNS).replace(
+        dict.fromkeys(['label', 'subject', 'split'], 'nan'), '')
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
     table['split'] = table['split'].str.casefold()
@@ -200,10 +202,9 @@ def _whole(text: str) -> str:
     return re.sub(r'^(-?\d+)\.0*$', r'\1', clean(text))
 
 
-def _sequence_name(text: str) -> str:
+def _sequence_name(path: str) -> str:
     """Convert a path, possibly a Windows path, to the name of a sequence."""
-    return re.sub(r'\.(npy|npz|csv)$', '', clean(text).replace('\\', '/'),
-                  flags=re.IGNORECASE)
+    return re.sub(r'(?i)\.(npy|npz|csv)$', '', clean(path).replace('\\', '/'))
 
 
 def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],

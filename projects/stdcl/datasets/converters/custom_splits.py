@@ -14,10 +14,7 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     single sequence is only in 'train'. An ``InputError`` is raised if there is
     too little data, or if some of the sequences are already split.
     """
-    from sklearn.model_selection import (
-        GroupShuffleSplit,
-        StratifiedShuffleSplit,
-    )
+    from sklearn import model_selection as sklearn
     given = set(table['split']) - {'test'}
     if len(given) > 1 or 'val' in given:
         raise InputError(
@@ -25,10 +22,9 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
             f'{sorted(given)}, expected only "train" or only "".')
     splits = table['split'].where(table['split'] == 'test', 'train')
     rest = table[splits == 'train'].sort_index()
-    if (rest['subject'] != '').any():
-        unit, kind, groups = 'subject', GroupShuffleSplit, rest['subject']
-    else:
-        unit, kind, groups = 'label', StratifiedShuffleSplit, None
+    unit, kind, groups = 'subject', sklearn.GroupShuffleSplit, rest['subject']
+    if not groups.any():
+        unit, kind, groups = 'label', sklearn.StratifiedShuffleSplit, None
         rest = rest[rest['label'].duplicated(keep=False)]
     try:
         _, val = next(kind(1, test_size=float(ratio), random_state=seed).split(
