@@ -19,7 +19,6 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..catalogue import STREAMS, find_config
-from ..utils.config_check import UNREADABLE
 from ..utils.input_error import InputError, require_known
 
 TYPES = {str: 'a string', bool: 'True or False', int: 'an integer',
@@ -224,7 +223,7 @@ def read_study(path: Path) -> Study:
     path = Path(path)
     try:
         content = Config.fromfile(str(path)).to_dict()
-    except UNREADABLE as error:
+    except Exception as error:  # the type depends on the mistake
         raise InputError(f'{path} cannot be read as a study file: '
                          f'{error}') from None
     content = {name: value for name, value in content.items()
