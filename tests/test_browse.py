@@ -19,11 +19,10 @@ NW_UCLA = find_config('stgcn', 'nw-ucla-xview', stdcl=False)
 SYNTHETIC = find_config('stgcn', 'synthetic', stdcl=True)
 
 
-def nw_ucla(ann_file, encoder='stgcn', **options):
-    cfg = Config.fromfile(find_config(encoder, 'nw-ucla-xview', stdcl=False))
+def nw_ucla(ann_file):
+    cfg = Config.fromfile(NW_UCLA)
     cfg.train_dataloader.dataset.dataset.ann_file = ann_file
     cfg.test_dataloader.dataset.ann_file = ann_file
-    cfg.merge_from_dict(options)
     return cfg
 
 

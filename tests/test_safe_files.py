@@ -21,9 +21,8 @@ from tests.attacks import Call
 pytestmark = pytest.mark.usefixtures('nothing_trusted')
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
-NUMBERS = '?', 'b', 'B', 'h', 'i', 'l', 'L', 'e', 'f', 'd', 'g', 'F', 'D'
 ARRAYS = [
-    *(np.ones((2, 3), code) for code in NUMBERS),
+    *(np.ones((2, 3), code) for code in '?bBhilLefdgFD'),
     np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(3, dtype='>f4'),
     np.arange(9)[::-2], np.zeros((0, 3)), np.array(3.5),
     np.arange(2000, dtype='f2').reshape(4, 500),

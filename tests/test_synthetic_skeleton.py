@@ -25,7 +25,10 @@ FIGURE = dict(
                  'right knee', 'right foot', 'tail', 'end of tail'],
     edges=[(1, 0), (2, 1), (3, 2), (4, 1), (5, 4), (6, 0), (7, 6), (8, 0),
            (9, 8), (10, 0), (11, 10)])
-ALL_LAYOUTS = [*LAYOUTS, SPIDER, FIGURE]
+every_layout = pytest.mark.parametrize(
+    'layout', [*LAYOUTS.values(), *(
+        SkeletonLayout(**layout) for layout in (SPIDER, FIGURE))],
+    ids=lambda layout: layout.name)
 
 
 def make(layout='nw-ucla', num_sequences=32, **kwargs):
@@ -40,14 +43,9 @@ def sequences(dataset):
             torch.tensor([info['label'] for info in infos]))
 
 
-def layout_id(layout):
-    return layout if isinstance(layout, str) else layout['name']
-
-
-@pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)
+@every_layout
 def test_sequences_have_the_format_of_pose_dataset(layout):
     dataset = make(layout)
-    skeleton = SkeletonLayout.get(layout)
     assert len(dataset) == 32
     names = set()
     for index in range(32):
@@ -55,13 +53,12 @@ def test_sequences_have_the_format_of_pose_dataset(layout):
         names.add(info['frame_dir'])
         frames, keypoint = info['total_frames'], info['keypoint']
         assert 40 <= frames <= 90
-        assert keypoint.shape == (1, frames, skeleton.num_joints,
-                                  skeleton.dims)
+        assert keypoint.shape == (1, frames, layout.num_joints, layout.dims)
         assert keypoint.dtype == np.float32 and np.isfinite(keypoint).all()
         assert info['label'] == index % NUM_CLASSES
         assert info['sample_idx'] == index
         assert info['modality'] == 'Pose' and info['start_index'] == 0
-        if skeleton.dims == 2:
+        if layout.dims == 2:
             scores = info['keypoint_score']
             assert scores.shape == keypoint.shape[:-1]
             assert scores.dtype == np.float32
@@ -70,7 +67,7 @@ def test_sequences_have_the_format_of_pose_dataset(layout):
     assert len(names) == 32 and f'{dataset.layout.name}_0_train_00012' in names
 
 
-@pytest.mark.parametrize('layout', ALL_LAYOUTS, ids=layout_id)
+@every_layout
 def test_bones_keep_their_length(layout):
     """Without noise, each bone has the same length in all frames."""
     dataset = make(layout, 1)

@@ -1,5 +1,4 @@
 """Blocks of a page are filled with tables generated from CSV files."""
-
 import pandas as pd
 import pytest
 

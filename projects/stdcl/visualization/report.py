@@ -63,11 +63,6 @@ class Outputs:
         return self.arrays['predictions'] == self.arrays['labels']
 
     @property
-    def top1(self) -> float:
-        """Top-1 accuracy in percent."""
-        return 100 * float(self.correct.mean())
-
-    @property
     def curves(self) -> Dict[str, list]:
         """Epochs and values of scalars in the log beside the checkpoint."""
         with suppress(InputError, OSError):  # there is no log
@@ -135,7 +130,7 @@ def write_report(path: Path, model: Tuple[Config, str],
         poses=draw_attention(seen)), player=player)
     with atomic_write(path) as partial:
         partial.write_text(page, encoding='utf-8')
-    return {one.title: one.top1 for one in models}
+    return {one.title: 100 * float(one.correct.mean()) for one in models}
 
 
 def check(models: Sequence[Outputs]) -> None:
