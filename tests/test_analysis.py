@@ -16,8 +16,6 @@ from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.visualization.curves import describe_times, read_log
 from tests.commands import CONFIG, ROOT, TINY
 
-TOOLS = 'tools/analysis/'
-
 
 def sample(predicted, *labels):
     scores = torch.eye(3)[predicted]
@@ -93,7 +91,8 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
 
 def test_commands(warm, tmp_path):
     def call(tool, *arguments, status=0):
-        done = warm(TOOLS + tool, *arguments, cwd=tmp_path, status=status)
+        done = warm(f'tools/analysis/{tool}', *arguments, cwd=tmp_path,
+                    status=status)
         return done.stdout + done.stderr
 
     write_log(tmp_path / 'run', 'TIME', [1, 2])
