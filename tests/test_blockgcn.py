@@ -60,13 +60,9 @@ def test_block_gc_against_twin(out_channels):
     torch.testing.assert_close(module(x), expected)
 
 
-@pytest.fixture(scope='module')
-def golden(reference):
-    return np.load(reference / 'golden' / 'blockgcn_ntu.npz')
-
-
-def test_golden(golden):
+def test_golden(reference):
     """With the authors' weights, outputs equal those of the authors' code."""
+    golden = np.load(reference / 'golden' / 'blockgcn_ntu.npz')
     source = {key.removeprefix('param/'): torch.from_numpy(golden[key])
               for key in golden.files if key.startswith('param/')}
     model = torch.nn.ModuleDict(dict(
