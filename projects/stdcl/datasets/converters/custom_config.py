@@ -8,7 +8,6 @@ import numpy as np
 from mmengine.config import Config
 
 from ...catalogue import ENCODERS, find_config
-from ...utils.skeleton_layout import SkeletonLayout
 
 BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
 
@@ -25,8 +24,8 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     cfg, layout = Config.fromfile(base), content['layout']
     persons = max(len(item['keypoint']) for item in content['annotations'])
-    *_, joints, channels = content['annotations'][0]['keypoint'].shape
-    channels += 'keypoint_score' in content['annotations'][0]
+    *_, joints, dims = content['annotations'][0]['keypoint'].shape
+    channels = dims + ('keypoint_score' in content['annotations'][0])
     clip_shape = persons, cfg.clip_len, joints, channels
 
     full_epochs = cfg.train_cfg.max_epochs
@@ -51,9 +50,9 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
         backbone += f', {traits.persons_field}={persons}'
     # MinMaxNormalize of the base config would change the aspect ratio
     normalize = 'PreNormalize2D' if img_shape else 'Standardize'
-    augment = (f"dict(type='RandomView', up={content['up']!r})"
-               if SkeletonLayout.get(layout).dims == 3 else
-               "dict(type='RandomRotation'), dict(type='RandomScale')")
+    augment = ("dict(type='RandomRotation'), dict(type='RandomScale')"
+               if dims == 2 else
+               f"dict(type='RandomView', up={content['up']!r})")
     path.parent.mkdir(parents=True, exist_ok=True)
     base = os.path.relpath(base, path.resolve().parent)
     path.write_text(f'''_base_ = {base!r}

@@ -183,7 +183,7 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     table['split'] = table['split'].str.casefold()
     # 01 and 1 are the same person
     table['subject'] = table['subject'].map(_whole).map(
-        sequence_file.strip_zeros).map(fold)
+        sequence_file.strip_zeros).str.casefold()
     files = pd.Series({
         name: partial(sequence_file.read_sequence, source / name)
         for name in glob('**', root_dir=source, recursive=True)
