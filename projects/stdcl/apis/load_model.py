@@ -44,7 +44,12 @@ def load_model(cfg: Config, checkpoint: PathLike,
             test pipeline, or ``device`` is not available.
         pickle.UnpicklingError: ``checkpoint`` could run code.
     """
-    _check_device(device)
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # the type depends on the device
+        raise InputError(
+            f'device is {device!r}, expected cpu, or an accelerator that '
+            'PyTorch can use on this machine, such as cuda.') from error
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
     loaded = CheckpointLoader.load_checkpoint(
@@ -60,15 +65,6 @@ def load_model(cfg: Config, checkpoint: PathLike,
     check_traits(model.trained_on, cfg.get('test_dataloader') or cfg.get(
         'val_dataloader'), 'test_dataloader')
     return model.to(device).eval()
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.zeros(1, device=device).item()
-    except Exception as error:  # the type depends on the device
-        raise InputError(
-            f'device is {device!r}, expected cpu, or an accelerator that '
-            'PyTorch can use on this machine, such as cuda.') from error
 
 
 def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:

@@ -91,8 +91,15 @@ class SkeletonDataset(PoseDataset):
             self.ann_file, content, 'annotations', list)
         annotation_check.check_names(self.ann_file, annotations)
         if not plain_list and 'classes' in content:
-            self._set_classes(list(map(printable, _entry(
-                self.ann_file, content, 'classes', (list, tuple)))))
+            classes = list(map(printable, _entry(
+                self.ann_file, content, 'classes', (list, tuple))))
+            own = list(self._metainfo.setdefault('classes', classes))
+            annotation_check.check_distinct(f'{self.ann_file}: classes', own)
+            if own != classes and sorted(own) == sorted(classes):
+                raise InputError(
+                    f'{self.ann_file}: the classes are {classes}, but metainfo'
+                    ' of the data set in the config lists them in a different '
+                    'order. Remove classes from metainfo.')
         if isinstance(content, dict) and isinstance(
                 content.get('layout'), (str, dict)):
             with suppress(InputError):  # such as a layout of another project
@@ -112,15 +119,6 @@ class SkeletonDataset(PoseDataset):
                     'packed as (N, V, C), but the pipeline contains no '
                     'DecompressPose. Add it as the first transform.')
         return annotations
-
-    def _set_classes(self, classes: list[str]) -> None:
-        own = list(self._metainfo.setdefault('classes', classes))
-        annotation_check.check_distinct(f'{self.ann_file}: classes', own)
-        if own != classes and sorted(own) == sorted(classes):
-            raise InputError(
-                f'{self.ann_file}: the classes are {classes}, but metainfo of '
-                'the data set in the config lists them in a different order. '
-                'Remove classes from metainfo.')
 
     def _read(self):
         with get_local_path(self.ann_file) as path:
@@ -159,7 +157,9 @@ class SkeletonDataset(PoseDataset):
         for index, info in enumerate(data_list):
             info = self._prepare(info)
             largest[index] = np.abs(info.get('keypoint', 0)).max()
-            data_list[index] = self._store(self.cached_pipeline(info))
+            data_list[index] = info = self.cached_pipeline(info)
+            info[PLACES] = {name: self.blocks.put(info.pop(name))
+                            for name in ARRAYS if name in info}
         _return_freed_memory()
         usual = np.median(largest[largest > 0]) if largest.any() else 0
         odd = np.flatnonzero((largest > 100 * usual) | (
@@ -181,11 +181,6 @@ class SkeletonDataset(PoseDataset):
         if np.ndim(info.get('keypoint')) == 4:  # not packed
             check_confidences(self.ann_file, info)
         return fit_persons(self.ann_file, info, self.num_person)
-
-    def _store(self, info: dict) -> dict:
-        info[PLACES] = {name: self.blocks.put(info.pop(name))
-                        for name in ARRAYS if name in info}
-        return info
 
     def get_data_info(self, idx: int) -> dict:
         """Return the annotation of a sequence, with a copy of its joints."""

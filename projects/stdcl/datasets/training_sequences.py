@@ -122,7 +122,8 @@ def add_indices(dataset) -> int:
     number of sequences. An ``InputError`` is raised if a part is not a
     ``BaseDataset``, or if a sequence would have two indices.
     """
-    parts, length = [part for part, _ in unwrap_datasets(dataset)], 0
+    parts = [part for part, _ in unwrap_datasets(dataset)]
+    length, seen = 0, set()
     for part in parts:
         if not isinstance(part, BaseDataset):
             raise InputError(
@@ -137,17 +138,9 @@ def add_indices(dataset) -> int:
                               for step in transforms):
             transforms.insert(0, _AddToIndex(length))
         length += len(part)
-    if len(parts) > 1:
-        _require_distinct(parts)
-    return length
-
-
-def _require_distinct(parts: list[BaseDataset]) -> None:
-    """Raise an InputError if a sequence is in several parts."""
-    seen = set()
-    for part in parts:
         file = part.ann_file or id(part)
-        own = {(file, name) for name, _ in names_and_labels(part)}
+        own = {(file, name) for name, _ in names_and_labels(
+            part)} if len(parts) > 1 else set()
         if seen & own:
             raise InputError(
                 f'train_dataloader.dataset: {len(seen & own)} of {len(own)} '
@@ -156,3 +149,4 @@ def _require_distinct(parts: list[BaseDataset]) -> None:
                 'than one data set, so they would be their own positives. To '
                 'repeat sequences, use RepeatDataset.')
         seen |= own
+    return length

@@ -38,8 +38,6 @@ RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'sync_bn'}
-# modules whose errors explain what is wrong in the config
-OPEN_MMLAB = 'mmengine.', 'mmaction.'
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
     {'optim_wrapper.clip_grad': clip_grad_norm_},
@@ -153,7 +151,7 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
         # such as a negative learning rate, or two metrics of the same name
         elif text is None and (
                 place.name == '__init__' and not isinstance(error, KeyError)
-                or module.startswith(OPEN_MMLAB) and (
+                or module.startswith(('mmengine.', 'mmaction.')) and (
                     isinstance(error, AttributeError) or not error.__cause__
                     and place.line.startswith('raise '))):
             owner = (type(frame.f_locals['self']).__name__

@@ -98,8 +98,12 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
         yield 'EMAHook', 'in custom_hooks', 'none'
     if isinstance(wrapper, OptimWrapperDict):
         return
-    yield from _compare('optimizer', *(
-        [_base_values(group) for group in state['param_groups']]
+    # compare the settings of parameter groups before any schedule
+    yield from _compare('optimizer', *([
+        {name: group.get(f'initial_{name}', value)
+         for name, value in group.items()
+         if name != 'params' and not name.startswith('initial_')}
+        for group in state['param_groups']]
         for state in (checkpoint['optimizer'], wrapper.state_dict())))
     yield from _compare_schedules(runner, checkpoint)
 
@@ -128,13 +132,6 @@ def _agree(data: tuple, other: tuple) -> bool:
 
 def _kind(wrapper) -> str:
     return type(getattr(wrapper, 'optimizer', wrapper)).__name__
-
-
-def _base_values(group: dict) -> dict:
-    """Return the settings of a parameter group before any schedule."""
-    return {name: group.get(f'initial_{name}', value)
-            for name, value in group.items()
-            if name != 'params' and not name.startswith('initial_')}
 
 
 def _compare(name: str, saved: list[dict], own: list[dict]) -> Iterator[tuple]:

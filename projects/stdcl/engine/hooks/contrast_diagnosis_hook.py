@@ -48,28 +48,27 @@ class ContrastDiagnosisHook(Hook):
     def _diagnosed_loss(self, feats: torch.Tensor, data_samples: list,
                         **kwargs) -> dict[str, torch.Tensor]:
         contrasts = isinstance(self.head, STDCLMixin)
-        before = self._slots(data_samples) if contrasts else {}
+        indices = [sample.metainfo.get('sample_idx')
+                   for sample in data_samples]
+        before = {  # stored features (N, D) of the batch
+            name: bank.features[indices].float()
+            for name, bank in (self._banks() if contrasts else {}).items()
+            if not isinstance(bank, ClassBalancedMemoryBank)}
         losses = self.loss(feats, data_samples, **kwargs)
         scalars = gradient_norms(feats, losses)
         if contrasts:
-            scalars.update(self._similarities(feats, data_samples, before))
+            scalars.update(self._similarities(feats, data_samples, indices,
+                                              before))
         return {**losses, **scalars}
 
     def _banks(self) -> dict:
         return dict(spatial=self.head.spatial_bank,
                     temporal=self.head.temporal_bank)
 
-    def _slots(self, data_samples: list) -> dict:
-        """Return the stored features (N, D) of a batch for each plain bank."""
-        indices = _indices(data_samples)
-        return {name: bank.features[indices].float()
-                for name, bank in self._banks().items()
-                if not isinstance(bank, ClassBalancedMemoryBank)}
-
     @torch.no_grad()
     def _similarities(self, feats: torch.Tensor, data_samples: list,
-                      before: dict) -> dict:
-        indices = torch.tensor(_indices(data_samples), device=feats.device)
+                      indices: list, before: dict) -> dict:
+        indices = torch.tensor(indices, device=feats.device)
         labels = torch.cat([sample.gt_label for sample in data_samples]
                            ).to(feats.device)
         scalars = {}
@@ -102,9 +101,15 @@ def gradient_norms(feats: torch.Tensor,
     """
     if not feats.requires_grad:
         return {}
-    gradients = {
-        name[len('loss_'):]: _gradient(loss, feats)
-        for name, loss in losses.items() if name.startswith('loss_')}
+    gradients = {}  # name -> gradient (N, D)
+    for name, loss in losses.items():
+        if name.startswith('loss_'):
+            # with contrast_block, contrastive losses do not depend on feats
+            gradient, = torch.autograd.grad(
+                loss, feats, torch.full_like(loss, SCALE), retain_graph=True,
+                allow_unused=True, materialize_grads=True)
+            gradients[name.removeprefix('loss_')] = gradient.flatten(
+                1).float() / SCALE
     scalars = {f'gradient_{name}': len(feats) * gradient.norm(dim=1).mean()
                for name, gradient in gradients.items()}
     rest = [gradient for name, gradient in gradients.items() if name != 'cls']
@@ -113,19 +118,6 @@ def gradient_norms(feats: torch.Tensor,
             scalars['gradient_cosine'] = F.cosine_similarity(
                 gradients['cls'], sum(rest)).mean()
     return scalars
-
-
-def _gradient(loss: torch.Tensor, feats: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of a loss with respect to ``feats``, (N, D)."""
-    # with contrast_block, the contrastive losses do not depend on feats
-    gradient, = torch.autograd.grad(
-        loss, feats, torch.full_like(loss, SCALE), retain_graph=True,
-        allow_unused=True, materialize_grads=True)
-    return gradient.flatten(1).float() / SCALE
-
-
-def _indices(data_samples: list) -> list:
-    return [sample.metainfo['sample_idx'] for sample in data_samples]
 
 
 def _mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

@@ -47,18 +47,16 @@ class RunRecordHook(Hook):
         path = Path(runner._load_from).with_name(
             'run.json') if runner._load_from else self._path
         if runner.iter and path.is_file():  # the run was resumed
-            self._extend(read_record(path), runner)
+            earlier = read_record(path)
+            self.epochs = [item for item in earlier['epochs']
+                           if item['epoch'] <= runner.epoch]
+            self.record['resumed'] = [*earlier.get('resumed', []), dict(
+                epoch=runner.epoch, **{
+                    name: earlier.get(name) for name in (
+                        'config', 'commit', 'clean', 'seed', 'processes')})]
+            self.record['clean'] = bool(self.record['clean']
+                                        and earlier['clean'])
         self._write()
-
-    def _extend(self, earlier: dict, runner) -> None:
-        """Add the record of the interrupted run, up to the current epoch."""
-        self.epochs = [item for item in earlier['epochs']
-                       if item['epoch'] <= runner.epoch]
-        self.record['resumed'] = [*earlier.get('resumed', []), dict(
-            epoch=runner.epoch, **{
-                name: earlier.get(name) for name in (
-                    'config', 'commit', 'clean', 'seed', 'processes')})]
-        self.record['clean'] = bool(self.record['clean'] and earlier['clean'])
 
     def before_train_epoch(self, runner) -> None:
         """Start timing the epoch."""

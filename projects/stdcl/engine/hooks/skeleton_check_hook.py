@@ -96,7 +96,16 @@ class SkeletonCheckHook(Hook):
             file = getattr(part, 'ann_file', '')
             where = f'{name}: {file}' if file else name
             if num_classes and isinstance(part, BaseDataset):
-                _check_labels(where, part, num_classes)
+                wrong = [  # labels of several classes are tensors
+                    (one, label) for one, label in names_and_labels(part)
+                    if isinstance(label, Integral)
+                    and not 0 <= label < num_classes]
+                for one, label in wrong[:1]:
+                    raise InputError(
+                        f'{where}: sequence {one}: label is {label}, expected '
+                        f'0 to {num_classes - 1} because model.cls_head.'
+                        f'num_classes is {num_classes} (sequences with such a '
+                        f'label: {len(wrong)}).')
                 check_dims(where, part.get_data_info(0), getattr(
                     model.data_preprocessor, 'layout', None))
             outer = Compose(transforms_of(*wrappers))
@@ -118,19 +127,6 @@ class SkeletonCheckHook(Hook):
                 f'{name}: {len(dataset)} samples of {size} sequences, because '
                 'RepeatDataset or ClassBalancedDataset repeats them. Repeats '
                 'count in all results.')
-
-
-def _check_labels(where: str, dataset: BaseDataset, num_classes: int) -> None:
-    """Raise an InputError if a label is not a class of the model."""
-    wrong = [(name, label) for name, label in names_and_labels(dataset)
-             # if a sequence has several classes, its label is a tensor
-             if isinstance(label, Integral) and not 0 <= label < num_classes]
-    if wrong:
-        name, label = wrong[0]
-        raise InputError(
-            f'{where}: sequence {name}: label is {label}, expected 0 to '
-            f'{num_classes - 1} because model.cls_head.num_classes is '
-            f'{num_classes} (sequences with such a label: {len(wrong)}).')
 
 
 @torch.no_grad()
