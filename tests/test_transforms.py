@@ -74,9 +74,13 @@ def test_pre_normalize_3d_of_special_cases(changes):
                                atol=1e-6)
 
 
-def test_pre_normalize_3d_of_three_persons():
-    with pytest.raises(ValueError, match='seq0 has 3 persons, expected 1 or'):
-        datasets.FastPreNormalize3D()(sequence(0, persons=3))
+@pytest.mark.parametrize('persons, channels', [(3, 3), (1, 2)])
+def test_pre_normalize_3d_of_other_shapes(persons, channels):
+    other = sequence(0, persons=persons)
+    other['keypoint'] = other['keypoint'][..., :channels]
+    with pytest.raises(ValueError, match=f'seq0 has {persons} persons and '
+                       f'{channels} channels, expected 1 or 2 persons and 3'):
+        datasets.FastPreNormalize3D()(other)
 
 
 @pytest.mark.parametrize('clip_len', [16, 50, 100])

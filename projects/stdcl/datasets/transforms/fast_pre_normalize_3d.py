@@ -16,7 +16,7 @@ class FastPreNormalize3D(PreNormalize3D):
     The output is the same up to rounding errors, except that joints whose
     ``keypoint_score`` is 0 become zero, and that center and rotation come from
     the first frame in which the joints that define them were detected. More
-    than two persons raise an ``InputError``.
+    than two persons, or joints without z, raise an ``InputError``.
 
     Required key: ``keypoint``, (M, T, V, 3). Optional key:
     ``keypoint_score``, (M, T, V). Modified keys: these and ``total_frames``.
@@ -28,10 +28,11 @@ class FastPreNormalize3D(PreNormalize3D):
     def transform(self, results: dict) -> dict:
         """Normalize ``results['keypoint']``."""
         keypoint, detected = find_detected(results)
-        if len(keypoint) > 2:
+        if len(keypoint) > 2 or keypoint.shape[-1] != 3:
             raise InputError(
                 f'FastPreNormalize3D: sequence {results.get("frame_dir")} has '
-                f'{len(keypoint)} persons, expected 1 or 2.')
+                f'{len(keypoint)} persons and {keypoint.shape[-1]} channels, '
+                'expected 1 or 2 persons and 3 channels.')
         # upstream, a person is absent if np.isclose(x, 0) for all coordinates
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
         first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
