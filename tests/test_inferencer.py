@@ -282,7 +282,8 @@ def test_the_demo(warm, tmp_path, checkpoint):
     with Image.open(tmp_path / 'pictures/day.gif') as gif:
         assert gif.n_frames == 150
 
-    assert 'none.npy does not exist' in demo('none.npy', status=1).stderr
+    assert demo('none.npy', status=1).stderr.startswith(
+        'error: none.npy does not exist')
 
 
 def test_people_are_drawn_upright(tmp_path, checkpoint):

@@ -64,6 +64,7 @@ def main() -> None:
         inferencer = SkeletonInferencer(
             load_config(args.config, args.cfg_options), args.checkpoint,
             args.device)
+    with end_cleanly():  # errors of recordings name their files
         result = inferencer(
             args.files, window=args.window, stride=args.stride,
             img_shape=args.img_shape, topk=args.topk, out_dir=args.out_dir,
