@@ -148,9 +148,10 @@ def test_compiles_to_one_graph(encoder):
     step = TrainingStep(config(encoder, PARTS[0]), N, num_sequences=40)
     drop_nothing(step.model)
     compiled = copy.deepcopy(step)
+    # inductor is slow, and the gradients of BlockGCN amplify its rounding
     compiled.loss = torch.compile(
-        compiled.loss, fullgraph=True, backend='aot_eager' if encoder == 'hcn'
-        else 'inductor')  # slow
+        compiled.loss, fullgraph=True, backend='aot_eager' if encoder in (
+            'hcn', 'blockgcn') else 'inductor')
     torch.testing.assert_close(compiled(), step())
     for ours, theirs in zip(compiled.model.parameters(),
                             step.model.parameters()):
