@@ -140,6 +140,26 @@ def test_step_stays_on_the_gpu(encoder, parts, amp, fake_cuda):
     assert take_step(model, 'cuda', amp) == expected
 
 
+@pytest.mark.parametrize('fault, message', {
+    (lambda x: x.sum().item()): 'local_scalar_dense',
+    (lambda x: x.nonzero()): 'nonzero',
+    (lambda x: x[x > 0]): 'nonzero',
+    (lambda x: x.cpu()): '_to_copy',
+    (lambda x: torch.zeros(2)): 'zeros',
+    (lambda x: x + torch.zeros(x.shape)): 'same device',
+}.items())
+def test_faults_are_found(fault, message, fake_cuda):
+    model = MODELS.build(config('hcn', PARTS[0]).model)
+    model.cls_head.resize_banks(40)
+
+    def hook(module, arguments):
+        fault(arguments[0])
+
+    model.cls_head.loss_contrast.register_forward_pre_hook(hook)
+    with pytest.raises((AssertionError, RuntimeError), match=message):
+        assert take_step(model, 'cuda') == [INDICES]
+
+
 @pytest.mark.parametrize('encoder', [
     pytest.param(encoder, marks=[] if encoder == 'hcn' else pytest.mark.slow)
     for encoder in ENCODERS])
