@@ -3,7 +3,9 @@ import json
 
 import pytest
 import torch
+from mmaction.datasets.transforms import Flip
 from mmaction.registry import DATA_SAMPLERS, DATASETS
+from mmcv.transforms import RandomApply
 from mmengine.dataset import ConcatDataset
 from torch.utils.data import BatchSampler
 
@@ -50,10 +52,11 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
             first, dict(type='RepeatDataset', times=2, dataset=second)])))
     assert add_indices(dataset) == add_indices(dataset) == 12
     assert largest_class(dataset) == 2  # labels 0 to 4 and 0 to 6
-    # own code could change the labels
     part, _ = next(unwrap_datasets(dataset))
-    part.pipeline.transforms.append(lambda results: results)
-    assert largest_class(dataset) is None
+    for step in (str, Flip(flip_label_map={0: 1}), RandomApply([str])):
+        part.pipeline.transforms.append(step)  # may change the labels
+        assert largest_class(dataset) is None
+        part.pipeline.transforms.pop()
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 

@@ -86,7 +86,18 @@ def test_the_decoupler_has_its_own_initialization():
     assert linear.weight.std().item() == pytest.approx((2 / 256)**.5, rel=.05)
 
 
-def test_mixin_works_with_any_head():
+def test_mixin_works_with_any_head_bank_and_loss():
+    """Own banks and losses may omit ``class_size``."""
+
+    class TwoSlots(MemoryBank):
+
+        def resize(self, num_sequences, num_classes):
+            super().resize(2 * num_sequences, num_classes)
+
+    class CountLoss(torch.nn.Module):
+
+        def forward(self, anchors, labels, own_slots, features, bank_labels):
+            return (bank_labels >= 0).sum(dim=1), torch.ones(2)
 
     class TinyHead(BaseHead):
 
@@ -110,8 +121,15 @@ def test_mixin_works_with_any_head():
     head.init_weights()
     assert head.decoupler.spatial.project.bias.abs().sum() == 0
     head.resize_banks(10)
-    losses = head.loss(torch.randn(6, 1, 32, 5, 20), batch()[1])
-    assert losses['loss_spatial'] > 0
+    data = torch.randn(6, 1, 32, 5, 20), batch()[1]
+    assert head.loss(*data)['loss_spatial'] > 0
+    head.spatial_bank, head.temporal_bank = TwoSlots(), TwoSlots()
+    head.resize_banks(10, class_size=1)
+    assert head.loss(*data)['loss_spatial'] > 0
+    head.loss_contrast = CountLoss()
+    head.resize_banks(10, class_size=2)
+    assert len(head.spatial_bank) == 20
+    assert head.loss(*data)['loss_spatial'] == 6 / 2
     assert set(plain.state_dict()) < set(head.state_dict())
 
 

@@ -18,8 +18,9 @@ from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_modules
 
-# packages whose data sets and transforms do not change the class of a sequence
-KEEP_LABELS = ('mmaction.', 'mmcv.', 'mmengine.', 'projects.stdcl.')
+# packages whose data sets and transforms keep the class of a sequence; those
+# of MMCV may contain own transforms, or copy another entry to the label
+KEEP_LABELS = ('mmaction.', 'mmengine.', 'projects.stdcl.')
 FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 
 
@@ -108,12 +109,13 @@ class MemoryBankHook(Hook):
 def largest_class(dataset) -> int | None:
     """Return the number of sequences of the most frequent class.
 
-    Return None if own code of the user could change the labels.
+    Return None if a transform, such as one of the user, may change labels.
     """
     counts = Counter()
     for part, wrappers in unwrap_datasets(dataset):
         steps = part, *wrappers, *part.pipeline.transforms
         if not all(type(step).__module__.startswith(KEEP_LABELS)
+                   and not getattr(step, 'flip_label_map', None)
                    for step in steps):
             return None
         counts.update(str(label) for _, label in names_and_labels(part))

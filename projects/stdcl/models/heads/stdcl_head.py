@@ -1,4 +1,7 @@
 """Classification heads with STD-CL, which is active only in training."""
+from collections.abc import Callable
+from inspect import signature
+
 import torch
 from mmaction.models.heads import GCNHead
 from mmaction.registry import MODELS
@@ -43,6 +46,7 @@ class STDCLMixin:
     """
 
     batch_size = 0
+    bound = {}  # class_size, for losses that accept it
 
     def __init__(self, *args, decoupler: dict, memory_bank: dict,
                  loss_contrast: dict, spatial_weight: float = 0.5,
@@ -80,7 +84,10 @@ class STDCLMixin:
         See :meth:`.MemoryBank.resize` for the arguments.
         """
         for bank in (self.spatial_bank, self.temporal_bank):
-            bank.resize(num_sequences, self.num_classes, class_size)
+            bank.resize(num_sequences, self.num_classes,
+                        **_accepted(bank.resize, class_size))
+        self.bound = _accepted(self.loss_contrast.forward,
+                               self.spatial_bank.class_size)
 
     def loss(self, feats: torch.Tensor, data_samples: list,
              **kwargs) -> dict[str, torch.Tensor]:
@@ -135,7 +142,7 @@ class STDCLMixin:
             for bank, written in zip(banks, features)])
         (spatial, temporal), share = self.loss_contrast(
             vectors, labels, slots[:, own], [bank.features for bank in banks],
-            torch.stack([bank.labels for bank in banks]), banks[0].class_size)
+            torch.stack([bank.labels for bank in banks]), **self.bound)
         return dict(loss_spatial=self.spatial_weight * spatial,
                     loss_temporal=self.temporal_weight * temporal,
                     anchor_share=share[1])
@@ -185,6 +192,12 @@ class STDCLMixin:
         return (features.unflatten(1, (2, -1)).transpose(0, 1),
                 gathered[:, -2].long(), gathered[:, -1].long(),
                 slice(start, start + len(rows)))
+
+
+def _accepted(function: Callable, class_size: int | None) -> dict:
+    """Return ``class_size`` if a function, maybe of a user, accepts it."""
+    known = 'class_size' in signature(function).parameters
+    return dict(class_size=class_size) if known else {}
 
 
 @MODELS.register_module()

@@ -35,7 +35,8 @@ class MemoryBank(nn.Module):
     Attributes:
         features (Tensor): Shape (S, D). The rows of filled slots have norm 1.
         labels (Tensor): Classes, integers of shape (S,); -1 if empty.
-        class_size (int): Largest number of slots that a class can fill.
+        class_size (int, optional): Largest number of slots that a class can
+            fill; None if this is unknown.
 
     Raises:
         InputError: ``dtype`` is unknown.
@@ -48,7 +49,7 @@ class MemoryBank(nn.Module):
         require_known(f'{type(self).__name__}: dtype', dtype, DTYPES)
         self.features = torch.zeros(0, feat_dim, dtype=DTYPES[dtype])
         self.labels = torch.zeros(0, dtype=torch.long)
-        self.class_size = 0
+        self.class_size = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,11 +58,10 @@ class MemoryBank(nn.Module):
                class_size: int | None = None) -> None:
         """Replace all slots with S = ``num_sequences`` empty ones.
 
-        ``class_size`` is the number of sequences of the largest class; it
-        defaults to ``num_sequences``. Only banks whose slots belong to classes
-        use ``num_classes``.
+        ``class_size`` is the number of sequences of the largest class, if
+        known. Only banks whose slots belong to classes use ``num_classes``.
         """
-        self.class_size = class_size or num_sequences
+        self.class_size = class_size
         self.features = self.features.new_zeros(num_sequences,
                                                 self.features.shape[1])
         self.labels = self.labels.new_full((num_sequences, ), EMPTY)
