@@ -279,6 +279,11 @@ val_dataloader['dataset'] = dict(data, pipeline=[
     'clips of several lengths': (
         PIPELINE, 'val_dataloader, batch 1: the clips have the shapes (1, 1,'
         ' 20, 20, 3) and (1, 1, 27, 20, 3)', 'expected the same'),
+    'labels set by a transform': (
+        "train_dataloader['dataset']['dataset'] = dict(data, pipeline=[\n"
+        "    dict(type='KeyMapper', mapping=dict(label='total_frames'), "
+        "auto_remap=False), *_base_.train_dataloader.dataset.dataset.pipeline"
+        "])", 'the loss of a training sequence fails: Target 20 is out of'),
     'sampler missing': (
         "test_dataloader = dict(_delete_=True, dataset={}, num_workers=0)",
         'test_dataloader.sampler is missing, expected a dict'),

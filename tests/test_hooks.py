@@ -1,5 +1,6 @@
 """Hooks set up indices and banks and check the data before training."""
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from projects.stdcl.datasets.training_sequences import (
 )
 from projects.stdcl.engine.hooks import MemoryBankHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
+from projects.stdcl.utils.clip_check import check_channels
 from tests.tiny_run import plain, run, tiny_config, train
 
 
@@ -210,6 +212,17 @@ def test_mismatched_data_raise(config, tiny_annotations, data, model, message):
     config.merge_from_dict(dict(model=model))
     with pytest.raises(ValueError, match=message):
         run(config).train()
+
+
+def test_other_recognizers_and_heads_are_not_refused(config):
+    config.model = dict(  # takes N x C x T x H x W
+        type='Recognizer3D', backbone=dict(
+            type='Conv3d', in_channels=1, out_channels=4, kernel_size=3),
+        cls_head=dict(type='I3DHead', num_classes=10, in_channels=4,
+                      average_clips='prob'))
+    run(config).train()
+    for feats in ((torch.ones(2), ), torch.ones(5 * [1])):
+        check_channels(SimpleNamespace(cls_head=object()), feats)
 
 
 @pytest.mark.parametrize('model, message', [

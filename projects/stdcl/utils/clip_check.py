@@ -76,9 +76,13 @@ def _require(expectations, where: str, alternative: str = '') -> None:
 
 
 def check_channels(model, feats) -> None:
-    """Raise InputError unless C of features (N, M, C, T, V) fits the head."""
+    """Raise InputError unless C of features (N, M, C, T, V) fits the head.
+
+    Own heads may take other features, and need no ``in_channels``.
+    """
     head = model.cls_head
-    if feats.dim() == 5 and feats.shape[2] != head.in_channels:
+    if getattr(feats, 'ndim', 0) == 5 and feats.shape[2] != getattr(
+            head, 'in_channels', feats.shape[2]):
         raise InputError(
             f'{type(model.backbone).__name__} returns {feats.shape[2]} '
             f'channels, but {type(head).__name__} is built for '

@@ -2,6 +2,7 @@
 from numbers import Integral
 
 import torch
+from mmaction.models import RecognizerGCN
 from mmaction.models.heads import BaseHead
 from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
@@ -32,7 +33,9 @@ class SkeletonCheckHook(Hook):
     The hook compares the joints, channels, frames and persons of a sequence
     with the model, and the labels with ``num_classes``. Before training, it
     also compares the classes and the preprocessing of the data sets, and runs
-    the model on one sequence. Its ``InputError`` says what to change.
+    the model on one sequence. Other recognizers than ``RecognizerGCN`` may
+    take other inputs, so these are not compared with the model. The
+    ``InputError`` says what to change.
     MMAction2's errors are unclear (issues 1438, 2060 and 2141).
     """
 
@@ -52,7 +55,8 @@ class SkeletonCheckHook(Hook):
         check_layouts(model)
         trained_on = describe(model, dataset)
         check_traits(trained_on, dataset, 'train_dataloader')
-        _try_model(model, dataset[0])
+        if isinstance(model, RecognizerGCN):
+            _try_model(model, dataset[0])
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
             check_data(trained_on, runner.val_dataloader.dataset,
@@ -120,8 +124,9 @@ class SkeletonCheckHook(Hook):
                     f'{where}: the pipeline is random, so the metrics change '
                     'from run to run. Set test_mode=True in the transform '
                     'that samples frames, and remove random transforms.')
-            clip_check.check_shape(  # the inputs are (num_clips, M, T, V, C)
-                model, inputs.shape[1:], where, name == 'test_dataloader')
+            if isinstance(model, RecognizerGCN):
+                clip_check.check_shape(  # inputs are (num_clips, M, T, V, C)
+                    model, inputs.shape[1:], where, name == 'test_dataloader')
         if name != 'train_dataloader' and len(dataset) > size:
             runner.logger.warning(
                 f'{name}: {len(dataset)} samples of {size} sequences, because '
@@ -142,7 +147,7 @@ def _try_model(model, sample: dict) -> None:
         # other heads may expect other arguments
         if getattr(type(head), 'loss_by_feat', 0) == BaseHead.loss_by_feat:
             head.loss_by_feat(scores, data['data_samples'])
-    except (RuntimeError, ValueError) as error:
+    except (IndexError, RuntimeError, ValueError) as error:
         clips = len(scores)
         advice = f' with {clips} clips (expected num_clips=1)' * (clips > 1)
         raise InputError('model.cls_head: the loss of a training sequence'
