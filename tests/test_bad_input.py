@@ -203,6 +203,7 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
     ('model.cls_head.average_clips=None', 'None, expected "prob"'),
     (f'{STEP}.2.num_clips=2', 'sequence with 2 clips (expected num_clips=1) '
      'fails: '),
+    ('load_from=5', 'Checkpoint 5 does not exist'),
     ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
     ('resume=no', "resume is 'no', expected True or"),
     ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is 'foo', expected "

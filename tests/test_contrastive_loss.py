@@ -113,6 +113,10 @@ def test_equals_the_published_loop(
     class_size = (bank_labels.unique(return_counts=True)[1].max().item()
                   if count else None)
     drawn = draws_of(loss, labels, bank_labels, class_size)
+    for label, row in zip(labels, drawn):  # if there are too few, all are used
+        is_other = (bank_labels >= 0) & (bank_labels != label)
+        assert is_other[row].all() and len(row) == len(row.unique()) == min(
+            limits[1], is_other.sum())
     ours, theirs = (anchors.clone().requires_grad_() for _ in range(2))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -153,18 +157,6 @@ def test_several_banks_in_one_call(dtype, large, monkeypatch):
         assert share == shares[i]
         torch.testing.assert_close(value, values[i])
         torch.testing.assert_close(single.grad, anchors.grad[i])
-
-
-@pytest.mark.parametrize('labels', [[0, 0, 0], [0, -1, 1], [-1, -1, -1]])
-def test_loss_without_terms_is_zero_and_has_a_gradient(labels):
-    # the bank contains no negative, no positive, or no filled slot
-    anchors = F.normalize(torch.randn(1, 8), dim=1).requires_grad_()
-    value, share = CrossSequenceContrastiveLoss()(
-        anchors, torch.tensor([0]), torch.tensor([0]),
-        F.normalize(torch.randn(3, 8), dim=1), torch.tensor(labels))
-    value.backward()
-    assert value == 0 and share == 0
-    assert torch.equal(anchors.grad, torch.zeros(1, 8))
 
 
 @pytest.mark.parametrize('slots', [300, 5])
@@ -218,23 +210,6 @@ def test_random_negatives_are_drawn_without_replacement():
         assert count[~negative].sum() == 0
         expected = 500 * 20 / negative.sum()  # about 95 ± 9
         assert (count[negative] - expected).abs().max() < 6 * expected**0.5
-
-
-@pytest.mark.parametrize('negatives', [1, 15, 300])
-def test_negatives_of_a_dominant_class(negatives):
-    # if there are too few negatives, the loss uses all of them
-    labels = torch.zeros(20000, dtype=torch.long)
-    labels[torch.randperm(20000)[:negatives]] = 1
-    anchors = torch.tensor([0, 1])
-    loss = CrossSequenceContrastiveLoss(num_negatives=50)
-    for _ in range(5):
-        slots, drawn = loss._random_negatives(
-            anchors, labels[None], len(labels))
-        for anchor, row, keep in zip(anchors, slots[0], drawn[0]):
-            chosen = row[keep]
-            assert (labels[chosen] != anchor).all()
-            available = (labels != anchor).sum().item()
-            assert len(chosen.unique()) == len(chosen) == min(50, available)
 
 
 @pytest.mark.parametrize('limit', [1, 3, 20, 130])
@@ -296,16 +271,11 @@ def test_half_precision_bank_is_never_copied_to_float32():
     assert contrastive_loss.CPU_BLOCK * dim < slots * dim / 4
 
 
-@pytest.mark.parametrize('wrong', [dict(num_positives=0),
-                                   dict(num_negatives=-1),
-                                   dict(num_positives=2.5),
-                                   dict(num_negatives='8'),
-                                   dict(temperature=0),
-                                   dict(temperature=float('nan')),
-                                   dict(temperature=float('inf')),
-                                   dict(temperature='0.8'),
-                                   dict(negatives=('hard', 'easy')),
-                                   dict(negatives=())])
+@pytest.mark.parametrize('wrong', [
+    dict(num_positives=0), dict(num_negatives=-1), dict(num_positives=2.5),
+    dict(num_negatives='8'), dict(temperature=0), dict(temperature='0.8'),
+    dict(temperature=float('nan')), dict(temperature=float('inf')),
+    dict(negatives=('hard', 'easy')), dict(negatives=())])
 def test_invalid_numbers_raise(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CrossSequenceContrastiveLoss(**wrong)

@@ -118,19 +118,6 @@ def test_a_loader_with_a_batch_sampler_has_no_batch_size(config):
     assert runner.model.cls_head.batch_size == 6
 
 
-def _without_bank(checkpoint):
-    del checkpoint['state_dict']['cls_head.temporal_bank.features']
-
-
-def _smaller_bank(checkpoint):
-    key = 'cls_head.spatial_bank.features'
-    checkpoint['state_dict'][key] = checkpoint['state_dict'][key][:20]
-
-
-def _other_list(checkpoint):
-    checkpoint['meta']['memory_bank_sequences'] = 'another'
-
-
 @pytest.mark.parametrize('bank', [{}, dict(dtype='float16'), dict(
     type='ClassBalancedMemoryBank', slots_per_class=2)])
 def test_resuming_restores_the_banks(config, bank):
@@ -158,12 +145,16 @@ def test_resuming_with_different_banks_raises(config):
     run(config).train()
     config.train_cfg.max_epochs = 2
     path = f'{config.work_dir}/epoch_1.pth'
+    bank = 'cls_head.temporal_bank.features'
     for edit, message in (
-            (_without_bank, 'contains no memory bank .*temporal_bank"'),
-            (_smaller_bank, r'edited.pth.*\(20, 256\).*expected \(24, 256\)'),
-            (_other_list, 'edited.pth.*different list of training')):
+            (lambda weights, meta: weights.pop(bank),
+             'contains no memory bank .*temporal_bank"'),
+            (lambda weights, meta: weights[bank].resize_(20, 256),
+             r'edited.pth.*\(20, 256\).*expected \(24, 256\)'),
+            (lambda weights, meta: meta.update(memory_bank_sequences='other'),
+             'edited.pth.*different list of training')):
         checkpoint = torch.load(path, weights_only=True)
-        edit(checkpoint)
+        edit(checkpoint['state_dict'], checkpoint['meta'])
         torch.save(checkpoint, edited := f'{config.work_dir}/edited.pth')
         with pytest.raises(ValueError, match=message):
             run(config, resume=True, load_from=edited).train()

@@ -212,6 +212,7 @@ def build_runner(cfg: Config) -> Runner:
     that fails a check, does not overwrite the config in the work directory.
     """
     if cfg.get('load_from') is not None:
+        cfg.load_from = str(cfg.load_from)  # MMEngine accepts no Path
         require_checkpoint(cfg.load_from)
     kind = cfg.get('runner_type', 'Runner')
     base = RUNNERS.get(kind) if isinstance(kind, str) else kind

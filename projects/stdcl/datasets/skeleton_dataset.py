@@ -150,8 +150,10 @@ class SkeletonDataset(PoseDataset):
         data_list = super().filter_data()
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute
-            logger.info(f'{self.ann_file}: running {self.cached_pipeline} '
-                        f'once on {len(data_list)} sequences.')
+            names = [type(step).__name__
+                     for step in self.cached_pipeline.transforms]
+            logger.info(f'{self.ann_file}: running {", ".join(names)} once on '
+                        f'{len(data_list)} sequences.')
         largest = np.zeros(len(data_list))
         # one sequence at a time, because a second copy may not fit in memory
         for index, info in enumerate(data_list):

@@ -20,20 +20,16 @@ MOST = 5000  # largest number of sequences; N² distances must fit in memory
 def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
     """Compute the features of N sequences, averaged over their clips.
 
-    Args:
-        model (nn.Module): A recognizer, in eval mode.
-        loader (DataLoader): Loader built from ``test_dataloader`` of a config.
+    ``model`` is a recognizer in eval mode, and ``loader`` is built from
+    ``test_dataloader`` of a config. The arrays are
 
-    Returns:
-        dict[str, ndarray]: The arrays are
-
-        - ``names`` ('' if unknown), ``labels`` and ``predictions``, (N,);
-        - ``global_``, the mean of the encoder's output over persons, frames
-          and joints, (N, C);
-        - if the head has a decoupler, ``spatial`` and ``temporal``, (N, D);
-        - if it is an :class:`AttentiveDecoupler`, ``attention_joints``,
-          (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1;
-        - if the data set names its classes, ``classes``, their names.
+    - ``names`` ('' if unknown), ``labels`` and ``predictions``, (N,);
+    - ``global_``, the mean of the encoder's output over persons, frames and
+      joints, (N, C);
+    - if the head has a decoupler, ``spatial`` and ``temporal``, (N, D);
+    - if it is an :class:`AttentiveDecoupler`, ``attention_joints``,
+      (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1;
+    - if the data set names its classes, ``classes``, their names.
 
     An ``InputError`` is raised if a score or a feature is not finite.
     """
@@ -87,20 +83,13 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> dict[str, torch.Tensor]:
 def measure(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Measure how well features separate classes, by cosine distance.
 
-    Args:
-        features (ndarray): Nonzero vectors, (N, D), of which a random subset
-            of at most :data:`MOST` is measured.
-        labels (ndarray): Labels of 2 to N - 1 classes, (N,).
-
-    Returns:
-        dict[str, float]: ``intra`` and ``inter``, the mean distance, from 0
-        to 2, between two sequences of the same class and of different
-        classes; ``silhouette``, from -1 to 1; and ``precision@1`` and
-        ``precision@5``, the mean share, from 0 to 1, of a sequence's nearest
-        neighbors that belong to its class.
-
-    Raises:
-        ValueError: ``labels`` contains too few or too many classes.
+    ``features`` are nonzero vectors, (N, D), of which a random subset of at
+    most :data:`MOST` is measured. ``labels``, (N,), contains 2 to N - 1
+    classes; any other number raises a ``ValueError``. The result contains
+    ``intra`` and ``inter``, the mean distance, from 0 to 2, between two
+    sequences of the same class and of different classes; ``silhouette``, from
+    -1 to 1; and ``precision@1`` and ``precision@5``, the mean share, from 0 to
+    1, of a sequence's nearest neighbors that belong to its class.
     """
     kept = subset(len(features))
     features, labels = features[kept], labels[kept]

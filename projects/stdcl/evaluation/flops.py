@@ -46,19 +46,12 @@ def count(module: nn.Module, *inputs) -> tuple[int, int]:
 def analyse(cfg: Config, shape: tuple | None = None) -> dict:
     """Count the parameters and FLOPs of the model of a config.
 
-    Args:
-        cfg (Config): The config.
-        shape (tuple, optional): (M, T, V, C) of a clip. Defaults to
-            :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`.
-
-    Returns:
-        dict: ``shape``, and ``costs``, which maps each part to its numbers of
-        parameters and FLOPs for one clip. The parts are ``test``, the plain
-        network, and with STD-CL ``decoupler``.
-
-    Raises:
-        InputError: ``shape`` is None and cannot be inferred, or the encoder
-            fails on a clip of this shape.
+    ``shape``, (M, T, V, C), is that of a clip, and defaults to
+    :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`. Return a dict of
+    ``shape``, and of ``costs``, which maps each part to its numbers of
+    parameters and FLOPs for one clip. The parts are ``test``, the plain
+    network, and with STD-CL ``decoupler``. An ``InputError`` is raised if
+    ``shape`` cannot be inferred, or if the encoder fails on such a clip.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model).eval()

@@ -76,11 +76,8 @@ def _require(expectations, where: str, alternative: str = '') -> None:
 
 
 def check_channels(model, feats) -> None:
-    """Raise InputError unless C of features (N, M, C, T, V) fits the head.
-
-    Own heads may take other features, and need no ``in_channels``.
-    """
-    head = model.cls_head
+    """Raise InputError unless C of features (N, M, C, T, V) fits the head."""
+    head = model.cls_head  # maybe of a user, with other features
     if getattr(feats, 'ndim', 0) == 5 and feats.shape[2] != getattr(
             head, 'in_channels', feats.shape[2]):
         raise InputError(

@@ -82,13 +82,9 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
                 ) -> Config:
     """Load a config file and override some of its entries.
 
-    Args:
-        path (str): The config file.
-        options (dict | sequence[str], optional): Entries to override: a dict
-            of dotted name -> value, or KEY=VALUE strings. Defaults to none.
-
-    Raises:
-        InputError: ``path`` cannot be read, or ``options`` do not fit it.
+    ``options`` are the entries to override: a dict of dotted name -> value, or
+    KEY=VALUE strings. An ``InputError`` is raised if the file ``path`` cannot
+    be read, or if the options do not fit it.
     """
     if not isinstance(options, dict):
         options = parse_options(options)

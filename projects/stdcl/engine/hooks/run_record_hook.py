@@ -92,10 +92,8 @@ class RunRecordHook(Hook):
 def read_record(path: Path) -> dict:
     """Read a ``run.json`` as data, without executing its content.
 
-    Earlier versions stored the config as text.
-
-    Raises:
-        InputError: ``path`` is damaged or not the record of a run.
+    Earlier versions stored the config as text. An ``InputError`` is raised if
+    ``path`` is damaged or not the record of a run.
     """
     try:
         record = json.loads(path.read_text())

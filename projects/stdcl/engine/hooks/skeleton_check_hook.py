@@ -33,9 +33,8 @@ class SkeletonCheckHook(Hook):
     The hook compares the joints, channels, frames and persons of a sequence
     with the model, and the labels with ``num_classes``. Before training, it
     also compares the classes and the preprocessing of the data sets, and runs
-    the model on one sequence. Other recognizers than ``RecognizerGCN`` may
-    take other inputs, so these are not compared with the model. The
-    ``InputError`` says what to change.
+    the model on one sequence. Only models that are a ``RecognizerGCN`` must
+    take such sequences. The ``InputError`` says what to change.
     MMAction2's errors are unclear (issues 1438, 2060 and 2141).
     """
 

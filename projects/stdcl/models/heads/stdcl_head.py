@@ -1,5 +1,4 @@
 """Classification heads with STD-CL, which is active only in training."""
-from collections.abc import Callable
 from inspect import signature
 
 import torch
@@ -194,10 +193,10 @@ class STDCLMixin:
                 slice(start, start + len(rows)))
 
 
-def _accepted(function: Callable, class_size: int | None) -> dict:
-    """Return ``class_size`` if a function, maybe of a user, accepts it."""
-    known = 'class_size' in signature(function).parameters
-    return dict(class_size=class_size) if known else {}
+def _accepted(function, class_size: int | None) -> dict:
+    """Return ``class_size`` as an argument if a function accepts it."""
+    return dict(class_size=class_size) if (
+        'class_size' in signature(function).parameters) else {}
 
 
 @MODELS.register_module()
