@@ -4,10 +4,10 @@ docs/custom_data.md describes the files. All of them are read into one table
 with a row per sequence, and checked before anything is written.
 """
 import json
+import os
 import re
 from collections.abc import Sequence
 from functools import partial
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 
 from ...utils.input_error import InputError, printable
 from ...utils.skeleton_layout import SkeletonLayout
-from ..annotation_check import check_sequences, name_of
+from ..annotation_check import check_distinct, check_sequences, name_of
 from ..data_description import check_traits
 from ..plain_annotation import ARRAYS
 from ..skeleton_dataset import SkeletonDataset
@@ -52,10 +52,10 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
         raise InputError(f'--split is {", ".join(split)}, expected at most 3 '
                          'names, and only for an annotation file (*.pkl).')
     names = read_classes(classes) if classes else None
-    if labels is None:
-        table, names = read_annotations(source, layout, split, names)
-    else:
+    if labels:
         table = read_folder(source, labels)
+    else:
+        table, names = read_annotations(source, layout, split, names)
     if test_only:
         table['split'] = 'test'
     where, drawn = labels or source, val_ratio is not None
@@ -63,17 +63,25 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
     problems = find_problems(where, table, list(numbers), drawn)
     annotations = []
     for name, row in table.dropna(subset='read').iterrows():
+        path = str(row['read'].args[0])
         try:
-            item = dict(row['read'](layout), frame_dir=name,
-                        label=numbers.get(row['label']))
+            item = row['read'](layout)
             if img_shape:
                 item.setdefault('img_shape', tuple(img_shape))
-                check_pixels(f'{source}: {name}', item, item['img_shape'])
-            annotations.append(item)
+                check_pixels(path, item, item['img_shape'])
+            annotations.append(dict(item, frame_dir=name,
+                                    label=numbers.get(row['label'])))
         except InputError as error:
-            problems.append(str(error))
+            # names, values and numbers differ within a kind of problems
+            problems.append((re.sub(r'"[^"]*"|[-.\d]+', '', str(
+                error).removeprefix(path)), str(error)))
     if problems:
-        raise _grouped(problems)
+        kinds = pd.DataFrame(problems).groupby(0, sort=False)[1].agg(list)
+        lines = [first + f' ({len(more)} more like this)' * bool(more)
+                 for first, *more in kinds]
+        if len(lines) > 20:
+            lines[20:] = [f'and {len(lines) - 20} more kinds of problems']
+        raise InputError(f'problems found: {len(problems)}', *lines)
     check_sequences(str(source), annotations)
 
     table['label'] = pd.Categorical.from_codes(
@@ -87,20 +95,6 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
     content.update(annotations=annotations,
                    up=up or find_up(annotations, layout))
     return content, _summarize(table, counts, content, bool(img_shape))
-
-
-def _grouped(problems: list[str]) -> InputError:
-    """Return an error with the first problem of each of up to 20 kinds."""
-    kinds = {}
-    for problem in problems:
-        # names, values and numbers differ within a kind, but not labels
-        kind = re.sub(r'^.*: |(label "[^"]*")|"[^"]*"|[-.\d]+', r'\1', problem)
-        kinds.setdefault(kind, []).append(problem)
-    lines = [f'{first} ({len(more)} more like this)' if more else first
-             for first, *more in kinds.values()]
-    if len(lines) > 20:
-        lines[20:] = [f'and {len(lines) - 20} more kinds of problems']
-    return InputError(f'problems found: {len(problems)}', *lines)
 
 
 def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
@@ -137,8 +131,8 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
 
 
 def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
-                  drawn: bool) -> list[str]:
-    """Describe the first problem of each row of a table that has one."""
+                  drawn: bool) -> list[tuple[str, str]]:
+    """Return the first problem of each row, without and with its name."""
     label, subject, split = table['label'], table['subject'], table['split']
     grouped = drawn and (subject[split != 'test'].fillna('') != '').any()
     problems = np.select(*zip(
@@ -153,7 +147,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
          'expected one in each row, or no column "subject"')), '')
-    return [f'{where}: "{name}" {problem}.'
+    return [(problem, f'{where}: "{name}" {problem}.')
             for name, problem in zip(table.index, problems) if problem]
 
 
@@ -165,8 +159,8 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     a row in the table of labels has NaN in the other columns.
     """
     cells = sequence_file.read_cells(labels).map(clean)
-    cells = cells[(cells != '').any(axis=1)]
-    header = cells.iloc[0].str.lower()
+    cells = cells.loc[(cells != '').any(axis=1), (cells != '').any()]
+    header = [text.lower() for text in cells[:1].to_numpy().ravel()]
     rows = cells.set_axis(header, axis=1)[1:]
     rows = rows.loc[:, rows.columns.isin(COLUMNS)]
     if rows.empty or not rows.columns.is_unique or not (
@@ -184,12 +178,17 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     # 01 and 1 are the same person
     table['subject'] = table['subject'].map(_whole).map(
         sequence_file.strip_zeros).str.casefold()
+    paths = []
+    for folder, folders, names in os.walk(source, followlinks=True):
+        # neither hidden folders nor links to a folder above, which never end
+        folders[:] = [name for name in folders if name[0] != '.' and not Path(
+            folder).resolve().is_relative_to(Path(folder, name).resolve())]
+        paths += [Path(folder, name) for name in names if name[0] != '.']
     files = pd.Series({
-        name: partial(sequence_file.read_sequence, source / name)
-        for name in glob('**', root_dir=source, recursive=True)
-        if name.lower().endswith(sequence_file.SUFFIXES)
-        and (source / name).is_file() and not labels.samefile(source / name)
-    }, name='read', dtype=object).rename(_sequence_name)
+        path: partial(sequence_file.read_sequence, path) for path in paths
+        if path.suffix.lower() in sequence_file.SUFFIXES and path.is_file()
+        and not labels.samefile(path)}, name='read', dtype=object).rename(
+            lambda path: _sequence_name(os.path.relpath(path, source)))
     if files.empty:
         raise InputError(
             f'{source} is not a folder that contains .npy, .npz or .csv '
@@ -291,7 +290,9 @@ def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:
         return text, SkeletonLayout.get(text)
     try:
         fields = {'name': Path(text).stem, **json.loads(
-            Path(text).read_text(encoding='utf-8-sig'))}
+            Path(text).read_text(encoding='utf-8-sig'),
+            object_pairs_hook=lambda pairs: check_distinct(
+                'fields', [field for field, _ in pairs]) or dict(pairs))}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f'{text} is not a valid layout: {error}') from None

@@ -152,8 +152,7 @@ def _count_header_rows(path: Path, cells, index: int,
                        layout: SkeletonLayout) -> int:
     """Return the number of rows of a header; raise if it does not fit.
 
-    A header names or numbers the columns or the joints, in one or more rows.
-    Those of pandas can be all numbers.
+    A header names or numbers the columns or the joints, even all in numbers.
     """
     top = cells[:4]
     numbers = top.stack().str.fullmatch(
@@ -162,7 +161,7 @@ def _count_header_rows(path: Path, cells, index: int,
     text = is_text.cumprod().sum()
     channels = cells.shape[1] // layout.num_joints
     axes = ('x', 'y', 'z' if layout.dims == 3 else 'confidence')[:channels]
-    forms = _headers(layout, axes)
+    headers = _headers(layout, axes)
     top = top.iloc[:, index:].map(_squash).T  # a row per column
     for count in range(len(is_text), max(text, 1) - 1, -1):
         parts = top.iloc[:, :count]
@@ -171,11 +170,13 @@ def _count_header_rows(path: Path, cells, index: int,
             continue
         names = parts.replace('', None).ffill().fillna('').agg(
             ''.join, axis=1).tolist()
-        fits = np.array([_fits(names, form, count > 1 or text > 0)
-                         for form in forms])
-        if fits.all(axis=1).any():
+        if any(_fits(names, header, count + text > 1) for header in headers):
             return count
-        if count == text or sorted(names) in map(sorted, forms):
+        if count == text or any(sorted(names) == sorted(map(''.join, header))
+                                for header in headers):
+            fits = np.array([[
+                _fits([name], [words], text and all(words))
+                for words, name in zip(header, names)] for header in headers])
             column = fits[fits.sum(axis=1).argmax()].argmin()
             joint, axis = divmod(column, channels)
             seen = ' '.join(cells.iloc[:count, index + column])
@@ -188,30 +189,28 @@ def _count_header_rows(path: Path, cells, index: int,
     return 0
 
 
-def _headers(layout: SkeletonLayout, axes: tuple[str, ...]) -> list[list[str]]:
-    """Return the headers that fit a layout, each a list of all columns."""
-    count, columns = layout.num_joints, range(layout.num_joints * len(axes))
-    headers = [[str(i) for i in columns], [str(i + 1) for i in columns],
-               [f'{i}0' for i in columns]]  # 0.0, 1.0 and so on
-    for joints, names, form in product(
-            ([*map(_squash, layout.joint_names)], range(count),
-             range(1, count + 1), ['', *range(1, count)], [''] * count),
-            ([*map(_squash, axes)], range(len(axes)),
-             range(1, len(axes) + 1)),
-            ('{0}', '{0}{1}', '{1}{0}')):
-        headers.append([form.format(joint, axis) for joint in joints
-                        for axis in names])
-    return [header for header in headers if header[0]]
+def _headers(layout: SkeletonLayout,
+             axes: tuple[str, ...]) -> list[list[tuple[str, str]]]:
+    """Return the headers that fit a layout, with two words per column."""
+    count, channels = layout.num_joints, len(axes)
+    headers = [[(str(i + first), end) for i in range(count * channels)]
+               for first, end in ((0, ''), (1, ''), (0, '0'))]  # 0.0, 1.0
+    headers += [[(_squash(str(joint)), _squash(str(axis)))[::order]
+                 for joint in joints for axis in names]
+                for joints, names, order in product(
+        (layout.joint_names, range(count), range(1, count + 1),
+         ['', *range(1, count)], [''] * count),
+        (axes, range(channels), range(1, channels + 1), [''] * channels),
+        (1, -1))]
+    return [header for header in headers if any(header[0])]
 
 
-def _fits(names: list[str], header: list[str], more: bool) -> list[bool]:
-    """Compare names with a header; ``more`` text may surround all names."""
-    before, _, after = names[0].rpartition(header[0])
-    if not more or not all(name.startswith(before) and name.endswith(after)
-                           for name in names):
-        before = after = ''
-    return [before + part + after == name
-            for part, name in zip(header, names)]
+def _fits(names: list[str], header: list[tuple[str, str]], more: bool) -> bool:
+    """Compare names with a header; ``more`` equal text may surround words."""
+    text = '(.*)' if more else '()'
+    lines = [text + text.join(header[0]) + text, *(
+        r'(?:\1)%s(?:\2)%s(?:\3)' % words for words in header[1:])]
+    return bool(re.fullmatch('\n'.join(lines), '\n'.join(names)))
 
 
 def _squash(text: str) -> str:
