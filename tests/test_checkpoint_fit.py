@@ -396,7 +396,7 @@ class Scale:
     cacheable, __call__ = True, print
 
     def __init__(self, factor):
-        self._factor = {'x': torch.tensor([factor])}
+        self._factor = {'x': torch.tensor([factor]), (0, 1): 'y'}
 
 
 @pytest.mark.parametrize('make', [dict, SimpleNamespace])

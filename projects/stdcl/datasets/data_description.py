@@ -120,7 +120,8 @@ def _describe(transform) -> str:
 
 def _plain(value):
     """Convert an argument so that its text is the same in all processes."""
-    return json.loads(json.dumps(value, default=lambda other: (
+    # JSON has no keys such as tuples
+    return json.loads(json.dumps(value, skipkeys=True, default=lambda other: (
         sorted(map(str, other)) if isinstance(other, (set, frozenset))
         else other.tolist() if hasattr(other, 'tolist')
         else type(other).__name__)))
