@@ -122,18 +122,21 @@ def started(folder, *command):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize('when, workers', [
-    (r'Epoch\(train\) +\[2\]\[3/8\]', WORKERS),  # in the middle of an epoch
-    (r'Epoch\(train\) +\[1\]\[7/8\]', ()),
-    (r'Epoch\(val\) +\[2\]\[2/8\]', ())], ids=['train', 'end', 'val'])
-def test_sigterm_saves_and_exits(warm, tmp_path, whole, when, workers):
-    """A cluster's scheduler also sends SIGTERM to the worker processes."""
+@pytest.mark.parametrize('when, workers, number', [
+    # in the middle of an epoch
+    (r'Epoch\(train\) +\[2\]\[3/8\]', WORKERS, signal.SIGTERM),
+    (r'Epoch\(train\) +\[2\]\[3/8\]', WORKERS, signal.SIGINT),
+    (r'Epoch\(train\) +\[1\]\[7/8\]', (), signal.SIGTERM),
+    (r'Epoch\(val\) +\[2\]\[2/8\]', (), signal.SIGINT)],
+    ids=['train', 'ctrl-c', 'end', 'val'])
+def test_sigterm_saves_and_exits(warm, tmp_path, whole, when, workers, number):
+    """Schedulers and terminals also send signals to the worker processes."""
     stopped = stop_training(warm, tmp_path, *OPTIONS, *workers, when=when,
-                            number=signal.SIGTERM, to=os.killpg)
-    assert stopped.returncode == 128 + signal.SIGTERM
+                            number=number, to=os.killpg)
+    assert stopped.returncode == 128 + number
     assert 'Traceback' not in stopped.stderr
-    said = re.search(r'SIGTERM and saved (\S+) \(.*: (\d) of 3; .*: (\d) of '
-                     r'8\).* --resume', stopped.stdout)
+    said = re.search(f'{number.name} and saved ' r'(\S+) \(.*: (\d) of 3; .*: '
+                     r'(\d) of 8\).* --resume', stopped.stdout)
     assert said and (tmp_path / 'last_checkpoint').read_text() == said[1]
     meta = torch.load(said[1], weights_only=True)['meta']
     assert meta['iter'] == 8 * int(said[2]) + int(said[3])

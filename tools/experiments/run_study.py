@@ -26,11 +26,12 @@ def main() -> None:
     parser.add_argument('--only', default='*', metavar='PATTERN',
                         help='run only the arms whose names match PATTERN, '
                         'such as "*ctrgcn*"; default: all')
-    parser.add_argument('--work-dir', type=Path, default='work_dirs/studies',
-                        help='folder for the work directories; '
-                        'default: %(default)s')
-    parser.add_argument('--records', type=Path, help='folder for the results; '
-                        'default: the folder of the study file')
+    parser.add_argument('--work-dir', type=Path, help='folder for the work '
+                        'directories and the report; default: the folder in '
+                        '--records, or work_dirs/studies')
+    parser.add_argument('--records', type=Path, help='folder for the results, '
+                        'to repeat a study; default: the folder of the study '
+                        'file')
     parser.add_argument('--slurm', metavar='PARTITION', help='run each '
                         'command as a Slurm job with one GPU (needs submitit)')
     args = parser.parse_args()
@@ -41,7 +42,8 @@ def main() -> None:
         from projects.stdcl.studies.study import read_study
         study, folder = read_study(args.study), (
             args.records or args.study.parent)
-        runner = StudyRunner(study, folder, args.work_dir.resolve())
+        work_dir = args.work_dir or args.records or Path('work_dirs/studies')
+        runner = StudyRunner(study, folder, work_dir.resolve())
         if args.slurm:
             runner.use_slurm(args.slurm, args.minutes or 24 * 60)
         missing = runner.missing(args.only)

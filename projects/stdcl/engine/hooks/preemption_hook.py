@@ -1,4 +1,4 @@
-"""Save a run that receives SIGTERM, so that it can resume."""
+"""Save a run that receives SIGTERM or SIGINT, so that it can resume."""
 import functools
 import os
 import signal
@@ -19,29 +19,31 @@ from ...utils.input_error import InputError
 from ..loops import ReproducibleTrainLoop
 from .safe_checkpoint_hook import SafeCheckpointHook
 
+SIGNALS = {signal.SIGTERM, signal.SIGINT}
 # keys in a checkpoint's meta
 BATCH, BATCHES = 'first_batch', 'batches_per_epoch'
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Hook that saves the run on SIGTERM and exits with status 143.
+    """Hook that saves the run on SIGTERM or Ctrl-C (SIGINT), and exits.
 
     Slurm and Kubernetes, for example, send SIGTERM before they stop a job. If
     any process receives it, the hook writes ``interrupted.pth`` after the next
     step that updates the weights. A running validation is completed first,
     unless there is only one process and it has just saved a checkpoint. It
     then exits at once. A resumed run continues with the next batch, and its
-    result equals that of an uninterrupted run.
+    result equals that of an uninterrupted run. The exit status is 128 plus the
+    number of the signal. A second Ctrl-C ends the run immediately.
 
     The hook requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a
-    single optimizer and the main thread. Without them, SIGTERM ends the run
-    immediately.
+    single optimizer and the main thread. Without them, both signals end the
+    run immediately.
     """
 
     # runs after the hooks that change the state to be saved
     priority = 'LOWEST'
-    signaled = False
+    signaled = 0  # number of the signal
     checkpoint_hook: SafeCheckpointHook | None = None
 
     def before_train(self, runner) -> None:
@@ -55,22 +57,28 @@ class PreemptionHook(Hook):
             for loop in (runner.train_loop, runner.val_loop):
                 if loop is not None and hasattr(signal, 'sigwaitinfo'):
                     _shield_workers(loop.dataloader)
-            self.before = signal.signal(signal.SIGTERM, self._note)
+            self.before = {number: signal.signal(number, self._note)
+                           for number in SIGNALS}
 
     def _note(self, number, frame) -> None:
-        self.signaled = True
+        self.signaled = number
+        if number == signal.SIGINT:
+            os.write(2, b'\nSaving the run after this step or validation. To '
+                     b'stop without saving, press Ctrl-C again.\n')
+            signal.signal(number, signal.default_int_handler)
 
     def after_train(self, runner) -> None:
-        """Restore the previous signal handler."""
+        """Restore the previous signal handlers."""
         if self.checkpoint_hook is not None:
-            signal.signal(signal.SIGTERM, self.before or signal.SIG_DFL)
+            for number, handler in self.before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Save and exit after the signal."""
         # gradients that have not been applied would be lost
         if self.checkpoint_hook is None or not (
-                runner.optim_wrapper.should_update() and self._is_told()):
+                runner.optim_wrapper.should_update() and self._tell_all()):
             return
         # each process has its own batch-norm statistics, and SyncBuffersHook
         # averages them at the end of the epoch; averaging them now as well
@@ -88,22 +96,23 @@ class PreemptionHook(Hook):
                 self.checkpoint_hook.saved_iter == runner.iter):
             self._exit(runner, self.checkpoint_hook.last_ckpt, runner.iter)
 
-    def _is_told(self) -> bool:
-        """Return in all processes whether any process received the signal."""
-        if dist.get_world_size() == 1:
-            return self.signaled
-        told = torch.tensor(int(self.signaled), device=get_device())
-        dist.all_reduce(told, 'max')
-        return bool(told)
+    def _tell_all(self) -> int:
+        """Return a signal that any of the processes received, or 0."""
+        if dist.get_world_size() > 1:
+            told = torch.tensor(int(self.signaled), device=get_device())
+            dist.all_reduce(told, 'max')
+            self.signaled = int(told)
+        return self.signaled
 
     def _exit(self, runner, path: str, steps: int) -> None:
         batches = len(runner.train_dataloader)
         runner.logger.warning(
-            f'Received SIGTERM and saved {path} (epochs completed: '
+            f'Received {signal.Signals(self.signaled).name} and saved {path} '
+            f'(epochs completed: '
             f'{runner.epoch} of {runner.max_epochs}; further batches: '
             f'{steps - runner.epoch * batches} of {batches}). To continue, '
             'use --resume.')
-        sys.exit(128 + signal.SIGTERM)
+        sys.exit(128 + self.signaled)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Store the index of the next batch, to resume within the epoch."""
@@ -148,16 +157,16 @@ class PreemptionHook(Hook):
 
 
 def _shield_workers(dataloader) -> None:
-    """Make workers ignore SIGTERM unless their parent process sends it."""
+    """Make workers ignore SIGINT, and SIGTERM of others than their parent."""
     start = dataloader._get_iterator
 
     def start_shielded():
         # workers inherit and keep the mask
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             return start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     dataloader._get_iterator = start_shielded
     dataloader.worker_init_fn = functools.partial(
