@@ -63,13 +63,17 @@ def main() -> None:
                      'of which the last is not an input.')
     if args.config:
         folder = next(filter(Path.exists, args.config.absolute().parents))
-        if args.config.suffix != '.py' or args.config.exists() or (
-                '{{' in f'{args.config}{args.destination}') or (
-                    not os.access(f'{folder}/.', os.W_OK)):
-            parser.error(f'--config is {args.config} and DST is '
-                         f'{args.destination}, expected a *.py file that can '
-                         'be created, and paths without "{{", which MMEngine '
-                         'replaces in configs.')
+        for wrong, expected in (
+                (args.config.suffix != '.py', 'a *.py file'),
+                (args.config.exists(), 'a file that does not exist; delete it '
+                 'to write it again'),
+                ('{{' in f'{args.config}{args.destination}', 'no "{{" in it '
+                 f'and in {args.destination}, because MMEngine replaces it'),
+                (not os.access(f'{folder}/.', os.W_OK),
+                 'a file that can be created')):
+            if wrong:
+                parser.error(f'--config is {args.config}, expected '
+                             f'{expected}.')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs is {args.epochs}, expected at least 1.')
     from projects.stdcl.utils.input_error import end_cleanly

@@ -50,17 +50,17 @@ def main() -> None:
         recorded = len(study.matching(args.only)) - len(missing)
         print(f'{study.name}: {recorded} of {recorded + len(missing)} runs '
               'are already recorded')
-        failed = []
+        status = 0
         if args.list:
             print('\n'.join(f'  {training.name}' for training in missing))
         else:
             failed = runner.run_all(missing, args.jobs, args.minutes)
+            status = 128 + runner.signaled if runner.signaled else bool(failed)
             print(f'{study.name}: runs left: {len(runner.missing(args.only))}')
         report = runner.work_dir / 'report.md'
         StudyReport(study, folder).write_page(report)
         print(f'report: {report}')
-    if failed:
-        sys.exit(1)
+    sys.exit(status)
 
 
 if __name__ == '__main__':

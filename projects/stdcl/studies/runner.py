@@ -38,6 +38,7 @@ class StudyRunner:
         self.work_dir = work_dir / study.name
         self.call = self._call_here
         self.stopping = threading.Event()
+        self.signaled = 0  # number of the signal that stopped the study
         self.stops: List[Callable] = []  # each ends one command
         self.lock = threading.Lock()  # for reading configs and writing results
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -58,7 +59,7 @@ class StudyRunner:
         """
         require_processes('--jobs', jobs)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.stop())
+            signal.signal(number, self._note)
         timer = threading.Timer(60 * (minutes or 0), self.stop)
         timer.daemon = True
         if minutes:
@@ -71,6 +72,10 @@ class StudyRunner:
                 for item in pool.map(self._try, group) if item]
         timer.cancel()
         return failed
+
+    def _note(self, number, frame) -> None:
+        self.signaled = number
+        self.stop()
 
     def stop(self) -> None:
         """Terminate all commands; training first saves a checkpoint."""
