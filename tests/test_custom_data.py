@@ -177,6 +177,7 @@ BAD = {
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
     'text': (csv_text(joints(3)) + '\n1' + ',x' * 11, 'row 4, column 2 is'),
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
+    'numbers': ('0' + ',.5' * 11 + ',\n1' + ',.5' * 11 + ',', '1 at the end'),
     'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
     'gap': (FRAMES + '3' + COORDINATES, 'row 3, column 1 is "3", expected co'),
     'label': ('0.5' + COORDINATES, 'row 1, column 1 is "0.5", .* labels'),

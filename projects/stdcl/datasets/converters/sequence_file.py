@@ -92,7 +92,7 @@ def read_cells(path: Path, separator: str | None = None):
 
     The separator is a semicolon or a tab if the first line with text contains
     one, and a comma otherwise. Blank lines, and empty columns at the end, are
-    left out. The index and the columns count from 1.
+    left out; ``attrs['empty']`` is the number of these columns.
     """
     import pandas as pd
     try:
@@ -107,7 +107,9 @@ def read_cells(path: Path, separator: str | None = None):
                          f'{error}'.strip()) from None
     cells.index += 1
     filled = np.flatnonzero((cells.to_numpy() != '').any(axis=0))
-    return cells.iloc[:, :filled.max(initial=-1) + 1]
+    result = cells.iloc[:, :filled.max(initial=-1) + 1]
+    result.attrs['empty'] = cells.shape[1] - result.shape[1]
+    return result
 
 
 def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
@@ -120,7 +122,9 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             f'{path}: {cells.shape[1]} columns are separated by commas, '
             f'semicolons or tabs, expected {CHANNELS[layout.dims]} of each of '
             f'the {layout.num_joints} joints of layout "{layout.name}".')
-    cells = cells[_count_header_rows(path, cells, index, layout):]
+    empty = cells.attrs['empty']
+    header = _count_header_rows(path, cells, index, layout)
+    cells = cells[header:]
     texts = cells.stack().str
     grouped = texts.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
     whole = texts.fullmatch(r'[-+]?[1-9]\d*')
@@ -134,6 +138,12 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
         cells = cells.replace(',', '.', regex=True)
     values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)
     wrong = np.isnan(values)
+    numbers = np.arange(len(values)) + (values[:1, 0] == 1)
+    if empty and not (index or header) and len(values) > 1 and (
+            values[:, 0] == numbers).all():
+        raise InputError(
+            f'{path}: the first column numbers the frames, and {empty} at the '
+            'end are empty, expected numbers in all columns.')
     if index:
         wrong[:, 0] = values[:, 0] != (np.round(values[:1, 0])
                                        + np.arange(len(values)))
