@@ -65,7 +65,8 @@ class Outputs:
     @property
     def curves(self) -> Dict[str, list]:
         """Epochs and values of scalars in the log beside the checkpoint."""
-        with suppress(InputError, OSError):  # there is no log
+        # a checkpoint without a log has no curves
+        with suppress(InputError, OSError):
             log = read_log(Path(self.checkpoint).parent)
             return {key: [*zip(*log[key].dropna().items())]
                     for key in CURVES if key in log}

@@ -50,14 +50,14 @@ class MemoryBankHook(Hook):
             return
         _require_equal_batches(runner.train_dataloader)
         num_sequences = add_indices(runner.train_dataloader.dataset)
-        class_size = largest_class(runner.train_dataloader.dataset)
         fingerprint, _ = summarize(runner.train_dataloader.dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
-                head.resize_banks(num_sequences, class_size)
+                head.resize_banks(num_sequences, largest_class(
+                    runner.train_dataloader.dataset))
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '

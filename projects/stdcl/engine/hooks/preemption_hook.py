@@ -108,10 +108,9 @@ class PreemptionHook(Hook):
         batches = len(runner.train_dataloader)
         runner.logger.warning(
             f'Received {signal.Signals(self.signaled).name} and saved {path} '
-            f'(epochs completed: '
-            f'{runner.epoch} of {runner.max_epochs}; further batches: '
-            f'{steps - runner.epoch * batches} of {batches}). To continue, '
-            'use --resume.')
+            f'(epochs completed: {runner.epoch} of {runner.max_epochs}; '
+            f'further batches: {steps - runner.epoch * batches} of {batches})'
+            '. To continue, use --resume.')
         sys.exit(128 + self.signaled)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
