@@ -2,9 +2,9 @@
 
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. Each of the parts
-training_step, step_memory, compile, inference, blockgcn_topology, loss, banks
-and pipeline writes a table. A second call keeps the rows of the same commit,
-and replaces older rows. Use an idle machine; step_memory needs 20 GiB:
+training_step, step_memory, compile, inference, blockgcn_topology, loss, banks,
+pipeline and start writes a table. A second call keeps the rows of the same
+commit, and replaces older rows. Use an idle machine; step_memory needs 20 GiB:
 
     python -m runs.benchmarks.cpu --threads 1 2
 """
@@ -12,6 +12,8 @@ import argparse
 import os
 import pickle
 import platform
+import subprocess
+import sys
 import time
 from functools import partial
 from itertools import accumulate, product
@@ -52,6 +54,11 @@ NUMBERS = 10**4, 10**5, 10**6, 10**7, 10**8  # sequences in the banks
 BANKS = {'full': dict(type='MemoryBank'),
          'full, float16': dict(type='MemoryBank', dtype='float16'),
          'class-balanced': dict(type='ClassBalancedMemoryBank')}
+COMMANDS = {  # the shortest runs, of a recording and of one training step
+    'tools/demo.py': 'tools/demo.py --out-dir',
+    'tools/train.py': 'tools/train.py configs/stdcl/stdcl-hcn_synthetic.py '
+    '--cfg-options train_cfg.max_epochs=1 train_cfg.val_interval=2 '
+    'train_dataloader.dataset.num_sequences=16 --work-dir'}
 
 
 def add(path: Path, key: Dict, function: Callable, *args) -> None:
@@ -73,10 +80,11 @@ def add(path: Path, key: Dict, function: Callable, *args) -> None:
                                                               index=False)
 
 
-def take_turns(repeats: int, **functions: Callable) -> pd.DataFrame:
+def take_turns(repeats: int, clock: Callable = None,
+               **functions: Callable) -> pd.DataFrame:
     """Return the times of functions in ms, one row per turn."""
-    clock = (time.process_time if torch.get_num_threads() == 1
-             else time.perf_counter)
+    clock = clock or (time.process_time if torch.get_num_threads() == 1
+                      else time.perf_counter)
     times = pd.DataFrame(columns=list(functions), dtype=float)
     for turn, name in product(range(repeats + 1), functions):
         start = clock()
@@ -274,6 +282,21 @@ def time_pipeline(clip_len: int, repeats: int) -> Dict:
                    "MMAction2's : ours": ms.mmaction2 / ms.ours})
 
 
+def time_start(command: str, repeats: int) -> Dict:
+    """Time a command, and the imports of PyTorch and MMEngine alone."""
+    with TemporaryDirectory() as folder:
+        commands = {
+            'command': [*command.split(), folder],
+            'imports': ['-c', 'import torch, mmengine.runner']}
+        ms = take_turns(repeats, time.perf_counter, **{
+            name: partial(subprocess.run, [sys.executable, *arguments],
+                          check=True, capture_output=True)
+            for name, arguments in commands.items()})
+    return spread({'s, command': ms.command / 1e3, 's, imports alone':
+                   ms.imports / 1e3, 'command : imports':
+                   ms.command / ms.imports})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -305,7 +328,9 @@ def main() -> None:
                 args.repeats)
                for kind in BANKS for number in NUMBERS],
         pipeline=[(dict(clips=500, frames=100), time_pipeline, 100,
-                   args.repeats)])
+                   args.repeats)],
+        start=[(dict(tool=name), time_start, command, args.repeats)
+               for name, command in COMMANDS.items()])
     for part, threads in product(args.parts or rows, args.threads):
         torch.set_num_threads(threads)
         for key, *call in rows[part]:
