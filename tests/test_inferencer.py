@@ -28,6 +28,7 @@ from tests.test_visualization import data_of
 CLASSES = [f'action {index}' for index in range(16)]
 NARROW = {'model.backbone.base_channels': 8, 'model.cls_head.in_channels': 32,
           'test_dataloader.dataset.num_sequences': 5}
+ZOO = ROOT / 'runs/zoo'
 
 
 def config():
@@ -238,12 +239,19 @@ def test_the_demo_without_arguments(warm, tmp_path):
     done = warm('tools/demo.py', cwd=tmp_path)
     assert re.search(r'pullup.csv: pullup \d+\.\d%', done.stdout)
     assert (tmp_path / 'work_dirs/demo/pullup.html').is_file()
-    model, = (ROOT / 'runs/zoo').glob('*.pth')
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    assert model.stem.endswith(f'-{digest[:8]}')
-    assert model.stat().st_size < 2**20
     done = warm('tools/demo.py', ROOT / CONFIG, cwd=tmp_path, status=2)
     assert 'expected a config, a checkpoint and skeleton files' in done.stderr
+
+
+@pytest.mark.parametrize('model', sorted(ZOO.glob('*.pth')),
+                         ids=lambda path: path.stem)
+def test_the_model_zoo(model):
+    name, digest = model.stem.split('-')
+    assert hashlib.sha256(model.read_bytes()).hexdigest().startswith(digest)
+    assert model.stat().st_size < 10**6
+    inferencer = SkeletonInferencer(ZOO / f'{name}.py', model)
+    prediction, = inferencer(ZOO / 'pullup.csv')['predictions']
+    assert prediction['class_name'] == 'pullup'
 
 
 def test_the_demo(warm, tmp_path, checkpoint):

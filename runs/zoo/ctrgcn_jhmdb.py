@@ -1,0 +1,4 @@
+# CTR-GCN with a quarter of the channels, on the joints of JHMDB
+_base_ = '../../configs/ctrgcn/ctrgcn_1xb16-joint-u32-60e_jhmdb-keypoint-2d.py'
+
+model = dict(backbone=dict(base_channels=16), cls_head=dict(in_channels=64))
