@@ -165,6 +165,7 @@ BAD = {
     'confidence': (joints(5) * [99, 99, .02] + [0, 0, 1], 'expected z in'),
     'only a score': (saved(np.savez, keypoint_score=joints(5)), 'arrays .*k'),
     'lost joint': (with_value(-1, (2, 3)), 'of 1 of 20 joints are a'),
+    'marks': (with_value(9999, (slice(2), 3)), 'of 2 of 20 joints are all 9'),
     'lost person': (np.stack([joints(5), joints(5) * 0 - 99]), 'of 20 of 40'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
@@ -204,11 +205,12 @@ def test_unusual_coordinates_are_read(tmp_path):
     pixels = np.round(np.random.default_rng(0).uniform(100, 600, (9, 4, 3)), 3)
     pixels[:, 0, 0], pixels[..., 2] = range(5, 14), 1
     path = tmp_path / 'a.csv'
-    path.write_text('\n'.join(
-        ','.join(f'{x:.3f},{y:.3f},{c:.0f}' for x, y, c in frame)
-        for frame in pixels))
-    found = read_sequence(path, flat)
-    assert np.allclose(found['keypoint'][0], pixels[..., :2])
+    for header in [], [','.join(['x,y,visible'] * 4)]:
+        path.write_text('\n'.join(header + [
+            ','.join(f'{x:.3f},{y:.3f},{c:.0f}' for x, y, c in frame)
+            for frame in pixels]))
+        found = read_sequence(path, flat)
+        assert np.allclose(found['keypoint'][0], pixels[..., :2])
 
 
 @pytest.mark.parametrize('content, message', BAD.values(), ids=BAD)
@@ -315,7 +317,7 @@ def test_labels_by_name_and_by_number(folder):
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('wave', 'wave', dict(img_shape=(4, 5)), 'the layout "hand" are three-d'),
-    ('a/0,wave', 'a/0,nan', {}, '"a/0" has the label "", expected one of cl'),
+    ('a/0,wave', 'a/0,NaN', {}, '"a/0" has the label "", expected one of cl'),
     *((('wave', 'clap'), pair, {}, 'expected at least 2 names that differ')
       for pair in (('a_b', 'A b'), ('a - b', 'a-b'), ('\uff41', 'A'),
                    ('\u30ac', '\uff76\uff9e'))),
@@ -489,6 +491,8 @@ DEEPLABCUT = pd.MultiIndex.from_tuples(
     (pd.MultiIndex.from_tuples([(*row[:2], 'at', row[2])
                                 for row in DEEPLABCUT]), True),
     ([f'{axis} (px)' for axis in 'xyz'] * 4, False),
+    ([f'{joint}{end}' for joint in HAND['joint_names']
+      for end in ('', '.1', '.2')], True),
     ([f'{i} (30 fps)' for i in range(12)], False),
     ([f'Joint{i}.{axis}' for i in range(4) for axis in 'XYZ'], False)])
 def test_headers_of_pandas(tmp_path, columns, index):

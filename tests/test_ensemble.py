@@ -275,6 +275,7 @@ def folder(tmp_path):
     annotations(read(tmp_path / 'fewer.npz'), tmp_path / 'fewer_labels.pkl')
     for name, text in {'short': '0\n1\n', 'mixed': '0\nwalk\n2\n',
                        'wide': 'a,b,0\nc,d,1\n', 'empty': '\n',
+                       'twice': 'a,0\na,1\n',
                        # to_csv of pandas writes the header 0
                        'pandas': '\n'.join(map(str, [0, *a.labels]))}.items():
         (tmp_path / f'{name}.csv').write_text(text)
@@ -295,6 +296,7 @@ def folder(tmp_path):
     ('table.pkl', dict(labels='annotations.pkl'), '"classes" has length 2'),
     ('a.npz', dict(labels='table.pkl'), 'table.pkl .* expected "annotations"'),
     ('list.pkl', dict(labels='annotations.pkl'), 'no score file contains'),
+    ('a.npz', dict(labels='twice.csv'), 'twice.csv: the name "a" occurs 2'),
     ('list.pkl', dict(labels='short.csv'), 'short.csv contains 2 sequences'),
     ('numbered.pkl', dict(labels='pandas.csv'), 'pandas.csv contains 41 seq'),
     *[('list.pkl', dict(labels=name), f'{name} .*expected "annotations".*list')

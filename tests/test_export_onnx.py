@@ -129,6 +129,7 @@ def test_script_names_the_expected_shape(shape):
     lost = np.where(np.arange(9)[:, None, None] == 4, -1, pixels)
     for joints, message in (
             (lost, '4 of 36 .*all -1'), (pixels * [0, 1], 'x or y'),
+            (np.where(lost < 0, 9999, pixels), '4 of 36 .*all 9999'),
             (pixels * 1e15, '1e15'), (pixels.swapaxes(0, 1), '9 persons')):
         with pytest.raises(SystemExit, match=f'^error: .*{message}'):
             SCRIPT.prepare(joints, dict(dims='2', clip_shape='[2, 9, 2, 2]'))

@@ -348,6 +348,20 @@ def test_nonfinite_number_is_located(value):
             check_sequence('a.pkl', item)
 
 
+@pytest.mark.parametrize('mark, message', [
+    (-1, 'joints are all -1'), (9999, 'joints are all 9999'),
+    (np.ma.masked, 'is -- at person 0, frame 0, joint 5')])
+def test_marks_for_missing_joints(tmp_path, monkeypatch, mark, message):
+    keypoint = np.ma.array(np.random.default_rng(0).normal(size=(1, 2, 25, 3)))
+    keypoint[..., 5, :] = mark
+    if not np.ma.is_masked(keypoint):
+        keypoint = keypoint.data
+    path = dump(tmp_path / 'a.pkl', [dict(ITEM, keypoint=keypoint)])
+    monkeypatch.setenv('STDCL_TRUSTED_FILES', path)
+    with pytest.raises(InputError, match=f'a.pkl: sequence a: .*{message}'):
+        SkeletonDataset(path, [])
+
+
 def test_packed_sequences(tmp_path):
     """In the Kinetics format, ``frame_inds`` gives the frame of each row."""
     item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)

@@ -182,15 +182,16 @@ def check_coordinates(seen):
     if seen.shape[1] == 2 and not seen.any(0).all():
         sys.exit('error: x or y is 0 for all joints, expected the axes '
                  '(persons, frames, joints, channels)')
-    for mark in (-1, seen.min()):
+    for mark in (-1, seen.min(), seen.max()):
         lost = (seen == mark).all(1)
+        if lost.sum() <= (mark > 0):  # one joint can be there by chance
+            continue
         rest = seen[~lost]
         # integers around the center of the body can be -1 by chance
         alone = (rest % 1).any() and abs(seen).max() > 1 and not (
             rest == mark).any()
-        if mark < 0 and lost.any() and (
-                mark == -1 and alone or rest.min(initial=0) >= 0
-                or mark < rest.min() - np.ptp(rest)):
+        if mark < 0 <= rest.min(initial=0) or mark == -1 and alone or (
+                rest.size and abs(rest - mark).min() > np.ptp(rest) > 0):
             sys.exit(f'error: the coordinates of {lost.sum()} of {len(seen)} '
                      f'joints are all {mark:g}, like a mark for missing '
                      'joints, expected 0 as their coordinates and confidence')

@@ -145,8 +145,10 @@ def _check_array(path: str, item: dict, field: str, axes: str) -> np.ndarray:
               f'the axes ({", ".join(f"{AXES[axis]}s" for axis in axes)}), '
               'each of size 1 or more')
     # the comparison is also False for NaN, which min and max propagate
-    if not max(-float(array.min()), float(array.max())) < LARGEST:
-        wrong = ~(np.abs(array.astype(np.float64)) < LARGEST)
+    if not max(-float(array.min()), float(array.max())) < LARGEST or (
+            np.ma.is_masked(array)):
+        wrong = ~(np.abs(np.ma.filled(array.astype(np.float64), np.nan))
+                  < LARGEST)
         first = np.argwhere(wrong)[0]
         place = ', '.join(f'{AXES[axis]} {index}'
                           for axis, index in zip(axes, first))

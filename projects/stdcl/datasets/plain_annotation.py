@@ -26,10 +26,8 @@ def complete(annotation: dict) -> dict:
         if torch.is_tensor(array):  # NumPy has no bfloat16
             array = array.detach().cpu().to(torch.promote_types(
                 array.dtype, torch.float32))
-        if np.ma.isMaskedArray(array):  # a later check rejects NaN
-            array = array.astype(float).filled(np.nan)
         try:
-            array = np.asarray(array)
+            array = np.asanyarray(array)  # a later check rejects masks
         except ValueError:  # a ragged list; a later check rejects objects
             array = np.array(None)
         missing = array.ndim == len(ARRAYS[name]) - 1

@@ -23,7 +23,7 @@ from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
 from .annotation_check import name_of
 from .plain_annotation import ARRAYS, to_plain
-from .transforms.detected_joints import check_confidences
+from .transforms.detected_joints import check_values
 from .transforms.format_gcn_input import find_num_person, fit_persons
 
 PLACES = 'places'  # key of a data info for the locations of its arrays
@@ -181,7 +181,7 @@ class SkeletonDataset(PoseDataset):
         info = to_plain(info, self.layout, f'{self.ann_file}: sequence '
                         f'{name_of(info)}')
         if np.ndim(info.get('keypoint')) == 4:  # not packed
-            check_confidences(self.ann_file, info)
+            check_values(self.ann_file, info)
         return fit_persons(self.ann_file, info, self.num_person)
 
     def get_data_info(self, idx: int) -> dict:

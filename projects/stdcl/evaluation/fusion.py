@@ -20,6 +20,7 @@ from scipy.special import softmax
 
 from ..catalogue import STREAMS
 from ..compat.mean_class_accuracy import mean_class_accuracy
+from ..datasets.annotation_check import check_distinct
 from ..utils.input_error import InputError, printable
 from . import label_file
 from .confusion import class_names, class_table, describe_classes
@@ -201,6 +202,7 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
             f'{known.path} contains labels by name, but no score file '
             'contains the names of its sequences. Pass a list of labels in '
             'the order of the scores.')
+    check_distinct(known.path, known.names.tolist())
     labels = dict(zip(known.names.tolist(), known.labels.tolist()))
     found = np.array([labels.get(name, -1) for name in scores.names.tolist()])
     if (found < 0).all():

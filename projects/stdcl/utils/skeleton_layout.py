@@ -78,7 +78,7 @@ class SkeletonLayout:
             self._fail(f'parts has {len(self.parts)} entries',
                        f'one for each of the {self.num_joints} joints')
         if self.dims not in (2, 3):
-            self._fail(f'dims is {self.dims}', '2 or 3')
+            self._fail(f'dims is {self.dims!r}', '2 or 3')
         # 1.0 and True equal 1, but are not valid indices of arrays
         for number in (self.center, *self.parts,
                        *chain(*self.edges, *self.bones)):

@@ -16,7 +16,8 @@ from ..transforms.detected_joints import check_detected
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
-CONFIDENCE = 'confidence|conf|score|likelihood|visibility|probability|prob'
+CONFIDENCE = ('confidence|conf|score|likelihood|visibility|visible|'
+              'probability|prob')
 INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
 
@@ -210,7 +211,8 @@ def _headers(layout: SkeletonLayout,
                 for joints, names, order in product(
         (layout.joint_names, range(count), range(1, count + 1),
          ['', *range(1, count)], [''] * count),
-        (axes, range(channels), range(1, channels + 1), [''] * channels),
+        (axes, range(channels), range(1, channels + 1),
+         ['', *range(1, channels)], [''] * channels),
         (1, -1))]
     return [header for header in headers if any(header[0])]
 

@@ -27,29 +27,34 @@ def find_detected(results: dict) -> tuple[np.ndarray, np.ndarray]:
     return keypoint, detected
 
 
-def check_confidences(where: str, annotation: dict) -> None:
-    """Raise an ``InputError`` if a confidence is not between 0 and 1.
+def check_values(where: str, annotation: dict) -> np.ndarray:
+    """Check the confidences, and that no number marks missing joints.
 
-    ``where`` is the source of the annotation, for messages.
+    Return the second result of :func:`find_detected`. ``where`` is the source
+    of the annotation, for messages. An ``InputError`` is raised if a
+    confidence is not between 0 and 1, or if a number such as -1 or 9999 in
+    ``keypoint``, (M, T, V, C), marks joints that were not detected.
     """
     score = annotation.get('keypoint_score', np.zeros(1))
+    where = _source(where, annotation)
     for value in score.min(), score.max():
         if not LOWEST <= value <= HIGHEST:
             raise InputError(
-                f'{_source(where, annotation)}: a confidence (keypoint_score) '
-                f'is {value:g}, expected 0 to 1, and 0 for joints that were '
-                'not detected.')
+                f'{where}: a confidence (keypoint_score) is {value:g}, '
+                'expected 0 to 1, and 0 for joints that were not detected.')
+    detected = find_detected(annotation)[1]
+    if detected.any():
+        _check_marks(where, annotation['keypoint'][detected])
+    return detected
 
 
 def check_detected(where: str, annotation: dict) -> np.ndarray:
-    """Check the confidences and the coordinates of the detected joints.
+    """Call :func:`check_values`, and return its result.
 
-    Return the second result of :func:`find_detected`. An ``InputError`` is
-    raised if no joint was detected, or if the coordinates contain marks for
-    missing joints, or are implausible for ``keypoint``, (M, T, V, C).
+    An ``InputError`` is also raised if no joint was detected, or if x or y is
+    0 in all two-dimensional joints.
     """
-    check_confidences(where, annotation)
-    detected = find_detected(annotation)[1]
+    detected = check_values(where, annotation)
     where = _source(where, annotation)
     if not detected.any():
         raise InputError(
@@ -60,21 +65,22 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
         raise InputError(
             f'{where}: x or y is 0 for all joints, expected the axes '
             '(persons, frames, joints, channels).')
-    _check_marks(where, seen)
     return detected
 
 
 def _check_marks(where: str, seen: np.ndarray) -> None:
-    """Raise an InputError if a number such as -1 marks missing joints."""
-    for mark in (-1, seen.min()):
-        lost = (seen == mark).all(axis=1)
+    """Raise an InputError if a number marks missing joints in (joints, C)."""
+    for mark in (-1, seen.min(), seen.max()):
+        lost = seen[:, 0] == mark
+        lost[lost] = (seen[lost] == mark).all(axis=1)
+        if lost.sum() <= (mark > 0):  # one joint can be there by chance
+            continue
         rest = seen[~lost]
         # integers around the center of the body can be -1 by chance
         alone = (rest % 1).any() and np.abs(seen).max() > 1 and not (
             rest == mark).any()
-        if mark < 0 and lost.any() and (
-                mark == -1 and alone or rest.min(initial=0) >= 0
-                or mark < rest.min() - np.ptp(rest)):
+        if mark < 0 <= rest.min(initial=0) or mark == -1 and alone or (
+                rest.size and np.abs(rest - mark).min() > np.ptp(rest) > 0):
             raise InputError(
                 f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
                 f'joints are all {mark:g}, like a mark for missing joints. '
