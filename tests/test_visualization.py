@@ -373,7 +373,7 @@ def test_player_plays_and_turns(player):
         done.back = canvas.toDataURL() === picture;
         query('#list').children[1].click();
         done.title = query('#title').textContent;
-        done.legend = [count('#scene.legend span'), count('#classes span')];
+        done.legend = [count('#legend span'), count('#classes span')];
         return done;''')
     assert done == dict(
         played=[2, 1, 2], stepped=8, paused=[False, 'Play'], still=True,
