@@ -190,7 +190,8 @@ def test_report_in_a_browser(warm, trained):
     page = run_in_browser(trained / 'seen.html', '''
         const done = {}, button = query('#classes button:nth-child(2)');
         done.drawn = [count('svg.tsne'), count('svg.attention'), count('.p'),
-                      count('table'), count('.curve .line')];
+                      count('table'), count('.curve .line'),
+                      count('.curve .dot')];
         done.marks = new Set(Array.from(
           document.querySelectorAll('.p'), point =>
           point.getAttribute('fill') + point.getAttribute('d'))).size;
@@ -211,7 +212,7 @@ def test_report_in_a_browser(warm, trained):
                        list.children[2].getAttribute('aria-current')];
         return done;''')
     assert page == dict(
-        drawn=[3, 16, 3 * 32, 4, 2], marks=16, tops=1, confused=32,
+        drawn=[3, 16, 3 * 32, 4, 2, 2], marks=16, tops=1, confused=32,
         dim=3 * 30, bright=0,
         names=['<b>1', 0],
         opened=[3, 'true'])

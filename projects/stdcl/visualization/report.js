@@ -181,7 +181,9 @@ function drawCurves(parent, key, curves) {
     const group = makeSvg('g', svg, {color});
     const line = epochs.map((epoch, place) =>
       `${x(epoch).toFixed(1)} ${y(values[place]).toFixed(1)}`).join('L');
-    makeSvg('path', group, {class: 'line', d: `M${line}`}, title);
+    // the first point is repeated to draw a dot if it is the only one
+    makeSvg('path', group, {class: epochs.length > 1 ? 'line' : 'line dot',
+      d: `M${line.split('L')[0]}L${line}`}, title);
     makeSvg('text', group, {class: 'name', x: width - 12,
       'text-anchor': 'end', y: height / 2 + 18 * index}).textContent = title;
   });
