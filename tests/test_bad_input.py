@@ -353,7 +353,7 @@ def test_a_refused_run_changes_no_file(folder):
             ({'optim_wrapper.optimizer.lr': 0.3}, 'lr 0.1, .* 0.3'),
             ({'randomness.seed': 2}, 'seed 1, .* 2'),
             ({'model.data_preprocessor.stream': 'bone'}, "'joint'"),
-            ({'val_dataloader.dataset.split': 'none'}, 'no split "none"'),
+            ({'val_dataloader.dataset.split': ['none']}, 'no split ".\'none'),
             ({'val_dataloader.dataset.pipeline.3.num_person': 2}, 'CTRGCN'),
             ({'experiment_name': 'damaged'}, 'run.json')]:
         if 'json' in text:

@@ -206,7 +206,7 @@ def test_the_size_of_images_is_not_guessed(checkpoint):
     for img_shape in None, 5:
         with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
             inferencer(joints, img_shape=img_shape)
-    given = inferencer(joints, img_shape=(480, 640))
+    given = inferencer(joints, img_shape=np.array((480, 640)))
     cfg.test_dataloader.dataset.pipeline[0] = dict(step, img_shape=(480, 640))
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(joints) == given
 

@@ -22,6 +22,7 @@ def unpacked(archive, tmp_path_factory):
     folder = tmp_path_factory.mktemp('nw_ucla')
     with zipfile.ZipFile(archive) as file:
         file.extractall(folder)
+    (folder / 'all_sqe/._a01_s01_e00_v01.json').touch()  # of macOS
     return folder / 'all_sqe'
 
 

@@ -399,9 +399,9 @@ def test_tables_of_a_study(write, tmp_path):
     path = write()
     key = [dict(arm=arm, fold=0, seed=1) for arm in ('plain', 'stdcl')]
     records.append(path.with_suffix('.csv'), [
-        dict(key[0], top1_last=87.5, minutes=1, machine='CPU', nll=0.5),
+        dict(key[0], top1_last=87.5, minutes=1, machine='C\nPU', nll=0.5),
         dict(key[1], top1_last=90.0, minutes=2, train_top1=97.5,
-             machine='CPU', nll=0.25)])
+             machine='C\nPU', nll=0.25)])
     records.append(tmp_path / 'tiny_details.csv', [
         *(dict(one, kind='class', name=name, value=value)
           for one, values in zip(key, ([75, 100], [100, 62.5]))
@@ -410,6 +410,7 @@ def test_tables_of_a_study(write, tmp_path):
     report = StudyReport(read_study(path), tmp_path)
     assert '| stdcl | 1 | 90.00 | 97.5 | +2.50 from plain |  | ' \
         'inconclusive | 2.0 |' in report.study()
+    assert report.source().startswith(r'C\nPU; 2 of ')
     assert report.measures().splitlines()[2:] == [
         '| stdcl | 1 | +2.50 |  | -0.250 |']
     assert report.details().splitlines()[2:] == [

@@ -198,13 +198,13 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
         sequence = dict(keypoint=sequence)
     sequence = {'frame_dir': name, **sequence}
     sequence.pop('label', None)  # inference does not need it
-    if img_shape:
+    if img_shape is not None:
         sequence['img_shape'] = img_shape
     sequence = complete(sequence)
     sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
     sequence = to_plain(sequence, layout, sequence['frame_dir'])
     check_detected('SkeletonInferencer', sequence)
-    if img_shape and layout.dims == 2:
+    if img_shape is not None and layout.dims == 2:
         check_pixels(sequence['frame_dir'], sequence, img_shape)
     return sequence

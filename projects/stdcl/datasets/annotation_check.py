@@ -42,7 +42,7 @@ def select_split(path: str, annotations: List[dict], splits: dict,
     ``splits`` maps each split to its names. An ``InputError`` is raised if the
     split is unknown, or if its names are not distinct and annotated.
     """
-    if split not in splits:
+    if split not in list(splits):  # a list is not hashable
         raise InputError(f'{path}: there is no split "{split}"; expected one '
                          f'of {", ".join(map(str, splits))}.')
     names, where = splits[split], f'{path}: the split "{split}"'

@@ -118,7 +118,7 @@ class StudyReport:
         """Name the machines of the runs, and count the recorded runs."""
         recorded = self.results.arm.isin(self.arms).sum()
         return '; '.join([
-            *self.results.machine.dropna().unique(),
+            *map(printable, self.results.machine.dropna().unique()),
             f'{recorded} of {len(self.plan.trainings)} runs recorded'])
 
     def draw(self, path: Path) -> None:

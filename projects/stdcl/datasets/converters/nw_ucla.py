@@ -36,7 +36,8 @@ def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
     ``source`` is ``all_sqe.zip`` or its unpacked folder. If a file is damaged,
     missing or unexpected, an ``InputError`` is raised and nothing is written.
     """
-    files = list(read_source(source))
+    files = [file for file in read_source(source)
+             if file[0][0] != '.']  # hidden files, such as those of macOS
     annotations = [parse(*file) for file in track(
         files, description='NW-UCLA', disable=not sys.stderr.isatty())]
     splits = make_splits([item['frame_dir'] for item in annotations])
