@@ -360,6 +360,9 @@ def test_marks_for_missing_joints(tmp_path, monkeypatch, mark, message):
     monkeypatch.setenv('STDCL_TRUSTED_FILES', path)
     with pytest.raises(InputError, match=f'a.pkl: sequence a: .*{message}'):
         SkeletonDataset(path, [])
+    far = np.array(keypoint) + 100
+    far[..., 5, :] = 0  # without confidences, these are coordinates
+    SkeletonDataset(dump(tmp_path / 'b.pkl', [dict(ITEM, keypoint=far)]), [])
 
 
 def test_packed_sequences(tmp_path):

@@ -70,7 +70,8 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
 
 def _check_marks(where: str, seen: np.ndarray) -> None:
     """Raise an InputError if a number marks missing joints in (joints, C)."""
-    for mark in (-1, seen.min(), seen.max()):
+    # without confidences, zeros are coordinates
+    for mark in {-1, seen.min(), seen.max()} - {0}:
         lost = seen[:, 0] == mark
         lost[lost] = (seen[lost] == mark).all(axis=1)
         if lost.sum() <= (mark > 0):  # one joint can be there by chance
