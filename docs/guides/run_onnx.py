@@ -182,7 +182,8 @@ def check_coordinates(seen):
     if seen.shape[1] == 2 and not seen.any(0).all():
         sys.exit('error: x or y is 0 for all joints, expected the axes '
                  '(persons, frames, joints, channels)')
-    for mark in (-1, seen.min(), seen.max()):
+    # without confidences, zeros are coordinates
+    for mark in {-1, seen.min(), seen.max()} - {0}:
         lost = (seen == mark).all(1)
         if lost.sum() <= (mark > 0):  # one joint can be there by chance
             continue
