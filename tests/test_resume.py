@@ -530,7 +530,7 @@ def test_damaged_record(config):
     run(config).train()
     record = Path(config.work_dir, 'run.json')
     config.train_cfg.max_epochs = 3
-    for text in '', '{"epochs": [', '[]', '{"epochs": 1}':
+    for text in '', '{"epochs": [', '[]', '{"epochs": 1}', '[' * 10**5:
         record.write_text(text)
         with pytest.raises(InputError, match='run.json is damaged or not .*J'):
             run(config, resume=True).train()

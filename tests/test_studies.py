@@ -325,7 +325,9 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
     (dict(top1_last=101.0), 'seed 0 has top1_last 101.0, expected 0 to 100'),
     (dict(top1_last=None), 'has top1_last nan, expected 0 to 100'),
     (dict(seed=1), 'seed 1 is recorded twice, expected one row'),
-    (dict(seed=None), 'cannot be read as')])
+    *((change, 'cannot be read as') for change in (
+        dict(seed=None), dict(seed=10**20), dict(top1_last='x'))),
+    ({}, r'cannot be read as .*fold')])
 def test_inconsistent_results_raise(tmp_path, change, message):
     row, path = dict(arm='a', fold=0, top1_last=50.0, note='x'), (
         tmp_path / 'x.csv')
@@ -335,7 +337,8 @@ def test_inconsistent_results_raise(tmp_path, change, message):
     records.append(path, rows[:1])  # replaces the first row
     assert len(records.read(path)) == 2
     assert 'note' in records.read(path)  # an unknown column is kept
-    pd.DataFrame([{**rows[0], **change}, rows[1]]).to_csv(path)
+    changed = pd.DataFrame([{**rows[0], **change}, rows[1]])
+    changed.drop(columns=[] if change else 'fold').to_csv(path)
     with pytest.raises(InputError, match=f'x.csv.*{message}'):
         records.read(path)
 

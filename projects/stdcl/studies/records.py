@@ -47,14 +47,16 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=columns)
     try:
-        frame = pd.read_csv(path, dtype=dict(arm=str, fold=int, seed=int))
-    except (ValueError, KeyError, OSError) as error:
+        frame = pd.read_csv(path, dtype=dict(
+            arm=str, fold=int, seed=int, top1_last=float))
+        twice = frame.duplicated(KEY)
+    except (ValueError, KeyError, OSError, OverflowError) as error:
         raise InputError(f'{path} cannot be read as results of a study: '
                          f'{error}') from None
     if 'top1_last' not in columns:
         return frame
     frame = frame.reindex(columns=frame.columns.union(columns, sort=False))
-    twice, valid = frame.duplicated(KEY), frame.top1_last.between(0, 100)
+    valid = frame.top1_last.between(0, 100)
     for row in frame[twice | ~valid].itertuples():
         what = 'is recorded twice, expected one row' if twice[row.Index] else (
             f'has top1_last {row.top1_last}, expected 0 to 100')

@@ -103,7 +103,7 @@ def read_record(path: Path) -> dict:
             record[name] = {**record[name]}
         return {'config': '', 'seed': None, 'commit': record['commit'],
                 'clean': record['clean'], **record}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f'{path} is damaged or not the record of a run ({error!r}), '
             'expected the JSON that train.py writes. Restore or remove this '
