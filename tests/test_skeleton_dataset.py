@@ -284,14 +284,16 @@ def test_concatenated_files_have_the_same_classes_and_joints(
         num=3, channels=2)).read_bytes())
     parts = [dict(type='SkeletonDataset', pipeline=[], ann_file=dump(
         tmp_path / name, {**content, **own})) for name, own in (
+            ('nameless.pkl', {}),
             ('first.pkl', dict(classes=['a', 'b'], layout='coco')),
             ('second.pkl', fields))]
     config = dict(type='ConcatDataset', datasets=parts)
     if message is None:
-        whole = DATASETS.build(config)
+        assert len(DATASETS.build(config)) == 9
+        whole = DATASETS.build(dict(config, datasets=parts[1:]))
         assert len(whole) == 6 and whole.metainfo['classes'] == ['a', 'b']
         return
-    with pytest.raises(InputError, match=f'second.pkl: {message}.*first.pkl'):
+    with pytest.raises(InputError, match=f'second.pkl: {message}.*as in an e'):
         DATASETS.build(config)
 
 

@@ -3,7 +3,6 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import dataset_wrapper
 
 from .data_description import check_traits, traits
-from .training_sequences import unwrap_datasets
 
 
 @DATASETS.register_module(force=True)
@@ -19,7 +18,6 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
         ignored = [ignore_keys] if isinstance(ignore_keys, str) else list(
             ignore_keys or ())
         super().__init__(datasets, lazy_init, [*ignored, 'classes'])
-        first, _ = next(unwrap_datasets(self))
         check_traits({name: values for name, values in traits(self).items()
-                      if name not in ignored}, self, source=getattr(
-                          first, 'ann_file', '') or type(first).__name__)
+                      if name not in ignored}, self,
+                     source='an earlier data set')

@@ -86,9 +86,15 @@ def input_of(model: nn.Module) -> dict:
 def traits(dataset, wrappers: tuple = ()) -> dict:
     """Return a data set's classes, joint names and preprocessing, if known.
 
-    The preprocessing omits transforms that augment, and sizes of images.
+    The preprocessing omits transforms that augment, and sizes of images. Of
+    concatenated data sets, the first that has a trait counts.
     """
-    part, wrappers = next(unwrap_datasets(dataset, wrappers))
+    parts = [_traits_of(*part) for part in unwrap_datasets(dataset, wrappers)]
+    return {name: next(filter(None, (part[name] for part in parts)), ())
+            for name in parts[0]}
+
+
+def _traits_of(part, wrappers: tuple) -> dict:
     # the config of a data set may name a file of classes
     classes = None if isinstance(part, dict) else getattr(
         part, 'metainfo', {}).get('classes')
