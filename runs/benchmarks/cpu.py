@@ -40,7 +40,7 @@ from projects.stdcl.models.backbones.blockgcn import (
 )
 from projects.stdcl.utils import environment
 from projects.stdcl.utils.atomic_write import atomic_write
-from runs.benchmarks.training_step import TrainingStep
+from runs.benchmarks.training_step import TrainingStep, fill_banks
 from tests.twins.contrastive_loss import contrastive_loss
 from tests.twins.encoders import Size, for_twin, twin
 
@@ -235,9 +235,7 @@ def time_banks(kind: str, sequences: int, repeats: int) -> Dict:
         return row
     bank.to_empty(device='cpu')
     head.resize_banks(sequences, -(-sequences // 60))
-    for bank in (head.spatial_bank, head.temporal_bank):
-        bank.features.copy_(F.normalize(torch.randn(bank.features.shape)))
-        bank.labels.copy_(torch.arange(len(bank)) * 60 // len(bank))
+    fill_banks(head, sequences)
     for batch in (16, 64):
         feats, indices = torch.rand(batch, 1, 64, 16, 25), torch.arange(batch)
 

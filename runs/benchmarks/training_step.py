@@ -2,6 +2,7 @@
 from typing import Union
 
 import torch
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -9,6 +10,15 @@ from mmengine.registry import init_default_scope
 from projects.stdcl.apis.clip_shape import find_clip_shape
 from projects.stdcl.compat.accuracy_on_device import top_k_accuracy
 from projects.stdcl.models import STDCLMixin
+
+
+def fill_banks(head: STDCLMixin, num_sequences: int) -> None:
+    """Fill the banks with random features, as in the first epoch."""
+    for indices in torch.arange(num_sequences).split(256):
+        for bank in (head.spatial_bank, head.temporal_bank):
+            bank.update(
+                F.normalize(torch.randn(len(indices), bank.features.shape[1])),
+                indices % head.num_classes, indices)
 
 
 class TrainingStep:
@@ -36,6 +46,7 @@ class TrainingStep:
         if isinstance(self.head, STDCLMixin):
             self.head.resize_banks(
                 num_sequences, -(-num_sequences // self.head.num_classes))
+            fill_banks(self.head, num_sequences)
         self.model.to(device).train()
         clips = torch.rand(batch_size, 1, *find_clip_shape(cfg, self.model))
         indices = torch.arange(batch_size)
