@@ -280,6 +280,14 @@ def test_coordinates_that_are_not_pixels(img_shape, largest, message):
             frame_dir='a', keypoint=keypoint, img_shape=img_shape))
 
 
+def test_a_depth_is_not_a_confidence():
+    step, joints = TRANSFORMS.build(dict(type='PreNormalize2D')), np.full(
+        (1, 9, 17, 3), (5, 6, 1.))
+    step(dict(keypoint=joints, img_shape=(9, 9)))
+    with pytest.raises(ValueError, match='sequence a: a confidence .* is 4, '):
+        step(dict(frame_dir='a', keypoint=joints * 4, img_shape=(99, 99)))
+
+
 def test_lost_joints_before_a_rotation_and_between_frames():
     results = sequence(4, frames=40)
     results['keypoint'][:] += 5  # no joint is zero

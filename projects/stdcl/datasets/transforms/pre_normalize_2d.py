@@ -5,7 +5,7 @@ from mmaction.registry import TRANSFORMS
 
 from ...utils.input_error import InputError
 from ..annotation_check import name_of
-from .detected_joints import find_detected
+from .detected_joints import check_values, find_detected
 
 
 @TRANSFORMS.register_module(force=True)
@@ -23,8 +23,9 @@ class PreNormalize2D(transforms.PreNormalize2D):
             sequences without ``img_shape``. By default, these raise an error.
 
     Raises:
-        InputError: ``img_shape`` is missing or invalid, or the coordinates are
-            not pixels of such an image.
+        InputError: ``img_shape`` is missing or invalid, the coordinates are
+            not pixels of such an image, or a third channel, which is the
+            confidence, is not between 0 and 1.
     """
 
     cacheable = True  # same result in every epoch
@@ -37,6 +38,9 @@ class PreNormalize2D(transforms.PreNormalize2D):
         keypoint, detected = find_detected(results)
         xy, others = np.split(keypoint, [2], axis=-1)
         # a third channel is the confidence
+        for score in np.moveaxis(others, -1, 0):
+            check_values('PreNormalize2D', {
+                **results, 'keypoint': xy, 'keypoint_score': score})
         detected = detected & xy.any(axis=-1) & (others > 0).all(axis=-1)
         shape = results.get('img_shape', self.img_shape)
         check_pixels(f'sequence {name_of(results)}',
