@@ -202,7 +202,7 @@ def test_the_size_of_images_is_not_guessed(checkpoint):
     step = dict(type='PreNormalize2D')
     cfg.test_dataloader.dataset.pipeline.insert(0, step)
     inferencer = SkeletonInferencer(cfg, checkpoint, 'cpu')
-    joints = [one * 50 + 240 for one in raw_joints()]
+    joints = [one * (50, 50, 0) + (240, 240, 1) for one in raw_joints()]
     for img_shape in None, 5:
         with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
             inferencer(joints, img_shape=img_shape)
