@@ -69,6 +69,10 @@ def write_log(work_dir, time, epochs, steps=10, offset=0):
 
 def test_logs_of_a_resumed_run_are_joined(tmp_path):
     write_log(tmp_path, '20260101_000000', [1, 2, 3])
+    # the first run was killed while it wrote, the second before it wrote
+    with open(tmp_path / '20260101_000000/vis_data/scalars.json', 'a') as file:
+        file.write('{"loss": 1, "st')
+    write_log(tmp_path, '20260101_120000', [])
     write_log(tmp_path, '20260102_000000', [3, 4], offset=100)
     log = read_log(tmp_path)
     loss = log['loss'].dropna()

@@ -78,12 +78,15 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
     cfg = nw_ucla(paths[0])
     part = cfg.train_dataloader.dataset.dataset
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[
-        dict(type='RepeatDataset', times=3, dataset=part),
+        # some wrappers have a pipeline of their own
+        dict(type='RepeatDataset', times=3, pipeline=part.pipeline[2:],
+             dataset=dict(part, pipeline=part.pipeline[:2])),
         dict(part, ann_file=paths[1])])
     browser = DatasetBrowser(cfg)
     assert browser.choose() == list(range(9))
     assert browser.choose(['b.pkl_001', 'a.pkl_004']) == [6, 4]
     assert browser.animate(6).name == 'b.pkl_001'
+    assert browser.animate(0).panels[1].caption == 'after (1, 1, 52, 20, 3)'
     assert browser.choose(classes=['stand', '3']) == [1, 3, 8]
     assert len(set(browser.choose(num=4))) == 4
     assert len({tuple(browser.choose(num=4, seed=seed))

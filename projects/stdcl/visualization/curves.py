@@ -1,4 +1,5 @@
 """Curves of losses and metrics, from the logs of training runs."""
+from io import StringIO
 from pathlib import Path
 from typing import Sequence
 
@@ -21,18 +22,20 @@ def read_log(path: Path) -> pd.DataFrame:
     validation. Its index, a float, is the number of epochs completed by then.
     An ``InputError`` is raised if a log is missing or has a different format.
     """
-    files = sorted(path.glob('*/vis_data/scalars.json')) \
-        if path.is_dir() else [path]
+    files = [file for file in sorted(path.glob('*/vis_data/scalars.json'))
+             if file.stat().st_size] if path.is_dir() else [path]
     log = pd.DataFrame()
     for file in files:
         try:
-            rows = pd.read_json(file, lines=True).astype(float)
+            text = file.read_text()
+            if not text.rstrip().endswith('}'):  # the run was killed
+                text = text.rpartition('\n')[0] or text
+            rows = pd.read_json(StringIO(text), lines=True).astype(float)
             done = rows['step']
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f'{file} is not a log of MMEngine ({error}), expected one '
-                'JSON object with "step" per line, as in scalars.json.'
-            ) from None
+                'JSON object with "step" per line.') from None
         if 'epoch' in rows:  # training rows count steps, others count epochs
             steps = (rows['iter'] / rows['epoch']).max()  # per epoch
             done = done.where(rows['epoch'].isna(), done / steps)
