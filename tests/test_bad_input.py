@@ -3,8 +3,10 @@
 Each row of a table contains a change that makes the input invalid, and parts
 of the expected message. The message must be one line, without a traceback.
 """
+import errno
 import pickle
 import re
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from mmengine.runner import Runner
 
 from projects.stdcl import apis
 from projects.stdcl.catalogue import find_config
+from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.input_error import InputError, end_cleanly
 from tests.warm_commands import ROOT
 
@@ -186,6 +189,8 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'expected "box_score" and "valid"'),
     ('val_evaluator.0.metric_list=[a]', 'AccMetric does not accept '
      'a value: metric_list must be str or tuple of str'),
+    ('val_evaluator=[5]', "Evaluator does not accept a value: 'int' object "
+     "has no attribute 'dataset_meta'"),
     ('val_dataloader.dataset.start_index=1', 'tiny.pkl: start_index is 1, '
      'expected 0'),
     ('val_dataloader.dataset.modality=RGB', 'val_dataloader.dataset does not '
@@ -253,6 +258,12 @@ def test_launchers(launcher, folder):
             action('tiny.py', *arguments, launcher=launcher)
 
 
+LABELS = '''
+train_dataloader['dataset']['dataset'] = dict(data, pipeline=[
+    dict(type='KeyMapper', mapping=dict(label='total_frames'),
+         auto_remap=False),
+    *_base_.train_dataloader.dataset.dataset.pipeline])
+'''
 PIPELINE = '''
 val_dataloader['dataset'] = dict(data, pipeline=[
     dict(type='MinMaxNormalize'), dict(type='FormatGCNInput', num_person=1),
@@ -281,10 +292,11 @@ val_dataloader['dataset'] = dict(data, pipeline=[
         PIPELINE, 'val_dataloader, batch 1: the clips have the shapes (1, 1,'
         ' 20, 20, 3) and (1, 1, 27, 20, 3)', 'expected the same'),
     'labels set by a transform': (
-        "train_dataloader['dataset']['dataset'] = dict(data, pipeline=[\n"
-        "    dict(type='KeyMapper', mapping=dict(label='total_frames'), "
-        "auto_remap=False), *_base_.train_dataloader.dataset.dataset.pipeline"
-        "])", 'the loss of a training sequence fails: Target 20 is out of'),
+        LABELS, 'train_dataloader, batch 1: sequence tiny.pkl_000: label is '
+        '20, expected 0 to 9 because model.cls_head.num_classes is 10'),
+    'later labels set by a transform': (
+        f'{LABELS}model["cls_head"]["num_classes"] = 43', 'train_dataloader, '
+        'batch', 'sequence tiny.pkl_023: label is 43, expected 0 to 42'),
     'sampler missing': (
         "test_dataloader = dict(_delete_=True, dataset={}, num_workers=0)",
         'test_dataloader.sampler is missing, expected a dict'),
@@ -322,7 +334,8 @@ def test_config_files(change, texts, folder):
         'ann_file', 'none.pkl', 'expected a pickle'),
     'format of the scores': (
         dict(dump='scores.txt'), '--dump is scores.txt', '.npz'),
-    'scores': (dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is an'),
+    'scores': (dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is a'),
+    'scores in a file': (dict(dump='tiny.py/a.npz'), 'File exists'),
 })
 def test_testing(change, texts, folder):
     torch.save({}, 'none.pth')
@@ -380,8 +393,28 @@ def test_a_bug_keeps_its_traceback(folder):
         apis.train('tiny.py', cfg_options={'custom_hooks.0.type': 'Buggy'})
 
 
+def write_to_a_full_disk(path):
+    with atomic_write(path):
+        raise OSError(errno.ENOSPC, 'No space')
+
+
+@pytest.mark.parametrize('name, action, problem', [
+    ('none', Path.read_text, ': No such file or directory'),
+    ('.', Path.read_text, ': Is a directory'),
+    ('tiny.py', lambda path: path.mkdir(exist_ok=True),
+     ': File exists, expected a folder'),
+    ('tiny.py/a', Path.mkdir, ': Not a directory'),
+    ('new', write_to_a_full_disk, ': No space')])
+def test_errors_of_the_system(name, action, problem, folder):
+    path = folder / name
+    args = Namespace(seed=1, config='a.py', out_dir=[str(folder / 'b'), path])
+    with pytest.raises(SystemExit, match='^error: a.py: out-dir: '
+                       f'{path}{problem}$'), end_cleanly('a.py', args):
+        action(path)
+
+
 def test_error_in_a_worker(warm, folder):
-    """The output does not contain the traceback of the worker process."""
+    """The output contains neither the worker's traceback nor the config."""
     content = pickle.loads((folder / 'tiny.pkl').read_bytes())
     for number, annotation in enumerate(content['annotations']):
         part = dict(keypoint=annotation.pop('keypoint'))
@@ -398,6 +431,9 @@ def test_error_in_a_worker(warm, folder):
                 'val_dataloader.dataset.prepare=[]', cwd=folder, status=1)
     assert re.search(fr'error: .*{SEQUENCE}.pkl.*keypoint is nan.*expected '
                      r'finite numbers.*\n\Z', done.stderr), done.stderr
+    log, = folder.glob('work_dirs/tiny/*/*.log')
+    for text in 'Config:', 'System environment:', 'Hooks will be executed':
+        assert text in log.read_text() and text not in done.stdout
 
 
 @pytest.mark.parametrize('benchmark, stream', [

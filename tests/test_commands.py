@@ -16,7 +16,7 @@ from tests.commands import CONFIG, TINY, accuracy, call
 def trained(root, warm, tmp_path_factory):
     """Train one epoch in a working directory outside the repository."""
     folder = tmp_path_factory.mktemp('elsewhere')
-    done = warm('tools/train.py', root / CONFIG, '--seed', 1,
+    done = warm('tools/train.py', root / CONFIG, '--seed', 1, '--resume',
                 '--cfg-options', *TINY, cwd=folder)
     return folder / 'work_dirs' / 'stdcl-stgcn_synthetic', done
 
@@ -24,6 +24,7 @@ def trained(root, warm, tmp_path_factory):
 def test_train_writes_below_the_working_directory(trained):
     work_dir, done = trained
     assert (work_dir / 'epoch_1.pth').is_file()
+    assert 'no checkpoint to resume from, starting from scratch' in done.stdout
     assert re.search(r'loss_cls: .* loss_spatial: .* loss_temporal: .* '
                      r'anchor_share: ', done.stdout)
     record = json.loads((work_dir / 'run.json').read_text())

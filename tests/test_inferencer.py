@@ -291,7 +291,7 @@ def test_the_demo(warm, tmp_path, checkpoint):
         assert gif.n_frames == 150
 
     assert demo('none.npy', status=1).stderr.startswith(
-        'error: none.npy does not exist')
+        'error: files: none.npy: No such file')
 
 
 def test_people_are_drawn_upright(tmp_path, checkpoint):

@@ -1,5 +1,6 @@
 """Tests of study files, their runner, records and statistics."""
 import json
+import os
 import re
 import signal
 import sys
@@ -18,7 +19,7 @@ from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.config_check import load_config
 from projects.stdcl.utils.input_error import InputError
 from runs.gains import draw_gains, gains_table
-from tests.commands import ROOT, hold_folder
+from tests.commands import ROOT, hold_folder, interrupt
 
 STUDIES = sorted((ROOT / 'runs/studies').glob('*.py'))
 RECORDED = sorted((ROOT / 'runs/studies').glob('*[!s].csv'))
@@ -313,8 +314,21 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
 
     done = run('--only', 'stdcl')
     assert 'runs left: 0' in done.stdout
+    work_dir = tmp_path / 'work_dirs/studies/tiny'
+    for number in (signal.SIGINT, signal.SIGTERM):
+        started = work_dir / 'plain_seed-1/log.txt'
+        started.unlink(missing_ok=True)
+        pid = warm.start('tools/experiments/run_study.py', path, cwd=tmp_path)
+        interrupt(pid, tmp_path / 'stdout', started.is_file, number, os.kill)
+        done = warm.wait()
+        assert done.returncode == 128 + number, done
+        assert 'runs left: 1' in done.stdout and not done.stderr
     assert '1 of 2 runs are already recorded' in run('--list').stdout
-    report = tmp_path / 'work_dirs/studies/tiny/report.md'
+    # a repetition of the study does not find the work directories
+    done = run('--list', '--records', 'again')
+    assert '0 of 2 runs are already recorded' in done.stdout
+    assert (tmp_path / 'again/tiny/report.md').is_file()
+    report = work_dir / 'report.md'
     top1 = records.read(path.with_suffix('.csv')).top1_last
     assert f'| stdcl | 1 | {top1[0]:.2f} | ' in report.read_text()
     write(STUDY, 'about', 'abuot')

@@ -60,11 +60,11 @@ def main() -> None:
     from projects.stdcl.apis import SkeletonInferencer
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly, printable
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         inferencer = SkeletonInferencer(
             load_config(args.config, args.cfg_options), args.checkpoint,
             args.device)
-    with end_cleanly():  # errors of recordings name their files
+    with end_cleanly(args=args):  # these errors name the recordings
         result = inferencer(
             args.files, window=args.window, stride=args.stride,
             img_shape=args.img_shape, topk=args.topk, out_dir=args.out_dir,

@@ -53,7 +53,7 @@ def main() -> None:
     from projects.stdcl.utils.atomic_write import atomic_write
     from projects.stdcl.utils.environment import current_commit
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly():
+    with end_cleanly(args=args):
         record = fusion.fuse_files(args.files, args.weights, args.scores,
                                    args.labels)
         print(fusion.describe(record))

@@ -52,7 +52,7 @@ def main() -> None:
     from projects.stdcl import apis
     from projects.stdcl.utils.input_error import end_cleanly
     gc.freeze()  # garbage collection skips the imported objects
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         apis.test(args.config, args.checkpoint, args.work_dir, dump=args.dump,
                   stream=args.stream, split=args.split,
                   cfg_options=args.cfg_options, launcher=args.launcher)

@@ -67,7 +67,7 @@ def main() -> None:
     from projects.stdcl.apis import train
     from projects.stdcl.utils.input_error import end_cleanly
     gc.freeze()  # garbage collection skips the imported objects
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         train(args.config, args.work_dir, resume=args.resume, amp=args.amp,
               validate=not args.no_validate, auto_scale_lr=args.auto_scale_lr,
               stream=args.stream, split=args.split, seed=args.seed,

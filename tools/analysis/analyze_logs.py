@@ -37,7 +37,7 @@ def main() -> None:
         if args.out.suffix != '.png':  # do not overwrite a log by mistake
             plot.error(f'--out is {args.out}, expected a *.png file.')
     from projects.stdcl.utils.input_error import end_cleanly, printable
-    with end_cleanly():
+    with end_cleanly(args=args):
         from projects.stdcl.visualization import curves
         logs = [curves.read_log(path) for path in args.logs]
         if args.task == 'plot_curve':

@@ -6,8 +6,8 @@ tools/ensemble.py SCORES.npz --confusion PICTURE.png instead.
 """
 import argparse
 import shutil
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 EXAMPLE = '''example:
   python tools/analysis/confusion_matrix.py CONFIG CHECKPOINT \\
@@ -34,11 +34,11 @@ def main() -> None:
                      'checkpoint. Use tools/ensemble.py --confusion instead.')
     from projects.stdcl import apis
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(args.config), tempfile.TemporaryDirectory() as folder:
+    with end_cleanly(args.config, args), TemporaryDirectory() as folder:
         apis.test(args.config, args.checkpoint, folder,
                   dump=f'{folder}/scores.npz', cfg_options=args.cfg_options)
         args.show_path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(f'{folder}/scores_confusion.png', args.show_path)
+        shutil.copyfile(f'{folder}/scores_confusion.png', args.show_path)
         print(args.show_path)
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.INFO)  # MMEngine logs to stdout
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         from projects.stdcl.evaluation.features import extract
         cfg = load_config(args.config, args.cfg_options)
         model = load_model(cfg, args.checkpoint, args.device)

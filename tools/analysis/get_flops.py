@@ -29,7 +29,7 @@ def main() -> None:
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         cfg = load_config(args.config, args.cfg_options)
         result = analyse(cfg, args.shape)
     print('Shape of a clip (persons, frames, joints, channels): '

@@ -17,7 +17,7 @@ def main() -> None:
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         print(load_config(args.config, args.cfg_options).pretty_text)
 
 

@@ -43,7 +43,7 @@ def main() -> None:
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.INFO)  # MMEngine logs to stdout
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         from projects.stdcl.visualization.report import write_report
         model, plain = (
             pair and (load_config(pair[0], args.cfg_options), pair[1])

@@ -37,7 +37,7 @@ def main() -> None:
         parser.error(f'DST is {args.destination}, expected a *.pkl file.')
     from projects.stdcl.datasets.converters.ntu_rgbd import BENCHMARKS, convert
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly():
+    with end_cleanly(args=args):
         report = convert(args.sources, args.destination, args.benchmark,
                          args.processes)
     print(f'{args.destination}: sequences per split: {report["splits"]}, from '

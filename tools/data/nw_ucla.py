@@ -22,7 +22,7 @@ def main() -> None:
         parser.error(f'DST is {args.destination}, expected a *.pkl file.')
     from projects.stdcl.datasets.converters import nw_ucla
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(str(args.source)):
+    with end_cleanly(args.source, args):
         splits = nw_ucla.convert(args.source, args.destination)
     counts = ', '.join(f'{name} {len(part)}' for name, part in splits.items())
     print(f'{args.destination}: sequences per split: {counts}')

@@ -40,7 +40,7 @@ def main() -> None:
         parser.error(f'out is {args.out}, expected a *.onnx file.')
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # the exporter logs warnings
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         from projects.stdcl.deployment.onnx import export_checkpoint
         print(export_checkpoint(args.config, args.checkpoint, args.out,
                                 args.shape, args.cfg_options))

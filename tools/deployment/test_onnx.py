@@ -24,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.INFO)  # MMEngine logs to stdout
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         from projects.stdcl.deployment.onnx import TOLERANCE, evaluate_file
         result = evaluate_file(args.config, args.checkpoint, args.onnx,
                                args.cfg_options)

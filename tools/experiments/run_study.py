@@ -36,7 +36,7 @@ def main() -> None:
                         'command as a Slurm job with one GPU (needs submitit)')
     args = parser.parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(str(args.study)):
+    with end_cleanly(args.study, args):
         from projects.stdcl.studies.report import StudyReport
         from projects.stdcl.studies.runner import StudyRunner
         from projects.stdcl.studies.study import read_study

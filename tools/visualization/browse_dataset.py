@@ -51,7 +51,7 @@ def main() -> None:
     from projects.stdcl.visualization.browse import DatasetBrowser
     from projects.stdcl.visualization.skeleton_animation import VIEWS
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
-    with end_cleanly(args.config):
+    with end_cleanly(args.config, args):
         browser = DatasetBrowser(
             load_config(args.config, args.cfg_options), args.split)
         indices = browser.choose(args.names, args.classes, args.num, args.seed)

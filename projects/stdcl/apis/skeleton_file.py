@@ -31,8 +31,6 @@ def read_skeleton_file(path: Path,
     """
     suffix = path.suffix.lower()
     require_known(f'{path}: the suffix', suffix, (*FIXED, *SUFFIXES))
-    if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist.')
     own = LAYOUTS.get(FIXED.get(suffix), layout)
     if own.joint_names != layout.joint_names:
         raise InputError(f'{path}: the joints are those of the layout '

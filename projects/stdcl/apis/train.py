@@ -97,11 +97,14 @@ def train(config: str | Path, work_dir: str | None = None, *,
         'seed': None, **(cfg.get('randomness') or {}),
         **{key: value for key, value in chosen.items() if value is not None}}
     with checked(cfg, REQUIRED), lock_work_dir(cfg):
+        latest = resume == 'auto' and find_latest_checkpoint(cfg.work_dir)
         # load_from only starts a run that has no checkpoint of its own
-        if resume == 'auto' and (not cfg.get('load_from')
-                                 or find_latest_checkpoint(cfg.work_dir)):
-            cfg.update(resume=True, load_from=None)
+        if latest or resume == 'auto' and not cfg.get('load_from'):
+            cfg.update(resume=bool(latest), load_from=None)
         runner = build_runner(cfg)
+        if latest is None:
+            runner.logger.info(f'{cfg.work_dir}: no checkpoint to resume from,'
+                               f' starting from {cfg.load_from or "scratch"}.')
         warn_of_earlier_run(runner)
         runner.train()
     return runner
@@ -181,10 +184,9 @@ def add_stream(work_dir: str, stream: str | None) -> str:
 
 @contextmanager
 def lock_work_dir(cfg: Config) -> Iterator[None]:
-    """Reserve the work directory, or raise an InputError in all processes.
+    """Reserve the work directory, or raise an error in all processes.
 
-    Only the main process (rank 0) takes the lock. It is taken before the
-    Runner is built, because a Runner writes its config to the work directory.
+    Only the main process (rank 0) takes the lock, before a Runner writes logs.
     """
     if cfg.launcher != 'none' and not dist.is_distributed():
         # initialize the processes as the Runner does
@@ -197,10 +199,10 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
             try:
                 stack.enter_context(lock_folder(Path(cfg.work_dir)))
             except (InputError, OSError) as error:
-                errors = [str(error)]
+                errors = [error]
         dist.broadcast_object_list(errors)
         if errors[0] is not None:
-            raise InputError(errors[0])
+            raise errors[0]
         yield
 
 
@@ -221,6 +223,14 @@ def build_runner(cfg: Config) -> Runner:
                          'class in the registry RUNNERS.')
 
     class LateConfigRunner(base):
+
+        def build_logger(self, *args, **kwargs):
+            logger = super().build_logger(*args, **kwargs)
+            for console in logger.handlers[:1]:  # without pages of settings
+                console.addFilter(
+                    lambda record: record.module != 'runner'
+                    or record.funcName not in ('_log_env', '__init__'))
+            return logger
 
         def dump_config(self) -> None:
             hook = Hook()

@@ -128,7 +128,8 @@ def require_checkpoint(filename: str) -> None:
     """Raise a ``FileNotFoundError`` if a local checkpoint does not exist."""
     loader = CheckpointLoader._get_checkpoint_loader(filename)
     if loader is load_from_local and not osp.isfile(osp.expanduser(filename)):
-        raise FileNotFoundError(f'Checkpoint {filename} does not exist.')
+        raise FileNotFoundError(
+            f'Checkpoint {filename} does not exist or is a folder.')
 
 
 def _raise_refused(source: str, error: pickle.UnpicklingError,

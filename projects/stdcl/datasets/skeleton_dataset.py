@@ -126,10 +126,10 @@ class SkeletonDataset(PoseDataset):
                 tool = CONVERTERS.get(osp.basename(self.ann_file)[:3],
                                       'custom')
                 raise FileNotFoundError(
-                    f'ann_file is {self.ann_file!r}, which does not exist; '
-                    f'expected {FORM}. Paths are relative to the working '
-                    f'directory, {os.getcwd()}. To write the file, run '
-                    f'tools/data/{tool}.py.')
+                    f'ann_file is {self.ann_file!r}, which does not exist or '
+                    f'is a folder; expected {FORM}. Paths are relative to the '
+                    f'working directory, {os.getcwd()}. To write the file, '
+                    f'run tools/data/{tool}.py.')
             try:
                 return safe_files.load(path)
             except pickle.UnpicklingError as error:

@@ -32,6 +32,7 @@ class StudyRunner:
     """
 
     def __init__(self, study: Study, folder: Path, work_dir: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)  # before the runs
         self.study = study
         self.results = folder / f'{study.name}.csv'
         self.details = folder / f'{study.name}_details.csv'
@@ -59,7 +60,7 @@ class StudyRunner:
         """
         require_processes('--jobs', jobs)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+            signal.signal(number, self.stop)
         timer = threading.Timer(60 * (minutes or 0), self.stop)
         timer.daemon = True
         if minutes:
@@ -73,12 +74,9 @@ class StudyRunner:
         timer.cancel()
         return failed
 
-    def _note(self, number, frame) -> None:
-        self.signaled = number
-        self.stop()
-
-    def stop(self) -> None:
+    def stop(self, number: int = 0, frame=None) -> None:
         """Terminate all commands; training first saves a checkpoint."""
+        self.signaled = number or self.signaled
         self.stopping.set()
         for stop in self.stops:
             stop()  # no effect on commands that have ended

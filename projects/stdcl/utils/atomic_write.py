@@ -30,5 +30,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+    except OSError as error:  # a failed write does not name the file
+        error.filename = error.filename or (error.errno and str(path))
+        raise
     finally:
         partial.unlink(missing_ok=True)

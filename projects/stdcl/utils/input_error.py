@@ -2,6 +2,7 @@
 import pickle
 import re
 import sys
+from argparse import Namespace
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Iterator, Sequence, Union
@@ -84,14 +85,31 @@ def require_processes(name: str, number: int) -> None:
         raise InputError(f'{name} is {number}, expected 1 to 1024.')
 
 
+def _describe(error: Exception, args: dict) -> object:
+    """Name the path and the argument that an error of the system is about."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return getattr(error, 'strerror', None) or error
+    path = error.filename2 or error.filename
+    # the path is an argument, or a folder in one
+    owners = [(len(str(one)), f'{name.replace("_", "-")}: ')
+              for name, value in args.items()
+              for one in (value if isinstance(value, list) else [value])
+              if f'{one}/'.startswith(f'{path}/')]
+    _, owner = min(owners, key=lambda pair: pair[0], default=(0, ''))
+    return f'{owner}{path}: {error.strerror}' + (
+        ', expected a folder' if isinstance(error, FileExistsError) else '')
+
+
 @contextmanager
-def end_cleanly(config: str = '') -> Iterator[None]:
+def end_cleanly(config: object = '',
+                args: Union[Namespace, None] = None) -> Iterator[None]:
     """Exit with ``error: ...`` if the user can fix the cause.
 
     This applies to an :class:`InputError`, an ``OSError``, a pickle that is
     damaged or not trusted, numbers that are not finite, and a missing package
     of an extra. Other exceptions keep their traceback. The message starts with
-    the path ``config``, if given.
+    the path ``config``, and names the argument in ``args`` whose path causes
+    an ``OSError``, if these are given.
     """
     try:
         yield
@@ -106,7 +124,7 @@ def end_cleanly(config: str = '') -> Iterator[None]:
                  f'pip install -e .[{EXTRAS[name]}]')
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
-        text = (str(error) if isinstance(error, InputError)
-                else _in_one_line(error))
+        if not isinstance(error, InputError):
+            error = InputError(_describe(error, vars(args) if args else {}))
         prefix = printable(f'{config}: ') if config else ''
-        sys.exit(f'error: {prefix}{text.removeprefix(prefix)}')
+        sys.exit(f'error: {prefix}{str(error).removeprefix(prefix)}')

@@ -233,7 +233,7 @@ def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
             return _checked(loaded)
         with loaded:
             return {name: _checked(loaded[name]) for name in loaded.files}
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:
         # NumPy mistakes any unknown content for a pickle

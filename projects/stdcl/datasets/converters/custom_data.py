@@ -138,7 +138,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
     problems = np.select(*zip(
         (table.index.duplicated(),
          'occurs in more than one row, file or split, expected one of each'),
-        (label.isna(), 'has a file but no row in the table of labels'),
+        (label.isna(), 'has no row in the table of labels'),
         (table['read'].isna(), 'has a row but no .npy, .npz or .csv file, '
          'expected one of each'),
         (~label.isin(classes), 'has the label "' + label + '", expected one '
@@ -147,8 +147,9 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
          'expected one in each row, or no column "subject"')), '')
-    return [(problem, f'{where}: "{name}" {problem}.')
-            for name, problem in zip(table.index, problems) if problem]
+    rows = zip(table.index, label.isna(), table['read'], problems)
+    return [(problem, f'{where}: "{read.args[0] if file else name}" '
+             f'{problem}.') for name, file, read, problem in rows if problem]
 
 
 def read_folder(source: Path, labels: Path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from numbers import Integral
 import torch
 from mmaction.models import RecognizerGCN
 from mmaction.models.heads import BaseHead
+from mmaction.models.losses import CrossEntropyLoss
 from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
@@ -42,19 +43,18 @@ class SkeletonCheckHook(Hook):
         """Check the training and validation sets."""
         if not self._is_first(runner):
             return
+        model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
         if not len(runner.train_dataloader):
             raise InputError(
                 'train_dataloader yields 0 batches per epoch, expected at '
-                'least one: batch_size is '
-                f'{runner.train_dataloader.batch_size}, but each process has '
-                f'fewer sequences ({len(runner.train_dataloader.dataset)} in '
-                'all processes). Reduce batch_size.')
+                f'least one. Each process has fewer sequences ({len(dataset)} '
+                'in all processes) than batch_size. Reduce batch_size.')
         self._check(runner, 'train_dataloader')
-        model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
         check_layouts(model)
         trained_on = describe(model, dataset)
         check_traits(trained_on, dataset, 'train_dataloader')
         if isinstance(model, RecognizerGCN):
+            self._before_iter(runner, 0, pseudo_collate([dataset[0]]))
             _try_model(model, dataset[0])
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
@@ -75,9 +75,17 @@ class SkeletonCheckHook(Hook):
 
     def _before_iter(self, runner, batch_idx: int, data_batch=None,
                      mode: str = 'train') -> None:
-        """Check the clips of a batch, which MMEngine would pad with zeros."""
-        clip_check.require_equal_shapes(
-            f'{mode}_dataloader, batch {batch_idx + 1}', data_batch['inputs'])
+        """Check shapes, and labels on the CPU, which a transform may set."""
+        where = f'{mode}_dataloader, batch {batch_idx + 1}'
+        clip_check.require_equal_shapes(where, data_batch['inputs'])
+        head = getattr(unwrap(runner.model), 'cls_head', None)
+        if isinstance(getattr(head, 'loss_cls', None), CrossEntropyLoss):
+            for sample in data_batch.get('data_samples', ()):
+                label = sample.get('gt_label', torch.zeros(0))
+                name = sample.get('frame_dir', '(no name)')
+                # cross entropy ignores -100
+                if label.is_cpu and label.shape == (1, ) and label != -100:
+                    _check_label(head, where, name, label.item())
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
@@ -88,7 +96,6 @@ class SkeletonCheckHook(Hook):
         """Check the labels and one sequence of each data set of a loader."""
         model = unwrap(runner.model)
         head = getattr(model, 'cls_head', None)
-        num_classes = getattr(head, 'num_classes', None)
         average = getattr(head, 'average_clips', 'prob')
         if name != 'train_dataloader' and average not in ('prob', 'score'):
             raise InputError('model.cls_head.average_clips is '
@@ -96,19 +103,10 @@ class SkeletonCheckHook(Hook):
         dataset, size = getattr(runner, name).dataset, 0
         for part, wrappers in unwrap_datasets(dataset):
             size += len(part)
-            file = getattr(part, 'ann_file', '')
-            where = f'{name}: {file}' if file else name
-            if num_classes and isinstance(part, BaseDataset):
-                wrong = [  # labels of several classes are tensors
-                    (one, label) for one, label in names_and_labels(part)
-                    if isinstance(label, Integral)
-                    and not 0 <= label < num_classes]
-                for one, label in wrong[:1]:
-                    raise InputError(
-                        f'{where}: sequence {one}: label is {label}, expected '
-                        f'0 to {num_classes - 1} because model.cls_head.'
-                        f'num_classes is {num_classes} (sequences with such a '
-                        f'label: {len(wrong)}).')
+            where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
+            if hasattr(head, 'num_classes') and isinstance(part, BaseDataset):
+                for one, label in names_and_labels(part):
+                    _check_label(head, where, one, label)
                 check_dims(where, part.get_data_info(0), getattr(
                     model.data_preprocessor, 'layout', None))
             outer = Compose(transforms_of(*wrappers))
@@ -131,6 +129,15 @@ class SkeletonCheckHook(Hook):
                 f'{name}: {len(dataset)} samples of {size} sequences, because '
                 'RepeatDataset or ClassBalancedDataset repeats them. Repeats '
                 'count in all results.')
+
+
+def _check_label(head, where: str, name: str, label) -> None:
+    """Raise InputError if a label of one class is not its number."""
+    classes = getattr(head, 'num_classes', None)
+    if classes and isinstance(label, Integral) and not 0 <= label < classes:
+        raise InputError(
+            f'{where}: sequence {name}: label is {label}, expected 0 to '
+            f'{classes - 1} because model.cls_head.num_classes is {classes}.')
 
 
 @torch.no_grad()
