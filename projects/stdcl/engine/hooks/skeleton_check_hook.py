@@ -81,10 +81,10 @@ class SkeletonCheckHook(Hook):
         head = getattr(unwrap(runner.model), 'cls_head', None)
         if isinstance(getattr(head, 'loss_cls', None), CrossEntropyLoss):
             for sample in data_batch.get('data_samples', ()):
-                label = sample.get('gt_label', torch.zeros(0))
-                name = sample.get('frame_dir', '(no name)')
-                # cross entropy ignores -100
-                if label.is_cpu and label.shape == (1, ) and label != -100:
+                label = getattr(sample, 'gt_label', None)
+                name = getattr(sample, 'frame_dir', '(no name)')
+                if getattr(label, 'is_cpu', False) and label.numel() == 1 and (
+                        label != -100):  # which cross entropy ignores
                     _check_label(head, where, name, label.item())
 
     def _is_first(self, runner) -> bool:
