@@ -79,13 +79,20 @@ class SkeletonCheckHook(Hook):
         where = f'{mode}_dataloader, batch {batch_idx + 1}'
         clip_check.require_equal_shapes(where, data_batch['inputs'])
         head = getattr(unwrap(runner.model), 'cls_head', None)
-        if isinstance(getattr(head, 'loss_cls', None), CrossEntropyLoss):
-            for sample in data_batch.get('data_samples', ()):
-                label = getattr(sample, 'gt_label', None)
-                name = getattr(sample, 'frame_dir', '(no name)')
-                if getattr(label, 'is_cpu', False) and label.numel() == 1 and (
-                        label != -100):  # which cross entropy ignores
-                    _check_label(head, where, name, label.item())
+        samples = data_batch.get('data_samples', ())
+        labels = [getattr(sample, 'gt_label', None) for sample in samples]
+        if labels and isinstance(
+                getattr(head, 'loss_cls', None), CrossEntropyLoss) and all(
+                    getattr(label, 'is_cpu', False) and label.numel() == 1
+                    for label in labels):
+            labels = torch.cat([label.flatten() for label in labels])
+            # cross entropy ignores -100
+            wrong = (labels != -100) & (
+                (labels < 0) | (labels >= getattr(head, 'num_classes', 2**62)))
+            for index in wrong.nonzero()[:1, 0].tolist():
+                _check_label(head, where, getattr(
+                    samples[index], 'frame_dir', '(no name)'),
+                    labels[index].item())
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
