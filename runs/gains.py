@@ -5,6 +5,7 @@ from typing import Iterable, Iterator, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from projects.stdcl.catalogue import BENCHMARKS
 from projects.stdcl.studies.report import (
@@ -15,6 +16,8 @@ from projects.stdcl.studies.report import (
     spread,
 )
 from projects.stdcl.studies.statistics import Difference, compare, mean_of
+
+MARKERS = 'os^vDPX*'  # one for each study
 
 
 class Gain(NamedTuple):
@@ -70,19 +73,27 @@ def likelihood(report: StudyReport, *arms: str) -> str:
 
 
 def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
-    """Plot the gains of STD-CL against the fit of the training set."""
-    figure = Figure(figsize=(7, 4), layout='constrained')
-    axes = figure.add_subplot()
-    for color, report in enumerate(reports):
-        points = [(gain.fit, *gain.difference[:2])
+    """Plot the gains of STD-CL against the error on the training set."""
+    figure = Figure(figsize=(8, 4), layout='constrained')
+    axes = figure.add_subplot(xscale='log')
+    shown = 0
+    for report in reports:
+        points = [(max(100 - gain.fit, 0.01), *gain.difference[:2])
                   for gain in find_gains(report)
                   if np.isfinite(gain.difference.margin)]
         if points:
             x, y, margin = zip(*points)
-            axes.errorbar(x, y, margin, fmt='o', capsize=2, alpha=0.6,
-                          color=f'C{color % 10}', label=report.plan.name)
+            axes.errorbar(x, y, margin, fmt=MARKERS[shown % len(MARKERS)],
+                          capsize=2, alpha=0.7, color=f'C{shown % 10}',
+                          label=report.plan.name)
+            shown += 1
     axes.axhline(0, color='0.3', linewidth=0.8)
-    axes.set_xlabel('top-1 of the plain encoder on its training set, %')
+    axes.invert_xaxis()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter('{x:g}')
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel('training sequences that the plain encoder misclassifies, '
+                    '%')
     axes.set_ylabel('difference in top-1 (points)')
-    axes.legend(fontsize='small')
+    figure.legend(loc='outside right upper', fontsize='small')
     save_svg(figure, path)

@@ -36,16 +36,21 @@ PROVENANCE = dict(command='`{}`', commit='{:.7}', machine='{}', versions='{}')
 
 
 def update() -> None:
-    """Fill the blocks of all pages; plot the studies that have a plot."""
+    """Fill the blocks of all pages, and update the plots.
+
+    Studies with a plot of their own are not in the plot of all gains.
+    """
     for page in (path for pattern in PAGES for path in ROOT.glob(pattern)):
         page.write_text(fill(page.read_text(), page.parent))
     plots = ROOT / 'docs/plots'
-    reports = [load_report(study)
-               for study in sorted((RUNS / 'studies').glob('*.py'))]
-    for report in reports:
-        if (plot := plots / f'{report.plan.name}.svg').is_file():
+    others = []
+    for study in sorted((RUNS / 'studies').glob('*.py')):
+        report, plot = load_report(study), plots / f'{study.stem}.svg'
+        if plot.is_file():
             report.draw(plot)
-    draw_gains(reports, plots / 'gains.svg')
+        else:
+            others.append(report)
+    draw_gains(others, plots / 'gains.svg')
 
 
 def fill(text: str, folder: Path, runs: Path = RUNS) -> str:
