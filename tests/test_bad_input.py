@@ -4,6 +4,8 @@ Each row of a table contains a change that makes the input invalid, and parts
 of the expected message. The message must be one line, without a traceback.
 """
 import errno
+import logging
+import os
 import pickle
 import re
 from argparse import Namespace
@@ -140,16 +142,6 @@ def test_annotations(change, texts, folder, tiny_annotations):
     tiny_annotations(change=change)
     assert_fails(lambda: apis.train('tiny.py'), *texts)
     assert not list(folder.glob('work_dirs/tiny/*.pth'))
-
-
-@table({
-    'missing': (Path.unlink, 'does not exist'),
-    'truncated': (lambda path: path.write_bytes(path.read_bytes()[:999]),
-                  'has 999 bytes'),
-})
-def test_annotation_files(change, texts, folder):
-    change(folder / 'tiny.pkl')
-    assert_fails(lambda: apis.train('tiny.py'), 'tiny.pkl', *texts)
 
 
 def test_labels_of_the_test_set(folder, tiny_annotations):
@@ -305,6 +297,8 @@ val_dataloader['dataset'] = dict(data, pipeline=[
         "    _delete_=True, joint_names=['a'] * 20, center=0))", 'layout',
         "missing 1 required positional argument: 'edges'",
         'joint_names, edges and center are required'),
+    'annotation file truncated': (
+        lambda path: os.truncate('tiny.pkl', 999), 'has 999 bytes'),
     'argument missing': (
         'custom_hooks = [dict(type="ScoreFileHook")]', 'custom_hooks.0',
         "requires a value for 'path'"),
@@ -333,7 +327,7 @@ def test_config_files(change, texts, folder):
         dict(cfg_options=[f'{TEST_SET}=none.pkl']),
         'ann_file', 'none.pkl', 'expected a pickle'),
     'format of the scores': (
-        dict(dump='scores.txt'), '--dump is scores.txt', '.npz'),
+        dict(dump='new/scores.txt'), '--dump is new/scores.txt', '.npz'),
     'scores': (dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is a'),
     'scores in a file': (dict(dump='tiny.py/a.npz'), 'File exists'),
 })
@@ -341,6 +335,7 @@ def test_testing(change, texts, folder):
     torch.save({}, 'none.pth')
     assert_fails(lambda: apis.test('tiny.py', **{
         'checkpoint': 'none.pth', **change}), *texts)
+    assert not Path('new').exists()
 
 
 # --- work directories -------------------------------------------------------
@@ -360,7 +355,9 @@ def test_a_refused_run_changes_no_file(folder):
         return {path: path.read_bytes() for path in work_dir.iterdir()
                 if path.is_file() and path.name != 'lock'}
 
-    apis.train('tiny.py', work_dir, cfg_options=same)
+    done = apis.train('tiny.py', work_dir, cfg_options=same)
+    assert done.logger.handlers[0].filter(logging.makeLogRecord(dict(
+        module='runner', funcName='__init__', levelno=logging.WARNING)))
     assert 'OwnRunner' in files()[work_dir / 'tiny.py'].decode()
     for change, text in [
             ({'optim_wrapper.optimizer.lr': 0.3}, 'lr 0.1, .* 0.3'),

@@ -34,6 +34,7 @@ from projects.stdcl.datasets.training_sequences import add_indices
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from tests.attacks import Call
 from tests.test_configs import narrow
 
 HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'tip'],
@@ -137,13 +138,6 @@ def test_every_format_is_read(tmp_path, name, layout, persons, dtype):
         np.testing.assert_array_equal(value, expected[key])
 
 
-class Trap:
-    """Object that runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return Path.touch, (Path('sprung'), )
-
-
 def with_value(value, place=(2, 3, 1)):
     array = joints(5)
     array[place] = value
@@ -169,7 +163,7 @@ BAD = {
     'lost person': (np.stack([joints(5), joints(5) * 0 - 99]), 'of 20 of 40'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
-    'trap': (np.array([Trap()]), 'objects or no array'),
+    'trap': (np.array([Call(os.mkdir, 'sprung')]), 'objects or no array'),
     'arrays': (saved(np.savez, a=joints(5), b=joints(5)),
                r"arrays are \['a', 'b'\], expected one array or"),
     'score in 3D': (saved(np.savez, keypoint=joints(5), keypoint_score=joints(
@@ -398,6 +392,8 @@ def test_subjects_are_drawn_if_there_are_any(folder):
     edit('labels.csv', 's3,val', '3.0,test')  # both are subject 3
     edit('labels.csv', 's3,val', '03,val')
     assert convert()[1].endswith('subjects in several splits: 3')
+    Path('labels.csv').write_text(
+        Path('labels.csv').read_text().replace('s0', 'Nan'))  # a name
     edit('labels.csv', '3,val', '3,train')
     for seed in range(4):
         convert(val_ratio=0.3, seed=seed)

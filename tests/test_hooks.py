@@ -15,7 +15,7 @@ from projects.stdcl.datasets.training_sequences import (
     summarize,
     unwrap_datasets,
 )
-from projects.stdcl.engine.hooks import MemoryBankHook
+from projects.stdcl.engine.hooks import MemoryBankHook, SkeletonCheckHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
 from projects.stdcl.utils.clip_check import check_channels
 from tests.tiny_run import plain, run, tiny_config, train
@@ -211,7 +211,11 @@ def test_other_recognizers_and_heads_are_not_refused(config):
             type='Conv3d', in_channels=1, out_channels=4, kernel_size=3),
         cls_head=dict(type='I3DHead', num_classes=10, in_channels=4,
                       average_clips='prob'))
-    run(config).train()
+    runner = run(config)
+    runner.train()
+    for samples in None, (), [object()]:  # of own collate functions
+        SkeletonCheckHook().before_train_iter(runner, 0, dict(
+            inputs=torch.ones(1, 1), data_samples=samples))
     for feats in ((torch.ones(2), ), torch.ones(5 * [1])):
         check_channels(SimpleNamespace(cls_head=object()), feats)
 

@@ -69,7 +69,8 @@ class Double:
 def test_leading_cacheable_transforms_run_once(tiny_annotations):
     steps = [Double(True), Double(True), Double(False), Double(True)]
     path = tiny_annotations(num=5)
-    dataset = SkeletonDataset(path, steps, split='xview_train')
+    dataset = SkeletonDataset(path, steps[1:], split='xview_train',
+                              prepare=steps[:1])  # as in old configs
     for _ in range(3):
         for index in range(5):
             dataset[index]
@@ -216,22 +217,6 @@ def test_examples_of_the_page(root, tmp_path, monkeypatch, tiny_annotations):
     assert len(DATASETS.build(cfg.test_dataloader.dataset)) == 24
 
 
-def test_prepare_steps_of_old_configs(tiny_annotations):
-    path, first = tiny_annotations(), [dict(type='MinMaxNormalize')]
-    old = SkeletonDataset(path, PIPELINE, prepare=first)
-    new = SkeletonDataset(path, first + PIPELINE)
-    assert len(old.cached_pipeline.transforms) == 1
-    for index in range(24):
-        assert torch.equal(old[index]['inputs'], new[index]['inputs'])
-
-
-def test_transforms_may_modify_their_input(tiny_annotations):
-    dataset = SkeletonDataset(tiny_annotations(num=3), PIPELINE)
-    before = dataset.get_data_info(1)['keypoint'].copy()
-    dataset.get_data_info(1)['keypoint'][:] = 7
-    np.testing.assert_array_equal(dataset.get_data_info(1)['keypoint'], before)
-
-
 def test_subsets(tiny_annotations):
     path = tiny_annotations(num=9)
     whole = SkeletonDataset(path, PIPELINE)
@@ -239,6 +224,7 @@ def test_subsets(tiny_annotations):
                whole.get_subset([4, 2])]
     for subset in subsets:
         assert len(subset) == 2
+        subset.get_data_info(1)['keypoint'][:] = 7  # as a transform may do
         np.testing.assert_array_equal(subset.get_data_info(1)['keypoint'],
                                       whole.get_data_info(2)['keypoint'])
 

@@ -268,24 +268,18 @@ def test_joints_that_were_not_detected(kind, score, dtype):
         dict(keypoint=nobody, img_shape=(9, 9)))['keypoint'].any()
 
 
-@pytest.mark.parametrize('img_shape, largest, message', [
-    (None, 99, 'sequence a: img_shape is None, expected the height and width'),
-    ((0, 0), 99, 'img_shape is'), (720, 99, 'img_shape is 720'),
-    ((99, 99, 3), 99, 'img_shape is'), ((240, 320), 1, 'expected pixels'),
-    ((640, 100), 640, 'expected pixels of an image of height 640')])
-def test_coordinates_that_are_not_pixels(img_shape, largest, message):
+@pytest.mark.parametrize('img_shape, largest, third, message', [
+    (None, 99, 1, 'sequence a: img_shape is None, expected the height and wi'),
+    ((0, 0), 99, 1, 'img_shape is'), (720, 99, 1, 'img_shape is 720'),
+    ((99, 99, 3), 99, 1, 'img_shape is'), ((240, 320), 1, 1, 'expected pixel'),
+    ((640, 100), 640, 1, 'expected pixels of an image of height 640'),
+    ((99, 99), 99, 4, 'sequence a: a confidence .* is 4, expected 0 to 1')])
+def test_coordinates_that_are_not_pixels(img_shape, largest, third, message):
     keypoint = np.linspace(0, largest, 9 * 17 * 2).reshape(1, 9, 17, 2)
     with pytest.raises(ValueError, match=message):
         TRANSFORMS.build(dict(type='PreNormalize2D'))(dict(
-            frame_dir='a', keypoint=keypoint, img_shape=img_shape))
-
-
-def test_a_depth_is_not_a_confidence():
-    step, joints = TRANSFORMS.build(dict(type='PreNormalize2D')), np.full(
-        (1, 9, 17, 3), (5, 6, 1.))
-    step(dict(keypoint=joints, img_shape=(9, 9)))
-    with pytest.raises(ValueError, match='sequence a: a confidence .* is 4, '):
-        step(dict(frame_dir='a', keypoint=joints * 4, img_shape=(99, 99)))
+            frame_dir='a', keypoint=np.insert(keypoint, 2, third, axis=-1),
+            img_shape=img_shape))
 
 
 def test_lost_joints_before_a_rotation_and_between_frames():

@@ -204,7 +204,7 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
     sequence = to_plain(sequence, layout, sequence['frame_dir'])
-    check_detected('SkeletonInferencer', sequence)
+    check_detected(sequence['frame_dir'], sequence)
     if img_shape is not None and layout.dims == 2:
         check_pixels(sequence['frame_dir'], sequence, img_shape)
     return sequence

@@ -71,7 +71,6 @@ def add_dump(runner: Runner, path: str) -> None:
     if Path(path).resolve() in [Path(one).resolve() for one in inputs]:
         raise InputError(f'--dump is {path}, which is an annotation file or '
                          'the checkpoint, expected a different file.')
-    Path(path).parent.mkdir(parents=True, exist_ok=True)  # before the test
     if path.endswith('.npz'):
         runner.register_hook(ScoreFileHook(path))
     elif path.endswith(('.pkl', '.pickle')):
@@ -79,3 +78,4 @@ def add_dump(runner: Runner, path: str) -> None:
     else:
         raise InputError(f'--dump is {path}, expected a file name that ends '
                          'in .npz, .pkl or .pickle.')
+    Path(path).parent.mkdir(parents=True, exist_ok=True)  # before the test

@@ -1,4 +1,5 @@
 """Train a model from a config."""
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -227,9 +228,9 @@ def build_runner(cfg: Config) -> Runner:
         def build_logger(self, *args, **kwargs):
             logger = super().build_logger(*args, **kwargs)
             for console in logger.handlers[:1]:  # without pages of settings
-                console.addFilter(
-                    lambda record: record.module != 'runner'
-                    or record.funcName not in ('_log_env', '__init__'))
+                console.addFilter(lambda record: record.levelno > logging.INFO
+                                  or record.module != 'runner' or record
+                                  .funcName not in ('_log_env', '__init__'))
             return logger
 
         def dump_config(self) -> None:

@@ -3,7 +3,6 @@ import ctypes
 import os
 import os.path as osp
 import pickle
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import takewhile
@@ -178,10 +177,10 @@ class SkeletonDataset(PoseDataset):
         return data_list
 
     def _prepare(self, info: dict) -> dict:
-        info = to_plain(info, self.layout, f'{self.ann_file}: sequence '
-                        f'{name_of(info)}')
+        where = f'{self.ann_file}: sequence {name_of(info)}'
+        info = to_plain(info, self.layout, where)
         if np.ndim(info.get('keypoint')) == 4:  # not packed
-            check_values(self.ann_file, info)
+            check_values(where, info)
         return fit_persons(self.ann_file, info, self.num_person)
 
     def get_data_info(self, idx: int) -> dict:
@@ -222,10 +221,9 @@ def _entry(path: str, content, name: str, kind):
 
 def _return_freed_memory() -> None:
     """Return freed memory, which glibc would keep, to the system."""
-    if sys.platform == 'linux':
-        trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-        if trim:  # specific to glibc
-            trim(0)
+    # Windows has no CDLL(None), and other systems have no malloc_trim
+    with suppress(TypeError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Blocks:

@@ -87,16 +87,16 @@ def require_processes(name: str, number: int) -> None:
 
 def _describe(error: Exception, args: dict) -> object:
     """Name the path and the argument that an error of the system is about."""
-    if not isinstance(error, OSError) or error.filename is None:
+    if getattr(error, 'filename', None) is None:
         return getattr(error, 'strerror', None) or error
     path = error.filename2 or error.filename
     # the path is an argument, or a folder in one
-    owners = [(len(str(one)), f'{name.replace("_", "-")}: ')
-              for name, value in args.items()
-              for one in (value if isinstance(value, list) else [value])
-              if f'{one}/'.startswith(f'{path}/')]
-    _, owner = min(owners, key=lambda pair: pair[0], default=(0, ''))
-    return f'{owner}{path}: {error.strerror}' + (
+    names = {str(one): f'{name.replace("_", "-")}: '
+             for name, value in args.items()
+             for one in (value if isinstance(value, list) else [value])
+             if f'{one}/'.startswith(f'{path}/')}
+    name = names[min(names, key=len)] if names else ''
+    return f'{name}{path}: {error.strerror}' + (
         ', expected a folder' if isinstance(error, FileExistsError) else '')
 
 

@@ -170,10 +170,9 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
             f'{labels}: the header is "{",".join(header)}", with {len(rows)} '
             'rows below it, expected at least 1 row and the columns "name" '
             'and "label" and, optionally, "subject" and "split", each once.')
-    # pandas and MATLAB may write nan or NaN for missing values
-    missing = dict.fromkeys(['label', 'subject', 'split'], '(?i)^nan$')
+    # pandas and MATLAB may write missing values like this; Nan is a name
     table = rows.reindex(columns=COLUMNS).fillna(COLUMNS).replace(
-        missing, '', regex=True)
+        dict.fromkeys(['label', 'subject', 'split'], ['nan', 'NaN']), '')
     table['name'] = table['name'].map(_sequence_name)
     table['label'] = table['label'].map(_whole)
     table['split'] = table['split'].str.casefold()

@@ -100,8 +100,7 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
             RecursionError) as error:
         raise InputError(f'{name} cannot be read, expected a JSON object with '
                          f'numbers in "skeletons" ({error!r}).') from None
-    if keypoint.ndim != 3 or keypoint.shape[1:] != (NUM_JOINTS, 3) or (
-            len(keypoint) == 0):
+    if keypoint.shape[1:] != (NUM_JOINTS, 3) or not len(keypoint):
         raise InputError(f'{name}: "skeletons" has shape {keypoint.shape}, '
                          f'expected (frames, {NUM_JOINTS}, 3).')
     if not np.isfinite(keypoint).all():

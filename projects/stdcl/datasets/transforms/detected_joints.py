@@ -2,12 +2,8 @@
 import numpy as np
 
 from ...utils.input_error import InputError
-from ..annotation_check import UNDETECTED, name_of
-from ..plain_annotation import LOWEST
-
-# confidences of MMPose are peaks of heatmaps, which can be a little beyond
-# 0 and 1; percentages and flags such as -1 are not accepted
-HIGHEST = 2
+from ..annotation_check import UNDETECTED
+from ..plain_annotation import LOWEST, VISIBLE
 
 
 def find_detected(results: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -30,21 +26,21 @@ def find_detected(results: dict) -> tuple[np.ndarray, np.ndarray]:
 def check_values(where: str, annotation: dict) -> np.ndarray:
     """Check the confidences, and that no number marks missing joints.
 
-    Return the second result of :func:`find_detected`. ``where`` is the source
-    of the annotation, for messages. An ``InputError`` is raised if a
-    confidence is not between 0 and 1, or if a number such as -1 or 9999 in
-    ``keypoint``, (M, T, V, C), marks joints that were not detected.
+    Return the second result of :func:`find_detected`. ``where`` is the name
+    of the sequence, for messages. An ``InputError`` is raised if a confidence
+    is not between 0 and 1, or if a number such as -1 or 9999 in ``keypoint``,
+    (M, T, V, C), marks joints that were not detected.
     """
     score = annotation.get('keypoint_score', np.zeros(1))
-    where = _source(where, annotation)
     for value in score.min(), score.max():
-        if not LOWEST <= value <= HIGHEST:
+        if not LOWEST <= value <= VISIBLE:
             raise InputError(
                 f'{where}: a confidence (keypoint_score) is {value:g}, '
                 'expected 0 to 1, and 0 for joints that were not detected.')
-    detected = find_detected(annotation)[1]
-    if detected.any():
-        _check_marks(where, annotation['keypoint'][detected])
+    keypoint, detected = find_detected(annotation)
+    # few joints have equal coordinates, so most sequences contain no marks
+    if (detected & (keypoint[..., 0] == keypoint[..., -1])).any():
+        _check_marks(where, keypoint[detected])
     return detected
 
 
@@ -55,7 +51,6 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
     0 in all two-dimensional joints.
     """
     detected = check_values(where, annotation)
-    where = _source(where, annotation)
     if not detected.any():
         raise InputError(
             f'{where}: all coordinates or confidences are zero, expected '
@@ -70,11 +65,11 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
 
 def _check_marks(where: str, seen: np.ndarray) -> None:
     """Raise an InputError if a number marks missing joints in (joints, C)."""
+    equal = seen[(seen == seen[:, :1]).all(axis=1), 0]
     # without confidences, zeros are coordinates
-    for mark in {-1, seen.min(), seen.max()} - {0}:
-        lost = seen[:, 0] == mark
-        lost[lost] = (seen[lost] == mark).all(axis=1)
-        if lost.sum() <= (mark > 0):  # one joint can be there by chance
+    for mark in {-1, seen.min(), seen.max()}.intersection(equal) - {0}:
+        lost = (seen == mark).all(axis=1)
+        if mark > 0 and lost.sum() == 1:  # this can happen by chance
             continue
         rest = seen[~lost]
         # integers around the center of the body can be -1 by chance
@@ -86,8 +81,3 @@ def _check_marks(where: str, seen: np.ndarray) -> None:
                 f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
                 f'joints are all {mark:g}, like a mark for missing joints. '
                 f'{UNDETECTED}')
-
-
-def _source(where: str, annotation: dict) -> str:
-    name = name_of(annotation)
-    return f'{where}: sequence {name}' if name else where

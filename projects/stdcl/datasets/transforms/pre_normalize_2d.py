@@ -37,14 +37,13 @@ class PreNormalize2D(transforms.PreNormalize2D):
         """Normalize ``results['keypoint']``."""
         keypoint, detected = find_detected(results)
         xy, others = np.split(keypoint, [2], axis=-1)
+        where = f'sequence {name_of(results)}'
         # a third channel is the confidence
         for score in np.moveaxis(others, -1, 0):
-            check_values('PreNormalize2D', {
-                **results, 'keypoint': xy, 'keypoint_score': score})
+            check_values(where, dict(keypoint=xy, keypoint_score=score))
         detected = detected & xy.any(axis=-1) & (others > 0).all(axis=-1)
         shape = results.get('img_shape', self.img_shape)
-        check_pixels(f'sequence {name_of(results)}',
-                     {**results, 'keypoint': xy}, shape)
+        check_pixels(where, {**results, 'keypoint': xy}, shape)
         half = np.array(shape[::-1], np.float32) / 2
         results['keypoint'] = np.concatenate(
             [(xy - half) / half * detected[..., None], others.clip(0)], -1)

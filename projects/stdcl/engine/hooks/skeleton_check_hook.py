@@ -54,8 +54,9 @@ class SkeletonCheckHook(Hook):
         trained_on = describe(model, dataset)
         check_traits(trained_on, dataset, 'train_dataloader')
         if isinstance(model, RecognizerGCN):
-            self._before_iter(runner, 0, pseudo_collate([dataset[0]]))
-            _try_model(model, dataset[0])
+            batch = pseudo_collate([dataset[0]])
+            self._before_iter(runner, 0, batch)
+            _try_model(model, batch)
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
             check_data(trained_on, runner.val_dataloader.dataset,
@@ -79,20 +80,15 @@ class SkeletonCheckHook(Hook):
         where = f'{mode}_dataloader, batch {batch_idx + 1}'
         clip_check.require_equal_shapes(where, data_batch['inputs'])
         head = getattr(unwrap(runner.model), 'cls_head', None)
-        samples = data_batch.get('data_samples', ())
-        labels = [getattr(sample, 'gt_label', None) for sample in samples]
-        if labels and isinstance(
-                getattr(head, 'loss_cls', None), CrossEntropyLoss) and all(
-                    getattr(label, 'is_cpu', False) and label.numel() == 1
-                    for label in labels):
-            labels = torch.cat([label.flatten() for label in labels])
+        if not isinstance(getattr(head, 'loss_cls', None), CrossEntropyLoss):
+            return
+        for sample in data_batch.get('data_samples') or ():
+            label = getattr(sample, 'gt_label', None)
             # cross entropy ignores -100
-            wrong = (labels != -100) & (
-                (labels < 0) | (labels >= getattr(head, 'num_classes', 2**62)))
-            for index in wrong.nonzero()[:1, 0].tolist():
+            if getattr(label, 'is_cpu', False) and label.numel() == 1 and (
+                    label.item() != -100):
                 _check_label(head, where, getattr(
-                    samples[index], 'frame_dir', '(no name)'),
-                    labels[index].item())
+                    sample, 'frame_dir', '(no name)'), label.item())
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
@@ -148,11 +144,11 @@ def _check_label(head, where: str, name: str, label) -> None:
 
 
 @torch.no_grad()
-def _try_model(model, sample: dict) -> None:
+def _try_model(model, batch: dict) -> None:
     """Run one sequence through the encoder, classifier and decoupler."""
     training, head = model.training, model.cls_head
     model.eval()  # batch norm must not learn from the sequence
-    data = model.data_preprocessor(pseudo_collate([sample]))
+    data = model.data_preprocessor(batch)
     feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
     clip_check.check_channels(model, feats)
     scores = head(feats)
@@ -170,7 +166,7 @@ def _try_model(model, sample: dict) -> None:
             head.decoupler(feats)
     except InputError as error:
         built = getattr(model, 'clip_shape', None)
-        shape = tuple(sample['inputs'].shape[1:])
+        shape = tuple(batch['inputs'][0].shape[1:])
         raise InputError(error if built is None else (
             f'model.clip_shape is {tuple(built)}, expected {shape}, the shape '
             'of the clips in train_dataloader.')) from error
