@@ -86,12 +86,6 @@ def item(**entries):
     return change
 
 
-def split(names):
-    """Change the names of the training split."""
-    return lambda content: content['split'].update(
-        xview_train=names(content['split']['xview_train']))
-
-
 ANNOTATIONS = {
     'label beyond the classes': (
         item(label=10), f'tiny.pkl: sequence {SEQUENCE}: label is 10',
@@ -132,8 +126,9 @@ ANNOTATIONS = {
             for one in content['annotations']],
         'tiny.pkl: the joints have x, y and a confidence, expected x, y and'),
     'fewer sequences than a batch': (
-        split(lambda names: names[:7]), 'batch_size', '7 in all',
-        'expected at least one'),
+        lambda content: content['split'].update(
+            xview_train=content['split']['xview_train'][:7]),
+        'batch_size', '7 in all', 'expected at least one'),
 }
 
 

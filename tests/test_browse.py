@@ -1,4 +1,6 @@
 """The data set browser shows sequences before and after the pipeline."""
+from functools import partial
+
 import mmengine
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from tests.test_visualization import data_of
 
 TOOL = 'tools/visualization/browse_dataset.py'
 NW_UCLA = find_config('stgcn', 'nw-ucla-xview', stdcl=False)
+NAME_TWO = partial(dict.update, classes=['sit', 'stand'])
 SYNTHETIC = find_config('stgcn', 'synthetic', stdcl=True)
 
 
@@ -26,14 +29,10 @@ def nw_ucla(ann_file):
     return cfg
 
 
-def name_two_classes(content):
-    content['classes'] = ['sit', 'stand']
-
-
 @pytest.mark.parametrize('num', [0, 1])
 def test_panels_show_the_file_and_the_pipeline_output(tiny_annotations, num):
     """In old configs, the first steps are in ``prepare``."""
-    path = tiny_annotations(num=5, classes=3, change=name_two_classes)
+    path = tiny_annotations(num=5, classes=3, change=NAME_TWO)
     annotations = mmengine.load(path)['annotations']
     cfg = nw_ucla(path)
     part = cfg.test_dataloader.dataset
@@ -72,8 +71,7 @@ def test_random_transforms_depend_on_seed_and_index(tiny_annotations):
 
 def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
     paths = [
-        tiny_annotations(num=5, name='a.pkl', classes=4,
-                         change=name_two_classes),
+        tiny_annotations(num=5, name='a.pkl', classes=4, change=NAME_TWO),
         tiny_annotations(num=4, name='b.pkl', classes=4)]
     cfg = nw_ucla(paths[0])
     part = cfg.train_dataloader.dataset.dataset

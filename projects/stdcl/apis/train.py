@@ -20,6 +20,7 @@ from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+SETTINGS = ('runner', '_log_env'), ('runner', '__init__')  # where logged
 STREAM = 'model.data_preprocessor.stream'  # the option behind --stream
 
 Options = dict | Sequence[str] | None
@@ -228,9 +229,8 @@ def build_runner(cfg: Config) -> Runner:
         def build_logger(self, *args, **kwargs):
             logger = super().build_logger(*args, **kwargs)
             for console in logger.handlers[:1]:  # without pages of settings
-                console.addFilter(lambda record: record.levelno > logging.INFO
-                                  or record.module != 'runner' or record
-                                  .funcName not in ('_log_env', '__init__'))
+                console.addFilter(lambda one: one.levelno > logging.INFO or (
+                    one.module, one.funcName) not in SETTINGS)
             return logger
 
         def dump_config(self) -> None:

@@ -86,11 +86,9 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
             if not isinstance(item, FunctionType):  # as of OneCycleLR
                 plain[to_plain(key, field)] = to_plain(item, f'{field}.{key}')
         return plain
-    if isinstance(value, (list, tuple)):
-        items = [to_plain(item, field) for item in value]
-        return tuple(items) if isinstance(value, tuple) else items
-    if isinstance(value, (set, frozenset)):
-        return {to_plain(item, field) for item in value}
+    for old, new in (list, list), (tuple, tuple), ((set, frozenset), set):
+        if isinstance(value, old):
+            return new(to_plain(item, field) for item in value)
     print_log(
         f'{field} is a {type(value).__name__}, which cannot be converted to '
         'tensors or plain containers. The saved file can be loaded only if '

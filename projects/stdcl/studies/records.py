@@ -106,8 +106,8 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
         minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4))
     for name in training.tests:
         path = work_dir / f'{name}.npz'
-        row.update({f'top1_{name}': _percent(fuse_files([path]), 'top1'),
-                    f'nll_{name}': _nll(path)})
+        row.update({f'top1_{name}': round(100 * fuse_files([path])[
+            'fused']['top1'], 4), f'nll_{name}': _nll(path)})
     details += [
         dict(_key(training), kind='diagnosis', name=name,
              value=float(f'{value:.5g}'))
@@ -137,8 +137,8 @@ def _describe(training: Training, paths: List[Path],
     row = dict.fromkeys(COLUMNS) | _key(training) | dict(
         encoder=training.encoder, stream=training.stream, data=training.data,
         method='STD-CL' if training.stdcl else 'plain',
-        top1_last=_percent(found, 'top1'),
-        mean_class=_percent(found, 'mean_class_accuracy'),
+        top1_last=round(100 * found['fused']['top1'], 4),
+        mean_class=round(100 * found['fused']['mean_class_accuracy'], 4),
         commit=(run['commit'] or 'unknown') + '-dirty' * (not run['clean']),
         machine=f'{processor}, {machine["cores"]} cores, threads: '
         f'{machine["threads"]}', versions=' '.join(
@@ -146,10 +146,6 @@ def _describe(training: Training, paths: List[Path],
     return row, [dict(_key(training), kind='class', name=one['name'],
                       value=round(100 * one['accuracy'], 4))
                  for one in found['classes'] if one['sequences']]
-
-
-def _percent(found: dict, metric: str) -> float:
-    return round(100 * found['fused'][metric], 4)
 
 
 def _nll(path: Path) -> float:

@@ -40,8 +40,7 @@ def cells_of(found: Optional[Difference], other: str = '') -> List[str]:
 
 def spread(values: pd.Series) -> str:
     """Format the mean and, for several values, the standard deviation."""
-    deviation = f' ± {values.std():.2f}' if len(values) > 1 else ''
-    return f'{values.mean():.2f}{deviation}'
+    return f'{values.mean():.2f} ± {values.std():.2f}'.removesuffix(' ± nan')
 
 
 class StudyReport:

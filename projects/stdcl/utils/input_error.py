@@ -28,13 +28,6 @@ def printable(text: object) -> str:
         letter.encode('unicode_escape').decode() for letter in str(text))
 
 
-def _in_one_line(error: object) -> str:
-    # a dataloader worker puts its traceback before the message
-    return printable(re.sub(
-        r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ', '', str(error),
-        flags=re.DOTALL).strip())
-
-
 class InputError(ValueError):
     """Error in a config, a file or an option.
 
@@ -43,7 +36,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, *lines: object) -> None:
-        super().__init__(*map(_in_one_line, lines))
+        # a dataloader worker puts its traceback before the message
+        super().__init__(*(printable(re.sub(
+            r'^Caught \w+ in .*\nOriginal Traceback .*\n[\w.]+: ', '',
+            str(line), flags=re.DOTALL).strip()) for line in lines))
 
     def __str__(self) -> str:
         return '\n  '.join(self.args)

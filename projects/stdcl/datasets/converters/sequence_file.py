@@ -16,8 +16,7 @@ from ..transforms.detected_joints import check_detected
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
-CONFIDENCE = ('confidence|conf|score|likelihood|visibility|visible|'
-              'probability|prob')
+CONFIDENCE = 'conf(idence)?|score|likelihood|visib(ility|le)|prob(ability)?'
 INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
 
