@@ -1,4 +1,5 @@
 """Several processes keep equal banks and match a single process."""
+import re
 import sys
 from contextlib import nullcontext
 from datetime import timedelta
@@ -18,7 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler, DataLoader
 
 from projects.stdcl.engine.hooks import ConsistencyHook
-from projects.stdcl.engine.hooks.memory_bank_hook import _require_equal_batches
 from projects.stdcl.utils.model_parts import make_stream
 
 MODEL = dict(
@@ -205,8 +205,8 @@ class Sequences(BaseDataset):
 
 class Loop(BaseLoop):
 
-    def __init__(self, dataset):
-        self.dataloader = DataLoader(dataset)
+    def __init__(self, dataset, **kwargs):
+        self.dataloader = DataLoader(dataset, **kwargs)
 
     def run(self):
         pass
@@ -218,6 +218,23 @@ DATA = dict(
     label=(('label', 1, 2), True),
     joints=(('keypoint', 2, torch.arange(24.).flip(0).numpy()), True),
     rounding=(('keypoint', 2, torch.arange(24.).mul(1 + 1e-7).numpy()), False))
+
+
+def error_of_hook(rank, change='', train=None, val=None):
+    """Return the error if the processes differ in their data or settings."""
+    own = {name: rank if name == change else 0
+           for name in ('model', 'weight', 'seed', 'path')}
+    runner = SimpleNamespace(
+        _train_loop=train or Loop(Sequences()), _val_loop=val, _test_loop={},
+        _resume=False, _load_from=None, _randomness_cfg={}, seed=own['seed'],
+        cfg=Config(dict(model=dict(temperature=own['model'],
+                                   file=f'{own["path"]}/a'))))
+    try:
+        (hook := ConsistencyHook()).before_run(runner)
+        hook.after_load_checkpoint(runner, dict(
+            state_dict=dict(weight=torch.tensor(own['weight']))))
+    except ValueError as error:
+        return str(error)
 
 
 def worker(rank, world_size, folder):
@@ -232,20 +249,14 @@ def worker(rank, world_size, folder):
         results[name] = rows, run(
             name, rows, torch.nn.parallel.DistributedDataParallel)
     results['sent'] = exchanges_of_a_step()
-    try:  # with 9 sequences, the first process has one more batch
-        loader = DataLoader(range(9), GLOBAL_BATCH // world_size, sampler=(
-            DefaultSampler(range(9), round_up=False)))
-        _require_equal_batches(loader)
-    except ValueError as error:
-        results['unequal'] = str(error)
     for name, (change, _) in DATA.items():
-        last, results[name] = rank == world_size - 1, None
-        try:
-            ConsistencyHook().before_run(SimpleNamespace(
-                _train_loop=Loop(Sequences()), _test_loop={},
-                _val_loop=Loop(Sequences(*change * last))))
-        except ValueError as error:
-            results[name] = str(error)
+        results[name] = error_of_hook(rank, val=Loop(Sequences(
+            *change * (rank == world_size - 1))))
+    # with 9 sequences, the first process has one more batch
+    results['batches'] = error_of_hook(rank, train=Loop(
+        Sequences(), sampler=DefaultSampler(range(9), round_up=False)))
+    for name in ('model', 'weight', 'seed', 'path'):
+        results[name] = error_of_hook(rank, change=name)
     torch.save(results, f'{folder}/{rank}.pth')
     dist.destroy_process_group()
 
@@ -283,11 +294,16 @@ def test_equals_a_single_process(ranks, name):
     assert alone[-1]['gradient'].abs().max() > 1e-3  # far above the tolerance
 
 
-def test_unequal_numbers_of_batches_raise_in_all_processes(ranks):
-    counts = ', '.join(['2'] + ['1'] * (len(ranks) - 1))
+@pytest.mark.parametrize('name, message', [
+    ('batches', 'train_dataloader: the number of batches is 2 in process 1, '
+     'expected 3, as in process 0.'),
+    ('model', 'model.temperature is 1 in process 1, expected 0, as in .*'),
+    ('weight', 'The checkpoint: the processes read different weights. .*'),
+    ('seed', 'seed is 1 in process 1, expected 0, as in process 0.')])
+def test_different_settings_raise_in_all_processes(ranks, name, message):
+    assert ranks[0]['path'] is None  # machines may have different paths
     for rank in ranks:
-        assert rank['unequal'].startswith(
-            f'train_dataloader.sampler: the processes have {counts} batches')
+        assert re.fullmatch(message, rank[name])
 
 
 def test_communication_of_a_step(ranks):

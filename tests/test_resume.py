@@ -15,7 +15,7 @@ import torch
 
 from projects.stdcl.apis.train import warn_of_earlier_run
 from projects.stdcl.compat.checkpoint import save_to_local
-from projects.stdcl.engine.hooks import SafeCheckpointHook
+from projects.stdcl.engine.hooks import PreemptionHook, SafeCheckpointHook
 from projects.stdcl.engine.hooks.run_record_hook import read_record
 from projects.stdcl.utils.checkpoint_file import find_damage, find_latest
 from projects.stdcl.utils.folder_lock import lock_folder
@@ -152,6 +152,14 @@ def test_sigterm_saves_and_exits(warm, tmp_path, whole, when, workers, number):
                      resumed.stdout)[2] == str(1 + int(said[3]) % 8)
     assert not (tmp_path / 'interrupted.pth').exists()
     assert_equal(tmp_path, whole)
+
+
+def test_a_signal_while_processes_agree_is_not_lost(monkeypatch):
+    hook = PreemptionHook()
+    monkeypatch.setattr('mmengine.dist.get_world_size', lambda: 2)
+    monkeypatch.setattr('mmengine.dist.all_reduce',
+                        lambda *_: hook._note(signal.SIGTERM, None))
+    assert (hook._tell_all(), hook._tell_all()) == (0, signal.SIGTERM)
 
 
 def test_sigterm_waits_for_the_gradients_to_be_applied(warm, tmp_path):

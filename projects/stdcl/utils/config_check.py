@@ -106,7 +106,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
         if field not in RUNNER_FIELDS:
             what = ('sets a variable that the config has already used'
                     if field in cfg else 'sets a field that no Runner reads')
-            places = [f'{place}.{name}' for place, entry in _entries(cfg)
+            places = [f'{place}.{name}' for place, entry in entries(cfg)
                       if name in entry]
             raise InputError(
                 f'the config option {name} {what}; expected a field '
@@ -185,7 +185,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
             raise InputError(
                 f'default_hooks.{name} has no type, expected a hook class'
                 f'{_nearest(name, set(hooks) - {name})}.')
-    for path, entry in _entries(cfg):
+    for path, entry in entries(cfg):
         known = _names(path, entry)
         missing = {'dataset', 'sampler'} - entry.keys()
         if path.endswith('_dataloader') and missing:
@@ -220,7 +220,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                              f'{end}, the value of max_epochs.')
 
 
-def _entries(cfg: Config) -> Iterator[tuple]:
+def entries(cfg: Config) -> Iterator[tuple]:
     """Yield (dotted name, dict) for every dict that the Runner reads."""
 
     def walk(path: str, value: Any) -> Iterator[tuple]:
@@ -294,14 +294,14 @@ def _explain(error: str, cfg: Config) -> str | None:
     if error == 'None is not a callable object':  # from MMEngine
         error = (f'{cfg.optim_wrapper.optimizer.type} is not in the '
                  'mmengine::optimizer registry')
-    entries = list(_entries(cfg))
+    found_in = list(entries(cfg))
     place_of = {str(entry.get('type')): path
-                for path, entry in reversed(entries)}
+                for path, entry in reversed(found_in)}
     found = re.search(r"(?:(?:unexpected|multiple values for) keyword argument"
                       r" |Invalid arguments: {)'(\w+)'", error)
     if found:
         name = found[1]
-        places = [(path, entry) for path, entry in entries if name in entry]
+        places = [(path, entry) for path, entry in found_in if name in entry]
         if places:
             near = _nearest(name, {*_names(*places[0])} - {name}, 0.6)
             return (f'{" or ".join(path for path, _ in places)} does not '

@@ -1,7 +1,9 @@
 """Check that all processes and all parts of a run agree."""
+import os
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import EMAHook, Hook
@@ -10,11 +12,15 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 
 from ...datasets.training_sequences import summarize
 from ...utils.checkpoint_file import name_loaded
+from ...utils.config_check import entries
 from ...utils.input_error import InputError
+from ..loops.reproducible_train_loop import seed_of
 from .preemption_hook import BATCH, BATCHES
 
 # keys in a checkpoint's meta
 DATA, OPTIMIZER = 'training_data', 'optimizer_type'
+# fields of the config that must be equal in all processes
+SHARED = 'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'
 # attributes of schedulers that change during training
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
             'num_bad_epochs', 'cooldown_counter'}
@@ -24,7 +30,8 @@ CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
 class ConsistencyHook(Hook):
     """Hook that checks that all processes and all parts of a run agree.
 
-    - All processes must read the same training, validation and test data.
+    - All processes must have the same settings, load the same weights and
+      read the same training, validation and test data.
     - A resumed run must have the training data, the seed, the optimizer and
       the schedules of its checkpoint; MMEngine would silently ignore new ones
       in the config. Only the end of a schedule may change. A run with
@@ -37,7 +44,14 @@ class ConsistencyHook(Hook):
     data = {}  # name of a loop -> summary of its data
 
     def before_run(self, runner) -> None:
-        """Compare the data of all processes."""
+        """Compare the settings and the data of all processes."""
+        first, *others = all_gather_object(_settings(runner))
+        for rank, own in enumerate(others, 1):
+            for name in {**first, **own}:
+                if own.get(name) != first.get(name):
+                    raise InputError(
+                        f'{name} is {own.get(name)} in process {rank}, '
+                        f'expected {first.get(name)}, as in process 0.')
         self.data = {}
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
@@ -46,15 +60,10 @@ class ConsistencyHook(Hook):
                     name != 'train' and get_world_size() == 1):
                 continue
             self.data[name] = summarize(loop.dataloader.dataset)
-            seen = all_gather_object(self.data[name])
-            others = [str(rank) for rank, data in enumerate(seen)
-                      if not _agree(data, seen[0])]
-            if others:
-                raise InputError(
-                    f'{name}_dataloader.dataset: the processes read different '
-                    'data (names, labels, order or coordinates). Processes '
-                    f'that differ from process 0: {", ".join(others)}. Use '
-                    'the same annotation file on all machines.')
+            _require_same(
+                f'{name}_dataloader.dataset: the processes read different '
+                'data (names, labels, order or coordinates)', self.data[name],
+                'annotation file')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Save the values that a resumed run must match."""
@@ -65,7 +74,14 @@ class ConsistencyHook(Hook):
                 BATCHES: len(runner.train_dataloader)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Compare a resumed run with its checkpoint."""
+        """Compare the weights of all processes, and the run with its file."""
+        if get_world_size() > 1:  # DDP has compared the weights earlier
+            tensors = {name: tensor for name, tensor in checkpoint.get(
+                'state_dict', checkpoint).items() if torch.is_tensor(tensor)}
+            _require_same(
+                f'{name_loaded(runner)}: the processes read different weights',
+                ([*tensors], [float(one.double().sum())
+                              for one in tensors.values()]), 'checkpoint')
         if not runner._resume or 'train' not in self.data:
             return
         for name, saved, own in _differences(runner, checkpoint,
@@ -75,6 +91,30 @@ class ConsistencyHook(Hook):
                 f'this run uses {own}. Resume with the settings of the '
                 'interrupted run. To use new settings and start from its '
                 'weights, set load_from to this file and omit resume.')
+
+
+def _settings(runner) -> dict:
+    """Return the settings that must be equal in all processes, by name."""
+    fields = {f'{path}.{name}': value for path, entry in entries(runner.cfg)
+              if path.startswith(SHARED) or '.pipeline.' in path
+              for name, value in entry.items()}
+    # machines may have different paths
+    own = {name: str(value) for name, value in fields.items() if isinstance(
+        value, (int, float, str, list, tuple)) and os.sep not in str(value)}
+    loop = runner._train_loop
+    return {**own, 'seed': seed_of(runner), 'train_dataloader: the number of '
+            'batches': isinstance(loop, BaseLoop) and len(loop.dataloader)}
+
+
+def _require_same(what: str, own: tuple, file: str) -> None:
+    """Raise an ``InputError`` unless the summaries of all processes agree."""
+    first, *others = all_gather_object(own)
+    wrong = [str(rank) for rank, other in enumerate(others, 1)
+             if not _agree(other, first)]
+    if wrong:
+        raise InputError(
+            f'{what}. Processes that differ from process 0: '
+            f'{", ".join(wrong)}. Use the same {file} on all machines.')
 
 
 def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:

@@ -1,9 +1,7 @@
 """Set the size of the memory banks, and check them when a run resumes."""
 from collections import Counter
 
-import torch
 from mmaction.registry import HOOKS
-from mmengine.dist import all_gather
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
@@ -32,8 +30,8 @@ class MemoryBankHook(Hook):
     each sequence to its samples, and tells the head the batch size.
 
     Only resuming restores the banks. An ``InputError`` is raised if the
-    checkpoint contains no banks, if their size or list of sequences differs,
-    or if the processes have unequal numbers of batches.
+    checkpoint contains no banks, or banks of a different size or list of
+    sequences.
     """
 
     # runs before other hooks that use the banks
@@ -48,7 +46,6 @@ class MemoryBankHook(Hook):
         self.banks = find_modules(runner.model, MemoryBank) if training else {}
         if not self.banks:
             return
-        _require_equal_batches(runner.train_dataloader)
         num_sequences = add_indices(runner.train_dataloader.dataset)
         fingerprint, _ = summarize(runner.train_dataloader.dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
@@ -120,13 +117,3 @@ def largest_class(dataset) -> int | None:
             return None
         counts.update(str(label) for _, label in names_and_labels(part))
     return max(counts.values(), default=None)
-
-
-def _require_equal_batches(loader) -> None:
-    counts = torch.cat(all_gather(torch.tensor([len(loader)]))).tolist()
-    if len(set(counts)) > 1:
-        raise InputError(
-            'train_dataloader.sampler: the processes have '
-            f'{", ".join(map(str, counts))} batches per epoch, expected '
-            'equal numbers because all processes take every step together. '
-            'Use DefaultSampler with round_up=True, its default.')

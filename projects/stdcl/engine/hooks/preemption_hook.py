@@ -98,11 +98,13 @@ class PreemptionHook(Hook):
 
     def _tell_all(self) -> int:
         """Return a signal that any of the processes received, or 0."""
-        if dist.get_world_size() > 1:
-            told = torch.tensor(int(self.signaled), device=get_device())
-            dist.all_reduce(told, 'max')
-            self.signaled = int(told)
-        return self.signaled
+        if dist.get_world_size() == 1:
+            return self.signaled
+        told = torch.tensor(int(self.signaled), device=get_device())
+        dist.all_reduce(told, 'max')
+        # a signal that arrived meanwhile counts after the next step
+        self.signaled = int(told) or self.signaled
+        return int(told)
 
     def _exit(self, runner, path: str, steps: int) -> None:
         batches = len(runner.train_dataloader)

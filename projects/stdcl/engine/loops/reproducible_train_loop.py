@@ -31,7 +31,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
             dataloader,
             dataset=dict(type='SeededDataset', dataset=dataloader['dataset']),
             sampler=dict(type='SeededSampler', sampler=dataloader['sampler'],
-                         seed=_seed(runner))), **kwargs)
+                         seed=seed_of(runner))), **kwargs)
         # above 0 to resume in the middle of an epoch
         self.first_batch = 0
 
@@ -58,7 +58,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         batches = self.dataloader.batch_sampler
-        batches.sampler.seed = _seed(self.runner)  # resuming may change it
+        batches.sampler.seed = seed_of(self.runner)  # resuming may change it
         batches.sampler.skip = self.first_batch * batches.batch_size
         first, self.first_batch = self.first_batch, 0
         for index, data_batch in enumerate(self.dataloader, first):
@@ -68,12 +68,12 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
         """Seed the random generators, and run one step."""
-        set_random_seed(derive_seed(_seed(self.runner), self._iter,
+        set_random_seed(derive_seed(seed_of(self.runner), self._iter,
                                     get_rank()))
         super().run_iter(idx, data_batch)
 
 
-def _seed(runner) -> int:
+def seed_of(runner) -> int:
     """Return the seed of the run, the same in all processes."""
     differs = runner._randomness_cfg.get('diff_rank_seed', False)
     return runner.seed - (get_rank() if differs else 0)
