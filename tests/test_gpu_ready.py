@@ -168,16 +168,15 @@ def test_compiles_to_one_graph(encoder):
     step = TrainingStep(config(encoder, PARTS[0]), N, num_sequences=40)
     drop_nothing(step.model)
     compiled, before = map(copy.deepcopy, (step, step.head.spatial_bank))
-    # inductor is slow, and the gradients of BlockGCN amplify its rounding
+    # inductor is slow, and its rounding can flip a ReLU or a spanning tree
     compiled.loss = torch.compile(
         compiled.loss, fullgraph=True, backend='aot_eager' if encoder in (
-            'hcn', 'blockgcn') else 'inductor')
+            'hcn', 'blockgcn', 'hyperformer') else 'inductor')
     torch.testing.assert_close(compiled(), step())
-    # full banks have steeper losses than empty ones, so rounding is larger
     for ours, theirs in zip(compiled.model.parameters(),
                             step.model.parameters()):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4,
-                                   atol=3e-5)
+                                   atol=1e-5)
     bank, other = step.head.spatial_bank, compiled.head.spatial_bank
     assert (bank.features != before.features).any(dim=1).sum() == N
     torch.testing.assert_close(other.features, bank.features)
