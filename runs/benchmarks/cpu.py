@@ -82,7 +82,11 @@ def add(path: Path, key: Dict, function: Callable, *args) -> None:
 
 def take_turns(repeats: int, clock: Callable = None,
                **functions: Callable) -> pd.DataFrame:
-    """Return the times of functions in ms, one row per turn."""
+    """Return the times of functions in ms, one row per turn.
+
+    ``clock`` returns seconds. It defaults to the CPU time of this process with
+    one thread, and to the wall time with more.
+    """
     clock = clock or (time.process_time if torch.get_num_threads() == 1
                       else time.perf_counter)
     times = pd.DataFrame(columns=list(functions), dtype=float)

@@ -89,7 +89,7 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
     """
     run = read_record(work_dir / 'run.json')
     epochs = run['epochs']
-    top1 = {epoch['epoch']: round(100 * epoch['val']['acc/top1'], 4)
+    top1 = {epoch['epoch']: _percent(epoch['val']['acc/top1'])
             for epoch in epochs if 'val' in epoch}
     if [epoch['epoch'] for epoch in epochs] != list(
             range(1, len(epochs) + 1)) or len(epochs) not in top1:
@@ -101,13 +101,14 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
     row, details = _describe(training, [work_dir / 'scores.npz'], run)
     row.update(
         epochs=len(epochs), top1_last=top1[len(epochs)], top1_best=top1[best],
-        best_epoch=best, train_top1=round(100 * last.get(
-            'top1_acc', np.nan), 4), nll=_nll(work_dir / 'scores.npz'),
+        best_epoch=best, train_top1=_percent(last.get('top1_acc', np.nan)),
+        nll=_nll(work_dir / 'scores.npz'),
         minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4))
     for name in training.tests:
         path = work_dir / f'{name}.npz'
-        row.update({f'top1_{name}': round(100 * fuse_files([path])[
-            'fused']['top1'], 4), f'nll_{name}': _nll(path)})
+        row.update({
+            f'top1_{name}': _percent(fuse_files([path])['fused']['top1']),
+            f'nll_{name}': _nll(path)})
     details += [
         dict(_key(training), kind='diagnosis', name=name,
              value=float(f'{value:.5g}'))
@@ -129,6 +130,10 @@ def _key(training: Training) -> dict:
     return {name: getattr(training, name) for name in KEY}
 
 
+def _percent(share: float) -> float:
+    return round(100 * share, 4)
+
+
 def _describe(training: Training, paths: List[Path],
               run: dict) -> Tuple[dict, List[dict]]:
     """Return the row of score files, and a detail for each class."""
@@ -137,14 +142,14 @@ def _describe(training: Training, paths: List[Path],
     row = dict.fromkeys(COLUMNS) | _key(training) | dict(
         encoder=training.encoder, stream=training.stream, data=training.data,
         method='STD-CL' if training.stdcl else 'plain',
-        top1_last=round(100 * found['fused']['top1'], 4),
-        mean_class=round(100 * found['fused']['mean_class_accuracy'], 4),
+        top1_last=_percent(found['fused']['top1']),
+        mean_class=_percent(found['fused']['mean_class_accuracy']),
         commit=(run['commit'] or 'unknown') + '-dirty' * (not run['clean']),
         machine=f'{processor}, {machine["cores"]} cores, threads: '
         f'{machine["threads"]}', versions=' '.join(
             f'{name}={version}' for name, version in run['versions'].items()))
     return row, [dict(_key(training), kind='class', name=one['name'],
-                      value=round(100 * one['accuracy'], 4))
+                      value=_percent(one['accuracy']))
                  for one in found['classes'] if one['sequences']]
 
 
