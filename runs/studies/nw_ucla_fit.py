@@ -1,11 +1,12 @@
-# How many epochs does an encoder with a quarter of the channels need to fit
-# the training set of NW-UCLA? The run with seed s trains without a third of
-# the subjects of the training views (fold s modulo 3) and is tested on them.
+# How many epochs does a narrow encoder need to fit the training set of NW-UCLA?
+# The run with seed s trains without a third of the subjects of the training
+# views (fold s modulo 3) and is tested on them. Encoders have a quarter of
+# their channels, those of the arms hcn-half half of them.
 _base_ = '_base_/quarter_width.py'
 
 about = ('accuracy on the training set after different numbers of epochs on '
-         'NW-UCLA, joint stream, a quarter of the width, linear warm-up and '
-         'cosine schedule')
+         'NW-UCLA, joint stream, a quarter or half of the width, linear '
+         'warm-up and cosine schedule')
 
 folds = 3
 
@@ -38,3 +39,9 @@ arms = {
     for _encoder, _epochs in (
         ('stgcn', 60), ('hcn', 60), ('ctrgcn', 60), ('stgcn', 120),
         ('hcn', 120))}
+_half = {'model.backbone.base_channels': 32, 'model.cls_head.in_channels': 128,
+         'model.cls_head.hidden_channels': 256}
+for _epochs in (120, 240):
+    arms[f'hcn-half_epochs-{_epochs}'] = dict(
+        encoder='hcn', stdcl=False, seeds=1,
+        options={**_schedule(_epochs), **_half})
