@@ -1,0 +1,50 @@
+# Does STD-CL also help the ensemble of four streams, on the official splits of
+# JHMDB? The run with seed s uses split s plus 1. The recommended arms are those
+# of jhmdb_encoders.py. Arms and seeds were fixed before the first run.
+_base_ = '_base_/jhmdb_quarter.py'
+
+about = ('four streams and their fusion (2:2:1:1) of plain and recommended '
+         'ST-GCN and CTR-GCN on JHMDB, one seed on each of the three splits, '
+         'a quarter of the width')
+
+folds = ['split1', 'split2', 'split3']
+
+options = {
+    'train_dataloader.dataset.split': '{fold}_train',
+    'val_dataloader.dataset.split': '{fold}_val',
+    'test_dataloader.dataset.split': '{fold}_val',
+    'train_cfg.val_interval': 60,
+}
+
+# the accuracy on the training set
+tests = {'train': {'test_dataloader.dataset.split': '{fold}_train'}}
+
+# written out so that later changes of the defaults have no effect
+_recommended = {
+    'model.cls_head.decoupler.type': 'ProjectionDecoupler',
+    'model.cls_head.spatial_weight': 0.5,
+    'model.cls_head.temporal_weight': 0.5,
+    'model.cls_head.loss_contrast.num_positives': 128,
+    'model.cls_head.loss_contrast.num_negatives': 512,
+    'model.cls_head.loss_contrast.temperature': 0.1,
+    'model.contrast_block': 8}
+_STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
+arms, means = {}, {}
+for _encoder in ('ctrgcn', 'stgcn'):
+    for _stream in _STREAMS:
+        _plain = f'{_encoder}-{_stream}'
+        arms[_plain] = dict(
+            encoder=_encoder, stream=_stream, stdcl=False, seeds=3)
+        arms[f'{_plain}-recommended'] = dict(
+            encoder=_encoder, stream=_stream, against=_plain, seeds=3,
+            options=_recommended)
+    arms[f'{_encoder}-fused'] = dict(
+        fuse=[f'{_encoder}-{_stream}' for _stream in _STREAMS], stdcl=False,
+        seeds=3)
+    arms[f'{_encoder}-fused-recommended'] = dict(
+        fuse=[f'{_encoder}-{_stream}-recommended' for _stream in _STREAMS],
+        against=f'{_encoder}-fused', seeds=3)
+for _stream in (*_STREAMS, 'fused'):
+    means[f'{_stream}, mean over the encoders'] = [
+        f'{_encoder}-{_stream}-recommended'
+        for _encoder in ('ctrgcn', 'stgcn')]
