@@ -3,7 +3,8 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
+from .decoupler import (LINEAR_INIT, Decoupler, PointwiseConv1d,
+                        reduced_channels)
 
 
 class AttentiveBranch(nn.Module):
@@ -18,8 +19,8 @@ class AttentiveBranch(nn.Module):
         super().__init__()
         reduced = reduced_channels(in_channels, reduction)
         self.score = nn.Sequential(
-            nn.Conv1d(in_channels, reduced, 1), nn.Tanh(),
-            nn.Conv1d(reduced, 1, 1))
+            PointwiseConv1d(in_channels, reduced), nn.Tanh(),
+            PointwiseConv1d(reduced, 1))
         self.project = nn.Linear(in_channels, out_channels)
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:

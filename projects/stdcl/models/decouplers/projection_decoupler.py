@@ -4,7 +4,8 @@ import torch.nn as nn
 from mmaction.registry import MODELS
 
 from ...utils.input_error import InputError
-from .decoupler import LINEAR_INIT, Decoupler, reduced_channels
+from .decoupler import (LINEAR_INIT, Decoupler, PointwiseConv1d,
+                        reduced_channels)
 
 
 class ProjectionBranch(nn.Module):
@@ -19,7 +20,7 @@ class ProjectionBranch(nn.Module):
         super().__init__()
         reduced = reduced_channels(in_channels, reduction)
         self.length = length
-        self.reduce = nn.Conv1d(in_channels, reduced, 1)
+        self.reduce = PointwiseConv1d(in_channels, reduced)
         self.project = nn.LazyLinear(out_channels) if length is None else \
             nn.Linear(reduced * length, out_channels)
 
