@@ -1,13 +1,13 @@
 """Gains of STD-CL in several studies: a table and a plot."""
 from pathlib import Path
-from typing import Iterable, Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from projects.stdcl.catalogue import BENCHMARKS
+from projects.stdcl.catalogue import BENCHMARKS, ENCODERS
 from projects.stdcl.studies.report import (
     StudyReport,
     cells_of,
@@ -18,6 +18,7 @@ from projects.stdcl.studies.report import (
 from projects.stdcl.studies.statistics import Difference, compare, mean_of
 
 MARKERS = 'os^vDPX*'  # one for each study
+VARIANTS = ('published', 'recommended')
 
 
 class Gain(NamedTuple):
@@ -59,6 +60,28 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
     return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',
                      'plain train top-1, %', 'difference', '95 % interval',
                      'finding', 'difference in NLL'], rows)
+
+
+def encoder_table(reports: Iterable[StudyReport]) -> str:
+    """Return a table of the gains of both variants for each encoder."""
+    rows = []
+    for report in reports:
+        title = BENCHMARKS[report.plan.benchmark].title.split(',')[0]
+        for encoder in filter(ENCODERS.get, report.arms):
+            plain = report.results[report.results.arm == encoder].top1_last
+            rows.append([title, ENCODERS[encoder].title, spread(plain), *(
+                gain_cell(report.differences.get(f'{encoder}-{variant}'))
+                for variant in VARIANTS)])
+        rows.append([title, 'mean', '', *(
+            gain_cell(report.means.get(f'{variant}, mean over the encoders'))
+            for variant in VARIANTS)])
+    return markdown(['data set', 'encoder', 'plain top-1, %', *VARIANTS], rows)
+
+
+def gain_cell(found: Optional[Difference]) -> str:
+    """Format a difference in points and its 95 % interval."""
+    gain, interval, _ = cells_of(found)
+    return f'{gain} ({interval})' if interval else gain
 
 
 def likelihood(report: StudyReport, *arms: str) -> str:

@@ -8,6 +8,7 @@
 - ``study X``, ``measures X`` and ``details X``, where X is a study in
   ``runs/studies``; ``measures X 6`` omits arms with fewer than six pairs;
 - ``gains X Y``, for the gains of STD-CL in several studies;
+- ``encoders X Y``, the same with one row per encoder;
 - ``configs``, for all encoders on all benchmarks;
 - ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
 - ``X Y``, for the rows of X.csv whose first column is Y.
@@ -25,12 +26,13 @@ from projects.stdcl.catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
 from projects.stdcl.studies.report import TABLES, StudyReport, markdown
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.input_error import InputError
-from runs.gains import draw_gains, gains_table
+from runs.gains import draw_gains, encoder_table, gains_table
 
 RUNS = ROOT / 'runs'
 COSTS = RUNS / 'benchmarks' / 'model_costs.csv'
 PAGES = ('README.md', 'configs/README.md', 'docs/**/*.md')
 BLOCK = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- /table -->)', re.DOTALL)
+GAINS = dict(gains=gains_table, encoders=encoder_table)
 # columns that are shown below a table -> their format
 PROVENANCE = dict(command='`{}`', commit='{:.7}', machine='{}', versions='{}')
 
@@ -69,9 +71,9 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
     if name == 'configs':
         return config_table(link)
     kind, _, subject = name.partition(' ')
-    if kind == 'gains':
+    if kind in GAINS:
         studies = [runs / 'studies' / f'{name}.py' for name in subject.split()]
-        return (f'{gains_table(map(load_report, studies))}\n\n'
+        return (f'{GAINS[kind](map(load_report, studies))}\n\n'
                 f'{", ".join(map(link, studies))}.')
     study, _, options = subject.partition(' ')
     study = runs / 'studies' / f'{study}.py'

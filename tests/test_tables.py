@@ -29,3 +29,13 @@ def test_csv_file_becomes_a_table(tmp_path):
 def test_unknown_table_raises(tmp_path):
     with pytest.raises(InputError, match="'x y' is unknown"):
         tables.fill(page('x y'), tmp_path)
+
+
+def test_both_tables_of_gains_agree(tmp_path):
+    table, by_encoder = (tables.fill(page(f'{kind} jhmdb_encoders'), tmp_path)
+                         for kind in ('gains', 'encoders'))
+    for line in table.splitlines():
+        cells = line.split(' | ')
+        if len(cells) == 9 and '-recommended' in cells[1]:
+            assert f'{cells[5]} ({cells[6]})' in by_encoder
+    assert by_encoder.count('| JHMDB |') == 7

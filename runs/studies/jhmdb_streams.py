@@ -1,6 +1,6 @@
-# Does STD-CL also help the ensemble of four streams, on the official splits of
-# JHMDB? The run with seed s uses split s plus 1. The recommended arms are those
-# of jhmdb_encoders.py. Arms and seeds were fixed before the first run.
+# Does STD-CL also help the ensemble of four streams, on the official splits
+# of JHMDB? The run with seed s uses split s plus 1. The recommended arms are
+# those of jhmdb_encoders.py. Arms and seeds were fixed before the first run.
 _base_ = '_base_/jhmdb_quarter.py'
 
 about = ('four streams and their fusion (2:2:1:1) of plain and recommended '

@@ -1,7 +1,7 @@
-# How many epochs does a narrow encoder need to fit the training set of NW-UCLA?
-# The run with seed s trains without a third of the subjects of the training
-# views (fold s modulo 3) and is tested on them. Encoders have a quarter of
-# their channels, those of the arms hcn-half half of them.
+# How many epochs does a narrow encoder need to fit the training set of
+# NW-UCLA? The run with seed s trains without a third of the subjects of the
+# training views (fold s modulo 3) and is tested on them. Encoders have a
+# quarter of their channels, those of the arms hcn-half half of them.
 _base_ = '_base_/quarter_width.py'
 
 about = ('accuracy on the training set after different numbers of epochs on '

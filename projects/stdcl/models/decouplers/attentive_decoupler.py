@@ -3,8 +3,12 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from .decoupler import (LINEAR_INIT, Decoupler, PointwiseConv1d,
-                        reduced_channels)
+from .decoupler import (
+    LINEAR_INIT,
+    Decoupler,
+    PointwiseConv1d,
+    reduced_channels,
+)
 
 
 class AttentiveBranch(nn.Module):

@@ -4,8 +4,12 @@ import torch.nn as nn
 from mmaction.registry import MODELS
 
 from ...utils.input_error import InputError
-from .decoupler import (LINEAR_INIT, Decoupler, PointwiseConv1d,
-                        reduced_channels)
+from .decoupler import (
+    LINEAR_INIT,
+    Decoupler,
+    PointwiseConv1d,
+    reduced_channels,
+)
 
 
 class ProjectionBranch(nn.Module):
