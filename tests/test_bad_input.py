@@ -114,7 +114,7 @@ ANNOTATIONS = {
     'confidence never positive': (
         lambda content: [one.update(keypoint_score=np.zeros(
             one['keypoint'].shape[:3])) for one in content['annotations']],
-        'keypoint_score contains no positive', 'a confidence above 0'),
+        'keypoint_score contains no positive', 'some confidences above 0'),
     'confidence in percent': (
         lambda content: [one.update(keypoint_score=np.full(
             one['keypoint'].shape[:3], 87)) for one in content['annotations']],
@@ -274,7 +274,7 @@ val_dataloader['dataset'] = dict(data, pipeline=[
     'clips without persons': (
         PIPELINE.replace('FormatGCNInput', 'PoseDecode')
         .replace(', num_person=1', ''), 'a clip has the shape (', ', 20, 3), '
-        'expected (persons, frames, joints, channels), as FormatGCNInput'),
+        'expected (persons, frames, joints, channels): use FormatGCNInput'),
     'clips of several lengths': (
         PIPELINE, 'val_dataloader, batch 1: the clips have the shapes (1, 1,'
         ' 20, 20, 3) and (1, 1, 27, 20, 3)', 'expected the same'),

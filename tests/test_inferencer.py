@@ -17,7 +17,7 @@ from PIL import Image
 from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.apis.clip_shape import find_test_set
 from projects.stdcl.apis.skeleton_file import read_skeleton_file
-from projects.stdcl.apis.sliding_window import cut, runs, spread_over_frames
+from projects.stdcl.apis.sliding_window import cut, spread_over_frames
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from projects.stdcl.visualization.colors import assign_colors
@@ -78,7 +78,6 @@ def test_windows_reach_the_end(num_frames, window, stride, starts):
     size = min(window or num_frames, num_frames)
     assert cut([True] * num_frames, window, stride) == [
         (start, start + size) for start in starts]
-    assert list(runs([3, 3, 1, 3])) == [(3, (0, 2)), (1, (2, 3)), (3, (3, 4))]
 
 
 @pytest.mark.parametrize('window, stride', [(4, 1), (4, 3), (3, 3)])

@@ -61,7 +61,7 @@ def test_only_tensors_of_stdcl_are_removed():
              'backbone.decoupler.weight', 'cls_head.decoupler_of_mine.weight']
     assert list(strip(dict(state_dict=dict.fromkeys(names)))[
         'state_dict']) == names[3:]
-    with pytest.raises(InputError, match='contains no state_dict'):
+    with pytest.raises(InputError, match='state_dict is missing'):
         strip(dict(meta={}))
 
 

@@ -18,36 +18,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', nargs='?', help='config file')
-    parser.add_argument('checkpoint', nargs='?',
-                        help='checkpoint file (*.pth)')
-    parser.add_argument('files', nargs='*', type=Path, help='skeleton files')
-    parser.add_argument('--topk', type=int, default=3,
-                        help='number of most probable classes to print; '
-                        'default: 3')
-    parser.add_argument(
-        '--window', type=int, metavar='FRAMES',
-        help='cut recordings into windows of this length; default: treat '
-        'each file as one action')
-    parser.add_argument(
-        '--stride', type=int, metavar='FRAMES',
-        help='distance between the starts of consecutive windows; default: '
-        'a quarter of a window')
-    parser.add_argument('--format', choices=['gif', 'html'], default='html',
-                        help='format of the pictures; default: html')
-    parser.add_argument('--out-dir', default='work_dirs/demo',
-                        help='folder to write the pictures to; default: '
-                        'work_dirs/demo')
-    parser.add_argument('--json', action='store_true',
-                        help='print the result as JSON')
-    parser.add_argument(
-        '--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
-        help='size in pixels of the images in which 2D joints were '
-        'detected; required if the pipeline contains PreNormalize2D')
-    parser.add_argument('--device', help='device that runs the model; '
-                        'default: a GPU if there is one, otherwise cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add = parser.add_argument
+    add('config', nargs='?', help='config file')
+    add('checkpoint', nargs='?', help='checkpoint file (*.pth)')
+    add('files', nargs='*', type=Path, help='skeleton files')
+    add('--topk', type=int, default=3,
+        help='number of most probable classes to print; default: 3')
+    add('--window', type=int, metavar='FRAMES', help='cut recordings into '
+        'windows of this length; default: treat each file as one action')
+    add('--stride', type=int, metavar='FRAMES', help='distance between the '
+        'starts of consecutive windows; default: a quarter of a window')
+    add('--format', choices=['gif', 'html'], default='html',
+        help='format of the pictures; default: html')
+    add('--out-dir', default='work_dirs/demo',
+        help='folder to write the pictures to; default: work_dirs/demo')
+    add('--json', action='store_true', help='print the result as JSON')
+    add('--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
+        help='size in pixels of the images in which 2D joints were detected; '
+        'required if the pipeline contains PreNormalize2D')
+    add('--device', help='device that runs the model; default: a GPU if there '
+        'is one, otherwise cpu')
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.config is None:

@@ -23,26 +23,24 @@ def main() -> None:
         description='Fuse the scores of several runs by a weighted sum, and '
         'print the\naccuracy of each file, of the fusion and of each class.',
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('files', nargs='+', type=Path, help='score files')
-    parser.add_argument('--weights', nargs='+', type=float,
-                        help='one weight per file; default: 2 for joint and '
-                        'bone and 1 for the motion streams if there is one '
-                        'file per stream, otherwise equal')
-    parser.add_argument(
-        '--scores', choices=['logits', 'probabilities', 'softmax'],
+    add = parser.add_argument
+    add('files', nargs='+', type=Path, help='score files')
+    add('--weights', nargs='+', type=float, help='one weight per file; '
+        'default: 2 for joint and bone and 1 for the motion streams if there '
+        'is one file per stream, otherwise equal')
+    add('--scores', choices=['logits', 'probabilities', 'softmax'],
         help='scores to sum; "softmax" sums probabilities and computes them '
         'for files that contain only logits; default: logits if all files '
         'contain them, otherwise probabilities')
-    parser.add_argument(
-        '--labels', nargs='+', type=Path, metavar='FILE', default=[],
+    add('--labels', nargs='+', type=Path, metavar='FILE', default=[],
         help='files with the labels or names that are missing from the score '
         'files: annotation files (*.pkl), or lists in the order of a score '
         'file (*.npy with labels; *.csv or *.txt with a label, a name, or '
         'name,label in each row)')
-    parser.add_argument('--out', type=Path, metavar='RESULT.json',
-                        help='write the result as JSON')
-    parser.add_argument('--confusion', type=Path, metavar='PICTURE.png',
-                        help='draw the confusion matrix')
+    add('--out', type=Path, metavar='RESULT.json',
+        help='write the result as JSON')
+    add('--confusion', type=Path, metavar='PICTURE.png',
+        help='draw the confusion matrix')
     args = parser.parse_args()
     for name, suffix in dict(out='.json', confusion='.png').items():
         path = getattr(args, name)

@@ -21,32 +21,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description='Test a checkpoint.', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument(
-        '--work-dir', help='folder for the log and the metrics; default: '
+    add = parser.add_argument
+    add('config', help='config file')
+    add('checkpoint', help='checkpoint file (*.pth)')
+    add('--work-dir', help='folder for the log and the metrics; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
         '--stream and --split are part of the default name')
-    parser.add_argument(
-        '--stream', help='stream that the checkpoint was trained on, such as '
+    add('--stream', help='stream that the checkpoint was trained on, such as '
         'bone; a key of STREAMS in projects/stdcl/catalogue.py; default: the '
         'stream of the config (joint in all configs of this repository)')
-    parser.add_argument(
-        '--dump', metavar='SCORES.npz',
-        help='file for the scores of all sequences; *.npz contains names, '
-        'labels, logits and probabilities, for tools/ensemble.py; *.pkl '
-        "contains the output of MMEngine's DumpResults")
-    parser.add_argument(
-        '--split', help='split of the data set, without "_train" or "_val", '
+    add('--dump', metavar='SCORES.npz', help='file for the scores of all '
+        'sequences; *.npz contains names, labels, logits and probabilities, '
+        "for tools/ensemble.py; *.pkl contains the output of MMEngine's "
+        'DumpResults')
+    add('--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+    add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none', help='job launcher; default: none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
-                        help=argparse.SUPPRESS)
+    add('--local_rank', '--local-rank', type=int, default=0,
+        help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from projects.stdcl import apis

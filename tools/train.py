@@ -22,46 +22,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description='Train a skeleton action recognizer.', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints; default: '
+    add = parser.add_argument
+    add('config', help='config file')
+    add('--work-dir', help='folder for logs and checkpoints; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
         '--stream and --split are part of the default name')
-    parser.add_argument(
-        '--stream', help='stream to train on, such as bone; a key of STREAMS '
+    add('--stream', help='stream to train on, such as bone; a key of STREAMS '
         'in projects/stdcl/catalogue.py; default: the stream of the config '
         '(joint in all configs of this repository)')
-    parser.add_argument(
-        '--split', help='split of the data set, without "_train" or "_val", '
+    add('--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')
-    parser.add_argument(
-        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+    add('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='resume from CHECKPOINT; without CHECKPOINT, resume from the '
         'latest one in the work directory, if there is one')
-    parser.add_argument(
-        '--amp', action='store_true',
-        help='train with automatic mixed precision: float16 on a GPU, '
-        'bfloat16 on a CPU')
-    parser.add_argument('--no-validate', action='store_true',
-                        help='do not validate during training')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true',
-        help='scale the learning rate by the total batch size divided by '
-        'auto_scale_lr.base_batch_size')
-    parser.add_argument('--seed', type=int, help='random seed; '
-                        'default: that of the config')
-    parser.add_argument('--diff-rank-seed', action='store_true',
-                        help='use a different seed in each process')
-    parser.add_argument('--deterministic', action='store_true',
-                        help='use only deterministic PyTorch algorithms')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--amp', action='store_true', help='train with automatic mixed '
+        'precision: float16 on a GPU, bfloat16 on a CPU')
+    add('--no-validate', action='store_true',
+        help='do not validate during training')
+    add('--auto-scale-lr', action='store_true', help='scale the learning rate '
+        'by the total batch size divided by auto_scale_lr.base_batch_size')
+    add('--seed', type=int, help='random seed; default: that of the config')
+    add('--diff-rank-seed', action='store_true',
+        help='use a different seed in each process')
+    add('--deterministic', action='store_true',
+        help='use only deterministic PyTorch algorithms')
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+    add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none', help='job launcher; default: none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
-                        help=argparse.SUPPRESS)
+    add('--local_rank', '--local-rank', type=int, default=0,
+        help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from projects.stdcl.apis import train

@@ -4,9 +4,5 @@ Importing this package patches MMAction2 and MMEngine (:mod:`.compat`) and
 registers its classes, so a config needs only one line:
 ``custom_imports = dict(imports=['projects.stdcl'])``.
 """
-from . import (  # noqa: F401
-    compat,  # noqa: F401  comes first: makes mmaction.models importable
-    datasets,
-    engine,
-    models,
-)
+# compat must come first, because it makes mmaction.models importable
+from . import compat, datasets, engine, models  # noqa: F401

@@ -18,13 +18,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument('--show-path', type=Path, metavar='PICTURE.png',
-                        default='confusion.png',
-                        help='picture to write; default: confusion.png')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add = parser.add_argument
+    add('config', help='config file')
+    add('checkpoint', help='checkpoint file (*.pth)')
+    add('--show-path', type=Path, metavar='PICTURE.png',
+        default='confusion.png',
+        help='picture to write; default: confusion.png')
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.show_path.suffix != '.png':  # do not overwrite a checkpoint

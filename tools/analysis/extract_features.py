@@ -18,13 +18,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument('out', type=Path, help='file to write (*.npz)')
-    parser.add_argument('--device', default='cpu',
-                        help='device that runs the model; default: cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add = parser.add_argument
+    add('config', help='config file')
+    add('checkpoint', help='checkpoint file (*.pth)')
+    add('out', type=Path, help='file to write (*.npz)')
+    add('--device', default='cpu',
+        help='device that runs the model; default: cpu')
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.npz':

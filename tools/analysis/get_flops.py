@@ -16,13 +16,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
+    add = parser.add_argument
+    add('config', help='config file')
+    add('--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
         help='numbers of persons, frames, joints and channels of a clip; '
         'default: those of the config')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.evaluation.flops import analyse

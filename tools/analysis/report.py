@@ -19,12 +19,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of the model with STD-CL')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument('out', type=Path, help='page to write (*.html)')
-    parser.add_argument('--plain', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-                        help='config and checkpoint of the same encoder, '
-                        'trained without STD-CL')
+    add = parser.add_argument
+    add('config', help='config file of the model with STD-CL')
+    add('checkpoint', help='checkpoint file (*.pth)')
+    add('out', type=Path, help='page to write (*.html)')
+    add('--plain', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+        help='config and checkpoint of the same encoder, trained without '
+        'STD-CL')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--names', nargs='+', metavar='NAME',
                        help='names of the sequences for the player '
@@ -32,10 +33,9 @@ def main() -> None:
     which.add_argument('--num', type=int, default=12, help='number of '
                        'sequences for the player, preferably those that only '
                        'one of the models classifies correctly; default: 12')
-    parser.add_argument('--device', default='cpu',
-                        help='device that runs the model; default: cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--device', default='cpu',
+        help='device that runs the model; default: cpu')
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of both configs; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.html':

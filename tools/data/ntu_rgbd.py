@@ -19,19 +19,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        'sources', type=Path, nargs='+', metavar='SRC',
-        help='downloaded zip files, or folders of zip or .skeleton files; '
-        'ntu60 needs setups 1 to 17, ntu120 needs setups 1 to 32')
-    parser.add_argument('destination', type=Path, metavar='DST',
-                        help='annotation file to write (*.pkl)')
-    parser.add_argument(
-        '--benchmark', choices=['ntu60', 'ntu120'],
-        help='benchmark to convert; default: ntu120 if there are files of '
-        'setups 18 to 32, otherwise ntu60')
-    parser.add_argument('--processes', type=int,
-                        help='number of worker processes; default: number '
-                        'of cores')
+    add = parser.add_argument
+    add('sources', type=Path, nargs='+', metavar='SRC', help='downloaded zip '
+        'files, or folders of zip or .skeleton files; ntu60 needs setups 1 to '
+        '17, ntu120 needs setups 1 to 32')
+    add('destination', type=Path, metavar='DST',
+        help='annotation file to write (*.pkl)')
+    add('--benchmark', choices=['ntu60', 'ntu120'], help='benchmark to '
+        'convert; default: ntu120 if there are files of setups 18 to 32, '
+        'otherwise ntu60')
+    add('--processes', type=int,
+        help='number of worker processes; default: number of cores')
     args = parser.parse_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected a *.pkl file.')

@@ -2,9 +2,8 @@
 
 The exported network maps clips from the data pipeline, a float32 array of
 shape (batch, persons, frames, joints, channels), to logits. The stream is
-computed inside the network. The command compares the logits with those of
-PyTorch, and writes no file if they differ by more than 1e-4 times the largest
-logit.
+computed inside the network. If the logits differ from those of PyTorch by more
+than 1e-4 times the largest logit, no file is written.
 """
 import argparse
 import logging
@@ -25,15 +24,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument('out', type=Path, help='file to write (*.onnx)')
-    parser.add_argument(
-        '--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
+    add = parser.add_argument
+    add('config', help='config file')
+    add('checkpoint', help='checkpoint file (*.pth)')
+    add('out', type=Path, help='file to write (*.onnx)')
+    add('--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
         help='numbers of persons, frames, joints and channels of a clip; '
         'default: those of the config')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.onnx':

@@ -15,11 +15,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file (*.pth)')
-    parser.add_argument('onnx', type=Path, help='ONNX file to test (*.onnx)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add = parser.add_argument
+    add('config', help='config file')
+    add('checkpoint', help='checkpoint file (*.pth)')
+    add('onnx', type=Path, help='ONNX file to test (*.onnx)')
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.input_error import end_cleanly

@@ -16,24 +16,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('study', type=Path, help='study file')
-    parser.add_argument('--list', action='store_true', help='list the missing '
-                        'runs and write the report, without training')
-    parser.add_argument('--jobs', type=int, default=1, metavar='N',
-                        help='number of parallel runs; default: 1')
-    parser.add_argument('--minutes', type=float, help='stop after this time; '
-                        'the next call resumes the runs; default: no limit')
-    parser.add_argument('--only', default='*', metavar='PATTERN',
-                        help='run only the arms whose names match PATTERN, '
-                        'such as "*ctrgcn*"; default: all')
-    parser.add_argument('--work-dir', type=Path, help='folder for the work '
-                        'directories and the report; default: the folder in '
-                        '--records, or work_dirs/studies')
-    parser.add_argument('--records', type=Path, help='folder for the results, '
-                        'to repeat a study; default: the folder of the study '
-                        'file')
-    parser.add_argument('--slurm', metavar='PARTITION', help='run each '
-                        'command as a Slurm job with one GPU (needs submitit)')
+    add = parser.add_argument
+    add('study', type=Path, help='study file')
+    add('--list', action='store_true',
+        help='list the missing runs and write the report, without training')
+    add('--jobs', type=int, default=1, metavar='N',
+        help='number of parallel runs; default: 1')
+    add('--minutes', type=float, help='stop after this time; the next call '
+        'resumes the runs; default: no limit')
+    add('--only', default='*', metavar='PATTERN', help='run only the arms '
+        'whose names match PATTERN, such as "*ctrgcn*"; default: all')
+    add('--work-dir', type=Path, help='folder for the work directories and '
+        'the report; default: the folder in --records, or work_dirs/studies')
+    add('--records', type=Path, help='folder for the results, to repeat a '
+        'study; default: the folder of the study file')
+    add('--slurm', metavar='PARTITION',
+        help='run each command as a Slurm job with one GPU (needs submitit)')
     args = parser.parse_args()
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.study, args):

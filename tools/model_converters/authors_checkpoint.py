@@ -2,8 +2,7 @@
 
 The checkpoint may come from the published code of CTR-GCN, Hyperformer or
 BlockGCN, with or without the decoupler of the STD-CL release (which is called
-ProjectionDecoupler here), or from the public reproduction of HCN. Missing or
-unexpected tensors raise an error.
+ProjectionDecoupler here), or from the public reproduction of HCN.
 """
 import argparse
 from pathlib import Path
@@ -18,11 +17,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('encoder', help='encoder, a key of TABLES in projects/'
-                        'stdcl/deployment/authors_checkpoint.py')
-    parser.add_argument('source', type=Path,
-                        help="the authors' checkpoint (*.pt)")
-    parser.add_argument('out', type=Path, help='checkpoint to write (*.pth)')
+    add = parser.add_argument
+    add('encoder', help='encoder, a key of TABLES in '
+        'projects/stdcl/deployment/authors_checkpoint.py')
+    add('source', type=Path, help="the authors' checkpoint (*.pt)")
+    add('out', type=Path, help='checkpoint to write (*.pth)')
     args = parser.parse_args()
     if args.out.suffix != '.pth' or (
             args.out.resolve() == args.source.resolve()):

@@ -2,9 +2,8 @@
 
 The small checkpoint contains the metadata and the weights of the encoder and
 the classifier, but not the decoupler, the memory banks and the optimizer
-state. Use it with the plain config. MMAction2 can also load it without
-this package if it supports the encoder (ST-GCN or 2S-AGCN), the layout and the
-stream.
+state. Use it with the plain config. MMAction2 can load it without this package
+if it supports the encoder (ST-GCN or 2S-AGCN), the layout and the stream.
 """
 import argparse
 from pathlib import Path

@@ -16,33 +16,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--split', choices=['train', 'val', 'test'],
-                        default='train', help='data loader from which to '
-                        'draw sequences; default: train')
+    add = parser.add_argument
+    add('config', help='config file')
+    add('--split', choices=['train', 'val', 'test'], default='train',
+        help='data loader from which to draw sequences; default: train')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--names', nargs='+', metavar='NAME',
                        help='names of the sequences to draw (frame_dir)')
     which.add_argument('--classes', nargs='+', metavar='CLASS',
                        help='names or numbers of the classes to draw; '
                        'default: all')
-    parser.add_argument('--num', type=int, default=8,
-                        help='number of sequences to draw, chosen at random; '
-                        'default: 8')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='random seed for the choice of sequences and for '
-                        'the transforms; default: 0')
-    parser.add_argument('--out-dir', type=Path, default='browse',
-                        help='folder for the drawings; default: browse')
-    parser.add_argument('--format', choices=['gif', 'html'], default='gif',
-                        help='write a GIF for each sequence, or one HTML page '
-                        'with a player; default: gif')
-    parser.add_argument(
-        '--view', choices=['front', 'side', 'back', 'top', 'oblique'],
+    add('--num', type=int, default=8,
+        help='number of sequences to draw, chosen at random; default: 8')
+    add('--seed', type=int, default=0, help='random seed for the choice of '
+        'sequences and for the transforms; default: 0')
+    add('--out-dir', type=Path, default='browse',
+        help='folder for the drawings; default: browse')
+    add('--format', choices=['gif', 'html'], default='gif', help='write a GIF '
+        'for each sequence, or one HTML page with a player; default: gif')
+    add('--view', choices=['front', 'side', 'back', 'top', 'oblique'],
         default='front', help='view of 3D data; front is the view of the '
         'Kinect sensor; default: front')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config

@@ -8,11 +8,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
-from ..datasets.data_description import (
-    check_data,
-    check_traits,
-    description_in,
-)
+from ..datasets import data_description
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
 from ..utils.input_error import InputError, printable
@@ -25,9 +21,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
     """Build the model of a config and load its weights.
 
     A checkpoint trained with STD-CL also fits the plain config. A plain
-    checkpoint also fits the config with STD-CL; the returned model then has
-    no ``cls_head.decoupler``. A config stored in a checkpoint is never
-    executed.
+    checkpoint also fits the config with STD-CL; the model then has no
+    ``cls_head.decoupler``. A config in a checkpoint is never executed.
 
     Args:
         cfg (Config): Config with a ``model``.
@@ -61,9 +56,10 @@ def load_model(cfg: Config, checkpoint: PathLike,
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     model.dataset_meta = dict(meta, classes=[
         printable(name) for name in meta.get('classes') or ()])
-    model.trained_on = description_in(loaded, model)
-    check_traits(model.trained_on, cfg.get('test_dataloader') or cfg.get(
-        'val_dataloader'), 'test_dataloader')
+    model.trained_on = data_description.description_in(loaded, model)
+    data_description.check_traits(
+        model.trained_on, cfg.get('test_dataloader') or cfg.get(
+            'val_dataloader'), 'test_dataloader')
     return model.to(device).eval()
 
 
@@ -73,7 +69,8 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     Classes or joints that differ from training raise an ``InputError``.
     """
     loader = Runner.build_dataloader(cfg.test_dataloader)
-    check_data(model.trained_on, loader.dataset, 'test_dataloader')
+    data_description.check_data(model.trained_on, loader.dataset,
+                                'test_dataloader')
     return loader
 
 

@@ -1,6 +1,6 @@
 """Inference on skeleton sequences."""
 from collections.abc import Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,8 @@ from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
 from ..datasets.plain_annotation import complete, to_plain
+from ..datasets.transforms import format_gcn_input
 from ..datasets.transforms.detected_joints import check_detected, find_detected
-from ..datasets.transforms.format_gcn_input import (
-    find_num_person,
-    fit_persons,
-)
 from ..datasets.transforms.pre_normalize_2d import check_pixels
 from ..utils import clip_check
 from ..utils.config_check import load_config
@@ -27,7 +24,7 @@ from ..visualization.predictions import draw_predictions
 from .clip_shape import find_test_set
 from .load_model import find_vertical, layout_of, load_model
 from .skeleton_file import read_skeleton_file
-from .sliding_window import Window, cut, runs, spread_over_frames
+from .sliding_window import Window, cut, spread_over_frames
 
 NOBODY = -1  # label of frames without detected joints
 Input = str | Path | np.ndarray | dict
@@ -48,8 +45,8 @@ class SkeletonInferencer:
         result['predictions'][0]['segments']
 
     Args:
-        model (str | Path | Config): Config or path of a config file. A config
-            stored in the checkpoint is never executed.
+        model (str | Path | Config): Config or its path. A config stored in
+            the checkpoint is never executed.
         weights (str | Path): Path or URL of the checkpoint.
         device (str, optional): Device of the model. Defaults to an
             accelerator if there is one, and to the CPU otherwise.
@@ -60,14 +57,15 @@ class SkeletonInferencer:
         cfg = model if isinstance(model, Config) else load_config(model)
         self.model = load_model(cfg, weights, device or get_device())
         self.model.cls_head.average_clips = 'prob'  # return probabilities
-        self.classes = self.model.dataset_meta.get('classes') or ()
+        self.classes = self.model.dataset_meta['classes']
         self.layout = layout_of(cfg)
         self.up = find_vertical(cfg)[0]
         self.pipeline = Compose(find_test_set(cfg)['pipeline'])
         if not self.pipeline.transforms:
             raise InputError('test_dataloader.dataset.pipeline is missing '
                              'from the config, expected a list of transforms.')
-        self.num_person = find_num_person(self.pipeline.transforms)
+        self.num_person = format_gcn_input.find_num_person(
+            self.pipeline.transforms)
 
     @torch.inference_mode()
     def __call__(self, inputs: Input | list[Input],
@@ -84,18 +82,15 @@ class SkeletonInferencer:
                 dict with ``keypoint`` and, in two dimensions,
                 ``keypoint_score`` (M, T, V) and ``img_shape``. In two
                 dimensions, a third channel of the joints is the confidence.
-            window (int, optional): Number of frames per window. Defaults to
-                the whole sequence.
+            window (int, optional): Frames per window. Defaults to all frames.
             stride (int, optional): Number of frames between the starts of
                 two windows. Defaults to a quarter of ``window``.
             img_shape (tuple, optional): Height and width in pixels of the
-                images in which two-dimensional joints were detected. Defaults
-                to ``img_shape`` of each annotation.
+                images of 2D joints. Defaults to that of each annotation.
             topk (int): Number of classes in ``top``. Defaults to 5.
-            out_dir (str | Path, optional): Folder for animations. By default,
-                none are drawn.
-            format (str): Format of the animations, 'gif' or 'html'. Defaults
-                to 'html'.
+            out_dir (str | Path, optional): Folder for animations. Defaults to
+                None, which draws none.
+            format (str): Their format, 'gif' or 'html'. Defaults to 'html'.
             batch_size (int): Number of windows per batch. Defaults to 16.
 
         Returns:
@@ -156,8 +151,8 @@ class SkeletonInferencer:
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, slice(*window)].copy()
-        packed = self.pipeline(fit_persons('SkeletonInferencer', piece,
-                                           self.num_person))
+        packed = self.pipeline(format_gcn_input.fit_persons(
+            'SkeletonInferencer', piece, self.num_person))
         clip_check.check_shape(self.model, packed['inputs'].shape[1:],
                                sequence['frame_dir'], trained=True)
         return packed
@@ -173,10 +168,12 @@ class SkeletonInferencer:
         mean = scores.mean(dim=0)
         best = mean.topk(min(topk, len(mean))).indices.tolist()
         top = [self._name(label, mean[label]) for label in best]
-        segments = [
-            dict(start=run.start, end=run.end, **self._name(
-                label, of_frames[run.start:run.end, label].mean()))
-            for label, run in runs(labels.tolist())]
+        segments, start = [], 0
+        for label, group in groupby(labels.tolist()):
+            end = start + len([*group])
+            segments.append(dict(start=start, end=end, **self._name(
+                label, of_frames[start:end, label].mean())))
+            start = end
         return dict(top[0], top=top, segments=segments)
 
     def _name(self, label: int, score: torch.Tensor) -> dict:

@@ -1,6 +1,5 @@
 """Sliding windows over long sequences, and scores for each frame."""
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -44,12 +43,3 @@ def spread_over_frames(scores: torch.Tensor, windows: Sequence[Window],
         total[start:end] += score
         count[start:end] += 1
     return total / count
-
-
-def runs(labels: Sequence[int]) -> Iterator[tuple[int, Window]]:
-    """Yield (label, window) for each run of equal labels."""
-    start = 0
-    for label, group in groupby(labels):
-        end = start + len([*group])
-        yield label, Window(start, end)
-        start = end

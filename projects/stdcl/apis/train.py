@@ -48,22 +48,21 @@ def train(config: str | Path, work_dir: str | None = None, *,
             the latest one in the work directory or, if there is none,
             ``load_from`` of the config. Defaults to ``resume`` and
             ``load_from`` of the config.
-        amp (bool): Whether to train in mixed precision: float16 on a GPU,
-            bfloat16 on the CPU. Defaults to False.
+        amp (bool): Whether to train in mixed precision (float16 on a GPU,
+            bfloat16 on a CPU). Defaults to False.
         validate (bool): Whether to validate. Defaults to True.
         auto_scale_lr (bool): Whether to multiply the learning rate by the
             ratio of the total batch size to ``auto_scale_lr.base_batch_size``
             of the config. Defaults to False.
         stream (str, optional): A key of ``catalogue.STREAMS``. Defaults to
-            the stream of the config.
+            that of the config.
         split (str, optional): Name of a split without "_train" or "_val",
             such as 'split2' of JHMDB. Defaults to the split of the config.
-        seed (int, optional): Random seed. Defaults to the seed of the config,
-            or to a random one.
-        diff_rank_seed (bool): Whether each process gets its own seed.
+        seed (int, optional): Random seed. By default, the config's or random.
+        diff_rank_seed (bool): Whether seeds of processes differ. Defaults to
+            False.
+        deterministic (bool): Whether to use only deterministic algorithms.
             Defaults to False.
-        deterministic (bool): Whether PyTorch and cuDNN use deterministic
-            algorithms. Defaults to False.
         cfg_options (dict | sequence[str], optional): Config entries to
             override: dotted name -> value, or KEY=VALUE strings.
         launcher (str): Launcher that started the processes: 'none',

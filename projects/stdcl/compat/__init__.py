@@ -1,7 +1,7 @@
 """Patches for MMAction2 1.2.0 and MMEngine 0.10.7 on current PyTorch.
 
-Each module describes what it repairs and cites the upstream issue, if any.
-Importing this package applies all patches.
+Importing this package applies all patches. Each module describes one of them,
+and cites the upstream issue, if any.
 """
 import importlib
 import importlib.util

@@ -8,8 +8,8 @@
 - MMEngine loads downloaded files with ``weights_only=False`` and executes the
   config stored in a checkpoint. This patch prevents both.
 - MMEngine leaves an incomplete file after a crash, and resumes from damaged
-  files. With this patch, only complete files get their final name, and
-  resuming skips damaged ones.
+  files. Now, only complete files get their final name, and damaged ones are
+  skipped.
 - MMAction2's ``init_recognizer`` ignores tensors that do not fit and a
   different stream or layout. With this patch, they raise an error.
 """
@@ -23,7 +23,7 @@ import re
 from collections import OrderedDict
 from pathlib import Path, PurePath
 from types import FunctionType
-from typing import Any, Optional
+from typing import Any
 from urllib.error import URLError
 
 import mmengine.runner
@@ -194,11 +194,10 @@ def save_to_local(checkpoint: dict, filename: str) -> None:
         raise OSError(
             error.errno, f'Checkpoint {filename} was not saved: '
             f'{error.strerror}. Earlier checkpoints are intact: remove the '
-            'cause (free disk space, for example), then resume the run '
-            '(train.py: --resume).') from None
+            'cause (such as a full disk), then use --resume.') from None
 
 
-def find_latest_checkpoint(path: str) -> Optional[str]:
+def find_latest_checkpoint(path: str) -> str | None:
     """Return the path of the checkpoint to resume from, or None.
 
     Process 0 chooses it. An ``InputError`` is raised if all are damaged.

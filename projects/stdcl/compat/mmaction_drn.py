@@ -3,8 +3,7 @@
 The wheel and the source archive of MMAction2 1.2.0 do not contain
 ``mmaction.models.localizers.drn``, so the import fails
 (https://github.com/open-mmlab/mmaction2/issues/2714). An empty module replaces
-it, because DRN is not used for skeletons. To use DRN, install MMAction2 from
-its repository.
+it, because skeletons do not need DRN. To use it, install MMAction2 from git.
 """
 import importlib.util
 import sys

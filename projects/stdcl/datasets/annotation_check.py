@@ -1,8 +1,8 @@
 """Check annotation files, which docs/annotation_format.md describes."""
 import reprlib
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Iterable, List, Sequence
 
 import numpy as np
 
@@ -10,8 +10,7 @@ from ..utils.input_error import InputError
 
 # sums of squares of larger coordinates may overflow float32
 LARGEST = 1e15
-UNDETECTED = ('For a joint that was not detected, write 0 as its coordinates '
-              'and confidence.')
+UNDETECTED = 'Write 0 as coordinates and confidence of undetected joints.'
 AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 
 
@@ -31,12 +30,11 @@ def check_names(path: str, annotations: Sequence[dict]) -> None:
                 f'{path}: annotations[{index}] is {reprlib.repr(item)}, '
                 'expected a dict whose frame_dir is a string.')
     if not annotations:
-        raise InputError(f'{path}: the list annotations is empty, expected at '
-                         'least one sequence.')
+        raise InputError(f'{path}: annotations is empty, expected sequences.')
 
 
-def select_split(path: str, annotations: List[dict], splits: dict,
-                 split: str) -> List[dict]:
+def select_split(path: str, annotations: list[dict], splits: dict,
+                 split: str) -> list[dict]:
     """Return the annotations of a split.
 
     ``splits`` maps each split to its names. An ``InputError`` is raised if the
@@ -61,7 +59,7 @@ def select_split(path: str, annotations: List[dict], splits: dict,
     return chosen
 
 
-def check_sequences(path: str, annotations: List[dict],
+def check_sequences(path: str, annotations: list[dict],
                     one_label: bool = True) -> None:
     """Check annotations that contain ``keypoint``.
 
@@ -75,8 +73,7 @@ def check_sequences(path: str, annotations: List[dict],
     if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
                for item in annotations):
         _fail(path, annotations[0], 'keypoint_score', 'contains no positive '
-              'number, as in all other sequences', 'a confidence above 0 for '
-              'each detected joint')
+              'number, as in all sequences', 'some confidences above 0')
     forms = list(map(_form, annotations))
     (usual, count), *_ = Counter(forms).most_common(1)
     for item, form in zip(annotations, forms):
@@ -112,9 +109,8 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
         return
     shape = _check_array(path, item, 'keypoint', 'MTVC').shape
     if total != shape[1]:
-        _fail(path, item, 'total_frames', f'is {total}', f'{shape[1]}, the '
-              'number of frames in keypoint (persons, frames, joints, '
-              f'channels: {shape})')
+        _fail(path, item, 'total_frames', f'is {total}', f'{shape[1]}, as in '
+              f'keypoint (persons, frames, joints, channels: {shape})')
     if shape[0] > max(shape[1], 2):
         _fail(path, item, 'keypoint', f'has {shape[0]} persons in {shape[1]} '
               'frames', 'the axes (persons, frames, joints, channels), with '

@@ -17,11 +17,8 @@ from mmengine.logging import MMLogger
 
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
-from .training_sequences import (
-    names_and_labels,
-    transforms_of,
-    unwrap_datasets,
-)
+from . import training_sequences
+from .training_sequences import unwrap_datasets
 
 MOST = 2**20  # largest number of hashes; larger training sets are sampled
 # transforms of MMAction2 that compute the input of a model
@@ -99,7 +96,8 @@ def _traits_of(part, wrappers: tuple) -> dict:
     classes = None if isinstance(part, dict) else getattr(
         part, 'metainfo', {}).get('classes')
     layout = getattr(part, 'layout', None)
-    steps = Compose(transforms_of(part, *wrappers)).transforms
+    steps = Compose(
+        training_sequences.transforms_of(part, *wrappers)).transforms
     fixed = [_describe(step) for step in steps
              if getattr(step, 'cacheable', False)
              or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
@@ -151,8 +149,7 @@ def check_traits(description: dict, dataset, where: str = '',
     """Raise an ``InputError`` unless the :func:`traits` are the same.
 
     ``dataset`` is a data set or, to compare only the pipelines, the config of
-    a dataloader. For the message, ``where`` is the name of the data set, and
-    ``source`` is the origin of ``description``.
+    a dataloader. The message names it ``where``, and the other ``source``.
     """
     for part, wrappers in unwrap_datasets(dataset):
         text = find_difference(description, traits(part, wrappers))
@@ -170,16 +167,15 @@ def check_data(description: dict, dataset, where: str) -> None:
     if known:
         MMLogger.get_current_instance().warning(
             f'{where}: {len(known)} of {len(dataset)} sequences have the name '
-            f'and label of a training sequence (such as {known[0]!r}). The '
-            'accuracy on these sequences does not show how well the model '
-            'recognizes new ones.')
+            f'and label of a training sequence (such as {known[0]!r}). Their '
+            'accuracy does not show how well new sequences are recognized.')
 
 
 def _hashes(dataset) -> Iterator[tuple]:
     """Yield the name and a hash of the name and label of each sequence."""
     for part, _ in unwrap_datasets(dataset):
-        for name, label in (names_and_labels(part) if isinstance(
-                part, BaseDataset) else ()):
+        for name, label in (training_sequences.names_and_labels(part)
+                            if isinstance(part, BaseDataset) else ()):
             if isinstance(name, str):
                 code = hashlib.sha256(f'{name} {label}'.encode()).digest()
                 yield name, int.from_bytes(code[:8], 'big', signed=True)

@@ -36,13 +36,11 @@ CONVERTERS = dict(nw_='nw_ucla', ntu='ntu_rgbd', jhm='jhmdb')
 class SkeletonDataset(PoseDataset):
     """``PoseDataset`` for long runs on large data sets.
 
-    - Annotation files are read without running code from them; see
-      :mod:`projects.stdcl.utils.safe_files`.
+    - Annotation files cannot run code; see :mod:`.utils.safe_files`.
     - The leading transforms with ``cacheable = True``, such as
       ``DropEmptyFrames``, give the same result in every epoch. They run once,
-      when the file is read, and are removed from ``pipeline``. Nothing is
-      cached if every sequence has its own coordinate file (``data_prefix``
-      contains "skeleton").
+      when the file is read, and are removed from ``pipeline``. If each
+      sequence has a file (``data_prefix['skeleton']``), nothing is cached.
     - The coordinates are stored in a few large float32 blocks, which all
       workers of a dataloader share, whether forked or spawned.
 

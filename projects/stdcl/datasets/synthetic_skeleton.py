@@ -1,5 +1,5 @@
 """Synthetic skeleton sequences, to try the code without a download."""
-from typing import Callable, List, Tuple, Union
+from collections.abc import Callable
 
 import numpy as np
 from mmaction.datasets.base import BaseActionDataset
@@ -80,7 +80,7 @@ def rest_pose(layout: SkeletonLayout) -> np.ndarray:
     return pose
 
 
-def find_limbs(layout: SkeletonLayout) -> Tuple[Tuple[int, ...], ...]:
+def find_limbs(layout: SkeletonLayout) -> tuple[tuple[int, ...], ...]:
     """Find the four longest limbs of a skeleton.
 
     A limb is the largest subtree of at least two joints, without the center,
@@ -183,8 +183,7 @@ class SyntheticSkeletonDataset(BaseActionDataset):
     programs form two pairs, and those of a pair differ only in timing: "lift
     then swing" and "swing then lift", "slow swing" and "fast swing". Neither a
     single frame nor the mean of all frames reveals the class. Subject, view,
-    place, posture, pace and phase are random, all limbs sway, and positions
-    are noisy.
+    place, posture, pace and phase are random; limbs sway; positions are noisy.
 
     Sequence i depends only on ``layout``, ``seed``, ``split`` and i; its class
     is i modulo 16. ``keypoint``, (1, T, V, 3), is in meters, and y points up.
@@ -205,8 +204,8 @@ class SyntheticSkeletonDataset(BaseActionDataset):
             or ``layout`` is unknown or has fewer than four limbs.
     """
 
-    def __init__(self, pipeline: List[Union[dict, Callable]],
-                 layout: Union[str, dict] = 'nw-ucla', split: str = 'train',
+    def __init__(self, pipeline: list[dict | Callable],
+                 layout: str | dict = 'nw-ucla', split: str = 'train',
                  num_sequences: int = 1600, seed: int = 0, **kwargs) -> None:
         if split not in SPLITS or num_sequences < 1 or seed < 0:
             raise InputError(
@@ -223,7 +222,7 @@ class SyntheticSkeletonDataset(BaseActionDataset):
             f'{self.layout.joint_names[limb[0]]}: {program}'
             for limb in self.body.limbs for program in PROGRAMS))
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Generate all sequences."""
         return [self._sequence(i) for i in range(self.num_sequences)]
 

@@ -129,9 +129,8 @@ def add_indices(dataset) -> int:
             raise InputError(
                 f'train_dataloader.dataset contains a {type(part).__name__}, '
                 'whose sequences have no indices for the memory bank slots; '
-                'expected a subclass of mmengine.dataset.BaseDataset, '
-                'optionally wrapped in RepeatDataset, ClassBalancedDataset or '
-                'ConcatDataset.')
+                'expected a BaseDataset, optionally in a RepeatDataset, '
+                'ClassBalancedDataset or ConcatDataset.')
         add_meta_key(part.pipeline, 'sample_idx')
         transforms = part.pipeline.transforms
         if length and not any(isinstance(step, _AddToIndex)

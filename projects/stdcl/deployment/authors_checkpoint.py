@@ -1,10 +1,9 @@
 """Convert checkpoints from the authors' code to this project's tensor names.
 
-A table lists, for each tensor of this project, the authors' tensors that it is
-built from and the function that joins them.
+For each tensor of this project, a table lists the authors' tensors to join.
 """
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Dict, Sequence, Tuple
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -13,9 +12,10 @@ from ..catalogue import ENCODERS
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, require_known
 
-Tensors = Dict[str, torch.Tensor]
-# our name -> the authors' names, and the function that joins their tensors
-Table = Dict[str, Tuple[Sequence[str], Callable]]
+Tensors = dict[str, torch.Tensor]
+# our name -> the authors' names, and the function that joins their tensors;
+# most functions of this module return the rows for the layer that they name
+Table = dict[str, tuple[Sequence[str], Callable]]
 
 BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
@@ -48,12 +48,10 @@ def _bn(ours: str, *theirs: str) -> Table:
 
 
 def _conv_bn(ours: str, conv: str, norm: str) -> Table:
-    """Return rows for a 1x1 convolution followed by batch norm."""
     return {**_layer(f'{ours}.conv', [conv]), **_bn(f'{ours}.bn', norm)}
 
 
 def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
-    """Return rows for the multi-scale temporal convolution of a block."""
     branch = f'{theirs}.branches.'
     table = {
         **_layer(f'{ours}.entry', [f'{branch}{i}.0' for i in range(3)]),
@@ -68,7 +66,6 @@ def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
 
 
 def _decoupler(source: Tensors) -> Table:
-    """Return rows for the decoupler, if the file contains one."""
     if not any(name.startswith('std.') for name in source):
         return {}
     ours = 'cls_head.decoupler.'
@@ -99,7 +96,6 @@ def _blocks(source: Tensors, spatial: Callable, join_conv: Callable = _stack,
 
 
 def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
-    """Return rows for the graph convolution of a block of CTR-GCN."""
     theirs = f'{block}.gcn1'
 
     def convs(which: int, part: str = '') -> list:  # for the three subsets
@@ -123,7 +119,6 @@ def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
 
 
 def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
-    """Return rows for the attention of a block of Hyperformer."""
     vit, theirs = f'{block}.vit1', f'{block}.vit1.attn'
     table = {
         **_layer(f'{ours}.norm', [f'{vit}.norm1']),
@@ -145,7 +140,6 @@ def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
 
 
 def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
-    """Return rows for the graph convolution of a block of BlockGCN."""
     theirs, tables = f'{block}.gcn1', [f'{block}.gcn1.fc1']
 
     def convs(part: str) -> list:  # for the three subsets
@@ -164,7 +158,6 @@ def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
 
 
 def _blockgcn_topology() -> Table:
-    """Return rows for the joint embedding and topology of BlockGCN."""
     table = {
         'backbone.position_embedding': (['pos_embedding'], lambda x: x[0]),
         'backbone.topology.centers': (['topo.pl.centres'], _stack),
@@ -206,9 +199,8 @@ def convert(encoder: str, source: Tensors) -> Tensors:
     """Convert a state dict from the authors' code to this project's names.
 
     The counters of batch norm (``num_batches_tracked``), which some files do
-    not contain, default to 0. An ``InputError`` is raised if ``encoder`` is
-    not a key of :data:`TABLES`, or if tensors are missing or unexpected; it
-    lists all of them.
+    not contain, default to 0. An ``InputError`` lists all tensors that are
+    missing or unexpected. ``encoder`` is a key of :data:`TABLES`.
     """
     require_known('encoder', encoder, TABLES)
     table = TABLES[encoder](source)
@@ -225,11 +217,7 @@ def convert(encoder: str, source: Tensors) -> Tensors:
 
 
 def convert_file(encoder: str, source: Path, out: Path) -> str:
-    """Convert a checkpoint file from the authors' code; return a summary.
-
-    ``encoder`` is a key of :data:`TABLES`. Errors are those of
-    :func:`convert`.
-    """
+    """Convert a checkpoint file as :func:`convert` does; return a summary."""
     tensors = CheckpointLoader.load_checkpoint(
         str(source), map_location='cpu', logger='silent')
     tensors = tensors.get('state_dict', tensors)

@@ -1,9 +1,9 @@
 """Export models to ONNX files, and test these files."""
 import json
 import os.path as osp
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, Optional, Sequence
 
 import numpy as np
 import torch
@@ -42,14 +42,13 @@ class DeployedNetwork(nn.Module):
 
 
 def export(model: nn.Module, clips: torch.Tensor, out: Path,
-           metadata: Dict[str, str]) -> float:
+           metadata: dict[str, str]) -> float:
     """Export a recognizer on the CPU for any batch size N, and verify it.
 
     ``clips``, (N, M, T, V, C), serve to verify the file ``out``; their
     coordinates should be as large as in the data. The file contains
-    ``metadata``. Return the result of :func:`compare`. An ``InputError`` is
-    raised, and no file is written, if the model fails on clips of this shape
-    or if the result exceeds :data:`TOLERANCE`.
+    ``metadata``. Return the result of :func:`compare`. If it exceeds
+    :data:`TOLERANCE`, an ``InputError`` is raised and no file is written.
     """
     network, shape = DeployedNetwork(model).eval(), clips.shape[1:]
     with torch.no_grad():
@@ -72,8 +71,8 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
 
 
 def export_checkpoint(config: str, checkpoint: str, out: Path,
-                      shape: Optional[Sequence[int]] = None,
-                      cfg_options: Optional[Sequence[str]] = None) -> str:
+                      shape: Sequence[int] | None = None,
+                      cfg_options: Sequence[str] | None = None) -> str:
     """Export the model of a config with weights from a checkpoint.
 
     The clips have the ``shape`` (M, T, V, C), by default that of the config.
@@ -96,7 +95,7 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
         stream=getattr(model.data_preprocessor, 'stream', 'joint'),
         layout=layout.name, joints=json.dumps(layout.joint_names),
         dims=str(layout.dims), pipeline=json.dumps(steps, default=str),
-        classes=json.dumps(list(model.dataset_meta.get('classes') or []))))
+        classes=json.dumps(model.dataset_meta['classes'])))
     return (f'{out}: {out.stat().st_size:,} bytes, input clips (batch, '
             f'{", ".join(map(str, shape))}). Its logits differ from those of '
             f'PyTorch by at most {difference:.1e} times the largest logit.')
@@ -107,8 +106,7 @@ def sample_clips(dataset: dict, steps: Sequence[dict], layout: SkeletonLayout,
     """Return clips (N, M, T, V, C) of a data set, given its config.
 
     If the data set cannot be read, the clips are synthetic or, for layouts
-    with too few limbs, normally distributed. ``steps`` are the transforms of
-    the data set, and ``shape`` is (M, T, V, C).
+    with too few limbs, normally distributed. ``steps`` are its transforms.
     """
     number = max(BATCH_SIZES)
     synthetic = dict(type='SyntheticSkeletonDataset', pipeline=steps,
@@ -153,7 +151,7 @@ def open_session(path: Path):
 
 @torch.no_grad()
 def evaluate_file(config: str, checkpoint: str, path: Path,
-                  cfg_options: Optional[Sequence[str]] = None) -> dict:
+                  cfg_options: Sequence[str] | None = None) -> dict:
     """Compare an ONNX file with PyTorch on the test set of a config.
 
     Return ``sequences``, their number; ``agree``, whether all predicted
@@ -175,8 +173,7 @@ def evaluate_file(config: str, checkpoint: str, path: Path,
     classes = session.get_outputs()[0].shape[-1]
     if classes != model.cls_head.num_classes:
         raise InputError(f'{path} returns {classes} logits, expected '
-                         f'{model.cls_head.num_classes}, one for each class '
-                         'of the model.')
+                         f'{model.cls_head.num_classes}, one per class.')
     network = DeployedNetwork(model).eval()
     logits, labels = dict(pytorch=[], onnxruntime=[]), []
     for batch in track(loader, description='test set'):

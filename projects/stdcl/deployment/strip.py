@@ -17,14 +17,11 @@ OF_STDCL = re.compile(rf'(.*\.)?cls_head\.({"|".join(TRAINING_ONLY)})\.')
 def strip(checkpoint: dict) -> dict:
     """Return ``meta``, and ``state_dict`` without decoupler and memory banks.
 
-    The text of the config is removed from ``meta``, because it contains paths
-    of the machine that trained the model.
-
-    An ``InputError`` is raised if the checkpoint contains no ``state_dict``.
+    The config, which contains paths of a machine, is removed from ``meta``. An
+    ``InputError`` is raised if the checkpoint contains no ``state_dict``.
     """
     if 'state_dict' not in checkpoint:
-        raise InputError('the file contains no state_dict, expected a '
-                         'training checkpoint.')
+        raise InputError('state_dict is missing, expected a checkpoint.')
     return dict(
         meta={name: value for name, value in checkpoint.get('meta', {}).items()
               if name != 'cfg'},

@@ -1,7 +1,6 @@
 """Late fusion: the weighted sum of the scores of several models.
 
-With one clip per sequence, the metrics of a single file equal those that
-``tools/test.py`` prints.
+With one clip per sequence, a single file has the metrics of ``tools/test.py``.
 """
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmaction.evaluation import (
-    ConfusionMatrix,
-    get_weighted_score,
-    top_k_accuracy,
-)
+from mmaction import evaluation
 from scipy.special import softmax
 
 from ..catalogue import STREAMS
@@ -52,9 +47,8 @@ def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
         classes).
 
     Raises:
-        InputError: The files do not match each other, two of them contain the
-            same scores, labels are missing, or ``weights`` contains only 0 or
-            is not one finite number per file.
+        InputError: The files do not match, two contain the same scores, labels
+            are missing, or ``weights`` is invalid or contains only 0.
     """
     files = [read(path) for path in paths]
     streams, origin = [file.stream for file in files], 'as given'
@@ -80,8 +74,9 @@ def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
         if np.allclose(own, same, rtol=0, atol=1e-5 * np.abs(own).max()):
             raise InputError(f'{other.path} contains the same scores as '
                              f'{one.path}, expected those of another run.')
-    fused = np.stack(get_weighted_score(scores, np.array(weights, float)))
-    confusion = ConfusionMatrix.calculate(
+    fused = np.stack(evaluation.get_weighted_score(
+        scores, np.array(weights, float)))
+    confusion = evaluation.ConfusionMatrix.calculate(
         fused.argmax(axis=1), target, num_classes=fused.shape[1]).numpy()
     classes = class_names(files[0].classes, len(confusion))
     return dict(
@@ -118,8 +113,7 @@ def align(files: Sequence[Scores],
     in one file are taken from the others.
 
     Raises:
-        InputError: Two files differ in their sequences, labels or classes, or
-            the label of a sequence is missing.
+        InputError: The files contradict each other, or a label is missing.
     """
     known = [label_file.read(path) for path in label_files]
     for one in known:
@@ -215,7 +209,7 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
 
 def evaluate(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return three accuracies of scores (N, C), each from 0 to 1."""
-    top1, top5 = top_k_accuracy(scores, labels, (1, 5))
+    top1, top5 = evaluation.top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
                 mean_class_accuracy=mean_class_accuracy(scores, labels))
 

@@ -24,8 +24,7 @@ def read(path: Path) -> LabelFile:
     A list contains one row per sequence, in the order of a score file. A text
     file (``.csv``, ``.txt``) contains names, labels, or both (name, label); it
     may start with a header. A ``.npy`` file contains labels. In a list of
-    labels, the names are 0 to N - 1. An ``InputError`` is raised for a
-    different format.
+    labels, the names are 0 to N - 1. Other formats raise an ``InputError``.
     """
     try:
         if Path(path).suffix in ('.npy', '.csv', '.txt'):

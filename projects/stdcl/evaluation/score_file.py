@@ -24,8 +24,7 @@ class Scores:
     """The scores of N test sequences for C classes.
 
     With several clips per sequence, the scores are means over the clips, so
-    ``probabilities`` are not the softmax of ``logits``. Set at least one of
-    these two fields.
+    ``probabilities`` are not the softmax of ``logits``. Set at least one.
 
     Raises:
         InputError: A field is invalid, or a name occurs twice.
@@ -132,8 +131,7 @@ def read(path: str | Path) -> Scores:
         missing = [field for field in ARRAYS if field not in seen]
         if missing:
             raise InputError(f'{path}: missing arrays: {", ".join(missing)}; '
-                             'expected a file written by tools/test.py --dump '
-                             'FILE.npz.')
+                             'expected a file from tools/test.py --dump.')
         return Scores(path, **{
             field: array if field in ARRAYS else array.tolist()
             for field, array in arrays.items() if field in (*ARRAYS, *TEXTS)})

@@ -9,8 +9,8 @@ A study NAME has two files, by default next to its study file:
   ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in the last epoch) or,
   in older files, ``global``, ``spatial`` or ``temporal`` (feature quality).
 """
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence, Tuple
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     return frame
 
 
-def append(path: Path, rows: List[dict], key: List[str] = KEY) -> None:
+def append(path: Path, rows: list[dict], key: list[str] = KEY) -> None:
     """Add rows to a CSV file, and remove old rows with the same ``key``.
 
     The file is replaced as a whole, so a crash leaves the old file intact.
@@ -80,15 +80,14 @@ def append(path: Path, rows: List[dict], key: List[str] = KEY) -> None:
         frame.to_csv(partial, index=False)
 
 
-def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
+def collect(training: Training, work_dir: Path) -> tuple[dict, list[dict]]:
     """Return the row of a finished run, and the rows of its details.
 
     ``work_dir`` contains ``run.json``, ``scores.npz`` and ``TEST.npz`` for
     each of the run's ``tests``. An ``InputError`` is raised if ``run.json``
     lacks an epoch or the validation after the last epoch.
     """
-    run = read_record(work_dir / 'run.json')
-    epochs = run['epochs']
+    epochs = read_record(work_dir / 'run.json')['epochs']
     top1 = {epoch['epoch']: _percent(epoch['val']['acc/top1'])
             for epoch in epochs if 'val' in epoch}
     if [epoch['epoch'] for epoch in epochs] != list(
@@ -98,7 +97,7 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
             'missing, expected every epoch from 1 and a validation after the '
             f'last epoch. Delete {work_dir} to train from scratch.')
     best, last = max(top1, key=top1.get), epochs[-1]['train']
-    row, details = _describe(training, [work_dir / 'scores.npz'], run)
+    row, details = describe(training, [work_dir])
     row.update(
         epochs=len(epochs), top1_last=top1[len(epochs)], top1_best=top1[best],
         best_epoch=best, train_top1=_percent(last.get('top1_acc', np.nan)),
@@ -116,16 +115,6 @@ def collect(training: Training, work_dir: Path) -> Tuple[dict, List[dict]]:
     return row, details
 
 
-def collect_fusion(training: Training, folders: List[Path]
-                   ) -> Tuple[dict, List[dict]]:
-    """Return the row of a fusion of ``folders``, and the rows of its details.
-
-    ``nll`` stays empty, because summed logits are not calibrated.
-    """
-    return _describe(training, [folder / 'scores.npz' for folder in folders],
-                     read_record(folders[0] / 'run.json'))
-
-
 def _key(training: Training) -> dict:
     return {name: getattr(training, name) for name in KEY}
 
@@ -134,10 +123,16 @@ def _percent(share: float) -> float:
     return round(100 * share, 4)
 
 
-def _describe(training: Training, paths: List[Path],
-              run: dict) -> Tuple[dict, List[dict]]:
-    """Return the row of score files, and a detail for each class."""
-    found, machine = fuse_files(paths), run['machine']
+def describe(training: Training, folders: list[Path]
+             ) -> tuple[dict, list[dict]]:
+    """Return the row of a run, or of a fusion of runs, and its classes.
+
+    ``nll`` stays empty, because the summed logits of a fusion are not
+    calibrated. ``folders`` are the work directories of the runs.
+    """
+    found = fuse_files([folder / 'scores.npz' for folder in folders])
+    run = read_record(folders[0] / 'run.json')
+    machine = run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
     row = dict.fromkeys(COLUMNS) | _key(training) | dict(
         encoder=training.encoder, stream=training.stream, data=training.data,

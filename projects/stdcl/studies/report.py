@@ -1,7 +1,7 @@
 """Report of a study: tables and a plot."""
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence
 
 import matplotlib
 import numpy as np
@@ -28,7 +28,7 @@ def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
                      for line in lines)
 
 
-def cells_of(found: Optional[Difference], other: str = '') -> List[str]:
+def cells_of(found: Difference | None, other: str = '') -> list[str]:
     """Return the table cells of a comparison: mean, interval, finding."""
     if found is None:
         return ['', '', '']

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, List, Optional
 
 from rich.console import Console
 
@@ -40,18 +40,18 @@ class StudyRunner:
         self.call = self._call_here
         self.stopping = threading.Event()
         self.signaled = 0  # number of the signal that stopped the study
-        self.stops: List[Callable] = []  # each ends one command
+        self.stops: list[Callable] = []  # each ends one command
         self.lock = threading.Lock()  # for reading configs and writing results
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
 
-    def missing(self, pattern: str = '*') -> List[Training]:
+    def missing(self, pattern: str = '*') -> list[Training]:
         """List the unrecorded runs of the arms that match a pattern."""
         known = records.read(self.results).set_index(records.KEY).index
         return [item for item in self.study.matching(pattern)
                 if (item.arm, item.fold, item.seed) not in known]
 
-    def run_all(self, trainings: List[Training], jobs: int = 1,
-                minutes: Optional[float] = None) -> List[Training]:
+    def run_all(self, trainings: list[Training], jobs: int = 1,
+                minutes: float | None = None) -> list[Training]:
         """Execute runs, ``jobs`` at a time, and return those that fail.
 
         The runs are stopped after ``minutes``, if given, and on SIGINT or
@@ -81,7 +81,7 @@ class StudyRunner:
         for stop in self.stops:
             stop()  # no effect on commands that have ended
 
-    def _try(self, training: Training) -> Optional[Training]:
+    def _try(self, training: Training) -> Training | None:
         """Execute a run and print its result; return the run if it fails."""
         try:
             row = self.run(training)
@@ -95,7 +95,7 @@ class StudyRunner:
                     f'{row["minutes"]:.1f} minutes'))
         return None
 
-    def run(self, training: Training) -> Optional[dict]:
+    def run(self, training: Training) -> dict | None:
         """Execute and record a run; return its row, or None if stopped."""
         if self.stopping.is_set():  # do not read hundreds of configs
             return None
@@ -119,13 +119,13 @@ class StudyRunner:
                 return None
         return self._record(*records.collect(training, folder))
 
-    def _record(self, row: dict, details: List[dict]) -> dict:
+    def _record(self, row: dict, details: list[dict]) -> dict:
         with self.lock:  # write the row last: it marks the run as recorded
             records.append(self.details, details, records.DETAILS[:-1])
             records.append(self.results, [row])
         return row
 
-    def _fuse(self, training: Training) -> Optional[dict]:
+    def _fuse(self, training: Training) -> dict | None:
         """Fuse the scores of runs; return None if one is not recorded."""
         folders = [self.work_dir / name for name in training.fuse]
         waiting = {item.name for item in self.missing()}
@@ -137,10 +137,10 @@ class StudyRunner:
                     f'{folder}/scores.npz is missing, but the run is recorded.'
                     ' Restore the file, or delete the row of the run from '
                     f'{self.results} to repeat it.')
-        return self._record(*records.collect_fusion(training, folders))
+        return self._record(*records.describe(training, folders))
 
     def _write_config(self, training: Training, folder: Path,
-                      options: Optional[dict] = None) -> Path:
+                      options: dict | None = None) -> Path:
         """Write a config of a run; raise an InputError if it has changed."""
         with self.lock:
             text = load_config(str(training.config), {
@@ -165,7 +165,7 @@ class StudyRunner:
                              *end)
         return not status
 
-    def _call_here(self, command: List[str], log: Path) -> int:
+    def _call_here(self, command: list[str], log: Path) -> int:
         """Run a command on this machine, and return its exit status."""
         threads = str(self.study.threads)
         with open(log, 'ab') as file:
@@ -186,7 +186,7 @@ class StudyRunner:
         """Run commands as Slurm jobs with one GPU, for up to ``minutes``."""
         import submitit
 
-        def call(command: List[str], log: Path) -> int:
+        def call(command: list[str], log: Path) -> int:
             executor = submitit.AutoExecutor(folder=log.parent / 'slurm')
             executor.update_parameters(
                 slurm_partition=partition, cpus_per_task=self.study.threads,

@@ -1,5 +1,5 @@
 """Differences between arms with 95 % confidence intervals."""
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,7 @@ def compare(results: pd.DataFrame, arm: str, other: str,
     """Subtract a measure of ``other`` from that of ``arm``, seed by seed.
 
     Runs with the same fold and seed form the pairs of a paired t interval.
-    ``results`` has the columns :data:`.records.COLUMNS`, one of which is the
-    measure.
+    ``measure`` is one of the columns of ``results``, :data:`.records.COLUMNS`.
     """
     one, two = (results[results.arm == name].set_index(['fold', 'seed'])
                 [measure] for name in (arm, other))
@@ -42,7 +41,7 @@ def compare(results: pd.DataFrame, arm: str, other: str,
                       seeds)
 
 
-def mean_of(parts: List[Difference]) -> Difference:
+def mean_of(parts: list[Difference]) -> Difference:
     """Average independent differences with equal weights.
 
     The degrees of freedom follow the Welch-Satterthwaite equation.

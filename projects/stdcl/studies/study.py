@@ -36,16 +36,14 @@ class Arm:
         encoder (str): A key of ``catalogue.ENCODERS``. Together with
             ``stdcl`` and the study's benchmark, it selects the config.
         config (str): Path of a config, relative to the study file.
-        fuse (list[str]): Arms to fuse. Nothing is trained; the scores of
-            these arms are summed seed by seed, with the default weights of
-            ``fuse_files``.
+        fuse (list[str]): Arms whose scores to sum, seed by seed, with the
+            default weights of ``fuse_files``, instead of training.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
             to the stream of ``config``.
         stdcl (bool): Whether to train with STD-CL. With ``config``, this only
             sets the method in the results. Defaults to True.
         against (str): Arm to compare with, seed by seed. Defaults to none.
-        options (dict): Config options of this arm, which override those of
-            the study and the encoder.
+        options (dict): Options that override the study's and the encoder's.
     """
     seeds: list | int
     encoder: str = ''
@@ -94,19 +92,17 @@ class Study:
             'nw-ucla-xview'.
         threads (int): CPU threads of each run. Defaults to 1.
         folds (int | list[str]): Number or names of folds; seed s uses fold s
-            modulo their number. The name of the fold replaces ``{fold}`` in
-            options. Defaults to 1.
+            modulo their number. Its name replaces ``{fold}`` in options.
+            Defaults to 1.
         options (dict): Config options for all arms: dotted name -> value.
-        encoders (dict): Options for all arms with this encoder, which
-            override ``options``: encoder -> options.
+        encoders (dict): Encoder -> options that override ``options``.
         tests (dict): Further tests of each trained model: name -> config
             options. Their results are in ``top1_NAME`` and ``nll_NAME``.
         means (dict): Means in the report: name -> list of arms with
             ``against``, whose differences are averaged with equal weights.
 
     Raises:
-        InputError: A field is invalid, or it refers to an unknown encoder,
-            stream, arm or config.
+        InputError: A field is invalid, or names something unknown.
     """
     path: Path
     about: str

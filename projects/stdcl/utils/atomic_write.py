@@ -1,9 +1,9 @@
 """Write files that are either complete or absent."""
 import os
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 PARTIAL = '.partial'  # suffix of unfinished files
 

@@ -1,7 +1,7 @@
 """Find damaged checkpoint files and the latest intact one."""
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, List, NamedTuple, Optional, Union
+from typing import BinaryIO, NamedTuple
 
 LAST = 'last_checkpoint'  # file that contains the path of the latest one
 # training can resume from these; the best checkpoint has no optimizer state
@@ -11,7 +11,7 @@ PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
 LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
-def find_damage(source: Union[str, Path, BinaryIO]) -> Optional[str]:
+def find_damage(source: str | Path | BinaryIO) -> str | None:
     """Verify the checksums of a checkpoint, because PyTorch does not.
 
     ``source`` is a path, or an open file, which is rewound if it is intact.
@@ -35,8 +35,8 @@ def find_damage(source: Union[str, Path, BinaryIO]) -> Optional[str]:
 
 class Latest(NamedTuple):
     """The latest intact checkpoint, and the damaged ones that were skipped."""
-    path: Optional[str]
-    damaged: List[str]  # one clause per file
+    path: str | None
+    damaged: list[str]  # one clause per file
 
 
 def find_latest(work_dir: str) -> Latest:

@@ -27,8 +27,7 @@ def check_shape(model, shape, where: str, trained: bool = False) -> None:
     """
     if len(shape) != len(AXES):
         raise InputError(f'{where}: a clip has the shape {tuple(shape)}, '
-                         f'expected ({", ".join(AXES)}), as FormatGCNInput '
-                         'returns it.')
+                         f'expected ({", ".join(AXES)}): use FormatGCNInput.')
     expectations = _expectations(model, *shape)
     if trained:
         layout = getattr(model.data_preprocessor, 'layout', None)

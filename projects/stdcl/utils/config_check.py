@@ -83,8 +83,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
     """Load a config file and override some of its entries.
 
     ``options`` are the entries to override: a dict of dotted name -> value, or
-    KEY=VALUE strings. An ``InputError`` is raised if the file ``path`` cannot
-    be read, or if the options do not fit it.
+    KEY=VALUE strings. An ``InputError`` says which file or option is invalid.
     """
     if not isinstance(options, dict):
         options = parse_options(options)

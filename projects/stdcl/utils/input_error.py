@@ -3,9 +3,9 @@ import pickle
 import re
 import sys
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Iterator, Sequence, Union
 
 # package -> extra in pyproject.toml that installs it
 EXTRAS = dict(
@@ -45,7 +45,7 @@ class InputError(ValueError):
         return '\n  '.join(self.args)
 
 
-def require_positive(owner: str, **sizes: Union[int, Sequence[int]]) -> None:
+def require_positive(owner: str, **sizes: int | Sequence[int]) -> None:
     """Raise an ``InputError`` unless every size is a positive integer.
 
     If a size is a list or a tuple, this applies to each of its entries.
@@ -98,7 +98,7 @@ def _describe(error: Exception, args: dict) -> object:
 
 @contextmanager
 def end_cleanly(config: object = '',
-                args: Union[Namespace, None] = None) -> Iterator[None]:
+                args: Namespace | None = None) -> Iterator[None]:
     """Exit with ``error: ...`` if the user can fix the cause.
 
     This applies to an :class:`InputError`, an ``OSError``, a pickle that is

@@ -12,7 +12,7 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from typing import Any, BinaryIO, Dict, Union
+from typing import Any, BinaryIO, Union
 
 import numpy as np
 
@@ -96,7 +96,7 @@ class _Array(_Placeholder):
         self.value = array.astype(array.dtype.newbyteorder('='), copy=False)
 
 
-def _make_array(data: Union[bytes, bytearray], dtype: _Dtype, shape: tuple,
+def _make_array(data: bytes | bytearray, dtype: _Dtype, shape: tuple,
                 order: str) -> np.ndarray:
     # unlike np.ndarray(buffer=data), this keeps a bytearray from being resized
     array = np.frombuffer(data, dtype.value).reshape(shape, order=order)
@@ -122,7 +122,7 @@ def _encode(text: str, encoding: str) -> bytes:
     return str.encode(text, 'latin-1')
 
 
-def _bytearray(content: Union[str, bytes] = b'', *encoding) -> bytearray:
+def _bytearray(content: str | bytes = b'', *encoding) -> bytearray:
     content = _encode(content, *encoding) if encoding else content
     # memoryview rejects an integer, which bytearray would take as a size
     return bytearray(memoryview(content))
@@ -220,7 +220,7 @@ def load(path: PathLike) -> Any:
                 f'({type(error).__name__}: {reason}).')) from error
 
 
-def load_arrays(path: PathLike) -> Union[np.ndarray, Dict[str, np.ndarray]]:
+def load_arrays(path: PathLike) -> np.ndarray | dict[str, np.ndarray]:
     """Read the array of a ``.npy`` file or the arrays of a ``.npz`` file.
 
     Raises:

@@ -31,11 +31,10 @@ class SkeletonLayout:
         center (int): Index of the root, the origin of relative coordinates.
         bones (sequence[tuple], optional): (child, parent) pairs of the bone
             stream. Defaults to ``edges``.
-        parts (sequence[int], optional): Body part of each joint, used by
+        parts (sequence[int], optional): Body part of each joint, for
             Hyperformer. Defaults to a single part.
-        dims (int): Number of coordinates, 3 (x, y, z) or 2 (x, y). With 2,
-            the data may contain the detector's confidence as a third channel.
-            Defaults to 3.
+        dims (int): Number of coordinates, 3 (x, y, z) or 2 (x, y). With 2, a
+            third channel of the data is the confidence. Defaults to 3.
 
     Raises:
         InputError: An argument is invalid, or ``edges`` do not form a tree.

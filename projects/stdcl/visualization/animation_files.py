@@ -1,7 +1,7 @@
 """Write animations to files: a page with a player, or GIFs."""
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, List, Sequence, Tuple
 
 from ..utils.atomic_write import atomic_write
 from ..utils.skeleton_layout import SkeletonLayout
@@ -10,7 +10,7 @@ from .skeleton_player import player_page
 
 
 def write_animations(animations: Sequence[Animation], layout: SkeletonLayout,
-                     view: Tuple[float, float], folder: Path, style: str,
+                     view: tuple[float, float], folder: Path, style: str,
                      title: str) -> Iterator[Path]:
     """Write animations to a folder, and yield the path of each file.
 
@@ -32,7 +32,7 @@ def write_animations(animations: Sequence[Animation], layout: SkeletonLayout,
         yield path
 
 
-def file_names(names: Sequence[str]) -> List[str]:
+def file_names(names: Sequence[str]) -> list[str]:
     """Turn names of sequences into distinct file names."""
     safe = [re.sub(r'[^\w.-]+', '_', name)[:75] for name in names]
     return safe if len({*safe}) == len(safe) else [

@@ -1,5 +1,6 @@
 """Draw sequences of a data set before and after the pipeline."""
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from mmaction.registry import DATASETS
@@ -17,7 +18,7 @@ from .skeleton_animation import Animation, Panel, joints_of, to_points
 class BrowsedSequence(NamedTuple):
     """A sequence of a data set, and the pipeline to apply to it."""
     name: str
-    classes: Dict[str, str]  # label -> class name, '' if unknown
+    classes: dict[str, str]  # label -> class name, '' if unknown
     dataset: BaseDataset  # has no pipeline
     index: int  # of the sequence in ``dataset``
     pipeline: Compose
@@ -41,19 +42,18 @@ class DatasetBrowser:
         self.sequences = [sequence for part in unwrap_datasets(loader)
                           for sequence in _list_sequences(*part)]
 
-    def choose(self, names: Optional[Sequence[str]] = None,
-               classes: Optional[Sequence[str]] = None,
-               num: Optional[int] = None, seed: int = 0) -> List[int]:
+    def choose(self, names: Sequence[str] | None = None,
+               classes: Sequence[str] | None = None,
+               num: int | None = None, seed: int = 0) -> list[int]:
         """Choose sequences by name, or at random.
 
         The random choice contains up to ``num`` sequences (default: all) of
         ``classes``, which are names or numbers of classes (default: all).
         Return indices for :meth:`animate`, in the order of ``names``. An
-        ``InputError`` is raised if an entry of ``names`` or ``classes`` is
-        unknown, or if ``num`` is below 1.
+        ``InputError`` is raised if a name is unknown or ``num`` is below 1.
         """
         require_positive(self.where, num=1 if num is None else num)
-        known: Dict[str, List[int]] = {}
+        known: dict[str, list[int]] = {}
         for index, sequence in enumerate(self.sequences):
             keys = [sequence.name] if names else [
                 *sequence.classes, *sequence.classes.values()]
@@ -79,8 +79,7 @@ class DatasetBrowser:
 
         Random transforms depend only on ``seed`` and ``index``. A note
         replaces the second panel if a transform computes bones or motion. An
-        ``InputError`` is raised if the pipeline fails, or if the joints do not
-        fit the layout.
+        ``InputError`` is raised if the pipeline or the layout does not fit.
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
         info = dataset.get_data_info(place)

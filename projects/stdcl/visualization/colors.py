@@ -1,6 +1,6 @@
 """Colors that people with color blindness can distinguish."""
+from collections.abc import Iterable
 from itertools import chain, cycle
-from typing import Dict, Iterable
 
 # by Okabe and Ito (https://jfly.uni-koeln.de/color/), without black
 COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00',
@@ -13,7 +13,7 @@ PALETTE = (('#2d3748', '#2b6cb0', '#c05621'),
            ('#3f3566', '#9575f0', '#b52a2a'))
 
 
-def assign_colors(names: Iterable[str]) -> Dict[str, str]:
+def assign_colors(names: Iterable[str]) -> dict[str, str]:
     """Map distinct names to colors, which repeat after 21 names.
 
     The second seven colors are lighter, and the third seven are darker.

@@ -1,7 +1,7 @@
 """Curves of losses and metrics, from the logs of training runs."""
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -51,9 +51,8 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
                 names: Sequence[str], path: Path) -> None:
     """Plot scalars of several runs as a PNG, one diagram for each scalar.
 
-    ``logs`` are results of :func:`read_log`, ``keys`` are scalars, such as
-    'loss' and 'acc/top1', and ``names`` are the names of the runs. A missing
-    scalar raises an ``InputError``.
+    ``logs`` are results of :func:`read_log`, and ``names`` those of the runs.
+    An ``InputError`` is raised if a log lacks one of ``keys``, the scalars.
     """
     figure = Figure(figsize=(5 * len(keys), 3.6), layout='constrained')
     plots = figure.subplots(1, len(keys), squeeze=False)[0]

@@ -1,7 +1,7 @@
 """Animations of sequences with the classes that a model predicts."""
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence
 
 from ..utils.skeleton_layout import SkeletonLayout
 from . import skeleton_animation as scene
@@ -11,7 +11,7 @@ from .colors import assign_colors
 
 def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
                      layout: SkeletonLayout, folder: Path,
-                     style: str, up: str = 'y') -> List[str]:
+                     style: str, up: str = 'y') -> list[str]:
     """Draw annotations with the predictions of a ``SkeletonInferencer``.
 
     ``up`` is the vertical axis of three-dimensional joints. Return the files
@@ -35,7 +35,7 @@ def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
         animations, layout, scene.VIEWS['front'], folder, style, title)))
 
 
-def summarize(predicted: dict) -> List[str]:
+def summarize(predicted: dict) -> list[str]:
     """Return a headline and a note for the prediction of one sequence.
 
     They contain the class and the best probabilities or, if there are several

@@ -1,9 +1,9 @@
 """Report on how STD-CL changes the features of an encoder."""
 import os.path as osp
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -32,8 +32,8 @@ class Outputs:
     title: str  # name of the model on the page
     config: str
     checkpoint: str
-    arrays: Dict[str, np.ndarray]  # from extract()
-    classes: List[str]
+    arrays: dict[str, np.ndarray]  # from extract()
+    classes: list[str]
     dataset: BaseDataset
     layout: SkeletonLayout
     up: str = 'y'  # vertical axis of the model's input
@@ -52,7 +52,7 @@ class Outputs:
                    loader.dataset, layout_of(cfg), find_vertical(cfg)[1])
 
     @property
-    def features(self) -> Dict[str, np.ndarray]:
+    def features(self) -> dict[str, np.ndarray]:
         """Features by name, with one row for each of the N sequences."""
         return {name: self.arrays[key] for key, name in FEATURES.items()
                 if key in self.arrays}
@@ -63,7 +63,7 @@ class Outputs:
         return self.arrays['predictions'] == self.arrays['labels']
 
     @property
-    def curves(self) -> Dict[str, list]:
+    def curves(self) -> dict[str, list]:
         """Epochs and values of scalars in the log beside the checkpoint."""
         # a checkpoint without a log has no curves
         with suppress(InputError, OSError):
@@ -73,13 +73,13 @@ class Outputs:
         return {}
 
     @property
-    def frame_attention(self) -> Optional[np.ndarray]:
+    def frame_attention(self) -> np.ndarray | None:
         """Attention over frames of the first person, (N, T'), or None."""
         found = self.arrays.get('attention_frames')
         return None if found is None else found[:, 0]
 
     @property
-    def joint_attention(self) -> Optional[np.ndarray]:
+    def joint_attention(self) -> np.ndarray | None:
         """Attention over joints, (N, M, V); None if V' differs from V."""
         found = self.arrays.get('attention_joints')
         return found if found is not None and (
@@ -91,10 +91,10 @@ class Outputs:
                          self.layout, self.up)
 
 
-def write_report(path: Path, model: Tuple[Config, str],
-                 plain: Optional[Tuple[Config, str]] = None,
-                 names: Optional[Sequence[str]] = None, num: int = 12,
-                 device: str = 'cpu') -> Dict[str, float]:
+def write_report(path: Path, model: tuple[Config, str],
+                 plain: tuple[Config, str] | None = None,
+                 names: Sequence[str] | None = None, num: int = 12,
+                 device: str = 'cpu') -> dict[str, float]:
     """Run models on their test set, and write a report to an HTML file.
 
     ``model`` is the config and the checkpoint of a model trained with STD-CL,
@@ -140,8 +140,7 @@ def check(models: Sequence[Outputs]) -> None:
     if 'spatial' not in arrays:
         raise InputError(
             'the model has no trained decoupler, expected a config and a '
-            'checkpoint with STD-CL. Pass those of the plain model after '
-            '--plain.')
+            'checkpoint with STD-CL. Those without it follow --plain.')
     number, classes = len(arrays['labels']), len(np.unique(arrays['labels']))
     if number < LEAST or not 2 <= classes < number:
         raise InputError(
@@ -157,7 +156,7 @@ def check(models: Sequence[Outputs]) -> None:
 
 
 def choose(models: Sequence[Outputs], num: int,
-           names: Optional[Sequence[str]], seed: int = 0) -> List[int]:
+           names: Sequence[str] | None, seed: int = 0) -> list[int]:
     """Return the indices of sequences for the player, by name or at random.
 
     A random choice of up to ``num`` sequences prefers those on which only one
@@ -227,7 +226,7 @@ def describe(model: Outputs, kept: np.ndarray) -> dict:
             for name, features in model.features.items()})
 
 
-def draw_attention(seen: Outputs) -> List[dict]:
+def draw_attention(seen: Outputs) -> list[dict]:
     """Return a pose and the first person's mean attention for each class."""
     labels, poses = seen.arrays['labels'], []
     if seen.frame_attention is None:

@@ -1,6 +1,6 @@
 """Animations of skeletons, shown in the player and in GIFs."""
 from dataclasses import dataclass, field
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Panel:
     caption: str
     points: np.ndarray  # from to_points(), (M, T, V, 3)
     # relative areas of the joints, (M, V); None sets them to 1
-    weights: Optional[np.ndarray] = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.weights is None:
@@ -50,9 +50,9 @@ class Animation:
     name: str
     class_name: str
     # one or more drawings; each is stretched to the duration of the longest
-    panels: List[Panel]
+    panels: list[Panel]
     note: str = ''  # line below the title
-    timeline: List[Segment] = field(default_factory=list)  # consecutive
+    timeline: list[Segment] = field(default_factory=list)  # consecutive
 
     def __post_init__(self) -> None:
         self.name = printable(self.name)
@@ -128,7 +128,7 @@ def fit(points: np.ndarray) -> np.ndarray:
     return (points - middle) / (radius or 1)
 
 
-def joint_sides(layout: SkeletonLayout) -> List[int]:
+def joint_sides(layout: SkeletonLayout) -> list[int]:
     """Return the index in :data:`SIDES` of each joint."""
     sides = [0] * layout.num_joints
     for left, right in layout.mirror:
@@ -136,7 +136,7 @@ def joint_sides(layout: SkeletonLayout) -> List[int]:
     return sides
 
 
-def bone_sides(layout: SkeletonLayout) -> List[int]:
+def bone_sides(layout: SkeletonLayout) -> list[int]:
     """Return the index in :data:`SIDES` of each edge.
 
     An edge within the trunk, or between left and right, belongs to the trunk.
@@ -147,7 +147,7 @@ def bone_sides(layout: SkeletonLayout) -> List[int]:
 
 
 def legend(animation: Animation,
-           layout: SkeletonLayout) -> List[Tuple[str, str]]:
+           layout: SkeletonLayout) -> list[tuple[str, str]]:
     """Return (text, color) by person and side; [] if there is one color."""
     persons = max(len(panel.points) for panel in animation.panels)
     sides = SIDES if layout.mirror else SIDES[:1]

@@ -1,8 +1,8 @@
 """Animated GIFs of skeletons, drawn with matplotlib."""
 import math
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Callable, Iterator, Tuple
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -28,7 +28,7 @@ TIMELINE, LEGEND = 34, 60
 
 
 def write_gif(path: Path, animation: scene.Animation, layout: SkeletonLayout,
-              view: Tuple[float, float]) -> None:
+              view: tuple[float, float]) -> None:
     """Write an animated GIF. Missing folders are created.
 
     ``view`` is the azimuth and elevation in degrees; it is ignored in 2D.
@@ -47,7 +47,7 @@ def write_gif(path: Path, animation: scene.Animation, layout: SkeletonLayout,
 
 
 def draw_frames(animation: scene.Animation, layout: SkeletonLayout,
-                view: Tuple[float, float]) -> Iterator[Image.Image]:
+                view: tuple[float, float]) -> Iterator[Image.Image]:
     """Yield RGB frames with panels side by side; see :func:`write_gif`."""
     view = view if layout.dims == 3 else scene.VIEWS['front']
     entries = scene.legend(animation, layout)
@@ -94,7 +94,7 @@ def draw_frames(animation: scene.Animation, layout: SkeletonLayout,
 
 def _add_panel(axes: Axes, panel: scene.Panel, num_steps: int,
                layout: SkeletonLayout,
-               view: Tuple[float, float]) -> Callable[[int], None]:
+               view: tuple[float, float]) -> Callable[[int], None]:
     """Set up a panel, and return a function that moves it to a step."""
     edges = list(layout.edges)
     # all frames share one scale, so that nothing jumps

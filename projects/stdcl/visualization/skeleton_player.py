@@ -1,9 +1,9 @@
 """HTML pages with a player of skeleton animations."""
 import html
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
-from typing import Sequence, Tuple
 
 import numpy as np
 
@@ -13,12 +13,11 @@ from .colors import PALETTE
 
 
 def player_page(title: str, animations: Sequence[scene.Animation],
-                layout: SkeletonLayout, view: Tuple[float, float]) -> str:
+                layout: SkeletonLayout, view: tuple[float, float]) -> str:
     """Return an HTML page that lists and plays one or more animations.
 
-    The page needs no other file and no network. The user can drag 3D skeletons
-    to turn them. ``view`` is the initial azimuth and elevation in degrees; it
-    is ignored in 2D.
+    The page needs no other file and no network. Dragging turns 3D skeletons.
+    ``view`` is their initial azimuth and elevation in degrees.
     """
     turns = layout.dims == 3
     return render_page('skeleton_player', title, dict(

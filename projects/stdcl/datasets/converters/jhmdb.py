@@ -5,8 +5,8 @@ recognition", ICCV 2013. ``jhmdb_14_classes.npz`` contains its hand-annotated
 joints, as distributed with the code of DD-Net, in the arrays :data:`ARRAYS`.
 """
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 
@@ -27,8 +27,7 @@ def convert(source: Path, destination: Path) -> dict:
     The splits are ``split1_train``, ``split1_val`` and so on. For tuning,
     ``split1_tune`` contains the clips of split1_train that are test clips of
     split 2, and ``split1_fit`` contains the others. Return a dict of split ->
-    number of clips. An ``InputError`` is raised if ``source`` does not contain
-    :data:`ARRAYS`.
+    number of clips. An ``InputError`` is raised if ``source`` lacks an array.
     """
     arrays = read(source)
     splits = make_splits(arrays)

@@ -115,9 +115,8 @@ def convert(paths: list[Path], destination: Path, benchmark: str | None = None,
     and to 'ntu60' otherwise. ``processes`` defaults to the number of cores.
     Return the report, in which ``as_published`` says whether the splits have
     the published sizes; it is None unless all files were found. An
-    ``InputError`` is raised if one of ``paths`` contains no skeleton file, a
-    zip file is damaged, a sequence occurs twice, no file can be used, or
-    ``processes`` is invalid.
+    ``InputError`` is raised if ``processes`` is invalid, a path contains no
+    skeleton file, a zip file is damaged, or a sequence occurs twice.
     """
     require_processes('--processes', 1 if processes is None else processes)
     sources = []

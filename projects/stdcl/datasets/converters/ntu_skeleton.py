@@ -4,7 +4,8 @@ The selection is that of the scripts of SGN and CTR-GCN, except that this
 module keeps gaps in the frames of a body.
 """
 from collections import Counter, defaultdict
-from typing import Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 

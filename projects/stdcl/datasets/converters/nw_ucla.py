@@ -6,8 +6,8 @@ import json
 import re
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
 
 import numpy as np
 from rich.progress import track
@@ -30,7 +30,7 @@ FOLDS = ((1, 2, 3), (4, 5, 6, 7), (8, 9, 10))
 NAME = re.compile(r'a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)')
 
 
-def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
+def convert(source: Path, destination: Path) -> dict[str, list[str]]:
     """Convert the data set to an annotation file, and return its splits.
 
     ``source`` is ``all_sqe.zip`` or its unpacked folder. If a file is damaged,
@@ -46,7 +46,7 @@ def convert(source: Path, destination: Path) -> Dict[str, List[str]]:
     return splits
 
 
-def read_source(source: Path) -> Iterator[Tuple[str, bytes]]:
+def read_source(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each JSON file in a zip or folder.
 
     An ``InputError`` is raised if the zip is missing or damaged.
@@ -91,7 +91,7 @@ def parse(name: str, content: bytes) -> dict:
                 total_frames=keypoint.shape[1], keypoint=keypoint)
 
 
-def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
+def read_skeletons(name: str, content: bytes) -> tuple[dict, np.ndarray]:
     """Return the JSON object and a float32 array of joints, (1, T, 20, 3)."""
     try:
         record = json.loads(content)
@@ -109,7 +109,7 @@ def read_skeletons(name: str, content: bytes) -> Tuple[dict, np.ndarray]:
     return record, keypoint[None]
 
 
-def make_splits(names: List[str]) -> Dict[str, List[str]]:
+def make_splits(names: list[str]) -> dict[str, list[str]]:
     """Return a dict of split -> names; raise InputError if a size is wrong."""
     fields = {name: NAME.fullmatch(name) for name in names}
     splits = {}

@@ -1,6 +1,6 @@
 """Sampler that yields a seed with each index."""
+from collections.abc import Iterator
 from itertools import islice
-from typing import Iterator, Tuple
 
 from mmaction.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
@@ -37,7 +37,7 @@ class SeededSampler(Sampler):
         self.epoch = 0
         self.skip = 0
 
-    def __iter__(self) -> Iterator[Tuple[int, int]]:
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield (seed, index)."""
         self.sampler.seed = self.seed
         skip, self.skip = self.skip, 0

@@ -18,8 +18,7 @@ class CenterOnJoint(BaseTransform):
     ``keypoint_score``, (M, T, V).
 
     Args:
-        joint (int): Index of the joint. Defaults to 1, the middle of the
-            spine of Kinect skeletons.
+        joint (int): Joint index. Defaults to 1, the mid-spine of Kinect.
     """
 
     cacheable = True  # same result in every epoch

@@ -25,12 +25,11 @@ class CropResize(BaseTransform):
         proportion (float | tuple[float, float]): Share of the frames to keep,
             above 0 and at most 1: a range for a random span, or a number for
             the span in the middle. Defaults to (0.5, 1).
-        min_frames (int): Smallest length of a random span, if the sequence is
-            long enough. Defaults to 64.
+        min_frames (int): Least length of a random span of a longer sequence.
+            Defaults to 64.
 
     Raises:
-        InputError: ``clip_len``, ``min_frames`` or ``proportion`` is out of
-            range.
+        InputError: An argument is out of range.
     """
 
     def __init__(self, clip_len: int,
@@ -45,8 +44,7 @@ class CropResize(BaseTransform):
                 isinstance(share, Real) and 0 < share <= 1
                 for share in np.ravel(proportion)):
             raise InputError(f'CropResize: proportion is {proportion}, '
-                             'expected a number above 0 and at most 1, or two '
-                             'such numbers.')
+                             'expected one or two numbers in (0, 1].')
 
     def _choose(self, total: int) -> tuple[int, int]:
         """Return the first frame and the length of the span."""

@@ -47,8 +47,7 @@ def check_values(where: str, annotation: dict) -> np.ndarray:
 def check_detected(where: str, annotation: dict) -> np.ndarray:
     """Call :func:`check_values`, and return its result.
 
-    An ``InputError`` is also raised if no joint was detected, or if x or y is
-    0 in all two-dimensional joints.
+    An ``InputError`` is also raised if no joint, x or y (in 2D) was detected.
     """
     detected = check_values(where, annotation)
     if not detected.any():

@@ -10,10 +10,9 @@ from ...utils.input_error import require_positive
 class FastUniformSampleFrames(UniformSampleFrames):
     """Faster version of ``UniformSampleFrames`` with the same random draws.
 
-    MMAction2's class also searches all frames for changes in the number of
-    persons, without effect. In test mode, it seeds NumPy's global generator,
-    so training repeats the same augmentation after each validation. This class
-    does neither.
+    Unlike MMAction2's class, this class does not search all frames for changes
+    in the number of persons (which has no effect), and in test mode, it does
+    not seed NumPy's global generator (which makes augmentations repeat).
 
     The arguments are those of MMAction2's class. Required key:
     ``total_frames``. Added keys: ``frame_inds`` (num_clips * clip_len indices,

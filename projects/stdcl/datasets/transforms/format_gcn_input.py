@@ -1,5 +1,5 @@
 """MMAction2's ``FormatGCNInput`` with a check of the number of persons."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from mmaction.datasets import transforms
@@ -29,13 +29,13 @@ class FormatGCNInput(transforms.FormatGCNInput):
         return super().transform(results)
 
 
-def find_num_person(steps: Sequence) -> Optional[int]:
+def find_num_person(steps: Sequence) -> int | None:
     """Return ``num_person`` of a pipeline's ``FormatGCNInput``, or None."""
     return next((step.num_person for step in steps
                  if isinstance(step, transforms.FormatGCNInput)), None)
 
 
-def fit_persons(where: str, annotation: dict, most: Optional[int]) -> dict:
+def fit_persons(where: str, annotation: dict, most: int | None) -> dict:
     """Move absent persons to the end, and leave out those beyond ``most``.
 
     Transforms take the first person as the main one. A person is absent if no
@@ -52,8 +52,7 @@ def fit_persons(where: str, annotation: dict, most: Optional[int]) -> dict:
     if there.sum() > most:
         raise InputError(
             f'{where}: sequence {name_of(annotation)} has {there.sum()} '
-            f'persons, expected at most {most} (num_person of FormatGCNInput '
-            'in the pipeline).')
+            f'persons, expected at most {most} (FormatGCNInput.num_person).')
     order = np.argsort(~there, kind='stable')[:most]
     return {**annotation, **{name: annotation[name][order] for name in ARRAYS
                              if name in annotation}}

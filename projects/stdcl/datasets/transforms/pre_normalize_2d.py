@@ -24,8 +24,7 @@ class PreNormalize2D(transforms.PreNormalize2D):
 
     Raises:
         InputError: ``img_shape`` is missing or invalid, the coordinates are
-            not pixels of such an image, or a third channel, which is the
-            confidence, is not between 0 and 1.
+            not pixels of such an image, or a confidence is out of range.
     """
 
     cacheable = True  # same result in every epoch
@@ -54,10 +53,9 @@ def check_pixels(where: str, sequence: dict, img_shape: tuple[int, int]
                  ) -> float:
     """Return the share of the joints that are outside the image.
 
-    ``img_shape`` is the height and the width in pixels. Joints at (0, 0) or
-    with confidence 0 are ignored. An ``InputError`` is raised if most joints
-    are outside, if all coordinates are between -1 and 1, or if ``img_shape``
-    is not a pair of positive numbers.
+    ``img_shape``, (height, width), is in pixels. Joints at (0, 0) or with
+    confidence 0 are ignored. An ``InputError`` is raised if ``img_shape`` is
+    invalid, most joints are outside, or all coordinates are between -1 and 1.
     """
     if np.shape(img_shape) != (2, ) or not np.greater(img_shape, 0).all():
         raise InputError(

@@ -20,16 +20,14 @@ class RandomSampleFrames(BaseTransform):
 
     Args:
         clip_len (int): Number of frames in a clip.
-        test_mode (bool): Whether to choose evenly spaced frames. Defaults to
-            False.
+        test_mode (bool): Whether to space frames evenly. Defaults to False.
         proportion (tuple[float, float]): Smallest and largest length of the
             span, relative to the sequence. Defaults to (1, 1).
         num_clips (int): Number of clips, whose scores the head averages. In
             test mode, all clips are identical. Defaults to 1.
 
     Raises:
-        InputError: ``clip_len``, ``num_clips`` or ``proportion`` is out of
-            range.
+        InputError: An argument is out of range.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False,

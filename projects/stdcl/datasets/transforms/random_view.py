@@ -19,12 +19,10 @@ class RandomView(BaseTransform):
     Args:
         max_degrees (int): Largest angle. Both angles are drawn uniformly from
             the integers -max_degrees to max_degrees. Defaults to 60.
-        up (str): Vertical axis of the data: 'x', 'y' or 'z'. Defaults to
-            'y', as in NW-UCLA.
+        up (str): Vertical axis: 'x', 'y' (NW-UCLA) or 'z'. Defaults to 'y'.
 
     Raises:
-        InputError: ``keypoint`` does not have three channels, or ``up`` is
-            not an axis.
+        InputError: ``keypoint`` is not 3D, or ``up`` is not an axis.
     """
 
     def __init__(self, max_degrees: int = 60, up: str = 'y') -> None:

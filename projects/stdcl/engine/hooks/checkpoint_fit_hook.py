@@ -6,15 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 from torch.nn.parameter import is_lazy
 
-from ...datasets.data_description import (
-    check_data,
-    check_traits,
-    describe,
-    description_in,
-    find_difference,
-    input_of,
-    traits,
-)
+from ...datasets import data_description
 from ...models import Decoupler, MemoryBank
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError, printable
@@ -36,13 +28,11 @@ class CheckpointFitHook(Hook):
       of such weights, are initialized from scratch, with a warning.
     - Resuming: any mismatch raises an ``InputError``.
     - Testing, with a Runner or :func:`load_to_test`: a mismatch raises an
-      ``InputError``, except in the decoupler and for additional tensors
-      outside the encoder.
+      ``InputError``, except in the decoupler and extra non-encoder tensors.
 
     A different stream, layout, preprocessing or order of the classes raises an
-    ``InputError``, except in fine-tuning. A checkpoint that contains NaN, or
-    no parameter that fits the model, always raises one. ``MemoryBankHook``
-    checks the memory banks.
+    ``InputError``, except in fine-tuning. Weights that contain NaN, or of
+    which none fits, always do. ``MemoryBankHook`` checks the memory banks.
     """
 
     # runs before EMAHook, which changes the state dict
@@ -53,7 +43,7 @@ class CheckpointFitHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the description of the training set."""
         if self.description is None:
-            self.description = describe(
+            self.description = data_description.describe(
                 unwrap(runner.model), runner.train_dataloader.dataset,
                 self.earlier)
         checkpoint['meta']['trained_on'] = self.description
@@ -61,7 +51,7 @@ class CheckpointFitHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Remove tensors that do not fit, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
-        trained_on = description_in(checkpoint, model)
+        trained_on = data_description.description_in(checkpoint, model)
         # only loops that will run have been built by now
         data = {name: loop.dataloader.dataset for name in (
             'train', 'val', 'test') if isinstance(
@@ -69,16 +59,19 @@ class CheckpointFitHook(Hook):
         if 'train' not in data:
             _fit_to_test(model, checkpoint, file)
             for name, dataset in data.items():
-                check_data(trained_on, dataset, f'{name}_dataloader')
+                data_description.check_data(trained_on, dataset,
+                                            f'{name}_dataloader')
             return
         self.earlier = trained_on['sequences'].tolist()
         if runner._resume:
             _require_fit_to_resume(model, checkpoint, file)
-            check_traits(trained_on, data['train'], 'train_dataloader')
+            data_description.check_traits(trained_on, data['train'],
+                                          'train_dataloader')
             return
         _fit_to_fine_tune(model, checkpoint, file, runner.logger)
-        own = {**traits(data['train']), **input_of(model)}
-        text = '; '.join(filter(None, (find_difference(
+        own = {**data_description.traits(data['train']),
+               **data_description.input_of(model)}
+        text = '; '.join(filter(None, (data_description.find_difference(
             trained_on, {field: own[field]}) for field in own)))
         if text:
             runner.logger.warning(f'{file} is fine-tuned on data that differ '
@@ -90,8 +83,7 @@ def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:
 
     ``checkpoint`` is a checkpoint or a state dict; ``file`` is its name in
     messages. Return the names of the tensors of the decoupler that keep their
-    initial values. An ``InputError`` is raised if the checkpoint does not fit
-    the model; see :class:`CheckpointFitHook`.
+    initial values. For errors, see :class:`CheckpointFitHook`.
     """
     mismatch = _fit_to_test(model, checkpoint, file)
     banks = find_prefixes(model, MemoryBank)
@@ -161,8 +153,10 @@ def _texts(mismatch: dict) -> list[str]:
 
 def _explain(mismatch: dict, model: nn.Module, checkpoint: dict) -> str:
     """Describe wrong numbers of joints or classes, and up to 3 tensors."""
-    texts, seen = _texts(mismatch), description_in(checkpoint, model)
-    own = dict(input_of(model), classes=range(model.cls_head.num_classes))
+    texts = _texts(mismatch)
+    seen = data_description.description_in(checkpoint, model)
+    own = dict(data_description.input_of(model),
+               classes=range(model.cls_head.num_classes))
     numbers = [
         f'it was trained on {len(seen[field])} {field.replace("_name", "")}, '
         f'expected {len(own[field])}' for field in ('joint_names', 'classes')
@@ -173,7 +167,9 @@ def _explain(mismatch: dict, model: nn.Module, checkpoint: dict) -> str:
 
 
 def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
-    text = find_difference(description_in(checkpoint, model), input_of(model))
+    text = data_description.find_difference(
+        data_description.description_in(checkpoint, model),
+        data_description.input_of(model))
     if text:
         raise InputError(
             f'{file} does not fit the model: {text}. Use the layout and the '

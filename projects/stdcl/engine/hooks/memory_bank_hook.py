@@ -5,12 +5,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.training_sequences import (
-    add_indices,
-    names_and_labels,
-    summarize,
-    unwrap_datasets,
-)
+from ...datasets import training_sequences
 from ...models import MemoryBank, STDCLMixin
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
@@ -29,9 +24,8 @@ class MemoryBankHook(Hook):
     Before training, the hook sets the size of every bank, adds the index of
     each sequence to its samples, and tells the head the batch size.
 
-    Only resuming restores the banks. An ``InputError`` is raised if the
-    checkpoint contains no banks, or banks of a different size or list of
-    sequences.
+    Only resuming restores the banks. An ``InputError`` is raised if those of
+    the checkpoint are missing, or differ in size or list of sequences.
     """
 
     # runs before other hooks that use the banks
@@ -46,15 +40,15 @@ class MemoryBankHook(Hook):
         self.banks = find_modules(runner.model, MemoryBank) if training else {}
         if not self.banks:
             return
-        num_sequences = add_indices(runner.train_dataloader.dataset)
-        fingerprint, _ = summarize(runner.train_dataloader.dataset, samples=0)
+        dataset = runner.train_dataloader.dataset
+        num_sequences = training_sequences.add_indices(dataset)
+        fingerprint, _ = training_sequences.summarize(dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
-                head.resize_banks(num_sequences, largest_class(
-                    runner.train_dataloader.dataset))
+                head.resize_banks(num_sequences, largest_class(dataset))
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '
@@ -109,11 +103,12 @@ def largest_class(dataset) -> int | None:
     Return None if a transform, such as one of the user, may change labels.
     """
     counts = Counter()
-    for part, wrappers in unwrap_datasets(dataset):
+    for part, wrappers in training_sequences.unwrap_datasets(dataset):
         steps = part, *wrappers, *part.pipeline.transforms
         if not all(type(step).__module__.startswith(KEEP_LABELS)
                    and not getattr(step, 'flip_label_map', None)
                    for step in steps):
             return None
-        counts.update(str(label) for _, label in names_and_labels(part))
+        counts.update(str(label) for _, label
+                      in training_sequences.names_and_labels(part))
     return max(counts.values(), default=None)

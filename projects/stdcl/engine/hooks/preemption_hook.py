@@ -36,9 +36,8 @@ class PreemptionHook(Hook):
     result equals that of an uninterrupted run. The exit status is 128 plus the
     number of the signal. A second Ctrl-C ends the run immediately.
 
-    The hook requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a
-    single optimizer and the main thread. Without them, both signals end the
-    run immediately.
+    Without ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a single
+    optimizer and the main thread, both signals end the run immediately.
     """
 
     # runs after the hooks that change the state to be saved

@@ -3,12 +3,7 @@ from pathlib import Path
 
 import torch
 from mmaction.registry import HOOKS
-from mmengine.dist import (
-    all_reduce,
-    all_reduce_params,
-    is_main_process,
-    master_only,
-)
+from mmengine import dist
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 
@@ -47,7 +42,7 @@ class SafeCheckpointHook(CheckpointHook):
             for name in self.key_indicators if several else ['best_ckpt_path']:
                 best[name] = best[name] and self.file_backend.join_path(
                     self.out_dir, Path(best[name]).name)
-        if is_main_process() and Path(self.out_dir).is_dir():
+        if dist.is_main_process() and Path(self.out_dir).is_dir():
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
 
@@ -89,7 +84,7 @@ class SafeCheckpointHook(CheckpointHook):
         path = self.file_backend.join_path(self.out_dir, INTERRUPTED)
         runner.save_checkpoint(self.out_dir, INTERRUPTED, by_epoch=False,
                                backend_args=self.backend_args)
-        if is_main_process():
+        if dist.is_main_process():
             Path(runner.work_dir, 'last_checkpoint').write_text(path)
         return path
 
@@ -98,7 +93,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.gradients = _mean_gradients(runner)
         if not self.by_epoch:
             # SyncBuffersHook averages buffers only at the end of an epoch
-            all_reduce_params(runner.model.buffers(), op='mean')
+            dist.all_reduce_params(runner.model.buffers(), op='mean')
         super()._save_checkpoint_with_step(runner, step, meta)
         self.gradients = {}
         self.saved_iter = meta['iter']
@@ -113,7 +108,7 @@ class SafeCheckpointHook(CheckpointHook):
         super()._save_best_checkpoint(runner, metrics)
         self._remove_outdated()
 
-    @master_only
+    @dist.master_only
     def _remove_outdated(self) -> None:
         kept = [self.last_ckpt, getattr(self, 'best_ckpt_path', None),
                 *getattr(self, 'best_ckpt_path_dict', {}).values()]
@@ -134,5 +129,5 @@ def _mean_gradients(runner) -> dict:
         for name, parameter in unwrap(runner.model).named_parameters()
         if parameter.requires_grad}
     for gradient in gradients.values():
-        all_reduce(gradient, 'mean')
+        dist.all_reduce(gradient, 'mean')
     return gradients

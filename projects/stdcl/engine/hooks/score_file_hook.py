@@ -19,9 +19,8 @@ class ScoreFileHook(Hook):
     """Hook that writes the scores of all test sequences to a file.
 
     A metric receives only one kind of score, so the hook reads the output of
-    the classifier. ``path`` is the ``*.npz`` file to write, with the fields of
-    :class:`~projects.stdcl.evaluation.score_file.Scores`. An ``InputError`` is
-    raised if a sequence has no name.
+    the classifier. ``path`` is the ``*.npz`` file; :class:`.Scores` lists its
+    fields. An ``InputError`` is raised if a sequence has no name.
     """
 
     priority = 'VERY_LOW'  # if writing fails, the metrics are already logged

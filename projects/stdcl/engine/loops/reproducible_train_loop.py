@@ -1,5 +1,5 @@
 """A training loop whose resumed runs equal uninterrupted ones."""
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch.nn as nn
 from mmaction.registry import LOOPS
@@ -22,8 +22,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     - A run that was interrupted within an epoch resumes in the middle of it.
       Any other resumed run starts with the validation of the last epoch.
 
-    The arguments are those of ``EpochBasedTrainLoop``; ``dataloader`` must be
-    a config.
+    The arguments are those of the base class; ``dataloader`` is a config.
     """
 
     def __init__(self, runner, dataloader: dict, **kwargs) -> None:

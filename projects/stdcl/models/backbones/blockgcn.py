@@ -4,7 +4,7 @@ Y. Zhou et al., "BlockGCN: Redefine topology awareness for skeleton-based
 action recognition", CVPR 2024.
 """
 from collections import OrderedDict
-from typing import Sequence, Union
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
@@ -25,9 +25,8 @@ def joint_distances(joints: torch.Tensor) -> torch.Tensor:
     """Compute relative distances between the mean positions of the joints.
 
     Maps coordinates (N, M, T, V, D) to float32 Euclidean distances (N, V, V),
-    which are divided by the largest distance in the sequence. This cancels the
-    effect of absent persons on the means. (The authors' code divides by the
-    largest distance in the batch.)
+    which are divided by the largest distance in the sequence (in the authors'
+    code, in the batch). This cancels the effect of absent persons on means.
     """
     mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
     distances = (mean[:, :, None] - mean[:, None]).norm(dim=-1)  # (N, V, V)
@@ -66,8 +65,7 @@ class TopologyFeatures(nn.Module):
         f[e] = sum over i of exp(-(s[e, 0] c[e, 0])^2
                                  - (s[e, 1] (c[e, 1] - d[i]))^2)
 
-    with learnable centers c and sharpness s. ``out_channels`` is the number of
-    features E.
+    with learnable centers c and sharpness s. ``out_channels`` is E.
     """
 
     def __init__(self, out_channels: int = 64) -> None:
@@ -169,9 +167,8 @@ class BlockGCN(SpatialTemporalEncoder):
         num_heads (int): Number of heads H. Defaults to 8.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
             channels. Defaults to (5,).
-        **kwargs: Further arguments of :class:`SpatialTemporalEncoder`, whose
-            defaults are the paper's values. ``in_channels`` does not count
-            the appended coordinates.
+        **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
+            paper's. ``in_channels`` excludes the appended coordinates.
 
     Raises:
         InputError: ``layout`` is unknown, ``base_channels`` is not a positive
@@ -180,7 +177,7 @@ class BlockGCN(SpatialTemporalEncoder):
 
     channels_last = False  # the products need joints as the last axis
 
-    def __init__(self, layout: Union[str, dict], base_channels: int = 128,
+    def __init__(self, layout: str | dict, base_channels: int = 128,
                  num_heads: int = 8,
                  inflate_stages: Sequence[int] = (5, ), **kwargs) -> None:
         layout = SkeletonLayout.get(layout)

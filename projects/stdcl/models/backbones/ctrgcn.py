@@ -50,9 +50,8 @@ class _Aggregate(torch.autograd.Function):
 class CTRGC(BaseModule):
     """Channel-wise topology refinement graph convolution.
 
-    See CTR-GCN, section on channel-wise topology refinement graph convolution.
-    For each of K subsets k, with R relation channels and the mean of x over
-    frames::
+    See the section of that name in the paper of CTR-GCN. For each of K subsets
+    k, with R relation channels and the mean of x over frames::
 
         q = tanh(conv1(mean x)[u] - conv2(mean x)[v])       (R, V, V)
         A = alpha * conv4(q) + topology[k]                  (C', V, V)
@@ -123,9 +122,8 @@ class CTRGC(BaseModule):
 class CTRGCN(SpatialTemporalEncoder):
     """Channel-wise topology refinement graph convolutional network (CTR-GCN).
 
-    Y. Chen et al., ICCV 2021, arXiv 2107.12213. Feature maps have the shape
-    (N, C, V, T), with joints before frames, so that one product can sum over
-    the joints of all subsets.
+    Y. Chen et al., ICCV 2021, arXiv 2107.12213. In feature maps, (N, C, V, T),
+    joints precede frames, so one product sums over the joints of all subsets.
 
     >>> encoder = CTRGCN('nturgb+d')
     >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, C', T', V)
@@ -133,8 +131,8 @@ class CTRGCN(SpatialTemporalEncoder):
 
     Args:
         layout (str | dict): The skeleton layout, whose bones form the graph.
-        **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
-            paper's values.
+        **kwargs: See :class:`SpatialTemporalEncoder`; the defaults are the
+            paper's.
 
     Raises:
         InputError: ``layout`` is unknown, or one of ``kwargs`` is invalid.

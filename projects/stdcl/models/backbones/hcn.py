@@ -61,10 +61,8 @@ class HCN(BaseModule):
         num_frames (int): Frames T of a clip, a multiple of 16. Defaults to 64.
         cooccurrence_channels (int, optional): Channels W of conv2, a multiple
             of 16. Defaults to ``num_frames``.
-        dropout_ratio (float): Dropout of conv4, conv5 and conv6. Defaults to
-            0.5.
-        init_cfg (dict): Config of the initialization. Defaults to Xavier
-            uniform with zero bias.
+        dropout_ratio (float): Dropout of conv4 to conv6. Defaults to 0.5.
+        init_cfg (dict): Defaults to Xavier uniform with zero bias.
 
     Raises:
         InputError: ``layout`` is unknown, or a number of channels or frames

@@ -1,5 +1,5 @@
 """Hyperformer, an encoder with attention over joints and body parts."""
-from typing import Sequence, Union
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
@@ -192,8 +192,7 @@ class Hyperformer(SpatialTemporalEncoder):
             Its parts are the hyperedges.
         base_channels (int): Channels of the first block. Defaults to 216.
         num_heads (int): Number of attention heads. Defaults to 9.
-        proj_groups (int): Groups of the convolution after the attention.
-            Defaults to 6.
+        proj_groups (int): Groups of the last convolution. Defaults to 6.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
             channels. Defaults to none.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
@@ -204,7 +203,7 @@ class Hyperformer(SpatialTemporalEncoder):
             of ``num_heads`` and ``proj_groups``, or a number is not positive.
     """
 
-    def __init__(self, layout: Union[str, dict], base_channels: int = 216,
+    def __init__(self, layout: str | dict, base_channels: int = 216,
                  num_heads: int = 9, proj_groups: int = 6,
                  inflate_stages: Sequence[int] = (), **kwargs) -> None:
         layout = SkeletonLayout.get(layout)

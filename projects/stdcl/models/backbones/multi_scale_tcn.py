@@ -17,8 +17,7 @@ class MultiScaleTCN(BaseModule):
     outputs of B branches with C / B channels each are concatenated. Every
     branch starts with a 1x1 convolution, followed by
 
-    - batch norm, ReLU, a temporal convolution and batch norm (one branch for
-      each dilation);
+    - batch norm, ReLU, temporal convolution, batch norm (one per dilation);
     - the same with max pooling over 3 frames in place of the convolution;
     - batch norm alone.
 

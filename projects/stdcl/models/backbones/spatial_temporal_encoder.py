@@ -1,6 +1,6 @@
 """Base class of encoders whose blocks have a spatial and a temporal part."""
 from collections import OrderedDict
-from typing import Callable, Optional, Sequence, Union
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn as nn
@@ -28,8 +28,7 @@ class SpatialTemporalBlock(BaseModule):
     """Block that computes ReLU(MS-TCN(spatial(x)) + residual(x)).
 
     The spatial part maps (N, C, ...) to (N, C', ...). If ``residual`` is
-    False, residual(x) is omitted. ``stride`` and ``time_dim`` are arguments of
-    :class:`MultiScaleTCN`.
+    False, residual(x) is omitted. :class:`MultiScaleTCN` explains the others.
     """
 
     def __init__(self, spatial: nn.Module, in_channels: int, out_channels: int,
@@ -65,15 +64,14 @@ class SpatialTemporalEncoder(BaseModule):
             from its numbers of input and output channels.
         in_channels (int): Channels C of the input. Defaults to 3.
         base_channels (int): Channels of the first block. Defaults to 64.
-        embed_channels (int, optional): Channels that :meth:`embed_joints`
-            returns. Defaults to ``in_channels``.
+        embed_channels (int, optional): Channels after :meth:`embed_joints`.
+            Defaults to ``in_channels``.
         num_person (int): Number of persons M. Defaults to 2.
         num_stages (int): Number of blocks. Defaults to 10.
         inflate_stages, down_stages (sequence[int]): Blocks, counted from 1,
             that double the channels, and that halve the frames (rounding up).
             Both default to (5, 8). Numbers above ``num_stages`` are ignored.
-        init_cfg (dict, optional): Initialization in addition to that of the
-            blocks. Defaults to None.
+        init_cfg (dict, optional): Further initialization. Defaults to None.
 
     Raises:
         InputError: ``layout`` is unknown, or a number of channels, persons or
@@ -84,13 +82,13 @@ class SpatialTemporalEncoder(BaseModule):
     channels_last = True  # memory format, used if time_dim is 2
     first_residual = True  # whether the first block has a residual path
 
-    def __init__(self, layout: Union[str, dict],
+    def __init__(self, layout: str | dict,
                  spatial: Callable[[int, int], nn.Module],
                  in_channels: int = 3, base_channels: int = 64,
-                 embed_channels: Optional[int] = None, num_person: int = 2,
+                 embed_channels: int | None = None, num_person: int = 2,
                  num_stages: int = 10, inflate_stages: Sequence[int] = (5, 8),
                  down_stages: Sequence[int] = (5, 8),
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.layout = SkeletonLayout.get(layout)
         self.in_channels = in_channels
@@ -118,8 +116,7 @@ class SpatialTemporalEncoder(BaseModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, M, T, V, C) to (N, M, C', T', V).
 
-        An ``InputError`` is raised if the encoder was built for a different M,
-        V or C.
+        A different M, V or C than the encoder's raises an ``InputError``.
         """
         n, m = x.shape[:2]
         x = self.blocks(self.embed(x))

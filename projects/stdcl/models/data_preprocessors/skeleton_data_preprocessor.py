@@ -18,8 +18,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     - ``joint``: the joints, unchanged;
     - ``bone``: each joint minus its parent;
-    - ``joint-motion``, ``bone-motion``: the next frame minus the current one,
-      and 0 in the last frame.
+    - ``joint-motion``, ``bone-motion``: next frame minus this one, last 0.
 
     If the data contain confidences (one channel after the coordinates), the
     confidence of a bone or a motion is the mean of the two confidences that it
@@ -88,8 +87,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         """Map joints (..., T, V, C) to a stream of the same shape.
 
         If ``append_joints`` is True, the coordinates of the joints are
-        appended as additional channels. An ``InputError`` is raised if V is
-        not the number of joints in the layout.
+        appended. An ``InputError`` is raised if V does not fit the layout.
         """
         if joints.shape[-2] != self.layout.num_joints:
             raise InputError(

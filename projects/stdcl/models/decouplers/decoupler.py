@@ -1,7 +1,7 @@
 """Spatial-temporal decoupling (arXiv 2312.15144, section on decoupling).
 
-Two independent branches turn an encoder's feature map into a spatial-specific
-and a temporal-specific vector.
+Two independent branches turn an encoder's output into a spatial-specific and a
+temporal-specific vector.
 """
 import torch
 import torch.nn as nn

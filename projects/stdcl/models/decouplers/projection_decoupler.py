@@ -77,8 +77,7 @@ class ProjectionDecoupler(Decoupler):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Decouple a feature map as in :meth:`Decoupler.forward`.
 
-        An ``InputError`` is raised if the decoupler was built for a different
-        T or V.
+        A different T or V than the decoupler's raises an ``InputError``.
         """
         built = (self.temporal.length, self.spatial.length)
         if any(size not in (None, seen)

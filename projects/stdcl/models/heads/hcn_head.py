@@ -1,5 +1,5 @@
 """The classifier of HCN, with and without STD-CL."""
-from typing import Dict, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
@@ -34,8 +34,7 @@ class HCNHead(BaseHead):
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
         dropout_ratio (float): Dropout after the hidden layer. Defaults to 0.5.
         average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.
-        init_cfg (dict): Config of the initialization. Defaults to Xavier
-            uniform with zero bias.
+        init_cfg (dict): Defaults to Xavier uniform with zero bias.
         **kwargs: See ``BaseHead``.
 
     Raises:
@@ -46,7 +45,7 @@ class HCNHead(BaseHead):
     def __init__(self, num_classes: int, in_channels: int = 256,
                  feature_size: Sequence[int] = (4, 4),
                  hidden_channels: int = 512, dropout_ratio: float = 0.5,
-                 average_clips: str = 'prob', init_cfg: Dict = LINEAR_INIT,
+                 average_clips: str = 'prob', init_cfg: dict = LINEAR_INIT,
                  **kwargs) -> None:
         super().__init__(num_classes, in_channels, init_cfg=init_cfg,
                          average_clips=average_clips, **kwargs)
@@ -65,22 +64,19 @@ class HCNHead(BaseHead):
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
         """Map (N, M, C, T', W') to logits (N, classes).
 
-        An ``InputError`` is raised unless C is ``in_channels`` and (T', W')
-        is ``feature_size``.
+        If C or (T', W') does not fit, an ``InputError`` is raised.
         """
-        self._check_size(*x.shape[2:])
+        channels, *size = x.shape[2:]
+        if (channels, *size) != (self.in_channels, *self.feature_size):
+            raise InputError(
+                f'{type(self).__name__}: the encoder returns {channels} '
+                f'channels of size {(*size, )}, but in_channels is '
+                f'{self.in_channels} and feature_size is {self.feature_size}. '
+                f'Set model.cls_head.in_channels={channels} and '
+                f'model.cls_head.feature_size={(*size, )}.')
         x = x.amax(dim=1).flatten(1)  # (N, C * T' * W')
         x = self.dropout(self.relu(self.fc7(x)))  # (N, hidden_channels)
         return self.fc8(x)
-
-    def _check_size(self, channels: int, *size: int) -> None:
-        if channels != self.in_channels or size != self.feature_size:
-            raise InputError(
-                f'{type(self).__name__}: the encoder returns {channels} '
-                f'channels of size {size}, but in_channels is '
-                f'{self.in_channels} and feature_size is {self.feature_size}. '
-                f'Set model.cls_head.in_channels={channels} and '
-                f'model.cls_head.feature_size={size}.')
 
 
 @MODELS.register_module()

@@ -25,8 +25,8 @@ class STDCLMixin:
     2312.15144). Both weights are 1 in the paper and 1/2 in the authors' code.
 
     Args:
-        decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
-            that of the head.
+        decoupler (dict): Config of the decoupler. Its ``in_channels`` default
+            to those of the head.
         memory_bank (dict): Config of each of the two banks. ``feat_dim``
             defaults to the size of the decoupler's vectors.
         loss_contrast (dict): Config of the contrastive loss.
@@ -40,12 +40,11 @@ class STDCLMixin:
             the processes exchange them. 0 disables padding.
 
     Raises:
-        InputError: ``memory_bank.feat_dim`` differs from the size of the
-            decoupler's vectors.
+        InputError: ``memory_bank.feat_dim`` does not fit the decoupler.
     """
 
     batch_size = 0
-    bound = {}  # class_size, for losses that accept it
+    loss_arguments = {}  # class_size, if the loss accepts it
 
     def __init__(self, *args, decoupler: dict, memory_bank: dict,
                  loss_contrast: dict, spatial_weight: float = 0.5,
@@ -85,8 +84,8 @@ class STDCLMixin:
         for bank in (self.spatial_bank, self.temporal_bank):
             bank.resize(num_sequences, self.num_classes,
                         **_accepted(bank.resize, class_size))
-        self.bound = _accepted(self.loss_contrast.forward,
-                               self.spatial_bank.class_size)
+        self.loss_arguments = _accepted(self.loss_contrast.forward,
+                                        self.spatial_bank.class_size)
 
     def loss(self, feats: torch.Tensor, data_samples: list,
              **kwargs) -> dict[str, torch.Tensor]:
@@ -104,7 +103,7 @@ class STDCLMixin:
 
         Raises:
             InputError: A sample has several labels or no ``sample_idx``, or
-                the banks have no slots.
+                the banks are empty.
         """
         losses = super().loss(feats, data_samples, **kwargs)
         losses.update(self.contrast(feats, *self._labels_and_indices(
@@ -141,7 +140,8 @@ class STDCLMixin:
             for bank, written in zip(banks, features)])
         (spatial, temporal), share = self.loss_contrast(
             vectors, labels, slots[:, own], [bank.features for bank in banks],
-            torch.stack([bank.labels for bank in banks]), **self.bound)
+            torch.stack([bank.labels for bank in banks]),
+            **self.loss_arguments)
         return dict(loss_spatial=self.spatial_weight * spatial,
                     loss_temporal=self.temporal_weight * temporal,
                     anchor_share=share[1])
@@ -173,9 +173,8 @@ class STDCLMixin:
 
         Maps features (2, N, D), labels (N,) and indices (N,) to those of all
         processes, (2, B, D), (B,), (B,), and the slice of this process's N
-        rows. The single collective operation requires batches of equal size.
-        Smaller batches are therefore padded with rows of zero features, which
-        the banks ignore.
+        rows. The single collective operation requires batches of equal size,
+        so smaller ones are padded with zero features, which the banks ignore.
         """
         if get_world_size() == 1:
             return features, labels, indices, slice(None)

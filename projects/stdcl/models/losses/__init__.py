@@ -1,4 +1,4 @@
-"""The contrastive loss, and a control without contrast."""
+"""The contrastive loss of STD-CL."""
 from .cross_sequence_contrastive_loss import CrossSequenceContrastiveLoss
 
 __all__ = ['CrossSequenceContrastiveLoss']

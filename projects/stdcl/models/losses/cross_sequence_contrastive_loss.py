@@ -1,12 +1,13 @@
 """The contrastive loss between anchors and a memory bank."""
+from collections.abc import Sequence
 from numbers import Real
-from typing import Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
 
 from ...utils.input_error import InputError, require_positive
 
@@ -81,11 +82,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
         self.temperature = temperature
         self.negatives = tuple(dict.fromkeys(negatives))
 
-    def forward(self, anchors: torch.Tensor, labels: torch.Tensor,
-                own_slots: torch.Tensor,
-                bank_features: Union[torch.Tensor, Sequence[torch.Tensor]],
-                bank_labels: torch.Tensor, class_size: Optional[int] = None
-                ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, anchors: Tensor, labels: Tensor, own_slots: Tensor,
+                bank_features: Tensor | Sequence[Tensor], bank_labels: Tensor,
+                class_size: int | None = None) -> tuple[Tensor, Tensor]:
         """Contrast anchors with the slots of a bank, or of several banks.
 
         All computation is in float32, even under autocast. In distributed
@@ -103,8 +102,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
                 not count as positives, shape (N,).
             bank_features (Tensor): Shape (S, D), rows of norm 1; the rows of
                 empty slots must be finite, and are ignored.
-            bank_labels (Tensor): Classes of the slots, shape (S,); -1 for
-                empty slots.
+            bank_labels (Tensor): Classes of the slots, (S,); -1 if empty.
             class_size (int, optional): Largest number of slots that a class
                 can fill, which saves time and memory. If a class fills more,
                 the loss is NaN. Defaults to S.
@@ -137,11 +135,9 @@ class CrossSequenceContrastiveLoss(nn.Module):
             return loss, is_term.any(dim=2).float().mean(dim=1)
 
     @torch.no_grad()
-    def _contrast(self, anchors: torch.Tensor, labels: torch.Tensor,
-                  own_slots: torch.Tensor,
-                  bank_features: Sequence[torch.Tensor],
-                  bank_labels: torch.Tensor, class_size: int
-                  ) -> Tuple[torch.Tensor, ...]:
+    def _contrast(self, anchors: Tensor, labels: Tensor, own_slots: Tensor,
+                  bank_features: Sequence[Tensor], bank_labels: Tensor,
+                  class_size: int) -> tuple[Tensor, ...]:
         """Return the sums of the terms, their gradients and valid positives.
 
         Their shapes are (B,), (B, N, D) and (B, N, P).
@@ -184,16 +180,14 @@ class CrossSequenceContrastiveLoss(nn.Module):
         return F.softplus(gap).sum(dim=(1, 2, 3)).masked_fill(
             too_many, float('nan')), gradient, is_term
 
-    def _hard_negatives(self, similarity: torch.Tensor
-                        ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _hard_negatives(self, similarity: Tensor) -> tuple[Tensor, Tensor]:
         """Return the K most similar slots and whether each is valid."""
         values, slots = _top(similarity, min(self.num_negatives,
                                              similarity.shape[2]))
         return slots, values > float('-inf')
 
-    def _random_negatives(self, labels: torch.Tensor,
-                          bank_labels: torch.Tensor, class_size: int
-                          ) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _random_negatives(self, labels: Tensor, bank_labels: Tensor,
+                          class_size: int) -> tuple[Tensor, Tensor]:
         """Draw K negatives for each anchor, uniformly, without replacement.
 
         Each anchor takes the first K slots of other classes in one random
@@ -217,14 +211,12 @@ class CrossSequenceContrastiveLoss(nn.Module):
         return drawn, found
 
 
-def _top(values: torch.Tensor, limit: int
-         ) -> Tuple[torch.Tensor, torch.Tensor]:
+def _top(values: Tensor, limit: int) -> tuple[Tensor, Tensor]:
     """Return the largest values of each row and their columns, unsorted.
 
-    This is an exact ``topk`` that is faster on long rows. It first finds the
-    ``limit`` groups of columns with the largest values, and then ranks only
-    the columns of these groups, because no other group can contain larger
-    values.
+    This is an exact ``topk`` that is faster on long rows. It finds the
+    ``limit`` groups of columns with the largest values, and ranks only their
+    columns, because no other group can contain larger values.
     """
     num_groups = values.shape[-1] // GROUP
     if num_groups < 4 * limit:
@@ -240,9 +232,8 @@ def _top(values: torch.Tensor, limit: int
     return best, columns.gather(-1, places)
 
 
-def _similarities(anchors: torch.Tensor,
-                  bank_features: Sequence[torch.Tensor],
-                  bank_labels: torch.Tensor) -> torch.Tensor:
+def _similarities(anchors: Tensor, bank_features: Sequence[Tensor],
+                  bank_labels: Tensor) -> Tensor:
     """Return products of anchors (B, N, D) and B banks (S, D), (B, N, S).
 
     The result is -inf for empty slots.
@@ -259,15 +250,14 @@ def _similarities(anchors: torch.Tensor,
     return similarity
 
 
-def _slots_of_classes(labels: torch.Tensor, bank_labels: torch.Tensor,
-                      class_size: int) -> Tuple[torch.Tensor, ...]:
+def _slots_of_classes(labels: Tensor, bank_labels: Tensor,
+                      class_size: int) -> tuple[Tensor, ...]:
     """Find the slots of each anchor's class.
 
     Sorting the labels, (B, S), is faster than comparing each of them with
     each anchor. Return M slots from the start of the class, whether each
-    belongs to the class, and whether it is a new slot (after the end of the
-    bank, the last one is repeated), all (B, N, M). M is ``class_size`` + 1 or
-    the number of slots.
+    belongs to the class, and whether it exists (after the end of the bank, the
+    last slot is repeated), all (B, N, M). M is at most ``class_size`` + 1.
     """
     ordered, slots = bank_labels.int().sort(dim=1)
     first = torch.searchsorted(
@@ -282,12 +272,11 @@ def _slots_of_classes(labels: torch.Tensor, bank_labels: torch.Tensor,
     return slots.gather(1, places).view_as(exists), is_same, exists
 
 
-def _block_size(tensor: torch.Tensor) -> int:
+def _block_size(tensor: Tensor) -> int:
     return CPU_BLOCK if tensor.is_cpu else GPU_BLOCK
 
 
-def _weighted_sum(features: torch.Tensor, slots: torch.Tensor,
-                  weights: torch.Tensor) -> torch.Tensor:
+def _weighted_sum(features: Tensor, slots: Tensor, weights: Tensor) -> Tensor:
     """Return float32 sums (N, D) of L weighted slots for each anchor.
 
     ``features`` is (S, D); ``slots`` and ``weights`` are (N, L).

@@ -29,14 +29,12 @@ class MemoryBank(nn.Module):
 
     Args:
         feat_dim (int): Size D of the features. Defaults to 256.
-        dtype (str): 'float32', or 'float16' to halve the memory. Defaults to
-            'float32'.
+        dtype (str): 'float32' (default), or 'float16' to halve the memory.
 
     Attributes:
         features (Tensor): Shape (S, D). The rows of filled slots have norm 1.
         labels (Tensor): Classes, integers of shape (S,); -1 if empty.
-        class_size (int, optional): Largest number of slots that a class can
-            fill; None if this is unknown.
+        class_size (int, optional): Most slots of a class; None if unknown.
 
     Raises:
         InputError: ``dtype`` is unknown.

@@ -1,16 +1,11 @@
 """A recognizer that connects the encoder with the decoupler."""
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from mmaction.models.recognizers import RecognizerGCN
 from mmaction.registry import MODELS
 
-from ...utils.clip_check import (
-    check_channels,
-    check_clip_shape,
-    fitting_shape,
-    try_zeros,
-)
+from ...utils import clip_check
 from ...utils.input_error import InputError
 from ...utils.model_parts import make_stream
 from ..decouplers.decoupler import CLIP_SHAPE
@@ -42,33 +37,30 @@ class STDCLRecognizer(RecognizerGCN):
             persons, frames, joints, channels. Defaults to None, which skips
             the dry run; the decoupler must then know its sizes.
         contrast_block (int, optional): Block of the encoder, counted from 1,
-            whose output STD-CL decouples; the list ``blocks`` or ``gcn`` of
-            the encoder contains the blocks. Defaults to None, the encoder's
-            output, as in the paper.
+            whose output STD-CL decouples; see its list ``blocks`` or ``gcn``.
+            Defaults to the encoder's output, as in the paper.
 
     Raises:
-        InputError: The head has no decoupler, ``clip_shape`` is needed but
-            missing, ``clip_shape`` does not fit the model, or the encoder has
-            no block ``contrast_block``.
+        InputError: The head has no decoupler, ``clip_shape`` is missing or
+            does not fit, or the encoder has no block ``contrast_block``.
     """
 
-    def __init__(self, *args, clip_shape: Optional[Sequence[int]] = None,
-                 contrast_block: Optional[int] = None, **kwargs) -> None:
+    def __init__(self, *args, clip_shape: Sequence[int] | None = None,
+                 contrast_block: int | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.clip_shape = clip_shape
         if not hasattr(self.cls_head, 'decoupler'):
             raise InputError(
                 f'model.cls_head is of type {type(self.cls_head).__name__}, '
-                f'which has no decoupler, but {type(self).__name__} expects a '
-                "head with STD-CL. Without STD-CL, set model.type to "
-                "'RecognizerGCN'.")
+                'which has no decoupler; expected a head with STD-CL. Without '
+                "STD-CL, set model.type to 'RecognizerGCN'.")
         if contrast_block is not None:
             self._tap(contrast_block)
         if clip_shape is None:
             self.cls_head.decoupler.require_sizes(
-                fitting_shape(self, CLIP_SHAPE))
+                clip_check.fitting_shape(self, CLIP_SHAPE))
         else:
-            check_clip_shape(self, clip_shape)
+            clip_check.check_clip_shape(self, clip_shape)
             self._dry_run(clip_shape)
 
     def _tap(self, number: int) -> None:
@@ -86,7 +78,7 @@ class STDCLRecognizer(RecognizerGCN):
     def _keep(self, block, inputs, output: torch.Tensor) -> None:
         self.block_output = output  # (N * M, C, T, V) or (N * M, C, V, T)
 
-    def _replace(self, decoupler, inputs: Tuple) -> torch.Tensor:
+    def _replace(self, decoupler, inputs: tuple) -> torch.Tensor:
         """Return the block's output in the shape of the encoder's output."""
         x = self.block_output.unflatten(0, inputs[0].shape[:2])
         return (x.transpose(3, 4)
@@ -102,11 +94,11 @@ class STDCLRecognizer(RecognizerGCN):
     def _dry_run(self, clip_shape: Sequence[int]) -> None:
         training = self.training
         self.eval()  # batch norm statistics must not include the zeros
-        features = try_zeros(
+        features = clip_check.try_zeros(
             lambda clips: self.backbone(make_stream(self.data_preprocessor,
                                                     clips)), clip_shape,
             f'model.clip_shape: {type(self.backbone).__name__}')
-        check_channels(self, features)
+        clip_check.check_channels(self, features)
         # drawing the decoupler's weights must not affect those drawn later
         try:
             with torch.random.fork_rng(devices=[]):
