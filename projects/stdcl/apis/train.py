@@ -58,7 +58,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
             that of the config.
         split (str, optional): Name of a split without "_train" or "_val",
             such as 'split2' of JHMDB. Defaults to the split of the config.
-        seed (int, optional): Random seed. By default, the config's or random.
+        seed (int, optional): Random seed. Defaults to that of the config,
+            or a random one.
         diff_rank_seed (bool): Whether seeds of processes differ. Defaults to
             False.
         deterministic (bool): Whether to use only deterministic algorithms.

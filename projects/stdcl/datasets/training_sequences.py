@@ -28,8 +28,7 @@ def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
 def transforms_of(*datasets) -> list:
     """Return all transforms of a data set and its wrappers, in order.
 
-    ``datasets`` are the data set and its wrappers from the inside, or their
-    configs. Transforms may be configs, too.
+    ``datasets`` are these, from the inside out, or their configs.
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]

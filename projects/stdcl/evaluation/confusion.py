@@ -18,8 +18,7 @@ FEW = 20  # largest number of classes for which cells show their values
 class ClassReport(ConfusionMatrix):
     """Metric that logs the accuracy of each class and writes it to files.
 
-    It returns an empty dict of metrics. Sequences without a label or with
-    several labels are left out.
+    It returns no metrics, and ignores sequences without exactly one label.
 
     Args:
         stem (str): Start of the names of the files; see :func:`write_files`.

@@ -109,8 +109,7 @@ def align(files: Sequence[Scores],
 
     Files without names are assumed to be in this order already. A list in
     ``label_files`` names the sequences of such files, and of files that only
-    number their sequences, as CTR-GCN and FR-Head do. Labels that are unknown
-    in one file are taken from the others.
+    number them (CTR-GCN, FR-Head). Files supply labels that others lack.
 
     Raises:
         InputError: The files contradict each other, or a label is missing.

@@ -8,8 +8,8 @@ def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
     """Normalize each row of (..., D) to unit length, in float32.
 
     A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
-    so does its gradient, which would otherwise be huge. A row that is not
-    finite yields at least one NaN.
+    so does its gradient, which would be huge. A row that is not finite yields
+    at least one NaN.
 
     >>> unit_vectors(torch.tensor([[3., 4.], [0., 0.]]))
     tensor([[0.6000, 0.8000],

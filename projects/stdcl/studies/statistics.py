@@ -11,8 +11,7 @@ class Difference(NamedTuple):
 
     The 95 % confidence interval is ``mean`` ± ``margin``. With fewer than
     three seeds, whose differences can be equal by chance, ``margin`` is NaN.
-    ``seeds`` contains the difference for each fold and seed, and is empty for
-    a mean of several differences.
+    ``seeds`` contains the difference for each fold and seed, except in means.
     """
     mean: float
     margin: float

@@ -104,8 +104,7 @@ def end_cleanly(config: object = '',
     This applies to an :class:`InputError`, an ``OSError``, a pickle that is
     damaged or not trusted, numbers that are not finite, and a missing package
     of an extra. Other exceptions keep their traceback. The message starts with
-    the path ``config``, and names the argument in ``args`` whose path causes
-    an ``OSError``, if these are given.
+    the path ``config``, and for an ``OSError``, it names the argument.
     """
     try:
         yield

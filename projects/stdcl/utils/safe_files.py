@@ -195,8 +195,7 @@ def _resolve(value: Any, known: dict) -> Any:
 def load(path: PathLike) -> Any:
     """Read a pickle of containers, numbers, strings and arrays.
 
-    The pickle may have any protocol and come from NumPy 1 or 2. Its arrays may
-    contain numbers, booleans or strings.
+    The pickle may have any protocol, and arrays of NumPy 1 or 2.
 
     Raises:
         FileNotFoundError: ``path`` does not exist.

@@ -14,9 +14,8 @@ def draw_predictions(sequences: Sequence[dict], predictions: Sequence[dict],
                      style: str, up: str = 'y') -> list[str]:
     """Draw annotations with the predictions of a ``SkeletonInferencer``.
 
-    ``up`` is the vertical axis of three-dimensional joints. Return the files
-    that were written: one GIF per sequence if ``style`` is 'gif', or one page
-    with all sequences if it is 'html'.
+    ``up`` is the vertical axis of three-dimensional joints. Return the written
+    files: a GIF per sequence, or one page if ``style`` is 'html'.
     """
     colors = assign_colors(part['class_name'] for predicted in predictions
                            for part in predicted['segments'])

@@ -25,8 +25,8 @@ class CropResize(BaseTransform):
         proportion (float | tuple[float, float]): Share of the frames to keep,
             above 0 and at most 1: a range for a random span, or a number for
             the span in the middle. Defaults to (0.5, 1).
-        min_frames (int): Least length of a random span of a longer sequence.
-            Defaults to 64.
+        min_frames (int): Smallest length of a random span, if the sequence is
+            long enough. Defaults to 64.
 
     Raises:
         InputError: An argument is out of range.

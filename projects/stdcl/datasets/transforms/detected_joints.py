@@ -47,7 +47,7 @@ def check_values(where: str, annotation: dict) -> np.ndarray:
 def check_detected(where: str, annotation: dict) -> np.ndarray:
     """Call :func:`check_values`, and return its result.
 
-    An ``InputError`` is also raised if no joint, x or y (in 2D) was detected.
+    An ``InputError`` is also raised if there is no joint or, in 2D, no x or y.
     """
     detected = check_values(where, annotation)
     if not detected.any():

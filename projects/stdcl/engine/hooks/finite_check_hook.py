@@ -48,8 +48,7 @@ class FiniteCheckHook(Hook):
             f'({values}), expected finite numbers. {_sequences(data_batch)} '
             f'Training stops here; {_way_out(runner)}')
 
-    def after_val_iter(self, runner, batch_idx: int, data_batch=None,
-                       outputs=None) -> None:
+    def after_val_iter(self, runner, batch_idx, outputs, **kwargs) -> None:
         """Check the scores, because NaN would count as class 0."""
         require_finite(f'batch {batch_idx + 1}', *(
             sample.pred_score for sample in outputs if 'pred_score' in sample))

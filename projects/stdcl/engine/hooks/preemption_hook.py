@@ -72,8 +72,7 @@ class PreemptionHook(Hook):
             for number, handler in self.before.items():
                 signal.signal(number, handler or signal.SIG_DFL)
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None,
-                         outputs=None) -> None:
+    def after_train_iter(self, runner, **kwargs) -> None:
         """Save and exit after the signal."""
         # gradients that have not been applied would be lost
         if self.checkpoint_hook is None or not (
@@ -87,8 +86,7 @@ class PreemptionHook(Hook):
         dist.barrier()  # do not exit while the first process is saving
         self._exit(runner, path, runner.iter + 1)
 
-    def after_val_iter(self, runner, batch_idx: int, data_batch=None,
-                       outputs=None) -> None:
+    def after_val_iter(self, runner, **kwargs) -> None:
         """Exit after the signal if the state has just been saved."""
         # saving here is unsafe: hooks may have swapped the weights
         if self.signaled and dist.get_world_size() == 1 and (

@@ -40,8 +40,7 @@ class ScoreFileHook(Hook):
     def _keep(self, head, inputs, output: torch.Tensor) -> None:
         self.output = output  # (N * num_clips, num_classes)
 
-    def after_test_iter(self, runner, batch_idx: int, data_batch=None,
-                        outputs=None) -> None:
+    def after_test_iter(self, runner, outputs: list, **kwargs) -> None:
         """Store the scores of the N sequences of a batch."""
         clips = self.output.detach().float().cpu()
         clips = clips.unflatten(0, (len(outputs), -1))  # (N, clips, classes)

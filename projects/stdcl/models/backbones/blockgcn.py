@@ -209,8 +209,7 @@ class BlockGCN(SpatialTemporalEncoder):
         """Map (N, M, T, V, C + D) to (N, M, C', T', V).
 
         The D coordinates of the joints follow the C channels of the stream. An
-        ``InputError`` is raised if they are missing, or if the encoder was
-        built for a different M, V or C.
+        ``InputError`` is raised if they are missing, or M, V or C differs.
         """
         if x.shape[-1] <= self.in_channels:
             raise InputError(

@@ -131,8 +131,8 @@ class CTRGCN(SpatialTemporalEncoder):
 
     Args:
         layout (str | dict): The skeleton layout, whose bones form the graph.
-        **kwargs: See :class:`SpatialTemporalEncoder`; the defaults are the
-            paper's.
+        **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the
+            paper's values.
 
     Raises:
         InputError: ``layout`` is unknown, or one of ``kwargs`` is invalid.

@@ -101,9 +101,8 @@ class HypergraphAttention(BaseModule):
         logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    followed by a grouped 1x1 convolution and a residual connection. All
-    vectors r and e act as extra keys (the context), and a constant matrix
-    selects the products to add to each logit.
+    followed by a grouped 1x1 convolution and a residual connection. All r and
+    e act as extra keys (context); a constant matrix selects their products.
 
     ``in_channels`` is C, and ``out_channels`` is H * D. ``groups`` are those
     of the convolution. ``parts``, (V,), is the body part of each joint,
@@ -192,7 +191,7 @@ class Hyperformer(SpatialTemporalEncoder):
             Its parts are the hyperedges.
         base_channels (int): Channels of the first block. Defaults to 216.
         num_heads (int): Number of attention heads. Defaults to 9.
-        proj_groups (int): Groups of the last convolution. Defaults to 6.
+        proj_groups (int): Groups of the output projection. Defaults to 6.
         inflate_stages (sequence[int]): Blocks, counted from 1, that double the
             channels. Defaults to none.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the

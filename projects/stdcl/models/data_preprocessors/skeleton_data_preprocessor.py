@@ -18,7 +18,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     - ``joint``: the joints, unchanged;
     - ``bone``: each joint minus its parent;
-    - ``joint-motion``, ``bone-motion``: next frame minus this one, last 0.
+    - ``joint-motion``, ``bone-motion``: the next frame minus the current one,
+      and 0 in the last frame.
 
     If the data contain confidences (one channel after the coordinates), the
     confidence of a bone or a motion is the mean of the two confidences that it

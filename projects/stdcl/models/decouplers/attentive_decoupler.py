@@ -3,12 +3,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from .decoupler import (
-    LINEAR_INIT,
-    Decoupler,
-    PointwiseConv1d,
-    reduced_channels,
-)
+from .decoupler import LINEAR_INIT, Decoupler, PointwiseConv1d, reduce_channels
 
 
 class AttentiveBranch(nn.Module):
@@ -21,10 +16,9 @@ class AttentiveBranch(nn.Module):
     def __init__(self, in_channels: int, out_channels: int,
                  reduction: int) -> None:
         super().__init__()
-        reduced = reduced_channels(in_channels, reduction)
+        hidden = reduce_channels(in_channels, reduction)
         self.score = nn.Sequential(
-            PointwiseConv1d(in_channels, reduced), nn.Tanh(),
-            PointwiseConv1d(reduced, 1))
+            hidden, nn.Tanh(), PointwiseConv1d(hidden.out_channels, 1))
         self.project = nn.Linear(in_channels, out_channels)
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:

@@ -19,20 +19,6 @@ LINEAR_INIT = dict(type='Kaiming', layer='Linear', mode='fan_out',
 CLIP_SHAPE = (2, 100, 25, 3)
 
 
-def reduced_channels(in_channels: int, reduction: int) -> int:
-    """Divide ``in_channels`` by ``reduction``, rounding down.
-
-    Raises:
-        InputError: ``reduction`` is not an integer from 1 to ``in_channels``.
-    """
-    require_positive('decoupler', reduction=reduction)
-    if reduction > in_channels:
-        raise InputError(
-            f'decoupler: reduction is {reduction}, expected at most '
-            f'{in_channels}, the number of channels of the encoder.')
-    return in_channels // reduction
-
-
 class PointwiseConv1d(nn.Conv1d):
     """1x1 convolution, computed as a batched matrix product.
 
@@ -47,6 +33,20 @@ class PointwiseConv1d(nn.Conv1d):
         """Map (N, C, L) to (N, C', L)."""
         return torch.baddbmm(self.bias[:, None], self.weight[..., 0].expand(
             len(x), -1, -1), x)
+
+
+def reduce_channels(in_channels: int, reduction: int) -> PointwiseConv1d:
+    """Build a 1x1 convolution to ``in_channels // reduction`` channels.
+
+    Raises:
+        InputError: ``reduction`` is not an integer from 1 to ``in_channels``.
+    """
+    require_positive('decoupler', reduction=reduction)
+    if reduction > in_channels:
+        raise InputError(
+            f'decoupler: reduction is {reduction}, expected at most '
+            f'{in_channels}, the number of channels of the encoder.')
+    return PointwiseConv1d(in_channels, in_channels // reduction)
 
 
 class Decoupler(BaseModule):

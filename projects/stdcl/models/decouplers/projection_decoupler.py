@@ -4,12 +4,7 @@ import torch.nn as nn
 from mmaction.registry import MODELS
 
 from ...utils.input_error import InputError
-from .decoupler import (
-    LINEAR_INIT,
-    Decoupler,
-    PointwiseConv1d,
-    reduced_channels,
-)
+from .decoupler import LINEAR_INIT, Decoupler, reduce_channels
 
 
 class ProjectionBranch(nn.Module):
@@ -22,11 +17,10 @@ class ProjectionBranch(nn.Module):
     def __init__(self, in_channels: int, length: int | None,
                  out_channels: int, reduction: int) -> None:
         super().__init__()
-        reduced = reduced_channels(in_channels, reduction)
         self.length = length
-        self.reduce = PointwiseConv1d(in_channels, reduced)
+        self.reduce = reduce_channels(in_channels, reduction)
         self.project = nn.LazyLinear(out_channels) if length is None else \
-            nn.Linear(reduced * length, out_channels)
+            nn.Linear(self.reduce.out_channels * length, out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, L) to (N, D)."""

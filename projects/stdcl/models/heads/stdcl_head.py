@@ -25,8 +25,8 @@ class STDCLMixin:
     2312.15144). Both weights are 1 in the paper and 1/2 in the authors' code.
 
     Args:
-        decoupler (dict): Config of the decoupler. Its ``in_channels`` default
-            to those of the head.
+        decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
+            that of the head.
         memory_bank (dict): Config of each of the two banks. ``feat_dim``
             defaults to the size of the decoupler's vectors.
         loss_contrast (dict): Config of the contrastive loss.
@@ -129,8 +129,7 @@ class STDCLMixin:
         # stacking both vectors halves the number of operations
         vectors = unit_vectors(torch.stack(self.decoupler(feats)))  # (2, N, D)
 
-        # every process writes the batches of all processes, so that the banks
-        # stay equal
+        # every process writes all batches, so that the banks stay equal
         features, all_labels, all_indices, own = self._gather(
             vectors.detach(), labels, indices)
         features = merge_sequences(features, all_indices)

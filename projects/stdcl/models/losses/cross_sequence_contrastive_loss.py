@@ -12,8 +12,7 @@ from torch import Tensor
 from ...utils.input_error import InputError, require_positive
 
 NEGATIVES = ('hard', 'random')
-# slots to multiply with the anchors at a time; on a CPU, as many as fit into
-# its cache
+# slots to multiply with the anchors at a time; those of a CPU fit its cache
 CPU_BLOCK, GPU_BLOCK = 2048, 65536
 GROUP = 4  # columns per group in _top
 LARGE_BANK = 2**14  # slots of a bank that is not processed with the others
