@@ -97,7 +97,7 @@ ANNOTATIONS = {
         'expected 20 joints and 3 channels', 'as in 23 of 24 sequences'),
     'total_frames that disagrees': (
         item(total_frames=24), 'total_frames', 'is 24',
-        'expected 23, the number of frames in'),
+        'expected 23, as in keypoint (persons'),
     'sequence twice': (
         lambda content: content['annotations'].append(
             dict(content['annotations'][3])), 'annotations',

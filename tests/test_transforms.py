@@ -195,7 +195,7 @@ def test_crops_a_random_segment_as_published(frames):
                                         (0.1, 0.2, 0.3), (0.95, ), '1',
                                         float('nan')])
 def test_invalid_proportions_raise(proportion):
-    with pytest.raises(ValueError, match='proportion is .* expected a number'):
+    with pytest.raises(ValueError, match='proportion is .* expected one or'):
         datasets.CropResize(64, proportion)
 
 

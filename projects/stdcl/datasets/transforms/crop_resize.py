@@ -44,7 +44,7 @@ class CropResize(BaseTransform):
                 isinstance(share, Real) and 0 < share <= 1
                 for share in np.ravel(proportion)):
             raise InputError(f'CropResize: proportion is {proportion}, '
-                             'expected one or two numbers in (0, 1].')
+                             'expected one or two numbers above 0, at most 1.')
 
     def _choose(self, total: int) -> tuple[int, int]:
         """Return the first frame and the length of the span."""

@@ -139,7 +139,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
                   class_size: int) -> tuple[Tensor, ...]:
         """Return the sums of the terms, their gradients and valid positives.
 
-        Their shapes are (B,), (B, N, D) and (B, N, P).
+        Their shapes are (B,), (B, N, D) and (B, N, P). Autograd would compute
+        the same gradients, but keep all similarities, (B, N, S), until then.
         """
         similarity = _similarities(anchors, bank_features, bank_labels)
         same, is_same, exists = _slots_of_classes(labels, bank_labels,

@@ -55,7 +55,7 @@ class STDCLRecognizer(RecognizerGCN):
                 'which has no decoupler; expected a head with STD-CL. Without '
                 "STD-CL, set model.type to 'RecognizerGCN'.")
         if contrast_block is not None:
-            self._tap(contrast_block)
+            self._contrast_at(contrast_block)
         if clip_shape is None:
             self.cls_head.decoupler.require_sizes(
                 clip_check.fitting_shape(self, CLIP_SHAPE))
@@ -63,7 +63,8 @@ class STDCLRecognizer(RecognizerGCN):
             clip_check.check_clip_shape(self, clip_shape)
             self._dry_run(clip_shape)
 
-    def _tap(self, number: int) -> None:
+    def _contrast_at(self, number: int) -> None:
+        """Give the decoupler the output of a block as its input."""
         blocks = getattr(self.backbone, 'blocks',
                          getattr(self.backbone, 'gcn', ()))
         if not isinstance(number, int) or not 1 <= number <= len(blocks):
