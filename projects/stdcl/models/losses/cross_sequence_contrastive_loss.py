@@ -52,8 +52,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
         num_positives (int): Limit P of positives. Defaults to 128.
         num_negatives (int): Limit K of each set of negatives. Defaults to 512.
         temperature (float): Divisor t of the similarities. Defaults to 0.8.
-        negatives (sequence[str]): Sets of negatives to use. Defaults to
-            ('hard', 'random').
+        negatives (sequence[str]): 'hard', 'random' or both, the default.
 
     Raises:
         InputError: ``num_positives`` or ``num_negatives`` is not a positive
