@@ -6,20 +6,24 @@
 _base_ = '_base_/quarter_width.py'
 
 about = ('plain, published and recommended training of three encoders on '
-         'NW-UCLA, official split, joint stream, 120 epochs, a quarter of the '
-         'width (HCN: half)')
+         'NW-UCLA, official split, joint stream, 120 epochs and a quarter of '
+         'the width (HCN: 240 epochs, half of the width)')
 
-# linear warm-up in the first 5 % of the epochs, then cosine
-_EPOCHS, _WARM_UP = 120, 6
-options = {'train_cfg.val_interval': _EPOCHS}
-_schedule = {
-    'train_cfg.max_epochs': _EPOCHS,
-    'param_scheduler': [
-        dict(type='LinearLR', start_factor=0.01, by_epoch=True,
-             end=_WARM_UP, convert_to_iter_based=True),
-        dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True,
-             begin=_WARM_UP, end=_EPOCHS, T_max=_EPOCHS - _WARM_UP,
-             convert_to_iter_based=True)]}
+options = {'train_cfg.val_interval': 120}
+
+
+def _schedule(epochs):
+    """Return options: warm-up in the first 5 % of the epochs, then cosine."""
+    warm_up = epochs // 20
+    return {
+        'train_cfg.max_epochs': epochs,
+        'param_scheduler': [
+            dict(type='LinearLR', start_factor=0.01, by_epoch=True,
+                 end=warm_up, convert_to_iter_based=True),
+            dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True,
+                 begin=warm_up, end=epochs, T_max=epochs - warm_up,
+                 convert_to_iter_based=True)]}
+
 
 # the accuracy on the training set
 tests = {'train': {'test_dataloader.dataset.split': 'xview_train'}}
@@ -40,9 +44,9 @@ _block_8 = {'model.contrast_block': 8}
 # conv5 has half of the channels of the encoder's output
 _conv5 = {'model.contrast_block': 1,
           'model.cls_head.decoupler.in_channels': 64}
-_ENCODERS = {'stgcn': (_schedule, _block_8),
-             'hcn': ({**_schedule, **_half}, _conv5),
-             'ctrgcn': (_schedule, _block_8)}
+_ENCODERS = {'stgcn': (_schedule(120), _block_8),
+             'hcn': ({**_schedule(240), **_half}, _conv5),
+             'ctrgcn': (_schedule(120), _block_8)}
 arms, means = {}, {}
 for _encoder, (_training, _block) in _ENCODERS.items():
     arms[_encoder] = dict(encoder=_encoder, stdcl=False, seeds=5,
