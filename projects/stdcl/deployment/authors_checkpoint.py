@@ -17,7 +17,7 @@ Tensors = dict[str, torch.Tensor]
 # most functions of this module return the rows for the layer that they name
 Table = dict[str, tuple[Sequence[str], Callable]]
 
-BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
+STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 
 def _stack(*tensors: torch.Tensor) -> torch.Tensor:
@@ -36,32 +36,28 @@ def _group(table: torch.Tensor, *kernels: torch.Tensor) -> torch.Tensor:
     return stacked.unflatten(1, (table.shape[1], -1)).permute(1, 0, 3, 2)
 
 
-def _layer(ours: str, theirs: Sequence[str], join: Callable = _stack,
-           parts: Sequence[str] = ('weight', 'bias')) -> Table:
-    """Return rows for a layer that is built from the authors' layers."""
+def _layer(ours: str, *theirs: str, join: Callable = _stack) -> Table:
+    # only the names of batch norm layers end in bn
+    parts = 'weight', 'bias', *(STATISTICS if ours.endswith('bn') else ())
     return {f'{ours}.{part}': ([f'{name}.{part}' for name in theirs], join)
             for part in parts}
 
 
-def _bn(ours: str, *theirs: str) -> Table:
-    return _layer(ours, theirs, parts=BN)
-
-
 def _conv_bn(ours: str, conv: str, norm: str) -> Table:
-    return {**_layer(f'{ours}.conv', [conv]), **_bn(f'{ours}.bn', norm)}
+    return {**_layer(f'{ours}.conv', conv), **_layer(f'{ours}.bn', norm)}
 
 
 def _multi_scale_tcn(ours: str, theirs: str, join_conv: Callable) -> Table:
     branch = f'{theirs}.branches.'
     table = {
-        **_layer(f'{ours}.entry', [f'{branch}{i}.0' for i in range(3)]),
-        **_bn(f'{ours}.entry_bn', *[f'{branch}{i}.1' for i in range(3)]),
-        **_layer(f'{ours}.point', [f'{branch}3.0']),
-        **_bn(f'{ours}.bn', f'{branch}0.3.bn', f'{branch}1.3.bn',
-              f'{branch}2.4', f'{branch}3.1')}
+        **_layer(f'{ours}.entry', *[f'{branch}{i}.0' for i in range(3)]),
+        **_layer(f'{ours}.entry_bn', *[f'{branch}{i}.1' for i in range(3)]),
+        **_layer(f'{ours}.point', f'{branch}3.0'),
+        **_layer(f'{ours}.bn', f'{branch}0.3.bn', f'{branch}1.3.bn',
+                 f'{branch}2.4', f'{branch}3.1')}
     for i in range(2):
-        table.update(_layer(f'{ours}.convs.{i}', [f'{branch}{i}.3.conv'],
-                            join_conv))
+        table.update(_layer(f'{ours}.convs.{i}', f'{branch}{i}.3.conv',
+                            join=join_conv))
     return table
 
 
@@ -69,10 +65,10 @@ def _decoupler(source: Tensors) -> Table:
     if not any(name.startswith('std.') for name in source):
         return {}
     ours = 'cls_head.decoupler.'
-    return {**_layer(f'{ours}spatial.reduce', ['std.conv1']),
-            **_layer(f'{ours}spatial.project', ['std.convs']),
-            **_layer(f'{ours}temporal.reduce', ['std.conv2']),
-            **_layer(f'{ours}temporal.project', ['std.convt'])}
+    return {**_layer(f'{ours}spatial.reduce', 'std.conv1'),
+            **_layer(f'{ours}spatial.project', 'std.convs'),
+            **_layer(f'{ours}temporal.reduce', 'std.conv2'),
+            **_layer(f'{ours}temporal.project', 'std.convt')}
 
 
 def _blocks(source: Tensors, spatial: Callable, join_conv: Callable = _stack,
@@ -81,8 +77,8 @@ def _blocks(source: Tensors, spatial: Callable, join_conv: Callable = _stack,
 
     In the blocks numbered ``residuals``, the residual path is a convolution.
     """
-    table = {**_bn('backbone.data_bn', 'data_bn'),
-             **_layer('cls_head.fc', ['fc']), **_decoupler(source)}
+    table = {**_layer('backbone.data_bn', 'data_bn'),
+             **_layer('cls_head.fc', 'fc'), **_decoupler(source)}
     for i in range(1, 11):
         ours, theirs = f'backbone.blocks.{i - 1}', f'l{i}'
         table.update(spatial(f'{ours}.spatial', theirs, i))
@@ -104,14 +100,14 @@ def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
     table = {
         f'{ours}.topology': ([f'{theirs}.PA'], _stack),
         f'{ours}.alpha': ([f'{theirs}.alpha'], _stack),
-        **_layer(f'{ours}.relation', convs(1) + convs(2)),
-        **_layer(f'{ours}.transform', convs(3), lambda *convs:
+        **_layer(f'{ours}.relation', *convs(1), *convs(2)),
+        **_layer(f'{ours}.transform', *convs(3), join=lambda *convs:
                  torch.stack(convs, dim=1).flatten(0, 1)),  # interleaved
         f'{ours}.refine': (convs(4, '.weight'), lambda *kernels:
                            torch.stack(kernels)[..., 0, 0]),
         f'{ours}.refine_bias': (convs(4, '.bias'), lambda *biases:
                                 torch.stack(biases)[..., None]),
-        **_bn(f'{ours}.bn', f'{theirs}.bn')}
+        **_layer(f'{ours}.bn', f'{theirs}.bn')}
     if number in (1, 5, 8):  # the number of channels changes
         table.update(_conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
                               f'{theirs}.down.1'))
@@ -121,7 +117,7 @@ def _ctrgcn_spatial(ours: str, block: str, number: int) -> Table:
 def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
     vit, theirs = f'{block}.vit1', f'{block}.vit1.attn'
     table = {
-        **_layer(f'{ours}.norm', [f'{vit}.norm1']),
+        **_layer(f'{ours}.norm', f'{vit}.norm1'),
         f'{ours}.qkv.weight': (
             [f'{theirs}.q.weight', f'{theirs}.kv.weight'], _linear),
         f'{ours}.hyperedge.weight': ([f'{vit}.pe_proj.weight'], _linear),
@@ -132,7 +128,7 @@ def _hyperformer_spatial(ours: str, block: str, number: int) -> Table:
         f'{ours}.alpha': ([f'{theirs}.alpha'], _stack),
         f'{ours}.outer': ([f'{theirs}.outer'], _stack),
         # 1x1 kernels become those of a 1D convolution
-        **_layer(f'{ours}.proj', [f'{theirs}.proj'], lambda x: x.view(
+        **_layer(f'{ours}.proj', f'{theirs}.proj', join=lambda x: x.view(
             x.shape[:3]))}
     if number == 1:  # the number of channels changes
         table[f'{ours}.skip.weight'] = ([f'{vit}.skip_proj.weight'], _linear)
@@ -150,7 +146,7 @@ def _blockgcn_spatial(ours: str, block: str, number: int) -> Table:
         f'{ours}.hop_weight': ([f'{theirs}.rpe'], _stack),
         f'{ours}.conv': (tables + convs('weight'), _group),
         f'{ours}.bias': (convs('bias'), lambda *biases: torch.stack(biases)),
-        **_bn(f'{ours}.bn', f'{theirs}.bn')}
+        **_layer(f'{ours}.bn', f'{theirs}.bn')}
     if number == 5:  # the number of channels changes
         table.update(_conv_bn(f'{ours}.shortcut', f'{theirs}.down.0',
                               f'{theirs}.down.1'))
@@ -162,25 +158,25 @@ def _blockgcn_topology() -> Table:
         'backbone.position_embedding': (['pos_embedding'], lambda x: x[0]),
         'backbone.topology.centers': (['topo.pl.centres'], _stack),
         'backbone.topology.sharpness': (['topo.pl.sharpness'], _stack),
-        **_layer('backbone.joint_embedding', ['to_joint_embedding'])}
+        **_layer('backbone.joint_embedding', 'to_joint_embedding')}
     for i in range(10):
         ours = f'backbone.topology_projections.{i}'
-        table.update({**_layer(f'{ours}.linear', [f't{i}.mlp']),
-                      **_bn(f'{ours}.bn', f't{i}.bn')})
+        table.update({**_layer(f'{ours}.linear', f't{i}.mlp'),
+                      **_layer(f'{ours}.bn', f't{i}.bn')})
     return table
 
 
 def _hcn(source: Tensors) -> Table:
-    layers = {'backbone.conv5': 'conv5.0', 'backbone.conv6': 'conv6.0',
-              'cls_head.fc7': 'fc7.0', 'cls_head.fc8': 'fc8'}
-    for ours, suffix in ('joint_stream', ''), ('motion_stream', 'm'):
-        layers.update({f'backbone.{ours}.conv1': f'conv1{suffix}.0',
-                       f'backbone.{ours}.conv2': f'conv2{suffix}',
-                       f'backbone.{ours}.conv3': f'conv3{suffix}.0',
-                       f'backbone.{ours}.conv4': f'conv4{suffix}.0'})
-    return _decoupler(source) | {
-        name: row for ours, theirs in layers.items()
-        for name, row in _layer(ours, [theirs]).items()}
+    table = {**_layer('backbone.conv5', 'conv5.0'),
+             **_layer('backbone.conv6', 'conv6.0'),
+             **_layer('cls_head.fc7', 'fc7.0'),
+             **_layer('cls_head.fc8', 'fc8'), **_decoupler(source)}
+    for stream, suffix in ('joint_stream', ''), ('motion_stream', 'm'):
+        for conv, end in dict(conv1='.0', conv2='', conv3='.0',
+                              conv4='.0').items():
+            table.update(_layer(f'backbone.{stream}.{conv}',
+                                f'{conv}{suffix}{end}'))
+    return table
 
 
 # key of catalogue.ENCODERS -> function from the authors' tensors to a table

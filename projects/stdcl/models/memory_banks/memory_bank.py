@@ -97,9 +97,7 @@ class MemoryBank(nn.Module):
         for name in self.STATE:
             destination[prefix + name] = getattr(self, name)
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
-                              missing_keys, unexpected_keys,
-                              error_msgs) -> None:
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         # A bank without slots, as in testing, ignores the saved tensors.
         # MemoryBankHook checks them if a run resumes, or else removes them.
         pairs = [(getattr(self, name), state_dict.get(prefix + name))
