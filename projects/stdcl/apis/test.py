@@ -36,7 +36,8 @@ def test(config: str | Path, checkpoint: str, work_dir: str | None = None, *,
         checkpoint (str): Path or URL of the checkpoint.
         dump (str, optional): File for the scores of all sequences: ``*.npz``,
             or ``*.pkl`` as written by ``DumpResults``. Defaults to no file.
-        stream (str, optional): Its stream. Defaults to that of the config.
+        stream (str, optional): Stream that the checkpoint was trained on.
+            Defaults to that of the config.
 
     Return the metrics of the config's ``test_evaluator``. An ``InputError`` is
     raised if ``config``, ``checkpoint``, an option or the test set is invalid.

@@ -2,7 +2,8 @@
 
 ``BaseHead.loss_by_feat`` of MMAction2 1.2.0 counts top-k hits in NumPy, so
 each training step copies the scores to the CPU and stalls the GPU (not
-reported upstream). This patch gives the same result unless scores are tied.
+reported upstream). This patch counts them on the device. The result is the
+same unless scores are tied.
 """
 import torch
 import torch.nn.functional as F

@@ -8,7 +8,8 @@
 - MMEngine loads downloaded files with ``weights_only=False`` and executes the
   config stored in a checkpoint. This patch prevents both.
 - MMEngine leaves an incomplete file after a crash, and resumes from damaged
-  files. Now, files get their name when complete, and damaged ones are skipped.
+  files. With this patch, only complete files get their final name, and
+  resuming skips damaged ones.
 - MMAction2's ``init_recognizer`` ignores tensors that do not fit and a
   different stream or layout. With this patch, they raise an error.
 """

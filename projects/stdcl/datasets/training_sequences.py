@@ -28,7 +28,8 @@ def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
 def transforms_of(*datasets) -> list:
     """Return all transforms of a data set and its wrappers, in order.
 
-    ``datasets`` are these, from the inside out, or their configs.
+    ``datasets`` are the data set and its wrappers from the inside out, or
+    their configs.
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]

@@ -102,7 +102,8 @@ class Study:
             ``against``, whose differences are averaged with equal weights.
 
     Raises:
-        InputError: A field is invalid, or names something unknown.
+        InputError: A field is invalid, or it refers to an unknown encoder,
+            stream, arm or config.
     """
     path: Path
     about: str

@@ -104,7 +104,8 @@ def end_cleanly(config: object = '',
     This applies to an :class:`InputError`, an ``OSError``, a pickle that is
     damaged or not trusted, numbers that are not finite, and a missing package
     of an extra. Other exceptions keep their traceback. The message starts with
-    the path ``config``, and for an ``OSError``, it names the argument.
+    the path ``config``. For an ``OSError``, it also names the argument in
+    ``args`` that contains the path.
     """
     try:
         yield

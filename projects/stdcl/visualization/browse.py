@@ -79,7 +79,8 @@ class DatasetBrowser:
 
         Random transforms depend only on ``seed`` and ``index``. A note
         replaces the second panel if a transform computes bones or motion. An
-        ``InputError`` is raised if the pipeline or the layout does not fit.
+        ``InputError`` is raised if the pipeline fails, or if the joints do not
+        fit the layout.
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
         info = dataset.get_data_info(place)

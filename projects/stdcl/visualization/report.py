@@ -140,7 +140,8 @@ def check(models: Sequence[Outputs]) -> None:
     if 'spatial' not in arrays:
         raise InputError(
             'the model has no trained decoupler, expected a config and a '
-            'checkpoint with STD-CL. Those without it follow --plain.')
+            'checkpoint with STD-CL. Pass those of the plain model after '
+            '--plain.')
     number, classes = len(arrays['labels']), len(np.unique(arrays['labels']))
     if number < LEAST or not 2 <= classes < number:
         raise InputError(

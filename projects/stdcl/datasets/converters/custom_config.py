@@ -18,7 +18,8 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
     """Write a config that trains an encoder on your own data.
 
     It inherits from the encoder's NW-UCLA config. ``content`` is the first
-    result of :func:`.custom_data.convert`; the others are the tool's options.
+    result of :func:`.custom_data.convert`. The other arguments are options of
+    ``tools/data/custom.py``.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
     cfg, layout = Config.fromfile(base), content['layout']

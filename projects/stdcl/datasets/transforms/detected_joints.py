@@ -47,7 +47,8 @@ def check_values(where: str, annotation: dict) -> np.ndarray:
 def check_detected(where: str, annotation: dict) -> np.ndarray:
     """Call :func:`check_values`, and return its result.
 
-    An ``InputError`` is also raised if there is no joint or, in 2D, no x or y.
+    An ``InputError`` is also raised if no joint was detected, or if x or y is
+    0 in all two-dimensional joints.
     """
     detected = check_values(where, annotation)
     if not detected.any():

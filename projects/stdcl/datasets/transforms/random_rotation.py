@@ -10,7 +10,8 @@ from ...utils.input_error import InputError
 class RandomRotation(BaseTransform):
     """Rotate a sequence by random angles about x, then y, then z.
 
-    All frames and persons share one rotation, Rz Ry Rx, or in 2D only Rz.
+    All frames and persons share one rotation, R = Rz Ry Rx. Two-dimensional
+    sequences are rotated about z only.
 
     Required and modified key: ``keypoint``, (M, T, V, 3) or (M, T, V, 2).
 

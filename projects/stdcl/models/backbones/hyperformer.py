@@ -101,8 +101,9 @@ class HypergraphAttention(BaseModule):
         logits = (q_i . (k_j + e_j + r_hops(i,j)) + w . e_j) / sqrt(D)
         out_i  = sum_j (alpha * softmax_j(logits) + outer_ij) v_j
 
-    followed by a grouped 1x1 convolution and a residual connection. All r and
-    e act as extra keys (context); a constant matrix selects their products.
+    followed by a grouped 1x1 convolution and a residual connection. All
+    vectors r and e act as extra keys (the context), and a constant matrix
+    selects the products to add to each logit.
 
     ``in_channels`` is C, and ``out_channels`` is H * D. ``groups`` are those
     of the convolution. ``parts``, (V,), is the body part of each joint,

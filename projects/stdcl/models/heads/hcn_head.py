@@ -63,7 +63,8 @@ class HCNHead(BaseHead):
     def forward(self, x: torch.Tensor, **kwargs) -> torch.Tensor:
         """Map (N, M, C, T', W') to logits (N, classes).
 
-        If C or (T', W') does not fit, an ``InputError`` is raised.
+        An ``InputError`` is raised unless C is ``in_channels`` and (T', W')
+        is ``feature_size``.
         """
         channels, *size = x.shape[2:]
         if (channels, *size) != (self.in_channels, *self.feature_size):

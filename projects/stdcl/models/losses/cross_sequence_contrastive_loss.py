@@ -12,7 +12,8 @@ from torch import Tensor
 from ...utils.input_error import InputError, require_positive
 
 NEGATIVES = ('hard', 'random')
-# slots to multiply with the anchors at a time; those of a CPU fit its cache
+# slots to multiply with the anchors at a time; on a CPU, as many as fit into
+# its cache
 CPU_BLOCK, GPU_BLOCK = 2048, 65536
 GROUP = 4  # columns per group in _top
 LARGE_BANK = 2**14  # slots of a bank that is not processed with the others
@@ -52,7 +53,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
         num_positives (int): Limit P of positives. Defaults to 128.
         num_negatives (int): Limit K of each set of negatives. Defaults to 512.
         temperature (float): Divisor t of the similarities. Defaults to 0.8.
-        negatives (sequence[str]): 'hard', 'random' or both, the default.
+        negatives (sequence[str]): Sets of negatives to use. Defaults to
+            ('hard', 'random').
 
     Raises:
         InputError: ``num_positives`` or ``num_negatives`` is not a positive

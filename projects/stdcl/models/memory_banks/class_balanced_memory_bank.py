@@ -35,7 +35,8 @@ class ClassBalancedMemoryBank(MemoryBank):
             (S,). Steps count from 1; 0 marks a slot that no step has written.
 
     Raises:
-        InputError: ``dtype`` or ``slots_per_class`` is invalid.
+        InputError: ``dtype`` is unknown, or ``slots_per_class`` is not a
+            positive integer.
     """
 
     STATE = ('features', 'labels', 'indices', 'written')
@@ -60,8 +61,8 @@ class ClassBalancedMemoryBank(MemoryBank):
                indices: torch.Tensor) -> torch.Tensor:
         """Update the sequences that have a slot, and admit new ones.
 
-        See :meth:`MemoryBank.update`. A sequence without a slot yields one of
-        a different class.
+        See :meth:`MemoryBank.update`. For a sequence that gets no slot, the
+        result contains a slot of a different class.
         """
         first, whole = first_rows(indices), features.any(dim=1)  # (B,)
         now = self.written.max() + 1

@@ -34,7 +34,8 @@ class MemoryBank(nn.Module):
     Attributes:
         features (Tensor): Shape (S, D). The rows of filled slots have norm 1.
         labels (Tensor): Classes, integers of shape (S,); -1 if empty.
-        class_size (int, optional): Most slots of a class; None if unknown.
+        class_size (int, optional): Largest number of slots that a class can
+            fill; None if this is unknown.
 
     Raises:
         InputError: ``dtype`` is unknown.

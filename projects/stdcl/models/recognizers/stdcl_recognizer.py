@@ -37,8 +37,9 @@ class STDCLRecognizer(RecognizerGCN):
             persons, frames, joints, channels. Defaults to None, which skips
             the dry run; the decoupler must then know its sizes.
         contrast_block (int, optional): Block of the encoder, counted from 1,
-            whose output STD-CL decouples; see its list ``blocks`` or ``gcn``.
-            Defaults to the encoder's output, as in the paper.
+            whose output STD-CL decouples; the list ``blocks`` or ``gcn`` of
+            the encoder contains the blocks. Defaults to None, the encoder's
+            output, as in the paper.
 
     Raises:
         InputError: The head has no decoupler, ``clip_shape`` is missing or
