@@ -696,6 +696,10 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     # the recognizer compares this number with the output of the encoder
     assert model.cls_head.in_channels < (
         full.model.cls_head.get('in_channels', 256) / 2)
+    cfg = load_config(convert(), encoder, width=0.25, recommended=True)
+    assert cfg.model.contrast_block and (
+        cfg.model.cls_head.loss_contrast.temperature == 0.1)
+    MODELS.build(cfg.model)  # compares the channels of the block
 
 
 @pytest.mark.parametrize('words, message', [

@@ -46,7 +46,12 @@ def main() -> None:
                         help='config file to write, for training on the data')
     add('--encoder', default='stgcn', help='encoder of the config, such as '
         'ctrgcn; default: stgcn')
-    add('--plain', action='store_true', help='write a config without STD-CL')
+    variant = parser.add_mutually_exclusive_group()
+    variant.add_argument('--plain', action='store_true',
+                         help='write a config without STD-CL')
+    variant.add_argument('--recommended', action='store_true',
+                         help='write a config of the recommended variant; '
+                         'default: STD-CL with the settings of the release')
     add('--epochs', type=int, metavar='N', help='length of the learning rate '
         'schedule; default: 65 to 150, as for NW-UCLA')
     add('--width', type=float, default=1, choices=[0.25, 0.5, 1],
@@ -89,7 +94,8 @@ def main() -> None:
         print(f'{args.destination}:\n{summary}')
         if args.config:
             write(args.config, args.destination, content, args.encoder,
-                  stdcl=not args.plain, epochs=args.epochs, width=args.width,
+                  stdcl=not args.plain, recommended=args.recommended,
+                  epochs=args.epochs, width=args.width,
                   img_shape=args.img_shape)
             tool = os.path.relpath(
                 Path(__file__).resolve().parents[1] / 'train.py')

@@ -13,7 +13,8 @@ BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
 
 
 def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
-          stdcl: bool = True, epochs: int | None = None, width: float = 1,
+          stdcl: bool = True, recommended: bool = False,
+          epochs: int | None = None, width: float = 1,
           img_shape: tuple[int, int] | None = None) -> None:
     """Write a config that trains an encoder on your own data.
 
@@ -22,6 +23,8 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
     ``tools/data/custom.py``.
     """
     base, traits = find_config(encoder, BASE, stdcl), ENCODERS[encoder]
+    if recommended:
+        base = base.with_name(f'stdcl-recommended{base.name[5:]}')
     cfg, layout = Config.fromfile(base), content['layout']
     persons = max(len(item['keypoint']) for item in content['annotations'])
     *_, joints, dims = content['annotations'][0]['keypoint'].shape
@@ -40,6 +43,12 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
     full_width = cfg.model.cls_head.get('in_channels', 256) // traits.expansion
     unit = gcd(full_width, 36)  # Hyperformer needs a multiple of 36
     base_channels = round(full_width * width / unit) * unit
+    head = dict(num_classes=len(content['classes']),
+                in_channels=base_channels * traits.expansion)
+    if contrasted := cfg.model.cls_head.get('decoupler', {}).get(
+            'in_channels'):  # of an earlier block
+        head['decoupler'] = dict(
+            in_channels=contrasted * base_channels // full_width)
 
     # _delete_ prevents a merge with the layout of the base config
     model_layout = ('layout=dict(layout, _delete_=True)'
@@ -87,8 +96,7 @@ model = dict({f'clip_shape={clip_shape},' if stdcl else ''}
     data_preprocessor=dict({model_layout}),
     backbone=dict(in_channels={channels}, base_channels={base_channels},
                   {backbone}),
-    cls_head=dict(num_classes={len(content['classes'])},
-                  in_channels={base_channels * traits.expansion}))
+    cls_head={head})
 
 train_cfg = dict(max_epochs={epochs})
 param_scheduler = {pformat(schedulers, sort_dicts=False)}
