@@ -195,6 +195,12 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
     ('model.cls_head.average_clips=None', 'None, expected "prob"'),
     (f'{STEP}.2.num_clips=2', 'sequence with 2 clips (expected num_clips=1) '
      'fails: '),
+    ('val_dataloader.dataset.ann_file=5', 'ann_file is 5, expected a path'),
+    ('val_dataloader.dataset.indices=[99]', 'SkeletonDataset does not accept '
+     'a value: list index out of range'),
+    ('model.backbone.num_stages=0', 'num_stages is 0, expected an integer of'),
+    ('model.data_preprocessor.layout=5', 'Skeleton layout 5 is invalid'),
+    ('model.cls_head.in_channels=-4', 'does not accept a value: ', 'negat'),
     ('load_from=5', 'Checkpoint 5 does not exist'),
     ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
     ('resume=no', "resume is 'no', expected True or"),

@@ -206,7 +206,7 @@ def test_the_commands(warm, tmp_path):
     warm('tools/deployment/export_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
          'short.onnx', '--shape', 1, 16, 20, 3, *options, cwd=tmp_path)
     for file, recording, more in (('net.onnx', 'joints.npy', []),
-                                  ('short.onnx', 'joints.npz', [CLIP_LEN])):
+                                  ('short.onnx', 'joints.npy', [CLIP_LEN])):
         done = call(sys.executable, ROOT / 'docs/guides/run_onnx.py', file,
                     recording, cwd=tmp_path)
         expected = SkeletonInferencer(
@@ -217,7 +217,8 @@ def test_the_commands(warm, tmp_path):
     (tmp_path / 'joints.csv').write_text('1,2,3')
     for files, status in (
             ('', 2), ('net.onnx none.npy', 1), ('net.onnx joints.csv', 1),
-            ('none.onnx joints.npy', 1), ('net.onnx joints.npy 9', 2)):
+            ('none.onnx joints.npy', 1), ('net.onnx joints.npy 9', 2),
+            ('net.onnx joints.npz', 1)):  # a confidence in place of z
         done = warm('docs/guides/run_onnx.py', *files.split(), cwd=tmp_path,
                     status=status)
         assert re.search('error: .*\n$', done.stderr)

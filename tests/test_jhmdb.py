@@ -127,8 +127,13 @@ def test_every_format_gives_the_same_clips(form, arrays, tmp_path):
 @pytest.mark.parametrize('normalize, expected', [
     (datasets.Standardize(), 0), (datasets.MinMaxNormalize(), -1)])
 def test_a_constant_skeleton(normalize, expected):
-    keypoint = normalize(dict(keypoint=np.full((1, 3, 15, 2), 7.)))['keypoint']
-    assert (keypoint == expected).all()
+    score = np.arange(15) < np.ones((1, 3, 1)) * [[0], [1], [15]]
+    for scores in {}, dict(keypoint_score=score):
+        keypoint = normalize(dict(
+            keypoint=np.full((1, 3, 15, 2), 7.), **scores))['keypoint']
+        assert (keypoint[scores.get('keypoint_score', score < 2)]
+                == expected).all()
+        assert np.isfinite(keypoint).all()  # also those of lost joints
 
 
 def test_random_scale():

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from projects.stdcl import apis
 from projects.stdcl.apis.train import warn_of_earlier_run
 from projects.stdcl.compat.checkpoint import save_to_local
 from projects.stdcl.engine.hooks import PreemptionHook, SafeCheckpointHook
@@ -506,6 +507,24 @@ def test_a_copied_folder_is_independent(config, tmp_path, capsys):
         path.unlink()
     (copied / 'last_checkpoint').write_text(str(original / 'epoch_1.pth'))
     assert find_latest(copied).path == str(original / 'epoch_1.pth')
+
+
+def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
+    """Checkpoints are searched once, and other validation data noticed."""
+    path = tmp_path / 'config.py'
+    config.default_hooks.checkpoint.out_dir = str(tmp_path / 'out')
+    config.dump(path)
+    apis.train(path, config.work_dir, seed=1)
+    flip_a_bit(tmp_path / 'out' / Path(config.work_dir).name / 'epoch_2.pth')
+    other = tiny_annotations(name='val.pkl')
+    capsys.readouterr()
+    apis.train(path, config.work_dir, seed=1, resume='auto', cfg_options={
+        'val_dataloader.dataset.ann_file': other})
+    shown = capsys.readouterr().out
+    assert shown.count('epoch_2.pth is damaged') == 1
+    assert shown.count('was validated with other data') == 1
+    record = read_record(Path(config.work_dir, 'run.json'))
+    assert [one['epoch'] for one in record['resumed']] == [1]
 
 
 def test_two_runs_in_one_folder(warm, tmp_path):

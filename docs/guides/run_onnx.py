@@ -29,7 +29,8 @@ def min_max_normalize(joints, score):
     joints, found = find_detected(joints, score)
     if found.any():
         low, high = joints[found].min(0), joints[found].max(0)
-        joints = (joints - low) / np.maximum(high - low, TINY) * 2 - 1
+        joints = (joints - low) * found[..., None]
+        joints = joints / np.maximum(high - low, TINY) * 2 - 1
     return joints * found[..., None], score
 
 
@@ -243,7 +244,7 @@ def prepare(joints, metadata, img_shape=None):
     return np.ascontiguousarray(clips.swapaxes(0, 1), np.float32)
 
 
-def read(path):
+def read(path, dims='2'):
     """Read a recording; a confidence becomes the last channel."""
     arrays = np.load(path)
     if isinstance(arrays, np.ndarray):
@@ -252,6 +253,9 @@ def read(path):
     if names != ['keypoint', 'keypoint_score'] and (
             len(names) > 1 or 'keypoint_score' in names):
         raise ValueError(names)
+    if len(names) > 1 and dims == '3':
+        sys.exit(f'error: {path} contains keypoint_score, a confidence, '
+                 'expected x, y and z of each joint')
     joints, *scores = (arrays[name] for name in names)
     return np.concatenate([joints, *(one[..., None] for one in scores)], -1)
 
@@ -283,15 +287,15 @@ def main():
         parser.error(f'img_shape is {args.img_shape}, expected the height and '
                      'width in pixels')
     try:
-        file, kind = args.recording, (
-            'an array of joints (*.npy), or keypoint and keypoint_score '
-            '(*.npz); see docs/guides/deploy.md for tables (*.csv)')
-        joints = np.asarray(read(file), np.float32)
         file, kind = args.network, 'an ONNX file of this project'
         session = onnxruntime.InferenceSession(
             file, providers=['CPUExecutionProvider'])
-        names = json.loads(
-            session.get_modelmeta().custom_metadata_map['classes'])
+        metadata = session.get_modelmeta().custom_metadata_map
+        names = json.loads(metadata['classes'])
+        file, kind = args.recording, (
+            'an array of joints (*.npy), or keypoint and keypoint_score '
+            '(*.npz); see docs/guides/deploy.md for tables (*.csv)')
+        joints = np.asarray(read(file, metadata['dims']), np.float32)
     except Exception as error:  # onnxruntime has its own types
         sys.exit(f'error: {file} cannot be read ({type(error).__name__}), '
                  f'expected {kind}')

@@ -108,6 +108,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
             runner.logger.info(f'{cfg.work_dir}: no checkpoint to resume from,'
                                f' starting from {cfg.load_from or "scratch"}.')
         warn_of_earlier_run(runner)
+        if latest:  # search only once
+            runner._load_from = latest
         runner.train()
     return runner
 

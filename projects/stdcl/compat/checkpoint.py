@@ -51,6 +51,13 @@ upstream_init_model = BaseInferencer._init_model
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
+# entries of a checkpoint -> their type, those of an entry after itself
+ENTRIES = {
+    'state_dict': dict, 'message_hub': dict, 'message_hub.log_scalars': dict,
+    'optimizer': dict, 'optimizer.state': dict, 'meta': dict,
+    'meta.dataset_meta': dict, 'meta.trained_on': dict,
+    'meta.trained_on.sequences': torch.Tensor}
+MAY_BE_NONE = 'meta', 'meta.dataset_meta'
 NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 
 
@@ -160,12 +167,21 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
     if not isinstance(checkpoint, dict):
         raise InputError(f'Checkpoint {filename} contains a '
                          f'{type(checkpoint).__name__}, expected a dict.')
-    for name in ('meta', 'state_dict'):
-        entry = checkpoint.get(name) or {}
-        if not isinstance(entry, dict):
+    for path, kind in ENTRIES.items():
+        *outer, name = path.split('.')
+        entry = functools.reduce(lambda one, key: one.get(key) or {}, outer,
+                                 checkpoint).get(name, kind())
+        if not isinstance(entry, kind) and (
+                entry is not None or path not in MAY_BE_NONE):
             raise InputError(
-                f'Checkpoint {filename}: {name} is of type '
-                f'{type(entry).__name__}, expected a dict.')
+                f'Checkpoint {filename}: {path} is of type '
+                f'{type(entry).__name__}, expected a {kind.__name__}.')
+    for name, tensor in checkpoint.get('state_dict', {}).items():
+        if not isinstance(tensor, torch.Tensor) and not str(name).endswith(
+                '_extra_state'):
+            raise InputError(
+                f'Checkpoint {filename}: state_dict.{name} is of type '
+                f'{type(tensor).__name__}, expected a Tensor.')
     # files from MMCV 1.x contain a config, which Runner.resume executes
     (checkpoint.get('meta') or {}).pop('config', None)
     return checkpoint

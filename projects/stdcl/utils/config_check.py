@@ -17,7 +17,7 @@ from typing import Any
 from mmaction import registry as registries
 from mmengine.config import Config, DictAction
 from mmengine.optim import OptimWrapper
-from mmengine.registry import FUNCTIONS, Registry
+from mmengine.registry import FUNCTIONS, Registry, build_from_cfg
 from mmengine.runner import Runner
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
@@ -45,10 +45,11 @@ IMPLIED = dict(
     train_dataloader=DataLoader, val_dataloader=DataLoader,
     test_dataloader=DataLoader)
 # fields anywhere in a config -> smallest value (an int admits only integers)
-LEAST = dict(accumulative_counts=1, base_batch_size=1, batch_size=1,
-             clip_len=1, max_epochs=1, max_iters=1, num_classes=1, num_clips=1,
-             num_person=1, num_workers=0, seed=0, times=1, val_begin=0,
-             val_interval=1, spatial_weight=0., temporal_weight=0.)
+LEAST = dict(accumulative_counts=1, base_batch_size=1, base_channels=1,
+             batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
+             num_classes=1, num_clips=1, num_person=1, num_stages=1,
+             num_workers=0, seed=0, times=1, val_begin=0, val_interval=1,
+             spatial_weight=0., temporal_weight=0.)
 # with 0, no weight would change
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None
@@ -133,10 +134,12 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (AssertionError, AttributeError, KeyError, TypeError,
-            ValueError) as error:
+    except (AssertionError, AttributeError, LookupError, RuntimeError,
+            TypeError, ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
-        frame = [*traceback.walk_tb(error.__traceback__)][-1][0]
+        frames = [one for one, _ in traceback.walk_tb(error.__traceback__)]
+        frame, builds = frames[-1], any(
+            one.f_code is build_from_cfg.__code__ for one in frames)
         place = traceback.extract_tb(error.__traceback__)[-1]
         module = frame.f_globals['__name__']
         if module == 'os' and cfg.get('launcher', 'none') != 'none':
@@ -145,9 +148,13 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
                     'torchrun, srun or mpirun, as tools/dist_train.sh does.')
         # such as a negative learning rate, or two metrics of the same name
         elif text is None and (
-                place.name == '__init__' and not isinstance(error, KeyError)
+                place.name == '__init__' and not isinstance(
+                    error, (KeyError, RuntimeError))
+                # code of users keeps its traceback
+                or builds and module.startswith(('projects.stdcl.', 'torch.'))
                 or module.startswith(('mmengine.', 'mmaction.')) and (
-                    isinstance(error, AttributeError) or not error.__cause__
+                    builds or isinstance(error, AttributeError)
+                    or not error.__cause__
                     and place.line.startswith('raise '))):
             owner = (type(frame.f_locals['self']).__name__
                      if 'self' in frame.f_locals else place.name)
@@ -252,6 +259,8 @@ def _expected(name: str, value: Any, words: set) -> str | None:
         return f'an integer of at least {least} and below {limit}'
     if isinstance(least, float) and isinstance(value, Real) and value < least:
         return f'a number of at least {least:g}'
+    if name == 'ann_file' and isinstance(value, (Real, list, tuple)):
+        return 'a path'
     if isinstance(value, str) and value not in CHOICES.get(name, [value]):
         return f'one of {", ".join(CHOICES[name])}'
     # a transform of MMAction2 has a text named dataset

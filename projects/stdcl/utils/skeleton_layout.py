@@ -165,7 +165,7 @@ class SkeletonLayout:
             return cls(**{'name': 'custom', **layout})
         except TypeError as error:
             raise InputError(
-                f'Skeleton layout {dict(layout)} is invalid: {error}. The '
+                f'Skeleton layout {layout} is invalid: {error}. The '
                 'fields joint_names, edges and center are required; name, '
                 'bones, parts and dims are optional.') from None
 

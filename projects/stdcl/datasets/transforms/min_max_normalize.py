@@ -27,7 +27,7 @@ class MinMaxNormalize(BaseTransform):
             low = seen.min(axis=0)
             extent = np.maximum(seen.max(axis=0) - low,
                                 np.finfo(np.float32).tiny)
-            keypoint = ((keypoint - low) / extent * 2 - 1) * detected[
-                ..., None]
+            there = detected[..., None]  # all others could overflow
+            keypoint = ((keypoint - low) * there / extent * 2 - 1) * there
         results['keypoint'] = keypoint
         return results

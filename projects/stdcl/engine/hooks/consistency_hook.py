@@ -19,6 +19,7 @@ from .preemption_hook import BATCH, BATCHES
 
 # keys in a checkpoint's meta
 DATA, OPTIMIZER = 'training_data', 'optimizer_type'
+VALIDATION = 'validation_data'
 # fields of the config that must be equal in all processes
 SHARED = 'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'
 # attributes of schedulers that change during training
@@ -56,8 +57,7 @@ class ConsistencyHook(Hook):
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
             # the Runner builds only the loops that it runs
-            if not isinstance(loop, BaseLoop) or (
-                    name != 'train' and get_world_size() == 1):
+            if not isinstance(loop, BaseLoop):
                 continue
             self.data[name] = summarize(loop.dataloader.dataset)
             _require_same(
@@ -70,6 +70,7 @@ class ConsistencyHook(Hook):
         if 'optimizer' in checkpoint and 'train' in self.data:
             checkpoint['meta'].update({
                 DATA: self.data['train'],
+                VALIDATION: self.data.get('val'),
                 OPTIMIZER: _kind(runner.optim_wrapper),
                 BATCHES: len(runner.train_dataloader)})
 
@@ -84,6 +85,12 @@ class ConsistencyHook(Hook):
                               for one in tensors.values()]), 'checkpoint')
         if not runner._resume or 'train' not in self.data:
             return
+        saved, own = checkpoint['meta'].get(VALIDATION), self.data.get('val')
+        if saved and own and not _agree(saved, own):
+            runner.logger.warning(
+                f'{name_loaded(runner)} was validated with other data (names, '
+                'labels, order or coordinates) than val_dataloader has now, so'
+                ' the metrics before and after it are not comparable.')
         for name, saved, own in _differences(runner, checkpoint,
                                              self.data['train']):
             raise InputError(

@@ -44,8 +44,8 @@ class RunRecordHook(Hook):
             seed=runner.seed)
         self.epochs = []
         # a checkpoint from another folder continues the record of that folder
-        path = Path(runner._load_from).with_name(
-            'run.json') if runner._load_from else self._path
+        source = runner.cfg.get('load_from')
+        path = Path(source).with_name('run.json') if source else self._path
         if runner.iter and path.is_file():  # the run was resumed
             earlier = read_record(path)
             self.epochs = [item for item in earlier['epochs']

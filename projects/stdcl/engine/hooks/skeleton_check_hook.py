@@ -80,15 +80,18 @@ class SkeletonCheckHook(Hook):
         where = f'{mode}_dataloader, batch {batch_idx + 1}'
         clip_check.require_equal_shapes(where, data_batch['inputs'])
         head = getattr(unwrap(runner.model), 'cls_head', None)
-        if not isinstance(getattr(head, 'loss_cls', None), CrossEntropyLoss):
+        samples = data_batch.get('data_samples') or ()
+        labels = [one.gt_label for one in samples if 'gt_label' in one]
+        if not labels or not labels[0].is_cpu or not isinstance(
+                getattr(head, 'loss_cls', None), CrossEntropyLoss):
             return
-        for sample in data_batch.get('data_samples') or ():
-            label = getattr(sample, 'gt_label', None)
-            # cross entropy ignores -100
-            if getattr(label, 'is_cpu', False) and label.numel() == 1 and (
-                    label.item() != -100):
-                _check_label(head, where, getattr(
-                    sample, 'frame_dir', '(no name)'), label.item())
+        labels = torch.hstack(labels)
+        wrong = (labels < 0) | (labels >= getattr(head, 'num_classes', 2**62))
+        wrong &= labels != -100  # cross entropy ignores it
+        if len(labels) == len(samples) and wrong.any():
+            index = int(wrong.nonzero()[0])
+            _check_label(head, where, samples[index].get(
+                'frame_dir', '(no name)'), int(labels[index]))
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
