@@ -391,6 +391,11 @@ def test_a_bug_keeps_its_traceback(folder):
         apis.train('tiny.py', cfg_options={'custom_hooks.0.type': 'Buggy'})
 
 
+def test_a_lost_process_is_no_bug():
+    with pytest.raises(SystemExit, match='to another process'), end_cleanly():
+        raise RuntimeError('[pair.cc:553] Connection closed by peer [::1]:9')
+
+
 def write_to_a_full_disk(path):
     with atomic_write(path):
         raise OSError(errno.ENOSPC, 'No space')

@@ -53,10 +53,8 @@ PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
 # entries of a checkpoint -> their type, those of an entry after itself
 ENTRIES = {
-    'state_dict': dict, 'message_hub': dict, 'message_hub.log_scalars': dict,
-    'optimizer': dict, 'optimizer.state': dict, 'meta': dict,
-    'meta.dataset_meta': dict, 'meta.trained_on': dict,
-    'meta.trained_on.sequences': torch.Tensor}
+    'state_dict': dict, 'meta': dict, 'meta.dataset_meta': dict,
+    'meta.trained_on': dict, 'meta.trained_on.sequences': torch.Tensor}
 MAY_BE_NONE = 'meta', 'meta.dataset_meta'
 NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 

@@ -102,10 +102,10 @@ def end_cleanly(config: object = '',
     """Exit with ``error: ...`` if the user can fix the cause.
 
     This applies to an :class:`InputError`, an ``OSError``, a pickle that is
-    damaged or not trusted, numbers that are not finite, and a missing package
-    of an extra. Other exceptions keep their traceback. The message starts with
-    the path ``config``. For an ``OSError``, it also names the argument in
-    ``args`` that contains the path.
+    damaged or not trusted, numbers that are not finite, a missing package of
+    an extra, and a process that has ended. Other exceptions keep their
+    traceback. The message starts with the path ``config``. For an ``OSError``,
+    it also names the argument in ``args`` that contains the path.
     """
     try:
         yield
@@ -118,6 +118,11 @@ def end_cleanly(config: object = '',
             raise
         sys.exit(f'error: the package {name} is missing. To install it, run '
                  f'pip install -e .[{EXTRAS[name]}]')
+    except RuntimeError as error:
+        if 'by peer' not in str(error):  # closed or reset, from Gloo
+            raise
+        sys.exit('error: the connection to another process was lost. If none '
+                 'reports a different error, that process was killed.')
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
         if not isinstance(error, InputError):

@@ -81,7 +81,7 @@ class SkeletonCheckHook(Hook):
         clip_check.require_equal_shapes(where, data_batch['inputs'])
         head = getattr(unwrap(runner.model), 'cls_head', None)
         samples = data_batch.get('data_samples') or ()
-        labels = [one.gt_label for one in samples if 'gt_label' in one]
+        labels = [one.gt_label for one in samples if hasattr(one, 'gt_label')]
         if not labels or not labels[0].is_cpu or not isinstance(
                 getattr(head, 'loss_cls', None), CrossEntropyLoss):
             return
