@@ -57,7 +57,8 @@ class ConsistencyHook(Hook):
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
             # the Runner builds only the loops that it runs
-            if not isinstance(loop, BaseLoop):
+            if not isinstance(loop, BaseLoop) or (
+                    name == 'test' and get_world_size() == 1):
                 continue
             self.data[name] = summarize(loop.dataloader.dataset)
             _require_same(

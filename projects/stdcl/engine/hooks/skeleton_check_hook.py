@@ -87,11 +87,11 @@ class SkeletonCheckHook(Hook):
             return
         labels = torch.hstack(labels)
         wrong = (labels < 0) | (labels >= getattr(head, 'num_classes', 2**62))
-        wrong &= labels != -100  # cross entropy ignores it
+        wrong &= labels != -100  # ignored by cross entropy
         if len(labels) == len(samples) and wrong.any():
             index = int(wrong.nonzero()[0])
-            _check_label(head, where, samples[index].get(
-                'frame_dir', '(no name)'), int(labels[index]))
+            _check_label(head, where, getattr(
+                samples[index], 'frame_dir', '(no name)'), int(labels[index]))
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
