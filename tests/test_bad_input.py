@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn as nn
 from mmaction.registry import MODELS, RUNNERS
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -386,9 +387,23 @@ class Buggy(Hook):
         raise ValueError('a bug')
 
 
-def test_a_bug_keeps_its_traceback(folder):
-    with pytest.raises(ValueError, match='^a bug$'), end_cleanly():
-        apis.train('tiny.py', cfg_options={'custom_hooks.0.type': 'Buggy'})
+@MODELS.register_module()
+class BuggyEncoder(nn.Module):
+
+    def __init__(self, layout, **kwargs):
+        super().__init__()
+        self.stem = nn.Linear(3, self.width if layout else 2.5)
+
+
+@pytest.mark.parametrize('options, bug', [
+    ({'custom_hooks.0.type': 'Buggy'}, ValueError),
+    ({'model.backbone.type': 'BuggyEncoder'}, AttributeError),
+    ({'model.backbone.type': 'BuggyEncoder', 'model.backbone.layout': ''},
+     TypeError)])
+def test_a_bug_keeps_its_traceback(options, bug, folder):
+    with pytest.raises(bug) as caught, end_cleanly():
+        apis.train('tiny.py', cfg_options=options)
+    assert caught.type is bug  # and not an InputError
 
 
 def test_a_lost_process_is_no_bug():

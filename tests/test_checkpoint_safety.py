@@ -255,6 +255,12 @@ def test_file_without_a_dict_is_named(tmp_path, content, message):
         load(path)
 
 
+def test_entries_of_other_tools_are_read(tmp_path):
+    state_dict = {'a.weight': torch.ones(2), 'a.bias': None, 'step': 3}
+    torch.save(dict(state_dict=state_dict, meta=None), tmp_path / 'a.pth')
+    assert load(tmp_path / 'a.pth')['state_dict']['step'] == 3
+
+
 @pytest.fixture
 def config_file(tmp_path, loot, trained_file):
     """Write a checkpoint with a malicious config, stored as MMCV 1.x does."""

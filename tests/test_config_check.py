@@ -6,7 +6,7 @@ repository.
 from pathlib import Path
 
 import pytest
-from mmaction.registry import TRANSFORMS
+from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -31,7 +31,14 @@ def cfg(root):
     return Config.fromfile(root / 'configs/stdcl/stdcl-stgcn_synthetic.py')
 
 
+@DATASETS.register_module()
+def several_files(ann_file):
+    """Build a data set of a user from a list of files."""
+
+
 @pytest.mark.parametrize('options', [
+    {'train_dataloader.dataset': dict(
+        type='several_files', ann_file=['a', 'b'])},
     dict(clip_len=3, batch_size=4, dataset_root='x', tta_model=dict()),
     # a backbone from a different package
     {'model.backbone.type': 'torchvision.resnet18'},

@@ -213,7 +213,9 @@ def test_other_recognizers_and_heads_are_not_refused(config):
                       average_clips='prob'))
     runner = run(config)
     runner.train()
-    for samples in None, (), [object()]:  # of own collate functions
+    own = [SimpleNamespace(gt_label=label) for label in (
+        [1], 1, torch.ones(1), torch.ones(1, 1), torch.ones(2))]
+    for samples in None, (), [object()], own:  # of own collate functions
         SkeletonCheckHook().before_train_iter(runner, 0, dict(
             inputs=torch.ones(1, 1), data_samples=samples))
     for feats in ((torch.ones(2), ), torch.ones(5 * [1])):

@@ -59,7 +59,7 @@ def test_only_tensors_of_stdcl_are_removed():
              'cls_head.temporal_bank.features',
              'module.cls_head.spatial_bank.labels', 'cls_head.fc.weight',
              'backbone.decoupler.weight', 'cls_head.decoupler_of_mine.weight']
-    assert list(strip(dict(state_dict=dict.fromkeys(names)))[
+    assert list(strip(dict(meta=None, state_dict=dict.fromkeys(names)))[
         'state_dict']) == names[3:]
     with pytest.raises(InputError, match='state_dict is missing'):
         strip(dict(meta={}))

@@ -56,6 +56,7 @@ ENTRIES = {
     'state_dict': dict, 'meta': dict, 'meta.dataset_meta': dict,
     'meta.trained_on': dict, 'meta.trained_on.sequences': torch.Tensor}
 MAY_BE_NONE = 'meta', 'meta.dataset_meta'
+PARAMETERS = '.weight', '.bias', '.running_mean', '.running_var'
 NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 
 
@@ -175,8 +176,9 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
                 f'Checkpoint {filename}: {path} is of type '
                 f'{type(entry).__name__}, expected a {kind.__name__}.')
     for name, tensor in checkpoint.get('state_dict', {}).items():
-        if not isinstance(tensor, torch.Tensor) and not str(name).endswith(
-                '_extra_state'):
+        # other tools may add entries that are no tensors
+        if not isinstance(tensor, (torch.Tensor, type(None))) and str(
+                name).endswith(PARAMETERS):
             raise InputError(
                 f'Checkpoint {filename}: state_dict.{name} is of type '
                 f'{type(tensor).__name__}, expected a Tensor.')

@@ -23,7 +23,8 @@ def strip(checkpoint: dict) -> dict:
     if 'state_dict' not in checkpoint:
         raise InputError('state_dict is missing, expected a checkpoint.')
     return dict(
-        meta={name: value for name, value in checkpoint.get('meta', {}).items()
+        meta={name: value
+              for name, value in (checkpoint.get('meta') or {}).items()
               if name != 'cfg'},
         state_dict={
             # torch.save would write the whole storage of a view

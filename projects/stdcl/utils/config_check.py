@@ -24,6 +24,8 @@ from torch.utils.data import DataLoader
 
 from .input_error import InputError
 
+# modules of classes whose errors result from their arguments
+KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.')
 NEAR = 0.85  # similarity above which a name counts as a misspelling
 
 
@@ -138,20 +140,25 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
             TypeError, ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
         frames = [one for one, _ in traceback.walk_tb(error.__traceback__)]
-        frame, builds = frames[-1], any(
-            one.f_code is build_from_cfg.__code__ for one in frames)
+        frame = frames[-1]
+        built = next((one.f_locals.get('obj_cls') for one in reversed(frames)
+                      if one.f_code is build_from_cfg.__code__), None)
+        builds = getattr(built, '__module__', '').startswith(KNOWN)
         place = traceback.extract_tb(error.__traceback__)[-1]
         module = frame.f_globals['__name__']
         if module == 'os' and cfg.get('launcher', 'none') != 'none':
             text = (f'--launcher is {cfg.launcher}, but the environment '
                     f'variable {error} is missing. Start the processes with '
                     'torchrun, srun or mpirun, as tools/dist_train.sh does.')
-        # such as a negative learning rate, or two metrics of the same name
+        # such as a negative learning rate, or two metrics of the same name;
+        # code of users keeps its traceback, unless it refuses the value
         elif text is None and (
                 place.name == '__init__' and not isinstance(
-                    error, (KeyError, RuntimeError))
-                # code of users keeps its traceback
-                or builds and module.startswith(('projects.stdcl.', 'torch.'))
+                    error, (KeyError, RuntimeError)) and (
+                        builds or built is None
+                        or re.search(r'\b(raise|assert)\b', place.line))
+                or builds and module.startswith(('projects.stdcl.',
+                                                 'torch.nn.'))
                 or module.startswith(('mmengine.', 'mmaction.')) and (
                     builds or isinstance(error, AttributeError)
                     or not error.__cause__
@@ -259,7 +266,8 @@ def _expected(name: str, value: Any, words: set) -> str | None:
         return f'an integer of at least {least} and below {limit}'
     if isinstance(least, float) and isinstance(value, Real) and value < least:
         return f'a number of at least {least:g}'
-    if name == 'ann_file' and isinstance(value, (Real, list, tuple)):
+    if name == 'ann_file' and 'str' in words and isinstance(
+            value, (Real, list, tuple)):  # own data sets may take a list
         return 'a path'
     if isinstance(value, str) and value not in CHOICES.get(name, [value]):
         return f'one of {", ".join(CHOICES[name])}'

@@ -80,15 +80,20 @@ class SkeletonCheckHook(Hook):
         where = f'{mode}_dataloader, batch {batch_idx + 1}'
         clip_check.require_equal_shapes(where, data_batch['inputs'])
         head = getattr(unwrap(runner.model), 'cls_head', None)
-        samples = data_batch.get('data_samples') or ()
-        labels = [one.gt_label for one in samples if hasattr(one, 'gt_label')]
-        if not labels or not labels[0].is_cpu or not isinstance(
-                getattr(head, 'loss_cls', None), CrossEntropyLoss):
+        if not isinstance(getattr(head, 'loss_cls', None), CrossEntropyLoss):
             return
-        labels = torch.hstack(labels)
+        # own samples may have no label, several, or one that is no tensor
+        pairs = [(one, label.flatten())
+                 for one in data_batch.get('data_samples') or ()
+                 if getattr(label := getattr(one, 'gt_label', None), 'is_cpu',
+                            False) and label.numel() == 1]
+        if not pairs:
+            return
+        samples, labels = zip(*pairs)
+        labels = torch.cat(labels)
         wrong = (labels < 0) | (labels >= getattr(head, 'num_classes', 2**62))
         wrong &= labels != -100  # ignored by cross entropy
-        if len(labels) == len(samples) and wrong.any():
+        if wrong.any():
             index = int(wrong.nonzero()[0])
             _check_label(head, where, getattr(
                 samples[index], 'frame_dir', '(no name)'), int(labels[index]))

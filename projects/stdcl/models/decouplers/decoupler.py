@@ -89,8 +89,14 @@ class Decoupler(BaseModule):
         """
         n, m = x.shape[:2]
         x = x.flatten(0, 1)  # (N * M, C, T, V)
-        # the backward pass of mean() would divide the whole map
-        spatial = self.spatial(x.sum(dim=2) / x.shape[2])  # (N * M, D)
-        temporal = self.temporal(x.sum(dim=3) / x.shape[3])  # (N * M, D)
+        spatial = self.spatial(_mean(x, dim=2))  # (N * M, D)
+        temporal = self.temporal(_mean(x, dim=3))  # (N * M, D)
         return (spatial.unflatten(0, (n, m)).mean(dim=1),
                 temporal.unflatten(0, (n, m)).mean(dim=1))
+
+
+def _mean(x: torch.Tensor, dim: int) -> torch.Tensor:
+    # the backward pass of mean() would divide the whole map; sums may exceed
+    # the range of float16
+    dtype = torch.float32 if x.dtype == torch.float16 else x.dtype
+    return (x.sum(dim, dtype=dtype) / x.shape[dim]).to(x.dtype)
