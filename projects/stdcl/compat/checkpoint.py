@@ -56,7 +56,6 @@ ENTRIES = {
     'state_dict': dict, 'meta': dict, 'meta.dataset_meta': dict,
     'meta.trained_on': dict, 'meta.trained_on.sequences': torch.Tensor}
 MAY_BE_NONE = 'meta', 'meta.dataset_meta'
-PARAMETERS = '.weight', '.bias', '.running_mean', '.running_var'
 NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 
 
@@ -178,7 +177,7 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
     for name, tensor in checkpoint.get('state_dict', {}).items():
         # other tools may add entries that are no tensors
         if not isinstance(tensor, (torch.Tensor, type(None))) and str(
-                name).endswith(PARAMETERS):
+                name).endswith(('.weight', '.bias')):
             raise InputError(
                 f'Checkpoint {filename}: state_dict.{name} is of type '
                 f'{type(tensor).__name__}, expected a Tensor.')

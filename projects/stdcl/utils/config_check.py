@@ -24,8 +24,7 @@ from torch.utils.data import DataLoader
 
 from .input_error import InputError
 
-# modules of classes whose errors result from their arguments
-KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.')
+KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.')  # no user's
 NEAR = 0.85  # similarity above which a name counts as a misspelling
 
 

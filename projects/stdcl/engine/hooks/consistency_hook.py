@@ -37,6 +37,7 @@ class ConsistencyHook(Hook):
       the schedules of its checkpoint; MMEngine would silently ignore new ones
       in the config. Only the end of a schedule may change. A run with
       ``EMAHook`` must keep it, because its checkpoints swap the weights.
+      Different validation data only cause a warning.
 
     Otherwise, the hook raises an ``InputError`` in all processes.
     """

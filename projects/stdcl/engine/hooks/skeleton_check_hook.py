@@ -80,14 +80,13 @@ class SkeletonCheckHook(Hook):
         where = f'{mode}_dataloader, batch {batch_idx + 1}'
         clip_check.require_equal_shapes(where, data_batch['inputs'])
         head = getattr(unwrap(runner.model), 'cls_head', None)
-        if not isinstance(getattr(head, 'loss_cls', None), CrossEntropyLoss):
-            return
         # own samples may have no label, several, or one that is no tensor
         pairs = [(one, label.flatten())
                  for one in data_batch.get('data_samples') or ()
                  if getattr(label := getattr(one, 'gt_label', None), 'is_cpu',
                             False) and label.numel() == 1]
-        if not pairs:
+        if not pairs or not isinstance(getattr(head, 'loss_cls', None),
+                                       CrossEntropyLoss):
             return
         samples, labels = zip(*pairs)
         labels = torch.cat(labels)
