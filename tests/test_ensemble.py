@@ -75,6 +75,21 @@ def test_classes_without_sequences_do_not_count():
     assert AccMetric().calculate([*scores], labels)['mean1'] == 0.5
 
 
+@pytest.mark.parametrize('dtype', ['float32', 'uint8'])
+def test_the_first_of_tied_scores_wins(tmp_path, dtype):
+    scores = np.array([[3, 3, 0], [0, 3, 3], [3, 3, 3]], dtype)
+    labels = np.array([0, 2, 0])
+    path = make(tmp_path / 'a.npz', n=3, k=3).path
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, 'logits': scores,
+                          'labels': labels.astype('uint64')})
+    result = fusion.fuse_files([path])
+    assert result['fused']['top1'] == pytest.approx(2 / 3)
+    assert np.trace(result['confusion']) == 2
+    assert AccMetric().calculate([*scores], labels)['top1'] == pytest.approx(
+        2 / 3)
+
+
 @pytest.mark.parametrize('kind', ['logits', 'probabilities'])
 @pytest.mark.parametrize('seed', range(4))
 def test_equals_the_twin(tmp_path, kind, seed):

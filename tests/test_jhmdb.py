@@ -25,8 +25,12 @@ def arrays():
         is_test_3=np.array([0, 0, 1, 1], bool))
 
 
-def test_convert(arrays, tmp_path):
-    np.savez(tmp_path / 'in.npz', **arrays)
+@pytest.mark.parametrize('dtype', [None, 'uint8', 'float32'])
+def test_convert(arrays, dtype, tmp_path):
+    # a mask of integers would be an index: all clips in all splits
+    np.savez(tmp_path / 'in.npz', **{
+        name: array.astype(dtype) if dtype and name[:3] in ('num', 'is_')
+        else array for name, array in arrays.items()})
     counts = jhmdb.convert(tmp_path / 'in.npz', tmp_path / 'out.pkl')
     assert counts == dict(split1_train=3, split1_val=1, split2_train=3,
                           split2_val=1, split3_train=2, split3_val=2,
@@ -42,6 +46,7 @@ def test_convert(arrays, tmp_path):
 @pytest.mark.parametrize('name, value, expected', [
     ('num_frames', np.array([3, 2, 4, 6]), 'keypoint has shape'),
     ('is_test_2', np.zeros(3, bool), r'is_test_2 has shape \(3,\)'),
+    ('is_test_3', np.arange(4), 'is_test_3 contains other values than 0'),
     ('keypoint', np.array([object()]), 'could not be read')])
 def test_invalid_arrays(name, value, expected, arrays, tmp_path):
     np.savez(tmp_path / 'in.npz', **{**arrays, name: value})

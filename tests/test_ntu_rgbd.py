@@ -120,6 +120,7 @@ CHANGES = {
     'junk': (with_word(2, 0, 1, b'-1.#IND'), ODD, 5),
     'junk beyond z': (with_word(2, 0, 3, b'nan'), None, 6),
     'blanks alone': (lambda c: b' \r\n', 'empty file', 0),
+    'huge number': (lambda c: b'9' * 5000 + c, 'no body', 0),
     'all junk': (lambda c: c.replace(b'.', b'?'), 'no body', 0),
 }
 
@@ -161,6 +162,14 @@ def test_unreadable_files_are_dropped(tmp_path):
     assert report['sequences'] == 1
     assert len(report['dropped']) == 3
     assert 'encrypted' in report['dropped'][names[2]]
+
+
+def test_other_cameras_and_replications_are_dropped():
+    others, dropped = ['S001C004P001R001A001', 'S001C001P001R000A001'], {}
+    assert ntu_rgbd.select([(name, name) for name in (*others, GOOD)],
+                           ntu_rgbd.BENCHMARKS['ntu60'], dropped) == [
+                               (GOOD, GOOD)]
+    assert [*dropped] == others
 
 
 REFUSED = {

@@ -158,6 +158,14 @@ FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
     (("arms = ", "means = dict(m=['plain'])\narms = "), "means is 'plai"),
     (("seeds=[1]", "seeds=[1], stream='bones'"), "stream is 'bones'"),
     (('arms =', 'folds = 0\narms ='), 'folds is 0, expected'),
+    (('arms =', 'folds = -1\narms ='), 'folds is -1, expected'),
+    (('arms =', 'tests = dict(last={})\narms ='), "tests contains 'last'"),
+    (('arms =', 'tests = dict(x=3)\narms ='), 'tests.x is 3, expected a d'),
+    (('arms =', 'means = dict(x=3)\narms ='), 'means.x is 3, expected a l'),
+    (('arms =', 'encoders = dict(stgnc={})\narms ='), "encoders is 'stgnc'"),
+    (("'plain':", "1:"), 'of an arm is 1, expected a non'),
+    (("encoder='stgcn', stdcl", "fuse='a', stdcl"), "fuse is 'a', .* a list"),
+    (('seeds=[1])', 'seeds=[True])'), r'seeds is \[True\], expected'),
     (("'plain':", "'a/b':"), "of an arm is 'a/b', expected a non"),
     (("encoder='stgcn', stdcl", "stdcl"), 'plain sets 0 of .* exactly one'),
     (("encoder='stgcn', stdcl", "config='x.py', stdcl"),
@@ -340,7 +348,8 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
     (dict(top1_last=None), 'has top1_last nan, expected 0 to 100'),
     (dict(seed=1), 'seed 1 is recorded twice, expected one row'),
     *((change, 'cannot be read as') for change in (
-        dict(seed=None), dict(seed=10**20), dict(top1_last='x'))),
+        dict(seed=None), dict(seed=10**20), dict(top1_last='x'),
+        dict(minutes='1,5'), dict(nll_train='?'))),
     ({}, r'cannot be read as .*fold')])
 def test_inconsistent_results_raise(tmp_path, change, message):
     row, path = dict(arm='a', fold=0, top1_last=50.0, note='x'), (
@@ -396,6 +405,28 @@ def test_means_equal_the_textbook():
     assert mean_of([many, alone]).mean == 2.5
     assert mean_of([many, alone]).finding == 'inconclusive'
     assert mean_of([many, many]).finding == 'better'
+    assert mean_of([many, many], independent=False).finding == 'inconclusive'
+    two = compare(frame(a=[1, 1], b=[0, 0]), 'a', 'b')
+    assert mean_of([two, two]).finding == 'inconclusive'
+
+
+def test_names_of_missing_values_and_means_that_share_runs(write, tmp_path):
+    path = write(STUDY, 'arms = {', """
+means = dict(one=['NA'], twice=['NA', 'NA'], shared=['NA', 'stdcl'])
+arms = {'NA': dict(encoder='stgcn', against='plain', seeds=[1]),""")
+    key = [dict(arm=arm, fold=0, seed=seed) for arm in ('plain', 'NA', 'stdcl')
+           for seed in range(3)]
+    records.append(path.with_suffix('.csv'), [
+        dict(row, top1_last=80 + place) for place, row in enumerate(key)])
+    records.append(tmp_path / 'tiny_details.csv', [
+        dict(row, kind='class', name=name, value=50) for row in key
+        for name in ('None', '01')])
+    report = StudyReport(read_study(path), tmp_path)
+    assert '| NA | 3 | ' in report.study()
+    assert '| class | None | 50 | 50 | 50 |\n| class | 01 |' in (
+        report.details())
+    assert [np.isfinite(mean.margin) for mean in report.means.values()] == [
+        True, False, False]
 
 
 def test_plot_of_gains(write, tmp_path):

@@ -14,7 +14,7 @@ from mmaction import evaluation
 from scipy.special import softmax
 
 from ..catalogue import STREAMS
-from ..compat.mean_class_accuracy import mean_class_accuracy
+from ..compat.mean_class_accuracy import mean_class_accuracy, top_k_accuracy
 from ..datasets.annotation_check import check_distinct
 from ..utils.input_error import InputError, printable
 from . import label_file
@@ -208,7 +208,7 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
 
 def evaluate(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return three accuracies of scores (N, C), each from 0 to 1."""
-    top1, top5 = evaluation.top_k_accuracy(scores, labels, (1, 5))
+    top1, top5 = top_k_accuracy(scores, labels, (1, 5))
     return dict(top1=float(top1), top5=float(top5),
                 mean_class_accuracy=mean_class_accuracy(scores, labels))
 

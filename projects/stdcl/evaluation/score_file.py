@@ -60,6 +60,7 @@ class Scores:
                     f'"{field}" has shape {value.shape} and type '
                     f'{value.dtype}, expected {KIND_NAMES[dtypes]} of shape '
                     f'{size}')
+        self.labels = self.labels.astype(np.int64)
         for kind in self.kinds:
             self._require(np.isfinite(getattr(self, kind)).all(),
                           f'some {kind} are NaN or infinite, expected finite '

@@ -34,6 +34,8 @@ COLUMNS = [
     'minutes',  # of training, without validation
     'commit', 'machine', 'versions']
 DETAILS = [*KEY, 'kind', 'name', 'value']
+# columns of numbers, including those of further tests
+NUMBERS = '^((top1|nll)_.*|nll|mean_class|train_top1|minutes|value)$'
 DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
              'staleness_')
 
@@ -41,23 +43,26 @@ DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
 def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Read a CSV file of results, or return no rows if it does not exist.
 
-    An ``InputError`` is raised if it is damaged, or if a run is recorded twice
-    or with a ``top1_last`` that is not between 0 and 100.
+    An ``InputError`` is raised if it is damaged, or if a row occurs twice or
+    has a ``top1_last`` that is not between 0 and 100.
     """
     if not path.is_file():
         return pd.DataFrame(columns=columns)
     try:
-        frame = pd.read_csv(path, dtype=dict(
-            arm=str, fold=int, seed=int, top1_last=float))
-        twice = frame.duplicated(KEY)
+        # an arm or a class may be named "None" or "NA"
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[''],
+                            dtype=dict(arm=str, name=str, fold=int, seed=int))
+        numbers = frame.filter(regex=NUMBERS).columns
+        frame[numbers] = frame[numbers].apply(pd.to_numeric)
+        wrong = twice = frame.duplicated(
+            KEY if 'top1_last' in columns else DETAILS[:-1])
     except (ValueError, KeyError, OSError, OverflowError) as error:
         raise InputError(f'{path} cannot be read as results of a study: '
                          f'{error}') from None
-    if 'top1_last' not in columns:
-        return frame
     frame = frame.reindex(columns=frame.columns.union(columns, sort=False))
-    valid = frame.top1_last.between(0, 100)
-    for row in frame[twice | ~valid].itertuples():
+    if 'top1_last' in columns:
+        wrong = twice | ~frame.top1_last.between(0, 100)
+    for row in frame[wrong].itertuples():
         what = 'is recorded twice, expected one row' if twice[row.Index] else (
             f'has top1_last {row.top1_last}, expected 0 to 100')
         raise InputError(f'{path}: arm {row.arm}, fold {row.fold}, seed '

@@ -57,7 +57,9 @@ class StudyReport:
         self.differences = {arm: difference for arm, difference
                             in found.items() if len(difference.seeds)}
         self.means = {
-            name: mean_of([self.differences[arm] for arm in arms])
+            name: mean_of([self.differences[arm] for arm in arms],
+                          independent=2 * len(arms) == len(
+                              {*arms, *map(study.against.get, arms)}))
             for name, arms in study.means.items()
             if set(arms) <= self.differences.keys()}
 

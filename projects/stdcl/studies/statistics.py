@@ -40,16 +40,19 @@ def compare(results: pd.DataFrame, arm: str, other: str,
                       seeds)
 
 
-def mean_of(parts: list[Difference]) -> Difference:
-    """Average independent differences with equal weights.
+def mean_of(parts: list[Difference], independent: bool = True) -> Difference:
+    """Average differences with equal weights.
 
-    The degrees of freedom follow the Welch-Satterthwaite equation.
+    The degrees of freedom follow the Welch-Satterthwaite equation. The margin
+    is NaN if that of a part is, or if the parts are not ``independent``.
     """
     squares = np.array([part.seeds.sem()**2 for part in parts])
     freedoms = np.array([len(part.seeds) - 1 for part in parts])
     freedom = np.inf
     if squares.any():
         freedom = squares.sum()**2 / (squares**2 / freedoms).sum()
-    return Difference(
-        np.mean([part.mean for part in parts]), stats.t.ppf(0.975, freedom)
-        * squares.sum()**0.5 / len(parts), pd.Series())
+    margin = stats.t.ppf(0.975, freedom) * squares.sum()**0.5 / len(parts)
+    if not independent or np.isnan([part.margin for part in parts]).any():
+        margin = np.nan
+    return Difference(np.mean([part.mean for part in parts]), margin,
+                      pd.Series())

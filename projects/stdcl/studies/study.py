@@ -18,11 +18,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..catalogue import STREAMS, find_config
+from ..catalogue import ENCODERS, STREAMS, find_config
 from ..utils.input_error import InputError, require_known
 
 TYPES = {str: 'a string', bool: 'True or False', int: 'an integer',
-         dict: 'a dict', list | int: 'an integer or a list'}
+         dict: 'a dict', list: 'a list', list | int: 'an integer or a list'}
 
 
 @dataclass
@@ -100,6 +100,7 @@ class Study:
             options. Their results are in ``top1_NAME`` and ``nll_NAME``.
         means (dict): Means in the report: name -> list of arms with
             ``against``, whose differences are averaged with equal weights.
+            A mean of arms that share runs has no interval.
 
     Raises:
         InputError: A field is invalid, or it refers to an unknown encoder,
@@ -117,11 +118,20 @@ class Study:
     means: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.folds in (0, []):
+        if self.folds == [] or isinstance(self.folds, int) and self.folds < 1:
             raise InputError(f'{self.path}: folds is {self.folds}, expected a '
                              'positive integer or a list of names.')
         if isinstance(self.folds, int):
-            self.folds = [str(fold) for fold in range(self.folds)]
+            self.folds = range(self.folds)
+        for field_name, kind in dict(encoders=dict, tests=dict,
+                                     means=list).items():
+            for name, value in getattr(self, field_name).items():
+                _require_type(f'{self.path}: {field_name}.{name}', value, kind)
+        for encoder in self.encoders:
+            require_known(f'{self.path}: encoders', encoder, ENCODERS)
+        for name in {*self.tests} & {'best', 'last', 'scores'}:
+            raise InputError(f'{self.path}: tests contains {name!r}, expected '
+                             'other names than best, last and scores.')
         self.arms = {name: _build(Arm, f'{self.path}: arms.{name}', arm)
                      for name, arm in self.arms.items()}
         # sorted by seed, so that an unfinished study compares all arms
@@ -152,7 +162,7 @@ class Study:
 
     def _read_arm(self, name: str) -> list[Training]:
         arm, where = self.arms[name], f'{self.path}: arms.{name}'
-        if not name or '/' in name:
+        if type(name) is not str or not name or '/' in name:
             raise InputError(f'{self.path}: the name of an arm is {name!r}, '
                              'expected a nonempty name without "/".')
         num = sum(map(bool, (arm.config, arm.encoder, arm.fuse)))
@@ -161,7 +171,7 @@ class Study:
                              'fuse, expected exactly one.')
         seeds = range(arm.seeds) if isinstance(arm.seeds, int) else arm.seeds
         if not seeds or len(set(seeds)) < len(seeds) or not all(
-                isinstance(seed, int) and seed >= 0 for seed in seeds):
+                type(seed) is int and seed >= 0 for seed in seeds):
             raise InputError(
                 f'{where}.seeds is {arm.seeds}, expected a positive integer '
                 'or a list of distinct nonnegative integers.')
@@ -181,8 +191,8 @@ class Study:
         for seed in seeds:
             fold = seed % len(self.folds)
 
-            def fill(values: dict, name: str = self.folds[fold]) -> dict:
-                return {key: value.replace('{fold}', name)
+            def fill(values: dict, name: str | int = self.folds[fold]) -> dict:
+                return {key: value.replace('{fold}', str(name))
                         if isinstance(value, str) else value
                         for key, value in values.items()}
 
@@ -228,18 +238,20 @@ def read_study(path: Path) -> Study:
     return _build(Study, str(path), dict(content, path=path))
 
 
+def _require_type(where: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InputError(f'{where} is {value!r}, expected {TYPES[kind]}.')
+
+
 def _build(kind: type, where: str, content: dict):
     """Build a dataclass from a dict, or raise an ``InputError``."""
-    if not isinstance(content, dict):
-        raise InputError(f'{where} is {content!r}, expected a dict.')
+    _require_type(where, content, dict)
     types = {entry.name: entry.type for entry in fields(kind)}
     for name, value in content.items():
         if name not in types:
             raise InputError(f'{where}: {name} is not a field, expected one '
                              f'of {", ".join(sorted({*types} - {"path"}))}.')
-        if not isinstance(value, types[name]):
-            raise InputError(f'{where}: {name} is {value!r}, expected '
-                             f'{TYPES[types[name]]}.')
+        _require_type(f'{where}: {name}', value, types[name])
     for entry in fields(kind):  # both defaults are MISSING if required
         if entry.default is entry.default_factory and (
                 entry.name not in content):

@@ -15,10 +15,10 @@ from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import LAYOUTS
 from .annotation_file import write_annotations
 
-NUM_SPLITS = 3
+MASKS = 'is_test_1', 'is_test_2', 'is_test_3'
 # array -> its axes: n clips, f frames in total, v joints, c coordinates
 ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
-          **{f'is_test_{i + 1}': 'n' for i in range(NUM_SPLITS)}}
+          **dict.fromkeys(MASKS, 'n')}
 
 
 def convert(source: Path, destination: Path) -> dict:
@@ -50,13 +50,19 @@ def read(source: Path) -> dict:
         if arrays[name].shape != expected:
             raise InputError(f'{source}: {name} has shape '
                              f'{arrays[name].shape}, expected {expected}.')
+    arrays['num_frames'] = arrays['num_frames'].astype(int)
+    for name in MASKS:
+        if not np.isin(arrays[name], (0, 1)).all():
+            raise InputError(f'{source}: {name} contains other values than 0 '
+                             'and 1 (False and True).')
+        arrays[name] = arrays[name].astype(bool)
     return arrays
 
 
 def make_splits(arrays: dict) -> dict:
     """Return a dict of split -> names of its clips."""
     names = arrays['name']
-    is_test = [arrays[f'is_test_{i + 1}'] for i in range(NUM_SPLITS)]
+    is_test = [arrays[name] for name in MASKS]
     masks = {}
     for index, test in enumerate(is_test, start=1):
         masks[f'split{index}_train'] = ~test

@@ -163,15 +163,17 @@ def select(sources: list[tuple], facts: dict,
     """Return a benchmark's files, sorted; add unusable ones to ``dropped``."""
     missing = set(read_list('ntu_missing_skeletons.txt'))
     selected = {}
+    limits = dict(setup=facts['setups'], camera=3, replication=2,
+                  action=facts['classes'])
     for name, *where in sources:
         fields = parse_name(name)
         if fields and facts['setups'] < fields['setup'] <= 32:
             continue  # belongs only to NTU RGB+D 120
-        if not (fields and 1 <= fields['setup'] <= facts['setups']
-                and 1 <= fields['action'] <= facts['classes']):
+        if not fields or not all(1 <= fields[part] <= most
+                                 for part, most in limits.items()):
             dropped[':'.join(where)] = (
-                'unknown name: expected SsssCcccPpppRrrrAaaa, setup 1 to 32, '
-                f'action 1 to {facts["classes"]}')
+                'unknown name: expected SsssCcccPpppRrrrAaaa with numbers '
+                f'from 1 to these: {limits}')
         elif name in missing:
             dropped[name] = (
                 "missing skeletons: listed by the authors of the data set")

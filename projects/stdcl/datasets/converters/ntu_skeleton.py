@@ -90,7 +90,7 @@ def _take(lines: Iterator, num_words: int, what: str) -> tuple[int, list]:
 
 def _to_count(number: int, words: list, what: str) -> int:
     """Return the only number in a line."""
-    if len(words) > 1 or not words[0].isdigit():
+    if len(words) > 1 or not words[0].isdigit() or len(words[0]) > 9:
         seen = b' '.join(words[:3]).decode(errors='replace')
         raise InputError(f'line {number} is "{seen}", expected {what}')
     return int(words[0])
