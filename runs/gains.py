@@ -69,12 +69,14 @@ def encoder_table(reports: Iterable[StudyReport]) -> str:
         title = BENCHMARKS[report.plan.benchmark].title.split(',')[0]
         for encoder in filter(ENCODERS.get, report.arms):
             plain = report.results[report.results.arm == encoder].top1_last
-            rows.append([title, ENCODERS[encoder].title, spread(plain), *(
-                gain_cell(report.differences.get(f'{encoder}-{variant}'))
+            if len(plain):
+                rows.append([title, ENCODERS[encoder].title, spread(plain), *(
+                    gain_cell(report.differences.get(f'{encoder}-{variant}'))
+                    for variant in VARIANTS)])
+        if report.means:
+            rows.append([title, 'mean', '', *(gain_cell(report.means.get(
+                f'{variant}, mean over the encoders'))
                 for variant in VARIANTS)])
-        rows.append([title, 'mean', '', *(
-            gain_cell(report.means.get(f'{variant}, mean over the encoders'))
-            for variant in VARIANTS)])
     return markdown(['data set', 'encoder', 'plain top-1, %', *VARIANTS], rows)
 
 
