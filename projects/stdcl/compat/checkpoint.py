@@ -175,7 +175,7 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
                 f'Checkpoint {filename}: {path} is of type '
                 f'{type(entry).__name__}, expected a {kind.__name__}.')
     for name, tensor in checkpoint.get('state_dict', {}).items():
-        # other tools may add entries that are no tensors
+        # other tools may add entries that are not tensors
         if not isinstance(tensor, (torch.Tensor, type(None))) and str(
                 name).endswith(('.weight', '.bias')):
             raise InputError(

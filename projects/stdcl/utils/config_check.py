@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader
 
 from .input_error import InputError
 
-KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.')  # no user's
+# modules that do not contain code of users
+KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.')
 NEAR = 0.85  # similarity above which a name counts as a misspelling
 
 

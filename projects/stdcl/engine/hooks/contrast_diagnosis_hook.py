@@ -21,7 +21,8 @@ class ContrastDiagnosisHook(Hook):
       loss at the encoder's output, averaged over the sequences of a batch and
       multiplied by the batch size, because the loss is a mean over the batch.
     - ``gradient_cosine``: mean cosine similarity between the gradient of
-      ``loss_cls`` and the sum of the others. If negative, the losses conflict.
+      ``loss_cls`` and the sum of the other gradients. If it is negative, the
+      losses conflict.
     - ``positive_*``, ``negative_*``: mean cosine similarity between a new
       vector and the other slots of its class, or the slots of other classes.
     - ``staleness_*``: 1 minus the cosine similarity between the new vector of

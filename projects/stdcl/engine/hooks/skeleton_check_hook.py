@@ -80,7 +80,7 @@ class SkeletonCheckHook(Hook):
         where = f'{mode}_dataloader, batch {batch_idx + 1}'
         clip_check.require_equal_shapes(where, data_batch['inputs'])
         head = getattr(unwrap(runner.model), 'cls_head', None)
-        # own samples may have no label, several, or one that is no tensor
+        # own samples may have no label, several labels, or a plain number
         pairs = [(one, label.flatten())
                  for one in data_batch.get('data_samples') or ()
                  if getattr(label := getattr(one, 'gt_label', None), 'is_cpu',

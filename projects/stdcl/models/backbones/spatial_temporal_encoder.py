@@ -28,7 +28,8 @@ class SpatialTemporalBlock(BaseModule):
     """Block that computes ReLU(MS-TCN(spatial(x)) + residual(x)).
 
     The spatial part maps (N, C, ...) to (N, C', ...). If ``residual`` is
-    False, residual(x) is omitted. :class:`MultiScaleTCN` explains the others.
+    False, residual(x) is omitted. ``stride`` and ``time_dim`` are arguments of
+    :class:`MultiScaleTCN`.
     """
 
     def __init__(self, spatial: nn.Module, in_channels: int, out_channels: int,
