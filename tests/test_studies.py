@@ -76,8 +76,9 @@ import numpy as np
 labels = np.arange(4) % 2
 logits = np.full((4, 2), sum(' '.join(sys.argv).encode()), np.float32)
 logits[np.arange(4), labels] += [1, 1, 1, -1]
+# with several clips, probabilities can be right where logits are wrong
 np.savez(sys.argv[sys.argv.index('--dump') + 1], names=np.array(list('abcd')),
-         labels=labels, logits=logits, probabilities=np.full((4, 2), 0.5),
+         labels=labels, logits=logits, probabilities=np.eye(2)[labels],
          classes=np.array(['x', 'y']), stream='joint', config='',
          checkpoint='')
 '''
@@ -202,7 +203,7 @@ tests = dict(train={'test_dataloader.dataset.split': '{fold}_train'})
 arms =""")
     assert not study.run_all(study.missing('plain'))
     row, = records.read(tmp_path / 'tiny.csv').itertuples()
-    assert (row.top1_train, row.nll_train) == (75, row.nll)
+    assert (row.top1_train, row.nll_train) == (100, row.nll)
     config, = (tmp_path / 'work/tiny/plain_seed-1/config_train').iterdir()
     assert "split='split3_train'" in config.read_text()
 
@@ -225,7 +226,7 @@ def test_a_fused_arm(make_runner, tmp_path):
     assert not study.run_all(study.missing())
     page = tmp_path / 'page.md'
     StudyReport(study.study, tmp_path).write_page(page)
-    assert '| both | 1 | 75.00 |  | +0.00 ' in page.read_text()
+    assert '| both | 1 | 75.00 |  | -25.00 ' in page.read_text()
 
 
 def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
@@ -244,14 +245,14 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     study = make_runner()
     assert not study.run_all(study.missing(), 2, minutes=5)
     assert study.missing() == []
-    assert 'stdcl_seed-1: top-1 75.00 after 4 epochs, 0.2' in (
+    assert 'stdcl_seed-1: top-1 100.00 after 4 epochs, 0.2' in (
         capsys.readouterr().out)
     run = json.loads(path.read_text())
     assert run['starts'] == 2 and len(run['epochs']) == 4
     row = records.read(tmp_path / 'tiny.csv').set_index('arm').loc['stdcl']
-    assert (row.top1_last, row.top1_best, row.best_epoch) == (75, 90, 2)
+    assert (row.top1_last, row.top1_best, row.best_epoch) == (100, 90, 2)
     assert (row.method, row.data, row.mean_class) == (
-        'STD-CL', 'nw-ucla-xview', 75)
+        'STD-CL', 'nw-ucla-xview', 100)
     # mean of -log softmax for the logits (1, 0), three times, and (-1, 0)
     assert row.nll == pytest.approx(
         (3 * np.log(1 + np.exp(-1)) + np.log(1 + np.e)) / 4, abs=1e-5)
@@ -273,12 +274,16 @@ def test_failed_run_does_not_stop_the_others(make_runner, capsys, tmp_path):
                      'status 1:\n  broken on purpose', capsys.readouterr().out)
 
 
-def test_work_directory_of_a_different_config(make_runner):
+def test_work_directory_of_a_different_config(make_runner, capsys):
     study = make_runner()
     study.run(study.missing('stdcl')[0])
+    study.check_recorded(study.study.trainings)
     study = make_runner("'model.cls_head.decoupler.reduction': 2", '')
     with pytest.raises(InputError, match='differs .*Delete .*stdcl_seed-1'):
         study.run(study.study.matching('stdcl')[0])
+    study.check_recorded(study.study.trainings)
+    assert re.fullmatch('warning: .* differs .* config of stdcl_seed-1. Delete'
+                        ' .*, and the row in .*\n', capsys.readouterr().out)
 
 
 def test_second_runner_raises(make_runner, tmp_path):
@@ -412,21 +417,25 @@ def test_means_equal_the_textbook():
 
 def test_names_of_missing_values_and_means_that_share_runs(write, tmp_path):
     path = write(STUDY, 'arms = {', """
-means = dict(one=['NA'], twice=['NA', 'NA'], shared=['NA', 'stdcl'])
-arms = {'NA': dict(encoder='stgcn', against='plain', seeds=[1]),""")
-    key = [dict(arm=arm, fold=0, seed=seed) for arm in ('plain', 'NA', 'stdcl')
-           for seed in range(3)]
+means = dict(one=['NA'], twice=['NA', 'NA'], shared=['NA', 'stdcl'],
+             fused=['both', 'bone'])
+arms = {'NA': dict(encoder='stgcn', against='plain', seeds=[1]),
+        'bone': dict(encoder='hcn', against='hcn', seeds=[1]),
+        'hcn': dict(encoder='hcn', seeds=[1]),
+        'both': dict(fuse=['plain', 'bone'], against='plain', seeds=[1]),""")
+    key = [dict(arm=arm, fold=0, seed=seed) for seed in range(3)
+           for arm in ('plain', 'NA', 'stdcl', 'bone', 'hcn', 'both')]
     records.append(path.with_suffix('.csv'), [
         dict(row, top1_last=80 + place) for place, row in enumerate(key)])
     records.append(tmp_path / 'tiny_details.csv', [
         dict(row, kind='class', name=name, value=50) for row in key
-        for name in ('None', '01')])
+        for name in ('None', '01', 'a|b') if row['arm'] in ('plain', 'NA')])
     report = StudyReport(read_study(path), tmp_path)
     assert '| NA | 3 | ' in report.study()
-    assert '| class | None | 50 | 50 | 50 |\n| class | 01 |' in (
-        report.details())
+    assert report.details().splitlines()[2:] == [
+        f'| class | {name} | 50 | 50 |' for name in ('None', '01', r'a\|b')]
     assert [np.isfinite(mean.margin) for mean in report.means.values()] == [
-        True, False, False]
+        True, False, False, False]
 
 
 def test_plot_of_gains(write, tmp_path):

@@ -45,9 +45,11 @@ def main() -> None:
         if args.slurm:
             runner.use_slurm(args.slurm, args.minutes or 24 * 60)
         missing = runner.missing(args.only)
-        recorded = len(study.matching(args.only)) - len(missing)
-        print(f'{study.name}: {recorded} of {recorded + len(missing)} runs '
-              'are already recorded')
+        matching = study.matching(args.only)
+        recorded = [item for item in matching if item not in missing]
+        print(f'{study.name}: {len(recorded)} of {len(matching)} runs are '
+              'already recorded')
+        runner.check_recorded(recorded)
         status = 0
         if args.list:
             print('\n'.join(f'  {training.name}' for training in missing))

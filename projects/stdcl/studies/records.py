@@ -27,8 +27,8 @@ KEY = ['arm', 'fold', 'seed']
 # accuracies are in percent; a value that was not measured is empty
 COLUMNS = [
     *KEY, 'encoder', 'method', 'stream', 'data', 'epochs',
-    'top1_last',  # the result: accuracy after the last epoch
-    'top1_best', 'best_epoch',  # best of the validated epochs
+    'top1_last',  # the result: test accuracy after the last epoch
+    'top1_best', 'best_epoch',  # best accuracy on the validation set
     'mean_class', 'nll',  # mean class accuracy, negative log-likelihood
     'train_top1',  # training accuracy in the last epoch
     'minutes',  # of training, without validation
@@ -104,15 +104,15 @@ def collect(training: Training, work_dir: Path) -> tuple[dict, list[dict]]:
     best, last = max(top1, key=top1.get), epochs[-1]['train']
     row, details = describe(training, [work_dir])
     row.update(
-        epochs=len(epochs), top1_last=top1[len(epochs)], top1_best=top1[best],
-        best_epoch=best, train_top1=_percent(last.get('top1_acc', np.nan)),
+        epochs=len(epochs), top1_best=top1[best], best_epoch=best,
+        train_top1=_percent(last.get('top1_acc', np.nan)),
         nll=_nll(work_dir / 'scores.npz'),
         minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4))
     for name in training.tests:
         path = work_dir / f'{name}.npz'
-        row.update({
-            f'top1_{name}': _percent(fuse_files([path])['fused']['top1']),
-            f'nll_{name}': _nll(path)})
+        found = fuse_files([path], kind='probabilities')['fused']
+        row.update({f'top1_{name}': _percent(found['top1']),
+                    f'nll_{name}': _nll(path)})
     details += [
         dict(_key(training), kind='diagnosis', name=name,
              value=float(f'{value:.5g}'))
@@ -135,7 +135,10 @@ def describe(training: Training, folders: list[Path]
     ``nll`` stays empty, because the summed logits of a fusion are not
     calibrated. ``folders`` are the work directories of the runs.
     """
-    found = fuse_files([folder / 'scores.npz' for folder in folders])
+    found = fuse_files(
+        [folder / 'scores.npz' for folder in folders],
+        # as in tools/test.py, if there are several clips
+        kind='probabilities' if len(folders) == 1 else None)
     run = read_record(folders[0] / 'run.json')
     machine = run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')

@@ -24,8 +24,9 @@ def markdown(head: Iterable[str], rows: Iterable[Sequence]) -> str:
     """Format a Markdown table; return an empty string if it has no rows."""
     head, rows = list(head), list(rows)
     lines = [head, ['---'] * len(head), *rows] if rows else []
-    return '\n'.join(f'| {" | ".join(map(printable, line))} |'
-                     for line in lines)
+    return '\n'.join('| ' + ' | '.join(
+        printable(cell).replace('|', r'\|') for cell in line) + ' |'
+        for line in lines)
 
 
 def cells_of(found: Difference | None, other: str = '') -> list[str]:
@@ -58,8 +59,7 @@ class StudyReport:
                             in found.items() if len(difference.seeds)}
         self.means = {
             name: mean_of([self.differences[arm] for arm in arms],
-                          independent=2 * len(arms) == len(
-                              {*arms, *map(study.against.get, arms)}))
+                          independent=not study.share_runs(arms))
             for name, arms in study.means.items()
             if set(arms) <= self.differences.keys()}
 
@@ -147,7 +147,7 @@ class StudyReport:
         page.parent.mkdir(parents=True, exist_ok=True)
         plot = page.with_suffix('.svg')
         self.draw(plot)
-        parts = [f'# {self.plan.about}', f'{self.source()}.',
+        parts = [f'# {printable(self.plan.about)}', f'{self.source()}.',
                  f'![Differences]({plot.name})' if plot.is_file() else '']
         parts += [f'## {name.capitalize()}\n\n{table}' for name in TABLES
                   if (table := getattr(self, name)())]

@@ -160,6 +160,13 @@ class Study:
                              f'at least one of {", ".join(self.arms)}.')
         return found
 
+    def share_runs(self, arms: list[str]) -> bool:
+        """Return whether two differences, of ``arms``, share a run."""
+        runs = [part for arm in arms for part in {
+            run for one in (arm, self.against[arm])
+            for run in self.arms[one].fuse or [one]}]
+        return len({*runs}) < len(runs)
+
     def _read_arm(self, name: str) -> list[Training]:
         arm, where = self.arms[name], f'{self.path}: arms.{name}'
         if type(name) is not str or not name or '/' in name:
