@@ -214,6 +214,7 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'dict'),
     ('train_dataloader.sampler.type=InfiniteSampler', 'never end, expected'),
     ('train_dataloader.sampler=None', 'sampler is None, expected a dict'),
+    ('model=None', 'model is missing, expected a dict'),
     ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: tiny.pkl: the '
      'pipeline returns no inputs'),
     ('val_dataloader.num_workers=1000000', 'below 1024'),

@@ -12,7 +12,12 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils import get_installed_path
 
-from projects.stdcl.utils.config_check import check, checked, load_config
+from projects.stdcl.utils.config_check import (
+    check,
+    checked,
+    load_config,
+    parse_options,
+)
 from projects.stdcl.utils.input_error import InputError
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
@@ -34,6 +39,13 @@ def cfg(root):
 @DATASETS.register_module()
 def several_files(ann_file):
     """Build a data set of a user from a list of files."""
+
+
+@pytest.mark.parametrize('text, value', [
+    ('data/a b.pkl', 'data/a b.pkl'), ('"[5, a]"', [5, 'a']), ("'[5]'", [5]),
+    ('(1,)', (1, )), ('1, 2', [1, 2]), (' 1e-3', 1e-3), ('false', False)])
+def test_options_are_parsed(text, value):
+    assert parse_options([f'a={text}']) == dict(a=value)
 
 
 @pytest.mark.parametrize('options', [

@@ -136,7 +136,7 @@ def load_run_config(config: str | Path, work_dir: str | None,
         require_known('stream', stream, STREAMS)
         options[STREAM] = stream
     cfg = load_config(str(config), options)
-    preprocessor = cfg.get('model', {}).get('data_preprocessor') or {}
+    preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
     if stream and preprocessor.get('type') != 'SkeletonDataPreprocessor':
         raise InputError(
             f'--stream is {stream}, but model.data_preprocessor.type is '

@@ -73,8 +73,12 @@ def parse_options(texts: Sequence[str] | None) -> dict:
         if not key or not equals:
             raise InputError(f'--cfg-options contains {text!r}, expected '
                              'KEY=VALUE.')
+        value = value.strip('\'" ')
+        # _parse_iterable would remove the spaces from a path
+        parse = (DictAction._parse_iterable if re.search(r'^[[(]|,', value)
+                 else DictAction._parse_int_float_bool)
         try:
-            options[key] = DictAction._parse_iterable(value)
+            options[key] = parse(value)
         except AssertionError as error:
             raise InputError(
                 f'--cfg-options contains {text!r}: {error}') from None
