@@ -100,7 +100,8 @@ def test_commands(warm, tmp_path):
         return done.stdout + done.stderr
 
     write_log(tmp_path / 'run', 'TIME', [1, 2])
-    call('analyze_logs.py', 'plot_curve', 'run', 'run', '--legend', 'a', 'b')
+    call('analyze_logs.py', 'plot_curve', 'run', 'run', '--legend', '_a',
+         r'$\frac{$')
     assert 'ensemble.py' in call('confusion_matrix.py', CONFIG, 'a.npz',
                                  status=2)
     assert imread(tmp_path / 'curves.png').ndim == 3

@@ -137,7 +137,7 @@ class StudyReport:
             axes.errorbar(found.mean, place, fmt='o', capsize=3, color='C0',
                           xerr=np.nan_to_num(found.margin))
         axes.axvline(0, color='0.3', linewidth=0.8)
-        axes.set_yticks(range(len(arms)), arms[::-1])
+        axes.set_yticks(range(len(arms)), arms[::-1], parse_math=False)
         axes.set_xlabel('difference in top-1 (points): mean, 95 % interval, '
                         'each seed')
         save_svg(figure, path)

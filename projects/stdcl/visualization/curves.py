@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..utils.atomic_write import atomic_write
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, printable
 from .colors import COLORS
 
 MARKED = 60  # curves with fewer points have markers
@@ -65,9 +65,10 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
                                  f'expected one of {", ".join(log)}.')
             curve = log[key].dropna()
             axes.plot(curve.index, curve, COLORS[index % len(COLORS)],
-                      marker='o' if len(curve) < MARKED else '', markersize=3,
-                      label=name)
-    axes.legend()
+                      marker='o' if len(curve) < MARKED else '', markersize=3)
+    # matplotlib would hide a label that starts with "_"
+    for text in axes.legend(axes.lines, map(printable, names)).get_texts():
+        text.set_parse_math(False)
     with atomic_write(path) as partial:
         figure.savefig(partial, format='png')
 
