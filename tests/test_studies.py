@@ -458,18 +458,21 @@ def test_tables_of_a_study(write, tmp_path):
     records.append(path.with_suffix('.csv'), [
         dict(key[0], top1_last=87.5, minutes=1, machine='C\nPU', nll=0.5),
         dict(key[1], top1_last=90.0, minutes=2, train_top1=97.5,
-             machine='C\nPU', nll=0.25)])
+             machine='C\nPU', nll=0.25),
+        # recorded before the negative log-likelihood was
+        *(dict(one, seed=2, top1_last=top1, train_top1=97.5)
+          for one, top1 in zip(key, (87.5, 90)))])
     records.append(tmp_path / 'tiny_details.csv', [
         *(dict(one, kind='class', name=name, value=value)
           for one, values in zip(key, ([75, 100], [100, 62.5]))
           for name, value in zip('xy', values)),
         dict(key[1], kind='diagnosis', name='anchor_share', value=1)])
     report = StudyReport(read_study(path), tmp_path)
-    assert '| stdcl | 1 | 90.00 | 97.5 | +2.50 from plain |  | ' \
+    assert '| stdcl | 2 | 90.00 ± 0.00 | 97.5 | +2.50 from plain |  | ' \
         'inconclusive | 2.0 |' in report.study()
-    assert report.source().startswith(r'C\nPU; 2 of ')
+    assert report.source().startswith(r'C\nPU; 4 of ')
     assert report.measures().splitlines()[2:] == [
-        '| stdcl | 1 | +2.50 |  | -0.250 |']
+        '| stdcl | 2 | +2.50 |  | -0.250 (pairs: 1) |']
     assert report.details().splitlines()[2:] == [
         '| class | x | 75 | 100 |', '| class | y | 100 | 62.5 |',
         '| diagnosis | anchor_share |  | 1 |']

@@ -99,10 +99,14 @@ class StudyReport:
                 continue
             found = [compare(results, arm, self.plan.against[arm], name)
                      for name in columns]
-            rows.append([arm, len(found[0].seeds), *(
+            pairs = len(found[0].seeds)
+            rows.append([arm, pairs, *(
                 f'{one.mean:+.{digits}f} ± {one.margin:.{digits}f}'.replace(
                     ' ± nan', '').replace('+nan', '')
-                for one, (_, digits) in zip(found, columns.values()))])
+                # older runs may lack a test that was added later
+                + f' (pairs: {number})' * (0 < number < pairs)
+                for one, (_, digits) in zip(found, columns.values())
+                for number in [len(one.seeds)])])
         titles = [title for title, _ in columns.values()]
         return markdown(['arm', 'pairs', *titles], rows)
 
