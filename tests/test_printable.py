@@ -8,7 +8,8 @@ from mmaction.registry import MODELS
 from torch.utils.data import DataLoader
 
 from projects.stdcl.apis import load_model
-from projects.stdcl.datasets import SkeletonDataset
+from projects.stdcl.datasets import SkeletonDataset, data_description
+from projects.stdcl.datasets.training_sequences import summarize
 from projects.stdcl.evaluation.confusion import class_names
 from projects.stdcl.evaluation.fusion import describe, fuse_files
 from projects.stdcl.studies.report import markdown
@@ -79,8 +80,9 @@ def test_tables(tmp_path):
 
 
 def test_classes_of_data_sets_and_checkpoints(tmp_path, tiny_annotations):
-    path = tiny_annotations(
-        num=2, change=lambda content: content.update(classes=[FORGED]))
+    path = tiny_annotations(  # the names of the sequences are not UTF-8
+        num=2, name='\udce9.pkl',
+        change=lambda content: content.update(classes=[FORGED]))
     dataset = SkeletonDataset(path, [], split='xview_train')
     assert dataset.metainfo['classes'] == [SHOWN]
     cfg = load_config(ROOT / CONFIG, ['model.backbone.base_channels=4',
@@ -89,3 +91,4 @@ def test_classes_of_data_sets_and_checkpoints(tmp_path, tiny_annotations):
         dataset_meta=dict(classes=[FORGED]))), tmp_path / 'a.pth')
     model = load_model(cfg, str(tmp_path / 'a.pth'))
     assert model.dataset_meta['classes'] == [SHOWN]
+    assert summarize(dataset) and data_description.describe(model, dataset)

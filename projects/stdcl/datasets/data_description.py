@@ -178,5 +178,6 @@ def _hashes(dataset) -> Iterator[tuple]:
         for name, label in (training_sequences.names_and_labels(part)
                             if isinstance(part, BaseDataset) else ()):
             if isinstance(name, str):
-                code = hashlib.sha256(f'{name} {label}'.encode()).digest()
+                code = hashlib.sha256(f'{name} {label}'.encode(
+                    errors='backslashreplace')).digest()
                 yield name, int.from_bytes(code[:8], 'big', signed=True)

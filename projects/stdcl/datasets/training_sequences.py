@@ -93,7 +93,9 @@ def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
     for part, _ in unwrap_datasets(dataset):
         if isinstance(part, BaseDataset):
             for name, label in names_and_labels(part):
-                digest.update(f'{name} {label}\n'.encode())
+                # names of files may contain surrogates
+                digest.update(f'{name} {label}\n'.encode(
+                    errors='backslashreplace'))
             count = len(part)
             for index in np.linspace(0, count - 1, min(count, samples)):
                 joints = part.get_data_info(int(index)).get('keypoint', ())
