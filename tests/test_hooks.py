@@ -8,6 +8,7 @@ from mmaction.datasets.transforms import Flip
 from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmcv.transforms import RandomApply
 from mmengine.dataset import ConcatDataset
+from mmengine.hooks import EMAHook
 from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.training_sequences import (
@@ -139,6 +140,17 @@ def test_a_second_run_of_a_runner_keeps_its_banks(config):
         one.before_run(runner)
         labels = runner.model.cls_head.spatial_bank.labels
         assert bool((labels >= 0).all()) is expected
+
+
+def test_averaged_weights_are_kept_after_training(config):
+    runner = run(config, custom_hooks=[
+        *config.custom_hooks, dict(type='EMAHook', momentum=0.5)])
+    runner.train()
+    hook, = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
+    expected = [one.clone() for one in hook.ema_model.module.parameters()]
+    runner.test()
+    assert all(map(torch.equal, hook.ema_model.module.parameters(), expected))
+    assert not all(map(torch.equal, runner.model.parameters(), expected))
 
 
 def test_resuming_with_different_banks_raises(config):
