@@ -248,6 +248,8 @@ def test_the_model_zoo(model, request, tmp_path):
     assert hashlib.sha256(model.read_bytes()).hexdigest().startswith(digest)
     assert model.stat().st_size < 10**6
     inferencer = SkeletonInferencer(ZOO / f'{name}.py', model)
+    # without it, a test with another normalization would not be refused
+    assert inferencer.model.trained_on['preprocessing']
     recording, action = ZOO / 'pullup.csv', 'pullup'
     if not name.endswith('jhmdb'):
         folder = request.getfixturevalue('reference') / 'data/nw_ucla'
