@@ -1,5 +1,6 @@
 """Transforms equal those of MMAction2 and of published preprocessing."""
 from copy import deepcopy
+from itertools import product
 
 import numpy as np
 import pytest
@@ -254,15 +255,18 @@ def test_joints_that_were_not_detected(kind, score, dtype):
     expected = NORMALIZED[kind](exact, exact[detected]) if (
         score or kind != 'CenterOnJoint') else exact - exact[0, 0, 1]
     expected[~detected] = 0
-    for lost in (0, 2000) if score else (0, ):
+    # the first person may be absent
+    for lost, absent in product((0, 2000) if score else (0, ), (0, 1)):
         keypoint[~detected] = lost
-        results = dict(keypoint=keypoint.copy())
+        before = (absent, 0), (0, 0), (0, 0)
+        results = dict(keypoint=np.pad(keypoint, (*before, (0, 0))))
         if score:
-            results['keypoint_score'] = detected * np.float16(0.7)
+            results['keypoint_score'] = np.pad(
+                detected * np.float16(0.7), before)
         results['img_shape'] = (1080, 1920)
         made = TRANSFORMS.build(dict(type=kind))(results)['keypoint']
-        assert made.dtype == np.float32
-        np.testing.assert_allclose(made, expected, atol=1e-5)
+        assert made.dtype == np.float32 and not made[:absent].any()
+        np.testing.assert_allclose(made[absent:], expected, atol=1e-5)
     nobody = np.zeros_like(keypoint)
     assert not TRANSFORMS.build(dict(type=kind))(
         dict(keypoint=nobody, img_shape=(9, 9)))['keypoint'].any()

@@ -9,10 +9,10 @@ from .detected_joints import find_detected
 class CenterOnJoint(BaseTransform):
     """Move a sequence so that a joint starts at the origin.
 
-    The origin is the position of this joint of the first person in the first
-    frame in which it was detected. Without such a frame, the sequence is not
-    moved. Joints that were not detected (those of absent persons, and those
-    whose ``keypoint_score`` is 0) are set to zero.
+    The origin is the position of this joint of the first person who is not
+    absent, in the first frame in which it was detected. Without such a frame,
+    the sequence is not moved. Joints that were not detected (those of absent
+    persons, and those whose ``keypoint_score`` is 0) are set to zero.
 
     Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
     ``keypoint_score``, (M, T, V).
@@ -29,9 +29,10 @@ class CenterOnJoint(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Center ``results['keypoint']``."""
         keypoint, detected = find_detected(results)
-        shown = detected[0, :, self.joint]  # (T,)
+        person = detected.any(axis=(1, 2)).argmax()
+        shown = detected[person, :, self.joint]  # (T,)
         if shown.any():
-            origin = keypoint[0, shown.argmax(), self.joint]  # (C,)
+            origin = keypoint[person, shown.argmax(), self.joint]  # (C,)
             keypoint = (keypoint - origin) * detected[..., None]
         results['keypoint'] = keypoint
         return results
