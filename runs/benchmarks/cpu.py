@@ -48,6 +48,8 @@ TITLES = {name: encoder.title for name, encoder in ENCODERS.items()}
 TITLES['stgcn++'] = 'ST-GCN++ (MMAction2)'
 WIDTHS = {'published': 'nw-ucla-xview', 'narrow': 'synthetic'}
 PRODUCTS = r'aten::(\w*mm|mkldnn_conv\w+|_slow_conv\w+|convolution_backward)'
+# products, ranking, and reading the selected features
+NEEDED = r'aten::(\w*mm|topk|amax|_embedding_bag_forward_only)'
 # slots, classes, batch size: NW-UCLA (five slots per sequence), NTU60, NTU120
 SIZES = (5100, 10, 16), (40091, 60, 64), (63026, 120, 64)
 NUMBERS = 10**4, 10**5, 10**6, 10**7, 10**8  # sequences in the banks
@@ -134,16 +136,21 @@ def time_step(encoder: str, benchmark: str, repeats: int) -> Dict:
         steps['twin'] = lambda: F.cross_entropy(
             model(clips), labels).backward()
     ms = take_turns(repeats, **steps)
-    with profile() as profiler:
-        plain()
-    costs = pd.Series({event.key: event.self_cpu_time_total
-                       for event in profiler.key_averages()})
-    share = costs.filter(regex=f'^{PRODUCTS}$').sum() / costs.sum()
     row = {'ms, plain': ms.plain, 'ms, STD-CL': ms.stdcl,
            'added, %': 100 * (ms.stdcl / ms.plain - 1)}
     if 'twin' in ms:
         row |= {'ms, twin': ms.twin, 'twin : plain': ms.twin / ms.plain}
-    return {'products, % of plain': f'{100 * share:.0f}', **spread(row)}
+    return {'products, % of plain': share(plain, PRODUCTS), **spread(row)}
+
+
+def share(function: Callable, names: str) -> str:
+    """Return the share of the operations that match ``names``, in percent."""
+    with profile() as profiler:
+        function()
+    costs = pd.Series({event.key: event.self_cpu_time_total
+                       for event in profiler.key_averages()})
+    matching = costs.filter(regex=f'^{names}$')
+    return f'{100 * matching.sum() / costs.sum():.0f}'
 
 
 def time_compiled(encoder: str, benchmark: str, repeats: int) -> Dict:
@@ -214,12 +221,16 @@ def time_loss(slots: int, classes: int, batch: int, repeats: int) -> Dict:
     arguments = anchors.requires_grad_(), labels[own], own, bank, labels
     largest = labels.bincount().max().item()
     loss = CrossSequenceContrastiveLoss()
+
+    def step():
+        loss(*arguments, largest)[0].backward()
+
     ms = take_turns(
-        repeats, ours=lambda: loss(*arguments, largest)[0].backward(),
+        repeats, ours=step,
         product=lambda: bank @ anchors.detach().T,
         published=lambda: contrastive_loss(
             *arguments, 128, 512, 0.8)[0].backward())
-    return spread({
+    return {'needed, % of ours': share(step, NEEDED)} | spread({
         'ms, ours': ms.ours, 'ms, matrix product alone': ms['product'],
         'ours : product': ms.ours / ms['product'], 'ms, published algorithm':
         ms.published, 'published : ours': ms.published / ms.ours})
