@@ -69,7 +69,7 @@ def encoder_table(reports: Iterable[StudyReport]) -> str:
         title = BENCHMARKS[report.plan.benchmark].title.split(',')[0]
         for encoder in filter(ENCODERS.get, report.arms):
             plain = report.results[report.results.arm == encoder].top1_last
-            if len(plain) > 2:  # otherwise, there are no intervals
+            if len(plain) > 2:  # an interval needs three seeds
                 rows.append([title, ENCODERS[encoder].title, spread(plain), *(
                     gain_cell(report.differences.get(f'{encoder}-{variant}'))
                     for variant in VARIANTS)])
