@@ -1,4 +1,5 @@
 """Errors in user input, and how commands report them."""
+import os
 import pickle
 import re
 import sys
@@ -105,7 +106,8 @@ def end_cleanly(config: object = '',
     damaged or not trusted, numbers that are not finite, a missing package of
     an extra, and a process that has ended. Other exceptions keep their
     traceback. The message starts with the path ``config``. For an ``OSError``,
-    it also names the argument in ``args`` that contains the path.
+    it also names the argument in ``args`` that contains the path. If the
+    reader of the output has ended, as after ``| head``, there is no message.
     """
     try:
         yield
@@ -123,6 +125,10 @@ def end_cleanly(config: object = '',
             raise
         sys.exit('error: the connection to another process was lost. If none '
                  'reports a different error, that process was killed.')
+    except BrokenPipeError:
+        # otherwise, Python would report the rest of the output at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # 128 + SIGPIPE, as other commands
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
         if not isinstance(error, InputError):
