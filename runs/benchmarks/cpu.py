@@ -59,7 +59,7 @@ BANKS = {'full': dict(type='MemoryBank'),
 COMMANDS = {  # the shortest runs, of a recording and of one training step
     'tools/demo.py': 'tools/demo.py --out-dir',
     'tools/train.py': 'tools/train.py configs/stdcl/stdcl-hcn_synthetic.py '
-    '--cfg-options train_cfg.max_epochs=1 train_cfg.val_interval=2 '
+    '--no-validate --cfg-options train_cfg.max_epochs=1 '
     'train_dataloader.dataset.num_sequences=16 --work-dir'}
 
 
