@@ -2,7 +2,7 @@
 # make quickstart   train and test STD-CL on synthetic skeletons (fails below 95 %)
 # make test         run the tests
 # make lint         run ruff
-# make tables       write the tables and plots of README.md, configs/ and docs/
+# make tables       write the tables and plots of README.md and docs/
 # make docs         build the documentation site, docs/_build/html/index.html
 # make clean        remove .venv and the site
 PYTHON ?= python3

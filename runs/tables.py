@@ -1,4 +1,4 @@
-"""Update the tables in README.md, configs/README.md and docs/.
+"""Update the tables in README.md and docs/.
 
     python -m runs.tables
 
@@ -30,7 +30,7 @@ from runs.gains import draw_gains, encoder_table, gains_table
 
 RUNS = ROOT / 'runs'
 COSTS = RUNS / 'benchmarks' / 'model_costs.csv'
-PAGES = ('README.md', 'configs/README.md', 'docs/**/*.md')
+PAGES = ('README.md', 'docs/**/*.md')
 BLOCK = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- /table -->)', re.DOTALL)
 GAINS = dict(gains=gains_table, encoders=encoder_table)
 # columns that are shown below a table -> their format

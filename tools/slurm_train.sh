@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Train on a Slurm cluster.
 #   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of tools/train.py]
-# Variables and defaults: GPUS=8, GPUS_PER_NODE=8, CPUS_PER_TASK=5, GRES=gpu:8,
-# SRUN_ARGS. Without GPUs, set GRES= and set GPUS to the number of processes.
+# Variables and defaults: GPUS=8, GPUS_PER_NODE=8, GRES=gpu:$GPUS_PER_NODE,
+# CPUS_PER_TASK=5, SRUN_ARGS. Without GPUs, set GRES=; GPUS counts processes.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

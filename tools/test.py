@@ -27,9 +27,9 @@ def main() -> None:
     add('--work-dir', help='folder for the log and the metrics; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
         '--stream and --split are part of the default name')
-    add('--stream', help='stream that the checkpoint was trained on, such as '
-        'bone; a key of STREAMS in projects/stdcl/catalogue.py; default: the '
-        'stream of the config (joint in all configs of this repository)')
+    add('--stream', help='stream that the checkpoint was trained on: joint, '
+        'bone, joint-motion or bone-motion; default: the stream of the config '
+        '(joint in all configs of this repository)')
     add('--dump', metavar='SCORES.npz', help='file for the scores of all '
         'sequences; *.npz contains names, labels, logits and probabilities, '
         "for tools/ensemble.py; *.pkl contains the output of MMEngine's "

@@ -27,9 +27,9 @@ def main() -> None:
     add('--work-dir', help='folder for logs and checkpoints; default: '
         'work_dir of the config, otherwise work_dirs/<name of the config>; '
         '--stream and --split are part of the default name')
-    add('--stream', help='stream to train on, such as bone; a key of STREAMS '
-        'in projects/stdcl/catalogue.py; default: the stream of the config '
-        '(joint in all configs of this repository)')
+    add('--stream', help='stream to train on: joint, bone, joint-motion or '
+        'bone-motion; default: the stream of the config (joint in all configs '
+        'of this repository)')
     add('--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')
     add('--resume', nargs='?', const='auto', metavar='CHECKPOINT',

@@ -2,9 +2,10 @@
 
 The page describes the outputs of a model with STD-CL on its test set. With
 --plain, it compares them with the outputs of the same encoder trained without
-STD-CL. The page shows t-SNE plots, measures of class separation, the accuracy
-of each class, confused pairs of classes, the attention over joints and frames,
-and a player for single sequences. It is a single file and works offline.
+STD-CL. The page shows the accuracy, the training curves, t-SNE plots, measures
+of class separation, the accuracy of each class, confusion matrices, the
+attention over joints and frames (attentive decoupler), and a player for single
+sequences. It is a single file and works offline.
 """
 import argparse
 import logging

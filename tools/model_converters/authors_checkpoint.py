@@ -18,8 +18,7 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add('encoder', help='encoder, a key of TABLES in '
-        'projects/stdcl/deployment/authors_checkpoint.py')
+    add('encoder', help='encoder: ctrgcn, hyperformer, blockgcn or hcn')
     add('source', type=Path, help="the authors' checkpoint (*.pt)")
     add('out', type=Path, help='checkpoint to write (*.pth)')
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-# BlockGCN's schedule for NTU on one GPU, with twice Hyperformer's learning rate
+# BlockGCN's schedule for NTU on one GPU: twice Hyperformer's learning rate
 _base_ = 'sgd_140e.py'
 
 optim_wrapper = dict(optimizer=dict(lr=0.05))
