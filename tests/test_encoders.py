@@ -36,7 +36,7 @@ GOLDEN = {'CTR-GCN': 'ctrgcn_ntu', 'Hyperformer': 'hyperformer_stdcl_ntu',
 HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'index tip'],
             edges=[(1, 0), (2, 0), (3, 2)], center=0, parts=[0, 1, 2, 2])
 # layouts of 4 to 25 joints, one to three persons, several lengths and widths
-SIZES = [Size(base_channels=48, frames=32),
+SIZES = [Size(base_channels=48, frames=32, cooccurrence=48),
          Size('nw-ucla', persons=1, frames=48, classes=10, base_channels=48),
          Size('coco', persons=3, frames=16, base_channels=72),
          Size('openpose', persons=1, frames=16, channels=2, base_channels=48),

@@ -143,10 +143,8 @@ def test_step_stays_on_the_gpu(encoder, parts, amp, fake_cuda):
 @pytest.mark.parametrize('fault, message', {
     (lambda x: x.sum().item()): 'local_scalar_dense',
     (lambda x: x.nonzero()): 'nonzero',
-    (lambda x: x[x > 0]): 'nonzero',
     (lambda x: x.cpu()): '_to_copy',
     (lambda x: torch.zeros(2)): 'zeros',
-    (lambda x: x + torch.zeros(x.shape)): 'same device',
 }.items())
 def test_faults_are_found(fault, message, fake_cuda):
     model = MODELS.build(config('hcn', PARTS[0]).model)

@@ -18,7 +18,7 @@ from PIL import Image
 from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.apis.clip_shape import find_test_set
 from projects.stdcl.apis.skeleton_file import read_skeleton_file
-from projects.stdcl.apis.sliding_window import cut, spread_over_frames
+from projects.stdcl.apis.sliding_window import cut
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from projects.stdcl.visualization.colors import assign_colors
@@ -79,19 +79,6 @@ def test_windows_reach_the_end(num_frames, window, stride, starts):
     size = min(window or num_frames, num_frames)
     assert cut([True] * num_frames, window, stride) == [
         (start, start + size) for start in starts]
-
-
-@pytest.mark.parametrize('window, stride', [(4, 1), (4, 3), (3, 3)])
-def test_frame_scores_are_means_over_windows(window, stride):
-    windows = cut([True] * 13, window, stride)
-    scores = torch.rand(len(windows), 3)
-    found = spread_over_frames(scores, windows, 14)
-    assert found[13].isnan().all()
-    for frame in range(13):
-        inside = [score for score, (start, end) in zip(scores, windows)
-                  if start <= frame < end]
-        torch.testing.assert_close(found[frame],
-                                   torch.stack(inside).mean(dim=0))
 
 
 def test_predictions_of_several_sequences(inferencer):

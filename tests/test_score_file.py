@@ -185,16 +185,6 @@ def some_scores(path, seed=0, n=5, k=4, **changes):
     return Scores(path, **{**fields, **changes})
 
 
-def test_our_format_is_plain_arrays(tmp_path):
-    scores = some_scores(tmp_path / 'new' / 'a.npz')
-    write(scores)
-    again = read(scores.path)
-    for field, value in vars(scores).items():
-        np.testing.assert_array_equal(getattr(again, field), value)
-    with np.load(scores.path, allow_pickle=False) as file:
-        assert {file[name].dtype.kind for name in file.files} == set('Uif')
-
-
 def dump(path, value, protocol=4):
     path.write_bytes(pickle.dumps(value, protocol=protocol))
     return path
@@ -263,16 +253,3 @@ def test_invalid_archives_are_named(tmp_path, changes, message):
         np.savez(tmp_path / 'b.npz', **{**file, **changes})
     with pytest.raises(InputError, match=f'b.npz: .*{message}'):
         read(tmp_path / 'b.npz')
-
-
-def test_missing_and_truncated_files(tmp_path):
-    path = tmp_path / 'a.npz'
-    for missing in (path, path.with_suffix('.pkl')):
-        with pytest.raises(FileNotFoundError, match=missing.name):
-            read(missing)
-    write(some_scores(path))
-    content = path.read_bytes()
-    for place in range(0, len(content), 97):
-        path.write_bytes(content[:place])
-        with pytest.raises(InputError, match='a.npz could not be read'):
-            read(path)

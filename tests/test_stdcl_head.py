@@ -152,7 +152,8 @@ def test_inference_equals_the_plain_head(encoder, monkeypatch):
 
     # predict calls no part of STD-CL
     for part in (model.cls_head.decoupler, model.cls_head.loss_contrast):
-        monkeypatch.setattr(part, 'forward', _must_not_run)
+        monkeypatch.setattr(part, 'forward',
+                            lambda *_: pytest.fail('STD-CL ran'))
     predictions = model(inputs, copy.deepcopy(samples), mode='predict')
     expected = plain(inputs, copy.deepcopy(samples), mode='predict')
     for ours, theirs in zip(predictions, expected):
@@ -165,10 +166,6 @@ def _parameters_used(model, inputs):
     model(inputs, stage='head').sum().backward()
     return {name: p.numel() for name, p in model.named_parameters()
             if p.grad is not None}
-
-
-def _must_not_run(*args, **kwargs):
-    raise AssertionError('STD-CL ran at test time')
 
 
 def test_banks_follow_the_decoupler():
@@ -206,7 +203,7 @@ def test_zero_vector_does_not_contribute(value):
     assert any(g.any() for g in gradients)
 
 
-def test_overflow_affects_one_step_only():
+def test_overflow_shows_in_both_losses():
     model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
     model.eval()  # in training, batch norm would spread the overflow
     spoiled = inputs.clone()
@@ -214,23 +211,6 @@ def test_overflow_affects_one_step_only():
     losses = model(spoiled, samples, mode='loss')
     assert not losses['loss_spatial'].isfinite()
     assert not losses['loss_temporal'].isfinite()
-    # the next step contains other sequences of the overflowing class
-    losses = model(inputs[1:], samples[1:], mode='loss')
-    assert losses['anchor_share'] == 1
-    assert losses['loss_spatial'].isfinite()
-    losses = model(inputs, samples, mode='loss')
-    assert losses['loss_spatial'].isfinite()
-
-
-class _Fixed(torch.nn.Module):
-    """Decoupler that always returns the same vectors."""
-
-    def __init__(self, *vectors):
-        super().__init__()
-        self.vectors = vectors
-
-    def forward(self, feats):
-        return self.vectors
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -241,7 +221,7 @@ def test_half_precision_vectors_are_contrasted_in_float32(dtype):
     results = []
     for some in (vectors, vectors.float()):
         some.requires_grad_()
-        head.decoupler = _Fixed(*some)
+        head.decoupler.forward = lambda feats, some=some: tuple(some)
         head.spatial_bank = MemoryBank(16)
         head.temporal_bank = MemoryBank(16)
         head.resize_banks(10)
@@ -273,16 +253,6 @@ def test_missing_index_and_missing_slots_raise():
     samples[2].set_metainfo(dict(sample_idx=None))
     with pytest.raises(InputError, match='sample_idx'):
         build()(inputs, samples, mode='loss')
-
-
-def test_loss_is_float32_under_autocast():
-    model = build()
-    with torch.autocast('cpu', torch.bfloat16):
-        losses = model(*batch(), mode='loss')
-    assert losses['loss_spatial'].dtype == torch.float32
-    assert model.cls_head.spatial_bank.features.dtype == torch.float32
-    sum(v for k, v in losses.items() if 'loss' in k).backward()
-    assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
 @pytest.mark.parametrize('backbone', [
@@ -319,11 +289,12 @@ def test_contrast_of_an_earlier_block(backbone):
 
 
 @pytest.mark.parametrize('encoder, number, message', [
-    ('stgcn', 0, 'is 0'), ('stgcn', 11, '10 blocks'), ('stgcn', '8', "'8'"),
-    ('stgcn', 8.0, 'is 8.0'), ('hcn', 3, '2 blocks')])
+    ('stgcn', 0, 'block is 0'), ('stgcn', 11, '10 blocks'),
+    ('stgcn', '8', "block is '8'"), ('stgcn', 8.0, 'block is 8.0'),
+    ('stgcn', 4, 'Set model.cls_head.decoupler.in_ch'), ('hcn', 3, '2 bl')])
 def test_block_that_cannot_be_contrasted_raises(encoder, number, message):
     encoder = ENCODERS.get(encoder, dict(type='HCN', layout='nw-ucla'))
-    with pytest.raises(InputError, match=f'contrast_block.*{message}'):
+    with pytest.raises(InputError, match=message):
         MODELS.build(dict(
             type='STDCLRecognizer', clip_shape=(2, 64, 20, 3),
             contrast_block=number, backbone=encoder,
@@ -339,11 +310,3 @@ def test_contrast_of_conv5_of_hcn():
             type='ProjectionDecoupler', in_channels=16)}))
     # conv5 follows two max pools
     assert model.cls_head.decoupler.temporal.length == 32 // 4
-
-
-def test_block_with_fewer_channels_raises():
-    with pytest.raises(InputError, match='Set model.cls_head.decoupler.in_ch'):
-        MODELS.build(dict(
-            type='STDCLRecognizer', clip_shape=(2, 64, 20, 3),
-            contrast_block=4, backbone=ENCODERS['stgcn'],
-            cls_head={**STDCL, **SMALL}))

@@ -159,7 +159,6 @@ FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
     (("arms = ", "means = dict(m=['plain'])\narms = "), "means is 'plai"),
     (("seeds=[1]", "seeds=[1], stream='bones'"), "stream is 'bones'"),
     (('arms =', 'folds = 0\narms ='), 'folds is 0, expected'),
-    (('arms =', 'folds = -1\narms ='), 'folds is -1, expected'),
     (('arms =', 'tests = dict(last={})\narms ='), "tests contains 'last'"),
     (('arms =', 'tests = dict(x=3)\narms ='), 'tests.x is 3, expected a d'),
     (('arms =', 'means = dict(x=3)\narms ='), 'means.x is 3, expected a l'),
