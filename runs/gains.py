@@ -88,11 +88,10 @@ def gain_cell(found: Optional[Difference]) -> str:
 
 def likelihood(report: StudyReport, *arms: str) -> str:
     """Format the mean difference of arms in the negative log-likelihood."""
-    if 'nll' not in report.results:
-        return ''
     parts = [compare(report.results, arm, report.plan.against[arm], 'nll')
              for arm in arms]
-    mean = mean_of(parts) if len(parts) > 1 else parts[0]
+    mean = parts[0] if len(parts) == 1 else mean_of(
+        parts, independent=not report.plan.share_runs(list(arms)))
     return '' if np.isnan(mean.mean) else f'{mean.mean:+.3f}' + (
         '' if np.isnan(mean.margin) else f' ± {mean.margin:.3f}')
 

@@ -84,6 +84,12 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
         'mean 0.2500 s per step; slowest epoch 4 (0.4000 s), fastest epoch 1 '
         '(0.1000 s)')
     assert describe_times(log[['loss']]) == 'no training steps'
+    # a new run without validation replaces all rows
+    write_log(tmp_path / 'new', '1', [1])
+    (tmp_path / 'new/2/vis_data').mkdir(parents=True)
+    (tmp_path / 'new/2/vis_data/scalars.json').write_text(json.dumps(dict(
+        loss=1, epoch=1, iter=1, step=1)))
+    assert 'acc/top1' not in read_log(tmp_path / 'new')
     (tmp_path / 'text').write_text('epoch 1')
     (tmp_path / 'word').write_text('{"step": 1, "loss": "high"}')
     for path, message in (('text', 'one JSON object with "step"'),

@@ -95,6 +95,9 @@ ANNOTATIONS = {
         'expected 0 to 9'),
     'keypoint missing': (
         item(keypoint=None), 'keypoint', 'is missing', 'a NumPy array'),
+    'keypoint out of range': (
+        item(keypoint=lambda x: x * np.float32(1e16)), 'keypoint is',
+        'expected finite numbers between -1e+15 and 1e+15'),
     'keypoint of other joints': (
         item(keypoint=lambda x: x[:, :, :17]), 'has 17 joints and 3 channels',
         'expected 20 joints and 3 channels', 'as in 23 of 24 sequences'),
@@ -244,6 +247,19 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
 ])
 def test_options(change, texts, folder):
     assert_fails(lambda: apis.train('tiny.py', cfg_options=[change]), *texts)
+
+
+@pytest.mark.parametrize('options, arguments, message', [
+    ({'custom_hooks.0': dict(type='EMAHook', begin_epoch=9)}, {},
+     'EMAHook does not accept a value: self.begin_epoch should be'),
+    (dict(optim_wrapper=None), dict(amp=True), 'optim_wrapper is missing'),
+    (dict(auto_scale_lr=None), dict(auto_scale_lr=True),
+     'auto_scale_lr is missing from the config'),
+    ({'auto_scale_lr.base_batch_size': 0}, dict(auto_scale_lr=True),
+     'base_batch_size is 0, expected an integer of at least 1')])
+def test_options_with_arguments(options, arguments, message, folder):
+    assert_fails(lambda: apis.train('tiny.py', cfg_options=options,
+                                    **arguments), message)
 
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
@@ -459,8 +475,7 @@ def test_error_in_a_worker(warm, folder):
                 'train_dataloader.num_workers=1', *(
                     f'{part}.data_prefix.skeleton=.' for part in (
                         'train_dataloader.dataset.dataset',
-                        'val_dataloader.dataset')),
-                'val_dataloader.dataset.prepare=[]', cwd=folder, status=1)
+                        'val_dataloader.dataset')), cwd=folder, status=1)
     assert re.search(fr'error: .*{SEQUENCE}.pkl.*keypoint is nan.*expected '
                      r'finite numbers.*\n\Z', done.stderr), done.stderr
     log, = folder.glob('work_dirs/tiny/*/*.log')

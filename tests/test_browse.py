@@ -29,14 +29,10 @@ def nw_ucla(ann_file):
     return cfg
 
 
-@pytest.mark.parametrize('num', [0, 1])
-def test_panels_show_the_file_and_the_pipeline_output(tiny_annotations, num):
-    """In old configs, the first steps are in ``prepare``."""
+def test_panels_show_the_file_and_the_pipeline_output(tiny_annotations):
     path = tiny_annotations(num=5, classes=3, change=NAME_TWO)
     annotations = mmengine.load(path)['annotations']
     cfg = nw_ucla(path)
-    part = cfg.test_dataloader.dataset
-    part.update(prepare=part.pipeline[:num], pipeline=part.pipeline[num:])
     browser = DatasetBrowser(cfg, 'test')
     assert browser.layout is LAYOUTS['nw-ucla']
     for index, annotation in enumerate(annotations):
@@ -96,6 +92,18 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
     assert len(browser.choose(num=2, seed=-1)) == 2
     with pytest.raises(InputError, match='num is -3, expected a positive'):
         browser.choose(num=-3)
+
+
+def test_absent_persons_are_left_out(tiny_annotations):
+    """PreNormalize3D accepts two persons; training leaves out the others."""
+    cfg = nw_ucla(tiny_annotations(num=1, change=lambda content: content[
+        'annotations'][0].update(keypoint=np.concatenate([
+            content['annotations'][0]['keypoint'], np.zeros((2, 20, 20, 3))])
+        )))
+    cfg.test_dataloader.dataset.pipeline[0] = dict(
+        type='PreNormalize3D', zaxis=[0, 1], xaxis=[8, 4])
+    before, after = DatasetBrowser(cfg, 'test').animate(0).panels
+    assert len(before.points) == 3 and len(after.points) == 1
 
 
 @pytest.mark.parametrize('up', 'xyz')

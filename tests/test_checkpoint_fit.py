@@ -12,12 +12,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmaction.apis import init_recognizer
+from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.runner.runner import _SlicedDataset
 
 from projects.stdcl import apis
 from projects.stdcl.apis.load_model import build_test_loader, load_model
-from projects.stdcl.datasets.data_description import check_traits, traits
+from projects.stdcl.datasets.data_description import (
+    check_traits,
+    description_in,
+    find_difference,
+    input_of,
+    traits,
+)
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.tiny_run import plain, run, tiny_config, train, use
@@ -340,6 +347,23 @@ def test_different_input_raises(config, checkpoint, options, message):
         assert '\n' not in str(caught.value)
 
 
+def test_models_without_a_stream_use_joints(config):
+    models = [MODELS.build({**config.model, 'data_preprocessor': one}) for one
+              in (dict(config.model.data_preprocessor, stream='bone'),
+                  dict(type='ActionDataPreprocessor'))]
+    for trained, model in models, models[::-1]:
+        checkpoint = dict(meta=dict(trained_on=input_of(trained)))
+        assert find_difference(description_in(checkpoint, model), input_of(
+            model)).startswith('stream is')
+
+
+def test_configs_without_a_model_or_test_set(checkpoint):
+    with pytest.raises(InputError, match='model is missing, expected a dict'):
+        load_model(Config(), checkpoint)
+    with pytest.raises(InputError, match='test_dataloader is missing, exp'):
+        build_test_loader(Config(), None)
+
+
 def test_pipelines_are_compared_before_training(config):
     for name in ('val_dataloader', 'test_dataloader'):
         mixed = changed(config, {f'{name}.dataset.pipeline.0.type':
@@ -378,9 +402,9 @@ def test_equal_preprocessing_can_be_written_differently():
     trained_on = traits(dict(pipeline=[dict(
         type='PreNormalize3D', zaxis=[0, 1]), dict(type='RandomScale'), dict(
             type='PreNormalize2D')]))
-    check_traits(trained_on, dict(dataset=dict(metainfo=None, prepare=[dict(
-        type='FastPreNormalize3D', zaxis=(0, 1))], pipeline=[dict(
-            type='PreNormalize2D', img_shape=(9, 9))])))
+    check_traits(trained_on, dict(dataset=dict(metainfo=None, pipeline=[
+        dict(type='FastPreNormalize3D', zaxis=(0, 1)),
+        dict(type='PreNormalize2D', img_shape=(9, 9))])))
     check_traits(trained_on, dict(dataset='ntu'))  # of an own class
     with pytest.raises(InputError, match="is .none.*'FastPreNormalize3D()"):
         check_traits(trained_on, dict(pipeline=[dict(type='RandomScale')]))

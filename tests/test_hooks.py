@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmaction.datasets.transforms import Flip
-from mmaction.registry import DATA_SAMPLERS, DATASETS
+from mmaction.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmcv.transforms import RandomApply
 from mmengine.dataset import ConcatDataset
 from mmengine.hooks import EMAHook
@@ -18,7 +18,8 @@ from projects.stdcl.datasets.training_sequences import (
 )
 from projects.stdcl.engine.hooks import MemoryBankHook, SkeletonCheckHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
-from projects.stdcl.utils.clip_check import check_channels
+from projects.stdcl.utils.clip_check import check_channels, check_encoder
+from projects.stdcl.utils.input_error import InputError
 from tests.tiny_run import plain, run, tiny_config, train
 
 
@@ -207,6 +208,20 @@ def test_mismatched_data_raise(config, tiny_annotations, data, model, message):
         run(config).train()
 
 
+def test_a_label_that_cross_entropy_ignores_is_no_class(config):
+    sample = SimpleNamespace(gt_label=torch.tensor([-100]))
+    with pytest.raises(InputError, match='label is -100, expected 0 to 9'):
+        SkeletonCheckHook().before_train_iter(run(config), 0, dict(
+            inputs=torch.ones(1, 1), data_samples=[sample]))
+
+
+def test_batch_norm_of_joints_takes_any_number_of_persons():
+    encoder = MODELS.build(dict(
+        type='AAGCN', base_channels=4, num_stages=1, data_bn_type='VC',
+        graph_cfg=dict(layout='nw-ucla', mode='spatial')))
+    check_encoder(encoder, (1, 52, 20, 3))  # AAGCN has the default of 2
+
+
 def test_other_recognizers_and_heads_are_not_refused(config):
     config.model = dict(  # takes N x C x T x H x W
         type='Recognizer3D', backbone=dict(
@@ -255,9 +270,16 @@ def test_validation_and_test_data_are_checked_too(config, tiny_annotations):
 
 def test_run_record(config):
     config.train_cfg.max_epochs = 2
-    run(config, randomness=dict(seed=3)).train()
+    # one update, and therefore one norm of the gradient, per epoch
+    config.optim_wrapper.update(clip_grad=dict(max_norm=1),
+                                accumulative_counts=3)
+    runner = run(config, randomness=dict(seed=3))
+    runner.train()
     with open(f'{config.work_dir}/run.json') as file:
         record = json.load(file)
+    norms, _ = runner.message_hub.get_scalar('train/grad_norm').data
+    assert [epoch['train']['grad_norm'] for epoch in record['epochs']] == (
+        pytest.approx(norms.tolist()))
     assert record['seed'] == 3
     assert record['versions']['mmaction2'] == '1.2.0'
     assert record['config']['model']['cls_head']['type'] == 'STDCLHead'

@@ -169,10 +169,10 @@ def test_devices_that_do_not_exist(checkpoint, device):
 
 
 def test_a_wrapped_test_set(checkpoint, inferencer):
-    """``prepare`` of old configs runs first, the steps of wrappers last."""
+    """The steps of wrappers run last."""
     cfg = config()
     part, steps = cfg.test_dataloader.dataset, cfg.test_pipeline
-    part.update(prepare=steps[:1], pipeline=steps[1:-1])
+    part.pipeline = steps[:-1]
     cfg.test_dataloader.dataset = dict(dataset=part, pipeline=steps[-1:])
     item = dict(keypoint=raw_joints()[0], label='unknown')
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(item) == inferencer(

@@ -27,7 +27,7 @@ def write_zip(path, contents):
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():
-            archive.writestr(f'nturgb+d_skeletons/{name}.skeleton', content)
+            archive.writestr(f'./nturgb+d_skeletons/{name}.skeleton', content)
     return path
 
 

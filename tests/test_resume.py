@@ -353,7 +353,8 @@ def test_averaged_weights(warm, tmp_path):
 
 def test_the_newest_is_found_without_last_checkpoint(tmp_path):
     for number, name in enumerate(('epoch_9.pth', 'interrupted.pth',
-                                   'epoch_10.pth', 'best_acc_epoch_9.pth')):
+                                   'epoch_10.pth', 'best_acc_epoch_9.pth',
+                                   'epoch_10-0a1b2c3d.pth')):
         save_to_local(dict(a=1), str(tmp_path / name))
         os.utime(tmp_path / name, (time.time() + number, ) * 2)
     assert find_latest(tmp_path).path == str(tmp_path / 'epoch_10.pth')

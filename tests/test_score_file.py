@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from scipy.special import softmax
 
 from projects.stdcl.datasets.training_sequences import carry_names
+from projects.stdcl.evaluation import label_file
 from projects.stdcl.evaluation.score_file import Scores, read, write
 from projects.stdcl.utils.input_error import InputError
 from tests.commands import CONFIG, ROOT, environment
@@ -253,3 +254,9 @@ def test_invalid_archives_are_named(tmp_path, changes, message):
         np.savez(tmp_path / 'b.npz', **{**file, **changes})
     with pytest.raises(InputError, match=f'b.npz: .*{message}'):
         read(tmp_path / 'b.npz')
+
+
+def test_a_list_of_names_may_have_a_header(tmp_path):
+    (tmp_path / 'names.csv').write_text('name\nb\na\n')
+    found = label_file.read(tmp_path / 'names.csv')
+    assert found.names.tolist() == ['b', 'a'] and found.labels is None

@@ -22,6 +22,7 @@ from projects.stdcl.datasets import SkeletonDataset
 from projects.stdcl.datasets.annotation_check import check_sequence
 from projects.stdcl.datasets.skeleton_dataset import _Blocks
 from projects.stdcl.datasets.training_sequences import summarize
+from projects.stdcl.evaluation import label_file
 from projects.stdcl.utils.input_error import InputError
 from tests.attacks import Call
 
@@ -69,8 +70,7 @@ class Double:
 def test_leading_cacheable_transforms_run_once(tiny_annotations):
     steps = [Double(True), Double(True), Double(False), Double(True)]
     path = tiny_annotations(num=5)
-    dataset = SkeletonDataset(path, steps[1:], split='xview_train',
-                              prepare=steps[:1])  # as in old configs
+    dataset = SkeletonDataset(path, steps, split='xview_train')
     for _ in range(3):
         for index in range(5):
             dataset[index]
@@ -296,6 +296,9 @@ def test_one_file_per_sequence(tmp_path):
     with pytest.raises(pickle.UnpicklingError, match='a.pkl was not read'):
         dataset.get_data_info(0)
     assert not (tmp_path / 'ran').exists()
+    dump(tmp_path / 'a.pkl', [1])
+    with pytest.raises(InputError, match='a.pkl contains a list, expected a'):
+        dataset.get_data_info(0)
     dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
     dataset = SkeletonDataset(path, [Double(True)], **options)
     for _ in range(2):
@@ -374,8 +377,16 @@ def test_several_labels(tmp_path):
     path = dump(tmp_path / 'list.pkl', [dict(ITEM, label=[0, 2])])
     dataset = SkeletonDataset(path, [], multi_class=True, num_classes=3)
     assert dataset.get_data_info(0)['label'].tolist() == [1, 0, 1]
+    assert dataset.get_cat_ids(0) == [0, 2]
     with pytest.raises(ValueError, match=r'label is \[0, 2\] \(list\)'):
         SkeletonDataset(path, [])
+
+
+def test_filename_is_a_name(tmp_path):
+    item = {**ITEM, 'filename': 'b'}  # PoseDataset prefers it to frame_dir
+    path = dump(tmp_path / 'list.pkl', dict(annotations=[item]))
+    assert SkeletonDataset(path, []).get_data_info(0)['frame_dir'] == 'b'
+    assert label_file.read(path).names.tolist() == ['b']
 
 
 def test_names_and_labels_need_no_coordinates(tiny_annotations):

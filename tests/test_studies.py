@@ -165,6 +165,9 @@ FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
     (('arms =', 'encoders = dict(stgnc={})\narms ='), "encoders is 'stgnc'"),
     (("'plain':", "1:"), 'of an arm is 1, expected a non'),
     (("encoder='stgcn', stdcl", "fuse='a', stdcl"), "fuse is 'a', .* a list"),
+    (("encoder='stgcn', stdcl", "fuse=[[]], stdcl"), r'is \[\], .* a string'),
+    (('arms =', 'means = dict(x=[[]])\narms ='), r'in means is \[\], exp'),
+    (('seeds=[1])', 'seeds=[[1]])'), r'seeds is \[\[1\]\], expected'),
     (('seeds=[1])', 'seeds=[True])'), r'seeds is \[True\], expected'),
     (("'plain':", "'a/b':"), "of an arm is 'a/b', expected a non"),
     (("encoder='stgcn', stdcl", "stdcl"), 'plain sets 0 of .* exactly one'),
@@ -299,6 +302,10 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
     submitit = pytest.importorskip('submitit')
 
     class Executor(submitit.LocalExecutor):
+        def __init__(self, folder, cluster):
+            assert cluster == 'slurm'
+            super().__init__(folder)
+
         def update_parameters(self, timeout_min, slurm_partition, **kwargs):
             assert slurm_partition == 'gpu'
             super().update_parameters(timeout_min=timeout_min)

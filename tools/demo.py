@@ -35,7 +35,7 @@ def main() -> None:
     add('--json', action='store_true', help='print the result as JSON')
     add('--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),
         help='size in pixels of the images in which 2D joints were detected; '
-        'required if the pipeline contains PreNormalize2D')
+        'required if the pipeline contains PreNormalize2D without img_shape')
     add('--device', help='device that runs the model; default: a GPU if there '
         'is one, otherwise cpu')
     add('--cfg-options', nargs='+', metavar='KEY=VALUE',
@@ -43,7 +43,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.config is None:
         args.config = ZOO / 'stgcn_jhmdb.py'
-        args.checkpoint, = ZOO.glob('stgcn_jhmdb-*.pth')
+        args.checkpoint = min(ZOO.glob('stgcn_jhmdb-*.pth'))
         args.files = [ZOO / 'pullup.csv']
     elif not args.files:
         parser.error('expected a config, a checkpoint and skeleton files, or '
@@ -60,19 +60,20 @@ def main() -> None:
             args.files, window=args.window, stride=args.stride,
             img_shape=args.img_shape, topk=args.topk, out_dir=args.out_dir,
             format=args.format)
-    if args.json:
-        print(json.dumps(dict(
-            files=list(map(str, args.files)), **result), indent=1))
-        return
-    for path, prediction in zip(map(printable, args.files),
-                                result['predictions']):
-        if len(prediction['segments']) == 1:
-            print(f'{path}: ' + ', '.join(map(show, prediction['top'])))
-            continue
-        print(f'{path}: {len(prediction["segments"])} segments')
-        for one in prediction['segments']:
-            print(f'  frames {one["start"] + 1} to {one["end"]}: {show(one)}')
-    print('written:', *map(printable, result['visualization']))
+        if args.json:
+            print(json.dumps(dict(
+                files=list(map(str, args.files)), **result), indent=1))
+            return
+        for path, prediction in zip(map(printable, args.files),
+                                    result['predictions']):
+            if len(prediction['segments']) == 1:
+                print(f'{path}: ' + ', '.join(map(show, prediction['top'])))
+                continue
+            print(f'{path}: {len(prediction["segments"])} segments')
+            for one in prediction['segments']:
+                print(f'  frames {one["start"] + 1} to {one["end"]}: '
+                      f'{show(one)}')
+        print('written:', *map(printable, result['visualization']))
 
 
 def show(one: dict) -> str:

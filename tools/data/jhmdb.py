@@ -23,7 +23,7 @@ def main() -> None:
         parser.error(f'DST is {args.destination}, expected a *.pkl file.')
     from projects.stdcl.datasets.converters.jhmdb import convert
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(args.source, args):
+    with end_cleanly(args=args):
         for split, count in convert(args.source, args.destination).items():
             print(f'{split}: {count} clips')
 

@@ -6,7 +6,7 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     optimizer=dict(type='Adam', lr=0.001, weight_decay=0.0001),
-    # if you change the batch size, set max_norm to half of it
+    # half of the batch size, as in HCN's public reproduction
     clip_grad=dict(max_norm=8))
 
 param_scheduler = [dict(type='ExponentialLR', by_epoch=True, gamma=0.99)]

@@ -17,9 +17,7 @@ def find_test_set(cfg: Config) -> dict:
     if not isinstance(part, dict):
         raise InputError(f'the test set is a {type(part).__name__}, expected '
                          'a dict, its config in test_dataloader.dataset.')
-    part = type(part)(part, pipeline=transforms_of(part, *wrappers))
-    part.pop('prepare', None)
-    return part
+    return type(part)(part, pipeline=transforms_of(part, *wrappers))
 
 
 def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:

@@ -1,7 +1,8 @@
 """Start faster: postpone two imports, and cache results of MMEngine.
 
-MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each; this
-patch imports them on first use, and the rest without garbage collection.
+MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each. This
+patch imports both on first use, and turns garbage collection off while it
+imports the rest.
 MMEngine formats the config whenever it logs or saves the config, and reads all
 metafiles of MMAction2 for each config; this patch caches both results.
 """

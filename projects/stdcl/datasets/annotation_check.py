@@ -14,7 +14,7 @@ UNDETECTED = 'Write 0 as coordinates and confidence of undetected joints.'
 AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 
 
-def name_of(annotation: dict) -> str:
+def name_of(annotation: dict) -> str | None:
     """Return ``filename`` or ``frame_dir``, or None if both are missing."""
     return annotation.get('filename', annotation.get('frame_dir'))
 
@@ -38,7 +38,7 @@ def select_split(path: str, annotations: list[dict], splits: dict,
     """Return the annotations of a split.
 
     ``splits`` maps each split to its names. An ``InputError`` is raised if the
-    split is unknown, or if its names are not distinct and annotated.
+    split is unknown, or if one of its names occurs twice or has no annotation.
     """
     if split not in list(splits):  # a list is not hashable
         raise InputError(f'{path}: there is no split "{split}"; expected one '

@@ -69,11 +69,13 @@ def check_layouts(model: nn.Module) -> None:
 def input_of(model: nn.Module) -> dict:
     """Return what a model expects of its data, if known."""
     preprocessor = getattr(model, 'data_preprocessor', None)
+    head = getattr(model, 'cls_head', None)
     layout = next(iter(layouts_of(model)), None)
-    places = dict(stream=preprocessor, center_relative=preprocessor,
-                  num_classes=getattr(model, 'cls_head', None))
-    return {**{field: [getattr(place, field)] for field, place
-               in places.items() if hasattr(place, field)},
+    return {'stream': [getattr(preprocessor, 'stream', 'joint')],
+            'center_relative': [getattr(preprocessor, 'center_relative',
+                                        False)],
+            'num_classes': [head.num_classes] if hasattr(
+                head, 'num_classes') else [],
             **{field: getattr(layout, field) for field in (
                 'joint_names', 'edges', 'bones') if layout},
             'center': [layout.center] if layout else [],

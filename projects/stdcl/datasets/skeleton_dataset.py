@@ -3,7 +3,7 @@ import ctypes
 import os
 import os.path as osp
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
 
@@ -50,8 +50,6 @@ class SkeletonDataset(PoseDataset):
             ``metainfo['classes']`` unless the config sets them. Its
             ``layout``, if known, becomes the attribute ``layout``.
         pipeline (list): All transforms, in order.
-        prepare (list): Deprecated: transforms to run before ``pipeline``, for
-            configs saved by earlier versions. Defaults to none.
         **kwargs: Arguments of ``PoseDataset``, such as ``split``.
 
     Raises:
@@ -63,7 +61,7 @@ class SkeletonDataset(PoseDataset):
     layout: SkeletonLayout | None = None
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
-                 prepare: Sequence[dict | Callable] = (), **kwargs) -> None:
+                 **kwargs) -> None:
         prefix = kwargs.get('data_prefix', {})
         if 'video' in prefix:
             raise InputError(f'{ann_file}: data_prefix is {prefix}. Remove '
@@ -72,7 +70,7 @@ class SkeletonDataset(PoseDataset):
             raise InputError(f'{ann_file}: start_index is '
                              f'{kwargs["start_index"]}, expected 0, because '
                              'the frames of keypoint are counted from 0.')
-        steps = Compose([*prepare, *pipeline]).transforms
+        steps = Compose(pipeline).transforms
         self.num_person = find_num_person(steps)
         cached = [] if 'skeleton' in prefix else list(takewhile(
             lambda step: getattr(step, 'cacheable', False), steps))
@@ -105,6 +103,8 @@ class SkeletonDataset(PoseDataset):
             annotations = annotation_check.select_split(
                 self.ann_file, annotations,
                 _entry(self.ann_file, content, 'split', dict), self.split)
+        for item in annotations:
+            item['frame_dir'] = name_of(item)
         if 'skeleton' not in self.data_prefix:
             annotation_check.check_sequences(
                 self.ann_file, annotations, one_label=not self.multi_class)
@@ -189,7 +189,7 @@ class SkeletonDataset(PoseDataset):
         if 'skeleton' in self.data_prefix:  # one file per sequence
             path = osp.join(self.data_prefix['skeleton'],
                             f'{name_of(info)}.pkl')
-            info.update(safe_files.load(path))
+            info.update(_require_dict(path, safe_files.load(path)))
             annotation_check.check_sequence(path, info, not self.multi_class)
             info = self._prepare(info)
         return info
@@ -201,7 +201,15 @@ class SkeletonDataset(PoseDataset):
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the classes of a sequence, for ``ClassBalancedDataset``."""
-        return np.atleast_1d(self.get_annotation(idx)['label']).tolist()
+        label = self.get_annotation(idx)['label']  # several: one-hot
+        return np.flatnonzero(label).tolist() if self.multi_class else [label]
+
+
+def _require_dict(path: str, content) -> dict:
+    if not isinstance(content, dict):
+        raise InputError(f'{path} contains a {type(content).__name__}, '
+                         'expected a dict with "keypoint".')
+    return content
 
 
 def _entry(path: str, content, name: str, kind):

@@ -33,9 +33,8 @@ def transforms_of(*datasets) -> list:
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]
-    # configs saved by earlier versions may contain "prepare"
     pipelines = [field.get(name) or () for field in fields
-                 for name in ('prepare', 'cached_pipeline', 'pipeline')]
+                 for name in ('cached_pipeline', 'pipeline')]
     return [step for one in pipelines for step in getattr(
         one, 'transforms', one if isinstance(one, (list, tuple)) else ())]
 
@@ -78,7 +77,7 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
     look_up = getattr(dataset, 'get_annotation', dataset.get_data_info)
     for index in range(len(dataset)):
         info = look_up(index)
-        yield (info.get('frame_dir', info.get('filename', index)),
+        yield (info.get('filename', info.get('frame_dir', index)),
                info.get('label'))
 
 

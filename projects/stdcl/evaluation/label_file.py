@@ -33,7 +33,8 @@ def read(path: Path) -> LabelFile:
         content = safe_files.load(path)
         items = content['annotations']
         return LabelFile(
-            path, np.array([str(item['frame_dir']) for item in items]),
+            path, np.array([str(item['filename'] if 'filename' in item else
+                                item['frame_dir']) for item in items]),
             np.array([int(item['label']) for item in items]),
             [*map(printable, content.get('classes', ()))], ordered=False)
     except InputError:
@@ -59,7 +60,7 @@ def _read_list(path: Path) -> tuple:
             rows = [[cell.strip() for cell in row]
                     for row in csv.reader(file) if any(row)]
         if len(rows) > 1 and not rows[0][-1].isdecimal() and (
-                rows[1][-1].isdecimal()):
+                rows[1][-1].isdecimal() or rows[0] == ['name']):
             del rows[0]  # a header
         columns = np.array(rows).T  # (1 or 2, N)
         if len(columns) == 1 and not columns[0, 0].isdecimal():

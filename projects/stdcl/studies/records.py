@@ -6,7 +6,8 @@ A study NAME has two files, by default next to its study file:
   two columns for each of the study's further ``tests``.
 - ``NAME_details.csv`` contains one row per value, with the columns
   :data:`DETAILS`. ``kind`` is ``class`` (accuracy of a class in percent),
-  ``diagnosis`` (a scalar of ``ContrastDiagnosisHook`` in the last epoch) or,
+  ``diagnosis`` (``anchor_share``, or a scalar of ``ContrastDiagnosisHook``, in
+  the last epoch) or,
   in older files, ``global``, ``spatial`` or ``temporal`` (feature quality).
 """
 from collections.abc import Sequence

@@ -128,7 +128,7 @@ class StudyReport:
 
     def draw(self, path: Path) -> None:
         """Plot the differences as an SVG; write nothing if there are none."""
-        arms = [arm for arm in self.plan.against if arm in self.differences]
+        arms = list(self.differences)
         if not arms:
             return
         figure = Figure(figsize=(7, 1 + 0.32 * len(arms)),

@@ -198,7 +198,8 @@ class StudyRunner:
         import submitit
 
         def call(command: list[str], log: Path) -> int:
-            executor = submitit.AutoExecutor(folder=log.parent / 'slurm')
+            executor = submitit.AutoExecutor(folder=log.parent / 'slurm',
+                                             cluster='slurm')
             executor.update_parameters(
                 slurm_partition=partition, cpus_per_task=self.study.threads,
                 gpus_per_node=1, timeout_min=int(minutes) + 1)
@@ -206,6 +207,8 @@ class StudyRunner:
                            f'{log.parent}/slurm.\n')
             job = executor.submit(subprocess.call, command)
             self.stops.append(job.cancel)  # scancel sends SIGTERM first
+            if self.stopping.is_set():  # stop() was called in the meantime
+                job.cancel()
             job.wait()
             return -signal.SIGTERM if job.exception() else job.result()
 

@@ -144,6 +144,7 @@ class Study:
         for arm in self.against.values():
             require_known(f'{self.path}: against', arm, self.arms)
         for arm in chain(*self.means.values()):
+            _require_type(f'{self.path}: an arm in means', arm, str)
             require_known(f'{self.path}: means', arm, self.against)
 
     @property
@@ -177,8 +178,8 @@ class Study:
             raise InputError(f'{where} sets {num} of encoder, config and '
                              'fuse, expected exactly one.')
         seeds = range(arm.seeds) if isinstance(arm.seeds, int) else arm.seeds
-        if not seeds or len(set(seeds)) < len(seeds) or not all(
-                type(seed) is int and seed >= 0 for seed in seeds):
+        if not seeds or not all(type(seed) is int and seed >= 0 for seed
+                                in seeds) or len(set(seeds)) < len(seeds):
             raise InputError(
                 f'{where}.seeds is {arm.seeds}, expected a positive integer '
                 'or a list of distinct nonnegative integers.')
@@ -213,6 +214,7 @@ class Study:
     def _fuse(self, name: str, arms: list[str], seeds) -> list[Training]:
         """Return a fusion per seed, with the other fields of the first arm."""
         for arm in arms:
+            _require_type(f'{self.path}: an arm in arms.{name}.fuse', arm, str)
             require_known(f'{self.path}: arms.{name}.fuse', arm, {
                 key: None for key, other in self.arms.items()
                 if not other.fuse})

@@ -55,8 +55,10 @@ def find_latest(work_dir: str) -> Latest:
         named = Path(text)
     damaged = []
     for place in (folder, named.parent if named.name else folder):
+        # a published copy, epoch_N-HASH.pth, has no optimizer state either
         others = sorted({path for pattern in PATTERNS
-                         for path in place.glob(pattern)},
+                         for path in place.glob(pattern)
+                         if '-' not in path.name},
                         key=lambda path: path.stat().st_mtime, reverse=True)
         for path in dict.fromkeys([place / named.name, *others]):
             if not path.is_file():

@@ -133,9 +133,10 @@ def _of_encoder(encoder, persons: int, frames: int, joints: int,
                'model.backbone.num_frames to your clip_len, a multiple of 16, '
                'and adapt model.cls_head.feature_size.')
     persons_built_for = getattr(encoder, 'num_person', None)
-    if getattr(encoder, 'data_bn_type', None) == 'MVC':  # of MMAction2
+    if hasattr(encoder, 'data_bn_type'):  # of MMAction2
         persons_built_for = encoder.data_bn.num_features // (
-            encoder.graph.num_node * encoder.in_channels)
+            encoder.graph.num_node * encoder.in_channels
+        ) if encoder.data_bn_type == 'MVC' else None
     if persons_built_for is not None:
         yield ('persons', persons, encoder, persons_built_for,
                f'Set model.backbone.num_person={persons}, or num_person='

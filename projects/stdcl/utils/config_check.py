@@ -165,8 +165,8 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
                                                  'torch.nn.'))
                 or module.startswith(('mmengine.', 'mmaction.')) and (
                     builds or isinstance(error, AttributeError)
-                    or not error.__cause__
-                    and place.line.startswith('raise '))):
+                    or not error.__cause__ and error.args
+                    and place.line.startswith(('raise ', 'assert ')))):
             owner = (type(frame.f_locals['self']).__name__
                      if 'self' in frame.f_locals else place.name)
             text = (f'{owner} does not accept a value: '

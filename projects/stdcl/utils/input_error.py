@@ -111,6 +111,7 @@ def end_cleanly(config: object = '',
     """
     try:
         yield
+        sys.stdout.flush()  # an error at the exit could not be caught
     except ImportError as error:
         # MMEngine replaces the error that names the package
         missing = (error if isinstance(error, ModuleNotFoundError) else

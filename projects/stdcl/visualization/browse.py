@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 
 from ..apis.load_model import find_vertical, layout_of
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
+from ..datasets.transforms.format_gcn_input import find_num_person, fit_persons
 from ..utils.input_error import InputError, require_positive
 from ..utils.random_seed import derive_seed, seed_cpu
 from .skeleton_animation import Animation, Panel, joints_of, to_points
@@ -89,6 +90,8 @@ class DatasetBrowser:
         try:
             panels = [Panel(f'before {before.shape}',
                             to_points(before, self.layout, self.up[0]))]
+            info = fit_persons(self.where, info, find_num_person(
+                pipeline.transforms))
             clips = pipeline(info)['inputs']  # (num_clips, M, T, V, C)
             shape = tuple(clips.shape)
             streams = [stream for step in pipeline.transforms
@@ -112,8 +115,7 @@ def _list_sequences(config: dict,
                     wrappers: tuple) -> Iterator[BrowsedSequence]:
     """Yield the sequences of a data set without any transform."""
     pipeline = Compose(transforms_of(config, *wrappers))
-    dataset = DATASETS.build({**{name: value for name, value in config.items()
-                                 if name != 'prepare'}, 'pipeline': []})
+    dataset = DATASETS.build({**config, 'pipeline': []})
     names = dict(enumerate(dataset.metainfo.get('classes') or ()))
     for index in range(len(dataset)):
         # a subclass may copy joints or read a file in get_data_info

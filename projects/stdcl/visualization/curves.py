@@ -19,7 +19,8 @@ def read_log(path: Path) -> pd.DataFrame:
     ``path`` is a log with one JSON object per line, such as
     ``TIME/vis_data/scalars.json``, or a work directory, whose logs are joined.
     The table has a column for each scalar and a row for each logged step or
-    validation. Its index, a float, is the number of epochs completed by then.
+    validation. Its index, a float, is the number of epochs completed by then,
+    or of steps if the log does not count epochs.
     An ``InputError`` is raised if a log is missing or has a different format.
     """
     files = [file for file in sorted(path.glob('*/vis_data/scalars.json'))
@@ -44,7 +45,7 @@ def read_log(path: Path) -> pd.DataFrame:
     if log.empty:
         raise InputError(f'{path} contains no logged scalars, expected a '
                          'work directory with */vis_data/scalars.json.')
-    return log
+    return log.dropna(axis=1, how='all')  # only in rows that were replaced
 
 
 def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],

@@ -14,6 +14,7 @@ from sklearn.metrics import confusion_matrix
 from ..apis import layout_of, load_model
 from ..apis.load_model import build_test_loader, find_vertical
 from ..evaluation.features import FEATURES, extract, measure, subset
+from ..utils import config_check
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, require_positive
 from ..utils.skeleton_layout import SkeletonLayout
@@ -108,6 +109,8 @@ def write_report(path: Path, model: tuple[Config, str],
     """
     require_positive('report', num=num)
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
+    for cfg, _ in pairs.values():
+        config_check.check(cfg, ('model', 'test_dataloader'))
     encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
     if encoders[0] != encoders[-1]:
         raise InputError(f'the plain model has the encoder {encoders[0]}, '
@@ -157,7 +160,7 @@ def check(models: Sequence[Outputs]) -> None:
 
 
 def choose(models: Sequence[Outputs], num: int,
-           names: Sequence[str] | None, seed: int = 0) -> list[int]:
+           names: Sequence[str] | None) -> list[int]:
     """Return the indices of sequences for the player, by name or at random.
 
     A random choice of up to ``num`` sequences prefers those on which only one
@@ -173,7 +176,7 @@ def choose(models: Sequence[Outputs], num: int,
         return [known.index(name) for name in names]
     correct = np.stack([model.correct for model in models])  # (models, N)
     differ = correct.any(axis=0) & ~correct.all(axis=0)
-    chance = np.random.default_rng(seed).random(len(differ))
+    chance = np.random.default_rng(0).random(len(differ))
     order = np.lexsort((chance, correct.all(axis=0), ~differ))
     return order[:num].tolist()
 

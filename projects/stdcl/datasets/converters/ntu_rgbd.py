@@ -80,9 +80,9 @@ def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
         except (zipfile.BadZipFile, OSError) as error:
             raise InputError(f'{path} is not a readable zip file: {error}. '
                              'Download it again.') from None
-        for member in map(PurePosixPath, members):
-            if member.suffix.lower() == '.skeleton':
-                yield member.stem, str(path), str(member)
+        for member in members:  # "./a" would not be found as "a"
+            if member.lower().endswith('.skeleton'):
+                yield PurePosixPath(member).stem, str(path), member
 
 
 _open_zip = lru_cache(maxsize=32)(zipfile.ZipFile)

@@ -1,7 +1,7 @@
 """Read a ``.skeleton`` file of NTU RGB+D and select its persons.
 
-The selection is that of the scripts of SGN and CTR-GCN, except that this
-module keeps gaps in the frames of a body.
+The selection is that of the scripts of SGN and CTR-GCN, except that a body
+that disappears for some frames stays absent in these frames.
 """
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -114,7 +114,8 @@ def select_persons(bodies: list[Body]
     dropped; if this would drop all, the longest is kept. Then bodies whose
     width exceeds 0.8 times their height in at least 69.754 % of their frames
     are dropped, as long as one remains. Each other body, largest motion first,
-    is assigned to the first of two persons that has no body at that time.
+    goes to the first of two persons whose time span it does not overlap. A
+    span includes its gaps, and may share one frame with the next one.
 
     Return ``keypoint``, a float32 array (1 or 2, T, 25, 3) that is zero where
     a person is absent; a list of repairs; and a Counter of the bodies that the

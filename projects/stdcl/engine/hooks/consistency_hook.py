@@ -78,7 +78,8 @@ class ConsistencyHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the weights of all processes, and the run with its file."""
-        if get_world_size() > 1:  # DDP has compared the weights earlier
+        if get_world_size() > 1:
+            # DDP made the weights equal before this file was loaded
             tensors = {name: tensor for name, tensor in checkpoint.get(
                 'state_dict', checkpoint).items() if torch.is_tensor(tensor)}
             _require_same(

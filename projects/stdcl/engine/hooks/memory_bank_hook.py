@@ -11,8 +11,9 @@ from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_modules
 
-# packages whose data sets and transforms keep the class of a sequence; those
-# of MMCV may contain own transforms, or copy another entry to the label
+# Data sets and transforms of these packages do not change labels. Those of
+# MMCV can: its wrappers may contain transforms of users, and KeyMapper may
+# overwrite the label.
 KEEP_LABELS = ('mmaction.', 'mmengine.', 'projects.stdcl.')
 FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 

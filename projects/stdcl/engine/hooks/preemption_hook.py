@@ -31,8 +31,8 @@ class PreemptionHook(Hook):
     Slurm and Kubernetes, for example, send SIGTERM before they stop a job. If
     any process receives it, the hook writes ``interrupted.pth`` after the next
     step that updates the weights. A running validation is completed first,
-    unless there is only one process and it has just saved a checkpoint. It
-    then exits at once. A resumed run continues with the next batch, and its
+    except that a single process that has just saved a checkpoint exits at
+    once. A resumed run continues with the next batch, and its
     result equals that of an uninterrupted run. The exit status is 128 plus the
     number of the signal. A second Ctrl-C ends the run immediately.
 

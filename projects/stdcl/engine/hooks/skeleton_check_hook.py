@@ -22,6 +22,7 @@ from ...datasets.training_sequences import (
     transforms_of,
     unwrap_datasets,
 )
+from ...models import STDCLMixin
 from ...utils import clip_check
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap
@@ -34,8 +35,8 @@ class SkeletonCheckHook(Hook):
     The hook compares the joints, channels, frames and persons of a sequence
     with the model, and the labels with ``num_classes``. Before training, it
     also compares the classes and the preprocessing of the data sets, and runs
-    the model on one sequence. Only models that are a ``RecognizerGCN`` must
-    take such sequences. The ``InputError`` says what to change.
+    the model on one sequence. Shapes are only compared for a
+    ``RecognizerGCN``. The ``InputError`` says what to change.
     MMAction2's errors are unclear (issues 1438, 2060 and 2141).
     """
 
@@ -91,7 +92,8 @@ class SkeletonCheckHook(Hook):
         samples, labels = zip(*pairs)
         labels = torch.cat(labels)
         wrong = (labels < 0) | (labels >= getattr(head, 'num_classes', 2**62))
-        wrong &= labels != -100  # ignored by cross entropy
+        if not isinstance(head, STDCLMixin):
+            wrong &= labels != -100  # ignored by cross entropy
         if wrong.any():
             index = int(wrong.nonzero()[0])
             _check_label(head, where, getattr(

@@ -3,7 +3,7 @@ import torch
 from mmaction.registry import MODELS
 
 from ...utils.input_error import require_positive
-from .memory_bank import EMPTY, MemoryBank, first_rows
+from .memory_bank import EMPTY, MemoryBank
 
 
 @MODELS.register_module()
@@ -64,7 +64,9 @@ class ClassBalancedMemoryBank(MemoryBank):
         See :meth:`MemoryBank.update`. For a sequence that gets no slot, the
         result contains a slot of a different class.
         """
-        first, whole = first_rows(indices), features.any(dim=1)  # (B,)
+        # first row of each sequence, and rows that are not empty, both (B,)
+        first = (indices[:, None] == indices).int().argmax(dim=1)
+        whole = features.any(dim=1)
         now = self.written.max() + 1
         slots, has_slot = self._find_slots(labels, indices, first, whole, now)
 

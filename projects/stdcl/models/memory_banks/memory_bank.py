@@ -17,8 +17,8 @@ class MemoryBank(nn.Module):
     A new feature overwrites the previous one, without momentum (arXiv
     2312.15144, section on cross-sequence contrast). The bank starts without
     slots; :meth:`resize` adds them. Checkpoints contain its tensors. They
-    are not buffers: every process makes the same updates, so
-    DistributedDataParallel need not synchronize them.
+    are not buffers, which MMEngine averages over the processes, because every
+    process makes the same updates.
 
     >>> bank = MemoryBank(feat_dim=2)
     >>> bank.resize(num_sequences=3)
@@ -107,11 +107,6 @@ class MemoryBank(nn.Module):
                for own, saved in pairs):
             for own, saved in pairs:
                 own.copy_(saved)
-
-
-def first_rows(indices: torch.Tensor) -> torch.Tensor:
-    """Return the index of the first row of each row's sequence, (B,)."""
-    return (indices[:, None] == indices).int().argmax(dim=1)
 
 
 @torch.no_grad()
