@@ -4,7 +4,6 @@ from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
 from ...catalogue import STREAMS
-from ...datasets.plain_annotation import LOWEST
 from ...utils.input_error import InputError, require_known
 from ...utils.skeleton_layout import SkeletonLayout
 
@@ -76,9 +75,9 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         inputs, data_samples = super().preprocess(inputs, data_samples,
                                                   training)
         xyz, confidence = self._split_confidence(inputs)
-        # far below 0 only if a transform took the confidence for a coordinate
+        # a confidence is negative only if a transform took it for a coordinate
         if not training and confidence is not None and (
-                (confidence < LOWEST) & (xyz != 0)).any():
+                (confidence < 0) & (xyz != 0)).any():
             raise InputError(
                 'The layout is two-dimensional, but a transform normalized '
                 'keypoint with 3 channels; expected 2 channels, and the '
