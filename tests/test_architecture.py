@@ -3,6 +3,8 @@ import re
 import shutil
 import sys
 
+import pytest
+
 from tests.commands import ROOT, call
 
 ENCODER = '''
@@ -132,6 +134,15 @@ def add_data_set(root) -> None:
             text += "model['cls_head']['num_classes'] = 2\n"
         name = path.name.replace('nw-ucla-xview', 'my-data')
         (path.parent / name).write_text(text)
+
+
+@pytest.mark.parametrize('package', ['models', 'datasets', 'engine'])
+def test_what_a_subpackage_must_not_import(package):
+    upper = r'from \.+(apis|evaluation|deployment|visualization|studies)\b'
+    found = {(path.name, name)
+             for path in (ROOT / 'projects/stdcl' / package).rglob('*.py')
+             for name in re.findall(upper, path.read_text())}
+    assert found <= {('score_file_hook.py', 'evaluation')}
 
 
 def test_a_new_encoder_on_a_new_data_set(tmp_path, monkeypatch):

@@ -262,6 +262,12 @@ def test_options_with_arguments(options, arguments, message, folder):
                                     **arguments), message)
 
 
+def test_learning_rate_is_scaled(folder):
+    rates = [apis.train('tiny.py', auto_scale_lr=scaled).optim_wrapper.get_lr(
+        )['lr'] for scaled in (False, True)]
+    assert rates[1] == [rates[0][0] * 8 / 16]  # batch size and that of the lr
+
+
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
 def test_launchers(launcher, folder):
     torch.save({}, 'none.pth')

@@ -155,6 +155,17 @@ def test_sigterm_saves_and_exits(warm, tmp_path, whole, when, workers, number):
     assert_equal(tmp_path, whole)
 
 
+def test_a_second_ctrl_c_ends_the_run_at_once(capfd):
+    before, hook = signal.getsignal(signal.SIGINT), PreemptionHook()
+    try:
+        hook._note(signal.SIGINT, None)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert hook.signaled and 'press Ctrl-C again' in capfd.readouterr().err
+
+
 def test_a_signal_while_processes_agree_is_not_lost(monkeypatch):
     hook = PreemptionHook()
     monkeypatch.setattr('mmengine.dist.get_world_size', lambda: 2)
@@ -395,6 +406,15 @@ def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
     runner.train()
     resumed = final(config, tmp_path, resume=True,
                     load_from=f'{config.work_dir}/{file}')
+    compare(resumed, runner.model.state_dict())
+
+
+def test_a_run_without_a_seed_keeps_its_random_one(config, tmp_path):
+    config.randomness = dict(seed=None)
+    runner = run(config)
+    runner.train()
+    resumed = final(config, tmp_path, resume=True,
+                    load_from=f'{config.work_dir}/epoch_1.pth')
     compare(resumed, runner.model.state_dict())
 
 
