@@ -138,7 +138,8 @@ def add_data_set(root) -> None:
 
 @pytest.mark.parametrize('package', ['models', 'datasets', 'engine'])
 def test_what_a_subpackage_must_not_import(package):
-    upper = r'from \.+(apis|evaluation|deployment|visualization|studies)\b'
+    upper = (r'(?:from|import) (?:\.+|projects\.stdcl\.|\.+ import )'
+             r'(apis|evaluation|deployment|visualization|studies)\b')
     found = {(path.name, name)
              for path in (ROOT / 'projects/stdcl' / package).rglob('*.py')
              for name in re.findall(upper, path.read_text())}

@@ -408,7 +408,12 @@ def test_a_refused_run_changes_no_file(folder):
 @HOOKS.register_module()
 class Buggy(Hook):
 
+    def __init__(self, scalars=None):
+        self.scalars = scalars
+
     def before_train(self, runner):
+        if self.scalars:
+            runner.message_hub.update_scalars(self.scalars)  # expects a dict
         raise ValueError('a bug')
 
 
@@ -422,6 +427,7 @@ class BuggyEncoder(nn.Module):
 
 @pytest.mark.parametrize('options, bug', [
     ({'custom_hooks.0.type': 'Buggy'}, ValueError),
+    ({'custom_hooks.0': dict(type='Buggy', scalars=[1])}, AssertionError),
     ({'model.backbone.type': 'BuggyEncoder'}, AttributeError),
     ({'model.backbone.type': 'BuggyEncoder', 'model.backbone.layout': ''},
      TypeError)])

@@ -351,8 +351,12 @@ def test_models_without_a_stream_use_joints(config):
     models = [MODELS.build({**config.model, 'data_preprocessor': one}) for one
               in (dict(config.model.data_preprocessor, stream='bone'),
                   dict(type='ActionDataPreprocessor'))]
-    for trained, model in models, models[::-1]:
-        checkpoint = dict(meta=dict(trained_on=input_of(trained)))
+    early = {name: value for name, value in input_of(models[1]).items()
+             if name not in ('stream', 'center_relative')}
+    for trained, model in (
+            (input_of(models[0]), models[1]), (early, models[0]),
+            (input_of(models[1]), models[0])):
+        checkpoint = dict(meta=dict(trained_on=trained))
         assert find_difference(description_in(checkpoint, model), input_of(
             model)).startswith('stream is')
 
@@ -440,7 +444,6 @@ def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
 
 def test_input_of_older_checkpoints_is_not_checked(config, checkpoint):
     content = torch.load(checkpoint, weights_only=True)
-    assert content['meta'].pop('stream') == 'joint'
     del content['meta']['trained_on']
     torch.save(content, checkpoint)
     bone = changed(config, BONE)
@@ -451,7 +454,7 @@ def test_input_of_older_checkpoints_is_not_checked(config, checkpoint):
     resumed = run(bone, resume=True)
     resumed.train()
     assert torch.load(f'{config.work_dir}/epoch_2.pth', weights_only=True)[
-        'meta']['stream'] == 'bone'
+        'meta']['trained_on']['stream'] == ['bone']
     # a file that contains only weights does not name a stream
     torch.save(saved(checkpoint), checkpoint)
     load_model(bone, checkpoint)

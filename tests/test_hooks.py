@@ -270,16 +270,13 @@ def test_validation_and_test_data_are_checked_too(config, tiny_annotations):
 
 def test_run_record(config):
     config.train_cfg.max_epochs = 2
-    # one update, and therefore one norm of the gradient, per epoch
     config.optim_wrapper.update(clip_grad=dict(max_norm=1),
-                                accumulative_counts=3)
-    runner = run(config, randomness=dict(seed=3))
-    runner.train()
+                                accumulative_counts=2)
+    run(config, randomness=dict(seed=3)).train()
     with open(f'{config.work_dir}/run.json') as file:
         record = json.load(file)
-    norms, _ = runner.message_hub.get_scalar('train/grad_norm').data
-    assert [epoch['train']['grad_norm'] for epoch in record['epochs']] == (
-        pytest.approx(norms.tolist()))
+    # there is no norm of the gradient in steps without an update
+    assert 'grad_norm' not in record['epochs'][0]['train']
     assert record['seed'] == 3
     assert record['versions']['mmaction2'] == '1.2.0'
     assert record['config']['model']['cls_head']['type'] == 'STDCLHead'

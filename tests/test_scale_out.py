@@ -23,7 +23,7 @@ def test_amp_and_accumulation(warm, tmp_path):
         assert len(values) == 4  # one value per batch
         assert all(0 < float(value) < 100 for value in values)
     last = load(tmp_path / 'epoch_1.pth')
-    assert last['meta']['stream'] == 'bone'
+    assert last['meta']['trained_on']['stream'] == ['bone']
     # with accumulation, the four steps of the epoch make two updates
     steps = {int(state['step']) if 'step' in state else None
              for state in last['optimizer']['state'].values()}

@@ -302,22 +302,24 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
     submitit = pytest.importorskip('submitit')
 
     class Executor(submitit.LocalExecutor):
-        def __init__(self, folder, cluster):
-            assert cluster == 'slurm'
-            super().__init__(folder)
-
         def update_parameters(self, timeout_min, slurm_partition, **kwargs):
             assert slurm_partition == 'gpu'
             super().update_parameters(timeout_min=timeout_min)
 
     monkeypatch.setattr(submitit, 'AutoExecutor', Executor)
     study = make_runner()
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(InputError, match='the command srun is missing'):
+        study.use_slurm('gpu', 5)
+    (tmp_path / 'srun').touch(mode=0o755)
     study.use_slurm('gpu', 5)
     assert study.call([sys.executable, '-c', 'exit(3)'],
                       tmp_path / 'log.txt') == 3
     threading.Timer(1, study.stop).start()
-    assert study.call([sys.executable, '-c', 'import time; time.sleep(60)'],
-                      tmp_path / 'log.txt') == -signal.SIGTERM
+    for _ in range(2):  # stopped during the job, and before it
+        assert study.call(
+            [sys.executable, '-c', 'import time; time.sleep(60)'],
+            tmp_path / 'log.txt') == -signal.SIGTERM
 
 
 def test_the_commands(write, tiny_annotations, warm, tmp_path):

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from ..datasets import data_description
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
-from ..utils.config_check import check
+from ..utils.config_check import require_fields
 from ..utils.input_error import InputError, printable
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
@@ -46,7 +46,7 @@ def load_model(cfg: Config, checkpoint: PathLike,
         raise InputError(
             f'device is {device!r}, expected cpu, or an accelerator that '
             'PyTorch can use on this machine, such as cuda.') from error
-    check(cfg, ('model', ))
+    require_fields(cfg, ('model', ))
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model)
     loaded = CheckpointLoader.load_checkpoint(
@@ -70,7 +70,7 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
 
     Classes or joints that differ from training raise an ``InputError``.
     """
-    check(cfg, ('test_dataloader', ))
+    require_fields(cfg, ('test_dataloader', ))
     loader = Runner.build_dataloader(cfg.test_dataloader)
     data_description.check_data(model.trained_on, loader.dataset,
                                 'test_dataloader')

@@ -15,7 +15,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from ..catalogue import STREAMS
 from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
 from ..datasets.training_sequences import data_configs
-from ..utils.config_check import check, checked, load_config, parse_options
+from ..utils.config_check import checked, load_config, parse_options
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
 
@@ -44,11 +44,10 @@ def train(config: str | Path, work_dir: str | None = None, *,
         work_dir (str, optional): Folder for logs and checkpoints. Defaults
             to ``work_dir`` of the config or to ``work_dirs/<config name>``,
             with the stream and the split; see :func:`add_stream`.
-        resume (str, optional): Checkpoint to resume from. ``'auto'`` resumes
-            from the latest one in the work directory. If there is none,
-            training starts from the weights in ``load_from`` of the config,
-            or from scratch. Defaults to ``resume`` and ``load_from`` of the
-            config.
+        resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
+            the latest one in the work directory; without one, training starts
+            from ``load_from`` of the config or from scratch. Defaults to
+            ``resume`` and ``load_from`` of the config.
         amp (bool): Whether to train in mixed precision (float16 on a GPU,
             bfloat16 on a CPU). Defaults to False.
         validate (bool): Whether to validate. Defaults to True.
@@ -79,10 +78,9 @@ def train(config: str | Path, work_dir: str | None = None, *,
     """
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
                           launcher)
-    check(cfg, REQUIRED)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if amp:
+    if amp and cfg.get('optim_wrapper'):
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise InputError(f'optim_wrapper.type is {wrapper!r}, but --amp '

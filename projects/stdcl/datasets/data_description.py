@@ -41,6 +41,8 @@ def description_in(checkpoint: dict, model: nn.Module) -> dict:
     """Return a checkpoint's description; early versions saved only classes."""
     meta = checkpoint.get('meta') or {}
     early = {'stream': [meta['stream']]} if 'stream' in meta else {}
+    if 'trained_on' in meta and not early:  # a preprocessor without streams
+        early = dict(stream=['joint'], center_relative=[False])
     return {**input_of(model), **(meta.get('dataset_meta') or {}), **early,
             'sequences': torch.empty(0), **meta.get('trained_on', {})}
 
@@ -69,13 +71,12 @@ def check_layouts(model: nn.Module) -> None:
 def input_of(model: nn.Module) -> dict:
     """Return what a model expects of its data, if known."""
     preprocessor = getattr(model, 'data_preprocessor', None)
-    head = getattr(model, 'cls_head', None)
+    classes = getattr(getattr(model, 'cls_head', None), 'num_classes', None)
     layout = next(iter(layouts_of(model)), None)
     return {'stream': [getattr(preprocessor, 'stream', 'joint')],
             'center_relative': [getattr(preprocessor, 'center_relative',
                                         False)],
-            'num_classes': [head.num_classes] if hasattr(
-                head, 'num_classes') else [],
+            **({} if classes is None else {'num_classes': [classes]}),
             **{field: getattr(layout, field) for field in (
                 'joint_names', 'edges', 'bones') if layout},
             'center': [layout.center] if layout else [],

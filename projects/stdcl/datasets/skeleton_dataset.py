@@ -104,7 +104,7 @@ class SkeletonDataset(PoseDataset):
                 self.ann_file, annotations,
                 _entry(self.ann_file, content, 'split', dict), self.split)
         for item in annotations:
-            item['frame_dir'] = name_of(item)
+            item.setdefault('frame_dir', name_of(item))
         if 'skeleton' not in self.data_prefix:
             annotation_check.check_sequences(
                 self.ann_file, annotations, one_label=not self.multi_class)
@@ -189,7 +189,11 @@ class SkeletonDataset(PoseDataset):
         if 'skeleton' in self.data_prefix:  # one file per sequence
             path = osp.join(self.data_prefix['skeleton'],
                             f'{name_of(info)}.pkl')
-            info.update(_require_dict(path, safe_files.load(path)))
+            content = safe_files.load(path)
+            if not isinstance(content, dict):
+                raise InputError(f'{path} contains a {type(content).__name__},'
+                                 ' expected a dict with "keypoint".')
+            info.update(content)
             annotation_check.check_sequence(path, info, not self.multi_class)
             info = self._prepare(info)
         return info
@@ -203,13 +207,6 @@ class SkeletonDataset(PoseDataset):
         """Return the classes of a sequence, for ``ClassBalancedDataset``."""
         label = self.get_annotation(idx)['label']  # several: one-hot
         return np.flatnonzero(label).tolist() if self.multi_class else [label]
-
-
-def _require_dict(path: str, content) -> dict:
-    if not isinstance(content, dict):
-        raise InputError(f'{path} contains a {type(content).__name__}, '
-                         'expected a dict with "keypoint".')
-    return content
 
 
 def _entry(path: str, content, name: str, kind):

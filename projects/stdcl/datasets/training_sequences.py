@@ -33,6 +33,9 @@ def transforms_of(*datasets) -> list:
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]
+    if any(field.get('prepare') for field in fields):  # of old configs
+        raise InputError('a data set has the field prepare, expected its '
+                         'steps at the start of pipeline.')
     pipelines = [field.get(name) or () for field in fields
                  for name in ('cached_pipeline', 'pipeline')]
     return [step for one in pipelines for step in getattr(
@@ -77,7 +80,7 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
     look_up = getattr(dataset, 'get_annotation', dataset.get_data_info)
     for index in range(len(dataset)):
         info = look_up(index)
-        yield (info.get('filename', info.get('frame_dir', index)),
+        yield (info.get('frame_dir', info.get('filename', index)),
                info.get('label'))
 
 

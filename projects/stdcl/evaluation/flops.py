@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from ..apis.clip_shape import find_clip_shape
 from ..utils.clip_check import try_zeros
-from ..utils.config_check import check
+from ..utils.config_check import require_fields
 from ..utils.model_parts import make_stream
 
 # FlopCounterMode counts baddbmm, but not its in-place version
@@ -54,7 +54,7 @@ def analyse(cfg: Config, shape: tuple | None = None) -> dict:
     network, and with STD-CL ``decoupler``. An ``InputError`` is raised if
     ``shape`` cannot be inferred, or if the encoder fails on such a clip.
     """
-    check(cfg, ('model', ))
+    require_fields(cfg, ('model', ))
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model).eval()
     shape = tuple(shape or find_clip_shape(cfg, model))

@@ -4,6 +4,7 @@ Each run calls ``tools/train.py`` and ``tools/test.py`` in separate processes.
 An interrupted run resumes when it is executed again.
 """
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,10 +197,12 @@ class StudyRunner:
     def use_slurm(self, partition: str, minutes: float) -> None:
         """Run commands as Slurm jobs with one GPU, for up to ``minutes``."""
         import submitit
+        if shutil.which('srun') is None:  # submitit would use this machine
+            raise InputError('--slurm: the command srun is missing on this '
+                             'machine.')
 
         def call(command: list[str], log: Path) -> int:
-            executor = submitit.AutoExecutor(folder=log.parent / 'slurm',
-                                             cluster='slurm')
+            executor = submitit.AutoExecutor(folder=log.parent / 'slurm')
             executor.update_parameters(
                 slurm_partition=partition, cpus_per_task=self.study.threads,
                 gpus_per_node=1, timeout_min=int(minutes) + 1)

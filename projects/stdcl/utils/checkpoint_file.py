@@ -1,4 +1,5 @@
 """Find damaged checkpoint files and the latest intact one."""
+import re
 import zipfile
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -55,10 +56,10 @@ def find_latest(work_dir: str) -> Latest:
         named = Path(text)
     damaged = []
     for place in (folder, named.parent if named.name else folder):
-        # a published copy, epoch_N-HASH.pth, has no optimizer state either
+        # published copies, epoch_N-HASH.pth, have no optimizer state
         others = sorted({path for pattern in PATTERNS
                          for path in place.glob(pattern)
-                         if '-' not in path.name},
+                         if not re.search('-[0-9a-f]{8}$', path.stem)},
                         key=lambda path: path.stat().st_mtime, reverse=True)
         for path in dict.fromkeys([place / named.name, *others]):
             if not path.is_file():

@@ -163,7 +163,9 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
                         or re.search(r'\b(raise|assert)\b', place.line))
                 or builds and module.startswith(('projects.stdcl.',
                                                  'torch.nn.'))
-                or module.startswith(('mmengine.', 'mmaction.')) and (
+                or module.startswith(('mmengine.', 'mmaction.')) and all(
+                    one.f_globals['__name__'].startswith(KNOWN)
+                    for one in frames) and (
                     builds or isinstance(error, AttributeError)
                     or not error.__cause__ and error.args
                     and place.line.startswith(('raise ', 'assert ')))):
@@ -176,16 +178,21 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
         raise InputError(text) from error
 
 
+def require_fields(cfg: Config, names: Sequence[str]) -> None:
+    """Raise an ``InputError`` if a field is missing from a config."""
+    for name in names:
+        if cfg.get(name) is None:
+            raise InputError(f'{name} is missing, expected a dict'
+                             f'{_nearest(name, set(cfg) - RUNNER_FIELDS)}.')
+
+
 def check(cfg: Config, required: Sequence[str] = ()) -> None:
     """Check the names and numbers of a config.
 
     An unknown name raises an ``InputError`` only if it resembles a valid one,
     because a constructor with ``**kwargs`` may accept it.
     """
-    for name in required:
-        if cfg.get(name) is None:
-            raise InputError(f'{name} is missing, expected a dict'
-                             f'{_nearest(name, set(cfg) - RUNNER_FIELDS)}.')
+    require_fields(cfg, required)
     for name in sorted(set(cfg) - RUNNER_FIELDS):
         near = _nearest(name, RUNNER_FIELDS)
         if near:

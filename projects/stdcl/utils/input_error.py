@@ -97,6 +97,16 @@ def _describe(error: Exception, args: dict) -> object:
         ', expected a folder' if isinstance(error, FileExistsError) else '')
 
 
+def _end_with_the_reader() -> None:
+    """Exit without a message if the reader of the output has ended."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # otherwise, Python would report the rest of the output at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # 128 + SIGPIPE, as other commands
+
+
 @contextmanager
 def end_cleanly(config: object = '',
                 args: Namespace | None = None) -> Iterator[None]:
@@ -107,7 +117,8 @@ def end_cleanly(config: object = '',
     an extra, and a process that has ended. Other exceptions keep their
     traceback. The message starts with the path ``config``. For an ``OSError``,
     it also names the argument in ``args`` that contains the path. If the
-    reader of the output has ended, as after ``| head``, there is no message.
+    reader of what the block prints has ended, as after ``| head``, there is
+    no message.
     """
     try:
         yield
@@ -126,12 +137,10 @@ def end_cleanly(config: object = '',
             raise
         sys.exit('error: the connection to another process was lost. If none '
                  'reports a different error, that process was killed.')
-    except BrokenPipeError:
-        # otherwise, Python would report the rest of the output at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)  # 128 + SIGPIPE, as other commands
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
+        if isinstance(error, BrokenPipeError):
+            _end_with_the_reader()
         if not isinstance(error, InputError):
             error = InputError(_describe(error, vars(args) if args else {}))
         prefix = printable(f'{config}: ') if config else ''

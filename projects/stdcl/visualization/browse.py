@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
 from ..apis.load_model import find_vertical, layout_of
+from ..datasets.skeleton_dataset import SkeletonDataset
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..datasets.transforms.format_gcn_input import find_num_person, fit_persons
 from ..utils.input_error import InputError, require_positive
@@ -90,8 +91,9 @@ class DatasetBrowser:
         try:
             panels = [Panel(f'before {before.shape}',
                             to_points(before, self.layout, self.up[0]))]
-            info = fit_persons(self.where, info, find_num_person(
-                pipeline.transforms))
+            if isinstance(dataset, SkeletonDataset):  # as in training
+                info = fit_persons(self.where, info, find_num_person(
+                    pipeline.transforms))
             clips = pipeline(info)['inputs']  # (num_clips, M, T, V, C)
             shape = tuple(clips.shape)
             streams = [stream for step in pipeline.transforms

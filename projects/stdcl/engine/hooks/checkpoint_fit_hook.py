@@ -24,9 +24,8 @@ class CheckpointFitHook(Hook):
     MMEngine ignores tensors that do not fit, so a test may use random weights.
     With this hook, the result depends on the purpose of loading:
 
-    - Fine-tuning (``load_from``): missing tensors, and tensors whose shapes
-      differ and the biases of such weights, are initialized from scratch,
-      with a warning.
+    - Fine-tuning (``load_from``): missing tensors, tensors of a different
+      shape, and their biases are initialized from scratch, with a warning.
     - Resuming: any mismatch raises an ``InputError``.
     - Testing, with a Runner or :func:`load_to_test`: a mismatch raises an
       ``InputError``. Allowed are a different or missing decoupler, and

@@ -11,9 +11,8 @@ from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_modules
 
-# Data sets and transforms of these packages do not change labels. Those of
-# MMCV can: its wrappers may contain transforms of users, and KeyMapper may
-# overwrite the label.
+# packages whose classes do not change labels; MMCV's wrappers may contain
+# transforms of users, and its KeyMapper may overwrite the label
 KEEP_LABELS = ('mmaction.', 'mmengine.', 'projects.stdcl.')
 FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 

@@ -65,14 +65,12 @@ class RunRecordHook(Hook):
     def after_train_epoch(self, runner) -> None:
         """Record the means of the epoch's training scalars."""
         steps = len(runner.train_dataloader)
-        # gradients are clipped, and their norm is logged, once per update
-        rare = {'train/grad_norm': getattr(runner.optim_wrapper,
-                                           '_accumulative_counts', 1)}
         scalars = {
-            name[len('train/'):]: float(buffer.mean(max(
-                1, steps // rare.get(name, 1))))
+            name[len('train/'):]: float(buffer.mean(steps))
             for name, buffer in runner.message_hub.log_scalars.items()
             if name.startswith('train/') and 'time' not in name}
+        if getattr(runner.optim_wrapper, '_accumulative_counts', 1) > 1:
+            scalars.pop('grad_norm', None)  # logged in some steps only
         self.epochs.append(dict(
             epoch=runner.epoch + 1, train=scalars,
             seconds=round(time.monotonic() - self.started, 2)))

@@ -21,10 +21,9 @@ class SafeCheckpointHook(CheckpointHook):
     """``CheckpointHook`` that saves a checkpoint before it deletes older ones.
 
     MMEngine deletes first, so a run that crashes in between can lose its only
-    or its best checkpoint. If the data preprocessor computes a stream, the
-    checkpoint's ``meta`` contains the name of the stream. With gradient
-    accumulation, the checkpoint contains the gradients that no step has
-    applied yet. The arguments are those of ``CheckpointHook``.
+    or its best checkpoint. With gradient accumulation, the checkpoint contains
+    the gradients that no step has applied yet. The arguments are those of
+    ``CheckpointHook``.
     """
 
     saved_iter = -1  # iteration at which last_ckpt was saved
@@ -47,20 +46,16 @@ class SafeCheckpointHook(CheckpointHook):
                 path.unlink()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add the stream, and remove memory banks that are not needed.
+        """Add gradients, and remove memory banks that are not needed.
 
         Only a resumed run needs the banks, and training cannot resume from a
         checkpoint without optimizer state, such as the best one.
         """
-        model = unwrap(runner.model)
-        preprocessor = getattr(model, 'data_preprocessor', None)
-        if hasattr(preprocessor, 'stream'):
-            checkpoint['meta']['stream'] = preprocessor.stream
         if 'optimizer' in checkpoint:
             if self.gradients:
                 checkpoint[GRADIENTS] = self.gradients
             return
-        banks = find_prefixes(model, MemoryBank)
+        banks = find_prefixes(unwrap(runner.model), MemoryBank)
         for part in ('state_dict', 'ema_state_dict'):
             for name in list(checkpoint.get(part, ())):
                 if name.removeprefix('module.').startswith(banks):
