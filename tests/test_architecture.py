@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from projects.stdcl.catalogue import find_config
 from tests.commands import ROOT, call
 
 ENCODER = '''
@@ -34,9 +35,9 @@ class MyEncoder(BaseModule):
 MODEL = '''
 model = dict(
     type='RecognizerGCN',
-    data_preprocessor=dict(type='SkeletonDataPreprocessor', layout={layout!r}),
-    backbone=dict(type='MyEncoder', layout={layout!r}),
-    cls_head=dict(type='GCNHead', in_channels=8, num_classes={classes}))
+    data_preprocessor=dict(type='SkeletonDataPreprocessor', layout='nw-ucla'),
+    backbone=dict(type='MyEncoder', layout='nw-ucla'),
+    cls_head=dict(type='GCNHead', in_channels=8, num_classes=16))
 '''
 STDCL = '''
 _base_ = ['../my-encoder/{name}', '../_base_/stdcl.py']
@@ -105,14 +106,12 @@ def add_encoder(root) -> None:
              "    'my-encoder': Encoder('Mine', 'MyEncoder', '0000.00000'),")
     (configs / 'my-encoder').mkdir()
     # derive the configs with and without STD-CL from those of ST-GCN
-    for path in (configs / 'stgcn').glob('*.py'):
+    for benchmark in ('synthetic', 'nw-ucla-xview'):
+        path = find_config('stgcn', benchmark, stdcl=False)
         name = path.name.replace('stgcn', 'my-encoder')
-        synthetic = 'synthetic' in name
         base = path.read_text().split('model = ')[0].replace(
             "'../_base_/models/stgcn.py',", '')
-        (configs / 'my-encoder' / name).write_text(base + MODEL.format(
-            layout='nturgb+d' if 'ntu' in name else 'nw-ucla',
-            classes=16 if synthetic else 120))
+        (configs / 'my-encoder' / name).write_text(base + MODEL)
         (configs / 'stdcl' / f'stdcl-{name}').write_text(
             STDCL.format(name=name))
 

@@ -347,6 +347,26 @@ def test_different_input_raises(config, checkpoint, options, message):
         assert '\n' not in str(caught.value)
 
 
+def test_early_stopping_builds_the_training_loop(config, checkpoint):
+    other = changed(config, BONE)
+    other.custom_hooks.append(dict(
+        type='EarlyStoppingHook', monitor='acc/top1'))
+    with pytest.raises(InputError, match="stream is 'bone', expected 'joint'"):
+        run(other, load_from=checkpoint).test()
+
+
+def test_fine_tuning_keeps_the_graph_of_the_layout(config, checkpoint):
+    ring = dict(asdict(SkeletonLayout.get('nw-ucla')), center=0, bones=None,
+                edges=[(joint, joint - 1) for joint in range(1, 20)])
+    other = changed(config, {f'{key}.layout': {**ring, '_delete_': True}
+                             for key in ('model.data_preprocessor',
+                                         'model.backbone.graph_cfg')})
+    state, own = start(other, load_from=checkpoint), MODELS.build(other.model)
+    name = 'backbone.gcn.0.gcn.A'
+    assert torch.equal(state[name], own.state_dict()[name])
+    assert not torch.equal(state[name], saved(checkpoint)[name])
+
+
 def test_models_without_a_stream_use_joints(config):
     models = [MODELS.build({**config.model, 'data_preprocessor': one}) for one
               in (dict(config.model.data_preprocessor, stream='bone'),

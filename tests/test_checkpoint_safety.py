@@ -49,8 +49,6 @@ def reload_plain(value, path):
 
 @pytest.mark.parametrize('value, expected', [
     (np.float64(1.5), 1.5),
-    (np.int64(3), 3),
-    (np.bool_(True), True),
     (np.str_('walk'), 'walk'),
     (np.array('walk'), 'walk'),  # zero-dimensional
     (np.array(['sit', 'stand']), ['sit', 'stand']),

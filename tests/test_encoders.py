@@ -28,7 +28,6 @@ from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.ctrgcn import adjacency_of
 from tests.twins.encoders import KEYS, Size, converted, for_twin, ours, twin
-from tests.twins.hyperformer import hops_of
 
 NAMES = ['CTR-GCN', 'Hyperformer', 'HCN']
 GOLDEN = {'CTR-GCN': 'ctrgcn_ntu', 'Hyperformer': 'hyperformer_stdcl_ntu',
@@ -205,10 +204,8 @@ def test_converter_unwraps_checkpoints(tmp_path):
 
 @pytest.mark.parametrize('layout', ['nturgb+d', 'nw-ucla', 'coco',
                                     'openpose', HAND])
-def test_hops_and_adjacency(layout):
+def test_adjacency(layout):
     layout = SkeletonLayout.get(layout)
-    assert torch.equal(torch.tensor(layout.hops),
-                       hops_of(layout.num_joints, layout.edges))
     torch.testing.assert_close(spatial_partition(layout),
                                adjacency_of(layout.num_joints, layout.bones))
 
@@ -226,7 +223,7 @@ def test_hops_and_adjacency(layout):
     (lambda: CTRGCN('nw-ucla', in_channels=0), 'in_channels is 0'),
     (lambda: CTRGCN('nw-ucla', base_channels=8, num_person=1)(
         torch.zeros(2, 2, 16, 25, 3)),
-     'joints is 25, but CTRGCN is built for 20'),
+     'joints is 25, but CTRGCN is built for 20.*backbone.layout'),
     (lambda: CTRGCN('nw-ucla', down_stages=(0, 5)),
      r'down_stages is \(0, 5\)'),
     (lambda: Hyperformer('nw-ucla', num_heads=0), 'num_heads is 0'),
@@ -249,19 +246,17 @@ def test_invalid_sizes_raise(make, error):
 def test_parts_of_the_layout():
     """Renumbering the parts does not change the model."""
     kwargs = dict(base_channels=24, num_heads=1, num_stages=1, num_person=1)
-    one, other, third = (
+    one, other = (
         Hyperformer(replace(SkeletonLayout.get('nw-ucla'), parts=parts),
                     **kwargs)
         for parts in ([0] * 4 + [1] * 8 + [2] * 8,
-                      [7] * 4 + [3] * 8 + [5] * 8, [0] * 20))
+                      [7] * 4 + [3] * 8 + [5] * 8))
     disturb(one)
     with torch.no_grad():
         one.blocks[0].spatial.hyperedge_bias.normal_()
-    for model in (other, third):
-        model.load_state_dict(one.state_dict())
+    other.load_state_dict(one.state_dict())
     clips = torch.randn(2, 1, 8, 20, 3)
     torch.testing.assert_close(one(clips), other(clips))
-    assert (one(clips) - third(clips)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize('name', ['CTR-GCN', 'Hyperformer'])

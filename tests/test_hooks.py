@@ -183,13 +183,8 @@ CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
     (dict(channels=2), {}, 'is 2.*STGCN is built for 3.*in_channels=2'),
     ({}, dict(backbone=dict(data_bn_type='MVC', num_person=2)),
      'persons is 1.*STGCN is built for 2.*num_person=1'),
-    (dict(joints=17), dict(data_preprocessor=dict(layout='coco'),
-                           backbone=CTRGCN),
-     'joints is 17.*CTRGCN is built for 20.*backbone.layout'),
     ({}, dict(backbone=dict(CTRGCN, num_person=2)),
      'persons is 1.*CTRGCN is built for 2.*num_person=1'),
-    ({}, dict(backbone=dict(CTRGCN, num_person=1, in_channels=2)),
-     'channels is 3.*CTRGCN is built for 2.*in_channels=3'),
     ({}, dict(backbone=dict(_delete_=True, type='HCN', layout='nw-ucla')),
      'frames is 52.*HCN is built for 64.*clip_len=64.*'
      'model.backbone.num_frames.*model.cls_head.feature_size'),
@@ -220,6 +215,17 @@ def test_batch_norm_of_joints_takes_any_number_of_persons():
         type='AAGCN', base_channels=4, num_stages=1, data_bn_type='VC',
         graph_cfg=dict(layout='nw-ucla', mode='spatial')))
     check_encoder(encoder, (1, 52, 20, 3))  # AAGCN has the default of 2
+    own = SimpleNamespace(layout='coco', graph=[1], in_channels=512)
+    check_encoder(own, (1, 52, 20, 3))  # of an own class
+
+
+def test_iterations_with_workers(config):
+    config.train_dataloader.update(num_workers=1, sampler=dict(
+        type='InfiniteSampler'))
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2)
+    runner = run(config)
+    runner.train()
+    assert (runner.model.cls_head.spatial_bank.labels >= 0).sum() > 8
 
 
 def test_other_recognizers_and_heads_are_not_refused(config):

@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from mmengine.runner.checkpoint import load_state_dict
 
-from projects.stdcl.models import BatchMemoryBank, MemoryBank
+from projects.stdcl.models import MemoryBank
 from projects.stdcl.models.memory_banks.memory_bank import merge_sequences
+from runs.studies.parts.ideas import BatchMemoryBank
 
 
 def make_bank(slots=6, dim=4, **kwargs):

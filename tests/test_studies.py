@@ -309,7 +309,7 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
     monkeypatch.setattr(submitit, 'AutoExecutor', Executor)
     study = make_runner()
     monkeypatch.setenv('PATH', str(tmp_path))
-    with pytest.raises(InputError, match='the command srun is missing'):
+    with pytest.raises(InputError, match='has no command srun'):
         study.use_slurm('gpu', 5)
     (tmp_path / 'srun').touch(mode=0o755)
     study.use_slurm('gpu', 5)

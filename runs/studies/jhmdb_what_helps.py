@@ -19,7 +19,7 @@ options = {
     'val_dataloader.dataset.split': 'split1_tune',
     'test_dataloader.dataset.split': 'split1_tune',
     'train_cfg.val_interval': 20,
-    # for the arms of the last group, whose parts are in ideas.py
+    # for the arms whose parts are in ideas.py
     'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
 }
 

@@ -13,6 +13,7 @@ options = {
     'train_dataloader.dataset.dataset.split': 'fold{fold}_train',
     'val_dataloader.dataset.split': 'fold{fold}_val',
     'test_dataloader.dataset.split': 'fold{fold}_val',
+    'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
 }
 
 # These settings equal those of the authors' release, except for the decoupler.
@@ -59,7 +60,7 @@ arms = {
     'hard-negatives': _arm({'loss_contrast.negatives': ['hard']}),
     'random-negatives': _arm(
         {'loss_contrast.negatives': ['random']}, seeds=9),
-    'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),
+    'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),  # ideas.py
     # Does the result depend on the encoder? HCN, unlike ST-GCN, uses no graph.
     'hcn_plain': dict(encoder='hcn', stdcl=False, seeds=6),
     'hcn_published': _arm({}, 6, 'hcn', 'hcn_plain'),

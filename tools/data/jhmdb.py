@@ -14,8 +14,7 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path,
-                        help='jhmdb_14_classes.npz; docs/data.md describes '
-                        'its arrays')
+                        help='jhmdb_14_classes.npz; see docs/data.md')
     parser.add_argument('destination', type=Path, metavar='DST',
                         help='annotation file to write (*.pkl)')
     args = parser.parse_args()

@@ -33,8 +33,9 @@ def read_skeleton_file(path: Path,
     require_known(f'{path}: the suffix', suffix, (*FIXED, *SUFFIXES))
     own = LAYOUTS.get(FIXED.get(suffix), layout)
     if own.joint_names != layout.joint_names:
-        raise InputError(f'{path}: the joints are those of the layout '
-                         f'"{own.name}", expected those of "{layout.name}".')
+        raise InputError(f'{path}: files with this suffix contain the layout '
+                         f'"{own.name}", expected "{layout.name}". Convert '
+                         'other files to .npy; see docs/guides/deploy.md.')
     if suffix == '.json':
         return dict(keypoint=read_skeletons(str(path), path.read_bytes())[1])
     if suffix != '.skeleton':

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from rich.console import Console
@@ -76,12 +76,15 @@ class StudyRunner:
         timer.daemon = True
         if minutes:
             timer.start()
+        failed = []
         with lock_folder(self.work_dir), ThreadPoolExecutor(jobs) as pool:
-            failed = [item for group in (
-                [item for item in trainings if not item.fuse],
-                # a fusion follows the runs whose scores it sums
-                [item for item in trainings if item.fuse])
-                for item in pool.map(self._try, group) if item]
+            # a fusion follows the runs whose scores it sums
+            for fused in False, True:
+                group = [pool.submit(self._try, item) for item in trainings
+                         if bool(item.fuse) == fused]
+                while wait(group, timeout=1).not_done:
+                    pass  # without a timeout, a signal could have to wait
+                failed += filter(None, (one.result() for one in group))
         timer.cancel()
         return failed
 
@@ -198,8 +201,7 @@ class StudyRunner:
         """Run commands as Slurm jobs with one GPU, for up to ``minutes``."""
         import submitit
         if shutil.which('srun') is None:  # submitit would use this machine
-            raise InputError('--slurm: the command srun is missing on this '
-                             'machine.')
+            raise InputError('--slurm: this machine has no command srun.')
 
         def call(command: list[str], log: Path) -> int:
             executor = submitit.AutoExecutor(folder=log.parent / 'slurm')

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from .input_error import InputError, require_positive
+from .skeleton_layout import SkeletonLayout
 
 AXES = ('persons', 'frames', 'joints', 'channels')  # M, T, V, C
 LAYOUT = ('to the layout of your data: a name, or a dict with joint_names, '
@@ -118,12 +119,14 @@ def _expectations(model, persons: int, frames: int, joints: int,
 
 def _of_encoder(encoder, persons: int, frames: int, joints: int,
                 channels: int):
-    if hasattr(encoder, 'layout'):
+    if isinstance(getattr(encoder, 'layout', None), SkeletonLayout):
         yield ('joints', joints, encoder, encoder.layout.num_joints,
                f'Set model.backbone.layout {LAYOUT}')
-    elif hasattr(encoder, 'graph'):
+    elif hasattr(getattr(encoder, 'graph', None), 'num_node'):
         yield ('joints', joints, encoder, encoder.graph.num_node,
                f'Set model.backbone.graph_cfg.layout {LAYOUT}')
+    else:
+        return  # attributes of other encoders may have a different meaning
     if hasattr(encoder, 'in_channels'):
         yield ('channels', channels, encoder, encoder.in_channels,
                f'Set model.backbone.in_channels={channels}.')

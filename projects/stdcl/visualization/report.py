@@ -15,7 +15,6 @@ from ..apis import layout_of, load_model
 from ..apis.load_model import build_test_loader, find_vertical
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
-from ..utils.config_check import require_fields
 from ..utils.input_error import InputError, require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from . import skeleton_animation as scene
@@ -109,9 +108,8 @@ def write_report(path: Path, model: tuple[Config, str],
     """
     require_positive('report', num=num)
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
-    for cfg, _ in pairs.values():
-        require_fields(cfg, ('model', 'test_dataloader'))
-    encoders = [cfg.model.backbone.type for cfg, _ in pairs.values()]
+    encoders = [(cfg.get('model') or {}).get('backbone', {}).get('type')
+                for cfg, _ in pairs.values()]
     if encoders[0] != encoders[-1]:
         raise InputError(f'the plain model has the encoder {encoders[0]}, '
                          f'expected {encoders[-1]}, as with STD-CL.')

@@ -16,7 +16,11 @@ from torch.utils.data import Sampler
 from projects.stdcl.models.decouplers.decoupler import LINEAR_INIT, Decoupler
 from projects.stdcl.models.heads import STDCLHead
 from projects.stdcl.models.losses import CrossSequenceContrastiveLoss
-from projects.stdcl.models.memory_banks.memory_bank import merge_sequences
+from projects.stdcl.models.memory_banks.memory_bank import (
+    EMPTY,
+    MemoryBank,
+    merge_sequences,
+)
 from projects.stdcl.models.unit_vectors import unit_vectors
 
 
@@ -189,3 +193,19 @@ class CosineCrossEntropy(nn.Module):
             labels.expand(anchors.shape[:-1]).flatten(), reduction='none')
         loss = losses.view(anchors.shape[:-1]).mean(dim=-1)
         return loss, torch.ones_like(loss)
+
+
+@MODELS.register_module()
+class BatchMemoryBank(MemoryBank):
+    """Memory bank that holds only the batch of the current step.
+
+    The batches of all processes together form the bank, so STD-CL contrasts
+    sequences within a batch only. It measures what the memory contributes.
+    """
+
+    @torch.no_grad()
+    def update(self, features: torch.Tensor, labels: torch.Tensor,
+               indices: torch.Tensor) -> torch.Tensor:
+        """Empty all slots, then call :meth:`MemoryBank.update`."""
+        self.labels.fill_(EMPTY)
+        return super().update(features, labels, indices)

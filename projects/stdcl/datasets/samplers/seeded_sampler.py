@@ -1,6 +1,6 @@
 """Sampler that yields a seed with each index."""
+from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
 
 from mmaction.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
@@ -13,7 +13,8 @@ from ..seeded_dataset import SeededDataset
 class SeededSampler(Sampler):
     """Sampler that pairs each index with a seed, for ``SeededDataset``.
 
-    The seed is a function of the run's seed, the epoch and the index.
+    The seed is a function of the run's seed, the epoch, the index and, if the
+    index occurs several times in an epoch, the number of its occurrence.
 
     Args:
         sampler (dict): Config of the sampler that yields the indices. It
@@ -41,8 +42,12 @@ class SeededSampler(Sampler):
         """Yield (seed, index)."""
         self.sampler.seed = self.seed
         skip, self.skip = self.skip, 0
-        for index in islice(self.sampler, skip, None):
-            yield derive_seed(self.seed, self.epoch, index), index
+        counts = Counter()  # of a sampler that draws an index several times
+        for place, index in enumerate(self.sampler):
+            again = [counts[index]] * bool(counts[index])  # the first has none
+            counts[index] += 1
+            if place >= skip:
+                yield derive_seed(self.seed, self.epoch, index, *again), index
 
     def __len__(self) -> int:
         return len(self.sampler)

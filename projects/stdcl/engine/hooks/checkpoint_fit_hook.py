@@ -40,6 +40,11 @@ class CheckpointFitHook(Hook):
     priority = 'VERY_HIGH'
     description = None  # description of the training set, once computed
     earlier = ()  # hashes of sequences that the loaded model was trained on
+    trains = False
+
+    def before_run(self, runner) -> None:
+        """Note whether the run will train: only then, its loop exists."""
+        self.trains = isinstance(runner._train_loop, BaseLoop)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the description of the training set."""
@@ -53,11 +58,11 @@ class CheckpointFitHook(Hook):
         """Remove tensors that do not fit, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
         trained_on = data_description.description_in(checkpoint, model)
-        # only loops that will run have been built by now
         data = {name: loop.dataloader.dataset for name in (
             'train', 'val', 'test') if isinstance(
                 loop := getattr(runner, f'_{name}_loop'), BaseLoop)}
-        if 'train' not in data:
+        if not self.trains:
+            data.pop('train', None)
             _fit_to_test(model, checkpoint, file)
             for name, dataset in data.items():
                 data_description.check_data(trained_on, dataset,
@@ -115,6 +120,9 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     mismatch = _compare(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
+    for name, buffer in model.named_buffers():
+        if name.endswith('.A') and name in state_dict:
+            state_dict[name] = buffer  # the graph of the layout
     loaded = sum(name in state_dict for name in own)
     anew = {*mismatch.values()} - {EXTRA}
     (logger.warning if anew else logger.info)(printable(

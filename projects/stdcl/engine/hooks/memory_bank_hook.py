@@ -42,6 +42,10 @@ class MemoryBankHook(Hook):
             return
         dataset = runner.train_dataloader.dataset
         num_sequences = training_sequences.add_indices(dataset)
+        loop = runner._train_loop
+        if hasattr(loop, 'dataloader_iterator'):  # started without indices
+            loop.dataloader_iterator = type(loop.dataloader_iterator)(
+                loop.dataloader)
         fingerprint, _ = training_sequences.summarize(dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,

@@ -1,6 +1,5 @@
 """Memory banks, which store features of training sequences."""
-from .batch_memory_bank import BatchMemoryBank
 from .class_balanced_memory_bank import ClassBalancedMemoryBank
 from .memory_bank import MemoryBank
 
-__all__ = ['BatchMemoryBank', 'ClassBalancedMemoryBank', 'MemoryBank']
+__all__ = ['ClassBalancedMemoryBank', 'MemoryBank']
