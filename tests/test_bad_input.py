@@ -256,8 +256,9 @@ def test_options(change, texts, folder):
     (dict(auto_scale_lr=None), dict(auto_scale_lr=True),
      'auto_scale_lr is missing from the config'),
     (dict(train_cfg=dict(_delete_=True, by_epoch=False, max_iters=9),
-          param_scheduler=[dict(type='MultiStepLR', milestones=[3])]), {},
-     'param_scheduler.0.by_epoch is True, expected False'),
+          param_scheduler=[dict(type='ReduceOnPlateauLR'), dict(
+              type='LinearLR', convert_to_iter_based=True), dict(
+                  type='MultiStepLR')]), {}, 'param_scheduler.2.by_epoch is'),
     ({'auto_scale_lr.base_batch_size': 0}, dict(auto_scale_lr=True),
      'base_batch_size is 0, expected an integer of at least 1')])
 def test_options_with_arguments(options, arguments, message, folder):

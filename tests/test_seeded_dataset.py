@@ -59,7 +59,6 @@ def test_draws_differ_by_epoch_index_repeat_and_seed():
 
 def test_draws_of_a_repeated_index_differ():
     _, sampler = build()
-    # one that repeats a rare sequence within an epoch
     sampler.sampler = type('Oversampler', (list, ), {})([5, 5, 7, 5])
     drawn = list(sampler)
     assert len({seed for seed, index in drawn if index == 5}) == 3

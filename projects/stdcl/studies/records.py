@@ -7,8 +7,7 @@ A study NAME has two files, by default next to its study file:
 - ``NAME_details.csv`` contains one row per value, with the columns
   :data:`DETAILS`. ``kind`` is ``class`` (accuracy of a class in percent),
   ``diagnosis`` (``anchor_share``, or a scalar of ``ContrastDiagnosisHook``, in
-  the last epoch) or,
-  in older files, ``global``, ``spatial`` or ``temporal`` (feature quality).
+  the last epoch) or, in older files, ``global``, ``spatial`` or ``temporal``.
 """
 from collections.abc import Sequence
 from pathlib import Path

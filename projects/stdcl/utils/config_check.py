@@ -238,8 +238,10 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 or 'max_epochs' in (cfg.get('train_cfg') or {})):
             raise InputError(f'{path}.type is InfiniteSampler, whose epochs '
                              'never end, expected DefaultSampler.')
-        if path.startswith('param_scheduler') and kind and entry.get(
-                'by_epoch', True) and 'max_iters' in (cfg.train_cfg or {}):
+        if (path.startswith('param_scheduler') and kind
+                and 'max_iters' in (cfg.get('train_cfg') or {})
+                and entry.get('by_epoch', True) and 'Plateau' not in str(kind)
+                and not entry.get('convert_to_iter_based')):
             raise InputError(f'{path}.by_epoch is True, expected False, '
                              'because train_cfg counts iterations.')
         begin, end = entry.get('val_begin'), entry.get('max_epochs')

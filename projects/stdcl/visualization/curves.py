@@ -19,9 +19,8 @@ def read_log(path: Path) -> pd.DataFrame:
     ``path`` is a log with one JSON object per line, such as
     ``TIME/vis_data/scalars.json``, or a work directory, whose logs are joined.
     The table has a column for each scalar and a row for each logged step or
-    validation. Its index, a float, is the number of epochs completed by then,
-    or of steps if the log does not count epochs.
-    An ``InputError`` is raised if a log is missing or has a different format.
+    validation. Its index is the number of epochs completed by then (of steps,
+    if the log has no epochs). An ``InputError`` is raised for other files.
     """
     files = [file for file in sorted(path.glob('*/vis_data/scalars.json'))
              if file.stat().st_size] if path.is_dir() else [path]
