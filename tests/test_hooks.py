@@ -11,6 +11,7 @@ from mmengine.dataset import ConcatDataset
 from mmengine.hooks import EMAHook
 from torch.utils.data import BatchSampler
 
+from projects.stdcl.datasets.data_description import layouts_of
 from projects.stdcl.datasets.training_sequences import (
     add_indices,
     summarize,
@@ -217,15 +218,14 @@ def test_batch_norm_of_joints_takes_any_number_of_persons():
     check_encoder(encoder, (1, 52, 20, 3))  # AAGCN has the default of 2
     own = SimpleNamespace(layout='coco', graph=[1], in_channels=512)
     check_encoder(own, (1, 52, 20, 3))  # of an own class
+    assert layouts_of(SimpleNamespace(backbone=own)) == []
 
 
 def test_iterations_with_workers(config):
-    config.train_dataloader.update(num_workers=1, sampler=dict(
-        type='InfiniteSampler'))
-    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2)
-    runner = run(config)
-    runner.train()
-    assert (runner.model.cls_head.spatial_bank.labels >= 0).sum() > 8
+    config.train_dataloader.num_workers = 1
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)
+    with pytest.raises(InputError, match='num_workers is 1, expected 0'):
+        run(config).train()
 
 
 def test_other_recognizers_and_heads_are_not_refused(config):

@@ -13,7 +13,6 @@ options = {
     'train_dataloader.dataset.dataset.split': 'fold{fold}_train',
     'val_dataloader.dataset.split': 'fold{fold}_val',
     'test_dataloader.dataset.split': 'fold{fold}_val',
-    'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
 }
 
 # These settings equal those of the authors' release, except for the decoupler.
@@ -60,9 +59,11 @@ arms = {
     'hard-negatives': _arm({'loss_contrast.negatives': ['hard']}),
     'random-negatives': _arm(
         {'loss_contrast.negatives': ['random']}, seeds=9),
-    'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),  # ideas.py
+    'batch-only': _arm({'memory_bank.type': 'BatchMemoryBank'}),
     # Does the result depend on the encoder? HCN, unlike ST-GCN, uses no graph.
     'hcn_plain': dict(encoder='hcn', stdcl=False, seeds=6),
     'hcn_published': _arm({}, 6, 'hcn', 'hcn_plain'),
     'hcn_weights-0.1': _arm(_weak, 6, 'hcn', 'hcn_plain'),
 }
+arms['batch-only']['options']['custom_imports.imports'] = [
+    'projects.stdcl', 'runs.studies.parts.ideas']

@@ -27,7 +27,7 @@ def main() -> None:
         parser.error(f'out is {args.out}, expected a *.pth file other than '
                      'the source.')
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(args=args):
+    with end_cleanly(args.source, args):
         from projects.stdcl.deployment.authors_checkpoint import convert_file
         print(convert_file(args.encoder, args.source, args.out))
 

@@ -26,7 +26,7 @@ def main() -> None:
     if args.out.suffix != '.pth':
         parser.error(f'out is {args.out}, expected a *.pth file.')
     from projects.stdcl.utils.input_error import end_cleanly
-    with end_cleanly(args=args):
+    with end_cleanly(args.source, args):
         from projects.stdcl.deployment.strip import strip_file
         path, removed = strip_file(args.source, args.out)
     print(f'{path}: {path.stat().st_size:,} bytes, reduced from '

@@ -1,8 +1,7 @@
 """Start faster: postpone two imports, and cache results of MMEngine.
 
 MMAction2 imports ``scipy.stats`` and ``wandb`` for one function each. This
-patch imports both on first use, and turns garbage collection off while it
-imports the rest.
+patch does so on first use, and turns garbage collection off during imports.
 MMEngine formats the config whenever it logs or saves the config, and reads all
 metafiles of MMAction2 for each config; this patch caches both results.
 """

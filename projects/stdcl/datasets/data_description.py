@@ -50,11 +50,12 @@ def description_in(checkpoint: dict, model: nn.Module) -> dict:
 def layouts_of(model: nn.Module) -> list[SkeletonLayout]:
     """Return the layouts of the data preprocessor and encoder, if known."""
     encoder = getattr(model, 'backbone', None)
-    return [*filter(None, (
+    return [one for one in (
         getattr(getattr(model, 'data_preprocessor', None), 'layout', None),
         getattr(encoder, 'layout', None),
         # set by compat/named_layouts.py in MMAction2's Graph
-        getattr(getattr(encoder, 'graph', None), 'skeleton', None)))]
+        getattr(getattr(encoder, 'graph', None), 'skeleton', None))
+        if isinstance(one, SkeletonLayout)]
 
 
 def check_layouts(model: nn.Module) -> None:

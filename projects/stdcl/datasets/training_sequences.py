@@ -33,7 +33,7 @@ def transforms_of(*datasets) -> list:
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]
-    if any(field.get('prepare') for field in fields):  # of old configs
+    if any(isinstance(one, dict) and one.get('prepare') for one in datasets):
         raise InputError('a data set has the field prepare, expected its '
                          'steps at the start of pipeline.')
     pipelines = [field.get(name) or () for field in fields

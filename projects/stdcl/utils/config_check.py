@@ -238,8 +238,8 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 or 'max_epochs' in (cfg.get('train_cfg') or {})):
             raise InputError(f'{path}.type is InfiniteSampler, whose epochs '
                              'never end, expected DefaultSampler.')
-        if (path.startswith('param_scheduler') and kind
-                and 'max_iters' in (cfg.get('train_cfg') or {})
+        if ('train_cfg' in required and path.startswith('param_scheduler')
+                and kind and 'max_iters' in cfg.train_cfg
                 and entry.get('by_epoch', True) and 'Plateau' not in str(kind)
                 and not entry.get('convert_to_iter_based')):
             raise InputError(f'{path}.by_epoch is True, expected False, '

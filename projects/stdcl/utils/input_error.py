@@ -117,8 +117,7 @@ def end_cleanly(config: object = '',
     an extra, and a process that has ended. Other exceptions keep their
     traceback. The message starts with the path ``config``. For an ``OSError``,
     it also names the argument in ``args`` that contains the path. If the
-    reader of what the block prints has ended, as after ``| head``, there is
-    no message.
+    output of the block has been closed, as after ``| head``, it is silent.
     """
     try:
         yield

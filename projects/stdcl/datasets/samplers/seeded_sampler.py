@@ -14,7 +14,7 @@ class SeededSampler(Sampler):
     """Sampler that pairs each index with a seed, for ``SeededDataset``.
 
     The seed is a function of the run's seed, the epoch, the index and, if the
-    index occurs several times in an epoch, the number of its occurrence.
+    process draws the index several times, the number of the draw.
 
     Args:
         sampler (dict): Config of the sampler that yields the indices. It
@@ -44,7 +44,7 @@ class SeededSampler(Sampler):
         skip, self.skip = self.skip, 0
         counts = Counter()  # of a sampler that draws an index several times
         for place, index in enumerate(self.sampler):
-            again = [counts[index]] * bool(counts[index])  # the first has none
+            again = [number] if (number := counts[index]) else []
             counts[index] += 1
             if place >= skip:
                 yield derive_seed(self.seed, self.epoch, index, *again), index

@@ -28,8 +28,7 @@ class CheckpointFitHook(Hook):
       shape, and their biases are initialized from scratch, with a warning.
     - Resuming: any mismatch raises an ``InputError``.
     - Testing, with a Runner or :func:`load_to_test`: a mismatch raises an
-      ``InputError``. Allowed are a different or missing decoupler, and
-      additional tensors outside the encoder.
+      ``InputError``, except in the decoupler and further tensors of a head.
 
     A different stream, layout, preprocessing or order of the classes raises an
     ``InputError``, except in fine-tuning. Weights that contain NaN, or of
@@ -40,11 +39,11 @@ class CheckpointFitHook(Hook):
     priority = 'VERY_HIGH'
     description = None  # description of the training set, once computed
     earlier = ()  # hashes of sequences that the loaded model was trained on
-    trains = False
+    tests = False
 
     def before_run(self, runner) -> None:
-        """Note whether the run will train: only then, its loop exists."""
-        self.trains = isinstance(runner._train_loop, BaseLoop)
+        """Note whether the run only tests: other hooks may build its loop."""
+        self.tests = not isinstance(runner._train_loop, BaseLoop)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the description of the training set."""
@@ -61,7 +60,7 @@ class CheckpointFitHook(Hook):
         data = {name: loop.dataloader.dataset for name in (
             'train', 'val', 'test') if isinstance(
                 loop := getattr(runner, f'_{name}_loop'), BaseLoop)}
-        if not self.trains:
+        if self.tests or 'train' not in data:
             data.pop('train', None)
             _fit_to_test(model, checkpoint, file)
             for name, dataset in data.items():
@@ -120,9 +119,10 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     mismatch = _compare(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
-    for name, buffer in model.named_buffers():
-        if name.endswith('.A') and name in state_dict:
-            state_dict[name] = buffer  # the graph of the layout
+    if hasattr(getattr(model.backbone, 'graph', None), 'num_node'):
+        for name, buffer in model.named_buffers():
+            if name.endswith('.A') and name in state_dict:
+                state_dict[name] = buffer  # the graph of the layout
     loaded = sum(name in state_dict for name in own)
     anew = {*mismatch.values()} - {EXTRA}
     (logger.warning if anew else logger.info)(printable(

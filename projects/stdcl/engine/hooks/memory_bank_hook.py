@@ -41,11 +41,12 @@ class MemoryBankHook(Hook):
         if not self.banks:
             return
         dataset = runner.train_dataloader.dataset
+        workers = runner.train_dataloader.num_workers
+        if workers and hasattr(runner._train_loop, 'dataloader_iterator'):
+            raise InputError(
+                f'train_dataloader.num_workers is {workers}, expected 0, as '
+                'the loop starts workers before sequences have an index.')
         num_sequences = training_sequences.add_indices(dataset)
-        loop = runner._train_loop
-        if hasattr(loop, 'dataloader_iterator'):  # started without indices
-            loop.dataloader_iterator = type(loop.dataloader_iterator)(
-                loop.dataloader)
         fingerprint, _ = training_sequences.summarize(dataset, samples=0)
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
