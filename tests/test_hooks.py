@@ -281,7 +281,7 @@ def test_run_record(config):
     run(config, randomness=dict(seed=3)).train()
     with open(f'{config.work_dir}/run.json') as file:
         record = json.load(file)
-    # there is no norm of the gradient in steps without an update
+    # steps without an update have no gradient norm
     assert 'grad_norm' not in record['epochs'][0]['train']
     assert record['seed'] == 3
     assert record['versions']['mmaction2'] == '1.2.0'

@@ -100,7 +100,7 @@ def _describe(error: Exception, args: dict) -> object:
 def _end_with_the_reader() -> None:
     """Exit without a message if the reader of the output has ended."""
     try:
-        print(flush=True)
+        os.write(sys.stdout.fileno(), b'\n')
     except BrokenPipeError:
         # otherwise, Python would report the rest of the output at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
