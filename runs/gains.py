@@ -48,7 +48,7 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
     """Return a table of the gains in several studies and of their means."""
     rows = []
     for report in reports:
-        title = BENCHMARKS[report.plan.benchmark].title.split(',')[0]
+        title = BENCHMARKS[report.plan.benchmark].split(',')[0]
         rows += [[title, gain.arm, len(gain.difference.seeds),
                   spread(gain.plain),
                   '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
@@ -66,7 +66,7 @@ def encoder_table(reports: Iterable[StudyReport]) -> str:
     """Return a table of the gains of both variants for each encoder."""
     rows = []
     for report in reports:
-        title = BENCHMARKS[report.plan.benchmark].title.split(',')[0]
+        title = BENCHMARKS[report.plan.benchmark].split(',')[0]
         for encoder in filter(ENCODERS.get, report.arms):
             plain = report.results[report.results.arm == encoder].top1_last
             if len(plain) > 2:  # an interval needs three seeds

@@ -126,7 +126,7 @@ def config_table(link: Callable) -> str:
     costs = pd.read_csv(COSTS, index_col=['model', 'encoder']).reindex(
         pd.MultiIndex.from_product([BENCHMARKS, ENCODERS]))
     rows = []
-    for data, benchmark in BENCHMARKS.items():
+    for data, title in BENCHMARKS.items():
         for encoder, entry in ENCODERS.items():
             plain, stdcl = (find_config(encoder, data, which)
                             for which in (False, True))
@@ -137,7 +137,7 @@ def config_table(link: Callable) -> str:
             cost = costs.loc[data, encoder]
             passes = cfg.train_dataloader.dataset.get('times', 1)
             rows.append([
-                benchmark.title, entry.title, link(plain, 'plain'),
+                title, entry.title, link(plain, 'plain'),
                 link(stdcl, 'STD-CL'), frames, f'{gpus} x {batch}',
                 f'{cfg.train_cfg.max_epochs}'
                 + (f' ({passes} passes each)' if passes > 1 else ''),

@@ -84,6 +84,15 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
         'mean 0.2500 s per step; slowest epoch 4 (0.4000 s), fastest epoch 1 '
         '(0.1000 s)')
     assert describe_times(log[['loss']]) == 'no training steps'
+    # the first run stopped in the first epoch
+    folder = tmp_path / 'early'
+    write_log(folder, '1', [1], steps=20)
+    write_log(folder, '2', [1, 2], steps=20)
+    for number, keep in (1, slice(2)), (2, slice(2, None)):
+        path = folder / f'{number}/vis_data/scalars.json'
+        path.write_text('\n'.join(path.read_text().splitlines()[keep]) + '\n')
+    assert [*read_log(folder)['loss'].dropna().index] == [
+        0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
     # a new run without validation replaces all rows
     write_log(tmp_path / 'new', '1', [1])
     (tmp_path / 'new/2/vis_data').mkdir(parents=True)

@@ -103,7 +103,7 @@ def add_encoder(root) -> None:
     add_line(backbones / '__init__.py', 'from .hyperformer import Hyperformer',
              'from .my_encoder import MyEncoder  # noqa: F401')
     add_line(package / 'catalogue.py', 'ENCODERS = {',
-             "    'my-encoder': Encoder('Mine', 'MyEncoder', '0000.00000'),")
+             "    'my-encoder': Encoder('Mine'),")
     (configs / 'my-encoder').mkdir()
     # derive the configs with and without STD-CL from those of ST-GCN
     for benchmark in ('synthetic', 'nw-ucla-xview'):
@@ -122,8 +122,7 @@ def add_data_set(root) -> None:
     (package / 'datasets' / 'converters' / 'my_data.py').write_text(CONVERTER)
     (configs / '_base_' / 'datasets' / 'my-data.py').write_text(DATA)
     add_line(package / 'catalogue.py', 'BENCHMARKS = {',
-             "    'my-data': Benchmark('Mine', 'data/my.pkl', 'my', "
-             "'nw-ucla', 2, 1),")
+             "    'my-data': 'Mine',")
     for path in list(configs.glob('*/*_nw-ucla-xview-keypoint-3d.py')):
         text = path.read_text().replace('nw-ucla-xview-keypoint',
                                         'my-data-keypoint')

@@ -73,6 +73,23 @@ def test_valid_options_pass(options, cfg):
     check(cfg, REQUIRED)
 
 
+def test_options_do_not_replace_or_change_each_other(root):
+    path = str(root / 'configs/stdcl/stdcl-stgcn_synthetic.py')
+    options = {
+        'model.backbone.base_channels': 4,
+        'model': dict(cls_head=dict(topk=1)),
+        'optim_wrapper': dict(_delete_=True, optimizer=dict(type='Adam')),
+        'optim_wrapper.type': 'OptimWrapper',
+        'param_scheduler': [dict(type='StepLR', step_size=3)],
+        'param_scheduler.0.step_size': 4}
+    for _ in range(2):  # such as two runs of a study
+        cfg = load_config(path, options)
+        assert cfg.model.backbone.base_channels == 4
+        assert cfg.optim_wrapper == dict(
+            type='OptimWrapper', optimizer=dict(type='Adam'))
+        assert cfg.param_scheduler == [dict(type='StepLR', step_size=4)]
+
+
 @pytest.mark.parametrize('options, words', [
     ({'test_dataloader.drop_last': True}, 'drop_last is True, expected None'),
     ({'val_dataloader.num_batch_per_epoch': 1}, 'per_epoch is 1, expected'),

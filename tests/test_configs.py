@@ -22,9 +22,18 @@ REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
 every_encoder = pytest.mark.parametrize('encoder', ENCODERS)
 every_benchmark = pytest.mark.parametrize('benchmark', BENCHMARKS)
 DECOUPLERS = None, 'AttentiveDecoupler', 'ProjectionDecoupler'
-# one benchmark for each layout
-ONE_PER_LAYOUT = {benchmark.layout: name
-                  for name, benchmark in BENCHMARKS.items()}.values()
+# annotation file, prefix of the splits, layout, classes, persons in a clip
+FACTS = {
+    'ntu60-xsub': ('data/ntu/ntu60.pkl', 'xsub', 'nturgb+d', 60, 2),
+    'ntu60-xview': ('data/ntu/ntu60.pkl', 'xview', 'nturgb+d', 60, 2),
+    'ntu120-xsub': ('data/ntu/ntu120.pkl', 'xsub', 'nturgb+d', 120, 2),
+    'ntu120-xset': ('data/ntu/ntu120.pkl', 'xset', 'nturgb+d', 120, 2),
+    'nw-ucla-xview': ('data/nw_ucla/nw_ucla.pkl', 'xview', 'nw-ucla', 10, 1),
+    'jhmdb': ('data/jhmdb/jhmdb.pkl', 'split1', 'jhmdb', 14, 1)}
+BACKBONES = {
+    'stgcn': 'STGCN', '2s-agcn': 'AAGCN', 'ctrgcn': 'CTRGCN', 'hcn': 'HCN',
+    'hyperformer': 'Hyperformer', 'blockgcn': 'BlockGCN'}
+ONE_PER_LAYOUT = {facts[2]: name for name, facts in FACTS.items()}.values()
 
 
 @functools.lru_cache(maxsize=None)
@@ -70,27 +79,11 @@ def test_recommended_variant_changes_only_its_fragment(path):
     MODELS.build(recommended.model)
 
 
-@pytest.mark.parametrize('stdcl', [False, True], ids=['plain', 'stdcl'])
-@every_encoder
-def test_synthetic_builds(encoder, stdcl):
-    cfg = load(find_config(encoder, 'synthetic', stdcl))
-    config_check.check(cfg, REQUIRED)
-    model = MODELS.build(copy.deepcopy(cfg.model))
-    assert type(model.backbone).__name__ == ENCODERS[encoder].backbone
-    assert hasattr(model.cls_head, 'decoupler') == stdcl
-    if stdcl:
-        data = [DATASETS.build(cfg.test_dataloader.dataset)[0]]
-        inputs = model.data_preprocessor(pseudo_collate(data))['inputs']
-        features, _ = model.eval().extract_feat(inputs)
-        decoupler = model.cls_head.decoupler
-        assert decoupler(features)[0].shape == (1, decoupler.out_channels)
-
-
 @every_benchmark
 @every_encoder
 def test_content_agrees_with_the_name(encoder, benchmark):
-    path, expected = (find_config(encoder, benchmark, stdcl=True),
-                      BENCHMARKS[benchmark])
+    path = find_config(encoder, benchmark, stdcl=True)
+    ann_file, split, layout, num_classes, num_person = FACTS[benchmark]
     assert path.name == (
         f'stdcl-{find_config(encoder, benchmark, stdcl=False).name}')
     gpus, batch, frames, epochs = map(int, re.search(
@@ -99,24 +92,23 @@ def test_content_agrees_with_the_name(encoder, benchmark):
     config_check.check(cfg, REQUIRED)
     backbone, preprocessor = (MODELS.build(copy.deepcopy(cfg.model[part]))
                               for part in ('backbone', 'data_preprocessor'))
-    assert type(backbone).__name__ == ENCODERS[encoder].backbone
-    assert cfg.model.cls_head.num_classes == expected.num_classes
+    assert type(backbone).__name__ == BACKBONES[encoder]
+    assert cfg.model.cls_head.num_classes == num_classes
     assert preprocessor.stream == 'joint'
-    assert preprocessor.layout.name == expected.layout
-    assert cfg.clip_shape[0] == expected.num_person
-    assert num_joints(backbone) == LAYOUTS[expected.layout].num_joints
-    assert getattr(backbone, 'num_person',
-                   expected.num_person) == expected.num_person
+    assert preprocessor.layout.name == layout
+    assert cfg.clip_shape[0] == num_person
+    assert num_joints(backbone) == LAYOUTS[layout].num_joints
+    assert getattr(backbone, 'num_person', num_person) == num_person
 
     for name, dataset in leaf_datasets(cfg).items():
         built = DATASETS.build({**dataset, 'lazy_init': True})
         part = 'train' if name == 'train' else 'val'
-        assert built.split == f'{expected.split}_{part}'
-        assert built.ann_file == expected.ann_file
+        assert built.split == f'{split}_{part}'
+        assert built.ann_file == ann_file
         steps = {step.type: step for step in dataset.pipeline}
         assert {step.clip_len for step in steps.values()
                 if 'clip_len' in step} == {frames}
-        assert steps['FormatGCNInput'].num_person == expected.num_person
+        assert steps['FormatGCNInput'].num_person == num_person
         randomly = {'RandomView', 'RandomRotation'} & set(steps)
         assert not randomly or name == 'train'
 

@@ -11,7 +11,6 @@ from projects.stdcl.models import CrossSequenceContrastiveLoss, MemoryBank
 from projects.stdcl.models.losses import (
     cross_sequence_contrastive_loss as contrastive_loss,
 )
-from runs.studies.parts.ideas import OwnSlotLoss
 from tests.twins import contrastive_loss as twin
 
 
@@ -279,11 +278,3 @@ def test_half_precision_bank_is_never_copied_to_float32():
 def test_invalid_numbers_raise(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CrossSequenceContrastiveLoss(**wrong)
-
-
-def test_own_slot_as_a_positive():
-    loss, share = OwnSlotLoss(temperature=1)(
-        torch.eye(2)[:1], torch.tensor([0]), torch.tensor([0]), torch.eye(2),
-        torch.tensor([0, 1]))
-    assert share == 1
-    assert loss.item() == pytest.approx(np.log(1 + np.exp(-1)))

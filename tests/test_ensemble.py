@@ -139,7 +139,8 @@ def test_every_format_gives_the_same(tmp_path, kind):
     for path, matched in (
             (other.path, 'name'),
             (table(other, tmp_path / 't.pkl', kind), 'name'),
-            (dump(tmp_path / 'list.pkl', list(getattr(b, kind))), 'order')):
+            (dump(tmp_path / 'list.pkl', list(getattr(b, kind))), 'order'),
+            (dump(tmp_path / 'array.pkl', getattr(b, kind)), 'order')):
         # the fusion sums the scores that both files contain, and takes the
         # labels from file a
         for order in ([a.path, path], [path, a.path]):

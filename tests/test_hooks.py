@@ -17,7 +17,11 @@ from projects.stdcl.datasets.training_sequences import (
     summarize,
     unwrap_datasets,
 )
-from projects.stdcl.engine.hooks import MemoryBankHook, SkeletonCheckHook
+from projects.stdcl.engine.hooks import (
+    MemoryBankHook,
+    RunRecordHook,
+    SkeletonCheckHook,
+)
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
 from projects.stdcl.utils.clip_check import check_channels, check_encoder
 from projects.stdcl.utils.input_error import InputError
@@ -303,3 +307,6 @@ def test_run_record(config):
     assert len(resumed['epochs']) == 3
     part, = resumed['resumed']
     assert part['epoch'] == 2 and part['seed'] == 3
+    hook, = (hook for hook in runner.hooks if type(hook) is RunRecordHook)
+    hook.after_val_epoch(runner, {'own': torch.tensor(0.5), 'table': [1, 2]})
+    assert hook.epochs[2]['val'] == {'own': 0.5}

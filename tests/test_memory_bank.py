@@ -5,7 +5,6 @@ from mmengine.runner.checkpoint import load_state_dict
 
 from projects.stdcl.models import MemoryBank
 from projects.stdcl.models.memory_banks.memory_bank import merge_sequences
-from runs.studies.parts.ideas import BatchMemoryBank
 
 
 def make_bank(slots=6, dim=4, **kwargs):
@@ -37,19 +36,6 @@ def test_update_equals_the_twin():
         obvious_update(twin, features, labels, indices)
         torch.testing.assert_close(bank.features, twin.features)
         assert torch.equal(bank.labels, twin.labels)
-
-
-def test_batch_bank_forgets_the_previous_step():
-    bank, kept = BatchMemoryBank(4), make_bank()
-    bank.resize(6)
-    features = F.normalize(torch.randn(5, 4), dim=1)
-    labels, indices = torch.tensor([0, 1, 1]), torch.tensor([5, 2, 2])
-    update(bank, features[:2], torch.tensor([1, 0]), torch.tensor([0, 5]))
-    for each in (bank, kept):
-        slots = update(each, features[2:], labels, indices)
-        assert slots.tolist() == [5, 2, 2]
-    assert torch.equal(bank.labels, kept.labels)
-    torch.testing.assert_close(bank.features[[2, 5]], kept.features[[2, 5]])
 
 
 def test_overflow_and_zero_features_empty_the_slot():

@@ -191,24 +191,6 @@ def dump(path, value, protocol=4):
     return path
 
 
-@pytest.mark.parametrize('kind', ['logits', 'probabilities'])
-@pytest.mark.parametrize('form', ['dict', 'list', 'array'])
-def test_files_of_other_projects_load(tmp_path, form, kind):
-    """CTR-GCN and FR-Head write a dict, and PYSKL writes a list."""
-    scores = some_scores(tmp_path / 'a.npz')
-    rows = getattr(scores, kind)
-    again = read(dump(tmp_path / 'a.pkl', dict(
-        dict=dict(zip(scores.names.tolist(), rows)), list=list(rows),
-        array=rows)[form], protocol=2))
-    assert again.kinds == (kind, )  # inferred from the values
-    np.testing.assert_allclose(getattr(again, kind), rows, rtol=1e-6)
-    assert set(again.labels) == {-1}
-    if form == 'dict':
-        assert again.names.tolist() == scores.names.tolist()
-    else:
-        assert again.names is None
-
-
 def test_percentages_are_probabilities(tmp_path):
     shares = some_scores(tmp_path / 'a.npz').probabilities
     again = read(dump(tmp_path / 'a.pkl', list(100 * shares)))
@@ -256,7 +238,8 @@ def test_invalid_archives_are_named(tmp_path, changes, message):
         read(tmp_path / 'b.npz')
 
 
-def test_a_list_of_names_may_have_a_header(tmp_path):
-    (tmp_path / 'names.csv').write_text('name\nb\na\n')
+@pytest.mark.parametrize('names', [['b', 'a'], ['0002', '0001']])
+def test_a_list_of_names_may_have_a_header(tmp_path, names):
+    (tmp_path / 'names.csv').write_text('\n'.join(['name', *names, '']))
     found = label_file.read(tmp_path / 'names.csv')
-    assert found.names.tolist() == ['b', 'a'] and found.labels is None
+    assert found.names.tolist() == names and found.labels is None

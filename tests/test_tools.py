@@ -32,11 +32,6 @@ def test_help_is_complete_and_fast(path):
     assert 'usage: ' in done.stdout and 'example' in done.stdout.lower()
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_tools_are_thin(path):
-    assert path.read_text().count('\n') <= 120
-
-
 @pytest.mark.parametrize('words, suffix', [
     ('analysis/extract_features.py CONFIG a.pth', 'npz'),
     ('analysis/report.py CONFIG a.pth', 'html'),

@@ -15,7 +15,6 @@ CONFIGS = ROOT / 'configs'
 class Encoder:
     """A skeleton encoder."""
     title: str  # name in the paper
-    backbone: str  # registered name of the backbone class
     layout_field: str = 'layout'  # option of the backbone that sets the layout
     # option that sets the number of persons; None if the backbone accepts any
     persons_field: str | None = None
@@ -23,44 +22,25 @@ class Encoder:
     expansion: int = 4
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """A data set with its evaluation protocol."""
-    title: str  # name in tables
-    ann_file: str  # annotation file, relative to the working directory
-    split: str  # prefix of the split names, which end in _train and _val
-    layout: str  # name of the skeleton layout
-    num_classes: int
-    num_person: int  # persons in a clip
-
-
 # config folder -> encoder
 ENCODERS = {
-    'stgcn': Encoder('ST-GCN', 'STGCN', 'graph_cfg.layout'),
-    '2s-agcn': Encoder('2S-AGCN', 'AAGCN', 'graph_cfg.layout', 'num_person'),
-    'ctrgcn': Encoder('CTR-GCN', 'CTRGCN', persons_field='num_person'),
-    'hyperformer': Encoder('Hyperformer', 'Hyperformer',
-                           persons_field='num_person', expansion=1),
-    'blockgcn': Encoder('BlockGCN', 'BlockGCN', persons_field='num_person',
-                        expansion=2),
-    'hcn': Encoder('HCN', 'HCN'),
+    'stgcn': Encoder('ST-GCN', 'graph_cfg.layout'),
+    '2s-agcn': Encoder('2S-AGCN', 'graph_cfg.layout', 'num_person'),
+    'ctrgcn': Encoder('CTR-GCN', persons_field='num_person'),
+    'hyperformer': Encoder('Hyperformer', persons_field='num_person',
+                           expansion=1),
+    'blockgcn': Encoder('BlockGCN', persons_field='num_person', expansion=2),
+    'hcn': Encoder('HCN'),
 }
 
-# name in config file names -> benchmark
+# name of a benchmark in config file names -> title in tables
 BENCHMARKS = {
-    'ntu60-xsub': Benchmark('NTU RGB+D 60, X-Sub', 'data/ntu/ntu60.pkl',
-                            'xsub', 'nturgb+d', 60, 2),
-    'ntu60-xview': Benchmark('NTU RGB+D 60, X-View', 'data/ntu/ntu60.pkl',
-                             'xview', 'nturgb+d', 60, 2),
-    'ntu120-xsub': Benchmark('NTU RGB+D 120, X-Sub', 'data/ntu/ntu120.pkl',
-                             'xsub', 'nturgb+d', 120, 2),
-    'ntu120-xset': Benchmark('NTU RGB+D 120, X-Set', 'data/ntu/ntu120.pkl',
-                             'xset', 'nturgb+d', 120, 2),
-    'nw-ucla-xview': Benchmark('NW-UCLA, cross-view',
-                               'data/nw_ucla/nw_ucla.pkl', 'xview', 'nw-ucla',
-                               10, 1),
-    'jhmdb': Benchmark('JHMDB, split 1', 'data/jhmdb/jhmdb.pkl', 'split1',
-                       'jhmdb', 14, 1),
+    'ntu60-xsub': 'NTU RGB+D 60, X-Sub',
+    'ntu60-xview': 'NTU RGB+D 60, X-View',
+    'ntu120-xsub': 'NTU RGB+D 120, X-Sub',
+    'ntu120-xset': 'NTU RGB+D 120, X-Set',
+    'nw-ucla-xview': 'NW-UCLA, cross-view',
+    'jhmdb': 'JHMDB, split 1',
 }
 
 # stream -> its usual weight in the fusion of all four streams

@@ -63,9 +63,6 @@ class SkeletonDataset(PoseDataset):
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
                  **kwargs) -> None:
         prefix = kwargs.get('data_prefix', {})
-        if 'video' in prefix:
-            raise InputError(f'{ann_file}: data_prefix is {prefix}. Remove '
-                             '"video", which skeleton sequences do not use.')
         if kwargs.get('start_index'):
             raise InputError(f'{ann_file}: start_index is '
                              f'{kwargs["start_index"]}, expected 0, because '

@@ -59,11 +59,12 @@ def _read_list(path: Path) -> tuple:
         with open(path, newline='', encoding='utf-8-sig') as file:
             rows = [[cell.strip() for cell in row]
                     for row in csv.reader(file) if any(row)]
-        if len(rows) > 1 and not rows[0][-1].isdecimal() and (
-                rows[1][-1].isdecimal() or rows[0] == ['name']):
+        named = len(rows) > 1 and rows[0] == ['name']
+        if named or len(rows) > 1 and not rows[0][-1].isdecimal() and (
+                rows[1][-1].isdecimal()):
             del rows[0]  # a header
         columns = np.array(rows).T  # (1 or 2, N)
-        if len(columns) == 1 and not columns[0, 0].isdecimal():
+        if len(columns) == 1 and (named or not columns[0, 0].isdecimal()):
             return columns[0], None
     *names, labels = columns
     names = names or [np.arange(len(labels)).astype(str)]

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax
 
 from ..engine.hooks.run_record_hook import read_record
 from ..evaluation import score_file
@@ -93,7 +92,7 @@ def collect(training: Training, work_dir: Path) -> tuple[dict, list[dict]]:
     lacks an epoch or the validation after the last epoch.
     """
     epochs = read_record(work_dir / 'run.json')['epochs']
-    top1 = {epoch['epoch']: _percent(epoch['val']['acc/top1'])
+    top1 = {epoch['epoch']: _percent(epoch['val'].get('acc/top1', np.nan))
             for epoch in epochs if 'val' in epoch}
     if [epoch['epoch'] for epoch in epochs] != list(
             range(1, len(epochs) + 1)) or len(epochs) not in top1:
@@ -159,5 +158,6 @@ def describe(training: Training, folders: list[Path]
 def _nll(path: Path) -> float:
     """Return the mean negative log-likelihood of a score file."""
     scores = score_file.read(path)
-    return round(-log_softmax(scores.logits.astype(float), axis=1)[
-        np.arange(len(scores.labels)), scores.labels].mean(), 5)
+    likelihood = scores.probabilities[np.arange(len(scores.labels)),
+                                      scores.labels].astype(float)
+    return round(-np.log(likelihood.clip(1e-38)).mean(), 5)

@@ -191,10 +191,12 @@ class Study:
             raise InputError(f'{where}.config: {config} does not exist.')
         options = {**self.options, **self.encoders.get(arm.encoder, {}),
                    **arm.options}
-        stream = arm.stream or ('' if arm.config else 'joint')
+        key = 'model.data_preprocessor.stream'
+        stream = arm.stream or options.get(key) or (
+            '' if arm.config else 'joint')
         require_known(f'{where}.stream', stream, ('', *STREAMS))
-        if stream and (stream != 'joint' or arm.config):
-            options['model.data_preprocessor.stream'] = stream
+        if stream and (stream != 'joint' or arm.config or key in options):
+            options[key] = stream
         trainings = []
         for seed in seeds:
             fold = seed % len(self.folds)

@@ -9,6 +9,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from difflib import get_close_matches
 from numbers import Integral, Real
 from textwrap import shorten
@@ -118,12 +119,13 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
                 f'the config option {name} {what}; expected a field '
                 f'of the Runner{f", such as {places[0]}" if places else ""}'
                 f'{_nearest(field, RUNNER_FIELDS, 0.6)}.')
-    try:
-        cfg.merge_from_dict(options)
+    try:  # merging changes dicts; all at once, one may replace another
+        for name, value in deepcopy(options).items():
+            cfg.merge_from_dict({name: value})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
-            f'the config options {", ".join(options)} do not fit the config, '
-            f'expected names that it contains ({error}).') from error
+            f'the config option {name} does not fit the config, expected a '
+            f'name that it contains ({error}).') from error
     check(cfg)
     return cfg
 

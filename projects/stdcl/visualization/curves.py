@@ -24,23 +24,26 @@ def read_log(path: Path) -> pd.DataFrame:
     """
     files = [file for file in sorted(path.glob('*/vis_data/scalars.json'))
              if file.stat().st_size] if path.is_dir() else [path]
-    log = pd.DataFrame()
+    tables, log = [], pd.DataFrame()
     for file in files:
         try:
             text = file.read_text()
             if not text.rstrip().endswith('}'):  # the run was killed
                 text = text.rpartition('\n')[0] or text
             rows = pd.read_json(StringIO(text), lines=True).astype(float)
-            done = rows['step']
+            tables.append(rows.set_index(rows['step'].to_numpy()))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f'{file} is not a log of MMEngine ({error}), expected one '
                 'JSON object with "step" per line.') from None
+    # steps per epoch; a file without the end of an epoch contains too few
+    steps = max(((rows['iter'] / rows['epoch']).max() for rows in tables
+                 if 'epoch' in rows), default=1)
+    for rows in tables:
         if 'epoch' in rows:  # training rows count steps, others count epochs
-            steps = (rows['iter'] / rows['epoch']).max()  # per epoch
-            done = done.where(rows['epoch'].isna(), done / steps)
-        log = pd.concat([log[log.index < done.min()],
-                         rows.set_index(done.to_numpy())])
+            rows.index = rows.index.where(rows['epoch'].isna(),
+                                          rows.index / steps)
+        log = pd.concat([log[log.index < rows.index.min()], rows])
     if log.empty:
         raise InputError(f'{path} contains no logged scalars, expected a '
                          'work directory with */vis_data/scalars.json.')

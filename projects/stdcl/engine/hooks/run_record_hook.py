@@ -81,7 +81,7 @@ class RunRecordHook(Hook):
         if metrics and getattr(self, 'epochs', None):
             self.epochs[-1]['val'] = {
                 name: float(value) for name, value in metrics.items()
-                if np.size(value) == 1}
+                if np.size(np.asarray(value)) == 1}
             self._write()
 
     @master_only
