@@ -17,7 +17,11 @@ from mmengine.config import Config
 from mmengine.runner.runner import _SlicedDataset
 
 from projects.stdcl import apis
-from projects.stdcl.apis.load_model import build_test_loader, load_model
+from projects.stdcl.apis.load_model import (
+    build_test_loader,
+    layout_of,
+    load_model,
+)
 from projects.stdcl.datasets.data_description import (
     check_traits,
     description_in,
@@ -478,6 +482,10 @@ def test_input_of_older_checkpoints_is_not_checked(config, checkpoint):
     # a file that contains only weights does not name a stream
     torch.save(saved(checkpoint), checkpoint)
     load_model(bone, checkpoint)
+    bone.data_preprocessor = bone.model.pop('data_preprocessor')
+    model = load_model(bone, checkpoint)
+    assert model.data_preprocessor.stream == 'bone'
+    assert layout_of(bone).name == 'nw-ucla'
 
 
 # --- data -------------------------------------------------------------------

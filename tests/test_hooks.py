@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmaction.datasets.transforms import Flip
+from mmaction.models import GCNHead, RecognizerGCN
 from mmaction.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmcv.transforms import RandomApply
 from mmengine.dataset import ConcatDataset
@@ -276,6 +277,42 @@ def test_validation_and_test_data_are_checked_too(config, tiny_annotations):
     config.val_dataloader.dataset.ann_file = path
     with pytest.raises(ValueError, match='val_dataloader.*joints is 17'):
         run(config).train()
+
+
+def test_activation_checkpointing_changes_no_step(config):
+    """Without the repair, the encoder gets no gradient of the contrast."""
+    config.model.contrast_block = 2
+    config.model.cls_head.update(spatial_weight=9)
+    states = []
+    for changes in {}, dict(activation_checkpointing='backbone'):
+        runner = run(config, **changes)
+        runner.train()
+        states.append(dict(runner.model.named_parameters()))
+    for name, parameter in states[0].items():
+        torch.testing.assert_close(parameter, states[1][name], msg=name)
+
+
+@MODELS.register_module()
+class WithArguments(RecognizerGCN):
+    """Recognizer that passes an argument to its head, like Recognizer2D."""
+
+    def extract_feat(self, *args, **kwargs):
+        return super().extract_feat(*args, **kwargs)[0], dict(num_segs=1)
+
+
+@MODELS.register_module()
+class TakesArguments(GCNHead):
+    """Head that requires this argument."""
+
+    def forward(self, x, num_segs, **kwargs):
+        return super().forward(x)
+
+
+def test_arguments_for_the_head(config):
+    config = plain(config)
+    config.model.type = 'WithArguments'
+    config.model.cls_head.type = 'TakesArguments'
+    run(config).train()
 
 
 def test_run_record(config):

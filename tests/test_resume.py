@@ -372,6 +372,15 @@ def test_the_newest_is_found_without_last_checkpoint(tmp_path):
     # the recorded path is outdated, because the folder was moved
     (tmp_path / 'last_checkpoint').write_text('/gone/run/epoch_9.pth')
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_9.pth'), [])
+    # a hook that saves to out_dir since the last start has other names
+    out = tmp_path / 'out'
+    out.mkdir()
+    for number in 19, 20:
+        save_to_local(dict(a=1), str(out / f'step-{number}.pth'))
+    (tmp_path / 'last_checkpoint').write_text(str(out / 'step-20.pth'))
+    assert find_latest(tmp_path) == (str(out / 'step-20.pth'), [])
+    (out / 'step-20.pth').write_bytes(b'')
+    assert find_latest(tmp_path).path == str(out / 'step-19.pth')
 
 
 @pytest.fixture
@@ -489,6 +498,24 @@ def test_settings_that_may_change(config):
     assert runner.iter == 6
     part, = read_record(Path(config.work_dir, 'run.json'))['resumed']
     assert part['config']['train_dataloader']['batch_size'] == 4
+
+
+def test_a_schedule_may_change_betas(config):
+    config.optim_wrapper = dict(type='OptimWrapper', optimizer=dict(
+        type='AdamW', lr=1e-3))
+    config.param_scheduler = [
+        dict(type='CosineAnnealingMomentum', T_max=9, by_epoch=False),
+        dict(type='StepLR', step_size=1)]
+    run(config).train()
+    path = f'{config.work_dir}/epoch_2.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    for group in checkpoint['optimizer']['param_groups']:
+        del group['decoupled_weight_decay']  # before PyTorch 2.7
+    save_to_local(checkpoint, path)
+    config.train_cfg.max_epochs = 3
+    runner = run(config, resume=True)
+    runner.train()
+    assert runner.epoch == 3
 
 
 def test_resuming_by_iterations(config, tmp_path):

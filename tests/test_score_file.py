@@ -128,12 +128,14 @@ def test_names_labels_classes_and_source(config, tmp_path):
     assert os.listdir(tmp_path / 'new') == ['scores.npz']  # no partial file
 
 
-def test_sequences_without_names_raise(config):
+@pytest.mark.parametrize('change, message', [
+    (lambda results: results.pop('frame_dir'), 'contains no "frame_dir"'),
+    (lambda results: results.update(label=[0, 1]), 'has several labels')])
+def test_sequences_that_a_score_file_cannot_contain(config, change, message):
     runner = build_runner(config)
     transforms = runner.test_dataloader.dataset.pipeline.transforms
-    transforms.insert(0, lambda results: {
-        key: value for key, value in results.items() if key != 'frame_dir'})
-    with pytest.raises(InputError, match='contains no "frame_dir"'):
+    transforms.insert(0, lambda results: change(results) and None or results)
+    with pytest.raises(InputError, match=message):
         runner.test()
 
 

@@ -26,7 +26,8 @@ SET = dict(type='SyntheticSkeletonDataset', num_sequences=16,
 
 def build(wrapped=SET, seed=3):
     """Return a seeded data set and its sampler."""
-    dataset = DATASETS.build(dict(type='SeededDataset', dataset=wrapped))
+    dataset = SeededDataset(DATASETS.build(wrapped))
+    assert len(SeededDataset(wrapped)) == len(dataset)
     return dataset, DATA_SAMPLERS.build(dict(
         type='SeededSampler', sampler=dict(type='DefaultSampler'), seed=seed),
         default_args=dict(dataset=dataset))

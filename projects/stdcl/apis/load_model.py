@@ -48,7 +48,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
             'PyTorch can use on this machine, such as cuda.') from error
     require_fields(cfg, ('model', ))
     init_default_scope(cfg.get('default_scope') or 'mmaction')
-    model = MODELS.build(cfg.model)
+    model = MODELS.build({  # both places are valid, as in a Runner
+        'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
     loaded = CheckpointLoader.load_checkpoint(
         str(checkpoint), map_location='cpu', logger='silent')
     if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
@@ -85,7 +86,8 @@ def layout_of(cfg: Config) -> SkeletonLayout:
     """
     model = cfg.get('model') or {}
     backbone = model.get('backbone') or {}
-    for place in (model.get('data_preprocessor') or {},
+    for place in (model.get('data_preprocessor')
+                  or cfg.get('data_preprocessor') or {},
                   backbone.get('graph_cfg') or {}, backbone):
         if place.get('layout'):
             return SkeletonLayout.get(place['layout'])

@@ -13,11 +13,12 @@ class SeededDataset:
     all earlier draws. ``SeededSampler`` supplies a seed with each index.
 
     Args:
-        dataset (dict): Config of the data set to wrap.
+        dataset (dict | Dataset): Data set to wrap, or its config.
     """
 
-    def __init__(self, dataset: dict) -> None:
-        self.dataset = DATASETS.build(dataset)
+    def __init__(self, dataset) -> None:
+        self.dataset = DATASETS.build(dataset) if isinstance(
+            dataset, dict) else dataset
 
     @property
     def metainfo(self) -> dict:

@@ -47,6 +47,7 @@ def find_latest(work_dir: str) -> Latest:
     names; the second is the newest intact one. If ``work_dir`` contains no
     checkpoint, the folder that ``last_checkpoint`` names is searched: the
     ``out_dir`` of the checkpoint hook, or the original of a copied folder.
+    An ``out_dir`` that contains the named file comes first.
     """
     folder, named = Path(work_dir), Path()
     if (folder / LAST).is_file():
@@ -54,10 +55,14 @@ def find_latest(work_dir: str) -> Latest:
         if '://' in text:  # remote files are not checked
             return Latest(text, [])
         named = Path(text)
-    damaged = []
-    for place in (folder, named.parent if named.name else folder):
+    damaged, places = [], [folder, named.parent if named.name else folder]
+    if (not (folder / named.name).exists() and named.is_file()
+            and not (named.parent / LAST).exists()):  # not a work directory
+        places.reverse()
+    own = re.sub(r'\d+', '*', named.name)  # for filename_tmpl
+    for place in places:
         # published copies, epoch_N-HASH.pth, have no optimizer state
-        others = sorted({path for pattern in PATTERNS
+        others = sorted({path for pattern in (*PATTERNS, own or PATTERNS[0])
                          for path in place.glob(pattern)
                          if not re.search('-[0-9a-f]{8}$', path.stem)},
                         key=lambda path: path.stat().st_mtime, reverse=True)

@@ -22,9 +22,10 @@ DATA, OPTIMIZER = 'training_data', 'optimizer_type'
 VALIDATION = 'validation_data'
 # fields of the config that must be equal in all processes
 SHARED = 'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'
-# attributes of schedulers that change during training
+# attributes of schedulers that change during training, and an entry of AdamW
+# that is True since PyTorch 2.7
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
-            'num_bad_epochs', 'cooldown_counter'}
+            'num_bad_epochs', 'cooldown_counter', 'decoupled_weight_decay'}
 
 
 @HOOKS.register_module()
@@ -152,7 +153,9 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
     yield from _compare('optimizer', *([
         {name: group.get(f'initial_{name}', value)
          for name, value in group.items()
-         if name != 'params' and not name.startswith('initial_')}
+         if name != 'params' and not name.startswith('initial_')
+         # momentum schedules change betas and momentum of Adam
+         and not (name == 'betas' and 'momentum' in group)}
         for group in state['param_groups']]
         for state in (checkpoint['optimizer'], wrapper.state_dict())))
     yield from _compare_schedules(runner, checkpoint)

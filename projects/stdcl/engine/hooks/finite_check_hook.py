@@ -18,8 +18,8 @@ class FiniteCheckHook(Hook):
     The hook checks the losses after every step and the model before it is
     saved, so that training can resume from any checkpoint. In validation and
     testing, scores that are not finite raise an ``InputError``. The hook reads
-    all scalars of a training step in one copy from the device, and passes
-    numbers to the hooks that log them.
+    all scalars of a training step in one copy from the device, and passes the
+    copies to the hooks that log them.
     """
 
     # runs before RuntimeInfoHook, which would read the scalars one by one
@@ -33,7 +33,7 @@ class FiniteCheckHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Replace the scalars with numbers, and check the losses."""
+        """Copy the scalars to the CPU, and check the losses."""
         outputs = outputs or {}
         outputs.update(read_scalars(outputs))
         losses = {name: value for name, value in outputs.items()
@@ -68,11 +68,11 @@ class FiniteCheckHook(Hook):
                 f'stops here; {_way_out(runner)}')
 
 
-def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Read scalar tensors in one copy from their device.
+def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copy scalar tensors to the CPU, all at once.
 
     >>> read_scalars(dict(loss=torch.tensor(0.5), hits=torch.tensor(3)))
-    {'loss': 0.5, 'hits': 3.0}
+    {'loss': tensor(0.5000), 'hits': tensor(3.)}
     """
     values = [torch.as_tensor(value).detach() for value in scalars.values()]
     if not values:
@@ -80,7 +80,7 @@ def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, float]:
     device = values[0].device
     # PyTorch promotes the values to a common type
     return dict(zip(scalars, torch.stack(
-        [value.reshape(()).to(device) for value in values]).tolist()))
+        [value.reshape(()).to(device) for value in values]).cpu()))
 
 
 def _sequences(data_batch) -> str:

@@ -20,7 +20,8 @@ class ScoreFileHook(Hook):
 
     A metric receives only one kind of score, so the hook reads the output of
     the classifier. ``path`` is the ``*.npz`` file; :class:`.Scores` lists its
-    fields. An ``InputError`` is raised if a sequence has no name.
+    fields. An ``InputError`` is raised if a sequence has no name or several
+    labels.
     """
 
     priority = 'VERY_LOW'  # if writing fails, the metrics are already logged
@@ -51,8 +52,13 @@ class ScoreFileHook(Hook):
                 raise InputError(
                     'test_dataloader.dataset: an annotation contains no '
                     '"frame_dir", expected the name of the sequence.')
-            label = int(sample.gt_label) if 'gt_label' in sample else -1
-            self.rows.append((sample.metainfo['frame_dir'], label, *scores))
+            label = sample.get('gt_label', torch.tensor(-1))
+            if label.numel() != 1:
+                raise InputError(
+                    'test_dataloader.dataset: a sequence has several labels, '
+                    'expected one. Use --dump with a *.pkl file.')
+            self.rows.append((sample.metainfo['frame_dir'], int(label),
+                              *scores))
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """Gather the sequences of all processes and write the file."""

@@ -158,9 +158,9 @@ def _try_model(model, batch: dict) -> None:
     training, head = model.training, model.cls_head
     model.eval()  # batch norm must not learn from the sequence
     data = model.data_preprocessor(batch)
-    feats = model.extract_feat(data['inputs'])[0]  # (1, M, C, T, V)
+    feats, arguments = model.extract_feat(data['inputs'])  # (1, M, C, T, V)
     clip_check.check_channels(model, feats)
-    scores = head(feats)
+    scores = head(feats, **arguments)
     try:
         # other heads may expect other arguments
         if getattr(type(head), 'loss_by_feat', 0) == BaseHead.loss_by_feat:
