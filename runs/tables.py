@@ -5,8 +5,8 @@
 :func:`update` fills the blocks between ``<!-- table: NAME -->`` and
 ``<!-- /table -->`` on each page. NAME is one of
 
-- ``study X``, ``measures X`` and ``details X``, where X is a study in
-  ``runs/studies``; ``measures X 6`` omits arms with fewer than six pairs;
+- ``study X`` and ``measures X``, where X is a study in ``runs/studies``;
+  ``measures X 6`` omits arms with fewer than six pairs;
 - ``gains X Y``, for the gains of STD-CL in several studies;
 - ``encoders X Y``, the same with one row per encoder;
 - ``configs``, for all encoders on all benchmarks;

@@ -281,12 +281,6 @@ def test_launchers(launcher, folder):
             action('tiny.py', *arguments, launcher=launcher)
 
 
-LABELS = '''
-train_dataloader['dataset']['dataset'] = dict(data, pipeline=[
-    dict(type='KeyMapper', mapping=dict(label='total_frames'),
-         auto_remap=False),
-    *_base_.train_dataloader.dataset.dataset.pipeline])
-'''
 PIPELINE = '''
 val_dataloader['dataset'] = dict(data, pipeline=[
     dict(type='MinMaxNormalize'), dict(type='FormatGCNInput', num_person=1),
@@ -314,12 +308,6 @@ val_dataloader['dataset'] = dict(data, pipeline=[
     'clips of several lengths': (
         PIPELINE, 'val_dataloader, batch 1: the clips have the shapes (1, 1,'
         ' 20, 20, 3) and (1, 1, 27, 20, 3)', 'expected the same'),
-    'labels set by a transform': (
-        LABELS, 'train_dataloader, batch 1: sequence tiny.pkl_000: label is '
-        '20, expected 0 to 9 because model.cls_head.num_classes is 10'),
-    'later labels set by a transform': (
-        f'{LABELS}model["cls_head"]["num_classes"] = 43', 'train_dataloader, '
-        'batch', 'sequence tiny.pkl_023: label is 43, expected 0 to 42'),
     'sampler missing': (
         "test_dataloader = dict(_delete_=True, dataset={}, num_workers=0)",
         'test_dataloader.sampler is missing, expected a dict'),

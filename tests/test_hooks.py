@@ -21,7 +21,6 @@ from projects.stdcl.datasets.training_sequences import (
 from projects.stdcl.engine.hooks import (
     MemoryBankHook,
     RunRecordHook,
-    SkeletonCheckHook,
 )
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
 from projects.stdcl.utils.clip_check import check_channels, check_encoder
@@ -209,13 +208,6 @@ def test_mismatched_data_raise(config, tiny_annotations, data, model, message):
         run(config).train()
 
 
-def test_a_label_that_cross_entropy_ignores_is_no_class(config):
-    sample = SimpleNamespace(gt_label=torch.tensor([-100]))
-    with pytest.raises(InputError, match='label is -100, expected 0 to 9'):
-        SkeletonCheckHook().before_train_iter(run(config), 0, dict(
-            inputs=torch.ones(1, 1), data_samples=[sample]))
-
-
 def test_batch_norm_of_joints_takes_any_number_of_persons():
     encoder = MODELS.build(dict(
         type='AAGCN', base_channels=4, num_stages=1, data_bn_type='VC',
@@ -241,11 +233,6 @@ def test_other_recognizers_and_heads_are_not_refused(config):
                       average_clips='prob'))
     runner = run(config)
     runner.train()
-    own = [SimpleNamespace(gt_label=label) for label in (
-        [1], 1, torch.ones(1), torch.ones(1, 1), torch.ones(2))]
-    for samples in None, (), [object()], own:  # of own collate functions
-        SkeletonCheckHook().before_train_iter(runner, 0, dict(
-            inputs=torch.ones(1, 1), data_samples=samples))
     for feats in ((torch.ones(2), ), torch.ones(5 * [1])):
         check_channels(SimpleNamespace(cls_head=object()), feats)
 

@@ -191,6 +191,10 @@ def test_the_size_of_images_is_not_guessed(checkpoint):
         with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
             inferencer(joints, img_shape=img_shape)
     given = inferencer(joints, img_shape=np.array((480, 640)))
+    # in some windows, most joints may be outside the image
+    walk = np.concatenate([joints[0][:, :9]] * 9, axis=1)
+    walk[:, 63:, :, 0] += 640
+    assert inferencer(walk, window=9, img_shape=(480, 640))
     cfg.test_dataloader.dataset.pipeline[0] = dict(step, img_shape=(480, 640))
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(joints) == given
 
@@ -256,8 +260,8 @@ def test_the_demo(warm, tmp_path, checkpoint):
                                        in NARROW.items()), cwd=tmp_path,
                     status=status)
 
-    done = demo('day.npy', 'one.json', '--window', 10, '--stride', 5, '--json',
-                '--topk', 2)
+    done = demo('--topk', 2, 'day.npy', '--window', 10, '--stride', 5,
+                '--json', 'one.json')
     result = json.loads(done.stdout)
     assert [len(one['top']) for one in result['predictions']] == [2, 2]
     day = result['predictions'][0]['segments']

@@ -66,8 +66,10 @@ def test_all_sources_give_the_same_file(source, tmp_path):
     part = [{name: contents[name] for name in chosen}
             for chosen in (names[:20], names[20:30], names[30:])]
     write_zip(tmp_path / 'in' / 'a.ZIP', part[0])
-    write_folder(tmp_path / 'in' / 'deep' / 'down', part[1])
-    zipped = write_zip(tmp_path / 'b.zip', part[2])
+    write_folder(tmp_path / 'other' / 'down', part[1])
+    (tmp_path / 'in' / 'deep').symlink_to(tmp_path / 'other')
+    zipped = write_zip(tmp_path / 'b.zip', {  # written on Windows
+        f'skeletons\\{name}': content for name, content in part[2].items()})
     (tmp_path / 'in' / 'notes.txt').write_text('not a skeleton')
     for number, paths in enumerate([[source], [tmp_path / 'in', zipped]]):
         report = ntu_rgbd.convert(paths, tmp_path / f'{number}.pkl',

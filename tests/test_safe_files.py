@@ -3,6 +3,7 @@ import functools
 import io
 import os
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -283,3 +284,13 @@ def test_deeply_nested_pickle_is_named(tmp_path):
     path.write_bytes(b'\x80\x02' + b']' * 10**5 + b'a' * (10**5 - 1) + b'.')
     with pytest.raises(pickle.UnpicklingError, match='RecursionError'):
         safe_files.load(path)
+
+
+def test_no_other_module_reads_files_that_can_contain_code(root):
+    calls = re.compile(r'(torch|np|numpy|pickle|joblib|mmengine)\.load\(|'
+                       r'Unpickler|read_pickle|fromstring|'
+                       r'(?<![.\w])(eval|exec)\(')
+    found = {path.name for folder in ('projects', 'tools')
+             for path in (root / folder).rglob('*.py')
+             if calls.search(path.read_text())}
+    assert found == {'safe_files.py', 'checkpoint.py'}

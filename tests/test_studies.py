@@ -129,10 +129,6 @@ def test_studies_of_the_repository(path):
 def test_recorded_results(path):
     results = records.read(path).set_index(records.KEY)
     assert results.commit.str.fullmatch('[0-9a-f]{40}(-dirty)?|unknown').all()
-    details = records.read(path.with_name(f'{path.stem}_details.csv'),
-                           records.DETAILS)
-    means = details.query('kind == "class"').groupby(records.KEY).value.mean()
-    assert np.allclose(results.mean_class, means[results.index], atol=1e-3)
 
 
 FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
@@ -216,7 +212,7 @@ arms =""")
     # the evaluator in the config may compute only other metrics
     path = tmp_path / 'work/tiny/plain_seed-1/run.json'
     path.write_text(path.read_text().replace('acc/top1', 'acc/mean1'))
-    row, _ = records.collect(study.study.trainings[0], path.parent)
+    row = records.collect(study.study.trainings[0], path.parent)
     assert row['top1_last'] == 100 and np.isnan(row['top1_best'])
     config, = (tmp_path / 'work/tiny/plain_seed-1/config_train').iterdir()
     assert "split='split3_train'" in config.read_text()
@@ -379,8 +375,8 @@ def test_inconsistent_results_raise(tmp_path, change, message):
         tmp_path / 'x.csv')
     assert records.read(path).empty
     rows = [dict(row, seed=0), dict(row, seed=1)]
-    records.append(path, rows)
-    records.append(path, rows[:1])  # replaces the first row
+    for one in (*rows, rows[0]):  # the last one replaces the first row
+        records.append(path, one)
     assert len(records.read(path)) == 2
     assert 'note' in records.read(path)  # an unknown column is kept
     changed = pd.DataFrame([{**rows[0], **change}, rows[1]])
@@ -443,26 +439,22 @@ arms = {'NA': dict(encoder='stgcn', against='plain', seeds=[1]),
         'both': dict(fuse=['plain', 'bone'], against='plain', seeds=[1]),""")
     key = [dict(arm=arm, fold=0, seed=seed) for seed in range(3)
            for arm in ('plain', 'NA', 'stdcl', 'bone', 'hcn', 'both')]
-    records.append(path.with_suffix('.csv'), [
-        dict(row, top1_last=80 + place) for place, row in enumerate(key)])
-    records.append(tmp_path / 'tiny_details.csv', [
-        dict(row, kind='class', name=name, value=50) for row in key
-        for name in ('None', '01', 'a|b') if row['arm'] in ('plain', 'NA')])
+    for place, row in enumerate(key):
+        records.append(path.with_suffix('.csv'),
+                       dict(row, top1_last=80 + place))
     report = StudyReport(read_study(path), tmp_path)
     assert '| NA | 3 | ' in report.study()
-    assert report.details().splitlines()[2:] == [
-        f'| class | {name} | 50 | 50 |' for name in ('None', '01', r'a\|b')]
     assert [np.isfinite(mean.margin) for mean in report.means.values()] == [
         True, False, False, False]
 
 
 def test_plot_of_gains(write, tmp_path):
     path = write()
-    records.append(path.with_suffix('.csv'), [
-        dict(arm=arm, fold=0, seed=seed, top1_last=80, method=method,
-             train_top1=90)
-        for arm, method in (('plain', 'plain'), ('stdcl', 'STD-CL'))
-        for seed in (1, 2, 3)])
+    for arm, method in ('plain', 'plain'), ('stdcl', 'STD-CL'):
+        for seed in 1, 2, 3:
+            records.append(path.with_suffix('.csv'), dict(
+                arm=arm, fold=0, seed=seed, top1_last=80, method=method,
+                train_top1=90))
     report = StudyReport(read_study(path), tmp_path)
     assert '| stdcl | 3 | 80.00 ± 0.00 | 90.0 | +0.00 |' in gains_table(
         [report])
@@ -473,24 +465,17 @@ def test_plot_of_gains(write, tmp_path):
 def test_tables_of_a_study(write, tmp_path):
     path = write()
     key = [dict(arm=arm, fold=0, seed=1) for arm in ('plain', 'stdcl')]
-    records.append(path.with_suffix('.csv'), [
-        dict(key[0], top1_last=87.5, minutes=1, machine='C\nPU', nll=0.5),
-        dict(key[1], top1_last=90.0, minutes=2, train_top1=97.5,
-             machine='C\nPU', nll=0.25),
-        # recorded before the negative log-likelihood was
-        *(dict(one, seed=2, top1_last=top1, train_top1=97.5)
-          for one, top1 in zip(key, (87.5, 90)))])
-    records.append(tmp_path / 'tiny_details.csv', [
-        *(dict(one, kind='class', name=name, value=value)
-          for one, values in zip(key, ([75, 100], [100, 62.5]))
-          for name, value in zip('xy', values)),
-        dict(key[1], kind='diagnosis', name='anchor_share', value=1)])
+    for row in (
+            dict(key[0], top1_last=87.5, minutes=1, machine='C\nPU', nll=0.5),
+            dict(key[1], top1_last=90.0, minutes=2, train_top1=97.5,
+                 machine='C\nPU', nll=0.25),
+            # recorded before the negative log-likelihood was
+            *(dict(one, seed=2, top1_last=top1, train_top1=97.5)
+              for one, top1 in zip(key, (87.5, 90)))):
+        records.append(path.with_suffix('.csv'), row)
     report = StudyReport(read_study(path), tmp_path)
     assert '| stdcl | 2 | 90.00 ± 0.00 | 97.5 | +2.50 from plain |  | ' \
         'inconclusive | 2.0 |' in report.study()
     assert report.source().startswith(r'C\nPU; 4 of ')
     assert report.measures().splitlines()[2:] == [
         '| stdcl | 2 | +2.50 |  | -0.250 (pairs: 1) |']
-    assert report.details().splitlines()[2:] == [
-        '| class | x | 75 | 100 |', '| class | y | 100 | 62.5 |',
-        '| diagnosis | anchor_share |  | 1 |']

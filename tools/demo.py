@@ -40,7 +40,7 @@ def main() -> None:
         'is one, otherwise cpu')
     add('--cfg-options', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.config is None:
         args.config = ZOO / 'stgcn_jhmdb.py'
         args.checkpoint = min(ZOO.glob('stgcn_jhmdb-*.pth'))

@@ -30,7 +30,7 @@ def main() -> None:
         'otherwise ntu60')
     add('--processes', type=int,
         help='number of worker processes; default: number of cores')
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.destination.suffix != '.pkl':
         parser.error(f'DST is {args.destination}, expected a *.pkl file.')
     from projects.stdcl.datasets.converters.ntu_rgbd import BENCHMARKS, convert

@@ -1,6 +1,6 @@
 """Inference on skeleton sequences."""
 from collections.abc import Sequence
-from itertools import groupby, islice
+from itertools import groupby, islice, product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..datasets.annotation_check import check_sequence
 from ..datasets.plain_annotation import complete, to_plain
 from ..datasets.transforms import format_gcn_input
 from ..datasets.transforms.detected_joints import check_detected, find_detected
-from ..datasets.transforms.pre_normalize_2d import check_pixels
+from ..datasets.transforms.pre_normalize_2d import PreNormalize2D, check_pixels
 from ..utils import clip_check
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError, require_known, require_positive
@@ -119,6 +119,11 @@ class SkeletonInferencer:
             inputs = [inputs]
         sequences = [_to_annotation(index, sequence, self.layout, img_shape)
                      for index, sequence in enumerate(inputs)]
+        for sequence, step in product(sequences, self.pipeline.transforms):
+            # a window may contain many joints outside the image
+            if isinstance(step, PreNormalize2D):
+                check_pixels(sequence['frame_dir'], sequence,
+                             sequence.get('img_shape', step.img_shape))
         windows = [cut(find_detected(sequence)[1].any(axis=(0, 2)), window,
                        stride) for sequence in sequences]
         pieces = [(sequence, part) for sequence, parts
@@ -147,7 +152,8 @@ class SkeletonInferencer:
 
     def _preprocess(self, sequence: dict, window: Window) -> dict:
         """Run the test pipeline on one window of a sequence."""
-        piece = dict(sequence, total_frames=window.end - window.start)
+        piece = dict(sequence, total_frames=window.end - window.start,
+                     is_window=True)
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, slice(*window)].copy()

@@ -1,15 +1,9 @@
 """CSV files that record the results of a study.
 
-A study NAME has two files, by default next to its study file:
-
-- ``NAME.csv`` contains one row per run, with the columns :data:`COLUMNS` and
-  two columns for each of the study's further ``tests``.
-- ``NAME_details.csv`` contains one row per value, with the columns
-  :data:`DETAILS`. ``kind`` is ``class`` (accuracy of a class in percent),
-  ``diagnosis`` (``anchor_share``, or a scalar of ``ContrastDiagnosisHook``, in
-  the last epoch) or, in older files, ``global``, ``spatial`` or ``temporal``.
+A study NAME has the file ``NAME.csv``, by default next to its study file, with
+one row per run, the columns :data:`COLUMNS` and two columns for each of the
+study's further ``tests``.
 """
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,35 +26,30 @@ COLUMNS = [
     'train_top1',  # training accuracy in the last epoch
     'minutes',  # of training, without validation
     'commit', 'machine', 'versions']
-DETAILS = [*KEY, 'kind', 'name', 'value']
 # columns of numbers, including those of further tests
-NUMBERS = '^((top1|nll)_.*|nll|mean_class|train_top1|minutes|value)$'
-DIAGNOSES = ('anchor_share', 'gradient_', 'positive_', 'negative_',
-             'staleness_')
+NUMBERS = '^((top1|nll)_.*|nll|mean_class|train_top1|minutes)$'
 
 
-def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
     """Read a CSV file of results, or return no rows if it does not exist.
 
     An ``InputError`` is raised if it is damaged, or if a row occurs twice or
     has a ``top1_last`` that is not between 0 and 100.
     """
     if not path.is_file():
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=COLUMNS)
     try:
-        # an arm or a class may be named "None" or "NA"
+        # an arm may be named "None" or "NA"
         frame = pd.read_csv(path, keep_default_na=False, na_values=[''],
-                            dtype=dict(arm=str, name=str, fold=int, seed=int))
+                            dtype=dict(arm=str, fold=int, seed=int))
         numbers = frame.filter(regex=NUMBERS).columns
         frame[numbers] = frame[numbers].apply(pd.to_numeric)
-        wrong = twice = frame.duplicated(
-            KEY if 'top1_last' in columns else DETAILS[:-1])
+        twice = frame.duplicated(KEY)
     except (ValueError, KeyError, OSError, OverflowError) as error:
         raise InputError(f'{path} cannot be read as results of a study: '
                          f'{error}') from None
-    frame = frame.reindex(columns=frame.columns.union(columns, sort=False))
-    if 'top1_last' in columns:
-        wrong = twice | ~frame.top1_last.between(0, 100)
+    frame = frame.reindex(columns=frame.columns.union(COLUMNS, sort=False))
+    wrong = twice | ~frame.top1_last.between(0, 100)
     for row in frame[wrong].itertuples():
         what = 'is recorded twice, expected one row' if twice[row.Index] else (
             f'has top1_last {row.top1_last}, expected 0 to 100')
@@ -69,23 +58,21 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     return frame
 
 
-def append(path: Path, rows: list[dict], key: list[str] = KEY) -> None:
-    """Add rows to a CSV file, and remove old rows with the same ``key``.
+def append(path: Path, row: dict) -> None:
+    """Add a row to a CSV file, and remove an old row of the same run.
 
     The file is replaced as a whole, so a crash leaves the old file intact.
     """
-    if not rows:
-        return
-    frame = pd.DataFrame(rows).astype(dict.fromkeys(key, str))
+    frame = pd.DataFrame([row]).astype(dict.fromkeys(KEY, str))
     if path.is_file():  # read as strings, so that old values do not change
         old = pd.read_csv(path, dtype=str, keep_default_na=False)
-        frame = pd.concat([old, frame]).drop_duplicates(key, keep='last')
+        frame = pd.concat([old, frame]).drop_duplicates(KEY, keep='last')
     with atomic_write(path) as partial:
         frame.to_csv(partial, index=False)
 
 
-def collect(training: Training, work_dir: Path) -> tuple[dict, list[dict]]:
-    """Return the row of a finished run, and the rows of its details.
+def collect(training: Training, work_dir: Path) -> dict:
+    """Return the row of a finished run.
 
     ``work_dir`` contains ``run.json``, ``scores.npz`` and ``TEST.npz`` for
     each of the run's ``tests``. An ``InputError`` is raised if ``run.json``
@@ -101,7 +88,7 @@ def collect(training: Training, work_dir: Path) -> tuple[dict, list[dict]]:
             'missing, expected every epoch from 1 and a validation after the '
             f'last epoch. Delete {work_dir} to train from scratch.')
     best, last = max(top1, key=top1.get), epochs[-1]['train']
-    row, details = describe(training, [work_dir])
+    row = describe(training, [work_dir])
     row.update(
         epochs=len(epochs), top1_best=top1[best], best_epoch=best,
         train_top1=_percent(last.get('top1_acc', np.nan)),
@@ -112,24 +99,15 @@ def collect(training: Training, work_dir: Path) -> tuple[dict, list[dict]]:
         found = fuse_files([path], kind='probabilities')['fused']
         row.update({f'top1_{name}': _percent(found['top1']),
                     f'nll_{name}': _nll(path)})
-    details += [
-        dict(_key(training), kind='diagnosis', name=name,
-             value=float(f'{value:.5g}'))
-        for name, value in last.items() if name.startswith(DIAGNOSES)]
-    return row, details
-
-
-def _key(training: Training) -> dict:
-    return {name: getattr(training, name) for name in KEY}
+    return row
 
 
 def _percent(share: float) -> float:
     return round(100 * share, 4)
 
 
-def describe(training: Training, folders: list[Path]
-             ) -> tuple[dict, list[dict]]:
-    """Return the row of a run, or of a fusion of runs, and its classes.
+def describe(training: Training, folders: list[Path]) -> dict:
+    """Return the row of a run, or of a fusion of runs.
 
     ``nll`` stays empty, because the summed logits of a fusion are not
     calibrated. ``folders`` are the work directories of the runs.
@@ -141,7 +119,8 @@ def describe(training: Training, folders: list[Path]
     run = read_record(folders[0] / 'run.json')
     machine = run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
-    row = dict.fromkeys(COLUMNS) | _key(training) | dict(
+    return dict.fromkeys(COLUMNS) | dict(
+        arm=training.arm, fold=training.fold, seed=training.seed,
         encoder=training.encoder, stream=training.stream, data=training.data,
         method='STD-CL' if training.stdcl else 'plain',
         top1_last=_percent(found['fused']['top1']),
@@ -150,9 +129,6 @@ def describe(training: Training, folders: list[Path]
         machine=f'{processor}, {machine["cores"]} cores, threads: '
         f'{machine["threads"]}', versions=' '.join(
             f'{name}={version}' for name, version in run['versions'].items()))
-    return row, [dict(_key(training), kind='class', name=one['name'],
-                      value=_percent(one['accuracy']))
-                 for one in found['classes'] if one['sequences']]
 
 
 def _nll(path: Path) -> float:

@@ -14,7 +14,7 @@ from . import records
 from .statistics import Difference, compare, mean_of
 from .study import Study
 
-TABLES = ('study', 'measures', 'details')
+TABLES = ('study', 'measures')
 # column -> title, digits
 MEASURES = {'top1_last': ('top-1', 2), 'mean_class': ('class mean', 2),
             'nll': ('negative log-likelihood', 3)}
@@ -45,13 +45,11 @@ def spread(values: pd.Series) -> str:
 
 
 class StudyReport:
-    """Tables and a plot of a study, whose CSV files are in ``folder``."""
+    """Tables and a plot of a study, whose CSV file is in ``folder``."""
 
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
         self.results = records.read(self.path)
-        self.details_rows = records.read(
-            folder / f'{study.name}_details.csv', records.DETAILS)
         self.arms = study.arms
         found = {arm: compare(self.results, arm, other)
                  for arm, other in study.against.items()}
@@ -109,15 +107,6 @@ class StudyReport:
                 for number in [len(one.seeds)])])
         titles = [title for title, _ in columns.values()]
         return markdown(['arm', 'pairs', *titles], rows)
-
-    def details(self) -> str:
-        """Return a table of mean details: accuracies of classes and so on."""
-        means = self.details_rows.pivot_table(
-            index=['kind', 'name'], columns='arm', values='value', sort=False)
-        return markdown(['kind', 'name', *means], (
-            [*names, *('' if np.isnan(value) else f'{value:.3g}'
-                       for value in row)]
-            for names, row in zip(means.index, means.to_numpy())))
 
     def source(self) -> str:
         """Name the machines of the runs, and count the recorded runs."""

@@ -36,7 +36,6 @@ class StudyRunner:
         folder.mkdir(parents=True, exist_ok=True)  # before the runs
         self.study = study
         self.results = folder / f'{study.name}.csv'
-        self.details = folder / f'{study.name}_details.csv'
         self.work_dir = work_dir / study.name
         self.call = self._call_here
         self.stopping = threading.Event()
@@ -131,12 +130,11 @@ class StudyRunner:
                                 folder / f'{name}.npz', '--work-dir',
                                 folder / 'test'):
                 return None
-        return self._record(*records.collect(training, folder))
+        return self._record(records.collect(training, folder))
 
-    def _record(self, row: dict, details: list[dict]) -> dict:
-        with self.lock:  # write the row last: it marks the run as recorded
-            records.append(self.details, details, records.DETAILS[:-1])
-            records.append(self.results, [row])
+    def _record(self, row: dict) -> dict:
+        with self.lock:
+            records.append(self.results, row)
         return row
 
     def _fuse(self, training: Training) -> dict | None:
@@ -151,7 +149,7 @@ class StudyRunner:
                     f'{folder}/scores.npz is missing, but the run is recorded.'
                     ' Restore the file, or delete the row of the run from '
                     f'{self.results} to repeat it.')
-        return self._record(*records.describe(training, folders))
+        return self._record(records.describe(training, folders))
 
     def _write_config(self, training: Training, folder: Path,
                       options: dict | None = None) -> Path:

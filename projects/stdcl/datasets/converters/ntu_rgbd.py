@@ -4,6 +4,7 @@ File names, splits and published sizes are those of the data set's authors
 (https://rose1.ntu.edu.sg/dataset/actionRecognition).
 """
 import json
+import os
 import re
 import signal
 import sys
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from rich.console import Console
@@ -69,9 +70,9 @@ def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
     An ``InputError`` is raised if a zip file cannot be opened.
     """
     if path.is_dir():
-        for file in sorted(path.rglob('*.*')):
-            if not file.is_dir():
-                yield from find_sources(file)
+        for file in sorted(Path(folder, name) for folder, _, names in os.walk(
+                path, followlinks=True) for name in names):
+            yield from find_sources(file)
     elif path.suffix.lower() == '.skeleton':
         yield path.stem, str(path)
     elif path.suffix.lower() == '.zip':
@@ -82,7 +83,7 @@ def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
                              'Download it again.') from None
         for member in members:  # "./a" would not be found as "a"
             if member.lower().endswith('.skeleton'):
-                yield PurePosixPath(member).stem, str(path), member
+                yield PureWindowsPath(member).stem, str(path), member
 
 
 _open_zip = lru_cache(maxsize=32)(zipfile.ZipFile)

@@ -3,11 +3,12 @@
 As in published results, views 1 and 2 are for training; view 3 is for testing.
 """
 import json
+import os
 import re
 import sys
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from rich.progress import track
@@ -52,8 +53,10 @@ def read_source(source: Path) -> Iterator[tuple[str, bytes]]:
     An ``InputError`` is raised if the zip is missing or damaged.
     """
     if source.is_dir():
-        for path in sorted(source.rglob('*.json')):
-            yield path.name, path.read_bytes()
+        for path in sorted(Path(folder, name) for folder, _, names in os.walk(
+                source, followlinks=True) for name in names):
+            if path.suffix == '.json':
+                yield path.name, path.read_bytes()
         return
     if not source.is_file():
         raise InputError(f'{source} does not exist, expected all_sqe.zip or '
@@ -62,7 +65,7 @@ def read_source(source: Path) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(source) as archive:
             for member in sorted(archive.namelist()):
                 if member.endswith('.json'):
-                    yield Path(member).name, archive.read(member)
+                    yield PureWindowsPath(member).name, archive.read(member)
     # zipfile raises these errors for damaged, encrypted or unknown content
     except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError,
             RuntimeError, ValueError) as error:

@@ -47,19 +47,26 @@ def check_values(where: str, annotation: dict) -> np.ndarray:
 def check_detected(where: str, annotation: dict) -> np.ndarray:
     """Call :func:`check_values`, and return its result.
 
-    An ``InputError`` is also raised if no joint was detected, or if x or y is
-    0 in all two-dimensional joints.
+    An ``InputError`` is also raised if no joint was detected, or if the axes
+    of two-dimensional joints are those of ST-GCN: x, y and confidence, frames,
+    joints, persons.
     """
     detected = check_values(where, annotation)
     if not detected.any():
         raise InputError(
             f'{where}: all coordinates or confidences are zero, expected '
             'detected joints in at least one frame.')
-    seen = annotation['keypoint'][detected]  # (joints, C)
-    if seen.shape[1] == 2 and not seen.any(axis=0).all():
-        raise InputError(
-            f'{where}: x or y is 0 for all joints, expected the axes '
-            '(persons, frames, joints, channels).')
+    keypoint = annotation['keypoint']
+    if keypoint.shape[-1] == 2:
+        *xy, last = keypoint
+        scores = len(xy) == 2 and last.any() and (
+            last.min() >= 0 and last.max() <= 1 < np.abs(xy).max())
+        if scores or not keypoint[detected].any(axis=0).all():
+            raise InputError(
+                f'{where}: '
+                + ('the third person has only numbers between 0 and 1, like '
+                   'confidences' if scores else 'x or y is 0 for all joints')
+                + ', expected the axes (persons, frames, joints, channels).')
     return detected
 
 

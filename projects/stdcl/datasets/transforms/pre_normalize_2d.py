@@ -42,7 +42,7 @@ class PreNormalize2D(transforms.PreNormalize2D):
             check_values(where, dict(keypoint=xy, keypoint_score=score))
         detected = detected & xy.any(axis=-1) & (others > 0).all(axis=-1)
         shape = results.get('img_shape', self.img_shape)
-        check_pixels(where, {**results, 'keypoint': xy}, shape)
+        check_pixels(where, results, shape)
         half = np.array(shape[::-1], np.float32) / 2
         results['keypoint'] = np.concatenate(
             [(xy - half) / half * detected[..., None], others.clip(0)], -1)
@@ -55,18 +55,20 @@ def check_pixels(where: str, sequence: dict, img_shape: tuple[int, int]
 
     ``img_shape``, (height, width), is in pixels. Joints at (0, 0) or with
     confidence 0 are ignored. An ``InputError`` is raised if ``img_shape`` is
-    invalid, most joints are outside, or all coordinates are between -1 and 1.
+    invalid, or if, except in a window of a sequence (``is_window``), most
+    joints are outside, or all coordinates are between -1 and 1.
     """
     if np.shape(img_shape) != (2, ) or not np.greater(img_shape, 0).all():
         raise InputError(
             f'{where}: img_shape is {img_shape}, expected the height and '
             'width of the images in which the joints were detected '
             '(demo.py and custom.py: --img-shape HEIGHT WIDTH).')
-    keypoint = sequence['keypoint']
+    keypoint = sequence['keypoint'][..., :2]
     there = keypoint.any(axis=-1) & (sequence.get('keypoint_score', 1) > 0)
     points = keypoint[there]  # (joints, x and y)
     outside = ((points < 0) | (points > img_shape[::-1])).any(axis=-1)
-    if len(points) and (outside.mean() > 0.5 or np.abs(points).max() <= 1):
+    if len(points) and not sequence.get('is_window') and (
+            outside.mean() > 0.5 or np.abs(points).max() <= 1):
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         raise InputError(
             f'{where}: x is between {x0:g} and {x1:g}, and y between {y0:g} '

@@ -4,7 +4,6 @@ from numbers import Integral
 import torch
 from mmaction.models import RecognizerGCN
 from mmaction.models.heads import BaseHead
-from mmaction.models.losses import CrossEntropyLoss
 from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
@@ -22,7 +21,6 @@ from ...datasets.training_sequences import (
     transforms_of,
     unwrap_datasets,
 )
-from ...models import STDCLMixin
 from ...utils import clip_check
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap
@@ -77,27 +75,9 @@ class SkeletonCheckHook(Hook):
 
     def _before_iter(self, runner, batch_idx: int, data_batch=None,
                      mode: str = 'train') -> None:
-        """Check shapes, and labels on the CPU, which a transform may set."""
-        where = f'{mode}_dataloader, batch {batch_idx + 1}'
-        clip_check.require_equal_shapes(where, data_batch['inputs'])
-        head = getattr(unwrap(runner.model), 'cls_head', None)
-        # own samples may have no label, several labels, or a plain number
-        pairs = [(one, label.flatten())
-                 for one in data_batch.get('data_samples') or ()
-                 if getattr(label := getattr(one, 'gt_label', None), 'is_cpu',
-                            False) and label.numel() == 1]
-        if not pairs or not isinstance(getattr(head, 'loss_cls', None),
-                                       CrossEntropyLoss):
-            return
-        samples, labels = zip(*pairs)
-        labels = torch.cat(labels)
-        wrong = (labels < 0) | (labels >= getattr(head, 'num_classes', 2**62))
-        if not isinstance(head, STDCLMixin):
-            wrong &= labels != -100  # ignored by cross entropy
-        if wrong.any():
-            index = int(wrong.nonzero()[0])
-            _check_label(head, where, getattr(
-                samples[index], 'frame_dir', '(no name)'), int(labels[index]))
+        """Check that the clips of a batch have the same shape."""
+        clip_check.require_equal_shapes(
+            f'{mode}_dataloader, batch {batch_idx + 1}', data_batch['inputs'])
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
