@@ -242,7 +242,7 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'intervall', 'closest match is interval'),
     ('default_hooks.checkpont.interval=2', 'default_hooks.checkpont has no '
      'type', 'closest match is checkpoint'),
-    (f'{STEP}.9.clip_len=3', f'the config options {STEP}.9', 'expected names '
+    (f'{STEP}.9.clip_len=3', f'the config option {STEP}.9', 'expected a name '
      'that it contains'),
 ])
 def test_options(change, texts, folder):
