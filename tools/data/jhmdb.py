@@ -1,6 +1,6 @@
 """Convert the JHMDB skeletons to an annotation file.
 
-They have 14 classes, 2D joints and three splits.
+The data set has 14 classes, 2D joints and three splits.
 """
 import argparse
 from pathlib import Path

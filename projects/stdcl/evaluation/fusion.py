@@ -66,11 +66,11 @@ def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
     kind = kind or ('logits' if all('logits' in file.kinds for file in files)
                     else 'probabilities')
     scores, target = [_select(file, kind) for file in files], files[0].labels
-    # well-fitted models have similar probabilities, but not logarithms
+    # probabilities of good models are similar; their logarithms differ
     compared = scores if kind == 'logits' else [
         np.log(np.maximum(score, 1e-30)) for score in scores]
     for (one, own), (other, same) in combinations(zip(files, compared), 2):
-        # the same run tested with another batch size differs by rounding
+        # the same run tested with a different batch size differs by rounding
         if np.allclose(own, same, rtol=0, atol=1e-5 * np.abs(own).max()):
             raise InputError(f'{other.path} contains the same scores as '
                              f'{one.path}, expected those of another run.')

@@ -156,8 +156,8 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
             text = (f'--launcher is {cfg.launcher}, but the environment '
                     f'variable {error} is missing. Start the processes with '
                     'torchrun, srun or mpirun, as tools/dist_train.sh does.')
-        # such as a negative learning rate, or two metrics of the same name;
-        # code of users keeps its traceback, unless it refuses the value
+        # an invalid value, such as a negative learning rate or a metric that
+        # occurs twice; other errors in users' code keep their traceback
         elif text is None and (
                 place.name == '__init__' and not isinstance(
                     error, (KeyError, RuntimeError)) and (
