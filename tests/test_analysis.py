@@ -93,6 +93,18 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
         path.write_text('\n'.join(path.read_text().splitlines()[keep]) + '\n')
     assert [*read_log(folder)['loss'].dropna().index] == [
         0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
+    # MMEngine counts no epochs in an IterBasedTrainLoop
+    rows = [dict(loss=1, time=1, epoch=1, iter=5, step=5),
+            {'acc/top1': 0.5, 'step': 0},
+            dict(loss=1, time=3, epoch=1, iter=10, step=10)]
+    (tmp_path / 'rows.json').write_text('\n'.join(map(json.dumps, rows)))
+    log = read_log(tmp_path / 'rows.json')
+    assert log['acc/top1'].dropna().to_dict() == {0.5: 0.5}
+    del rows[0]['epoch'], rows[2]['epoch']  # LogProcessor(by_epoch=False)
+    (tmp_path / 'rows.json').write_text('\n'.join(map(json.dumps, rows)))
+    log = read_log(tmp_path / 'rows.json')
+    assert log['loss'].dropna().index.tolist() == [5, 10]
+    assert describe_times(log).startswith('mean 2.0000 s per step')
     # a new run without validation replaces all rows
     write_log(tmp_path / 'new', '1', [1])
     (tmp_path / 'new/2/vis_data').mkdir(parents=True)

@@ -13,7 +13,11 @@ from projects.stdcl.catalogue import find_config
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 from projects.stdcl.visualization.browse import DatasetBrowser
-from projects.stdcl.visualization.skeleton_animation import to_points
+from projects.stdcl.visualization.skeleton_animation import (
+    VIEWS,
+    project,
+    to_points,
+)
 from tests.test_visualization import data_of
 
 TOOL = 'tools/visualization/browse_dataset.py'
@@ -122,6 +126,9 @@ def test_people_stand_upright(tiny_annotations, up):
                                           data[..., 'xyz'.index(axis)])
         cfg.test_dataloader.dataset.pipeline.insert(
             0, dict(type='PreNormalize3D'))
+    # the right shoulder of a person who faces the viewer is on the left
+    left, right = project(panels[1].points[0, 0, [4, 8]], *VIEWS['front'])
+    assert right[0] < left[0] - 0.1
 
 
 def test_config_of_mmaction2(tiny_annotations):
@@ -138,12 +145,14 @@ def test_config_of_mmaction2(tiny_annotations):
     clips = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
     np.testing.assert_array_equal(animation.panels[1].points, to_points(
         clips[0].numpy(), LAYOUTS['coco']))
-    for step in cfg.test_dataloader.dataset.pipeline:
-        if step['type'] == 'GenSkeFeat':
-            step['feats'] = ['b']
-    animation = DatasetBrowser(cfg, 'test').animate(0)
-    assert len(animation.panels) == 1
-    assert 'shape (10, 2, 100, 17, 3), which are not' in animation.note
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    place = [step['type'] for step in pipeline].index('GenSkeFeat')
+    for step in (dict(pipeline[place], feats=['b']),
+                 dict(type='JointToBone', dataset='coco', target='keypoint')):
+        pipeline[place] = step
+        animation = DatasetBrowser(cfg, 'test').animate(0)
+        assert len(animation.panels) == 1
+        assert 'shape (10, 2, 100, 17, 3), which are not' in animation.note
 
 
 @pytest.mark.parametrize('form, options, words', [

@@ -247,19 +247,17 @@ def test_wrong_clip_shape(wrong, fitting, tmp_path):
 PAGE = (CONFIGS.parent / 'docs/guides/own_encoder.md').read_text()
 
 
-@pytest.mark.parametrize('line', re.findall(
-    r'^model = dict\(cls_head=dict\(\w.*', PAGE, re.MULTILINE))
-def test_each_option_in_the_guide_is_one_line(line, tmp_path):
-    """Each line changes only the settings that it names."""
+def test_options_in_the_guide_inherit_the_others(tmp_path):
+    block, = re.findall(
+        r"```python\n_base_ = 'my_encoder_stdcl.py'\n(model = .*?)```", PAGE,
+        re.DOTALL)
     base = find_config('stgcn', 'synthetic', stdcl=True)
     path = tmp_path / 'option.py'
-    path.write_text(f'_base_ = {str(base)!r}\n{line}\n')
-    changed, cfg, option = Config.fromfile(path), Config.fromfile(base), {}
-    exec(line, option)
-    cfg.merge_from_dict(dict(model=option['model']))
-    assert changed.model == cfg.model
-    head = MODELS.build(changed.model).cls_head
-    assert type(head.decoupler).__name__ == cfg.model.cls_head.decoupler.type
+    path.write_text(f'_base_ = {str(base)!r}\n{block}')
+    head = MODELS.build(Config.fromfile(path).model).cls_head
+    assert type(head.decoupler).__name__ == 'AttentiveDecoupler'
+    assert (head.loss_contrast.temperature, head.temporal_weight,
+            head.loss_contrast.num_negatives) == (0.1, 1, 512)
 
 
 @pytest.mark.parametrize('block', re.findall(

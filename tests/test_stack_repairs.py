@@ -90,7 +90,7 @@ def test_missing_extra_ends_a_tool_in_one_line(tmp_path):
         'data/custom.py a b c.pkl --layout coco')
     assert lines == [
         f'error: the package {name} is missing. To install it, run pip '
-        'install -e .[analysis]' for name in (
+        'install -e ".[analysis]"' for name in (
             'sklearn', 'sklearn', 'pandas', 'pandas')]
 
 

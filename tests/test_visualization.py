@@ -144,7 +144,7 @@ def test_invalid_shapes_raise(shape):
 
 def test_file_names_and_joints_of_an_annotation():
     assert file_names(['a/b', 'x-1']) == ['a_b', 'x-1']
-    assert file_names(['a/b', 'a b', 'x-1']) == ['0_a_b', '1_a_b', '2_x-1']
+    assert file_names(['a/b', 'A b', 'x-1']) == ['0_a_b', '1_A_b', '2_x-1']
     assert len(file_names(['é' * 300])[0].encode()) < 200  # Linux: below 256
     keypoint, score = np.ones((2, 3, 4, 2)), np.zeros((2, 3, 4))
     joints = scene.joints_of(dict(keypoint=keypoint, keypoint_score=score))

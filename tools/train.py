@@ -53,7 +53,8 @@ def main() -> None:
     add('--local_rank', '--local-rank', type=int, default=0,
         help=argparse.SUPPRESS)
     args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('LOCAL_RANK', os.environ.get(
+        'OMPI_COMM_WORLD_LOCAL_RANK', str(args.local_rank)))
     from projects.stdcl.apis import train
     from projects.stdcl.utils.input_error import end_cleanly
     gc.freeze()  # garbage collection skips the imported objects

@@ -1,4 +1,4 @@
-"""Count the parameters and FLOPs of a network, and those that STD-CL adds.
+"""Count the parameters and FLOPs of a network, which STD-CL does not change.
 
 Example:
     python tools/analysis/get_flops.py CONFIG
@@ -8,8 +8,6 @@ forward pass of one clip. A multiply-add counts as one FLOP, as in MMAction2.
 """
 import argparse
 import logging
-
-LABELS = dict(test='test', decoupler='STD-CL: decoupler, training only')
 
 
 def main() -> None:
@@ -32,10 +30,8 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options)
         result = analyse(cfg, args.shape)
     print('Shape of a clip (persons, frames, joints, channels): '
-          f'{result["shape"]}\n')
-    print(f'{"":34}{"parameters":>12}{"FLOPs":>17}')
-    for name, (parameters, flops) in result['costs'].items():
-        print(f'{LABELS[name]:34}{parameters:12,}{flops:17,}')
+          f'{result["shape"]}\nparameters: {result["parameters"]:,}\n'
+          f'FLOPs: {result["flops"]:,}')
 
 
 if __name__ == '__main__':

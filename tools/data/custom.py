@@ -97,9 +97,8 @@ def main() -> None:
                   stdcl=not args.plain, recommended=args.recommended,
                   epochs=args.epochs, width=args.width,
                   img_shape=args.img_shape)
-            tool = os.path.relpath(
-                Path(__file__).resolve().parents[1] / 'train.py')
-            command = shlex.join(['python', tool, str(args.config)])
+            tool = Path(__file__).parents[1] / 'train.py'
+            command = shlex.join(['python', str(tool), str(args.config)])
             print(f'{args.config}: to train, run\n  {command}')
 
 

@@ -4,7 +4,13 @@ Without an accelerator, MMEngine's launchers call ``torch.cuda.set_device``,
 and its Runner passes ``device_ids`` to DistributedDataParallel (since
 https://github.com/open-mmlab/mmengine/pull/351). Both fail. This patch uses
 the gloo backend and omits ``device_ids``. ``SyncBatchNorm`` needs a GPU;
-without one, wrapping the model raises an ``InputError``.
+without one, wrapping the model raises an ``InputError``. On Macs, the CPU is
+the default device, because MPS has no float64, which checkpoints contain, and
+its asynchronous copies can be wrong
+(https://github.com/pytorch/pytorch/issues/189690).
+
+Machines without a shared folder exchange results through tensors instead of
+the files that MMEngine's ``collect_results_cpu`` writes.
 
 A gloo thread that releases its tensors after Python has exited aborts the
 process, so the process waits briefly before it exits.
@@ -16,6 +22,7 @@ import time
 
 import torch
 from mmengine import device
+from mmengine.dist import dist
 from mmengine.dist import utils as dist_utils
 from mmengine.model import MMDistributedDataParallel
 
@@ -54,7 +61,19 @@ def _launch_on_cpu(launch):
 
 
 def apply() -> None:
-    """Patch the three launchers and the model wrapper."""
+    """Patch the launchers, the model wrapper and the default device."""
+    if device.get_device() == 'mps':
+        device.utils.DEVICE = 'cpu'
+
+    upstream_collect = dist.collect_results_cpu
+
+    @functools.wraps(upstream_collect)
+    def collect(part, size, tmpdir=None):
+        # despite its name, the other function works on any device
+        return (dist.collect_results_gpu(part, size) if tmpdir is None
+                else upstream_collect(part, size, tmpdir))
+
+    dist.collect_results_cpu = collect
     for launcher in ('pytorch', 'slurm', 'mpi'):
         name = f'_init_dist_{launcher}'
         setattr(dist_utils, name, _launch_on_cpu(getattr(dist_utils, name)))

@@ -25,6 +25,13 @@ MOST = 2**20  # largest number of hashes; larger training sets are sampled
 FEATURES = ('GenSkeFeat', 'JointToBone', 'MergeSkeFeat', 'ToMotion')
 
 
+def streams_of(steps: Iterable) -> list[str]:
+    """Return the transforms of a pipeline that compute bones or motion."""
+    return [type(step).__name__ for step in steps
+            if type(step).__name__ in FEATURES
+            and list(getattr(step, 'feats', ())) != ['j']]
+
+
 def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
     """Describe a model and its training set.
 

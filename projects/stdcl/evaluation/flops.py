@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of a network, and of the parts that STD-CL adds.
+"""Parameters and FLOPs of a network.
 
 Only convolutions, linear layers and matrix products of the forward pass count.
 A multiply-add is one FLOP, as in MMEngine and MMAction2.
@@ -6,7 +6,6 @@ A multiply-add is one FLOP, as in MMEngine and MMAction2.
 from collections.abc import Callable
 
 import torch
-import torch.nn as nn
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
@@ -27,7 +26,7 @@ IN_PLACE = {torch.ops.aten.baddbmm_: lambda _, a_shape, b_shape, **kwargs:
 def count_flops(function: Callable, *inputs) -> int:
     """Count the FLOPs of ``function(*inputs)``.
 
-    >>> count_flops(nn.Linear(3, 4), torch.zeros(2, 3))
+    >>> count_flops(torch.nn.Linear(3, 4), torch.zeros(2, 3))
     24
     """
     # FlopCounterMode misses the CPU's fused attention kernel, and the fast
@@ -38,37 +37,24 @@ def count_flops(function: Callable, *inputs) -> int:
     return counter.get_total_flops() // 2
 
 
-def count(module: nn.Module, *inputs) -> tuple[int, int]:
-    """Count the parameters and FLOPs of a module in its current mode."""
-    flops = count_flops(module, *inputs)  # also initializes lazy parameters
-    return sum(p.numel() for p in module.parameters()), flops
-
-
 def analyse(cfg: Config, shape: tuple | None = None) -> dict:
-    """Count the parameters and FLOPs of the model of a config.
+    """Count the parameters and FLOPs of the plain network of a config.
 
     ``shape``, (M, T, V, C), is that of a clip, and defaults to
     :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`. Return a dict of
-    ``shape``, and of ``costs``, which maps each part to its numbers of
-    parameters and FLOPs for one clip. The parts are ``test``, the plain
-    network, and with STD-CL ``decoupler``. An ``InputError`` is raised if
-    ``shape`` cannot be inferred, or if the encoder fails on such a clip.
+    ``shape``, ``parameters`` and ``flops`` for one clip. The decoupler, which
+    takes part in training only, does not count. An ``InputError`` is raised
+    if ``shape`` cannot be inferred, or if the encoder fails on such a clip.
     """
     require_fields(cfg, ('model', ))
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     model = MODELS.build(cfg.model).eval()
     shape = tuple(shape or find_clip_shape(cfg, model))
-    head = model.cls_head
-    feats = try_zeros(  # (1, M, C, T, V)
-        lambda clips: model.backbone(make_stream(model.data_preprocessor,
-                                                 clips)),
-        shape, type(model.backbone).__name__)
+    if hasattr(model.cls_head, 'decoupler'):
+        del model.cls_head.decoupler
+    try_zeros(lambda clips: model.backbone(make_stream(
+        model.data_preprocessor, clips)), shape, type(model.backbone).__name__)
     clip = make_stream(model.data_preprocessor, torch.zeros(1, *shape))
-    stdcl = hasattr(head, 'decoupler')
-    decoupler = count(head.decoupler, feats) if stdcl else (0, 0)
-    flops = count_flops(model.predict, clip[None], [ActionDataSample()])
-    parameters = sum(p.numel() for p in model.parameters()) - decoupler[0]
-    costs = dict(test=(parameters, flops))
-    if stdcl:
-        costs['decoupler'] = decoupler
-    return dict(shape=shape, costs=costs)
+    return dict(
+        shape=shape, parameters=sum(p.numel() for p in model.parameters()),
+        flops=count_flops(model.predict, clip[None], [ActionDataSample()]))

@@ -144,7 +144,7 @@ class StudyReport:
                  f'![Differences]({plot.name})' if plot.is_file() else '']
         parts += [f'## {name.capitalize()}\n\n{table}' for name in TABLES
                   if (table := getattr(self, name)())]
-        page.write_text('\n\n'.join(parts) + '\n')
+        page.write_text('\n\n'.join(parts) + '\n', 'utf-8')
 
 
 def save_svg(figure: Figure, path: Path) -> None:

@@ -50,16 +50,6 @@ class StudyRunner:
         return [item for item in self.study.matching(pattern)
                 if (item.arm, item.fold, item.seed) not in known]
 
-    def check_recorded(self, trainings: list[Training]) -> None:
-        """Warn if an arm's config differs from that of its first run."""
-        for item in {item.arm: item for item in reversed(trainings)}.values():
-            folder = self.work_dir / item.name / 'config'
-            try:
-                if folder.is_dir():
-                    self._write_config(item, folder)
-            except InputError as error:
-                self.console.print(f'warning: {error}')
-
     def run_all(self, trainings: list[Training], jobs: int = 1,
                 minutes: float | None = None) -> list[Training]:
         """Execute runs, ``jobs`` at a time, and return those that fail.
@@ -158,13 +148,13 @@ class StudyRunner:
             text = load_config(str(training.config), {
                 **training.options, **(options or {})}).pretty_text
         path = folder / training.config.name
-        if path.is_file() and path.read_text() != text:
+        if path.is_file() and path.read_text('utf-8') != text:
             raise InputError(
                 f'{path} differs from the current config of {training.name}. '
                 f'Delete {folder.parent}, and the row in {self.results} if '
                 'there is one, to train from scratch.')
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, 'utf-8')
         return path
 
     def _finish(self, folder: Path, tool: str, *arguments) -> bool:

@@ -130,7 +130,7 @@ def end_cleanly(config: object = '',
         if name not in EXTRAS:
             raise
         sys.exit(f'error: the package {name} is missing. To install it, run '
-                 f'pip install -e .[{EXTRAS[name]}]')
+                 f'pip install -e ".[{EXTRAS[name]}]"')
     except RuntimeError as error:
         if 'by peer' not in str(error):  # closed or reset, from Gloo
             raise

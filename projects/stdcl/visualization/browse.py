@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
 from ..apis.load_model import find_vertical, layout_of
+from ..datasets.data_description import streams_of
 from ..datasets.skeleton_dataset import SkeletonDataset
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..datasets.transforms.format_gcn_input import find_num_person, fit_persons
@@ -96,11 +97,10 @@ class DatasetBrowser:
                     pipeline.transforms))
             clips = pipeline(info)['inputs']  # (num_clips, M, T, V, C)
             shape = tuple(clips.shape)
-            streams = [stream for step in pipeline.transforms
-                       for stream in getattr(step, 'feats', ())]
-            note = '' if set(streams) <= {'j'} else (
-                f'The pipeline computes the streams {", ".join(streams)} of '
-                f'shape {shape}, which are not drawn.')
+            steps = streams_of(pipeline.transforms)
+            note = '' if not steps else (
+                f'{", ".join(steps)} computes bones or motion of shape '
+                f'{shape}, which are not drawn.')
             if not note:
                 panels.append(Panel(
                     f'after {shape}' + ', clip 1' * (len(clips) > 1),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, printable
-from .colors import COLORS
+from .colors import assign_colors
 
 MARKED = 60  # curves with fewer points have markers
 
@@ -41,8 +41,10 @@ def read_log(path: Path) -> pd.DataFrame:
                  if 'epoch' in rows), default=1)
     for rows in tables:
         if 'epoch' in rows:  # training rows count steps, others count epochs
-            rows.index = rows.index.where(rows['epoch'].isna(),
-                                          rows.index / steps)
+            # in validations, IterBasedTrainLoop always counts 0 epochs
+            rows.index = (rows['iter'] / steps).where(
+                rows['epoch'].notna(),
+                rows['step'].where(rows['step'] > 0)).ffill().fillna(0)
         log = pd.concat([log[log.index < rows.index.min()], rows])
     if log.empty:
         raise InputError(f'{path} contains no logged scalars, expected a '
@@ -59,15 +61,17 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
     """
     figure = Figure(figsize=(5 * len(keys), 3.6), layout='constrained')
     plots = figure.subplots(1, len(keys), squeeze=False)[0]
+    colors = [*assign_colors(range(len(logs))).values()]
     for axes, key in zip(plots, keys):
-        axes.set(xlabel='epoch', ylabel=key)
+        axes.set(xlabel='epoch' if any('epoch' in log for log in logs)
+                 else 'step', ylabel=key)
         axes.grid(alpha=0.3)
         for index, (log, name) in enumerate(zip(logs, names)):
             if key not in log:
                 raise InputError(f'{name} contains no scalar "{key}", '
                                  f'expected one of {", ".join(log)}.')
             curve = log[key].dropna()
-            axes.plot(curve.index, curve, COLORS[index % len(COLORS)],
+            axes.plot(curve.index, curve, colors[index],
                       marker='o' if len(curve) < MARKED else '', markersize=3)
     # matplotlib would hide a label that starts with "_"
     for text in axes.legend(axes.lines, map(printable, names)).get_texts():
@@ -78,8 +82,9 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
 
 def describe_times(log: pd.DataFrame) -> str:
     """Describe the mean time per training step, overall and by epoch."""
-    steps = log.reindex(columns=['epoch', 'time']).dropna()
-    times = steps.groupby('epoch')['time'].mean()
+    steps = log.reindex(columns=['iter', 'epoch', 'time']).dropna(
+        subset=['iter', 'time'])  # rows of training
+    times = steps.groupby(steps['epoch'].fillna(1))['time'].mean()
     return 'no training steps' if times.empty else (
         f'mean {times.mean():.4f} s per step; slowest epoch '
         f'{times.idxmax():.0f} ({times.max():.4f} s), fastest epoch '

@@ -14,13 +14,14 @@ const makeSvg = (tag, parent, attributes, title) => {
 };
 const percent = share => `${(100 * share).toFixed(1)}%`;
 
-// The first classes differ only in color; further classes also differ in shape.
+// The first classes differ only in color; further classes also differ in shape,
+// and those after 42 in shade.
 const SHAPES = ['M-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0', 'M-3 -3h6v6h-6z',
   'M0 -4L4 3H-4z', 'M0 -4.2L4.2 0L0 4.2L-4.2 0z', 'M0 4L4 -3H-4z',
   'M-1.5 -4h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z'];
 const drawMark = (svg, label, attributes, title) => makeSvg('path', svg, {
-  fill: data.colors[label % data.colors.length],
-  d: SHAPES[Math.floor(label / data.colors.length) % SHAPES.length],
+  fill: data.colors[label % 7 + 7 * (Math.floor(label / 42) % 3)],
+  d: SHAPES[Math.floor(label / 7) % SHAPES.length],
   ...attributes}, title);
 
 function drawFigure(parent, size, name, caption) {
@@ -192,8 +193,10 @@ function drawCurves(parent, key, curves) {
 // Draw a class-by-class matrix; paint() returns a cell's color and title.
 function drawMatrix(parent, caption, paint) {
   const number = data.classes.length, named = number <= 30;
-  const longest = Math.max(...data.classes.map(name => name.length));
-  const edge = named ? 12 + 5.8 * Math.min(31, longest) : 10;
+  const pen = document.createElement('canvas').getContext('2d');
+  pen.font = '11px system-ui, sans-serif';
+  const edge = named ? 12 + Math.max(...data.classes.map(
+    name => pen.measureText(name.slice(0, 31)).width)) : 10;
   const side = 340, cell = side / number;
   const svg = drawFigure(parent, [edge + side, side + edge], 'matrix',
     caption);

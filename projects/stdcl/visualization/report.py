@@ -13,12 +13,14 @@ from sklearn.metrics import confusion_matrix
 
 from ..apis import layout_of, load_model
 from ..apis.load_model import build_test_loader, find_vertical
+from ..datasets.data_description import streams_of
+from ..datasets.training_sequences import unwrap_datasets
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, require_positive
 from ..utils.skeleton_layout import SkeletonLayout
 from . import skeleton_animation as scene
-from .colors import COLORS
+from .colors import assign_colors
 from .curves import read_log
 from .skeleton_player import player_page, render_page
 
@@ -85,10 +87,18 @@ class Outputs:
         return found if found is not None and (
             found.shape[-1] == self.layout.num_joints) else None
 
+    @property
+    def streams(self) -> list[str]:
+        """Transforms that compute bones or motion, which are not drawn."""
+        return streams_of(step for part, _ in unwrap_datasets(self.dataset)
+                          for step in part.pipeline.transforms)
+
     def clip(self, index: int) -> np.ndarray:
         """Return the points of the first clip of a sequence, (M, T, V, 3)."""
-        return scene.to_points(self.dataset[int(index)]['inputs'][0].numpy(),
-                         self.layout, self.up)
+        points = scene.to_points(
+            self.dataset[int(index)]['inputs'][0].numpy(), self.layout,
+            self.up)
+        return points * np.nan if self.streams else points
 
 
 def write_report(path: Path, model: tuple[Config, str],
@@ -123,7 +133,7 @@ def write_report(path: Path, model: tuple[Config, str],
                          seen.layout, scene.VIEWS['front'])
     page = render_page('report', Path(model[0].filename).stem, dict(
         models=[describe(one, kept) for one in models],
-        classes=seen.classes, colors=COLORS,
+        classes=seen.classes, colors=[*assign_colors(range(21)).values()],
         edges=seen.layout.edges, joints=seen.layout.joint_names,
         names=seen.arrays['names'][kept].tolist(),
         labels=seen.arrays['labels'][kept].tolist(),
@@ -205,11 +215,12 @@ def animate(models: Sequence[Outputs], index: int) -> scene.Animation:
         str(seen.arrays['names'][index]) or f'sequence {index}',
         seen.classes[seen.arrays['labels'][index]],
         [scene.Panel(f'{points.shape[1]} frames', points, weights)],
-        note='; '.join(
+        note='; '.join([
             f'{model.title}: '
             f'{seen.classes[model.arrays["predictions"][index]]}'
             + ('' if model.correct[index] else ' (wrong)')
-            for model in models),
+            for model in models] + [
+                f'{name}: not drawn' for name in seen.streams]),
         timeline=timeline)
 
 

@@ -89,6 +89,8 @@ def to_points(data: np.ndarray, layout: SkeletonLayout,
             there &= data[..., 2] > 0
         # in an image, x points right, and y points down
         places = np.pad(-places, [(0, 0)] * 3 + [(0, 1)])
+    elif up == 'z':  # PreNormalize3D: x is a person's right, y is ahead
+        places = places[..., [0, 2, 1]] * [1, 1, -1]
     else:
         places = np.roll(places, 1 - 'xyz'.index(up), axis=-1)
     return np.where(there[..., None], places, np.nan)

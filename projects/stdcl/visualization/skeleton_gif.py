@@ -70,8 +70,8 @@ def draw_frames(animation: scene.Animation, layout: SkeletonLayout,
                 size=14, color=INK, va='top', parse_math=False, wrap=True)
     figure.legend(handles=[Patch(color=color, label=text)
                            for text, color in entries], loc='lower left',
-                  ncols=math.ceil(len(entries) / 3) or 1, frameon=False,
-                  fontsize=9, handlelength=1, columnspacing=1)
+                  ncols=min(3, math.ceil(len(entries) / 3)) or 1,
+                  frameon=False, fontsize=9, handlelength=1, columnspacing=1)
     limits = -1 / scene.FILL, 1 / scene.FILL
     moves = [_add_panel(
         box(GAP + index * (PANEL + GAP), bottom, PANEL, PANEL, xlim=limits,

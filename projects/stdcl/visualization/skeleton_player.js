@@ -181,12 +181,14 @@ data.sequences.forEach(({name, class_name}, index) => {
   make('small', button, class_name);
   button.onclick = () => open(index);
 });
+find('list').onmousedown = event => event.preventDefault();  // keep the focus
 find('play').onclick = () => setPlaying(!playing);
 find('back').onclick = () => goTo(step - 1);
 find('next').onclick = () => goTo(step + 1);
 find('scrub').oninput = event => goTo(Number(event.target.value));
 document.onkeydown = event => {
-  if (event.key === ' ' && event.target === document.body) {
+  if (event.key === ' '
+      && !['BUTTON', 'SELECT'].includes(event.target.tagName)) {
     event.preventDefault();
     setPlaying(!playing);
   }

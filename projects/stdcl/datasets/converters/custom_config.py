@@ -1,5 +1,6 @@
 """Generate a config for training on your own data."""
 import os
+from contextlib import suppress
 from math import gcd
 from pathlib import Path
 from pprint import pformat
@@ -63,8 +64,9 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
                if dims == 2 else
                f"dict(type='RandomView', up={content['up']!r})")
     path.parent.mkdir(parents=True, exist_ok=True)
-    base = os.path.relpath(base, path.resolve().parent)
-    path.write_text(f'''_base_ = {base!r}
+    with suppress(ValueError):  # on a different drive of Windows
+        base = os.path.relpath(base, path.resolve().parent)
+    path.write_text(f'''_base_ = {str(base)!r}
 
 ann_file = {str(ann_file)!r}
 layout = {pformat(layout, sort_dicts=False, compact=True)}

@@ -3,8 +3,6 @@ import numpy as np
 from mmaction.datasets.transforms import UniformSampleFrames
 from mmaction.registry import TRANSFORMS
 
-from ...utils.input_error import require_positive
-
 
 @TRANSFORMS.register_module()
 class FastUniformSampleFrames(UniformSampleFrames):
@@ -16,14 +14,8 @@ class FastUniformSampleFrames(UniformSampleFrames):
 
     The arguments are those of MMAction2's class. Required key:
     ``total_frames``. Added keys: ``frame_inds`` (num_clips * clip_len indices,
-    int32), ``clip_len``, ``frame_interval`` (None) and ``num_clips``. A
-    ``clip_len`` or ``num_clips`` below 1 raises an ``InputError``.
+    int32), ``clip_len``, ``frame_interval`` (None) and ``num_clips``.
     """
-
-    def __init__(self, clip_len: int, num_clips: int = 1, **kwargs) -> None:
-        require_positive(type(self).__name__, clip_len=clip_len,
-                         num_clips=num_clips)
-        super().__init__(clip_len, num_clips, **kwargs)
 
     def transform(self, results: dict) -> dict:
         """Choose the frame indices."""

@@ -143,6 +143,8 @@ def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
         raise InputError(
             f'{file} contains no {" and no ".join(absent)}, so training '
             f'cannot resume from it. To start from its weights, {FINE_TUNE}.')
+    if not checkpoint['optimizer'].get('loss_scaler', True):
+        del checkpoint['optimizer']['loss_scaler']  # saved with --amp on a CPU
     mismatch = _compare(model, checkpoint, file)
     if mismatch:
         raise InputError(
