@@ -485,7 +485,7 @@ def test_settings_that_the_checkpoint_would_replace(config, tiny_annotations,
         run(config, resume=True).train()
 
 
-def test_settings_that_may_change(config):
+def test_settings_that_may_change(config, monkeypatch):
     """The warm-up is over, so the number of steps per epoch may change."""
     config.param_scheduler[0].end = 1
     config.train_cfg.max_epochs = 1
@@ -493,6 +493,13 @@ def test_settings_that_may_change(config):
     config.train_cfg.max_epochs = 3
     config.train_dataloader.batch_size = 6
     config.optim_wrapper.type = 'AmpOptimWrapper'
+    path = f'{config.work_dir}/epoch_1.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['optimizer']['loss_scaler'] = {}  # of --amp on a CPU
+    save_to_local(checkpoint, path)
+    # a GPU needs a scaler, which refuses this state
+    monkeypatch.setattr(torch.amp.GradScaler, 'load_state_dict',
+                        lambda *_: pytest.fail('{} was loaded'))
     runner = run(config, resume=True)
     runner.train()
     assert runner.iter == 6

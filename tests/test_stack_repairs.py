@@ -125,6 +125,11 @@ assert get_mode([1, 2, 2]).mode == [2]
 assert 'scipy.stats._stats_py' in sys.modules
 from mmaction.models.localizers import DRN
 import mmcv.cnn.bricks.transformer
+import mmengine.device.utils
+from projects.stdcl.compat import distributed_on_cpu
+mmengine.device.utils.DEVICE = 'mps'  # as on a Mac
+distributed_on_cpu.apply()
+assert mmengine.device.get_device() == 'cpu'
 from mmengine.utils import is_installed
 is_installed('mmaction2')
 is_installed('mmaction2')
