@@ -10,6 +10,7 @@
 - ``gains X Y``, for the gains of STD-CL in several studies;
 - ``encoders X Y``, the same with one row per encoder;
 - ``configs``, for all encoders on all benchmarks;
+- ``zoo``, for the models in ``runs/zoo``;
 - ``X``, for any other CSV file X.csv in ``runs`` or ``runs/benchmarks``;
 - ``X Y``, for the rows of X.csv whose first column is Y.
 """
@@ -70,6 +71,8 @@ def make_table(name: str, runs: Path, link: Callable) -> str:
     """Make the table of a block; raise InputError for an unknown name."""
     if name == 'configs':
         return config_table(link)
+    if name == 'zoo':
+        return zoo_table(runs, link)
     kind, _, subject = name.partition(' ')
     if kind in GAINS:
         studies = [runs / 'studies' / f'{name}.py' for name in subject.split()]
@@ -119,6 +122,20 @@ def csv_table(path: Path, subject: str, link: Callable) -> str:
     head = [name.removesuffix('.median') for name in frame]
     rows = frame.to_numpy().tolist()
     return f'{markdown(head, rows)}\n\n{"; ".join(source)}.'
+
+
+def zoo_table(runs: Path, link: Callable) -> str:
+    """Make a table of trained models, with the accuracy of their runs."""
+    rows = []
+    for model in pd.read_csv(runs / 'zoo/models.csv').itertuples():
+        report = load_report(runs / 'studies' / f'{model.study}.py')
+        runs_of_arm = report.results[report.results.arm == model.arm]
+        top1 = runs_of_arm.set_index('seed').top1_last[model.seed]
+        rows.append([link(runs / 'zoo' / model.config), model.encoder,
+                     model.width, f'{model.arm}, {model.seed}',
+                     f'{top1:.2f}'])
+    return markdown(['config', 'encoder', 'width', 'arm, seed',
+                     'top-1, %'], rows)
 
 
 def config_table(link: Callable) -> str:
