@@ -177,6 +177,8 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
     ('randomness=5', 'randomness is 5', 'a dict'),
     ('train_dataloader.drop_last=no', "drop_last is 'no', expected True or "
      'False'),
+    ('data_preprocessor.stream=bone', 'data_preprocessor.stream has no '
+     'effect, expected model.data_preprocessor.stream'),
     ('runner_type=Runer', "runner_type is 'Runer', expected"),
     ('val_dataloader.dataset.valid_ratio=1', 'tiny.pkl: valid_ratio is 1.0',
      'expected "box_score" and "valid"'),

@@ -3,6 +3,7 @@
 test_bad_input.py tests more errors. test_configs.py tests the configs of this
 repository.
 """
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils import get_installed_path
 
+from projects.stdcl.apis.train import load_run_config
 from projects.stdcl.utils.config_check import (
     check,
     checked,
@@ -73,6 +75,23 @@ def test_valid_options_pass(options, cfg):
     check(cfg, REQUIRED)
 
 
+def test_arguments_of_a_run(root, monkeypatch):
+    """A config of the new style names a class with its module."""
+    path = root / 'configs/stdcl/stdcl-stgcn_synthetic.py'
+    module = {'model.data_preprocessor.type':
+              'projects.stdcl.models.SkeletonDataPreprocessor'}
+    monkeypatch.setenv('HOME', '/home/me')
+    cfg = load_run_config(path, '~/run', 'bone', None, module, 'none')
+    assert cfg.model.data_preprocessor.stream == 'bone'
+    assert cfg.work_dir == '/home/me/run'
+    for text, name in ('5', '5_bone'), ('a,b', None):
+        options = parse_options([f'work_dir={text}'])
+        with nullcontext() if name else pytest.raises(
+                InputError, match='use --work-dir'):
+            assert load_run_config(path, None, 'bone', None, options, 'none'
+                                   ).work_dir == name
+
+
 def test_options_do_not_replace_or_change_each_other(root):
     path = str(root / 'configs/stdcl/stdcl-stgcn_synthetic.py')
     options = {
@@ -81,13 +100,16 @@ def test_options_do_not_replace_or_change_each_other(root):
         'optim_wrapper': dict(_delete_=True, optimizer=dict(type='Adam')),
         'optim_wrapper.type': 'OptimWrapper',
         'param_scheduler': [dict(type='StepLR', step_size=3)],
-        'param_scheduler.0.step_size': 4}
+        'param_scheduler.0.step_size': 4,
+        'train_cfg.type': 'EpochBasedTrainLoop', 'train_cfg.max_epochs': 2,
+        'train_cfg._delete_': True}
     for _ in range(2):  # such as two runs of a study
         cfg = load_config(path, options)
         assert cfg.model.backbone.base_channels == 4
         assert cfg.optim_wrapper == dict(
             type='OptimWrapper', optimizer=dict(type='Adam'))
         assert cfg.param_scheduler == [dict(type='StepLR', step_size=4)]
+        assert len(cfg.train_cfg) == 2
 
 
 @pytest.mark.parametrize('options, words', [

@@ -538,7 +538,7 @@ def test_persons_of_a_sequence():
             # the axes of ST-GCN, (C, T, V, M), with one person of two
             ('flat', joints(9, 2, persons=3) * [1, 0], 'x or y is 0 for all'),
             # and with both persons
-            ('flat', np.stack([*9 * joints(9, 2, persons=2), np.full(
+            ('flat', np.stack([*99 * joints(9, 2, persons=2), np.full(
                 (9, 4, 2), 0.8)]), 'third person has only numbers between 0'),
             ('hand', joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(persons, frames')):

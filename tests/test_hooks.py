@@ -1,4 +1,5 @@
 """Hooks set up indices and banks and check the data before training."""
+import copy
 import json
 from types import SimpleNamespace
 
@@ -275,6 +276,7 @@ def test_activation_checkpointing_changes_no_step(config):
         runner = run(config, **changes)
         runner.train()
         states.append(dict(runner.model.named_parameters()))
+        copy.deepcopy(runner.model)
     for name, parameter in states[0].items():
         torch.testing.assert_close(parameter, states[1][name], msg=name)
 
@@ -332,5 +334,6 @@ def test_run_record(config):
     part, = resumed['resumed']
     assert part['epoch'] == 2 and part['seed'] == 3
     hook, = (hook for hook in runner.hooks if type(hook) is RunRecordHook)
-    hook.after_val_epoch(runner, {'own': torch.tensor(0.5), 'table': [1, 2]})
+    hook.after_val_epoch(runner, {
+        'own': torch.tensor(0.5, dtype=torch.bfloat16), 'table': [1, 2]})
     assert hook.epochs[2]['val'] == {'own': 0.5}

@@ -128,23 +128,16 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
 
 
 @pytest.mark.parametrize('sequence, options, words', [
-    (np.zeros((20, 3)), {}, r'sequence-0: keypoint has shape \(20, 3\)'),
-    (np.full((9, 20, 3), np.nan), {}, 'expected finite numbers'),
     (dict(frame_dir='x', joints=1), {}, 'x: keypoint is missing'),
     (dict(keypoint=np.ones((9, 20, 3)), keypoint_score=np.ones((9, 3))), {},
      r'keypoint_score has shape \(1, 9, 3\)'),
     (np.ones((9, 25, 3)), {}, 'joints is 25.*20. The data must have the form'),
     (np.zeros((9, 20, 3)), {}, f'sequence-0: {LOST}'),
     (dict(keypoint=GOOD, keypoint_score=np.zeros((9, 20))), {}, LOST),
-    (dict(keypoint=GOOD, keypoint_score=np.full((9, 20), 87)), {},
-     r'sequence-0: a confidence \(keypoint_score\) is 87, expected 0 to 1'),
-    (dict(keypoint=[[1], [1, 2]]), {}, 'keypoint has type object'),
     (dict(keypoint=GOOD[..., :2], keypoint_score=GOOD[..., 0]), {},
      'sequence-0: the joints have x, y and a confidence, expected x, y and z'),
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
-    (np.random.default_rng(0).uniform(size=(9, 20, 3)) * [99, 99, 1], {},
-     'sequence-0: .* expected z in the unit of x and y'),
     (np.pad(GOOD, [(0, 0), (0, 1), (0, 0)], constant_values=-1)[:, 1:], {},
      'sequence-0: the coordinates of 9 of 180 joints are all -1'),
     (GOOD, dict(window=4.5), 'window is 4.5, expected a positive integer'),
@@ -290,11 +283,12 @@ def test_the_demo(warm, tmp_path, checkpoint):
 
 def test_people_are_drawn_upright(tmp_path, checkpoint):
     cfg, drawn = config(), []
-    for up, shift in dict(x=-1, y=0, z=1).items():
+    for up, axes, signs in (('x', [1, 2, 0], 1), ('y', [0, 1, 2], 1),
+                            ('z', [0, 2, 1], [1, -1, 1])):
         cfg.train_dataloader.dataset.pipeline = [dict(type='RandomView',
                                                       up=up)]
         pages = SkeletonInferencer(cfg, checkpoint)(
-            np.roll(raw_joints()[0], shift, axis=-1),
+            raw_joints()[0][..., axes] * signs,
             out_dir=tmp_path / up)['visualization']
         drawn.append(data_of(Path(pages[0]).read_text())['sequences'][0][
             'panels'])

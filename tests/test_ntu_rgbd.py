@@ -67,7 +67,9 @@ def test_all_sources_give_the_same_file(source, tmp_path):
             for chosen in (names[:20], names[20:30], names[30:])]
     write_zip(tmp_path / 'in' / 'a.ZIP', part[0])
     write_folder(tmp_path / 'other' / 'down', part[1])
-    (tmp_path / 'in' / 'deep').symlink_to(tmp_path / 'other')
+    for name, target in (
+            ('deep', 'other'), ('again', 'other'), ('loop', 'in')):
+        (tmp_path / 'in' / name).symlink_to(tmp_path / target)
     zipped = write_zip(tmp_path / 'b.zip', {  # written on Windows
         f'skeletons\\{name}': content for name, content in part[2].items()})
     (tmp_path / 'in' / 'notes.txt').write_text('not a skeleton')

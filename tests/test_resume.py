@@ -517,7 +517,7 @@ def test_a_schedule_may_change_betas(config):
     path = f'{config.work_dir}/epoch_2.pth'
     checkpoint = torch.load(path, weights_only=True)
     for group in checkpoint['optimizer']['param_groups']:
-        del group['decoupled_weight_decay']  # before PyTorch 2.7
+        group.pop('decoupled_weight_decay', None)  # as in old versions
     save_to_local(checkpoint, path)
     config.train_cfg.max_epochs = 3
     runner = run(config, resume=True)
@@ -580,6 +580,15 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
     assert shown.count('was validated with other data') == 1
     record = read_record(Path(config.work_dir, 'run.json'))
     assert [one['epoch'] for one in record['resumed']] == [1]
+
+
+def test_an_error_restores_the_signal_handlers(config, tmp_path):
+    config.dump(tmp_path / 'config.py')
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(FloatingPointError):
+        apis.train(tmp_path / 'config.py', cfg_options={
+            'optim_wrapper.optimizer.lr': 1e30})
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_two_runs_in_one_folder(warm, tmp_path):

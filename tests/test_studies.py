@@ -195,8 +195,11 @@ arms = dict(a=dict(encoder='hcn', stream='bone', seeds=4),
         study.matching('x')
     study = read_study(write("""about = 'x'
 options = {'model.data_preprocessor.stream': 'bone-motion'}
-arms = dict(a=dict(encoder='hcn', seeds=1),
+encoders = dict(hcn={'train_cfg': dict(max_epochs=2)})
+arms = dict(a=dict(encoder='hcn', seeds=1, options={'train_cfg': {}}),
             b=dict(encoder='hcn', seeds=1, stream='joint'))"""))
+    # the last part that contains an option determines its place
+    assert list(study.trainings[0].options)[-1] == 'train_cfg'
     assert [(item.stream, item.options['model.data_preprocessor.stream'])
             for item in study.trainings] == [
                 ('bone-motion', ) * 2, ('joint', ) * 2]
@@ -213,7 +216,8 @@ arms =""")
     path = tmp_path / 'work/tiny/plain_seed-1/run.json'
     path.write_text(path.read_text().replace('acc/top1', 'acc/mean1'))
     row = records.collect(study.study.trainings[0], path.parent)
-    assert row['top1_last'] == 100 and np.isnan(row['top1_best'])
+    assert row['top1_last'] == 100
+    assert np.isnan([row['top1_best'], row['best_epoch']]).all()
     config, = (tmp_path / 'work/tiny/plain_seed-1/config_train').iterdir()
     assert "split='split3_train'" in config.read_text()
 

@@ -38,7 +38,7 @@ def main() -> None:
         'required if the pipeline contains PreNormalize2D without img_shape')
     add('--device', help='device that runs the model; default: a GPU if there '
         'is one, otherwise cpu')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_intermixed_args()
     if args.config is None:

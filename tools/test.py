@@ -36,7 +36,7 @@ def main() -> None:
         'DumpResults')
     add('--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none', help='job launcher; default: none')

@@ -46,7 +46,7 @@ def main() -> None:
         help='use a different seed in each process')
     add('--deterministic', action='store_true',
         help='use only deterministic PyTorch algorithms')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none', help='job launcher; default: none')

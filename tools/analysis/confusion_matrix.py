@@ -24,7 +24,7 @@ def main() -> None:
     add('--show-path', type=Path, metavar='PICTURE.png',
         default='confusion.png',
         help='picture to write; default: confusion.png')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.show_path.suffix != '.png':  # do not overwrite a checkpoint

@@ -24,7 +24,7 @@ def main() -> None:
     add('out', type=Path, help='file to write (*.npz)')
     add('--device', default='cpu',
         help='device that runs the model; default: cpu')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.npz':

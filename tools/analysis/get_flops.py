@@ -19,7 +19,7 @@ def main() -> None:
     add('--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
         help='numbers of persons, frames, joints and channels of a clip; '
         'default: those of the config')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.evaluation.flops import analyse

@@ -12,7 +12,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--cfg-options', '--options', nargs='+', metavar='KEY=VALUE',
+        '--cfg-options', '--options', action='extend', nargs='+',
+        metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config

@@ -36,7 +36,7 @@ def main() -> None:
                        'one of the models classifies correctly; default: 12')
     add('--device', default='cpu',
         help='device that runs the model; default: cpu')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of both configs; write a list as key="[a,b]"')
     args = parser.parse_args()
     if args.out.suffix != '.html':

@@ -37,7 +37,7 @@ def main() -> None:
     add('--view', choices=['front', 'side', 'back', 'top', 'oblique'],
         default='front', help='view of 3D data; front is the view of the '
         'Kinect sensor; default: front')
-    add('--cfg-options', nargs='+', metavar='KEY=VALUE',
+    add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
     from projects.stdcl.utils.config_check import load_config

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..utils.clip_check import AXES, fitting_shape
 from ..utils.input_error import InputError
+from ..utils.model_parts import kind_of
 
 
 def find_test_set(cfg: Config) -> dict:
@@ -27,7 +28,7 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     """
     steps = find_test_set(cfg)['pipeline']
     persons = next((step.get('num_person', 2) for step in steps
-                    if step['type'] == 'FormatGCNInput'), None)
+                    if kind_of(step) == 'FormatGCNInput'), None)
     frames = next((step['clip_len'] for step in steps if 'clip_len' in step),
                   None)
     sizes = fitting_shape(model, (persons, frames, None, 3))

@@ -1,7 +1,6 @@
 """Load a trained model without a Runner."""
 import torch
 import torch.nn as nn
-from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -11,8 +10,9 @@ from torch.utils.data import DataLoader
 from ..datasets import data_description
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
-from ..utils.config_check import require_fields
+from ..utils.config_check import checked
 from ..utils.input_error import InputError, printable
+from ..utils.model_parts import build_model, kind_of
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
 
@@ -46,10 +46,9 @@ def load_model(cfg: Config, checkpoint: PathLike,
         raise InputError(
             f'device is {device!r}, expected cpu, or an accelerator that '
             'PyTorch can use on this machine, such as cuda.') from error
-    require_fields(cfg, ('model', ))
     init_default_scope(cfg.get('default_scope') or 'mmaction')
-    model = MODELS.build({  # both places are valid, as in a Runner
-        'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+    with checked(cfg, ('model', )):
+        model = build_model(cfg)
     loaded = CheckpointLoader.load_checkpoint(
         str(checkpoint), map_location='cpu', logger='silent')
     if load_to_test(model, loaded, f'Checkpoint {checkpoint}'):
@@ -71,8 +70,8 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
 
     Classes or joints that differ from training raise an ``InputError``.
     """
-    require_fields(cfg, ('test_dataloader', ))
-    loader = Runner.build_dataloader(cfg.test_dataloader)
+    with checked(cfg, ('test_dataloader', )):
+        loader = Runner.build_dataloader(cfg.test_dataloader)
     data_description.check_data(model.trained_on, loader.dataset,
                                 'test_dataloader')
     return loader
@@ -108,7 +107,7 @@ def find_vertical(cfg: Config) -> tuple[str, str]:
         for step in transforms_of(part, *wrappers)]
         for name in ('train', 'test'))
     up = next((step.get('up', 'y') for step in train
-               if step['type'] == 'RandomView'), 'y')
-    turned = any(str(step['type']).endswith('PreNormalize3D')
+               if kind_of(step) == 'RandomView'), 'y')
+    turned = any(kind_of(step).endswith('PreNormalize3D')
                  and step.get('align_spine', True) for step in test)
     return up, 'z' if turned else up

@@ -1,5 +1,6 @@
 """Train a model from a config."""
 import logging
+import os.path as osp
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,9 +16,11 @@ from mmengine.utils.dl_utils import set_multi_processing
 from ..catalogue import STREAMS
 from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
 from ..datasets.training_sequences import data_configs
+from ..engine.hooks import PreemptionHook
 from ..utils.config_check import checked, load_config, parse_options
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
+from ..utils.model_parts import kind_of
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 SETTINGS = ('runner', '_log_env'), ('runner', '__init__')  # where logged
@@ -74,6 +77,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
 
     Raises:
         InputError: ``config``, another argument or a data set is invalid.
+        FileNotFoundError, pickle.UnpicklingError: An annotation file or a
+            checkpoint is missing, damaged or could run code.
         FloatingPointError: A loss or a weight is not finite.
     """
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
@@ -81,7 +86,7 @@ def train(config: str | Path, work_dir: str | None = None, *,
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if amp and cfg.get('optim_wrapper'):
-        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        wrapper = kind_of({'type': 'OptimWrapper', **cfg.optim_wrapper})
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise InputError(f'optim_wrapper.type is {wrapper!r}, but --amp '
                              "requires 'OptimWrapper' or 'AmpOptimWrapper'.")
@@ -110,7 +115,12 @@ def train(config: str | Path, work_dir: str | None = None, *,
         warn_of_earlier_run(runner)
         if latest:  # search only once
             runner._load_from = latest
-        runner.train()
+        try:
+            runner.train()
+        finally:  # an error must not leave signal handlers behind
+            for hook in runner.hooks:
+                if isinstance(hook, PreemptionHook):
+                    hook.after_train(runner)
     return runner
 
 
@@ -137,17 +147,20 @@ def load_run_config(config: str | Path, work_dir: str | None,
         options[STREAM] = stream
     cfg = load_config(str(config), options)
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
-    if stream and preprocessor.get('type') != 'SkeletonDataPreprocessor':
+    if stream and kind_of(preprocessor) != 'SkeletonDataPreprocessor':
         raise InputError(
             f'--stream is {stream}, but model.data_preprocessor.type is '
             f'{preprocessor.get("type")}, expected SkeletonDataPreprocessor.')
     cfg.launcher = launcher
     default = cfg.get('work_dir') or f'work_dirs/{Path(config).stem}'
-    default = add_stream(default, options.get(STREAM))
+    if isinstance(default, (list, tuple)):
+        raise InputError(f'work_dir is {default}, expected a path; for one '
+                         'with a comma, use --work-dir.')
+    default = add_stream(str(default), options.get(STREAM))
     if split is not None:
         set_split(cfg, split)
         default = f'{default.removesuffix("_" + split)}_{split}'
-    cfg.work_dir = str(work_dir or default)
+    cfg.work_dir = osp.expanduser(str(work_dir or default))
     return cfg
 
 
@@ -218,7 +231,7 @@ def build_runner(cfg: Config) -> Runner:
     that fails a check, does not overwrite the config in the work directory.
     """
     if cfg.get('load_from') is not None:
-        cfg.load_from = str(cfg.load_from)  # MMEngine accepts no Path
+        cfg.load_from = osp.expanduser(str(cfg.load_from))
         require_checkpoint(cfg.load_from)
     kind = cfg.get('runner_type', 'Runner')
     base = RUNNERS.get(kind) if isinstance(kind, str) else kind

@@ -24,6 +24,7 @@ import torch
 from mmengine import device
 from mmengine.dist import dist
 from mmengine.dist import utils as dist_utils
+from mmengine.evaluator import metric
 from mmengine.model import MMDistributedDataParallel
 
 from ..utils.input_error import InputError
@@ -70,8 +71,8 @@ def apply() -> None:
     @functools.wraps(upstream_collect)
     def collect(part, size, tmpdir=None):
         # despite its name, the other function works on any device
-        return (dist.collect_results_gpu(part, size) if tmpdir is None
-                else upstream_collect(part, size, tmpdir))
+        return (dist.collect_results_gpu(metric._to_cpu(part), size)
+                if tmpdir is None else upstream_collect(part, size, tmpdir))
 
     dist.collect_results_cpu = collect
     for launcher in ('pytorch', 'slurm', 'mpi'):

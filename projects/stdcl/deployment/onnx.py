@@ -1,4 +1,4 @@
-"""Export models to ONNX files, and test these files."""
+"""Export models to ONNX files, and verify these files."""
 import json
 import os.path as osp
 from collections.abc import Sequence
@@ -9,17 +9,15 @@ import numpy as np
 import torch
 import torch.nn as nn
 from mmaction.registry import DATASETS
-from rich.progress import track
 
 from ..apis import layout_of, load_model
 from ..apis.clip_shape import find_clip_shape, find_test_set
-from ..apis.load_model import build_test_loader
 from ..datasets.data_description import check_traits
 from ..utils.atomic_write import atomic_write
 from ..utils.clip_check import try_zeros
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError
-from ..utils.model_parts import make_stream
+from ..utils.model_parts import kind_of, make_stream
 from ..utils.skeleton_layout import SkeletonLayout
 
 TOLERANCE = 1e-4  # largest error of a logit, relative to the largest logit
@@ -94,7 +92,8 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
         config=osp.basename(cfg.filename), clip_shape=json.dumps(shape),
         stream=getattr(model.data_preprocessor, 'stream', 'joint'),
         layout=layout.name, joints=json.dumps(layout.joint_names),
-        dims=str(layout.dims), pipeline=json.dumps(steps, default=str),
+        dims=str(layout.dims), pipeline=json.dumps([
+            {**step, 'type': kind_of(step)} for step in steps], default=str),
         classes=json.dumps(model.dataset_meta['classes'])))
     return (f'{out}: {out.stat().st_size:,} bytes, input clips (batch, '
             f'{", ".join(map(str, shape))}). Its logits differ from those of '
@@ -147,49 +146,3 @@ def open_session(path: Path):
     except Exception as error:  # onnxruntime's error classes are private
         raise InputError(f'{path} cannot be read, expected an ONNX file '
                          f'({error}).') from error
-
-
-@torch.no_grad()
-def evaluate_file(config: str, checkpoint: str, path: Path,
-                  cfg_options: Sequence[str] | None = None) -> dict:
-    """Compare an ONNX file with PyTorch on the test set of a config.
-
-    Return ``sequences``, their number; ``agree``, whether all predicted
-    classes are the same; ``difference``, the largest difference between the
-    logits relative to the largest logit; and ``top1``, the accuracies in
-    percent with 'pytorch' and 'onnxruntime'. An ``InputError`` is raised if a
-    file is invalid or the test set does not fit ``path``.
-    """
-    cfg = load_config(config, cfg_options)
-    model = load_model(cfg, checkpoint)
-    session = open_session(path)
-    loader = build_test_loader(cfg, model)
-    expected = tuple(loader.dataset[0]['inputs'].shape[1:])
-    inputs = {one.name: tuple(one.shape[1:]) for one in session.get_inputs()}
-    if inputs != dict(clips=expected):
-        raise InputError(f'{path} has the inputs {inputs}, expected '
-                         f'{dict(clips=expected)} (persons, frames, joints, '
-                         'channels), as in the test set.')
-    classes = session.get_outputs()[0].shape[-1]
-    if classes != model.cls_head.num_classes:
-        raise InputError(f'{path} returns {classes} logits, expected '
-                         f'{model.cls_head.num_classes}, one per class.')
-    network = DeployedNetwork(model).eval()
-    logits, labels = dict(pytorch=[], onnxruntime=[]), []
-    for batch in track(loader, description='test set'):
-        clips = torch.stack(batch['inputs']).float()  # (N, clips, M, T, V, C)
-        labels += [sample.gt_label for sample in batch['data_samples']]
-        flat = clips.flatten(0, 1)
-        logits['pytorch'].append(network(flat))
-        logits['onnxruntime'].append(torch.from_numpy(
-            session.run(None, {'clips': flat.numpy()})[0]))
-    first, second = map(torch.cat, logits.values())
-    # average over the clips of a sequence
-    classes = [model.cls_head.average_clip(scores, clips.shape[1]).argmax(1)
-               for scores in (first, second)]
-    top1 = [100 * float((found == torch.cat(labels)).float().mean())
-            for found in classes]
-    return dict(sequences=len(labels), top1=dict(zip(logits, top1)),
-                agree=torch.equal(*classes),
-                difference=float((first - second).abs().max()
-                                 / first.abs().max()))

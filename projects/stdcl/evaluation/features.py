@@ -46,8 +46,9 @@ def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
 def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
     inputs = model.data_preprocessor(batch, training=False)['inputs']
     samples, (n, clips) = batch['data_samples'], inputs.shape[:2]
-    feats = model.backbone(inputs.flatten(0, 1))  # (N * clips, M, C, T, V)
-    scores = model.cls_head.average_clip(model.cls_head(feats), clips)
+    feats, arguments = model.extract_feat(inputs)  # (N * clips, M, C, T, V)
+    scores = model.cls_head.average_clip(
+        model.cls_head(feats, **arguments), clips)
     found = dict(global_=feats.mean(dim=(1, 3, 4)),
                  **_decouple(model.cls_head, feats))
     require_finite('test_dataloader', scores, *found.values())

@@ -6,7 +6,6 @@ A multiply-add is one FLOP, as in MMEngine and MMAction2.
 from collections.abc import Callable
 
 import torch
-from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -15,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from ..apis.clip_shape import find_clip_shape
 from ..utils.clip_check import try_zeros
-from ..utils.config_check import require_fields
-from ..utils.model_parts import make_stream
+from ..utils.config_check import checked
+from ..utils.model_parts import build_model, make_stream
 
 # FlopCounterMode counts baddbmm, but not its in-place version
 IN_PLACE = {torch.ops.aten.baddbmm_: lambda _, a_shape, b_shape, **kwargs:
@@ -46,15 +45,16 @@ def analyse(cfg: Config, shape: tuple | None = None) -> dict:
     takes part in training only, does not count. An ``InputError`` is raised
     if ``shape`` cannot be inferred, or if the encoder fails on such a clip.
     """
-    require_fields(cfg, ('model', ))
     init_default_scope(cfg.get('default_scope') or 'mmaction')
-    model = MODELS.build(cfg.model).eval()
+    with checked(cfg, ('model', )):
+        model = build_model(cfg).eval()
     shape = tuple(shape or find_clip_shape(cfg, model))
     if hasattr(model.cls_head, 'decoupler'):
         del model.cls_head.decoupler
     try_zeros(lambda clips: model.backbone(make_stream(
         model.data_preprocessor, clips)), shape, type(model.backbone).__name__)
     clip = make_stream(model.data_preprocessor, torch.zeros(1, *shape))
-    return dict(
-        shape=shape, parameters=sum(p.numel() for p in model.parameters()),
-        flops=count_flops(model.predict, clip[None], [ActionDataSample()]))
+    # also initializes lazy parameters
+    flops = count_flops(model.predict, clip[None], [ActionDataSample()])
+    return dict(shape=shape, flops=flops, parameters=sum(
+        p.numel() for p in model.parameters()))

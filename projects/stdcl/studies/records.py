@@ -90,7 +90,8 @@ def collect(training: Training, work_dir: Path) -> dict:
     best, last = max(top1, key=top1.get), epochs[-1]['train']
     row = describe(training, [work_dir])
     row.update(
-        epochs=len(epochs), top1_best=top1[best], best_epoch=best,
+        epochs=len(epochs), top1_best=top1[best],
+        best_epoch=np.nan if np.isnan(top1[best]) else best,
         train_top1=_percent(last.get('top1_acc', np.nan)),
         nll=_nll(work_dir / 'scores.npz'),
         minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4))

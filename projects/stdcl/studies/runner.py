@@ -21,7 +21,7 @@ from ..utils.config_check import load_config
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_processes
 from . import records
-from .study import Study, Training
+from .study import Study, Training, override
 
 TOOLS = ROOT / 'tools'
 
@@ -59,8 +59,8 @@ class StudyRunner:
         raised if another process is running the study or ``jobs`` is invalid.
         """
         require_processes('--jobs', jobs)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.stop)
+        before = {number: signal.signal(number, self.stop)
+                  for number in (signal.SIGINT, signal.SIGTERM)}
         timer = threading.Timer(60 * (minutes or 0), self.stop)
         timer.daemon = True
         if minutes:
@@ -75,6 +75,8 @@ class StudyRunner:
                     pass  # without a timeout, a signal could have to wait
                 failed += filter(None, (one.result() for one in group))
         timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
         return failed
 
     def stop(self, number: int = 0, frame=None) -> None:
@@ -145,9 +147,9 @@ class StudyRunner:
                       options: dict | None = None) -> Path:
         """Write a config of a run; raise an InputError if it has changed."""
         with self.lock:
-            text = load_config(str(training.config), {
-                **training.options, **(options or {})}).pretty_text
-        path = folder / training.config.name
+            text = load_config(str(training.config), override(
+                training.options, options or {})).pretty_text
+        path = folder / f'{training.config.stem}.py'
         if path.is_file() and path.read_text('utf-8') != text:
             raise InputError(
                 f'{path} differs from the current config of {training.name}. '

@@ -189,14 +189,15 @@ class Study:
             find_config(arm.encoder, self.benchmark, arm.stdcl))
         if not config.is_file():
             raise InputError(f'{where}.config: {config} does not exist.')
-        options = {**self.options, **self.encoders.get(arm.encoder, {}),
-                   **arm.options}
+        options = override(self.options, self.encoders.get(arm.encoder, {}),
+                           arm.options)
         key = 'model.data_preprocessor.stream'
         stream = arm.stream or options.get(key) or (
             '' if arm.config else 'joint')
-        require_known(f'{where}.stream', stream, ('', *STREAMS))
-        if stream and (stream != 'joint' or arm.config or key in options):
-            options[key] = stream
+        require_known(f'{where}.stream', arm.stream, ('', *STREAMS))
+        if arm.stream and (arm.stream != 'joint' or arm.config
+                           or key in options):
+            options[key] = arm.stream
         trainings = []
         for seed in seeds:
             fold = seed % len(self.folds)
@@ -230,6 +231,13 @@ class Study:
         return [replace(parts[0][seed], arm=name, stream='fused', tests={},
                         fuse=tuple(part[seed].name for part in parts))
                 for seed in seeds]
+
+
+def override(*parts: dict) -> dict:
+    """Merge options, which take effect in the order of the last part."""
+    return {name: value for index, part in enumerate(parts)
+            for name, value in part.items()
+            if not any(name in later for later in parts[index + 1:])}
 
 
 def read_study(path: Path) -> Study:

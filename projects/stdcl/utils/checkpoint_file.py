@@ -73,7 +73,7 @@ def find_latest(work_dir: str) -> Latest:
             if damage is None:
                 return Latest(str(path), damaged)
             damaged.append(f'{path} is damaged ({damage})')
-        if damaged:
+        if damaged and place == folder:
             break
     return Latest(None, damaged)
 

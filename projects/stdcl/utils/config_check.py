@@ -119,8 +119,13 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
                 f'the config option {name} {what}; expected a field '
                 f'of the Runner{f", such as {places[0]}" if places else ""}'
                 f'{_nearest(field, RUNNER_FIELDS, 0.6)}.')
+        if field == 'data_preprocessor' and field in (cfg.get('model') or {}):
+            raise InputError(f'the config option {name} has no effect, '
+                             f'expected model.{name}, which the model uses.')
     try:  # merging changes dicts; all at once, one may replace another
-        for name, value in deepcopy(options).items():
+        for name, value in sorted(  # _delete_ first
+                deepcopy(options).items(),
+                key=lambda option: not option[0].endswith('._delete_')):
             cfg.merge_from_dict({name: value})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(

@@ -1,12 +1,30 @@
 """Find and call parts of a model."""
 import torch
 import torch.nn as nn
+from mmaction.registry import MODELS
+from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside a distributed wrapper, or the model itself."""
     return model.module if is_model_wrapper(model) else model
+
+
+def kind_of(entry: dict) -> str:
+    """Return the name of the class in a config, without its module."""
+    kind = entry.get('type')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config, as a Runner does.
+
+    A config may set ``data_preprocessor`` inside or beside ``model``.
+    """
+    beside = cfg.get('data_preprocessor')
+    return MODELS.build({**({'data_preprocessor': beside} if beside else {}),
+                         **cfg.model})
 
 
 def make_stream(preprocessor: nn.Module, clips: torch.Tensor) -> torch.Tensor:

@@ -36,11 +36,12 @@ def read_log(path: Path) -> pd.DataFrame:
             raise InputError(
                 f'{file} is not a log of MMEngine ({error}), expected one '
                 'JSON object with "step" per line.') from None
-    # steps per epoch; a file without the end of an epoch contains too few
-    steps = max(((rows['iter'] / rows['epoch']).max() for rows in tables
-                 if 'epoch' in rows), default=1)
-    for rows in tables:
+    sizes = [(rows['iter'] / rows['epoch']).max() if 'epoch' in rows else 1
+             for rows in tables]  # steps per epoch
+    for rows, steps in zip(tables, sizes):
         if 'epoch' in rows:  # training rows count steps, others count epochs
+            if rows['epoch'].nunique() == 1:  # it may not contain all steps
+                steps = max(sizes)
             # in validations, IterBasedTrainLoop always counts 0 epochs
             rows.index = (rows['iter'] / steps).where(
                 rows['epoch'].notna(),

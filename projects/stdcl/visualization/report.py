@@ -95,10 +95,9 @@ class Outputs:
 
     def clip(self, index: int) -> np.ndarray:
         """Return the points of the first clip of a sequence, (M, T, V, 3)."""
-        points = scene.to_points(
-            self.dataset[int(index)]['inputs'][0].numpy(), self.layout,
-            self.up)
-        return points * np.nan if self.streams else points
+        joints = self.dataset[int(index)]['inputs'][0].numpy()
+        return (np.full((*joints.shape[:3], 3), np.nan) if self.streams
+                else scene.to_points(joints, self.layout, self.up))
 
 
 def write_report(path: Path, model: tuple[Config, str],

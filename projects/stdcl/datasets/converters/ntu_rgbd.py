@@ -4,7 +4,6 @@ File names, splits and published sizes are those of the data set's authors
 (https://rose1.ntu.edu.sg/dataset/actionRecognition).
 """
 import json
-import os
 import re
 import signal
 import sys
@@ -24,6 +23,7 @@ from ...utils.atomic_write import atomic_write
 from ...utils.input_error import InputError, require_processes
 from .annotation_file import write_annotations
 from .ntu_skeleton import parse_skeleton, select_persons
+from .source_files import find_files
 
 NAME = re.compile(
     r'S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<performer>\d{3})'
@@ -70,8 +70,7 @@ def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
     An ``InputError`` is raised if a zip file cannot be opened.
     """
     if path.is_dir():
-        for file in sorted(Path(folder, name) for folder, _, names in os.walk(
-                path, followlinks=True) for name in names):
+        for file in find_files(path):
             yield from find_sources(file)
     elif path.suffix.lower() == '.skeleton':
         yield path.stem, str(path)

@@ -3,7 +3,6 @@
 As in published results, views 1 and 2 are for training; view 3 is for testing.
 """
 import json
-import os
 import re
 import sys
 import zipfile
@@ -15,6 +14,7 @@ from rich.progress import track
 
 from ...utils.input_error import InputError
 from .annotation_file import write_annotations
+from .source_files import find_files
 
 # IDs 7 and 10 do not exist
 CLASSES = {
@@ -53,8 +53,7 @@ def read_source(source: Path) -> Iterator[tuple[str, bytes]]:
     An ``InputError`` is raised if the zip is missing or damaged.
     """
     if source.is_dir():
-        for path in sorted(Path(folder, name) for folder, _, names in os.walk(
-                source, followlinks=True) for name in names):
+        for path in find_files(source):
             if path.suffix == '.json':
                 yield path.name, path.read_bytes()
         return

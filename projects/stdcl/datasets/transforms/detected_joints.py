@@ -3,7 +3,7 @@ import numpy as np
 
 from ...utils.input_error import InputError
 from ..annotation_check import UNDETECTED
-from ..plain_annotation import LOWEST, VISIBLE
+from ..plain_annotation import LOWEST, PIXELS, VISIBLE
 
 
 def find_detected(results: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,8 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
     if keypoint.shape[-1] == 2:
         *xy, last = keypoint
         scores = len(xy) == 2 and last.any() and (
-            last.min() >= 0 and last.max() <= 1 < np.abs(xy).max())
+            last.min() >= 0 and last.max() <= 1
+            and np.abs(xy).max() > PIXELS)
         if scores or not keypoint[detected].any(axis=0).all():
             raise InputError(
                 f'{where}: '

@@ -22,10 +22,11 @@ DATA, OPTIMIZER = 'training_data', 'optimizer_type'
 VALIDATION = 'validation_data'
 # fields of the config that must be equal in all processes
 SHARED = 'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'
-# attributes of schedulers that change during training, and an entry of AdamW
-# that is True since PyTorch 2.7
+# attributes of schedulers that change during training
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
-            'num_bad_epochs', 'cooldown_counter', 'decoupled_weight_decay'}
+            'num_bad_epochs', 'cooldown_counter'}
+# of Adam, which checkpoints of earlier versions of PyTorch do not contain
+NEW = {'decoupled_weight_decay'}
 
 
 @HOOKS.register_module()
@@ -151,11 +152,11 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
         return
     # compare the settings of parameter groups before any schedule
     yield from _compare('optimizer', *([
-        {name: group.get(f'initial_{name}', value)
+        {name: group.get(f'initial_{name}', value[1:] if (
+            # schedules of momentum change the first one
+            name == 'betas' and 'momentum' in group) else value)
          for name, value in group.items()
-         if name != 'params' and not name.startswith('initial_')
-         # momentum schedules change betas and momentum of Adam
-         and not (name == 'betas' and 'momentum' in group)}
+         if name != 'params' and not name.startswith('initial_')}
         for group in state['param_groups']]
         for state in (checkpoint['optimizer'], wrapper.state_dict())))
     yield from _compare_schedules(runner, checkpoint)
@@ -191,7 +192,7 @@ def _compare(name: str, saved: list[dict], own: list[dict]) -> Iterator[tuple]:
     if len(saved) != len(own):
         yield f'a list {name} of length', len(saved), f'length {len(own)}'
     for index, (old, new) in enumerate(zip(saved, own)):
-        for key in sorted({*old, *new} - CHANGING):
+        for key in sorted({*old, *new} - CHANGING - (NEW - old.keys())):
             # newer versions of PyTorch add entries that are None or False;
             # checkpoints contain no functions
             if not callable(new.get(key)) and (

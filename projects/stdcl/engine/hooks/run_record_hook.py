@@ -81,7 +81,8 @@ class RunRecordHook(Hook):
         if metrics and getattr(self, 'epochs', None):
             self.epochs[-1]['val'] = {
                 name: float(value) for name, value in metrics.items()
-                if np.size(np.asarray(value)) == 1}
+                if (value.numel() if hasattr(value, 'numel')
+                    else np.size(value)) == 1}
             self._write()
 
     @master_only

@@ -52,7 +52,7 @@ class ScoreFileHook(Hook):
                 raise InputError(
                     'test_dataloader.dataset: an annotation contains no '
                     '"frame_dir", expected the name of the sequence.')
-            label = sample.get('gt_label', torch.tensor(-1))
+            label = torch.as_tensor(sample.get('gt_label', -1))
             if label.numel() != 1:
                 raise InputError(
                     'test_dataloader.dataset: a sequence has several labels, '

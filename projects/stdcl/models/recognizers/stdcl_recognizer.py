@@ -86,10 +86,13 @@ class STDCLRecognizer(RecognizerGCN):
         return (x.transpose(3, 4)
                 if getattr(self.backbone, 'time_dim', 2) == 3 else x)
 
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, 'block_output': None}  # graphs have no copy
+
     def forward(self, *args, **kwargs):
         """Return losses or predictions, as ``RecognizerGCN`` does."""
         outputs = super().forward(*args, **kwargs)
-        self.block_output = None  # a model with a graph cannot be copied
+        self.block_output = None  # its graph needs memory
         return outputs
 
     @torch.no_grad()
