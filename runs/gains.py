@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from projects.stdcl.catalogue import BENCHMARKS, ENCODERS
+from projects.stdcl.studies.records import KEY
 from projects.stdcl.studies.report import (
     StudyReport,
     cells_of,
@@ -19,6 +20,9 @@ from projects.stdcl.studies.statistics import Difference, compare, mean_of
 
 MARKERS = 'os^vDPX*'  # one for each study
 VARIANTS = ('published', 'recommended')
+# further measures: column -> title, digits
+OTHERS = {'top1_clips': ('five clips', 2), 'mean_class': ('class mean', 2),
+          'nll': ('NLL', 3)}
 
 
 class Gain(NamedTuple):
@@ -52,14 +56,15 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
         rows += [[title, gain.arm, len(gain.difference.seeds),
                   spread(gain.plain),
                   '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
-                  *cells_of(gain.difference), likelihood(report, gain.arm)]
+                  *cells_of(gain.difference), *others(report, gain.arm)]
                  for gain in find_gains(report)]
         rows += [[title, name, '', '', '', *cells_of(mean),
-                  likelihood(report, *report.plan.means[name])]
+                  *others(report, *report.plan.means[name])]
                  for name, mean in report.means.items()]
     return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',
                      'plain train top-1, %', 'difference', '95 % interval',
-                     'finding', 'difference in NLL'], rows)
+                     'finding', *(title for title, _ in OTHERS.values())],
+                    rows)
 
 
 def encoder_table(reports: Iterable[StudyReport]) -> str:
@@ -86,14 +91,16 @@ def gain_cell(found: Optional[Difference]) -> str:
     return f'{gain} ({interval})' if interval else gain
 
 
-def likelihood(report: StudyReport, *arms: str) -> str:
-    """Format the mean difference of arms in the negative log-likelihood."""
-    parts = [compare(report.results, arm, report.plan.against[arm], 'nll')
-             for arm in arms]
-    mean = parts[0] if len(parts) == 1 else mean_of(
-        parts, independent=not report.plan.share_runs(list(arms)))
-    return '' if np.isnan(mean.mean) else f'{mean.mean:+.3f}' + (
-        '' if np.isnan(mean.margin) else f' ± {mean.margin:.3f}')
+def others(report: StudyReport, *arms: str) -> Iterator[str]:
+    """Yield the mean differences of arms in the measures of OTHERS."""
+    results = report.results.reindex(columns=[*KEY, *OTHERS])
+    for column, (_, digits) in OTHERS.items():
+        parts = [compare(results, arm, report.plan.against[arm], column)
+                 for arm in arms]
+        mean = parts[0] if len(parts) == 1 else mean_of(
+            parts, independent=not report.plan.share_runs(list(arms)))
+        yield '' if np.isnan(mean.mean) else f'{mean.mean:+.{digits}f}' + (
+            '' if np.isnan(mean.margin) else f' ± {mean.margin:.{digits}f}')
 
 
 def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:

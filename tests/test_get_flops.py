@@ -87,6 +87,8 @@ def test_the_command(cfg, tmp_path, warm):
 
 
 def test_where_the_shape_comes_from(cfg):
+    for step in cfg.test_dataloader.dataset.pipeline:  # as new configs do
+        step.type = f'a.module.{step.type}'
     model = MODELS.build(cfg.model)
     # the shape comes from the graph if the preprocessor has no layout
     model.data_preprocessor = MODELS.build(dict(type='ActionDataPreprocessor'))

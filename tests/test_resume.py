@@ -625,17 +625,3 @@ def test_damaged_record(config):
         record.write_text(text)
         with pytest.raises(InputError, match='run.json is damaged or not .*J'):
             run(config, resume=True).train()
-
-
-def test_record_of_an_earlier_version(config, tmp_path):
-    """The config in the record is text, which must not be executed."""
-    run(config).train()
-    path = Path(config.work_dir, 'run.json')
-    record = json.loads(path.read_text())
-    assert record['config']['model']['type'] == 'STDCLRecognizer'
-    record['config'] = f'open({str(tmp_path / "loot")!r}, "w")'
-    path.write_text(json.dumps(record))
-    config.train_cfg.max_epochs = 3
-    run(config, resume=True).train()
-    assert len(read_record(path)['epochs']) == 3
-    assert not (tmp_path / 'loot').exists()

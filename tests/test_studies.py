@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from projects.stdcl.catalogue import find_config
 from projects.stdcl.studies import records, runner
 from projects.stdcl.studies.report import StudyReport
 from projects.stdcl.studies.statistics import compare, mean_of
@@ -22,7 +23,8 @@ from runs.gains import draw_gains, gains_table
 from tests.commands import ROOT, hold_folder, interrupt
 
 STUDIES = sorted((ROOT / 'runs/studies').glob('*.py'))
-RECORDED = sorted((ROOT / 'runs/studies').glob('*[!s].csv'))
+RECORDED = [file for study in STUDIES for file in ROOT.glob(
+    f'runs/studies/{study.stem}.csv')]
 STUDY = '''
 about = 'two arms'
 arms = {
@@ -292,6 +294,16 @@ def test_work_directory_of_a_different_config(make_runner):
     study = make_runner("'model.cls_head.decoupler.reduction': 2", '')
     with pytest.raises(InputError, match='differs .*Delete .*stdcl_seed-1'):
         study.run(study.study.matching('stdcl')[0])
+
+
+def test_an_arm_with_a_yaml_config(make_runner, tmp_path):
+    load_config(str(find_config('hcn', 'synthetic', False))).dump(
+        tmp_path / 'mine.yaml')
+    study = make_runner("encoder='stgcn', stdcl=F",
+                        "config='mine.yaml', stdcl=F")
+    assert not study.run_all(study.missing('plain'))
+    path, = (tmp_path / 'work/tiny/plain_seed-1/config').iterdir()
+    assert load_config(str(path)).train_cfg
 
 
 def test_second_runner_raises(make_runner, tmp_path):

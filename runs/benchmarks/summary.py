@@ -3,7 +3,7 @@
     python -m runs.benchmarks.summary
 """
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
 import pandas as pd
 
@@ -20,6 +20,9 @@ SOURCES = {
         'loss with {slots} slots and {batch} anchors', 'published algorithm',
         'ms, ours', 'ms, published algorithm', 'published : ours',
         'ms, matrix product alone'),
+    'pipeline': (
+        'pipeline of {clips} clips', 'MMAction2', 'ms, ours',
+        "ms, MMAction2's", "MMAction2's : ours", None),
 }
 COLUMNS = ('ms, ours', 'ms, alternative', 'times as long')
 
@@ -32,7 +35,7 @@ def summarize(source: str) -> pd.DataFrame:
     return pd.DataFrame([{
         'what': name.format(**row), 'threads': row['threads'],
         'alternative': other, **_spread(row, columns),
-        'limit, % of ours': _limit(row, limit, columns[0]),
+        **_limit(row, limit, columns),
         'repeats': row['repeats'], 'command': row['command'],
         'commit': row['commit'], 'machine': row['machine'],
         'versions': row['versions']} for row in table.to_dict('records')])
@@ -45,11 +48,19 @@ def _spread(row: Dict, columns: list) -> Dict:
             for end in ('median', 'min', 'max')}
 
 
-def _limit(row: Dict, limit: str, ours: str) -> str:
-    """Return the share of our time that the matrix products take, in %."""
-    share = (row[limit] if limit in row
-             else 100 * row[f'{limit}.median'] / row[f'{ours}.median'])
-    return f'{share:.0f}'
+def _limit(row: Dict, limit: Optional[str], columns: list) -> Dict:
+    """Return the share of the matrix products, and the ratio without the rest.
+
+    The share is in % of our time. The ratio is that of an implementation that
+    would take only the time of the products.
+    """
+    if limit is None:
+        return {}
+    share = (row[limit] if limit in row else
+             100 * row[f'{limit}.median'] / row[f'{columns[0]}.median'])
+    ratio = 100 * row[f'{columns[-1]}.median'] / share
+    return {'limit, % of ours': f'{share:.0f}',
+            'at most, times': f'{ratio:.2g}'}
 
 
 if __name__ == '__main__':

@@ -36,8 +36,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
 
     Raises:
         FileNotFoundError: ``checkpoint`` does not exist.
-        InputError: ``checkpoint`` is damaged or does not fit ``cfg`` or its
-            test pipeline, or ``device`` is not available.
+        InputError: ``cfg`` is invalid, ``checkpoint`` is damaged or does not
+            fit ``cfg`` or its test pipeline, or ``device`` is not available.
         pickle.UnpicklingError: ``checkpoint`` could run code.
     """
     try:

@@ -120,10 +120,11 @@ class SkeletonInferencer:
         sequences = [_to_annotation(index, sequence, self.layout, img_shape)
                      for index, sequence in enumerate(inputs)]
         for sequence, step in product(sequences, self.pipeline.transforms):
+            shape = sequence.get('img_shape', getattr(step, 'img_shape', None))
             # a single window may contain many joints outside the image
-            if window is not None and isinstance(step, PreNormalize2D):
-                check_pixels(sequence['frame_dir'], sequence,
-                             sequence.get('img_shape', step.img_shape))
+            if (window is not None and shape is not None
+                    and isinstance(step, PreNormalize2D)):
+                check_pixels(sequence['frame_dir'], sequence, shape)
         windows = [cut(find_detected(sequence)[1].any(axis=(0, 2)), window,
                        stride) for sequence in sequences]
         pieces = [(sequence, part) for sequence, parts
@@ -152,9 +153,8 @@ class SkeletonInferencer:
 
     def _preprocess(self, sequence: dict, window: Window) -> dict:
         """Run the test pipeline on one window of a sequence."""
-        piece = dict(sequence, total_frames=window.end - window.start,
-                     is_window=window[1] - window[0]
-                     < sequence['total_frames'])
+        piece = dict(sequence, total_frames=window.end - window.start)
+        piece['is_window'] = piece['total_frames'] < sequence['total_frames']
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, slice(*window)].copy()

@@ -40,8 +40,8 @@ def test(config: str | Path, checkpoint: str, work_dir: str | None = None, *,
             Defaults to that of the config.
 
     Return the metrics of the config's ``test_evaluator``. An ``InputError`` is
-    raised if ``config``, ``checkpoint``, an option or the test set is invalid,
-    and the other errors of :func:`.train` for files that cannot be read.
+    raised if ``config``, ``checkpoint``, an option or the test set is invalid.
+    Files that cannot be read raise the other errors of :func:`.train`.
     """
     from ..evaluation.confusion import ClassReport  # matplotlib loads slowly
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,

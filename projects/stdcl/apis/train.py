@@ -10,6 +10,8 @@ from mmaction.registry import RUNNERS
 from mmengine import dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
@@ -77,8 +79,9 @@ def train(config: str | Path, work_dir: str | None = None, *,
 
     Raises:
         InputError: ``config``, another argument or a data set is invalid.
-        FileNotFoundError, pickle.UnpicklingError: An annotation file or a
-            checkpoint is missing, damaged or could run code.
+        FileNotFoundError: An annotation file or the checkpoint is missing.
+        pickle.UnpicklingError: An annotation file is damaged, or it or the
+            checkpoint could run code.
         FloatingPointError: A loss or a weight is not finite.
     """
     cfg = load_run_config(config, work_dir, stream, split, cfg_options,
@@ -86,9 +89,10 @@ def train(config: str | Path, work_dir: str | None = None, *,
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if amp and cfg.get('optim_wrapper'):
-        wrapper = kind_of({'type': 'OptimWrapper', **cfg.optim_wrapper})
-        if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-            raise InputError(f'optim_wrapper.type is {wrapper!r}, but --amp '
+        kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        if (OPTIM_WRAPPERS.get(kind) if isinstance(kind, str)
+                else kind) not in (OptimWrapper, AmpOptimWrapper):
+            raise InputError(f'optim_wrapper.type is {kind!r}, but --amp '
                              "requires 'OptimWrapper' or 'AmpOptimWrapper'.")
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if resume not in (None, 'auto'):
@@ -153,9 +157,6 @@ def load_run_config(config: str | Path, work_dir: str | None,
             f'{preprocessor.get("type")}, expected SkeletonDataPreprocessor.')
     cfg.launcher = launcher
     default = cfg.get('work_dir') or f'work_dirs/{Path(config).stem}'
-    if isinstance(default, (list, tuple)):
-        raise InputError(f'work_dir is {default}, expected a path; for one '
-                         'with a comma, use --work-dir.')
     default = add_stream(str(default), options.get(STREAM))
     if split is not None:
         set_split(cfg, split)

@@ -128,21 +128,12 @@ def compare(network: nn.Module, path: Path, clips: torch.Tensor) -> float:
 
     Return the largest difference relative to the largest logit of a batch.
     """
-    session, differences = open_session(path), []
+    import onnxruntime  # requires the extra "deploy"
+    session, differences = onnxruntime.InferenceSession(
+        str(path), providers=['CPUExecutionProvider']), []
     for batch in BATCH_SIZES:
         expected = network(clips[:batch]).numpy()
         logits, = session.run(None, {'clips': clips[:batch].numpy()})
         differences.append(np.abs(logits - expected).max()
                            / np.abs(expected).max())
     return float(np.max(differences))
-
-
-def open_session(path: Path):
-    """Open an onnxruntime session on the CPU, or raise an ``InputError``."""
-    import onnxruntime  # requires the extra "deploy"
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), providers=['CPUExecutionProvider'])
-    except Exception as error:  # onnxruntime's error classes are private
-        raise InputError(f'{path} cannot be read, expected an ONNX file '
-                         f'({error}).') from error

@@ -66,17 +66,19 @@ class StudyRunner:
         if minutes:
             timer.start()
         failed = []
-        with lock_folder(self.work_dir), ThreadPoolExecutor(jobs) as pool:
-            # a fusion follows the runs whose scores it sums
-            for fused in False, True:
-                group = [pool.submit(self._try, item) for item in trainings
-                         if bool(item.fuse) == fused]
-                while wait(group, timeout=1).not_done:
-                    pass  # without a timeout, a signal could have to wait
-                failed += filter(None, (one.result() for one in group))
-        timer.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        try:
+            with lock_folder(self.work_dir), ThreadPoolExecutor(jobs) as pool:
+                # a fusion follows the runs whose scores it sums
+                for fused in False, True:
+                    group = [pool.submit(self._try, item) for item in trainings
+                             if bool(item.fuse) == fused]
+                    while wait(group, timeout=1).not_done:
+                        pass  # without a timeout, a signal could have to wait
+                    failed += filter(None, (one.result() for one in group))
+        finally:
+            timer.cancel()
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
         return failed
 
     def stop(self, number: int = 0, frame=None) -> None:

@@ -192,8 +192,6 @@ class Study:
         options = override(self.options, self.encoders.get(arm.encoder, {}),
                            arm.options)
         key = 'model.data_preprocessor.stream'
-        stream = arm.stream or options.get(key) or (
-            '' if arm.config else 'joint')
         require_known(f'{where}.stream', arm.stream, ('', *STREAMS))
         if arm.stream and (arm.stream != 'joint' or arm.config
                            or key in options):
@@ -207,11 +205,16 @@ class Study:
                         if isinstance(value, str) else value
                         for key, value in values.items()}
 
+            filled = fill(options)
+            stream = arm.stream or filled.get(key) or (
+                '' if arm.config else 'joint')
+            if not arm.config:  # which may have streams of its own
+                require_known(f'{where}: {key}', stream, STREAMS)
             trainings.append(Training(
                 name, fold, seed, arm.encoder, stream,
                 config.stem if arm.config else self.benchmark, arm.stdcl,
-                config, fill(options), {test: fill(values) for test, values
-                                        in self.tests.items()}))
+                config, filled, {test: fill(values) for test, values
+                                 in self.tests.items()}))
         return trainings
 
     def _fuse(self, name: str, arms: list[str], seeds) -> list[Training]:
@@ -234,7 +237,10 @@ class Study:
 
 
 def override(*parts: dict) -> dict:
-    """Merge options, which take effect in the order of the last part."""
+    """Merge options.
+
+    The last part that contains an option determines its value and its place.
+    """
     return {name: value for index, part in enumerate(parts)
             for name, value in part.items()
             if not any(name in later for later in parts[index + 1:])}

@@ -76,7 +76,8 @@ def parse_options(texts: Sequence[str] | None) -> dict:
                              'KEY=VALUE.')
         value = value.strip('\'" ')
         # _parse_iterable would remove the spaces from a path
-        parse = (DictAction._parse_iterable if re.search(r'^[[(]|,', value)
+        parse = (str if key == 'work_dir' else  # may look like a number
+                 DictAction._parse_iterable if re.search(r'^[[(]|,', value)
                  else DictAction._parse_int_float_bool)
         try:
             options[key] = parse(value)
@@ -185,21 +186,16 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
         raise InputError(text) from error
 
 
-def require_fields(cfg: Config, names: Sequence[str]) -> None:
-    """Raise an ``InputError`` if a field is missing from a config."""
-    for name in names:
-        if cfg.get(name) is None:
-            raise InputError(f'{name} is missing, expected a dict'
-                             f'{_nearest(name, set(cfg) - RUNNER_FIELDS)}.')
-
-
 def check(cfg: Config, required: Sequence[str] = ()) -> None:
-    """Check the names and numbers of a config.
+    """Check the names and numbers of a config, and its ``required`` fields.
 
     An unknown name raises an ``InputError`` only if it resembles a valid one,
     because a constructor with ``**kwargs`` may accept it.
     """
-    require_fields(cfg, required)
+    for name in required:
+        if cfg.get(name) is None:
+            raise InputError(f'{name} is missing, expected a dict'
+                             f'{_nearest(name, set(cfg) - RUNNER_FIELDS)}.')
     for name in sorted(set(cfg) - RUNNER_FIELDS):
         near = _nearest(name, RUNNER_FIELDS)
         if near:

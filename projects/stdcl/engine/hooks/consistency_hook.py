@@ -25,7 +25,7 @@ SHARED = 'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'
 # attributes of schedulers that change during training
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
             'num_bad_epochs', 'cooldown_counter'}
-# of Adam, which checkpoints of earlier versions of PyTorch do not contain
+# entries of Adam's parameter groups that other versions of PyTorch lack
 NEW = {'decoupled_weight_decay'}
 
 
@@ -192,7 +192,8 @@ def _compare(name: str, saved: list[dict], own: list[dict]) -> Iterator[tuple]:
     if len(saved) != len(own):
         yield f'a list {name} of length', len(saved), f'length {len(own)}'
     for index, (old, new) in enumerate(zip(saved, own)):
-        for key in sorted({*old, *new} - CHANGING - (NEW - old.keys())):
+        for key in sorted({*old, *new} - CHANGING - (
+                    NEW - (old.keys() & new.keys()))):
             # newer versions of PyTorch add entries that are None or False;
             # checkpoints contain no functions
             if not callable(new.get(key)) and (

@@ -87,12 +87,13 @@ class STDCLRecognizer(RecognizerGCN):
                 if getattr(self.backbone, 'time_dim', 2) == 3 else x)
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, 'block_output': None}  # graphs have no copy
+        # tensors with a graph cannot be copied
+        return {**self.__dict__, 'block_output': None}
 
     def forward(self, *args, **kwargs):
         """Return losses or predictions, as ``RecognizerGCN`` does."""
         outputs = super().forward(*args, **kwargs)
-        self.block_output = None  # its graph needs memory
+        self.block_output = None  # frees the memory of its graph
         return outputs
 
     @torch.no_grad()
