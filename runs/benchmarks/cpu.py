@@ -2,9 +2,10 @@
 
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. Each of the parts
-training_step, step_memory, compile, inference, blockgcn_topology, loss, banks,
-pipeline and start writes a table. A second call keeps the rows of the same
-commit, and replaces older rows. Use an idle machine; step_memory needs 20 GiB:
+training_step, step_memory, compile, bfloat16, inference, blockgcn_topology,
+loss, banks, pipeline and start writes a table. A second call keeps the rows of
+the same commit, and replaces older rows. Use an idle machine; step_memory needs
+20 GiB:
 
     python -m runs.benchmarks.cpu --threads 1 2
 """
@@ -50,6 +51,7 @@ WIDTHS = {'published': 'nw-ucla-xview', 'narrow': 'synthetic'}
 PRODUCTS = r'aten::(\w*mm|mkldnn_conv\w+|_slow_conv\w+|convolution_backward)'
 # products, ranking, and reading the selected features
 NEEDED = r'aten::(\w*mm|topk|amax|_embedding_bag_forward_only)'
+RANKING = r'aten::(topk|amax)'
 # slots, classes, batch size: NW-UCLA (five slots per sequence), NTU60, NTU120
 SIZES = (5100, 10, 16), (40091, 60, 64), (63026, 120, 64)
 NUMBERS = 10**4, 10**5, 10**6, 10**7, 10**8  # sequences in the banks
@@ -166,6 +168,19 @@ def time_compiled(encoder: str, benchmark: str, repeats: int) -> Dict:
         'plain : compiled': ms.plain / ms.compiled})}
 
 
+def time_bfloat16(encoder: str, benchmark: str, repeats: int) -> Dict:
+    """Time a training step with automatic mixed precision."""
+    step = make_steps(encoder, benchmark)[0]
+
+    def mixed():
+        with torch.autocast('cpu', torch.bfloat16):
+            step()
+
+    ms = take_turns(repeats, plain=step, mixed=mixed)
+    return spread({'ms, float32': ms.plain, 'ms, bfloat16': ms.mixed,
+                   'float32 : bfloat16': ms.plain / ms.mixed})
+
+
 @torch.no_grad()
 def time_inference(encoder: str, benchmark: str, repeats: int) -> Dict:
     """Time the classification of one clip with the same weights."""
@@ -230,7 +245,8 @@ def time_loss(slots: int, classes: int, batch: int, repeats: int) -> Dict:
         product=lambda: bank @ anchors.detach().T,
         published=lambda: contrastive_loss(
             *arguments, 128, 512, 0.8)[0].backward())
-    return {'needed, % of ours': share(step, NEEDED)} | spread({
+    return {'needed, % of ours': share(step, NEEDED),
+            'ranking, % of ours': share(step, RANKING)} | spread({
         'ms, ours': ms.ours, 'ms, matrix product alone': ms['product'],
         'ours : product': ms.ours / ms['product'], 'ms, published algorithm':
         ms.published, 'published : ours': ms.published / ms.ours})
@@ -330,6 +346,9 @@ def main() -> None:
         compile=[(dict(encoder=TITLES[name], width='narrow'), time_compiled,
                   name, WIDTHS['narrow'], args.repeats)
                  for name in args.encoders],
+        bfloat16=[(dict(encoder=TITLES[name], width='narrow'), time_bfloat16,
+                   name, WIDTHS['narrow'], args.repeats)
+                  for name in args.encoders],
         inference=[(dict(encoder=TITLES[name]), time_inference, name,
                     'nw-ucla-xview', 10 * args.repeats)
                    for name in args.encoders],
