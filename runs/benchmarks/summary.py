@@ -60,7 +60,7 @@ def _limit(row: Dict, limit: Optional[str], columns: list) -> Dict:
              100 * row[f'{limit}.median'] / row[f'{columns[0]}.median'])
     ratio = 100 * row[f'{columns[-1]}.median'] / share
     return {'limit, % of ours': f'{share:.0f}',
-            'at most, times': f'{ratio:.2g}'}
+            'at most': f'{ratio:.2g}'}
 
 
 if __name__ == '__main__':
