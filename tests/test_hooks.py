@@ -281,7 +281,7 @@ def test_activation_checkpointing_changes_no_step(config):
         torch.testing.assert_close(parameter, states[1][name], msg=name)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class WithArguments(RecognizerGCN):
     """Recognizer that passes an argument to its head, like Recognizer2D."""
 
@@ -289,7 +289,7 @@ class WithArguments(RecognizerGCN):
         return super().extract_feat(*args, **kwargs)[0], dict(num_segs=1)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class TakesArguments(GCNHead):
     """Head that requires this argument."""
 
