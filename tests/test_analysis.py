@@ -93,11 +93,14 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
         path.write_text('\n'.join(path.read_text().splitlines()[keep]) + '\n')
     assert [*read_log(folder)['loss'].dropna().index] == [
         0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
-    # the batch size changed
     write_log(tmp_path / 'large', '1', [1, 2], steps=20)
     write_log(tmp_path / 'large', '2', [3], steps=5)
     assert [*read_log(tmp_path / 'large')['loss'].dropna().index] == [
         0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 3]
+    # after earlier epochs of fewer steps, whose log is not read
+    (tmp_path / 'part').write_text('{"epoch": 3, "iter": 51, "step": 51}\n'
+                                   '{"epoch": 3, "iter": 150, "step": 150}')
+    assert [*read_log(tmp_path / 'part').index] == [1.02, 3]
     # MMEngine counts no epochs in an IterBasedTrainLoop
     rows = [dict(loss=1, time=1, epoch=1, iter=5, step=5),
             {'acc/top1': 0.5, 'step': 0},

@@ -535,9 +535,8 @@ def test_persons_of_a_sequence():
     tracked = joints(40, persons=8) * there[..., None, None]
     for layout, wrong, message in (
             ('hand', tracked, '8 persons, but at most 1 in any frame'),
-            # the axes of ST-GCN, (C, T, V, M), with one person of two
+            # the axes of ST-GCN, (C, T, V, M), with one or two persons
             ('flat', joints(9, 2, persons=3) * [1, 0], 'x or y is 0 for all'),
-            # and with both persons
             ('flat', np.stack([*99 * joints(9, 2, persons=2), np.full(
                 (9, 4, 2), 0.8)]), 'third person has only numbers between 0'),
             ('hand', joints(50, persons=2).swapaxes(0, 1),

@@ -497,7 +497,6 @@ def test_settings_that_may_change(config, monkeypatch):
     checkpoint = torch.load(path, weights_only=True)
     checkpoint['optimizer']['loss_scaler'] = {}  # of --amp on a CPU
     save_to_local(checkpoint, path)
-    # a GPU needs a scaler, which refuses this state
     monkeypatch.setattr(torch.amp.GradScaler, 'load_state_dict',
                         lambda *_: pytest.fail('{} was loaded'))
     runner = run(config, resume=True)

@@ -166,7 +166,7 @@ def test_two_processes_write_the_same_scores(warm, tmp_path, config,
     assert done.stdout.count(
         f'Wrote the scores of {SEQUENCES} sequences to two.npz') == 1
     assert (tmp_path / 'two_confusion.png').is_file()
-    assert not (tmp_path / '.dist_test').exists()  # of MMEngine
+    assert not (tmp_path / '.dist_test').exists()
     one = read(tmp_path / 'new' / 'scores.npz')
     two = read(tmp_path / 'two.npz')
     assert one.names.tolist() == two.names.tolist()

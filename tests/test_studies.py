@@ -200,7 +200,6 @@ options = {'model.data_preprocessor.stream': 'bone-motion'}
 encoders = dict(hcn={'train_cfg': dict(max_epochs=2)})
 arms = dict(a=dict(encoder='hcn', seeds=1, options={'train_cfg': {}}),
             b=dict(encoder='hcn', seeds=1, stream='joint'))"""))
-    # the last part that contains an option determines its place
     assert list(study.trainings[0].options)[-1] == 'train_cfg'
     assert [(item.stream, item.options['model.data_preprocessor.stream'])
             for item in study.trainings] == [

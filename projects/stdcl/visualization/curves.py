@@ -42,7 +42,8 @@ def read_log(path: Path) -> pd.DataFrame:
         if 'epoch' in rows:  # training rows count steps, others count epochs
             if rows['epoch'].nunique() == 1:  # it may not contain all steps
                 most = (rows['iter'] / (rows['epoch'] - 1)).min()
-                steps = max(size for size in sizes if size <= most)
+                steps = max((size for size in sizes if size <= most),
+                            default=steps)
             # in validations, IterBasedTrainLoop always counts 0 epochs
             rows.index = (rows['iter'] / steps).where(
                 rows['epoch'].notna(),
