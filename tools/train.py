@@ -56,8 +56,10 @@ def main() -> None:
     os.environ.setdefault('LOCAL_RANK', os.environ.get(
         'OMPI_COMM_WORLD_LOCAL_RANK', str(args.local_rank)))
     from projects.stdcl.apis import train
+    from projects.stdcl.utils.allocator import keep_freed_memory
     from projects.stdcl.utils.input_error import end_cleanly
     gc.freeze()  # garbage collection skips the imported objects
+    keep_freed_memory()
     with end_cleanly(args.config, args):
         train(args.config, args.work_dir, resume=args.resume, amp=args.amp,
               validate=not args.no_validate, auto_scale_lr=args.auto_scale_lr,

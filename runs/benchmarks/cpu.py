@@ -40,6 +40,7 @@ from projects.stdcl.models.backbones.blockgcn import (
     spanning_tree_lengths,
 )
 from projects.stdcl.utils import environment
+from projects.stdcl.utils.allocator import keep_freed_memory
 from projects.stdcl.utils.atomic_write import atomic_write
 from runs.benchmarks.training_step import TrainingStep, fill_banks
 from tests.twins.contrastive_loss import contrastive_loss
@@ -65,7 +66,8 @@ COMMANDS = {  # the shortest runs, of a recording and of one training step
     'train_dataloader.dataset.num_sequences=16 --work-dir'}
 
 
-def add(path: Path, key: Dict, function: Callable, *args) -> None:
+def add(path: Path, command: str, key: Dict, function: Callable,
+        *args) -> None:
     """Add a row to a table, unless it contains one of the same commit."""
     key = {name: str(value) for name, value in key.items()}
     commit = environment.current_commit()['commit'] or 'unknown'
@@ -75,7 +77,7 @@ def add(path: Path, key: Dict, function: Callable, *args) -> None:
     if commit in set(table.commit[same]):
         return
     row = {**key, **function(*args), 'commit': commit,
-           'command': 'python -m runs.benchmarks.cpu --threads 1 2',
+           'command': f'python -m runs.benchmarks.{command} --threads 1 2',
            'machine': f'{os.cpu_count()} {platform.machine()} cores',
            'versions': f'torch={torch.__version__}'}
     print(row, flush=True)
@@ -337,6 +339,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
     init_default_scope('mmaction')
+    keep_freed_memory()  # as in tools/train.py
     rows = dict(
         training_step=[(dict(encoder=TITLES[name], width=width), time_step,
                         name, WIDTHS[width], args.repeats)
@@ -368,7 +371,7 @@ def main() -> None:
         for key, *call in rows[part]:
             if part != 'step_memory':
                 key['threads'] = threads
-            add(args.out / f'{part}.csv', key, *call)
+            add(args.out / f'{part}.csv', 'cpu', key, *call)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,4 @@
 """Data set that reads files safely and shares one copy among its workers."""
-import ctypes
 import os
 import os.path as osp
 import pickle
@@ -17,6 +16,7 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
 
 from ..utils import safe_files
+from ..utils.allocator import return_freed_memory
 from ..utils.input_error import InputError, printable
 from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
@@ -156,7 +156,7 @@ class SkeletonDataset(PoseDataset):
             data_list[index] = info = self.cached_pipeline(info)
             info[PLACES] = {name: self.blocks.put(info.pop(name))
                             for name in ARRAYS if name in info}
-        _return_freed_memory()
+        return_freed_memory()
         usual = np.median(largest[largest > 0]) if largest.any() else 0
         odd = np.flatnonzero((largest > 100 * usual) | (
             (largest > 0) & (largest < usual / 100)))
@@ -219,13 +219,6 @@ def _entry(path: str, content, name: str, kind):
     return seen
 
 
-def _return_freed_memory() -> None:
-    """Return freed memory, which glibc would keep, to the system."""
-    # Windows has no CDLL(None), and other systems have no malloc_trim
-    with suppress(TypeError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 class _Blocks:
     """Storage of arrays in a few large tensors, which all workers share."""
 
@@ -240,7 +233,7 @@ class _Blocks:
         """Append an array, and return the arguments for :meth:`get`."""
         size = np.size(array)
         if not self.blocks or self.end + size > len(self.blocks[-1]):
-            _return_freed_memory()
+            return_freed_memory()
             self.blocks.append(torch.empty(
                 max(self.SIZE, size), dtype=torch.float32))
             self.end = 0
