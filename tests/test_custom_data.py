@@ -28,6 +28,7 @@ from projects.stdcl.datasets.converters import (
 )
 from projects.stdcl.datasets.converters.sequence_file import (
     read_sequence,
+    require_one_index,
     to_sequence,
 )
 from projects.stdcl.datasets.training_sequences import add_indices
@@ -542,7 +543,8 @@ def test_persons_of_a_sequence():
             ('hand', joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(persons, frames')):
         with pytest.raises(InputError, match=message):
-            to_sequence('', dict(keypoint=wrong), LAYOUTS[layout])
+            require_one_index('', to_sequence(
+                '', dict(keypoint=wrong), LAYOUTS[layout]))
 
 
 @pytest.mark.parametrize('scale, shift, img_shape, message', [

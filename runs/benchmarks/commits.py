@@ -31,7 +31,10 @@ from projects.stdcl.catalogue import ENCODERS, find_config
 from runs.benchmarks.cpu import TITLES, WIDTHS, add, spread, take_turns
 
 ROOT = Path(__file__).resolve().parents[2]
-START = ['tools/train.py', 'configs/stdcl/stdcl-hcn_synthetic.py', '--cfg-options', 'train_cfg.max_epochs=1', 'train_dataloader.dataset.num_sequences=16', 'val_dataloader.dataset.num_sequences=16', '--work-dir']
+START = ['tools/train.py', 'configs/stdcl/stdcl-hcn_synthetic.py',
+         '--cfg-options', 'train_cfg.max_epochs=1',
+         'train_dataloader.dataset.num_sequences=16',
+         'val_dataloader.dataset.num_sequences=16', '--work-dir']
 # the worker uses only what both commits have
 WORKER = '''
 import inspect, json, sys, time

@@ -369,7 +369,7 @@ def main() -> None:
     for part, threads in product(args.parts or rows, args.threads):
         torch.set_num_threads(threads)
         for key, *call in rows[part]:
-            if part != 'step_memory':
+            if part not in ('step_memory', 'start'):
                 key['threads'] = threads
             add(args.out / f'{part}.csv', 'cpu', key, *call)
 

@@ -36,7 +36,7 @@ def main() -> None:
     from projects.stdcl.utils.input_error import end_cleanly
     with end_cleanly(args.config, args), TemporaryDirectory() as folder:
         apis.test(args.config, args.checkpoint, folder,
-                  dump=f'{folder}/scores.npz', cfg_options=args.cfg_options)
+                  dump=f'{folder}/scores.pkl', cfg_options=args.cfg_options)
         args.show_path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(f'{folder}/scores_confusion.png', args.show_path)
         print(args.show_path)

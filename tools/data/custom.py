@@ -41,7 +41,8 @@ def main() -> None:
         'default: detected from the heads and feet if possible, otherwise y')
     output = parser.add_mutually_exclusive_group()
     output.add_argument('--test-only', action='store_true', help='put all '
-                        'sequences into the split test; requires --classes')
+                        'sequences into the split test; a table then needs '
+                        '--classes')
     output.add_argument('--config', type=Path, metavar='OUT.py',
                         help='config file to write, for training on the data')
     add('--encoder', default='stgcn', help='encoder of the config, such as '

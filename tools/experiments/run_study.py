@@ -23,7 +23,7 @@ def main() -> None:
     add('--jobs', type=int, default=1, metavar='N',
         help='number of parallel runs; default: 1')
     add('--minutes', type=float, help='stop after this time; the next call '
-        'resumes the runs; default: no limit')
+        'resumes the runs; default: no limit (Slurm: a day)')
     add('--only', default='*', metavar='PATTERN', help='run only the arms '
         'whose names match PATTERN, such as "*ctrgcn*"; default: all')
     add('--work-dir', type=Path, help='folder for the work directories and '

@@ -21,6 +21,7 @@ from ..utils.model_parts import kind_of, make_stream
 from ..utils.skeleton_layout import SkeletonLayout
 
 TOLERANCE = 1e-4  # largest error of a logit, relative to the largest logit
+DEFAULTS = dict(FormatGCNInput=['num_person'])  # sizes that have defaults
 BATCH_SIZES = (1, 2, 5)  # sizes of the batches that verify an exported file
 
 
@@ -83,8 +84,10 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     shape = tuple(shape or find_clip_shape(cfg, model))
     layout, dataset = layout_of(cfg), find_test_set(cfg)
     sizes = dict(num_person=shape[0], clip_len=shape[1])
-    steps = [{**step, **{name: sizes[name] for name in sizes.keys() & step}}
-             for step in dataset['pipeline']]
+    steps = [{**step, **{name: sizes[name] for name in sizes if name in step
+                         or name in DEFAULTS.get(kind_of(step), ())}}
+             for step in dataset['pipeline']
+             if kind_of(step) != 'DecompressPose']
     check_traits(dict(persons=model.trained_on.get('persons')),
                  dict(pipeline=steps), '--shape')
     clips = sample_clips(dataset, steps, layout, shape)

@@ -7,7 +7,7 @@ from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
-from ..utils.clip_check import require_finite
+from ..utils.clip_check import require_equal_shapes, require_finite
 from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
@@ -44,6 +44,7 @@ def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
 
 
 def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
+    require_equal_shapes('test_dataloader', batch['inputs'])
     inputs = model.data_preprocessor(batch, training=False)['inputs']
     samples, (n, clips) = batch['data_samples'], inputs.shape[:2]
     feats, arguments = model.extract_feat(inputs)  # (N * clips, M, C, T, V)
@@ -55,7 +56,8 @@ def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
     return dict(
         names=np.array([printable(sample.metainfo.get('frame_dir', ''))
                         for sample in samples]),
-        labels=torch.cat([sample.gt_label for sample in samples]).numpy(),
+        labels=torch.stack([sample.gt_label for sample in samples]).squeeze(
+            1).numpy(),
         predictions=scores.argmax(dim=1).cpu().numpy(),
         **{name: array.unflatten(0, (n, clips)).mean(dim=1).cpu().numpy()
            for name, array in found.items()})

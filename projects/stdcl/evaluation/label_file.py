@@ -31,6 +31,8 @@ def read(path: Path) -> LabelFile:
             names, labels = _read_list(Path(path))
             return LabelFile(path, names, labels, [], ordered=True)
         content = safe_files.load(path)
+        if isinstance(content, list):
+            content = dict(annotations=content)
         items = content['annotations']
         return LabelFile(
             path, np.array([str(item['frame_dir'] if 'frame_dir' in item else

@@ -14,6 +14,7 @@ from ..datasets.skeleton_dataset import SkeletonDataset
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..datasets.transforms.format_gcn_input import find_num_person, fit_persons
 from ..utils.input_error import InputError, require_positive
+from ..utils.model_parts import kind_of
 from ..utils.random_seed import derive_seed, seed_cpu
 from .skeleton_animation import Animation, Panel, joints_of, to_points
 
@@ -57,9 +58,11 @@ class DatasetBrowser:
         """
         require_positive(self.where, num=1 if num is None else num)
         known: dict[str, list[int]] = {}
+        taken = {name for sequence in self.sequences
+                 for name in sequence.classes.values()}
         for index, sequence in enumerate(self.sequences):
             keys = [sequence.name] if names else [
-                *sequence.classes, *sequence.classes.values()]
+                *(sequence.classes.keys() - taken), *sequence.classes.values()]
             for key in keys:
                 known.setdefault(key, []).append(index)
         known.pop('', None)
@@ -86,10 +89,10 @@ class DatasetBrowser:
         fit the layout.
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
-        info = dataset.get_data_info(place)
-        before = joints_of(info)
-        seed_cpu(derive_seed(seed, index))
         try:
+            info = dataset.pipeline(dataset.get_data_info(place))
+            before = joints_of(info)
+            seed_cpu(derive_seed(seed, index))
             panels = [Panel(f'before {before.shape}',
                             to_points(before, self.layout, self.up[0]))]
             if isinstance(dataset, SkeletonDataset):  # as in training
@@ -115,9 +118,12 @@ class DatasetBrowser:
 
 def _list_sequences(config: dict,
                     wrappers: tuple) -> Iterator[BrowsedSequence]:
-    """Yield the sequences of a data set without any transform."""
-    pipeline = Compose(transforms_of(config, *wrappers))
-    dataset = DATASETS.build({**config, 'pipeline': []})
+    """Yield the sequences of a data set, which only unpacks them."""
+    unpack, pipeline = [], []
+    for step in transforms_of(config, *wrappers):
+        (unpack if kind_of(step) == 'DecompressPose' else pipeline
+         ).append(step)
+    dataset = DATASETS.build({**config, 'pipeline': unpack})
     names = dict(enumerate(dataset.metainfo.get('classes') or ()))
     for index in range(len(dataset)):
         # a subclass may copy joints or read a file in get_data_info
@@ -127,4 +133,4 @@ def _list_sequences(config: dict,
             annotation.get('frame_dir', annotation.get('filename',
                                                        str(index))),
             {str(label): names.get(label, '') for label in labels}, dataset,
-            index, pipeline)
+            index, Compose(pipeline))

@@ -18,6 +18,7 @@ from ..datasets.training_sequences import unwrap_datasets
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, require_positive
+from ..utils.model_parts import kind_of
 from ..utils.skeleton_layout import SkeletonLayout
 from . import skeleton_animation as scene
 from .colors import assign_colors
@@ -117,7 +118,7 @@ def write_report(path: Path, model: tuple[Config, str],
     """
     require_positive('report', num=num)
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
-    encoders = [(cfg.get('model') or {}).get('backbone', {}).get('type')
+    encoders = [kind_of((cfg.get('model') or {}).get('backbone', {}))
                 for cfg, _ in pairs.values()]
     if encoders[0] != encoders[-1]:
         raise InputError(f'the plain model has the encoder {encoders[0]}, '

@@ -66,6 +66,7 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
         path = str(row['read'].args[0])
         try:
             item = row['read'](layout)
+            sequence_file.require_one_index(path, item)
             if img_shape:
                 item.setdefault('img_shape', tuple(img_shape))
                 check_pixels(path, item, item['img_shape'])

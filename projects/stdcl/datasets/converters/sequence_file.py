@@ -11,7 +11,7 @@ from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import SkeletonLayout
 from ..annotation_check import UNDETECTED, check_sequence
 from ..plain_annotation import ARRAYS, complete, to_plain
-from ..transforms.detected_joints import check_detected
+from ..transforms.detected_joints import check_detected, find_detected
 
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
@@ -43,7 +43,7 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
     ``arrays`` contains ``keypoint``, (T, V, C) or (M, T, V, C), and optionally
     ``keypoint_score``, (T, V) or (M, T, V). ``where`` is their source. Return
     them as :func:`.to_plain` does, with ``total_frames``. An ``InputError`` is
-    raised if they do not fit the layout, or if a person has several indices.
+    raised if they do not fit the layout.
     """
     arrays = complete(arrays)
     check_sequence(where, arrays, one_label=False)
@@ -57,15 +57,20 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
             f'(shape {shape}){" beside a keypoint_score" * scored}, expected '
             f'{layout.num_joints} joints with the channels '
             f'{CHANNELS[layout.dims]} of the layout "{layout.name}".')
-    there = check_detected(where, plain).any(axis=2)  # (M, T)
-    persons, together = there.any(axis=1), there.sum(axis=0).max()
-    if persons.sum() > together:
-        raise InputError(
-            f'{where}: there are {persons.sum()} persons, but at most '
-            f'{together} in any frame, expected one index per person. If a '
-            'tracker assigned several IDs to a person, merge them.')
+    persons = check_detected(where, plain).any(axis=(1, 2))
     return {name: array[persons] if name in ARRAYS else array
             for name, array in plain.items()}
+
+
+def require_one_index(where: str, sequence: dict) -> None:
+    """Raise InputError if a person seems to have several indices."""
+    there = find_detected(sequence)[1].any(axis=2)  # (M, T)
+    persons, together = len(there), there.sum(axis=0).max()
+    if persons > together:
+        raise InputError(
+            f'{where}: there are {persons} persons, but at most {together} in '
+            'any frame, expected one index per person. If a tracker assigned '
+            'several IDs to a person, merge them.')
 
 
 def clean(text: str) -> str:

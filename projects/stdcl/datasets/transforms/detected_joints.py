@@ -28,8 +28,8 @@ def check_values(where: str, annotation: dict) -> np.ndarray:
 
     Return the second result of :func:`find_detected`. ``where`` is the name
     of the sequence, for messages. An ``InputError`` is raised if a confidence
-    is not between 0 and 1, or if a number such as -1 or 9999 in ``keypoint``,
-    (M, T, V, C), marks joints that were not detected.
+    is below -0.1 or above 2, or if a number such as -1 or 9999 marks missing
+    joints in ``keypoint``, (M, T, V, C).
     """
     score = annotation.get('keypoint_score', np.zeros(1))
     for value in score.min(), score.max():
