@@ -240,12 +240,8 @@ def test_damaged_checkpoint_is_named(tmp_path, new):
     ([torch.ones(2)], ' contains a list'),
     (dict(state_dict=3), ': state_dict is of type int, expected a dict'),
     (dict(state_dict=None), ': state_dict is of type NoneType, expected a d'),
-    (dict(state_dict={'a.weight': 3}), ': state_dict.a.weight is of type int'),
     (dict(meta='x'), ': meta is of type str, expected a dict'),
-    (dict(meta=[]), ': meta is of type list, expected a dict'),
-    (dict(meta=dict(trained_on=3)), ': meta.trained_on is of type int'),
-    (dict(meta=dict(trained_on=dict(sequences=[]))),
-     ': meta.trained_on.sequences is of type list, expected a Tensor')])
+    (dict(meta=[]), ': meta is of type list, expected a dict')])
 def test_file_without_a_dict_is_named(tmp_path, content, message):
     path = tmp_path / 'a.pth'
     torch.save(content, path)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from projects.stdcl.models import (
     ClassBalancedMemoryBank,
     CrossSequenceContrastiveLoss,
-    MemoryBank,
 )
 from tests.test_memory_bank import update
 
@@ -116,29 +115,6 @@ def test_equals_the_twin(steps, num_classes, slots_per_class):
         held = bank.indices[bank.indices >= 0]
         assert len(held.unique()) == len(held)  # no sequence has two slots
         assert torch.equal(bank.indices >= 0, bank.labels >= 0)
-
-
-def test_equals_the_plain_bank_if_all_sequences_fit():
-    bank, full = make_bank(3, 10), MemoryBank(DIM)
-    full.resize(30)
-    for number in range(8):
-        step = make_step(torch.randint(30, (12, )).tolist())
-        if number == 5:
-            step[0][3] = 0
-        own = update(bank, *step), update(full, *step)
-    order = bank.indices[bank.labels >= 0]
-    assert set(order.tolist()) == set(
-        (full.labels >= 0).nonzero().flatten().tolist())
-    assert torch.equal(bank.features[bank.labels >= 0], full.features[order])
-    assert torch.equal(bank.labels[bank.labels >= 0], full.labels[order])
-
-    # the losses must be equal, because all negatives are used
-    loss = CrossSequenceContrastiveLoss(3, 99)
-    (value, share), (expected, expected_share) = (
-        loss(step[0], step[1], slots, some.features, some.labels)
-        for some, slots in zip((bank, full), own))
-    assert share == expected_share > 0
-    torch.testing.assert_close(value, expected)
 
 
 def test_sequence_without_a_slot_excludes_no_positive():

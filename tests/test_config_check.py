@@ -8,18 +8,14 @@ from pathlib import Path
 import pytest
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from mmengine.utils import get_installed_path
 
 from projects.stdcl.apis.train import load_run_config
 from projects.stdcl.utils.config_check import (
     check,
-    checked,
     load_config,
     parse_options,
 )
-from projects.stdcl.utils.input_error import InputError
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 
@@ -107,36 +103,3 @@ def test_options_do_not_replace_or_change_each_other(root):
             type='OptimWrapper', optimizer=dict(type='Adam'))
         assert cfg.param_scheduler == [dict(type='StepLR', step_size=4)]
         assert len(cfg.train_cfg) == 2
-
-
-@pytest.mark.parametrize('options, words', [
-    ({'test_dataloader.drop_last': True}, 'drop_last is True, expected None'),
-    ({'val_dataloader.num_batch_per_epoch': 1}, 'per_epoch is 1, expected'),
-    ({'train_cfg.val_begin': 8}, 'train_cfg.val_begin is 8, expected at')])
-def test_fields_that_contradict_each_other(cfg, options, words):
-    cfg.merge_from_dict(options)
-    with pytest.raises(InputError, match=words):
-        check(cfg)
-
-
-@HOOKS.register_module()
-class HandsOn(Hook):
-    """Hook that forwards any argument to a stricter function."""
-
-    def __init__(self, size=1, **kwargs):
-        self.made = self.make(**kwargs)
-
-    @staticmethod
-    def make(width=1):
-        return width
-
-
-def test_constructor_errors_are_explained(cfg):
-    cfg.custom_hooks.append(dict(type='HandsOn', depth=2))
-    with pytest.raises(InputError, match=r'custom_hooks\.2 .* depth'
-                       ), checked(cfg, REQUIRED):
-        HOOKS.build(cfg.custom_hooks[2])
-    # the config does not cause this error
-    cfg.custom_hooks.pop(2)
-    with pytest.raises(TypeError, match='height'), checked(cfg, REQUIRED):
-        HandsOn.make(height=1)

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 
-from projects.stdcl.engine.hooks import ContrastDiagnosisHook
-from projects.stdcl.engine.hooks.contrast_diagnosis_hook import gradient_norms
+from runs.studies.parts.contrast_diagnosis import (
+    ContrastDiagnosisHook,
+    gradient_norms,
+)
 from tests.test_hooks import config, run  # noqa: F401  a fixture
 from tests.tiny_run import plain
 

@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from scipy.special import softmax
 
-from projects.stdcl.datasets.training_sequences import carry_names
 from projects.stdcl.evaluation import label_file
 from projects.stdcl.evaluation.score_file import Scores, read, write
 from projects.stdcl.utils.input_error import InputError
@@ -137,17 +136,6 @@ def test_sequences_that_a_score_file_cannot_contain(config, change, message):
     transforms.insert(0, lambda results: change(results) and None or results)
     with pytest.raises(InputError, match=message):
         runner.test()
-
-
-def test_names_in_wrapped_data_sets(config):
-    part = config.test_dataloader.dataset
-    dataset = DATASETS.build(dict(
-        type='RepeatDataset', times=2, dataset=dict(
-            type='ConcatDataset', datasets=[part, {**part, 'seed': 5}])))
-    carry_names(dataset)
-    assert [dataset[i]['data_samples'].metainfo['frame_dir']
-            for i in (0, SEQUENCES, 2 * SEQUENCES)] == [
-        'nw-ucla_0_test_00000', 'nw-ucla_5_test_00000', 'nw-ucla_0_test_00000']
 
 
 def test_two_processes_write_the_same_scores(warm, tmp_path, config,

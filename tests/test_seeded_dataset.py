@@ -43,7 +43,7 @@ def draws(epoch=0, seed=3, disturb=False):
     for draw in sampler:
         if disturb:
             torch.manual_seed(0), np.random.seed(0), random.random()
-        result.append((draw[1], tuple(dataset[draw]['inputs'].tolist())))
+        result.append((int(draw), tuple(dataset[draw]['inputs'].tolist())))
     return result
 
 
@@ -62,10 +62,12 @@ def test_draws_of_a_repeated_index_differ():
     _, sampler = build()
     sampler.sampler = type('Oversampler', (list, ), {})([5, 5, 7, 5])
     drawn = list(sampler)
-    assert len({seed for seed, index in drawn if index == 5}) == 3
-    assert drawn[0] in list(build()[1])  # the first draw does not depend on it
+    assert len({draw.seed for draw in drawn if draw == 5}) == 3
+    # the first draw does not depend on it
+    assert drawn[0].seed in {draw.seed for draw in build()[1]}
     sampler.skip = 2
-    assert list(sampler) == drawn[2:]
+    assert [(draw, draw.seed) for draw in sampler] == [
+        (draw, draw.seed) for draw in drawn[2:]]
 
 
 def test_sampler_receives_the_wrapped_data_set():
@@ -77,8 +79,8 @@ def test_resumed_run_may_change_the_seed():
     before = list(sampler)
     sampler.seed = 2
     after = list(sampler)
-    assert [index for _, index in before] != [index for _, index in after]
-    assert not {seed for seed, _ in before} & {seed for seed, _ in after}
+    assert before != after
+    assert not {draw.seed for draw in before} & {draw.seed for draw in after}
 
 
 def test_plain_index_is_not_seeded():

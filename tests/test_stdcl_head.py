@@ -299,14 +299,3 @@ def test_block_that_cannot_be_contrasted_raises(encoder, number, message):
             type='STDCLRecognizer', clip_shape=(2, 64, 20, 3),
             contrast_block=number, backbone=encoder,
             cls_head={**STDCL, **SMALL}))
-
-
-def test_contrast_of_conv5_of_hcn():
-    model = MODELS.build(dict(
-        type='STDCLRecognizer', clip_shape=(2, 32, 20, 3), contrast_block=1,
-        backbone=dict(type='HCN', layout='nw-ucla', base_channels=8,
-                      num_frames=32),
-        cls_head={**STDCL, **SMALL, 'in_channels': 32, 'decoupler': dict(
-            type='ProjectionDecoupler', in_channels=16)}))
-    # conv5 follows two max pools
-    assert model.cls_head.decoupler.temporal.length == 32 // 4

@@ -16,6 +16,8 @@ options = {
     'val_dataloader.dataset.split': 'fold{fold}_train',
     'test_dataloader.dataset.split': 'fold{fold}_train',
     'train_cfg.val_interval': 5,
+    'custom_imports.imports': [
+        'projects.stdcl', 'runs.studies.parts.contrast_diagnosis'],
     'default_hooks.diagnosis.type': 'ContrastDiagnosisHook',
 }
 

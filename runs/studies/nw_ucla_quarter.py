@@ -4,7 +4,11 @@ _base_ = '_base_/quarter_width.py'
 
 about = 'plain against STD-CL on NW-UCLA, joint stream, a quarter of the width'
 
-options = {'default_hooks.diagnosis.type': 'ContrastDiagnosisHook'}
+options = {
+    'custom_imports.imports': [
+        'projects.stdcl', 'runs.studies.parts.contrast_diagnosis'],
+    'default_hooks.diagnosis.type': 'ContrastDiagnosisHook',
+}
 
 # the defaults of the configs when the runs were recorded
 _stdcl = {

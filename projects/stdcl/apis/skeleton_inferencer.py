@@ -25,7 +25,7 @@ from ..visualization.predictions import draw_predictions
 from .clip_shape import find_test_set
 from .load_model import find_vertical, layout_of, load_model
 from .skeleton_file import read_skeleton_file
-from .sliding_window import Window, cut, spread_over_frames
+from .sliding_window import cut, spread_over_frames
 
 NOBODY = -1  # label of frames without detected joints
 Input = str | Path | np.ndarray | dict
@@ -141,7 +141,7 @@ class SkeletonInferencer:
             out_dir), format, self.up) if out_dir else []
         return dict(predictions=predictions, visualization=paths)
 
-    def _score(self, pieces: Sequence[tuple[dict, Window]],
+    def _score(self, pieces: Sequence[tuple[dict, slice]],
                batch_size: int) -> list[torch.Tensor]:
         """Return the class probabilities (classes,) of each window."""
         scores = []
@@ -154,13 +154,13 @@ class SkeletonInferencer:
                        in self.model.test_step(pseudo_collate(batch))]
         return scores
 
-    def _preprocess(self, sequence: dict, window: Window) -> dict:
+    def _preprocess(self, sequence: dict, window: slice) -> dict:
         """Run the test pipeline on one window of a sequence."""
-        piece = dict(sequence, total_frames=window.end - window.start)
+        piece = dict(sequence, total_frames=window.stop - window.start)
         piece['is_window'] = piece['total_frames'] < sequence['total_frames']
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
-                piece[name] = piece[name][:, slice(*window)].copy()
+                piece[name] = piece[name][:, window].copy()
         packed = self.pipeline(format_gcn_input.fit_persons(
             'SkeletonInferencer', piece, self.num_person))
         clip_check.check_shape(self.model, packed['inputs'].shape[1:],
@@ -168,7 +168,7 @@ class SkeletonInferencer:
         return packed
 
     def _predict(self, sequence: dict, scores: torch.Tensor,
-                 windows: list[Window], topk: int) -> dict:
+                 windows: list[slice], topk: int) -> dict:
         """Summarize the scores (W, classes) of the windows of a sequence."""
         clip_check.require_finite(sequence['frame_dir'], scores)
         of_frames = spread_over_frames(  # (T, classes)

@@ -1,22 +1,15 @@
 """Sliding windows over long sequences, and scores for each frame."""
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
 
-class Window(NamedTuple):
-    """A range of frames."""
-    start: int
-    end: int  # exclusive
-
-
 def cut(shown: Sequence[bool], window: int | None,
-        stride: int | None) -> list[Window]:
+        stride: int | None) -> list[slice]:
     """Cut a sequence into windows, and omit those in which nobody is shown.
 
     >>> cut([True] * 9 + [False], window=4, stride=3)
-    [Window(start=0, end=4), Window(start=3, end=7), Window(start=6, end=10)]
+    [slice(0, 4, None), slice(3, 7, None), slice(6, 10, None)]
 
     ``shown`` says for each frame whether a joint was detected. Windows of
     ``window`` frames start every ``stride`` frames (default: a quarter of
@@ -26,11 +19,11 @@ def cut(shown: Sequence[bool], window: int | None,
     window = min(window or len(shown), len(shown))
     last = len(shown) - window
     starts = [*range(0, last, stride or max(1, window // 4)), last]
-    return [Window(start, start + window) for start in starts
-            if any(shown[start:start + window])]
+    windows = [slice(start, start + window) for start in starts]
+    return [one for one in windows if any(shown[one])]
 
 
-def spread_over_frames(scores: torch.Tensor, windows: Sequence[Window],
+def spread_over_frames(scores: torch.Tensor, windows: Sequence[slice],
                        num_frames: int) -> torch.Tensor:
     """Average, for each frame, the scores of the windows that contain it.
 
@@ -39,7 +32,7 @@ def spread_over_frames(scores: torch.Tensor, windows: Sequence[Window],
     """
     total = scores.new_zeros(num_frames, scores.shape[1])
     count = scores.new_zeros(num_frames, 1)
-    for score, (start, end) in zip(scores, windows):
-        total[start:end] += score
-        count[start:end] += 1
+    for score, window in zip(scores, windows):
+        total[window] += score
+        count[window] += 1
     return total / count

@@ -10,8 +10,6 @@ from mmaction.registry import RUNNERS
 from mmengine import dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
@@ -89,9 +87,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if amp and cfg.get('optim_wrapper'):
-        kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-        if (OPTIM_WRAPPERS.get(kind) if isinstance(kind, str)
-                else kind) not in (OptimWrapper, AmpOptimWrapper):
+        kind = kind_of({'type': 'OptimWrapper', **cfg.optim_wrapper})
+        if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise InputError(f'optim_wrapper.type is {kind!r}, but --amp '
                              "requires 'OptimWrapper' or 'AmpOptimWrapper'.")
         cfg.optim_wrapper.type = 'AmpOptimWrapper'

@@ -51,11 +51,6 @@ upstream_init_model = BaseInferencer._init_model
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
-# entries of a checkpoint -> their type, those of an entry after itself
-ENTRIES = {
-    'state_dict': dict, 'meta': dict, 'meta.dataset_meta': dict,
-    'meta.trained_on': dict, 'meta.trained_on.sequences': torch.Tensor}
-MAY_BE_NONE = 'meta', 'meta.dataset_meta'
 NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 
 
@@ -165,22 +160,12 @@ def load_checkpoint(cls, filename, map_location=None, logger='current'):
     if not isinstance(checkpoint, dict):
         raise InputError(f'Checkpoint {filename} contains a '
                          f'{type(checkpoint).__name__}, expected a dict.')
-    for path, kind in ENTRIES.items():
-        *outer, name = path.split('.')
-        entry = functools.reduce(lambda one, key: one.get(key) or {}, outer,
-                                 checkpoint).get(name, kind())
-        if not isinstance(entry, kind) and (
-                entry is not None or path not in MAY_BE_NONE):
+    for name in ('state_dict', 'meta'):
+        entry = checkpoint.get(name, {})
+        if not isinstance(entry, dict) and (name, entry) != ('meta', None):
             raise InputError(
-                f'Checkpoint {filename}: {path} is of type '
-                f'{type(entry).__name__}, expected a {kind.__name__}.')
-    for name, tensor in checkpoint.get('state_dict', {}).items():
-        # other tools may add entries that are not tensors
-        if not isinstance(tensor, (torch.Tensor, type(None))) and str(
-                name).endswith(('.weight', '.bias')):
-            raise InputError(
-                f'Checkpoint {filename}: state_dict.{name} is of type '
-                f'{type(tensor).__name__}, expected a Tensor.')
+                f'Checkpoint {filename}: {name} is of type '
+                f'{type(entry).__name__}, expected a dict.')
     # files from MMCV 1.x contain a config, which Runner.resume executes
     (checkpoint.get('meta') or {}).pop('config', None)
     return checkpoint

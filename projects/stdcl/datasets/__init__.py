@@ -1,7 +1,6 @@
 """Data sets, a sampler and transforms."""
 from .concat_dataset import ConcatDataset
-from .samplers import SeededSampler
-from .seeded_dataset import SeededDataset
+from .seeded_dataset import SeededDataset, SeededSampler
 from .skeleton_dataset import SkeletonDataset
 from .synthetic_skeleton import SyntheticSkeletonDataset
 from .transforms import *  # noqa: F401,F403

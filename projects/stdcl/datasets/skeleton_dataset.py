@@ -133,14 +133,6 @@ class SkeletonDataset(PoseDataset):
 
     def filter_data(self) -> list[dict]:
         """Filter as ``PoseDataset`` does, then run the cached transforms."""
-        if self.valid_ratio:
-            self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
-            if not all('box_score' in item and self.box_thr in item.get(
-                    'valid', ()) for item in self.data_list):
-                raise InputError(
-                    f'{self.ann_file}: valid_ratio is {self.valid_ratio}, '
-                    'expected "box_score" and "valid", with the number of '
-                    f'frames for {self.box_thr}, in all annotations.')
         data_list = super().filter_data()
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute

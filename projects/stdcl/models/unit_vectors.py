@@ -10,10 +10,6 @@ def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
     A row shorter than 1e-6 has no meaningful direction. It becomes zero, and
     so does its gradient, which would be huge. A row that is not finite yields
     at least one NaN.
-
-    >>> unit_vectors(torch.tensor([[3., 4.], [0., 0.]]))
-    tensor([[0.6000, 0.8000],
-            [0.0000, 0.0000]])
     """
     vectors = vectors.float()
     norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)

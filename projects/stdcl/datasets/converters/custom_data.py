@@ -25,6 +25,7 @@ from . import custom_splits, sequence_file
 from .annotation_file import write_annotations
 from .custom_splits import SPLITS
 from .sequence_file import clean, fold
+from .source_files import find_files
 
 # column of the table of labels -> default
 COLUMNS = dict(name='', label='', subject='', split='train')
@@ -180,14 +181,9 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     # 01 and 1 are the same person
     table['subject'] = table['subject'].map(_whole).map(
         sequence_file.strip_zeros).str.casefold()
-    paths = []
-    for folder, folders, names in os.walk(source, followlinks=True):
-        # neither hidden folders nor links to a folder above, which never end
-        folders[:] = [name for name in folders if name[0] != '.' and not Path(
-            folder).resolve().is_relative_to(Path(folder, name).resolve())]
-        paths += [Path(folder, name) for name in names if name[0] != '.']
     files = pd.Series({
-        path: partial(sequence_file.read_sequence, path) for path in paths
+        path: partial(sequence_file.read_sequence, path)
+        for path in find_files(source)
         if path.suffix.lower() in sequence_file.SUFFIXES and path.is_file()
         and not labels.samefile(path)}, name='read', dtype=object).rename(
             lambda path: _sequence_name(os.path.relpath(path, source)))

@@ -14,7 +14,8 @@ def find_files(source: Path) -> Iterator[Path]:
         found, folders[:] = sorted(folders), []
         for name in found:
             real = Path(folder, name).resolve()
-            if name[0] != '.' and real not in seen:
+            if name[0] != '.' and real not in seen and (
+                    not source.resolve().is_relative_to(real)):
                 seen.add(real)
                 folders.append(name)
         yield from (Path(folder, name) for name in sorted(names)

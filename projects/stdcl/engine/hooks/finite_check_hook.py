@@ -69,11 +69,7 @@ class FiniteCheckHook(Hook):
 
 
 def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copy scalar tensors to the CPU, all at once.
-
-    >>> read_scalars(dict(loss=torch.tensor(0.5), hits=torch.tensor(3)))
-    {'loss': tensor(0.5000), 'hits': tensor(3.)}
-    """
+    """Copy scalar tensors to the CPU, all at once."""
     values = [torch.as_tensor(value).detach() for value in scalars.values()]
     if not values:
         return {}

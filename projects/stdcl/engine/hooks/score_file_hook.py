@@ -31,8 +31,6 @@ class ScoreFileHook(Hook):
 
     def before_test(self, runner) -> None:
         """Start recording the logits, and add names to the samples."""
-        # a folder that cannot be created raises an error before the test
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         carry_names(runner.test_dataloader.dataset)
         self.rows = []  # (name, label, logits, probabilities)
         self.model = unwrap(runner.model)

@@ -9,18 +9,9 @@ from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from ...datasets.data_description import (
-    check_data,
-    check_layouts,
-    check_traits,
-    describe,
-)
+from ...datasets import data_description as description
+from ...datasets import training_sequences
 from ...datasets.plain_annotation import check_dims
-from ...datasets.training_sequences import (
-    names_and_labels,
-    transforms_of,
-    unwrap_datasets,
-)
 from ...utils import clip_check
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap
@@ -49,18 +40,19 @@ class SkeletonCheckHook(Hook):
                 f'least one. Each process has fewer sequences ({len(dataset)} '
                 'in all processes) than batch_size. Reduce batch_size.')
         self._check(runner, 'train_dataloader')
-        check_layouts(model)
-        trained_on = describe(model, dataset)
-        check_traits(trained_on, dataset, 'train_dataloader')
+        description.check_layouts(model)
+        trained_on = description.describe(model, dataset)
+        description.check_traits(trained_on, dataset, 'train_dataloader')
         if isinstance(model, RecognizerGCN):
             batch = pseudo_collate([dataset[0]])
             self._before_iter(runner, 0, batch)
             _try_model(model, batch)
         if runner.val_loop is not None:
             self._check(runner, 'val_dataloader')
-            check_data(trained_on, runner.val_dataloader.dataset,
-                       'val_dataloader')
-        check_traits(trained_on, runner._test_dataloader, 'test_dataloader')
+            description.check_data(
+                trained_on, runner.val_dataloader.dataset, 'val_dataloader')
+        description.check_traits(trained_on, runner._test_dataloader,
+                                 'test_dataloader')
 
     def before_test(self, runner) -> None:
         """Check the test set."""
@@ -69,9 +61,10 @@ class SkeletonCheckHook(Hook):
         self._check(runner, 'test_dataloader')
         # CheckpointFitHook checks the data if the model is from a checkpoint
         if isinstance(runner._train_loop, BaseLoop):
-            check_data(describe(unwrap(runner.model),
-                                runner.train_dataloader.dataset),
-                       runner.test_dataloader.dataset, 'test_dataloader')
+            description.check_data(
+                description.describe(unwrap(runner.model),
+                                     runner.train_dataloader.dataset),
+                runner.test_dataloader.dataset, 'test_dataloader')
 
     def _before_iter(self, runner, batch_idx: int, data_batch=None,
                      mode: str = 'train') -> None:
@@ -93,15 +86,21 @@ class SkeletonCheckHook(Hook):
             raise InputError('model.cls_head.average_clips is '
                              f'{average!r}, expected "prob" or "score".')
         dataset, size = getattr(runner, name).dataset, 0
-        for part, wrappers in unwrap_datasets(dataset):
+        for part, wrappers in training_sequences.unwrap_datasets(dataset):
             size += len(part)
             where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
             if hasattr(head, 'num_classes') and isinstance(part, BaseDataset):
-                for one, label in names_and_labels(part):
-                    _check_label(head, where, one, label)
+                last = (head.num_classes or 0) - 1
+                for one, label in training_sequences.names_and_labels(part):
+                    if last >= 0 and isinstance(label, Integral) and not (
+                            0 <= label <= last):
+                        raise InputError(
+                            f'{where}: sequence {one}: label is {label}, '
+                            f'expected 0 to {last} because '
+                            f'model.cls_head.num_classes is {last + 1}.')
                 check_dims(where, part.get_data_info(0), getattr(
                     model.data_preprocessor, 'layout', None))
-            outer = Compose(transforms_of(*wrappers))
+            outer = Compose(training_sequences.transforms_of(*wrappers))
             sample = outer(part[0])
             if 'inputs' not in sample:
                 raise InputError(f'{where}: the pipeline returns no inputs, '
@@ -121,15 +120,6 @@ class SkeletonCheckHook(Hook):
                 f'{name}: {len(dataset)} samples of {size} sequences, because '
                 'RepeatDataset or ClassBalancedDataset repeats them. Repeats '
                 'count in all results.')
-
-
-def _check_label(head, where: str, name: str, label) -> None:
-    """Raise InputError if a label of one class is not its number."""
-    classes = getattr(head, 'num_classes', None)
-    if classes and isinstance(label, Integral) and not 0 <= label < classes:
-        raise InputError(
-            f'{where}: sequence {name}: label is {label}, expected 0 to '
-            f'{classes - 1} because model.cls_head.num_classes is {classes}.')
 
 
 @torch.no_grad()

@@ -58,6 +58,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         self.runner.model.train()
         batches = self.dataloader.batch_sampler
         batches.sampler.seed = seed_of(self.runner)  # resuming may change it
+        batches.sampler.set_epoch(self._epoch)
         batches.sampler.skip = self.first_batch * batches.batch_size
         first, self.first_batch = self.first_batch, 0
         for index, data_batch in enumerate(self.dataloader, first):

@@ -21,10 +21,6 @@ class MultiScaleTCN(BaseModule):
     - the same with max pooling over 3 frames in place of the convolution;
     - batch norm alone.
 
-    >>> tcn = MultiScaleTCN(channels=64, stride=2)
-    >>> tcn(torch.rand(4, 64, 52, 20)).shape  # (N, C, T, V)
-    torch.Size([4, 64, 26, 20])
-
     ``channels`` is C, and ``stride`` is the temporal stride. ``time_dim`` is
     the axis of time: 2 for (N, C, T, V), 3 for (N, C, V, T). An ``InputError``
     is raised unless ``channels`` is a multiple of the number of branches.

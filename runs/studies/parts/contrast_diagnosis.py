@@ -4,9 +4,9 @@ import torch.nn.functional as F
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
-from ...models import ClassBalancedMemoryBank, STDCLMixin
-from ...models.unit_vectors import unit_vectors
-from ...utils.model_parts import unwrap
+from projects.stdcl.models import ClassBalancedMemoryBank, STDCLMixin
+from projects.stdcl.models.unit_vectors import unit_vectors
+from projects.stdcl.utils.model_parts import unwrap
 
 SCALE = 2.**12  # prevents underflow of half-precision gradients
 

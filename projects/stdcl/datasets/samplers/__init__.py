@@ -1,4 +1,0 @@
-"""Samplers."""
-from .seeded_sampler import SeededSampler
-
-__all__ = ['SeededSampler']
