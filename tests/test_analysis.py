@@ -101,6 +101,12 @@ def test_logs_of_a_resumed_run_are_joined(tmp_path):
     (tmp_path / 'part').write_text('{"epoch": 3, "iter": 51, "step": 51}\n'
                                    '{"epoch": 3, "iter": 150, "step": 150}')
     assert [*read_log(tmp_path / 'part').index] == [1.02, 3]
+    # a resumed run first repeats the validation
+    write_log(tmp_path / 'again', '1', [1, 2], steps=5)
+    write_log(tmp_path / 'again', '2', [3], steps=5)
+    path = tmp_path / 'again/2/vis_data/scalars.json'
+    path.write_text('{"acc/top1": 0.2, "step": 2}\n' + path.read_text())
+    assert [*read_log(tmp_path / 'again')['loss'].dropna().index] == [1, 2, 3]
     # MMEngine counts no epochs in an IterBasedTrainLoop
     rows = [dict(loss=1, time=1, epoch=1, iter=5, step=5),
             {'acc/top1': 0.5, 'step': 0},

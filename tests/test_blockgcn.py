@@ -6,11 +6,7 @@ from mmaction.models.heads import GCNHead
 
 from projects.stdcl.deployment.authors_checkpoint import convert
 from projects.stdcl.models import BlockGCN, SkeletonDataPreprocessor
-from projects.stdcl.models.backbones.blockgcn import (
-    BlockGC,
-    TopologyFeatures,
-    spanning_tree_lengths,
-)
+from projects.stdcl.models.backbones import blockgcn
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 from tests.twins.blockgcn import block_gc, topology_features, tree_lengths
 
@@ -22,25 +18,25 @@ from tests.twins.blockgcn import block_gc, topology_features, tree_lengths
     torch.rand(41, dtype=torch.float64).cumsum(0)[torch.randperm(41)].view(
         1, -1, 1)])
 def test_spanning_tree_against_scipy(points):
-    lengths = spanning_tree_lengths(points).sort(dim=1).values
+    lengths = blockgcn.spanning_tree_lengths(points).sort(dim=1).values
     for ours, own in zip(lengths, points):
         np.testing.assert_allclose(ours, np.sort(tree_lengths(own)),
                                    rtol=1e-12)
 
 
 def test_spanning_tree_of_equal_points():
-    assert not spanning_tree_lengths(torch.ones(2, 6, 3)).any()
+    assert not blockgcn.spanning_tree_lengths(torch.ones(2, 6, 3)).any()
 
 
 def test_topology_features_against_twin():
-    module = TopologyFeatures(6)
+    module = blockgcn.TopologyFeatures(6)
     joints = torch.randn(4, 2, 7, 10, 3)
     torch.testing.assert_close(module(joints), topology_features(
         joints, module.centers, module.sharpness))
 
 
 def test_topology_in_float32_under_autocast():
-    module, joints = TopologyFeatures(), torch.randn(2, 1, 5, 20, 3)
+    module, joints = blockgcn.TopologyFeatures(), torch.randn(2, 1, 5, 20, 3)
     expected = module(joints)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         found = module(joints)
@@ -50,7 +46,7 @@ def test_topology_in_float32_under_autocast():
 @pytest.mark.parametrize('out_channels', [16, 32])
 def test_block_gc_against_twin(out_channels):
     hops = torch.tensor(LAYOUTS['coco'].hops)
-    module = BlockGC(16, out_channels, 4, hops).double().eval()
+    module = blockgcn.BlockGC(16, out_channels, 4, hops).double().eval()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter)
     x = torch.randn(3, 16, 5, 17, dtype=torch.float64)

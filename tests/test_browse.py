@@ -12,12 +12,8 @@ from PIL import Image
 from projects.stdcl.catalogue import find_config
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
+from projects.stdcl.visualization import skeleton_animation as scene
 from projects.stdcl.visualization.browse import DatasetBrowser
-from projects.stdcl.visualization.skeleton_animation import (
-    VIEWS,
-    project,
-    to_points,
-)
 from tests.test_visualization import data_of
 
 TOOL = 'tools/visualization/browse_dataset.py'
@@ -96,6 +92,8 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
     assert len(browser.choose(num=2, seed=-1)) == 2
     with pytest.raises(InputError, match='num is -3, expected a positive'):
         browser.choose(num=-3)
+    browser.sequences[0].classes['0'] = '3'  # a name, not the number
+    assert browser.choose(classes=['3']) == [0]
 
 
 def test_absent_persons_are_left_out(tiny_annotations):
@@ -127,7 +125,8 @@ def test_people_stand_upright(tiny_annotations, up):
         cfg.test_dataloader.dataset.pipeline.insert(
             0, dict(type='PreNormalize3D'))
     # the right shoulder of a person who faces the viewer is on the left
-    left, right = project(panels[1].points[0, 0, [4, 8]], *VIEWS['front'])
+    left, right = scene.project(panels[1].points[0, 0, [4, 8]],
+                                *scene.VIEWS['front'])
     assert right[0] < left[0] - 0.1
 
 
@@ -143,7 +142,7 @@ def test_config_of_mmaction2(tiny_annotations):
     assert [panel.caption for panel in animation.panels] == [
         'before (2, 20, 17, 3)', 'after (10, 2, 100, 17, 3), clip 1']
     clips = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
-    np.testing.assert_array_equal(animation.panels[1].points, to_points(
+    np.testing.assert_array_equal(animation.panels[1].points, scene.to_points(
         clips[0].numpy(), LAYOUTS['coco']))
     pipeline = cfg.test_dataloader.dataset.pipeline
     place = [step['type'] for step in pipeline].index('GenSkeFeat')

@@ -17,11 +17,8 @@ from mmengine.config import Config
 from mmengine.runner.runner import _SlicedDataset
 
 from projects.stdcl import apis
-from projects.stdcl.apis.load_model import (
-    build_test_loader,
-    layout_of,
-    load_model,
-)
+from projects.stdcl.apis import layout_of, load_model
+from projects.stdcl.apis.load_model import build_test_loader
 from projects.stdcl.datasets.data_description import (
     check_traits,
     description_in,

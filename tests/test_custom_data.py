@@ -21,11 +21,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from projects.stdcl.catalogue import ENCODERS
-from projects.stdcl.datasets.converters import (
-    custom_config,
-    custom_data,
-    custom_splits,
-)
+from projects.stdcl.datasets.converters import custom_config, custom_data
 from projects.stdcl.datasets.converters.sequence_file import (
     read_sequence,
     require_one_index,
@@ -380,7 +376,7 @@ def test_every_class_is_split(ratio):
     table = pd.DataFrame(dict(label=np.repeat(range(4), sizes), subject='',
                               split=''))
     splits, shuffled, other = (
-        custom_splits.draw(part, ratio, seed)
+        custom_data.custom_splits.draw(part, ratio, seed)
         for part, seed in ((table, 0), (table.sample(frac=1), 0), (table, 1)))
     val = np.bincount(table['label'][splits == 'val'], minlength=4)
     assert val[0] == 0  # this class has only one sequence
@@ -595,6 +591,11 @@ def test_data_for_testing_only(folder):
     assert made()['split']['test'] == ['a/0']
     cfg = load_config(data, 'stgcn')
     assert cfg.test_dataloader.dataset.split == 'test'
+    Path('a/b').mkdir(parents=True)
+    Path('linked').symlink_to(Path('a/b'))  # MMEngine does not follow the link
+    custom_config.write(Path('linked/cfg.py'), Path('out/made.pkl'), data[0],
+                        'stgcn')
+    Config.fromfile('linked/cfg.py')
     Path('out/made.pkl').rename('train.pkl')
     Path('classes.txt').write_text('wave\nnever\nclap\n')
     text = Path('labels.csv').read_text()
@@ -621,6 +622,7 @@ def test_annotation_files(folder):
         return custom_data.convert(Path(path), None, Path('out/made.pkl'),
                                    'flat.json', **options)
 
+    content['split']['sub_train'] = np.array(names[:4] + names[:1])
     read(split=('sub_train', 'sub_val'))
     assert made()['classes'] == ['0', '1']
     assert made()['split'] == dict(train=names[:4], val=names[4:7])
@@ -632,9 +634,16 @@ def test_annotation_files(folder):
     read(split=('sub_train', 'sub_val'), classes=Path('classes.txt'))
     assert [item['label'] for item in made()['annotations']] == [
         0, 1, 0, 1, 0, 1, 0]
+    odd = ['cafe\u0301  au lait', '\u0645\u06cc\u200c\u0631']
+    Path('odd.pkl').write_bytes(pickle.dumps({**content, 'classes': odd}))
+    read('odd.pkl', val_ratio=0.5, classes=Path('odd.pkl'))
+    assert made()['classes'] == odd  # as in the training set
     read(val_ratio=0.5)
     assert [len(part) for part in made()['split'].values()] == [4, 4]
+    Path('none.pkl').write_bytes(pickle.dumps(items))
     for options, changed, message in (
+            (dict(classes=Path('none.pkl')), dict(classes=['a', 'b']),
+             r'none.pkl: the classes are \[\], expected at least 2 names'),
             ({}, {}, 'in.pkl: the split "val" contains 0 of 8 sequences'),
             (dict(split='ab'), {}, 'no split "a"; expected one of sub_'),
             (dict(split='abcd'), {}, '--split is a, b, c, d, expected at mos'),

@@ -10,11 +10,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 
 from projects.stdcl.catalogue import ENCODERS, find_config
-from projects.stdcl.deployment.authors_checkpoint import (
-    TABLES,
-    convert,
-    convert_file,
-)
+from projects.stdcl.deployment import authors_checkpoint
 from projects.stdcl.models import (
     CTRGCN,
     HCN,
@@ -165,9 +161,9 @@ def test_golden(name, reference, warm, tmp_path):
 
 
 def test_converters_are_encoders_of_the_catalogue():
-    assert set(TABLES) <= set(ENCODERS)
+    assert set(authors_checkpoint.TABLES) <= set(ENCODERS)
     with pytest.raises(InputError, match="encoder is 'stgcn', expected"):
-        convert('stgcn', {})
+        authors_checkpoint.convert('stgcn', {})
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -197,7 +193,8 @@ def test_converter_unwraps_checkpoints(tmp_path):
     torch.save(dict(state_dict={f'module.{key}': value
                                 for key, value in source.items()}),
                tmp_path / 'authors.pt')
-    convert_file('ctrgcn', tmp_path / 'authors.pt', tmp_path / 'ours.pth')
+    authors_checkpoint.convert_file(
+        'ctrgcn', tmp_path / 'authors.pt', tmp_path / 'ours.pth')
     ours('CTR-GCN', size).load_state_dict(
         torch.load(tmp_path / 'ours.pth')['state_dict'])
 

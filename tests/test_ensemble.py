@@ -1,5 +1,6 @@
 """Fusion of score files equals a twin; mismatched files raise errors."""
 import json
+import pickle
 import re
 from collections import Counter
 from dataclasses import replace
@@ -162,6 +163,10 @@ def test_labels_and_class_names_from_annotations(tmp_path):
         a, tmp_path / 'labels.pkl', classes=list('abcdefg'))])
     assert result['fused'] == fusion.fuse_files([a.path, b.path])['fused']
     assert [row['name'] for row in result['classes']] == list('abcdefg')
+    content = pickle.loads((tmp_path / 'labels.pkl').read_bytes())
+    (tmp_path / 'list.pkl').write_bytes(pickle.dumps(content['annotations']))
+    assert fusion.fuse_files(tables, labels=[tmp_path / 'list.pkl'])[
+        'fused'] == result['fused']
 
 
 def write_list(kind, scores, folder):

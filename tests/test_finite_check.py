@@ -7,10 +7,7 @@ import torch
 from mmaction.structures import ActionDataSample
 from torch.overrides import TorchFunctionMode
 
-from projects.stdcl.engine.hooks.finite_check_hook import (
-    FiniteCheckHook,
-    _sequences,
-)
+from projects.stdcl.engine.hooks import finite_check_hook as hook
 from tests import tiny_run
 from tests.commands import CONFIG, ROOT, TINY
 
@@ -65,15 +62,15 @@ def test_affected_sequences_are_named():
                for name in ('first', 'second', 'third')]
     clips = [torch.zeros(1, 1, 4, 20, 3) for _ in samples]
     batch = dict(data_samples=samples, inputs=clips)
-    assert _sequences(batch).endswith(' are first, second, third.')
+    assert hook._sequences(batch).endswith(' are first, second, third.')
     clips[1][..., 2, 3, 0] = torch.inf
-    assert _sequences(batch).endswith(' NaN or infinity for second.')
+    assert hook._sequences(batch).endswith(' NaN or infinity for second.')
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
 def test_only_the_loss_stops_training(value):
     outputs = dict(loss=torch.tensor(1e30), gradient_cosine=value)
-    FiniteCheckHook().after_train_iter(None, 0, outputs=outputs)
+    hook.FiniteCheckHook().after_train_iter(None, 0, outputs=outputs)
     # hooks of other projects expect a tensor
     assert outputs['loss'].item() == pytest.approx(1e30)
 

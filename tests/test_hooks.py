@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmaction.datasets.transforms import Flip
 from mmaction.models import GCNHead, RecognizerGCN
 from mmaction.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmcv.transforms import RandomApply
 from mmengine.dataset import ConcatDataset
 from mmengine.hooks import EMAHook
+from mmengine.runner import FlexibleRunner
 from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.data_description import layouts_of
@@ -19,13 +21,11 @@ from projects.stdcl.datasets.training_sequences import (
     summarize,
     unwrap_datasets,
 )
-from projects.stdcl.engine.hooks import (
-    MemoryBankHook,
-    RunRecordHook,
-)
+from projects.stdcl.engine.hooks import MemoryBankHook, RunRecordHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
 from projects.stdcl.utils.clip_check import check_channels, check_encoder
 from projects.stdcl.utils.input_error import InputError
+from tests import tiny_run
 from tests.tiny_run import plain, run, tiny_config, train
 
 
@@ -67,6 +67,7 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
         part.pipeline.transforms.append(step)  # may change the labels
         assert largest_class(dataset) is None
         part.pipeline.transforms.pop()
+    assert largest_class(dataset, GCNHead, index_of) is None
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
@@ -126,6 +127,15 @@ def test_resuming_restores_the_banks(config, bank):
     for name, tensor in expected.items():
         assert torch.equal(restored[f'cls_head.spatial_bank.{name}'], tensor)
     assert second.epoch == 2
+
+
+def test_flexible_runner_restores_the_banks(config, monkeypatch):
+    """It loads a checkpoint before it calls ``before_run``."""
+    monkeypatch.setattr(tiny_run, 'Runner', FlexibleRunner)
+    test_resuming_restores_the_banks(config, {})
+    config.optim_wrapper.optimizer.lr = 5
+    with pytest.raises(InputError, match='lr 0.1, but this run uses 5'):
+        run(config, resume=True).train()
 
 
 def test_a_second_run_of_a_runner_keeps_its_banks(config):
@@ -242,6 +252,8 @@ def test_other_recognizers_and_heads_are_not_refused(config):
     (dict(type='RecognizerGCN', clip_shape=None, cls_head=dict(decoupler=dict(
         num_joints=20, num_frames=16))), 'T = 16.*returns T = 26'),
     # as if clip_len had been changed in the pipelines only
+    (dict(clip_shape=None, contrast_block=1, cls_head=dict(decoupler=dict(
+        type='AttentiveDecoupler', in_channels=8))), 'Set in_channels to the'),
     (dict(clip_shape=(1, 64, 20, 3)),
      r'model.clip_shape is \(1, 64, 20, 3\), '
      r'expected \(1, 52, 20, 3\), .* clips in train_dataloader')])
@@ -297,6 +309,31 @@ class TakesArguments(GCNHead):
         return super().forward(x)
 
 
+@MODELS.register_module(force=True)
+class HardestOfTheBatch(torch.nn.Module):
+    """Loss that needs several samples."""
+
+    def forward(self, scores, labels):
+        return F.cross_entropy(scores, labels, reduction='none').topk(4)[
+            0].mean()
+
+
+@MODELS.register_module(force=True)
+class Headless(RecognizerGCN):
+    """Recognizer for pretraining."""
+
+    def loss(self, inputs, data_samples, **kwargs):
+        return dict(loss=self.backbone(inputs[:, 0]).square().mean())
+
+
+def test_own_losses(config):
+    config.model.cls_head.loss_cls = dict(type='HardestOfTheBatch')
+    run(config).train()
+    config = plain(config)
+    config.model.update(type='Headless', cls_head=None)
+    run(config, val_cfg=None, val_dataloader=None, val_evaluator=None).train()
+
+
 def test_arguments_for_the_head(config):
     config = plain(config)
     config.model.type = 'WithArguments'
@@ -335,5 +372,9 @@ def test_run_record(config):
     assert part['epoch'] == 2 and part['seed'] == 3
     hook, = (hook for hook in runner.hooks if type(hook) is RunRecordHook)
     hook.after_val_epoch(runner, {
-        'own': torch.tensor(0.5, dtype=torch.bfloat16), 'table': [1, 2]})
+        'own': torch.tensor(0.5, dtype=torch.bfloat16), 'table': [1, 2],
+        'classes': dict(a=1), 'text': 'x', 'none': None})
     assert hook.epochs[2]['val'] == {'own': 0.5}
+    del hook.epochs[2]  # as if the run had been killed before it was written
+    hook.after_val_epoch(runner, {'own': 0.7})
+    assert hook.epochs == record['epochs']

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmaction.registry import DATA_SAMPLERS
+from torch.utils.data import RandomSampler
 
 from projects.stdcl import apis
 from projects.stdcl.apis.train import warn_of_earlier_run
@@ -506,6 +508,37 @@ def test_settings_that_may_change(config, monkeypatch):
     assert part['config']['train_dataloader']['batch_size'] == 4
 
 
+def test_a_longer_run_equals_one_that_was_long_from_the_start(config):
+    """By default, schedules end with the run, one step too early."""
+    config.param_scheduler = [dict(type='StepLR', step_size=1, gamma=0.5)]
+    config.train_cfg.max_epochs = 4
+    whole, config.work_dir = run(config), config.work_dir + '4'
+    whole.train()
+    for config.train_cfg.max_epochs in (2, 4):
+        runner = run(config, resume=True)
+        runner.train()
+    compare(runner.model.state_dict(), whole.model.state_dict())
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class OwnSampler(RandomSampler):
+    """Sampler that draws from PyTorch's generator."""
+
+    def __init__(self, dataset, seed=None):
+        super().__init__(dataset, generator=torch.default_generator)
+
+
+def test_own_samplers_and_no_sampler_seed_hook(config, tmp_path):
+    config.train_dataloader.sampler = dict(type='OwnSampler')
+    config.default_hooks.sampler_seed = None
+    runner = run(config)
+    runner.train()
+    assert runner.train_dataloader.batch_sampler.sampler.epoch == 1
+    resumed = final(config, tmp_path, resume=True,
+                    load_from=f'{config.work_dir}/epoch_1.pth')
+    compare(resumed, runner.model.state_dict())
+
+
 def test_a_schedule_may_change_betas(config):
     config.optim_wrapper = dict(type='OptimWrapper', optimizer=dict(
         type='AdamW', lr=1e-3))
@@ -575,6 +608,10 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
     apis.train(path, config.work_dir, seed=1, resume='auto', cfg_options={
         'val_dataloader.dataset.ann_file': other})
     shown = capsys.readouterr().out
+    # another run with the same folder name would overwrite these checkpoints
+    warn_of_earlier_run(run(config, work_dir=str(
+        tmp_path / 'b' / Path(config.work_dir).name)))
+    assert 'checkpoints of an earlier run' in capsys.readouterr().out
     assert shown.count('epoch_2.pth is damaged') == 1
     assert shown.count('was validated with other data') == 1
     record = read_record(Path(config.work_dir, 'run.json'))

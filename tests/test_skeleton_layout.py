@@ -43,6 +43,7 @@ def test_a_dict_in_a_config_is_a_layout():
     (dict(center=4), 'center is 4, expected an index from 0 to 3'),
     (dict(parts=[0, 1]), 'parts has 2 entries, expected one for each of'),
     (dict(dims='2'), "dims is '2', expected 2 or 3"),
+    (dict(dims=2.0), 'contains 2.0, expected integers'),
     (dict(joint=1), 'unexpected keyword'),
 ])
 def test_inconsistent_layouts_are_named(change, message):

@@ -1,5 +1,6 @@
 """Train a model from a config."""
 import logging
+import os
 import os.path as osp
 import re
 from collections.abc import Iterator, Sequence
@@ -109,6 +110,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
         # load_from only starts a run that has no checkpoint of its own
         if latest or resume == 'auto' and not cfg.get('load_from'):
             cfg.update(resume=bool(latest), load_from=None)
+        if cfg.randomness.get('deterministic'):  # for PyTorch before 2.10
+            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         runner = build_runner(cfg)
         if latest is None:
             runner.logger.info(f'{cfg.work_dir}: no checkpoint to resume from,'
@@ -126,8 +129,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
 
 
 def warn_of_earlier_run(runner: Runner) -> None:
-    """Warn if the work directory contains checkpoints of a different run."""
-    folder = Path(runner.work_dir).resolve()
+    """Warn if the checkpoints of a different run are in the folder."""
+    folder = checkpoint_folder(runner.cfg).resolve()
     source = Path(runner._load_from or folder / 'latest').resolve().parent
     earlier = sorted(path.name for path in folder.glob('*.pth'))
     if earlier and not (runner._resume and source == folder):
@@ -135,6 +138,14 @@ def warn_of_earlier_run(runner: Runner) -> None:
             f'{folder} contains checkpoints of an earlier run, which this run '
             f'only replaces if they have the same names: {", ".join(earlier)}.'
             ' Use --resume or a different folder (train.py: --work-dir).')
+
+
+def checkpoint_folder(cfg: Config) -> Path:
+    """Return the folder on this machine that a run saves checkpoints to."""
+    out = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get(
+        'out_dir')
+    return Path(cfg.work_dir) if not out or '://' in out or (
+        out == cfg.work_dir) else Path(out, Path(cfg.work_dir).name)
 
 
 def load_run_config(config: str | Path, work_dir: str | None,
@@ -199,7 +210,7 @@ def add_stream(work_dir: str, stream: str | None) -> str:
 
 @contextmanager
 def lock_work_dir(cfg: Config) -> Iterator[None]:
-    """Reserve the work directory, or raise an error in all processes.
+    """Reserve the folders of a run, or raise an error in all processes.
 
     Only the main process (rank 0) takes the lock, before a Runner writes logs.
     """
@@ -212,7 +223,8 @@ def lock_work_dir(cfg: Config) -> Iterator[None]:
         errors = [None]
         if dist.is_main_process():
             try:
-                stack.enter_context(lock_folder(Path(cfg.work_dir)))
+                for folder in Path(cfg.work_dir), checkpoint_folder(cfg):
+                    stack.enter_context(lock_folder(folder))
             except (InputError, OSError) as error:
                 errors = [error]
         dist.broadcast_object_list(errors)

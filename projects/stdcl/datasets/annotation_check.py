@@ -38,17 +38,17 @@ def select_split(path: str, annotations: list[dict], splits: dict,
     """Return the annotations of a split.
 
     ``splits`` maps each split to its names. An ``InputError`` is raised if the
-    split is unknown, or if one of its names occurs twice or has no annotation.
+    split is unknown, or if one of its names has no annotation.
     """
     if split not in list(splits):  # a list is not hashable
         raise InputError(f'{path}: there is no split "{split}"; expected one '
                          f'of {", ".join(map(str, splits))}.')
     names, where = splits[split], f'{path}: the split "{split}"'
+    names = names.tolist() if isinstance(names, np.ndarray) else names
     if not isinstance(names, (list, tuple, set, frozenset)) or not names or (
             not all(isinstance(name, str) for name in names)):
         raise InputError(f'{where} is {reprlib.repr(names)}, expected a list '
                          'of at least one name (the frame_dir of a sequence).')
-    check_distinct(where, names)
     wanted = set(names)
     chosen = [item for item in annotations if name_of(item) in wanted]
     missing = sorted(wanted.difference(map(name_of, chosen)))

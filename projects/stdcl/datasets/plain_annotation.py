@@ -77,7 +77,7 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
     most, low, high = np.abs(position).max(), third.min(), third.max()
     if layout.dims == 3:
         expected = 'z in the unit of x and y, not a confidence'
-        wrong = most > PIXELS and LOWEST <= low < high <= PEAK
+        wrong = most > 10 * PIXELS and LOWEST <= low < high <= PEAK
     else:
         expected = 'a confidence from 0 to 1, not z'
         wrong = PEAK < low < high or most <= PIXELS and not (

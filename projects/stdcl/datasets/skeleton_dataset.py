@@ -25,7 +25,7 @@ from .plain_annotation import ARRAYS, to_plain
 from .transforms.detected_joints import check_values
 from .transforms.format_gcn_input import find_num_person, fit_persons
 
-PLACES = 'places'  # key of a data info for the locations of its arrays
+PLACES = '_places'  # key of a data info for the locations of its arrays
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
 # first letters of an annotation file's name -> tool that writes the file
@@ -111,7 +111,8 @@ class SkeletonDataset(PoseDataset):
                 raise InputError(
                     f'{self.ann_file}: frame_inds is present, so keypoint is '
                     'packed as (N, V, C), but the pipeline contains no '
-                    'DecompressPose. Add it as the first transform.')
+                    'DecompressPose. Add it as the first transform of a '
+                    'config; tools/data/custom.py reads no packed files.')
         return annotations
 
     def _read(self):

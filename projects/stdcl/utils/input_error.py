@@ -15,6 +15,9 @@ EXTRAS = dict(
     wandb='tracking')
 
 
+JOINERS = '\u200c\u200d'  # parts of words in Persian, Hindi and others
+
+
 def printable(text: object) -> str:
     """Return a text on one line, with unprintable characters escaped.
 
@@ -25,7 +28,7 @@ def printable(text: object) -> str:
     walk\\naccuracy: 100 %
     """
     return ''.join(
-        letter if letter.isprintable() else
+        letter if letter.isprintable() or letter in JOINERS else
         letter.encode('unicode_escape').decode() for letter in str(text))
 
 

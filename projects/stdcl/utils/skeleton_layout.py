@@ -79,10 +79,10 @@ class SkeletonLayout:
         if self.dims not in (2, 3):
             self._fail(f'dims is {self.dims!r}', '2 or 3')
         # 1.0 and True equal 1, but are not valid indices of arrays
-        for number in (self.center, *self.parts,
+        for number in (self.center, self.dims, *self.parts,
                        *chain(*self.edges, *self.bones)):
             if not isinstance(number, Integral) or isinstance(number, bool):
-                self._fail('center, edges, bones or parts contains '
+                self._fail('center, dims, edges, bones or parts contains '
                            f'{number!r}', 'integers')
         reached = len(self.parents)
         if len(self.edges) != self.num_joints - 1 or (

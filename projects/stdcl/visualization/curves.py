@@ -48,7 +48,13 @@ def read_log(path: Path) -> pd.DataFrame:
             rows.index = (rows['iter'] / steps).where(
                 rows['epoch'].notna(),
                 rows['step'].where(rows['step'] > 0)).ffill().fillna(0)
-        log = pd.concat([log[log.index < rows.index.min()], rows])
+        start = rows.index.min()
+        kept = log.index < start
+        if 'epoch' in log and ('epoch' not in rows
+                               or pd.isna(rows['epoch'].iloc[0])):
+            # a resumed run first repeats the validation of the last epoch
+            kept |= (log.index == start) & log['epoch'].notna()
+        log = pd.concat([log[kept], rows])
     if log.empty:
         raise InputError(f'{path} contains no logged scalars, expected a '
                          'work directory with */vis_data/scalars.json.')

@@ -228,14 +228,16 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
                                 f'{info["label"]}'),
                 read=partial(sequence_file.to_sequence,
                              f'{path}: {name_of(info)}', arrays)))
-    return pd.DataFrame(rows).set_index('name'), classes or own
+    return pd.DataFrame(rows).set_index('name'), (
+        own if classes is None else classes)
 
 
 def read_classes(path: Path) -> list[str]:
     """Read class names from a text file (one per line) or annotation file."""
     if path.suffix == '.pkl':
         return SkeletonDataset(str(path), []).metainfo.get('classes', [])
-    return sequence_file.read_cells(path, '\0').to_numpy().ravel().tolist()
+    cells = sequence_file.read_cells(path, '\0').map(clean)
+    return cells.to_numpy().ravel().tolist()
 
 
 def number_classes(where: Path, table: pd.DataFrame,
@@ -254,7 +256,7 @@ def number_classes(where: Path, table: pd.DataFrame,
                              ', expected the classes of the training set '
                              '(--classes FILE).')
         classes = map(str, range(len(labels))) if numbers else sorted(labels)
-    classes = list(map(clean, classes))
+    classes = list(classes)
     keys = list(map(_whole, classes))
     if len(set(map(fold, keys))) < max(2, len(keys)):
         raise InputError(f'{where}: the classes are {sorted(classes)}, '

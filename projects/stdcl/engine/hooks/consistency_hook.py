@@ -69,6 +69,17 @@ class ConsistencyHook(Hook):
                 'data (names, labels, order or coordinates)', self.data[name],
                 'annotation file')
 
+    def before_train(self, runner) -> None:
+        """Repeat the step of schedules whose end was the end of the run."""
+        if isinstance(runner.optim_wrapper, OptimWrapperDict):
+            return
+        for one in runner.param_schedulers or ():
+            passed = one._global_step - one.begin
+            if not getattr(one, 'need_val_args', False) and (
+                    0 <= one.last_step < passed < one.end - one.begin):
+                one._global_step -= 1
+                one.step()
+
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Save the values that a resumed run must match."""
         if 'optimizer' in checkpoint and 'train' in self.data:
@@ -80,6 +91,8 @@ class ConsistencyHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the weights of all processes, and the run with its file."""
+        if not self.data:  # FlexibleRunner loads before it calls before_run
+            self.before_run(runner)
         if get_world_size() > 1:
             # DDP made the weights equal before this file was loaded
             tensors = {name: tensor for name, tensor in checkpoint.get(
@@ -168,10 +181,11 @@ def _compare_schedules(runner, checkpoint: dict) -> Iterator[tuple]:
     steps = len(runner.train_dataloader)
     before = checkpoint['meta'].get(BATCHES, steps)
     for index, (old, new) in enumerate(zip(saved, own)):
-        over = old.get('_global_step', 0) >= old.get('end', np.inf)
-        if steps != before and over:
+        step, end = old.get('_global_step', 0), old.get('end', np.inf)
+        if steps != before and step >= end and not old.get('by_epoch'):
             own[index] = old  # its length in steps no longer matters
-        elif not list(_compare('', [{**old, 'end': 0}], [{**new, 'end': 0}])):
+        elif step <= min(end, new.get('end', np.inf)) and not list(_compare(
+                '', [{**old, 'end': 0}], [{**new, 'end': 0}])):
             old['end'] = new.get('end')  # the run is extended
     for difference in _compare('param_scheduler', saved, own):
         if steps != before:

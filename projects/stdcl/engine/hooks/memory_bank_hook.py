@@ -9,7 +9,7 @@ from ...datasets import training_sequences
 from ...models import MemoryBank, STDCLMixin
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
-from ...utils.model_parts import find_modules
+from ...utils.model_parts import find_modules, unwrap
 
 # packages whose classes do not change labels; MMCV's wrappers may contain
 # transforms of users, and its KeyMapper may overwrite the label
@@ -48,12 +48,16 @@ class MemoryBankHook(Hook):
                 'the loop starts workers before sequences have an index.')
         num_sequences = training_sequences.add_indices(dataset)
         fingerprint, _ = training_sequences.summarize(dataset, samples=0)
+        collate = runner.train_dataloader.collate_fn
+        others = (unwrap(runner.model).data_preprocessor,
+                  getattr(collate, 'func', collate))
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
-                head.resize_banks(num_sequences, largest_class(dataset))
+                head.resize_banks(num_sequences, largest_class(
+                    dataset, *others))
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '
@@ -66,6 +70,8 @@ class MemoryBankHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Check the banks if the run resumes; otherwise remove them."""
+        if not self.banks:  # FlexibleRunner loads before it calls before_run
+            self.before_run(runner)
         if runner._resume:
             self._check(checkpoint, name_loaded(runner))
             return
@@ -102,15 +108,16 @@ class MemoryBankHook(Hook):
                 'with the annotation file and split of the interrupted run.')
 
 
-def largest_class(dataset) -> int | None:
+def largest_class(dataset, *others) -> int | None:
     """Return the number of sequences of the most frequent class.
 
-    Return None if a transform, such as one of the user, may change labels.
+    Return None if a transform or one of ``others``, which receive the batch,
+    may change labels, because it is the user's own.
     """
     counts = Counter()
     for part, wrappers in training_sequences.unwrap_datasets(dataset):
-        steps = part, *wrappers, *part.pipeline.transforms
-        if not all(type(step).__module__.startswith(KEEP_LABELS)
+        steps = *others, part, *wrappers, *part.pipeline.transforms
+        if not all(step.__module__.startswith(KEEP_LABELS)
                    and not getattr(step, 'flip_label_map', None)
                    for step in steps):
             return None

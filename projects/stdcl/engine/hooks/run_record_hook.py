@@ -4,10 +4,10 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
 from mmaction.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.hooks.runtime_info_hook import _is_scalar
 
 from ...utils import environment
 from ...utils.atomic_write import atomic_write
@@ -26,12 +26,13 @@ class RunRecordHook(Hook):
     had no local changes in any part of the run.
     """
 
-    priority = 'VERY_LOW'  # after the hooks that log the metrics
+    priority = 'LOW'  # after the hooks that log, before checkpoints
 
     def before_train(self, runner) -> None:
         """Record the setup of the run."""
         self._path = Path(runner.work_dir, 'run.json')
-        config = json.loads(json.dumps(runner.cfg.to_dict(), default=str))
+        config = json.loads(json.dumps(runner.cfg.to_dict(), default=str,
+                                       skipkeys=True))
         config['randomness'] = {**config.get('randomness', {}),
                                 'seed': runner.seed}
         self.record = dict(
@@ -45,7 +46,8 @@ class RunRecordHook(Hook):
         self.epochs = []
         # a checkpoint from another folder continues the record of that folder
         source = runner.cfg.get('load_from')
-        path = Path(source).with_name('run.json') if source else self._path
+        path = Path(source or self._path).resolve().with_name('run.json')
+        path = path if path.is_file() else self._path
         if runner.iter and path.is_file():  # the run was resumed
             earlier = read_record(path)
             self.epochs = [item for item in earlier['epochs']
@@ -78,11 +80,11 @@ class RunRecordHook(Hook):
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Record the validation metrics of the last epoch."""
-        if metrics and getattr(self, 'epochs', None):
+        if metrics and getattr(self, 'epochs', None) and (
+                self.epochs[-1]['epoch'] == runner.epoch):
             self.epochs[-1]['val'] = {
                 name: float(value) for name, value in metrics.items()
-                if (value.numel() if hasattr(value, 'numel')
-                    else np.size(value)) == 1}
+                if _is_scalar(value)}
             self._write()
 
     @master_only

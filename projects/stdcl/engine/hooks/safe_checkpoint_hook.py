@@ -35,6 +35,10 @@ class SafeCheckpointHook(CheckpointHook):
         # let MMEngine only note the files that it would delete
         self.remove, self.outdated = self.file_backend.remove, []
         self.file_backend.remove = self.outdated.append
+        last = self.file_backend.join_path(self.out_dir, Path(
+            runner.message_hub.runtime_info.get('last_ckpt') or '.').name)
+        if self.file_backend.isfile(last):  # the run was resumed
+            self.last_ckpt = last
         if self.save_best:  # in a copied folder, refer to the copied files
             several = len(self.key_indicators) > 1
             best = self.best_ckpt_path_dict if several else vars(self)

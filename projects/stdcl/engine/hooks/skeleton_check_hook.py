@@ -43,7 +43,7 @@ class SkeletonCheckHook(Hook):
         description.check_layouts(model)
         trained_on = description.describe(model, dataset)
         description.check_traits(trained_on, dataset, 'train_dataloader')
-        if isinstance(model, RecognizerGCN):
+        if isinstance(model, RecognizerGCN) and model.with_cls_head:
             batch = pseudo_collate([dataset[0]])
             self._before_iter(runner, 0, batch)
             _try_model(model, batch)
@@ -132,8 +132,9 @@ def _try_model(model, batch: dict) -> None:
     clip_check.check_channels(model, feats)
     scores = head(feats, **arguments)
     try:
-        # other heads may expect other arguments
-        if getattr(type(head), 'loss_by_feat', 0) == BaseHead.loss_by_feat:
+        # other heads may expect other arguments, and other losses a batch
+        if (getattr(type(head), 'loss_by_feat', 0) == BaseHead.loss_by_feat
+                and type(head.loss_cls).__module__.startswith('mmaction.')):
             head.loss_by_feat(scores, data['data_samples'])
     except (IndexError, RuntimeError, ValueError) as error:
         clips = len(scores)
@@ -149,4 +150,9 @@ def _try_model(model, batch: dict) -> None:
         raise InputError(error if built is None else (
             f'model.clip_shape is {tuple(built)}, expected {shape}, the shape '
             'of the clips in train_dataloader.')) from error
+    except RuntimeError as error:
+        raise InputError(
+            f'model.cls_head.decoupler: {" ".join(str(error).split())}. Set '
+            'in_channels to the channels of the encoder, or of the block '
+            'model.contrast_block.') from error
     model.train(training)

@@ -106,8 +106,9 @@ class STDCLMixin:
                 the banks are empty.
         """
         losses = super().loss(feats, data_samples, **kwargs)
-        losses.update(self.contrast(feats, *self._labels_and_indices(
-            data_samples, feats.device)))
+        if self.training:  # not for the loss of a validation set
+            losses.update(self.contrast(feats, *self._labels_and_indices(
+                data_samples, feats.device)))
         return losses
 
     def contrast(self, feats: torch.Tensor, labels: torch.Tensor,
@@ -148,7 +149,8 @@ class STDCLMixin:
     def _labels_and_indices(self, data_samples: list, device: torch.device
                             ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return classes and training-set indices of a batch, both (N,)."""
-        labels = torch.stack([sample.gt_label for sample in data_samples])
+        labels = torch.stack([sample.gt_label.flatten()
+                              for sample in data_samples])
         if labels.shape[1] != 1:
             raise InputError(
                 f'{type(self).__name__} needs one class per sequence, but '

@@ -75,14 +75,20 @@ class STDCLRecognizer(RecognizerGCN):
                 'counted from 1.')
         # bound methods, because copies of the model need hooks of their own
         blocks[number - 1].register_forward_hook(self._keep)
+        self.backbone.register_forward_hook(self._attach)
         self.cls_head.decoupler.register_forward_pre_hook(self._replace)
 
     def _keep(self, block, inputs, output: torch.Tensor) -> None:
         self.block_output = output  # (N * M, C, T, V) or (N * M, C, V, T)
 
+    def _attach(self, encoder, inputs, output: torch.Tensor) -> None:
+        # a recognizer may call the encoder several times
+        output.block_output = self.block_output
+
     def _replace(self, decoupler, inputs: tuple) -> torch.Tensor:
         """Return the block's output in the shape of the encoder's output."""
-        x = self.block_output.unflatten(0, inputs[0].shape[:2])
+        x = getattr(inputs[0], 'block_output', self.block_output)
+        x = x.unflatten(0, inputs[0].shape[:2])
         return (x.transpose(3, 4)
                 if getattr(self.backbone, 'time_dim', 2) == 3 else x)
 
