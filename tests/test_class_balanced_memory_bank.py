@@ -5,10 +5,8 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from projects.stdcl.models import (
-    ClassBalancedMemoryBank,
-    CrossSequenceContrastiveLoss,
-)
+from projects.stdcl.models import ClassBalancedMemoryBank
+from projects.stdcl.models.losses import CrossSequenceContrastiveLoss
 from tests.test_memory_bank import update
 
 DIM = 4

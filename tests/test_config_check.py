@@ -11,11 +11,7 @@ from mmengine.config import Config
 from mmengine.utils import get_installed_path
 
 from projects.stdcl.apis.train import load_run_config
-from projects.stdcl.utils.config_check import (
-    check,
-    load_config,
-    parse_options,
-)
+from projects.stdcl.utils.config_check import check, load_config, parse_options
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 
 from ...utils.input_error import require_multiple
+from .batch_norm import BatchNorm2d
 from .pointwise_conv import PointwiseConv
 
 KERNEL_SIZE, DILATIONS = 5, (1, 2)  # of the temporal convolutions
@@ -43,7 +44,7 @@ class MultiScaleTCN(BaseModule):
         self.width = width
         self.entry = PointwiseConv(
             channels, channels - width, merged=branches - 1)
-        self.entry_bn = nn.BatchNorm2d(channels - width)
+        self.entry_bn = BatchNorm2d(channels - width)
         self.point = PointwiseConv(channels, width, stride=in_time(stride, 1))
         self.convs = nn.ModuleList(
             nn.Conv2d(width, width, in_time(KERNEL_SIZE, 1),
@@ -52,7 +53,7 @@ class MultiScaleTCN(BaseModule):
                       dilation=in_time(dilation, 1)) for dilation in DILATIONS)
         self.pool = dict(kernel_size=in_time(3, 1), stride=in_time(stride, 1),
                          padding=in_time(1, 0))
-        self.bn = nn.BatchNorm2d(channels)
+        self.bn = BatchNorm2d(channels)
 
     def init_weights(self) -> None:
         """Initialize the layers; the weights of batch norm start near 1."""

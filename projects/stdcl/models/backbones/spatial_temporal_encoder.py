@@ -10,6 +10,7 @@ from mmengine.model import BaseModule, Sequential
 from ...utils.clip_check import check_encoder
 from ...utils.input_error import require_positive
 from ...utils.skeleton_layout import SkeletonLayout
+from .batch_norm import BatchNorm2d
 from .multi_scale_tcn import MultiScaleTCN
 from .pointwise_conv import PointwiseConv
 
@@ -21,7 +22,7 @@ def make_residual(in_channels: int, out_channels: int,
         return nn.Identity()
     return Sequential(OrderedDict(
         conv=PointwiseConv(in_channels, out_channels, stride=stride),
-        bn=nn.BatchNorm2d(out_channels)))
+        bn=BatchNorm2d(out_channels)))
 
 
 class SpatialTemporalBlock(BaseModule):
