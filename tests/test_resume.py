@@ -521,9 +521,7 @@ def test_a_longer_run_equals_one_that_was_long_from_the_start(config):
 
 
 @DATA_SAMPLERS.register_module(force=True)
-class OwnSampler(RandomSampler):
-    """Sampler that draws from PyTorch's generator."""
-
+class OwnSampler(RandomSampler):  # draws from PyTorch's generator
     def __init__(self, dataset, seed=None):
         super().__init__(dataset, generator=torch.default_generator)
 

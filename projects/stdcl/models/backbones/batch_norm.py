@@ -70,8 +70,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Normalize maps (N, C, T, V)."""
         if not (self.training and x.is_cpu and x.dtype == torch.float32
                 and not x.is_contiguous() and self.momentum is not None
-                and x.is_contiguous(memory_format=CHANNELS_LAST)
-                ) or torch.compiler.is_compiling():
+                and x.is_contiguous(memory_format=CHANNELS_LAST)):
             return super().forward(x)
         y, mean, variance = _Normalize.apply(x, self.weight, self.bias,
                                              self.eps)
