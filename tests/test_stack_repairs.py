@@ -206,7 +206,7 @@ def test_sync_bn_converts_the_encoders(encoder):
     results = []
     for model in models:
         torch.manual_seed(0)  # for dropout
-        results.append(model.backbone(clip))
+        results.append(model.double().backbone(clip.double()))
     torch.testing.assert_close(*results)
 
 

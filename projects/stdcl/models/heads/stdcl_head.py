@@ -106,7 +106,8 @@ class STDCLMixin:
                 the banks are empty.
         """
         losses = super().loss(feats, data_samples, **kwargs)
-        if self.training:  # not for the loss of a validation set
+        # the samples of a validation set have no index
+        if self.training or 'sample_idx' in data_samples[0].metainfo:
             losses.update(self.contrast(feats, *self._labels_and_indices(
                 data_samples, feats.device)))
         return losses
