@@ -40,7 +40,6 @@ from projects.stdcl.models.backbones.blockgcn import (
     spanning_tree_lengths,
 )
 from projects.stdcl.utils import environment
-from projects.stdcl.utils.allocator import keep_freed_memory
 from projects.stdcl.utils.atomic_write import atomic_write
 from runs.benchmarks.training_step import TrainingStep, fill_banks
 from tests.twins.contrastive_loss import contrastive_loss
@@ -339,7 +338,6 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
     init_default_scope('mmaction')
-    keep_freed_memory()  # as in tools/train.py
     rows = dict(
         training_step=[(dict(encoder=TITLES[name], width=width), time_step,
                         name, WIDTHS[width], args.repeats)
