@@ -28,14 +28,16 @@ OTHERS = {'top1_clips': ('five clips', 2), 'mean_class': ('class mean', 2),
 class Gain(NamedTuple):
     """The difference of an arm with STD-CL from its plain arm.
 
-    ``plain`` contains the top-1 accuracies of the plain arm. ``fit`` is the
-    mean training accuracy of the plain arm, in percent: without augmentation
-    if the study has a test ``train``, otherwise in the last epoch.
+    ``plain`` contains the top-1 accuracies of the plain runs of the pairs. The
+    others are means of their training accuracy, in percent: ``fit`` without
+    augmentation if the study has a test ``train``, and ``last_epoch`` in the
+    last epoch, with augmentation and dropout.
     """
     arm: str
     difference: Difference
     plain: pd.Series
     fit: float
+    last_epoch: float
 
 
 def find_gains(report: StudyReport) -> Iterator[Gain]:
@@ -44,8 +46,10 @@ def find_gains(report: StudyReport) -> Iterator[Gain]:
         pair = [report.results[report.results.arm == name]
                 for name in (arm, report.plan.against[arm])]
         if [set(frame.method) for frame in pair] == [{'STD-CL'}, {'plain'}]:
-            fit = pair[1].get('top1_train', pair[1].train_top1)
-            yield Gain(arm, found, pair[1].top1_last, fit.mean())
+            plain = pair[1].set_index(KEY[1:]).loc[found.seeds.index]
+            fit = plain.get('top1_train', plain.train_top1)
+            yield Gain(arm, found, plain.top1_last, fit.mean(),
+                       plain.train_top1.mean())
 
 
 def gains_table(reports: Iterable[StudyReport]) -> str:
@@ -73,7 +77,10 @@ def encoder_table(reports: Iterable[StudyReport]) -> str:
     for report in reports:
         title = BENCHMARKS[report.plan.benchmark].split(',')[0]
         for encoder in filter(ENCODERS.get, report.arms):
-            plain = report.results[report.results.arm == encoder].top1_last
+            found = [gain.plain for gain in find_gains(report)
+                     if gain.arm.startswith(f'{encoder}-')]
+            plain = pd.concat(found).groupby(level=[0, 1]).first() if (
+                found) else ()
             if len(plain) > 2:  # an interval needs three seeds
                 rows.append([title, ENCODERS[encoder].title, spread(plain), *(
                     gain_cell(report.differences.get(f'{encoder}-{variant}'))
@@ -97,8 +104,7 @@ def others(report: StudyReport, *arms: str) -> Iterator[str]:
     for column, (_, digits) in OTHERS.items():
         parts = [compare(results, arm, report.plan.against[arm], column)
                  for arm in arms]
-        mean = parts[0] if len(parts) == 1 else mean_of(
-            parts, independent=not report.plan.share_runs(list(arms)))
+        mean = mean_of(parts)
         yield '' if np.isnan(mean.mean) else f'{mean.mean:+.{digits}f}' + (
             '' if np.isnan(mean.margin) else f' ± {mean.margin:.{digits}f}')
 
@@ -109,7 +115,7 @@ def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
     axes = figure.add_subplot(xscale='log')
     shown = 0
     for report in reports:
-        points = [(max(100 - gain.fit, 0.01), *gain.difference[:2])
+        points = [(max(100 - gain.last_epoch, 0.01), *gain.difference[:2])
                   for gain in find_gains(report)
                   if np.isfinite(gain.difference.margin)]
         if points:
@@ -123,8 +129,8 @@ def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter('{x:g}')
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel('training sequences that the plain encoder misclassifies, '
-                    '%')
+    axes.set_xlabel('training sequences that the plain encoder misclassifies '
+                    'in the last epoch, %')
     axes.set_ylabel('difference in top-1 (points)')
     figure.legend(loc='outside right upper', fontsize='small')
     save_svg(figure, path)

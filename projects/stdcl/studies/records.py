@@ -118,6 +118,9 @@ def describe(training: Training, folders: list[Path]) -> dict:
         # as in tools/test.py, if there are several clips
         kind='probabilities' if len(folders) == 1 else None)
     run = read_record(folders[0] / 'run.json')
+    parts = [part for folder in folders
+             for one in [read_record(folder / 'run.json')]
+             for part in [*one.get('resumed', []), one]]
     machine = run['machine']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
     return dict.fromkeys(COLUMNS) | dict(
@@ -126,7 +129,9 @@ def describe(training: Training, folders: list[Path]) -> dict:
         method='STD-CL' if training.stdcl else 'plain',
         top1_last=_percent(found['fused']['top1']),
         mean_class=_percent(found['fused']['mean_class_accuracy']),
-        commit=(run['commit'] or 'unknown') + '-dirty' * (not run['clean']),
+        commit='+'.join(dict.fromkeys(
+            (part['commit'] or 'unknown') + '-dirty' * (not part['clean'])
+            for part in parts)),
         machine=f'{processor}, {machine["cores"]} cores, threads: '
         f'{machine["threads"]}', versions=' '.join(
             f'{name}={version}' for name, version in run['versions'].items()))

@@ -49,15 +49,17 @@ class StudyReport:
 
     def __init__(self, study: Study, folder: Path) -> None:
         self.plan, self.path = study, folder / f'{study.name}.csv'
-        self.results = records.read(self.path)
+        recorded = records.read(self.path)
+        planned = [(one.arm, one.fold, one.seed) for one in study.trainings]
+        self.results = recorded[pd.MultiIndex.from_frame(
+            recorded[records.KEY]).isin(planned)]
         self.arms = study.arms
         found = {arm: compare(self.results, arm, other)
                  for arm, other in study.against.items()}
         self.differences = {arm: difference for arm, difference
                             in found.items() if len(difference.seeds)}
         self.means = {
-            name: mean_of([self.differences[arm] for arm in arms],
-                          independent=not study.share_runs(arms))
+            name: mean_of([self.differences[arm] for arm in arms])
             for name, arms in study.means.items()
             if set(arms) <= self.differences.keys()}
 

@@ -4,6 +4,7 @@ Each run calls ``tools/train.py`` and ``tools/test.py`` in separate processes.
 An interrupted run resumes when it is executed again.
 """
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -174,20 +175,24 @@ class StudyRunner:
 
     def _call_here(self, command: list[str], log: Path) -> int:
         """Run a command on this machine, and return its exit status."""
-        threads = str(self.study.threads)
         with open(log, 'ab') as file:
             # a separate session, so that Ctrl-C reaches only this process,
             # which then makes the runs save a checkpoint
             child = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT,
-                start_new_session=True, env=dict(
-                    os.environ, OMP_NUM_THREADS=threads,
-                    MKL_NUM_THREADS=threads, PYTHONPATH=os.pathsep.join(
-                        [str(ROOT), os.environ.get('PYTHONPATH', '')])))
+                start_new_session=True, env={**os.environ, **self._variables})
         self.stops.append(child.terminate)
         if self.stopping.is_set():  # stop() was called in the meantime
             child.terminate()
         return child.wait()
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        """Environment variables of a command."""
+        threads = str(self.study.threads)
+        return dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads,
+                    PYTHONPATH=os.pathsep.join(
+                        [str(ROOT), os.environ.get('PYTHONPATH', '')]))
 
     def use_slurm(self, partition: str, minutes: float) -> None:
         """Run commands as Slurm jobs with one GPU, for up to ``minutes``."""
@@ -199,7 +204,9 @@ class StudyRunner:
             executor = submitit.AutoExecutor(folder=log.parent / 'slurm')
             executor.update_parameters(
                 slurm_partition=partition, cpus_per_task=self.study.threads,
-                gpus_per_node=1, timeout_min=int(minutes) + 1)
+                gpus_per_node=1, timeout_min=int(minutes) + 1, slurm_setup=[
+                    f'export {name}={shlex.quote(value)}'
+                    for name, value in self._variables.items()])
             log.write_text(f'The output of {command} is in '
                            f'{log.parent}/slurm.\n')
             job = executor.submit(subprocess.call, command)

@@ -11,7 +11,7 @@ class Difference(NamedTuple):
 
     The 95 % confidence interval is ``mean`` ± ``margin``. With fewer than
     three seeds, whose differences can be equal by chance, ``margin`` is NaN.
-    ``seeds`` contains the difference for each fold and seed, except in means.
+    ``seeds`` contains the difference for each fold and seed.
     """
     mean: float
     margin: float
@@ -34,25 +34,21 @@ def compare(results: pd.DataFrame, arm: str, other: str,
     """
     one, two = (results[results.arm == name].set_index(['fold', 'seed'])
                 [measure] for name in (arm, other))
-    seeds = (one - two).dropna()
+    return estimate((one - two).dropna())
+
+
+def mean_of(parts: list[Difference]) -> Difference:
+    """Average differences fold by fold and seed by seed, with equal weights.
+
+    Seeds that a part lacks are omitted. The parts may be correlated, because
+    runs with the same seed have the same test data and order of sequences.
+    """
+    return estimate(pd.concat([part.seeds for part in parts],
+                              axis=1).dropna().mean(axis=1))
+
+
+def estimate(seeds: pd.Series) -> Difference:
+    """Return the mean of differences with its t interval."""
     margin = stats.t.ppf(0.975, len(seeds) - 1) * seeds.sem()
     return Difference(seeds.mean(), margin if len(seeds) > 2 else np.nan,
                       seeds)
-
-
-def mean_of(parts: list[Difference], independent: bool = True) -> Difference:
-    """Average differences with equal weights.
-
-    The degrees of freedom follow the Welch-Satterthwaite equation. The margin
-    is NaN if that of a part is, or if the parts are not ``independent``.
-    """
-    squares = np.array([part.seeds.sem()**2 for part in parts])
-    freedoms = np.array([len(part.seeds) - 1 for part in parts])
-    freedom = np.inf
-    if squares.any():
-        freedom = squares.sum()**2 / (squares**2 / freedoms).sum()
-    margin = stats.t.ppf(0.975, freedom) * squares.sum()**0.5 / len(parts)
-    if not independent or np.isnan([part.margin for part in parts]).any():
-        margin = np.nan
-    return Difference(np.mean([part.mean for part in parts]), margin,
-                      pd.Series())

@@ -99,8 +99,7 @@ class Study:
         tests (dict): Further tests of each trained model: name -> config
             options. Their results are in ``top1_NAME`` and ``nll_NAME``.
         means (dict): Means in the report: name -> list of arms with
-            ``against``, whose differences are averaged with equal weights.
-            A mean of arms that share runs has no interval.
+            ``against``, whose differences are averaged seed by seed.
 
     Raises:
         InputError: A field is invalid, or it refers to an unknown encoder,
@@ -160,13 +159,6 @@ class Study:
                              f'{self.name}, expected a pattern that matches '
                              f'at least one of {", ".join(self.arms)}.')
         return found
-
-    def share_runs(self, arms: list[str]) -> bool:
-        """Return whether two differences, of ``arms``, share a run."""
-        runs = [part for arm in arms for part in {
-            run for one in (arm, self.against[arm])
-            for run in self.arms[one].fuse or [one]}]
-        return len({*runs}) < len(runs)
 
     def _read_arm(self, name: str) -> list[Training]:
         arm, where = self.arms[name], f'{self.path}: arms.{name}'
