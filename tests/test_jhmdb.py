@@ -30,6 +30,7 @@ def test_convert(arrays, dtype, tmp_path):
     # a mask of integers would be an index: all clips in all splits
     np.savez(tmp_path / 'in.npz', **{
         name: array.astype(dtype) if dtype and name[:3] in ('num', 'is_')
+        else array.astype('S') if dtype and name in ('name', 'label')
         else array for name, array in arrays.items()})
     counts = jhmdb.convert(tmp_path / 'in.npz', tmp_path / 'out.pkl')
     assert counts == dict(split1_train=3, split1_val=1, split2_train=3,

@@ -135,7 +135,8 @@ def end_cleanly(config: object = '',
         sys.exit(f'error: the package {name} is missing. To install it, run '
                  f'pip install -e ".[{EXTRAS[name]}]"')
     except RuntimeError as error:
-        if 'by peer' not in str(error):  # closed or reset, from Gloo
+        # closed or reset, from Gloo; or ended, from a pool of processes
+        if not any(word in str(error) for word in ('by peer', 'abruptly')):
             raise
         sys.exit('error: the connection to another process was lost. If none '
                  'reports a different error, that process was killed.')

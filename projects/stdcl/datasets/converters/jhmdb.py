@@ -50,6 +50,9 @@ def read(source: Path) -> dict:
         if arrays[name].shape != expected:
             raise InputError(f'{source}: {name} has shape '
                              f'{arrays[name].shape}, expected {expected}.')
+    for name in ('name', 'label'):
+        if arrays[name].dtype.kind == 'S':  # bytes, as from HDF5
+            arrays[name] = np.char.decode(arrays[name])
     arrays['num_frames'] = arrays['num_frames'].astype(int)
     for name in MASKS:
         if not np.isin(arrays[name], (0, 1)).all():

@@ -134,9 +134,10 @@ def convert(paths: list[Path], destination: Path, benchmark: str | None = None,
     report = dict(benchmark=benchmark, files_published=facts['files'],
                   bodies_removed_as_noise=Counter(), dropped={}, repaired={})
     selected = select(sources, facts, report['dropped'])
-    with ProcessPoolExecutor(  # only the main process handles Ctrl-C
-            processes, initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    pool = ProcessPoolExecutor(  # only the main process handles Ctrl-C
+        processes, initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
         results = track(
             pool.map(read_sequence, selected, chunksize=16), 'NTU RGB+D',
             len(selected), console=Console(stderr=True),
@@ -146,6 +147,8 @@ def convert(paths: list[Path], destination: Path, benchmark: str | None = None,
             annotate(zip(selected, results), facts, splits, report),
             split=splits, layout='nturgb+d',
             classes=read_list('ntu_classes.txt')[:facts['classes']])
+    finally:  # an error must not wait for all files
+        pool.shutdown(cancel_futures=True)
     report['splits'] = {part: len(names) for part, names in splits.items()}
     report['sequences'] = len(splits['xsub_train'] + splits['xsub_val'])
     report['files_found'] = report['sequences'] + sum(
