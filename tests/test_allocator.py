@@ -19,4 +19,4 @@ def test_large_tensors_reuse_memory():
 
     keep_freed_memory()
     faults()
-    assert faults() < 1000  # 65,536 if all pages were new
+    assert faults() < 100  # 65,536 if all pages were new (huge pages: 128)

@@ -10,7 +10,7 @@ from mmaction.datasets.transforms import Flip
 from mmaction.models import GCNHead, RecognizerGCN
 from mmaction.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmcv.transforms import RandomApply
-from mmengine.dataset import ConcatDataset
+from mmengine.dataset import ConcatDataset, pseudo_collate
 from mmengine.hooks import EMAHook
 from mmengine.runner import FlexibleRunner
 from torch.utils.data import BatchSampler
@@ -67,7 +67,8 @@ def test_indices_through_repeat_and_concat(tiny_annotations):
         part.pipeline.transforms.append(step)  # may change the labels
         assert largest_class(dataset) is None
         part.pipeline.transforms.pop()
-    assert largest_class(dataset, GCNHead, index_of) is None
+    assert largest_class(dataset, GCNHead, pseudo_collate) == 2
+    assert largest_class(dataset, index_of) is None
     expected = [*range(12), *range(5, 12)] * 3
     assert [index_of(dataset[i]) for i in range(57)] == expected
 
@@ -253,7 +254,7 @@ def test_other_recognizers_and_heads_are_not_refused(config):
         num_joints=20, num_frames=16))), 'T = 16.*returns T = 26'),
     # as if clip_len had been changed in the pipelines only
     (dict(clip_shape=None, contrast_block=1, cls_head=dict(decoupler=dict(
-        type='AttentiveDecoupler', in_channels=8))), 'Set in_channels to the'),
+        type='AttentiveDecoupler', in_channels=8))), 'set in_channels to the'),
     (dict(clip_shape=(1, 64, 20, 3)),
      r'model.clip_shape is \(1, 64, 20, 3\), '
      r'expected \(1, 52, 20, 3\), .* clips in train_dataloader')])

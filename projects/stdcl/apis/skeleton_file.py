@@ -24,7 +24,7 @@ def read_skeleton_file(path: Path,
     Returns:
         dict: Float32 arrays: ``keypoint`` of shape (M, T, V, C) and, if a 2D
         file contains confidences, ``keypoint_score`` of shape (M, T, V).
-        ``total_frames`` may be added.
+        The dict may also contain ``total_frames``.
 
     Raises:
         FileNotFoundError: ``path`` does not exist.

@@ -144,8 +144,9 @@ def checkpoint_folder(cfg: Config) -> Path:
     """Return the folder on this machine that a run saves checkpoints to."""
     out = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get(
         'out_dir')
-    return Path(cfg.work_dir) if not out or '://' in out or (
-        out == cfg.work_dir) else Path(out, Path(cfg.work_dir).name)
+    work_dir = osp.abspath(cfg.work_dir)  # as the Runner does
+    return Path(work_dir) if not out or '://' in out or out == work_dir \
+        else Path(out, osp.basename(work_dir))
 
 
 def load_run_config(config: str | Path, work_dir: str | None,

@@ -134,6 +134,8 @@ class SkeletonDataset(PoseDataset):
 
     def filter_data(self) -> list[dict]:
         """Filter as ``PoseDataset`` does, then run the cached transforms."""
+        if self.valid_ratio:
+            self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
         data_list = super().filter_data()
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute

@@ -23,7 +23,8 @@ def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
     ``model`` is a recognizer in eval mode, and ``loader`` is built from
     ``test_dataloader`` of a config. The arrays are
 
-    - ``names`` ('' if unknown), ``labels`` and ``predictions``, (N,);
+    - ``names`` ('' if unknown), ``labels`` and ``predictions``, (N,), or
+      ``labels``, (N, classes), if sequences have several;
     - ``global_``, the mean of the encoder's output over persons, frames and
       joints, (N, C);
     - if the head has a decoupler, ``spatial`` and ``temporal``, (N, D);

@@ -65,7 +65,9 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
                f"dict(type='RandomView', up={content['up']!r})")
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(ValueError):  # on a different drive of Windows
-        base = os.path.relpath(base, path.parent)  # as MMEngine reads it
+        # MMEngine reads relative paths in linked folders in two ways
+        if os.path.realpath(path.parent) == os.path.abspath(path.parent):
+            base = os.path.relpath(base, path.parent)
     path.write_text(f'''_base_ = {str(base)!r}
 
 ann_file = {str(ann_file)!r}

@@ -11,7 +11,9 @@ def find_files(source: Path) -> Iterator[Path]:
     """
     seen = {source.resolve()}
     for folder, folders, names in os.walk(source, followlinks=True):
-        found, folders[:] = sorted(folders), []
+        # real folders before links to them
+        found, folders[:] = sorted(folders, key=lambda name: (
+            Path(folder, name).is_symlink(), name)), []
         for name in found:
             real = Path(folder, name).resolve()
             if name[0] != '.' and real not in seen and (

@@ -78,6 +78,7 @@ class ConsistencyHook(Hook):
             if not getattr(one, 'need_val_args', False) and (
                     0 <= one.last_step < passed < one.end - one.begin):
                 one._global_step -= 1
+                one.optimizer._global_step = one._global_step
                 one.step()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -49,15 +49,15 @@ class MemoryBankHook(Hook):
         num_sequences = training_sequences.add_indices(dataset)
         fingerprint, _ = training_sequences.summarize(dataset, samples=0)
         collate = runner.train_dataloader.collate_fn
-        others = (unwrap(runner.model).data_preprocessor,
-                  getattr(collate, 'func', collate))
+        batch_steps = (unwrap(runner.model).data_preprocessor,
+                       getattr(collate, 'func', collate))
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
                 head.resize_banks(num_sequences, largest_class(
-                    dataset, *others))
+                    dataset, *batch_steps))
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '
@@ -108,15 +108,15 @@ class MemoryBankHook(Hook):
                 'with the annotation file and split of the interrupted run.')
 
 
-def largest_class(dataset, *others) -> int | None:
+def largest_class(dataset, *batch_steps) -> int | None:
     """Return the number of sequences of the most frequent class.
 
-    Return None if a transform or one of ``others``, which receive the batch,
-    may change labels, because it is the user's own.
+    Return None if a transform or one of ``batch_steps``, which receive each
+    batch, may change labels, because it is the user's own.
     """
     counts = Counter()
     for part, wrappers in training_sequences.unwrap_datasets(dataset):
-        steps = *others, part, *wrappers, *part.pipeline.transforms
+        steps = *batch_steps, part, *wrappers, *part.pipeline.transforms
         if not all(step.__module__.startswith(KEEP_LABELS)
                    and not getattr(step, 'flip_label_map', None)
                    for step in steps):

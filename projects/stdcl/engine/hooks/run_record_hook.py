@@ -47,7 +47,8 @@ class RunRecordHook(Hook):
         # a checkpoint from another folder continues the record of that folder
         source = runner.cfg.get('load_from')
         path = Path(source or self._path).resolve().with_name('run.json')
-        path = path if path.is_file() else self._path
+        if path.parent.name == self._path.parent.name and not path.is_file():
+            path = self._path  # the checkpoints are in out_dir
         if runner.iter and path.is_file():  # the run was resumed
             earlier = read_record(path)
             self.epochs = [item for item in earlier['epochs']

@@ -152,7 +152,7 @@ def _try_model(model, batch: dict) -> None:
             'of the clips in train_dataloader.')) from error
     except RuntimeError as error:
         raise InputError(
-            f'model.cls_head.decoupler: {" ".join(str(error).split())}. Set '
-            'in_channels to the channels of the encoder, or of the block '
-            'model.contrast_block.') from error
+            f'model.cls_head.decoupler fails: {" ".join(str(error).split())}. '
+            'If sizes differ, set in_channels to the channels of the encoder, '
+            'or of the block model.contrast_block.') from error
     model.train(training)

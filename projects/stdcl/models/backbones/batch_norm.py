@@ -1,4 +1,4 @@
-"""Batch norm that loses no digits for channels-last maps on a CPU."""
+"""Batch norm that is accurate for channels-last maps on a CPU."""
 from math import gcd
 
 import torch
@@ -56,7 +56,7 @@ class _Normalize(torch.autograd.Function):
 def _parts(x: torch.Tensor) -> torch.Tensor:
     """View channels-last maps (N, C, T, V) as (A, B * C).
 
-    A is at most 1,024 or 8 N, because sums of A terms should be exact.
+    A is at most 1,024 or 8 N, because rounding errors grow with A.
     """
     n, _, t, _ = x.shape
     return x.permute(0, 2, 3, 1).reshape(
@@ -64,7 +64,10 @@ def _parts(x: torch.Tensor) -> torch.Tensor:
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` that is exact for channels-last maps on a CPU."""
+    """``nn.BatchNorm2d`` that treats all memory formats equally well.
+
+    On a CPU, PyTorch's rounding errors are larger for channels-last maps.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalize maps (N, C, T, V)."""
