@@ -62,7 +62,7 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
                   '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
                   *cells_of(gain.difference), *others(report, gain.arm)]
                  for gain in find_gains(report)]
-        rows += [[title, name, '', '', '', *cells_of(mean),
+        rows += [[title, name, len(mean.seeds), '', '', *cells_of(mean),
                   *others(report, *report.plan.means[name])]
                  for name, mean in report.means.items()]
     return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',

@@ -58,10 +58,11 @@ class StudyReport:
                  for arm, other in study.against.items()}
         self.differences = {arm: difference for arm, difference
                             in found.items() if len(difference.seeds)}
-        self.means = {
-            name: mean_of([self.differences[arm] for arm in arms])
-            for name, arms in study.means.items()
-            if set(arms) <= self.differences.keys()}
+        means = {name: mean_of([self.differences[arm] for arm in arms])
+                 for name, arms in study.means.items()
+                 if arms and set(arms) <= self.differences.keys()}
+        self.means = {name: mean for name, mean in means.items()
+                      if len(mean.seeds)}
 
     def study(self) -> str:
         """Return a table of accuracies: recorded arms, then means of arms."""
@@ -77,7 +78,7 @@ class StudyReport:
                               self.plan.against.get(arm)),
                     '' if found.minutes.isna().all()  # a fused arm
                     else f'{found.minutes.median():.1f}'])
-        rows += [[name, '', '', '', *cells_of(mean), '']
+        rows += [[name, len(mean.seeds), '', '', *cells_of(mean), '']
                  for name, mean in self.means.items()]
         return markdown(
             ['arm', 'seeds', 'top-1, %', 'train top-1, %', 'difference',

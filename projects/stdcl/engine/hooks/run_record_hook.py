@@ -23,7 +23,7 @@ class RunRecordHook(Hook):
     metrics and the duration in seconds. The duration of an interrupted epoch
     is the time since resuming. A resumed run extends the record; ``resumed``
     then contains the setup of each earlier part. ``clean`` is True if the code
-    had no local changes in any part of the run.
+    had no local changes.
     """
 
     priority = 'LOW'  # after the hooks that log, before checkpoints
@@ -57,8 +57,6 @@ class RunRecordHook(Hook):
                 epoch=runner.epoch, **{
                     name: earlier.get(name) for name in (
                         'config', 'commit', 'clean', 'seed', 'processes')})]
-            self.record['clean'] = bool(self.record['clean']
-                                        and earlier['clean'])
         self._write()
 
     def before_train_epoch(self, runner) -> None:
