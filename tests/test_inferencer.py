@@ -80,6 +80,14 @@ def test_windows_reach_the_end(num_frames, window, stride, starts):
         slice(start, start + size) for start in starts]
 
 
+def test_recordings_are_not_packed_like_the_data_set(inferencer, checkpoint):
+    cfg = config()
+    cfg.test_dataloader.dataset.pipeline.insert(0, dict(type='DecompressPose'))
+    joints = raw_joints()
+    assert SkeletonInferencer(cfg, checkpoint, 'cpu')(joints) == inferencer(
+        joints)
+
+
 def test_windows_are_parts_of_the_sequence(inferencer):
     joints = np.concatenate([one[0, :30] for one in raw_joints()])
     windows = [(start, start + 20) for start in range(0, 131, 10)]
