@@ -38,7 +38,6 @@ START = ['tools/train.py', 'configs/stdcl/stdcl-hcn_synthetic.py',
 # the worker uses only what both commits have
 WORKER = '''
 import inspect, json, sys, time
-sys.path.insert(0, '.')
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
