@@ -119,7 +119,11 @@ ANNOTATIONS = {
     'confidence never positive': (
         lambda content: [one.update(keypoint_score=np.zeros(
             one['keypoint'].shape[:3])) for one in content['annotations']],
-        'keypoint_score contains no positive', 'some confidences above 0'),
+        'tiny.pkl: no joint was detected', 'some above 0'),
+    'third channel of zeros': (
+        lambda content: [one['keypoint'][..., 2].fill(0) for one in content[
+            'annotations']] and content.update(layout='coco'),
+        'tiny.pkl: no joint was detected'),
     'confidence in percent': (
         lambda content: [one.update(keypoint_score=np.full(
             one['keypoint'].shape[:3], 87)) for one in content['annotations']],

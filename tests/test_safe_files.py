@@ -25,6 +25,7 @@ PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 ARRAYS = [
     *(np.ones((2, 3), code) for code in '?bBhilLefdgFD'),
     np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(3, dtype='>f4'),
+    np.arange(24.).reshape(2, 3, 4).transpose(1, 0, 2),
     np.arange(9)[::-2], np.zeros((0, 3)), np.array(3.5),
     np.arange(2000, dtype='f2').reshape(4, 500),
     np.array(['a', 'bcd']), np.array([b'a', b'bcd']),

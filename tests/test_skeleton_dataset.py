@@ -24,6 +24,7 @@ from projects.stdcl.datasets.skeleton_dataset import _Blocks
 from projects.stdcl.datasets.training_sequences import summarize
 from projects.stdcl.evaluation import label_file
 from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.utils.skeleton_layout import LAYOUTS
 from tests.attacks import Call
 
 PIPELINE = [
@@ -106,7 +107,8 @@ def test_all_ways_to_predict_equal_the_test_loop(tmp_path, tiny_annotations,
     """MMAction2's API and the inferencer give the scores of the test loop."""
     cfg = Config.fromfile(CONFIGS / f'_base_/datasets/{name}.py')
     persons, _, joints, channels = cfg.clip_shape
-    layout = {25: 'nturgb+d', 20: 'nw-ucla', 15: 'jhmdb'}[joints]
+    layout = next(name for name, entry in LAYOUTS.items()
+                  if entry.num_joints == joints)
     cfg.merge_from_dict(dict(
         default_scope='mmaction',
         model=dict(
@@ -120,8 +122,10 @@ def test_all_ways_to_predict_equal_the_test_loop(tmp_path, tiny_annotations,
                              persistent_workers=False)))
     part = cfg.test_dataloader.dataset
     part.update(dict(num_sequences=3) if name == 'synthetic' else dict(
-        ann_file=tiny_annotations(num=3, persons=persons, joints=joints,
-                                  channels=channels)))
+        ann_file=tiny_annotations(
+            num=3, persons=persons, joints=joints, channels=channels,
+            change=lambda content: content['annotations'][0]['keypoint'][
+                :persons - 1].fill(0))))  # the first of two is absent
     model = init_recognizer(cfg, device='cpu')
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
     inferencer = SkeletonInferencer(cfg, str(tmp_path / 'weights.pth'), 'cpu')

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from mmaction.models.utils import Graph
 
@@ -28,7 +29,8 @@ def test_layout_is_a_tree_with_body_parts(name):
 
 
 def test_a_dict_in_a_config_is_a_layout():
-    layout = SkeletonLayout.get(HAND)
+    layout = SkeletonLayout.get({**HAND, 'bones': np.array(HAND['edges']),
+                                 'parts': np.zeros(4, int)})
     assert layout.parents == {0: -1, 1: 0, 2: 0, 3: 2}
     assert layout.bones == layout.edges and layout.parts == (0, ) * 4
 

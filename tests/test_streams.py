@@ -85,6 +85,19 @@ def test_bones_and_motions_of_lost_joints_are_zero(layout, dims,
     torch.testing.assert_close(seen[0, ~lost], full[0, ~lost])
 
 
+def test_a_bone_from_a_joint_to_itself_marks_a_root():
+    layout = LAYOUTS['coco'].__dict__
+    bones = [*layout['bones'], (layout['center'], layout['center'])]
+    joints = torch.rand(1, 7, 17, 2)
+    for stream in ('bone', 'bone-motion'):
+        one, other = (SkeletonDataPreprocessor(
+            dict(name='own', joint_names=layout['joint_names'], dims=2,
+                 edges=layout['edges'], center=layout['center'], bones=pairs),
+            stream, center_relative=True).make_stream(joints)
+            for pairs in (bones, layout['bones']))
+        torch.testing.assert_close(one, other)
+
+
 def test_a_lost_center():
     """Joints are relative to the center in the nearest frame that shows it."""
     preprocessor = SkeletonDataPreprocessor('coco', center_relative=True)

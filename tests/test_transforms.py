@@ -286,6 +286,18 @@ def test_coordinates_that_are_not_pixels(img_shape, largest, third, message):
             img_shape=img_shape))
 
 
+def test_confidences_leave_the_coordinates():
+    results = dict(keypoint=np.insert(np.full(
+        (1, 9, 17, 2), 7), 2, 1, axis=-1), img_shape=(9, 9))
+    for step in ('PreNormalize2D', 'RandomRotation', 'FormatGCNInput'):
+        results = TRANSFORMS.build(dict(type=step))(results)
+    assert (results['keypoint'][:, 0, ..., 2] == 1).all()
+    with pytest.raises(ValueError, match='is 95, expected 0 to 1'):
+        TRANSFORMS.build(dict(type='FormatGCNInput'))(dict(
+            keypoint=np.ones((1, 9, 17, 2)),
+            keypoint_score=np.full((1, 9, 17), 95)))
+
+
 def test_lost_joints_before_a_rotation_and_between_frames():
     results = sequence(4, frames=40)
     results['keypoint'][:] += 5  # no joint is zero

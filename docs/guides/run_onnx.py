@@ -216,13 +216,13 @@ def prepare(joints, metadata, img_shape=None):
                  'expected at least as many frames')
     if metadata['dims'] == '2' and joints.shape[-1] == 3:
         joints, score = joints[..., :2], joints[..., 2]
-    pixels, third = abs(joints[..., :2]).max() > 10, joints[..., 2:]
+    most, third = abs(joints[..., :2]).max(), joints[..., 2:]
     low, high = (0, 0) if score is None else (score.min(), score.max())
-    most = 2 if pixels or low == high == 2 else 1.2  # 2: visible in COCO
-    if not -0.1 <= low <= high <= most or 1.2 < low < high:
+    peak = 2 if most > 10 or low == high == 2 else 1.2  # 2: visible in COCO
+    if not -0.1 <= low <= high <= peak or 1.2 < low < high:
         sys.exit(f'error: the confidences are from {low:g} to {high:g}, '
                  'expected 0 to 1')
-    if pixels and third.size and -0.1 <= third.min() < third.max() <= 1.2:
+    if most > 100 and third.size and -0.1 <= third.min() < third.max() <= 1.2:
         sys.exit(f'error: the third channel is from {third.min():g} to '
                  f'{third.max():g}, like a confidence, expected z')
     found = find_detected(joints, score)[1]

@@ -70,10 +70,6 @@ def check_sequences(path: str, annotations: list[dict],
     check_distinct(f'{path}: annotations', map(name_of, annotations))
     for item in annotations:
         check_sequence(path, item, one_label)
-    if not any((item.get('keypoint_score', 1) > np.zeros(1)).any()
-               for item in annotations):
-        _fail(path, annotations[0], 'keypoint_score', 'contains no positive '
-              'number, as in all sequences', 'some confidences above 0')
     forms = list(map(_form, annotations))
     (usual, count), *_ = Counter(forms).most_common(1)
     for item, form in zip(annotations, forms):

@@ -22,7 +22,7 @@ from ..utils.skeleton_layout import SkeletonLayout
 from . import annotation_check
 from .annotation_check import name_of
 from .plain_annotation import ARRAYS, to_plain
-from .transforms.detected_joints import check_values
+from .transforms.detected_joints import check_values, find_detected
 from .transforms.format_gcn_input import find_num_person, fit_persons
 
 PLACES = '_places'  # key of a data info for the locations of its arrays
@@ -143,23 +143,22 @@ class SkeletonDataset(PoseDataset):
                      for step in self.cached_pipeline.transforms]
             logger.info(f'{self.ann_file}: running {", ".join(names)} once on '
                         f'{len(data_list)} sequences.')
-        largest = np.zeros(len(data_list))
+        given = detected = False
         # one sequence at a time, because a second copy may not fit in memory
         for index, info in enumerate(data_list):
             info = self._prepare(info)
-            largest[index] = np.abs(info.get('keypoint', 0)).max()
+            given = given or np.any(info.get('keypoint', 0))
             data_list[index] = info = self.cached_pipeline(info)
+            detected = detected or np.ndim(info.get('keypoint')) != 4 or (
+                find_detected(info)[1].any())
             info[PLACES] = {name: self.blocks.put(info.pop(name))
                             for name in ARRAYS if name in info}
+        if given and not detected:
+            raise InputError(
+                f'{self.ann_file}: no joint was detected, because all '
+                'confidences (keypoint_score or a third channel of keypoint) '
+                'are 0, expected some above 0.')
         return_freed_memory()
-        usual = np.median(largest[largest > 0]) if largest.any() else 0
-        odd = np.flatnonzero((largest > 100 * usual) | (
-            (largest > 0) & (largest < usual / 100)))
-        if len(odd):
-            logger.warning(
-                f'{self.ann_file}: the units of {len(odd)} sequences (such as '
-                f'{name_of(data_list[odd[0]])}) seem to differ: their largest '
-                f'coordinate is not within a factor of 100 of {usual:g}.')
         logger.info(
             f'{self.ann_file}: {len(data_list)} sequences'
             f'{f" of {self.split}" if self.split else ""}, '

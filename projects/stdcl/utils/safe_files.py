@@ -97,12 +97,14 @@ class _Array(_Placeholder):
 
 
 def _make_array(data: bytes | bytearray, dtype: _Dtype, shape: tuple,
-                order: str) -> np.ndarray:
+                order: str, axes: tuple = ()) -> np.ndarray:
     # unlike np.ndarray(buffer=data), this keeps a bytearray from being resized
-    array = np.frombuffer(data, dtype.value).reshape(shape, order=order)
+    # NumPy 2.3 saves a transposed array as its base, of order 'K', and axes
+    array = np.frombuffer(data, dtype.value).reshape(
+        shape, order='C' if axes else order)
     if array.shape != shape:  # shape contains -1
         raise ValueError(f'invalid array shape {shape}')
-    return _checked(array)
+    return _checked(array.transpose(axes) if axes else array)
 
 
 def _checked(array: Any) -> np.ndarray:

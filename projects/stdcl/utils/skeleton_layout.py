@@ -53,8 +53,10 @@ class SkeletonLayout:
 
         freeze('joint_names', tuple(self.joint_names))
         freeze('edges', tuple(map(tuple, self.edges)))
-        freeze('bones', tuple(map(tuple, self.bones or self.edges)))
-        freeze('parts', tuple(self.parts or (0, ) * self.num_joints))
+        freeze('bones', self.edges if self.bones is None else tuple(
+            map(tuple, self.bones)))
+        freeze('parts', (0, ) * self.num_joints if self.parts is None else
+               tuple(self.parts))
         self._check()
 
     def _check(self) -> None:

@@ -31,17 +31,22 @@ def check_values(where: str, annotation: dict) -> np.ndarray:
     is below -0.1 or above 2, or if a number such as -1 or 9999 marks missing
     joints in ``keypoint``, (M, T, V, C).
     """
+    check_scores(where, annotation)
+    keypoint, detected = find_detected(annotation)
+    # few joints have equal coordinates, so most sequences contain no marks
+    if (detected & (keypoint[..., 0] == keypoint[..., -1])).any():
+        _check_marks(where, keypoint[detected])
+    return detected
+
+
+def check_scores(where: str, annotation: dict) -> None:
+    """Raise an InputError if a confidence is below -0.1 or above 2."""
     score = annotation.get('keypoint_score', np.zeros(1))
     for value in score.min(), score.max():
         if not LOWEST <= value <= VISIBLE:
             raise InputError(
                 f'{where}: a confidence (keypoint_score) is {value:g}, '
                 'expected 0 to 1, and 0 for joints that were not detected.')
-    keypoint, detected = find_detected(annotation)
-    # few joints have equal coordinates, so most sequences contain no marks
-    if (detected & (keypoint[..., 0] == keypoint[..., -1])).any():
-        _check_marks(where, keypoint[detected])
-    return detected
 
 
 def check_detected(where: str, annotation: dict) -> np.ndarray:

@@ -3,13 +3,15 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from .detected_joints import find_detected
+from .format_gcn_input import fit_persons
 
 
 @TRANSFORMS.register_module()
 class DropEmptyFrames(BaseTransform):
     """Drop the frames in which no joint was detected.
 
-    A sequence in which no joint was ever detected is left unchanged.
+    Absent persons move to the end, because later transforms take the first
+    person as the main one. Without any detected joint, all frames remain.
 
     Required and modified keys: ``keypoint``, (M, T, V, C), and
     ``total_frames``; ``keypoint_score``, (M, T, V), if present.
@@ -19,6 +21,8 @@ class DropEmptyFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Drop the empty frames."""
+        results = fit_persons('DropEmptyFrames', results,
+                              len(results['keypoint']))
         _, detected = find_detected(results)
         seen = detected.any(axis=(0, 2))  # (T,)
         if seen.all() or not seen.any():

@@ -8,7 +8,7 @@ from mmaction.registry import TRANSFORMS
 from ...utils.input_error import InputError
 from ..annotation_check import name_of
 from ..plain_annotation import ARRAYS
-from .detected_joints import find_detected
+from .detected_joints import check_scores, find_detected
 
 
 @TRANSFORMS.register_module(force=True)
@@ -22,6 +22,7 @@ class FormatGCNInput(transforms.FormatGCNInput):
     def transform(self, results: dict) -> dict:
         """Map ``keypoint``, (M, T, V, C), to (num_clips, M', T', V, C)."""
         if 'keypoint_score' in results:  # a heatmap can be slightly negative
+            check_scores('FormatGCNInput', results)
             results['keypoint_score'] = np.maximum(results['keypoint_score'],
                                                    0)
         if len(results['keypoint']) > self.num_person:

@@ -15,8 +15,9 @@ class PreNormalize2D(transforms.PreNormalize2D):
     Unlike MMAction2's class of the same name, this class sets joints to zero
     if their person is absent, their confidence is 0, or they are at (0, 0).
 
-    Required and modified key: ``keypoint``, (M, T, V, C), in pixels. Optional
-    keys: ``keypoint_score``, (M, T, V), and ``img_shape``, (height, width).
+    Required and modified key: ``keypoint``, (M, T, V, C), in pixels; a third
+    channel is a confidence, and moves to ``keypoint_score``, (M, T, V).
+    Optional keys: ``keypoint_score`` and ``img_shape``, (height, width).
 
     Args:
         img_shape (tuple[int, int]): Height and width of the image, for
@@ -44,8 +45,9 @@ class PreNormalize2D(transforms.PreNormalize2D):
         shape = results.get('img_shape', self.img_shape)
         check_pixels(where, results, shape)
         half = np.array(shape[::-1], np.float32) / 2
-        results['keypoint'] = np.concatenate(
-            [(xy - half) / half * detected[..., None], others.clip(0)], -1)
+        results['keypoint'] = (xy - half) / half * detected[..., None]
+        if others.size:  # later transforms must not change it
+            results['keypoint_score'] = others[..., 0].clip(0)
         return results
 
 

@@ -9,7 +9,9 @@ from .random_rotation import rotate, rotation
 
 @TRANSFORMS.register_module()
 class RandomView(BaseTransform):
-    """Rotate a sequence by random whole degrees about x and the vertical axis.
+    """Rotate by random whole degrees about x and the vertical axis.
+
+    If x is vertical, y takes the place of x.
 
     The published preprocessing also shifts and scales the sequence. This class
     omits both steps, because ``MinMaxNormalize``, which follows, cancels them.

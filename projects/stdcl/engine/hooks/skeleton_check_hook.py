@@ -100,6 +100,14 @@ class SkeletonCheckHook(Hook):
                             f'model.cls_head.num_classes is {last + 1}.')
                 check_dims(where, part.get_data_info(0), getattr(
                     model.data_preprocessor, 'layout', None))
+            stream = getattr(model.data_preprocessor, 'stream', 'joint')
+            steps = description.streams_of(
+                training_sequences.transforms_of(part, *wrappers))
+            if steps and stream != 'joint':
+                raise InputError(
+                    f'{where}: the pipeline contains {steps[0]}, and the '
+                    f'stream of the data_preprocessor is {stream}, expected '
+                    'only one of them to compute bones or motion.')
             outer = Compose(training_sequences.transforms_of(*wrappers))
             sample = outer(part[0])
             if 'inputs' not in sample:

@@ -63,7 +63,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         # parent of each joint; a root is its own parent
         parent_of = torch.arange(self.layout.num_joints)
         parent_of[list(children)] = torch.tensor(parents)
-        self.roots = sorted(set(range(self.layout.num_joints)) - set(children))
+        self.roots = [joint for joint, parent in enumerate(
+            parent_of.tolist()) if joint == parent]
         self.register_buffer('parent_of', parent_of, persistent=False)
 
     def preprocess(self, inputs: list, data_samples: list | None,
