@@ -3,10 +3,15 @@ import contextlib
 import gc
 import logging
 import os
+import sys
 from pathlib import Path
 
 # two processes run the tests; more threads would slow both down
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+# processes that pytest forks cannot use a GPU; only "-m gpu" needs one
+if 'gpu' not in sys.argv and 'PYTEST_XDIST_WORKER' not in os.environ:
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 # import submitit first, because the import closes log files that are open
 with contextlib.suppress(ImportError):

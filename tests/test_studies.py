@@ -114,12 +114,15 @@ def make_runner(write, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
 def test_studies_of_the_repository(path):
-    """The options fit the configs, and all arms have different options."""
+    """Options of unfinished studies fit the configs; all arms differ."""
     study = read_study(path)
+    file = path.with_suffix('.csv')
+    finished = file.is_file() and (
+        len(pd.read_csv(file)) >= len(study.trainings))
     first = [item for item in {item.arm: item for item in reversed(
         study.trainings)}.values() if not item.fuse]
-    for item in {(item.config, *item.options): item
-                 for item in first}.values():
+    for item in {(item.config, *item.options): item for item in first
+                 if not finished}.values():
         load_config(str(item.config), item.options)
     assert len({f'{item.config} {item.options}' for item in first}
                ) == len(first)
@@ -322,15 +325,18 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
         def update_parameters(self, timeout_min, slurm_partition, slurm_setup,
                               **kwargs):
             assert slurm_partition == 'gpu'
+            assert kwargs['slurm_additional_parameters']['signal'] == 'TERM@90'
             assert f'export PYTHONPATH={ROOT}:' in slurm_setup[2]
             super().update_parameters(timeout_min=timeout_min)
 
     monkeypatch.setattr(submitit, 'AutoExecutor', Executor)
     study = make_runner()
-    monkeypatch.setenv('PATH', str(tmp_path))
-    with pytest.raises(InputError, match='has no command srun'):
-        study.use_slurm('gpu', 5)
+    with monkeypatch.context() as patch:
+        patch.setenv('PATH', str(tmp_path))
+        with pytest.raises(InputError, match='has no command srun'):
+            study.use_slurm('gpu', 5)
     (tmp_path / 'srun').touch(mode=0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
     study.use_slurm('gpu', 5)
     assert study.call([sys.executable, '-c', 'exit(3)'],
                       tmp_path / 'log.txt') == 3

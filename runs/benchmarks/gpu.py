@@ -28,6 +28,7 @@ STUDY = ROOT / 'runs/studies/nw_ucla_full.py'
 ARMS = ('*ctrgcn_joint', '*stgcn_joint', '*ctrgcn_*', '*stgcn_*')
 NW_UCLA = ROOT / 'data/nw_ucla'
 TIMING = 1.5  # minutes reserved for step 3
+COMPILATION = 2  # minutes that compiling an encoder may take
 # benchmark -> batch size, training sequences
 BATCHES = {'nw-ucla-xview': (16, 1020), 'ntu60-xsub': (64, 40091)}
 
@@ -113,9 +114,9 @@ def measure(function, seconds: float) -> dict:
     """Return the time (ms) and the GPU memory (MiB) of a function."""
     import torch
     from torch.utils.benchmark import Timer
+    function()  # the first call compiles it
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    function()  # the first call compiles it
     # the timer waits for the GPU
     times = Timer('function()', globals=dict(function=function)
                   ).blocked_autorange(min_run_time=seconds)
@@ -153,15 +154,16 @@ def time_loss(dtype: str, device: str) -> dict:
     anchors, own = bank[:64].clone().requires_grad_(), labels.new_tensor(
         range(64))
     bank, loss = bank.to(getattr(torch, dtype)), CrossSequenceContrastiveLoss()
-    return measure(lambda: loss(anchors, labels[:64], own, bank, labels)[
-        0].backward(), seconds=0.2)
+    largest = -(-len(bank) // 60)
+    return measure(lambda: loss(anchors, labels[:64], own, bank, labels,
+                                largest)[0].backward(), seconds=0.2)
 
 
 def main() -> None:
     args = parse_args()
     out = args.out.resolve()
     results = Results(out / 'results.json', args.minutes)
-    results.add('tests', run_tests, args.minutes)
+    results.add('tests', run_tests, min(4, args.minutes))
     for arms in ('*', ) if args.study else ARMS:
         if results.left > TIMING:
             results.add(f'study {arms}', run_study,
@@ -177,8 +179,9 @@ def main() -> None:
     for setting in itertools.product(
             ('eager', 'compiled'), ('synthetic', ) if args.small else BATCHES,
             ('hcn', ) if args.small else ENCODERS, ('plain', 'STD-CL')):
-        results.add(', '.join(setting), time_step, *setting, device,
-                    args.small)
+        if setting[0] == 'eager' or results.left > COMPILATION:
+            results.add(', '.join(setting), time_step, *setting, device,
+                        args.small)
 
 
 if __name__ == '__main__':

@@ -110,8 +110,6 @@ def train(config: str | Path, work_dir: str | None = None, *,
         # load_from only starts a run that has no checkpoint of its own
         if latest or resume == 'auto' and not cfg.get('load_from'):
             cfg.update(resume=bool(latest), load_from=None)
-        if cfg.randomness.get('deterministic'):  # for PyTorch before 2.10
-            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         runner = build_runner(cfg)
         if latest is None:
             runner.logger.info(f'{cfg.work_dir}: no checkpoint to resume from,'
@@ -241,6 +239,8 @@ def build_runner(cfg: Config) -> Runner:
     The Runner writes its config only when training starts, so a test, or a run
     that fails a check, does not overwrite the config in the work directory.
     """
+    if (cfg.get('randomness') or {}).get('deterministic'):  # PyTorch < 2.10
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     if cfg.get('load_from') is not None:
         cfg.load_from = osp.expanduser(str(cfg.load_from))
         require_checkpoint(cfg.load_from)

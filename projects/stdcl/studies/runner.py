@@ -167,7 +167,8 @@ class StudyRunner:
         log = folder / 'log.txt'
         status = self.stopping.is_set() or self.call(
             [sys.executable, str(TOOLS / tool), *map(str, arguments)], log)
-        if status and not self.stopping.is_set():
+        if not self.stopping.is_set() and status not in (
+                0, 128 + signal.SIGTERM):  # it saved a checkpoint
             end = log.read_text(errors='replace').splitlines()[-15:]
             raise InputError(f'{log}: {tool} exited with status {status}:',
                              *end)
@@ -204,7 +205,10 @@ class StudyRunner:
             executor = submitit.AutoExecutor(folder=log.parent / 'slurm')
             executor.update_parameters(
                 slurm_partition=partition, cpus_per_task=self.study.threads,
-                gpus_per_node=1, timeout_min=int(minutes) + 1, slurm_setup=[
+                gpus_per_node=1, timeout_min=int(minutes) + 1,
+                # submitit would let Slurm send SIGUSR2, and kill the run
+                slurm_additional_parameters=dict(signal='TERM@90'),
+                slurm_setup=[
                     f'export {name}={shlex.quote(value)}'
                     for name, value in self._variables.items()])
             log.write_text(f'The output of {command} is in '

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from .input_error import InputError
 
 # modules that do not contain code of users
-KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.')
+KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.', 'contextlib')
 NEAR = 0.85  # similarity above which a name counts as a misspelling
 
 

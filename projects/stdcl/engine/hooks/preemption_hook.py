@@ -21,7 +21,7 @@ from .safe_checkpoint_hook import SafeCheckpointHook
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 # keys in a checkpoint's meta
-BATCH, BATCHES = 'first_batch', 'batches_per_epoch'
+BATCH, BATCHES, CLIPS = 'first_batch', 'batches_per_epoch', 'clips_per_step'
 
 
 @HOOKS.register_module()
@@ -119,7 +119,7 @@ class PreemptionHook(Hook):
                 and isinstance(runner.train_loop, EpochBasedTrainLoop)):
             batches = len(runner.train_dataloader)
             meta.update({BATCH: meta['iter'] - runner.epoch * batches,
-                         BATCHES: batches})
+                         BATCHES: batches, CLIPS: _clips_in_step(runner)})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Resume from the stored batch, or raise an ``InputError``."""
@@ -146,12 +146,19 @@ class PreemptionHook(Hook):
             raise InputError(
                 f'{stopped}, but train_cfg.type is {type(loop).__name__}, '
                 'expected ReproducibleTrainLoop.')
-        if meta[BATCHES] != batches:
+        clips = _clips_in_step(runner)
+        if meta[BATCHES] != batches or meta.get(CLIPS, clips) != clips:
             raise InputError(
-                f'{stopped}, but train_dataloader has {batches} batches. '
+                f'{stopped}, {meta.get(CLIPS, clips)} clips per step, but now '
+                f'there are {batches} batches, {clips} clips per step. '
                 'Resume with the data, batch size and number of processes of '
                 'the interrupted run, or from a file named epoch_*.pth.')
         loop.first_batch = meta[BATCH]
+
+
+def _clips_in_step(runner) -> int:
+    sampler = runner.train_dataloader.batch_sampler
+    return dist.get_world_size() * getattr(sampler, 'batch_size', 0)
 
 
 def _shield_workers(dataloader) -> None:

@@ -1,5 +1,6 @@
 """Record the setup and the results of a training run."""
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -69,7 +70,9 @@ class RunRecordHook(Hook):
         scalars = {
             name[len('train/'):]: float(buffer.mean(steps))
             for name, buffer in runner.message_hub.log_scalars.items()
-            if name.startswith('train/') and 'time' not in name}
+            if name.startswith('train/') and 'time' not in name
+            # a gradient norm is infinite in a step that overflows float16
+            and math.isfinite(buffer.mean(steps))}
         if getattr(runner.optim_wrapper, '_accumulative_counts', 1) > 1:
             scalars.pop('grad_norm', None)  # logged in some steps only
         self.epochs.append(dict(
