@@ -24,6 +24,7 @@ import pandas as pd
 from mmengine.config import Config
 
 from projects.stdcl.catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
+from projects.stdcl.evaluation.flops import analyse
 from projects.stdcl.studies.report import TABLES, StudyReport, markdown
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.input_error import InputError
@@ -140,8 +141,7 @@ def zoo_table(runs: Path, link: Callable) -> str:
 
 def config_table(link: Callable) -> str:
     """Make a table with one row per benchmark and encoder."""
-    costs = pd.read_csv(COSTS, index_col=['model', 'encoder']).reindex(
-        pd.MultiIndex.from_product([BENCHMARKS, ENCODERS]))
+    known = pd.read_csv(COSTS, index_col=['model', 'encoder']).to_dict('index')
     rows = []
     for data, title in BENCHMARKS.items():
         for encoder, entry in ENCODERS.items():
@@ -151,7 +151,7 @@ def config_table(link: Callable) -> str:
             gpus, batch, frames = re.search(
                 r'_(\d+)xb(\d+)-.*-u(\d+)-', plain.name).groups()
             optimizer = cfg.optim_wrapper.optimizer
-            cost = costs.loc[data, encoder]
+            cost = known.get((data, encoder)) or analyse(cfg)
             passes = cfg.train_dataloader.dataset.get('times', 1)
             rows.append([
                 title, entry.title, link(plain, 'plain'),
@@ -160,7 +160,8 @@ def config_table(link: Callable) -> str:
                 + (f' ({passes} passes each)' if passes > 1 else ''),
                 f'{optimizer.type}, {optimizer.lr:g}, '
                 f'{optimizer.weight_decay:g}',
-                f'{cost.parameters / 1e6:.2f} M', f'{cost.flops / 1e9:.2f}'])
+                f'{cost["parameters"] / 1e6:.2f} M',
+                f'{cost["flops"] / 1e9:.2f}'])
     return markdown(
         ['benchmark', 'encoder', 'config', 'with STD-CL', 'frames',
          'GPUs x batch', 'epochs', 'optimizer, lr, weight decay',

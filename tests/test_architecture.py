@@ -40,7 +40,7 @@ model = dict(
     cls_head=dict(type='GCNHead', in_channels=8, num_classes=16))
 '''
 STDCL = '''
-_base_ = ['../my-encoder/{name}', '../_base_/stdcl.py']
+_base_ = ['../stgcn_v2/{name}', '../_base_/stdcl.py']
 model = dict(_base_.stdcl_model, clip_shape=_base_.clip_shape)
 '''
 CONVERTER = '''
@@ -76,11 +76,12 @@ from projects.stdcl.catalogue import find_config
 from projects.stdcl.datasets.converters.my_data import convert
 
 convert(Path('data/my.pkl'))
+find_config('stgcn', 'nw-ucla-xview', stdcl=True)  # one of similar names
 for benchmark, few in {
         'synthetic': {f'{part}_dataloader.dataset.num_sequences': 16
                       for part in ('train', 'val', 'test')},
         'my-data': {}}.items():
-    runner = train(find_config('my-encoder', benchmark, stdcl=True),
+    runner = train(find_config('stgcn_v2', benchmark, stdcl=True),
                    cfg_options={'train_cfg.max_epochs': 1, **few})
     assert type(runner.model.backbone).__name__ == 'MyEncoder'
     assert runner.iter >= 1
@@ -103,15 +104,15 @@ def add_encoder(root) -> None:
     add_line(backbones / '__init__.py', 'from .hyperformer import Hyperformer',
              'from .my_encoder import MyEncoder  # noqa: F401')
     add_line(package / 'catalogue.py', 'ENCODERS = {',
-             "    'my-encoder': Encoder('Mine'),")
-    (configs / 'my-encoder').mkdir()
+             "    'stgcn_v2': Encoder('Mine'),")
+    (configs / 'stgcn_v2').mkdir()
     # derive the configs with and without STD-CL from those of ST-GCN
     for benchmark in ('synthetic', 'nw-ucla-xview'):
         path = find_config('stgcn', benchmark, stdcl=False)
-        name = path.name.replace('stgcn', 'my-encoder')
+        name = path.name.replace('stgcn', 'stgcn_v2')
         base = path.read_text().split('model = ')[0].replace(
             "'../_base_/models/stgcn.py',", '')
-        (configs / 'my-encoder' / name).write_text(base + MODEL)
+        (configs / 'stgcn_v2' / name).write_text(base + MODEL)
         (configs / 'stdcl' / f'stdcl-{name}').write_text(
             STDCL.format(name=name))
 
@@ -154,7 +155,7 @@ def test_a_new_encoder_on_a_new_data_set(tmp_path, monkeypatch):
     call(sys.executable, '-c', COMMANDS, cwd=tmp_path)
     for benchmark in ('synthetic', 'my-data'):
         assert list(tmp_path.glob(
-            f'work_dirs/stdcl-my-encoder_*{benchmark}*/epoch_1.pth'))
+            f'work_dirs/stdcl-stgcn_v2_*{benchmark}*/epoch_1.pth'))
         # each test has a folder, so tests on different data keep their files
         assert list(tmp_path.glob(
             f'work_dirs/*{benchmark}*/20*/epoch_1_classes.csv'))

@@ -3,14 +3,8 @@ import json
 
 import pytest
 import torch
-import torch.nn.functional as F
-from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
 
-from runs.studies.parts.contrast_diagnosis import (
-    ContrastDiagnosisHook,
-    gradient_norms,
-)
+from runs.studies.parts.contrast_diagnosis import gradient_norms
 from tests.test_hooks import config, run  # noqa: F401  a fixture
 from tests.tiny_run import plain
 
@@ -28,43 +22,6 @@ def test_gradient_norms_are_those_of_the_losses_alone():
     torch.testing.assert_close(scalars['gradient_cosine'], torch.tensor(-1.))
     assert weight.grad is None
     assert gradient_norms(feats.detach(), losses) == {}
-
-
-def make_head(**bank):
-    head = MODELS.build(dict(
-        type='STDCLHead', num_classes=3, in_channels=8,
-        decoupler=dict(type='AttentiveDecoupler', out_channels=4, reduction=2),
-        memory_bank={'type': 'MemoryBank', **bank},
-        loss_contrast=dict(type='CrossSequenceContrastiveLoss')))
-    head.resize_banks(5)
-    return head
-
-
-def make_samples(indices, labels):
-    return [ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
-        label) for index, label in zip(indices, labels)]
-
-
-def test_similarities_by_hand():
-    """Sequences 0 and 1 have the same class; both steps contain sequence 1."""
-    head = make_head()
-    hook = ContrastDiagnosisHook()
-    hook.head, hook.loss = head, head.loss
-    feats = torch.randn(3, 1, 8, 2, 3, requires_grad=True)
-    hook._diagnosed_loss(feats, make_samples([0, 1, 2], [0, 0, 1]))
-    before = head.spatial_bank.features.clone()
-    again = torch.randn(1, 1, 8, 2, 3, requires_grad=True)
-    scalars = hook._diagnosed_loss(again, make_samples([1], [0]))
-
-    vector = F.normalize(head.decoupler(again)[0], dim=1)[0]
-    assert scalars['staleness_spatial'].item() == pytest.approx(
-        1 - (vector @ before[1]).item(), abs=1e-6)
-    assert scalars['positive_spatial'].item() == pytest.approx(
-        (vector @ before[0]).item(), abs=1e-6)
-    assert scalars['negative_spatial'].item() == pytest.approx(
-        (vector @ before[2]).item(), abs=1e-6)
-    assert {'loss_cls', 'loss_spatial', 'gradient_cls',
-            'gradient_temporal', 'gradient_cosine'} <= scalars.keys()
 
 
 @pytest.mark.parametrize('kind, block', [

@@ -121,7 +121,8 @@ def test_equals_the_twin(tmp_path, kind, seed):
     (('joint', ) * 4, [1, 1, 1, 1], 'equal'),
     (STREAMS[:2], [1, 1], 'equal'),
     (('', ) * 4, [1] * 4, 'equal')])
-def test_weights_by_default(tmp_path, streams, expected, origin):
+def test_weights_by_default(tmp_path, streams, expected, origin, monkeypatch):
+    monkeypatch.setitem(fusion.STREAMS, 'new', 3)
     files = [make(tmp_path / f'{i}.npz', seed=i, stream=stream)
              for i, stream in enumerate(streams)]
     result = fusion.fuse_files([file.path for file in files])

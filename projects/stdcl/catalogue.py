@@ -43,7 +43,7 @@ BENCHMARKS = {
     'jhmdb': 'JHMDB, split 1',
 }
 
-# stream -> its usual weight in the fusion of all four streams
+# stream -> its usual weight in the fusion of several streams
 STREAMS = {'joint': 2, 'bone': 2, 'joint-motion': 1, 'bone-motion': 1}
 
 
@@ -58,7 +58,7 @@ def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:
     require_known('benchmark', benchmark, (*BENCHMARKS, 'synthetic'))
     name = f'stdcl/stdcl-{encoder}' if stdcl else f'{encoder}/{encoder}'
     pattern = f'{name}_synthetic.py' if benchmark == 'synthetic' else (
-        f'{name}_*_{benchmark}-keypoint-*.py')
+        f'{name}_[0-9]*_{benchmark}-keypoint-*.py')
     found = sorted(CONFIGS.glob(pattern))
     if len(found) != 1:
         raise InputError(

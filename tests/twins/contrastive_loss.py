@@ -1,4 +1,4 @@
-"""Twin of the contrastive loss as published, slow but easy to verify.
+"""Twin of the contrastive loss, slow but easy to verify.
 
 A loop over the anchors sorts the similarities, draws the random negatives and
 builds the table of logits for cross entropy.

@@ -6,8 +6,8 @@ Example:
 The file contains these arrays for N sequences: names, labels and predictions
 (N,), and global_ (N, C), the mean of the encoder's output. With STD-CL, it
 also contains spatial and temporal (N, D) and, for an attentive decoupler,
-attention_joints (N, M, V') and attention_frames (N, M, T'). If the data set
-names its classes, it also contains classes.
+attention_joints (N, M, V'; not for HCN) and attention_frames (N, M, T'). If
+the data set names its classes, it also contains classes.
 """
 import argparse
 import logging

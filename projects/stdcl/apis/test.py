@@ -25,12 +25,6 @@ def test(config: str | Path, checkpoint: str, work_dir: str | None = None, *,
     test has its own files; see
     :func:`~projects.stdcl.evaluation.confusion.write_files`.
 
-    >>> from projects.stdcl import apis
-    >>> apis.test(  # doctest: +SKIP
-    ...     'configs/stdcl/stdcl-stgcn_synthetic.py',
-    ...     'work_dirs/stdcl-stgcn_synthetic/epoch_7.pth')
-    {'acc/top1': 1.0, 'acc/top5': 1.0, 'acc/mean1': 1.0}
-
     Args:
         config, work_dir, split, cfg_options, launcher: As in :func:`.train`.
         checkpoint (str): Path or URL of the checkpoint.

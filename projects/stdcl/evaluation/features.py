@@ -29,7 +29,8 @@ def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
       joints, (N, C);
     - if the head has a decoupler, ``spatial`` and ``temporal``, (N, D);
     - if it is an :class:`AttentiveDecoupler`, ``attention_joints``,
-      (N, M, V'), and ``attention_frames``, (N, M, T'), which sum to 1;
+      (N, M, V'), except for HCN, and ``attention_frames``, (N, M, T'), which
+      sum to 1;
     - if the data set names its classes, ``classes``, their names.
 
     An ``InputError`` is raised if a score or a feature is not finite.
@@ -53,6 +54,8 @@ def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
         model.cls_head(feats, **arguments), clips)
     found = dict(global_=feats.mean(dim=(1, 3, 4)),
                  **_decouple(model.cls_head, feats))
+    if hasattr(model.backbone, 'cooccurrence_channels'):  # HCN: not joints
+        found.pop('attention_joints', None)
     require_finite('test_dataloader', scores, *found.values())
     return dict(
         names=np.array([printable(sample.metainfo.get('frame_dir', ''))

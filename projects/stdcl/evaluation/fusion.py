@@ -30,8 +30,8 @@ def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
     Args:
         paths (sequence[Path]): Score files of one test set.
         weights (sequence[float], optional): One weight for each file. Defaults
-            to those of ``catalogue.STREAMS`` if there is exactly one file for
-            each stream, and to 1 for each file otherwise.
+            to those of ``catalogue.STREAMS`` for four files of different
+            streams, and to 1 for each file otherwise.
         kind (str, optional): Scores to sum: 'logits', 'probabilities', or
             'softmax', which is the probabilities and, for a file without
             them, the softmax of its logits. Defaults to logits if all files
@@ -52,7 +52,7 @@ def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
     """
     files = [read(path) for path in paths]
     streams, origin = [file.stream for file in files], 'as given'
-    if weights is None and sorted(streams) == sorted(STREAMS):
+    if weights is None and len({*streams} & {*STREAMS}) == len(files) == 4:
         weights, origin = [STREAMS[stream] for stream in streams], 'by stream'
     elif weights is None:
         weights, origin = [1] * len(files), 'equal'
@@ -202,7 +202,8 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
         raise InputError(
             f'{known.path} contains none of the sequences in {scores.path}: '
             f'its first name is "{known.names[0]}", expected names such as '
-            f'"{scores.names[0]}".')
+            f'"{scores.names[0]}". For scores without names, pass a list of '
+            'labels in their order.')
     return found
 
 

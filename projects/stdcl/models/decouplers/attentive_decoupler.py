@@ -39,11 +39,6 @@ class AttentiveDecoupler(Decoupler):
     whereas the authors' release has no explicit attention; see
     :class:`ProjectionDecoupler`. The number of frames and joints may vary.
 
-    >>> decoupler = AttentiveDecoupler(in_channels=64)
-    >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
-    >>> spatial.shape
-    torch.Size([4, 256])
-
     Args:
         in_channels, out_channels, reduction, init_cfg: As in
             :class:`ProjectionDecoupler`, which raises the same errors.

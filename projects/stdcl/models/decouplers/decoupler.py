@@ -1,7 +1,7 @@
 """Spatial-temporal decoupling (arXiv 2312.15144, section on decoupling).
 
 Two independent branches turn an encoder's output into a spatial-specific and a
-temporal-specific vector.
+temporal-specific vector. The final version of the paper (CSRE) calls it STFD.
 """
 import torch
 import torch.nn as nn

@@ -35,11 +35,6 @@ class NonlinearProjectionDecoupler(ProjectionDecoupler):
     common in contrastive learning (SimCLR, arXiv 2002.05709). Because of batch
     norm, training requires N * M > 1.
 
-    >>> decoupler = NonlinearProjectionDecoupler(in_channels=64)
-    >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
-    >>> spatial.shape
-    torch.Size([4, 128])
-
     Args:
         in_channels (int): Channels C of the feature map.
         num_joints, num_frames (int, optional): As in

@@ -205,18 +205,4 @@ class STDCLHead(STDCLMixin, GCNHead):
     """MMAction2's ``GCNHead`` with STD-CL.
 
     It takes the arguments of ``GCNHead`` and :class:`STDCLMixin`.
-
-    >>> from mmaction.structures import ActionDataSample
-    >>> head = STDCLHead(
-    ...     num_classes=10, in_channels=64,
-    ...     decoupler=dict(type='AttentiveDecoupler'),
-    ...     memory_bank=dict(type='MemoryBank'),
-    ...     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
-    >>> head.resize_banks(num_sequences=100)  # MemoryBankHook does this
-    >>> samples = [
-    ...     ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
-    ...         index % 2) for index in range(4)]
-    >>> losses = head.loss(torch.rand(4, 1, 64, 13, 20), samples)
-    >>> losses['anchor_share']
-    tensor(1.)
     """

@@ -18,19 +18,6 @@ class STDCLRecognizer(RecognizerGCN):
     The sizes of :class:`ProjectionDecoupler` depend on the encoder's output.
     To set them, a clip of zeros passes through the encoder and the decoupler.
 
-    >>> from mmaction.registry import MODELS
-    >>> model = MODELS.build(dict(
-    ...     type='STDCLRecognizer', clip_shape=(1, 52, 20, 3),
-    ...     backbone=dict(type='CTRGCN', layout='nw-ucla', base_channels=8,
-    ...                   num_person=1),
-    ...     cls_head=dict(
-    ...         type='STDCLHead', num_classes=10, in_channels=32,
-    ...         decoupler=dict(type='ProjectionDecoupler'),
-    ...         memory_bank=dict(type='MemoryBank'),
-    ...         loss_contrast=dict(type='CrossSequenceContrastiveLoss'))))
-    >>> model.cls_head.decoupler.temporal.length  # 52 frames, halved twice
-    13
-
     Args:
         args, kwargs: Arguments of ``RecognizerGCN``.
         clip_shape (sequence[int], optional): Shape (M, T, V, C) of a clip:
