@@ -1,4 +1,4 @@
-"""Count the parameters and FLOPs of a network, which STD-CL does not change.
+"""Count parameters and FLOPs at test time, which STD-CL does not change.
 
 Example:
     python tools/analysis/get_flops.py CONFIG

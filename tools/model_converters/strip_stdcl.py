@@ -1,7 +1,7 @@
 """Reduce a training checkpoint to a small checkpoint for inference.
 
 The small checkpoint contains the metadata and the weights of the encoder and
-the classifier, but not the decoupler, the memory banks and the optimizer
+the classifier, but not the decoupler, the memory banks or the optimizer
 state. Use it with the plain config. MMAction2 can load it without this package
 if it supports the encoder (ST-GCN or 2S-AGCN), the layout and the stream.
 """

@@ -138,8 +138,8 @@ def end_cleanly(config: object = '',
         # closed or reset, from Gloo; or ended, from a pool of processes
         if not any(word in str(error) for word in ('by peer', 'abruptly')):
             raise
-        sys.exit('error: the connection to another process was lost. If none '
-                 'reports a different error, that process was killed.')
+        sys.exit('error: the connection to another process was lost. If no '
+                 'process reports a different error, it was killed.')
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
         if isinstance(error, BrokenPipeError):

@@ -18,8 +18,8 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
     given = set(table['split']) - {'test'}
     if len(given) > 1 or 'val' in given:
         raise InputError(
-            f'--val-ratio is {ratio}, but the splits besides "test" are '
-            f'{sorted(given)}, expected only "train" or only "".')
+            f'--val-ratio is {ratio}, but rows that are not "test" have the '
+            f'splits {sorted(given)}, expected all "train" or all empty.')
     splits = table['split'].where(table['split'] == 'test', 'train')
     rest = table[splits == 'train'].sort_index()
     unit, kind, groups = 'subject', sklearn.GroupShuffleSplit, rest['subject']

@@ -138,7 +138,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             grouped == texts.contains('[.,]')).all():
         raise InputError(
             f'{path}: numbers such as "{cells.stack()[grouped].iloc[0]}" can '
-            'be thousands or decimals, expected no separators of thousands.')
+            'be thousands or decimals, expected no thousands separators.')
     if not texts.contains('.', regex=False).any():
         cells = cells.replace(',', '.', regex=True)
     values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)

@@ -14,7 +14,7 @@ class RandomView(BaseTransform):
     If x is vertical, y takes the place of x.
 
     The published preprocessing also shifts and scales the sequence. This class
-    omits both steps, because ``MinMaxNormalize``, which follows, cancels them.
+    omits both steps: on NW-UCLA, ``MinMaxNormalize`` would cancel them.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).
 

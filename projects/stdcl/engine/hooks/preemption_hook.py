@@ -36,8 +36,8 @@ class PreemptionHook(Hook):
     result equals that of an uninterrupted run. The exit status is 128 plus the
     number of the signal. A second Ctrl-C ends the run immediately.
 
-    Without ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a single
-    optimizer and the main thread, both signals end the run immediately.
+    Saving requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a single
+    optimizer and the main thread; otherwise, both signals end the run at once.
     """
 
     # runs after the hooks that change the state to be saved

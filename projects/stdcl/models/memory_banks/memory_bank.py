@@ -17,8 +17,8 @@ class MemoryBank(nn.Module):
     A new feature overwrites the previous one, without momentum (arXiv
     2312.15144, section on cross-sequence contrast). The bank starts without
     slots; :meth:`resize` adds them. Checkpoints contain its tensors. They
-    are not buffers, which MMEngine averages over the processes, because every
-    process makes the same updates.
+    are not buffers, because MMEngine would average buffers over the processes.
+    Every process makes the same updates.
 
     >>> bank = MemoryBank(feat_dim=2)
     >>> bank.resize(num_sequences=3)
