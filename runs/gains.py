@@ -78,7 +78,7 @@ def encoder_table(reports: Iterable[StudyReport]) -> str:
         title = BENCHMARKS[report.plan.benchmark].split(',')[0]
         for encoder in filter(ENCODERS.get, report.arms):
             found = [gain.plain for gain in find_gains(report)
-                     if gain.arm.startswith(f'{encoder}-')]
+                     if report.plan.against[gain.arm] == encoder]
             plain = pd.concat(found).groupby(level=[0, 1]).first() if (
                 found) else ()
             if len(plain) > 2:  # an interval needs three seeds

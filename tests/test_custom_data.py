@@ -303,8 +303,8 @@ def test_labels_by_name_and_by_number(folder):
     ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5),
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
     (r's\d,.*', 's1,', dict(val_ratio=0.25), 'with 1 different subjects'),
-    ('train', 'Train', dict(val_ratio=0.5), r"are \['train', 'val'\], expect"),
-    ('val', '', dict(val_ratio=0.5), r"are \['', 'train'\], expected"),
+    ('train', 'Train', dict(val_ratio=0.5), r"splits \['train', 'val'\], ex"),
+    ('val', '', dict(val_ratio=0.5), r"splits \['', 'train'\], exp"),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('wave', 'wave', dict(img_shape=(4, 5)), 'the layout "hand" are three-d'),

@@ -1,20 +1,20 @@
 # Does a nonlinear projection make the recommended variant help on NW-UCLA? In
-# nw_ucla_encoders.py, the gain of the variant does not exceed chance on average
-# over three encoders. Results on training data suggest this change: of the arms
-# in jhmdb_what_helps.py that have six seeds and gain, the nonlinear projection
-# varies least and lowers the negative log-likelihood most. Together with block
-# 8, it gains 2.4 points with one clip and with five (block 8 alone: 1.5 and
-# 2.4; seeds 0 to 2). For HCN, this combination is new; the nonlinear projection
-# of its output did not help (jhmdb_hcn.py). All seeds are new. Arms and seeds
-# were fixed before the first run. If differences vary as in
+# nw_ucla_encoders.py, the gain of the variant does not exceed chance on
+# average over three encoders. Results on training data suggest this change: of
+# the arms in jhmdb_what_helps.py that have six seeds and gain, the nonlinear
+# projection varies least and lowers the negative log-likelihood most. Together
+# with block 8, it gains 2.4 points with one clip and with five (block 8 alone:
+# 1.5 and 2.4; seeds 0 to 2). For HCN, this combination is new; the nonlinear
+# projection of its output did not help (jhmdb_hcn.py). All seeds are new. Arms
+# and seeds were fixed before the first run. If differences vary as in
 # nw_ucla_encoders.py, the interval of the mean extends 1.6 points to each side
 # with five seeds, and one point with ten.
 _base_ = '_base_/quarter_width.py'
 
 about = ('plain training and the recommended variant with a nonlinear '
          'projection of three encoders on NW-UCLA, official split, joint '
-         'stream, 120 epochs and a quarter of the width (HCN: 240 epochs, half '
-         'of the width), new seeds')
+         'stream, 120 epochs and a quarter of the width (HCN: 240 epochs, '
+         'half of the width), new seeds')
 
 options = {'train_cfg.val_interval': 120}
 

@@ -56,9 +56,9 @@ def load_model(cfg: Config, checkpoint: PathLike,
     head = model.cls_head  # None would not average the clips of a sequence
     head.average_clips = getattr(head, 'average_clips', None) or 'prob'
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
-    model.trained_on = data_description.description_in(loaded, model)
     model.dataset_meta = dict(meta, classes=[
-        printable(name) for name in model.trained_on.get('classes') or ()])
+        printable(name) for name in meta.get('classes') or ()])
+    model.trained_on = data_description.description_in(loaded, model)
     data_description.check_traits(
         model.trained_on, cfg.get('test_dataloader') or cfg.get(
             'val_dataloader'), 'test_dataloader')

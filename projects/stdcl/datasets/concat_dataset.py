@@ -18,6 +18,9 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
         ignored = [ignore_keys] if isinstance(ignore_keys, str) else list(
             ignore_keys or ())
         super().__init__(datasets, lazy_init, [*ignored, 'classes'])
-        check_traits({name: values for name, values in traits(self).items()
+        own = traits(self)
+        if own.get('classes'):  # the first data set may not name them
+            self._metainfo = dict(self._metainfo, classes=own['classes'])
+        check_traits({name: values for name, values in own.items()
                       if name not in ignored}, self,
                      source='an earlier data set')

@@ -43,8 +43,8 @@ class SkeletonLayout:
     joint_names: tuple[str, ...]
     edges: Pairs
     center: int
-    bones: Pairs = None
-    parts: tuple[int, ...] = None
+    bones: Pairs = ()
+    parts: tuple[int, ...] = ()
     dims: int = 3
 
     def __post_init__(self) -> None:
@@ -53,10 +53,8 @@ class SkeletonLayout:
 
         freeze('joint_names', tuple(self.joint_names))
         freeze('edges', tuple(map(tuple, self.edges)))
-        freeze('bones', self.edges if self.bones is None else tuple(
-            map(tuple, self.bones)))
-        freeze('parts', (0, ) * self.num_joints if self.parts is None else
-               tuple(self.parts))
+        freeze('bones', tuple(map(tuple, self.bones)) or self.edges)
+        freeze('parts', tuple(self.parts) or (0, ) * self.num_joints)
         self._check()
 
     def _check(self) -> None:

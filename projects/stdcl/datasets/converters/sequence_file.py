@@ -171,7 +171,7 @@ def _count_header_rows(path: Path, cells, index: int,
     """
     top = cells[:4]
     numbers = top.stack().str.fullmatch(
-        r'[\W\d_]*(e[-+]?\d+)?|nan?|n/a|none|null',
+        r'[\W\d_]*(e[-+]?\d+|nan?|n/a|none|null)?\W*',
         flags=re.IGNORECASE).unstack()
     is_text = (~numbers).sum(axis=1) > (top != '').sum(axis=1) / 2
     text = is_text.cumprod().sum()

@@ -5,7 +5,7 @@ from mmaction.registry import TRANSFORMS
 
 from ...utils.input_error import InputError
 from ..annotation_check import name_of
-from .detected_joints import check_values, find_detected
+from .detected_joints import check_scores, check_values, find_detected
 
 
 @TRANSFORMS.register_module(force=True)
@@ -38,6 +38,7 @@ class PreNormalize2D(transforms.PreNormalize2D):
         keypoint, detected = find_detected(results)
         xy, others = np.split(keypoint, [2], axis=-1)
         where = f'sequence {name_of(results)}'
+        check_scores(where, results)
         # a third channel is the confidence
         for score in np.moveaxis(others, -1, 0):
             check_values(where, dict(keypoint=xy, keypoint_score=score))

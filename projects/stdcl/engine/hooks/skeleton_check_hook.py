@@ -105,9 +105,8 @@ class SkeletonCheckHook(Hook):
                 training_sequences.transforms_of(part, *wrappers))
             if steps and stream != 'joint':
                 raise InputError(
-                    f'{where}: the pipeline contains {steps[0]}, and the '
-                    f'stream of the data_preprocessor is {stream}, expected '
-                    'only one of them to compute bones or motion.')
+                    f'{where}: the pipeline contains {steps[0]}, but stream '
+                    f'is {stream}, expected one of them.')
             outer = Compose(training_sequences.transforms_of(*wrappers))
             sample = outer(part[0])
             if 'inputs' not in sample:
