@@ -8,8 +8,6 @@ import logging
 import os
 import pickle
 import re
-import subprocess
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -449,17 +447,6 @@ def test_errors_of_the_system(name, action, problem, folder):
     with pytest.raises(SystemExit, match='^error: a.py: out-dir: '
                        f'{path}{problem}$'), end_cleanly('a.py', args):
         action(path)
-
-
-def test_a_reader_of_the_output_has_ended():
-    read, write = os.pipe()
-    os.close(read)
-    done = subprocess.run(
-        [sys.executable, 'tools/analysis/print_config.py', find_config(
-            'hcn', 'synthetic', True)], cwd=ROOT, stdout=write,
-        stderr=subprocess.PIPE, text=True)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (141, '')
 
 
 def test_error_in_a_worker(warm, folder):

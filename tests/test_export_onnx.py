@@ -134,7 +134,7 @@ def test_script_names_the_expected_shape(shape):
         with pytest.raises(SystemExit, match=f'^error: .*{message}'):
             SCRIPT.prepare(joints, dict(dims='2', clip_shape='[2, 9, 2, 2]'))
     rising = np.linspace(0, 1, 9)[:, None, None] * np.ones((9, 2, 3))
-    for joints, dims in (1.5, '2'), ([99, 99, 1], '3'):
+    for joints, dims in (1.5, '2'), ([199, 199, 1], '3'):
         with pytest.raises(SystemExit, match='^error: .* from 0 to 1.*expect'):
             SCRIPT.prepare(rising * joints,
                            dict(dims=dims, clip_shape='[1, 9, 2, 3]'))

@@ -119,6 +119,9 @@ def test_mixin_works_with_any_head_bank_and_loss():
     head.resize_banks(10, class_size=2)
     assert len(head.spatial_bank) == 20
     assert head.loss(*data)['loss_spatial'] == 6 / 2
+    TinyHead.loss = lambda *_: dict(loss_spatial=torch.zeros(()))
+    with pytest.raises(InputError, match='loss_spatial.*expected other names'):
+        head.loss(*data)
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)
@@ -288,6 +291,10 @@ def test_contrast_of_an_earlier_block(backbone):
     assert all(parameter.grad is not None
                for parameter in blocks[7].parameters())
     copy.deepcopy(copied)  # for a moving average, after any step
+    blocks[7].register_forward_hook(lambda module, inputs, output: setattr(
+        copied, 'block_output', output.detach()))
+    with pytest.raises(InputError, match='contrast_block has no gradient'):
+        copied(inputs, samples, mode='loss')
     copied(*batch(), mode='predict')
     assert copied.block_output is None
 

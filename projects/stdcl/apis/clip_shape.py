@@ -29,8 +29,8 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
     steps = find_test_set(cfg)['pipeline']
     persons = next((step.get('num_person', 2) for step in steps
                     if kind_of(step) == 'FormatGCNInput'), None)
-    frames = next((step['clip_len'] for step in steps if 'clip_len' in step),
-                  None)
+    frames = next((step['clip_len'] for step in reversed(steps)
+                   if 'clip_len' in step), None)
     sizes = fitting_shape(model, (persons, frames, None, 3))
     for axis, size, place in zip(AXES, sizes, (
             'FormatGCNInput in the test pipeline',

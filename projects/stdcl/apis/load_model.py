@@ -71,7 +71,9 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     Classes or joints that differ from training raise an ``InputError``.
     """
     with checked(cfg, ('test_dataloader', )):
-        loader = Runner.build_dataloader(cfg.test_dataloader)
+        loader = Runner.build_dataloader(dict(  # in the order of the data set
+            cfg.test_dataloader,
+            sampler=dict(type='DefaultSampler', shuffle=False)))
     data_description.check_data(model.trained_on, loader.dataset,
                                 'test_dataloader')
     return loader
@@ -101,13 +103,12 @@ def find_vertical(cfg: Config) -> tuple[str, str]:
     The axis of the data is ``up`` of ``RandomView`` in the training pipeline,
     or 'y'. That of the input is the same, or 'z' after ``PreNormalize3D``.
     """
-    train, test = ([
-        step for part, wrappers in unwrap_datasets(
-            cfg.get(f'{name}_dataloader') or {})
-        for step in transforms_of(part, *wrappers)]
-        for name in ('train', 'test'))
-    up = next((step.get('up', 'y') for step in train
+    steps = [step for name in ('train', 'test')
+             for part, wrappers in unwrap_datasets(
+                 cfg.get(f'{name}_dataloader') or {})
+             for step in transforms_of(part, *wrappers)]
+    up = next((step.get('up', 'y') for step in steps
                if kind_of(step) == 'RandomView'), 'y')
     turned = any(kind_of(step).endswith('PreNormalize3D')
-                 and step.get('align_spine', True) for step in test)
+                 and step.get('align_spine', True) for step in steps)
     return up, 'z' if turned else up

@@ -192,8 +192,6 @@ def add_stream(work_dir: str, stream: str | None) -> str:
 
     >>> add_stream('work_dirs/stgcn_1xb16-joint-u52', 'bone')
     'work_dirs/stgcn_1xb16-bone-u52'
-    >>> add_stream('work_dirs/mine', 'bone')
-    'work_dirs/mine_bone'
     """
     if stream is None:
         return work_dir

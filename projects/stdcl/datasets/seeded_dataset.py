@@ -34,6 +34,9 @@ class SeededDataset:
         """Metainfo of the wrapped data set."""
         return self.dataset.metainfo
 
+    pipeline = property(lambda self: self.dataset.pipeline, lambda self, new:
+                        setattr(self.dataset, 'pipeline', new))
+
     def __len__(self) -> int:
         return len(self.dataset)
 
@@ -78,7 +81,7 @@ class SeededSampler(Sampler):
         self.sampler.seed = self.seed
         skip, self.skip = self.skip, 0
         counts = Counter()  # of a sampler that draws an index several times
-        for place, index in enumerate(self.sampler):
+        for place, index in enumerate(map(int, self.sampler)):
             again = [number] if (number := counts[index]) else []
             counts[index] += 1
             if place >= skip:

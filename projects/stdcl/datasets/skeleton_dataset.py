@@ -155,9 +155,8 @@ class SkeletonDataset(PoseDataset):
                             for name in ARRAYS if name in info}
         if given and not detected:
             raise InputError(
-                f'{self.ann_file}: no joint was detected, because all '
-                'confidences (keypoint_score or a third channel of keypoint) '
-                'are 0, expected some above 0.')
+                f'{self.ann_file}: no joint was detected, because all scores '
+                '(or third channels) are 0, expected some above 0.')
         return_freed_memory()
         logger.info(
             f'{self.ann_file}: {len(data_list)} sequences'

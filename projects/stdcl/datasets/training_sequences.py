@@ -1,12 +1,16 @@
 """Access to data sets inside their wrappers, and to their sequences."""
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
-from mmengine.dataset import BaseDataset, Compose
+from mmengine.dataset import BaseDataset
 
 from ..utils.input_error import InputError
+
+# packages whose classes do not change labels; MMCV's wrappers may contain
+# transforms of users, and its KeyMapper may overwrite the label
+KEEP_LABELS = ('mmaction.', 'mmengine.', 'projects.stdcl.')
 
 
 def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
@@ -42,6 +46,13 @@ def transforms_of(*datasets) -> list:
         one, 'transforms', one if isinstance(one, (list, tuple)) else ())]
 
 
+def may_change_labels(steps: Iterable) -> bool:
+    """Return whether one of the transforms, or of other classes, may do so."""
+    return not all(step.__module__.startswith(KEEP_LABELS)
+                   and not getattr(step, 'flip_label_map', None)
+                   for step in steps)
+
+
 def data_configs(cfg: dict) -> Iterator[dict]:
     """Yield the configs of the data sets of all loaders of a config."""
     for kind in ('train', 'val', 'test'):
@@ -50,16 +61,15 @@ def data_configs(cfg: dict) -> Iterator[dict]:
                 yield part
 
 
-def add_meta_key(pipeline: Compose, key: str) -> None:
-    """Make a pipeline keep an entry of the annotations as metainfo.
+def add_meta_key(steps: list, key: str) -> None:
+    """Make transforms keep an entry of the annotations as metainfo.
 
     ``PackActionInputs`` keeps only the entries that its ``meta_keys`` list. An
-    ``InputError`` is raised if the pipeline contains no ``PackActionInputs``.
+    ``InputError`` is raised if they contain no ``PackActionInputs``.
     """
-    packers = [step for step in pipeline.transforms
-               if hasattr(step, 'meta_keys')]
+    packers = [step for step in steps if hasattr(step, 'meta_keys')]
     if not packers:
-        names = ', '.join(type(step).__name__ for step in pipeline.transforms)
+        names = ', '.join(type(step).__name__ for step in steps)
         raise InputError(f'The pipeline [{names}] has no PackActionInputs, '
                          f'expected it as the last step, to keep {key}.')
     for packer in packers:
@@ -69,9 +79,9 @@ def add_meta_key(pipeline: Compose, key: str) -> None:
 
 def carry_names(dataset) -> None:
     """Make every sample carry its ``frame_dir`` in its metainfo."""
-    for part, _ in unwrap_datasets(dataset):
+    for part, wrappers in unwrap_datasets(dataset):
         if hasattr(part, 'pipeline'):
-            add_meta_key(part.pipeline, 'frame_dir')
+            add_meta_key(transforms_of(part, *wrappers), 'frame_dir')
 
 
 def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
@@ -126,16 +136,16 @@ def add_indices(dataset) -> int:
     number of sequences. An ``InputError`` is raised if a part is not a
     ``BaseDataset``, or if a sequence would have two indices.
     """
-    parts = [part for part, _ in unwrap_datasets(dataset)]
+    parts = list(unwrap_datasets(dataset))
     length, seen = 0, set()
-    for part in parts:
+    for part, wrappers in parts:
         if not isinstance(part, BaseDataset):
             raise InputError(
                 f'train_dataloader.dataset contains a {type(part).__name__}, '
                 'whose sequences have no indices for the memory bank slots; '
                 'expected a BaseDataset, optionally in a RepeatDataset, '
                 'ClassBalancedDataset or ConcatDataset.')
-        add_meta_key(part.pipeline, 'sample_idx')
+        add_meta_key(transforms_of(part, *wrappers), 'sample_idx')
         transforms = part.pipeline.transforms
         if length and not any(isinstance(step, _AddToIndex)
                               for step in transforms):

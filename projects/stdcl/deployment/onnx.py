@@ -81,9 +81,9 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     """
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
+    sizes = dict(num_person=shape[0], clip_len=shape[1]) if shape else {}
     shape = tuple(shape or find_clip_shape(cfg, model))
     layout, dataset = layout_of(cfg), find_test_set(cfg)
-    sizes = dict(num_person=shape[0], clip_len=shape[1])
     steps = [{**step, **{name: sizes[name] for name in sizes if name in step
                          or name in DEFAULTS.get(kind_of(step), ())}}
              for step in dataset['pipeline']

@@ -18,7 +18,7 @@ FEW = 20  # largest number of classes for which cells show their values
 class ClassReport(ConfusionMatrix):
     """Metric that logs the accuracy of each class and writes it to files.
 
-    It returns no metrics, and ignores sequences without exactly one label.
+    It returns no metrics. Samples with several labels or scores do not count.
 
     Args:
         stem (str): Start of the names of the files; see :func:`write_files`.
@@ -32,7 +32,8 @@ class ClassReport(ConfusionMatrix):
         """Store the predicted and the true class of each sequence."""
         super().process(data_batch, [
             sample for sample in data_samples
-            if len(sample.get('gt_label', ())) == 1])
+            if len(sample.get('gt_label', ())) == 1
+            and not isinstance(sample['pred_score'], dict)])
 
     def compute_metrics(self, results: list[dict]) -> dict:
         """Log the table and write the files, in the main process only."""

@@ -7,7 +7,7 @@ from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.training_sequences import carry_names
-from ..utils.clip_check import require_equal_shapes, require_finite
+from ..utils import clip_check
 from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
@@ -46,7 +46,9 @@ def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
 
 
 def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
-    require_equal_shapes('test_dataloader', batch['inputs'])
+    clip_check.require_equal_shapes('test_dataloader', batch['inputs'])
+    clip_check.check_shape(model, batch['inputs'][0].shape[1:],
+                           'test_dataloader', trained=True)
     inputs = model.data_preprocessor(batch, training=False)['inputs']
     samples, (n, clips) = batch['data_samples'], inputs.shape[:2]
     feats, arguments = model.extract_feat(inputs)  # (N * clips, M, C, T, V)
@@ -56,7 +58,7 @@ def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
                  **_decouple(model.cls_head, feats))
     if hasattr(model.backbone, 'cooccurrence_channels'):  # HCN: not joints
         found.pop('attention_joints', None)
-    require_finite('test_dataloader', scores, *found.values())
+    clip_check.require_finite('test_dataloader', scores, *found.values())
     return dict(
         names=np.array([printable(sample.metainfo.get('frame_dir', ''))
                         for sample in samples]),

@@ -167,8 +167,8 @@ class StudyRunner:
         log = folder / 'log.txt'
         status = self.stopping.is_set() or self.call(
             [sys.executable, str(TOOLS / tool), *map(str, arguments)], log)
-        if not self.stopping.is_set() and status not in (
-                0, 128 + signal.SIGTERM):  # it saved a checkpoint
+        # after SIGTERM (143), the run has saved a checkpoint
+        if status not in (0, 143) and not self.stopping.is_set():
             end = log.read_text(errors='replace').splitlines()[-15:]
             raise InputError(f'{log}: {tool} exited with status {status}:',
                              *end)

@@ -1,5 +1,4 @@
 """Errors in user input, and how commands report them."""
-import os
 import pickle
 import re
 import sys
@@ -13,7 +12,6 @@ EXTRAS = dict(
     pandas='analysis', sklearn='analysis', onnx='deploy', onnxruntime='deploy',
     onnxscript='deploy', submitit='slurm', tensorboard='tracking',
     wandb='tracking')
-
 
 JOINERS = '\u200c\u200d'  # parts of words in Persian, Hindi and others
 
@@ -100,16 +98,6 @@ def _describe(error: Exception, args: dict) -> object:
         ', expected a folder' if isinstance(error, FileExistsError) else '')
 
 
-def _end_with_the_reader() -> None:
-    """Exit without a message if the reader of the output has ended."""
-    try:
-        os.write(sys.stdout.fileno(), b'\n')
-    except BrokenPipeError:
-        # otherwise, Python would report the rest of the output at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)  # 128 + SIGPIPE, as other commands
-
-
 @contextmanager
 def end_cleanly(config: object = '',
                 args: Namespace | None = None) -> Iterator[None]:
@@ -119,12 +107,10 @@ def end_cleanly(config: object = '',
     damaged or not trusted, numbers that are not finite, a missing package of
     an extra, and a process that has ended. Other exceptions keep their
     traceback. The message starts with the path ``config``. For an ``OSError``,
-    it also names the argument in ``args`` that contains the path. If the
-    output of the block has been closed, as after ``| head``, it is silent.
+    it also names the argument in ``args`` that contains the path.
     """
     try:
         yield
-        sys.stdout.flush()  # an error at the exit could not be caught
     except ImportError as error:
         # MMEngine replaces the error that names the package
         missing = (error if isinstance(error, ModuleNotFoundError) else
@@ -142,8 +128,6 @@ def end_cleanly(config: object = '',
                  'process reports a different error, it was killed.')
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
-        if isinstance(error, BrokenPipeError):
-            _end_with_the_reader()
         if not isinstance(error, InputError):
             error = InputError(_describe(error, vars(args) if args else {}))
         prefix = printable(f'{config}: ') if config else ''

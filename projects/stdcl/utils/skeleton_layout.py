@@ -43,8 +43,8 @@ class SkeletonLayout:
     joint_names: tuple[str, ...]
     edges: Pairs
     center: int
-    bones: Pairs = ()
-    parts: tuple[int, ...] = ()
+    bones: Pairs = None
+    parts: tuple[int, ...] = None
     dims: int = 3
 
     def __post_init__(self) -> None:
@@ -53,8 +53,10 @@ class SkeletonLayout:
 
         freeze('joint_names', tuple(self.joint_names))
         freeze('edges', tuple(map(tuple, self.edges)))
-        freeze('bones', tuple(map(tuple, self.bones)) or self.edges)
-        freeze('parts', tuple(self.parts) or (0, ) * self.num_joints)
+        bones, parts = (() if value is None else value
+                        for value in (self.bones, self.parts))
+        freeze('bones', tuple(map(tuple, bones)) or self.edges)
+        freeze('parts', tuple(parts) or (0, ) * self.num_joints)
         self._check()
 
     def _check(self) -> None:

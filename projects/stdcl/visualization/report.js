@@ -262,8 +262,9 @@ function drawPose(row, {caption, places, shares, frames}) {
   });
   const [width, most] = [size / frames.length, Math.max(...frames)];
   frames.forEach((share, index) => makeSvg('rect', svg, {
-    x: index * width, y: size + bars * (1 - share / most), width: width - 1,
-    height: bars * share / most}, percent(share)));
+    x: index * width, y: size + bars * (1 - share / most),
+    width: Math.max(width - 1, width / 2), height: bars * share / most},
+  percent(share)));
 }
 
 function drawRow(section) {

@@ -27,8 +27,8 @@ def check_values(where: str, annotation: dict) -> np.ndarray:
     """Check the confidences, and that no number marks missing joints.
 
     Return the second result of :func:`find_detected`. ``where`` is the name
-    of the sequence, for messages. An ``InputError`` is raised if a confidence
-    is below -0.1 or above 2, or if a number such as -1 or 9999 marks missing
+    of the sequence, for messages. An ``InputError`` is raised as by
+    :func:`check_scores`, or if a number such as -1 or 9999 marks missing
     joints in ``keypoint``, (M, T, V, C).
     """
     check_scores(where, annotation)

@@ -9,9 +9,7 @@ from .random_rotation import rotate, rotation
 
 @TRANSFORMS.register_module()
 class RandomView(BaseTransform):
-    """Rotate by random whole degrees about x and the vertical axis.
-
-    If x is vertical, y takes the place of x.
+    """Rotate by random whole degrees about the vertical axis and x (or y).
 
     The published preprocessing also shifts and scales the sequence. This class
     omits both steps: on NW-UCLA, ``MinMaxNormalize`` would cancel them.

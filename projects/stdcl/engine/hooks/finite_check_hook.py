@@ -51,7 +51,8 @@ class FiniteCheckHook(Hook):
     def after_val_iter(self, runner, batch_idx, outputs, **kwargs) -> None:
         """Check the scores, because NaN would count as class 0."""
         require_finite(f'batch {batch_idx + 1}', *(
-            sample.pred_score for sample in outputs if 'pred_score' in sample))
+            score for sample in outputs if isinstance(
+                score := sample.get('pred_score'), torch.Tensor)))
 
     after_test_iter = after_val_iter
 

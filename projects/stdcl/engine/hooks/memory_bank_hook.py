@@ -11,9 +11,6 @@ from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ...utils.model_parts import find_modules, unwrap
 
-# packages whose classes do not change labels; MMCV's wrappers may contain
-# transforms of users, and its KeyMapper may overwrite the label
-KEEP_LABELS = ('mmaction.', 'mmengine.', 'projects.stdcl.')
 FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 
 
@@ -116,10 +113,8 @@ def largest_class(dataset, *batch_steps) -> int | None:
     """
     counts = Counter()
     for part, wrappers in training_sequences.unwrap_datasets(dataset):
-        steps = *batch_steps, part, *wrappers, *part.pipeline.transforms
-        if not all(step.__module__.startswith(KEEP_LABELS)
-                   and not getattr(step, 'flip_label_map', None)
-                   for step in steps):
+        if training_sequences.may_change_labels((
+                *batch_steps, part, *wrappers, *part.pipeline.transforms)):
             return None
         counts.update(str(label) for _, label
                       in training_sequences.names_and_labels(part))

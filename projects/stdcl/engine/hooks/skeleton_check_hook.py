@@ -39,6 +39,10 @@ class SkeletonCheckHook(Hook):
                 'train_dataloader yields 0 batches per epoch, expected at '
                 f'least one. Each process has fewer sequences ({len(dataset)} '
                 'in all processes) than batch_size. Reduce batch_size.')
+        strategy = type(getattr(runner, 'strategy', None)).__name__
+        if strategy in ('DeepSpeedStrategy', 'FSDPStrategy'):
+            raise InputError(
+                f'strategy.type is {strategy}, expected DDPStrategy.')
         self._check(runner, 'train_dataloader')
         description.check_layouts(model)
         trained_on = description.describe(model, dataset)
@@ -85,28 +89,27 @@ class SkeletonCheckHook(Hook):
         if name != 'train_dataloader' and average not in ('prob', 'score'):
             raise InputError('model.cls_head.average_clips is '
                              f'{average!r}, expected "prob" or "score".')
-        dataset, size = getattr(runner, name).dataset, 0
+        dataset = getattr(runner, name).dataset
         for part, wrappers in training_sequences.unwrap_datasets(dataset):
-            size += len(part)
             where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
-            if hasattr(head, 'num_classes') and isinstance(part, BaseDataset):
-                last = (head.num_classes or 0) - 1
+            transforms = training_sequences.transforms_of(part, *wrappers)
+            number = getattr(head, 'num_classes', None)
+            if isinstance(part, BaseDataset):
                 for one, label in training_sequences.names_and_labels(part):
-                    if last >= 0 and isinstance(label, Integral) and not (
-                            0 <= label <= last):
+                    if isinstance(number, Integral) and isinstance(
+                            label, Integral) and not (
+                            0 <= label < number or training_sequences
+                            .may_change_labels(transforms)):
                         raise InputError(
                             f'{where}: sequence {one}: label is {label}, '
-                            f'expected 0 to {last} because '
-                            f'model.cls_head.num_classes is {last + 1}.')
+                            f'expected 0 to {number - 1} because '
+                            f'model.cls_head.num_classes is {number}.')
                 check_dims(where, part.get_data_info(0), getattr(
                     model.data_preprocessor, 'layout', None))
             stream = getattr(model.data_preprocessor, 'stream', 'joint')
-            steps = description.streams_of(
-                training_sequences.transforms_of(part, *wrappers))
-            if steps and stream != 'joint':
-                raise InputError(
-                    f'{where}: the pipeline contains {steps[0]}, but stream '
-                    f'is {stream}, expected one of them.')
+            if stream != 'joint' and description.streams_of(transforms):
+                raise InputError(f'{where}: stream is {stream}, but the '
+                                 'pipeline also computes bones or motion.')
             outer = Compose(training_sequences.transforms_of(*wrappers))
             sample = outer(part[0])
             if 'inputs' not in sample:
@@ -122,11 +125,6 @@ class SkeletonCheckHook(Hook):
             if isinstance(model, RecognizerGCN):
                 clip_check.check_shape(  # inputs are (num_clips, M, T, V, C)
                     model, inputs.shape[1:], where, name == 'test_dataloader')
-        if name != 'train_dataloader' and len(dataset) > size:
-            runner.logger.warning(
-                f'{name}: {len(dataset)} samples of {size} sequences, because '
-                'RepeatDataset or ClassBalancedDataset repeats them. Repeats '
-                'count in all results.')
 
 
 @torch.no_grad()

@@ -102,14 +102,18 @@ class STDCLMixin:
             share of the batch that contributed to ``loss_temporal``.
 
         Raises:
-            InputError: A sample has several labels or no ``sample_idx``, or
-                the banks are empty.
+            InputError: A sample has several labels or no ``sample_idx``, the
+                banks are empty, or a loss of the head has one of these names.
         """
         losses = super().loss(feats, data_samples, **kwargs)
         # the samples of a validation set have no index
         if self.training or 'sample_idx' in data_samples[0].metainfo:
-            losses.update(self.contrast(feats, *self._labels_and_indices(
-                data_samples, feats.device)))
+            contrast = self.contrast(feats, *self._labels_and_indices(
+                data_samples, feats.device))
+            if own := losses.keys() & contrast:
+                raise InputError(f'{type(self).__name__} also returns '
+                                 f'{sorted(own)}, expected other names.')
+            losses.update(contrast)
         return losses
 
     def contrast(self, feats: torch.Tensor, labels: torch.Tensor,

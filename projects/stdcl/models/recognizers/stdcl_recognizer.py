@@ -75,6 +75,10 @@ class STDCLRecognizer(RecognizerGCN):
     def _replace(self, decoupler, inputs: tuple) -> torch.Tensor:
         """Return the block's output in the shape of the encoder's output."""
         x = getattr(inputs[0], 'block_output', self.block_output)
+        if inputs[0].requires_grad and not x.requires_grad:
+            raise InputError(
+                'The output of model.contrast_block has no gradient: layers '
+                'are frozen, or checkpointed without use_reentrant=False.')
         x = x.unflatten(0, inputs[0].shape[:2])
         return (x.transpose(3, 4)
                 if getattr(self.backbone, 'time_dim', 2) == 3 else x)
