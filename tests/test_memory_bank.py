@@ -5,6 +5,7 @@ from mmengine.runner.checkpoint import load_state_dict
 
 from projects.stdcl.models import MemoryBank
 from projects.stdcl.models.memory_banks.memory_bank import merge_sequences
+from projects.stdcl.models.unit_vectors import unit_vectors
 
 
 def make_bank(slots=6, dim=4, **kwargs):
@@ -15,7 +16,8 @@ def make_bank(slots=6, dim=4, **kwargs):
 
 def update(bank, features, labels, indices):
     """Merge the rows of each sequence and write them, as the head does."""
-    return bank.update(merge_sequences(features, indices), labels, indices)
+    return bank.update(merge_sequences(unit_vectors(features), indices),
+                       labels, indices)
 
 
 def obvious_update(bank, features, labels, indices):

@@ -114,13 +114,13 @@ def merge_sequences(features: torch.Tensor,
                     indices: torch.Tensor) -> torch.Tensor:
     """Average the features of each sequence in a batch, and normalize.
 
-    ``features`` has the shape (..., B, D); rows that are not finite are
-    ignored. ``indices``, (B,), contains the sequence of each row. The result,
-    (..., B, D), contains for each row the mean over the rows of its sequence,
-    scaled to norm 1 (or 0). It is bitwise equal for all rows of a sequence.
+    ``features``, (..., B, D), are unit vectors; those of vectors that were not
+    finite contain only NaN and 0, and are ignored. ``indices``, (B,), contains
+    the sequence of each row. The result, (..., B, D), contains for each row
+    the mean over the rows of its sequence, scaled to norm 1 (or 0). It is
+    bitwise equal for all rows of a sequence.
     """
     same = (indices[:, None] == indices).to(features.dtype)  # (B, B)
     with torch.autocast(features.device.type, enabled=False):
-        not_finite = ~features.isfinite().all(dim=-1, keepdim=True)
-        total = same @ features.masked_fill(not_finite, 0)
+        total = same @ features.nan_to_num(0)
         return unit_vectors(total)[..., same.argmax(dim=1), :]
