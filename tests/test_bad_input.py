@@ -6,8 +6,9 @@ of the expected message. The message must be one line, without a traceback.
 import errno
 import logging
 import os
-import pickle
 import re
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -449,23 +450,31 @@ def test_errors_of_the_system(name, action, problem, folder):
         action(path)
 
 
-def test_error_in_a_worker(warm, folder):
+FAILING = """
+from mmaction.registry import TRANSFORMS
+from projects.stdcl.utils.input_error import InputError
+
+@TRANSFORMS.register_module()
+class Fail:
+
+    def __call__(self, results):
+        if results['sample_idx'] == 3:
+            raise InputError('sequence 3: wrong.')
+        return results
+"""
+
+
+def test_error_in_a_worker(folder):
     """The output contains neither the worker's traceback nor the config."""
-    content = pickle.loads((folder / 'tiny.pkl').read_bytes())
-    for number, annotation in enumerate(content['annotations']):
-        part = dict(keypoint=annotation.pop('keypoint'))
-        if number == 3:
-            part['keypoint'][:] = np.nan
-        (folder / f'{annotation["frame_dir"]}.pkl').write_bytes(
-            pickle.dumps(part))
-    (folder / 'tiny.pkl').write_bytes(pickle.dumps(content))
-    done = warm('tools/train.py', 'tiny.py', '--cfg-options',
-                'train_dataloader.num_workers=1', *(
-                    f'{part}.data_prefix.skeleton=.' for part in (
-                        'train_dataloader.dataset.dataset',
-                        'val_dataloader.dataset')), cwd=folder, status=1)
-    assert re.search(fr'error: .*{SEQUENCE}.pkl.*keypoint is nan.*expected '
-                     r'finite numbers.*\n\Z', done.stderr), done.stderr
+    (folder / 'failing.py').write_text(FAILING)
+    (folder / 'tiny.py').write_text(
+        f"{CONFIG}\ncustom_imports = dict(imports=['failing'])\n")
+    done = subprocess.run([
+        sys.executable, ROOT / 'tools/train.py', 'tiny.py', '--cfg-options',
+        'train_dataloader.num_workers=1', f'{STEP}.0.type=Fail'],
+        capture_output=True, text=True,
+        env={**os.environ, 'PYTHONPATH': f'{ROOT}{os.pathsep}{folder}'})
+    assert re.search(r'error: .*sequence 3: wrong.\n\Z', done.stderr), done
     log, = folder.glob('work_dirs/tiny/*/*.log')
     for text in 'Config:', 'System environment:', 'Hooks will be executed':
         assert text in log.read_text() and text not in done.stdout

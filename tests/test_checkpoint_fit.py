@@ -408,8 +408,8 @@ def test_layouts_of_a_model_agree(config):
         run(changed(config, {graph: other})).train()
 
 
-def test_random_and_repeated_test_sequences_warn(config, checkpoint, capsys,
-                                                 tiny_annotations):
+def test_random_test_sequences_warn(config, checkpoint, capsys,
+                                    tiny_annotations):
     run(config, load_from=checkpoint).test()
     tiny_annotations(num=12)
     config.test_dataloader.dataset.pipeline[1].test_mode = False

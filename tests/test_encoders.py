@@ -1,6 +1,4 @@
 """Encoders equal their twins and reproduce the authors' outputs."""
-import copy
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -246,16 +244,11 @@ def test_adjacency(layout):
     (lambda: Hyperformer('nw-ucla', base_channels=60, num_heads=3,
                          proj_groups=7), '7, which is proj_groups'),
     (lambda: CTRGCN('nw-ucla', num_person=0), 'num_person is 0'),
-    (lambda: CTRGCN('nw-ucla', num_stages=0), 'num_stages is 0'),
-    (lambda: CTRGCN('nw-ucla', in_channels=0), 'in_channels is 0'),
     (lambda: CTRGCN('nw-ucla', base_channels=8, num_person=1)(
         torch.zeros(2, 2, 16, 25, 3)),
      'joints is 25, but CTRGCN is built for 20.*backbone.layout'),
     (lambda: CTRGCN('nw-ucla', down_stages=(0, 5)),
      r'down_stages is \(0, 5\)'),
-    (lambda: Hyperformer('nw-ucla', num_heads=0), 'num_heads is 0'),
-    (lambda: Hyperformer('nw-ucla', proj_groups=-6), 'proj_groups is -6'),
-    (lambda: HCN('nw-ucla', in_channels=0), 'in_channels is 0'),
     (lambda: HCN('nw-ucla', num_frames=52), 'frames is 52.* of 16.*pool'),
     (lambda: HCN('nw-ucla', cooccurrence_channels=40), 'is 40.* of 16.*pool'),
     (lambda: HCN('nw-ucla', base_channels=15), 'is 15.*multiple of 2.*half'),
@@ -330,12 +323,3 @@ def test_root_listed_as_a_bone_changes_nothing():
     plain = SkeletonLayout.get(HAND)
     rooted = SkeletonLayout.get({**HAND, 'bones': [(0, 0), *bones]})
     assert torch.equal(spatial_partition(plain), spatial_partition(rooted))
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_copies_and_pickles(name):
-    size = SIZES[1]
-    model = ours(name, size).eval()
-    clips = size.clips(1)
-    for other in copy.deepcopy(model), pickle.loads(pickle.dumps(model)):
-        assert torch.equal(other(clips), model(clips))

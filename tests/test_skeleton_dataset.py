@@ -1,5 +1,4 @@
 """The data set reads files safely, caches results and shares its memory."""
-import os
 import pickle
 import re
 from multiprocessing.reduction import ForkingPickler
@@ -25,7 +24,6 @@ from projects.stdcl.datasets.training_sequences import summarize
 from projects.stdcl.evaluation import label_file
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
-from tests.attacks import Call
 
 PIPELINE = [
     dict(type='UniformSampleFrames', clip_len=12, test_mode=True),
@@ -178,7 +176,7 @@ def test_more_persons_than_the_model_takes(tmp_path, key):
     with pytest.raises(InputError, match='sequence a has 3 persons, expected '
                        'at most 2'):
         SkeletonDataset(dump(tmp_path / 'a.pkl', [item]), steps)
-    # the check also covers MMAction2's own API and the Kinetics format
+    # the check also covers MMAction2's own API
     with pytest.raises(InputError, match='sequence a has 3 persons'):
         Compose(steps)(dict(item))
     packed = dict(item, keypoint=np.ones((90, 17, 3)),
@@ -286,28 +284,6 @@ def test_concatenated_files_have_the_same_classes_and_joints(
         return
     with pytest.raises(InputError, match=f'second.pkl: {message}.*as in an e'):
         DATASETS.build(config)
-
-
-def test_one_file_per_sequence(tmp_path):
-    """The 2D skeletons of Kinetics have one file per sequence."""
-    path = dump(tmp_path / 'list.pkl', [
-        dict(frame_dir='a', label=4, total_frames=3)])
-    dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
-    options = dict(data_prefix=dict(skeleton=str(tmp_path)))
-    dataset = SkeletonDataset(path, [], **options)
-    info = dataset.get_data_info(0)
-    assert info['keypoint'].shape == (1, 3, 17, 2) and info['label'] == 4
-    dump(tmp_path / 'a.pkl', Call(os.mkdir, str(tmp_path / 'ran')))
-    with pytest.raises(pickle.UnpicklingError, match='a.pkl was not read'):
-        dataset.get_data_info(0)
-    assert not (tmp_path / 'ran').exists()
-    dump(tmp_path / 'a.pkl', [1])
-    with pytest.raises(InputError, match='a.pkl contains a list, expected a'):
-        dataset.get_data_info(0)
-    dump(tmp_path / 'a.pkl', dict(keypoint=np.ones((1, 3, 17, 2))))
-    dataset = SkeletonDataset(path, [Double(True)], **options)
-    for _ in range(2):
-        assert (dataset[0]['keypoint'] == 2).all()
 
 
 ITEM = dict(frame_dir='a', label=0, total_frames=2,

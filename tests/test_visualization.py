@@ -199,25 +199,6 @@ def test_joints_are_where_the_camera_sees_them(tmp_path, layout):
     assert hits >= 0.9 * persons * layout.num_joints * 6
 
 
-@pytest.mark.parametrize('layout', ALL[4:], ids=lambda layout: layout.name)
-def test_bones_have_the_color_of_their_side(layout):
-    for bone, (i, j) in enumerate(layout.edges):
-        data = np.full((1, 1, layout.num_joints, 3), np.nan)
-        data[0, 0, [i, j]] = [[-1, -1, 1], [1, 1, 1]]
-        image = next(draw_frames(animate(layout, data), layout, (0, 0)))
-        assert crop(image).getpixel((PANEL // 2, PANEL // 2)) == rgb(
-            PALETTE[0][scene.bone_sides(layout)[bone]])
-
-
-def test_missing_persons_are_not_drawn():
-    data = make(UCLA, 2, 2)
-    data[1, 1] = 0
-    trunks = [rgb(PALETTE[person][0]) for person in (0, 1)]
-    for frame, drawn in zip(draw_frames(animate(UCLA, data), UCLA, (0, 0)),
-                            ([True, True], [True, False])):
-        assert [trunk in colors_in(crop(frame)) for trunk in trunks] == drawn
-
-
 def test_animation_without_a_person_is_drawn():
     animation = animate(UCLA, np.zeros((1, 3, 20, 3)))
     assert player_page('title', [animation], UCLA, (0, 0))

@@ -230,8 +230,7 @@ def prepare(joints, metadata, img_shape=None):
         sys.exit('error: no joint was detected')
     check_coordinates(joints[found])
     there = found.any((1, 2))
-    order = np.argsort(~there, kind='stable')[:max(there.sum(), persons)]
-    joints, score = joints[order], None if score is None else score[order]
+    joints, score = joints[there], None if score is None else score[there]
     for step in json.loads(metadata['pipeline']):
         kind = step.pop('type')
         if kind not in STEPS:

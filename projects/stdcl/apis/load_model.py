@@ -56,9 +56,9 @@ def load_model(cfg: Config, checkpoint: PathLike,
     head = model.cls_head  # None would not average the clips of a sequence
     head.average_clips = getattr(head, 'average_clips', None) or 'prob'
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
-    model.dataset_meta = dict(meta, classes=[
-        printable(name) for name in meta.get('classes') or ()])
     model.trained_on = data_description.description_in(loaded, model)
+    model.dataset_meta = dict(meta, classes=[
+        printable(name) for name in model.trained_on.get('classes') or ()])
     data_description.check_traits(
         model.trained_on, cfg.get('test_dataloader') or cfg.get(
             'val_dataloader'), 'test_dataloader')
@@ -73,7 +73,8 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     with checked(cfg, ('test_dataloader', )):
         loader = Runner.build_dataloader(dict(  # in the order of the data set
             cfg.test_dataloader,
-            sampler=dict(type='DefaultSampler', shuffle=False)))
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            batch_sampler=None))
     data_description.check_data(model.trained_on, loader.dataset,
                                 'test_dataloader')
     return loader

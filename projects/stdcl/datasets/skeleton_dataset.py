@@ -39,8 +39,7 @@ class SkeletonDataset(PoseDataset):
     - Annotation files cannot run code; see :mod:`.utils.safe_files`.
     - The leading transforms with ``cacheable = True``, such as
       ``DropEmptyFrames``, give the same result in every epoch. They run once,
-      when the file is read, and are removed from ``pipeline``. If each
-      sequence has a file (``data_prefix['skeleton']``), nothing is cached.
+      when the file is read, and are removed from ``pipeline``.
     - The coordinates are stored in a few large float32 blocks, which all
       workers of a dataloader share, whether forked or spawned.
 
@@ -62,14 +61,16 @@ class SkeletonDataset(PoseDataset):
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
                  **kwargs) -> None:
-        prefix = kwargs.get('data_prefix', {})
+        if 'skeleton' in kwargs.get('data_prefix', {}):
+            raise InputError(f'{ann_file}: data_prefix.skeleton is set, but '
+                             'the annotation file must contain the joints.')
         if kwargs.get('start_index'):
             raise InputError(f'{ann_file}: start_index is '
                              f'{kwargs["start_index"]}, expected 0, because '
                              'the frames of keypoint are counted from 0.')
         steps = Compose(pipeline).transforms
         self.num_person = find_num_person(steps)
-        cached = [] if 'skeleton' in prefix else list(takewhile(
+        cached = list(takewhile(
             lambda step: getattr(step, 'cacheable', False), steps))
         self.cached_pipeline = Compose(cached)
         super().__init__(ann_file, steps[len(cached):], **kwargs)
@@ -102,17 +103,16 @@ class SkeletonDataset(PoseDataset):
                 _entry(self.ann_file, content, 'split', dict), self.split)
         for item in annotations:
             item.setdefault('frame_dir', name_of(item))
-        if 'skeleton' not in self.data_prefix:
-            annotation_check.check_sequences(
-                self.ann_file, annotations, one_label=not self.multi_class)
-            if 'frame_inds' in annotations[0] and not any(
-                    isinstance(step, DecompressPose)
-                    for step in self.pipeline.transforms):
-                raise InputError(
-                    f'{self.ann_file}: frame_inds is present, so keypoint is '
-                    'packed as (N, V, C), but the pipeline contains no '
-                    'DecompressPose. Add it as the first transform of a '
-                    'config; tools/data/custom.py reads no packed files.')
+        annotation_check.check_sequences(
+            self.ann_file, annotations, one_label=not self.multi_class)
+        if 'frame_inds' in annotations[0] and not any(
+                isinstance(step, DecompressPose)
+                for step in self.pipeline.transforms):
+            raise InputError(
+                f'{self.ann_file}: frame_inds is present, so keypoint is '
+                'packed as (N, V, C), but the pipeline contains no '
+                'DecompressPose. Add it as the first transform of a '
+                'config; tools/data/custom.py reads no packed files.')
         return annotations
 
     def _read(self):
@@ -176,16 +176,6 @@ class SkeletonDataset(PoseDataset):
         info = self.get_annotation(idx)
         for name, place in info.pop(PLACES).items():
             info[name] = self.blocks.get(*place)
-        if 'skeleton' in self.data_prefix:  # one file per sequence
-            path = osp.join(self.data_prefix['skeleton'],
-                            f'{name_of(info)}.pkl')
-            content = safe_files.load(path)
-            if not isinstance(content, dict):
-                raise InputError(f'{path} contains a {type(content).__name__},'
-                                 ' expected a dict with "keypoint".')
-            info.update(content)
-            annotation_check.check_sequence(path, info, not self.multi_class)
-            info = self._prepare(info)
         return info
 
     def get_annotation(self, idx: int) -> dict:

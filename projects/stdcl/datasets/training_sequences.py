@@ -81,7 +81,8 @@ def carry_names(dataset) -> None:
     """Make every sample carry its ``frame_dir`` in its metainfo."""
     for part, wrappers in unwrap_datasets(dataset):
         if hasattr(part, 'pipeline'):
-            add_meta_key(transforms_of(part, *wrappers), 'frame_dir')
+            add_meta_key([*part.pipeline.transforms,
+                          *transforms_of(*wrappers)], 'frame_dir')
 
 
 def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
@@ -145,8 +146,8 @@ def add_indices(dataset) -> int:
                 'whose sequences have no indices for the memory bank slots; '
                 'expected a BaseDataset, optionally in a RepeatDataset, '
                 'ClassBalancedDataset or ConcatDataset.')
-        add_meta_key(transforms_of(part, *wrappers), 'sample_idx')
         transforms = part.pipeline.transforms
+        add_meta_key([*transforms, *transforms_of(*wrappers)], 'sample_idx')
         if length and not any(isinstance(step, _AddToIndex)
                               for step in transforms):
             transforms.insert(0, _AddToIndex(length))

@@ -40,8 +40,9 @@ def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
                for batch in track(loader, description='features')]
     arrays = {name: np.concatenate([batch[name] for batch in batches])
               for name in batches[0]}
-    if 'classes' in loader.dataset.metainfo:
-        arrays['classes'] = np.array(loader.dataset.metainfo['classes'])
+    meta = getattr(loader.dataset, 'metainfo', {})
+    if 'classes' in meta:
+        arrays['classes'] = np.array(meta['classes'])
     return arrays
 
 

@@ -40,7 +40,7 @@ def _parameters(function: Callable) -> dict:
 RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
-    'runner_type', 'strategy', 'sync_bn'}
+    'runner_type', 'sync_bn'}
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
     {'optim_wrapper.clip_grad': clip_grad_norm_},
@@ -56,7 +56,7 @@ LEAST = dict(accumulative_counts=1, base_batch_size=1, base_channels=1,
 # with 0, no weight would change
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None
-PARTS = {'backbone', 'collate_fn', 'dataset', 'decoupler',
+PARTS = {'backbone', 'cls_head', 'collate_fn', 'dataset', 'decoupler',
          'loss_contrast', 'memory_bank', 'mp_cfg', 'optimizer', 'sampler'}
 CHOICES = dict(log_level=[*logging.getLevelNamesMapping()],
                mp_start_method=['fork', 'spawn', 'forkserver'])

@@ -1,4 +1,5 @@
 """Errors in user input, and how commands report them."""
+import os
 import pickle
 import re
 import sys
@@ -125,7 +126,9 @@ def end_cleanly(config: object = '',
         if not any(word in str(error) for word in ('by peer', 'abruptly')):
             raise
         sys.exit('error: the connection to another process was lost. If no '
-                 'process reports a different error, it was killed.')
+                 'process reports a different error, one was killed.')
+    except BrokenPipeError:
+        os._exit(141)  # 128 + SIGPIPE, as after "| head"
     except (InputError, OSError, FloatingPointError,
             pickle.UnpicklingError) as error:
         if not isinstance(error, InputError):

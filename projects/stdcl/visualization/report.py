@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 from ..apis import layout_of, load_model
 from ..apis.load_model import build_test_loader, find_vertical
 from ..datasets.data_description import streams_of
-from ..datasets.training_sequences import unwrap_datasets
+from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, require_positive
@@ -91,8 +91,9 @@ class Outputs:
     @property
     def streams(self) -> list[str]:
         """Transforms that compute bones or motion, which are not drawn."""
-        return streams_of(step for part, _ in unwrap_datasets(self.dataset)
-                          for step in part.pipeline.transforms)
+        return streams_of(
+            step for datasets in unwrap_datasets(self.dataset)
+            for step in transforms_of(datasets[0], *datasets[1]))
 
     def clip(self, index: int) -> np.ndarray:
         """Return the points of the first clip of a sequence, (M, T, V, 3)."""

@@ -8,10 +8,9 @@ from .format_gcn_input import fit_persons
 
 @TRANSFORMS.register_module()
 class DropEmptyFrames(BaseTransform):
-    """Drop the frames in which no joint was detected.
+    """Drop the frames and the persons in which no joint was detected.
 
-    Absent persons move to the end, because later transforms take the first
-    person as the main one. Without any detected joint, all frames remain.
+    If no joint was ever detected, all frames and one person remain.
 
     Required and modified keys: ``keypoint``, (M, T, V, C), and
     ``total_frames``; ``keypoint_score``, (M, T, V), if present.
@@ -20,9 +19,9 @@ class DropEmptyFrames(BaseTransform):
     cacheable = True  # same result in every epoch
 
     def transform(self, results: dict) -> dict:
-        """Drop the empty frames."""
-        results = fit_persons('DropEmptyFrames', results,
-                              len(results['keypoint']))
+        """Drop them."""
+        persons = find_detected(results)[1].any(axis=(1, 2)).sum()
+        results = fit_persons('DropEmptyFrames', results, max(1, persons))
         _, detected = find_detected(results)
         seen = detected.any(axis=(0, 2))  # (T,)
         if seen.all() or not seen.any():

@@ -50,9 +50,10 @@ class FiniteCheckHook(Hook):
 
     def after_val_iter(self, runner, batch_idx, outputs, **kwargs) -> None:
         """Check the scores, because NaN would count as class 0."""
+        scores = [sample.get('pred_score', {}) for sample in outputs]
         require_finite(f'batch {batch_idx + 1}', *(
-            score for sample in outputs if isinstance(
-                score := sample.get('pred_score'), torch.Tensor)))
+            one for score in scores for one in (
+                score.values() if isinstance(score, dict) else [score])))
 
     after_test_iter = after_val_iter
 

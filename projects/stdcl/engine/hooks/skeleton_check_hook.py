@@ -93,13 +93,17 @@ class SkeletonCheckHook(Hook):
         for part, wrappers in training_sequences.unwrap_datasets(dataset):
             where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
             transforms = training_sequences.transforms_of(part, *wrappers)
+            outer = Compose(training_sequences.transforms_of(*wrappers))
             number = getattr(head, 'num_classes', None)
             if isinstance(part, BaseDataset):
-                for one, label in training_sequences.names_and_labels(part):
+                for index, (one, label) in enumerate(
+                        training_sequences.names_and_labels(part)):
                     if isinstance(number, Integral) and isinstance(
-                            label, Integral) and not (
-                            0 <= label < number or training_sequences
-                            .may_change_labels(transforms)):
+                            label, Integral) and not 0 <= label < number:
+                        if training_sequences.may_change_labels(transforms):
+                            seen = outer(part[index])['data_samples'].gt_label
+                            if (seen < number).all():
+                                break
                         raise InputError(
                             f'{where}: sequence {one}: label is {label}, '
                             f'expected 0 to {number - 1} because '
@@ -110,7 +114,6 @@ class SkeletonCheckHook(Hook):
             if stream != 'joint' and description.streams_of(transforms):
                 raise InputError(f'{where}: stream is {stream}, but the '
                                  'pipeline also computes bones or motion.')
-            outer = Compose(training_sequences.transforms_of(*wrappers))
             sample = outer(part[0])
             if 'inputs' not in sample:
                 raise InputError(f'{where}: the pipeline returns no inputs, '
