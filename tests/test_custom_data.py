@@ -171,6 +171,8 @@ BAD = {
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
     'numbers': ('0' + ',.5' * 11 + ',\n1' + ',.5' * 11 + ',', '1 at the end'),
     'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
+    'missing words': ('x,y,z,' * 3 + 'x,y,z' + ('\n' + ','.join(['#N/A'] * 12))
+                      + '\n' + csv_text(joints(2)), 'row 2, column 1 is "#N/'),
     'gap': (FRAMES + '3' + COORDINATES, 'row 3, column 1 is "3", expected co'),
     'label': ('0.5' + COORDINATES, 'row 1, column 1 is "0.5", .* labels'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),

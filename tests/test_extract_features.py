@@ -65,7 +65,7 @@ def test_the_command(warm, tmp_path):
     torch.save(dict(state_dict=model.state_dict(), meta=dict(
         trained_on=describe(model, seen))), tmp_path / 'epoch_1.pth')
     warm(TOOL, config, 'epoch_1.pth', 'features.npz', '--cfg-options',
-         *options, cwd=tmp_path)
+         *options, 'test_dataloader.sampler.shuffle=True', cwd=tmp_path)
     found = dict(np.load(tmp_path / 'features.npz'))
     assert len(found['classes']) == 16
     assert len(set(found['names'])) == 32

@@ -88,6 +88,9 @@ def test_where_the_shape_comes_from(cfg):
     # the shape comes from the graph if the preprocessor has no layout
     model.data_preprocessor = MODELS.build(dict(type='ActionDataPreprocessor'))
     assert find_clip_shape(cfg, model) == CLIP
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    pipeline.insert(0, dict(type='CropResize', clip_len=99))
+    assert find_clip_shape(cfg, model) == CLIP  # the last step decides
     for step in cfg.test_dataloader.dataset.pipeline:
         step.pop('clip_len', None)
     with pytest.raises(InputError, match='number of frames.*--shape M T V C'):

@@ -10,7 +10,12 @@ from mmaction.datasets.transforms import Flip
 from mmaction.models import GCNHead, RecognizerGCN
 from mmaction.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmcv.transforms import RandomApply
-from mmengine.dataset import ConcatDataset, pseudo_collate
+from mmengine.dataset import (
+    Compose,
+    ConcatDataset,
+    RepeatDataset,
+    pseudo_collate,
+)
 from mmengine.hooks import EMAHook
 from mmengine.runner import FlexibleRunner
 from torch.utils.data import BatchSampler
@@ -234,6 +239,49 @@ def test_iterations_with_workers(config):
     config.train_dataloader.num_workers = 1
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)
     with pytest.raises(InputError, match='num_workers is 1, expected 0'):
+        run(config).train()
+
+
+class Coarse:
+    """Transform that maps ten labels to two classes."""
+
+    def __call__(self, results):
+        return {**results, 'label': results['label'] % 2}
+
+
+@DATASETS.register_module()
+class WithPipeline(RepeatDataset):
+    """Wrapper with a pipeline of its own."""
+
+    def __init__(self, pipeline, **kwargs):
+        super().__init__(times=1, **kwargs)
+        self.pipeline = Compose(pipeline)
+
+    def __getitem__(self, index):
+        return self.pipeline(super().__getitem__(index))
+
+
+def test_own_transforms_may_map_labels(config):
+    config.model.cls_head.num_classes = 2
+    with pytest.raises(InputError, match='label is 2, expected 0 to 1'):
+        run(config).train()
+    for loader in tiny_run.loaders(config):
+        part = loader.dataset.get('dataset', loader.dataset)
+        part.pipeline.insert(0, Coarse())
+    run(config).train()
+    config.train_dataloader.dataset.dataset.pipeline[0] = dict  # maps nothing
+    with pytest.raises(InputError, match='label is 2, expected 0 to 1'):
+        run(config).train()
+
+
+def test_the_last_step_may_be_in_a_wrapper(config):
+    part = config.train_dataloader.dataset.dataset
+    config.train_dataloader.dataset = dict(
+        type='WithPipeline', pipeline=[part.pipeline.pop()], dataset=part)
+    run(config).train()
+    config.model.data_preprocessor.stream = 'bone'
+    part.pipeline.insert(-1, dict(type='GenSkeFeat', feats=['b']))
+    with pytest.raises(InputError, match='pipeline also computes bones'):
         run(config).train()
 
 

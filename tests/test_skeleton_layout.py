@@ -33,6 +33,7 @@ def test_a_dict_in_a_config_is_a_layout():
                                  'parts': np.zeros(4, int)})
     assert layout.parents == {0: -1, 1: 0, 2: 0, 3: 2}
     assert layout.bones == layout.edges and layout.parts == (0, ) * 4
+    assert layout == SkeletonLayout.get({**HAND, 'bones': [], 'parts': []})
 
 
 @pytest.mark.parametrize('change, message', [
