@@ -3,6 +3,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 # processes that pytest forks cannot use a GPU; only "-m gpu" needs one
-if 'gpu' not in sys.argv and 'PYTEST_XDIST_WORKER' not in os.environ:
+if not any('gpu' in word for word in sys.argv) and (
+        'PYTEST_XDIST_WORKER' not in os.environ):
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 # import submitit first, because the import closes log files that are open
 with contextlib.suppress(ImportError):
     import submitit  # noqa: F401
 import mmengine
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -27,6 +30,8 @@ from projects.stdcl.utils.safe_files import VARIABLE
 from tests.warm_commands import WarmCommands, skip_formatting
 
 ROOT = Path(__file__).parents[1]
+# a shell that starts the tests in the background ignores SIGINT
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 skip_formatting()
 
@@ -47,6 +52,7 @@ def same_start():
     of every Runner, and collects garbage often.
     """
     torch.manual_seed(0)
+    np.random.seed(0)
     init_default_scope('mmaction')
     yield
     logging.disable(logging.NOTSET)

@@ -56,6 +56,7 @@ def table(rows):
 def folder(tmp_path, tiny_annotations, monkeypatch):
     """Change to a working directory with a config and its data."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
     tiny_annotations()  # writes tiny.pkl
     (tmp_path / 'tiny.py').write_text(CONFIG)
     return tmp_path
@@ -204,13 +205,8 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
     ('model.data_preprocessor.layout=5', 'Skeleton layout 5 is invalid'),
     ('model.cls_head.in_channels=-4', 'does not accept a value: ', 'negat'),
     ('load_from=5', 'Checkpoint 5 does not exist'),
-    ('log_level=FOO', "log_level is 'FOO', expected one of CRIT"),
     ('resume=no', "resume is 'no', expected True or"),
-    ('env_cfg.mp_cfg.mp_start_method=foo', "start_method is 'foo', expected "
-     'one of fork, spawn'),
     ('env_cfg.mp_cfg=abc', "env_cfg.mp_cfg is 'abc', expected a dict"),
-    ('test_dataloader.collate_fn.type=Nope', 'test_dataloader.collate_fn.type '
-     "is 'Nope', expected the name of a"),
     ('train_dataloader.collate_fn=Nope', "collate_fn is 'Nope', expected a "
      'dict'),
     ('train_dataloader.sampler.type=InfiniteSampler', 'never end, expected'),
@@ -269,7 +265,9 @@ def test_learning_rate_is_scaled(folder):
 
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
-def test_launchers(launcher, folder):
+def test_launchers(launcher, folder, monkeypatch):
+    for name in 'RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_LOCAL_RANK':
+        monkeypatch.delenv(name, raising=False)
     torch.save({}, 'none.pth')
     for action, arguments in (apis.train, ()), (apis.test, ['none.pth']):
         with pytest.raises(InputError, match=f'--launcher is {launcher}, but '
@@ -448,6 +446,16 @@ def test_errors_of_the_system(name, action, problem, folder):
     with pytest.raises(SystemExit, match='^error: a.py: out-dir: '
                        f'{path}{problem}$'), end_cleanly('a.py', args):
         action(path)
+
+
+def test_a_reader_of_the_output_has_ended():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools/analysis/print_config.py', find_config(
+            'hcn', 'synthetic', True)], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b'')
 
 
 FAILING = """

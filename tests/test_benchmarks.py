@@ -15,6 +15,8 @@ def test_benchmark_on_a_cpu(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', [
         'cpu.py', '--parts', 'training_step', 'step_memory', '--encoders',
         'hcn', '--repeats', '1', '--out', str(tmp_path)])
+    monkeypatch.setattr(cpu.environment, 'current_commit',
+                        lambda: dict(commit='c'))
     contents = []
     for _ in range(2):
         cpu.main()
@@ -25,6 +27,6 @@ def test_benchmark_on_a_cpu(tmp_path, monkeypatch):
     step = pd.read_csv(tmp_path / 'training_step.csv').iloc[0]
     assert step.width == 'narrow'
     assert min(step['ms, plain.median'], step['ms, twin.median']) > 0
-    assert 10 < step['products, % of plain'] < 100
+    assert 0 < step['products, % of plain'] < 100
     memory = pd.read_csv(tmp_path / 'step_memory.csv').iloc[0]
     assert 0 <= memory['added, %'] < 50

@@ -724,7 +724,6 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     ('in.pkl in.pkl', 'two *.pkl files, of which the last is not an input'),
     ('src out.pkl', 'the paths are src, None, out.pkl, expected a folder'),
     ('src labels.csv out.pkl --config out.txt', 'expected a *.py'),
-    ('src labels.csv out.pkl --config hand.json/a.py', 'that can be created'),
     ('src labels.csv {{$HOME:x}}.pkl --config a.py', 'because MMEngine repl'),
     ('src labels.csv out.pkl --layout no.json', 'error: layout: no.json: No'),
     ('src labels.csv out.pkl --layout hand.json', 'error: labels.csv: the sp'),

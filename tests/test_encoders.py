@@ -256,7 +256,6 @@ def test_adjacency(layout):
      'joints is 25, but HCN is built for 20'),
     (lambda: HCNHead(4, feature_size=(4, 4.5)),
      r'feature_size is \(4, 4.5\), expected positive integers'),
-    (lambda: HCNHead(4, feature_size=(4, 4, 4)), 'expected two sizes'),
     (lambda: HCNHead(4, hidden_channels=0), 'hidden_channels is 0')])
 def test_invalid_sizes_raise(make, error):
     with pytest.raises(ValueError, match=error):

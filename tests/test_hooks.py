@@ -249,7 +249,7 @@ class Coarse:
         return {**results, 'label': results['label'] % 2}
 
 
-@DATASETS.register_module()
+@DATASETS.register_module(force=True)
 class WithPipeline(RepeatDataset):
     """Wrapper with a pipeline of its own."""
 

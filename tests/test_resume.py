@@ -236,18 +236,25 @@ def test_sigkill(warm, tmp_path, whole, when, workers):
     assert_equal(tmp_path, whole)
 
 
-def test_sigkill_while_a_checkpoint_is_written(warm, tmp_path):
+KILLED = """
+import glob, os, runpy, signal, sys
+sys.argv.pop(0)
+fsync = os.fsync
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL) if glob.glob(
+    'epoch_2.pth.*.partial') else fsync(file)
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_sigkill_while_a_checkpoint_is_written(warm, root, tmp_path):
     """An incomplete checkpoint never has the name of a complete one."""
-    options = [*OPTIONS, 'model.cls_head.decoupler.out_channels=8192',
-               'train_cfg.val_interval=9', 'train_cfg.max_epochs=9']
-    stop_training(warm, tmp_path, *options,
-                  when=lambda: list(tmp_path.glob('epoch_2.pth.*.partial')))
+    (tmp_path / 'killed.py').write_text(KILLED)
+    warm(tmp_path / 'killed.py', root / 'tools/train.py',
+         *arguments(tmp_path), *OPTIONS, cwd=tmp_path, status=-signal.SIGKILL)
     assert list(tmp_path.glob('epoch_2.pth.*.partial'))
     assert not (tmp_path / 'epoch_2.pth').exists()
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_1.pth'), [])
-    resumed = resume(warm, tmp_path, *options[len(OPTIONS):-1],
-                     'train_cfg.max_epochs=2')
-    assert 'resumed epoch: 1' in resumed.stdout
+    assert 'resumed epoch: 1' in resume(warm, tmp_path).stdout
     assert not list(tmp_path.glob('*.partial'))
     assert find_damage(tmp_path / 'epoch_2.pth') is None
 

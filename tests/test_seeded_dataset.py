@@ -2,11 +2,16 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
+from mmaction.structures import ActionDataSample
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import FUNCTIONS
+from torch.utils.data import DataLoader
 
-from projects.stdcl.datasets import SeededDataset
+from projects.stdcl.datasets import SeededDataset, packed_collate
 from projects.stdcl.utils.random_seed import derive_seed
 
 
@@ -96,3 +101,24 @@ def test_derived_seeds():
     seeds = {derive_seed(a, b, c) for a in range(10) for b in range(10)
              for c in range(10)}
     assert len(seeds) == 1000 and min(seeds) >= 0 and max(seeds) < 2**32
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_worker_sends_two_storages(workers):
+    """They contain the same clips and labels as MMEngine's batches."""
+    samples = [
+        dict(inputs=torch.rand(1, 4, 3), data_samples=ActionDataSample(
+            ).set_gt_label(index)) for index in range(5)]
+    assert FUNCTIONS.get('pseudo_collate') is packed_collate
+    batch, = DataLoader(samples, 5, collate_fn=packed_collate,
+                        num_workers=workers)
+    expected = pseudo_collate(samples)
+    for ours, theirs in (
+            (batch['inputs'], expected['inputs']), *(
+                [[one.gt_label for one in part['data_samples']]
+                 for part in (batch, expected)], )):
+        assert isinstance(ours, list) and torch.equal(
+            torch.stack(ours), torch.stack(theirs))
+        storages = {one.untyped_storage().data_ptr() for one in ours}
+        assert len(storages) == (1 if workers else 5)
+    assert packed_collate([1, 2]) == [1, 2]

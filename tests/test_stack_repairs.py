@@ -6,6 +6,7 @@ checkpoints.
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -46,13 +47,13 @@ on_cpu_only = pytest.mark.skipif(
     reason='needs a machine without an accelerator')
 
 RUN_WITHOUT = '''
-import runpy, sys
+import runpy, shlex, sys
 from importlib.machinery import PathFinder
 hidden, find = sys.argv.pop(1).split(), PathFinder.find_spec
 PathFinder.find_spec = lambda name, *args: (
     None if name in hidden else find(name, *args))
 for command in sys.argv[1:]:
-    sys.argv = command.split()
+    sys.argv = shlex.split(command)
     try:
         runpy.run_path(sys.argv[0], run_name='__main__')
     except SystemExit as error:
@@ -62,7 +63,7 @@ for command in sys.argv[1:]:
 
 def run_without(packages, folder, *commands):
     return call(sys.executable, '-c', RUN_WITHOUT, packages, *(
-        f'{TOOLS}/{command}' for command in commands),
+        f'{shlex.quote(str(TOOLS))}/{command}' for command in commands),
         cwd=folder).stdout.splitlines()
 
 

@@ -161,13 +161,9 @@ FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
     (("seeds=[1]", "seeds=[1], stream='bones'"), "stream is 'bones'"),
     (('arms =', 'folds = 0\narms ='), 'folds is 0, expected'),
     (('arms =', 'tests = dict(last={})\narms ='), "tests contains 'last'"),
-    (('arms =', 'tests = dict(x=3)\narms ='), 'tests.x is 3, expected a d'),
-    (('arms =', 'means = dict(x=3)\narms ='), 'means.x is 3, expected a l'),
     (('arms =', 'encoders = dict(stgnc={})\narms ='), "encoders is 'stgnc'"),
     (("'plain':", "1:"), 'of an arm is 1, expected a non'),
     (("encoder='stgcn', stdcl", "fuse='a', stdcl"), "fuse is 'a', .* a list"),
-    (("encoder='stgcn', stdcl", "fuse=[[]], stdcl"), r'is \[\], .* a string'),
-    (('arms =', 'means = dict(x=[[]])\narms ='), r'in means is \[\], exp'),
     (('seeds=[1])', 'seeds=[[1]])'), r'seeds is \[\[1\]\], expected'),
     (('seeds=[1])', 'seeds=[True])'), r'seeds is \[True\], expected'),
     (("'plain':", "'a/b':"), "of an arm is 'a/b', expected a non"),
@@ -256,7 +252,7 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
             time.sleep(0.02)
         study.stop()
 
-    threading.Thread(target=stop_in_time).start()
+    threading.Thread(target=stop_in_time, daemon=True).start()
     assert not study.run_all(study.missing())
     assert len(study.missing()) == 2
     assert not (tmp_path / 'work/tiny/stdcl_seed-1').exists()
@@ -326,7 +322,7 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
                               **kwargs):
             assert slurm_partition == 'gpu'
             assert kwargs['slurm_additional_parameters']['signal'] == 'TERM@90'
-            assert f'export PYTHONPATH={ROOT}:' in slurm_setup[2]
+            assert str(ROOT) in slurm_setup[2]
             super().update_parameters(timeout_min=timeout_min)
 
     monkeypatch.setattr(submitit, 'AutoExecutor', Executor)

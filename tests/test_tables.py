@@ -36,6 +36,6 @@ def test_both_tables_of_gains_agree(tmp_path):
                          for kind in ('gains', 'encoders'))
     for line in table.splitlines():
         cells = line.split(' | ')
-        if len(cells) == 9 and '-recommended' in cells[1]:
+        if len(cells) == 11 and '-recommended' in cells[1]:
             assert f'{cells[5]} ({cells[6]})' in by_encoder
     assert by_encoder.count('| JHMDB |') == 7

@@ -47,7 +47,7 @@ class WarmCommands:
             finally:
                 os._exit(0)
         theirs.close()
-        self.server = ours.makefile('rw')
+        self.server, self.argv = ours.makefile('rw'), None
 
     def __call__(self, tool: str, *args, cwd: Path, status: int = 0):
         """Run a tool, and check its exit status and its error message."""
@@ -60,6 +60,8 @@ class WarmCommands:
 
     def start(self, tool: str, *args, cwd: Path) -> int:
         """Start a tool as leader of a process group, and return its ID."""
+        if self.argv:  # a test that failed has not waited
+            self.wait()
         self.argv, self.cwd = [str(ROOT / tool), *map(str, args)], Path(cwd)
         for name in ('stdout', 'stderr'):
             (self.cwd / name).write_text('')
@@ -69,8 +71,9 @@ class WarmCommands:
 
     def wait(self):
         status = int(self.server.readline())
+        argv, self.argv = self.argv, None
         return subprocess.CompletedProcess(
-            self.argv, status, *((self.cwd / name).read_text()
+            argv, status, *((self.cwd / name).read_text()
                                  for name in ('stdout', 'stderr')))
 
 

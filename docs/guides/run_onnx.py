@@ -64,8 +64,10 @@ def pre_normalize_2d(joints, score, img_shape):
 
 
 def drop_empty_frames(joints, score):
-    shown = find_detected(joints, score)[1].any((0, 2))
-    return choose(joints, score, shown) if shown.any() else (joints, score)
+    found = find_detected(joints, score)[1]
+    there, shown = found.any((1, 2)), found.any((0, 2))
+    return choose(joints[there], None if score is None else score[there],
+                  shown)
 
 
 def turn(vector, target):
@@ -218,7 +220,8 @@ def prepare(joints, metadata, img_shape=None):
         joints, score = joints[..., :2], joints[..., 2]
     most, third = abs(joints[..., :2]).max(), joints[..., 2:]
     low, high = (0, 0) if score is None else (score.min(), score.max())
-    peak = 2 if most > 10 or low == high == 2 else 1.2  # 2: visible in COCO
+    flags = score is not None and not (score % 1).any()  # 2: visible in COCO
+    peak = 2 if most > 10 or flags else 1.2
     if not -0.1 <= low <= high <= peak or 1.2 < low < high:
         sys.exit(f'error: the confidences are from {low:g} to {high:g}, '
                  'expected 0 to 1')
@@ -230,7 +233,8 @@ def prepare(joints, metadata, img_shape=None):
         sys.exit('error: no joint was detected')
     check_coordinates(joints[found])
     there = found.any((1, 2))
-    joints, score = joints[there], None if score is None else score[there]
+    order = np.argsort(~there, kind='stable')[:max(there.sum(), persons)]
+    joints, score = joints[order], None if score is None else score[order]
     for step in json.loads(metadata['pipeline']):
         kind = step.pop('type')
         if kind not in STEPS:

@@ -58,7 +58,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
     meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     model.trained_on = data_description.description_in(loaded, model)
     model.dataset_meta = dict(meta, classes=[
-        printable(name) for name in model.trained_on.get('classes') or ()])
+        printable(name) for name in model.trained_on.get('classes')
+        or meta.get('classes') or ()])
     data_description.check_traits(
         model.trained_on, cfg.get('test_dataloader') or cfg.get(
             'val_dataloader'), 'test_dataloader')
@@ -72,9 +73,8 @@ def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     """
     with checked(cfg, ('test_dataloader', )):
         loader = Runner.build_dataloader(dict(  # in the order of the data set
-            cfg.test_dataloader,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            batch_sampler=None))
+            cfg.test_dataloader, batch_sampler=None,
+            sampler=dict(type='DefaultSampler', shuffle=False)))
     data_description.check_data(model.trained_on, loader.dataset,
                                 'test_dataloader')
     return loader

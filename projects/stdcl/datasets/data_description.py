@@ -50,8 +50,9 @@ def description_in(checkpoint: dict, model: nn.Module) -> dict:
     early = {'stream': [meta['stream']]} if 'stream' in meta else {}
     if 'trained_on' in meta and not early:  # a preprocessor without streams
         early = dict(stream=['joint'], center_relative=[False])
-    return {**input_of(model), **(meta.get('dataset_meta') or {}), **early,
-            'sequences': torch.empty(0), **meta.get('trained_on', {})}
+    return {**input_of(model), **early, 'sequences': torch.empty(0),
+            'classes': (meta.get('dataset_meta') or {}).get('classes', ()),
+            **meta.get('trained_on', {})}
 
 
 def layouts_of(model: nn.Module) -> list[SkeletonLayout]:

@@ -81,7 +81,7 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
     else:
         expected = 'a confidence from 0 to 1, not z'
         wrong = PEAK < low < high or most <= PIXELS and not (
-            LOWEST <= low <= high <= PEAK or low == high == VISIBLE)
+            LOWEST <= low <= high <= PEAK or not (third % 1).any())
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

@@ -34,8 +34,7 @@ class SeededDataset:
         """Metainfo of the wrapped data set."""
         return self.dataset.metainfo
 
-    # read only, because a new pipeline would lack what hooks have added
-    pipeline = property(lambda self: self.dataset.pipeline)
+    pipeline = property(lambda self: self.dataset.pipeline)  # read-only
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -81,8 +81,8 @@ def carry_names(dataset) -> None:
     """Make every sample carry its ``frame_dir`` in its metainfo."""
     for part, wrappers in unwrap_datasets(dataset):
         if hasattr(part, 'pipeline'):
-            add_meta_key([*part.pipeline.transforms,
-                          *transforms_of(*wrappers)], 'frame_dir')
+            add_meta_key(transforms_of(dict(pipeline=part.pipeline),
+                                       *wrappers), 'frame_dir')
 
 
 def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:

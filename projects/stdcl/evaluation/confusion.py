@@ -33,7 +33,7 @@ class ClassReport(ConfusionMatrix):
         super().process(data_batch, [
             sample for sample in data_samples
             if len(sample.get('gt_label', ())) == 1
-            and not isinstance(sample.get('pred_score', {}), dict)])
+            and not isinstance(sample.get('pred_score'), dict)])
 
     def compute_metrics(self, results: list[dict]) -> dict:
         """Log the table and write the files, in the main process only."""

@@ -27,7 +27,7 @@ def read(path: Path) -> LabelFile:
     labels, the names are 0 to N - 1. Other formats raise an ``InputError``.
     """
     try:
-        if Path(path).suffix in ('.npy', '.csv', '.txt'):
+        if Path(path).suffix.lower() in ('.npy', '.csv', '.txt'):
             names, labels = _read_list(Path(path))
             return LabelFile(path, names, labels, [], ordered=True)
         content = safe_files.load(path)
@@ -51,7 +51,7 @@ def read(path: Path) -> LabelFile:
 
 def _read_list(path: Path) -> tuple:
     """Return the names, and the labels or None."""
-    if path.suffix == '.npy':
+    if path.suffix.lower() == '.npy':
         columns = [safe_files.load_arrays(path)]
         if (columns[0].ndim, columns[0].dtype.kind) not in (
                 (1, 'i'), (1, 'u')):

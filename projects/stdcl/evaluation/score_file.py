@@ -127,7 +127,7 @@ def read(path: str | Path) -> Scores:
         InputError: The file has a different format or inconsistent fields.
     """
     path, names = Path(path), None
-    if path.suffix == '.npz':
+    if path.suffix.lower() == '.npz':
         arrays = safe_files.load_arrays(path)
         seen = () if isinstance(arrays, np.ndarray) else arrays
         missing = [field for field in ARRAYS if field not in seen]

@@ -122,10 +122,6 @@ class Study:
                              'positive integer or a list of names.')
         if isinstance(self.folds, int):
             self.folds = range(self.folds)
-        for field_name, kind in dict(encoders=dict, tests=dict,
-                                     means=list).items():
-            for name, value in getattr(self, field_name).items():
-                _require_type(f'{self.path}: {field_name}.{name}', value, kind)
         for encoder in self.encoders:
             require_known(f'{self.path}: encoders', encoder, ENCODERS)
         for name in {*self.tests} & {'best', 'last', 'scores'}:
@@ -143,7 +139,6 @@ class Study:
         for arm in self.against.values():
             require_known(f'{self.path}: against', arm, self.arms)
         for arm in chain(*self.means.values()):
-            _require_type(f'{self.path}: an arm in means', arm, str)
             require_known(f'{self.path}: means', arm, self.against)
 
     @property
@@ -212,7 +207,6 @@ class Study:
     def _fuse(self, name: str, arms: list[str], seeds) -> list[Training]:
         """Return a fusion per seed, with the other fields of the first arm."""
         for arm in arms:
-            _require_type(f'{self.path}: an arm in arms.{name}.fuse', arm, str)
             require_known(f'{self.path}: arms.{name}.fuse', arm, {
                 key: None for key, other in self.arms.items()
                 if not other.fuse})

@@ -196,12 +196,13 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
 
 def _whole(text: str) -> str:
     """Convert "1.0", which pandas may write, to "1"; clean other texts."""
-    return re.sub(r'^(-?\d+)\.0*$', r'\1', clean(text))
+    return re.sub(r'^(-?[0-9]+)\.0*$', r'\1', clean(text))
 
 
 def _sequence_name(path: str) -> str:
     """Convert a path, possibly a Windows path, to the name of a sequence."""
-    return re.sub(r'(?i)\.(npy|npz|csv)$', '', clean(path).replace('\\', '/'))
+    return re.sub(r'(?i)(\s*\.(npy|npz|csv))+$', '',
+                  clean(path).replace('\\', '/'))
 
 
 def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
@@ -249,7 +250,7 @@ def number_classes(where: Path, table: pd.DataFrame,
     is the source of the class names, ``classes``, which default to the labels.
     """
     labels = set(table['label'].dropna()) - {''}
-    numbers = {label for label in labels if re.fullmatch(r'-?\d+', label)}
+    numbers = {label for label in labels if re.fullmatch('-?[0-9]+', label)}
     if classes is None:
         if set(table['split'].dropna()) == {'test'}:
             raise InputError(f'{where}: all sequences are in the split "test"'
@@ -286,7 +287,7 @@ def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:
 
     ``text`` is its name, or a ``.json`` file, which provides the default name.
     """
-    if not text.endswith('.json'):
+    if not text.lower().endswith('.json'):
         return text, SkeletonLayout.get(text)
     try:
         fields = {'name': Path(text).stem, **json.loads(

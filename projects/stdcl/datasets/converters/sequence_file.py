@@ -1,6 +1,7 @@
 """Read a sequence of your own data; docs/custom_data.md lists the formats."""
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -230,6 +231,7 @@ def _fits(names: list[str], header: list[tuple[str, str]], more: bool) -> bool:
     return bool(re.fullmatch('\n'.join(lines), '\n'.join(names)))
 
 
+@lru_cache(maxsize=4096)
 def _squash(text: str) -> str:
     """Return a text without case, spaces, punctuation and leading zeros."""
     text = re.sub(CONFIDENCE, 'c', strip_zeros(clean(text).lower()))

@@ -1,4 +1,4 @@
-"""Removal of empty frames, as in the published NTU RGB+D recipe."""
+"""Removal of empty frames and absent persons."""
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
@@ -8,7 +8,7 @@ from .format_gcn_input import fit_persons
 
 @TRANSFORMS.register_module()
 class DropEmptyFrames(BaseTransform):
-    """Drop the frames and the persons in which no joint was detected.
+    """Drop frames and persons without detected joints.
 
     If no joint was ever detected, all frames and one person remain.
 
@@ -19,10 +19,11 @@ class DropEmptyFrames(BaseTransform):
     cacheable = True  # same result in every epoch
 
     def transform(self, results: dict) -> dict:
-        """Drop them."""
-        persons = find_detected(results)[1].any(axis=(1, 2)).sum()
-        results = fit_persons('DropEmptyFrames', results, max(1, persons))
+        """Drop these frames and persons."""
         _, detected = find_detected(results)
+        persons = max(1, detected.any(axis=(1, 2)).sum())
+        if persons < len(detected):
+            results = fit_persons('DropEmptyFrames', results, persons)
         seen = detected.any(axis=(0, 2))  # (T,)
         if seen.all() or not seen.any():
             return results

@@ -1,12 +1,10 @@
 """Stop a diverging run before it is saved."""
-import contextlib
 import math
 
 import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
-from ...datasets.training_sequences import carry_names
 from ...utils.checkpoint_file import find_latest
 from ...utils.clip_check import require_finite
 
@@ -25,12 +23,6 @@ class FiniteCheckHook(Hook):
     # runs before RuntimeInfoHook, which would read the scalars one by one
     priority = 'HIGHEST'
 
-    def before_train(self, runner) -> None:
-        """Make the samples carry their names, for the message."""
-        # without PackActionInputs, samples have no names
-        with contextlib.suppress(ValueError):
-            carry_names(runner.train_dataloader.dataset)
-
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Copy the scalars to the CPU, and check the losses."""
@@ -45,15 +37,16 @@ class FiniteCheckHook(Hook):
         raise FloatingPointError(
             f'Epoch {runner.epoch + 1}, batch {batch_idx + 1} of '
             f'{len(runner.train_dataloader)}: a loss is not finite '
-            f'({values}), expected finite numbers. {_sequences(data_batch)} '
-            f'Training stops here; {_way_out(runner)}')
+            f'({values}), expected finite numbers. Training stops here; '
+            f'{_way_out(runner)}')
 
     def after_val_iter(self, runner, batch_idx, outputs, **kwargs) -> None:
         """Check the scores, because NaN would count as class 0."""
-        scores = [sample.get('pred_score', {}) for sample in outputs]
+        scores = [sample.get('pred_score') for sample in outputs]
         require_finite(f'batch {batch_idx + 1}', *(
             one for score in scores for one in (
-                score.values() if isinstance(score, dict) else [score])))
+                score.values() if isinstance(score, dict) else [score])
+            if isinstance(one, torch.Tensor)))
 
     after_test_iter = after_val_iter
 
@@ -79,17 +72,6 @@ def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # PyTorch promotes the values to a common type
     return dict(zip(scalars, torch.stack(
         [value.reshape(()).to(device) for value in values]).cpu()))
-
-
-def _sequences(data_batch) -> str:
-    names = [str(sample.metainfo.get('frame_dir', '(no name)'))
-             for sample in data_batch['data_samples']]
-    bad: list[str] = [name for name, clip in zip(names, data_batch['inputs'])
-                      if not torch.as_tensor(clip).isfinite().all()]
-    text = f'The sequences in the batch are {", ".join(names)}.'
-    if bad:
-        text += f' The pipeline returns NaN or infinity for {", ".join(bad)}.'
-    return text
 
 
 def _way_out(runner) -> str:

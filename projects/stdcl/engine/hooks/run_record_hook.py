@@ -71,8 +71,7 @@ class RunRecordHook(Hook):
             name[len('train/'):]: float(buffer.mean(steps))
             for name, buffer in runner.message_hub.log_scalars.items()
             if name.startswith('train/') and 'time' not in name
-            # a gradient norm is infinite in a step that overflows float16
-            and math.isfinite(buffer.mean(steps))}
+            and math.isfinite(buffer.mean(steps))}  # float16 may overflow
         if getattr(runner.optim_wrapper, '_accumulative_counts', 1) > 1:
             scalars.pop('grad_norm', None)  # logged in some steps only
         self.epochs.append(dict(

@@ -39,10 +39,9 @@ class SkeletonCheckHook(Hook):
                 'train_dataloader yields 0 batches per epoch, expected at '
                 f'least one. Each process has fewer sequences ({len(dataset)} '
                 'in all processes) than batch_size. Reduce batch_size.')
-        strategy = type(getattr(runner, 'strategy', None)).__name__
-        if strategy in ('DeepSpeedStrategy', 'FSDPStrategy'):
-            raise InputError(
-                f'strategy.type is {strategy}, expected DDPStrategy.')
+        if type(getattr(runner, 'strategy', None)).__name__ in (
+                'DeepSpeedStrategy', 'FSDPStrategy'):
+            raise InputError('strategy.type must be DDPStrategy.')
         self._check(runner, 'train_dataloader')
         description.check_layouts(model)
         trained_on = description.describe(model, dataset)
@@ -73,8 +72,10 @@ class SkeletonCheckHook(Hook):
     def _before_iter(self, runner, batch_idx: int, data_batch=None,
                      mode: str = 'train') -> None:
         """Check that the clips of a batch have the same shape."""
-        clip_check.require_equal_shapes(
-            f'{mode}_dataloader, batch {batch_idx + 1}', data_batch['inputs'])
+        if self._is_first(runner):
+            clip_check.require_equal_shapes(
+                f'{mode}_dataloader, batch {batch_idx + 1}',
+                data_batch['inputs'])
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
@@ -94,20 +95,7 @@ class SkeletonCheckHook(Hook):
             where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
             transforms = training_sequences.transforms_of(part, *wrappers)
             outer = Compose(training_sequences.transforms_of(*wrappers))
-            number = getattr(head, 'num_classes', None)
             if isinstance(part, BaseDataset):
-                for index, (one, label) in enumerate(
-                        training_sequences.names_and_labels(part)):
-                    if isinstance(number, Integral) and isinstance(
-                            label, Integral) and not 0 <= label < number:
-                        if training_sequences.may_change_labels(transforms):
-                            seen = outer(part[index])['data_samples'].gt_label
-                            if (seen < number).all():
-                                break
-                        raise InputError(
-                            f'{where}: sequence {one}: label is {label}, '
-                            f'expected 0 to {number - 1} because '
-                            f'model.cls_head.num_classes is {number}.')
                 check_dims(where, part.get_data_info(0), getattr(
                     model.data_preprocessor, 'layout', None))
             stream = getattr(model.data_preprocessor, 'stream', 'joint')
@@ -119,6 +107,21 @@ class SkeletonCheckHook(Hook):
                 raise InputError(f'{where}: the pipeline returns no inputs, '
                                  'expected PackActionInputs as its last step.')
             inputs = sample['inputs'].nan_to_num()
+            number, good = getattr(head, 'num_classes', None), set()
+            if isinstance(part, BaseDataset) and isinstance(number, Integral):
+                for index, (one, label) in enumerate(
+                        training_sequences.names_and_labels(part)):
+                    if isinstance(label, Integral) and not (
+                            0 <= label < number or label in good):
+                        if training_sequences.may_change_labels(transforms):
+                            seen = outer(part[index])['data_samples'].gt_label
+                            if ((seen >= 0) & (seen < number)).all():
+                                good.add(label)
+                                continue
+                        raise InputError(
+                            f'{where}: sequence {one}: label is {label}, '
+                            f'expected 0 to {number - 1} because '
+                            f'model.cls_head.num_classes is {number}.')
             if name != 'train_dataloader' and not inputs.equal(
                     outer(part[0])['inputs'].nan_to_num()):
                 runner.logger.warning(

@@ -49,9 +49,6 @@ class HCNHead(BaseHead):
         super().__init__(num_classes, in_channels, init_cfg=init_cfg,
                          average_clips=average_clips, **kwargs)
         self.feature_size = tuple(feature_size)
-        if len(self.feature_size) != 2:
-            raise InputError(f"{type(self).__name__}: feature_size is "
-                             f"{self.feature_size}, expected two sizes.")
         require_positive(type(self).__name__, hidden_channels=hidden_channels,
                          feature_size=self.feature_size)
         height, width = self.feature_size
