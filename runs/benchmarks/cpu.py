@@ -3,7 +3,7 @@
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. Each of the parts
 training_step, step_memory, compile, bfloat16, inference, blockgcn_topology,
-loss, banks, pipeline and start writes a table. A second call keeps the rows of
+loss, banks, pipeline, loader and start writes a table. A second call keeps the rows of
 the same commit, and replaces older rows. Use an idle machine (step_memory:
 20 GiB):
 
@@ -28,12 +28,16 @@ import torch
 import torch.nn.functional as F
 from mmaction.datasets import transforms
 from mmaction.registry import DATASETS
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from torch.profiler import profile
+from torch.utils.data import DataLoader
 
 import projects.stdcl  # noqa: F401 (registers the transforms)
 from projects.stdcl.catalogue import ENCODERS, find_config
+from projects.stdcl.datasets import packed_collate
 from projects.stdcl.models import CrossSequenceContrastiveLoss, STDCLHead
 from projects.stdcl.models.backbones.blockgcn import (
     joint_distances,
@@ -312,6 +316,25 @@ def time_pipeline(clip_len: int, repeats: int) -> Dict:
                    "MMAction2's : ours": ms.mmaction2 / ms.ours})
 
 
+def time_loader(batch: int, repeats: int) -> Dict:
+    """Time how long a process waits for batches that two workers have ready.
+
+    The clips have the size of NTU's, two persons in 64 frames.
+    """
+    samples = [dict(inputs=torch.rand(1, 2, 64, 25, 3),
+                    data_samples=ActionDataSample().set_gt_label(0))
+               for _ in range(batch * (repeats + 1))]
+    ours, theirs = (iter(DataLoader(samples, batch, num_workers=2,
+                                    collate_fn=collate))
+                    for collate in (packed_collate, pseudo_collate))
+    ready = partial(time.sleep, 0.5)
+    ms = take_turns(repeats, time.perf_counter, wait=ready,
+                    ours=partial(next, ours), again=ready,
+                    theirs=partial(next, theirs))
+    return spread({'ms, ours': ms.ours, "ms, MMEngine's": ms.theirs,
+                   "MMEngine's : ours": ms.theirs / ms.ours})
+
+
 def time_start(command: str, repeats: int) -> Dict:
     """Time a command, and the imports of PyTorch and MMEngine alone."""
     with TemporaryDirectory() as folder:
@@ -362,6 +385,7 @@ def main() -> None:
                for kind in BANKS for number in NUMBERS],
         pipeline=[(dict(clips=500, frames=100), time_pipeline, 100,
                    args.repeats)],
+        loader=[(dict(clips=64, workers=2), time_loader, 64, args.repeats)],
         start=[(dict(tool=name), time_start, command, args.repeats)
                for name, command in COMMANDS.items()])
     for part, threads in product(args.parts or rows, args.threads):

@@ -23,6 +23,9 @@ SOURCES = {
     'pipeline': (
         'pipeline of {clips} clips', 'MMAction2', 'ms, ours',
         "ms, MMAction2's", "MMAction2's : ours", None),
+    'loader': (
+        'batch of {clips} clips from {workers} workers', 'MMEngine',
+        'ms, ours', "ms, MMEngine's", "MMEngine's : ours", None),
 }
 COLUMNS = ('ms, ours', 'ms, alternative', 'times as long')
 
