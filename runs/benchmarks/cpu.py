@@ -3,9 +3,9 @@
 Functions that are compared take turns in one process. With one thread, the
 times are CPU times; with more, they are wall times. Each of the parts
 training_step, step_memory, compile, bfloat16, inference, blockgcn_topology,
-loss, banks, pipeline, loader and start writes a table. A second call keeps the rows of
-the same commit, and replaces older rows. Use an idle machine (step_memory:
-20 GiB):
+loss, banks, pipeline, loader and start writes a table. A second call keeps the
+rows of the same commit, and replaces older rows. Use an idle machine
+(step_memory: 20 GiB):
 
     python -m runs.benchmarks.cpu --threads 1 2
 """
