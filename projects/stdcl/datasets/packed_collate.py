@@ -1,5 +1,6 @@
 """Collation that workers can send to the training process quickly."""
 import torch
+from mmaction.structures import ActionDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import FUNCTIONS
 from torch.utils.data import get_worker_info
@@ -10,14 +11,15 @@ def packed_collate(batch: list):
     """Collate as MMEngine's ``pseudo_collate``, but in two storages.
 
     A worker opens a connection for each storage that it sends. Therefore, the
-    clips of a batch are views of one tensor, and so are its labels.
+    clips of a batch are views of one tensor, and so are single labels.
     """
     data = pseudo_collate(batch)
     if get_worker_info() is not None and isinstance(data, dict) and isinstance(
             data.get('inputs'), list):
         data['inputs'] = _pack(data['inputs'])
-        samples = [sample for sample in data.get('data_samples') or ()
-                   if 'gt_label' in sample]
+        samples = [one for item in batch if isinstance(
+            one := item.get('data_samples'), ActionDataSample)
+                   and 'gt_label' in one and one.gt_label.numel() == 1]
         labels = _pack([sample.gt_label for sample in samples])
         for sample, label in zip(samples, labels):
             sample.gt_label = label

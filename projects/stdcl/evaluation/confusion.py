@@ -31,7 +31,8 @@ class ClassReport(ConfusionMatrix):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Store the predicted and the true class of each sequence."""
         super().process(data_batch, [
-            sample for sample in data_samples
+            dict(sample, gt_label=sample['gt_label'].clone())  # keeps no file
+            for sample in data_samples
             if len(sample.get('gt_label', ())) == 1
             and not isinstance(sample.get('pred_score'), dict)])
 

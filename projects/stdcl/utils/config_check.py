@@ -51,7 +51,7 @@ LEAST = dict(accumulative_counts=1, base_batch_size=1, base_channels=1,
              batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
              num_classes=1, num_clips=1, num_person=1, num_stages=1,
              num_workers=0, seed=0, times=1, val_begin=0, val_interval=1,
-             spatial_weight=0., step_size=1, temporal_weight=0., T_max=1)
+             spatial_weight=0., temporal_weight=0.)
 # with 0, no weight would change
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None

@@ -108,12 +108,11 @@ def end_cleanly(config: object = '',
     damaged or not trusted, numbers that are not finite, a missing package of
     an extra, and a process that has ended. Other exceptions keep their
     traceback. The message starts with the path ``config``. For an ``OSError``,
-    it also names the argument in ``args`` that contains the path. Nothing is
-    printed if the output has been closed, as after ``| head``.
+    it also names the argument in ``args`` that contains the path.
     """
     try:
         yield
-        sys.stdout.flush()  # an error at the exit could not be caught
+        print(end='', flush=True)  # an error at the exit cannot be caught
     except ImportError as error:
         # MMEngine replaces the error that names the package
         missing = (error if isinstance(error, ModuleNotFoundError) else

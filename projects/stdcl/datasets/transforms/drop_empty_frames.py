@@ -22,8 +22,7 @@ class DropEmptyFrames(BaseTransform):
         """Drop these frames and persons."""
         _, detected = find_detected(results)
         persons = max(1, detected.any(axis=(1, 2)).sum())
-        if persons < len(detected):
-            results = fit_persons('DropEmptyFrames', results, persons)
+        results = fit_persons('DropEmptyFrames', results, persons)
         seen = detected.any(axis=(0, 2))  # (T,)
         if seen.all() or not seen.any():
             return results

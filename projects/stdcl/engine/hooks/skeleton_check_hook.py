@@ -72,10 +72,8 @@ class SkeletonCheckHook(Hook):
     def _before_iter(self, runner, batch_idx: int, data_batch=None,
                      mode: str = 'train') -> None:
         """Check that the clips of a batch have the same shape."""
-        if self._is_first(runner):
-            clip_check.require_equal_shapes(
-                f'{mode}_dataloader, batch {batch_idx + 1}',
-                data_batch['inputs'])
+        clip_check.require_equal_shapes(
+            f'{mode}_dataloader, batch {batch_idx + 1}', data_batch['inputs'])
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
