@@ -112,7 +112,8 @@ def end_cleanly(config: object = '',
     """
     try:
         yield
-        print(end='', flush=True)  # an error at the exit cannot be caught
+        if sys.stdout is not None:  # an error at the exit cannot be caught
+            sys.stdout.flush()
     except ImportError as error:
         # MMEngine replaces the error that names the package
         missing = (error if isinstance(error, ModuleNotFoundError) else

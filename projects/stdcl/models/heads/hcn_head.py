@@ -37,8 +37,8 @@ class HCNHead(BaseHead):
         **kwargs: See ``BaseHead``.
 
     Raises:
-        InputError: ``hidden_channels`` or ``feature_size`` is not positive,
-            or ``feature_size`` does not have two entries.
+        InputError: ``hidden_channels`` or ``feature_size`` is not positive.
+        ValueError: ``feature_size`` does not have two entries.
     """
 
     def __init__(self, num_classes: int, in_channels: int = 256,
