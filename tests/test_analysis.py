@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement
 
 from projects.stdcl.evaluation.confusion import ClassReport, draw_confusion
 from projects.stdcl.utils.input_error import InputError
-from projects.stdcl.visualization.curves import describe_times, read_log
+from projects.stdcl.visualization.curves import read_curves
 from tests.commands import CONFIG, ROOT, TINY
 
 
@@ -55,83 +55,29 @@ def test_confusion_is_drawn(tmp_path, k):
     assert k == 150 or dark[:400, :600].any()
 
 
-def write_log(work_dir, time, epochs, steps=10, offset=0):
-    """Write a log as MMEngine does. The loss is the step plus ``offset``."""
-    path = work_dir / time / 'vis_data' / 'scalars.json'
-    path.parent.mkdir(parents=True)
-    path.write_text(''.join(
-        json.dumps(row) + '\n' for epoch in epochs for row in (
-            *(dict(loss=offset + step, time=epoch / 10, epoch=epoch, iter=step,
-                   step=step)
-              for step in range((epoch - 1) * steps + 5, epoch * steps + 1,
-                                5)), {'acc/top1': epoch / 10, 'step': epoch})))
+def write_record(work_dir, epochs):
+    work_dir.mkdir()
+    (work_dir / 'run.json').write_text(json.dumps(dict(
+        machine={}, versions={}, commit='', clean=True, epochs=epochs)))
 
 
-def test_logs_of_a_resumed_run_are_joined(tmp_path):
-    write_log(tmp_path, '20260101_000000', [1, 2, 3])
-    # the first run was killed while it wrote, the second before it wrote
-    with open(tmp_path / '20260101_000000/vis_data/scalars.json', 'a') as file:
-        file.write('{"loss": 1, "st')
-    write_log(tmp_path, '20260101_120000', [])
-    write_log(tmp_path, '20260102_000000', [3, 4], offset=100)
-    log = read_log(tmp_path)
-    loss = log['loss'].dropna()
-    assert [*loss.index] == [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
-    assert [*loss] == [5, 10, 15, 20, 125, 130, 135, 140]
-    assert log['acc/top1'].dropna().to_dict() == pytest.approx(
-        {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4})
-    assert describe_times(log) == (
-        'mean 0.2500 s per step; slowest epoch 4 (0.4000 s), fastest epoch 1 '
-        '(0.1000 s)')
-    assert describe_times(log[['loss']]) == 'no training steps'
-    # the first run stopped in the first epoch
-    folder = tmp_path / 'early'
-    write_log(folder, '1', [1], steps=20)
-    write_log(folder, '2', [1, 2], steps=20)
-    for number, keep in (1, slice(2)), (2, slice(2, None)):
-        path = folder / f'{number}/vis_data/scalars.json'
-        path.write_text('\n'.join(path.read_text().splitlines()[keep]) + '\n')
-    assert [*read_log(folder)['loss'].dropna().index] == [
-        0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
-    write_log(tmp_path / 'large', '1', [1, 2], steps=20)
-    write_log(tmp_path / 'large', '2', [3], steps=5)
-    assert [*read_log(tmp_path / 'large')['loss'].dropna().index] == [
-        0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 3]
-    # after earlier epochs of fewer steps, whose log is not read
-    (tmp_path / 'part').write_text('{"epoch": 3, "iter": 51, "step": 51}\n'
-                                   '{"epoch": 3, "iter": 150, "step": 150}')
-    assert [*read_log(tmp_path / 'part').index] == [1.02, 3]
-    # a resumed run first repeats the validation
-    write_log(tmp_path / 'again', '1', [1, 2], steps=5)
-    write_log(tmp_path / 'again', '2', [3], steps=5)
-    path = tmp_path / 'again/2/vis_data/scalars.json'
-    path.write_text('{"acc/top1": 0.2, "step": 2}\n' + path.read_text())
-    assert [*read_log(tmp_path / 'again')['loss'].dropna().index] == [1, 2, 3]
-    # MMEngine counts no epochs in an IterBasedTrainLoop
-    rows = [dict(loss=1, time=1, epoch=1, iter=5, step=5),
-            {'acc/top1': 0.5, 'step': 0},
-            dict(loss=1, time=3, epoch=1, iter=10, step=10)]
-    (tmp_path / 'rows.json').write_text('\n'.join(map(json.dumps, rows)))
-    log = read_log(tmp_path / 'rows.json')
-    assert log['acc/top1'].dropna().to_dict() == {0.5: 0.5}
-    del rows[0]['epoch'], rows[2]['epoch']  # LogProcessor(by_epoch=False)
-    (tmp_path / 'rows.json').write_text('\n'.join(map(json.dumps, rows)))
-    log = read_log(tmp_path / 'rows.json')
-    assert log['loss'].dropna().index.tolist() == [5, 10]
-    assert describe_times(log).startswith('mean 2.0000 s per step')
-    # a new run without validation replaces all rows
-    write_log(tmp_path / 'new', '1', [1])
-    (tmp_path / 'new/2/vis_data').mkdir(parents=True)
-    (tmp_path / 'new/2/vis_data/scalars.json').write_text(json.dumps(dict(
-        loss=1, epoch=1, iter=1, step=1)))
-    assert 'acc/top1' not in read_log(tmp_path / 'new')
+EPOCHS = [dict(epoch=1, train=dict(loss=2), seconds=3),
+          dict(epoch=2, train=dict(loss=1), seconds=4, val={'acc/top1': .5})]
+
+
+def test_curves(tmp_path):
+    write_record(tmp_path / 'run', EPOCHS)
+    for path in (tmp_path / 'run', tmp_path / 'run/run.json'):
+        curves = read_curves(path)
+        assert {name: column.dropna().to_dict() for name, column
+                in curves.items()} == {'seconds': {1: 3, 2: 4}, 'acc/top1':
+                                       {2: .5}, 'loss': {1: 2, 2: 1}}
+    write_record(tmp_path / 'empty', [])
     (tmp_path / 'text').write_text('epoch 1')
-    (tmp_path / 'word').write_text('{"step": 1, "loss": "high"}')
-    for path, message in (('text', 'one JSON object with "step"'),
-                          ('word', "could not convert .*'high'"),
-                          ('20260101_000000', 'no logged scalars')):
+    for name, message in (('empty', 'contains no epochs'),
+                          ('text', 'not the record of a run')):
         with pytest.raises(InputError, match=message):
-            read_log(tmp_path / path)
+            read_curves(tmp_path / name)
 
 
 def test_commands(warm, tmp_path):
@@ -140,14 +86,11 @@ def test_commands(warm, tmp_path):
                     status=status)
         return done.stdout + done.stderr
 
-    write_log(tmp_path / 'run', 'TIME', [1, 2])
+    write_record(tmp_path / 'run', EPOCHS)
     call('analyze_logs.py', 'plot_curve', 'run', 'run', '--legend', '_a',
          r'$\frac{$')
-    assert 'ensemble.py' in call('confusion_matrix.py', CONFIG, 'a.npz',
-                                 status=2)
     assert imread(tmp_path / 'curves.png').ndim == 3
-    assert 'mean 0.1500' in call('analyze_logs.py', 'cal_train_time', 'run')
-    assert 'contains no scalar "lr", expected one of loss' in call(
+    assert 'contains no scalar "lr", expected one of seconds, loss' in call(
         'analyze_logs.py', 'plot_curve', 'run', '--keys', 'lr', status=1)
     text = call('print_config.py', ROOT / CONFIG, '--cfg-options', *TINY)
     (tmp_path / 'printed.py').write_text(text)

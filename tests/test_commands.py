@@ -45,9 +45,6 @@ def test_test_and_fuse(root, warm, trained):
     assert tested.stdout.count('\n        2  ') == 16
     for end in ('classes.csv', 'confusion.csv', 'confusion.png'):
         assert (work_dir / f'scores_{end}').is_file()
-    drawn = warm('tools/analysis/confusion_matrix.py', root / CONFIG,
-                 'epoch_1.pth', '--cfg-options', *TINY, cwd=work_dir)
-    assert (work_dir / drawn.stdout.split()[-1]).is_file(), drawn.stderr
     fused = warm('tools/ensemble.py', scores, '--weights', 2,
                  '--out', 'result.json', cwd=work_dir)
     assert '32 sequences, 16 classes; sum of logits' in fused.stdout

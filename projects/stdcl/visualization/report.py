@@ -22,7 +22,7 @@ from ..utils.model_parts import kind_of
 from ..utils.skeleton_layout import SkeletonLayout
 from . import skeleton_animation as scene
 from .colors import assign_colors
-from .curves import read_log
+from .curves import read_curves
 from .skeleton_player import player_page, render_page
 
 LEAST = 8  # minimum number of sequences in a t-SNE plot
@@ -67,10 +67,10 @@ class Outputs:
 
     @property
     def curves(self) -> dict[str, list]:
-        """Epochs and values of scalars in the log beside the checkpoint."""
-        # a checkpoint without a log has no curves
+        """Epochs and values of scalars in run.json beside the checkpoint."""
+        # a checkpoint without a record has no curves
         with suppress(InputError, OSError):
-            log = read_log(Path(self.checkpoint).parent)
+            log = read_curves(Path(self.checkpoint).parent)
             return {key: [*zip(*log[key].dropna().items())]
                     for key in CURVES if key in log}
         return {}
