@@ -197,8 +197,8 @@ def check_coordinates(seen):
         if mark < 0 <= rest.min(initial=0) or mark == -1 and alone or (
                 rest.size and abs(rest - mark).min() > np.ptp(rest) > 0):
             sys.exit(f'error: the coordinates of {lost.sum()} of {len(seen)} '
-                     f'joints are all {mark:g}, like a mark for missing '
-                     'joints, expected 0 as their coordinates and confidence')
+                     f'joints are all {mark:g}, like a placeholder '
+                     'value, expected 0 as their coordinates and confidence')
 
 
 def prepare(joints, metadata, img_shape=None):
