@@ -98,6 +98,24 @@ def cases(draw):
     return anchors, anchor_labels, own, features, labels, limits
 
 
+@pytest.mark.parametrize('large', [59, 60])
+def test_a_subclass_may_change_the_loss(large, monkeypatch):
+
+    class Double(CrossSequenceContrastiveLoss):
+
+        def forward(self, *args):
+            return 2 * super().forward(*args)[0], None
+
+    monkeypatch.setattr(contrastive_loss, 'LARGE_BANK', large)
+    features, labels = make_bank()
+    banks = (torch.arange(8).expand(2, 8), [features] * 2,
+             labels.expand(2, 60), 60)
+    anchors = features[:8].expand(2, 8, -1)
+    once, twice = (kind(99, 99)(anchors, labels[:8], *banks)[0]
+                   for kind in (CrossSequenceContrastiveLoss, Double))
+    assert torch.equal(twice, 2 * once)
+
+
 @settings(max_examples=250, deadline=None, derandomize=True)
 @given(cases(), st.sampled_from([torch.float32, torch.float16]),
        st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),

@@ -3,12 +3,14 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 
 from projects.stdcl.models import MemoryBank, STDCLMixin
 from projects.stdcl.utils.input_error import InputError
+from tests.twins import contrastive_loss as twin
 
 STDCL = dict(
     type='STDCLHead',
@@ -56,18 +58,23 @@ def test_trains_encoder_and_decoupler(encoder, frames):
         assert (bank.labels >= 0).sum() == 6
 
 
-def test_weights_scale_the_losses():
-    torch.manual_seed(1)
-    half = build(spatial_weight=0.5, temporal_weight=0.5)
-    whole = build(spatial_weight=1.0, temporal_weight=2.0)
-    whole.load_state_dict(half.state_dict())
-    data = batch()
-    torch.manual_seed(2)
-    a = half(*data, mode='loss')
-    torch.manual_seed(2)
-    b = whole(*data, mode='loss')
-    torch.testing.assert_close(2 * a['loss_spatial'], b['loss_spatial'])
-    torch.testing.assert_close(4 * a['loss_temporal'], b['loss_temporal'])
+def test_contrast_equals_the_twin():
+    head = build(spatial_weight=2., temporal_weight=3.).cls_head
+    indices = torch.tensor([0, 4, 8, 1, 5, 0])  # one sequence twice
+    vectors = torch.randn(2, 6, 256)
+    vectors[0, 3] = 0  # the banks differ in their labels, too
+    head.decoupler.forward = lambda feats: tuple(vectors)
+    losses = head.contrast(torch.zeros(6, 1), indices % 4, indices)
+    for name, weight, own in zip(('spatial', 'temporal'), (2, 3),
+                                 F.normalize(vectors, dim=2)):
+        bank = getattr(head, f'{name}_bank')
+        torch.testing.assert_close(bank.features[[4, 0]], torch.stack(
+            [own[1], F.normalize(own[0] + own[5], dim=0)]))
+        expected, share = twin.contrastive_loss(
+            own, indices % 4, indices, bank.features, bank.labels, 128, 512,
+            head.loss_contrast.temperature)
+        torch.testing.assert_close(losses[f'loss_{name}'], weight * expected)
+    assert losses['anchor_share'].item() == pytest.approx(share)
 
 
 def test_the_decoupler_has_its_own_initialization():
@@ -252,6 +259,8 @@ def test_missing_index_and_missing_slots_raise():
     inputs, samples = batch()
     with pytest.raises(InputError, match='MemoryBankHook'):
         build(slots=0)(inputs, samples, mode='loss')
+    with pytest.raises(InputError, match='sample_idx'):
+        build()(inputs, [ActionDataSample().set_gt_label(0)] * 6, mode='loss')
     samples[2].set_metainfo(dict(sample_idx=None))
     with pytest.raises(InputError, match='sample_idx'):
         build()(inputs, samples, mode='loss')

@@ -38,7 +38,7 @@ class MultiScaleTCN(BaseModule):
         width = channels // branches
 
         def in_time(size: int, elsewhere: int) -> tuple:
-            """Return the sizes of both axes; ``size`` is that of time."""
+            """Order ``size`` (time) and ``elsewhere`` by axis."""
             return (size, elsewhere) if time_dim == 2 else (elsewhere, size)
 
         self.width = width

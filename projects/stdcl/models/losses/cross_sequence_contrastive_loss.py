@@ -1,5 +1,6 @@
 """The contrastive loss between anchors and a memory bank."""
 from collections.abc import Sequence
+from functools import partial
 from numbers import Real
 
 import torch
@@ -111,13 +112,16 @@ class CrossSequenceContrastiveLoss(nn.Module):
             tuple[Tensor, Tensor]: The loss and the share of this process's
             anchors that contributed to it, both scalars.
         """
+        # not self(), which could be a subclass that changes the result
+        forward = partial(CrossSequenceContrastiveLoss.forward, self)
         if anchors.dim() == 2:
-            loss, share = self(anchors[None], labels, own_slots[None],
-                               [bank_features], bank_labels[None], class_size)
+            loss, share = forward(anchors[None], labels, own_slots[None],
+                                  [bank_features], bank_labels[None],
+                                  class_size)
             return loss[0], share[0]
         if len(anchors) > 1 and bank_labels.shape[1] > LARGE_BANK:
             return tuple(map(torch.stack, zip(*[
-                self(bank_anchors, labels, *bank, class_size)
+                forward(bank_anchors, labels, *bank, class_size)
                 for bank_anchors, *bank in
                 zip(anchors, own_slots, bank_features, bank_labels)])))
         with torch.autocast(anchors.device.type, enabled=False):
