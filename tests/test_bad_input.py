@@ -170,7 +170,6 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
     (f'{STEP}.2.proportion=abc', "is 'abc', expected numbers"),
     ('randomness=5', 'randomness is 5', 'a dict'),
     ('test_dataloader.drop_last=True', 'drop_last is True, expected None'),
-    ('val_dataloader.num_batch_per_epoch=1', 'per_epoch is 1, expected None'),
     ('train_cfg.val_begin=8', 'val_begin is 8, expected at most 1'),
     ('train_dataloader.drop_last=no', "drop_last is 'no', expected True or "
      'False'),
@@ -185,36 +184,23 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'expected 0'),
     ('val_dataloader.dataset.modality=RGB', 'val_dataloader.dataset does not '
      "accept modality", "multiple values for keyword argument 'modality'"),
-    ('val_dataloader.dataset.box_thr=0.55', 'SkeletonDataset does not accept '
-     'a value: assert box_thr in'),
-    ('optim_wrapper.optimizer.type=Adamm', 'optim_wrapper.optimizer.type is '
-     "'Adamm'", 'closest match is Adam'),
     ('optim_wrapper.optimizer.lr=0', 'lr is 0, expected a number above 0'),
-    ('optim_wrapper.clip_grad.max_norm=0', 'max_norm is 0, expected a'),
     ('optim_wrapper.optimizer.momentum=-1', 'SGD does not accept a value',
      'Invalid momentum value: -1'),
     ('model.backbone=5', 'model.backbone is 5, expected a dict'),
-    ('model.cls_head.decoupler=abc', "is 'abc', expected a dict"),
     ('model.cls_head.average_clips=None', 'None, expected "prob"'),
     (f'{STEP}.2.num_clips=2', 'sequence with 2 clips (expected num_clips=1) '
      'fails: '),
     ('val_dataloader.dataset.ann_file=5', 'ann_file is 5, expected a path'),
-    ('val_dataloader.dataset.indices=[99]', 'SkeletonDataset does not accept '
-     'a value: list index out of range'),
-    ('model.backbone.num_stages=0', 'num_stages is 0, expected an integer of'),
     ('model.data_preprocessor.layout=5', 'Skeleton layout 5 is invalid'),
     ('model.cls_head.in_channels=-4', 'does not accept a value: ', 'negat'),
     ('load_from=5', 'Checkpoint 5 does not exist'),
     ('resume=no', "resume is 'no', expected True or"),
-    ('env_cfg.mp_cfg=abc', "env_cfg.mp_cfg is 'abc', expected a dict"),
-    ('train_dataloader.collate_fn=Nope', "collate_fn is 'Nope', expected a "
-     'dict'),
-    ('train_dataloader.sampler.type=InfiniteSampler', 'never end, expected'),
-    ('train_dataloader.sampler=None', 'sampler is None, expected a dict'),
+    ('train_dataloader.sampler.type=mmengine.InfiniteSampler', 'never end, '),
+    ('custom_imports.imports=[a]', 'sets a variable that the config has'),
     ('model=None', 'model is missing, expected a dict'),
     ('val_dataloader.dataset.pipeline=[]', 'val_dataloader: tiny.pkl: the '
      'pipeline returns no inputs'),
-    ('val_dataloader.num_workers=1000000', 'below 1024'),
     ('train_dataloader.persistent_workers=True', 'DataLoader does not accept',
      'persistent_workers option needs num_workers > 0'),
     ('default_hooks.checkpoint.save_best=foo', 'SafeCheckpointHook does not '
@@ -241,16 +227,20 @@ def test_options(change, texts, folder):
     assert_fails(lambda: apis.train('tiny.py', cfg_options=[change]), *texts)
 
 
+ITERATIONS = dict(_delete_=True, by_epoch=False, max_iters=9)
+
+
 @pytest.mark.parametrize('options, arguments, message', [
     ({'custom_hooks.0': dict(type='EMAHook', begin_epoch=9)}, {},
      'EMAHook does not accept a value: self.begin_epoch should be'),
     (dict(optim_wrapper=None), dict(amp=True), 'optim_wrapper is missing'),
     (dict(auto_scale_lr=None), dict(auto_scale_lr=True),
      'auto_scale_lr is missing from the config'),
-    (dict(train_cfg=dict(_delete_=True, by_epoch=False, max_iters=9),
-          param_scheduler=[dict(type='ReduceOnPlateauLR'), dict(
-              type='LinearLR', convert_to_iter_based=True), dict(
-                  type='MultiStepLR')]), {}, 'param_scheduler.2.by_epoch is'),
+    ({'train_cfg': ITERATIONS, 'default_hooks.checkpoint.by_epoch': False,
+      'param_scheduler': [dict(type='ReduceOnPlateauLR'), dict(
+          type='LinearLR', convert_to_iter_based=True), dict(
+              type='MultiStepLR')]}, {}, 'param_scheduler.2.by_epoch is'),
+    (dict(train_cfg=ITERATIONS), {}, 'hooks.checkpoint.by_epoch is True'),
     ({'auto_scale_lr.base_batch_size': 0}, dict(auto_scale_lr=True),
      'base_batch_size is 0, expected an integer of at least 1')])
 def test_options_with_arguments(options, arguments, message, folder):

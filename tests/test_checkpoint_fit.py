@@ -510,6 +510,17 @@ def uses(cfg, checkpoint):
             lambda: build_test_loader(cfg, load_model(cfg, checkpoint)))
 
 
+def test_labels_of_test_data_are_checked(config, tiny_annotations):
+    use(config, tiny_annotations(num=12))
+    run(config).train()
+    other = use(copy.deepcopy(config), tiny_annotations(
+        num=12, classes=11, name='other.pkl'))
+    other.train_dataloader = config.train_dataloader
+    for use_it in uses(other, f'{config.work_dir}/epoch_1.pth'):
+        with pytest.raises(InputError, match='label is 10, expected 0 to 9'):
+            use_it()
+
+
 def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
     path = tiny_annotations(num=12)
     use(config, annotated(path, classes=LETTERS))

@@ -58,6 +58,9 @@ def test_options_are_parsed(text, value):
     {'model.backbone.gcn_adaptive': 'init',
      'model.backbone.tcn_norm': 'BN', 'model.cls_head.topk': (1, 3)},
     {'default_hooks.timer': None},
+    {'param_scheduler.0.type': 'OneCycleLR', 'param_scheduler.0.eta_max': [1]},
+    {'visualizer.vis_backends': [dict(
+        type='WandbVisBackend', init_kwargs=dict(config=dict(backbone='x')))]},
     {'train_dataloader.num_batch_per_epoch': 3,
      'train_dataloader.batch_size': None},
 ], ids=lambda options: next(iter(options)))

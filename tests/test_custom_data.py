@@ -175,6 +175,7 @@ BAD = {
                       + '\n' + csv_text(joints(2)), 'row 2, column 1 is "#N/'),
     'gap': (FRAMES + '3' + COORDINATES, 'row 3, column 1 is "3", expected co'),
     'label': ('0.5' + COORDINATES, 'row 1, column 1 is "0.5", .* labels'),
+    'one row': ('320' + COORDINATES[2:] + ',7', '"320", expected consecutive'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
     'thousands': ('"1,234"' + COORDINATES[2:] + '\n999' + COORDINATES[2:],
                   'such as "1,234" can be'),
@@ -388,6 +389,9 @@ def test_every_class_is_split(ratio):
 
 
 def test_subjects_are_drawn_if_there_are_any(folder):
+    edit('labels.csv', ',subject', ',person')
+    assert convert()[1].endswith('ignored columns: person')
+    edit('labels.csv', ',person', ',subject')
     edit('labels.csv', 's3,val', '3.0,test')  # both are subject 3
     edit('labels.csv', 's3,val', '03,val')
     assert convert()[1].endswith('subjects in several splits: 3')

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS
-from torch.utils.data import RandomSampler
+from torch.utils.data import BatchSampler, RandomSampler
 
 from projects.stdcl import apis
 from projects.stdcl.apis.train import warn_of_earlier_run
@@ -448,6 +448,24 @@ def test_resuming_within_an_epoch_requires_the_loop(config):
             load_from=f'{config.work_dir}/iter_2.pth').train()
 
 
+class Batches(BatchSampler):
+    """A user's batch sampler."""
+
+
+def test_own_batches_resume_only_between_epochs(config, tmp_path):
+    config.train_dataloader.batch_sampler = dict(type=Batches, drop_last=True)
+    run(config).train()
+    path = f'{config.work_dir}/epoch_1.pth'
+    again = dict(resume=True, load_from=path, work_dir=str(tmp_path / 'other'))
+    run(config, **again).train()
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['meta']['first_batch'] = 1
+    checkpoint['meta']['iter'] += 1
+    save_to_local(checkpoint, path)
+    with pytest.raises(InputError, match='which Batches cannot skip'):
+        run(config, **again).train()
+
+
 def test_validation_does_not_disturb(config, tmp_path):
     runner = run(config)
     runner.train()
@@ -623,12 +641,11 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
     assert [one['epoch'] for one in record['resumed']] == [1]
 
 
-def test_an_error_restores_the_signal_handlers(config, tmp_path):
-    config.dump(tmp_path / 'config.py')
+def test_an_error_restores_the_signal_handlers(config):
+    config.optim_wrapper.optimizer.lr = 1e30
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(FloatingPointError):
-        apis.train(tmp_path / 'config.py', cfg_options={
-            'optim_wrapper.optimizer.lr': 1e30})
+        run(config).train()
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -43,8 +43,8 @@ def main() -> None:
           f'{len(report["dropped"])} dropped, {len(report["repaired"])} '
           f'repaired; see {args.destination.with_suffix(".report.json")}')
     if report['as_published'] is False:
-        sys.exit('error: all files were found, but the published split sizes '
-                 f'are {BENCHMARKS[report["benchmark"]]["sizes"]}.')
+        sys.exit('error: all files were found, but the split sizes differ '
+                 f'from {BENCHMARKS[report["benchmark"]]["sizes"]}.')
 
 
 if __name__ == '__main__':

@@ -43,7 +43,8 @@ def main() -> None:
         work_dir = args.work_dir or args.records or Path('work_dirs/studies')
         runner = StudyRunner(study, folder, work_dir.resolve())
         if args.slurm:
-            runner.use_slurm(args.slurm, args.minutes or 24 * 60)
+            runner.use_slurm(args.slurm, 24 * 60 if args.minutes is None
+                             else args.minutes)
         missing = runner.missing(args.only)
         matching = study.matching(args.only)
         print(f'{study.name}: {len(matching) - len(missing)} of '

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from ..datasets import data_description
 from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
+from ..engine.hooks.skeleton_check_hook import check_loader
 from ..utils.config_check import checked
 from ..utils.input_error import InputError, printable
 from ..utils.model_parts import build_model, kind_of
@@ -69,12 +70,13 @@ def load_model(cfg: Config, checkpoint: PathLike,
 def build_test_loader(cfg: Config, model: nn.Module) -> DataLoader:
     """Build the loader of the test set for a model from :func:`load_model`.
 
-    Classes or joints that differ from training raise an ``InputError``.
+    Data that do not fit the model raise an ``InputError``.
     """
     with checked(cfg, ('test_dataloader', )):
         loader = Runner.build_dataloader(dict(  # in the order of the data set
             cfg.test_dataloader, batch_sampler=None,
             sampler=dict(type='DefaultSampler', shuffle=False)))
+    check_loader(model, loader, 'test_dataloader')
     data_description.check_data(model.trained_on, loader.dataset,
                                 'test_dataloader')
     return loader

@@ -57,6 +57,9 @@ class SkeletonInferencer:
                  device: str | None = None) -> None:
         cfg = model if isinstance(model, Config) else load_config(model)
         self.model = load_model(cfg, weights, device or get_device())
+        if getattr(self.model.cls_head, 'multi_class', False):
+            raise InputError('model.cls_head.multi_class is True, expected '
+                             'False: inference returns one class.')
         self.model.cls_head.average_clips = 'prob'  # return probabilities
         self.classes = self.model.dataset_meta['classes']
         self.layout = layout_of(cfg)
@@ -211,7 +214,10 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
     sequence = to_plain(sequence, layout, sequence['frame_dir'])
+    if sequence['keypoint'].shape[2] != layout.num_joints:
+        raise InputError(
+            f'{sequence["frame_dir"]}: the number of joints is '
+            f'{sequence["keypoint"].shape[2]}, expected {layout.num_joints}. '
+            'The data must have the form of the training data.')
     check_detected(sequence['frame_dir'], sequence)
-    if img_shape is not None and layout.dims == 2:
-        check_pixels(sequence['frame_dir'], sequence, img_shape)
     return sequence

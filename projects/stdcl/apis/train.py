@@ -17,8 +17,12 @@ from mmengine.utils.dl_utils import set_multi_processing
 from ..catalogue import STREAMS
 from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
 from ..datasets.training_sequences import data_configs
-from ..engine.hooks import PreemptionHook
-from ..utils.config_check import checked, load_config, parse_options
+from ..utils.config_check import (
+    checked,
+    load_config,
+    parameters_of,
+    parse_options,
+)
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
 from ..utils.model_parts import kind_of
@@ -117,12 +121,7 @@ def train(config: str | Path, work_dir: str | None = None, *,
         warn_of_earlier_run(runner)
         if latest:  # search only once
             runner._load_from = latest
-        try:
-            runner.train()
-        finally:  # an error must not leave signal handlers behind
-            for hook in runner.hooks:
-                if isinstance(hook, PreemptionHook):
-                    hook.after_train(runner)
+        runner.train()
     return runner
 
 
@@ -158,7 +157,7 @@ def load_run_config(config: str | Path, work_dir: str | None,
         options[STREAM] = stream
     cfg = load_config(str(config), options)
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
-    if stream and kind_of(preprocessor) != 'SkeletonDataPreprocessor':
+    if stream and 'stream' not in parameters_of('', preprocessor):
         raise InputError(
             f'--stream is {stream}, but model.data_preprocessor.type is '
             f'{preprocessor.get("type")}, expected SkeletonDataPreprocessor.')

@@ -1,8 +1,8 @@
 """Keep all gradients with ``activation_checkpointing``.
 
 MMEngine uses PyTorch's reentrant checkpoints (not reported upstream). They
-lose the gradient of ``contrast_block``, which leaves a module other than as
-its output, and all gradients of a module whose input requires none.
+lose gradients that leave a module through a hook (``contrast_block``), and all
+gradients of a module whose input requires no gradient.
 """
 from functools import partial
 

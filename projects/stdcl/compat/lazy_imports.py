@@ -35,7 +35,7 @@ def apply() -> None:
         if collects:
             gc.enable()
     gc.freeze()
-    gc.unfreeze()  # now all objects are in the least often searched generation
+    gc.unfreeze()  # all objects are now in the oldest generation
 
     upstream_format = mmengine_config.FormatCode
 

@@ -1,7 +1,7 @@
 """Compute accuracies that agree with the confusion matrix.
 
-The mean class accuracy of MMAction2 1.2.0 includes, as 0, that of a predicted
-class without sequences. Among tied scores, its top-k accuracy selects the last
+MMAction2 1.2.0's mean class accuracy counts a predicted class without
+sequences as 0. Among tied scores, its top-k accuracy selects the last
 class, and its confusion matrix the first (neither is reported upstream).
 """
 import numpy as np

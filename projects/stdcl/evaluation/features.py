@@ -48,8 +48,6 @@ def extract(model: nn.Module, loader) -> dict[str, np.ndarray]:
 
 def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
     clip_check.require_equal_shapes('test_dataloader', batch['inputs'])
-    clip_check.check_shape(model, batch['inputs'][0].shape[1:],
-                           'test_dataloader', trained=True)
     inputs = model.data_preprocessor(batch, training=False)['inputs']
     samples, (n, clips) = batch['data_samples'], inputs.shape[:2]
     feats, arguments = model.extract_feat(inputs)  # (N * clips, M, C, T, V)

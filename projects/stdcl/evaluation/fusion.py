@@ -1,6 +1,6 @@
 """Late fusion: the weighted sum of the scores of several models.
 
-With one clip per sequence, a single file has the metrics of ``tools/test.py``.
+With one clip per sequence, the metrics of a file equal ``tools/test.py``'s.
 """
 from collections import Counter
 from collections.abc import Sequence

@@ -76,22 +76,22 @@ def collect(training: Training, work_dir: Path) -> dict:
 
     ``work_dir`` contains ``run.json``, ``scores.npz`` and ``TEST.npz`` for
     each of the run's ``tests``. An ``InputError`` is raised if ``run.json``
-    lacks an epoch or the validation after the last epoch.
+    lacks an epoch or, of a run with validations, that after the last epoch.
     """
     epochs = read_record(work_dir / 'run.json')['epochs']
     top1 = {epoch['epoch']: _percent(epoch['val'].get('acc/top1', np.nan))
             for epoch in epochs if 'val' in epoch}
     if [epoch['epoch'] for epoch in epochs] != list(
-            range(1, len(epochs) + 1)) or len(epochs) not in top1:
+            range(1, len(epochs) + 1)) or top1 and len(epochs) not in top1:
         raise InputError(
             f'{work_dir}/run.json: an epoch or the last validation is '
             'missing, expected every epoch from 1 and a validation after the '
             f'last epoch. Delete {work_dir} to train from scratch.')
-    best, last = max(top1, key=top1.get), epochs[-1]['train']
+    best, last = max(top1, key=top1.get, default=None), epochs[-1]['train']
     row = describe(training, [work_dir])
     row.update(
-        epochs=len(epochs), top1_best=top1[best],
-        best_epoch=np.nan if np.isnan(top1[best]) else best,
+        epochs=len(epochs), top1_best=top1.get(best, np.nan),
+        best_epoch=np.nan if np.isnan(top1.get(best, np.nan)) else best,
         train_top1=_percent(last.get('top1_acc', np.nan)),
         nll=_nll(work_dir / 'scores.npz'),
         minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4))
@@ -130,7 +130,7 @@ def describe(training: Training, folders: list[Path]) -> dict:
         top1_last=_percent(found['fused']['top1']),
         mean_class=_percent(found['fused']['mean_class_accuracy']),
         commit='+'.join(dict.fromkeys(
-            (part['commit'] or 'unknown') + '-dirty' * (not part['clean'])
+            (part['commit'] or 'unknown') + '-dirty' * (part['clean'] is False)
             for part in parts)),
         machine=f'{processor}, {machine["cores"]} cores, threads: '
         f'{machine["threads"]}', versions=' '.join(

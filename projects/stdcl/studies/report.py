@@ -144,7 +144,7 @@ class StudyReport:
         plot = page.with_suffix('.svg')
         self.draw(plot)
         parts = [f'# {printable(self.plan.about)}', f'{self.source()}.',
-                 f'![Differences]({plot.name})' if plot.is_file() else '']
+                 f'![Differences]({plot.name})' if self.differences else '']
         parts += [f'## {name.capitalize()}\n\n{table}' for name in TABLES
                   if (table := getattr(self, name)())]
         page.write_text('\n\n'.join(parts) + '\n', 'utf-8')

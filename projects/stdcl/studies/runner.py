@@ -64,7 +64,7 @@ class StudyRunner:
                   for number in (signal.SIGINT, signal.SIGTERM)}
         timer = threading.Timer(60 * (minutes or 0), self.stop)
         timer.daemon = True
-        if minutes:
+        if minutes is not None:
             timer.start()
         failed = []
         try:

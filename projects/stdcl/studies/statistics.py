@@ -9,8 +9,8 @@ from scipy import stats
 class Difference(NamedTuple):
     """A difference in a measure, by default in top-1 (percentage points).
 
-    The 95 % confidence interval is ``mean`` ± ``margin``. With fewer than
-    three seeds, whose differences can be equal by chance, ``margin`` is NaN.
+    The 95 % confidence interval is ``mean`` ± ``margin``. ``margin`` is NaN
+    for fewer than three seeds, and for differences that are equal by chance.
     ``seeds`` contains the difference for each fold and seed.
     """
     mean: float
@@ -50,5 +50,6 @@ def mean_of(parts: list[Difference]) -> Difference:
 def estimate(seeds: pd.Series) -> Difference:
     """Return the mean of differences with its t interval."""
     margin = stats.t.ppf(0.975, len(seeds) - 1) * seeds.sem()
-    return Difference(seeds.mean(), margin if len(seeds) > 2 else np.nan,
-                      seeds)
+    if len(seeds) < 3 or np.ptp(seeds) < 1e-3:
+        margin = np.nan
+    return Difference(seeds.mean(), margin, seeds)

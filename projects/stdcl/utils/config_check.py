@@ -23,6 +23,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
 from .input_error import InputError
+from .model_parts import kind_of
 
 # modules that do not contain code of users
 KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.', 'contextlib')
@@ -40,6 +41,8 @@ RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'sync_bn'}
+# fields that have no effect in options
+IN_FILES = {'custom_imports', 'launcher'}
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
     {'optim_wrapper.clip_grad': clip_grad_norm_},
@@ -57,6 +60,8 @@ POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None
 PARTS = {'backbone', 'cls_head', 'collate_fn', 'dataset', 'decoupler',
          'loss_contrast', 'memory_bank', 'mp_cfg', 'optimizer', 'sampler'}
+# their annotations are too narrow: PyTorch also accepts lists or texts
+WIDER = {'eta_max', 'norm_type'}
 SEQUENCES = {'List', 'Sequence', 'Tuple', 'list', 'tuple'}
 # an annotation of only these words means that a config must set a number
 NUMERIC = {'bool', 'int', 'float', 'Tensor', 'torch', 'class', 'typing',
@@ -108,7 +113,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
             'custom_imports exist.') from error
     for name in options:
         field = name.partition('.')[0]
-        if field not in RUNNER_FIELDS:
+        if field not in RUNNER_FIELDS - IN_FILES:
             what = ('sets a variable that the config has already used'
                     if field in cfg else 'sets a field that no Runner reads')
             places = [f'{place}.{name}' for place, entry in entries(cfg)
@@ -210,7 +215,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 f'default_hooks.{name} has no type, expected a hook class'
                 f'{_nearest(name, set(hooks) - {name})}.')
     for path, entry in entries(cfg):
-        known = _names(path, entry)
+        known = parameters_of(path, entry)
         missing = {'dataset', 'sampler'} - entry.keys()
         if path.endswith('_dataloader') and missing:
             raise InputError(f'{path}.{min(missing)} is missing, expected a '
@@ -220,7 +225,8 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
             if near:
                 raise InputError(f'{path} does not accept {name}{near}.')
             expected = _expected(name, value, known.get(name) or set())
-            if expected:
+            # a visualizer may log values of any kind
+            if expected and not path.startswith('visualizer'):
                 raise InputError(
                     f'{path}.{name} is {value!r}, expected {expected}.')
         kind = entry.get('type')
@@ -229,13 +235,15 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 raise InputError(f'{path}.{name} is {entry[name]}, expected '
                                  'None, because metrics must include all '
                                  'sequences.')
-        if kind == 'InfiniteSampler' and (
+        if kind_of(entry) == 'InfiniteSampler' and (
                 not path.startswith('train_')
                 or 'max_epochs' in (cfg.get('train_cfg') or {})):
             raise InputError(f'{path}.type is InfiniteSampler, whose epochs '
                              'never end, expected DefaultSampler.')
-        if ('train_cfg' in required and path.startswith('param_scheduler')
-                and kind and 'max_iters' in cfg.train_cfg
+        if ('train_cfg' in required and kind and (
+                path.startswith('param_scheduler')
+                or path == 'default_hooks.checkpoint')
+                and 'max_iters' in cfg.train_cfg
                 and entry.get('by_epoch', True) and 'Plateau' not in str(kind)
                 and not entry.get('convert_to_iter_based')):
             raise InputError(f'{path}.by_epoch is True, expected False, '
@@ -288,7 +296,7 @@ def _expected(name: str, value: Any, words: set) -> str | None:
         return 'a dict'
     if name in POSITIVE and isinstance(value, Real) and value <= 0:
         return 'a number above 0'
-    kinds = words & {'bool', 'int', 'float'}
+    kinds = words & {'bool', 'int', 'float'} if name not in WIDER else None
     several = words & SEQUENCES
     if value != value or kinds and words <= NUMERIC | SEQUENCES and isinstance(
             value, str if several else (str, list, tuple)):
@@ -297,12 +305,13 @@ def _expected(name: str, value: Any, words: set) -> str | None:
     return None
 
 
-def _names(path: str, entry: dict) -> dict:
+def parameters_of(path: str, entry: dict) -> dict:
     """Return the parameters of an entry's constructor; see _parameters."""
     kind = entry.get('type', IMPLIED.get(path))
     if isinstance(kind, str):
-        kind = next((classes[kind] for classes in _registered()
-                     if kind in classes), None)
+        name = kind_of(entry)
+        kind = next((classes[name] for classes in _registered()
+                     if name in classes), None)
     names = {'type': set()} if 'type' in entry else {}
     # a class may pass **kwargs to its bases
     for call in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:
@@ -330,7 +339,7 @@ def _explain(error: str, cfg: Config) -> str | None:
         name = found[1]
         places = [(path, entry) for path, entry in found_in if name in entry]
         if places:
-            near = _nearest(name, {*_names(*places[0])} - {name}, 0.6)
+            near = _nearest(name, {*parameters_of(*places[0])} - {name}, 0.6)
             return (f'{" or ".join(path for path, _ in places)} does not '
                     f'accept {name} ({error}){near}.')
     found = re.search(

@@ -124,6 +124,8 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     for text, parts in shares.items():
         if parts and np.concatenate(parts).any():
             lines.append(f'{text}: {np.concatenate(parts).mean():.1%}')
+    if table.attrs.get('ignored'):
+        lines.append('ignored columns: ' + printable(table.attrs['ignored']))
     splits = table[table['subject'] != ''].groupby('subject')['split']
     shared = splits.nunique()[lambda number: number > 1].index
     if len(shared):
@@ -165,7 +167,8 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     cells = cells.loc[(cells != '').any(axis=1), (cells != '').any()]
     header = [text.lower() for text in cells[:1].to_numpy().ravel()]
     rows = cells.set_axis(header, axis=1)[1:]
-    rows = rows.loc[:, rows.columns.isin(COLUMNS)]
+    ignored = rows.columns[~rows.columns.isin(COLUMNS)]
+    rows = rows.drop(columns=ignored)
     if rows.empty or not rows.columns.is_unique or not (
             {'name', 'label'} <= set(rows)):
         raise InputError(
@@ -191,7 +194,9 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
         raise InputError(
             f'{source} is not a folder that contains .npy, .npz or .csv '
             'files, expected one file per sequence.')
-    return table.set_index('name').join(files, how='outer')
+    table = table.set_index('name').join(files, how='outer')
+    table.attrs['ignored'] = ', '.join(ignored)
+    return table
 
 
 def _whole(text: str) -> str:

@@ -176,7 +176,7 @@ def select(sources: list[tuple], facts: dict,
                                  for part, most in limits.items()):
             dropped[':'.join(where)] = (
                 'unknown name: expected SsssCcccPpppRrrrAaaa with numbers '
-                f'from 1 to these: {limits}')
+                f'from 1 to {limits}')
         elif name in missing:
             dropped[name] = (
                 "missing skeletons: listed by the authors of the data set")

@@ -153,6 +153,8 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     if index:
         wrong[:, 0] = values[:, 0] != (np.round(values[:1, 0])
                                        + np.arange(len(values)))
+        # a single number can be a coordinate, followed by a label
+        wrong[:, 0] |= len(values) == 1 and not header and values[0, 0] > 1
     for row, column in np.argwhere(wrong)[:1]:
         expected = (f'a number. {UNDETECTED}' if column or not index else
                     'consecutive frame numbers in the first column. Remove '

@@ -92,5 +92,5 @@ def _check_marks(where: str, seen: np.ndarray) -> None:
                 rest.size and np.abs(rest - mark).min() > np.ptp(rest) > 0):
             raise InputError(
                 f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
-                f'joints are all {mark:g}, like a mark for missing joints. '
-                f'{UNDETECTED}')
+                f'joints are all {mark:g}, like a placeholder value. '
+                f'{UNDETECTED} If they are real, move the origin.')

@@ -1,4 +1,5 @@
 """Check that all processes and all parts of a run agree."""
+import inspect
 import os
 from collections.abc import Iterator
 
@@ -70,7 +71,7 @@ class ConsistencyHook(Hook):
                 'annotation file')
 
     def before_train(self, runner) -> None:
-        """Repeat the step of schedules whose end was the end of the run."""
+        """Repeat the last step of schedules of a run that is extended."""
         if isinstance(runner.optim_wrapper, OptimWrapperDict):
             return
         for one in runner.param_schedulers or ():
@@ -170,7 +171,9 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
             # schedules of momentum change the first one
             name == 'betas' and 'momentum' in group) else value)
          for name, value in group.items()
-         if name != 'params' and not name.startswith('initial_')}
+         # some optimizers also keep running values in groups
+         if name in inspect.signature(type(wrapper.optimizer)).parameters
+         and name != 'params'}
         for group in state['param_groups']]
         for state in (checkpoint['optimizer'], wrapper.state_dict())))
     yield from _compare_schedules(runner, checkpoint)

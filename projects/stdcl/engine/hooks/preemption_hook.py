@@ -13,6 +13,7 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import BatchSampler
 
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
@@ -66,8 +67,8 @@ class PreemptionHook(Hook):
                      b'stop without saving, press Ctrl-C again.\n')
             signal.signal(number, signal.default_int_handler)
 
-    def after_train(self, runner) -> None:
-        """Restore the previous signal handlers."""
+    def restore_handlers(self) -> None:
+        """Restore the previous signal handlers; the loop calls this."""
         if self.checkpoint_hook is not None:
             for number, handler in self.before.items():
                 signal.signal(number, handler or signal.SIG_DFL)
@@ -153,6 +154,11 @@ class PreemptionHook(Hook):
                 f'there are {batches} batches, {clips} clips per step. '
                 'Resume with the data, batch size and number of processes of '
                 'the interrupted run, or from a file named epoch_*.pth.')
+        batch_sampler = type(runner.train_dataloader.batch_sampler)
+        if batch_sampler is not BatchSampler:  # its batches are unknown
+            raise InputError(
+                f'{stopped}, which {batch_sampler.__name__} cannot skip. '
+                'Resume from a file named epoch_*.pth.')
         loop.first_batch = meta[BATCH]
 
 
@@ -162,7 +168,7 @@ def _clips_in_step(runner) -> int:
 
 
 def _shield_workers(dataloader) -> None:
-    """Make workers ignore SIGINT, and SIGTERM of others than their parent."""
+    """Make workers ignore SIGINT, and any SIGTERM not from their parent."""
     start = dataloader._get_iterator
 
     def start_shielded():

@@ -22,7 +22,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     MMEngine deletes first, so a run that crashes in between can lose its only
     or its best checkpoint. With gradient accumulation, the checkpoint contains
-    the gradients that no step has applied yet. The arguments are those of
+    the gradients accumulated so far. The arguments are those of
     ``CheckpointHook``.
     """
 
@@ -66,14 +66,14 @@ class SafeCheckpointHook(CheckpointHook):
                     del checkpoint[part][name]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Restore the gradients that no step has applied yet."""
+        """Restore the accumulated gradients."""
         gradients = checkpoint.get(GRADIENTS, {}) if runner._resume else {}
         for name, parameter in unwrap(runner.model).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter.device)
         if gradients:
-            runner.logger.info('Restored the gradients that no step had '
-                               'applied before the checkpoint was saved.')
+            runner.logger.info('Restored the accumulated gradients of the '
+                               'checkpoint.')
 
     def save_interrupted(self, runner) -> str:
         """Save a run that stops within an epoch, and return the path.

@@ -7,6 +7,7 @@ from mmaction.models.heads import BaseHead
 from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop
 
 from ...datasets import data_description as description
@@ -42,7 +43,7 @@ class SkeletonCheckHook(Hook):
         if type(getattr(runner, 'strategy', None)).__name__ in (
                 'DeepSpeedStrategy', 'FSDPStrategy'):
             raise InputError('strategy.type must be DDPStrategy.')
-        self._check(runner, 'train_dataloader')
+        check_loader(model, runner.train_dataloader, 'train_dataloader')
         description.check_layouts(model)
         trained_on = description.describe(model, dataset)
         description.check_traits(trained_on, dataset, 'train_dataloader')
@@ -51,17 +52,25 @@ class SkeletonCheckHook(Hook):
             self._before_iter(runner, 0, batch)
             _try_model(model, batch)
         if runner.val_loop is not None:
-            self._check(runner, 'val_dataloader')
+            check_loader(model, runner.val_dataloader, 'val_dataloader')
             description.check_data(
                 trained_on, runner.val_dataloader.dataset, 'val_dataloader')
         description.check_traits(trained_on, runner._test_dataloader,
                                  'test_dataloader')
 
+    def before_val(self, runner) -> None:
+        """Check the validation set, unless ``before_train`` did."""
+        if self._is_first(runner) and not isinstance(runner._train_loop,
+                                                     BaseLoop):
+            check_loader(unwrap(runner.model), runner.val_dataloader,
+                         'val_dataloader')
+
     def before_test(self, runner) -> None:
         """Check the test set."""
         if not self._is_first(runner):
             return
-        self._check(runner, 'test_dataloader')
+        check_loader(unwrap(runner.model), runner.test_dataloader,
+                     'test_dataloader')
         # CheckpointFitHook checks the data if the model is from a checkpoint
         if isinstance(runner._train_loop, BaseLoop):
             description.check_data(
@@ -80,55 +89,54 @@ class SkeletonCheckHook(Hook):
         return self is next(hook for hook in runner.hooks
                             if isinstance(hook, SkeletonCheckHook))
 
-    def _check(self, runner, name: str) -> None:
-        """Check the labels and one sequence of each data set of a loader."""
-        model = unwrap(runner.model)
-        head = getattr(model, 'cls_head', None)
-        average = getattr(head, 'average_clips', 'prob')
-        if name != 'train_dataloader' and average not in ('prob', 'score'):
-            raise InputError('model.cls_head.average_clips is '
-                             f'{average!r}, expected "prob" or "score".')
-        dataset = getattr(runner, name).dataset
-        for part, wrappers in training_sequences.unwrap_datasets(dataset):
-            where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
-            transforms = training_sequences.transforms_of(part, *wrappers)
-            outer = Compose(training_sequences.transforms_of(*wrappers))
-            if isinstance(part, BaseDataset):
-                check_dims(where, part.get_data_info(0), getattr(
-                    model.data_preprocessor, 'layout', None))
-            stream = getattr(model.data_preprocessor, 'stream', 'joint')
-            if stream != 'joint' and description.streams_of(transforms):
-                raise InputError(f'{where}: stream is {stream}, but the '
-                                 'pipeline also computes bones or motion.')
-            sample = outer(part[0])
-            if 'inputs' not in sample:
-                raise InputError(f'{where}: the pipeline returns no inputs, '
-                                 'expected PackActionInputs as its last step.')
-            inputs = sample['inputs'].nan_to_num()
-            number, good = getattr(head, 'num_classes', None), set()
-            if isinstance(part, BaseDataset) and isinstance(number, Integral):
-                for index, (one, label) in enumerate(
-                        training_sequences.names_and_labels(part)):
-                    if isinstance(label, Integral) and not (
-                            0 <= label < number or label in good):
-                        if training_sequences.may_change_labels(transforms):
-                            seen = outer(part[index])['data_samples'].gt_label
-                            if ((seen >= 0) & (seen < number)).all():
-                                good.add(label)
-                                continue
-                        raise InputError(
-                            f'{where}: sequence {one}: label is {label}, '
-                            f'expected 0 to {number - 1} because '
-                            f'model.cls_head.num_classes is {number}.')
-            if name != 'train_dataloader' and not inputs.equal(
-                    outer(part[0])['inputs'].nan_to_num()):
-                runner.logger.warning(
-                    f'{where}: the pipeline is random, so the metrics change '
-                    'from run to run. Set test_mode=True in the transform '
-                    'that samples frames, and remove random transforms.')
-            if isinstance(model, RecognizerGCN):
-                clip_check.check_shape(  # inputs are (num_clips, M, T, V, C)
-                    model, inputs.shape[1:], where, name == 'test_dataloader')
+
+def check_loader(model, loader, name: str) -> None:
+    """Check the labels and one sequence of each data set of a loader."""
+    head = getattr(model, 'cls_head', None)
+    average = getattr(head, 'average_clips', 'prob')
+    if name != 'train_dataloader' and average not in ('prob', 'score'):
+        raise InputError('model.cls_head.average_clips is '
+                         f'{average!r}, expected "prob" or "score".')
+    for part, wrappers in training_sequences.unwrap_datasets(loader.dataset):
+        where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
+        transforms = training_sequences.transforms_of(part, *wrappers)
+        outer = Compose(training_sequences.transforms_of(*wrappers))
+        if isinstance(part, BaseDataset):
+            check_dims(where, part.get_data_info(0), getattr(
+                model.data_preprocessor, 'layout', None))
+        stream = getattr(model.data_preprocessor, 'stream', 'joint')
+        if stream != 'joint' and description.streams_of(transforms):
+            raise InputError(f'{where}: stream is {stream}, but the '
+                             'pipeline also computes bones or motion.')
+        sample = outer(part[0])
+        if 'inputs' not in sample:
+            raise InputError(f'{where}: the pipeline returns no inputs, '
+                             'expected PackActionInputs as its last step.')
+        inputs = sample['inputs'].nan_to_num()
+        number, good = getattr(head, 'num_classes', None), set()
+        if isinstance(part, BaseDataset) and isinstance(number, Integral):
+            for index, (one, label) in enumerate(
+                    training_sequences.names_and_labels(part)):
+                if isinstance(label, Integral) and not (
+                        0 <= label < number or label in good):
+                    if training_sequences.may_change_labels(transforms):
+                        seen = outer(part[index])['data_samples'].gt_label
+                        if ((seen >= 0) & (seen < number)).all():
+                            good.add(label)
+                            continue
+                    raise InputError(
+                        f'{where}: sequence {one}: label is {label}, '
+                        f'expected 0 to {number - 1} because '
+                        f'model.cls_head.num_classes is {number}.')
+        if name != 'train_dataloader' and not inputs.equal(
+                outer(part[0])['inputs'].nan_to_num()):
+            MMLogger.get_current_instance().warning(
+                f'{where}: the pipeline is random, so the metrics change '
+                'from run to run. Set test_mode=True in the transform '
+                'that samples frames, and remove random transforms.')
+        if isinstance(model, RecognizerGCN):
+            clip_check.check_shape(  # inputs are (num_clips, M, T, V, C)
+                model, inputs.shape[1:], where, name == 'test_dataloader')
 
 
 @torch.no_grad()

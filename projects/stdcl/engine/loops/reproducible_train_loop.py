@@ -6,6 +6,7 @@ from mmaction.registry import LOOPS
 from mmengine.dist import get_rank
 from mmengine.runner import EpochBasedTrainLoop, set_random_seed
 
+from ...datasets.seeded_dataset import SeededDataset, SeededSampler
 from ...utils.random_seed import derive_seed
 
 
@@ -28,21 +29,25 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     def __init__(self, runner, dataloader: dict, **kwargs) -> None:
         super().__init__(runner, dict(
             dataloader,
-            dataset=dict(type='SeededDataset', dataset=dataloader['dataset']),
-            sampler=dict(type='SeededSampler', sampler=dataloader['sampler'],
+            dataset=dict(type=SeededDataset, dataset=dataloader['dataset']),
+            sampler=dict(type=SeededSampler, sampler=dataloader['sampler'],
                          seed=seed_of(runner))), **kwargs)
         # above 0 to resume in the middle of an epoch
         self.first_batch = 0
 
     def run(self) -> nn.Module:
         """Train and return the model."""
-        self.runner.call_hook('before_train')
-        if self._epoch > 0 and self.first_batch == 0:  # after resuming
-            self._validate_if_due()
-        while self._epoch < self._max_epochs and not self.stop_training:
-            self.run_epoch()
-            self._validate_if_due()
-        self.runner.call_hook('after_train')
+        try:
+            self.runner.call_hook('before_train')
+            if self._epoch > 0 and self.first_batch == 0:  # after resuming
+                self._validate_if_due()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                self._validate_if_due()
+            self.runner.call_hook('after_train')
+        finally:  # PreemptionHook has replaced the signal handlers
+            for hook in self.runner.hooks:
+                getattr(hook, 'restore_handlers', bool)()
         return self.runner.model
 
     def _validate_if_due(self) -> None:
@@ -59,7 +64,9 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         batches = self.dataloader.batch_sampler
         batches.sampler.seed = seed_of(self.runner)  # resuming may change it
         batches.sampler.set_epoch(self._epoch)
-        batches.sampler.skip = self.first_batch * batches.batch_size
+        # only to resume: own batch samplers may lack batch_size
+        batches.sampler.skip = (
+            self.first_batch and self.first_batch * batches.batch_size)
         first, self.first_batch = self.first_batch, 0
         # a user's sampler may draw from these generators
         set_random_seed(derive_seed(seed_of(self.runner), self._epoch))
