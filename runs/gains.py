@@ -1,4 +1,5 @@
 """Gains of STD-CL in several studies: a table and a plot."""
+from collections import defaultdict
 from pathlib import Path
 from typing import Iterable, Iterator, NamedTuple, Optional
 
@@ -53,18 +54,31 @@ def find_gains(report: StudyReport) -> Iterator[Gain]:
 
 
 def gains_table(reports: Iterable[StudyReport]) -> str:
-    """Return a table of the gains in several studies and of their means."""
-    rows = []
+    """Return a table of the gains in several studies and of their means.
+
+    Arms with fewer than three pairs, which have no interval, are omitted. If a
+    benchmark has several studies, a row shows the mean over their encoders.
+    """
+    rows, parts = [], defaultdict(list)
     for report in reports:
         title = BENCHMARKS[report.plan.benchmark].split(',')[0]
         rows += [[title, gain.arm, len(gain.difference.seeds),
                   spread(gain.plain),
                   '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
-                  *cells_of(gain.difference), *others(report, gain.arm)]
-                 for gain in find_gains(report)]
-        rows += [[title, name, len(mean.seeds), '', '', *cells_of(mean),
-                  *others(report, *report.plan.means[name])]
-                 for name, mean in report.means.items()]
+                  *cells_of(gain.difference), *others((report, gain.arm))]
+                 for gain in find_gains(report)
+                 if len(gain.difference.seeds) > 2]
+        for name, mean in report.means.items():
+            pairs = [(report, arm) for arm in report.plan.means[name]]
+            parts[title, name].append(pairs)
+            rows.append([title, name, len(mean.seeds), '', '',
+                         *cells_of(mean), *others(*pairs)])
+    for (title, name), groups in parts.items():
+        if len(groups) > 1:
+            pairs = sum(groups, [])
+            mean = mean_of([one.differences[arm] for one, arm in pairs])
+            rows.append([title, f'{name} of all studies', len(mean.seeds), '',
+                         '', *cells_of(mean), *others(*pairs)])
     return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',
                      'plain train top-1, %', 'difference', '95 % interval',
                      'finding', *(title for title, _ in OTHERS.values())],
@@ -98,13 +112,12 @@ def gain_cell(found: Optional[Difference]) -> str:
     return f'{gain} ({interval})' if interval else gain
 
 
-def others(report: StudyReport, *arms: str) -> Iterator[str]:
+def others(*arms: tuple[StudyReport, str]) -> Iterator[str]:
     """Yield the mean differences of arms in the measures of OTHERS."""
-    results = report.results.reindex(columns=[*KEY, *OTHERS])
     for column, (_, digits) in OTHERS.items():
-        parts = [compare(results, arm, report.plan.against[arm], column)
-                 for arm in arms]
-        mean = mean_of(parts)
+        mean = mean_of([compare(
+            report.results.reindex(columns=[*KEY, *OTHERS]), arm,
+            report.plan.against[arm], column) for report, arm in arms])
         yield '' if np.isnan(mean.mean) else f'{mean.mean:+.{digits}f}' + (
             '' if np.isnan(mean.margin) else f' ± {mean.margin:.{digits}f}')
 

@@ -25,7 +25,7 @@ from mmengine.config import Config
 
 from projects.stdcl.catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
 from projects.stdcl.evaluation.flops import analyse
-from projects.stdcl.studies.report import TABLES, StudyReport, markdown
+from projects.stdcl.studies.report import TABLES, StudyReport, markdown, spread
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.input_error import InputError
 from runs.gains import draw_gains, encoder_table, gains_table
@@ -134,9 +134,9 @@ def zoo_table(runs: Path, link: Callable) -> str:
         top1 = runs_of_arm.set_index('seed').top1_last[model.seed]
         rows.append([link(runs / 'zoo' / model.config), model.encoder,
                      model.width, f'{model.arm}, {model.seed}',
-                     f'{top1:.2f}'])
-    return markdown(['config', 'encoder', 'width', 'arm, seed',
-                     'top-1, %'], rows)
+                     f'{top1:.2f}', spread(runs_of_arm.top1_last)])
+    return markdown(['config', 'encoder', 'width', 'arm, seed', 'top-1, %',
+                     'top-1 of the arm, %'], rows)
 
 
 def config_table(link: Callable) -> str:

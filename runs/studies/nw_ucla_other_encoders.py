@@ -1,8 +1,11 @@
 # Does the recommended variant help the encoders that nw_ucla_encoders.py does
 # not contain, on the official split of NW-UCLA? Epochs and schedule are those
-# of that study. Arms and seeds were fixed before the first run. If differences
-# have a standard deviation of 2 points, as in that study, the interval of the
-# mean extends about 1.6 points to each side.
+# of that study. Arms and three seeds were fixed before the first run. After
+# four runs (2S-AGCN and BlockGCN with seed 0, with which the variant also
+# gains most in that study), two seeds were added: the primary result for
+# NW-UCLA is the mean over all six encoders, seed by seed, with seeds 0 to 4.
+# If seeds vary as in that study, its interval extends about 1.3 points to each
+# side.
 _base_ = '_base_/quarter_width.py'
 
 about = ('plain and recommended training of three more encoders on NW-UCLA, '
@@ -34,9 +37,9 @@ _recommended = {
 arms = {}
 for _encoder in ('2s-agcn', 'blockgcn', 'hyperformer'):
     arms[_encoder] = dict(
-        encoder=_encoder, stdcl=False, seeds=3, options=_schedule)
+        encoder=_encoder, stdcl=False, seeds=5, options=_schedule)
     arms[f'{_encoder}-recommended'] = dict(
-        encoder=_encoder, against=_encoder, seeds=3,
+        encoder=_encoder, against=_encoder, seeds=5,
         options={**_schedule, **_recommended})
 means = {'recommended, mean over the encoders': [
     name for name in arms if name.endswith('-recommended')]}
