@@ -164,8 +164,13 @@ class SkeletonInferencer:
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, window].copy()
-        packed = self.pipeline(format_gcn_input.fit_persons(
-            'SkeletonInferencer', piece, self.num_person))
+        try:
+            packed = self.pipeline(format_gcn_input.fit_persons(
+                'SkeletonInferencer', piece, self.num_person))
+        except IndexError as error:  # such as too few joints
+            raise InputError(
+                f'{sequence["frame_dir"]}: {error}. The data must have the '
+                'form of the training data.') from error
         clip_check.check_shape(self.model, packed['inputs'].shape[1:],
                                sequence['frame_dir'], trained=True)
         return packed
@@ -214,10 +219,5 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
     sequence = to_plain(sequence, layout, sequence['frame_dir'])
-    if sequence['keypoint'].shape[2] != layout.num_joints:
-        raise InputError(
-            f'{sequence["frame_dir"]}: the number of joints is '
-            f'{sequence["keypoint"].shape[2]}, expected {layout.num_joints}. '
-            'The data must have the form of the training data.')
     check_detected(sequence['frame_dir'], sequence)
     return sequence

@@ -12,6 +12,7 @@ from mmengine import dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..catalogue import STREAMS
@@ -70,7 +71,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
             or a random one.
         diff_rank_seed (bool): Whether seeds of processes differ. Defaults to
             False.
-        deterministic (bool): Whether to use only deterministic algorithms.
+        deterministic (bool): Whether this process uses only deterministic
+            algorithms from now on.
             Defaults to False.
         cfg_options (dict | sequence[str], optional): Config entries to
             override: dotted name -> value, or KEY=VALUE strings.
@@ -236,6 +238,8 @@ def build_runner(cfg: Config) -> Runner:
     The Runner writes its config only when training starts, so a test, or a run
     that fails a check, does not overwrite the config in the work directory.
     """
+    if cfg.get('custom_imports'):  # options may have changed it
+        import_modules_from_strings(**cfg.custom_imports)
     if (cfg.get('randomness') or {}).get('deterministic'):  # PyTorch < 2.10
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     if cfg.get('load_from') is not None:

@@ -81,7 +81,7 @@ def collect(training: Training, work_dir: Path) -> dict:
     epochs = read_record(work_dir / 'run.json')['epochs']
     top1 = {epoch['epoch']: _percent(epoch['val'].get('acc/top1', np.nan))
             for epoch in epochs if 'val' in epoch}
-    if [epoch['epoch'] for epoch in epochs] != list(
+    if not epochs or [epoch['epoch'] for epoch in epochs] != list(
             range(1, len(epochs) + 1)) or top1 and len(epochs) not in top1:
         raise InputError(
             f'{work_dir}/run.json: an epoch or the last validation is '

@@ -60,6 +60,8 @@ class StudyRunner:
         raised if another process is running the study or ``jobs`` is invalid.
         """
         require_processes('--jobs', jobs)
+        self.stopping.clear()
+        self.signaled = 0
         before = {number: signal.signal(number, self.stop)
                   for number in (signal.SIGINT, signal.SIGTERM)}
         timer = threading.Timer(60 * (minutes or 0), self.stop)

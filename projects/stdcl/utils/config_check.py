@@ -41,8 +41,6 @@ RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'sync_bn'}
-# fields that have no effect in options
-IN_FILES = {'custom_imports', 'launcher'}
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
     {'optim_wrapper.clip_grad': clip_grad_norm_},
@@ -113,7 +111,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
             'custom_imports exist.') from error
     for name in options:
         field = name.partition('.')[0]
-        if field not in RUNNER_FIELDS - IN_FILES:
+        if field not in RUNNER_FIELDS:
             what = ('sets a variable that the config has already used'
                     if field in cfg else 'sets a field that no Runner reads')
             places = [f'{place}.{name}' for place, entry in entries(cfg)
@@ -309,9 +307,10 @@ def parameters_of(path: str, entry: dict) -> dict:
     """Return the parameters of an entry's constructor; see _parameters."""
     kind = entry.get('type', IMPLIED.get(path))
     if isinstance(kind, str):
-        name = kind_of(entry)
-        kind = next((classes[name] for classes in _registered()
-                     if name in classes), None)
+        if kind.startswith(('projects.stdcl.', 'mmaction.', 'mmengine.')):
+            kind = kind_of(entry)
+        kind = next((classes[kind] for classes in _registered()
+                     if kind in classes), None)
     names = {'type': set()} if 'type' in entry else {}
     # a class may pass **kwargs to its bases
     for call in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:

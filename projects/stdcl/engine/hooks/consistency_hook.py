@@ -1,5 +1,4 @@
 """Check that all processes and all parts of a run agree."""
-import inspect
 import os
 from collections.abc import Iterator
 
@@ -13,7 +12,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 
 from ...datasets.training_sequences import summarize
 from ...utils.checkpoint_file import name_loaded
-from ...utils.config_check import entries
+from ...utils.config_check import entries, parameters_of
 from ...utils.input_error import InputError
 from ..loops.reproducible_train_loop import seed_of
 from .preemption_hook import BATCH, BATCHES
@@ -165,6 +164,7 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
         yield 'EMAHook', 'in custom_hooks', 'none'
     if isinstance(wrapper, OptimWrapperDict):
         return
+    known = parameters_of('', dict(type=type(wrapper.optimizer)))
     # compare the settings of parameter groups before any schedule
     yield from _compare('optimizer', *([
         {name: group.get(f'initial_{name}', value[1:] if (
@@ -172,8 +172,7 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
             name == 'betas' and 'momentum' in group) else value)
          for name, value in group.items()
          # some optimizers also keep running values in groups
-         if name in inspect.signature(type(wrapper.optimizer)).parameters
-         and name != 'params'}
+         if name != 'params' and ('lr' not in known or name in known)}
         for group in state['param_groups']]
         for state in (checkpoint['optimizer'], wrapper.state_dict())))
     yield from _compare_schedules(runner, checkpoint)

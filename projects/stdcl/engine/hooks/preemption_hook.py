@@ -38,7 +38,8 @@ class PreemptionHook(Hook):
     number of the signal. A second Ctrl-C ends the run immediately.
 
     Saving requires ``ReproducibleTrainLoop``, ``SafeCheckpointHook``, a single
-    optimizer and the main thread; otherwise, both signals end the run at once.
+    optimizer, the batches of PyTorch's ``BatchSampler`` and the main thread;
+    otherwise, both signals end the run at once.
     """
 
     # runs after the hooks that change the state to be saved
@@ -52,6 +53,7 @@ class PreemptionHook(Hook):
                   if isinstance(hook, SafeCheckpointHook)]
         if (savers and isinstance(runner.train_loop, ReproducibleTrainLoop)
                 and not isinstance(runner.optim_wrapper, OptimWrapperDict)
+                and _can_skip(runner)
                 and threading.current_thread() is threading.main_thread()):
             self.checkpoint_hook = savers[0]
             for loop in (runner.train_loop, runner.val_loop):
@@ -154,12 +156,17 @@ class PreemptionHook(Hook):
                 f'there are {batches} batches, {clips} clips per step. '
                 'Resume with the data, batch size and number of processes of '
                 'the interrupted run, or from a file named epoch_*.pth.')
-        batch_sampler = type(runner.train_dataloader.batch_sampler)
-        if batch_sampler is not BatchSampler:  # its batches are unknown
+        if not _can_skip(runner):
             raise InputError(
-                f'{stopped}, which {batch_sampler.__name__} cannot skip. '
-                'Resume from a file named epoch_*.pth.')
+                f'{stopped}, which the batch_sampler of train_dataloader '
+                'cannot skip. Resume from a file named epoch_*.pth.')
         loop.first_batch = meta[BATCH]
+
+
+def _can_skip(runner) -> bool:
+    """Return whether the loop can skip batches of the training set."""
+    kind = type(runner.train_dataloader.batch_sampler)
+    return getattr(kind, '__iter__', None) is BatchSampler.__iter__
 
 
 def _clips_in_step(runner) -> int:
