@@ -189,7 +189,6 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'fails: '),
     ('val_dataloader.dataset.ann_file=5', 'ann_file is 5, expected a path'),
     ('model.data_preprocessor.layout=5', 'Skeleton layout 5 is invalid'),
-    ('model.cls_head.in_channels=-4', 'does not accept a value: ', 'negat'),
     ('load_from=5', 'Checkpoint 5 does not exist'),
     ('resume=no', "resume is 'no', expected True or"),
     ('train_dataloader.sampler.type=mmengine.InfiniteSampler', 'never end, '),
@@ -199,8 +198,6 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'pipeline returns no inputs'),
     ('train_dataloader.persistent_workers=True', 'DataLoader does not accept',
      'persistent_workers option needs num_workers > 0'),
-    ('default_hooks.checkpoint.save_best=foo', 'SafeCheckpointHook does not '
-     'accept a value: Cannot infer the rule for key foo'),
     ('default_hooks.checkpoint.save_best=acc/top7', "is 'acc/top7'",
      'expected one of auto, acc/top1, acc/top5'),
     ('train_cfg.max_epochs', "contains 'train_cfg.max_epochs'",

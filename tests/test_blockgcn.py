@@ -24,10 +24,6 @@ def test_spanning_tree_against_scipy(points):
                                    rtol=1e-12)
 
 
-def test_spanning_tree_of_equal_points():
-    assert not blockgcn.spanning_tree_lengths(torch.ones(2, 6, 3)).any()
-
-
 def test_topology_features_against_twin():
     module = blockgcn.TopologyFeatures(6)
     joints = torch.randn(4, 2, 7, 10, 3)
@@ -63,7 +59,6 @@ def test_golden(reference):
               for key in golden.files if key.startswith('param/')}
     model = torch.nn.ModuleDict(dict(
         backbone=BlockGCN('nturgb+d'), cls_head=GCNHead(60, 256))).eval()
-    assert sum(p.numel() for p in model.parameters()) == 1372780
     model.load_state_dict(convert('blockgcn', source))
     assert np.array_equal(model.backbone.layout.hops, golden['hops'])
     joints = torch.from_numpy(golden['joints']).permute(0, 4, 2, 3, 1)
@@ -113,13 +108,25 @@ def test_sequences_are_independent(layout, channels, stream, persons):
 
 
 def test_streams_share_the_topology_of_the_joints():
-    joints = torch.randn(2, 1, 8, 20, 3)
-    found = []
+    joints = torch.randn(2, 1, 8, 17, 3)  # x, y and confidence
     for stream in ('joint', 'bone-motion'):
         clips = SkeletonDataPreprocessor(
-            'nw-ucla', stream, append_joints=True).make_stream(joints)
-        found.append(clips[..., 3:])
-    assert torch.equal(found[0], joints) and torch.equal(found[1], joints)
+            'coco', stream, append_joints=True).make_stream(joints)
+        assert torch.equal(clips[..., 3:], joints[..., :2])
+    _, encoder, joints = model_and_clips()
+    seen = []
+    encoder.topology.register_forward_hook(lambda *args: seen.append(args[2]))
+    for stream in joints, 0 * joints:
+        encoder(torch.cat([stream, joints], dim=-1))
+    assert torch.equal(*seen)
+
+
+def test_initialization():
+    assert sum(map(torch.numel, BlockGCN('nturgb+d').parameters())) == 1357360
+    module = blockgcn.BlockGC(64, 128, 8, torch.tensor(LAYOUTS['coco'].hops))
+    module.init_weights()
+    assert module.conv.std().item() == pytest.approx(0.125, rel=0.05)
+    assert torch.equal(module.weight[2, 7], torch.eye(17))
 
 
 def test_empty_sequence():

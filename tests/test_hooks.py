@@ -394,9 +394,13 @@ def test_run_record(config):
     config.train_cfg.max_epochs = 2
     config.optim_wrapper.update(clip_grad=dict(max_norm=1),
                                 accumulative_counts=2)
-    run(config, randomness=dict(seed=3)).train()
+    runner = run(config, randomness=dict(seed=3))
+    runner.train()
     with open(f'{config.work_dir}/run.json') as file:
         record = json.load(file)
+    losses, _ = runner.message_hub.get_scalar('train/loss').data
+    assert record['epochs'][1]['train']['loss'] == pytest.approx(
+        losses[3:].mean())
     # steps without an update have no gradient norm
     assert 'grad_norm' not in record['epochs'][0]['train']
     assert record['seed'] == 3

@@ -1,5 +1,7 @@
 """Random draws depend only on seed, epoch, index and repeat."""
 import random
+from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
 from projects.stdcl.datasets import SeededDataset, packed_collate
+from projects.stdcl.engine.loops import reproducible_train_loop as loops
 from projects.stdcl.utils.random_seed import derive_seed
 
 
@@ -61,6 +64,19 @@ def test_draws_differ_by_epoch_index_repeat_and_seed():
              for _, numbers in chosen]
     for generator in zip(*drawn):
         assert len(set(generator)) == len(drawn) == 96
+    orders = [[index for index, _ in draws(epoch)] for epoch in (0, 1)]
+    assert orders[0] != orders[1]
+
+
+def test_steps_and_processes_have_their_own_seed(monkeypatch):
+    seeds, loop = [], object.__new__(loops.ReproducibleTrainLoop)
+    loop._runner = SimpleNamespace(seed=1, _randomness_cfg={})
+    monkeypatch.setattr(loops, 'set_random_seed', seeds.append)
+    monkeypatch.setattr(loops.EpochBasedTrainLoop, 'run_iter', print)
+    for loop._iter, rank in product(range(2), range(2)):
+        monkeypatch.setattr(loops, 'get_rank', lambda rank=rank: rank)
+        loop.run_iter(0, None)
+    assert len({*seeds}) == 4
 
 
 def test_draws_of_a_repeated_index_differ():

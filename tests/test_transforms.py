@@ -287,6 +287,11 @@ def test_coordinates_that_are_not_pixels(img_shape, largest, third, message):
 
 
 def test_confidences_leave_the_coordinates():
+    lost = np.full((1, 9, 17, 2), 7)
+    lost[0, 0, 0] = 0
+    made = TRANSFORMS.build(dict(type='PreNormalize2D'))(dict(
+        keypoint=lost, img_shape=(9, 9)))
+    assert not made['keypoint'][0, 0, 0].any()
     results = dict(keypoint=np.insert(np.full(
         (1, 9, 17, 2), 7), 2, 1, axis=-1), img_shape=(9, 9))
     for step in ('PreNormalize2D', 'RandomRotation', 'FormatGCNInput'):
@@ -311,11 +316,15 @@ def test_lost_joints_before_a_rotation_and_between_frames():
     assert not made['keypoint'][0, :3, [1, 4]].any()
     np.testing.assert_allclose(
         made['keypoint'][:, 3:, 3:], stock['keypoint'][:, :, 3:], atol=1e-6)
-    # the scores of a frame without persons are also dropped
-    score[:, 7] = 0
+    # the scores of a frame without persons are also dropped, and exchanged
+    # like the persons, of whom the more visible comes first
+    score[:, 7] = score[0, 9:] = 0
     made = datasets.FastPreNormalize3D()(dict(results, keypoint_score=score))
     np.testing.assert_array_equal(made['keypoint_score'],
-                                  np.delete(score, 7, axis=1))
+                                  np.delete(score, 7, axis=1)[::-1])
+    made = datasets.FastPreNormalize3D()(dict(
+        results, keypoint_score=0 * score))
+    assert not made['keypoint'].any()
 
     keypoint = np.array([[1, 3], [0, 0], [5, 7]], 'f4').reshape(1, 3, 1, 2)
     made = datasets.CropResize(6, proportion=1)(dict(

@@ -207,20 +207,6 @@ def test_animation_without_a_person_is_drawn():
     assert len(colors_in(crop(image))) == 1
 
 
-def test_static_skeleton_does_not_flicker(tmp_path):
-    data = np.repeat(make(UCLA, 2, 1), 5, axis=1)
-    animation = animate(UCLA, data)
-    write_gif(tmp_path / 'a.gif', animation, UCLA, (0, 0))
-    crops = []
-    with Image.open(tmp_path / 'a.gif') as gif:
-        for step in range(5):
-            gif.seek(step)
-            crops.append(np.array(crop(gif.convert('RGB'))).astype(int))
-    assert all((other == crops[0]).all() for other in crops)
-    drawn = crop(next(draw_frames(animation, UCLA, (0, 0))))
-    assert abs(crops[0] - np.array(drawn)).mean() < 0.5
-
-
 def test_attention_and_timeline_are_drawn():
     points = scene.to_points(make(UCLA, 1, 1), UCLA)
     weights = np.zeros((1, 20))

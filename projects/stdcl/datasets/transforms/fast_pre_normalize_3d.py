@@ -37,7 +37,7 @@ class FastPreNormalize3D(PreNormalize3D):
         seen = (np.abs(keypoint) > 1e-8).any(axis=(2, 3))  # (M, T)
         first = int(len(seen) == 2 and seen[1].sum() > seen[0].sum())
         if not seen[first].any():
-            return results
+            return dict(results, keypoint=keypoint)
         order = slice(None, None, -1 if first else 1)
         keypoint = keypoint[order, seen[first]]  # (M, T', V, 3)
         if 'keypoint_score' in results:
