@@ -130,7 +130,7 @@ def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
     for report in reports:
         points = [(max(100 - gain.last_epoch, 0.01), *gain.difference[:2])
                   for gain in find_gains(report)
-                  if np.isfinite(gain.difference.margin)]
+                  if len(gain.difference.seeds) >= 5]
         if points:
             x, y, margin = zip(*points)
             axes.errorbar(x, y, margin, fmt=MARKERS[shown % len(MARKERS)],

@@ -40,21 +40,15 @@ PROVENANCE = dict(command='`{}`', commit='{:.7}', machine='{}', versions='{}')
 
 
 def update() -> None:
-    """Fill the blocks of all pages, and update the plots.
-
-    Studies with a plot of their own are not in the plot of all gains.
-    """
+    """Fill the blocks of all pages, and update the plots."""
     for page in (path for pattern in PAGES for path in ROOT.glob(pattern)):
         page.write_text(fill(page.read_text(), page.parent))
     plots = ROOT / 'docs/plots'
-    others = []
-    for study in sorted((RUNS / 'studies').glob('*.py')):
-        report, plot = load_report(study), plots / f'{study.stem}.svg'
-        if plot.is_file():
-            report.draw(plot)
-        else:
-            others.append(report)
-    draw_gains(others, plots / 'gains.svg')
+    reports = [*map(load_report, sorted((RUNS / 'studies').glob('*.py')))]
+    for report in reports:
+        if (plots / f'{report.plan.name}.svg').is_file():
+            report.draw(plots / f'{report.plan.name}.svg')
+    draw_gains(reports, plots / 'gains.svg')
 
 
 def fill(text: str, folder: Path, runs: Path = RUNS) -> str:

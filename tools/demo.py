@@ -1,8 +1,8 @@
 """Classify skeleton files and draw them with their predictions.
 
-Without arguments, the demo uses a model and a recording of this repository.
-Supported files are .json files of NW-UCLA, .skeleton files of NTU RGB+D, and
-the .npy, .npz and .csv files that docs/custom_data.md describes.
+Without arguments, the demo uses a model and a synthetic recording of this
+repository. Supported files are .json files of NW-UCLA, .skeleton files of NTU
+RGB+D, and the .npy, .npz and .csv files that docs/custom_data.md describes.
 """
 import argparse
 import json

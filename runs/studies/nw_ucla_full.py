@@ -17,13 +17,19 @@ options = {
 }
 
 _streams = ('joint', 'bone', 'joint-motion', 'bone-motion')
-_methods = [(prefix, encoder)
-            for encoder in ('ctrgcn', 'hyperformer', '2s-agcn', 'hcn', 'stgcn')
-            for prefix in ('', 'stdcl-')]
-
-arms = {
-    f'{prefix}{encoder}_{stream}': dict(
-        encoder=encoder, stream=stream, stdcl=bool(prefix), seeds=4,
-        **(dict(against=f'{encoder}_{stream}') if prefix else {}))
-    for prefix, encoder in _methods for stream in _streams
-}
+# the recommended variant; for HCN, conv5 and its channels
+_block = {'model.cls_head.loss_contrast.temperature': 0.1,
+          'model.contrast_block': 8}
+_conv5 = {**_block, 'model.contrast_block': 1,
+          'model.cls_head.decoupler.in_channels': 128}
+arms = {}
+for _encoder in ('ctrgcn', 'hyperformer', 'blockgcn', '2s-agcn', 'hcn',
+                 'stgcn'):
+    for _stream in _streams:
+        _plain = f'{_encoder}_{_stream}'
+        _common = dict(encoder=_encoder, stream=_stream, seeds=4)
+        arms[_plain] = dict(_common, stdcl=False)
+        arms[f'stdcl-{_plain}'] = dict(_common, against=_plain)
+        arms[f'recommended-{_plain}'] = dict(
+            _common, against=_plain,
+            options=_conv5 if _encoder == 'hcn' else _block)
