@@ -456,15 +456,15 @@ arms = {'NA': dict(encoder='stgcn', against='plain', seeds=[1]),""")
 
 
 def test_plot_of_gains(write, tmp_path):
-    path = write(STUDY, '[1]', '[1, 2, 3]')
+    path = write(STUDY, '[1]', '[1, 2, 3, 4, 5]')
     for arm, method in ('plain', 'plain'), ('stdcl', 'STD-CL'):
-        for seed in 1, 2, 3:
+        for seed in range(1, 6):
             records.append(path.with_suffix('.csv'), dict(
                 arm=arm, fold=0, seed=seed, method=method,
                 top1_last=80 + seed * (arm == 'stdcl'),
                 train_top1=90))
     report = StudyReport(read_study(path), tmp_path)
-    assert '| stdcl | 3 | 80.00 ± 0.00 | 90.0 | +2.00 |' in gains_table(
+    assert '| stdcl | 5 | 80.00 ± 0.00 | 90.0 | +3.00 |' in gains_table(
         [report])
     draw_gains([report], tmp_path / 'gains.svg')
     assert '>tiny</text>' in (tmp_path / 'gains.svg').read_text()
