@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
 from projects.stdcl.catalogue import BENCHMARKS, CONFIGS, ENCODERS, find_config
-from projects.stdcl.datasets.training_sequences import add_indices
+from projects.stdcl.datasets.dataset_access import add_indices
 from projects.stdcl.utils import config_check
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 

@@ -27,7 +27,7 @@ from projects.stdcl.datasets.converters.sequence_file import (
     require_one_index,
     to_sequence,
 )
-from projects.stdcl.datasets.training_sequences import add_indices
+from projects.stdcl.datasets.dataset_access import add_indices
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout

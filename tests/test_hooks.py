@@ -21,7 +21,7 @@ from mmengine.runner import FlexibleRunner
 from torch.utils.data import BatchSampler
 
 from projects.stdcl.datasets.data_description import layouts_of
-from projects.stdcl.datasets.training_sequences import (
+from projects.stdcl.datasets.dataset_access import (
     add_indices,
     summarize,
     unwrap_datasets,

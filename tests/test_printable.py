@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from projects.stdcl.apis import load_model
 from projects.stdcl.datasets import SkeletonDataset, data_description
-from projects.stdcl.datasets.training_sequences import summarize
+from projects.stdcl.datasets.dataset_access import summarize
 from projects.stdcl.evaluation.confusion import class_names
 from projects.stdcl.evaluation.fusion import describe, fuse_files
 from projects.stdcl.studies.report import markdown

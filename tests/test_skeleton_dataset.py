@@ -19,8 +19,8 @@ from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.catalogue import CONFIGS
 from projects.stdcl.datasets import SkeletonDataset
 from projects.stdcl.datasets.annotation_check import check_sequence
+from projects.stdcl.datasets.dataset_access import summarize
 from projects.stdcl.datasets.skeleton_dataset import _Blocks
-from projects.stdcl.datasets.training_sequences import summarize
 from projects.stdcl.evaluation import label_file
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS

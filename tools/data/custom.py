@@ -78,9 +78,9 @@ def main() -> None:
                              f'{expected}.')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs is {args.epochs}, expected at least 1.')
-    from projects.stdcl.utils.input_error import end_cleanly
+    from projects.stdcl.utils.input_error import end_cleanly, require_known
     with end_cleanly(args=args):
-        from projects.stdcl.catalogue import ENCODERS, require_known
+        from projects.stdcl.catalogue import ENCODERS
         from projects.stdcl.datasets.converters.custom_config import write
         from projects.stdcl.datasets.converters.custom_data import convert
         require_known('--encoder', args.encoder, ENCODERS)

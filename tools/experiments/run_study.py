@@ -38,8 +38,8 @@ def main() -> None:
         from projects.stdcl.studies.report import StudyReport
         from projects.stdcl.studies.runner import StudyRunner
         from projects.stdcl.studies.study import read_study
-        study, folder = read_study(args.study), (
-            args.records or args.study.parent)
+        study = read_study(args.study)
+        folder = args.records or args.study.parent
         work_dir = args.work_dir or args.records or Path('work_dirs/studies')
         runner = StudyRunner(study, folder, work_dir.resolve())
         if args.slurm:

@@ -2,7 +2,7 @@
 import torch.nn as nn
 from mmengine.config import Config
 
-from ..datasets.training_sequences import transforms_of, unwrap_datasets
+from ..datasets.dataset_access import transforms_of, unwrap_datasets
 from ..utils.clip_check import AXES, fitting_shape
 from ..utils.input_error import InputError
 from ..utils.model_parts import kind_of

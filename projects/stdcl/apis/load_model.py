@@ -8,7 +8,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
 from ..datasets import data_description
-from ..datasets.training_sequences import transforms_of, unwrap_datasets
+from ..datasets.dataset_access import transforms_of, unwrap_datasets
 from ..engine.hooks.checkpoint_fit_hook import load_to_test
 from ..engine.hooks.skeleton_check_hook import check_loader
 from ..utils.config_check import checked
@@ -32,8 +32,8 @@ def load_model(cfg: Config, checkpoint: PathLike,
         device (str): Device of the model. Defaults to 'cpu'.
 
     Returns:
-        nn.Module: The model in eval mode. Its ``dataset_meta`` holds the
-        metadata of its training set, such as ``classes``.
+        nn.Module: The model in eval mode, with the ``dataset_meta`` and the
+        ``trained_on`` (see :func:`.description_in`) of its training set.
 
     Raises:
         FileNotFoundError: ``checkpoint`` does not exist.

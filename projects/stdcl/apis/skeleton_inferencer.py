@@ -1,11 +1,10 @@
 """Inference on skeleton sequences."""
 from collections.abc import Sequence
-from itertools import groupby, islice, product
+from itertools import groupby, product
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmaction.registry import INFERENCERS
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
@@ -31,7 +30,6 @@ NOBODY = -1  # label of frames without detected joints
 Input = str | Path | np.ndarray | dict
 
 
-@INFERENCERS.register_module()
 class SkeletonInferencer:
     """Inferencer that classifies skeleton sequences.
 
@@ -135,11 +133,11 @@ class SkeletonInferencer:
                        stride) for sequence in sequences]
         pieces = [(sequence, part) for sequence, parts
                   in zip(sequences, windows) for part in parts]
-        scores = iter(self._score(pieces, batch_size))
-        predictions = [
-            self._predict(sequence, torch.stack(
-                [*islice(scores, len(parts))]), parts, topk)
-            for sequence, parts in zip(sequences, windows)]
+        scores, predictions = self._score(pieces, batch_size), []
+        for sequence, parts in zip(sequences, windows):
+            own, scores = scores[:len(parts)], scores[len(parts):]
+            predictions.append(self._predict(
+                sequence, torch.stack(own), parts, topk))
         paths = draw_predictions(sequences, predictions, self.layout, Path(
             out_dir), format, self.up) if out_dir else []
         return dict(predictions=predictions, visualization=paths)

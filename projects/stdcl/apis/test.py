@@ -4,7 +4,7 @@ from pathlib import Path
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
-from ..datasets.training_sequences import data_configs
+from ..datasets.dataset_access import data_configs
 from ..engine.hooks import ScoreFileHook
 from ..utils.config_check import checked
 from ..utils.input_error import InputError

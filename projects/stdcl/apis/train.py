@@ -17,13 +17,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from ..catalogue import STREAMS
 from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
-from ..datasets.training_sequences import data_configs
-from ..utils.config_check import (
-    checked,
-    load_config,
-    parameters_of,
-    parse_options,
-)
+from ..datasets.dataset_access import data_configs
+from ..utils import config_check
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
 from ..utils.model_parts import kind_of
@@ -72,8 +67,7 @@ def train(config: str | Path, work_dir: str | None = None, *,
         diff_rank_seed (bool): Whether seeds of processes differ. Defaults to
             False.
         deterministic (bool): Whether this process uses only deterministic
-            algorithms from now on.
-            Defaults to False.
+            algorithms from now on. Defaults to False.
         cfg_options (dict | sequence[str], optional): Config entries to
             override: dotted name -> value, or KEY=VALUE strings.
         launcher (str): Launcher that started the processes: 'none',
@@ -111,13 +105,15 @@ def train(config: str | Path, work_dir: str | None = None, *,
     cfg.randomness = {
         'seed': None, **(cfg.get('randomness') or {}),
         **{key: value for key, value in chosen.items() if value is not None}}
-    with checked(cfg, REQUIRED), lock_work_dir(cfg):
-        latest = resume == 'auto' and find_latest_checkpoint(cfg.work_dir)
-        # load_from only starts a run that has no checkpoint of its own
-        if latest or resume == 'auto' and not cfg.get('load_from'):
-            cfg.update(resume=bool(latest), load_from=None)
+    with config_check.checked(cfg, REQUIRED), lock_work_dir(cfg):
+        latest = None
+        if resume == 'auto':
+            latest = find_latest_checkpoint(cfg.work_dir)
+            # load_from only starts a run that has no checkpoint of its own
+            if latest or not cfg.get('load_from'):
+                cfg.update(resume=bool(latest), load_from=None)
         runner = build_runner(cfg)
-        if latest is None:
+        if resume == 'auto' and not latest:
             runner.logger.info(f'{cfg.work_dir}: no checkpoint to resume from,'
                                f' starting from {cfg.load_from or "scratch"}.')
         warn_of_earlier_run(runner)
@@ -153,13 +149,14 @@ def load_run_config(config: str | Path, work_dir: str | None,
                     cfg_options: Options, launcher: str) -> Config:
     """Load a config, and apply these arguments of :func:`train` to it."""
     options = (dict(cfg_options) if isinstance(cfg_options, dict)
-               else parse_options(cfg_options))
+               else config_check.parse_options(cfg_options))
     if stream is not None:
         require_known('stream', stream, STREAMS)
         options[STREAM] = stream
-    cfg = load_config(str(config), options)
+    cfg = config_check.load_config(str(config), options)
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
-    if stream and 'stream' not in parameters_of('', preprocessor):
+    if stream and 'stream' not in config_check.parameters_of(
+            '', preprocessor):
         raise InputError(
             f'--stream is {stream}, but model.data_preprocessor.type is '
             f'{preprocessor.get("type")}, expected SkeletonDataPreprocessor.')
@@ -261,8 +258,8 @@ def build_runner(cfg: Config) -> Runner:
             return logger
 
         def dump_config(self) -> None:
-            hook = Hook()
-            hook.before_train = lambda runner: super().dump_config()
+            write, hook = super().dump_config, Hook()
+            hook.before_train = lambda runner: write()
             self.register_hook(hook, 'VERY_LOW')  # after all checks
 
     return LateConfigRunner.from_cfg(cfg)

@@ -84,7 +84,8 @@ def apply() -> None:
     @functools.wraps(upstream_init)
     def init(self, module, *args, device_ids=None, **kwargs):
         for part in module.modules():  # DDP's error does not name clip_shape
-            getattr(part, 'require_sizes', int)()
+            if hasattr(part, 'require_sizes'):
+                part.require_sizes()
         on_cpu = all(p.device.type == 'cpu' for p in module.parameters())
         if on_cpu and any(isinstance(part, torch.nn.SyncBatchNorm)
                           for part in module.modules()):

@@ -7,7 +7,8 @@ use those. With this patch, a model keeps its average.
 import functools
 
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
+
+from ..utils.model_parts import unwrap
 
 
 def apply() -> None:
@@ -16,9 +17,7 @@ def apply() -> None:
 
     @functools.wraps(upstream)
     def before_run(self, runner):
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        if getattr(self, 'src_model', None) is not model:
+        if getattr(self, 'src_model', None) is not unwrap(runner.model):
             upstream(self, runner)
 
     EMAHook.before_run = before_run

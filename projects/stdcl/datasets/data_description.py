@@ -17,15 +17,15 @@ from mmengine.logging import MMLogger
 
 from ..utils.input_error import InputError
 from ..utils.skeleton_layout import SkeletonLayout
-from . import training_sequences
-from .training_sequences import unwrap_datasets
+from . import dataset_access
+from .dataset_access import unwrap_datasets
 
-MOST = 2**20  # largest number of hashes; larger training sets are sampled
+MAX_HASHES = 2**20  # larger training sets are sampled
 # transforms of MMAction2 that compute the input of a model
 FEATURES = ('GenSkeFeat', 'JointToBone', 'MergeSkeFeat', 'ToMotion')
 
 
-def streams_of(steps: Iterable) -> list[str]:
+def feature_transforms(steps: Iterable) -> list[str]:
     """Return the transforms of a pipeline that compute bones or motion."""
     return [type(step).__name__ for step in steps
             if type(step).__name__ in FEATURES
@@ -41,7 +41,7 @@ def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
     """
     codes = {*earlier, *(code for _, code in _hashes(dataset))}
     return {**traits(dataset), **input_of(model), 'sequences': torch.tensor(
-        sorted(codes)[:MOST], dtype=torch.int64)}
+        sorted(codes)[:MAX_HASHES], dtype=torch.int64)}
 
 
 def description_in(checkpoint: dict, model: nn.Module) -> dict:
@@ -109,10 +109,11 @@ def _traits_of(part, wrappers: tuple) -> dict:
         part, 'metainfo', {}).get('classes')
     layout = getattr(part, 'layout', None)
     steps = Compose(
-        training_sequences.transforms_of(part, *wrappers)).transforms
+        dataset_access.transforms_of(part, *wrappers)).transforms
     fixed = [_describe(step) for step in steps
              if getattr(step, 'cacheable', False)
-             or type(step).__name__ in FEATURES] or ['none'][:len(steps)]
+             or type(step).__name__ in FEATURES]
+    fixed = fixed or (['none'] if steps else [])
     return dict(
         num_classes=[len(classes)] if classes else [],
         classes=list(classes or ()),
@@ -187,7 +188,7 @@ def check_data(description: dict, dataset, where: str) -> None:
 def _hashes(dataset) -> Iterator[tuple]:
     """Yield the name and a hash of the name and label of each sequence."""
     for part, _ in unwrap_datasets(dataset):
-        for name, label in (training_sequences.names_and_labels(part)
+        for name, label in (dataset_access.names_and_labels(part)
                             if isinstance(part, BaseDataset) else ()):
             if isinstance(name, str):
                 code = hashlib.sha256(f'{name} {label}'.encode(

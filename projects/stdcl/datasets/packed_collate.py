@@ -17,8 +17,8 @@ def packed_collate(batch: list):
     if get_worker_info() is not None and isinstance(data, dict) and isinstance(
             data.get('inputs'), list):
         data['inputs'] = _pack(data['inputs'])
-        samples = [one for item in batch if isinstance(
-            one := item.get('data_samples'), ActionDataSample)
+        samples = [item.get('data_samples') for item in batch]
+        samples = [one for one in samples if isinstance(one, ActionDataSample)
                    and 'gt_label' in one and one.gt_label.numel() == 1]
         labels = _pack([sample.gt_label for sample in samples])
         for sample, label in zip(samples, labels):

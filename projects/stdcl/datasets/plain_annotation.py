@@ -76,8 +76,8 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
                          layout: SkeletonLayout) -> None:
     most, low, high = np.abs(position).max(), third.min(), third.max()
     if layout.dims == 3:
-        expected = 'z in the unit of x and y (0 if it hardly varies), not a ' \
-            'confidence'
+        expected = ('z in the unit of x and y (0 if it hardly varies), not a '
+                    'confidence')
         wrong = most > 10 * PIXELS and LOWEST <= low < high <= PEAK
     else:
         expected = 'a confidence from 0 to 1, not z'

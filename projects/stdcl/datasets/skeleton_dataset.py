@@ -78,12 +78,12 @@ class SkeletonDataset(PoseDataset):
     def load_data_list(self) -> list[dict]:
         """Read and check the annotations of the split."""
         content = self._read()
-        plain_list = self.split is None and isinstance(content, list)
-        # PoseDataset also accepts a plain list
-        annotations = content if plain_list else _entry(
-            self.ann_file, content, 'annotations', list)
+        if self.split is None and isinstance(content, list):
+            # PoseDataset also accepts a plain list
+            content = dict(annotations=content)
+        annotations = _entry(self.ann_file, content, 'annotations', list)
         annotation_check.check_names(self.ann_file, annotations)
-        if not plain_list and 'classes' in content:
+        if 'classes' in content:
             classes = list(map(printable, _entry(
                 self.ann_file, content, 'classes', (list, tuple))))
             own = list(self._metainfo.setdefault('classes', classes))
@@ -93,8 +93,7 @@ class SkeletonDataset(PoseDataset):
                     f'{self.ann_file}: the classes are {classes}, but metainfo'
                     ' of the data set in the config lists them in a different '
                     'order. Remove classes from metainfo.')
-        if isinstance(content, dict) and isinstance(
-                content.get('layout'), (str, dict)):
+        if isinstance(content.get('layout'), (str, dict)):
             with suppress(InputError):  # such as a layout of another project
                 self.layout = SkeletonLayout.get(content['layout'])
         if self.split is not None:

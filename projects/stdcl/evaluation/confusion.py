@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import printable
 
-FEW = 20  # largest number of classes for which cells show their values
+MAX_LABELED = 20  # classes; with more, cells do not show their values
 
 
 class ClassReport(ConfusionMatrix):
@@ -79,8 +79,8 @@ def describe_classes(rows: Sequence[dict]) -> str:
     lines = ['sequences  accuracy  class, most often confused with']
     for row in rows:
         accuracy = f'{100 * row["accuracy"]:.2f}' if row['sequences'] else '-'
-        other = f', {row["confused_with"]} ({row["confused"]})' \
-            if row['confused'] else ''
+        other = '' if not row['confused'] else (
+            f', {row["confused_with"]} ({row["confused"]})')
         lines.append(f'{row["sequences"]:9}  {accuracy:>8}  {row["name"]}'
                      f'{other}')
     return '\n'.join(lines)
@@ -123,7 +123,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     # the exponent 0.5 makes rare confusions visible
     image = axes.imshow(shares, cmap='Blues', norm=PowerNorm(0.5, 0, 100))
     figure.colorbar(image, label='% of the true class', shrink=0.6)
-    if len(names) <= FEW:
+    if len(names) <= MAX_LABELED:
         for row, column in np.argwhere(confusion):
             share = shares[row, column]
             axes.text(column, row, f'{share:.0f}', size=size, ha='center',

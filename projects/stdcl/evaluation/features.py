@@ -6,14 +6,14 @@ from rich.progress import track
 from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
-from ..datasets.training_sequences import carry_names
+from ..datasets.dataset_access import carry_names
 from ..utils import clip_check
 from ..utils.input_error import printable
 
 # key of an array from extract() -> name of these features in reports
 FEATURES = dict(global_='global', spatial='spatial', temporal='temporal')
 NEAREST = 1, 5  # numbers of neighbors for precision@k
-MOST = 5000  # largest number of sequences; N² distances must fit in memory
+MAX_MEASURED = 5000  # N² distances must fit in memory
 
 
 @torch.inference_mode()
@@ -91,8 +91,8 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> dict[str, torch.Tensor]:
 def measure(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Measure how well features separate classes, by cosine distance.
 
-    ``features`` are nonzero vectors, (N, D), of which a random subset of at
-    most :data:`MOST` is measured. ``labels``, (N,), contains 2 to N - 1
+    ``features`` are nonzero vectors, (N, D), of which a random subset of up to
+    :data:`MAX_MEASURED` is measured. ``labels``, (N,), contains 2 to N - 1
     classes; any other number raises a ``ValueError``. The result contains
     ``intra`` and ``inter``, the mean distance, from 0 to 2, between two
     sequences of the same class and of different classes; ``silhouette``, from
@@ -116,5 +116,5 @@ def measure(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def subset(number: int) -> np.ndarray:
-    """Return a fixed sample of at most :data:`MOST` of ``number`` indices."""
-    return np.sort(np.random.default_rng(0).permutation(number)[:MOST])
+    """Return a sample of up to :data:`MAX_MEASURED` of ``number`` indices."""
+    return np.sort(np.random.default_rng(0).permutation(number)[:MAX_MEASURED])

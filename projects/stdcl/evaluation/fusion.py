@@ -109,10 +109,9 @@ def align(files: Sequence[Scores],
 
     Files without names are assumed to be in this order already. A list in
     ``label_files`` names the sequences of such files, and of files that only
-    number them (CTR-GCN, FR-Head). Files supply labels that others lack.
-
-    Raises:
-        InputError: The files contradict each other, or a label is missing.
+    number them (CTR-GCN, FR-Head). Files supply labels that others lack. An
+    ``InputError`` is raised if they contradict each other, or if a label is
+    missing.
     """
     known = [label_file.read(path) for path in label_files]
     for one in known:

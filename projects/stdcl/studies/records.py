@@ -117,11 +117,9 @@ def describe(training: Training, folders: list[Path]) -> dict:
         [folder / 'scores.npz' for folder in folders],
         # as in tools/test.py, if there are several clips
         kind='probabilities' if len(folders) == 1 else None)
-    run = read_record(folders[0] / 'run.json')
-    parts = [part for folder in folders
-             for one in [read_record(folder / 'run.json')]
-             for part in [*one.get('resumed', []), one]]
-    machine = run['machine']
+    runs = [read_record(folder / 'run.json') for folder in folders]
+    parts = [part for run in runs for part in (*run.get('resumed', ()), run)]
+    machine, versions = runs[0]['machine'], runs[0]['versions']
     processor = machine.get('gpu', f'{machine["processor"]} CPU')
     return dict.fromkeys(COLUMNS) | dict(
         arm=training.arm, fold=training.fold, seed=training.seed,
@@ -130,11 +128,11 @@ def describe(training: Training, folders: list[Path]) -> dict:
         top1_last=_percent(found['fused']['top1']),
         mean_class=_percent(found['fused']['mean_class_accuracy']),
         commit='+'.join(dict.fromkeys(
-            (part['commit'] or 'unknown') + '-dirty' * (part['clean'] is False)
-            for part in parts)),
+            (part['commit'] or 'unknown')
+            + ('-dirty' if part['clean'] is False else '') for part in parts)),
         machine=f'{processor}, {machine["cores"]} cores, threads: '
         f'{machine["threads"]}', versions=' '.join(
-            f'{name}={version}' for name, version in run['versions'].items()))
+            f'{name}={version}' for name, version in versions.items()))
 
 
 def _nll(path: Path) -> float:

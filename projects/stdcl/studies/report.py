@@ -100,14 +100,14 @@ class StudyReport:
                 continue
             found = [compare(results, arm, self.plan.against[arm], name)
                      for name in columns]
-            pairs = len(found[0].seeds)
-            rows.append([arm, pairs, *(
-                f'{one.mean:+.{digits}f} ± {one.margin:.{digits}f}'.replace(
-                    ' ± nan', '').replace('+nan', '')
-                # older runs may lack a test that was added later
-                + f' (pairs: {number})' * (0 < number < pairs)
-                for one, (_, digits) in zip(found, columns.values())
-                for number in [len(one.seeds)])])
+            pairs, cells = len(found[0].seeds), []
+            for one, (_, digits) in zip(found, columns.values()):
+                cell = f'{one.mean:+.{digits}f} ± {one.margin:.{digits}f}'
+                cell = cell.replace(' ± nan', '').replace('+nan', '')
+                if 0 < len(one.seeds) < pairs:  # the test was added later
+                    cell += f' (pairs: {len(one.seeds)})'
+                cells.append(cell)
+            rows.append([arm, pairs, *cells])
         titles = [title for title, _ in columns.values()]
         return markdown(['arm', 'pairs', *titles], rows)
 

@@ -186,13 +186,7 @@ class Study:
         trainings = []
         for seed in seeds:
             fold = seed % len(self.folds)
-
-            def fill(values: dict, name: str | int = self.folds[fold]) -> dict:
-                return {key: value.replace('{fold}', str(name))
-                        if isinstance(value, str) else value
-                        for key, value in values.items()}
-
-            filled = fill(options)
+            filled = _fill(options, self.folds[fold])
             stream = arm.stream or filled.get(key) or (
                 '' if arm.config else 'joint')
             if not arm.config:  # which may have streams of its own
@@ -200,8 +194,8 @@ class Study:
             trainings.append(Training(
                 name, fold, seed, arm.encoder, stream,
                 config.stem if arm.config else self.benchmark, arm.stdcl,
-                config, filled, {test: fill(values) for test, values
-                                 in self.tests.items()}))
+                config, filled, {test: _fill(values, self.folds[fold])
+                                 for test, values in self.tests.items()}))
         return trainings
 
     def _fuse(self, name: str, arms: list[str], seeds) -> list[Training]:
@@ -232,13 +226,19 @@ def override(*parts: dict) -> dict:
             if not any(name in later for later in parts[index + 1:])}
 
 
+def _fill(options: dict, fold: str | int) -> dict:
+    """Replace ``{fold}`` in the values of options."""
+    return {name: value.replace('{fold}', str(fold))
+            if isinstance(value, str) else value
+            for name, value in options.items()}
+
+
 def read_study(path: Path) -> Study:
     """Read a study file.
 
     An ``InputError`` is raised if it cannot be read, if a field is missing or
     unknown, or if :class:`Study` rejects a field.
     """
-    path = Path(path)
     try:
         content = Config.fromfile(str(path)).to_dict()
     except Exception as error:  # the type depends on the mistake
@@ -246,7 +246,7 @@ def read_study(path: Path) -> Study:
                          f'{error}') from None
     content = {name: value for name, value in content.items()
                if not name.startswith('_')}
-    return _build(Study, str(path), dict(content, path=path))
+    return _build(Study, str(path), dict(content, path=Path(path)))
 
 
 def _require_type(where: str, value: object, kind: type) -> None:

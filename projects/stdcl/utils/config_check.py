@@ -48,11 +48,11 @@ IMPLIED = dict(
     train_dataloader=DataLoader, val_dataloader=DataLoader,
     test_dataloader=DataLoader)
 # fields anywhere in a config -> smallest value (an int admits only integers)
-LEAST = dict(accumulative_counts=1, base_batch_size=1, base_channels=1,
-             batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
-             num_classes=1, num_clips=1, num_person=1, num_stages=1,
-             num_workers=0, seed=0, times=1, val_begin=0, val_interval=1,
-             spatial_weight=0., temporal_weight=0.)
+MINIMA = dict(accumulative_counts=1, base_batch_size=1, base_channels=1,
+              batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
+              num_classes=1, num_clips=1, num_person=1, num_stages=1,
+              num_workers=0, seed=0, times=1, val_begin=0, val_interval=1,
+              spatial_weight=0., temporal_weight=0.)
 # with 0, no weight would change
 POSITIVE = {'clip_value', 'lr', 'max_norm'}
 # fields that cannot be omitted by setting them to None
@@ -152,38 +152,42 @@ def checked(cfg: Config, required: Sequence[str]) -> Iterator[None]:
             TypeError, ValueError) as error:
         text = _explain(str(error.args[0]) if error.args else '', cfg)
         frames = [one for one, _ in traceback.walk_tb(error.__traceback__)]
+        line = traceback.extract_tb(error.__traceback__)[-1].line
         frame = frames[-1]
-        built = next((one.f_locals.get('obj_cls') for one in reversed(frames)
-                      if one.f_code is build_from_cfg.__code__), None)
-        builds = getattr(built, '__module__', '').startswith(KNOWN)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        module = frame.f_globals['__name__']
-        if module == 'os' and cfg.get('launcher', 'none') != 'none':
+        if (frame.f_globals['__name__'] == 'os'
+                and cfg.get('launcher', 'none') != 'none'):
             text = (f'--launcher is {cfg.launcher}, but the environment '
                     f'variable {error} is missing. Start the processes with '
                     'torchrun, srun or mpirun, as tools/dist_train.sh does.')
-        # an invalid value, such as a negative learning rate or a metric that
-        # occurs twice; other errors in users' code keep their traceback
-        elif text is None and (
-                place.name == '__init__' and not isinstance(
-                    error, (KeyError, RuntimeError)) and (
-                        builds or built is None
-                        or re.search(r'\b(raise|assert)\b', place.line))
-                or builds and module.startswith(('projects.stdcl.',
-                                                 'torch.nn.'))
-                or module.startswith(('mmengine.', 'mmaction.')) and all(
-                    one.f_globals['__name__'].startswith(KNOWN)
-                    for one in frames) and (
-                    builds or isinstance(error, AttributeError)
-                    or not error.__cause__ and error.args
-                    and place.line.startswith(('raise ', 'assert ')))):
+        elif text is None and _rejects_value(error, frames, line):
             owner = (type(frame.f_locals['self']).__name__
-                     if 'self' in frame.f_locals else place.name)
+                     if 'self' in frame.f_locals else frame.f_code.co_name)
             text = (f'{owner} does not accept a value: '
-                    f'{shorten(str(error) or place.line, 300)}')
-        if text is None:
+                    f'{shorten(str(error) or line, 300)}')
+        if text is None:  # an error in users' code keeps its traceback
             raise
         raise InputError(text) from error
+
+
+def _rejects_value(error: Exception, frames: list, line: str) -> bool:
+    """Return whether a value is invalid, such as a negative learning rate."""
+    modules = [frame.f_globals['__name__'] for frame in frames]
+    built = next((frame.f_locals.get('obj_cls') for frame in reversed(frames)
+                  if frame.f_code is build_from_cfg.__code__), None)
+    known = getattr(built, '__module__', '').startswith(KNOWN)
+    if known and modules[-1].startswith(('projects.stdcl.', 'torch.nn.')):
+        return True
+    in_constructor = frames[-1].f_code.co_name == '__init__'
+    if in_constructor and not isinstance(error, (KeyError, RuntimeError)) and (
+            known or built is None or re.search(r'\b(raise|assert)\b', line)):
+        return True
+    if not modules[-1].startswith(('mmengine.', 'mmaction.')) or not all(
+            module.startswith(KNOWN) for module in modules):
+        return False
+    # raised on purpose, such as for a metric that occurs twice
+    raised = line.startswith(('raise ', 'assert ')) and not error.__cause__
+    return known or isinstance(error, AttributeError) or bool(
+        raised and error.args)
 
 
 def check(cfg: Config, required: Sequence[str] = ()) -> None:
@@ -278,7 +282,7 @@ def _registered() -> Iterator[dict]:
 
 def _expected(name: str, value: Any, words: set) -> str | None:
     """Return what an invalid value must be, or None."""
-    least = LEAST.get(name)
+    least = MINIMA.get(name)
     limit = 1024 if name == 'num_workers' else 2**32
     if isinstance(least, int) and isinstance(value, (Real, str)) and not (
             isinstance(value, Integral) and least <= value < limit):

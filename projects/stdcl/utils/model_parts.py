@@ -4,11 +4,21 @@ import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
 
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside a distributed wrapper, or the model itself."""
     return model.module if is_model_wrapper(model) else model
+
+
+def built_loops(runner) -> dict[str, BaseLoop]:
+    """Return the loops, 'train', 'val' and 'test', that a Runner will run."""
+    # the public properties would build the others
+    loops = {name: getattr(runner, f'_{name}_loop')
+             for name in ('train', 'val', 'test')}
+    return {name: loop for name, loop in loops.items()
+            if isinstance(loop, BaseLoop)}
 
 
 def kind_of(entry: dict) -> str:

@@ -115,8 +115,6 @@ def _checked(array: Any) -> np.ndarray:
     return array
 
 
-# --- safe replacements for the functions that a file may name --------------
-
 def _encode(text: str, encoding: str) -> bytes:
     """Replace ``_codecs.encode``, with which protocols 0 to 2 store bytes."""
     if encoding not in ('latin1', 'latin-1'):  # other encodings import modules

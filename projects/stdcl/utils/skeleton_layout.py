@@ -151,8 +151,7 @@ class SkeletonLayout:
     def get(cls, layout: 'str | dict | SkeletonLayout'):
         """Look up a layout in :data:`LAYOUTS`, or build it from a dict.
 
-        Raises:
-            InputError: ``layout`` is an unknown name or an invalid dict.
+        An unknown name or an invalid dict raises an ``InputError``.
         """
         if isinstance(layout, cls):
             return layout

@@ -9,9 +9,9 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import init_default_scope
 
 from ..apis.load_model import find_vertical, layout_of
-from ..datasets.data_description import streams_of
+from ..datasets.data_description import feature_transforms
+from ..datasets.dataset_access import transforms_of, unwrap_datasets
 from ..datasets.skeleton_dataset import SkeletonDataset
-from ..datasets.training_sequences import transforms_of, unwrap_datasets
 from ..datasets.transforms.format_gcn_input import find_num_person, fit_persons
 from ..utils.input_error import InputError, require_positive
 from ..utils.model_parts import kind_of
@@ -100,13 +100,13 @@ class DatasetBrowser:
                     pipeline.transforms))
             clips = pipeline(info)['inputs']  # (num_clips, M, T, V, C)
             shape = tuple(clips.shape)
-            steps = streams_of(pipeline.transforms)
+            steps = feature_transforms(pipeline.transforms)
             note = '' if not steps else (
                 f'{", ".join(steps)} computes bones or motion of shape '
                 f'{shape}, which are not drawn.')
             if not note:
                 panels.append(Panel(
-                    f'after {shape}' + ', clip 1' * (len(clips) > 1),
+                    f'after {shape}{", clip 1" if len(clips) > 1 else ""}',
                     to_points(clips[0].numpy(), self.layout, self.up[1])))
         except Exception as error:  # transforms may raise anything
             raise InputError(f'{self.where}: cannot draw the sequence {name}: '

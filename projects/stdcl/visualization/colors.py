@@ -1,6 +1,6 @@
 """Colors that people with color blindness can distinguish."""
 from collections.abc import Iterable
-from itertools import chain, cycle
+from itertools import cycle
 
 # by Okabe and Ito (https://jfly.uni-koeln.de/color/), without black
 COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00',
@@ -18,8 +18,7 @@ def assign_colors(names: Iterable[str]) -> dict[str, str]:
 
     The second seven colors are lighter, and the third seven are darker.
     """
-    shades = [COLORS, *(
-        ['#' + ''.join(f'{(int(color[i:i + 2], 16) + other) // 2:02x}'
-                       for i in (1, 3, 5)) for color in COLORS]
-        for other in (255, 0))]
-    return dict(zip(dict.fromkeys(names), cycle(chain(*shades))))
+    shades = ['#' + bytes((part + gray) // 2 for part
+                          in bytes.fromhex(color[1:])).hex()
+              for gray in (255, 0) for color in COLORS]
+    return dict(zip(dict.fromkeys(names), cycle([*COLORS, *shades])))

@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix
 
 from ..apis import layout_of, load_model
 from ..apis.load_model import build_test_loader, find_vertical
-from ..datasets.data_description import streams_of
-from ..datasets.training_sequences import transforms_of, unwrap_datasets
+from ..datasets.data_description import feature_transforms
+from ..datasets.dataset_access import transforms_of, unwrap_datasets
 from ..evaluation.features import FEATURES, extract, measure, subset
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, require_positive
@@ -25,7 +25,7 @@ from .colors import assign_colors
 from .curves import read_curves
 from .skeleton_player import player_page, render_page
 
-LEAST = 8  # minimum number of sequences in a t-SNE plot
+MINIMUM = 8  # number of sequences in a t-SNE plot
 CURVES = ('loss_cls', 'acc/top1')  # scalars to draw
 
 
@@ -89,16 +89,16 @@ class Outputs:
             found.shape[-1] == self.layout.num_joints) else None
 
     @property
-    def streams(self) -> list[str]:
+    def undrawn(self) -> list[str]:
         """Transforms that compute bones or motion, which are not drawn."""
-        return streams_of(
+        return feature_transforms(
             step for datasets in unwrap_datasets(self.dataset)
             for step in transforms_of(datasets[0], *datasets[1]))
 
     def clip(self, index: int) -> np.ndarray:
         """Return the points of the first clip of a sequence, (M, T, V, 3)."""
         joints = self.dataset[int(index)]['inputs'][0].numpy()
-        return (np.full((*joints.shape[:3], 3), np.nan) if self.streams
+        return (np.full((*joints.shape[:3], 3), np.nan) if self.undrawn
                 else scene.to_points(joints, self.layout, self.up))
 
 
@@ -155,10 +155,10 @@ def check(models: Sequence[Outputs]) -> None:
             'checkpoint with STD-CL. Pass those of the plain model after '
             '--plain.')
     number, classes = len(arrays['labels']), len(np.unique(arrays['labels']))
-    if number < LEAST or not 2 <= classes < number:
+    if number < MINIMUM or not 2 <= classes < number:
         raise InputError(
             'the test set does not suit a report (number of sequences: '
-            f'{number}, of classes: {classes}), expected at least {LEAST} '
+            f'{number}, of classes: {classes}), expected at least {MINIMUM} '
             'sequences, at least 2 classes, and more sequences than classes.')
     for what in ('labels', 'names'):
         if not np.array_equal(arrays[what], other[what]):
@@ -221,7 +221,7 @@ def animate(models: Sequence[Outputs], index: int) -> scene.Animation:
             f'{seen.classes[model.arrays["predictions"][index]]}'
             + ('' if model.correct[index] else ' (wrong)')
             for model in models] + [
-                f'{name}: not drawn' for name in seen.streams]),
+                f'{name}: not drawn' for name in seen.undrawn]),
         timeline=timeline)
 
 

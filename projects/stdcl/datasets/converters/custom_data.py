@@ -79,7 +79,7 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
                 error).removeprefix(path)), str(error)))
     if problems:
         kinds = pd.DataFrame(problems).groupby(0, sort=False)[1].agg(list)
-        lines = [first + f' ({len(more)} more like this)' * bool(more)
+        lines = [f'{first} ({len(more)} more like this)' if more else first
                  for first, *more in kinds]
         if len(lines) > 20:
             lines[20:] = [f'and {len(lines) - 20} more kinds of problems']
@@ -230,8 +230,8 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
             rows.append(dict(
                 name=name_of(info), subject='', split=part,
                 # a label beyond the classes could be the name of another
-                label=known.get(info['label'], f'{"number " * bool(own)}'
-                                f'{info["label"]}'),
+                label=known.get(info['label'], ('number ' if own else '')
+                                + str(info['label'])),
                 read=partial(sequence_file.to_sequence,
                              f'{path}: {name_of(info)}', arrays)))
     return pd.DataFrame(rows).set_index('name'), (

@@ -20,8 +20,7 @@ from .source_files import find_files
 CLASSES = {
     1: 'pick up with one hand', 2: 'pick up with two hands', 3: 'drop trash',
     4: 'walk around', 5: 'sit down', 6: 'stand up', 8: 'donning',
-    9: 'doffing', 11: 'throw', 12: 'carry'
-}
+    9: 'doffing', 11: 'throw', 12: 'carry'}
 LABELS = {action: label for label, action in enumerate(CLASSES)}
 NUM_JOINTS = 20
 # split -> (views, published number of sequences)

@@ -21,5 +21,4 @@ __all__ = [
     'CenterOnJoint', 'CropResize', 'DropEmptyFrames', 'FastPreNormalize3D',
     'FastUniformSampleFrames', 'FormatGCNInput', 'MinMaxNormalize',
     'PreNormalize2D', 'RandomRotation', 'RandomSampleFrames', 'RandomScale',
-    'RandomView', 'Standardize'
-]
+    'RandomView', 'Standardize']

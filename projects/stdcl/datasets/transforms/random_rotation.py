@@ -1,4 +1,4 @@
-"""Random rotation of the published NTU RGB+D recipe."""
+"""Random rotation of CTR-GCN's NTU RGB+D recipe (arXiv 2107.12213)."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -50,7 +50,7 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
 def rotation(x: float, y: float, z: float) -> np.ndarray:
     """Return the (3, 3) matrix Rz Ry Rx for angles in radians.
 
-    As in the published recipe, a positive angle about z turns y toward x.
+    As in this recipe, a positive angle about z turns y toward x.
     """
     cos_x, cos_y, cos_z = np.cos((x, y, z))
     sin_x, sin_y, sin_z = np.sin((x, y, z))

@@ -1,4 +1,4 @@
-"""Random point of view of the NW-UCLA training recipe."""
+"""Random view of CTR-GCN's NW-UCLA recipe (arXiv 2107.12213)."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -11,7 +11,7 @@ from .random_rotation import rotate, rotation
 class RandomView(BaseTransform):
     """Rotate by random whole degrees about the vertical axis and x (or y).
 
-    The published preprocessing also shifts and scales the sequence. This class
+    That recipe also shifts and scales the sequence. This class
     omits both steps: on NW-UCLA, ``MinMaxNormalize`` would cancel them.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).

@@ -3,14 +3,13 @@ import torch
 import torch.nn as nn
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop
 from torch.nn.parameter import is_lazy
 
 from ...datasets import data_description
 from ...models import Decoupler, MemoryBank
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError, printable
-from ...utils.model_parts import find_prefixes, unwrap
+from ...utils.model_parts import built_loops, find_prefixes, unwrap
 
 FINE_TUNE = 'set load_from to this file and omit resume'
 # texts about tensors that are only in the model or only in the checkpoint
@@ -43,7 +42,7 @@ class CheckpointFitHook(Hook):
 
     def before_run(self, runner) -> None:
         """Note whether the run only tests: other hooks may build its loop."""
-        self.tests = not isinstance(runner._train_loop, BaseLoop)
+        self.tests = 'train' not in built_loops(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the description of the training set."""
@@ -57,9 +56,8 @@ class CheckpointFitHook(Hook):
         """Remove tensors that do not fit, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
         trained_on = data_description.description_in(checkpoint, model)
-        data = {name: loop.dataloader.dataset for name in (
-            'train', 'val', 'test') if isinstance(
-                loop := getattr(runner, f'_{name}_loop'), BaseLoop)}
+        data = {name: loop.dataloader.dataset
+                for name, loop in built_loops(runner).items()}
         if self.tests or 'train' not in data:
             data.pop('train', None)
             _fit_to_test(model, checkpoint, file)
@@ -91,10 +89,7 @@ def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:
     initial values. For errors, see :class:`CheckpointFitHook`.
     """
     mismatch = _fit_to_test(model, checkpoint, file)
-    banks = find_prefixes(model, MemoryBank)
-    model.load_state_dict(
-        {name: tensor for name, tensor in _state_dict(checkpoint).items()
-         if not name.startswith(banks)}, strict=False)
+    model.load_state_dict(_state_dict(checkpoint), strict=False)
     return {name for name, text in mismatch.items() if text != EXTRA}
 
 
@@ -210,9 +205,9 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
     for name in list(state_dict):
         if name.startswith('module.'):  # the Runner removes the prefix later
             state_dict[name.removeprefix('module.')] = state_dict.pop(name)
-    broken = [name for name in own if isinstance(
-        state_dict.get(name), torch.Tensor) and not state_dict[
-            name].isfinite().all()]
+    broken = [name for name in own
+              if isinstance(state_dict.get(name), torch.Tensor)
+              and not state_dict[name].isfinite().all()]
     if broken:
         raise InputError(
             f'{file} contains NaN or infinity in {", ".join(broken[:3])} '

@@ -8,12 +8,13 @@ from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop
 
-from ...datasets.training_sequences import summarize
+from ...datasets.dataset_access import summarize
 from ...utils.checkpoint_file import name_loaded
 from ...utils.config_check import entries, parameters_of
 from ...utils.input_error import InputError
+from ...utils.model_parts import built_loops
 from ..loops.reproducible_train_loop import seed_of
 from .preemption_hook import BATCH, BATCHES
 
@@ -26,7 +27,7 @@ SHARED = 'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'
 CHANGING = {'last_step', '_global_step', '_last_value', 'verbose', 'best',
             'num_bad_epochs', 'cooldown_counter'}
 # entries of Adam's parameter groups that other versions of PyTorch lack
-NEW = {'decoupled_weight_decay'}
+OPTIONAL = {'decoupled_weight_decay'}
 
 
 @HOOKS.register_module()
@@ -57,11 +58,8 @@ class ConsistencyHook(Hook):
                         f'{name} is {own.get(name)} in process {rank}, '
                         f'expected {first.get(name)}, as in process 0.')
         self.data = {}
-        for name in ('train', 'val', 'test'):
-            loop = getattr(runner, f'_{name}_loop')
-            # the Runner builds only the loops that it runs
-            if not isinstance(loop, BaseLoop) or (
-                    name == 'test' and get_world_size() == 1):
+        for name, loop in built_loops(runner).items():
+            if name == 'test' and get_world_size() == 1:
                 continue
             self.data[name] = summarize(loop.dataloader.dataset)
             _require_same(
@@ -127,9 +125,9 @@ def _settings(runner) -> dict:
     # machines may have different paths
     own = {name: str(value) for name, value in fields.items() if isinstance(
         value, (int, float, str, list, tuple)) and os.sep not in str(value)}
-    loop = runner._train_loop
+    loop = built_loops(runner).get('train')
     return {**own, 'seed': seed_of(runner), 'train_dataloader: the number of '
-            'batches': isinstance(loop, BaseLoop) and len(loop.dataloader)}
+            'batches': loop is not None and len(loop.dataloader)}
 
 
 def _require_same(what: str, own: tuple, file: str) -> None:
@@ -165,17 +163,23 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
     if isinstance(wrapper, OptimWrapperDict):
         return
     known = parameters_of('', dict(type=type(wrapper.optimizer)))
-    # compare the settings of parameter groups before any schedule
-    yield from _compare('optimizer', *([
-        {name: group.get(f'initial_{name}', value[1:] if (
-            # schedules of momentum change the first one
-            name == 'betas' and 'momentum' in group) else value)
-         for name, value in group.items()
-         # some optimizers also keep running values in groups
-         if name != 'params' and ('lr' not in known or name in known)}
-        for group in state['param_groups']]
-        for state in (checkpoint['optimizer'], wrapper.state_dict())))
+    saved, own = ([_initial(group, known) for group in state['param_groups']]
+                  for state in (checkpoint['optimizer'], wrapper.state_dict()))
+    yield from _compare('optimizer', saved, own)
     yield from _compare_schedules(runner, checkpoint)
+
+
+def _initial(group: dict, known: dict) -> dict:
+    """Return the settings of a parameter group before any schedule."""
+    initial = {}
+    for name, value in group.items():
+        # some optimizers also keep running values in groups
+        if name == 'params' or 'lr' in known and name not in known:
+            continue
+        if name == 'betas' and 'momentum' in group:
+            value = value[1:]  # schedules of momentum change the first one
+        initial[name] = group.get(f'initial_{name}', value)
+    return initial
 
 
 def _compare_schedules(runner, checkpoint: dict) -> Iterator[tuple]:
@@ -210,7 +214,7 @@ def _compare(name: str, saved: list[dict], own: list[dict]) -> Iterator[tuple]:
         yield f'a list {name} of length', len(saved), f'length {len(own)}'
     for index, (old, new) in enumerate(zip(saved, own)):
         for key in sorted({*old, *new} - CHANGING - (
-                    NEW - (old.keys() & new.keys()))):
+                    OPTIONAL - (old.keys() & new.keys()))):
             # newer versions of PyTorch add entries that are None or False;
             # checkpoints contain no functions
             if not callable(new.get(key)) and (

@@ -3,13 +3,12 @@ from collections import Counter
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop
 
-from ...datasets import training_sequences
+from ...datasets import dataset_access
 from ...models import MemoryBank, STDCLMixin
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
-from ...utils.model_parts import find_modules, unwrap
+from ...utils.model_parts import built_loops, find_modules, unwrap
 
 FINGERPRINT = 'memory_bank_sequences'  # key in a checkpoint's meta
 
@@ -32,19 +31,18 @@ class MemoryBankHook(Hook):
 
     def before_run(self, runner) -> None:
         """Set the size of the banks if the run will train."""
-        # only a run that trains has built its training loop by now
-        training = isinstance(runner._train_loop, BaseLoop)
+        training = 'train' in built_loops(runner)
         self.banks = find_modules(runner.model, MemoryBank) if training else {}
         if not self.banks:
             return
         dataset = runner.train_dataloader.dataset
         workers = runner.train_dataloader.num_workers
-        if workers and hasattr(runner._train_loop, 'dataloader_iterator'):
+        if workers and hasattr(runner.train_loop, 'dataloader_iterator'):
             raise InputError(
                 f'train_dataloader.num_workers is {workers}, expected 0, as '
                 'the loop starts workers before sequences have an index.')
-        num_sequences = training_sequences.add_indices(dataset)
-        fingerprint, _ = training_sequences.summarize(dataset, samples=0)
+        num_sequences = dataset_access.add_indices(dataset)
+        fingerprint, _ = dataset_access.summarize(dataset, samples=0)
         collate = runner.train_dataloader.collate_fn
         batch_steps = (unwrap(runner.model).data_preprocessor,
                        getattr(collate, 'func', collate))
@@ -112,10 +110,10 @@ def largest_class(dataset, *batch_steps) -> int | None:
     batch, may change labels, because it is the user's own.
     """
     counts = Counter()
-    for part, wrappers in training_sequences.unwrap_datasets(dataset):
-        if training_sequences.may_change_labels((
+    for part, wrappers in dataset_access.unwrap_datasets(dataset):
+        if dataset_access.may_change_labels((
                 *batch_steps, part, *wrappers, *part.pipeline.transforms)):
             return None
         counts.update(str(label) for _, label
-                      in training_sequences.names_and_labels(part))
+                      in dataset_access.names_and_labels(part))
     return max(counts.values(), default=None)

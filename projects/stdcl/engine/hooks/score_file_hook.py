@@ -8,7 +8,7 @@ from mmaction.registry import HOOKS
 from mmengine.dist import collect_results
 from mmengine.hooks import Hook
 
-from ...datasets.training_sequences import carry_names
+from ...datasets.dataset_access import carry_names
 from ...evaluation import score_file
 from ...utils.input_error import InputError
 from ...utils.model_parts import unwrap

@@ -8,14 +8,13 @@ from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import BaseLoop
 
 from ...datasets import data_description as description
-from ...datasets import training_sequences
+from ...datasets import dataset_access
 from ...datasets.plain_annotation import check_dims
 from ...utils import clip_check
 from ...utils.input_error import InputError
-from ...utils.model_parts import unwrap
+from ...utils.model_parts import built_loops, unwrap
 
 
 @HOOKS.register_module()
@@ -60,8 +59,7 @@ class SkeletonCheckHook(Hook):
 
     def before_val(self, runner) -> None:
         """Check the validation set, unless ``before_train`` did."""
-        if self._is_first(runner) and not isinstance(runner._train_loop,
-                                                     BaseLoop):
+        if self._is_first(runner) and 'train' not in built_loops(runner):
             check_loader(unwrap(runner.model), runner.val_dataloader,
                          'val_dataloader')
 
@@ -72,7 +70,7 @@ class SkeletonCheckHook(Hook):
         check_loader(unwrap(runner.model), runner.test_dataloader,
                      'test_dataloader')
         # CheckpointFitHook checks the data if the model is from a checkpoint
-        if isinstance(runner._train_loop, BaseLoop):
+        if 'train' in built_loops(runner):
             description.check_data(
                 description.describe(unwrap(runner.model),
                                      runner.train_dataloader.dataset),
@@ -97,15 +95,15 @@ def check_loader(model, loader, name: str) -> None:
     if name != 'train_dataloader' and average not in ('prob', 'score'):
         raise InputError('model.cls_head.average_clips is '
                          f'{average!r}, expected "prob" or "score".')
-    for part, wrappers in training_sequences.unwrap_datasets(loader.dataset):
+    for part, wrappers in dataset_access.unwrap_datasets(loader.dataset):
         where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
-        transforms = training_sequences.transforms_of(part, *wrappers)
-        outer = Compose(training_sequences.transforms_of(*wrappers))
+        transforms = dataset_access.transforms_of(part, *wrappers)
+        outer = Compose(dataset_access.transforms_of(*wrappers))
         if isinstance(part, BaseDataset):
             check_dims(where, part.get_data_info(0), getattr(
                 model.data_preprocessor, 'layout', None))
         stream = getattr(model.data_preprocessor, 'stream', 'joint')
-        if stream != 'joint' and description.streams_of(transforms):
+        if stream != 'joint' and description.feature_transforms(transforms):
             raise InputError(f'{where}: stream is {stream}, but the '
                              'pipeline also computes bones or motion.')
         sample = outer(part[0])
@@ -113,21 +111,9 @@ def check_loader(model, loader, name: str) -> None:
             raise InputError(f'{where}: the pipeline returns no inputs, '
                              'expected PackActionInputs as its last step.')
         inputs = sample['inputs'].nan_to_num()
-        number, good = getattr(head, 'num_classes', None), set()
+        number = getattr(head, 'num_classes', None)
         if isinstance(part, BaseDataset) and isinstance(number, Integral):
-            for index, (one, label) in enumerate(
-                    training_sequences.names_and_labels(part)):
-                if isinstance(label, Integral) and not (
-                        0 <= label < number or label in good):
-                    if training_sequences.may_change_labels(transforms):
-                        seen = outer(part[index])['data_samples'].gt_label
-                        if ((seen >= 0) & (seen < number)).all():
-                            good.add(label)
-                            continue
-                    raise InputError(
-                        f'{where}: sequence {one}: label is {label}, '
-                        f'expected 0 to {number - 1} because '
-                        f'model.cls_head.num_classes is {number}.')
+            _check_labels(where, part, transforms, outer, number)
         if name != 'train_dataloader' and not inputs.equal(
                 outer(part[0])['inputs'].nan_to_num()):
             MMLogger.get_current_instance().warning(
@@ -137,6 +123,24 @@ def check_loader(model, loader, name: str) -> None:
         if isinstance(model, RecognizerGCN):
             clip_check.check_shape(  # inputs are (num_clips, M, T, V, C)
                 model, inputs.shape[1:], where, name == 'test_dataloader')
+
+
+def _check_labels(where: str, dataset: BaseDataset, transforms: list,
+                  outer: Compose, number: int) -> None:
+    """Raise an ``InputError`` if a label is not from 0 to ``number`` - 1."""
+    first = {}  # label out of range -> index and name of its first sequence
+    for index, (name, label) in enumerate(
+            dataset_access.names_and_labels(dataset)):
+        if isinstance(label, Integral) and not 0 <= label < number:
+            first.setdefault(label, (index, name))
+    for label, (index, name) in first.items():
+        if dataset_access.may_change_labels(transforms):
+            seen = outer(dataset[index])['data_samples'].gt_label
+            if ((seen >= 0) & (seen < number)).all():
+                continue
+        raise InputError(
+            f'{where}: sequence {name}: label is {label}, expected 0 to '
+            f'{number - 1} because model.cls_head.num_classes is {number}.')
 
 
 @torch.no_grad()
@@ -154,8 +158,8 @@ def _try_model(model, batch: dict) -> None:
                 and type(head.loss_cls).__module__.startswith('mmaction.')):
             head.loss_by_feat(scores, data['data_samples'])
     except (IndexError, RuntimeError, ValueError) as error:
-        clips = len(scores)
-        advice = f' with {clips} clips (expected num_clips=1)' * (clips > 1)
+        advice = '' if len(scores) == 1 else (
+            f' with {len(scores)} clips (expected num_clips=1)')
         raise InputError('model.cls_head: the loss of a training sequence'
                          f'{advice} fails: {error}') from error
     try:

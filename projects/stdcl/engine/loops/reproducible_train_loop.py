@@ -47,7 +47,8 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook('after_train')
         finally:  # PreemptionHook has replaced the signal handlers
             for hook in self.runner.hooks:
-                getattr(hook, 'restore_handlers', bool)()
+                if hasattr(hook, 'restore_handlers'):
+                    hook.restore_handlers()
         return self.runner.model
 
     def _validate_if_due(self) -> None:

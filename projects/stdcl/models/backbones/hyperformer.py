@@ -126,8 +126,8 @@ class HypergraphAttention(BaseModule):
         self.outer = nn.Parameter(
             torch.eye(num_joints).repeat(num_heads, 1, 1))
         self.proj = nn.Conv1d(out_channels, out_channels, 1, groups=groups)
-        self.skip = nn.Identity() if in_channels == out_channels else \
-            nn.Linear(in_channels, out_channels, bias=False)
+        self.skip = nn.Identity() if in_channels == out_channels else (
+            nn.Linear(in_channels, out_channels, bias=False))
         member = F.one_hot(parts).float().T  # (P, V)
         self.register_buffer('mean_of_part', member / member.sum(
             dim=1, keepdim=True), persistent=False)

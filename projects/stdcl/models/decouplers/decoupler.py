@@ -38,8 +38,8 @@ class PointwiseConv1d(nn.Conv1d):
 def reduce_channels(in_channels: int, reduction: int) -> PointwiseConv1d:
     """Build a 1x1 convolution to ``in_channels // reduction`` channels.
 
-    Raises:
-        InputError: ``reduction`` is not an integer from 1 to ``in_channels``.
+    An ``InputError`` is raised unless ``reduction`` is an integer from 1 to
+    ``in_channels``.
     """
     require_positive('decoupler', reduction=reduction)
     if reduction > in_channels:

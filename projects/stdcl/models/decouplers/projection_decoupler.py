@@ -19,8 +19,8 @@ class ProjectionBranch(nn.Module):
         super().__init__()
         self.length = length
         self.reduce = reduce_channels(in_channels, reduction)
-        self.project = nn.LazyLinear(out_channels) if length is None else \
-            nn.Linear(self.reduce.out_channels * length, out_channels)
+        self.project = nn.LazyLinear(out_channels) if length is None else (
+            nn.Linear(self.reduce.out_channels * length, out_channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, L) to (N, D)."""
