@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmaction.models.heads import GCNHead
 
-from projects.stdcl.deployment.authors_checkpoint import convert
+from projects.stdcl.deployment.authors_checkpoint import _group, convert
 from projects.stdcl.models import BlockGCN, SkeletonDataPreprocessor
 from projects.stdcl.models.backbones import blockgcn
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
@@ -50,6 +50,17 @@ def test_block_gc_against_twin(out_channels):
                  module.bias)
     expected = (module.bn(y) + module.shortcut(x)).relu()
     torch.testing.assert_close(module(x), expected)
+
+
+def test_converted_kernels():
+    """The authors' code has a grouped convolution for each subset."""
+    kernels = [torch.randn(8, 3, 1, 1) for _ in range(3)]
+    conv = _group(torch.zeros(3, 2, 4, 4), *kernels)
+    x = torch.randn(1, 6, 1, 1)
+    for k, kernel in enumerate(kernels):
+        torch.testing.assert_close(
+            (x.view(2, 1, 3) @ conv[:, k]).flatten(),
+            torch.conv2d(x, kernel, groups=2).flatten())
 
 
 def test_golden(reference):

@@ -17,7 +17,8 @@ def trained(root, warm, tmp_path_factory):
     """Train one epoch in a working directory outside the repository."""
     folder = tmp_path_factory.mktemp('elsewhere')
     done = warm('tools/train.py', root / CONFIG, '--seed', 1, '--resume',
-                '--cfg-options', *TINY, cwd=folder)
+                '--deterministic', '--diff-rank-seed', '--cfg-options', *TINY,
+                cwd=folder)
     return folder / 'work_dirs' / 'stdcl-stgcn_synthetic', done
 
 
@@ -28,6 +29,8 @@ def test_train_writes_below_the_working_directory(trained):
     assert re.search(r'loss_cls: .* loss_spatial: .* loss_temporal: .* '
                      r'anchor_share: ', done.stdout)
     record = json.loads((work_dir / 'run.json').read_text())
+    assert record['config']['randomness'] == dict(
+        seed=1, diff_rank_seed=True, deterministic=True)
     assert record['epochs'][0]['val']['acc/top1'] == pytest.approx(
         accuracy(done), abs=1e-4)
 

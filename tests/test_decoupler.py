@@ -47,6 +47,7 @@ def test_initialization():
 
 def test_attentive_equals_the_twin():
     decoupler = AttentiveDecoupler(8, 5, 2)
+    assert decoupler.temporal is not decoupler.spatial
     x = torch.randn(2, 3, 8, 4, 6)
     expected = torch.zeros(2, 5)
     for n in range(2):

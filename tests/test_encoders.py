@@ -215,6 +215,14 @@ def test_converter_unwraps_checkpoints(tmp_path):
         torch.load(tmp_path / 'ours.pth')['state_dict'])
 
 
+def test_converted_decoupler():
+    table = authors_checkpoint._decoupler({'std.conv1.weight': None})
+    assert [table[f'cls_head.decoupler.{name}.weight'][0] for name in (
+        'spatial.reduce', 'spatial.project', 'temporal.reduce',
+        'temporal.project')] == [[f'std.{name}.weight'] for name in (
+            'conv1', 'convs', 'conv2', 'convt')]
+
+
 @pytest.mark.parametrize('layout', ['nturgb+d', 'nw-ucla', 'coco',
                                     'openpose', HAND])
 def test_adjacency(layout):

@@ -221,7 +221,8 @@ def test_numbered_sequences(tmp_path, kind, prefix):
 
 
 def test_softmax_of_logits(tmp_path):
-    a, b = make(tmp_path / 'a.npz'), make(tmp_path / 'b.npz', seed=1)
+    a = make(tmp_path / 'a.npz')
+    b = make(tmp_path / 'b.npz', seed=1, logits=np.ones((40, 7)))
     logits = table(a, tmp_path / 'logits.pkl')
     expected = fusion.fuse_files([a.path, b.path], kind='probabilities')
     found = fusion.fuse_files([logits, b.path], kind='softmax')

@@ -144,6 +144,15 @@ def test_script_names_the_expected_shape(shape):
     assert SCRIPT.printable('é\x1b[2J\n1.0000') == 'é?[2J?1.0000'
 
 
+def test_script_averages_probabilities():
+    session = SimpleNamespace(
+        run=lambda *_: [np.log([[0.9, 0.1], [0.2, 0.8]])],
+        get_modelmeta=lambda: SimpleNamespace(custom_metadata_map=dict(
+            dims='3', clip_shape='[1, 9, 2, 3]', pipeline='[]')))
+    np.testing.assert_allclose(SCRIPT.classify(session, np.ones((9, 2, 3))),
+                               [0.55, 0.45])
+
+
 def test_clips_are_those_of_the_data(tiny_annotations):
     steps = [dict(type='RandomSampleFrames', clip_len=9, test_mode=True),
              dict(type='PoseDecode'), dict(type='FormatGCNInput'),
@@ -205,6 +214,7 @@ def test_the_commands(warm, tmp_path):
     np.save(tmp_path / 'joints.npy', joints)
     np.savez(tmp_path / 'joints.npz', keypoint=joints[..., :2],
              keypoint_score=joints[..., 2])
+    assert np.array_equal(SCRIPT.read(tmp_path / 'joints.npz'), joints)
     # the exported shape may differ from the config
     warm('tools/deployment/export_onnx.py', ROOT / CONFIG, 'epoch_1.pth',
          'short.onnx', '--shape', 1, 16, 20, 3, *options, cwd=tmp_path)

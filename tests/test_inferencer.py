@@ -83,6 +83,7 @@ def test_windows_reach_the_end(num_frames, window, stride, starts):
 def test_recordings_are_not_packed_like_the_data_set(inferencer, checkpoint):
     cfg = config()
     cfg.test_dataloader.dataset.pipeline.insert(0, dict(type='DecompressPose'))
+    cfg.model.cls_head.average_clips = 'score'
     joints = raw_joints()
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(joints) == inferencer(
         joints)
@@ -94,11 +95,13 @@ def test_windows_are_parts_of_the_sequence(inferencer):
     found, = inferencer(joints, window=20, stride=10)['predictions']
     alone = inferencer([joints[start:end] for start, end in windows],
                        topk=16)['predictions']
-    scores = np.zeros((150, 16))
+    scores, mean = np.zeros((150, 16)), np.zeros(16)
     for (start, end), one in zip(windows, alone):
         for best in one['top']:
             scores[start:end, best['label']] += best['score']
+            mean[best['label']] += best['score'] / len(windows)
     scores /= scores.sum(axis=1, keepdims=True)
+    assert found['score'] == pytest.approx(mean.max(), abs=1e-5)
     assert len(found['segments']) > 2
     assert sum(([one['label']] * (one['end'] - one['start'])
                 for one in found['segments']), []) == scores.argmax(1).tolist()
@@ -149,6 +152,21 @@ def test_invalid_arguments_raise(inferencer, sequence, options, words):
         inferencer(sequence, **options)
 
 
+def test_outputs_and_clips_that_do_not_fit(checkpoint):
+    cfg = config()
+    inferencer = SkeletonInferencer(cfg, checkpoint, 'cpu')
+    inferencer.model.backbone.data_bn.running_var.fill_(-1)
+    with pytest.raises(InputError, match='sequence-0: some outputs .* NaN'):
+        inferencer(raw_joints()[0])
+    cfg.test_dataloader.dataset.pipeline.pop(1)  # has clip_len
+    inferencer = SkeletonInferencer(cfg, checkpoint, 'cpu')
+    with pytest.raises(InputError, match='the clips have the shapes'):
+        inferencer([GOOD, GOOD[:5]])
+    cfg.model.cls_head.multi_class = True
+    with pytest.raises(InputError, match='multi_class is True, expected'):
+        SkeletonInferencer(cfg, checkpoint, 'cpu')
+
+
 @pytest.mark.parametrize('device', ['gpu', 'meta', 'cuda:99'])
 def test_devices_that_do_not_exist(checkpoint, device):
     with pytest.raises(InputError, match=f"device is '{device}', expected"):
@@ -184,6 +202,8 @@ def test_the_size_of_images_is_not_guessed(checkpoint):
         with pytest.raises(InputError, match='--img-shape HEIGHT WIDTH'):
             inferencer(joints, img_shape=img_shape)
     given = inferencer(joints, img_shape=np.array((480, 640)))
+    assert given == inferencer([dict(keypoint=one, img_shape=(9, 9))
+                                for one in joints], img_shape=(480, 640))
     # in some windows, most joints may be outside the image
     walk = np.concatenate([joints[0][:, :9]] * 9, axis=1)
     walk[:, 63:, :, 0] += 640

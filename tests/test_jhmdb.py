@@ -1,12 +1,10 @@
 """JHMDB: converter, transforms of 2D data and choice of a split."""
 import numpy as np
-import pandas as pd
 import pytest
 
 from projects.stdcl import datasets
 from projects.stdcl.catalogue import find_config
-from projects.stdcl.datasets.converters import custom_data, jhmdb
-from projects.stdcl.utils import safe_files
+from projects.stdcl.datasets.converters import jhmdb
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import LAYOUTS
 from tests.test_streams import load
@@ -69,65 +67,6 @@ def test_real_data(reference, tmp_path):
     pose = np.mean([clips.get_data_info(i)['keypoint'].mean(axis=(0, 1))
                     for i in range(609)], axis=0)
     assert pose[names.index('face'), 1] < pose[names.index('left ankle'), 1]
-
-
-def write_clip(form, path, clip, lost):
-    """Write the joints of a clip (T, V, 2) in one of several formats."""
-    table = pd.DataFrame(clip.reshape(len(clip), -1))
-    if form.startswith('csv'):
-        if form == 'csv with names':
-            table.columns = [f'{joint}_{axis}' for joint in
-                             LAYOUTS['jhmdb'].joint_names for axis in 'xy']
-        table.to_csv(f'{path}.csv', index=form == 'csv with index',
-                     header=form != 'csv without header')
-    elif form == 'npz with lost joints':
-        np.savez(f'{path}.npz', keypoint=np.where(lost[..., None], 0, clip),
-                 keypoint_score=1. - lost)
-    else:
-        np.save(f'{path}.npy', clip)
-
-
-@pytest.mark.parametrize('form', [
-    'csv', 'csv with index', 'csv with names', 'csv without header', 'pickle',
-    'npz with lost joints', 'int16', 'int64', 'uint16', 'float16', 'float64'])
-def test_every_format_gives_the_same_clips(form, arrays, tmp_path):
-    """The annotations do not depend on the format of the input files."""
-    dtype = form if form[-2:].isdecimal() else 'float32'
-    # convert the coordinates to pixels
-    keypoint = (300 + 90 * arrays['keypoint']).astype(dtype)
-    lost = np.random.default_rng(0).random(keypoint.shape[:2]) < 0.1
-    np.savez(tmp_path / 'in.npz', **{
-        **arrays, 'keypoint': keypoint.astype('float32')})
-    direct, own = tmp_path / 'direct.pkl', tmp_path / 'own.pkl'
-    jhmdb.convert(tmp_path / 'in.npz', direct)
-    source = tmp_path / 'clips'
-    source.mkdir()
-    ends = np.cumsum(arrays['num_frames'])[:-1]
-    table = pd.DataFrame(dict(
-        name=arrays['name'], label=arrays['label'],
-        split=np.where(arrays['is_test_1'], 'val', 'train')))
-    table.to_csv(tmp_path / 'labels.csv')
-    for name, *clip in zip(arrays['name'], np.split(keypoint, ends),
-                           np.split(lost, ends)):
-        write_clip(form, source / name, *clip)
-    pickled = form == 'pickle'
-    custom_data.convert(
-        direct if pickled else source,
-        None if pickled else tmp_path / 'labels.csv', own, 'jhmdb',
-        split=('split1_train', 'split1_val') if pickled else ())
-    own, direct = (safe_files.load(str(path)) for path in (own, direct))
-    for split in ('train', 'val'):
-        assert sorted(own['split'][split]) == sorted(
-            direct['split'][f'split1_{split}'])
-    found = {item['frame_dir']: item for item in own['annotations']}
-    assert len(found) == len(direct['annotations'])
-    for item, gone in zip(direct['annotations'], np.split(lost, ends)):
-        mine, expected = found[item['frame_dir']], item['keypoint']
-        if form == 'npz with lost joints':
-            np.testing.assert_array_equal(mine['keypoint_score'][0], ~gone)
-            expected = np.where(gone[..., None], 0, expected)
-        np.testing.assert_array_equal(mine['keypoint'], expected)
-        assert mine['label'] == item['label']
 
 
 @pytest.mark.parametrize('normalize, expected', [

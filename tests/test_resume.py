@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -174,6 +175,10 @@ def test_a_signal_while_processes_agree_is_not_lost(monkeypatch):
     monkeypatch.setattr('mmengine.dist.all_reduce',
                         lambda *_: hook._note(signal.SIGTERM, None))
     assert (hook._tell_all(), hook._tell_all()) == (0, signal.SIGTERM)
+    # a validation whose epoch has not been saved is completed
+    monkeypatch.undo()
+    hook.checkpoint_hook = SimpleNamespace(saved_iter=3)
+    hook.after_val_iter(SimpleNamespace(iter=4))
 
 
 def test_sigterm_waits_for_the_gradients_to_be_applied(warm, tmp_path):
@@ -442,10 +447,13 @@ def test_resuming_within_an_epoch_requires_the_loop(config):
     with pytest.raises(InputError, match='max_epochs 2 or more, .* uses 1'):
         run(config, resume=True, train_cfg=dict(
             config.train_cfg, max_epochs=1)).train()
+    again = dict(resume=True, load_from=f'{config.work_dir}/iter_2.pth')
+    with pytest.raises(InputError, match='3 batches, 5 clips per step'):
+        run(config, **again, train_dataloader=dict(
+            config.train_dataloader, batch_size=5)).train()
     config.train_cfg.type = 'EpochBasedTrainLoop'
     with pytest.raises(InputError, match='expected ReproducibleTrainLoop'):
-        run(config, resume=True,
-            load_from=f'{config.work_dir}/iter_2.pth').train()
+        run(config, **again).train()
 
 
 class Batches(BatchSampler):
@@ -641,6 +649,9 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
         'val_dataloader.dataset.ann_file': other})
     shown = capsys.readouterr().out
     # another run with the same folder name would overwrite these checkpoints
+    with hold_folder(tmp_path / 'out' / Path(config.work_dir).name), (
+            pytest.raises(InputError, match='another run is writing')):
+        apis.train(path, tmp_path / 'b' / Path(config.work_dir).name)
     warn_of_earlier_run(run(config, work_dir=str(
         tmp_path / 'b' / Path(config.work_dir).name)))
     assert 'checkpoints of an earlier run' in capsys.readouterr().out

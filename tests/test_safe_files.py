@@ -143,6 +143,8 @@ FORGED = {
     'array without numbers': Call(_reconstruct, np.ndarray, (0, ), b'b'),
     'state of a function': Call(Call(OrderedDict, state={'a': 1})),
     'attributes': Call(OrderedDict, state={'items': 1}),
+    **{f'size of {kind.__name__}': Call(kind, 9)
+       for kind in (bytes, bytearray)},
     'codec': Call(__import__('_codecs').encode, 'a', 'rot13'),
     'a function as data': [OrderedDict], 'a dtype as data': [np.dtype('f4')]}
 

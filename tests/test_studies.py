@@ -48,13 +48,13 @@ TRAIN = '''
 import json, signal, sys, time
 from pathlib import Path
 folder = Path(sys.argv[sys.argv.index('--work-dir') + 1])
-assert '--resume' in sys.argv
+assert '--seed 1 --resume' in ' '.join(sys.argv)
 if (folder / 'break').exists():
     sys.exit('broken on purpose')
 path, stop = folder / 'run.json', []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 run = json.loads(path.read_text()) if path.exists() else dict(
-    commit='c' * 40, clean=True, versions=dict(torch='2'), epochs=[],
+    commit='c' * 40, clean=False, versions=dict(torch='2'), epochs=[],
     machine=dict(processor='x86_64', cores=2, threads=1), starts=0)
 run['starts'] += 1
 while len(run['epochs']) < 4:
@@ -63,7 +63,7 @@ while len(run['epochs']) < 4:
     run['epochs'].append(dict(
         epoch=number, seconds=3, val={'acc/top1': (0.5, 0.9, 0.8, 0.75)[
             number - 1]}, train=dict(
-            top1_acc=0.875, loss_cls=1 / number, gradient_cls=0.2,
+            top1_acc=number / 4 - 0.125, loss_cls=1 / number, gradient_cls=0.2,
             gradient_spatial=0.1, anchor_share=1)))
     path.write_text(json.dumps(run))
     if stop:
@@ -75,13 +75,14 @@ TEST = '''
 import sys
 
 import numpy as np
-labels = np.arange(4) % 2
+labels = np.arange(4) // 3
+other = sys.argv[4].endswith('train.npz')
 logits = np.full((4, 2), sum(' '.join(sys.argv).encode()), np.float32)
 logits[np.arange(4), labels] += [1, 1, 1, -1]
 # with several clips, probabilities can be right where logits are wrong
-np.savez(sys.argv[sys.argv.index('--dump') + 1], names=np.array(list('abcd')),
-         labels=labels, logits=logits, probabilities=0.8 * np.eye(2)[labels]
-         + 0.1, classes=np.array(['x', 'y']), stream='joint', config='',
+np.savez(sys.argv[4], names=np.array(list('abcd')), labels=labels,
+         logits=logits, classes=np.array(['x', 'y']), stream='joint',
+         probabilities=0.1 + 0.8 * np.eye(2)[labels ^ other], config='',
          checkpoint='')
 '''
 
@@ -211,7 +212,7 @@ tests = dict(train={'test_dataloader.dataset.split': '{fold}_train'})
 arms =""")
     assert not study.run_all(study.missing('plain'))
     row, = records.read(tmp_path / 'tiny.csv').itertuples()
-    assert (row.top1_train, row.nll_train) == (100, row.nll)
+    assert (row.top1_train, row.nll_train) == (0, 2.30259)
     # the evaluator in the config may compute only other metrics, or none
     path = tmp_path / 'work/tiny/plain_seed-1/run.json'
     for old, new in ('acc/top1', 'acc/mean1'), ('"val"', '"none"'):
@@ -219,6 +220,9 @@ arms =""")
         row = records.collect(study.study.trainings[0], path.parent)
         assert row['top1_last'] == 100
         assert np.isnan([row['top1_best'], row['best_epoch']]).all()
+    path.write_text(path.read_text().replace('"epoch": 2', '"epoch": 3'))
+    with pytest.raises(InputError, match='expected every epoch from 1'):
+        records.collect(study.study.trainings[0], path.parent)
     config, = (tmp_path / 'work/tiny/plain_seed-1/config_train').iterdir()
     assert "split='split3_train'" in config.read_text()
 
@@ -231,7 +235,7 @@ def test_a_fused_arm(make_runner, tmp_path):
     assert study.missing() == []
     rows = records.read(tmp_path / 'tiny.csv').set_index('arm')
     assert rows.loc['both', ['top1_last', 'mean_class', 'stream']].tolist(
-        ) == [75, 75, 'fused']
+        ) == [75, 50, 'fused']
     rows = pd.read_csv(tmp_path / 'tiny.csv')
     rows[rows.arm != 'both'].to_csv(tmp_path / 'tiny.csv', index=False)
     scores = tmp_path / 'work/tiny/stdcl_seed-1/scores.npz'
@@ -275,7 +279,7 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
     assert (row.method, row.data, row.mean_class) == (
         'STD-CL', 'nw-ucla-xview', 100)
     assert row.nll == pytest.approx(-np.log(0.9), abs=1e-5)
-    assert row.train_top1 == 87.5
+    assert (row.train_top1, row.commit) == (87.5, 'c' * 40 + '-dirty')
     # arm, fold and seed identify a record
     study = make_runner('seeds=[1]', 'seeds=[1, 2]')
     assert [item.name for item in study.missing()] == ['plain_seed-2',
@@ -466,6 +470,9 @@ def test_plot_of_gains(write, tmp_path):
     report = StudyReport(read_study(path), tmp_path)
     assert '| stdcl | 5 | 80.00 ± 0.00 | 90.0 | +3.00 |' in gains_table(
         [report])
+    assert ('| stdcl | 5 | 83.00 ± 1.58 | 90.0 | +3.00 from plain | +1.04 to '
+            '+4.96 |') in report.study()
+    assert '| stdcl | 5 | +3.00 ± 1.96 |' in report.measures()
     draw_gains([report], tmp_path / 'gains.svg')
     assert '>tiny</text>' in (tmp_path / 'gains.svg').read_text()
 

@@ -9,7 +9,8 @@ from PIL import Image, ImageChops
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 from projects.stdcl.visualization import skeleton_animation as scene
 from projects.stdcl.visualization.animation_files import file_names
-from projects.stdcl.visualization.colors import COLORS, PALETTE, assign_colors
+from projects.stdcl.visualization.colors import COLORS, PALETTE
+from projects.stdcl.visualization.predictions import summarize
 from projects.stdcl.visualization.skeleton_gif import (
     GAP,
     HEADER,
@@ -102,13 +103,6 @@ def colors_in(image):
     return {color for _, color in image.convert('RGB').getcolors(1 << 24)}
 
 
-def test_each_name_gets_a_color():
-    assert assign_colors('abab') == dict(a=COLORS[0], b=COLORS[1])
-    many = list(assign_colors(range(22)).values())
-    assert many[:7] == [*COLORS] and len(set(many)) == 21
-    assert (many[7], many[14], many[21]) == ('#7fb8d8', '#003959', COLORS[0])
-
-
 @pytest.mark.parametrize('view', [*scene.VIEWS.values(), (-70, 30),
                                   (200, -45)])
 def test_projection_equals_the_camera(view):
@@ -150,6 +144,12 @@ def test_file_names_and_joints_of_an_annotation():
     joints = scene.joints_of(dict(keypoint=keypoint, keypoint_score=score))
     assert joints.shape == (2, 3, 4, 3) and not joints[..., 2].any()
     assert scene.joints_of(dict(keypoint=keypoint)).shape == (2, 3, 4, 2)
+
+
+def test_classes_are_shown_by_their_share_of_the_frames():
+    assert summarize(dict(segments=[
+        dict(class_name=name, start=start, end=end) for name, start, end in (
+            ('a', 0, 9), ('b', 9, 10))]))[1].endswith(': a 90%, b 10%')
 
 
 def test_sides_and_legend():
