@@ -139,7 +139,7 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
     (dict(keypoint=GOOD[..., :2], keypoint_score=GOOD[..., 0]), {},
      'sequence-0: the joints have x, y and a confidence, expected x, y and z'),
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
-    (np.ones((9, 0, 3)), {}, 'sequence-0: .*expected'),
+    (np.ones((9, 1, 3)), {}, '-0: the number of joints is 1'),
     (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),
     (np.pad(GOOD, [(0, 0), (0, 1), (0, 0)], constant_values=-1)[:, 1:], {},
      'sequence-0: the coordinates of 9 of 180 joints are all -1'),

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 from projects.stdcl.utils.skeleton_layout import LAYOUTS, SkeletonLayout
 from projects.stdcl.visualization import skeleton_animation as scene
 from projects.stdcl.visualization.animation_files import file_names
-from projects.stdcl.visualization.colors import COLORS, PALETTE
+from projects.stdcl.visualization.colors import COLORS, PALETTE, assign_colors
 from projects.stdcl.visualization.predictions import summarize
 from projects.stdcl.visualization.skeleton_gif import (
     GAP,
@@ -101,6 +101,11 @@ def crop(image, index=0):
 
 def colors_in(image):
     return {color for _, color in image.convert('RGB').getcolors(1 << 24)}
+
+
+def test_shades_of_colors():
+    many = list(assign_colors(range(22)).values())
+    assert (many[7], many[14], many[21]) == ('#7fb8d8', '#003959', COLORS[0])
 
 
 @pytest.mark.parametrize('view', [*scene.VIEWS.values(), (-70, 30),

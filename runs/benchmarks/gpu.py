@@ -25,7 +25,8 @@ from typing import Optional
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / 'runs/studies/nw_ucla_full.py'
 # the arms of this study, the most important ones first
-ARMS = ('*ctrgcn_joint', '*stgcn_joint', '*ctrgcn_*', '*stgcn_*')
+ARMS = ('[!r]*trgcn_joint', '[!r]*tgcn_joint', '*ctrgcn_joint',
+        '*stgcn_joint', '*ctrgcn_*', '*stgcn_*')
 NW_UCLA = ROOT / 'data/nw_ucla'
 TIMING = 1.5  # minutes reserved for step 3
 COMPILATION = 2  # minutes that compiling an encoder may take

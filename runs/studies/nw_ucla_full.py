@@ -1,7 +1,9 @@
-# The settings of the published results: full width, all epochs, and each
-# sequence five times per epoch. The study needs a GPU. To fuse the streams,
+# The settings of the published results (for BlockGCN, none are published) and
+# the recommended variant: full width, all epochs, and each sequence five times
+# per epoch. The study needs a GPU. To fuse the streams,
 # pass the files scores.npz in the work directories to tools/ensemble.py.
-about = 'the settings of the published results on NW-UCLA, four streams'
+about = ('the settings of the published results and the recommended variant '
+         'on NW-UCLA, four streams')
 
 threads = 2
 

@@ -167,8 +167,9 @@ class SkeletonInferencer:
                 'SkeletonInferencer', piece, self.num_person))
         except IndexError as error:  # such as too few joints
             raise InputError(
-                f'{sequence["frame_dir"]}: {error}. The data must have the '
-                'form of the training data.') from error
+                f'{sequence["frame_dir"]}: the number of joints is '
+                f'{piece["keypoint"].shape[2]}: {error}. The data must have '
+                'the form of the training data.') from error
         clip_check.check_shape(self.model, packed['inputs'].shape[1:],
                                sequence['frame_dir'], trained=True)
         return packed

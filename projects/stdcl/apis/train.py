@@ -235,8 +235,11 @@ def build_runner(cfg: Config) -> Runner:
     The Runner writes its config only when training starts, so a test, or a run
     that fails a check, does not overwrite the config in the work directory.
     """
-    if cfg.get('custom_imports'):  # options may have changed it
-        import_modules_from_strings(**cfg.custom_imports)
+    try:
+        # options may have changed them
+        import_modules_from_strings(**(cfg.get('custom_imports') or {}))
+    except ImportError as error:
+        raise InputError(f'custom_imports: {error}') from error
     if (cfg.get('randomness') or {}).get('deterministic'):  # PyTorch < 2.10
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     if cfg.get('load_from') is not None:

@@ -50,6 +50,6 @@ def mean_of(parts: list[Difference]) -> Difference:
 def estimate(seeds: pd.Series) -> Difference:
     """Return the mean of differences with its t interval."""
     margin = stats.t.ppf(0.975, len(seeds) - 1) * seeds.sem()
-    if len(seeds) < 3 or np.ptp(seeds) < 1e-6:
+    if len(seeds) < 3 or np.ptp(seeds) < 3e-4:  # records have 4 decimals
         margin = np.nan
     return Difference(seeds.mean(), margin, seeds)

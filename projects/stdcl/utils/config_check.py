@@ -19,6 +19,7 @@ from mmengine.config import Config, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry, build_from_cfg
 from mmengine.runner import Runner
+from mmengine.utils import get_object_from_string
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
@@ -109,9 +110,10 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
             f'{where}: the config cannot be read ({type(error).__name__}: '
             f'{error}); expected a Python, YAML or JSON file whose bases and '
             'custom_imports exist.') from error
+    known = RUNNER_FIELDS - {'launcher'}  # an argument of train.py
     for name in options:
         field = name.partition('.')[0]
-        if field not in RUNNER_FIELDS:
+        if field not in known:
             what = ('sets a variable that the config has already used'
                     if field in cfg else 'sets a field that no Runner reads')
             places = [f'{place}.{name}' for place, entry in entries(cfg)
@@ -119,7 +121,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
             raise InputError(
                 f'the config option {name} {what}; expected a field '
                 f'of the Runner{f", such as {places[0]}" if places else ""}'
-                f'{_nearest(field, RUNNER_FIELDS, 0.6)}.')
+                f'{_nearest(field, known, 0.6)}.')
         if field == 'data_preprocessor' and field in (cfg.get('model') or {}):
             raise InputError(f'the config option {name} has no effect, '
                              f'expected model.{name}, which the model uses.')
@@ -314,7 +316,8 @@ def parameters_of(path: str, entry: dict) -> dict:
         if kind.startswith(('projects.stdcl.', 'mmaction.', 'mmengine.')):
             kind = kind_of(entry)
         kind = next((classes[kind] for classes in _registered()
-                     if kind in classes), None)
+                     if kind in classes), get_object_from_string(kind)
+                    if '.' in kind else None)
     names = {'type': set()} if 'type' in entry else {}
     # a class may pass **kwargs to its bases
     for call in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:

@@ -15,6 +15,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import BatchSampler
 
+from ...datasets.seeded_dataset import SeededSampler
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError
 from ..loops import ReproducibleTrainLoop
@@ -165,8 +166,9 @@ class PreemptionHook(Hook):
 
 def _can_skip(runner) -> bool:
     """Return whether the loop can skip batches of the training set."""
-    kind = type(runner.train_dataloader.batch_sampler)
-    return getattr(kind, '__iter__', None) is BatchSampler.__iter__
+    batches = runner.train_dataloader.batch_sampler
+    return (getattr(type(batches), '__iter__', None) is BatchSampler.__iter__
+            and isinstance(batches.sampler, SeededSampler))
 
 
 def _clips_in_step(runner) -> int:
