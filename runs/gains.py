@@ -70,15 +70,16 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
                  if len(gain.difference.seeds) > 2]
         for name, mean in report.means.items():
             pairs = [(report, arm) for arm in report.plan.means[name]]
-            parts[title, name].append(pairs)
-            rows.append([title, name, len(mean.seeds), '', '',
-                         *cells_of(mean), *others(*pairs)])
-    for (title, name), groups in parts.items():
+            parts[title, name].append((mean, pairs))
+    for (title, name), groups in list(parts.items()):
         if len(groups) > 1:
-            pairs = sum(groups, [])
-            mean = mean_of([one.differences[arm] for one, arm in pairs])
-            rows.append([title, f'{name} of all studies', len(mean.seeds), '',
-                         '', *cells_of(mean), *others(*pairs)])
+            pairs = sum((group for _, group in groups), [])
+            parts[title, f'{name} of all studies'] = [(mean_of(
+                [one.differences[arm] for one, arm in pairs]), pairs)]
+    rows += [[title, name, len(mean.seeds), '', '', *cells_of(mean),
+              *others(*pairs)]
+             for (title, name), groups in parts.items()
+             for mean, pairs in groups if len(mean.seeds) > 2]
     return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',
                      'plain train top-1, %', 'difference', '95 % interval',
                      'finding', *(title for title, _ in OTHERS.values())],
