@@ -8,7 +8,7 @@
 # seeds were fixed before the first run. If differences vary as in that study,
 # the interval of an arm extends 3.5 points to each side, so only a strong
 # relation can show.
-_base_ = '_base_/jhmdb_clips.py'
+_base_ = ['_base_/jhmdb_clips.py', '_base_/recommended.py']
 
 about = ('the recommended variant with other numbers of epochs, widths and '
          'numbers of training clips; ST-GCN on JHMDB, joint stream, trained '
@@ -18,15 +18,7 @@ options = {'train_dataloader.dataset.split': 'split1_fit',
            'val_dataloader.dataset.split': 'split1_tune',
            'test_dataloader.dataset.split': 'split1_tune'}
 
-# written out so that later changes of the defaults have no effect
-_recommended = {
-    'model.cls_head.decoupler.type': 'ProjectionDecoupler',
-    'model.cls_head.spatial_weight': 0.5,
-    'model.cls_head.temporal_weight': 0.5,
-    'model.cls_head.loss_contrast.num_positives': 128,
-    'model.cls_head.loss_contrast.num_negatives': 512,
-    'model.cls_head.loss_contrast.temperature': 0.1,
-    'model.contrast_block': 8}
+_recommended = _base_._recommended
 
 
 def _schedule(epochs):

@@ -1,7 +1,7 @@
 # Does STD-CL also help the ensemble of four streams, on the official splits
 # of JHMDB? The run with seed s uses split s plus 1. The recommended arms are
 # those of jhmdb_encoders.py. Arms and seeds were fixed before the first run.
-_base_ = '_base_/jhmdb_quarter.py'
+_base_ = ['_base_/jhmdb_quarter.py', '_base_/recommended.py']
 
 about = ('four streams and their fusion (2:2:1:1) of plain and recommended '
          'ST-GCN and CTR-GCN on JHMDB, one seed on each of the three splits, '
@@ -19,15 +19,7 @@ options = {
 # the accuracy on the training set
 tests = {'train': {'test_dataloader.dataset.split': '{fold}_train'}}
 
-# written out so that later changes of the defaults have no effect
-_recommended = {
-    'model.cls_head.decoupler.type': 'ProjectionDecoupler',
-    'model.cls_head.spatial_weight': 0.5,
-    'model.cls_head.temporal_weight': 0.5,
-    'model.cls_head.loss_contrast.num_positives': 128,
-    'model.cls_head.loss_contrast.num_negatives': 512,
-    'model.cls_head.loss_contrast.temperature': 0.1,
-    'model.contrast_block': 8}
+_recommended = _base_._recommended
 _STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
 arms, means = {}, {}
 for _encoder in ('ctrgcn', 'stgcn'):

@@ -6,7 +6,7 @@
 # NW-UCLA is the mean over all six encoders, seed by seed, with seeds 0 to 4.
 # If seeds vary as in that study, its interval extends about 1.3 points to each
 # side.
-_base_ = '_base_/quarter_width.py'
+_base_ = ['_base_/quarter_width.py', '_base_/recommended.py']
 
 about = ('plain and recommended training of three more encoders on NW-UCLA, '
          'official split, joint stream, 120 epochs and a quarter of the width')
@@ -25,15 +25,7 @@ _schedule = {
              convert_to_iter_based=True),
         dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, begin=6,
              end=120, T_max=114, convert_to_iter_based=True)]}
-# written out so that later changes of the defaults have no effect
-_recommended = {
-    'model.cls_head.decoupler.type': 'ProjectionDecoupler',
-    'model.cls_head.spatial_weight': 0.5,
-    'model.cls_head.temporal_weight': 0.5,
-    'model.cls_head.loss_contrast.num_positives': 128,
-    'model.cls_head.loss_contrast.num_negatives': 512,
-    'model.cls_head.loss_contrast.temperature': 0.1,
-    'model.contrast_block': 8}
+_recommended = _base_._recommended
 arms = {}
 for _encoder in ('2s-agcn', 'blockgcn', 'hyperformer'):
     arms[_encoder] = dict(
