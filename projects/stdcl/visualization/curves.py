@@ -35,8 +35,8 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
                 names: Sequence[str], path: Path) -> None:
     """Plot scalars of several runs as a PNG, one diagram for each scalar.
 
-    ``logs`` are results of :func:`read_curves`; ``names`` name the runs.
-    An ``InputError`` is raised if a log lacks one of ``keys``, the scalars.
+    ``logs`` are results of :func:`read_curves`, and ``names`` label the runs.
+    An ``InputError`` is raised if a run lacks one of ``keys``, the scalars.
     """
     figure = Figure(figsize=(5 * len(keys), 3.6), layout='constrained')
     plots = figure.subplots(1, len(keys), squeeze=False)[0]
