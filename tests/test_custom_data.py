@@ -157,6 +157,7 @@ BAD = {
     'only a score': (saved(np.savez, keypoint_score=joints(5)), 'arrays .*k'),
     'lost joint': (with_value(-1, (2, 3)), 'of 1 of 20 joints are a'),
     'marks': (with_value(9999, (slice(2), 3)), 'of 2 of 20 joints are all 9'),
+    'in meters': (with_value(-9, (slice(2), 3)) / 9, 'of 2 of 20 joints are a'),
     'lost person': (np.stack([joints(5), joints(5) * 0 - 99]), 'of 20 of 40'),
     'no frames': (joints(0), 'total_frames is 0'),
     'nan': (with_value(np.nan), 'is nan at person 0, frame 2, joint 3'),
@@ -177,7 +178,7 @@ BAD = {
     'label': ('0.5' + COORDINATES, 'row 1, column 1 is "0.5", .* labels'),
     'one row': ('320' + COORDINATES[2:] + ',7', '"320", expected consecutive'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
-    'thousands': ('"1,234"' + COORDINATES[2:] + '\n999' + COORDINATES[2:],
+    'thousands': ('"1,234"' + COORDINATES[2:] + '\n0,999' + COORDINATES[4:],
                   'such as "1,234" can be'),
     **{number: ('0.5\t' * 2 + number + '\t0.5' * 9, f'column 3 is "{number}"')
        for number in ('1,234', '1,234.5', '12,345,678')},
@@ -224,7 +225,8 @@ def test_written_file(folder):
     _, summary = convert()
     assert re.sub(' +', ' ', summary).splitlines() == [
         'split train val', 'label ', 'clap 3 1', 'wave 3 1',
-        'frames: up to 12, persons: up to 1, vertical axis (--up): y']
+        'frames: up to 12, persons: up to 1, vertical axis (--up): y',
+        'x from -2.83 to 3.32, y from -2.56 to 2.43, z from -2.55 to 2.43']
     content = made()
     assert content['classes'] == ['clap', 'wave']
     assert content['layout'] == HAND
@@ -253,7 +255,7 @@ def test_names_in_tables(folder):
     name = 'a/caf\u00e9'
     save(unicodedata.normalize('NFD', name), joints(4))
     edit('labels.csv', 'name,', 'NAME,')
-    edit('labels.csv', 'a/0,', 'a\\0.npy,')
+    edit('labels.csv', 'a/0,', '.\\a\\0.npy,')
     text = Path('labels.csv').read_text().replace('clap', 'caf\u00e9', 2)
     text = text.replace('clap', 'cafe\u0301\u200b') + f'{name},wave,s1,train\n'
     # spreadsheets may add empty columns and use semicolons
@@ -293,7 +295,8 @@ def test_labels_by_name_and_by_number(folder):
      "classes.txt: the classes are .'WAVE', 'clap', 'wave'., .* differ in"),
     ('clap', 'clap', dict(classes=''), 'classes.txt cannot be read as a U'),
     (('clap', 'wave'), ('00', '01'), {}, 'label "01", expected one of 0, 1'),
-    (('clap', 'wave'), ('0', '2'), {}, r'one of 0, 1 \(to set the classes, u'),
+    (('clap', 'wave'), ('0', '2'), {}, r'one of 0, 1 \(all labels are names, '),
+    ('clap|wave', '1', dict(classes='2\n3'), 'label "1", expected one of 2, 3'),
     ('wave', 'wave', dict(classes='wave\n never \nclap'), '"train": never;'),
     ('name,label', 'name,class', {}, 'header is "name,class,subj'),
     ('subject', 'label', {}, 'header is "name,label,label,s.* each once'),
@@ -303,9 +306,9 @@ def test_labels_by_name_and_by_number(folder):
     ('s0,train', 's0,dev', {}, '"a/0" has the split "dev", expected train, v'),
     ('subject,split', 'subject,part', {}, 'labels.csv: the split "val" contai'
      'ns 0 of 8 sequences, .*Write "train" and "val" into a column "split"'),
-    ('a/0,wave,s0', 'a/0,wave,', dict(val_ratio=0.5),
+    ('a/0,wave,s0', 'a/0,wave,None', dict(val_ratio=0.5),
      '"a/0" has no subject, expected one in each row, or no column "subject"'),
-    (r's\d,.*', 's1,', dict(val_ratio=0.25), 'with 1 different subjects'),
+    (r's\d,.*', 's1,', dict(val_ratio=0.25), '0.25 --seed 0 cannot .*1 .* subjects'),
     ('train', 'Train', dict(val_ratio=0.5), r"splits \['train', 'val'\], ex"),
     ('val', '', dict(val_ratio=0.5), r"splits \['', 'train'\], exp"),
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
@@ -547,7 +550,7 @@ def test_persons_of_a_sequence():
 @pytest.mark.parametrize('scale, shift, img_shape, message', [
     (0.5, 0.5, (480, 640), 'x is between 0.*expected pixels of an image of h'),
     (640, 0, (240, 320), 'x is between .*height 240 and width 320'),
-    ((640, 480), 0, (480, 640), 'persons: up to 1, no confidences$'),
+    ((640, 480), 0, (480, 640), 'persons: up to 1, no confidences\n'),
     ((640, 480), 0, (640, 480), r'outside the images .*: 2\d.\d%')])
 def test_image_sizes_are_checked(folder, scale, shift, img_shape, message):
     rng = np.random.default_rng(0)
@@ -568,9 +571,11 @@ def test_the_vertical_axis(folder, monkeypatch, up, option, expected):
     for path in Path('src').glob('*/*.npy'):
         array = np.load(path)
         array[..., up] += np.array([0, -9, -9, 9])
+        array[..., up - 1] += 99
+        array[::2, 3] = 0  # an undetected head
         np.save(path, array)
     data = convert(up=option)
-    assert data[1].endswith(f'vertical axis (--up): {expected}')
+    assert f'vertical axis (--up): {expected}\n' in data[1]
     step, = (step for step in load_config(data, 'stgcn').train_pipeline
              if step.type == 'RandomView')
     # without a tilt, the rotation keeps the coordinates along the axis

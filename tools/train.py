@@ -10,8 +10,7 @@ EXAMPLES = '''examples:
   python tools/train.py configs/stdcl/stdcl-stgcn_synthetic.py
   python tools/train.py CONFIG --stream bone
   python tools/train.py CONFIG --resume          resume after an interruption
-  python tools/train.py CONFIG --cfg-options train_cfg.max_epochs=30 \\
-      train_dataloader.dataset.times=1
+  python tools/train.py CONFIG --cfg-options optim_wrapper.optimizer.lr=0.05
   bash tools/dist_train.sh CONFIG 8              on 8 GPUs
 
 Paths in a config (data/..., work_dirs/...) are relative to the working

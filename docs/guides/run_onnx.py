@@ -192,8 +192,8 @@ def check_coordinates(seen):
             continue
         rest = seen[~lost]
         # integers around the center of the body can be -1 by chance
-        alone = (rest % 1).any() and abs(seen).max() > 1 and not (
-            rest == mark).any()
+        alone = (rest % 1).any() and not (rest == mark).any() and (
+            abs(seen).max() > 1 or seen.shape[1] == 3 and lost.sum() > 1)
         if mark < 0 <= rest.min(initial=0) or mark == -1 and alone or (
                 rest.size and abs(rest - mark).min() > np.ptp(rest) > 0):
             sys.exit(f'error: the coordinates of {lost.sum()} of {len(seen)} '

@@ -35,7 +35,7 @@ def main() -> None:
         'default: use the column split of LABELS')
     add('--seed', type=int, default=0, help='random seed; default: 0')
     add('--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
-        'and width of the images in pixels; 2D joints use PreNormalize2D')
+        'and width of the images in pixels; normalizes 2D joints by them')
     add('--up', choices=['x', 'y', 'z'], help='vertical axis of 3D joints; '
         'default: detected from the heads and feet if possible, otherwise y')
     output = parser.add_mutually_exclusive_group()
@@ -52,8 +52,8 @@ def main() -> None:
     variant.add_argument('--recommended', action='store_true',
                          help='write a config of the recommended variant; '
                          'default: STD-CL with the settings of the release')
-    add('--epochs', type=int, metavar='N', help='length of the learning rate '
-        'schedule; default: 65 to 150, as for NW-UCLA')
+    add('--epochs', type=int, metavar='N', help='number of epochs, to which '
+        'the schedule is fitted; default: 65 to 150, as for NW-UCLA')
     add('--width', type=float, default=1, choices=[0.25, 0.5, 1],
         help='relative width of the encoder, such as 0.25 for training on a '
         'laptop; default: 1')

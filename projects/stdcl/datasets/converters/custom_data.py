@@ -111,8 +111,13 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
         f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
         if items[0]['keypoint'].shape[-1] == 2 else
         f'vertical axis (--up): {content["up"]}')
+    joints = [item['keypoint'][one] for item, one in zip(items, detected)]
+    low, high = (find([find(one, axis=0) for one in joints], axis=0)
+                 for find in (np.min, np.max))
     lines = [counts.rename(index=printable).to_string(),
-             f'frames: up to {frames}, persons: up to {persons}, {channels}']
+             f'frames: up to {frames}, persons: up to {persons}, {channels}',
+             ', '.join(f'{axis} from {least:.3g} to {most:.3g}' for
+                       axis, least, most in zip('xyz', low, high))]
     shares = {
         'frames without a person': [~one.any(axis=(0, 2)) for one in detected],
         'joints at the origin that count as detected': [
@@ -146,7 +151,8 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
         (table['read'].isna(), 'has a row but no .npy, .npz or .csv file, '
          'expected one of each'),
         (~label.isin(classes), 'has the label "' + label + '", expected one '
-         f'of {", ".join(classes)} (to set the classes, use --classes)'),
+         f'of {", ".join(classes)} (all labels are names, or all are numbers '
+         'that count from 0; to set the classes, use --classes)'),
         (~split.isin(['', *SPLITS] if drawn else SPLITS),
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
@@ -183,7 +189,7 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     table['split'] = table['split'].str.casefold()
     # 01 and 1 are the same person
     table['subject'] = table['subject'].map(_whole).map(
-        sequence_file.strip_zeros).str.casefold()
+        sequence_file.strip_zeros).str.casefold().replace('none', '')
     files = pd.Series({
         path: partial(sequence_file.read_sequence, path)
         for path in find_files(source)
@@ -207,7 +213,7 @@ def _whole(text: str) -> str:
 def _sequence_name(path: str) -> str:
     """Convert a path, possibly a Windows path, to the name of a sequence."""
     return re.sub(r'(?i)(\s*\.(npy|npz|csv))+$', '',
-                  clean(path).replace('\\', '/'))
+                  clean(path).replace('\\', '/').removeprefix('./'))
 
 
 def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
@@ -268,7 +274,8 @@ def number_classes(where: Path, table: pd.DataFrame,
         raise InputError(f'{where}: the classes are {sorted(classes)}, '
                          'expected at least 2 names that differ in more than '
                          'case, width, spaces, hyphens and underscores.')
-    if numbers == labels and not labels.intersection(keys):
+    if numbers == labels and not labels.intersection(keys) and not all(
+            map(str.isdecimal, keys)):
         keys = map(str, range(len(classes)))
     return classes, {key: number for number, key in enumerate(keys)}
 
@@ -279,8 +286,9 @@ def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
     above, below = names.str.contains(ABOVE), names.str.contains(BELOW)
     if layout.dims == 2 or not (above.any() and below.any()):
         return 'y'
-    # absent persons do not change the direction
-    mean = np.mean([item['keypoint'].mean(axis=(0, 1))
+    # undetected joints at the origin must not change the direction
+    mean = np.mean([item['keypoint'].sum(axis=(0, 1)) / np.maximum(
+        item['keypoint'].any(axis=-1).sum(axis=(0, 1)), 1)[:, None]
                     for item in annotations], axis=0)  # (V, C)
     rise = np.abs(mean[above].mean(axis=0) - mean[below].mean(axis=0))
     axis = int(rise.argmax())

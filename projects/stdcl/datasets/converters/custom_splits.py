@@ -31,7 +31,7 @@ def draw(table: pd.DataFrame, ratio: float, seed: int) -> pd.Series:
             rest, rest['label'], groups))
     except ValueError as error:
         raise InputError(
-            f'--val-ratio is {ratio}, which cannot split {len(rest)} '
+            f'--val-ratio {ratio} --seed {seed} cannot split {len(rest)} '
             f'sequences with {rest[unit].nunique()} different {unit}s: '
             f'{error}') from None
     splits[rest.index[val]] = 'val'

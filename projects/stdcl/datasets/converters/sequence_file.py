@@ -134,8 +134,9 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     texts = cells.stack().str
     grouped = texts.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
     whole = texts.fullmatch(r'[-+]?[1-9]\d*')
-    # in different columns, they could be coordinates and visibilities
-    if (grouped.unstack().any() & whole.unstack().any()).any() and (
+    # in different columns of 2D joints, whole numbers could be visibilities
+    units = whole.any() if layout.dims == 3 else whole.unstack().any()
+    if (grouped.unstack().any() & units).any() and (
             grouped == texts.contains('[.,]')).all():
         raise InputError(
             f'{path}: numbers such as "{cells.stack()[grouped].iloc[0]}" can '
