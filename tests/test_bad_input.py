@@ -209,6 +209,8 @@ ITERATIONS = dict(_delete_=True, by_epoch=False, max_iters=9)
 @pytest.mark.parametrize('options, arguments, message', [
     ({'custom_hooks.0': dict(type='EMAHook', begin_epoch=9)}, {},
      'EMAHook does not accept a value: self.begin_epoch should be'),
+    ({f'{STEP}.1': dict(type='PadTo', length=1)}, {},
+     'PadTo does not accept a value: assert total_frames'),
     (dict(optim_wrapper=None), dict(amp=True), 'optim_wrapper is missing'),
     (dict(auto_scale_lr=None), dict(auto_scale_lr=True),
      'auto_scale_lr is missing from the config'),

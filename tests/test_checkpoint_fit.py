@@ -340,7 +340,10 @@ LAYOUT = {LAYOUT_KEY: {**asdict(SkeletonLayout.get('nw-ucla')),
     (STANDARDIZE, r"preprocessing is 'Standardize\(\)', expected 'MinMaxN"),
     (TWO_PERSONS, r'persons\[0\] is 2, expected 1'),
     (LAYOUT | {f'{LAYOUT_KEY}.center': 0}, 'center is 0, expected 2'),
-    (LAYOUT | {f'{LAYOUT_KEY}.parts': [2] * 20}, r'parts\[0\] is 2, exp')])
+    (LAYOUT | {f'{LAYOUT_KEY}.parts': [2] * 20}, r': parts\[0\] is 2, exp'),
+    ({'model.backbone.graph_cfg.layout': {**LAYOUT[LAYOUT_KEY], 'parts': [
+        2] * 20}}, r'backbone_parts\[0\] is 2, exp'),
+    ({'model.contrast_block': 3}, 'contrast_block is 3, expected None')])
 def test_different_input_raises(config, checkpoint, options, message):
     for use_it in uses(changed(config, options), checkpoint):
         with pytest.raises(InputError, match=message) as caught:
@@ -480,6 +483,8 @@ def test_input_of_older_checkpoints_is_not_checked(config, checkpoint):
     model = load_model(bone, checkpoint)
     assert model.data_preprocessor.stream == 'bone'
     assert layout_of(bone).name == 'nw-ucla'
+    bone.data_preprocessor.layout = dict(num_node=20, inward=[], center=0)
+    assert layout_of(bone).num_joints == 20  # that of the backbone
 
 
 # --- data -------------------------------------------------------------------
@@ -589,7 +594,7 @@ def test_testing_on_training_sequences_warns(config, tiny_annotations, capsys):
     """After fine-tuning, the sequences of both runs are training sequences."""
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
-        use(config, path)
+        use(config, path).test_dataloader.dataset.ann_file = paths[0]
         runner = run(config, load_from=checkpoint)
         runner.train()
         runner.test()

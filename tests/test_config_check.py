@@ -89,7 +89,7 @@ def test_options_do_not_replace_or_change_each_other(root):
     options = {
         'model.backbone.base_channels': 4,
         'model': dict(cls_head=dict(topk=1)),
-        'custom_imports.imports': ['projects.stdcl', 'of_a_study'],
+        'custom_imports.imports': ['projects.stdcl', 'calendar'],
         'optim_wrapper': dict(_delete_=True, optimizer=dict(type='Adam')),
         'optim_wrapper.type': 'OptimWrapper',
         'param_scheduler': [dict(type='StepLR', step_size=3)],

@@ -4,14 +4,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from projects.stdcl.models import CrossSequenceContrastiveLoss, MemoryBank
 from projects.stdcl.models.losses import (
     cross_sequence_contrastive_loss as contrastive_loss,
 )
 from tests.twins import contrastive_loss as twin
+from tests.watch import Watch
 
 
 def make_bank(slots=60, classes=4, filled=1.0, dim=16):
@@ -244,24 +243,6 @@ def test_largest_values_equal_those_of_topk(size, limit):
         atol=0)
 
 
-class Watch(TorchDispatchMode):
-    """Mode that records the sizes of the largest tensor and float32 tensor."""
-
-    def __init__(self):
-        super().__init__()
-        self.largest = self.largest_float32 = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self.largest = max(self.largest, leaf.numel())
-                if leaf.dtype == torch.float32:
-                    self.largest_float32 = max(self.largest_float32,
-                                               leaf.numel())
-        return result
-
-
 def test_table_of_logits_is_never_built(monkeypatch):
     """Of two large banks, only one at a time has similarities."""
     slots, batch, positives, negatives = 2000, 16, 128, 512
@@ -273,7 +254,8 @@ def test_table_of_logits_is_never_built(monkeypatch):
         CrossSequenceContrastiveLoss(positives, negatives)(
             anchors, labels, own.repeat(2, 1), [bank[0]] * 2,
             bank[1].repeat(2, 1))[0].sum().backward()
-    assert watch.largest <= batch * max(slots, positives + 2 * negatives)
+    assert max(one.shape.numel() for one in watch.results) <= batch * max(
+        slots, positives + 2 * negatives)
 
 
 def test_half_precision_bank_is_never_copied_to_float32():
@@ -284,7 +266,9 @@ def test_half_precision_bank_is_never_copied_to_float32():
     with Watch() as watch:
         CrossSequenceContrastiveLoss()(
             anchors.requires_grad_(), labels, own, *bank)[0].backward()
-    assert watch.largest_float32 <= contrastive_loss.CPU_BLOCK * dim
+    assert max(one.shape.numel() for one in watch.results
+               if one.dtype == torch.float32
+               ) <= contrastive_loss.CPU_BLOCK * dim
     assert contrastive_loss.CPU_BLOCK * dim < slots * dim / 4
 
 

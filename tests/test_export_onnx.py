@@ -190,6 +190,11 @@ def test_file_that_differs_is_not_kept(tmp_path, monkeypatch, difference,
 def test_compare_sees_a_difference(tmp_path):
     model = build('hcn')
     export(model, CLIPS, tmp_path / 'net.onnx', {})
+    # recognizers of users may override this method
+    extract, expected = model.extract_feat, DeployedNetwork(model)(2 * CLIPS)
+    model.extract_feat = lambda clips: extract(2 * clips)
+    assert torch.equal(DeployedNetwork(model)(CLIPS), expected)
+    del model.extract_feat
     with torch.no_grad():
         model.cls_head.fc8.bias += 0.01
     assert onnx.compare(DeployedNetwork(model), tmp_path / 'net.onnx',

@@ -20,13 +20,13 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from torch._subclasses import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from projects.stdcl.catalogue import ENCODERS, find_config
 from runs.benchmarks.operations import meta_autocast
 from runs.benchmarks.training_step import TrainingStep
 from tests.commands import ROOT, call
 from tests.test_encoders import drop_nothing
+from tests.watch import Watch
 
 SCRIPTS = ROOT / 'runs/benchmarks'
 STUDY = """
@@ -67,23 +67,6 @@ def config(encoder, parts):
     return cfg
 
 
-class Watch(TorchDispatchMode):
-    """Mode that lists the operations whose results are on the CPU."""
-
-    def __init__(self):
-        super().__init__()
-        self.on_cpu, self.dtypes = [], set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        results = function(*args, **(kwargs or {}))
-        for result in torch.utils._pytree.tree_leaves(results):
-            if isinstance(result, torch.Tensor):
-                self.dtypes.add(result.dtype)
-                if result.is_cpu:
-                    self.on_cpu.append((function.__name__, (*result.shape, )))
-        return results
-
-
 @pytest.fixture(scope='module')
 def fake_cuda():
     """Let a build of PyTorch without CUDA compute with fake CUDA tensors."""
@@ -120,8 +103,8 @@ def take_step(model, device, amp=False):
                            mode='loss')
             if not fake:
                 model.parse_losses(losses)[0].backward()
-    assert (torch.float16 in watch.dtypes) == amp
-    return watch.on_cpu
+    assert any(one.dtype == torch.float16 for one in watch.results) == amp
+    return [(one.operation, one.shape) for one in watch.results if one.is_cpu]
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Hooks set up indices and banks and check the data before training."""
 import copy
 import json
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -28,8 +29,9 @@ from projects.stdcl.datasets.dataset_access import (
 )
 from projects.stdcl.engine.hooks import MemoryBankHook, RunRecordHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
-from projects.stdcl.utils.clip_check import check_channels, check_encoder
+from projects.stdcl.utils.clip_check import check_encoder, check_features
 from projects.stdcl.utils.input_error import InputError
+from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests import tiny_run
 from tests.tiny_run import plain, run, tiny_config, train
 
@@ -200,7 +202,8 @@ CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
 @pytest.mark.parametrize('data, model, message', [
     (dict(joints=17), {}, 'is 17.*SkeletonDataPreprocessor is built for '
      '20.*data_preprocessor.layout'),
-    (dict(joints=17), dict(data_preprocessor=dict(layout='coco')),
+    (dict(joints=17), dict(data_preprocessor=dict(layout=dict(
+        asdict(SkeletonLayout.get('coco')), dims=3, _delete_=True))),
      'joints is 17.*STGCN is built for 20.*graph_cfg.layout'),
     (dict(channels=2), {}, 'is 2.*STGCN is built for 3.*in_channels=2'),
     ({}, dict(backbone=dict(data_bn_type='MVC', num_person=2)),
@@ -235,11 +238,24 @@ def test_batch_norm_of_joints_takes_any_number_of_persons():
     assert layouts_of(SimpleNamespace(backbone=own)) == []
 
 
-def test_iterations_with_workers(config):
-    config.train_dataloader.num_workers = 1
-    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)
-    with pytest.raises(InputError, match='num_workers is 1, expected 0'):
+def test_schedules_that_do_not_fit_the_run_warn(config, capsys):
+    for epochs, warnings in (2, 2), (3, 0), (5, 1):
+        config.train_cfg.max_epochs = epochs
+        config.param_scheduler = [dict(
+            type='CosineAnnealingLR', T_max=3, begin=1, by_epoch=True,
+            convert_to_iter_based=True), dict(
+            type='MultiStepLR', milestones=[2, 9], by_epoch=True)]
         run(config).train()
+        log = capsys.readouterr().out
+        assert log.count('The learning rate will not fall as') == warnings
+        assert ('its first milestone is 2 (epochs)' in log) == (epochs < 3)
+
+
+def test_iterations_with_workers(config):
+    config.train_dataloader.update(num_workers=1, persistent_workers=True)
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)
+    model = run(config).train()
+    assert (model.cls_head.spatial_bank.labels >= 0).all()
 
 
 class Coarse:
@@ -294,7 +310,10 @@ def test_other_recognizers_and_heads_are_not_refused(config):
     runner = run(config)
     runner.train()
     for feats in ((torch.ones(2), ), torch.ones(5 * [1])):
-        check_channels(SimpleNamespace(cls_head=object()), feats)
+        check_features(SimpleNamespace(cls_head=object()), feats, 1)
+    with pytest.raises(InputError, match=r'\(1, 3, 1, 1, 1\), expected \(N,'):
+        check_features(SimpleNamespace(backbone=0), torch.ones(1, 3, 1, 1, 1),
+                       2)
 
 
 @pytest.mark.parametrize('model, message', [

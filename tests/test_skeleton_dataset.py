@@ -341,10 +341,19 @@ def test_packed_sequences(tmp_path):
     with pytest.raises(ValueError, match='packed.*contains no DecompressPose'):
         SkeletonDataset(path, [])
     assert len(SkeletonDataset(path, [dict(type='DecompressPose')])) == 1
+    marked = np.random.default_rng(0).uniform(9, 99, (5, 17, 3))
+    marked[..., 2], marked[2:, 3, :2] = 0.5, -1
+    path = dump(tmp_path / 'marks.pkl', [dict(item, keypoint=marked)])
+    with pytest.raises(InputError, match='3 of 85 joints are all -1, like a'):
+        SkeletonDataset(path, [dict(type='DecompressPose')])
 
 
 def test_several_labels(tmp_path):
-    path = dump(tmp_path / 'list.pkl', [dict(ITEM, label=[0, 2])])
+    path = dump(tmp_path / 'list.pkl', [dict(
+        ITEM, label=[0, 2], valid={0.5: 1})])
+    with pytest.raises(InputError, match='list.pkl: no sequence has a share'):
+        SkeletonDataset(path, [], valid_ratio=0.9, multi_class=True,
+                        num_classes=3)
     dataset = SkeletonDataset(path, [], multi_class=True, num_classes=3)
     assert dataset.get_data_info(0)['label'].tolist() == [1, 0, 1]
     assert dataset.get_cat_ids(0) == [0, 2]

@@ -49,9 +49,8 @@ def main() -> None:
     from projects.stdcl.utils.input_error import end_cleanly
     gc.freeze()  # garbage collection skips the imported objects
     with end_cleanly(args.config, args):
-        apis.test(args.config, args.checkpoint, args.work_dir, dump=args.dump,
-                  stream=args.stream, split=args.split,
-                  cfg_options=args.cfg_options, launcher=args.launcher)
+        apis.test(**{name: value for name, value in vars(args).items()
+                     if name != 'local_rank'})
 
 
 if __name__ == '__main__':

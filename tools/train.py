@@ -36,7 +36,7 @@ def main() -> None:
         'latest one in the work directory, if there is one')
     add('--amp', action='store_true', help='train with automatic mixed '
         'precision: float16 on a GPU, bfloat16 on a CPU')
-    add('--no-validate', action='store_true',
+    add('--no-validate', dest='validate', action='store_false',
         help='do not validate during training')
     add('--auto-scale-lr', action='store_true', help='scale the learning rate '
         'by the total batch size divided by auto_scale_lr.base_batch_size')
@@ -60,12 +60,8 @@ def main() -> None:
     gc.freeze()  # garbage collection skips the imported objects
     keep_freed_memory()
     with end_cleanly(args.config, args):
-        train(args.config, args.work_dir, resume=args.resume, amp=args.amp,
-              validate=not args.no_validate, auto_scale_lr=args.auto_scale_lr,
-              stream=args.stream, split=args.split, seed=args.seed,
-              diff_rank_seed=args.diff_rank_seed,
-              deterministic=args.deterministic, cfg_options=args.cfg_options,
-              launcher=args.launcher)
+        train(**{name: value for name, value in vars(args).items()
+                 if name != 'local_rank'})
 
 
 if __name__ == '__main__':

@@ -216,8 +216,9 @@ def prepare(joints, metadata, img_shape=None):
     if len(joints) > max(joints.shape[1], 2):
         sys.exit(f'error: {len(joints)} persons in {joints.shape[1]} frames, '
                  'expected at least as many frames')
-    if metadata['dims'] == '2' and joints.shape[-1] == 3:
-        joints, score = joints[..., :2], joints[..., 2]
+    dims = int(metadata['dims'])
+    if joints.shape[-1] > dims:
+        joints, score = joints[..., :dims], joints[..., dims]
     most, third = abs(joints[..., :2]).max(), joints[..., 2:]
     low, high = (0, 0) if score is None else (score.min(), score.max())
     flags = score is not None and not (score % 1).any()  # 2: visible in COCO
@@ -268,6 +269,8 @@ def classify(session, joints, img_shape=None):
     metadata = session.get_modelmeta().custom_metadata_map
     clips = prepare(joints, metadata, img_shape)
     logits, = session.run(None, {'clips': clips})
+    if not np.isfinite(logits).all():
+        sys.exit('error: some outputs of the network are NaN or infinite')
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).mean(axis=0)
 

@@ -2,15 +2,15 @@
 # without contrast give? label-smoothing changes only the cross entropy.
 # cross-entropy-8 keeps the block, the decoupler and the weights of the variant
 # and replaces its contrastive loss with a second classifier, so it shows what
-# supervising an earlier block gives. The run with seed s uses split s modulo 3,
-# plus 1. All seeds are new, so the recommended arm also repeats the result of
+# supervising an earlier block gives. The run with seed s uses split s modulo
+# 3, plus 1. All seeds are new, so the recommended arm also repeats the result of
 # jhmdb_encoders.py. Arms and seeds were fixed before the first run. If
 # differences vary as in that study, the interval of an arm extends 1.1 points
 # to each side.
 _base_ = ['_base_/jhmdb_clips.py', '_base_/recommended.py']
 
-about = ('the recommended variant and two controls without contrast; ST-GCN on '
-         'JHMDB, joint stream, six seeds on each of the three splits')
+about = ('the recommended variant and two controls without contrast; ST-GCN '
+         'on JHMDB, joint stream, six seeds on each of the three splits')
 
 folds = ['split1', 'split2', 'split3']
 

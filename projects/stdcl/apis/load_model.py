@@ -93,7 +93,7 @@ def layout_of(cfg: Config) -> SkeletonLayout:
     for place in (model.get('data_preprocessor')
                   or cfg.get('data_preprocessor') or {},
                   backbone.get('graph_cfg') or {}, backbone):
-        if place.get('layout'):
+        if place.get('layout') and 'num_node' not in place['layout']:
             return SkeletonLayout.get(place['layout'])
     raise InputError('the config sets no layout, expected one in '
                      'model.data_preprocessor, model.backbone or '

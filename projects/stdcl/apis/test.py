@@ -45,7 +45,7 @@ def test(config: str | Path, checkpoint: str, work_dir: str | None = None, *,
     with checked(cfg, REQUIRED):
         runner = build_runner(cfg)
         if dump:
-            add_dump(runner, str(dump))
+            _add_dump(runner, str(dump))
         report = ClassReport(Path(dump).with_suffix('') if dump else Path(
             runner.log_dir, Path(checkpoint).stem))
         report.dataset_meta = runner.test_evaluator.dataset_meta
@@ -56,8 +56,7 @@ def test(config: str | Path, checkpoint: str, work_dir: str | None = None, *,
 test.__test__ = False  # pytest would collect it because of its name
 
 
-def add_dump(runner: Runner, path: str) -> None:
-    """Make a test write its scores to ``path``; see :func:`test`."""
+def _add_dump(runner: Runner, path: str) -> None:
     inputs = [runner._load_from, *(
         Path(part.get('data_root') or '', part.get('ann_file') or '')
         for part in data_configs(runner.cfg))]

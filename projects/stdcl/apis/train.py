@@ -12,12 +12,12 @@ from mmengine import dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.utils import import_modules_from_strings
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..catalogue import STREAMS
 from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
 from ..datasets.dataset_access import data_configs
+from ..engine.hooks import CheckpointFitHook
 from ..utils import config_check
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
@@ -37,11 +37,6 @@ def train(config: str | Path, work_dir: str | None = None, *,
           diff_rank_seed: bool = False, deterministic: bool = False,
           cfg_options: Options = None, launcher: str = 'none') -> Runner:
     """Train a model from a config.
-
-    >>> from projects.stdcl.apis import train
-    >>> runner = train(  # doctest: +SKIP
-    ...     'configs/stdcl/stdcl-stgcn_synthetic.py', seed=0,
-    ...     cfg_options={'train_cfg.max_epochs': 2})
 
     Args:
         config (str | Path): The config file.
@@ -235,11 +230,6 @@ def build_runner(cfg: Config) -> Runner:
     The Runner writes its config only when training starts, so a test, or a run
     that fails a check, does not overwrite the config in the work directory.
     """
-    try:
-        # options may have changed them
-        import_modules_from_strings(**(cfg.get('custom_imports') or {}))
-    except ImportError as error:
-        raise InputError(f'custom_imports: {error}') from error
     if (cfg.get('randomness') or {}).get('deterministic'):  # PyTorch < 2.10
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     if cfg.get('load_from') is not None:
@@ -265,4 +255,7 @@ def build_runner(cfg: Config) -> Runner:
             hook.before_train = lambda runner: write()
             self.register_hook(hook, 'VERY_LOW')  # after all checks
 
-    return LateConfigRunner.from_cfg(cfg)
+    runner = LateConfigRunner.from_cfg(cfg)
+    if not any(isinstance(one, CheckpointFitHook) for one in runner.hooks):
+        runner.register_hook(CheckpointFitHook())  # for MMAction2's configs
+    return runner

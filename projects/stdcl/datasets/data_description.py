@@ -81,15 +81,21 @@ def input_of(model: nn.Module) -> dict:
     """Return what a model expects of its data, if known."""
     preprocessor = getattr(model, 'data_preprocessor', None)
     classes = getattr(getattr(model, 'cls_head', None), 'num_classes', None)
-    layout = next(iter(layouts_of(model)), None)
+    layouts = layouts_of(model)
+    layout = layouts[0] if layouts else None
     return {'stream': [getattr(preprocessor, 'stream', 'joint')],
+            'contrast_block': [model.contrast_block] if hasattr(
+                model, 'contrast_block') else [],
             'center_relative': [getattr(preprocessor, 'center_relative',
                                         False)],
             **({} if classes is None else {'num_classes': [classes]}),
             **{field: getattr(layout, field) for field in (
                 'joint_names', 'edges', 'bones') if layout},
             'center': [layout.center] if layout else [],
-            'parts': layout.parts if layout and any(layout.parts) else []}
+            'parts': layout.parts if layout and any(layout.parts) else [],
+            # the encoder may have a layout of its own
+            **{f'backbone_{field}': getattr(layouts[-1], field)
+               for field in ('edges', 'parts') if layouts}}
 
 
 def traits(dataset, wrappers: tuple = ()) -> dict:

@@ -52,24 +52,17 @@ def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
              for name, value in annotation.items()}
     for name in ARRAYS.keys() & plain.keys():
         plain[name] = np.asarray(plain[name], np.float32)
-    check_dims(where, plain, layout)
-    if layout and np.shape(plain.get('keypoint'))[3:] == (
-            3, ) and 'keypoint_score' not in plain:
+    shape, scored = np.shape(plain.get('keypoint')), 'keypoint_score' in plain
+    if layout and layout.dims == 3 and scored and shape[-1:] == (2, ):
+        raise InputError(
+            f'{where}: the joints have x, y and a confidence, expected x, y '
+            f'and z, because "dims" of the layout "{layout.name}" is 3.')
+    if layout and shape[3:] == (3, ) and not scored:
         position, third = plain['keypoint'][..., :2], plain['keypoint'][..., 2]
         _check_third_channel(where, position, third, layout)
         if layout.dims == 2:
             plain.update(keypoint=position, keypoint_score=third)
     return plain
-
-
-def check_dims(where: str, annotation: dict,
-               layout: SkeletonLayout | None) -> None:
-    """Raise an InputError for x, y and confidence in place of x, y and z."""
-    if layout and layout.dims == 3 and 'keypoint_score' in annotation and (
-            np.shape(annotation.get('keypoint'))[-1:] == (2, )):
-        raise InputError(
-            f'{where}: the joints have x, y and a confidence, expected x, y '
-            f'and z, because "dims" of the layout "{layout.name}" is 3.')
 
 
 def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,

@@ -136,6 +136,9 @@ class SkeletonDataset(PoseDataset):
         if self.valid_ratio:
             self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
         data_list = super().filter_data()
+        if not data_list:
+            raise InputError(f'{self.ann_file}: no sequence has a share of '
+                             f'valid frames above {self.valid_ratio}.')
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             names = [type(step).__name__
@@ -166,8 +169,12 @@ class SkeletonDataset(PoseDataset):
     def _prepare(self, info: dict) -> dict:
         where = f'{self.ann_file}: sequence {name_of(info)}'
         info = to_plain(info, self.layout, where)
-        if np.ndim(info.get('keypoint')) == 4:  # not packed
+        joints = info.get('keypoint')
+        if np.ndim(joints) == 4:
             check_values(where, info)
+        elif np.shape(joints)[2:] == (3, ):  # packed: (N, V, C)
+            check_values(where, dict(keypoint=joints[None, ..., :2],
+                                     keypoint_score=joints[None, ..., 2]))
         return fit_persons(self.ann_file, info, self.num_person)
 
     def get_data_info(self, idx: int) -> dict:

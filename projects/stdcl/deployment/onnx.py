@@ -30,14 +30,13 @@ class DeployedNetwork(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.preprocessor = model.data_preprocessor
-        self.backbone = model.backbone
-        self.cls_head = model.cls_head
+        self.model = model
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Map float32 clips (N, M, T, V, C) to logits (N, classes)."""
-        return self.cls_head(self.backbone(
-            make_stream(self.preprocessor, clips)))
+        clips = make_stream(self.model.data_preprocessor, clips)
+        features, others = self.model.extract_feat(clips[:, None])
+        return self.model.cls_head(features, **others)
 
 
 def export(model: nn.Module, clips: torch.Tensor, out: Path,

@@ -1,5 +1,6 @@
 """Names and labels of test sequences, for score files that lack them."""
 import csv
+from operator import index
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ def read(path: Path) -> LabelFile:
         return LabelFile(
             path, np.array([str(item['frame_dir'] if 'frame_dir' in item else
                                 item['filename']) for item in items]),
-            np.array([int(item['label']) for item in items]),
+            np.array([index(item['label']) for item in items]),
             [*map(printable, content.get('classes', ()))], ordered=False)
     except InputError:
         raise

@@ -1,15 +1,9 @@
 """Study files, which declare training runs to compare.
 
-A study is a config file in Python, JSON or YAML. Example::
-
-    about = 'question that the study answers'
-    options = {'train_cfg.max_epochs': 30}
-    arms = dict(
-        stgcn=dict(encoder='stgcn', stdcl=False, seeds=10),
-        stdcl_stgcn=dict(encoder='stgcn', against='stgcn', seeds=10))
-
-:class:`Study` lists the fields of the file, and :class:`Arm` lists the fields
-of an arm. Names that begin with ``_`` are private to the file.
+A study is a config file in Python, JSON or YAML; docs/guides/studies.md
+contains an example. :class:`Study` lists the fields of the file, and
+:class:`Arm` lists the fields of an arm. Names that begin with ``_`` are
+private to the file.
 """
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatch

@@ -75,16 +75,33 @@ def _require(expectations, where: str, alternative: str = '') -> None:
                 f'{alternative}')
 
 
-def check_channels(model, feats) -> None:
-    """Raise InputError unless C of features (N, M, C, T, V) fits the head."""
-    head = model.cls_head  # maybe of a user, with other features
-    if getattr(feats, 'ndim', 0) == 5 and feats.shape[2] != getattr(
-            head, 'in_channels', feats.shape[2]):
+def check_features(model, feats, persons: int) -> None:
+    """Raise InputError unless M and C of features (N, M, C, T, V) fit."""
+    if getattr(feats, 'ndim', 0) != 5:
+        return
+    if feats.shape[1] > persons:  # such as (N, C, T, H, W)
+        raise InputError(
+            f'{type(model.backbone).__name__} returns features of the shape '
+            f'{tuple(feats.shape)}, expected (N, up to {persons} persons, C, '
+            'T, V).')
+    head = model.cls_head
+    if feats.shape[2] != getattr(head, 'in_channels', feats.shape[2]):
         raise InputError(
             f'{type(model.backbone).__name__} returns {feats.shape[2]} '
             f'channels, but {type(head).__name__} is built for '
             f'{head.in_channels}. Set model.cls_head.in_channels='
             f'{feats.shape[2]}.')
+
+
+def try_decoupler(head, feats) -> None:
+    """Raise InputError if the decoupler of a head does not fit features."""
+    try:
+        head.decoupler(feats)
+    except RuntimeError as error:
+        raise InputError(
+            f'model.cls_head.decoupler fails: {" ".join(str(error).split())}. '
+            'If sizes differ, set in_channels to the channels of the encoder, '
+            'or of the block model.contrast_block.') from error
 
 
 def fitting_shape(model, shape: Sequence[int]) -> tuple:

@@ -19,7 +19,7 @@ from mmengine.config import Config, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry, build_from_cfg
 from mmengine.runner import Runner
-from mmengine.utils import get_object_from_string
+from mmengine.utils import get_object_from_string, import_modules_from_strings
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
@@ -27,7 +27,8 @@ from .input_error import InputError
 from .model_parts import kind_of
 
 # modules that do not contain code of users
-KNOWN = ('projects.stdcl.', 'mmaction.', 'mmengine.', 'torch.', 'contextlib')
+KNOWN = ('projects.stdcl.', 'mmaction.', 'mmcv.', 'mmengine.', 'torch.',
+         'contextlib')
 NEAR = 0.85  # similarity above which a name counts as a misspelling
 
 
@@ -41,7 +42,7 @@ def _parameters(function: Callable) -> dict:
 RUNNER_FIELDS = {*_parameters(Runner.__init__)} - {'cfg'} | {
     'activation_checkpointing', 'compile', 'custom_imports',
     'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
-    'runner_type', 'sync_bn'}
+    'runner_type', 'strategy', 'sync_bn'}
 # fields that need no type -> callable that receives their entries
 IMPLIED = dict(
     {'optim_wrapper.clip_grad': clip_grad_norm_},
@@ -134,6 +135,11 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
         raise InputError(
             f'the config option {name} does not fit the config, expected a '
             f'name that it contains ({error}).') from error
+    try:  # options may have changed them
+        import_modules_from_strings(
+            **{'imports': [], **(cfg.get('custom_imports') or {})})
+    except ImportError as error:
+        raise InputError(f'custom_imports: {error}') from error
     check(cfg)
     return cfg
 
@@ -189,7 +195,7 @@ def _rejects_value(error: Exception, frames: list, line: str) -> bool:
     # raised on purpose, such as for a metric that occurs twice
     raised = line.startswith(('raise ', 'assert ')) and not error.__cause__
     return known or isinstance(error, AttributeError) or bool(
-        raised and error.args)
+        raised and (error.args or line.startswith('assert ')))
 
 
 def check(cfg: Config, required: Sequence[str] = ()) -> None:

@@ -4,6 +4,8 @@ from functools import cached_property
 from itertools import chain
 from numbers import Integral
 
+import numpy as np
+
 from .input_error import InputError
 
 Pairs = tuple[tuple[int, int], ...]
@@ -19,8 +21,6 @@ class SkeletonLayout:
     3
     >>> arm.hops
     ((0, 1, 2), (1, 0, 1), (2, 1, 0))
-    >>> SkeletonLayout.get('nw-ucla').num_joints
-    20
 
     Args:
         name (str): Name of the layout.
@@ -129,14 +129,11 @@ class SkeletonLayout:
     @cached_property
     def hops(self) -> tuple[tuple[int, ...], ...]:
         """Number of edges between each pair of joints, as V rows of V."""
-        hops = {self.center: {self.center: 0}}
-        for child, parent in list(self.parents.items())[1:]:
-            row = {joint: 1 + far for joint, far in hops[parent].items()}
-            for joint, far in row.items():
-                hops[joint][child] = far
-            hops[child] = {**row, child: 0}
-        return tuple(tuple(hops[i][j] for j in range(self.num_joints))
-                     for i in range(self.num_joints))
+        from scipy.sparse import csgraph  # loads slowly
+        adjacency = np.zeros((self.num_joints, self.num_joints))
+        adjacency[tuple(zip(*self.edges))] = 1
+        hops = csgraph.shortest_path(adjacency, directed=False)
+        return tuple(map(tuple, hops.astype(int).tolist()))
 
     @cached_property
     def mirror(self) -> Pairs:

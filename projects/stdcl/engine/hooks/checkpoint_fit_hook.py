@@ -178,9 +178,10 @@ def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
         data_description.input_of(model))
     if text:
         raise InputError(
-            f'{file} does not fit the model: {text}. Use the layout and the '
-            'data_preprocessor that it was trained with (for a stream, set '
-            'model.data_preprocessor.stream; train.py and test.py: --stream).')
+            f'{file} does not fit the model: {text}. Use the layout, '
+            'data_preprocessor and contrast_block that it was trained with '
+            '(for a stream, set model.data_preprocessor.stream; train.py and '
+            'test.py: --stream).')
 
 
 def _state_dict(checkpoint: dict) -> dict:

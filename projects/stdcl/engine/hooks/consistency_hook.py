@@ -68,10 +68,11 @@ class ConsistencyHook(Hook):
                 'annotation file')
 
     def before_train(self, runner) -> None:
-        """Repeat the last step of schedules of a run that is extended."""
+        """Check the schedules; repeat the last step if a run is extended."""
         if isinstance(runner.optim_wrapper, OptimWrapperDict):
             return
         for one in runner.param_schedulers or ():
+            _warn_of_length(runner, one)
             passed = one._global_step - one.begin
             if not getattr(one, 'need_val_args', False) and (
                     0 <= one.last_step < passed < one.end - one.begin):
@@ -115,6 +116,22 @@ class ConsistencyHook(Hook):
                 f'this run uses {own}. Resume with the settings of the '
                 'interrupted run. To use new settings and start from its '
                 'weights, set load_from to this file and omit resume.')
+
+
+def _warn_of_length(runner, scheduler) -> None:
+    """Warn if a cosine has another length, or no milestone is reached."""
+    unit, total = ('epochs', runner.max_epochs) if scheduler.by_epoch else (
+        'iterations', runner.max_iters)
+    period = getattr(scheduler, 'T_max', total)
+    first = min(getattr(scheduler, 'milestones', None) or [0])
+    # some schedules count the warm-up twice
+    if not (first < total and period <= total <= scheduler.begin + period):
+        runner.logger.warning(
+            f'param_scheduler: {type(scheduler).__name__} does not fit the '
+            f'{total} {unit} of this run, because '
+            + (f'its first milestone is {first}' if first else
+               f'T_max is {period} and begin is {scheduler.begin}')
+            + f' ({unit}). The learning rate will not fall as intended.')
 
 
 def _settings(runner) -> dict:

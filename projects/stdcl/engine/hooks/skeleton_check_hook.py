@@ -11,10 +11,11 @@ from mmengine.logging import MMLogger
 
 from ...datasets import data_description as description
 from ...datasets import dataset_access
-from ...datasets.plain_annotation import check_dims
+from ...datasets.plain_annotation import to_plain
 from ...utils import clip_check
 from ...utils.input_error import InputError
 from ...utils.model_parts import built_loops, unwrap
+from .checkpoint_fit_hook import CheckpointFitHook
 
 
 @HOOKS.register_module()
@@ -44,7 +45,7 @@ class SkeletonCheckHook(Hook):
             raise InputError('strategy.type must be DDPStrategy.')
         check_loader(model, runner.train_dataloader, 'train_dataloader')
         description.check_layouts(model)
-        trained_on = description.describe(model, dataset)
+        trained_on = self._describe(runner)
         description.check_traits(trained_on, dataset, 'train_dataloader')
         if isinstance(model, RecognizerGCN) and model.with_cls_head:
             batch = pseudo_collate([dataset[0]])
@@ -72,15 +73,20 @@ class SkeletonCheckHook(Hook):
         # CheckpointFitHook checks the data if the model is from a checkpoint
         if 'train' in built_loops(runner):
             description.check_data(
-                description.describe(unwrap(runner.model),
-                                     runner.train_dataloader.dataset),
-                runner.test_dataloader.dataset, 'test_dataloader')
+                self._describe(runner), runner.test_dataloader.dataset,
+                'test_dataloader')
 
     def _before_iter(self, runner, batch_idx: int, data_batch=None,
                      mode: str = 'train') -> None:
         """Check that the clips of a batch have the same shape."""
         clip_check.require_equal_shapes(
             f'{mode}_dataloader, batch {batch_idx + 1}', data_batch['inputs'])
+
+    def _describe(self, runner) -> dict:
+        earlier = next((hook.earlier for hook in runner.hooks
+                        if isinstance(hook, CheckpointFitHook)), ())
+        return description.describe(
+            unwrap(runner.model), runner.train_dataloader.dataset, earlier)
 
     def _is_first(self, runner) -> bool:
         # configs with STD-CL register the hook twice
@@ -100,8 +106,8 @@ def check_loader(model, loader, name: str) -> None:
         transforms = dataset_access.transforms_of(part, *wrappers)
         outer = Compose(dataset_access.transforms_of(*wrappers))
         if isinstance(part, BaseDataset):
-            check_dims(where, part.get_data_info(0), getattr(
-                model.data_preprocessor, 'layout', None))
+            to_plain(part.get_data_info(0), getattr(
+                model.data_preprocessor, 'layout', None), where)
         stream = getattr(model.data_preprocessor, 'stream', 'joint')
         if stream != 'joint' and description.feature_transforms(transforms):
             raise InputError(f'{where}: stream is {stream}, but the '
@@ -150,7 +156,7 @@ def _try_model(model, batch: dict) -> None:
     model.eval()  # batch norm must not learn from the sequence
     data = model.data_preprocessor(batch)
     feats, arguments = model.extract_feat(data['inputs'])  # (1, M, C, T, V)
-    clip_check.check_channels(model, feats)
+    clip_check.check_features(model, feats, len(batch['inputs'][0][0]))
     scores = head(feats, **arguments)
     try:
         # other heads may expect other arguments, and other losses a batch
@@ -164,16 +170,11 @@ def _try_model(model, batch: dict) -> None:
                          f'{advice} fails: {error}') from error
     try:
         if hasattr(head, 'decoupler'):
-            head.decoupler(feats)
+            clip_check.try_decoupler(head, feats)
     except InputError as error:
         built = getattr(model, 'clip_shape', None)
         shape = tuple(batch['inputs'][0].shape[1:])
         raise InputError(error if built is None else (
             f'model.clip_shape is {tuple(built)}, expected {shape}, the shape '
             'of the clips in train_dataloader.')) from error
-    except RuntimeError as error:
-        raise InputError(
-            f'model.cls_head.decoupler fails: {" ".join(str(error).split())}. '
-            'If sizes differ, set in_channels to the channels of the encoder, '
-            'or of the block model.contrast_block.') from error
     model.train(training)

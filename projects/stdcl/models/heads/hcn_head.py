@@ -20,10 +20,6 @@ class HCNHead(BaseHead):
     The head takes the maximum over persons and flattens it. A hidden layer
     with ReLU and dropout follows. A linear layer then returns the logits.
 
-    >>> head = HCNHead(num_classes=60)
-    >>> head(torch.rand(4, 2, 256, 4, 4)).shape  # (N, M, C, T', W')
-    torch.Size([4, 60])
-
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Channels C of the feature map, four times the

@@ -24,9 +24,9 @@ class STDCLRecognizer(RecognizerGCN):
             persons, frames, joints, channels. Defaults to None, which skips
             the dry run; the decoupler must then know its sizes.
         contrast_block (int, optional): Block of the encoder, counted from 1,
-            whose output STD-CL decouples; the list ``blocks`` or ``gcn`` of
-            the encoder contains the blocks. Defaults to None, the encoder's
-            output, as in the paper.
+            whose output STD-CL decouples; the list ``blocks``, ``gcn`` or
+            ``net`` of the encoder contains the blocks. Defaults to None, the
+            encoder's output, as in the paper.
 
     Raises:
         InputError: The head has no decoupler, ``clip_shape`` is missing or
@@ -36,7 +36,7 @@ class STDCLRecognizer(RecognizerGCN):
     def __init__(self, *args, clip_shape: Sequence[int] | None = None,
                  contrast_block: int | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.clip_shape = clip_shape
+        self.clip_shape, self.contrast_block = clip_shape, contrast_block
         if not hasattr(self.cls_head, 'decoupler'):
             raise InputError(
                 f'model.cls_head is of type {type(self.cls_head).__name__}, '
@@ -53,13 +53,13 @@ class STDCLRecognizer(RecognizerGCN):
 
     def _contrast_at(self, number: int) -> None:
         """Give the decoupler the output of a block as its input."""
-        blocks = getattr(self.backbone, 'blocks',
-                         getattr(self.backbone, 'gcn', ()))
+        blocks = next((getattr(self.backbone, name) for name in (
+            'blocks', 'gcn', 'net') if hasattr(self.backbone, name)), ())
         if not isinstance(number, int) or not 1 <= number <= len(blocks):
             raise InputError(
                 f'model.contrast_block is {number!r}, but the encoder '
-                f'{type(self.backbone).__name__} has {len(blocks)} blocks, '
-                'counted from 1.')
+                f'{type(self.backbone).__name__} has {len(blocks)} blocks '
+                '(in a list named blocks, gcn or net), counted from 1.')
         # bound methods, because copies of the model need hooks of their own
         blocks[number - 1].register_forward_hook(self._keep)
         self.backbone.register_forward_hook(self._attach)
@@ -101,15 +101,8 @@ class STDCLRecognizer(RecognizerGCN):
             lambda clips: self.backbone(make_stream(self.data_preprocessor,
                                                     clips)), clip_shape,
             f'model.clip_shape: {type(self.backbone).__name__}')
-        clip_check.check_channels(self, features)
+        clip_check.check_features(self, features, clip_shape[0])
         # drawing the decoupler's weights must not affect those drawn later
-        try:
-            with torch.random.fork_rng(devices=[]):
-                self.cls_head.decoupler(features)
-        except RuntimeError as error:
-            raise InputError(
-                'The decoupler does not fit the feature map: '
-                f'{" ".join(str(error).split())}. Set model.cls_head.decoupler'
-                '.in_channels to the channels of the encoder, or of the block '
-                'model.contrast_block.') from error
+        with torch.random.fork_rng(devices=[]):
+            clip_check.try_decoupler(self.cls_head, features)
         self.train(training)
