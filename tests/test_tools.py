@@ -46,14 +46,6 @@ def test_inputs_are_not_overwritten(words, suffix, monkeypatch, capsys):
         ).err
 
 
-def test_options_accumulate():
-    """As in MMAction2, a second --cfg-options does not replace the first."""
-    for path in FILES:
-        text = path.read_text()
-        assert text.count("cfg-options', ") == len(re.findall(
-            r"cfg-options',[^)]*action='extend'", text)), path
-
-
 def test_no_path_edits():
     """Tools import the installed package and do not edit sys.path."""
     for path in [*FILES, *PACKAGE]:

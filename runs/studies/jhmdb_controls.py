@@ -3,8 +3,8 @@
 # cross-entropy-8 keeps the block, the decoupler and the weights of the variant
 # and replaces its contrastive loss with a second classifier, so it shows what
 # supervising an earlier block gives. The run with seed s uses split s modulo
-# 3, plus 1. All seeds are new, so the recommended arm also repeats the result of
-# jhmdb_encoders.py. Arms and seeds were fixed before the first run. If
+# 3, plus 1. All seeds are new, so the recommended arm also repeats the result
+# of jhmdb_encoders.py. Arms and seeds were fixed before the first run. If
 # differences vary as in that study, the interval of an arm extends 1.1 points
 # to each side.
 _base_ = ['_base_/jhmdb_clips.py', '_base_/recommended.py']
