@@ -211,6 +211,7 @@ ITERATIONS = dict(_delete_=True, by_epoch=False, max_iters=9)
      'EMAHook does not accept a value: self.begin_epoch should be'),
     ({f'{STEP}.1': dict(type='PadTo', length=1)}, {},
      'PadTo does not accept a value: assert total_frames'),
+    ({}, dict(split='none'), 'no split "none_train"'),
     (dict(optim_wrapper=None), dict(amp=True), 'optim_wrapper is missing'),
     (dict(auto_scale_lr=None), dict(auto_scale_lr=True),
      'auto_scale_lr is missing from the config'),
@@ -307,6 +308,7 @@ def test_config_files(change, texts, folder):
     'annotation file missing': (
         dict(cfg_options=[f'{TEST_SET}=none.pkl']),
         'ann_file', 'none.pkl', 'expected a pickle'),
+    'split': (dict(split='none'), 'no split "none_val"'),
     'format of the scores': (
         dict(dump='new/scores.txt'), '--dump is new/scores.txt', '.npz'),
     'scores': (dict(dump='./tiny.pkl'), '--dump is ./tiny.pkl, which is a'),
@@ -420,8 +422,9 @@ def test_a_reader_of_the_output_has_ended():
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, ROOT / 'tools/analysis/print_config.py', find_config(
-            'hcn', 'synthetic', True)], stdout=write, stderr=subprocess.PIPE)
+        [sys.executable, '-c', f'from {end_cleanly.__module__} import *\n'
+         'with end_cleanly(): print(1)'], cwd=ROOT, stdout=write,
+        stderr=subprocess.PIPE)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b'')
 

@@ -342,6 +342,13 @@ def test_different_input_raises(config, checkpoint, options, message):
         assert '\n' not in str(caught.value)
 
 
+def test_configs_without_the_hook(config, checkpoint, tmp_path):
+    del config.default_hooks.checkpoint_fit
+    config.dump(tmp_path / 'config.py')
+    with pytest.raises(InputError, match="stream is 'bone', expected 'joint'"):
+        apis.test(tmp_path / 'config.py', checkpoint, cfg_options=BONE)
+
+
 def test_early_stopping_builds_the_training_loop(config, checkpoint):
     other = changed(config, BONE)
     other.custom_hooks.append(dict(
@@ -449,8 +456,9 @@ def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     state = start(changed(config, {**BONE, **STANDARDIZE}),
                   load_from=checkpoint)
     assert not check_start(state, {}, loaded)
-    assert (f'{checkpoint} is fine-tuned on data that differ from its training'
-            " data: preprocessing is") in (text := capsys.readouterr().out)
+    assert (f'{checkpoint} is fine-tuned with data or a model that differ from'
+            ' its training: preprocessing is') in (
+                text := capsys.readouterr().out)
     assert "; stream is 'bone', expected 'joint'" in text
 
 
@@ -544,8 +552,8 @@ def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
     use(other, annotated(path, classes=SWAPPED))
     capsys.readouterr()
     start(other, load_from=checkpoint)
-    assert (f"Checkpoint {checkpoint} is fine-tuned on data that differ from "
-            "its training data: classes[0] is 'b', expected 'a'."
+    assert (f"Checkpoint {checkpoint} is fine-tuned with data or a model "
+            "that differ from its training: classes[0] is 'b', expected 'a'."
             ) in capsys.readouterr().out
 
 

@@ -8,7 +8,6 @@ import mmaction
 import pytest
 import torch
 
-from projects.stdcl.catalogue import STREAMS
 from tests.commands import CONFIG, TINY, accuracy, call
 
 
@@ -16,7 +15,7 @@ from tests.commands import CONFIG, TINY, accuracy, call
 def trained(root, warm, tmp_path_factory):
     """Train one epoch in a working directory outside the repository."""
     folder = tmp_path_factory.mktemp('elsewhere')
-    done = warm('tools/train.py', root / CONFIG, '--seed', 1, '--resume',
+    done = warm('tools/train.py', root / CONFIG, '--seed', 0, '--resume',
                 '--deterministic', '--diff-rank-seed', '--cfg-options', *TINY,
                 cwd=folder)
     return folder / 'work_dirs' / 'stdcl-stgcn_synthetic', done
@@ -30,7 +29,7 @@ def test_train_writes_below_the_working_directory(trained):
                      r'anchor_share: ', done.stdout)
     record = json.loads((work_dir / 'run.json').read_text())
     assert record['config']['randomness'] == dict(
-        seed=1, diff_rank_seed=True, deterministic=True)
+        seed=0, diff_rank_seed=True, deterministic=True)
     assert record['epochs'][0]['val']['acc/top1'] == pytest.approx(
         accuracy(done), abs=1e-4)
 
@@ -65,31 +64,3 @@ def test_command_composed_by_mim(root, tmp_path):
                 '--work-dir', tmp_path, '--cfg-options', *TINY, cwd=tmp_path)
     torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert accuracy(done) >= 0
-
-
-@pytest.mark.slow
-def test_four_streams_of_the_docs(root, tmp_path, tiny_annotations):
-    """The loop in docs/data.md works with narrow encoders and one epoch."""
-    text = (root / 'docs/data.md').read_text()
-    script, = (block for block in re.findall(r'```shell\n(.*?)```', text,
-                                             re.DOTALL)
-               if 'for stream in' in block)
-    convert, script = script.split('\n', 1)
-    assert convert.startswith('python tools/data/nw_ucla.py all_sqe.zip ')
-    for old, new in {'max_epochs=30': 'max_epochs=1', 'epoch_30': 'epoch_1',
-                     'val_interval=10': 'val_interval=1',
-                     'base_channels=16': 'base_channels=4',
-                     'in_channels=64': 'in_channels=16'}.items():
-        assert old in script
-        script = script.replace(old, new)
-    for name in ('configs', 'projects', 'tools'):
-        (tmp_path / name).symlink_to(root / name)
-    data = tmp_path / convert.split()[-1]
-    data.parent.mkdir(parents=True)
-    data.write_bytes(Path(tiny_annotations(num=32)).read_bytes())
-    call('bash', '-e', '-c', script, cwd=tmp_path)
-    result = json.loads(
-        (tmp_path / 'work_dirs/quarter/result.json').read_text())
-    assert [item['weight'] for item in result['files']] == [2, 2, 1, 1]
-    assert [item['stream'] for item in result['files']] == [*STREAMS][:4]
-    assert (tmp_path / 'work_dirs/quarter/confusion.png').is_file()

@@ -197,6 +197,9 @@ def test_unusual_coordinates_are_read(tmp_path):
             (flat, np.concatenate([joints(5, 2), np.full((5, 4, 1), 2)], 2))):
         sequence = to_sequence('', dict(keypoint=one), layout)
         assert sequence['total_frames'] == 5
+    lines = [f'{frame},' + ','.join(['609.569'] * 12) for frame in range(1, 4)]
+    (tmp_path / 'numbered.csv').write_text('\n'.join(lines))
+    assert read_sequence(tmp_path / 'numbered.csv', hand)['total_frames'] == 3
     pixels = np.round(np.random.default_rng(0).uniform(100, 600, (9, 4, 3)), 3)
     pixels[:, 0, 0], pixels[..., 2] = range(5, 14), 1
     path = tmp_path / 'a.csv'
@@ -444,6 +447,8 @@ def test_configs_fit_the_data(folder, encoder, kind):
     val = DATASETS.build(cfg.val_dataloader.dataset)
     assert cfg.test_dataloader.dataset == cfg.val_dataloader.dataset
     steps = [step.type for step in cfg.train_pipeline]
+    assert [step.get('test_mode') for step in cfg.train_pipeline
+            if step.type == 'RandomSampleFrames'] == [None]
     # RandomView rotates only three-dimensional data
     assert ('RandomView' in steps) == kind.startswith('3D')
     assert ('RandomScale' in steps) != kind.startswith('3D')
@@ -702,9 +707,11 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     assert plain.model.backbone == full.model.backbone
     assert plain.train_dataloader == full.train_dataloader
     assert cfg.train_cfg.max_epochs == 10
-    steps = [epoch for step in cfg.param_scheduler for epoch in (
+    steps, whole = ([epoch for step in one.param_scheduler for epoch in (
         step.get('end'), *step.get('milestones', ())) if epoch]
-    assert all(1 <= epoch < 10 for epoch in steps)
+        for one in (cfg, full))
+    assert steps == [max(1, round(epoch * 10 / full.train_cfg.max_epochs))
+                     for epoch in whole]
     if encoder == 'hcn':  # the learning rate decays each epoch
         decays = [part.param_scheduler[0].gamma ** part.train_cfg.max_epochs
                   for part in (cfg, full)]

@@ -51,9 +51,12 @@ def test_attention_to_an_earlier_block(tmp_path):
     with torch.no_grad():
         feats = model.backbone(torch.rand(3, *cfg.clip_shape))
         found = _decouple(model.cls_head, feats)
-        expected = model.cls_head.decoupler.spatial.attention(
-            seen['maps'].mean(dim=2))[:, 0]
-    torch.testing.assert_close(found['attention_joints'][:, 0], expected)
+        for name, branch, dim in (('joints', 'spatial', 2),
+                                  ('frames', 'temporal', 3)):
+            expected = getattr(model.cls_head.decoupler, branch).attention(
+                seen['maps'].mean(dim=dim))[:, 0]
+            torch.testing.assert_close(found[f'attention_{name}'][:, 0],
+                                       expected)
 
 
 def test_the_command(warm, tmp_path):

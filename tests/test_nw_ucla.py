@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from projects.stdcl import datasets
 from projects.stdcl.datasets.converters import nw_ucla
 from projects.stdcl.datasets.converters.nw_ucla import convert, parse
 from projects.stdcl.utils.input_error import InputError
+from tests.commands import ROOT
 
 
 @pytest.fixture(scope='module')
@@ -36,6 +38,7 @@ def test_folds_are_by_subject(monkeypatch):
         for subject, view in product(range(1, 11), (1, 2, 3))])
     assert splits['fold0_val'] == splits['xview_train'][:6]
     assert splits['fold0_train'] == splits['xview_train'][6:]
+    assert splits['fold2_val'] == splits['xview_train'][14:]
 
 
 def test_converts_the_zip_and_the_folder_alike(warm, archive, unpacked,
@@ -55,6 +58,8 @@ def test_converts_the_zip_and_the_folder_alike(warm, archive, unpacked,
         subjects, held_out = ({name[4:7] for name in part} for part in parts)
         assert not subjects & held_out
     assert len(zipped['annotations']) == 1484
+    assert zipped['classes'] == torch.load(next(ROOT.glob(
+        'runs/zoo/stgcn_nw-ucla-*.pth')))['meta']['trained_on']['classes']
     for a, b in zip(zipped['annotations'], folder['annotations']):
         assert a['frame_dir'] == b['frame_dir']
         np.testing.assert_array_equal(a['keypoint'], b['keypoint'])

@@ -41,17 +41,24 @@ def test_tables_are_right(tmp_path, number):
 
     It adds a confusion of a and c, and keeps that of b and c.
     """
-    models = [report.describe(model, np.arange(8)) for model in BOTH[:number]]
+    models = [report.describe(model, np.arange(1, 8))
+              for model in BOTH[:number]]
+    assert models[0]['predictions'] == [1, 1, 1, 0, 2, 2, 2]
     (tmp_path / 'a.html').write_text(render_page('report', 'a', dict(
         models=models, classes=list('abcd'), colors=COLORS, edges=[],
         joints=[], names=['s'] * 8, labels=[0] * 8, opens=[None] * 8,
         poses=[]), player=''))
-    summary, _, classes, pairs, bars = run_in_browser(tmp_path / 'a.html', """
+    (summary, _, classes, pairs, bars, cells,
+     wrong) = run_in_browser(tmp_path / 'a.html', """
         const texts = Array.from(document.querySelectorAll('table'), table =>
           Array.from(table.rows, row => Array.from(
             row.cells, cell => cell.textContent).filter(Boolean)));
         return [...texts, Array.from(document.querySelectorAll('.bar rect'),
-                                     bar => bar.getAttribute('class'))];""")
+                                     bar => bar.getAttribute('class')),
+          Array.from(document.querySelectorAll('.matrix title'),
+                     cell => cell.textContent), count('.p.wrong')];""")
+    assert wrong == [6, 11][number - 1]  # all labels on the page are 0
+    assert ('c, classified as a: +50.0%' in cells) == (number == 2)
     assert summary[1:] == [
         ['plain', '8', '50.00', '55.56', 'a.py', 'b.pth'],
         ['STD-CL', '8', '62.50', '61.11', 'a.py', 'b.pth']][:number]
@@ -80,7 +87,15 @@ def test_different_test_sets_are_not_compared():
         report.check([first, second])
 
 
-def test_sequences_on_which_models_differ_come_first():
+def test_sequences_on_which_models_differ_come_first(monkeypatch):
+    monkeypatch.setattr(report.Outputs, 'undrawn', ())
+    monkeypatch.setattr(report.Outputs, 'clip',
+                        lambda *_: np.zeros((1, 2, 20, 3)))
+    drawn = report.animate(BOTH, 6)
+    assert (drawn.class_name, drawn.note) == (
+        'c', 'plain: c; STD-CL: a (wrong)')
+    assert np.array_equal(report.embed(np.diag(2.**np.arange(8))),
+                          report.embed(np.eye(8)))
     chosen = report.choose(BOTH, 5, None)
     assert set(chosen[:3]) == {1, 4, 6} and set(chosen[3:]) == {2, 5}
     assert report.choose(BOTH, 9, ['s7', 's0']) == [7, 0]
@@ -121,6 +136,9 @@ def test_the_command(warm, trained):
     # both models have the same weights
     assert len(set(re.findall(r'[\d.]+ %', done.stdout))) == 1
     plain, stdcl = data['models']
+    assert (plain['title'], stdcl['title']) == ('plain', 'STD-CL')
+    for place, one in enumerate(player['sequences']):
+        assert one['name'] == data['names'][data['opens'].index(place)]
     assert plain['features']['global'] == stdcl['features']['global']
     assert plain['confusion'] == stdcl['confusion']
     assert len({tuple(pose['frames']) for pose in data['poses']}) == 16
@@ -163,7 +181,9 @@ COCO = {**DECOUPLER,
     # the output of HCN has channels instead of joints
     ('hcn', DECOUPLER, False, True),
     ('stgcn', {}, False, False)], ids=['2D', 'hcn', 'projection'])
-def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
+def test_other_models(tmp_path, encoder, changes, of_joints, of_frames,
+                      monkeypatch):
+    monkeypatch.setattr('projects.stdcl.evaluation.features.MAX_MEASURED', 20)
     cfg = Config.fromfile(find_config(encoder, 'synthetic', stdcl=True))
     cfg.merge_from_dict({'test_dataloader.dataset.num_sequences': 32,
                          **changes})
@@ -174,12 +194,14 @@ def test_other_models(tmp_path, encoder, changes, of_joints, of_frames):
     data, player = read(tmp_path / 'x.html')
     assert [model['title'] for model in data['models']] == ['STD-CL']
     assert bool(data['poses']) == of_frames
+    assert len(data['labels']) == len(data['names']) == 20
     assert all(bool(pose['shares']) == of_joints for pose in data['poses'])
     for sequence in player['sequences']:
         radii = sequence['panels'][0]['radii']
         assert len(radii) == (2 if changes is COCO else 1)
         assert all((set(person) != {1}) == of_joints for person in radii)
-        assert bool(sequence['timeline']) == of_frames
+        assert [part[1] for part in sequence['timeline']][-1:] == (
+            [sequence['steps']] * of_frames)
 
 
 @needs_browser

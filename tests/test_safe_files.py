@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy._core.multiarray import _reconstruct, scalar
 
-from projects.stdcl.compat import checkpoint
 from projects.stdcl.utils import safe_files
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.safe_files import VARIABLE, is_trusted
@@ -216,35 +214,6 @@ def test_only_the_path_of_the_file_trusts_it(tmp_path, monkeypatch, value):
     for name in ('a.pth', path, link):
         with open(name, 'rb') as file:
             assert is_trusted(file)
-
-
-@pytest.mark.parametrize('module, load, save', [
-    (safe_files, safe_files.load,
-     lambda value, path: path.write_bytes(pickle.dumps(value))),
-    (checkpoint, lambda path: checkpoint.load_from_local(str(path)),
-     torch.save)], ids=['pickle', 'checkpoint'])
-def test_a_link_cannot_be_swapped_after_the_check(
-        tmp_path, loot, monkeypatch, module, load, save):
-    trusted, other, link = (tmp_path / name for name in 'abc')
-    save({}, trusted)
-    save(Call(os.mkdir, str(loot)), other)
-    monkeypatch.setenv(VARIABLE, str(trusted))
-
-    def point_to(target):
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
-
-    def check(file):
-        point_to(trusted)
-        found = is_trusted(file)
-        point_to(other)
-        return found
-
-    monkeypatch.setattr(module, 'is_trusted', check)
-    point_to(other)
-    with pytest.raises(pickle.UnpicklingError, match='mkdir'):
-        load(link)
-    assert not loot.exists()
 
 
 def damaged(content: bytes, at: int = 9) -> list:

@@ -42,8 +42,10 @@ def test_stripped_checkpoint_is_the_plain_network(encoder):
         find_config(encoder, 'synthetic', method)).model)
         for method in (False, True))
     stdcl.cls_head.resize_banks(8)
-    meta = dict(epoch=3, dataset_meta=dict(classes=['a']))
-    checkpoint = dict(meta=dict(meta, cfg="work_dir = '/home/me'"),
+    meta = dict(epoch=3, dataset_meta=dict(classes=['a']), trained_on=dict(
+        contrast_block=[]))
+    checkpoint = dict(meta=dict(meta, cfg="work_dir = '/home/me'",
+                                trained_on=dict(contrast_block=[8])),
                       state_dict=stdcl.state_dict(), optimizer=dict(state=1),
                       message_hub=dict(a=1), param_schedulers=[])
     stripped = strip(checkpoint)

@@ -181,7 +181,8 @@ def test_fields_of_a_study(write):
     study = read_study(write('''
 about = 'x'
 folds = 3
-options = {'test_dataloader.dataset.split': 'fold{fold}_val'}
+options = {'test_dataloader.dataset.split': 'fold{fold}_val',
+           'train_cfg.max_epochs': 5}
 encoders = dict(hcn={'train_cfg.max_epochs': 9})
 arms = dict(a=dict(encoder='hcn', stream='bone', seeds=4),
             own=dict(config='tiny.py', seeds=[1]))
@@ -208,6 +209,7 @@ arms = dict(a=dict(encoder='hcn', seeds=1, options={'train_cfg': {}}),
 
 def test_further_tests_of_a_study(make_runner, tmp_path):
     study = make_runner('arms =', """folds = ['split2', 'split3']
+options = {'test_dataloader.dataset.split': '{fold}_val'}
 tests = dict(train={'test_dataloader.dataset.split': '{fold}_train'})
 arms =""")
     assert not study.run_all(study.missing('plain'))
@@ -244,8 +246,13 @@ def test_a_fused_arm(make_runner, tmp_path):
     scores.with_suffix('.old').rename(scores)
     assert not study.run_all(study.missing())
     page = tmp_path / 'page.md'
+    study.study.means['m'] = ['both', 'stdcl']
     StudyReport(study.study, tmp_path).write_page(page)
     assert '| both | 1 | 75.00 |  | -25.00 ' in page.read_text()
+    assert '| m | 1 |  |  | -12.50 |' in page.read_text()
+    # from below; their differences are 0 and -25
+    assert re.findall('>(both|stdcl)<', page.with_suffix('.svg').read_text()
+                      ) == ['stdcl', 'both']
     page.with_suffix('.svg').touch()  # of an earlier state of the study
     StudyReport(study.study, tmp_path / 'none').write_page(page)
     assert '.svg' not in page.read_text()
@@ -468,15 +475,18 @@ def test_plot_of_gains(write, tmp_path):
             records.append(path.with_suffix('.csv'), dict(
                 arm=arm, fold=0, seed=seed, method=method,
                 top1_last=80 + seed * (arm == 'stdcl'),
-                train_top1=90))
+                train_top1=90, top1_train=95,
+                mean_class=80 + 2 * seed * (arm == 'stdcl')))
     report = StudyReport(read_study(path), tmp_path)
-    assert '| stdcl | 5 | 80.00 ± 0.00 | 90.0 | +3.00 |' in gains_table(
-        [report])
+    assert re.search(r'\| stdcl \| 5 \| 80.00 ± 0.00 \| 95.0 \| \+3.00 \|.*'
+                     r'\|  \| \+6.00 ±', gains_table([report]))
     assert ('| stdcl | 5 | 83.00 ± 1.58 | 90.0 | +3.00 from plain | +1.04 to '
             '+4.96 |') in report.study()
     assert '| stdcl | 5 | +3.00 ± 1.96 |' in report.measures()
     draw_gains([report], tmp_path / 'gains.svg')
-    assert '>tiny</text>' in (tmp_path / 'gains.svg').read_text()
+    text = (tmp_path / 'gains.svg').read_text()
+    assert '>tiny</text>' in text
+    assert text.count('>1</text>') == 2  # both axes; x is 100 - 90
 
 
 def test_tables_of_a_study(write, tmp_path):

@@ -93,8 +93,9 @@ def layout_of(cfg: Config) -> SkeletonLayout:
     for place in (model.get('data_preprocessor')
                   or cfg.get('data_preprocessor') or {},
                   backbone.get('graph_cfg') or {}, backbone):
-        if place.get('layout') and 'num_node' not in place['layout']:
-            return SkeletonLayout.get(place['layout'])
+        layout = place.get('layout')  # or a dict in MMAction2's format
+        if layout and not (isinstance(layout, dict) and 'num_node' in layout):
+            return SkeletonLayout.get(layout)
     raise InputError('the config sets no layout, expected one in '
                      'model.data_preprocessor, model.backbone or '
                      'model.backbone.graph_cfg.')

@@ -21,7 +21,7 @@ from ..engine.hooks import CheckpointFitHook
 from ..utils import config_check
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
-from ..utils.model_parts import kind_of
+from ..utils.model_parts import kind_of, unwrap
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 SETTINGS = ('runner', '_log_env'), ('runner', '__init__')  # where logged
@@ -256,6 +256,7 @@ def build_runner(cfg: Config) -> Runner:
             self.register_hook(hook, 'VERY_LOW')  # after all checks
 
     runner = LateConfigRunner.from_cfg(cfg)
-    if not any(isinstance(one, CheckpointFitHook) for one in runner.hooks):
+    if hasattr(unwrap(runner.model), 'cls_head') and not any(
+            isinstance(one, CheckpointFitHook) for one in runner.hooks):
         runner.register_hook(CheckpointFitHook())  # for MMAction2's configs
     return runner

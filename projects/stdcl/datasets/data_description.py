@@ -95,7 +95,8 @@ def input_of(model: nn.Module) -> dict:
             'parts': layout.parts if layout and any(layout.parts) else [],
             # the encoder may have a layout of its own
             **{f'backbone_{field}': getattr(layouts[-1], field)
-               for field in ('edges', 'parts') if layouts}}
+               for field in ('edges', 'parts')
+               if layouts and any(getattr(layouts[-1], field))}}
 
 
 def traits(dataset, wrappers: tuple = ()) -> dict:

@@ -138,7 +138,8 @@ class SkeletonDataset(PoseDataset):
         data_list = super().filter_data()
         if not data_list:
             raise InputError(f'{self.ann_file}: no sequence has a share of '
-                             f'valid frames above {self.valid_ratio}.')
+                             f'at least {self.valid_ratio} valid frames '
+                             '(valid_ratio).')
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             names = [type(step).__name__

@@ -35,7 +35,8 @@ class DeployedNetwork(nn.Module):
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Map float32 clips (N, M, T, V, C) to logits (N, classes)."""
         clips = make_stream(self.model.data_preprocessor, clips)
-        features, others = self.model.extract_feat(clips[:, None])
+        features, others = self.model.extract_feat(
+            clips[:, None], test_mode=True)
         return self.model.cls_head(features, **others)
 
 

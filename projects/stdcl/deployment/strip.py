@@ -22,10 +22,12 @@ def strip(checkpoint: dict) -> dict:
     """
     if 'state_dict' not in checkpoint:
         raise InputError('state_dict is missing, expected a checkpoint.')
+    meta = {name: value for name, value in (
+        checkpoint.get('meta') or {}).items() if name != 'cfg'}
+    if 'trained_on' in meta:  # the block does not matter any more
+        meta['trained_on'] = {**meta['trained_on'], 'contrast_block': []}
     return dict(
-        meta={name: value
-              for name, value in (checkpoint.get('meta') or {}).items()
-              if name != 'cfg'},
+        meta=meta,
         state_dict={
             # torch.save would write the whole storage of a view
             name: value.cpu().clone(memory_format=torch.contiguous_format)

@@ -77,14 +77,14 @@ def _require(expectations, where: str, alternative: str = '') -> None:
 
 def check_features(model, feats, persons: int) -> None:
     """Raise InputError unless M and C of features (N, M, C, T, V) fit."""
+    head = model.cls_head
     if getattr(feats, 'ndim', 0) != 5:
         return
-    if feats.shape[1] > persons:  # such as (N, C, T, H, W)
+    if hasattr(head, 'decoupler') and feats.shape[1] > persons:  # as of videos
         raise InputError(
             f'{type(model.backbone).__name__} returns features of the shape '
             f'{tuple(feats.shape)}, expected (N, up to {persons} persons, C, '
             'T, V).')
-    head = model.cls_head
     if feats.shape[2] != getattr(head, 'in_channels', feats.shape[2]):
         raise InputError(
             f'{type(model.backbone).__name__} returns {feats.shape[2]} '

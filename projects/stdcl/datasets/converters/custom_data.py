@@ -111,8 +111,8 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
         f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
         if items[0]['keypoint'].shape[-1] == 2 else
         f'vertical axis (--up): {content["up"]}')
-    joints = [item['keypoint'][one] for item, one in zip(items, detected)]
-    low, high = (find([find(one, axis=0) for one in joints], axis=0)
+    low, high = (find([find(item['keypoint'][one], axis=0)
+                       for item, one in zip(items, detected)], axis=0)
                  for find in (np.min, np.max))
     lines = [counts.rename(index=printable).to_string(),
              f'frames: up to {frames}, persons: up to {persons}, {channels}',
@@ -152,7 +152,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
          'expected one of each'),
         (~label.isin(classes), 'has the label "' + label + '", expected one '
          f'of {", ".join(classes)} (all labels are names, or all are numbers '
-         'that count from 0; to set the classes, use --classes)'),
+         'from 0, if no class is a number; to set classes, use --classes)'),
         (~split.isin(['', *SPLITS] if drawn else SPLITS),
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
@@ -287,9 +287,10 @@ def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
     if layout.dims == 2 or not (above.any() and below.any()):
         return 'y'
     # undetected joints at the origin must not change the direction
-    mean = np.mean([item['keypoint'].sum(axis=(0, 1)) / np.maximum(
-        item['keypoint'].any(axis=-1).sum(axis=(0, 1)), 1)[:, None]
-                    for item in annotations], axis=0)  # (V, C)
+    total, count = map(sum, zip(*(
+        (joints.sum(axis=(0, 1)), joints.any(axis=-1).sum(axis=(0, 1)))
+        for joints in (item['keypoint'] for item in annotations))))
+    mean = total / np.maximum(count, 1)[:, None]  # (V, C)
     rise = np.abs(mean[above].mean(axis=0) - mean[below].mean(axis=0))
     axis = int(rise.argmax())
     return 'xyz'[axis] if rise[axis] > 2 * np.delete(rise, axis).max() else 'y'

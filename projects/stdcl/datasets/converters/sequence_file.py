@@ -131,7 +131,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     empty = cells.attrs['empty']
     header = _count_header_rows(path, cells, index, layout)
     cells = cells[header:]
-    texts = cells.stack().str
+    texts = cells.iloc[:, index:].stack().str
     grouped = texts.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
     whole = texts.fullmatch(r'[-+]?[1-9]\d*')
     # in different columns of 2D joints, whole numbers could be visibilities

@@ -77,8 +77,8 @@ class CheckpointFitHook(Hook):
         text = '; '.join(filter(None, (data_description.find_difference(
             trained_on, {field: own[field]}) for field in own)))
         if text:
-            runner.logger.warning(f'{file} is fine-tuned on data that differ '
-                                  f'from its training data: {text}.')
+            runner.logger.warning(f'{file} is fine-tuned with data or a model '
+                                  f'that differ from its training: {text}.')
 
 
 def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:

@@ -118,20 +118,23 @@ class ConsistencyHook(Hook):
                 'weights, set load_from to this file and omit resume.')
 
 
-def _warn_of_length(runner, scheduler) -> None:
+def _warn_of_length(runner, one) -> None:
     """Warn if a cosine has another length, or no milestone is reached."""
-    unit, total = ('epochs', runner.max_epochs) if scheduler.by_epoch else (
+    unit, total = ('epochs', runner.max_epochs) if one.by_epoch else (
         'iterations', runner.max_iters)
-    period = getattr(scheduler, 'T_max', total)
-    first = min(getattr(scheduler, 'milestones', None) or [0])
-    # some schedules count the warm-up twice
-    if not (first < total and period <= total <= scheduler.begin + period):
+    if any(other.begin == one.end for other in runner.param_schedulers):
+        total = one.end  # another schedule follows
+    period = getattr(one, 'T_max', total)
+    first = min(getattr(one, 'milestones', None) or [-one.begin])
+    # some schedules count the warm-up twice; MMEngine rounds begin
+    if first + one.begin >= total or not (
+            period <= total <= one.begin + period + 1):
         runner.logger.warning(
-            f'param_scheduler: {type(scheduler).__name__} does not fit the '
-            f'{total} {unit} of this run, because '
-            + (f'its first milestone is {first}' if first else
-               f'T_max is {period} and begin is {scheduler.begin}')
-            + f' ({unit}). The learning rate will not fall as intended.')
+            f'param_scheduler: {type(one).__name__} does not fit the {total} '
+            f'{unit} of this run: it begins after {one.begin}, and '
+            + (f'its first milestone is {first}' if first > 0 else
+               f'T_max is {period}')
+            + f'. {one.param_name} will not change as intended.')
 
 
 def _settings(runner) -> dict:

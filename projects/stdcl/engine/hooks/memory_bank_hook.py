@@ -36,13 +36,13 @@ class MemoryBankHook(Hook):
         if not self.banks:
             return
         dataset = runner.train_dataloader.dataset
+        workers = runner.train_dataloader.num_workers
+        if workers and hasattr(runner.train_loop, 'dataloader_iterator'):
+            raise InputError(
+                f'train_dataloader.num_workers is {workers}, expected 0 (and '
+                'persistent_workers=False), as the loop of train_cfg starts '
+                'workers before sequences have an index.')
         num_sequences = dataset_access.add_indices(dataset)
-        loop = runner.train_loop
-        if hasattr(loop, 'dataloader_iterator'):
-            # its workers started before the sequences had an index
-            loop.dataloader._iterator = None
-            loop.dataloader_iterator = type(loop.dataloader_iterator)(
-                loop.dataloader)
         fingerprint, _ = dataset_access.summarize(dataset, samples=0)
         collate = runner.train_dataloader.collate_fn
         batch_steps = (unwrap(runner.model).data_preprocessor,

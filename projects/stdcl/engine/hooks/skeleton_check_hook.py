@@ -105,9 +105,10 @@ def check_loader(model, loader, name: str) -> None:
         where = f'{name}: {getattr(part, "ann_file", "")}'.rstrip(': ')
         transforms = dataset_access.transforms_of(part, *wrappers)
         outer = Compose(dataset_access.transforms_of(*wrappers))
-        if isinstance(part, BaseDataset):
-            to_plain(part.get_data_info(0), getattr(
-                model.data_preprocessor, 'layout', None), where)
+        layout = getattr(model.data_preprocessor, 'layout', None)
+        if layout and not dataset_access.may_change_labels(
+                (part, *transforms)):  # own transforms may change the channels
+            to_plain(part.get_data_info(0), layout, where)
         stream = getattr(model.data_preprocessor, 'stream', 'joint')
         if stream != 'joint' and description.feature_transforms(transforms):
             raise InputError(f'{where}: stream is {stream}, but the '
@@ -173,8 +174,9 @@ def _try_model(model, batch: dict) -> None:
             clip_check.try_decoupler(head, feats)
     except InputError as error:
         built = getattr(model, 'clip_shape', None)
+        built = built and tuple(built)
         shape = tuple(batch['inputs'][0].shape[1:])
-        raise InputError(error if built is None else (
-            f'model.clip_shape is {tuple(built)}, expected {shape}, the shape '
+        raise InputError(error if built in (None, shape) else (
+            f'model.clip_shape is {built}, expected {shape}, the shape '
             'of the clips in train_dataloader.')) from error
     model.train(training)
