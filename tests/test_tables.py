@@ -2,9 +2,7 @@
 import re
 
 import pandas as pd
-import pytest
 
-from projects.stdcl.utils.input_error import InputError
 from runs import tables
 
 
@@ -26,11 +24,6 @@ def test_csv_file_becomes_a_table(tmp_path):
         '<!-- /table -->\nz\n')
     assert tables.fill(text, tmp_path / 'docs', tmp_path) == text
     assert '| B |  |  |' in tables.fill(page('speed'), tmp_path, tmp_path)
-
-
-def test_unknown_table_raises(tmp_path):
-    with pytest.raises(InputError, match="'x y' is unknown"):
-        tables.fill(page('x y'), tmp_path)
 
 
 def test_both_tables_of_gains_agree(tmp_path):
