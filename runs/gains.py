@@ -53,6 +53,12 @@ def find_gains(report: StudyReport) -> Iterator[Gain]:
                        plain.train_top1.mean())
 
 
+def data_set(report: StudyReport) -> str:
+    """Return the short title of a study's benchmark, or its own data."""
+    data = next(iter(report.results.data.dropna()), report.plan.benchmark)
+    return BENCHMARKS.get(data, data).split(',')[0]
+
+
 def gains_table(reports: Iterable[StudyReport]) -> str:
     """Return a table of the gains in several studies and of their means.
 
@@ -61,7 +67,7 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
     """
     rows, parts = [], defaultdict(list)
     for report in reports:
-        title = BENCHMARKS[report.plan.benchmark].split(',')[0]
+        title = data_set(report)
         rows += [[title, gain.arm, len(gain.difference.seeds),
                   spread(gain.plain),
                   '' if np.isnan(gain.fit) else f'{gain.fit:.1f}',
@@ -90,7 +96,7 @@ def encoder_table(reports: Iterable[StudyReport]) -> str:
     """Return a table of the gains of both variants for each encoder."""
     rows = []
     for report in reports:
-        title = BENCHMARKS[report.plan.benchmark].split(',')[0]
+        title = data_set(report)
         for encoder in filter(ENCODERS.get, report.arms):
             found = [gain.plain for gain in find_gains(report)
                      if report.plan.against[gain.arm] == encoder]

@@ -83,7 +83,7 @@ logits[np.arange(4), labels] += [1, 1, 1, -1]
 np.savez(sys.argv[4], names=np.array(list('abcd')), labels=labels,
          logits=logits, classes=np.array(['x', 'y']), stream='joint',
          probabilities=0.1 + 0.8 * np.eye(2)[labels ^ other], config='',
-         checkpoint='')
+         checkpoint=sys.argv[2].split('/')[-1])
 '''
 
 
@@ -165,6 +165,7 @@ FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "
     (('arms =', 'encoders = dict(stgnc={})\narms ='), "encoders is 'stgnc'"),
     (("'plain':", "1:"), 'of an arm is 1, expected a non'),
     (("encoder='stgcn', stdcl", "fuse='a', stdcl"), "fuse is 'a', .* a list"),
+    (('arms =', 'tests = dict(t=1)\narms ='), 'tests.t is 1, expected a dict'),
     (('seeds=[1])', 'seeds=[[1]])'), r'seeds is \[\[1\]\], expected'),
     (('seeds=[1])', 'seeds=[True])'), r'seeds is \[True\], expected'),
     (("'plain':", "'a/b':"), "of an arm is 'a/b', expected a non"),
@@ -209,7 +210,7 @@ arms = dict(a=dict(encoder='hcn', seeds=1, options={'train_cfg': {}}),
 
 def test_further_tests_of_a_study(make_runner, tmp_path):
     study = make_runner('arms =', """folds = ['split2', 'split3']
-options = {'test_dataloader.dataset.split': '{fold}_val'}
+options = {'test_dataloader': dict(dataset=dict(split='{fold}_val'))}
 tests = dict(train={'test_dataloader.dataset.split': '{fold}_train'})
 arms =""")
     assert not study.run_all(study.missing('plain'))
@@ -222,9 +223,13 @@ arms =""")
         row = records.collect(study.study.trainings[0], path.parent)
         assert row['top1_last'] == 100
         assert np.isnan([row['top1_best'], row['best_epoch']]).all()
-    path.write_text(path.read_text().replace('"epoch": 2', '"epoch": 3'))
-    with pytest.raises(InputError, match='expected every epoch from 1'):
-        records.collect(study.study.trainings[0], path.parent)
+    record = json.loads(path.read_text())
+    for epoch, message in (5, 'is epoch_4.pth, expected epoch_5'), (
+            7, 'expected every epoch from 1'):
+        record['epochs'].append({**record['epochs'][0], 'epoch': epoch})
+        path.write_text(json.dumps(record))
+        with pytest.raises(InputError, match=message):
+            records.collect(study.study.trainings[0], path.parent)
     config, = (tmp_path / 'work/tiny/plain_seed-1/config_train').iterdir()
     assert "split='split3_train'" in config.read_text()
 
@@ -307,9 +312,11 @@ def test_failed_run_does_not_stop_the_others(make_runner, capsys, tmp_path):
 def test_work_directory_of_a_different_config(make_runner):
     study = make_runner()
     study.run(study.missing('stdcl')[0])
-    study = make_runner("'model.cls_head.decoupler.reduction': 2", '')
-    with pytest.raises(InputError, match='differs .*Delete .*stdcl_seed-1'):
-        study.run(study.study.matching('stdcl')[0])
+    for change in ("'model.cls_head.decoupler.reduction': 2", ''), (
+            "encoder='stgcn', against", "encoder='ctrgcn', against"):
+        study = make_runner(*change)
+        with pytest.raises(InputError, match='differs .*Delete .*stdcl_seed-'):
+            study.run(study.study.matching('stdcl')[0])
 
 
 def test_an_arm_with_a_yaml_config(make_runner, tmp_path):

@@ -4,6 +4,7 @@ A study NAME has the file ``NAME.csv``, by default next to its study file, with
 one row per run, the columns :data:`COLUMNS` and two columns for each of the
 study's further ``tests``.
 """
+import re
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,8 @@ def collect(training: Training, work_dir: Path) -> dict:
 
     ``work_dir`` contains ``run.json``, ``scores.npz`` and ``TEST.npz`` for
     each of the run's ``tests``. An ``InputError`` is raised if ``run.json``
-    lacks an epoch or, of a run with validations, that after the last epoch.
+    lacks an epoch or, of a run with validations, that after the last epoch,
+    or if the scores are those of an earlier epoch.
     """
     epochs = read_record(work_dir / 'run.json')['epochs']
     top1 = {epoch['epoch']: _percent(epoch['val'].get('acc/top1', np.nan))
@@ -87,6 +89,12 @@ def collect(training: Training, work_dir: Path) -> dict:
             f'{work_dir}/run.json: an epoch or the last validation is '
             'missing, expected every epoch from 1 and a validation after the '
             f'last epoch. Delete {work_dir} to train from scratch.')
+    tested = re.fullmatch(r'epoch_(\d+)\.pth', score_file.read(
+        work_dir / 'scores.npz').checkpoint)
+    if tested and int(tested[1]) != len(epochs):
+        raise InputError(f'{work_dir}: the last checkpoint is {tested[0]}, '
+                         f'expected epoch_{len(epochs)}.pth. Delete the folder'
+                         ', and set default_hooks.checkpoint.interval=1.')
     best, last = max(top1, key=top1.get, default=None), epochs[-1]['train']
     row = describe(training, [work_dir])
     row.update(

@@ -70,12 +70,14 @@ class StudyReport:
         for arm in self.arms:
             found = self.results[self.results.arm == arm]
             if len(found):
-                train = found.train_top1
+                train, difference = found.train_top1, self.differences.get(arm)
+                cells = cells_of(difference, self.plan.against.get(arm))
+                if difference and len(difference.seeds) < len(found):
+                    cells[0] += f' (pairs: {len(difference.seeds)})'
                 rows.append([
                     arm, len(found), spread(found.top1_last),
                     f'{train.mean():.1f}' if train.notna().all() else '',
-                    *cells_of(self.differences.get(arm),
-                              self.plan.against.get(arm)),
+                    *cells,
                     '' if found.minutes.isna().all()  # a fused arm
                     else f'{found.minutes.median():.1f}'])
         rows += [[name, len(mean.seeds), '', '', *cells_of(mean), '']

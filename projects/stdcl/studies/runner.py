@@ -153,13 +153,16 @@ class StudyRunner:
         """Write a config of a run; raise an InputError if it has changed."""
         with self.lock:
             text = load_config(str(training.config), override(
+                {'default_hooks.run_record.type': 'RunRecordHook'},
                 training.options, options or {})).pretty_text
         path = folder / f'{training.config.stem}.py'
-        if path.is_file() and path.read_text('utf-8') != text:
-            raise InputError(
-                f'{path} differs from the current config of {training.name}. '
-                f'Delete {folder.parent}, and the row in {self.results} if '
-                'there is one, to train from scratch.')
+        # tests are repeated anyway
+        for old in folder.glob('*.py') if options is None else ():
+            if old != path or old.read_text('utf-8') != text:
+                raise InputError(
+                    f'{old} differs from the current config of '
+                    f'{training.name}. Delete {folder.parent}, and the row in '
+                    f'{self.results} if there is one, to train from scratch.')
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, 'utf-8')
         return path

@@ -19,7 +19,7 @@ class Difference(NamedTuple):
 
     @property
     def finding(self) -> str:
-        """'better', 'worse', or 'inconclusive' if the interval contains 0."""
+        """'better' (higher), 'worse', or 'inconclusive' if it may be 0."""
         if abs(self.mean) > self.margin:
             return 'better' if self.mean > 0 else 'worse'
         return 'inconclusive'

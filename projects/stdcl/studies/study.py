@@ -31,7 +31,8 @@ class Arm:
             ``stdcl`` and the study's benchmark, it selects the config.
         config (str): Path of a config, relative to the study file.
         fuse (list[str]): Arms whose scores to sum, seed by seed, with the
-            default weights of ``fuse_files``, instead of training.
+            default weights of ``fuse_files`` (2:2:1:1 for the four streams),
+            instead of training. The first one determines the other fields.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
             to the stream of ``config``.
         stdcl (bool): Whether to train with STD-CL. With ``config``, this only
@@ -116,6 +117,9 @@ class Study:
                              'positive integer or a list of names.')
         if isinstance(self.folds, int):
             self.folds = range(self.folds)
+        for name, kind in dict(encoders=dict, tests=dict, means=list).items():
+            for key, value in getattr(self, name).items():
+                _require_type(f'{self.path}: {name}.{key}', value, kind)
         for encoder in self.encoders:
             require_known(f'{self.path}: encoders', encoder, ENCODERS)
         for name in {*self.tests} & {'best', 'last', 'scores'}:
@@ -220,11 +224,14 @@ def override(*parts: dict) -> dict:
             if not any(name in later for later in parts[index + 1:])}
 
 
-def _fill(options: dict, fold: str | int) -> dict:
-    """Replace ``{fold}`` in the values of options."""
-    return {name: value.replace('{fold}', str(fold))
-            if isinstance(value, str) else value
-            for name, value in options.items()}
+def _fill(value, fold: str | int):
+    """Replace ``{fold}`` in a text, or in the texts of a dict or list."""
+    if isinstance(value, str):
+        return value.replace('{fold}', str(fold))
+    if isinstance(value, dict):
+        return {name: _fill(one, fold) for name, one in value.items()}
+    return ([_fill(one, fold) for one in value] if isinstance(value, list)
+            else value)
 
 
 def read_study(path: Path) -> Study:

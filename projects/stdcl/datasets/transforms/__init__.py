@@ -1,7 +1,9 @@
 """Transforms that MMAction2 does not provide, and faster versions of others.
 
 A transform that declares ``cacheable = True`` gives the same result in every
-epoch; see :class:`.SkeletonDataset`. Training and testing must share it.
+epoch; see :class:`.SkeletonDataset`. Training and testing must share it. The
+normalizations change ``keypoint``, (M, T, V, C), and read ``keypoint_score``,
+(M, T, V), if there is one.
 """
 from .center_on_joint import CenterOnJoint
 from .crop_resize import CropResize

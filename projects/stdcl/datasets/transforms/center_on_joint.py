@@ -14,9 +14,6 @@ class CenterOnJoint(BaseTransform):
     the sequence is not moved. Joints that were not detected (those of absent
     persons, and those whose ``keypoint_score`` is 0) are set to zero.
 
-    Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
-    ``keypoint_score``, (M, T, V).
-
     Args:
         joint (int): Joint index. Defaults to 1, the mid-spine of Kinect.
     """

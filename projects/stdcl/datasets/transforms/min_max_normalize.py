@@ -12,9 +12,6 @@ class MinMaxNormalize(BaseTransform):
 
     A constant coordinate becomes -1. Joints that were not detected (those of
     absent persons, and those whose ``keypoint_score`` is 0) become zero.
-
-    Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
-    ``keypoint_score``, (M, T, V).
     """
 
     cacheable = True  # same result in every epoch

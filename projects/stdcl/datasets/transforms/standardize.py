@@ -13,9 +13,6 @@ class Standardize(BaseTransform):
     All coordinates are divided by the same number, which preserves the aspect
     ratio of two-dimensional skeletons. Joints that were not detected (those of
     absent persons, and those whose ``keypoint_score`` is 0) become zero.
-
-    Required and modified key: ``keypoint``, (M, T, V, C). Optional key:
-    ``keypoint_score``, (M, T, V).
     """
 
     cacheable = True  # same result in every epoch
