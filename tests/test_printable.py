@@ -61,14 +61,6 @@ def test_error_is_one_line(tmp_path, monkeypatch, fail, shown):
     assert shown in end.value.code and end.value.code.isprintable()
 
 
-def test_intended_lines_remain():
-    error = InputError('2 problems:', FORGED, 'a')
-    assert str(error) == f'2 problems:\n  {SHOWN}\n  a'
-    with pytest.raises(SystemExit) as end, end_cleanly():
-        raise error
-    assert end.value.code == f'error: {error}'
-
-
 def test_tables(tmp_path):
     a = make(tmp_path / 'a.npz', k=2, classes=[FORGED, 'b'], stream=FORGED)
     text = describe(fuse_files([a.path]))

@@ -425,6 +425,9 @@ def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
     """Cover checkpoints after a validation and between accumulated steps."""
     config.default_hooks.checkpoint.update(checkpoint)
     config.optim_wrapper.accumulative_counts = counts
+    if 'save_best' in checkpoint:
+        config.param_scheduler = [dict(type='ReduceOnPlateauLR', patience=0,
+                                       monitor='acc/top1', rule='greater')]
     runner = run(config)
     runner.train()
     resumed = final(config, tmp_path, resume=True,
@@ -643,6 +646,7 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
     config.dump(path)
     apis.train(path, config.work_dir, seed=1)
     flip_a_bit(tmp_path / 'out' / Path(config.work_dir).name / 'epoch_2.pth')
+    Path(config.work_dir, 'last_checkpoint').unlink()
     other = tiny_annotations(name='val.pkl')
     capsys.readouterr()
     apis.train(path, config.work_dir, seed=1, resume='auto', cfg_options={

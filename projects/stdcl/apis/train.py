@@ -103,7 +103,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
     with config_check.checked(cfg, REQUIRED), lock_work_dir(cfg):
         latest = None
         if resume == 'auto':
-            latest = find_latest_checkpoint(cfg.work_dir)
+            latest = find_latest_checkpoint(cfg.work_dir) or (
+                find_latest_checkpoint(str(checkpoint_folder(cfg))))
             # load_from only starts a run that has no checkpoint of its own
             if latest or not cfg.get('load_from'):
                 cfg.update(resume=bool(latest), load_from=None)

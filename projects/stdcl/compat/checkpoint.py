@@ -1,17 +1,9 @@
-"""Save and load checkpoints safely.
+"""Save and load checkpoints safely; see docs/internals/stack_repairs.md.
 
-- Since PyTorch 2.6, ``torch.load`` defaults to ``weights_only=True``, but
-  MMEngine stores Python objects (the log history, NumPy scalars) in
-  ``message_hub``, so testing and resuming fail
-  (https://github.com/open-mmlab/mmengine/issues/1655). This patch saves only
-  tensors and plain containers.
-- MMEngine loads downloaded files with ``weights_only=False`` and executes the
-  config stored in a checkpoint. This patch prevents both.
-- MMEngine leaves an incomplete file after a crash, and resumes from damaged
-  files. With this patch, only complete files get their final name, and
-  resuming skips damaged ones.
-- MMAction2's ``init_recognizer`` ignores tensors that do not fit and a
-  different stream or layout. With this patch, they raise an error.
+Files contain only tensors and plain containers, which ``weights_only=True``
+requires. Loading never runs code, not even that of a stored config. Only
+complete files get their final name, and resuming skips damaged ones.
+``init_recognizer`` raises an error if tensors, stream or layout do not fit.
 """
 import copy
 import functools

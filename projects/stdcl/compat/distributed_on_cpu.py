@@ -1,16 +1,9 @@
 """Support distributed training without a GPU.
 
-Without an accelerator, MMEngine's launchers call ``torch.cuda.set_device``,
-and its Runner passes ``device_ids`` to DistributedDataParallel (since
-https://github.com/open-mmlab/mmengine/pull/351). Both fail. This patch uses
-the gloo backend and omits ``device_ids``. ``SyncBatchNorm`` needs a GPU;
-without one, wrapping the model raises an ``InputError``. On Macs, the CPU is
-the default device, because MPS has no float64, which checkpoints contain, and
-its asynchronous copies can be wrong
-(https://github.com/pytorch/pytorch/issues/189690).
-
-Machines without a shared folder exchange results through tensors instead of
-the files that MMEngine's ``collect_results_cpu`` writes.
+docs/internals/stack_repairs.md gives the reasons. Without an accelerator,
+processes use the gloo backend, and ``SyncBatchNorm``, which needs a GPU,
+raises an ``InputError``. On Macs, the CPU is the default device. Machines
+exchange results through tensors, not files.
 
 A gloo thread that releases its tensors after Python has exited aborts the
 process, so the process waits briefly before it exits.

@@ -80,7 +80,8 @@ class SeededSampler(Sampler):
         self.sampler.seed = self.seed
         skip, self.skip = self.skip, 0
         counts = Counter()  # of a sampler that draws an index several times
-        for place, index in enumerate(map(int, self.sampler)):
+        # drawn at once, so that steps in between do not change the draws
+        for place, index in enumerate(map(int, list(self.sampler))):
             again = [number] if (number := counts[index]) else []
             counts[index] += 1
             if place >= skip:

@@ -2,7 +2,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL = '.partial'  # suffix of unfinished files
@@ -27,10 +27,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if hasattr(os, 'O_DIRECTORY'):  # not on Windows
             # flush the rename, before an older file can be deleted
             descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
+            with suppress(OSError):  # some file systems cannot do it
                 os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            os.close(descriptor)
     except OSError as error:  # a failed write does not name the file
         error.filename = error.filename or (error.errno and str(path))
         raise

@@ -222,7 +222,8 @@ def _compare_schedules(runner, checkpoint: dict) -> Iterator[tuple]:
 
 def _agree(data: tuple, other: tuple) -> bool:
     """Compare summaries; tolerate rounding errors of the coordinates."""
-    return data[0] == other[0] and np.allclose(data[1], other[1], rtol=1e-5)
+    return data[0] == other[0] and np.allclose(
+        data[1], other[1], rtol=1e-5, equal_nan=True)
 
 
 def _kind(wrapper) -> str:

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from mmaction.registry import HOOKS
@@ -66,8 +67,9 @@ class PreemptionHook(Hook):
     def _note(self, number, frame) -> None:
         self.signaled = number
         if number == signal.SIGINT:
-            os.write(2, b'\nSaving the run after this step or validation. To '
-                     b'stop without saving, press Ctrl-C again.\n')
+            with suppress(OSError):  # Ctrl-C also ends "| tee"
+                os.write(2, b'\nSaving the run after this step or validation. '
+                         b'To stop without saving, press Ctrl-C again.\n')
             signal.signal(number, signal.default_int_handler)
 
     def restore_handlers(self) -> None:

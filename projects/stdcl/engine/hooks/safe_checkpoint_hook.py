@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 from mmaction.registry import HOOKS
 from mmengine import dist
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.optim import OptimWrapperDict
 
 from ...models import MemoryBank
@@ -45,6 +45,13 @@ class SafeCheckpointHook(CheckpointHook):
             for name in self.key_indicators if several else ['best_ckpt_path']:
                 best[name] = best[name] and self.file_backend.join_path(
                     self.out_dir, Path(best[name]).name)
+            key = self.key_indicators[0]
+            if not several and key != 'auto' and not Path(
+                    self.best_ckpt_path or '').name.startswith(
+                        f'best_{key}_'.replace('/', '_')):
+                # the resumed run compared another metric
+                runner.message_hub.runtime_info.pop('best_score', None)
+                self.best_ckpt_path = None
         if dist.is_main_process() and Path(self.out_dir).is_dir():
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
@@ -55,6 +62,14 @@ class SafeCheckpointHook(CheckpointHook):
         Only a resumed run needs the banks, and training cannot resume from a
         checkpoint without optimizer state, such as the best one.
         """
+        if any(isinstance(hook, EMAHook) and not hook.ema_model.update_buffers
+               for hook in runner.hooks):
+            # validation uses the model's buffers, averaged over processes
+            other = checkpoint.get('ema_state_dict', {})
+            buffers = dict(unwrap(runner.model).named_buffers())
+            checkpoint['state_dict'].update({
+                name: other[f'module.{name}'] for name in buffers
+                if f'module.{name}' in other})
         if 'optimizer' in checkpoint:
             if self.gradients:
                 checkpoint[GRADIENTS] = self.gradients
@@ -68,6 +83,10 @@ class SafeCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Restore the accumulated gradients."""
         gradients = checkpoint.get(GRADIENTS, {}) if runner._resume else {}
+        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+        if bool(scaler and scaler.is_enabled()) != bool(
+                checkpoint.get('optimizer', {}).get('loss_scaler')):
+            gradients = {}  # they have another scale
         for name, parameter in unwrap(runner.model).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter.device)
@@ -95,7 +114,7 @@ class SafeCheckpointHook(CheckpointHook):
             dist.all_reduce_params(runner.model.buffers(), op='mean')
         super()._save_checkpoint_with_step(runner, step, meta)
         self.gradients = {}
-        self.saved_iter = meta['iter']
+        self.saved_iter = meta['iter'] if self.save_optimizer else -1
         self.outdated.append(self.file_backend.join_path(self.out_dir,
                                                          INTERRUPTED))
         self._remove_outdated()

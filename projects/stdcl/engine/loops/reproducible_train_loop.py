@@ -21,7 +21,8 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     - Before each step, the random generators are seeded from the seed,
       iteration and rank, so its random numbers depend on nothing else.
     - A run that was interrupted within an epoch resumes in the middle of it.
-      Any other resumed run starts with the validation of the last epoch.
+      Any other resumed run starts with the validation of the last epoch,
+      unless its checkpoint was saved after this validation.
 
     The arguments are those of the base class; ``dataloader`` is a config.
     """
@@ -38,8 +39,11 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     def run(self) -> nn.Module:
         """Train and return the model."""
         try:
+            # a new best checkpoint is saved during the validation
+            validated = self.runner.message_hub.runtime_info.get(
+                'loop_stage') == 'val'
             self.runner.call_hook('before_train')
-            if self._epoch > 0 and self.first_batch == 0:  # after resuming
+            if self._epoch > 0 and self.first_batch == 0 and not validated:
                 self._validate_if_due()
             while self._epoch < self._max_epochs and not self.stop_training:
                 self.run_epoch()

@@ -125,10 +125,6 @@ class CTRGCN(SpatialTemporalEncoder):
     Y. Chen et al., ICCV 2021, arXiv 2107.12213. In feature maps, (N, C, V, T),
     joints precede frames, so one product sums over the joints of all subsets.
 
-    >>> encoder = CTRGCN('nturgb+d')
-    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, C', T', V)
-    torch.Size([2, 2, 256, 16, 25])
-
     Args:
         layout (str | dict): The skeleton layout, whose bones form the graph.
         **kwargs: See :class:`SpatialTemporalEncoder`, whose defaults are the

@@ -50,10 +50,6 @@ class HCN(BaseModule):
     are concatenated and pass through conv5 and conv6. The last axis of the
     output corresponds to the channels of conv2, not to joints.
 
-    >>> encoder = HCN('nturgb+d')
-    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, 4 C, T', W')
-    torch.Size([2, 2, 256, 4, 4])
-
     Args:
         layout (str | dict): The skeleton layout.
         in_channels (int): Channels of the input. Defaults to 3.

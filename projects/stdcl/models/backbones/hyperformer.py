@@ -183,10 +183,6 @@ class Hyperformer(SpatialTemporalEncoder):
 
     Y. Zhou et al., arXiv 2211.09590. Feature maps are channels-last in memory.
 
-    >>> encoder = Hyperformer('nturgb+d')
-    >>> encoder(torch.rand(2, 2, 64, 25, 3)).shape  # (N, M, C', T', V)
-    torch.Size([2, 2, 216, 16, 25])
-
     Args:
         layout (str | dict): The skeleton layout, whose edges define the hops.
             Its parts are the hyperedges.
