@@ -309,8 +309,10 @@ def test_other_recognizers_and_heads_are_not_refused(config):
                       average_clips='prob'))
     runner = run(config)
     runner.train()
-    for feats in ((torch.ones(2), ), torch.ones(5 * [1])):
-        check_features(SimpleNamespace(cls_head=object()), feats, 1)
+    for feats in (torch.ones(2), ), torch.ones(5 * [1]), torch.ones(
+            1, 9, 4, 1, 1):
+        check_features(SimpleNamespace(cls_head=SimpleNamespace(
+            in_channels=feats[0].numel())), feats, 1)
     with pytest.raises(InputError, match=r'\(1, 3, 1, 1, 1\), expected \(N,'):
         check_features(SimpleNamespace(backbone=0, cls_head=SimpleNamespace(
             decoupler=0)), torch.ones(1, 3, 1, 1, 1), 2)

@@ -573,6 +573,7 @@ class OwnSampler(RandomSampler):  # draws from PyTorch's generator
 
 def test_own_samplers_and_no_sampler_seed_hook(config, tmp_path):
     config.train_dataloader.sampler = dict(type='OwnSampler')
+    config.train_dataloader.update(num_workers=1, persistent_workers=True)
     config.default_hooks.sampler_seed = None
     runner = run(config)
     runner.train()

@@ -29,8 +29,7 @@ def test_csv_file_becomes_a_table(tmp_path):
 def test_both_tables_of_gains_agree(tmp_path):
     table, by_encoder = (tables.fill(page(f'{kind} jhmdb_encoders'), tmp_path)
                          for kind in ('gains', 'encoders'))
-    for line in table.splitlines():
-        cells = line.split(' | ')
+    for cells in (line.split(' | ') for line in table.splitlines()):
         if len(cells) == 11 and '-recommended' in cells[1]:
             assert re.search(rf"{re.escape(cells[3])} .* {re.escape(cells[5])}"
                              rf" \({re.escape(cells[6])}\) \|\n", by_encoder)

@@ -44,7 +44,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
             to ``work_dir`` of the config or to ``work_dirs/<config name>``,
             with the stream and the split; see :func:`add_stream`.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
-            the latest one in the work directory; without one, training starts
+            the latest one in the work directory or, if there is none, in
+            ``out_dir`` of the checkpoint hook; without one, training starts
             from ``load_from`` of the config or from scratch. Defaults to
             ``resume`` and ``load_from`` of the config.
         amp (bool): Whether to train in mixed precision (float16 on a GPU,

@@ -50,7 +50,8 @@ def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
     clip_check.require_equal_shapes('test_dataloader', batch['inputs'])
     inputs = model.data_preprocessor(batch, training=False)['inputs']
     samples, (n, clips) = batch['data_samples'], inputs.shape[:2]
-    feats, arguments = model.extract_feat(inputs)  # (N * clips, M, C, T, V)
+    feats, arguments = model.extract_feat(  # (N * clips, M, C, T, V)
+        inputs, test_mode=True)
     scores = model.cls_head.average_clip(
         model.cls_head(feats, **arguments), clips)
     found = dict(global_=feats.mean(dim=(1, 3, 4)),

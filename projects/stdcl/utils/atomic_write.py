@@ -1,8 +1,9 @@
 """Write files that are either complete or absent."""
+import errno
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = '.partial'  # suffix of unfinished files
@@ -27,9 +28,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if hasattr(os, 'O_DIRECTORY'):  # not on Windows
             # flush the rename, before an older file can be deleted
             descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # some file systems cannot do it
+            try:
                 os.fsync(descriptor)
-            os.close(descriptor)
+            except OSError as error:  # some file systems cannot do it
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                    raise
+            finally:
+                os.close(descriptor)
     except OSError as error:  # a failed write does not name the file
         error.filename = error.filename or (error.errno and str(path))
         raise

@@ -80,7 +80,9 @@ def check_features(model, feats, persons: int) -> None:
     head = model.cls_head
     if getattr(feats, 'ndim', 0) != 5:
         return
-    if hasattr(head, 'decoupler') and feats.shape[1] > persons:  # as of videos
+    if feats.shape[1] > persons:  # such as features of videos
+        if not hasattr(head, 'decoupler'):
+            return
         raise InputError(
             f'{type(model.backbone).__name__} returns features of the shape '
             f'{tuple(feats.shape)}, expected (N, up to {persons} persons, C, '

@@ -139,7 +139,7 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     if (grouped.unstack().any() & units).any() and (
             grouped == texts.contains('[.,]')).all():
         raise InputError(
-            f'{path}: numbers such as "{cells.stack()[grouped].iloc[0]}" can '
+            f'{path}: numbers such as "{cells.loc[grouped.idxmax()]}" can '
             'be thousands or decimals, expected no thousands separators.')
     if not texts.contains('.', regex=False).any():
         cells = cells.replace(',', '.', regex=True)

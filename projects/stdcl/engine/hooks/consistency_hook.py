@@ -123,15 +123,15 @@ def _warn_of_length(runner, one) -> None:
     unit, total = ('epochs', runner.max_epochs) if one.by_epoch else (
         'iterations', runner.max_iters)
     if any(other.begin == one.end for other in runner.param_schedulers):
-        total = one.end  # another schedule follows
+        total = min(total, one.end)  # another schedule follows
     period = getattr(one, 'T_max', total)
     first = min(getattr(one, 'milestones', None) or [-one.begin])
     # some schedules count the warm-up twice; MMEngine rounds begin
     if first + one.begin >= total or not (
             period <= total <= one.begin + period + 1):
         runner.logger.warning(
-            f'param_scheduler: {type(one).__name__} does not fit the {total} '
-            f'{unit} of this run: it begins after {one.begin}, and '
+            f'param_scheduler: {type(one).__name__} does not fit its {total} '
+            f'{unit}: it begins after {one.begin}, and '
             + (f'its first milestone is {first}' if first > 0 else
                f'T_max is {period}')
             + f'. {one.param_name} will not change as intended.')

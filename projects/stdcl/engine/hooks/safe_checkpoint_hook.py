@@ -114,7 +114,9 @@ class SafeCheckpointHook(CheckpointHook):
             dist.all_reduce_params(runner.model.buffers(), op='mean')
         super()._save_checkpoint_with_step(runner, step, meta)
         self.gradients = {}
-        self.saved_iter = meta['iter'] if self.save_optimizer else -1
+        # the others need a further step to resume
+        self.saved_iter = meta['iter'] if (
+            self.save_optimizer and self.save_param_scheduler) else -1
         self.outdated.append(self.file_backend.join_path(self.out_dir,
                                                          INTERRUPTED))
         self._remove_outdated()

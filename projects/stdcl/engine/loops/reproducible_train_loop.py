@@ -73,8 +73,6 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         batches.sampler.skip = (
             self.first_batch and self.first_batch * batches.batch_size)
         first, self.first_batch = self.first_batch, 0
-        # a user's sampler may draw from these generators
-        set_random_seed(derive_seed(seed_of(self.runner), self._epoch))
         for index, data_batch in enumerate(self.dataloader, first):
             self.run_iter(index, data_batch)
         self.runner.call_hook('after_train_epoch')

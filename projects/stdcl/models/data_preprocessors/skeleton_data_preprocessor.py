@@ -26,12 +26,6 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
     is computed from. If one of the two joints was not detected (its confidence
     is 0), the difference and its confidence are 0.
 
-    >>> import torch
-    >>> preprocessor = SkeletonDataPreprocessor('nw-ucla', stream='bone')
-    >>> joints = torch.rand(4, 1, 1, 52, 20, 3)  # (N, num_clips, M, T, V, C)
-    >>> preprocessor.make_stream(joints).shape
-    torch.Size([4, 1, 1, 52, 20, 3])
-
     Args:
         layout (str | dict): The skeleton layout; see :class:`SkeletonLayout`.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint'.

@@ -38,11 +38,6 @@ class ProjectionDecoupler(Decoupler):
     person, each branch pools the feature map, reduces C to C // r channels
     with a 1x1 convolution, flattens, and projects linearly to D.
 
-    >>> decoupler = ProjectionDecoupler(in_channels=64)
-    >>> spatial, temporal = decoupler(torch.rand(4, 2, 64, 16, 25))
-    >>> spatial.shape
-    torch.Size([4, 256])
-
     Args:
         in_channels (int): Channels C of the feature map.
         num_joints, num_frames (int, optional): V and T of the feature map.
