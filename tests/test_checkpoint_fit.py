@@ -146,7 +146,7 @@ def test_between_stdcl_and_plain(config, checkpoint, capsys):
 def test_same_model_and_ddp_prefix(config, checkpoint, capsys):
     loaded = saved(checkpoint)
     rewrite(checkpoint, lambda state: {
-        f'module.{name}': tensor for name, tensor in state.items()})
+        f'module._orig_mod.{name}': tensor for name, tensor in state.items()})
     state = start(config, load_from=checkpoint)
     log = capsys.readouterr().out
     assert not check_start(state, {}, loaded)

@@ -197,8 +197,8 @@ def test_unusual_coordinates_are_read(tmp_path):
             (flat, np.concatenate([joints(5, 2), np.full((5, 4, 1), 2)], 2))):
         sequence = to_sequence('', dict(keypoint=one), layout)
         assert sequence['total_frames'] == 5
-    lines = [f'{frame},' + ','.join(['609.569'] * 12) for frame in range(1, 4)]
-    (tmp_path / 'numbered.csv').write_text('\n'.join(lines))
+    (tmp_path / 'numbered.csv').write_text('\n'.join(
+        f'{frame}' + ',609.569' * 12 for frame in (1, 2, 3)))
     assert read_sequence(tmp_path / 'numbered.csv', hand)['total_frames'] == 3
     pixels = np.round(np.random.default_rng(0).uniform(100, 600, (9, 4, 3)), 3)
     pixels[:, 0, 0], pixels[..., 2] = range(5, 14), 1

@@ -334,8 +334,6 @@ def test_second_runner_raises(make_runner, tmp_path):
     with hold_folder(study.work_dir) as process, pytest.raises(
             InputError, match=f'another run .*process {process.pid} '):
         study.run_all([])
-    with pytest.raises(InputError, match='--jobs is 0, expected 1 to 1024'):
-        study.run_all([], jobs=0)
 
 
 def test_slurm_jobs(make_runner, tmp_path, monkeypatch):

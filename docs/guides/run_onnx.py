@@ -213,8 +213,9 @@ def prepare(joints, metadata, img_shape=None):
         sys.exit('error: the recording contains NaN or numbers beyond 1e15, '
                  'expected finite numbers')
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
-    if len(joints) > max(joints.shape[1], 2):
-        sys.exit(f'error: {len(joints)} persons in {joints.shape[1]} frames, '
+    present = joints.any((1, 2, 3)).sum()
+    if present > max(joints.shape[1], 2):
+        sys.exit(f'error: {present} persons in {joints.shape[1]} frames, '
                  'expected at least as many frames')
     dims = int(metadata['dims'])
     if joints.shape[-1] > dims:
@@ -307,7 +308,7 @@ def main():
                  f'expected {kind}')
     found = classify(session, joints, args.img_shape)
     for label in found.argsort()[::-1][:5]:
-        name = names[label] if names else label
+        name = names[label] if label < len(names) else f'class {label}'
         print(f'{found[label]:.4f}', printable(name))
 
 

@@ -1,4 +1,5 @@
 """Inference on skeleton sequences."""
+import threading
 from collections.abc import Sequence
 from itertools import groupby, product
 from pathlib import Path
@@ -26,6 +27,7 @@ from .load_model import find_vertical, layout_of, load_model
 from .skeleton_file import read_skeleton_file
 from .sliding_window import cut, spread_over_frames
 
+LOCK = threading.Lock()
 NOBODY = -1  # label of frames without detected joints
 Input = str | Path | np.ndarray | dict
 
@@ -151,7 +153,7 @@ class SkeletonInferencer:
                      for piece in pieces[start:start + batch_size]]
             clip_check.require_equal_shapes('SkeletonInferencer', [
                 packed['inputs'] for packed in batch])
-            scores += [sample.pred_score.cpu() for sample
+            scores += [sample.pred_score.float().cpu() for sample
                        in self.model.test_step(pseudo_collate(batch))]
         return scores
 
@@ -162,14 +164,18 @@ class SkeletonInferencer:
         for name in ('keypoint', 'keypoint_score'):
             if name in piece:
                 piece[name] = piece[name][:, window].copy()
-        try:
-            packed = self.pipeline(format_gcn_input.fit_persons(
-                'SkeletonInferencer', piece, self.num_person))
-        except IndexError as error:  # such as too few joints
-            raise InputError(
-                f'{sequence["frame_dir"]}: the number of joints is '
-                f'{piece["keypoint"].shape[2]}: {error}. The data must have '
-                'the form of the training data.') from error
+        with LOCK:  # transforms seed NumPy's generator and draw from it
+            state = np.random.get_state()
+            try:
+                packed = self.pipeline(format_gcn_input.fit_persons(
+                    'SkeletonInferencer', piece, self.num_person))
+            except IndexError as error:  # such as too few joints
+                raise InputError(
+                    f'{sequence["frame_dir"]}: the number of joints is '
+                    f'{piece["keypoint"].shape[2]}: {error}. The data must '
+                    'have the form of the training data.') from error
+            finally:
+                np.random.set_state(state)
         clip_check.check_shape(self.model, packed['inputs'].shape[1:],
                                sequence['frame_dir'], trained=True)
         return packed

@@ -41,33 +41,19 @@ def train(config: str | Path, work_dir: str | None = None, *,
     Args:
         config (str | Path): The config file.
         work_dir (str, optional): Folder for logs and checkpoints. Defaults
-            to ``work_dir`` of the config or to ``work_dirs/<config name>``,
-            with the stream and the split; see :func:`add_stream`.
+            to that of the config or its name; see :func:`load_run_config`.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
             the latest one in the work directory or, if there is none, in
             ``out_dir`` of the checkpoint hook; without one, training starts
             from ``load_from`` of the config or from scratch. Defaults to
             ``resume`` and ``load_from`` of the config.
-        amp (bool): Whether to train in mixed precision (float16 on a GPU,
-            bfloat16 on a CPU). Defaults to False.
+        amp, auto_scale_lr, stream, split, seed, diff_rank_seed, launcher: The
+            options of ``tools/train.py`` with these names.
         validate (bool): Whether to validate. Defaults to True.
-        auto_scale_lr (bool): Whether to multiply the learning rate by the
-            ratio of the total batch size to ``auto_scale_lr.base_batch_size``
-            of the config. Defaults to False.
-        stream (str, optional): A key of ``catalogue.STREAMS``. Defaults to
-            that of the config.
-        split (str, optional): Name of a split without "_train" or "_val",
-            such as 'split2' of JHMDB. Defaults to the split of the config.
-        seed (int, optional): Random seed. Defaults to that of the config,
-            or a random one.
-        diff_rank_seed (bool): Whether seeds of processes differ. Defaults to
-            False.
         deterministic (bool): Whether this process uses only deterministic
             algorithms from now on. Defaults to False.
         cfg_options (dict | sequence[str], optional): Config entries to
             override: dotted name -> value, or KEY=VALUE strings.
-        launcher (str): Launcher that started the processes: 'none',
-            'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
     Returns:
         Runner: The runner after training. Its ``model`` is the trained model.

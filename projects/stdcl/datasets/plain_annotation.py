@@ -53,10 +53,11 @@ def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
     for name in ARRAYS.keys() & plain.keys():
         plain[name] = np.asarray(plain[name], np.float32)
     shape, scored = np.shape(plain.get('keypoint')), 'keypoint_score' in plain
-    if layout and layout.dims == 3 and scored and shape[-1:] == (2, ):
+    if layout and scored and shape[3:] not in ((), (layout.dims, )):
         raise InputError(
-            f'{where}: the joints have x, y and a confidence, expected x, y '
-            f'and z, because "dims" of the layout "{layout.name}" is 3.')
+            f'{where}: the joints have {shape[3]} channels and a confidence, '
+            f'expected {layout.dims} coordinates, because this is "dims" of '
+            f'the layout "{layout.name}".')
     if layout and shape[3:] == (3, ) and not scored:
         position, third = plain['keypoint'][..., :2], plain['keypoint'][..., 2]
         _check_third_channel(where, position, third, layout)

@@ -5,7 +5,7 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Integral
 
 # package -> extra in pyproject.toml that installs it
@@ -110,6 +110,8 @@ def end_cleanly(config: object = '',
     traceback. The message starts with the path ``config``. For an ``OSError``,
     it also names the argument in ``args`` that contains the path.
     """
+    with suppress(AttributeError):  # names may not fit its encoding
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         yield
         if sys.stdout is not None:  # an error at the exit cannot be caught

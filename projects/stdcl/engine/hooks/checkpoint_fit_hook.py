@@ -204,8 +204,10 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     banks = find_prefixes(model, MemoryBank)
     for name in list(state_dict):
-        if name.startswith('module.'):  # the Runner removes the prefix later
-            state_dict[name.removeprefix('module.')] = state_dict.pop(name)
+        # prefixes of DistributedDataParallel and torch.compile
+        plain = name.replace('_orig_mod.', '').removeprefix('module.')
+        if plain != name:
+            state_dict[plain] = state_dict.pop(name)
     broken = [name for name in own
               if isinstance(state_dict.get(name), torch.Tensor)
               and not state_dict[name].isfinite().all()]
@@ -217,6 +219,7 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
         name: f'has the shape {_shape(state_dict[name])}, expected '
         f'{_shape(tensor)}' for name, tensor in own.items()
         if name in state_dict and not is_lazy(tensor)
+        and not name.endswith('num_batches_tracked')  # files may be halved
         and _shape(state_dict[name]) != _shape(tensor)}
     mismatch.update((name, MISSING) for name in own if name not in state_dict
                     and not name.endswith('num_batches_tracked'))
