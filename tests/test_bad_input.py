@@ -133,7 +133,7 @@ ANNOTATIONS = {
             keypoint=one['keypoint'][..., :2],
             keypoint_score=np.ones(one['keypoint'].shape[:3], 'f'))
             for one in content['annotations']],
-        'tiny.pkl: the joints have 2 channels and a confidence, expected 3'),
+        'tiny.pkl: keypoint has 2 channels beside keypoint_score, expected 3'),
     'fewer sequences than a batch': (
         lambda content: content['split'].update(
             xview_train=content['split']['xview_train'][:7]),

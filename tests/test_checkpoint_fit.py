@@ -456,9 +456,8 @@ def test_fine_tuning_on_a_different_stream(config, checkpoint, capsys):
     state = start(changed(config, {**BONE, **STANDARDIZE}),
                   load_from=checkpoint)
     assert not check_start(state, {}, loaded)
-    assert (f'{checkpoint} is fine-tuned with data or a model that differ from'
-            ' its training: preprocessing is') in (
-                text := capsys.readouterr().out)
+    assert (f'{checkpoint} was trained with: preprocessing is') in (
+        text := capsys.readouterr().out)
     assert "; stream is 'bone', expected 'joint'" in text
 
 
@@ -552,8 +551,7 @@ def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
     use(other, annotated(path, classes=SWAPPED))
     capsys.readouterr()
     start(other, load_from=checkpoint)
-    assert (f"Checkpoint {checkpoint} is fine-tuned with data or a model "
-            "that differ from its training: classes[0] is 'b', expected 'a'."
+    assert (f"{checkpoint} was trained with: classes[0] is 'b', expected 'a'."
             ) in capsys.readouterr().out
 
 

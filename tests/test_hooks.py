@@ -247,7 +247,7 @@ def test_schedules_that_do_not_fit_the_run_warn(config, capsys):
             type='MultiStepLR', milestones=[2, 9], by_epoch=True)]
         run(config).train()
         log = capsys.readouterr().out
-        assert log.count('lr will not change as intended') == warnings
+        assert log.count(', because it runs from ') == warnings
 
 
 def test_iterations_with_workers(config):

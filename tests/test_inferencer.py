@@ -139,7 +139,7 @@ LOST = 'all coordinates or confidences are zero, expected detected joints'
     (np.zeros((9, 20, 3)), {}, f'sequence-0: {LOST}'),
     (dict(keypoint=GOOD, keypoint_score=np.zeros((9, 20))), {}, LOST),
     (dict(keypoint=GOOD[..., :2], keypoint_score=GOOD[..., 0]), {},
-     'sequence-0: the joints have 2 channels and a confidence, expected 3 co'),
+     'sequence-0: keypoint has 2 channels beside keypoint_score, expected 3'),
     (np.ones((2, 9, 20, 3)), {}, '2 persons, expected at most 1'),
     (np.ones((9, 1, 3)), {}, '-0: the number of joints is 1'),
     (np.ones((9, 20, 2)), {}, 'sequence-0: .*channels is 2, but .* for 3'),

@@ -31,7 +31,7 @@ def main() -> None:
     add('--format', choices=['gif', 'html'], default='html',
         help='format of the animations; default: html')
     add('--out-dir', default='work_dirs/demo',
-        help='folder for the animations; "" draws none; default: '
+        help='folder for the animations, or "" to draw none; default: '
         'work_dirs/demo')
     add('--json', action='store_true', help='print the result as JSON')
     add('--img-shape', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'),

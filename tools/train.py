@@ -33,7 +33,7 @@ def main() -> None:
         'such as split2 of JHMDB; default: the split of the config')
     add('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='resume from CHECKPOINT; without CHECKPOINT, resume from the '
-        'latest one in the work directory, if there is one')
+        'latest one in the work directory or out_dir, if there is one')
     add('--amp', action='store_true', help='train with automatic mixed '
         'precision: float16 on a GPU, bfloat16 on a CPU')
     add('--no-validate', dest='validate', action='store_false',

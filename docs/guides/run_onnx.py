@@ -271,7 +271,8 @@ def classify(session, joints, img_shape=None):
     clips = prepare(joints, metadata, img_shape)
     logits, = session.run(None, {'clips': clips})
     if not np.isfinite(logits).all():
-        sys.exit('error: some outputs of the network are NaN or infinite')
+        sys.exit('error: the network returns NaN or infinity, expected finite '
+                 'numbers')
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).mean(axis=0)
 

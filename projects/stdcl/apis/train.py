@@ -40,8 +40,8 @@ def train(config: str | Path, work_dir: str | None = None, *,
 
     Args:
         config (str | Path): The config file.
-        work_dir (str, optional): Folder for logs and checkpoints. Defaults
-            to that of the config or its name; see :func:`load_run_config`.
+        work_dir (str, optional): Folder for logs and checkpoints. Defaults to
+            that of the config or ``work_dirs/<config>_<stream>_<split>``.
         resume (str, optional): Checkpoint to resume from, or ``'auto'`` for
             the latest one in the work directory or, if there is none, in
             ``out_dir`` of the checkpoint hook; without one, training starts

@@ -55,9 +55,9 @@ def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
     shape, scored = np.shape(plain.get('keypoint')), 'keypoint_score' in plain
     if layout and scored and shape[3:] not in ((), (layout.dims, )):
         raise InputError(
-            f'{where}: the joints have {shape[3]} channels and a confidence, '
-            f'expected {layout.dims} coordinates, because this is "dims" of '
-            f'the layout "{layout.name}".')
+            f'{where}: keypoint has {shape[3]} channels beside keypoint_score,'
+            f' expected {layout.dims}, which is "dims" of the layout '
+            f'"{layout.name}".')
     if layout and shape[3:] == (3, ) and not scored:
         position, third = plain['keypoint'][..., :2], plain['keypoint'][..., 2]
         _check_third_channel(where, position, third, layout)

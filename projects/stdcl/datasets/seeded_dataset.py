@@ -80,8 +80,8 @@ class SeededSampler(Sampler):
         self.sampler.seed = self.seed
         skip, self.skip = self.skip, 0
         counts = Counter()  # of a sampler that draws an index several times
-        # a user's sampler may draw from these generators; it draws all indices
-        # at once, so that the steps in between do not change the draws
+        # A user's sampler may draw from these generators. Draw all indices at
+        # once, because the steps in between change their state.
         seed_cpu(derive_seed(self.seed, self.epoch))
         for place, index in enumerate(map(int, list(self.sampler))):
             again = [number] if (number := counts[index]) else []

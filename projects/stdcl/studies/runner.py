@@ -156,7 +156,7 @@ class StudyRunner:
                 {'default_hooks.run_record.type': 'RunRecordHook'},
                 training.options, options or {})).pretty_text
         path = folder / f'{training.config.stem}.py'
-        # tests are repeated anyway
+        # only the config of the training must not change
         for old in folder.glob('*.py') if options is None else ():
             if old != path or old.read_text('utf-8') != text:
                 raise InputError(

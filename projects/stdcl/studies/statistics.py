@@ -19,7 +19,7 @@ class Difference(NamedTuple):
 
     @property
     def finding(self) -> str:
-        """'better' (higher), 'worse', or 'inconclusive' if it may be 0."""
+        """'better' (above 0), 'worse', or 'inconclusive' (perhaps chance)."""
         if abs(self.mean) > self.margin:
             return 'better' if self.mean > 0 else 'worse'
         return 'inconclusive'

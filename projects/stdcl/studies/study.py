@@ -32,7 +32,7 @@ class Arm:
         config (str): Path of a config, relative to the study file.
         fuse (list[str]): Arms whose scores to sum, seed by seed, with the
             default weights of ``fuse_files`` (2:2:1:1 for the four streams),
-            instead of training. The first one determines the other fields.
+            instead of training. The first one sets encoder, method and data.
         stream (str): A key of ``catalogue.STREAMS``. Defaults to 'joint', or
             to the stream of ``config``.
         stdcl (bool): Whether to train with STD-CL. With ``config``, this only

@@ -110,7 +110,7 @@ def end_cleanly(config: object = '',
     traceback. The message starts with the path ``config``. For an ``OSError``,
     it also names the argument in ``args`` that contains the path.
     """
-    with suppress(AttributeError):  # names may not fit its encoding
+    with suppress(AttributeError):  # its encoding may lack letters
         sys.stdout.reconfigure(errors='backslashreplace')
     try:
         yield

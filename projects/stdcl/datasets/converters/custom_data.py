@@ -151,8 +151,8 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
         (table['read'].isna(), 'has a row but no .npy, .npz or .csv file, '
          'expected one of each'),
         (~label.isin(classes), 'has the label "' + label + '", expected one '
-         f'of {", ".join(classes)} (all labels are names, or all are numbers '
-         'from 0, if no class is a number; to set classes, use --classes)'),
+         f'of {", ".join(classes)} or, if no class is a number, numbers from 0'
+         ' in all rows (to set the classes, use --classes)'),
         (~split.isin(['', *SPLITS] if drawn else SPLITS),
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '

@@ -85,8 +85,8 @@ def _check_marks(where: str, seen: np.ndarray) -> None:
         if mark > 0 and lost.sum() == 1:  # this can happen by chance
             continue
         rest = seen[~lost]
-        # integers around the center of the body, and one corner of
-        # coordinates from -1 to 1, can be -1 by chance
+        # can be -1 by chance: integers around the center of the body, and
+        # 2D joints or a single 3D joint if coordinates are from -1 to 1
         alone = (rest % 1).any() and not (rest == mark).any() and (
             np.abs(seen).max() > 1 or seen.shape[1] == 3 and lost.sum() > 1)
         if mark < 0 <= rest.min(initial=0) or mark == -1 and alone or (

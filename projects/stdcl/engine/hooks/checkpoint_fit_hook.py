@@ -29,9 +29,9 @@ class CheckpointFitHook(Hook):
     - Testing, with a Runner or :func:`load_to_test`: a mismatch raises an
       ``InputError``, except in the decoupler and further tensors of a head.
 
-    A different stream, layout, preprocessing or order of the classes raises an
-    ``InputError``, except in fine-tuning. Weights that contain NaN, or of
-    which none fits, always do. ``MemoryBankHook`` checks the memory banks.
+    A different stream, layout, contrast_block, preprocessing or order of
+    classes raises an ``InputError``, except in fine-tuning. Weights with NaN,
+    or of which none fits, always do. ``MemoryBankHook`` checks the banks.
     """
 
     # runs before EMAHook, which changes the state dict
@@ -77,8 +77,8 @@ class CheckpointFitHook(Hook):
         text = '; '.join(filter(None, (data_description.find_difference(
             trained_on, {field: own[field]}) for field in own)))
         if text:
-            runner.logger.warning(f'{file} is fine-tuned with data or a model '
-                                  f'that differ from its training: {text}.')
+            runner.logger.warning('The data or the model differ from those '
+                                  f'that {file} was trained with: {text}.')
 
 
 def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:

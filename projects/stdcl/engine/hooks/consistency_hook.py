@@ -119,7 +119,7 @@ class ConsistencyHook(Hook):
 
 
 def _warn_of_length(runner, one) -> None:
-    """Warn if a cosine has another length, or no milestone is reached."""
+    """Warn if a cosine schedule has another length, or no milestone counts."""
     unit, total = ('epochs', runner.max_epochs) if one.by_epoch else (
         'iterations', runner.max_iters)
     if any(other.begin == one.end for other in runner.param_schedulers):
@@ -129,12 +129,12 @@ def _warn_of_length(runner, one) -> None:
     # some schedules count the warm-up twice; MMEngine rounds begin
     if first + one.begin >= total or not (
             period <= total <= one.begin + period + 1):
+        seen, expected = (
+            f'T_max is {period}', total - one.begin) if first <= 0 else (
+            f'the first of milestones is {first}', f'less than {total}')
         runner.logger.warning(
-            f'param_scheduler: {type(one).__name__} does not fit its {total} '
-            f'{unit}: it begins after {one.begin}, and '
-            + (f'its first milestone is {first}' if first > 0 else
-               f'T_max is {period}')
-            + f'. {one.param_name} will not change as intended.')
+            f'param_scheduler: {type(one).__name__}: {seen}, expected '
+            f'{expected}, because it runs from {one.begin} to {total} {unit}.')
 
 
 def _settings(runner) -> dict:

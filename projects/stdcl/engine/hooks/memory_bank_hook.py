@@ -40,8 +40,8 @@ class MemoryBankHook(Hook):
         if workers and hasattr(runner.train_loop, 'dataloader_iterator'):
             raise InputError(
                 f'train_dataloader.num_workers is {workers}, expected 0 (and '
-                'persistent_workers=False), as the loop of train_cfg starts '
-                'workers before sequences have an index.')
+                'persistent_workers=False), because the loop in train_cfg '
+                'starts workers before sequences get an index.')
         num_sequences = dataset_access.add_indices(dataset)
         fingerprint, _ = dataset_access.summarize(dataset, samples=0)
         collate = runner.train_dataloader.collate_fn

@@ -67,7 +67,7 @@ class PreemptionHook(Hook):
     def _note(self, number, frame) -> None:
         self.signaled = number
         if number == signal.SIGINT:
-            with suppress(OSError):  # Ctrl-C also ends "| tee"
+            with suppress(OSError):  # with "| tee", the reader may be gone
                 os.write(2, b'\nSaving the run after this step or validation. '
                          b'To stop without saving, press Ctrl-C again.\n')
             signal.signal(number, signal.default_int_handler)

@@ -49,7 +49,7 @@ class SafeCheckpointHook(CheckpointHook):
             if not several and key != 'auto' and not Path(
                     self.best_ckpt_path or '').name.startswith(
                         f'best_{key}_'.replace('/', '_')):
-                # the resumed run compared another metric
+                # the metric of save_best has changed
                 runner.message_hub.runtime_info.pop('best_score', None)
                 self.best_ckpt_path = None
         if dist.is_main_process() and Path(self.out_dir).is_dir():
@@ -86,7 +86,7 @@ class SafeCheckpointHook(CheckpointHook):
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         if bool(scaler and scaler.is_enabled()) != bool(
                 checkpoint.get('optimizer', {}).get('loss_scaler')):
-            gradients = {}  # they have another scale
+            gradients = {}  # scaled by another loss scale
         for name, parameter in unwrap(runner.model).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter.device)
@@ -114,7 +114,7 @@ class SafeCheckpointHook(CheckpointHook):
             dist.all_reduce_params(runner.model.buffers(), op='mean')
         super()._save_checkpoint_with_step(runner, step, meta)
         self.gradients = {}
-        # the others need a further step to resume
+        # without this state, PreemptionHook must save another checkpoint
         self.saved_iter = meta['iter'] if (
             self.save_optimizer and self.save_param_scheduler) else -1
         self.outdated.append(self.file_backend.join_path(self.out_dir,

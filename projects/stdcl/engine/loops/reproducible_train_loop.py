@@ -39,7 +39,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
     def run(self) -> nn.Module:
         """Train and return the model."""
         try:
-            # a new best checkpoint is saved during the validation
+            # a new best score saves the checkpoint again during validation
             validated = self.runner.message_hub.runtime_info.get(
                 'loop_stage') == 'val'
             self.runner.call_hook('before_train')
