@@ -107,9 +107,8 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     if total != shape[1]:
         _fail(path, item, 'total_frames', f'is {total}', f'{shape[1]}, as in '
               f'keypoint (persons, frames, joints, channels: {shape})')
-    present = np.any(item['keypoint'], axis=(1, 2, 3)).sum()
-    if present > max(shape[1], 2):
-        _fail(path, item, 'keypoint', f'has {present} persons in {shape[1]} '
+    if np.any(item['keypoint'], axis=(1, 2, 3)).sum() > max(shape[1], 2):
+        _fail(path, item, 'keypoint', f'has {shape[0]} persons in {shape[1]} '
               'frames', 'the axes (persons, frames, joints, channels), with '
               'at least as many frames as persons')
     if 'keypoint_score' in item:

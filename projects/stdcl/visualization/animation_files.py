@@ -34,7 +34,8 @@ def write_animations(animations: Sequence[Animation], layout: SkeletonLayout,
 
 def file_names(names: Sequence[str]) -> list[str]:
     """Turn names of sequences into distinct file names."""
-    safe = [re.sub(r'[^\w.-]+', '_', name)[:55] for name in names]
+    safe = [re.sub(r'[^\w.-]+', '_', name).encode()[:150].decode(
+        errors='ignore') for name in names]
     distinct = {name.casefold() for name in safe}  # as on Windows and macOS
     return safe if len(distinct) == len(safe) else [
         f'{index}_{name}' for index, name in enumerate(safe)]
