@@ -7,24 +7,16 @@
 # of jhmdb_encoders.py. Arms and seeds were fixed before the first run. If
 # differences vary as in that study, the interval of an arm extends 1.1 points
 # to each side.
-_base_ = ['_base_/jhmdb_clips.py', '_base_/recommended.py']
+_base_ = ['_base_/jhmdb_clips.py', '_base_/jhmdb_splits.py',
+          '_base_/recommended.py']
 
 about = ('the recommended variant and two controls without contrast; ST-GCN '
          'on JHMDB, joint stream, six seeds on each of the three splits')
 
-folds = ['split1', 'split2', 'split3']
-
-options = {
-    'train_dataloader.dataset.split': '{fold}_train',
-    'val_dataloader.dataset.split': '{fold}_val',
-    'test_dataloader.dataset.split': '{fold}_val',
-    'train_cfg.val_interval': 60,
-    # for cross-entropy-8
-    'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
-}
-
-# the accuracy on the training set
-tests = {'train': {'test_dataloader.dataset.split': '{fold}_train'}}
+folds, tests = _base_._folds, _base_._tests
+# the last one is for cross-entropy-8
+options = {**_base_._splits, 'custom_imports.imports': [
+    'projects.stdcl', 'runs.studies.parts.ideas']}
 
 _SEEDS = list(range(9, 27))
 _recommended = _base_._recommended

@@ -6,23 +6,13 @@
 # the choice. HCN's recommended arm changed after two runs, which had only the
 # lower temperature and are now the arm hcn-temperature; jhmdb_hcn.py chose the
 # new one.
-_base_ = '_base_/jhmdb_clips.py'
+_base_ = ['_base_/jhmdb_clips.py', '_base_/jhmdb_splits.py']
 
 about = ('plain, published and recommended training of six encoders on JHMDB, '
          'three seeds on each of the three splits, a quarter of the width '
          '(HCN: half)')
 
-folds = ['split1', 'split2', 'split3']
-
-options = {
-    'train_dataloader.dataset.split': '{fold}_train',
-    'val_dataloader.dataset.split': '{fold}_val',
-    'test_dataloader.dataset.split': '{fold}_val',
-    'train_cfg.val_interval': 60,
-}
-
-# the accuracy on the training set
-tests = {'train': {'test_dataloader.dataset.split': '{fold}_train'}}
+folds, options, tests = _base_._folds, _base_._splits, _base_._tests
 
 # written out so that later changes of the defaults have no effect
 _published = {

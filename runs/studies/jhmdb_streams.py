@@ -1,23 +1,14 @@
 # Does STD-CL also help the ensemble of four streams, on the official splits
 # of JHMDB? The run with seed s uses split s plus 1. The recommended arms are
 # those of jhmdb_encoders.py. Arms and seeds were fixed before the first run.
-_base_ = ['_base_/jhmdb_quarter.py', '_base_/recommended.py']
+_base_ = ['_base_/jhmdb_quarter.py', '_base_/jhmdb_splits.py',
+          '_base_/recommended.py']
 
 about = ('four streams and their fusion (2:2:1:1) of plain and recommended '
          'ST-GCN and CTR-GCN on JHMDB, one seed on each of the three splits, '
          'a quarter of the width')
 
-folds = ['split1', 'split2', 'split3']
-
-options = {
-    'train_dataloader.dataset.split': '{fold}_train',
-    'val_dataloader.dataset.split': '{fold}_val',
-    'test_dataloader.dataset.split': '{fold}_val',
-    'train_cfg.val_interval': 60,
-}
-
-# the accuracy on the training set
-tests = {'train': {'test_dataloader.dataset.split': '{fold}_train'}}
+folds, options, tests = _base_._folds, _base_._splits, _base_._tests
 
 _recommended = _base_._recommended
 _STREAMS = ('joint', 'bone', 'joint-motion', 'bone-motion')
