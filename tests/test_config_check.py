@@ -44,7 +44,8 @@ def test_options_are_parsed(text, value):
 @pytest.mark.parametrize('options', [
     {'train_dataloader.dataset': dict(
         type='several_files', ann_file=['a', 'b'])},
-    dict(clip_len=3, batch_size=4, dataset_root='x', tta_model=dict()),
+    dict(clip_len=3, batch_size=4, dataset_root='x', tta_model=dict(),
+         base_train_dataloader=dict(), val_dataloader_2=dict()),
     # a backbone from a different package
     {'model.backbone.type': 'torchvision.resnet18'},
     # a class instead of its name

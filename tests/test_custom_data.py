@@ -122,7 +122,7 @@ WRITERS = {
 def test_every_format_is_read(tmp_path, name, layout, persons, dtype):
     array = (100 * joints(6, persons=persons) + 128).astype(dtype)
     if layout != 'hand':
-        array[..., 2] %= 2  # the confidence
+        array[..., 2] %= 2 if dtype == 'int32' else 1  # the confidence
     WRITERS[name](tmp_path / name, array)
     sequence = read_sequence(tmp_path / name, LAYOUTS[layout])
     assert sequence.pop('total_frames') == 6
@@ -203,7 +203,8 @@ def test_unusual_coordinates_are_read(tmp_path):
     pixels = np.round(np.random.default_rng(0).uniform(100, 600, (9, 4, 3)), 3)
     pixels[:, 0, 0], pixels[..., 2] = range(5, 14), 1
     path = tmp_path / 'a.csv'
-    for header in [], [','.join(['x,y,visible'] * 4)]:
+    for header in [], [','.join(['x,y,visible'] * 4)], [
+            'x0,y0,v0,x1,y1,v1,x2,y2,v2,x3,y3,v3']:
         path.write_text('\n'.join(header + [
             ','.join(f'{x:.3f},{y:.3f},{c:.0f}' for x, y, c in frame)
             for frame in pixels]))
@@ -317,7 +318,8 @@ def test_labels_by_name_and_by_number(folder):
     ('wave', 'wave', dict(layout='mocap'), '"mocap" is unknown, expected one '
      'of nturgb.d, nw-ucla, coco, openpose'),
     ('wave', 'wave', dict(img_shape=(4, 5)), 'the layout "hand" are three-d'),
-    ('a/0,wave', 'a/0,NaN', {}, '"a/0" has the label "", expected one of cl'),
+    *(('a/0,wave', f'a/0,{missing}', {}, '"a/0" has the label "", expected on')
+      for missing in ('NaN', 'NA', '<NA>', '#N/A')),
     *((('wave', 'clap'), pair, {}, 'expected at least 2 names that differ')
       for pair in (('a_b', 'A b'), ('a - b', 'a-b'), ('\uff41', 'A'),
                    ('\u30ac', '\uff76\uff9e'))),
@@ -501,13 +503,13 @@ def test_headers_of_pandas(tmp_path, columns, index):
     array = joints(6)
     array[0] = [0, -0., 0]  # nobody, which is not a row of the header
     header = columns is not False
-    for options in ({}, dict(sep=';', decimal=','), dict(sep='\t')):
+    for sep, options in ((',', {}), (';', dict(decimal=',')), ('\t', {})):
         pd.DataFrame(array.reshape(6, -1), columns=columns if header else None
                      ).to_csv(tmp_path / 'a.csv', index=index, header=header,
-                              **options)
-        if index:  # spreadsheets may write blank lines
+                              sep=sep, **options)
+        if index:  # spreadsheets may write blank lines and empty rows
             text = (tmp_path / 'a.csv').read_text()
-            (tmp_path / 'a.csv').write_text(f'\n\n{text}')
+            (tmp_path / 'a.csv').write_text(f'\n\n{text}{sep * 12}\n')
         np.testing.assert_array_equal(
             read_sequence(tmp_path / 'a.csv', LAYOUTS['hand'])['keypoint'],
             np.float32(array)[None])
@@ -545,6 +547,13 @@ def test_persons_of_a_sequence():
             ('flat', joints(9, 2, persons=3) * [1, 0], 'x or y is 0 for all'),
             ('flat', np.stack([*99 * joints(9, 2, persons=2), np.full(
                 (9, 4, 2), 0.8)]), 'third person has only numbers between 0'),
+            ('flat', np.stack([*joints(9, 2, persons=2).clip(-.5, .5), np.full(
+                (9, 4, 2), 0.8)]), 'third person has only numbers between 0'),
+            # z of a camera, and of MediaPipe, in place of confidences
+            ('flat', np.abs(joints(9)) % 1 * [640, 480, 1.3] + [0, 0, .6],
+             'third channel is from 0.6.*, not z'),
+            ('flat', np.abs(joints(9)) % 1 * [1, 1, .1] - [0, 0, .09],
+             'third channel is from -0.0.*, not z'),
             ('hand', joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(persons, frames')):
         with pytest.raises(InputError, match=message):
@@ -578,6 +587,7 @@ def test_the_vertical_axis(folder, monkeypatch, up, option, expected):
         array[..., up] += np.array([0, -9, -9, 9])
         array[..., up - 1] += 99
         array[::2, 3] = 0  # an undetected head
+        array[:, 1] = 0  # a foot that is never detected
         np.save(path, array)
     data = convert(up=option)
     assert f'vertical axis (--up): {expected}\n' in data[1]

@@ -4,7 +4,6 @@ import torch.nn as nn
 
 from projects.stdcl.models import (
     AttentiveDecoupler,
-    NonlinearProjectionDecoupler,
     ProjectionDecoupler,
     STDCLRecognizer,
 )
@@ -124,21 +123,3 @@ def test_an_encoder_that_fails_in_the_dry_run_is_named(monkeypatch):
         STDCLRecognizer(backbone=STGCN,
                         cls_head=head(type='ProjectionDecoupler'),
                         clip_shape=(1, 52, 20, 3))
-
-
-def test_nonlinear_equals_the_twin():
-    decoupler = NonlinearProjectionDecoupler(
-        8, 6, 4, out_channels=5, reduction=2, hidden_channels=7)
-    x = torch.randn(3, 2, 8, 4, 6)
-    for branch, pooled, vectors in zip(
-            (decoupler.spatial, decoupler.temporal),
-            (x.mean(dim=3), x.mean(dim=4)), decoupler(x)):
-        conv, rows = branch.reduce[0], []
-        for person in pooled.flatten(0, 1):  # (C, L)
-            hidden = conv.weight[:, :, 0] @ person + conv.bias[:, None]
-            rows.append(branch.project(hidden.clamp(min=0).flatten()))
-        rows = torch.stack(rows)
-        rows = (rows - rows.mean(0)) / (rows.var(0, unbiased=False)
-                                        + 1e-5).sqrt()
-        rows = branch.head[2](rows.clamp(min=0)).unflatten(0, (3, 2))
-        torch.testing.assert_close(vectors, rows.mean(dim=1))

@@ -13,6 +13,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, DefaultSampler
+from mmengine.hooks import EMAHook
 from mmengine.registry import init_default_scope
 from mmengine.runner import BaseLoop
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -237,6 +238,16 @@ def error_of_hook(rank, change='', train=None, val=None):
         return str(error)
 
 
+def average_of(rank):
+    """Return the batch-norm mean that ``EMAHook`` uses for validation."""
+    runner = SimpleNamespace(model=torch.nn.BatchNorm1d(1))
+    hook = EMAHook(update_buffers=True)
+    hook.before_run(runner)
+    hook.ema_model.module.running_mean.fill_(rank)
+    hook.before_val_epoch(runner)
+    return runner.model.running_mean.item()
+
+
 def worker(rank, world_size, folder):
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/init', rank=rank,
@@ -249,6 +260,7 @@ def worker(rank, world_size, folder):
         results[name] = rows, run(
             name, rows, torch.nn.parallel.DistributedDataParallel)
     results['sent'] = exchanges_of_a_step()
+    results['average'] = average_of(rank)
     for name, (change, _) in DATA.items():
         results[name] = error_of_hook(rank, val=Loop(Sequences(
             *change * (rank == world_size - 1))))
@@ -304,6 +316,10 @@ def test_different_settings_raise_in_all_processes(ranks, name, message):
     assert ranks[0]['path'] is None  # machines may have different paths
     for rank in ranks:
         assert re.fullmatch(message, rank[name])
+
+
+def test_averaged_batch_norm_is_that_of_all_processes(ranks):
+    assert [rank['average'] for rank in ranks] == [1.5] * 4
 
 
 def test_communication_of_a_step(ranks):

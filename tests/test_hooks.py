@@ -1,6 +1,7 @@
 """Hooks set up indices and banks and check the data before training."""
 import copy
 import json
+import os
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from mmaction.models import GCNHead, RecognizerGCN
 from mmaction.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmcv.transforms import RandomApply
 from mmengine.dataset import (
+    BaseDataset,
     Compose,
     ConcatDataset,
     RepeatDataset,
@@ -91,13 +93,27 @@ def test_rare_classes_are_sampled_more_often(tiny_annotations):
     assert seen == [0, 1, 1, 2]
 
 
+class Unnamed(BaseDataset):
+    """Data set without names of sequences."""
+
+    def __init__(self):
+        super().__init__(pipeline=[dict(type='PackActionInputs')])
+
+    def load_data_list(self):
+        return [dict(label=0), dict(label=1)]
+
+
 def test_unknown_wrappers_and_duplicates_raise(tiny_annotations):
     with pytest.raises(ValueError, match='contains a list, whose sequences'):
         add_indices([1, 2])
     part = build(pose(tiny_annotations()))
-    for other in (part, build(pose(part.ann_file, indices=[2]))):
+    for other in (part, build(pose(os.path.relpath(part.ann_file),
+                                   indices=[2]))):
         with pytest.raises(ValueError, match='in more than one data set'):
             add_indices(ConcatDataset([part, other]))
+    for part in (own := [Unnamed(), Unnamed()]):
+        part.full_init()
+    assert add_indices(ConcatDataset(own)) == 4
     part = build(pose(tiny_annotations(), pipeline=[dict(type='PoseDecode')]))
     with pytest.raises(ValueError, match='no PackActionInputs'):
         add_indices(part)
@@ -165,6 +181,24 @@ def test_averaged_weights_are_kept_after_training(config):
     runner.test()
     assert all(map(torch.equal, hook.ema_model.module.parameters(), expected))
     assert not all(map(torch.equal, runner.model.parameters(), expected))
+
+
+def test_validation_may_precede_training(config):
+    run(config).train()
+    weights = torch.load(f'{config.work_dir}/epoch_1.pth',
+                         weights_only=True)['state_dict']
+    torch.save(weights, bare := f'{config.work_dir}/bare.pth')
+    config.optim_wrapper.optimizer.lr = 0
+    runner = run(config, load_from=bare, custom_hooks=[
+        *config.custom_hooks, dict(type='EMAHook', begin_iter=2)])
+    for method in (runner.val, runner.train, runner.train):
+        method()
+        assert torch.equal(runner.model.cls_head.fc.weight,
+                           weights['cls_head.fc.weight'])
+    runner = run(config)
+    runner.load_checkpoint(bare)
+    with pytest.raises(InputError, match='loaded before train'):
+        runner.train()
 
 
 def test_resuming_with_different_banks_raises(config):

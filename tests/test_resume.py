@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS
+from mmengine.hooks import Hook
 from torch.utils.data import BatchSampler, RandomSampler
 
 from projects.stdcl import apis
@@ -212,16 +213,18 @@ def test_sigterm_to_one_of_two_processes(root, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_while_spawned_workers_start(root, tmp_path):
+@pytest.mark.parametrize('persistent, when', [
+    (False, 'Saving checkpoint at 1 epochs'),
+    (True, r'Epoch\(train\) +\[1\]\[2/8\]')])
+def test_sigterm_with_spawned_workers(root, tmp_path, persistent, when):
     """Starting workers takes seconds; no process may hang."""
     log = tmp_path / 'log'
     with started(tmp_path, sys.executable, root / 'tools/train.py',
                  *arguments(tmp_path), *OPTIONS, *WORKERS,
-                 'train_dataloader.persistent_workers=False',
+                 f'train_dataloader.persistent_workers={persistent}',
                  'env_cfg.mp_cfg.mp_start_method=spawn',
                  'train_cfg.val_interval=9') as process:
-        interrupt(process.pid, log, 'Saving checkpoint at 1 epochs', 0,
-                  os.kill)
+        interrupt(process.pid, log, when, 0, os.kill)
         time.sleep(1)  # meanwhile, workers import PyTorch
         os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(timeout=100) == 128 + signal.SIGTERM
@@ -433,6 +436,21 @@ def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
     resumed = final(config, tmp_path, resume=True,
                     load_from=f'{config.work_dir}/{file}')
     compare(resumed, runner.model.state_dict())
+
+
+def test_gradients_of_a_different_batch_size_are_not_kept(config):
+    config.optim_wrapper.accumulative_counts = 2
+    config.param_scheduler = None  # its length would depend on the batch size
+    run(config).train()
+    runner, hook = run(config, resume=True, load_from=f'{config.work_dir}/'
+                       'epoch_1.pth', train_dataloader=dict(
+                           config.train_dataloader, batch_size=6)), Hook()
+    hook.before_train = lambda runner: gradients.extend(
+        one.grad for one in runner.model.parameters())
+    gradients = []
+    runner.register_hook(hook)
+    runner.train()
+    assert set(gradients) == {None}
 
 
 def test_a_run_without_a_seed_keeps_its_random_one(config, tmp_path):

@@ -361,9 +361,11 @@ def test_several_labels(tmp_path):
         SkeletonDataset(path, [])
 
 
-def test_filename_is_a_name(tmp_path):
+@pytest.mark.parametrize('frame_dir', [{}, dict(frame_dir='subject')])
+def test_filename_is_the_name(tmp_path, frame_dir):
     item = {**ITEM, 'filename': 'b'}
     del item['frame_dir']
+    item.update(frame_dir)
     path = dump(tmp_path / 'list.pkl', dict(annotations=[item]))
     assert SkeletonDataset(path, []).get_data_info(0)['frame_dir'] == 'b'
     assert label_file.read(path).names.tolist() == ['b']

@@ -1,6 +1,4 @@
 """Blocks of a page are filled with tables generated from CSV files."""
-import re
-
 import pandas as pd
 
 from runs import tables
@@ -24,13 +22,3 @@ def test_csv_file_becomes_a_table(tmp_path):
         '<!-- /table -->\nz\n')
     assert tables.fill(text, tmp_path / 'docs', tmp_path) == text
     assert '| B |  |  |' in tables.fill(page('speed'), tmp_path, tmp_path)
-
-
-def test_both_tables_of_gains_agree(tmp_path):
-    table, by_encoder = (tables.fill(page(f'{kind} jhmdb_encoders'), tmp_path)
-                         for kind in ('gains', 'encoders'))
-    for cells in (line.split(' | ') for line in table.splitlines()):
-        if len(cells) == 11 and '-recommended' in cells[1]:
-            assert re.search(rf"{re.escape(cells[3])} .* {re.escape(cells[5])}"
-                             rf" \({re.escape(cells[6])}\) \|\n", by_encoder)
-    assert by_encoder.count('| JHMDB |') == 7

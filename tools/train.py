@@ -32,8 +32,8 @@ def main() -> None:
     add('--split', help='split of the data set, without "_train" or "_val", '
         'such as split2 of JHMDB; default: the split of the config')
     add('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='resume from CHECKPOINT; without CHECKPOINT, resume from the '
-        'latest one in the work directory or out_dir, if there is one')
+        help='resume from CHECKPOINT or, if omitted, from the latest one in '
+        'the work directory or in out_dir of the checkpoint hook')
     add('--amp', action='store_true', help='train with automatic mixed '
         'precision: float16 on a GPU, bfloat16 on a CPU')
     add('--no-validate', dest='validate', action='store_false',

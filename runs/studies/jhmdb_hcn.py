@@ -12,6 +12,8 @@ options = {
     'val_dataloader.dataset.split': 'split1_tune',
     'test_dataloader.dataset.split': 'split1_tune',
     'train_cfg.val_interval': 60,
+    # for NonlinearProjectionDecoupler
+    'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
 }
 
 # the accuracy on the training set

@@ -16,6 +16,10 @@ about = ('plain training and the recommended variant with a nonlinear '
          'stream, 120 epochs and a quarter of the width (HCN: 240 epochs, '
          'half of the width), new seeds')
 
+# for NonlinearProjectionDecoupler
+options = {'custom_imports.imports': [
+    'projects.stdcl', 'runs.studies.parts.ideas']}
+
 _SEEDS = list(range(5, 10))
 arms, means = dict(_delete_=True), dict(_delete_=True)
 for _encoder in ('stgcn', 'hcn', 'ctrgcn'):

@@ -18,6 +18,8 @@ options = {
     'val_dataloader.dataset.split': 'fold{fold}_val',
     'test_dataloader.dataset.split': 'fold{fold}_val',
     'train_cfg.val_interval': _EPOCHS,
+    # for NonlinearProjectionDecoupler
+    'custom_imports.imports': ['projects.stdcl', 'runs.studies.parts.ideas'],
 }
 _schedule = {
     'train_cfg.max_epochs': _EPOCHS,

@@ -13,7 +13,7 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add('task', choices=['plot_curve'])
+    add('task', choices=['plot_curve'], help='what to do')
     add('logs', nargs='+', type=Path,
         help='work directories, or their files run.json')
     add('--keys', nargs='+', default=['loss', 'acc/top1'],

@@ -169,8 +169,8 @@ def check_traits(description: dict, dataset, where: str = '',
     """Raise an ``InputError`` unless the :func:`traits` are the same.
 
     ``dataset`` is a data set or, to compare only the pipelines, the config of
-    a dataloader. The message calls it ``where``, and it calls the origin of
-    ``description`` ``source``.
+    a dataloader. In messages, ``where`` names it, and ``source`` names
+    the origin of ``description``.
     """
     for part, wrappers in unwrap_datasets(dataset):
         text = find_difference(description, traits(part, wrappers))

@@ -1,5 +1,6 @@
 """Access to data sets inside their wrappers, and to their sequences."""
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -14,7 +15,7 @@ KEEP_LABELS = ('mmaction.', 'mmengine.', 'projects.stdcl.')
 
 
 def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
-    """Yield each data set, or its config, and its wrappers from the inside."""
+    """Yield each data set (or config) and its wrappers, innermost first."""
     get = dataset.get if isinstance(dataset, dict) else partial(
         getattr, dataset)
     parts = []
@@ -91,7 +92,7 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
     look_up = getattr(dataset, 'get_annotation', dataset.get_data_info)
     for index in range(len(dataset)):
         info = look_up(index)
-        yield (info.get('frame_dir', info.get('filename', index)),
+        yield (info.get('filename', info.get('frame_dir', index)),
                info.get('label'))
 
 
@@ -152,9 +153,9 @@ def add_indices(dataset) -> int:
                               for step in transforms):
             transforms.insert(0, _AddToIndex(length))
         length += len(part)
-        file = part.ann_file or id(part)
+        file = os.path.realpath(part.ann_file or str(id(part)))
         own = {(file, name) for name, _ in names_and_labels(
-            part)} if len(parts) > 1 else set()
+            part) if isinstance(name, str)} if len(parts) > 1 else set()
         if seen & own:
             raise InputError(
                 f'train_dataloader.dataset: {len(seen & own)} of {len(own)} '

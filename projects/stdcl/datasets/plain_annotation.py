@@ -75,8 +75,9 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
         wrong = most > 10 * PIXELS and LOWEST <= low < high <= PEAK
     else:
         expected = 'a confidence from 0 to 1, not z'
-        wrong = PEAK < low < high or most <= PIXELS and not (
-            LOWEST <= low <= high <= PEAK or not (third % 1).any())
+        # flags such as 0, 1 and 2 have no fractions; noise is below the peak
+        wrong = (high > PEAK or most <= PIXELS and low < LOWEST) and bool(
+            (third % 1).any()) or high < -5 * low
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

@@ -101,7 +101,7 @@ class SkeletonDataset(PoseDataset):
                 self.ann_file, annotations,
                 _entry(self.ann_file, content, 'split', dict), self.split)
         for item in annotations:
-            item.setdefault('frame_dir', name_of(item))
+            item['frame_dir'] = name_of(item)
         annotation_check.check_sequences(
             self.ann_file, annotations, one_label=not self.multi_class)
         if 'frame_inds' in annotations[0] and not any(
@@ -138,8 +138,8 @@ class SkeletonDataset(PoseDataset):
         data_list = super().filter_data()
         if not data_list:
             raise InputError(f'{self.ann_file}: valid_ratio is '
-                             f'{self.valid_ratio}, but no sequence has so many'
-                             ' valid frames, expected a smaller ratio.')
+                             f'{self.valid_ratio}, but no sequence reaches it,'
+                             ' expected a smaller ratio.')
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             names = [type(step).__name__

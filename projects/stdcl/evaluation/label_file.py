@@ -36,8 +36,8 @@ def read(path: Path) -> LabelFile:
             content = dict(annotations=content)
         items = content['annotations']
         return LabelFile(
-            path, np.array([str(item['frame_dir'] if 'frame_dir' in item else
-                                item['filename']) for item in items]),
+            path, np.array([str(item['filename'] if 'filename' in item else
+                                item['frame_dir']) for item in items]),
             np.array([index(item['label']) for item in items]),
             [*map(printable, content.get('classes', ()))], ordered=False)
     except InputError:

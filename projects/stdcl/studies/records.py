@@ -77,7 +77,7 @@ def collect(training: Training, work_dir: Path) -> dict:
 
     ``work_dir`` contains ``run.json``, ``scores.npz`` and ``TEST.npz`` for
     each of the run's ``tests``. An ``InputError`` is raised if ``run.json``
-    lacks an epoch or, of a run with validations, that after the last epoch,
+    lacks an epoch or (in a run that validates) the last validation,
     or if the scores are those of an earlier epoch.
     """
     epochs = read_record(work_dir / 'run.json')['epochs']

@@ -12,11 +12,13 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from ..catalogue import ROOT
+from ..utils.atomic_write import atomic_write
 from ..utils.checkpoint_file import find_latest
 from ..utils.config_check import load_config
 from ..utils.folder_lock import lock_folder
@@ -163,8 +165,8 @@ class StudyRunner:
                     f'{old} differs from the current config of '
                     f'{training.name}. Delete {folder.parent}, and the row in '
                     f'{self.results} if there is one, to train from scratch.')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, 'utf-8')
+        with atomic_write(path) as new:
+            new.write_text(text, 'utf-8')
         return path
 
     def _finish(self, folder: Path, tool: str, *arguments) -> bool:
@@ -219,9 +221,10 @@ class StudyRunner:
             log.write_text(f'The output of {command} is in '
                            f'{log.parent}/slurm.\n')
             job = executor.submit(subprocess.call, command)
-            self.stops.append(job.cancel)  # scancel sends SIGTERM first
+            # scancel, which sends SIGTERM first, may fail
+            self.stops.append(partial(job.cancel, check=False))
             if self.stopping.is_set():  # stop() was called in the meantime
-                job.cancel()
+                self.stops[-1]()
             job.wait()
             return -signal.SIGTERM if job.exception() else job.result()
 

@@ -10,7 +10,7 @@ class Difference(NamedTuple):
     """A difference in a measure, by default in top-1 (percentage points).
 
     The 95 % confidence interval is ``mean`` ± ``margin``. ``margin`` is NaN
-    for fewer than three seeds, and for differences that are equal by chance.
+    for fewer than three seeds, and if all differences are equal.
     ``seeds`` contains the difference for each fold and seed.
     """
     mean: float

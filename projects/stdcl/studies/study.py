@@ -124,7 +124,7 @@ class Study:
             require_known(f'{self.path}: encoders', encoder, ENCODERS)
         for name in {*self.tests} & {'best', 'last', 'scores'}:
             raise InputError(f'{self.path}: tests contains {name!r}, expected '
-                             'other names than best, last and scores.')
+                             'names other than best, last and scores.')
         self.arms = {name: _build(Arm, f'{self.path}: arms.{name}', arm)
                      for name, arm in self.arms.items()}
         # sorted by seed, so that an unfinished study compares all arms

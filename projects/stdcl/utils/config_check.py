@@ -210,7 +210,9 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                              f'{_nearest(name, set(cfg) - RUNNER_FIELDS)}.')
     for name in sorted(set(cfg) - RUNNER_FIELDS):
         near = _nearest(name, RUNNER_FIELDS)
-        if near:
+        # variables such as val_dataloader_2 help to define fields
+        if near and not re.search(
+                rf'(^|_)({"|".join(RUNNER_FIELDS)})(_|\d|$)', name):
             raise InputError(f'{name} is not a field of the Runner{near}.')
     for name, words in _parameters(Runner.__init__).items():
         expected = 'a dict' if 'Dict' in words and isinstance(
@@ -218,12 +220,6 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 name, cfg.get(name), words)
         if expected:
             raise InputError(f'{name} is {cfg[name]!r}, expected {expected}.')
-    hooks = cfg.get('default_hooks') or {}
-    for name, hook in hooks.items():
-        if isinstance(hook, (dict, str)) and 'type' not in hook:
-            raise InputError(
-                f'default_hooks.{name} has no type, expected a hook class'
-                f'{_nearest(name, set(hooks) - {name})}.')
     for path, entry in entries(cfg):
         known = parameters_of(path, entry)
         missing = {'dataset', 'sampler'} - entry.keys()

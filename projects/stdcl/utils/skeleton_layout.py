@@ -156,8 +156,8 @@ class SkeletonLayout:
             if layout not in LAYOUTS:
                 raise InputError(
                     f'Skeleton layout "{layout}" is unknown, expected one of '
-                    f'{", ".join(LAYOUTS)}, or a dict with name, joint_names, '
-                    'edges and center.')
+                    f'{", ".join(LAYOUTS)}, or a dict with joint_names, edges '
+                    'and center.')
             return LAYOUTS[layout]
         try:
             return cls(**{'name': 'custom', **layout})

@@ -118,7 +118,7 @@ class DatasetBrowser:
 
 def _list_sequences(config: dict,
                     wrappers: tuple) -> Iterator[BrowsedSequence]:
-    """Yield the sequences of a data set, which only unpacks them."""
+    """Yield the sequences of a data set, before all other transforms."""
     unpack, pipeline = [], []
     for step in transforms_of(config, *wrappers):
         (unpack if kind_of(step) == 'DecompressPose' else pipeline
@@ -130,7 +130,7 @@ def _list_sequences(config: dict,
         annotation = BaseDataset.get_data_info(dataset, index)
         labels = np.ravel(annotation.get('label', [])).astype(int).tolist()
         yield BrowsedSequence(
-            annotation.get('frame_dir', annotation.get('filename',
+            annotation.get('filename', annotation.get('frame_dir',
                                                        str(index))),
             {str(label): names.get(label, '') for label in labels}, dataset,
             index, Compose(pipeline))

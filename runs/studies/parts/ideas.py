@@ -2,6 +2,7 @@
 
 They are not part of the package. Studies import them with ``custom_imports``.
 """
+from functools import partial
 from typing import Tuple
 
 import torch
@@ -13,7 +14,11 @@ from mmengine.model import ExponentialMovingAverage, is_model_wrapper
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from projects.stdcl.models.decouplers import ProjectionDecoupler
 from projects.stdcl.models.decouplers.decoupler import LINEAR_INIT, Decoupler
+from projects.stdcl.models.decouplers.projection_decoupler import (
+    ProjectionBranch,
+)
 from projects.stdcl.models.heads import STDCLHead
 from projects.stdcl.models.losses import CrossSequenceContrastiveLoss
 from projects.stdcl.models.memory_banks.memory_bank import (
@@ -161,6 +166,39 @@ class GlobalDecoupler(Decoupler):
         """Map (N, M, C, T, V) to two equal tensors (N, D)."""
         vector = self.project(x.mean(dim=(1, 3, 4)))
         return vector, vector
+
+
+class NonlinearProjectionBranch(ProjectionBranch):
+    """Nonlinear branch; see :class:`NonlinearProjectionDecoupler`."""
+
+    def __init__(self, in_channels: int, length: int | None, out_channels: int,
+                 reduction: int, hidden_channels: int) -> None:
+        super().__init__(in_channels, length, hidden_channels, reduction)
+        self.reduce = nn.Sequential(self.reduce, nn.ReLU(inplace=True))
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(hidden_channels), nn.ReLU(inplace=True),
+            nn.Linear(hidden_channels, out_channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, L) to (N, D)."""
+        return self.head(super().forward(x))
+
+
+@MODELS.register_module()
+class NonlinearProjectionDecoupler(ProjectionDecoupler):
+    """:class:`ProjectionDecoupler` with nonlinear branches.
+
+    The branches of the authors' release are linear. Here, each branch applies
+    a 1x1 convolution, ReLU, a linear layer to H ``hidden_channels``, batch
+    norm, ReLU, and a linear layer to D. Nonlinear projections of this kind are
+    common in contrastive learning (SimCLR, arXiv 2002.05709).
+    """
+
+    def __init__(self, *args, out_channels: int = 128,
+                 hidden_channels: int = 256, **kwargs) -> None:
+        self.branch = partial(NonlinearProjectionBranch,
+                              hidden_channels=hidden_channels)
+        super().__init__(*args, out_channels=out_channels, **kwargs)
 
 
 @MODELS.register_module()

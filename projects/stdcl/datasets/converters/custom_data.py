@@ -141,7 +141,7 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
 
 def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
                   drawn: bool) -> list[tuple[str, str]]:
-    """Return the first problem of each row, without and with its name."""
+    """Return the first problem of each row, as a kind and as a message."""
     label, subject, split = table['label'], table['subject'], table['split']
     grouped = drawn and (subject[split != 'test'].fillna('') != '').any()
     problems = np.select(*zip(
@@ -185,7 +185,8 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     table = rows.reindex(columns=COLUMNS).fillna(COLUMNS).replace(
         dict.fromkeys(['label', 'subject', 'split'], ['nan', 'NaN']), '')
     table['name'] = table['name'].map(_sequence_name)
-    table['label'] = table['label'].map(_whole)
+    table['label'] = table['label'].map(_whole).replace(
+        ['NA', '<NA>', '#N/A'], '')
     table['split'] = table['split'].str.casefold()
     # 01 and 1 are the same person
     table['subject'] = table['subject'].map(_whole).map(
@@ -283,13 +284,14 @@ def number_classes(where: Path, table: pd.DataFrame,
 def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
     """Return the axis along which heads are above feet, or 'y' if unclear."""
     names = pd.Series(layout.joint_names).str.lower()
-    above, below = names.str.contains(ABOVE), names.str.contains(BELOW)
-    if layout.dims == 2 or not (above.any() and below.any()):
-        return 'y'
     # undetected joints at the origin must not change the direction
     total, count = map(sum, zip(*(
         (joints.sum(axis=(0, 1)), joints.any(axis=-1).sum(axis=(0, 1)))
         for joints in (item['keypoint'] for item in annotations))))
+    above, below = (names.str.contains(part) & (count > 0)
+                    for part in (ABOVE, BELOW))
+    if layout.dims == 2 or not (above.any() and below.any()):
+        return 'y'
     mean = total / np.maximum(count, 1)[:, None]  # (V, C)
     rise = np.abs(mean[above].mean(axis=0) - mean[below].mean(axis=0))
     axis = int(rise.argmax())

@@ -56,7 +56,7 @@ def read(source: Path) -> dict:
     arrays['num_frames'] = arrays['num_frames'].astype(int)
     for name in MASKS:
         if not np.isin(arrays[name], (0, 1)).all():
-            raise InputError(f'{source}: {name} contains other values than 0 '
+            raise InputError(f'{source}: {name} contains values other than 0 '
                              'and 1 (False and True).')
         arrays[name] = arrays[name].astype(bool)
     return arrays

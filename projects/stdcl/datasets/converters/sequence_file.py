@@ -17,7 +17,8 @@ from ..transforms.detected_joints import check_detected, find_detected
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
-CONFIDENCE = 'conf(idence)?|score|likelihood|visib(ility|le)|prob(ability)?'
+CONFIDENCE = ('conf(idence)?|score|likelihood|visib(ility|le)|'
+              'prob(ability)?|(?<![a-z])v(?![a-z])')
 INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
 
@@ -97,8 +98,8 @@ def read_cells(path: Path, separator: str | None = None):
     """Return the cells of a ``.csv`` file, a DataFrame of strings.
 
     The separator is a semicolon or a tab if the first line with text contains
-    one, and a comma otherwise. Blank lines, and empty columns at the end, are
-    left out; ``attrs['empty']`` is the number of these columns.
+    one, and a comma otherwise. Blank lines, and empty rows and columns at the
+    end, are left out; ``attrs['empty']`` is the number of these columns.
     """
     import pandas as pd
     try:
@@ -112,8 +113,10 @@ def read_cells(path: Path, separator: str | None = None):
         raise InputError(f'{path} cannot be read as a UTF-8 table: '
                          f'{error}'.strip()) from None
     cells.index += 1
-    filled = np.flatnonzero((cells.to_numpy() != '').any(axis=0))
-    result = cells.iloc[:, :filled.max(initial=-1) + 1]
+    result = cells
+    for axis in 1, 0:
+        filled = np.flatnonzero((cells.to_numpy() != '').any(axis=1 - axis))
+        result = result.take(range(filled.max(initial=-1) + 1), axis=axis)
     result.attrs['empty'] = cells.shape[1] - result.shape[1]
     return result
 

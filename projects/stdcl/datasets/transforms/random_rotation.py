@@ -50,7 +50,7 @@ def rotate(results: dict, matrix: np.ndarray) -> dict:
 def rotation(x: float, y: float, z: float) -> np.ndarray:
     """Return the (3, 3) matrix Rz Ry Rx for angles in radians.
 
-    As in this recipe, a positive angle about z turns y toward x.
+    As in CTR-GCN, a positive angle about z turns y toward x.
     """
     cos_x, cos_y, cos_z = np.cos((x, y, z))
     sin_x, sin_y, sin_z = np.sin((x, y, z))

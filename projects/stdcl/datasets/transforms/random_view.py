@@ -11,7 +11,7 @@ from .random_rotation import rotate, rotation
 class RandomView(BaseTransform):
     """Rotate by random whole degrees about the vertical axis and x (or y).
 
-    That recipe also shifts and scales the sequence. This class
+    CTR-GCN also shifts and scales the sequence. This class
     omits both steps: on NW-UCLA, ``MinMaxNormalize`` would cancel them.
 
     Required and modified key: ``keypoint``, (M, T, V, 3).

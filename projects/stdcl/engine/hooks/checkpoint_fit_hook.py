@@ -55,6 +55,8 @@ class CheckpointFitHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Remove tensors that do not fit, or raise an ``InputError``."""
         model, file = unwrap(runner.model), name_loaded(runner)
+        # EMAHook expects this key
+        checkpoint.setdefault('state_dict', {**checkpoint})
         trained_on = data_description.description_in(checkpoint, model)
         data = {name: loop.dataloader.dataset
                 for name, loop in built_loops(runner).items()}
@@ -114,7 +116,8 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     mismatch = _compare(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
-    if hasattr(getattr(model.backbone, 'graph', None), 'num_node'):
+    encoder = getattr(model, 'backbone', None)
+    if hasattr(getattr(encoder, 'graph', None), 'num_node'):
         for name, buffer in model.named_buffers():
             if name.endswith('.A') and name in state_dict:
                 state_dict[name] = buffer  # the graph of the layout
@@ -161,8 +164,9 @@ def _explain(mismatch: dict, model: nn.Module, checkpoint: dict) -> str:
     """Describe wrong numbers of joints or classes, and up to 3 tensors."""
     texts = _texts(mismatch)
     seen = data_description.description_in(checkpoint, model)
+    head = getattr(model, 'cls_head', None)
     own = dict(data_description.input_of(model),
-               classes=range(model.cls_head.num_classes))
+               classes=range(getattr(head, 'num_classes', 0)))
     numbers = [
         f'it was trained on {len(seen[field])} {field.replace("_name", "")}, '
         f'expected {len(own[field])}' for field in ('joint_names', 'classes')

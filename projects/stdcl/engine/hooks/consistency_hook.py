@@ -39,7 +39,7 @@ class ConsistencyHook(Hook):
     - A resumed run must have the training data, the seed, the optimizer and
       the schedules of its checkpoint; MMEngine would silently ignore new ones
       in the config. Only the end of a schedule may change. A run with
-      ``EMAHook`` must keep it, because its checkpoints swap the weights.
+      ``EMAHook`` must keep it, because its checkpoints hold averages.
       Different validation data only cause a warning.
 
     Otherwise, the hook raises an ``InputError`` in all processes.

@@ -1,11 +1,13 @@
 """Save a run that receives SIGTERM or SIGINT, so that it can resume."""
 import functools
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import resource_tracker
 
 import torch
 from mmaction.registry import HOOKS
@@ -145,6 +147,8 @@ class PreemptionHook(Hook):
                     f'steps in {meta["epoch"]} epochs. This run has {batches} '
                     f'steps per epoch and continues with step {steps + 1}.')
                 meta['iter'] = steps  # gradient accumulation relies on it
+                for parameter in runner.model.parameters():
+                    parameter.grad = None  # of SafeCheckpointHook
             return
         stopped = (f'{name_loaded(runner)} was saved after {meta[BATCH]} of '
                    f'{meta[BATCHES]} batches of an epoch')
@@ -183,6 +187,8 @@ def _shield_workers(dataloader) -> None:
     start = dataloader._get_iterator
 
     def start_shielded():
+        if multiprocessing.get_start_method() != 'fork':
+            resource_tracker.ensure_running()  # this resets the mask
         # workers inherit and keep the mask
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:

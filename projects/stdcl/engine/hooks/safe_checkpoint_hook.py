@@ -122,6 +122,8 @@ class SafeCheckpointHook(CheckpointHook):
         self._remove_outdated()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        if not hasattr(self, 'outdated'):
+            return  # val() without train()
         for name in self.key_indicators if self.save_best else ():
             require_known('default_hooks.checkpoint.save_best', name,
                           ('auto', *metrics))

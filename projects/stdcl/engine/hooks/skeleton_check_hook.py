@@ -8,6 +8,7 @@ from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.runner import Runner
 
 from ...datasets import data_description as description
 from ...datasets import dataset_access
@@ -30,8 +31,24 @@ class SkeletonCheckHook(Hook):
     MMAction2's errors are unclear (issues 1438, 2060 and 2141).
     """
 
+    trained = False
+
+    def before_run(self, runner) -> None:
+        """Load a checkpoint again that ``val`` or ``test`` loaded.
+
+        ``train`` initializes all weights after this.
+        """
+        if isinstance(runner, Runner) and runner._has_loaded and not (
+                self.trained) and 'train' in built_loops(runner):
+            if not (runner._resume or runner._load_from):
+                raise InputError(
+                    'a checkpoint was loaded before train(), which initializes'
+                    ' all weights, expected load_from or resume.')
+            runner._has_loaded = False
+
     def before_train(self, runner) -> None:
         """Check the training and validation sets."""
+        self.trained = True
         if not self._is_first(runner):
             return
         model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
@@ -40,9 +57,9 @@ class SkeletonCheckHook(Hook):
                 'train_dataloader yields 0 batches per epoch, expected at '
                 f'least one. Each process has fewer sequences ({len(dataset)} '
                 'in all processes) than batch_size. Reduce batch_size.')
-        if type(getattr(runner, 'strategy', None)).__name__ in (
-                'DeepSpeedStrategy', 'FSDPStrategy'):
-            raise InputError('strategy.type must be DDPStrategy.')
+        kind = type(getattr(runner, 'strategy', None)).__name__
+        if kind in ('DeepSpeedStrategy', 'FSDPStrategy'):
+            raise InputError(f'strategy.type is {kind}, expected DDPStrategy.')
         check_loader(model, runner.train_dataloader, 'train_dataloader')
         description.check_layouts(model)
         trained_on = self._describe(runner)

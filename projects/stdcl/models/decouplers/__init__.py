@@ -1,8 +1,6 @@
 """Decouplers, which turn a feature map into two feature vectors."""
 from .attentive_decoupler import AttentiveDecoupler
 from .decoupler import Decoupler
-from .nonlinear_projection_decoupler import NonlinearProjectionDecoupler
 from .projection_decoupler import ProjectionDecoupler
 
-__all__ = ['AttentiveDecoupler', 'Decoupler',
-           'NonlinearProjectionDecoupler', 'ProjectionDecoupler']
+__all__ = ['AttentiveDecoupler', 'Decoupler', 'ProjectionDecoupler']

@@ -3,7 +3,7 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from .decoupler import LINEAR_INIT, Decoupler, PointwiseConv1d, reduce_channels
+from .decoupler import LINEAR_INIT, Decoupler, reduce_channels
 
 
 class AttentiveBranch(nn.Module):
@@ -18,7 +18,7 @@ class AttentiveBranch(nn.Module):
         super().__init__()
         hidden = reduce_channels(in_channels, reduction)
         self.score = nn.Sequential(
-            hidden, nn.Tanh(), PointwiseConv1d(hidden.out_channels, 1))
+            hidden, nn.Tanh(), nn.Conv1d(hidden.out_channels, 1, 1))
         self.project = nn.Linear(in_channels, out_channels)
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:

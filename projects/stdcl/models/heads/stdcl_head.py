@@ -111,7 +111,7 @@ class STDCLMixin:
             contrast = self.contrast(feats, *self._labels_and_indices(
                 data_samples, feats.device))
             if own := losses.keys() & contrast:
-                raise InputError(f'{type(self).__name__} also returns '
+                raise InputError(f'{type(self).__name__} has losses '
                                  f'{sorted(own)}, expected other names.')
             losses.update(contrast)
         return losses
