@@ -83,10 +83,18 @@ def test_windows_reach_the_end(num_frames, window, stride, starts):
 def test_recordings_are_not_packed_like_the_data_set(inferencer, checkpoint):
     cfg = config()
     cfg.test_dataloader.dataset.pipeline.insert(0, dict(type='DecompressPose'))
-    cfg.model.cls_head.average_clips = 'score'
     joints = raw_joints()
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(joints) == inferencer(
         joints)
+    cfg.test_dataloader.dataset.pipeline[2].num_clips = 3
+    cfg.model.cls_head.average_clips = 'score'  # the mean of the logits
+    found = SkeletonInferencer(cfg, checkpoint, 'cpu')
+    packed = found.pipeline(dict(dataset().get_data_info(0), test_mode=True))
+    clips = found.model.data_preprocessor.make_stream(packed['inputs'])
+    with torch.inference_mode():
+        expected = found.model.cls_head(found.model.backbone(clips)).mean(0)
+    assert found(joints[0])['predictions'][0]['top'][0]['score'] == (
+        pytest.approx(float(expected.softmax(0).max())))
 
 
 def test_windows_are_parts_of_the_sequence(inferencer):

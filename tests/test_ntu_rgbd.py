@@ -71,13 +71,15 @@ def test_all_sources_give_the_same_file(source, tmp_path):
     for name, target in (
             ('deep', 'other'), ('again', 'other'), ('loop', 'in')):
         (tmp_path / 'in' / name).symlink_to(tmp_path / target)
-    zipped = write_zip(tmp_path / 'b.zip', {  # written on Windows
-        f'skeletons\\{name}': content for name, content in part[2].items()})
+    zipped = write_zip(tmp_path / 'b.zip', {  # written on Windows, or on macOS
+        f'skeletons\\{stem}{name}': content for name, content
+        in part[2].items() for stem in ('', '._')})
     (tmp_path / 'in' / 'notes.txt').write_text('not a skeleton')
     for number, paths in enumerate([[source], [tmp_path / 'in', zipped]]):
         report = ntu_rgbd.convert(paths, tmp_path / f'{number}.pkl',
                                   processes=1)
         assert report['benchmark'] == 'ntu120'  # has setups above 17
+        assert not any(name[0] == '.' for name in report['dropped'])
     assert (tmp_path / '0.pkl').read_bytes() == (
         tmp_path / '1.pkl').read_bytes()
 

@@ -17,6 +17,7 @@ from mmengine.config import Config
 
 from projects.stdcl.catalogue import ENCODERS, find_config
 from projects.stdcl.deployment.strip import strip, strip_file
+from projects.stdcl.engine.hooks.checkpoint_fit_hook import load_to_test
 from projects.stdcl.utils.input_error import InputError
 from tests.commands import ROOT, accuracy
 
@@ -42,6 +43,8 @@ def test_stripped_checkpoint_is_the_plain_network(encoder):
         find_config(encoder, 'synthetic', method)).model)
         for method in (False, True))
     stdcl.cls_head.resize_banks(8)
+    loss = stdcl.cls_head.loss_contrast
+    loss.scale = torch.nn.Parameter(torch.ones(1))  # as an own loss may have
     meta = dict(epoch=3, dataset_meta=dict(classes=['a']), trained_on=dict(
         contrast_block=[]))
     checkpoint = dict(meta=dict(meta, cfg="work_dir = '/home/me'",
@@ -54,6 +57,9 @@ def test_stripped_checkpoint_is_the_plain_network(encoder):
     plain.load_state_dict(stripped['state_dict'], strict=True)
     for name, tensor in plain.state_dict().items():
         assert torch.equal(tensor, checkpoint['state_dict'][name])
+    del stripped['meta']
+    untrained = load_to_test(stdcl, stripped, 'a.pth')
+    assert {name.split('.')[1] for name in untrained} == {'decoupler'}
 
 
 def test_only_tensors_of_stdcl_are_removed():

@@ -15,5 +15,6 @@ stdcl_head = dict(
     temporal_weight=0.5)
 stdcl_model = dict(type='STDCLRecognizer', cls_head=stdcl_head)
 
-# default_runtime.py contains SkeletonCheckHook; configs of MMAction2 do not
+# Configs of MMAction2 do not inherit default_runtime.py, which also contains
+# SkeletonCheckHook. The second one of a run does nothing.
 custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

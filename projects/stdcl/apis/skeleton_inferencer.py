@@ -60,7 +60,6 @@ class SkeletonInferencer:
         if getattr(self.model.cls_head, 'multi_class', False):
             raise InputError('model.cls_head.multi_class is True, expected '
                              'False: inference returns one class.')
-        self.model.cls_head.average_clips = 'prob'  # return probabilities
         self.classes = self.model.dataset_meta['classes']
         self.layout = layout_of(cfg)
         self.up = find_vertical(cfg)[0]
@@ -155,7 +154,8 @@ class SkeletonInferencer:
                 packed['inputs'] for packed in batch])
             scores += [sample.pred_score.float().cpu() for sample
                        in self.model.test_step(pseudo_collate(batch))]
-        return scores
+        return scores if self.model.cls_head.average_clips != 'score' else [
+            logits.softmax(dim=-1) for logits in scores]
 
     def _preprocess(self, sequence: dict, window: slice) -> dict:
         """Run the test pipeline on one window of a sequence."""

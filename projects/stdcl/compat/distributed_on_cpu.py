@@ -80,12 +80,6 @@ def apply() -> None:
             if hasattr(part, 'require_sizes'):
                 part.require_sizes()
         on_cpu = all(p.device.type == 'cpu' for p in module.parameters())
-        if on_cpu and any(isinstance(part, torch.nn.SyncBatchNorm)
-                          for part in module.modules()):
-            raise InputError(
-                "The model contains PyTorch's SyncBatchNorm, which needs a "
-                'GPU. To train on the CPU, remove sync_bn, or replace SyncBN '
-                'with BN in norm_cfg.')
         upstream_init(self, module, *args,
                       device_ids=None if on_cpu else device_ids, **kwargs)
 

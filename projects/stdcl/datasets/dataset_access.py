@@ -22,7 +22,7 @@ def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
     if not isinstance(dataset, BaseDataset):
         # the wrapper for num_batch_per_epoch forwards all but _dataset
         inner = get('_dataset', get('dataset', None))
-        parts = get('datasets', None) or () if inner is None else [inner]
+        parts = (get('datasets', None) or ()) if inner is None else [inner]
     parts = [part for part in parts if not isinstance(part, (str, type(None)))]
     for part in parts:
         yield from unwrap_datasets(part, (dataset, *wrappers))
@@ -34,7 +34,8 @@ def transforms_of(*datasets) -> list:
     """Return all transforms of a data set and its wrappers, in order.
 
     ``datasets`` are the data set and its wrappers from the inside out, or
-    their configs.
+    their configs. A config with the former field ``prepare`` raises an
+    ``InputError``.
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]
@@ -48,7 +49,7 @@ def transforms_of(*datasets) -> list:
 
 
 def may_change_labels(steps: Iterable) -> bool:
-    """Return whether one of the transforms, or of other classes, may do so."""
+    """Return whether a transform, data set or other step may change labels."""
     return not all(step.__module__.startswith(KEEP_LABELS)
                    and not getattr(step, 'flip_label_map', None)
                    for step in steps)

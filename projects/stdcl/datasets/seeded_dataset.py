@@ -34,7 +34,8 @@ class SeededDataset:
         """Metainfo of the wrapped data set."""
         return self.dataset.metainfo
 
-    pipeline = property(lambda self: self.dataset.pipeline)  # read-only
+    # read-only, because a new pipeline would lack what hooks have added
+    pipeline = property(lambda self: self.dataset.pipeline)
 
     def __len__(self) -> int:
         return len(self.dataset)

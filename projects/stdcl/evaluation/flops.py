@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from ..apis.clip_shape import find_clip_shape
+from ..models.heads.stdcl_head import TRAINING_ONLY
 from ..utils.clip_check import try_zeros
 from ..utils.config_check import checked
 from ..utils.model_parts import build_model, make_stream
@@ -37,16 +38,16 @@ def analyse(cfg: Config, shape: tuple | None = None) -> dict:
 
     ``shape``, (M, T, V, C), is that of a clip, and defaults to
     :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`. Return a dict of
-    ``shape``, ``parameters`` and ``flops`` for one clip. The decoupler, which
-    takes part in training only, does not count. An ``InputError`` is raised
+    ``shape``, ``parameters`` and ``flops`` for one clip. STD-CL, which takes
+    part in training only, does not count. An ``InputError`` is raised
     if ``shape`` cannot be inferred, or if the encoder fails on such a clip.
     """
     init_default_scope(cfg.get('default_scope') or 'mmaction')
     with checked(cfg, ('model', )):
         model = build_model(cfg).eval()
     shape = tuple(shape or find_clip_shape(cfg, model))
-    if hasattr(model.cls_head, 'decoupler'):
-        del model.cls_head.decoupler
+    for part in TRAINING_ONLY:
+        model.cls_head._modules.pop(part, None)
     try_zeros(lambda clips: model.backbone(make_stream(
         model.data_preprocessor, clips)), shape, type(model.backbone).__name__)
     clip = make_stream(model.data_preprocessor, torch.zeros(1, *shape))

@@ -15,6 +15,7 @@ from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import LAYOUTS
 from .annotation_file import write_annotations
 
+SIZES = [609, 176, 176, 175]  # clips, and test clips of each split
 MASKS = 'is_test_1', 'is_test_2', 'is_test_3'
 # array -> its axes: n clips, f frames in total, v joints, c coordinates
 ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
@@ -27,10 +28,16 @@ def convert(source: Path, destination: Path) -> dict:
     The splits are ``split1_train``, ``split1_val`` and so on. For tuning,
     ``split1_tune`` contains the clips of split1_train that are test clips of
     split 2, and ``split1_fit`` contains the others. Return a dict of split ->
-    number of clips. An ``InputError`` is raised if ``source`` lacks an array.
+    number of clips. An ``InputError`` is raised if ``source`` lacks an array
+    or a clip.
     """
     arrays = read(source)
     splits = make_splits(arrays)
+    sizes = [len(arrays['name'])] + [int(arrays[name].sum()) for name in MASKS]
+    if sizes != SIZES:
+        raise InputError(f'{source} contains {sizes[0]} clips, of which the '
+                         f'splits test {sizes[1:]}, expected {SIZES[0]} and '
+                         f'{SIZES[1:]}.')
     classes = sorted(set(arrays['label'].tolist()))
     write_annotations(destination, annotations(arrays, classes),
                       split=splits, classes=classes, layout='jhmdb')
@@ -43,7 +50,11 @@ def read(source: Path) -> dict:
     if not isinstance(arrays, dict) or not ARRAYS.keys() <= arrays.keys():
         raise InputError(f'{source} contains {reprlib.repr(list(arrays))}, '
                          f'expected the arrays {", ".join(ARRAYS)}.')
-    sizes = dict(n=len(arrays['name']), f=int(arrays['num_frames'].sum()),
+    frames = arrays['num_frames']
+    if frames.dtype.kind not in 'iuf' or (frames % 1 != 0).any():
+        raise InputError(f'{source}: num_frames contains values other than '
+                         'integers.')
+    sizes = dict(n=len(arrays['name']), f=int(frames.sum()),
                  v=LAYOUTS['jhmdb'].num_joints, c=2)
     for name, axes in ARRAYS.items():
         expected = tuple(sizes[axis] for axis in axes)
@@ -53,7 +64,7 @@ def read(source: Path) -> dict:
     for name in ('name', 'label'):
         if arrays[name].dtype.kind == 'S':  # bytes, as from HDF5
             arrays[name] = np.char.decode(arrays[name])
-    arrays['num_frames'] = arrays['num_frames'].astype(int)
+    arrays['num_frames'] = frames.astype(int)
     for name in MASKS:
         if not np.isin(arrays[name], (0, 1)).all():
             raise InputError(f'{source}: {name} contains values other than 0 '

@@ -81,8 +81,9 @@ def find_sources(path: Path) -> Iterator[tuple[str, ...]]:
             raise InputError(f'{path} is not a readable zip file: {error}. '
                              'Download it again.') from None
         for member in members:  # "./a" would not be found as "a"
-            if member.lower().endswith('.skeleton'):
-                yield PureWindowsPath(member).stem, str(path), member
+            name = PureWindowsPath(member)  # macOS adds hidden files
+            if name.suffix.lower() == '.skeleton' and name.stem[0] != '.':
+                yield name.stem, str(path), member
 
 
 _open_zip = lru_cache(maxsize=32)(zipfile.ZipFile)

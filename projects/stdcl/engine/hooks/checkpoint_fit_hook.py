@@ -6,7 +6,8 @@ from mmengine.hooks import Hook
 from torch.nn.parameter import is_lazy
 
 from ...datasets import data_description
-from ...models import Decoupler, MemoryBank
+from ...models import MemoryBank, STDCLMixin
+from ...models.heads.stdcl_head import TRAINING_ONLY
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError, printable
 from ...utils.model_parts import built_loops, find_prefixes, unwrap
@@ -27,7 +28,7 @@ class CheckpointFitHook(Hook):
       shape, and their biases are initialized from scratch, with a warning.
     - Resuming: any mismatch raises an ``InputError``.
     - Testing, with a Runner or :func:`load_to_test`: a mismatch raises an
-      ``InputError``, except in the decoupler and further tensors of a head.
+      ``InputError``, except in STD-CL and further tensors of a head.
 
     A different stream, layout, contrast_block, preprocessing or order of
     classes raises an ``InputError``, except in fine-tuning. Weights with NaN,
@@ -92,14 +93,16 @@ def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:
     """
     mismatch = _fit_to_test(model, checkpoint, file)
     model.load_state_dict(_state_dict(checkpoint), strict=False)
-    return {name for name, text in mismatch.items() if text != EXTRA}
+    return {name for name, text in mismatch.items()
+            if text != EXTRA and '.decoupler.' in name}
 
 
 def _fit_to_test(model: nn.Module, checkpoint: dict, file: str) -> dict:
     mismatch = _compare(model, checkpoint, file)
-    decoupler = find_prefixes(model, Decoupler)
+    unused = tuple(f'{prefix}{part}.' for prefix in find_prefixes(
+        model, STDCLMixin) for part in TRAINING_ONLY)
     wrong = {name: text for name, text in mismatch.items()
-             if not name.startswith(decoupler)
+             if not name.startswith(unused)
              and (text != EXTRA or name.startswith('backbone.'))}
     if wrong:
         raise InputError(

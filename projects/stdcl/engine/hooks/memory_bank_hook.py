@@ -79,23 +79,23 @@ class MemoryBankHook(Hook):
 
     def _check(self, checkpoint: dict, file: str) -> None:
         for name, bank in self.banks.items():
-            own = {f'{name}.{tensor}': tensor for tensor in bank.STATE}
-            saved = {key: value for key, value
-                     in checkpoint['state_dict'].items()
+            own = {f'{name}.{tensor}' for tensor in bank.STATE}
+            saved = {key for key in checkpoint['state_dict']
                      if key.startswith(f'{name}.')}
-            if saved.keys() != own.keys():
+            if saved != own:
                 raise InputError(
                     f'{file} contains no memory bank "{name}" of type '
                     f'{type(bank).__name__} (it contains {sorted(saved)}, '
                     f'expected {sorted(own)}), so training with STD-CL cannot '
                     'resume from it. To start from its weights, set load_from '
                     'to this file and omit resume.')
-            shape = tuple(saved[f'{name}.features'].shape)
-            if shape != tuple(bank.features.shape):
+            shape = checkpoint['state_dict'][f'{name}.features'].shape
+            if shape != bank.features.shape:
                 raise InputError(
-                    f'{file}: the memory bank "{name}" has the shape {shape}, '
-                    f'expected {tuple(bank.features.shape)} (slots, features).'
-                    ' Resume with the config and data of the interrupted run.')
+                    f'{file}: the memory bank "{name}" has the shape '
+                    f'{tuple(shape)}, expected {tuple(bank.features.shape)} '
+                    '(slots, features). Resume with the config and data of '
+                    'the interrupted run.')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):
             raise InputError(

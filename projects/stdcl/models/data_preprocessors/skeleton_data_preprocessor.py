@@ -70,7 +70,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         inputs, data_samples = super().preprocess(inputs, data_samples,
                                                   training)
         xyz, confidence = self._split_confidence(inputs)
-        # a confidence is negative only if a transform took it for a coordinate
+        # A confidence is negative only if a transform took it for a
+        # coordinate. In training, the check would wait for the GPU.
         if not training and confidence is not None and (
                 (confidence < 0) & (xyz != 0)).any():
             raise InputError(
@@ -127,17 +128,17 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     def _relative(self, joints: torch.Tensor) -> torch.Tensor:
         xyz, confidence = self._split_confidence(joints)
-        place = self.layout.center
-        center = xyz[..., place, :]  # (..., T, D)
+        joint = self.layout.center
+        center = xyz[..., joint, :]  # (..., T, D)
         if confidence is not None:  # use the nearest frame that shows it
-            lost = confidence[..., place, 0] <= 0  # (..., T)
+            lost = confidence[..., joint, 0] <= 0  # (..., T)
             frame = torch.arange(lost.shape[-1], device=lost.device)
             away = (frame[:, None] - frame).abs() + (
                 len(frame) * lost[..., None, :])  # (..., T, T)
             nearest = away.argmin(dim=-1, keepdim=True)  # (..., T, 1)
             center = center.gather(-2, nearest.expand_as(center))
         relative = xyz - center[..., None, :]
-        relative[..., place, :] = xyz[..., place, :]
+        relative[..., joint, :] = xyz[..., joint, :]
         if confidence is None:
             return relative
         return torch.cat([relative * (confidence > 0), confidence], dim=-1)

@@ -37,7 +37,8 @@ class AttentiveDecoupler(Decoupler):
 
     The paper (arXiv 2312.15144, abstract) contrasts "attentive features",
     whereas the authors' release has no explicit attention; see
-    :class:`ProjectionDecoupler`. The number of frames and joints may vary.
+    :class:`ProjectionDecoupler`. The form of the attention is ours. The number
+    of frames and joints may vary.
 
     Args:
         in_channels, out_channels, reduction, init_cfg: As in

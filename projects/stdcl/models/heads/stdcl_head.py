@@ -10,7 +10,7 @@ from ...utils.input_error import InputError
 from ..memory_banks.memory_bank import merge_sequences
 from ..unit_vectors import unit_vectors
 
-TRAINING_ONLY = ('decoupler', 'spatial_bank', 'temporal_bank')
+TRAINING_ONLY = 'decoupler', 'spatial_bank', 'temporal_bank', 'loss_contrast'
 
 
 class STDCLMixin:
@@ -72,7 +72,7 @@ class STDCLMixin:
         """Initialize all parameters; raise InputError if T or V is missing."""
         self.decoupler.require_sizes()
         super().init_weights()
-        if not self.decoupler.is_init:
+        if not self.decoupler.is_init:  # by heads such as I3DHead
             self.decoupler.init_weights()
 
     def resize_banks(self, num_sequences: int,
@@ -180,7 +180,8 @@ class STDCLMixin:
         Maps features (2, N, D), labels (N,) and indices (N,) to those of all
         processes, (2, B, D), (B,), (B,), and the slice of this process's N
         rows. The single collective operation requires batches of equal size,
-        so smaller ones are padded with zero features, which the banks ignore.
+        so smaller ones repeat the index of their first row with zero features.
+        ``merge_sequences`` adds these without effect.
         """
         if get_world_size() == 1:
             return features, labels, indices, slice(None)

@@ -29,18 +29,20 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
     - positives: the P slots of class y that are least similar to z;
     - hard negatives: the K slots of other classes that are most similar to z;
-    - random negatives: K slots of other classes, drawn without replacement.
+    - random negatives: K slots of other classes, drawn without replacement;
+      they can include hard ones.
 
-    Each positive p and each set of negatives B give a term::
+    Each positive p and each set of negatives Q give a term::
 
-        -log( exp(z.p/t) / (exp(z.p/t) + sum_{b in B} exp(z.b/t)) )
-        = softplus( logsumexp_b(z.b/t) - z.p/t ),
+        -log( exp(z.p/t) / (exp(z.p/t) + sum_{q in Q} exp(z.q/t)) )
+        = softplus( logsumexp_q(z.q/t) - z.p/t ),
 
     and the loss is the mean of all terms.
 
-    P and K are upper limits. An anchor contributes if it is not zero and the
-    bank holds at least one negative and one positive that is not the anchor's
-    own sequence. An anchor that is not finite makes the loss NaN.
+    P and K are upper limits; the authors' release skips anchors with fewer
+    slots. An anchor contributes if it is not zero and the bank holds at least
+    one negative and one positive that is not the anchor's own sequence. An
+    anchor that is not finite makes the loss NaN.
 
     >>> loss = CrossSequenceContrastiveLoss(temperature=1)
     >>> value, share = loss(
@@ -100,13 +102,13 @@ class CrossSequenceContrastiveLoss(nn.Module):
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
             labels (Tensor): Classes of the anchors, shape (N,).
             own_slots (Tensor): Slots of the anchors' own sequences, which do
-                not count as positives, shape (N,).
-            bank_features (Tensor): Shape (S, D), rows of norm 1; the rows of
-                empty slots must be finite, and are ignored.
+                not count as positives, or slots of other classes, shape (N,).
+            bank_features (Tensor): float32 or float16, shape (S, D), rows of
+                norm 1; those of empty slots must be finite, and are ignored.
             bank_labels (Tensor): Classes of the slots, (S,); -1 if empty.
             class_size (int, optional): Largest number of slots that a class
-                can fill, which saves time and memory. If a class fills more,
-                the loss is NaN. Defaults to S.
+                can fill, which saves time and memory. If the class of an
+                anchor fills more, the loss is NaN. Defaults to S.
 
         Returns:
             tuple[Tensor, Tensor]: The loss and the share of this process's
@@ -151,12 +153,13 @@ class CrossSequenceContrastiveLoss(nn.Module):
         same, is_same, exists = _slots_of_classes(labels, bank_labels,
                                                   class_size)
         to_same = similarity.gather(2, same)  # (B, N, M)
-        # leave only the negatives; the others become -inf, like empty slots
+        # leave only the negatives; the others become -inf, like empty slots.
+        # A repeated slot must be written with equal values, so ignore exists.
         similarity.scatter_(2, same, to_same.masked_fill(
             is_same, float('-inf')))
 
         is_positive = is_same & exists & (same != own_slots[..., None])
-        distance, places = _top(
+        minus_positive, places = _top(
             (-to_same).masked_fill(~is_positive, float('-inf')),
             min(self.num_positives, same.shape[2]))
         sets = [self._hard_negatives(similarity) if kind == 'hard' else
@@ -166,15 +169,16 @@ class CrossSequenceContrastiveLoss(nn.Module):
         negatives = torch.cat([slots for slots, _ in sets], dim=2)
 
         # if an anchor has any negatives, each set contains some
-        is_term = ((distance > float('-inf'))
+        is_term = ((minus_positive > float('-inf'))
                    & is_n[:, :, 0].any(dim=2, keepdim=True)
                    & anchors.any(dim=2, keepdim=True))  # (B, N, P)
         to_negative = similarity.gather(2, negatives).unflatten(
             2, is_n.shape[2:]).masked_fill(
-                ~is_n, torch.finfo(similarity.dtype).min)  # (B, N, R, K)
-        pull = to_negative.logsumexp(dim=3, keepdim=True)
-        gap = (pull + distance[:, :, None]).masked_fill(
-            ~is_term[:, :, None], float('-inf'))  # (B, N, R, P)
+                # with -inf alone in a row, its softmax would be NaN
+                ~is_n, torch.finfo(similarity.dtype).min)  # (B, N, sets, K)
+        push = to_negative.logsumexp(dim=3, keepdim=True)
+        gap = (push + minus_positive[:, :, None]).masked_fill(
+            ~is_term[:, :, None], float('-inf'))  # (B, N, sets, P)
         slope = gap.sigmoid()  # derivative of softplus
         weights = torch.cat([-slope.sum(dim=2), (to_negative.softmax(
             dim=3) * slope.sum(dim=3, keepdim=True)).flatten(2)], dim=2)
@@ -246,12 +250,12 @@ def _similarities(anchors: Tensor, bank_features: Sequence[Tensor],
     offsets = anchors.new_zeros(bank_labels.shape).masked_fill_(
         bank_labels < 0, float('-inf'))
     similarity = anchors.new_empty(*anchors.shape[:2], bank_labels.shape[1])
-    for own, features, offset, out in zip(anchors, bank_features, offsets,
-                                          similarity):
+    for rows, features, offset, out in zip(anchors, bank_features, offsets,
+                                           similarity):
         size = _block_size(features)
-        for block, zeros, part in zip(features.split(size), offset.split(size),
+        for block, shift, part in zip(features.split(size), offset.split(size),
                                       out.split(size, dim=1)):
-            torch.addmm(zeros, own, block.float().T, out=part)
+            torch.addmm(shift, rows, block.float().T, out=part)
     return similarity
 
 

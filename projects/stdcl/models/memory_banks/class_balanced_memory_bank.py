@@ -66,9 +66,9 @@ class ClassBalancedMemoryBank(MemoryBank):
         """
         # first row of each sequence, and rows that are not empty, both (B,)
         first = (indices[:, None] == indices).int().argmax(dim=1)
-        whole = features.any(dim=1)
+        filled = features.any(dim=1)
         now = self.written.max() + 1
-        slots, has_slot = self._find_slots(labels, indices, first, whole, now)
+        slots, has_slot = self._find_slots(labels, indices, first, filled, now)
 
         # several rows may write to one slot, so all of them write the same:
         # the vector of the slot's owner or, without an owner, the old content
@@ -76,9 +76,9 @@ class ClassBalancedMemoryBank(MemoryBank):
         owner, owned = owns.int().argmax(dim=1), owns.any(dim=1)
         for state, value in (
                 (self.features, features.to(self.features.dtype)),
-                (self.labels, labels.where(whole, EMPTY)),
-                (self.indices, indices.where(whole, EMPTY)),
-                (self.written, now * whole)):
+                (self.labels, labels.where(filled, EMPTY)),
+                (self.indices, indices.where(filled, EMPTY)),
+                (self.written, now * filled)):
             new = owned if value.dim() == 1 else owned[:, None]
             state[slots] = value[owner].where(new, state[slots])
 
@@ -86,21 +86,21 @@ class ClassBalancedMemoryBank(MemoryBank):
         elsewhere = (labels + 1) % num_classes * self.slots_per_class
         return slots.where(has_slot, elsewhere)
 
-    def _find_slots(self, labels, indices, first, whole, now):
+    def _find_slots(self, labels, indices, first, filled, now):
         """Return each row's slot, and whether the row owns it, both (B,)."""
-        ring = labels[:, None] * self.slots_per_class + torch.arange(
+        slots = labels[:, None] * self.slots_per_class + torch.arange(
             self.slots_per_class, device=labels.device)  # (B, L)
-        is_own = self.indices[ring] == indices[:, None]  # (B, L)
+        is_own = self.indices[slots] == indices[:, None]  # (B, L)
         held = is_own.any(dim=1)
-        own = ring.gather(1, is_own.int().argmax(dim=1, keepdim=True))[:, 0]
+        own = slots.gather(1, is_own.int().argmax(dim=1, keepdim=True))[:, 0]
 
         # slots that this step updates count as just written
-        age = self.written.scatter_reduce(0, own, now * held, 'amax')[ring]
-        oldest = ring.gather(1, age.argsort(dim=1, stable=True))  # (B, L)
+        age = self.written.scatter_reduce(0, own, now * held, 'amax')[slots]
+        oldest = slots.gather(1, age.argsort(dim=1, stable=True))  # (B, L)
         free = (age < now).sum(dim=1)
 
         # the n-th new sequence of a class gets the n-th oldest slot
-        new = whole & ~held
+        new = filled & ~held
         is_first = first == torch.arange(len(first), device=first.device)
         earlier = (labels[:, None] == labels) & (new & is_first)  # (B, B)
         place = earlier.tril(-1).sum(dim=1)[first]
