@@ -42,7 +42,7 @@ PROVENANCE = dict(command='`{}`', commit='{:.7}', machine='{}', versions='{}')
 def update() -> None:
     """Fill the blocks of all pages, and update the plots."""
     for page in (path for pattern in PAGES for path in ROOT.glob(pattern)):
-        page.write_text(fill(page.read_text(), page.parent))
+        page.write_text(fill(page.read_text('utf-8'), page.parent), 'utf-8')
     plots = ROOT / 'docs/plots'
     reports = [*map(load_report, sorted((RUNS / 'studies').glob('*.py')))]
     for report in reports:

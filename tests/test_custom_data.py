@@ -489,6 +489,7 @@ DEEPLABCUT = pd.MultiIndex.from_tuples(
 @pytest.mark.parametrize('columns, index', [
     (None, False), (None, True), (False, True), (NAMES, False), (NAMES, True),
     (np.repeat(range(4), 3), False), (range(1, 13), False), (ROWS, False),
+    (range(2, 14), True), ([*range(7), *range(9, 14)], False),
     (ROWS, True), (DEEPLABCUT, True), (list('xyz') * 4, False),
     (np.arange(12.), True), ([f'{i // 3}.{i % 3}' for i in range(12)], False),
     (pd.MultiIndex.from_product([range(1, 5), range(3)]), True),
@@ -563,6 +564,7 @@ def test_persons_of_a_sequence():
 
 @pytest.mark.parametrize('scale, shift, img_shape, message', [
     (0.5, 0.5, (480, 640), 'x is between 0.*expected pixels of an image of h'),
+    (1.1, 0, (480, 640), 'x is between 0.*expected pixels of an image of h'),
     (640, 0, (240, 320), 'x is between .*height 240 and width 320'),
     ((640, 480), 0, (480, 640), 'persons: up to 1, no confidences\n'),
     ((640, 480), 0, (640, 480), r'outside the images .*: 2\d.\d%')])

@@ -194,7 +194,8 @@ class Sequences(BaseDataset):
 
     def __init__(self, field=None, index=1, value=None):
         self.annotations = [dict(frame_dir=f'a{number}', label=number,
-                                 keypoint=torch.arange(24.).numpy())
+                                 keypoint=torch.arange(24.).numpy(),
+                                 keypoint_score=torch.ones(12).numpy())
                             for number in range(3)]
         if field:
             self.annotations[index][field] = value
@@ -217,6 +218,7 @@ class Loop(BaseLoop):
 DATA = dict(
     same=((), False), name=(('frame_dir', 1, 'b'), True),
     label=(('label', 1, 2), True),
+    scores=(('keypoint_score', 1, torch.zeros(12).numpy()), True),
     joints=(('keypoint', 2, torch.arange(24.).flip(0).numpy()), True),
     rounding=(('keypoint', 2, torch.arange(24.).mul(1 + 1e-7).numpy()), False))
 

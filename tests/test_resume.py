@@ -632,6 +632,9 @@ def test_resuming_by_iterations(config, tmp_path):
                  load_from=f'{config.work_dir}/iter_2.pth')
     runner.train()
     assert runner.iter == 4
+    config.train_cfg.max_iters, config.param_scheduler = 3, None
+    with pytest.raises(InputError, match='max_iters 4 or more, .* uses 3'):
+        run(config, resume=True).train()
 
 
 def test_a_copied_folder_is_independent(config, tmp_path, capsys):

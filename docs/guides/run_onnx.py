@@ -56,7 +56,8 @@ def pre_normalize_2d(joints, score, img_shape):
     found = found & joints.any(-1)
     seen = joints[found]
     outside = ((seen < 0) | (seen > img_shape[::-1])).any(-1)
-    if len(seen) and (outside.mean() > 0.5 or abs(seen).max() <= 1):
+    if len(seen) and (outside.mean() > 0.5 or abs(seen).max() <= max(
+            1, min(img_shape) / 100)):
         sys.exit('error: the coordinates are not pixels of an image of height '
                  f'{img_shape[0]} and width {img_shape[1]}')
     half = np.array(img_shape[::-1], np.float32) / 2

@@ -95,7 +95,8 @@ def main() -> None:
                   epochs=args.epochs, width=args.width,
                   img_shape=args.img_shape)
             tool = Path(__file__).parents[1] / 'train.py'
-            command = shlex.join(['python', str(tool), str(args.config)])
+            command = shlex.join(['python', tool.as_posix(),
+                                  args.config.as_posix()])
             print(f'{args.config}: to train, run\n  {command}')
 
 

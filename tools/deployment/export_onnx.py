@@ -28,9 +28,6 @@ def main() -> None:
     add('config', help='config file')
     add('checkpoint', help='checkpoint file (*.pth)')
     add('out', type=Path, help='file to write (*.onnx)')
-    add('--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
-        help='numbers of persons, frames, joints and channels of a clip; '
-        'default: those of the config')
     add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
@@ -41,7 +38,7 @@ def main() -> None:
     with end_cleanly(args.config, args):
         from projects.stdcl.deployment.onnx import export_checkpoint
         print(export_checkpoint(args.config, args.checkpoint, args.out,
-                                args.shape, args.cfg_options))
+                                args.cfg_options))
 
 
 if __name__ == '__main__':

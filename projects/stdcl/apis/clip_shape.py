@@ -40,5 +40,5 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
             raise InputError(
                 f'{cfg.filename}: the number of {axis} in a clip cannot be '
                 f'inferred because there is no {place}. Add one, or pass the '
-                'shape (get_flops.py, export_onnx.py: --shape M T V C).')
+                'shape (get_flops.py: --shape M T V C).')
     return sizes

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from ..utils.input_error import InputError
+from .plain_annotation import ARRAYS
 
 # packages whose classes do not change labels; MMCV's wrappers may contain
 # transforms of users, and its KeyMapper may overwrite the label
@@ -100,8 +101,8 @@ def names_and_labels(dataset: BaseDataset) -> Iterator[tuple]:
 def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
     """Summarize a data set, to recognize it in another process or run.
 
-    Return a hash of all names and labels, in order, and weighted sums of the
-    coordinates of up to ``samples`` sequences of each part (default: 1000).
+    Return a hash of all names and labels, in order, and weighted sums of all
+    numbers of up to ``samples`` sequences of each part (default: 1000).
     Only a ``BaseDataset``, optionally in wrappers, is read.
     """
     digest, sums = hashlib.sha256(), []
@@ -113,10 +114,12 @@ def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
                     errors='backslashreplace'))
             count = len(part)
             for index in np.linspace(0, count - 1, min(count, samples)):
-                joints = part.get_data_info(int(index)).get('keypoint', ())
+                info = part.get_data_info(int(index))
+                numbers = np.concatenate([np.ravel(info.get(name, ()))
+                                          for name in ARRAYS], dtype=float)
                 # positive terms do not cancel, so rounding errors stay small
-                joints = np.abs(np.ravel(joints).astype(float) + 1)
-                sums.append(float(joints @ np.linspace(1, 2, len(joints))))
+                numbers = np.abs(numbers + 1)
+                sums.append(float(numbers @ np.linspace(1, 2, len(numbers))))
     return digest.hexdigest(), sums
 
 

@@ -28,9 +28,6 @@ from .transforms.format_gcn_input import find_num_person, fit_persons
 PLACES = '_places'  # key of a data info for the locations of its arrays
 FORM = 'a pickle (*.pkl) of a dict with "annotations" and "split"'
 
-# first letters of an annotation file's name -> tool that writes the file
-CONVERTERS = dict(nw_='nw_ucla', ntu='ntu_rgbd', jhm='jhmdb')
-
 
 @DATASETS.register_module()
 class SkeletonDataset(PoseDataset):
@@ -117,13 +114,11 @@ class SkeletonDataset(PoseDataset):
     def _read(self):
         with get_local_path(self.ann_file) as path:
             if not osp.isfile(path):
-                tool = CONVERTERS.get(osp.basename(self.ann_file)[:3],
-                                      'custom')
                 raise FileNotFoundError(
                     f'ann_file is {self.ann_file!r}, which does not exist or '
                     f'is a folder; expected {FORM}. Paths are relative to the '
-                    f'working directory, {os.getcwd()}. To write the file, '
-                    f'run tools/data/{tool}.py.')
+                    f'working directory, {os.getcwd()}. docs/data.md shows '
+                    'how to write the file.')
             try:
                 return safe_files.load(path)
             except pickle.UnpicklingError as error:

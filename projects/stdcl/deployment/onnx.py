@@ -12,7 +12,6 @@ from mmaction.registry import DATASETS
 
 from ..apis import layout_of, load_model
 from ..apis.clip_shape import find_clip_shape, find_test_set
-from ..datasets.data_description import check_traits
 from ..utils.atomic_write import atomic_write
 from ..utils.clip_check import try_zeros
 from ..utils.config_check import load_config
@@ -21,7 +20,6 @@ from ..utils.model_parts import kind_of, make_stream
 from ..utils.skeleton_layout import SkeletonLayout
 
 TOLERANCE = 1e-4  # largest error of a logit, relative to the largest logit
-DEFAULTS = dict(FormatGCNInput=['num_person'])  # sizes that have defaults
 BATCH_SIZES = (1, 2, 5)  # sizes of the batches that verify an exported file
 
 
@@ -70,26 +68,21 @@ def export(model: nn.Module, clips: torch.Tensor, out: Path,
 
 
 def export_checkpoint(config: str, checkpoint: str, out: Path,
-                      shape: Sequence[int] | None = None,
                       cfg_options: Sequence[str] | None = None) -> str:
     """Export the model of a config with weights from a checkpoint.
 
-    The clips have the ``shape`` (M, T, V, C), by default that of the config.
     ``cfg_options`` are KEY=VALUE strings. The metadata of the file describe
     the model's input and classes. Return a summary. Errors are those of
-    :func:`load_config`, :func:`load_model` and :func:`export`.
+    :func:`load_config`, :func:`load_model`,
+    :func:`~projects.stdcl.apis.clip_shape.find_clip_shape` and
+    :func:`export`.
     """
     cfg = load_config(config, cfg_options)
     model = load_model(cfg, checkpoint)
-    sizes = dict(num_person=shape[0], clip_len=shape[1]) if shape else {}
-    shape = tuple(shape or find_clip_shape(cfg, model))
+    shape = find_clip_shape(cfg, model)
     layout, dataset = layout_of(cfg), find_test_set(cfg)
-    steps = [{**step, **{name: sizes[name] for name in sizes if name in step
-                         or name in DEFAULTS.get(kind_of(step), ())}}
-             for step in dataset['pipeline']
+    steps = [step for step in dataset['pipeline']
              if kind_of(step) != 'DecompressPose']
-    check_traits(dict(persons=model.trained_on.get('persons')),
-                 dict(pipeline=steps), '--shape')
     clips = sample_clips(dataset, steps, layout, shape)
     difference = export(model, clips, out, dict(
         config=osp.basename(cfg.filename), clip_shape=json.dumps(shape),

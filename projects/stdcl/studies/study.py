@@ -6,7 +6,7 @@ contains an example. :class:`Study` lists the fields of the file, and
 private to the file.
 """
 from dataclasses import dataclass, field, fields, replace
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
@@ -146,7 +146,8 @@ class Study:
 
     def matching(self, pattern: str) -> list[Training]:
         """List the runs of matching arms; raise InputError if none match."""
-        found = [item for item in self.trainings if fnmatch(item.arm, pattern)]
+        found = [item for item in self.trainings
+                 if fnmatchcase(item.arm, pattern)]
         if not found:
             raise InputError(f'--only {pattern!r} matches no arm of '
                              f'{self.name}, expected a pattern that matches '

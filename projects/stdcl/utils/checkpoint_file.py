@@ -4,6 +4,8 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from .input_error import printable
+
 LAST = 'last_checkpoint'  # file that contains the path of the latest one
 # training can resume from these; the best checkpoint has no optimizer state
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
@@ -72,7 +74,7 @@ def find_latest(work_dir: str) -> Latest:
             damage = find_damage(path)
             if damage is None:
                 return Latest(str(path), damaged)
-            damaged.append(f'{path} is damaged ({damage})')
+            damaged.append(printable(f'{path} is damaged ({damage})'))
         if damaged and place == folder:
             break
     return Latest(None, damaged)

@@ -4,9 +4,10 @@ import platform
 import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
+
+from ..catalogue import ROOT
 
 PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmcv-lite', 'mmaction2', 'numpy')
 
@@ -19,9 +20,11 @@ def current_commit() -> dict:
     """
 
     def git(*args: str) -> str:
+        # the ceiling excludes repositories in parent folders
         return subprocess.run(
-            ['git', '-C', str(Path(__file__).parent), *args], check=True,
-            capture_output=True, text=True).stdout.strip()
+            ['git', '-C', str(ROOT), *args], check=True, text=True,
+            capture_output=True, env={**os.environ, 'GIT_CEILING_DIRECTORIES':
+                                      str(ROOT.parent)}).stdout.strip()
 
     try:
         return dict(commit=git('rev-parse', 'HEAD'),

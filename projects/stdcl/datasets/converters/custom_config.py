@@ -68,9 +68,9 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
         # MMEngine reads relative paths in linked folders in two ways
         if os.path.realpath(path.parent) == os.path.abspath(path.parent):
             base = os.path.relpath(base, path.parent)
-    path.write_text(f'''_base_ = {str(base)!r}
+    path.write_text(f'''_base_ = {Path(base).as_posix()!r}
 
-ann_file = {str(ann_file)!r}
+ann_file = {ann_file.as_posix()!r}
 layout = {pformat(layout, sort_dicts=False, compact=True)}
 
 val_pipeline = [

@@ -182,6 +182,11 @@ def _count_header_rows(path: Path, cells, index: int,
         flags=re.IGNORECASE).unstack()
     is_text = (~numbers).sum(axis=1) > (top != '').sum(axis=1) / 2
     text = is_text.cumprod().sum()
+    # pandas numbers columns, and a selection of columns keeps its numbers
+    first = top.iloc[0, index:]
+    if len(first) > 6 and first.str.isdecimal().all() and (
+            first.astype(int).diff()[1:] > 0).all():
+        return 1
     channels = cells.shape[1] // layout.num_joints
     axes = ('x', 'y', 'z' if layout.dims == 3 else 'confidence')[:channels]
     headers = _headers(layout, axes)

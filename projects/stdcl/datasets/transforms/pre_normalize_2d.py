@@ -59,7 +59,7 @@ def check_pixels(where: str, sequence: dict, img_shape: tuple[int, int]
     ``img_shape``, (height, width), is in pixels. Joints at (0, 0) or with
     confidence 0 are ignored. An ``InputError`` is raised if ``img_shape`` is
     invalid, or if, except in a window of a sequence (``is_window``), most
-    joints are outside, or all coordinates are between -1 and 1.
+    joints are outside, or all coordinates are within 1 % of its size.
     """
     if np.shape(img_shape) != (2, ) or not np.greater(img_shape, 0).all():
         raise InputError(
@@ -71,7 +71,8 @@ def check_pixels(where: str, sequence: dict, img_shape: tuple[int, int]
     points = keypoint[there]  # (joints, x and y)
     outside = ((points < 0) | (points > img_shape[::-1])).any(axis=-1)
     if len(points) and not sequence.get('is_window') and (
-            outside.mean() > 0.5 or np.abs(points).max() <= 1):
+            outside.mean() > 0.5 or np.abs(points).max() <= max(
+                1, min(img_shape) / 100)):
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         raise InputError(
             f'{where}: x is between {x0:g} and {x1:g}, and y between {y0:g} '

@@ -174,8 +174,10 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
     if meta.get(OPTIMIZER, _kind(wrapper)) != _kind(wrapper):
         yield 'optimizer', meta[OPTIMIZER], _kind(wrapper)
     started = meta['epoch'] + bool(meta.get(BATCH))
-    if isinstance(runner.train_loop, EpochBasedTrainLoop) and (
-            started > runner.max_epochs):
+    if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+        if meta['iter'] > runner.max_iters:
+            yield 'max_iters', f'{meta["iter"]} or more', runner.max_iters
+    elif started > runner.max_epochs:
         yield 'max_epochs', f'{started} or more', runner.max_epochs
     if 'ema_state_dict' in checkpoint and not any(
             isinstance(hook, EMAHook) for hook in runner.hooks):

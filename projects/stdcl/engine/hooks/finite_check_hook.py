@@ -5,8 +5,11 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
-from ...utils.checkpoint_file import find_latest
 from ...utils.clip_check import require_finite
+
+WAY_OUT = ('Training stops here. train.py --resume continues from the last '
+           'checkpoint, if there is one. A smaller learning rate or clip_grad '
+           'in optim_wrapper may help.')
 
 
 @HOOKS.register_module()
@@ -37,8 +40,7 @@ class FiniteCheckHook(Hook):
         raise FloatingPointError(
             f'Epoch {runner.epoch + 1}, batch {batch_idx + 1} of '
             f'{len(runner.train_dataloader)}: a loss is not finite '
-            f'({values}), expected finite numbers. Training stops here; '
-            f'{_way_out(runner)}')
+            f'({values}), expected finite numbers. {WAY_OUT}')
 
     def after_val_iter(self, runner, batch_idx, outputs, **kwargs) -> None:
         """Check the scores, because NaN would count as class 0."""
@@ -59,8 +61,8 @@ class FiniteCheckHook(Hook):
             raise FloatingPointError(
                 f'After epoch {runner.epoch + 1}, tensors of the model are '
                 f'not finite ({", ".join(layers[:3])}; {len(layers)} in all), '
-                'expected finite numbers. The model was not saved. Training '
-                f'stops here; {_way_out(runner)}')
+                'expected finite numbers. The model was not saved. '
+                f'{WAY_OUT}')
 
 
 def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -72,11 +74,3 @@ def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # PyTorch promotes the values to a common type
     return dict(zip(scalars, torch.stack(
         [value.reshape(()).to(device) for value in values]).cpu()))
-
-
-def _way_out(runner) -> str:
-    last = find_latest(runner.work_dir).path
-    return ('no checkpoint has been saved yet.' if last is None else
-            f'the last good checkpoint is {last}. To continue from there, use '
-            'train.py --resume. A smaller learning rate or clip_grad in '
-            'optim_wrapper may help.')
