@@ -197,6 +197,7 @@ def test_validation_may_precede_training(config):
                            weights['cls_head.fc.weight'])
     runner = run(config)
     runner.load_checkpoint(bare)
+    runner.train_dataloader, runner.test()  # which builds the loop in vain
     with pytest.raises(InputError, match='loaded before train'):
         runner.train()
 

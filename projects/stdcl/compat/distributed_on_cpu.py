@@ -1,9 +1,8 @@
 """Support distributed training without a GPU.
 
 docs/internals/stack_repairs.md gives the reasons. Without an accelerator,
-processes use the gloo backend, and ``SyncBatchNorm``, which needs a GPU,
-raises an ``InputError``. On Macs, the CPU is the default device. Machines
-exchange results through tensors, not files.
+processes use the gloo backend. On Macs, the CPU is the default device.
+Machines exchange results through tensors, not files.
 
 A gloo thread that releases its tensors after Python has exited aborts the
 process, so the process waits briefly before it exits.

@@ -5,8 +5,8 @@ from the latest weights (not reported upstream), so a test after training would
 use those. With this patch, a model keeps its average once it has been updated.
 
 With ``update_buffers=True``, each process averages its own batch-norm
-statistics (not reported upstream). With this patch, validation and checkpoints
-use their mean, as they do without ``EMAHook``.
+statistics (not reported upstream). With this patch, validation, tests and
+checkpoints at the end of an epoch use their mean, as without ``EMAHook``.
 """
 import functools
 
@@ -27,7 +27,8 @@ def apply() -> None:
             upstream(self, runner)
 
     EMAHook.before_run = before_run
-    for name in ('before_val_epoch', 'before_save_checkpoint'):
+    # all processes call these; only the first one saves checkpoints
+    for name in 'after_train_epoch', 'before_val_epoch', 'before_test_epoch':
         setattr(EMAHook, name, _after_reduction(getattr(EMAHook, name)))
 
 

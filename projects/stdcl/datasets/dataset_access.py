@@ -116,9 +116,9 @@ def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
             for index in np.linspace(0, count - 1, min(count, samples)):
                 info = part.get_data_info(int(index))
                 numbers = np.concatenate([np.ravel(info.get(name, ()))
-                                          for name in ARRAYS], dtype=float)
+                                          for name in ARRAYS])
                 # positive terms do not cancel, so rounding errors stay small
-                numbers = np.abs(numbers + 1)
+                numbers = np.abs(numbers.astype(float) + 1)
                 sums.append(float(numbers @ np.linspace(1, 2, len(numbers))))
     return digest.hexdigest(), sums
 
@@ -157,7 +157,7 @@ def add_indices(dataset) -> int:
                               for step in transforms):
             transforms.insert(0, _AddToIndex(length))
         length += len(part)
-        file = os.path.realpath(part.ann_file or str(id(part)))
+        file = os.path.realpath(str(part.ann_file or id(part)))
         own = {(file, name) for name, _ in names_and_labels(
             part) if isinstance(name, str)} if len(parts) > 1 else set()
         if seen & own:

@@ -77,7 +77,7 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
         expected = 'a confidence from 0 to 1, not z'
         # flags such as 0, 1 and 2 have no fractions; noise is below the peak
         wrong = (high > PEAK or most <= PIXELS and low < LOWEST) and bool(
-            (third % 1).any()) or high < -5 * low
+            (third % 1).any()) or high > VISIBLE or high < -low
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

@@ -224,7 +224,7 @@ class StudyRunner:
             # scancel, which sends SIGTERM first, may fail
             self.stops.append(partial(job.cancel, check=False))
             if self.stopping.is_set():  # stop() was called in the meantime
-                self.stops[-1]()
+                job.cancel(check=False)
             job.wait()
             return -signal.SIGTERM if job.exception() else job.result()
 

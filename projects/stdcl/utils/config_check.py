@@ -211,8 +211,8 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
     for name in sorted(set(cfg) - RUNNER_FIELDS):
         near = _nearest(name, RUNNER_FIELDS)
         # variables such as val_dataloader_2 help to define fields
-        if near and not re.search(
-                rf'(^|_)({"|".join(RUNNER_FIELDS)})(_|\d|$)', name):
+        if near and not re.search(r'(^|_)({})(_|\d|$)'.format('|'.join(
+                RUNNER_FIELDS - {'model'})), name):
             raise InputError(f'{name} is not a field of the Runner{near}.')
     for name, words in _parameters(Runner.__init__).items():
         expected = 'a dict' if 'Dict' in words and isinstance(

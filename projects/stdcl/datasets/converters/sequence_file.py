@@ -183,8 +183,9 @@ def _count_header_rows(path: Path, cells, index: int,
     is_text = (~numbers).sum(axis=1) > (top != '').sum(axis=1) / 2
     text = is_text.cumprod().sum()
     # pandas numbers columns, and a selection of columns keeps its numbers
-    first = top.iloc[0, index:]
-    if len(first) > 6 and first.str.isdecimal().all() and (
+    first, integers = top.iloc[0, index:], top.iloc[:2, index:].apply(
+        lambda row: row.str.isdecimal().all(), axis=1).tolist()
+    if len(first) > 6 and integers == [True, False] and (
             first.astype(int).diff()[1:] > 0).all():
         return 1
     channels = cells.shape[1] // layout.num_joints

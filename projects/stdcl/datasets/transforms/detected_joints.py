@@ -66,8 +66,8 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
         *xy, last = keypoint
         scores = len(xy) == 2 and last.any() and (
             last.min() >= 0 and last.max() <= 1 and (
-                np.abs(xy).max() > PIXELS
-                or np.min(xy) < 0 and np.abs(xy).max() < last.max()))
+                np.abs(xy).max() > PIXELS  # or as ST-GCN scales them
+                or np.min(xy) < 0 and np.abs(xy).max() <= 0.5 < last.max()))
         if scores or not keypoint[detected].any(axis=0).all():
             raise InputError(
                 f'{where}: '

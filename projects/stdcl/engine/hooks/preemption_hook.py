@@ -187,7 +187,8 @@ def _shield_workers(dataloader) -> None:
     start = dataloader._get_iterator
 
     def start_shielded():
-        if multiprocessing.get_start_method() != 'fork':
+        context = dataloader.multiprocessing_context or multiprocessing
+        if context.get_start_method() != 'fork':
             resource_tracker.ensure_running()  # this resets the mask
         # workers inherit and keep the mask
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

@@ -8,6 +8,7 @@ from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from ...datasets import data_description as description
@@ -34,12 +35,11 @@ class SkeletonCheckHook(Hook):
     trained = False
 
     def before_run(self, runner) -> None:
-        """Load a checkpoint again that ``val`` or ``test`` loaded.
-
-        ``train`` initializes all weights after this.
-        """
+        """Reload a checkpoint, because ``train`` initializes all weights."""
+        # only train() builds the wrapper before this call
         if isinstance(runner, Runner) and runner._has_loaded and not (
-                self.trained) and 'train' in built_loops(runner):
+                self.trained) and isinstance(runner.optim_wrapper,
+                                             OptimWrapper):
             if not (runner._resume or runner._load_from):
                 raise InputError(
                     'a checkpoint was loaded before train(), which initializes'
