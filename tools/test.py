@@ -45,12 +45,12 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', os.environ.get(
         'OMPI_COMM_WORLD_LOCAL_RANK', str(args.local_rank)))
+    del args.local_rank  # the other arguments are those of test()
     from projects.stdcl import apis
     from projects.stdcl.utils.input_error import end_cleanly
     gc.freeze()  # garbage collection skips the imported objects
     with end_cleanly(args.config, args):
-        apis.test(**{name: value for name, value in vars(args).items()
-                     if name != 'local_rank'})
+        apis.test(**vars(args))
 
 
 if __name__ == '__main__':

@@ -54,14 +54,14 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', os.environ.get(
         'OMPI_COMM_WORLD_LOCAL_RANK', str(args.local_rank)))
+    del args.local_rank  # the other arguments are those of train()
     from projects.stdcl.apis import train
     from projects.stdcl.utils.allocator import keep_freed_memory
     from projects.stdcl.utils.input_error import end_cleanly
     gc.freeze()  # garbage collection skips the imported objects
     keep_freed_memory()
     with end_cleanly(args.config, args):
-        train(**{name: value for name, value in vars(args).items()
-                 if name != 'local_rank'})
+        train(**vars(args))
 
 
 if __name__ == '__main__':

@@ -45,6 +45,7 @@ BENCHMARKS = {
 
 # stream -> its usual weight in the fusion of several streams
 STREAMS = {'joint': 2, 'bone': 2, 'joint-motion': 1, 'bone-motion': 1}
+STREAM_OPTION = 'model.data_preprocessor.stream'  # config option that sets it
 
 
 def find_config(encoder: str, benchmark: str, stdcl: bool) -> Path:

@@ -59,10 +59,10 @@ def main() -> None:
         'laptop; default: 1')
     args = parser.parse_intermixed_args()
     paths = args.source, args.labels, args.destination
-    inputs = args.source.resolve(), args.classes and args.classes.resolve()
-    if args.destination.suffix != '.pkl' or (
-            args.destination.resolve() in inputs) or (
-                (args.labels is None) != (args.source.suffix == '.pkl')):
+    inputs = [path.resolve() for path in (args.source, args.classes) if path]
+    is_file, has_table = args.source.suffix == '.pkl', args.labels is not None
+    if (args.destination.suffix != '.pkl' or is_file == has_table
+            or args.destination.resolve() in inputs):
         parser.error(f'the paths are {", ".join(map(str, paths))}, expected a '
                      'folder, a table and a *.pkl file, or two *.pkl files, '
                      'of which the last is not an input.')

@@ -2,7 +2,6 @@
 import torch
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
@@ -47,7 +46,6 @@ def load_model(cfg: Config, checkpoint: PathLike,
         raise InputError(
             f'device is {device!r}, expected cpu, or an accelerator that '
             'PyTorch can use on this machine, such as cuda.') from error
-    init_default_scope(cfg.get('default_scope') or 'mmaction')
     with checked(cfg, ('model', )):
         model = build_model(cfg)
     loaded = CheckpointLoader.load_checkpoint(

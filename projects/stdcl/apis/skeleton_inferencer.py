@@ -11,7 +11,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
-from ..datasets.plain_annotation import complete, to_plain
+from ..datasets.plain_annotation import ARRAYS, complete, to_plain
 from ..datasets.transforms import format_gcn_input
 from ..datasets.transforms.detected_joints import check_detected, find_detected
 from ..datasets.transforms.pre_normalize_2d import PreNormalize2D, check_pixels
@@ -124,21 +124,21 @@ class SkeletonInferencer:
             inputs = [inputs]
         sequences = [_to_annotation(index, sequence, self.layout, img_shape)
                      for index, sequence in enumerate(inputs)]
-        for sequence, step in product(sequences, self.pipeline.transforms):
+        # the pipeline checks windows less strictly than whole sequences
+        steps = self.pipeline.transforms if window is not None else ()
+        for sequence, step in product(sequences, steps):
             shape = sequence.get('img_shape', getattr(step, 'img_shape', None))
-            # a single window may contain many joints outside the image
-            if (window is not None and shape is not None
-                    and isinstance(step, PreNormalize2D)):
+            if isinstance(step, PreNormalize2D) and shape is not None:
                 check_pixels(sequence['frame_dir'], sequence, shape)
         windows = [cut(find_detected(sequence)[1].any(axis=(0, 2)), window,
                        stride) for sequence in sequences]
         pieces = [(sequence, part) for sequence, parts
                   in zip(sequences, windows) for part in parts]
-        scores, predictions = self._score(pieces, batch_size), []
+        scores, predictions, start = self._score(pieces, batch_size), [], 0
         for sequence, parts in zip(sequences, windows):
-            own, scores = scores[:len(parts)], scores[len(parts):]
-            predictions.append(self._predict(
-                sequence, torch.stack(own), parts, topk))
+            own = torch.stack(scores[start:start + len(parts)])
+            predictions.append(self._predict(sequence, own, parts, topk))
+            start += len(parts)
         paths = draw_predictions(sequences, predictions, self.layout, Path(
             out_dir), format, self.up) if out_dir else []
         return dict(predictions=predictions, visualization=paths)
@@ -161,9 +161,8 @@ class SkeletonInferencer:
         """Run the test pipeline on one window of a sequence."""
         piece = dict(sequence, total_frames=window.stop - window.start)
         piece['is_window'] = piece['total_frames'] < sequence['total_frames']
-        for name in ('keypoint', 'keypoint_score'):
-            if name in piece:
-                piece[name] = piece[name][:, window].copy()
+        for name in ARRAYS.keys() & piece.keys():
+            piece[name] = piece[name][:, window].copy()
         with LOCK:  # transforms seed NumPy's generator and draw from it
             state = np.random.get_state()
             try:

@@ -19,10 +19,9 @@ def test(config: str | Path, checkpoint: str, work_dir: str | None = None, *,
          launcher: str = 'none') -> dict[str, float]:
     """Test a checkpoint with a config.
 
-    The accuracy of each class is logged. It is also written to files, together
-    with the confusion matrix: to ``<dump>_*`` without the suffix of ``dump``,
-    or by default to ``<checkpoint>_*`` in the folder of the log, so that each
-    test has its own files; see
+    The accuracy of each class is logged. It and the confusion matrix are also
+    written to ``<dump>_*`` without the suffix of ``dump`` or, by default, to
+    ``<checkpoint>_*`` in the folder of the log, a new one for each test; see
     :func:`~projects.stdcl.evaluation.confusion.write_files`.
 
     Args:

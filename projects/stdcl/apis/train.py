@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from ..catalogue import STREAMS
+from ..catalogue import STREAM_OPTION, STREAMS
 from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
 from ..datasets.dataset_access import data_configs
 from ..engine.hooks import CheckpointFitHook
@@ -25,7 +25,6 @@ from ..utils.model_parts import kind_of, unwrap
 
 REQUIRED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 SETTINGS = ('runner', '_log_env'), ('runner', '__init__')  # where logged
-STREAM = 'model.data_preprocessor.stream'  # the option behind --stream
 
 Options = dict | Sequence[str] | None
 
@@ -135,7 +134,7 @@ def load_run_config(config: str | Path, work_dir: str | None,
                else config_check.parse_options(cfg_options))
     if stream is not None:
         require_known('stream', stream, STREAMS)
-        options[STREAM] = stream
+        options[STREAM_OPTION] = stream
     cfg = config_check.load_config(str(config), options)
     preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
     if stream and 'stream' not in config_check.parameters_of(
@@ -145,7 +144,7 @@ def load_run_config(config: str | Path, work_dir: str | None,
             f'{preprocessor.get("type")}, expected SkeletonDataPreprocessor.')
     cfg.launcher = launcher
     default = cfg.get('work_dir') or f'work_dirs/{Path(config).stem}'
-    default = add_stream(str(default), options.get(STREAM))
+    default = add_stream(str(default), options.get(STREAM_OPTION))
     if split is not None:
         set_split(cfg, split)
         default = f'{default.removesuffix("_" + split)}_{split}'

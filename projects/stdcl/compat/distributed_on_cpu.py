@@ -9,7 +9,6 @@ process, so the process waits briefly before it exits.
 """
 import atexit
 import functools
-import os
 import time
 
 import torch
@@ -18,8 +17,6 @@ from mmengine.dist import dist
 from mmengine.dist import utils as dist_utils
 from mmengine.evaluator import metric
 from mmengine.model import MMDistributedDataParallel
-
-from ..utils.input_error import InputError
 
 SECONDS_TO_END = 0.2
 
@@ -41,12 +38,6 @@ def _launch_on_cpu(launch):
             atexit.register(time.sleep, SECONDS_TO_END)
         try:
             return launch(backend, *args, **kwargs)
-        except torch.distributed.DistNetworkError as error:
-            text = str(error).partition('\n')[0]
-            raise InputError(
-                'MASTER_ADDR:MASTER_PORT is {MASTER_ADDR}:{MASTER_PORT} '
-                .format(**os.environ) + f'({text}), expected the address of '
-                'the first machine and a free port.') from None
         finally:
             torch.cuda.set_device = set_device
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from ..utils.input_error import InputError
 
-# sums of squares of larger coordinates may overflow float32
-LARGEST = 1e15
+LARGEST = 1e15  # sums of squares of larger coordinates may overflow float32
 UNDETECTED = 'Write 0 as coordinates and confidence of undetected joints.'
 AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
 

@@ -82,21 +82,22 @@ def input_of(model: nn.Module) -> dict:
     preprocessor = getattr(model, 'data_preprocessor', None)
     classes = getattr(getattr(model, 'cls_head', None), 'num_classes', None)
     layouts = layouts_of(model)
-    layout = layouts[0] if layouts else None
-    return {'stream': [getattr(preprocessor, 'stream', 'joint')],
-            'contrast_block': [model.contrast_block] if hasattr(
-                model, 'contrast_block') else [],
-            'center_relative': [getattr(preprocessor, 'center_relative',
-                                        False)],
-            **({} if classes is None else {'num_classes': [classes]}),
-            **{field: getattr(layout, field) for field in (
-                'joint_names', 'edges', 'bones') if layout},
-            'center': [layout.center] if layout else [],
-            'parts': layout.parts if layout and any(layout.parts) else [],
-            # the encoder may have a layout of its own
-            **{f'backbone_{field}': getattr(layouts[-1], field)
-               for field in ('edges', 'parts')
-               if layouts and any(getattr(layouts[-1], field))}}
+    found = dict(
+        stream=[getattr(preprocessor, 'stream', 'joint')], contrast_block=[],
+        center_relative=[getattr(preprocessor, 'center_relative', False)])
+    if hasattr(model, 'contrast_block'):
+        found['contrast_block'] = [model.contrast_block]
+    if classes is not None:
+        found['num_classes'] = [classes]
+    if layouts:
+        first, last = layouts[0], layouts[-1]  # the encoder may have its own
+        found.update(
+            joint_names=first.joint_names, edges=first.edges,
+            bones=first.bones, center=[first.center],
+            parts=first.parts if any(first.parts) else [],
+            backbone_edges=last.edges,
+            backbone_parts=last.parts if any(last.parts) else [])
+    return found
 
 
 def traits(dataset, wrappers: tuple = ()) -> dict:
@@ -155,11 +156,12 @@ def find_difference(description: dict, seen: dict) -> str:
     """Describe the first difference, or return ''; ignore empty lists."""
     for name, values in seen.items():
         expected = description.get(name)
-        for index, (one, other) in enumerate(zip_longest(
-                values, expected) if values and expected else ()):
+        pairs = zip_longest(values, expected) if values and expected else ()
+        for index, (one, other) in enumerate(pairs):
             if one != other:
-                name += f'[{index}]' * (len(values) + len(expected) > 2)
-                return f'{name} is {one!r}, expected {other!r}'
+                single = len(values) == len(expected) == 1
+                place = name if single else f'{name}[{index}]'
+                return f'{place} is {one!r}, expected {other!r}'
     return ''
 
 

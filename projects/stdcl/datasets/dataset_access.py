@@ -34,9 +34,8 @@ def unwrap_datasets(dataset, wrappers: tuple = ()) -> Iterator[tuple]:
 def transforms_of(*datasets) -> list:
     """Return all transforms of a data set and its wrappers, in order.
 
-    ``datasets`` are the data set and its wrappers from the inside out, or
-    their configs. A config with the former field ``prepare`` raises an
-    ``InputError``.
+    ``datasets`` are the data set and its wrappers, innermost first, or their
+    configs. One with the former field ``prepare`` raises an ``InputError``.
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]
@@ -117,7 +116,7 @@ def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
                 info = part.get_data_info(int(index))
                 numbers = np.concatenate([np.ravel(info.get(name, ()))
                                           for name in ARRAYS])
-                # positive terms do not cancel, so rounding errors stay small
+                # + 1 tells x from -x; positive terms cannot cancel (rounding)
                 numbers = np.abs(numbers.astype(float) + 1)
                 sums.append(float(numbers @ np.linspace(1, 2, len(numbers))))
     return digest.hexdigest(), sums

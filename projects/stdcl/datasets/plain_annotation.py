@@ -75,9 +75,10 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
         wrong = most > 10 * PIXELS and LOWEST <= low < high <= PEAK
     else:
         expected = 'a confidence from 0 to 1, not z'
-        # flags such as 0, 1 and 2 have no fractions; noise is below the peak
-        wrong = (high > PEAK or most <= PIXELS and low < LOWEST) and bool(
-            (third % 1).any()) or high > VISIBLE or high < -low
+        has_fractions = (third % 1).any()  # unlike flags such as 0, 1 and 2
+        out_of_range = high > PEAK or (most <= PIXELS and low < LOWEST)
+        wrong = ((has_fractions and out_of_range) or high > VISIBLE
+                 or high < -low)  # noise of a heatmap is below its peak
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

@@ -29,12 +29,8 @@ class SeededDataset:
         self.dataset = DATASETS.build(dataset) if isinstance(
             dataset, dict) else dataset
 
-    @property
-    def metainfo(self) -> dict:
-        """Metainfo of the wrapped data set."""
-        return self.dataset.metainfo
-
     # read-only, because a new pipeline would lack what hooks have added
+    metainfo = property(lambda self: self.dataset.metainfo)
     pipeline = property(lambda self: self.dataset.pipeline)
 
     def __len__(self) -> int:
@@ -85,7 +81,7 @@ class SeededSampler(Sampler):
         # once, because the steps in between change their state.
         seed_cpu(derive_seed(self.seed, self.epoch))
         for place, index in enumerate(map(int, list(self.sampler))):
-            again = [number] if (number := counts[index]) else []
+            again = [counts[index]] if counts[index] else []
             counts[index] += 1
             if place >= skip:
                 seeded = SeededIndex(index)

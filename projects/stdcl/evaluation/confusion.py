@@ -66,11 +66,11 @@ def class_table(confusion: np.ndarray, classes: Sequence[str]) -> list[dict]:
     for label, name in enumerate(classes):
         total, mistakes = int(confusion[label].sum()), confusion[label].copy()
         mistakes[label] = 0
+        other = classes[mistakes.argmax()] if mistakes.any() else None
         rows.append(dict(
             name=name, sequences=total,
             accuracy=confusion[label, label] / total if total else None,
-            confused_with=classes[mistakes.argmax()] if mistakes.any()
-            else None, confused=int(mistakes.max())))
+            confused_with=other, confused=int(mistakes.max())))
     return rows
 
 

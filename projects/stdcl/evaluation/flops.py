@@ -8,7 +8,6 @@ from collections.abc import Callable
 import torch
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
@@ -42,7 +41,6 @@ def analyse(cfg: Config, shape: tuple | None = None) -> dict:
     part in training only, does not count. An ``InputError`` is raised
     if ``shape`` cannot be inferred, or if the encoder fails on such a clip.
     """
-    init_default_scope(cfg.get('default_scope') or 'mmaction')
     with checked(cfg, ('model', )):
         model = build_model(cfg).eval()
     shape = tuple(shape or find_clip_shape(cfg, model))

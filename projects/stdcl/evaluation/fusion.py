@@ -109,9 +109,8 @@ def align(files: Sequence[Scores],
 
     Files without names are assumed to be in this order already. A list in
     ``label_files`` names the sequences of such files, and of files that only
-    number them (CTR-GCN, FR-Head). Files supply labels that others lack. An
-    ``InputError`` is raised if they contradict each other, or if a label is
-    missing.
+    number them (CTR-GCN, FR-Head). Files supply labels that others lack.
+    Contradicting or missing labels raise an ``InputError``.
     """
     known = [label_file.read(path) for path in label_files]
     for one in known:

@@ -69,6 +69,7 @@ def _read_list(path: Path) -> tuple:
         columns = np.array(rows).T  # (1 or 2, N)
         if len(columns) == 1 and (named or not columns[0, 0].isdecimal()):
             return columns[0], None
-    *names, labels = columns
-    names = names or [np.arange(len(labels)).astype(str)]
-    return *names, labels.astype(int)
+    if len(columns) == 1:
+        columns = [np.arange(len(columns[0])).astype(str), *columns]
+    names, labels = columns  # a ValueError for further columns
+    return names, labels.astype(int)

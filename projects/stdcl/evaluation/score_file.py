@@ -24,8 +24,7 @@ class Scores:
     """The scores of N test sequences for C classes.
 
     With several clips per sequence, the scores are means over the clips, so
-    ``probabilities`` are not the softmax of ``logits``. Set at least one of
-    these two fields.
+    ``probabilities`` are not the softmax of ``logits``. One may be omitted.
 
     Raises:
         InputError: A field is invalid, or a name occurs twice.

@@ -83,8 +83,9 @@ def collect(training: Training, work_dir: Path) -> dict:
     epochs = read_record(work_dir / 'run.json')['epochs']
     top1 = {epoch['epoch']: _percent(epoch['val'].get('acc/top1', np.nan))
             for epoch in epochs if 'val' in epoch}
-    if not epochs or [epoch['epoch'] for epoch in epochs] != list(
-            range(1, len(epochs) + 1)) or top1 and len(epochs) not in top1:
+    numbers = [epoch['epoch'] for epoch in epochs]
+    complete = epochs and numbers == list(range(1, len(epochs) + 1))
+    if not complete or (top1 and len(epochs) not in top1):
         raise InputError(
             f'{work_dir}/run.json: an epoch or the last validation is '
             'missing, expected every epoch from 1 and a validation after the '
@@ -95,12 +96,13 @@ def collect(training: Training, work_dir: Path) -> dict:
         raise InputError(f'{work_dir}: the last checkpoint is {tested[0]}, '
                          f'expected epoch_{len(epochs)}.pth. Delete the folder'
                          ', and set default_hooks.checkpoint.interval=1.')
-    best, last = max(top1, key=top1.get, default=None), epochs[-1]['train']
+    best = max(top1, key=top1.get, default=None)
+    top1_best = top1.get(best, np.nan)
     row = describe(training, [work_dir])
     row.update(
-        epochs=len(epochs), top1_best=top1.get(best, np.nan),
-        best_epoch=np.nan if np.isnan(top1.get(best, np.nan)) else best,
-        train_top1=_percent(last.get('top1_acc', np.nan)),
+        epochs=len(epochs), top1_best=top1_best,
+        best_epoch=np.nan if np.isnan(top1_best) else best,
+        train_top1=_percent(epochs[-1]['train'].get('top1_acc', np.nan)),
         nll=_nll(work_dir / 'scores.npz'),
         minutes=round(sum(epoch['seconds'] for epoch in epochs) / 60, 4))
     for name in training.tests:

@@ -172,14 +172,16 @@ class StudyRunner:
     def _finish(self, folder: Path, tool: str, *arguments) -> bool:
         """Run a tool, and return whether it finished before being stopped."""
         log = folder / 'log.txt'
-        status = self.stopping.is_set() or self.call(
+        if self.stopping.is_set():
+            return False
+        status = self.call(
             [sys.executable, str(TOOLS / tool), *map(str, arguments)], log)
         # after SIGTERM (143), the run has saved a checkpoint
         if status not in (0, 143) and not self.stopping.is_set():
             end = log.read_text(errors='replace').splitlines()[-15:]
             raise InputError(f'{log}: {tool} exited with status {status}:',
                              *end)
-        return not status
+        return status == 0
 
     def _call_here(self, command: list[str], log: Path) -> int:
         """Run a command on this machine, and return its exit status."""

@@ -2,8 +2,7 @@
 
 A study is a config file in Python, JSON or YAML; docs/guides/studies.md
 contains an example. :class:`Study` lists the fields of the file, and
-:class:`Arm` lists the fields of an arm. Names that begin with ``_`` are
-private to the file.
+:class:`Arm` those of an arm. Names that begin with ``_`` are private.
 """
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..catalogue import ENCODERS, STREAMS, find_config
+from ..catalogue import ENCODERS, STREAM_OPTION, STREAMS, find_config
 from ..utils.input_error import InputError, require_known
 
 TYPES = {str: 'a string', bool: 'True or False', int: 'an integer',
@@ -177,19 +176,18 @@ class Study:
             raise InputError(f'{where}.config: {config} does not exist.')
         options = override(self.options, self.encoders.get(arm.encoder, {}),
                            arm.options)
-        key = 'model.data_preprocessor.stream'
         require_known(f'{where}.stream', arm.stream, ('', *STREAMS))
         if arm.stream and (arm.stream != 'joint' or arm.config
-                           or key in options):
-            options[key] = arm.stream
+                           or STREAM_OPTION in options):
+            options[STREAM_OPTION] = arm.stream
         trainings = []
         for seed in seeds:
             fold = seed % len(self.folds)
             filled = _fill(options, self.folds[fold])
-            stream = arm.stream or filled.get(key) or (
+            stream = arm.stream or filled.get(STREAM_OPTION) or (
                 '' if arm.config else 'joint')
             if not arm.config:  # which may have streams of its own
-                require_known(f'{where}: {key}', stream, STREAMS)
+                require_known(f'{where}: {STREAM_OPTION}', stream, STREAMS)
             trainings.append(Training(
                 name, fold, seed, arm.encoder, stream,
                 config.stem if arm.config else self.benchmark, arm.stdcl,
@@ -199,10 +197,9 @@ class Study:
 
     def _fuse(self, name: str, arms: list[str], seeds) -> list[Training]:
         """Return a fusion per seed, with the other fields of the first arm."""
+        trained = [arm for arm, one in self.arms.items() if not one.fuse]
         for arm in arms:
-            require_known(f'{self.path}: arms.{name}.fuse', arm, {
-                key: None for key, other in self.arms.items()
-                if not other.fuse})
+            require_known(f'{self.path}: arms.{name}.fuse', arm, trained)
         parts = [{item.seed: item for item in self._read_arm(arm)}
                  for arm in arms]
         missing = {seed for part in parts for seed in set(seeds) - set(part)}
@@ -220,9 +217,11 @@ def override(*parts: dict) -> dict:
 
     The last part that contains an option determines its value and its place.
     """
-    return {name: value for index, part in enumerate(parts)
-            for name, value in part.items()
-            if not any(name in later for later in parts[index + 1:])}
+    merged = {}
+    for part in parts:
+        kept = {name: merged[name] for name in merged if name not in part}
+        merged = {**kept, **part}
+    return merged
 
 
 def _fill(value, fold: str | int):

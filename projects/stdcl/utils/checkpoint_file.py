@@ -61,7 +61,7 @@ def find_latest(work_dir: str) -> Latest:
     if (not (folder / named.name).exists() and named.is_file()
             and not (named.parent / LAST).exists()):  # not a work directory
         places.reverse()
-    own = re.sub(r'\d+', '*', named.name)  # for filename_tmpl
+    own = re.sub(r'\d+', '*', named.name)  # if filename_tmpl is set
     for place in places:
         # published copies, epoch_N-HASH.pth, have no optimizer state
         others = sorted({path for pattern in (*PATTERNS, own or PATTERNS[0])

@@ -29,16 +29,14 @@ def check_shape(model, shape, where: str, trained: bool = False) -> None:
     if len(shape) != len(AXES):
         raise InputError(f'{where}: a clip has the shape {tuple(shape)}, '
                          f'expected ({", ".join(AXES)}): use FormatGCNInput.')
-    expectations = _expectations(model, *shape)
-    if trained:
-        layout = getattr(model.data_preprocessor, 'layout', None)
-        lost = shape[3] == 2 == getattr(layout, 'dims', 3)
-        expectations = ((
-            what, *rest, 'The confidence of the joints is missing.'
-            if lost and what == 'channels' else
-            'The data must have the form of the training data.'
-        ) for what, *rest, _ in expectations)
-    _require(expectations, where)
+    layout = getattr(model.data_preprocessor, 'layout', None)
+    lost = shape[3] == 2 and getattr(layout, 'dims', 3) == 2
+    for what, *rest, advice in _expectations(model, *shape):
+        if trained:
+            advice = 'The data must have the form of the training data.'
+        if trained and lost and what == 'channels':
+            advice = 'The confidence of the joints is missing.'
+        _require([(what, *rest, advice)], where)
 
 
 def require_finite(where: str, *outputs) -> None:

@@ -55,8 +55,7 @@ MINIMA = dict(accumulative_counts=1, base_batch_size=1, base_channels=1,
               num_classes=1, num_clips=1, num_person=1, num_stages=1,
               num_workers=0, seed=0, times=1, val_begin=0, val_interval=1,
               spatial_weight=0., temporal_weight=0.)
-# with 0, no weight would change
-POSITIVE = {'clip_value', 'lr', 'max_norm'}
+POSITIVE = {'clip_value', 'lr', 'max_norm'}  # 0 would change no weight
 # fields that cannot be omitted by setting them to None
 PARTS = {'backbone', 'cls_head', 'collate_fn', 'dataset', 'decoupler',
          'loss_contrast', 'memory_bank', 'mp_cfg', 'optimizer', 'sampler'}
@@ -77,10 +76,11 @@ def parse_options(texts: Sequence[str] | None) -> dict:
             raise InputError(f'--cfg-options contains {text!r}, expected '
                              'KEY=VALUE.')
         value = value.strip('\'" ')
-        # _parse_iterable would remove the spaces from a path
-        parse = (str if key == 'work_dir' else  # may look like a number
-                 DictAction._parse_iterable if re.search(r'^[[(]|,', value)
-                 else DictAction._parse_int_float_bool)
+        parse = DictAction._parse_int_float_bool
+        if key == 'work_dir':  # its name may look like a number
+            parse = str
+        elif re.search(r'^[[(]|,', value):  # this parser removes all spaces
+            parse = DictAction._parse_iterable
         try:
             options[key] = parse(value)
         except AssertionError as error:
@@ -111,21 +111,8 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
             f'{where}: the config cannot be read ({type(error).__name__}: '
             f'{error}); expected a Python, YAML or JSON file whose bases and '
             'custom_imports exist.') from error
-    known = RUNNER_FIELDS - {'launcher'}  # an argument of train.py
     for name in options:
-        field = name.partition('.')[0]
-        if field not in known:
-            what = ('sets a variable that the config has already used'
-                    if field in cfg else 'sets a field that no Runner reads')
-            places = [f'{place}.{name}' for place, entry in entries(cfg)
-                      if name in entry]
-            raise InputError(
-                f'the config option {name} {what}; expected a field '
-                f'of the Runner{f", such as {places[0]}" if places else ""}'
-                f'{_nearest(field, known, 0.6)}.')
-        if field == 'data_preprocessor' and field in (cfg.get('model') or {}):
-            raise InputError(f'the config option {name} has no effect, '
-                             f'expected model.{name}, which the model uses.')
+        _check_option(name, cfg)
     try:  # merging changes dicts; all at once, one may replace another
         for name, value in sorted(  # _delete_ first
                 deepcopy(options).items(),
@@ -142,6 +129,23 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
         raise InputError(f'custom_imports: {error}') from error
     check(cfg)
     return cfg
+
+
+def _check_option(name: str, cfg: Config) -> None:
+    """Raise an ``InputError`` if overriding ``name`` would have no effect."""
+    known = RUNNER_FIELDS - {'launcher'}  # an argument of train.py
+    field = name.partition('.')[0]
+    if field not in known:
+        what = ('sets a variable that the config has already used'
+                if field in cfg else 'sets a field that no Runner reads')
+        places = [f', such as {place}.{name}' for place, entry in entries(cfg)
+                  if name in entry] or ['']
+        raise InputError(
+            f'the config option {name} {what}; expected a field of the '
+            f'Runner{places[0]}{_nearest(field, known, 0.6)}.')
+    if field == 'data_preprocessor' and field in (cfg.get('model') or {}):
+        raise InputError(f'the config option {name} has no effect, '
+                         f'expected model.{name}, which the model uses.')
 
 
 @contextmanager
@@ -215,11 +219,18 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 RUNNER_FIELDS - {'model'})), name):
             raise InputError(f'{name} is not a field of the Runner{near}.')
     for name, words in _parameters(Runner.__init__).items():
-        expected = 'a dict' if 'Dict' in words and isinstance(
-            cfg.get(name), (str, int, float)) else _expected(
-                name, cfg.get(name), words)
+        value = cfg.get(name)
+        expected = _expected(name, value, words)
+        if 'Dict' in words and isinstance(value, (str, int, float)):
+            expected = 'a dict'
         if expected:
-            raise InputError(f'{name} is {cfg[name]!r}, expected {expected}.')
+            raise InputError(f'{name} is {value!r}, expected {expected}.')
+    hooks = cfg.get('default_hooks') or {}
+    for name, hook in hooks.items():
+        if isinstance(hook, (dict, str)) and 'type' not in hook:
+            raise InputError(
+                f'default_hooks.{name} has no type, expected a hook class'
+                f'{_nearest(name, set(hooks) - {name})}.')
     for path, entry in entries(cfg):
         known = parameters_of(path, entry)
         missing = {'dataset', 'sampler'} - entry.keys()
@@ -302,12 +313,13 @@ def _expected(name: str, value: Any, words: set) -> str | None:
         return 'a dict'
     if name in POSITIVE and isinstance(value, Real) and value <= 0:
         return 'a number above 0'
-    kinds = words & {'bool', 'int', 'float'} if name not in WIDER else None
+    kinds = words & {'bool', 'int', 'float'} if name not in WIDER else set()
     several = words & SEQUENCES
-    if value != value or kinds and words <= NUMERIC | SEQUENCES and isinstance(
-            value, str if several else (str, list, tuple)):
-        return 'True or False' if kinds == {'bool'} else (
-            'numbers' if several else 'a number')
+    takes_numbers = kinds and words <= NUMERIC | SEQUENCES
+    no_number = isinstance(value, str if several else (str, list, tuple))
+    if value != value or (takes_numbers and no_number):  # NaN != NaN
+        expected = 'numbers' if several else 'a number'
+        return 'True or False' if kinds == {'bool'} else expected
     return None
 
 

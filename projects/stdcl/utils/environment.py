@@ -21,10 +21,10 @@ def current_commit() -> dict:
 
     def git(*args: str) -> str:
         # the ceiling excludes repositories in parent folders
+        env = dict(os.environ, GIT_CEILING_DIRECTORIES=str(ROOT.parent))
         return subprocess.run(
             ['git', '-C', str(ROOT), *args], check=True, text=True,
-            capture_output=True, env={**os.environ, 'GIT_CEILING_DIRECTORIES':
-                                      str(ROOT.parent)}).stdout.strip()
+            capture_output=True, env=env).stdout.strip()
 
     try:
         return dict(commit=git('rev-parse', 'HEAD'),

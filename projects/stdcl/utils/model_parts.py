@@ -4,6 +4,7 @@ import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
+from mmengine.registry import init_default_scope
 from mmengine.runner import BaseLoop
 
 
@@ -32,6 +33,7 @@ def build_model(cfg: Config) -> nn.Module:
 
     A config may set ``data_preprocessor`` inside or beside ``model``.
     """
+    init_default_scope(cfg.get('default_scope') or 'mmaction')
     beside = cfg.get('data_preprocessor')
     return MODELS.build({**({'data_preprocessor': beside} if beside else {}),
                          **cfg.model})

@@ -28,7 +28,7 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
         base = base.with_name(f'stdcl-recommended{base.name[5:]}')
     cfg, layout = Config.fromfile(base), content['layout']
     persons = max(len(item['keypoint']) for item in content['annotations'])
-    *_, joints, dims = content['annotations'][0]['keypoint'].shape
+    joints, dims = content['annotations'][0]['keypoint'].shape[2:]
     channels = dims + ('keypoint_score' in content['annotations'][0])
     clip_shape = persons, cfg.clip_len, joints, channels
 
@@ -46,8 +46,8 @@ def write(path: Path, ann_file: Path, content: dict, encoder: str, *,
     base_channels = round(full_width * width / unit) * unit
     head = dict(num_classes=len(content['classes']),
                 in_channels=base_channels * traits.expansion)
-    if contrasted := cfg.model.cls_head.get('decoupler', {}).get(
-            'in_channels'):  # of an earlier block
+    contrasted = cfg.model.cls_head.get('decoupler', {}).get('in_channels')
+    if contrasted:  # the channels of an earlier block
         head['decoupler'] = dict(
             in_channels=contrasted * base_channels // full_width)
 

@@ -106,14 +106,16 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     persons, frames = np.max([one.shape[:2] for one in detected], axis=0)
     scores = [item['keypoint_score'] for item in items
               if 'keypoint_score' in item]
-    channels = (
-        f'confidences from {min(map(np.min, scores)):.2g} to '
-        f'{max(map(np.max, scores)):.2g}' if scores else 'no confidences'
-        if items[0]['keypoint'].shape[-1] == 2 else
-        f'vertical axis (--up): {content["up"]}')
-    low, high = (find([find(item['keypoint'][one], axis=0)
-                       for item, one in zip(items, detected)], axis=0)
-                 for find in (np.min, np.max))
+    if scores:
+        channels = (f'confidences from {min(map(np.min, scores)):.2g} to '
+                    f'{max(map(np.max, scores)):.2g}')
+    elif items[0]['keypoint'].shape[-1] == 2:
+        channels = 'no confidences'
+    else:
+        channels = f'vertical axis (--up): {content["up"]}'
+    pairs = [(item['keypoint'], one) for item, one in zip(items, detected)]
+    low = np.min([joints[one].min(axis=0) for joints, one in pairs], axis=0)
+    high = np.max([joints[one].max(axis=0) for joints, one in pairs], axis=0)
     lines = [counts.rename(index=printable).to_string(),
              f'frames: up to {frames}, persons: up to {persons}, {channels}',
              ', '.join(f'{axis} from {least:.3g} to {most:.3g}' for
@@ -121,8 +123,7 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     shares = {
         'frames without a person': [~one.any(axis=(0, 2)) for one in detected],
         'joints at the origin that count as detected': [
-            ~item['keypoint'][one].any(axis=-1)
-            for one, item in zip(detected, items)],
+            ~joints[one].any(axis=-1) for joints, one in pairs],
         'joints outside the images (--img-shape)': [
             [check_pixels('', item, item['img_shape'])] for item in items
             if pixels]}
@@ -144,7 +145,7 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
     """Return the first problem of each row, as a kind and as a message."""
     label, subject, split = table['label'], table['subject'], table['split']
     grouped = drawn and (subject[split != 'test'].fillna('') != '').any()
-    problems = np.select(*zip(
+    checks = [
         (table.index.duplicated(),
          'occurs in more than one row, file or split, expected one of each'),
         (label.isna(), 'has no row in the table of labels'),
@@ -156,7 +157,9 @@ def find_problems(where: Path, table: pd.DataFrame, classes: list[str],
         (~split.isin(['', *SPLITS] if drawn else SPLITS),
          'has the split "' + split + '", expected train, val or test'),
         ((subject == '') & (split != 'test') & grouped, 'has no subject, '
-         'expected one in each row, or no column "subject"')), '')
+         'expected one in each row, or no column "subject"')]
+    conditions, texts = zip(*checks)
+    problems = np.select(conditions, texts, default='')
     rows = zip(table.index, label.isna(), table['read'], problems)
     return [(problem, f'{where}: "{read.args[0] if file else name}" '
              f'{problem}.') for name, file, read, problem in rows if problem]
@@ -285,9 +288,9 @@ def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
     """Return the axis along which heads are above feet, or 'y' if unclear."""
     names = pd.Series(layout.joint_names).str.lower()
     # undetected joints at the origin must not change the direction
-    total, count = map(sum, zip(*(
-        (joints.sum(axis=(0, 1)), joints.any(axis=-1).sum(axis=(0, 1)))
-        for joints in (item['keypoint'] for item in annotations))))
+    sequences = [item['keypoint'] for item in annotations]  # (M, T, V, C)
+    total = sum(one.sum(axis=(0, 1)) for one in sequences)
+    count = sum(one.any(axis=-1).sum(axis=(0, 1)) for one in sequences)
     above, below = (names.str.contains(part) & (count > 0)
                     for part in (ABOVE, BELOW))
     if layout.dims == 2 or not (above.any() and below.any()):

@@ -27,9 +27,8 @@ def convert(source: Path, destination: Path) -> dict:
 
     The splits are ``split1_train``, ``split1_val`` and so on. For tuning,
     ``split1_tune`` contains the clips of split1_train that are test clips of
-    split 2, and ``split1_fit`` contains the others. Return a dict of split ->
-    number of clips. An ``InputError`` is raised if ``source`` lacks an array
-    or a clip.
+    split 2, and ``split1_fit`` the others. Return a dict of split -> number of
+    clips. An ``InputError`` is raised if ``source`` lacks an array or a clip.
     """
     arrays = read(source)
     splits = make_splits(arrays)

@@ -153,7 +153,7 @@ def convert(paths: list[Path], destination: Path, benchmark: str | None = None,
     report['splits'] = {part: len(names) for part, names in splits.items()}
     report['sequences'] = len(splits['xsub_train'] + splits['xsub_val'])
     report['files_found'] = report['sequences'] + sum(
-        map(bool, map(parse_name, report['dropped'])))
+        parse_name(name) is not None for name in report['dropped'])
     report['as_published'] = (
         None if report['files_found'] != facts['files']
         else report['splits'] == facts['sizes'])
@@ -194,7 +194,7 @@ def annotate(results: Iterable[tuple], facts: dict,
     """Yield an annotation for each usable file; fill splits and report."""
     for (name, *_), (keypoint, repairs, removed) in results:
         if not keypoint.size:
-            report['dropped'][name], = repairs
+            report['dropped'][name] = repairs[0]  # the only one: the reason
             continue
         if repairs:
             report['repaired'][name] = repairs

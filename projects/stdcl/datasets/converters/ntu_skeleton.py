@@ -35,9 +35,8 @@ def parse_skeleton(content: bytes) -> tuple[list[Body], list[str]]:
     """
     if not content.strip():
         raise InputError(f'empty file: {len(content)} bytes')
-    lines = ((number, words)
-             for number, line in enumerate(content.splitlines(), 1)
-             if (words := line.split()))
+    numbered = enumerate(map(bytes.split, content.splitlines()), 1)
+    lines = ((number, words) for number, words in numbered if words)
     tracks, repairs = defaultdict(dict), []
     num_frames = num_used = 0
     try:

@@ -36,9 +36,9 @@ def convert(source: Path, destination: Path) -> dict[str, list[str]]:
     ``source`` is ``all_sqe.zip`` or its unpacked folder. If a file is damaged,
     missing or unexpected, an ``InputError`` is raised and nothing is written.
     """
-    files = [file for file in read_source(source)
-             if file[0][0] != '.']  # hidden files, such as those of macOS
-    annotations = [parse(*file) for file in track(
+    files = [(name, content) for name, content in read_source(source)
+             if not name.startswith('.')]  # macOS adds such files to zips
+    annotations = [parse(name, content) for name, content in track(
         files, description='NW-UCLA', disable=not sys.stderr.isatty())]
     splits = make_splits([item['frame_dir'] for item in annotations])
     write_annotations(destination, annotations, split=splits,

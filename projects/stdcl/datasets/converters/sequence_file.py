@@ -113,11 +113,10 @@ def read_cells(path: Path, separator: str | None = None):
         raise InputError(f'{path} cannot be read as a UTF-8 table: '
                          f'{error}'.strip()) from None
     cells.index += 1
-    result = cells
-    for axis in 1, 0:
-        filled = np.flatnonzero((cells.to_numpy() != '').any(axis=1 - axis))
-        result = result.take(range(filled.max(initial=-1) + 1), axis=axis)
-    result.attrs['empty'] = cells.shape[1] - result.shape[1]
+    filled = np.argwhere(cells.to_numpy() != '')  # (cells, row and column)
+    rows, columns = filled.max(axis=0, initial=-1) + 1
+    result = cells.iloc[:rows, :columns]
+    result.attrs['empty'] = cells.shape[1] - columns
     return result
 
 
@@ -224,14 +223,13 @@ def _headers(layout: SkeletonLayout,
     count, channels = layout.num_joints, len(axes)
     headers = [[(str(i + first), end) for i in range(count * channels)]
                for first, end in ((0, ''), (1, ''), (0, '0'))]  # 0.0, 1.0
-    headers += [[(_squash(str(joint)), _squash(str(axis)))[::order]
-                 for joint in joints for axis in names]
-                for joints, names, order in product(
-        (layout.joint_names, range(count), range(1, count + 1),
-         ['', *range(1, count)], [''] * count),
-        (axes, range(channels), range(1, channels + 1),
-         ['', *range(1, channels)], [''] * channels),
-        (1, -1))]
+    all_joints = (layout.joint_names, range(count), range(1, count + 1),
+                  ['', *range(1, count)], [''] * count)  # '', 1: from pandas
+    all_axes = (axes, range(channels), range(1, channels + 1),
+                ['', *range(1, channels)], [''] * channels)
+    for joints, names, order in product(all_joints, all_axes, (1, -1)):
+        headers.append([(_squash(str(joint)), _squash(str(axis)))[::order]
+                        for joint in joints for axis in names])
     return [header for header in headers if any(header[0])]
 
 

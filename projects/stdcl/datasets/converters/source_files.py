@@ -12,8 +12,9 @@ def find_files(source: Path) -> Iterator[Path]:
     seen = {source.resolve()}
     for folder, folders, names in os.walk(source, followlinks=True):
         # real folders before links to them
-        found, folders[:] = sorted(folders, key=lambda name: (
-            Path(folder, name).is_symlink(), name)), []
+        found = sorted(folders, key=lambda name: (
+            Path(folder, name).is_symlink(), name))
+        folders.clear()  # os.walk enters the folders that remain in this list
         for name in found:
             real = Path(folder, name).resolve()
             if name[0] != '.' and real not in seen and (

@@ -11,8 +11,8 @@ class CenterOnJoint(BaseTransform):
 
     The origin is the position of this joint of the first person who is not
     absent, in the first frame in which it was detected. Without such a frame,
-    the sequence is not moved. Joints that were not detected (those of absent
-    persons, and those whose ``keypoint_score`` is 0) are set to zero.
+    the sequence is not moved. Undetected joints become zero; see
+    ``find_detected``.
 
     Args:
         joint (int): Joint index. Defaults to 1, the mid-spine of Kinect.

@@ -2,6 +2,7 @@
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ..plain_annotation import ARRAYS
 from .detected_joints import find_detected
 from .format_gcn_input import fit_persons
 
@@ -26,8 +27,7 @@ class DropEmptyFrames(BaseTransform):
         seen = detected.any(axis=(0, 2))  # (T,)
         if seen.all() or not seen.any():
             return results
-        for name in ('keypoint', 'keypoint_score'):
-            if name in results:
-                results[name] = results[name][:, seen]
+        for name in ARRAYS.keys() & results.keys():
+            results[name] = results[name][:, seen]
         results['total_frames'] = int(seen.sum())
         return results

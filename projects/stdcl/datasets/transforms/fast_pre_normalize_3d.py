@@ -44,9 +44,9 @@ class FastPreNormalize3D(PreNormalize3D):
             results['keypoint_score'] = results['keypoint_score'][
                 order, seen[first]]
         middle = 1 if keypoint.shape[2] == 25 else -1
-        used = [*([middle] if self.align_center else ()),
-                *(self.zaxis if self.align_spine else ()),
-                *(self.xaxis if self.align_shoulder else ())]
+        used = [middle] if self.align_center else []
+        used += self.zaxis if self.align_spine else []
+        used += self.xaxis if self.align_shoulder else []
         frame = detected[first, seen[first]][:, used].all(axis=1).argmax()
 
         if self.align_center:

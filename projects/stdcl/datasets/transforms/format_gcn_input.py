@@ -42,9 +42,8 @@ def fit_persons(where: str, annotation: dict, most: int | None) -> dict:
     Transforms take the first person as the main one. A person is absent if no
     joint was detected; see :func:`.find_detected`. ``annotation`` contains
     ``keypoint``, (M, T, V, C), and optionally ``keypoint_score``, (M, T, V).
-    Packed sequences are not changed, and None as ``most`` means no limit. If
-    more persons are present, an ``InputError`` is raised; its message starts
-    with ``where``.
+    Packed sequences are not changed, and None as ``most`` means no limit. More
+    persons than ``most`` raise an ``InputError``, which starts with ``where``.
     """
     keypoint = annotation.get('keypoint')
     if most is None or np.ndim(keypoint) != 4 or len(keypoint) == 1:

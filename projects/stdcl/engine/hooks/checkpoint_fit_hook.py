@@ -35,8 +35,7 @@ class CheckpointFitHook(Hook):
     or of which none fits, always do. ``MemoryBankHook`` checks the banks.
     """
 
-    # runs before EMAHook, which changes the state dict
-    priority = 'VERY_HIGH'
+    priority = 'VERY_HIGH'  # before EMAHook, which changes the state dict
     description = None  # description of the training set, once computed
     earlier = ()  # hashes of sequences that the loaded model was trained on
     tests = False
@@ -125,11 +124,12 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
             if name.endswith('.A') and name in state_dict:
                 state_dict[name] = buffer  # the graph of the layout
     loaded = sum(name in state_dict for name in own)
-    anew = {*mismatch.values()} - {EXTRA}
-    (logger.warning if anew else logger.info)(printable(
-        f'{file}: loading {loaded} of {len(own)} tensors'
-        + ('; the others are initialized from scratch' if anew else '')
-        + '; '.join(['', *_texts(mismatch)]) + '.'))
+    log = logger.info
+    texts = [f'{file}: loading {loaded} of {len(own)} tensors']
+    if set(mismatch.values()) - {EXTRA}:
+        log = logger.warning
+        texts.append('the others are initialized from scratch')
+    log(printable('; '.join(texts + _texts(mismatch)) + '.'))
 
 
 def _require_fit_to_resume(model: nn.Module, checkpoint: dict,
@@ -210,11 +210,7 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
     """
     own, state_dict = _own_tensors(model), _state_dict(checkpoint)
     banks = find_prefixes(model, MemoryBank)
-    for name in list(state_dict):
-        # prefixes of DistributedDataParallel and torch.compile
-        plain = name.replace('_orig_mod.', '').removeprefix('module.')
-        if plain != name:
-            state_dict[plain] = state_dict.pop(name)
+    _remove_prefixes(state_dict)
     broken = [name for name in own
               if isinstance(state_dict.get(name), torch.Tensor)
               and not state_dict[name].isfinite().all()]
@@ -236,6 +232,14 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
         raise InputError(f'{file} contains no parameter that fits the model: '
                          f'{_explain(mismatch, model, checkpoint)}.')
     return mismatch
+
+
+def _remove_prefixes(state_dict: dict) -> None:
+    """Remove the prefixes of DistributedDataParallel and torch.compile."""
+    for name in list(state_dict):
+        plain = name.replace('_orig_mod.', '').removeprefix('module.')
+        if plain != name:
+            state_dict[plain] = state_dict.pop(name)
 
 
 def _shape(value) -> str:

@@ -74,6 +74,7 @@ class ConsistencyHook(Hook):
         for one in runner.param_schedulers or ():
             _warn_of_length(runner, one)
             passed = one._global_step - one.begin
+            # at its former end, the schedule only counted the last step
             if not getattr(one, 'need_val_args', False) and (
                     0 <= one.last_step < passed < one.end - one.begin):
                 one._global_step -= 1
@@ -124,14 +125,15 @@ def _warn_of_length(runner, one) -> None:
         'iterations', runner.max_iters)
     if any(other.begin == one.end for other in runner.param_schedulers):
         total = min(total, one.end)  # another schedule follows
-    period = getattr(one, 'T_max', total)
-    first = min(getattr(one, 'milestones', None) or [-one.begin])
-    # some schedules count the warm-up twice; MMEngine rounds begin
-    if first + one.begin >= total or not (
-            period <= total <= one.begin + period + 1):
-        seen, expected = (
-            f'T_max is {period}', total - one.begin) if first <= 0 else (
-            f'the first of milestones is {first}', f'less than {total}')
+    if hasattr(one, 'T_max'):
+        seen, expected = f'T_max is {one.T_max}', total - one.begin
+        # some schedules count the warm-up twice; MMEngine rounds begin
+        fits = one.T_max <= total <= one.begin + one.T_max + 1
+    else:
+        first = min(getattr(one, 'milestones', None) or [-one.begin])
+        seen = f'the first of milestones is {first}'
+        expected, fits = f'less than {total}', first + one.begin < total
+    if not fits:
         runner.logger.warning(
             f'param_scheduler: {type(one).__name__}: {seen}, expected '
             f'{expected}, because it runs from {one.begin} to {total} {unit}.')
@@ -236,8 +238,8 @@ def _compare(name: str, saved: list[dict], own: list[dict]) -> Iterator[tuple]:
     if len(saved) != len(own):
         yield f'a list {name} of length', len(saved), f'length {len(own)}'
     for index, (old, new) in enumerate(zip(saved, own)):
-        for key in sorted({*old, *new} - CHANGING - (
-                    OPTIONAL - (old.keys() & new.keys()))):
+        ignored = CHANGING | (OPTIONAL - (old.keys() & new.keys()))
+        for key in sorted((old.keys() | new.keys()) - ignored):
             # newer versions of PyTorch add entries that are None or False;
             # checkpoints contain no functions
             if not callable(new.get(key)) and (

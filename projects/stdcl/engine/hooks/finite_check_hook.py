@@ -23,8 +23,7 @@ class FiniteCheckHook(Hook):
     copies to the hooks that log them.
     """
 
-    # runs before RuntimeInfoHook, which would read the scalars one by one
-    priority = 'HIGHEST'
+    priority = 'HIGHEST'  # before RuntimeInfoHook reads scalars one by one
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
@@ -44,11 +43,12 @@ class FiniteCheckHook(Hook):
 
     def after_val_iter(self, runner, batch_idx, outputs, **kwargs) -> None:
         """Check the scores, because NaN would count as class 0."""
-        scores = [sample.get('pred_score') for sample in outputs]
-        require_finite(f'batch {batch_idx + 1}', *(
-            one for score in scores for one in (
-                score.values() if isinstance(score, dict) else [score])
-            if isinstance(one, torch.Tensor)))
+        scores = []  # of one head or, in a dict, of several
+        for sample in outputs:
+            score = sample.get('pred_score')
+            scores += score.values() if isinstance(score, dict) else [score]
+        require_finite(f'batch {batch_idx + 1}',
+                       *filter(torch.is_tensor, scores))
 
     after_test_iter = after_val_iter
 

@@ -24,8 +24,7 @@ class MemoryBankHook(Hook):
     the checkpoint are missing, or differ in size or list of sequences.
     """
 
-    # runs before other hooks that use the banks
-    priority = 'VERY_HIGH'
+    priority = 'VERY_HIGH'  # before other hooks that use the banks
     banks: dict[str, MemoryBank] = {}
     fingerprint = ''
 
@@ -46,7 +45,7 @@ class MemoryBankHook(Hook):
         fingerprint, _ = dataset_access.summarize(dataset, samples=0)
         collate = runner.train_dataloader.collate_fn
         batch_steps = (unwrap(runner.model).data_preprocessor,
-                       getattr(collate, 'func', collate))
+                       getattr(collate, 'func', collate))  # inside a partial
         for head in find_modules(runner.model, STDCLMixin).values():
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)

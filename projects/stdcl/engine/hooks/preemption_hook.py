@@ -46,8 +46,7 @@ class PreemptionHook(Hook):
     otherwise, both signals end the run at once.
     """
 
-    # runs after the hooks that change the state to be saved
-    priority = 'LOWEST'
+    priority = 'LOWEST'  # after the hooks that change the state to save
     signaled = 0  # number of the signal
     checkpoint_hook: SafeCheckpointHook | None = None
 

@@ -38,12 +38,10 @@ class RunRecordHook(Hook):
                                 'seed': runner.seed}
         self.record = dict(
             config_file=os.path.basename(runner.cfg.filename or ''),
-            config=config,
-            **environment.current_commit(),
+            config=config, **environment.current_commit(),
             versions=environment.package_versions(),
             machine=environment.machine_kind(),
-            processes=runner.world_size,
-            seed=runner.seed)
+            processes=runner.world_size, seed=runner.seed)
         self.epochs = []
         # a checkpoint from another folder continues the record of that folder
         source = runner.cfg.get('load_from')

@@ -22,39 +22,44 @@ class SafeCheckpointHook(CheckpointHook):
 
     MMEngine deletes first, so a run that crashes in between can lose its only
     or its best checkpoint. With gradient accumulation, the checkpoint contains
-    the gradients accumulated so far. The arguments are those of
-    ``CheckpointHook``.
+    the gradients accumulated so far. The arguments are the same.
     """
 
     saved_iter = -1  # iteration at which last_ckpt was saved
     gradients = {}  # name -> gradient, while a checkpoint is saved
 
     def before_train(self, runner) -> None:
-        """Delete incomplete files that a killed run left behind."""
+        """Find the files of a resumed run, and delete incomplete ones."""
         super().before_train(runner)
         # let MMEngine only note the files that it would delete
         self.remove, self.outdated = self.file_backend.remove, []
         self.file_backend.remove = self.outdated.append
-        last = self.file_backend.join_path(self.out_dir, Path(
-            runner.message_hub.runtime_info.get('last_ckpt') or '.').name)
+        last = self._in_out_dir(
+            runner.message_hub.runtime_info.get('last_ckpt') or '.')
         if self.file_backend.isfile(last):  # the run was resumed
             self.last_ckpt = last
-        if self.save_best:  # in a copied folder, refer to the copied files
-            several = len(self.key_indicators) > 1
-            best = self.best_ckpt_path_dict if several else vars(self)
-            for name in self.key_indicators if several else ['best_ckpt_path']:
-                best[name] = best[name] and self.file_backend.join_path(
-                    self.out_dir, Path(best[name]).name)
-            key = self.key_indicators[0]
-            if not several and key != 'auto' and not Path(
-                    self.best_ckpt_path or '').name.startswith(
-                        f'best_{key}_'.replace('/', '_')):
-                # the metric of save_best has changed
-                runner.message_hub.runtime_info.pop('best_score', None)
-                self.best_ckpt_path = None
+        if self.save_best and len(self.key_indicators) > 1:
+            self.best_ckpt_path_dict.update({
+                key: self._in_out_dir(path)
+                for key, path in self.best_ckpt_path_dict.items() if path})
+        elif self.save_best:
+            self._find_best(runner)
         if dist.is_main_process() and Path(self.out_dir).is_dir():
             for path in Path(self.out_dir).glob(f'*.pth.*{PARTIAL}'):
                 path.unlink()
+
+    def _in_out_dir(self, path: str) -> str:
+        """Return the file of this name in ``out_dir``, which may be a copy."""
+        return self.file_backend.join_path(self.out_dir, Path(path).name)
+
+    def _find_best(self, runner) -> None:
+        """Find the best checkpoint; forget it if ``save_best`` has changed."""
+        key, best = self.key_indicators[0], self.best_ckpt_path
+        prefix = f'best_{key}_'.replace('/', '_')
+        self.best_ckpt_path = best and self._in_out_dir(best)
+        if key != 'auto' and not Path(best or '').name.startswith(prefix):
+            runner.message_hub.runtime_info.pop('best_score', None)
+            self.best_ckpt_path = None
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add gradients, and remove memory banks that are not needed.
@@ -117,8 +122,7 @@ class SafeCheckpointHook(CheckpointHook):
         # without this state, PreemptionHook must save another checkpoint
         self.saved_iter = meta['iter'] if (
             self.save_optimizer and self.save_param_scheduler) else -1
-        self.outdated.append(self.file_backend.join_path(self.out_dir,
-                                                         INTERRUPTED))
+        self.outdated.append(self._in_out_dir(INTERRUPTED))
         self._remove_outdated()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:

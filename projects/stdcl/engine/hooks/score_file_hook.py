@@ -20,8 +20,7 @@ class ScoreFileHook(Hook):
 
     A metric receives only one kind of score, so the hook reads the output of
     the classifier. ``path`` is the ``*.npz`` file; :class:`.Scores` lists its
-    fields. An ``InputError`` is raised if a sequence has no name or several
-    labels.
+    fields. A sequence without name or with several labels raises InputError.
     """
 
     priority = 'VERY_LOW'  # if writing fails, the metrics are already logged

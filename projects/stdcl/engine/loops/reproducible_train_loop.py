@@ -33,8 +33,7 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
             dataset=dict(type=SeededDataset, dataset=dataloader['dataset']),
             sampler=dict(type=SeededSampler, sampler=dataloader['sampler'],
                          seed=seed_of(runner))), **kwargs)
-        # above 0 to resume in the middle of an epoch
-        self.first_batch = 0
+        self.first_batch = 0  # above 0 to resume in the middle of an epoch
 
     def run(self) -> nn.Module:
         """Train and return the model."""
@@ -69,10 +68,9 @@ class ReproducibleTrainLoop(EpochBasedTrainLoop):
         batches = self.dataloader.batch_sampler
         batches.sampler.seed = seed_of(self.runner)  # resuming may change it
         batches.sampler.set_epoch(self._epoch)
-        # only to resume: own batch samplers may lack batch_size
-        batches.sampler.skip = (
-            self.first_batch and self.first_batch * batches.batch_size)
         first, self.first_batch = self.first_batch, 0
+        # a batch sampler of the user may lack batch_size
+        batches.sampler.skip = first * batches.batch_size if first else 0
         for index, data_batch in enumerate(self.dataloader, first):
             self.run_iter(index, data_batch)
         self.runner.call_hook('after_train_epoch')
