@@ -62,5 +62,5 @@ def test_command_composed_by_mim(root, tmp_path):
     script = Path(mmaction.__file__).parent / '.mim' / 'tools' / 'train.py'
     done = call(sys.executable, script, root / CONFIG, '--launcher', 'none',
                 '--work-dir', tmp_path, '--cfg-options', *TINY, cwd=tmp_path)
-    torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
-    assert accuracy(done) >= 0
+    meta = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['meta']
+    assert meta['trained_on']['num_classes'] == [16] and accuracy(done) >= 0

@@ -193,6 +193,8 @@ def test_trains(encoder, benchmark, decoupler, tmp_path, tiny_annotations):
     assert 0 <= runner.test()['acc/top1'] <= 1
     model = runner.model
     assert all(p.isfinite().all() for p in model.parameters())
+    assert len(runner.optim_wrapper.optimizer.state) == len(
+        [*model.parameters()])
     if decoupler:
         for bank in model.cls_head.spatial_bank, model.cls_head.temporal_bank:
             assert bank.labels.tolist() == [0, 1, 0, 1]

@@ -76,6 +76,7 @@ def test_the_command(cfg, tmp_path, warm):
     tool = ('tools/analysis/get_flops.py', 'a.py')
     out = warm(*tool, cwd=tmp_path).stdout
     assert 'joints, channels): (1, 52, 20, 3)' in out
+    assert 'FLOPs: 1,173,122,560' in out
     failed = warm(*tool, '--shape', 1, 52, 17, 3, cwd=tmp_path, status=1)
     assert ('error: a.py: STGCN fails on a clip of shape (1, 52, 17, 3)'
             in failed.stderr)

@@ -39,6 +39,7 @@ from tests.commands import (
     train,
 )
 from tests.tiny_run import plain, run, tiny_config
+from tests.tiny_run import train as train_tiny
 
 OPTIONS = ['--cfg-options', *TINY, 'train_cfg.max_epochs=3',
            'train_dataloader.batch_size=8',  # eight steps per epoch
@@ -627,11 +628,12 @@ def test_resuming_by_iterations(config, tmp_path):
     config.train_dataloader.sampler = dict(type='InfiniteSampler')
     config.param_scheduler = dict(type='OneCycleLR', eta_max=0.1,
                                   total_steps=4, by_epoch=False)
-    run(config).train()
-    runner = run(config, resume=True, work_dir=str(tmp_path / 'other'),
-                 load_from=f'{config.work_dir}/iter_2.pth')
-    runner.train()
-    assert runner.iter == 4
+    whole, _ = train_tiny(config)
+    runner, _ = train_tiny(config, work_dir=str(tmp_path / 'other'),
+                           resume=True,
+                           load_from=f'{config.work_dir}/iter_2.pth')
+    assert (runner.iter, runner.optim_wrapper.get_lr()) == (
+        4, whole.optim_wrapper.get_lr())
     config.train_cfg.max_iters, config.param_scheduler = 3, None
     with pytest.raises(InputError, match='max_iters 4 or more, .* uses 3'):
         run(config, resume=True).train()

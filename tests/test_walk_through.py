@@ -54,9 +54,10 @@ def test_commands_of_the_page(warm, blocks, tmp_path):
     def output(part):
         return [done.stdout for line, done in outputs.items() if part in line]
 
-    for line, done in outputs.items():
-        if 'tools/test.py' in line:
-            assert 0 <= accuracy(done) <= 1
+    trained, tested = ([accuracy(done) for line, done in outputs.items()
+                        if f'tools/{tool}.py' in line]
+                       for tool in ('train', 'test'))
+    assert trained == tested
     assert 'anchor_share: 1.0000' in output('stdcl-stgcn_synthetic.py --s')[0]
     assert 'persons: up to 1' in output('custom.py')[0]
     assert re.match(r'day.npy: (\d+ segments|left (shoulder|hip): '
