@@ -142,11 +142,6 @@ def trained(tmp_path_factory):
     return runner
 
 
-@pytest.fixture(scope='module')
-def trained_file(trained):
-    return Path(trained.work_dir, 'epoch_2.pth')
-
-
 def test_every_way_to_save_is_plain(tmp_path):
     # the Runner, hooks and users import the function from three modules
     from mmengine.runner import runner as runner_module
@@ -256,10 +251,11 @@ def test_entries_of_other_tools_are_read(tmp_path):
 
 
 @pytest.fixture
-def config_file(tmp_path, loot, trained_file):
+def config_file(tmp_path, loot, trained):
     """Write a checkpoint with a malicious config, stored as MMCV 1.x does."""
     attack = f'x = __import__("os").mkdir({str(loot)!r})\n'
-    checkpoint = torch.load(trained_file, weights_only=True)
+    checkpoint = torch.load(Path(trained.work_dir, 'epoch_2.pth'),
+                            weights_only=True)
     checkpoint['meta'].update(config=attack, cfg=attack)
     checkpoint['message_hub']['runtime_info']['cfg'] = attack
     path = tmp_path / 'config.pth'

@@ -59,12 +59,6 @@ def make_bank(num_classes=3, slots_per_class=2, dim=DIM, **kwargs):
     return bank
 
 
-def make_step(indices, num_classes=3, dim=DIM):
-    indices = torch.tensor(indices)
-    return (F.normalize(torch.randn(len(indices), dim), dim=1),
-            indices % num_classes, indices)
-
-
 def check(bank, twin):
     assert len(bank) == len(twin.slots())
     label_of_slot = [label for label, slots in enumerate(twin.classes)
@@ -118,7 +112,8 @@ def test_equals_the_twin(steps, num_classes, slots_per_class):
 def test_sequence_without_a_slot_excludes_no_positive():
     # class 0 has sequences 0, 3 and 6, but only two slots
     bank = make_bank(3, 2)
-    features, labels, indices = make_step([0, 3, 6, 1, 2])
+    indices = torch.tensor([0, 3, 6, 1, 2])
+    features, labels = F.normalize(torch.randn(5, DIM), dim=1), indices % 3
     slots = update(bank, features, labels, indices)
     assert bank.indices.tolist() == [0, 3, 1, -1, 2, -1]
     anchors = features[2:3].clone().requires_grad_()

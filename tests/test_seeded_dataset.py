@@ -96,15 +96,6 @@ def test_sampler_receives_the_wrapped_data_set():
     assert 'label' in build()[1].sampler.dataset.get_data_info(5)
 
 
-def test_resumed_run_may_change_the_seed():
-    _, sampler = build()
-    before = list(sampler)
-    sampler.seed = 2
-    after = list(sampler)
-    assert before != after
-    assert not {draw.seed for draw in before} & {draw.seed for draw in after}
-
-
 def test_plain_index_is_not_seeded():
     dataset = SeededDataset(SET)
     first, second = (dataset[3]['inputs'] for _ in range(2))

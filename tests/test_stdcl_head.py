@@ -142,30 +142,16 @@ def test_inference_equals_the_plain_head(encoder, monkeypatch):
     assert all(name.startswith(('cls_head.decoupler', 'cls_head.spatial_bank',
                                 'cls_head.temporal_bank'))
                for name in unexpected)
-    inputs, samples = batch()
-    assert torch.equal(model(inputs, stage='head'),
-                       plain(inputs, stage='head'))
-
-    used = _parameters_used(model, inputs)
-    assert used == _parameters_used(plain, inputs)
-    assert sum(used.values()) == sum(p.numel() for p in plain.parameters())
-
-    # predict calls no part of STD-CL
     for part in (model.cls_head.decoupler, model.cls_head.loss_contrast):
         monkeypatch.setattr(part, 'forward',
                             lambda *_: pytest.fail('STD-CL ran'))
+    inputs, samples = batch()
+    assert torch.equal(model(inputs, stage='head'),
+                       plain(inputs, stage='head'))
     predictions = model(inputs, copy.deepcopy(samples), mode='predict')
     expected = plain(inputs, copy.deepcopy(samples), mode='predict')
     for ours, theirs in zip(predictions, expected):
         assert torch.equal(ours.pred_score, theirs.pred_score)
-
-
-def _parameters_used(model, inputs):
-    """Return names and sizes of the parameters that logits depend on."""
-    model.zero_grad()
-    model(inputs, stage='head').sum().backward()
-    return {name: p.numel() for name, p in model.named_parameters()
-            if p.grad is not None}
 
 
 def test_banks_follow_the_decoupler():
@@ -177,23 +163,16 @@ def test_banks_follow_the_decoupler():
         build(decoupler=decoupler, memory_bank={**bank, 'feat_dim': 256})
 
 
-def silence(model, value):
-    """Set both vectors of the first sequence of each batch to a value."""
-
-    def hook(module, args, output):
-        keep = torch.ones(len(output[0]), 1).index_fill(0, torch.tensor(0), 0)
-        return tuple(vector * keep + value * (1 - keep) for vector in output)
-
-    model.cls_head.decoupler.register_forward_hook(hook)
-
-
 @pytest.mark.parametrize('value', [0, 1e-9])
 def test_zero_vector_does_not_contribute(value):
     model, (inputs, samples) = build(), batch([0, 4, 8, 1, 5, 9])
     model(inputs, samples, mode='loss')
     bank = model.cls_head.spatial_bank
     assert bank.labels[0] == 0
-    silence(model, value)
+    keep = torch.tensor([0] + [1] * 5)[:, None]  # all but the first sequence
+    model.cls_head.decoupler.register_forward_hook(
+        lambda module, args, output: tuple(
+            vector * keep + value * (1 - keep) for vector in output))
     losses = model(inputs, samples, mode='loss')
     assert losses['anchor_share'].item() == pytest.approx(5 / 6)
     assert bank.labels[0] == -1 and (bank.labels >= 0).sum() == 5

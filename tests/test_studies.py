@@ -23,8 +23,6 @@ from runs.gains import draw_gains, gains_table
 from tests.commands import ROOT, hold_folder, interrupt
 
 STUDIES = sorted((ROOT / 'runs/studies').glob('*.py'))
-RECORDED = [file for study in STUDIES for file in ROOT.glob(
-    f'runs/studies/{study.stem}.csv')]
 STUDY = '''
 about = 'two arms'
 arms = {
@@ -117,9 +115,9 @@ def make_runner(write, tmp_path, monkeypatch):
 def test_studies_of_the_repository(path):
     """Options of unfinished studies fit the configs; all arms differ."""
     study = read_study(path)
-    file = path.with_suffix('.csv')
-    finished = file.is_file() and (
-        len(pd.read_csv(file)) >= len(study.trainings))
+    results = records.read(path.with_suffix('.csv'))
+    assert results.commit.str.fullmatch('[0-9a-f]{40}(-dirty)?|unknown').all()
+    finished = len(results) >= len(study.trainings)
     first = [item for item in {item.arm: item for item in reversed(
         study.trainings)}.values() if not item.fuse]
     for item in {(item.config, *item.options): item for item in first
@@ -129,12 +127,6 @@ def test_studies_of_the_repository(path):
                ) == len(first)
     seeds = [item.seed for item in study.trainings]
     assert seeds == sorted(seeds)
-
-
-@pytest.mark.parametrize('path', RECORDED, ids=lambda path: path.stem)
-def test_recorded_results(path):
-    results = records.read(path).set_index(records.KEY)
-    assert results.commit.str.fullmatch('[0-9a-f]{40}(-dirty)?|unknown').all()
 
 
 FUSE = ("'plain': dict", "'both': dict(fuse=['plain', 'stdcl'], seeds=[1], "

@@ -3,8 +3,6 @@ import json
 import re
 import shlex
 
-import pytest
-
 from tests.commands import EXPORTS_ONNX, ROOT, TINY, accuracy
 
 # options for small.py of the page, so that training takes seconds
@@ -18,13 +16,6 @@ WITHOUT_OPTIONS = ('make_recordings.py', 'custom.py', 'strip_stdcl.py',
                    'browse_dataset.py')
 
 
-@pytest.fixture(scope='module')
-def blocks():
-    """Return (language, text) of the code blocks of the page, in order."""
-    text = (ROOT / 'docs' / 'walk_through.md').read_text()
-    return re.findall(r'```(\w+)\n(.*?)```', text, re.DOTALL)
-
-
 def shorten(line: str) -> list:
     """Return the words of a command, changed to finish in seconds."""
     own = 'small' in line
@@ -36,9 +27,11 @@ def shorten(line: str) -> list:
     return words
 
 
-def test_commands_of_the_page(warm, blocks, tmp_path):
+def test_commands_of_the_page(warm, tmp_path):
     for name in ('tools', 'projects', 'configs'):
         (tmp_path / name).symlink_to(ROOT / name)
+    page = (ROOT / 'docs' / 'walk_through.md').read_text()
+    blocks = re.findall(r'```(\w+)\n(.*?)```', page, re.DOTALL)
     outputs = {}
     for language, text in blocks[1:]:
         if language == 'python':
