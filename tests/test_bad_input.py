@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
-from mmaction.registry import MODELS, RUNNERS
+from mmaction.registry import MODELS, RUNNERS, TRANSFORMS
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -429,10 +429,6 @@ def test_a_reader_of_the_output_has_ended():
     assert (done.returncode, done.stderr) == (141, b'')
 
 
-FAILING = """
-from mmaction.registry import TRANSFORMS
-from projects.stdcl.utils.input_error import InputError
-
 @TRANSFORMS.register_module()
 class Fail:
 
@@ -440,19 +436,13 @@ class Fail:
         if results['sample_idx'] == 3:
             raise InputError('sequence 3: wrong.')
         return results
-"""
 
 
-def test_error_in_a_worker(folder):
+def test_error_in_a_worker(folder, warm):
     """The output contains neither the worker's traceback nor the config."""
-    (folder / 'failing.py').write_text(FAILING)
-    (folder / 'tiny.py').write_text(
-        f"{CONFIG}\ncustom_imports = dict(imports=['failing'])\n")
-    done = subprocess.run([
-        sys.executable, ROOT / 'tools/train.py', 'tiny.py', '--cfg-options',
-        'train_dataloader.num_workers=1', f'{STEP}.0.type=Fail'],
-        capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': f'{ROOT}{os.pathsep}{folder}'})
+    done = warm('tools/train.py', 'tiny.py', '--cfg-options',
+                'train_dataloader.num_workers=1', f'{STEP}.0.type=Fail',
+                cwd=folder, status=1)
     assert re.search(r'error: .*sequence 3: wrong.\n\Z', done.stderr), done
     log, = folder.glob('work_dirs/tiny/*/*.log')
     for text in 'Config:', 'System environment:', 'Hooks will be executed':

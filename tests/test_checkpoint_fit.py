@@ -277,9 +277,8 @@ def test_old_work_directories_resume_with_their_config(config):
     run(config).train()
     saved_config = f'{config.work_dir}/saved.json'
     config.dump(saved_config)
-    resumed = run(Config.fromfile(saved_config), resume=True,
-                  train_cfg=dict(config.train_cfg, max_epochs=2))
-    resumed.train()
+    resumed, _ = train(Config.fromfile(saved_config), resume=True,
+                       train_cfg=dict(config.train_cfg, max_epochs=2))
     assert resumed.epoch == 2
     assert resumed.model.cls_head.spatial_weight == 0.1
 
@@ -461,8 +460,7 @@ def test_input_of_older_checkpoints_is_not_checked(config, checkpoint):
     assert 'acc/top1' in run(other, load_from=checkpoint).test()
     load_model(other, checkpoint)
     bone.train_cfg.max_epochs = 2
-    resumed = run(bone, resume=True)
-    resumed.train()
+    run(bone, resume=True).train()
     assert torch.load(f'{config.work_dir}/epoch_2.pth', weights_only=True)[
         'meta']['trained_on']['stream'] == ['bone']
     # a file that contains only weights does not name a stream
@@ -531,8 +529,7 @@ def test_classes_in_a_different_order_raise(config, tiny_annotations, capsys):
     with pytest.raises(InputError, match=f'val{message}'):
         run(mixed).train()
     with pytest.raises(InputError, match=f'test{message}'):
-        trained = run(config)
-        trained.train()
+        trained, _ = train(config)
         trained._test_dataloader = other.test_dataloader
         trained._test_loop['dataloader'] = other.test_dataloader
         trained.test()
@@ -583,9 +580,7 @@ def test_testing_on_training_sequences_warns(config, tiny_annotations, capsys):
     paths = [annotated(tiny_annotations(num=12), rename) for rename in 'xyz']
     for path, checkpoint in zip(paths, (None, f'{config.work_dir}/1.pth')):
         use(config, path).test_dataloader.dataset.ann_file = paths[0]
-        runner = run(config, load_from=checkpoint)
-        runner.train()
-        runner.test()
+        train(config, load_from=checkpoint)[0].test()
         Path(config.work_dir, 'epoch_1.pth').rename(f'{config.work_dir}/1.pth')
     text = '12 of 12 sequences have the name and label of a training sequence'
     log = capsys.readouterr().out

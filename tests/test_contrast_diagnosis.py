@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from runs.studies.parts.contrast_diagnosis import gradient_norms
-from tests.test_hooks import config, run  # noqa: F401  a fixture
-from tests.tiny_run import plain
+from tests.test_hooks import config  # noqa: F401  a fixture
+from tests.tiny_run import plain, train
 
 
 def test_gradient_norms_are_those_of_the_losses_alone():
@@ -34,9 +34,8 @@ def test_hook_does_not_change_training(config, kind, block):  # noqa: F811
         config.model.contrast_block = block
     weights = []
     for hooks in ({}, dict(diagnosis=dict(type='ContrastDiagnosisHook'))):
-        runner = run(config, randomness=dict(seed=0), default_hooks={
+        runner, _ = train(config, randomness=dict(seed=0), default_hooks={
             **config.default_hooks, **hooks})
-        runner.train()
         weights.append(runner.model.state_dict())
         assert 'loss' not in vars(runner.model.cls_head)
     assert all(torch.equal(*pair) for pair in zip(

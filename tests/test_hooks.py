@@ -174,9 +174,8 @@ def test_a_second_run_of_a_runner_keeps_its_banks(config):
 
 
 def test_averaged_weights_are_kept_after_training(config):
-    runner = run(config, custom_hooks=[
+    runner, _ = train(config, custom_hooks=[
         *config.custom_hooks, dict(type='EMAHook', momentum=0.5)])
-    runner.train()
     hook, = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
     expected = [one.clone() for one in hook.ema_model.module.parameters()]
     runner.test()
@@ -336,8 +335,7 @@ def test_other_recognizers_and_heads_are_not_refused(config):
             type='Conv3d', in_channels=1, out_channels=4, kernel_size=3),
         cls_head=dict(type='I3DHead', num_classes=10, in_channels=4,
                       average_clips='prob'))
-    runner = run(config)
-    runner.train()
+    run(config).train()
     for feats in (torch.ones(2), ), torch.ones(5 * [1]), torch.ones(
             1, 9, 4, 1, 1):
         check_features(SimpleNamespace(cls_head=SimpleNamespace(
@@ -384,28 +382,11 @@ def test_activation_checkpointing_changes_no_step(config):
     config.model.cls_head.update(spatial_weight=9)
     states = []
     for changes in {}, dict(activation_checkpointing='backbone'):
-        runner = run(config, **changes)
-        runner.train()
+        runner, _ = train(config, **changes)
         states.append(dict(runner.model.named_parameters()))
         copy.deepcopy(runner.model)
     for name, parameter in states[0].items():
         torch.testing.assert_close(parameter, states[1][name], msg=name)
-
-
-@MODELS.register_module(force=True)
-class WithArguments(RecognizerGCN):
-    """Recognizer that passes an argument to its head, like Recognizer2D."""
-
-    def extract_feat(self, *args, **kwargs):
-        return super().extract_feat(*args, **kwargs)[0], dict(num_segs=1)
-
-
-@MODELS.register_module(force=True)
-class TakesArguments(GCNHead):
-    """Head that requires this argument."""
-
-    def forward(self, x, num_segs, **kwargs):
-        return super().forward(x)
 
 
 @MODELS.register_module(force=True)
@@ -433,19 +414,22 @@ def test_own_losses(config):
     run(config, val_cfg=None, val_dataloader=None, val_evaluator=None).train()
 
 
-def test_arguments_for_the_head(config):
-    config = plain(config)
-    config.model.type = 'WithArguments'
-    config.model.cls_head.type = 'TakesArguments'
-    run(config).train()
+def test_arguments_for_the_head(config, monkeypatch):
+    """A recognizer may pass arguments to its head, like Recognizer2D."""
+    extract, forward = RecognizerGCN.extract_feat, GCNHead.forward
+    monkeypatch.setattr(
+        RecognizerGCN, 'extract_feat', lambda *args, **kwargs: (
+            extract(*args, **kwargs)[0], dict(num_segs=1)))
+    monkeypatch.setattr(GCNHead, 'forward', lambda self, x, num_segs,
+                        **kwargs: forward(self, x))
+    run(plain(config)).train()
 
 
 def test_run_record(config):
     config.train_cfg.max_epochs = 2
     config.optim_wrapper.update(clip_grad=dict(max_norm=1),
                                 accumulative_counts=2)
-    runner = run(config, randomness=dict(seed=3))
-    runner.train()
+    runner, _ = train(config, randomness=dict(seed=3))
     with open(f'{config.work_dir}/run.json') as file:
         record = json.load(file)
     losses, _ = runner.message_hub.get_scalar('train/loss').data
@@ -465,8 +449,7 @@ def test_run_record(config):
     config.train_cfg.max_epochs = 3
     config.val_evaluator = [dict(type='AccMetric'),
                             dict(type='ConfusionMatrix')]
-    runner = run(config, resume=True, randomness=dict(seed=3))
-    runner.train()
+    runner, _ = train(config, resume=True, randomness=dict(seed=3))
     with open(f'{config.work_dir}/run.json') as file:
         resumed = json.load(file)
     assert resumed['epochs'][:2] == record['epochs']

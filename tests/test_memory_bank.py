@@ -70,12 +70,6 @@ def test_half_precision_halves_the_features():
     assert torch.equal(bank.labels, expected.labels)
 
 
-def test_unknown_dtype_raises():
-    with pytest.raises(ValueError, match="dtype is 'bfloat16', expected one "
-                       'of float32, float16'):
-        make_bank(dtype='bfloat16')
-
-
 def test_autocast_does_not_round_features():
     bank, expected = make_bank(), make_bank()
     written = (F.normalize(torch.randn(3, 4), dim=1),

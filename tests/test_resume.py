@@ -245,21 +245,26 @@ def test_sigkill(warm, tmp_path, whole, when, workers):
     assert_equal(tmp_path, whole)
 
 
-KILLED = """
-import glob, os, runpy, signal, sys
+def train_after(warm, work_dir, code, *options, status):
+    """Train after a line of code, in the same process."""
+    path = work_dir / 'after.py'
+    path.write_text(f"""import glob, os, resource, runpy, signal, sys
 sys.argv.pop(0)
-fsync = os.fsync
-os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL) if glob.glob(
-    'epoch_2.pth.*.partial') else fsync(file)
+{code}
 runpy.run_path(sys.argv[0], run_name='__main__')
-"""
+""")
+    return warm(path, ROOT / 'tools/train.py', *arguments(work_dir), *OPTIONS,
+                *options, cwd=work_dir, status=status)
 
 
-def test_sigkill_while_a_checkpoint_is_written(warm, root, tmp_path):
+KILLED = """fsync = os.fsync
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL) if glob.glob(
+    'epoch_2.pth.*.partial') else fsync(file)"""
+
+
+def test_sigkill_while_a_checkpoint_is_written(warm, tmp_path):
     """An incomplete checkpoint never has the name of a complete one."""
-    (tmp_path / 'killed.py').write_text(KILLED)
-    warm(tmp_path / 'killed.py', root / 'tools/train.py',
-         *arguments(tmp_path), *OPTIONS, cwd=tmp_path, status=-signal.SIGKILL)
+    train_after(warm, tmp_path, KILLED, status=-signal.SIGKILL)
     assert list(tmp_path.glob('epoch_2.pth.*.partial'))
     assert not (tmp_path / 'epoch_2.pth').exists()
     assert find_latest(tmp_path) == (str(tmp_path / 'epoch_1.pth'), [])
@@ -311,25 +316,12 @@ def test_only_damaged_checkpoints(warm, tmp_path, whole):
 
 
 # limits files to 100 kB, enough for logs but not for a checkpoint
-FULL_DISK = '''import resource
-import runpy
-import sys
-sys.argv.pop(0)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-runpy.run_path(sys.argv[0], run_name='__main__')
-'''
-
-
-def resume_on_a_full_disk(warm, work_dir, *options):
-    (work_dir / 'full_disk.py').write_text(FULL_DISK)
-    return warm(work_dir / 'full_disk.py', ROOT / 'tools/train.py',
-                *arguments(work_dir), '--resume', *OPTIONS, *options,
-                cwd=work_dir, status=1)
+FULL_DISK = 'resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))'
 
 
 def test_disk_full(warm, tmp_path, whole):
     work_dir = copy_of(whole, tmp_path, 1)
-    full = resume_on_a_full_disk(warm, work_dir)
+    full = train_after(warm, work_dir, FULL_DISK, '--resume', status=1)
     assert re.search(r'Checkpoint \S+epoch_2.pth was not saved: File too '
                      'large.*--resume', full.stderr)
     assert sorted(path.name for path in work_dir.glob('*.pth*')) == [
@@ -349,7 +341,7 @@ def test_a_checkpoint_is_deleted_after_its_successor_is_saved(
     assert (work_dir / 'epoch_2.pth').is_file()
     assert not (work_dir / 'epoch_1.pth').exists()
     best, = work_dir.glob('best_acc_top1_epoch_*.pth')
-    resume_on_a_full_disk(warm, work_dir, *keep)
+    train_after(warm, work_dir, FULL_DISK, *keep, '--resume', status=1)
     assert find_latest(work_dir) == (str(work_dir / 'epoch_2.pth'), [])
     assert find_damage(best) is None
 
@@ -410,12 +402,11 @@ def config(tmp_path, tiny_annotations):
     return cfg
 
 
-def final(cfg, tmp_path, **changes):
-    """Train in a different work directory, and return the Runner's weights."""
-    runner = run(cfg, work_dir=str(tmp_path / 'other'), **changes)
-    runner.train()
+def compare_runs(cfg, tmp_path, whole, **changes):
+    """Train in a different work directory, and compare the weights."""
+    runner, _ = train_tiny(cfg, work_dir=str(tmp_path / 'other'), **changes)
     assert runner.iter == 3 * cfg.train_cfg.max_epochs
-    return runner.model.state_dict()
+    compare(runner.model.state_dict(), whole.model.state_dict())
 
 
 @pytest.mark.parametrize('file, checkpoint, counts', [
@@ -432,11 +423,9 @@ def test_every_checkpoint_continues_the_run(config, tmp_path, file, checkpoint,
     if 'save_best' in checkpoint:
         config.param_scheduler = [dict(type='ReduceOnPlateauLR', patience=0,
                                        monitor='acc/top1', rule='greater')]
-    runner = run(config)
-    runner.train()
-    resumed = final(config, tmp_path, resume=True,
-                    load_from=f'{config.work_dir}/{file}')
-    compare(resumed, runner.model.state_dict())
+    whole, _ = train_tiny(config)
+    compare_runs(config, tmp_path, whole, resume=True,
+                 load_from=f'{config.work_dir}/{file}')
 
 
 def test_gradients_of_a_different_batch_size_are_not_kept(config):
@@ -456,11 +445,9 @@ def test_gradients_of_a_different_batch_size_are_not_kept(config):
 
 def test_a_run_without_a_seed_keeps_its_random_one(config, tmp_path):
     config.randomness = dict(seed=None)
-    runner = run(config)
-    runner.train()
-    resumed = final(config, tmp_path, resume=True,
-                    load_from=f'{config.work_dir}/epoch_1.pth')
-    compare(resumed, runner.model.state_dict())
+    whole, _ = train_tiny(config)
+    compare_runs(config, tmp_path, whole, resume=True,
+                 load_from=f'{config.work_dir}/epoch_1.pth')
 
 
 def test_resuming_within_an_epoch_requires_the_loop(config):
@@ -506,21 +493,18 @@ def test_own_batches_resume_only_between_epochs(config, tmp_path):
 
 
 def test_validation_does_not_disturb(config, tmp_path):
-    runner = run(config)
-    runner.train()
+    whole, _ = train_tiny(config)
     config.train_cfg.val_interval = 9
-    compare(final(config, tmp_path), runner.model.state_dict())
+    compare_runs(config, tmp_path, whole)
 
 
 def test_a_checkpoint_of_an_earlier_version_skips_no_epoch(config, tmp_path):
-    whole = run(config)
-    whole.train()
+    whole, _ = train_tiny(config)
     path = f'{config.work_dir}/epoch_1.pth'
     checkpoint = torch.load(path, weights_only=True)
     checkpoint['meta'].update(first_batch=3, batches_per_epoch=3)
     save_to_local(checkpoint, path)
-    compare(final(config, tmp_path, resume=True, load_from=path),
-            whole.model.state_dict())
+    compare_runs(config, tmp_path, whole, resume=True, load_from=path)
 
 
 @pytest.mark.parametrize('change, message', [
@@ -565,8 +549,7 @@ def test_settings_that_may_change(config, monkeypatch):
     save_to_local(checkpoint, path)
     monkeypatch.setattr(torch.amp.GradScaler, 'load_state_dict',
                         lambda *_: pytest.fail('{} was loaded'))
-    runner = run(config, resume=True)
-    runner.train()
+    runner, _ = train_tiny(config, resume=True)
     assert runner.iter == 6
     part, = read_record(Path(config.work_dir, 'run.json'))['resumed']
     assert part['config']['train_dataloader']['batch_size'] == 4
@@ -576,11 +559,10 @@ def test_a_longer_run_equals_one_that_was_long_from_the_start(config):
     """By default, schedules end with the run, one step too early."""
     config.param_scheduler = [dict(type='StepLR', step_size=1, gamma=0.5)]
     config.train_cfg.max_epochs = 4
-    whole, config.work_dir = run(config), config.work_dir + '4'
-    whole.train()
+    whole, _ = train_tiny(config)
+    config.work_dir += '4'
     for config.train_cfg.max_epochs in (2, 4):
-        runner = run(config, resume=True)
-        runner.train()
+        runner, _ = train_tiny(config, resume=True)
     compare(runner.model.state_dict(), whole.model.state_dict())
 
 
@@ -594,12 +576,10 @@ def test_own_samplers_and_no_sampler_seed_hook(config, tmp_path):
     config.train_dataloader.sampler = dict(type='OwnSampler')
     config.train_dataloader.update(num_workers=1, persistent_workers=True)
     config.default_hooks.sampler_seed = None
-    runner = run(config)
-    runner.train()
-    assert runner.train_dataloader.batch_sampler.sampler.epoch == 1
-    resumed = final(config, tmp_path, resume=True,
-                    load_from=f'{config.work_dir}/epoch_1.pth')
-    compare(resumed, runner.model.state_dict())
+    whole, _ = train_tiny(config)
+    assert whole.train_dataloader.batch_sampler.sampler.epoch == 1
+    compare_runs(config, tmp_path, whole, resume=True,
+                 load_from=f'{config.work_dir}/epoch_1.pth')
 
 
 def test_a_schedule_may_change_betas(config):
@@ -615,8 +595,7 @@ def test_a_schedule_may_change_betas(config):
         group.pop('decoupled_weight_decay', None)  # as in old versions
     save_to_local(checkpoint, path)
     config.train_cfg.max_epochs = 3
-    runner = run(config, resume=True)
-    runner.train()
+    runner, _ = train_tiny(config, resume=True)
     assert runner.epoch == 3
 
 
@@ -648,8 +627,7 @@ def test_a_copied_folder_is_independent(config, tmp_path, capsys):
     assert find_latest(copied).path == str(copied / 'epoch_2.pth')
     flip_a_bit(copied / 'epoch_2.pth')
     assert find_latest(copied).path == str(copied / 'epoch_1.pth')
-    runner = run(config, resume=True, work_dir=str(copied))
-    runner.train()
+    runner, _ = train_tiny(config, resume=True, work_dir=str(copied))
     assert re.search(r'WARNING - \S+epoch_2.pth is damaged \(the checksum of '
                      r'\S+ is wrong\); resuming from \S+epoch_1.pth',
                      capsys.readouterr().out)
