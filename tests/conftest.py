@@ -37,7 +37,7 @@ skip_formatting()
 
 # slow files run first, so that no process is idle at the end
 LONGEST = ('test_resume.py', 'test_export_onnx.py', 'test_checkpoint_fit.py',
-           'test_scale_out.py', 'test_configs.py')
+           'test_commands.py', 'test_configs.py')
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,6 @@
-"""Links have targets, and commands in the docs use existing options."""
+"""Links have targets, and commands and examples fit the code."""
+import doctest
+import importlib
 import re
 import shlex
 
@@ -9,6 +11,9 @@ from tests.commands import ROOT
 PAGES = sorted(str(path.relative_to(ROOT)) for pattern in
                ('*.md', 'configs/*.md', 'docs/**/*.md')
                for path in ROOT.glob(pattern))
+MODULES = [str(path.relative_to(ROOT).with_suffix('')).replace('/', '.')
+           for path in sorted((ROOT / 'projects/stdcl').rglob('*.py'))
+           if '>>>' in path.read_text()]
 
 
 def read(page):
@@ -37,3 +42,12 @@ def test_commands_match_the_options_of_the_tools(page):
         for word in shlex.split(arguments, comments=True):
             if tool.endswith('.py') and word.startswith('--'):
                 assert f"'{word}'" in read(tool), line
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_examples_in_docstrings(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(
+        importlib.import_module(name),
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0

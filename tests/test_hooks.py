@@ -34,6 +34,7 @@ from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
 from projects.stdcl.utils.clip_check import check_encoder, check_features
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
+from runs.studies.parts.contrast_diagnosis import gradient_norms
 from tests import tiny_run
 from tests.tiny_run import plain, run, tiny_config, train
 
@@ -464,3 +465,44 @@ def test_run_record(config):
     del hook.epochs[2]  # as if the run had been killed before it was written
     hook.after_val_epoch(runner, {'own': 0.7})
     assert hook.epochs == record['epochs']
+
+
+def test_gradient_norms_are_those_of_the_losses_alone():
+    feats = torch.randn(3, 2, 4, requires_grad=True)
+    weight = torch.randn(3, 8, requires_grad=True)
+    losses = dict(loss_cls=(feats.flatten(1) * weight).sum() / 3,
+                  loss_spatial=-2 * (feats.flatten(1) * weight).sum() / 3,
+                  accuracy=torch.tensor(0.5))
+    scalars = gradient_norms(feats, losses)
+    norm = weight.norm(dim=1).mean()
+    torch.testing.assert_close(scalars['gradient_cls'], norm)
+    torch.testing.assert_close(scalars['gradient_spatial'], 2 * norm)
+    torch.testing.assert_close(scalars['gradient_cosine'], torch.tensor(-1.))
+    assert weight.grad is None
+    assert gradient_norms(feats.detach(), losses) == {}
+
+
+@pytest.mark.parametrize('kind, block', [
+    ('MemoryBank', None), ('ClassBalancedMemoryBank', 1), (None, None)])
+def test_diagnosis_does_not_change_training(config, kind, block):
+    """ContrastDiagnosisHook logs correct scalars."""
+    if kind is None:  # without STD-CL
+        config = plain(config)
+    else:
+        config.model.cls_head.memory_bank.type = kind
+        config.model.contrast_block = block
+    weights = []
+    for hooks in ({}, dict(diagnosis=dict(type='ContrastDiagnosisHook'))):
+        runner, _ = train(config, randomness=dict(seed=0), default_hooks={
+            **config.default_hooks, **hooks})
+        weights.append(runner.model.state_dict())
+        assert 'loss' not in vars(runner.model.cls_head)
+    assert all(torch.equal(*pair) for pair in zip(
+        weights[0].values(), weights[1].values()))
+    with open(f'{config.work_dir}/run.json') as file:
+        scalars = json.load(file)['epochs'][-1]['train']
+    assert scalars['gradient_cls'] > 0
+    assert ('gradient_spatial' in scalars) == (kind is not None)
+    # the contrast of an earlier block does not reach the encoder's output
+    assert (scalars.get('gradient_spatial', 1) == 0) == (block is not None)
+    assert ('staleness_spatial' in scalars) == (kind == 'MemoryBank')

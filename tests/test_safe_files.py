@@ -1,4 +1,4 @@
-"""Files of unknown origin load without running code."""
+"""Files of unknown origin load without running code; writing is atomic."""
 import functools
 import io
 import os
@@ -13,6 +13,7 @@ import pytest
 from numpy._core.multiarray import _reconstruct, scalar
 
 from projects.stdcl.utils import safe_files
+from projects.stdcl.utils.atomic_write import atomic_write
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.safe_files import VARIABLE, is_trusted
 from tests.attacks import Call
@@ -266,3 +267,18 @@ def test_no_other_module_reads_files_that_can_contain_code(root):
              for path in (root / folder).rglob('*.py')
              if calls.search(path.read_text())}
     assert found == {'safe_files.py', 'checkpoint.py'}
+
+
+def test_atomic_write(tmp_path):
+    """A failure keeps the previous file; the last of two writers wins."""
+    path = tmp_path / 'new' / 'a.txt'
+    with atomic_write(path) as first:
+        first.write_text('first')
+        with atomic_write(path) as second:
+            second.write_text('second')
+        assert path.read_text() == 'second'
+    with pytest.raises(KeyError), atomic_write(path) as partial:
+        partial.write_text('half')
+        raise KeyError
+    assert path.read_text() == 'first'
+    assert [*path.parent.iterdir()] == [path]

@@ -276,7 +276,7 @@ def printing(tmp_path):
 
 
 def test_the_script_for_several_processes(printing, tmp_path):
-    """test_scale_out.py runs the other script, dist_train.sh."""
+    """test_commands.py runs the other script, dist_train.sh."""
     done = subprocess.run(
         ['bash', 'clone/tools/dist_test.sh', 'a.py', 'a.pth', '2', '--seed',
          '0'], cwd=tmp_path, capture_output=True, text=True, check=True,
