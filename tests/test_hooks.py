@@ -198,7 +198,8 @@ def test_validation_may_precede_training(config):
                            weights['cls_head.fc.weight'])
     runner = run(config)
     runner.load_checkpoint(bare)
-    runner.train_dataloader, runner.test()  # which builds the loop in vain
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.train_dataloader, runner.test()  # which also builds the loop
     with pytest.raises(InputError, match='loaded before train'):
         runner.train()
 

@@ -2,6 +2,7 @@
 import json
 import pickle
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from projects.stdcl import datasets
+from projects.stdcl.datasets.converters import nw_ucla
 from projects.stdcl.datasets.converters.nw_ucla import convert, parse
 from projects.stdcl.utils.input_error import InputError
 from tests.commands import ROOT
@@ -26,6 +28,17 @@ def unpacked(archive, tmp_path_factory):
         file.extractall(folder)
     (folder / 'all_sqe/._a01_s01_e00_v01.json').touch()  # of macOS
     return folder / 'all_sqe'
+
+
+def test_folds_are_by_subject(monkeypatch):
+    monkeypatch.setattr(nw_ucla, 'SPLITS', dict(
+        xview_train=((1, 2), 20), xview_val=((3, ), 10)))
+    splits = nw_ucla.make_splits([
+        f'a01_s{subject:02d}_e05_v0{view}'
+        for subject, view in product(range(1, 11), (1, 2, 3))])
+    assert splits['fold0_val'] == splits['xview_train'][:6]
+    assert splits['fold0_train'] == splits['xview_train'][6:]
+    assert splits['fold2_val'] == splits['xview_train'][14:]
 
 
 def test_converts_the_zip_and_the_folder_alike(warm, archive, unpacked,

@@ -216,7 +216,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
         near = _nearest(name, RUNNER_FIELDS)
         # variables such as val_dataloader_2 help to define fields
         if near and not re.search(r'(^|_)({})(_|\d|$)'.format('|'.join(
-                RUNNER_FIELDS - {'model'})), name):
+                RUNNER_FIELDS - {'model'} | {'model(?!_)'})), name):
             raise InputError(f'{name} is not a field of the Runner{near}.')
     for name, words in _parameters(Runner.__init__).items():
         value = cfg.get(name)
@@ -226,7 +226,7 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
         if expected:
             raise InputError(f'{name} is {value!r}, expected {expected}.')
     hooks = cfg.get('default_hooks') or {}
-    for name, hook in hooks.items():
+    for name, hook in hooks.items() if isinstance(hooks, dict) else ():
         if isinstance(hook, (dict, str)) and 'type' not in hook:
             raise InputError(
                 f'default_hooks.{name} has no type, expected a hook class'

@@ -1,4 +1,5 @@
 """Check that the data fit the model before training or testing starts."""
+from functools import partial
 from numbers import Integral
 
 import torch
@@ -8,7 +9,6 @@ from mmaction.registry import HOOKS
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from ...datasets import data_description as description
@@ -35,16 +35,19 @@ class SkeletonCheckHook(Hook):
     trained = False
 
     def before_run(self, runner) -> None:
-        """Reload a checkpoint, because ``train`` initializes all weights."""
-        # only train() builds the wrapper before this call
-        if isinstance(runner, Runner) and runner._has_loaded and not (
-                self.trained) and isinstance(runner.optim_wrapper,
-                                             OptimWrapper):
+        """Prepare :meth:`_initialize`, which only ``train`` calls."""
+        if isinstance(runner, Runner):
+            runner._init_model_weights = partial(self._initialize, runner)
+
+    def _initialize(self, runner) -> None:
+        """Initialize all weights; then reload what ``val`` had loaded."""
+        if runner._has_loaded and not self.trained:
             if not (runner._resume or runner._load_from):
                 raise InputError(
                     'a checkpoint was loaded before train(), which initializes'
                     ' all weights, expected load_from or resume.')
             runner._has_loaded = False
+        type(runner)._init_model_weights(runner)
 
     def before_train(self, runner) -> None:
         """Check the training and validation sets."""
