@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
-from projects.stdcl.evaluation.confusion import ClassReport
+from projects.stdcl.evaluation.confusion import ClassReport, draw_confusion
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.visualization.curves import plot_curves, read_curves
 
@@ -42,6 +43,17 @@ def test_class_report(tmp_path, classes, monkeypatch):
     assert matrix == [['', *names], [names[0], '1', '2', '0'],
                       [names[1], '0', '1', '0'], [names[2], '0', '0', '0']]
     assert imread(tmp_path / 'new/epoch_1.5_confusion.png').ndim == 3
+
+
+def test_rows_of_the_picture_are_true_classes(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, 'savefig', lambda self, path, **options: (
+        figures.append(self), path.touch()))
+    draw_confusion([[3, 1], [0, 0]], ['a', 'b'], tmp_path / 'a.png')
+    axes = figures[0].axes[0]
+    assert axes.images[0].get_array().tolist() == [[75, 25], [0, 0]]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        'predicted class', 'true class')
 
 
 def write_record(work_dir, epochs):

@@ -309,6 +309,7 @@ STANDARDIZE = {f'{name}.pipeline.0.type': 'Standardize' for name in (
     'test_dataloader.dataset')}
 TWO_PERSONS = {name.replace('0.type', '3.num_person'): 2
                for name in STANDARDIZE}
+COPIES = {name.replace('0.type', '3.mode'): 'loop' for name in STANDARDIZE}
 LAYOUT_KEY = 'model.data_preprocessor.layout'
 LAYOUT = {LAYOUT_KEY: {**asdict(SkeletonLayout.get('nw-ucla')),
                        '_delete_': True}}
@@ -320,6 +321,7 @@ LAYOUT = {LAYOUT_KEY: {**asdict(SkeletonLayout.get('nw-ucla')),
      'center_relative is True, expected False'),
     (STANDARDIZE, r"preprocessing is 'Standardize\(\)', expected 'MinMaxN"),
     (TWO_PERSONS, r'persons\[0\] is 2, expected 1'),
+    (COPIES, r"persons\[1\] is 'loop', expected 'zero'"),
     (LAYOUT | {f'{LAYOUT_KEY}.center': 0}, 'center is 0, expected 2'),
     (LAYOUT | {f'{LAYOUT_KEY}.parts': [2] * 20}, r': parts\[0\] is 2, exp'),
     ({'model.backbone.graph_cfg.layout': {**LAYOUT[LAYOUT_KEY], 'parts': [

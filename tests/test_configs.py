@@ -106,6 +106,8 @@ def test_content_agrees_with_the_name(encoder, benchmark):
         assert steps['FormatGCNInput'].num_person == num_person
         randomly = {'RandomView', 'RandomRotation'} & set(steps)
         assert not randomly or name == 'train'
+        shuffled = cfg[f'{name}_dataloader'].sampler.shuffle
+        assert shuffled == (name == 'train')
 
     # as in MMAction2, a name may contain 80 for 16 epochs of 5 passes each
     times = cfg.train_dataloader.dataset.get('times', 1)

@@ -2,6 +2,7 @@
 import copy
 import json
 import os
+import subprocess
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -31,6 +32,7 @@ from projects.stdcl.datasets.dataset_access import (
 )
 from projects.stdcl.engine.hooks import MemoryBankHook, RunRecordHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
+from projects.stdcl.utils import environment
 from projects.stdcl.utils.clip_check import check_encoder, check_features
 from projects.stdcl.utils.input_error import InputError
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
@@ -466,6 +468,16 @@ def test_run_record(config):
     del hook.epochs[2]  # as if the run had been killed before it was written
     hook.after_val_epoch(runner, {'own': 0.7})
     assert hook.epochs == record['epochs']
+
+
+def test_local_changes_outside_runs_are_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, 'ROOT', tmp_path)
+    for words in 'init -q', ('-c user.name=a -c user.email=a commit -qm a '
+                             '--allow-empty'):
+        subprocess.run(['git', *words.split()], cwd=tmp_path, check=True)
+    for name, clean in ('runs', True), ('tool.py', False):
+        (tmp_path / name).touch()
+        assert environment.current_commit()['clean'] is clean
 
 
 def test_gradient_norms_are_those_of_the_losses_alone():

@@ -25,6 +25,7 @@ def test_layout_is_a_tree_with_body_parts(name):
     assert len(mirrored) == len(set(mirrored)) >= 12
     for left, right in layout.mirror:
         assert layout.joint_names[left][5:] == layout.joint_names[right][6:]
+        assert layout.parts[left] == layout.parts[right]
     assert LAYOUTS['nturgb+d'].parts == (
         0, 4, *[2] * 4, 1, 1, 2, 2, 1, 1, *[2, 3, 3, 3] * 2, *[1, 0] * 2, 1)
     assert LAYOUTS['nw-ucla'].parts == (0, ) * 4 + (1, ) * 8 + (2, ) * 8

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from projects.stdcl.catalogue import find_config
 from projects.stdcl.studies import records, runner
@@ -224,8 +225,10 @@ arms =""")
     assert "split='split3_train'" in config.read_text()
 
 
-def test_a_fused_arm(make_runner, tmp_path):
-    study = make_runner(*FUSE)
+def test_a_fused_arm(make_runner, tmp_path, monkeypatch):
+    study, draw, bars = make_runner(*FUSE), Axes.errorbar, []
+    monkeypatch.setattr(Axes, 'errorbar', lambda self, *args, **options: (
+        bars.append(args) or draw(self, *args, **options)))
     assert not study.run_all(study.missing('both'))
     assert len(study.missing()) == 3
     assert not study.run_all(study.missing(), jobs=2)
@@ -248,6 +251,7 @@ def test_a_fused_arm(make_runner, tmp_path):
     # from below; their differences are 0 and -25
     assert re.findall('>(both|stdcl)<', page.with_suffix('.svg').read_text()
                       ) == ['stdcl', 'both']
+    assert bars == [(0, 0), (-25, 1)]
     page.with_suffix('.svg').touch()  # of an earlier state of the study
     StudyReport(study.study, tmp_path / 'none').write_page(page)
     assert '.svg' not in page.read_text()
