@@ -4,6 +4,7 @@ import sys
 from contextlib import nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler, DataLoader
 
 from projects.stdcl.engine.hooks import ConsistencyHook
+from projects.stdcl.engine.hooks.consistency_hook import _settings
 from projects.stdcl.utils.model_parts import make_stream
 
 MODEL = dict(
@@ -318,6 +320,15 @@ def test_different_settings_raise_in_all_processes(ranks, name, message):
     assert ranks[0]['path'] is None  # machines may have different paths
     for rank in ranks:
         assert re.fullmatch(message, rank[name])
+
+
+def test_settings_that_must_be_equal():
+    names = ('optim_wrapper.lr', 'param_scheduler.0.gamma',
+             'train_cfg.max_epochs', 'val_dataloader.pipeline.0.clip_len')
+    cfg = dict(optim_wrapper=dict(lr=1), param_scheduler=[dict(gamma=1)],
+               train_cfg=dict(max_epochs=1), val_dataloader=dict(
+                   pipeline=[dict(clip_len=1)]))
+    assert {*names} < {*_settings(Mock(cfg=cfg, seed=0))}
 
 
 def test_averaged_batch_norm_is_that_of_all_processes(ranks):

@@ -342,6 +342,7 @@ def test_initialization_of_hcn():
         type='RecognizerGCN', backbone=TINY_HCN,
         cls_head={**TINY_HEAD, 'hidden_channels': 512}))
     model.init_weights()
+    assert model.cls_head.average_clips == 'prob'  # as in MMAction2's heads
     stream = model.backbone.joint_stream
     # Xavier weights are uniform up to sqrt(6 / (fan in + fan out))
     for layer, fans in ((stream.conv2, 3 * (8 + 32)),

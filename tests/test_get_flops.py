@@ -81,7 +81,10 @@ def test_where_the_shape_comes_from():
     pipeline = cfg.test_dataloader.dataset.pipeline
     pipeline.insert(0, dict(type='CropResize', clip_len=99))
     assert find_clip_shape(cfg, model) == CLIP  # the last step decides
-    for step in cfg.test_dataloader.dataset.pipeline:
+    for step in pipeline:
+        step.pop('num_person', None)  # MMAction2's default is 2
+    assert find_clip_shape(cfg, model) == (2, *CLIP[1:])
+    for step in pipeline:
         step.pop('clip_len', None)
     with pytest.raises(InputError, match='number of frames.*--shape M T V C'):
         find_clip_shape(cfg, model)

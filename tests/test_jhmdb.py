@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from projects.stdcl import datasets
+from projects.stdcl.apis.train import set_split
 from projects.stdcl.catalogue import find_config
 from projects.stdcl.datasets.converters import jhmdb
 from projects.stdcl.utils.input_error import InputError
@@ -142,5 +143,8 @@ def test_split(benchmark, split, train, val, tmp_path):
     cfg.dump(tmp_path / 'saved.py')
     assert load(tmp_path / 'saved.py',
                 split=split).work_dir == cfg.work_dir
+    dataset.get('dataset', dataset).split = 'my_own_train'
+    set_split(cfg, 'other')
+    assert dataset.get('dataset', dataset).split == 'other_train'
     with pytest.raises(InputError, match='no data set in the config'):
         load(find_config('stgcn', 'synthetic', True), split=split)

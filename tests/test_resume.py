@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from projects.stdcl.apis.train import warn_of_earlier_run
 from projects.stdcl.compat.checkpoint import save_to_local
 from projects.stdcl.engine.hooks import PreemptionHook, SafeCheckpointHook
 from projects.stdcl.engine.hooks.run_record_hook import read_record
+from projects.stdcl.engine.hooks.safe_checkpoint_hook import _mean_gradients
 from projects.stdcl.utils.checkpoint_file import find_damage, find_latest
 from projects.stdcl.utils.folder_lock import lock_folder
 from projects.stdcl.utils.input_error import InputError
@@ -443,6 +445,26 @@ def test_gradients_of_a_different_batch_size_are_not_kept(config):
     assert set(gradients) == {None}
 
 
+@pytest.mark.parametrize('resume, amp, scale, kept', [
+    (1, 0, 0, 1), (1, 1, 8, 1), (1, 0, 8, 0), (1, 1, 0, 0), (0, 0, 0, 0)])
+def test_gradients_of_another_loss_scale_or_run(resume, amp, scale, kept):
+    runner = Mock(model=torch.nn.Linear(1, 1), _resume=resume)
+    runner.optim_wrapper.loss_scaler.is_enabled.return_value = amp
+    SafeCheckpointHook().after_load_checkpoint(runner, dict(gradients=dict(
+        bias=torch.ones(1)), optimizer=dict(loss_scaler=scale)))
+    assert (runner.model.bias.grad is not None) == kept
+
+
+def test_saved_gradients_are_means_of_the_processes(monkeypatch):
+    monkeypatch.setattr('mmengine.dist.all_reduce', lambda one, op='sum': (
+        one.mul_(2 if op == 'sum' else 1)))  # two processes that agree
+    model = torch.nn.Linear(1, 1)
+    model.bias.grad = torch.ones(1)
+    assert _mean_gradients(SimpleNamespace(
+        model=model, optim_wrapper=SimpleNamespace(
+            should_update=lambda: False)))['bias'] == 1
+
+
 def test_a_run_without_a_seed_keeps_its_random_one(config, tmp_path):
     config.randomness = dict(seed=None)
     whole, _ = train_tiny(config)
@@ -496,6 +518,15 @@ def test_validation_does_not_disturb(config, tmp_path):
     whole, _ = train_tiny(config)
     config.train_cfg.val_interval = 9
     compare_runs(config, tmp_path, whole)
+
+
+def test_epochs_that_are_validated(config):
+    config.train_cfg.update(max_epochs=5, val_begin=2, val_interval=1,
+                            dynamic_intervals=[(4, 3)])  # from epoch 4
+    run(config).train()
+    record = read_record(Path(config.work_dir, 'run.json'))
+    assert [one['epoch'] for one in record['epochs'] if 'val' in one] == [
+        2, 3, 5]  # the last one always is
 
 
 def test_a_checkpoint_of_an_earlier_version_skips_no_epoch(config, tmp_path):
@@ -645,6 +676,7 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
     """Checkpoints are searched once, and other validation data noticed."""
     path = tmp_path / 'config.py'
     config.default_hooks.checkpoint.out_dir = str(tmp_path / 'out')
+    config.randomness = dict(seed=5)
     config.dump(path)
     apis.train(path, config.work_dir, seed=1)
     flip_a_bit(tmp_path / 'out' / Path(config.work_dir).name / 'epoch_2.pth')
@@ -665,6 +697,7 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
     assert shown.count('was validated with other data') == 1
     record = read_record(Path(config.work_dir, 'run.json'))
     assert [one['epoch'] for one in record['resumed']] == [1]
+    assert record['seed'] == 1  # the argument overrides the config
 
 
 def test_an_error_restores_the_signal_handlers(config):

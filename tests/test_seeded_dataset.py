@@ -79,6 +79,14 @@ def test_steps_and_processes_have_their_own_seed(monkeypatch):
     assert len({*seeds}) == 4
 
 
+def test_processes_share_the_seed_of_the_run(monkeypatch):
+    """With ``diff_rank_seed``, MMEngine adds the rank to the seed."""
+    monkeypatch.setattr(loops, 'get_rank', lambda: 2)
+    for differs, seed in (True, 9), (False, 7):
+        assert loops.seed_of(SimpleNamespace(seed=seed, _randomness_cfg=dict(
+            diff_rank_seed=differs))) == 7
+
+
 def test_draws_of_a_repeated_index_differ():
     _, sampler = build()
     sampler.sampler = type('Oversampler', (list, ), {})([5, 5, 7, 5])
