@@ -164,7 +164,7 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'expected a number'),
     ('model.cls_head.loss_contrast.temperature=nan', 'is nan'),
     ('randomness=5', 'randomness is 5', 'a dict'),
-    ('test_dataloader.drop_last=True', 'drop_last is True, expected None'),
+    ('test_dataloader.drop_last=True', 'drop_last is True, expected False'),
     ('train_cfg.val_begin=8', 'val_begin is 8, expected at most 1'),
     ('train_dataloader.drop_last=no', "drop_last is 'no', expected True or "
      'False'),

@@ -1,4 +1,4 @@
-"""Run complete commands as a user types them, also with several processes."""
+"""Run complete commands as a user types them, some in several processes."""
 import json
 import re
 import sys

@@ -170,7 +170,7 @@ BAD = {
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
     'text': (csv_text(joints(3)) + '\n1' + ',x' * 11, 'row 4, column 2 is'),
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
-    'numbers': ('0' + ',.5' * 11 + ',\n1' + ',.5' * 11 + ',', '1 at the end'),
+    'numbers': ('0' + ',.5' * 11 + ',\n1' + ',.5' * 11 + ',', 'at the end is 1'),
     'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
     'missing words': ('x,y,z,' * 3 + 'x,y,z' + ('\n' + ','.join(['#N/A'] * 12))
                       + '\n' + csv_text(joints(2)), 'row 2, column 1 is "#N/'),
@@ -516,6 +516,14 @@ def test_headers_of_pandas(tmp_path, columns, index):
             np.float32(array)[None])
 
 
+def test_column_numbers_above_whole_numbers(tmp_path):
+    array = np.random.default_rng(0).integers(0, 640, (5, 12))
+    pd.DataFrame(array, columns=range(3, 15)).to_csv(tmp_path / 'a.csv',
+                                                     index=False)
+    sequence = read_sequence(tmp_path / 'a.csv', LAYOUTS['hand'])
+    np.testing.assert_array_equal(sequence['keypoint'].reshape(5, 12), array)
+
+
 @pytest.mark.parametrize('columns, message', [
     ([f'L {name}' for name in NAMES[:3] + NAMES[6:] + NAMES[3:6]],
      'the header of column 4 is "L index_x", expected x of joint "thumb".'),
@@ -555,6 +563,11 @@ def test_persons_of_a_sequence():
              'third channel is from 0.6.*, not z'),
             ('flat', np.abs(joints(9)) % 1 * [1, 1, .1] - [0, 0, .09],
              'third channel is from -0.0.*, not z'),
+            # z of MediaPipe and flags of COCO in place of z in pixels
+            *(('hand', np.abs(joints(9)) % 1 * [640, 480, 1.1] - [0, 0, low],
+               'third channel is .*, expected z') for low in (0, 0.9)),
+            ('hand', np.floor(np.abs(joints(9)) % 1 * [640, 480, 3]),
+             'third channel is from 0 to 2, .*expected z'),
             ('hand', joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(persons, frames')):
         with pytest.raises(InputError, match=message):

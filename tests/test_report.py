@@ -1,4 +1,4 @@
-"""Tests of the report on STD-CL, also in a real browser."""
+"""Tests of the report on STD-CL, some of them in a real browser."""
 import html
 import re
 

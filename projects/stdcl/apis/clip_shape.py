@@ -11,7 +11,7 @@ from ..utils.model_parts import kind_of
 def find_test_set(cfg: Config) -> dict:
     """Return the config of the test (or validation) set, without wrappers.
 
-    Its pipeline contains all transforms, also those of the wrappers.
+    Its pipeline contains all transforms, including those of the wrappers.
     """
     part, wrappers = next(unwrap_datasets(
         cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}))

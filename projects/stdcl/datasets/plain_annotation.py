@@ -69,13 +69,14 @@ def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
 def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
                          layout: SkeletonLayout) -> None:
     most, low, high = np.abs(position).max(), third.min(), third.max()
+    has_fractions = (third % 1).any()  # unlike flags such as 0, 1 and 2
     if layout.dims == 3:
         expected = ('z in the unit of x and y (0 if it hardly varies), not a '
                     'confidence')
-        wrong = most > 10 * PIXELS and LOWEST <= low < high <= PEAK
+        wrong = most > 10 * PIXELS and -PEAK <= low < high <= (
+            PEAK if has_fractions else VISIBLE)  # z of MediaPipe is below 0
     else:
         expected = 'a confidence from 0 to 1, not z'
-        has_fractions = (third % 1).any()  # unlike flags such as 0, 1 and 2
         out_of_range = high > PEAK or (most <= PIXELS and low < LOWEST)
         wrong = ((has_fractions and out_of_range) or high > VISIBLE
                  or high < -low)  # noise of a heatmap is below its peak

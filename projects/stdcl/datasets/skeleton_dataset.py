@@ -108,7 +108,7 @@ class SkeletonDataset(PoseDataset):
                 f'{self.ann_file}: frame_inds is present, so keypoint is '
                 'packed as (N, V, C), but the pipeline contains no '
                 'DecompressPose. Add it as the first transform of a '
-                'config; tools/data/custom.py reads no packed files.')
+                'config. tools/data/custom.py cannot read packed files.')
         return annotations
 
     def _read(self):

@@ -79,11 +79,11 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> dict[str, torch.Tensor]:
         lambda module, inputs, output: seen.extend(inputs))
     found = dict(zip(('spatial', 'temporal'), decoupler(feats)))  # (N, D)
     handle.remove()
-    if hasattr(decoupler.spatial, 'attention'):
-        persons, maps = feats.shape[:2], seen[0].flatten(0, 1)
-        for name, branch, dim in (
-                ('attention_joints', decoupler.spatial, 2),
-                ('attention_frames', decoupler.temporal, 3)):
+    persons, maps = feats.shape[:2], seen[0].flatten(0, 1)
+    for name, kind, dim in (('attention_joints', 'spatial', 2),
+                            ('attention_frames', 'temporal', 3)):
+        branch = getattr(decoupler, kind, None)
+        if hasattr(branch, 'attention'):
             attention = branch.attention(maps.mean(dim=dim))[:, 0]
             found[name] = attention.unflatten(0, persons)
     return found

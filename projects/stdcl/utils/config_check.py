@@ -247,10 +247,10 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
                 raise InputError(
                     f'{path}.{name} is {value!r}, expected {expected}.')
         kind = entry.get('type')
-        for name in {'drop_last', 'num_batch_per_epoch'} & {*entry}:
-            if entry[name] and path.startswith(('val_', 'test_')):
+        for name, off in (('drop_last', False), ('num_batch_per_epoch', None)):
+            if entry.get(name) and path.startswith(('val_', 'test_')):
                 raise InputError(f'{path}.{name} is {entry[name]}, expected '
-                                 'None, because metrics must include all '
+                                 f'{off}, because metrics must include all '
                                  'sequences.')
         if kind_of(entry) == 'InfiniteSampler' and (
                 not path.startswith('train_')

@@ -130,7 +130,7 @@ def end_cleanly(config: object = '',
         if not any(word in str(error) for word in ('by peer', 'abruptly')):
             raise
         sys.exit('error: the connection to another process was lost. If no '
-                 'process reports a different error, one was killed.')
+                 'process reports a different error, a process was killed.')
     except BrokenPipeError:
         os._exit(141)  # 128 + SIGPIPE, as after "| head"
     except (InputError, OSError, FloatingPointError,

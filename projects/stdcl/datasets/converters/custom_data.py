@@ -193,7 +193,8 @@ def read_folder(source: Path, labels: Path) -> pd.DataFrame:
     table['split'] = table['split'].str.casefold()
     # 01 and 1 are the same person
     table['subject'] = table['subject'].map(_whole).map(
-        sequence_file.strip_zeros).str.casefold().replace('none', '')
+        sequence_file.strip_zeros).str.casefold().replace(
+            ['none', '<na>', '#n/a'], '')
     files = pd.Series({
         path: partial(sequence_file.read_sequence, path)
         for path in find_files(source)
@@ -239,7 +240,7 @@ def read_annotations(path: Path, layout: SkeletonLayout, split: Sequence[str],
                       if info.get(key) is not None}
             rows.append(dict(
                 name=name_of(info), subject='', split=part,
-                # a label beyond the classes could be the name of another
+                # a number without a class may be the name of another class
                 label=known.get(info['label'], ('number ' if own else '')
                                 + str(info['label'])),
                 read=partial(sequence_file.to_sequence,

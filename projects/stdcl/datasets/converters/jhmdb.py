@@ -34,9 +34,9 @@ def convert(source: Path, destination: Path) -> dict:
     splits = make_splits(arrays)
     sizes = [len(arrays['name'])] + [int(arrays[name].sum()) for name in MASKS]
     if sizes != SIZES:
-        raise InputError(f'{source} contains {sizes[0]} clips, of which the '
-                         f'splits test {sizes[1:]}, expected {SIZES[0]} and '
-                         f'{SIZES[1:]}.')
+        raise InputError(f'{source} contains {sizes[0]} clips, and the splits '
+                         f'have {sizes[1:]} test clips, expected {SIZES[0]} '
+                         f'and {SIZES[1:]}.')
     classes = sorted(set(arrays['label'].tolist()))
     write_annotations(destination, annotations(arrays, classes),
                       split=splits, classes=classes, layout='jhmdb')
@@ -51,8 +51,8 @@ def read(source: Path) -> dict:
                          f'expected the arrays {", ".join(ARRAYS)}.')
     frames = arrays['num_frames']
     if frames.dtype.kind not in 'iuf' or (frames % 1 != 0).any():
-        raise InputError(f'{source}: num_frames contains values other than '
-                         'integers.')
+        raise InputError(f'{source}: num_frames is {reprlib.repr(frames)} '
+                         f'({frames.dtype}), expected integers.')
     sizes = dict(n=len(arrays['name']), f=int(frames.sum()),
                  v=LAYOUTS['jhmdb'].num_joints, c=2)
     for name, axes in ARRAYS.items():
@@ -67,7 +67,7 @@ def read(source: Path) -> dict:
     for name in MASKS:
         if not np.isin(arrays[name], (0, 1)).all():
             raise InputError(f'{source}: {name} contains values other than 0 '
-                             'and 1 (False and True).')
+                             f'and 1: {np.unique(arrays[name])[:9]}.')
         arrays[name] = arrays[name].astype(bool)
     return arrays
 

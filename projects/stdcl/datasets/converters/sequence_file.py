@@ -17,7 +17,7 @@ from ..transforms.detected_joints import check_detected, find_detected
 SUFFIXES = ('.npy', '.npz', '.csv')
 # dims of a layout -> channels of a joint
 CHANNELS = {2: 'x, y and optionally a confidence', 3: 'x, y, z'}
-CONFIDENCE = ('conf(idence)?|score|likelihood|visib(ility|le)|'
+CONFIDENCE = ('conf(idence)?([ _]?score)?|score|likelihood|visib(ility|le)|'
               'prob(ability)?|(?<![a-z])v(?![a-z])')
 INVISIBLE = '[\u00ad\u200b\u200e\u200f\u2060\ufeff]'
 
@@ -151,8 +151,8 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     if empty and not (index or header) and len(values) > 1 and (
             values[:, 0] == numbers).all():
         raise InputError(
-            f'{path}: the first column numbers the frames, and {empty} at the '
-            'end are empty, expected numbers in all columns.')
+            f'{path}: the first column contains frame numbers, and the number '
+            f'of empty columns at the end is {empty}, expected 0.')
     if index:
         wrong[:, 0] = values[:, 0] != (np.round(values[:1, 0])
                                        + np.arange(len(values)))
@@ -160,8 +160,8 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
         wrong[:, 0] |= len(values) == 1 and not header and values[0, 0] > 1
     for row, column in np.argwhere(wrong)[:1]:
         expected = (f'a number. {UNDETECTED}' if column or not index else
-                    'consecutive frame numbers in the first column. Remove '
-                    'other columns, such as times or labels.')
+                    'consecutive frame numbers in the first column. Write 0 '
+                    'for missing frames, and remove times or labels.')
         raise InputError(
             f'{path}: row {cells.index[row]}, column {column + 1} is '
             f'"{cells.iloc[row, column]}", expected {expected}')
@@ -184,9 +184,11 @@ def _count_header_rows(path: Path, cells, index: int,
     # pandas numbers columns, and a selection of columns keeps its numbers
     first, integers = top.iloc[0, index:], top.iloc[:2, index:].apply(
         lambda row: row.str.isdecimal().all(), axis=1).tolist()
-    if len(first) > 6 and integers == [True, False] and (
-            first.astype(int).diff()[1:] > 0).all():
-        return 1
+    if len(first) > 6 and integers[0]:
+        steps = first.astype(int).diff()[1:]
+        # steps of 1 are not coordinates, even above whole numbers
+        if (steps == 1 if all(integers) else steps > 0).all():
+            return 1
     channels = cells.shape[1] // layout.num_joints
     axes = ('x', 'y', 'z' if layout.dims == 3 else 'confidence')[:channels]
     headers = _headers(layout, axes)

@@ -95,4 +95,4 @@ def _check_marks(where: str, seen: np.ndarray) -> None:
             raise InputError(
                 f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
                 f'joints are all {mark:g}, like a placeholder value. '
-                f'{UNDETECTED} If they are real, move the origin.')
+                f'{UNDETECTED} If they are correct, shift all coordinates.')

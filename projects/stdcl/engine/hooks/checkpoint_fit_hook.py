@@ -31,8 +31,8 @@ class CheckpointFitHook(Hook):
       ``InputError``, except in STD-CL and further tensors of a head.
 
     A different stream, layout, contrast_block, preprocessing or order of
-    classes raises an ``InputError``, except in fine-tuning. Weights with NaN,
-    or of which none fits, always do. ``MemoryBankHook`` checks the banks.
+    classes raises an ``InputError``, except in fine-tuning. Files with NaN, or
+    without a weight that fits, always do. ``MemoryBankHook`` checks the banks.
     """
 
     priority = 'VERY_HIGH'  # before EMAHook, which changes the state dict

@@ -44,8 +44,8 @@ class SkeletonCheckHook(Hook):
         if runner._has_loaded and not self.trained:
             if not (runner._resume or runner._load_from):
                 raise InputError(
-                    'a checkpoint was loaded before train(), which initializes'
-                    ' all weights, expected load_from or resume.')
+                    'a checkpoint was loaded before train(), which overwrites '
+                    'its weights; set load_from or resume of the Runner.')
             runner._has_loaded = False
         type(runner)._init_model_weights(runner)
 
@@ -131,8 +131,8 @@ def check_loader(model, loader, name: str) -> None:
             to_plain(part.get_data_info(0), layout, where)
         stream = getattr(model.data_preprocessor, 'stream', 'joint')
         if stream != 'joint' and description.feature_transforms(transforms):
-            raise InputError(f'{where}: stream is {stream}, but the '
-                             'pipeline also computes bones or motion.')
+            raise InputError(f'{where}: stream is {stream}, expected joint: '
+                             'the pipeline also computes bones or motion.')
         sample = outer(part[0])
         if 'inputs' not in sample:
             raise InputError(f'{where}: the pipeline returns no inputs, '

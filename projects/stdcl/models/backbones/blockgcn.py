@@ -26,7 +26,7 @@ def joint_distances(joints: torch.Tensor) -> torch.Tensor:
 
     Maps coordinates (N, M, T, V, D) to float32 Euclidean distances (N, V, V),
     which are divided by the largest distance in the sequence (in the authors'
-    code, in the batch). So absent persons, who shrink means, do not matter.
+    code, in the batch). This cancels the shrinkage by absent persons.
     """
     mean = joints.float().mean(dim=(1, 2))  # (N, V, D)
     distances = (mean[:, :, None] - mean[:, None]).norm(dim=-1)  # (N, V, V)

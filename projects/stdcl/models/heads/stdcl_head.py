@@ -111,8 +111,8 @@ class STDCLMixin:
             contrast = self.contrast(feats, *self._labels_and_indices(
                 data_samples, feats.device))
             if own := losses.keys() & contrast:
-                raise InputError(f'{type(self).__name__} has losses '
-                                 f'{sorted(own)}, expected other names.')
+                raise InputError(f'{type(self).__name__} returns {sorted(own)}'
+                                 ', expected other names: STD-CL uses these.')
             losses.update(contrast)
         return losses
 

@@ -100,7 +100,7 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
         Args:
             anchors (Tensor): Shape (N, D), rows of norm 1 or 0, with gradient.
-            labels (Tensor): Classes of the anchors, shape (N,).
+            labels (Tensor): Classes of the anchors, integers from 0, (N,).
             own_slots (Tensor): Slots of the anchors' own sequences, which do
                 not count as positives, or slots of other classes, shape (N,).
             bank_features (Tensor): float32 or float16, shape (S, D), rows of

@@ -16,9 +16,10 @@ class MemoryBank(nn.Module):
 
     A new feature overwrites the previous one, without momentum (arXiv
     2312.15144, section on cross-sequence contrast). The bank starts without
-    slots; :meth:`resize` adds them. Checkpoints contain its tensors. They
-    are not buffers, because MMEngine would average buffers over the processes.
-    Every process makes the same updates.
+    slots; :meth:`resize` adds them. Checkpoints contain the tensors in
+    ``STATE``; loading them does nothing unless the bank has as many slots.
+    They are not buffers, because MMEngine would average buffers over the
+    processes. Every process makes the same updates.
 
     >>> bank = MemoryBank(feat_dim=2)
     >>> bank.resize(num_sequences=3)
@@ -84,7 +85,8 @@ class MemoryBank(nn.Module):
             Tensor: Slots of these sequences, shape (B,).
         """
         self.features[indices] = features.to(self.features.dtype)
-        self.labels[indices] = labels.masked_fill(~features.any(dim=1), EMPTY)
+        self.labels[indices] = labels.long().masked_fill(
+            ~features.any(dim=1), EMPTY)
         return indices
 
     def _apply(self, fn, recurse: bool = True):
