@@ -170,7 +170,7 @@ BAD = {
     'ragged': (csv_text(joints(3)) + '1' + ',2' * 12, 'fields in line 4'),
     'text': (csv_text(joints(3)) + '\n1' + ',x' * 11, 'row 4, column 2 is'),
     'infinite': (FRAMES + '2' + COORDINATES[:-1] + 'inf', 'inf at .* frame 1'),
-    'numbers': ('0' + ',.5' * 11 + ',\n1' + ',.5' * 11 + ',', 'at the end is 1'),
+    'numbers': ('0' + ',.5' * 11 + ',\n1' + ',.5' * 11 + ',', 'the end is 1'),
     'hole': ('0,' + ',0' * 10 + '\n' + csv_text(joints(2)), ' 2 is "", .*e 0'),
     'missing words': ('x,y,z,' * 3 + 'x,y,z' + ('\n' + ','.join(['#N/A'] * 12))
                       + '\n' + csv_text(joints(2)), 'row 2, column 1 is "#N/'),

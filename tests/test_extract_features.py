@@ -57,6 +57,9 @@ def test_attention_to_an_earlier_block(tmp_path):
                 seen['maps'].mean(dim=dim))[:, 0]
             torch.testing.assert_close(found[f'attention_{name}'][:, 0],
                                        expected)
+        model.cls_head.decoupler.spatial = torch.nn.Flatten()
+        assert set(_decouple(model.cls_head, feats)) == {
+            'spatial', 'temporal', 'attention_frames'}
 
 
 def test_the_command(warm, tmp_path):

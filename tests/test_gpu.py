@@ -25,7 +25,7 @@ def make_step(encoder, stdcl, device='cuda'):
 
 
 def take_step(encoder, stdcl, device, amp=False, sync='default'):
-    """Take a training step as MMEngine does, and return the loss."""
+    """Take a training step as MMEngine does; return loss and gradient."""
     step = make_step(encoder, stdcl, device)
     samples = [ActionDataSample(metainfo=dict(sample_idx=index)).set_gt_label(
         index) for index in range(8)]  # as in the banks
@@ -39,20 +39,21 @@ def take_step(encoder, stdcl, device, amp=False, sync='default'):
         loss.backward()
     finally:
         torch.cuda.set_sync_debug_mode('default')
-    return loss.detach().cpu()
+    norm = torch.nn.utils.get_total_norm([
+        parameter.grad for parameter in step.model.parameters()])
+    return torch.stack([loss.detach(), norm]).cpu()
 
 
 @pytest.mark.parametrize('stdcl', [False, True])
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_step(encoder, stdcl):
-    """The CPU never waits for the GPU, and both compute the same losses."""
+    """The CPU never waits for the GPU, and both get the same results."""
     expected = take_step(encoder, stdcl, 'cpu')
-    for amp, tolerance in (False, 1e-2), (True, 0.1):
+    for amp, tolerance in (False, 1e-2), (True, 5e-2):
         # the first step initializes libraries, so it may wait
         for sync in ('default', 'error'):
             loss = take_step(encoder, stdcl, 'cuda', amp, sync)
-        torch.testing.assert_close(loss, expected, rtol=tolerance,
-                                   atol=tolerance)
+        torch.testing.assert_close(loss, expected, rtol=tolerance, atol=0)
 
 
 def test_step_can_be_captured():

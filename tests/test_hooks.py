@@ -32,6 +32,7 @@ from projects.stdcl.datasets.dataset_access import (
 )
 from projects.stdcl.engine.hooks import MemoryBankHook, RunRecordHook
 from projects.stdcl.engine.hooks.memory_bank_hook import largest_class
+from projects.stdcl.models import STDCLHead
 from projects.stdcl.utils import environment
 from projects.stdcl.utils.clip_check import check_encoder, check_features
 from projects.stdcl.utils.input_error import InputError
@@ -213,9 +214,9 @@ def test_resuming_with_different_banks_raises(config):
     bank = 'cls_head.temporal_bank.features'
     for edit, message in (
             (lambda weights, meta: weights.pop(bank),
-             'contains no memory bank .*temporal_bank"'),
+             r'edited.pth contains .*expected .*temporal_bank.f.*\(24, 25'),
             (lambda weights, meta: weights[bank].resize_(20, 256),
-             r'edited.pth.*\(20, 256\).*expected \(24, 256\)'),
+             r'edited.pth.*\(20, 256\).*expected .*\(24, 256\)'),
             (lambda weights, meta: meta.update(memory_bank_sequences='other'),
              'edited.pth.*different list of training')):
         checkpoint = torch.load(path, weights_only=True)
@@ -224,9 +225,22 @@ def test_resuming_with_different_banks_raises(config):
         with pytest.raises(ValueError, match=message):
             run(config, resume=True, load_from=edited).train()
     config.model.cls_head.memory_bank.type = 'ClassBalancedMemoryBank'
-    with pytest.raises(ValueError, match='no memory bank .* of type '
-                       'ClassBalancedMemoryBank .*bank.indices'):
+    with pytest.raises(ValueError, match='banks .*, expected .*bank.indices'):
         run(config, resume=True).train()
+
+
+def test_a_head_may_change_the_labels(config):
+    """A class may then have more sequences than in the data set."""
+
+    class OneClassHead(STDCLHead):
+
+        def contrast(self, feats, labels, indices):
+            return super().contrast(feats, labels * 0, indices)
+
+    config.model.cls_head.type = OneClassHead
+    runner = run(config)
+    runner.train()  # a loss that is not finite raises an error
+    assert runner.model.cls_head.spatial_bank.class_size is None
 
 
 def test_a_plain_model_is_not_changed(config):

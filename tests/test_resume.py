@@ -529,15 +529,6 @@ def test_epochs_that_are_validated(config):
         2, 3, 5]  # the last one always is
 
 
-def test_a_checkpoint_of_an_earlier_version_skips_no_epoch(config, tmp_path):
-    whole, _ = train_tiny(config)
-    path = f'{config.work_dir}/epoch_1.pth'
-    checkpoint = torch.load(path, weights_only=True)
-    checkpoint['meta'].update(first_batch=3, batches_per_epoch=3)
-    save_to_local(checkpoint, path)
-    compare_runs(config, tmp_path, whole, resume=True, load_from=path)
-
-
 @pytest.mark.parametrize('change, message', [
     ({'optim_wrapper.optimizer.lr': 0.05},
      r'optimizer.0.lr 0.1, but this run uses 0.05'),

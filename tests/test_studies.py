@@ -330,6 +330,16 @@ def test_second_runner_raises(make_runner, tmp_path):
         study.run_all([])
 
 
+def test_jobs_share_the_gpus(make_runner, tmp_path, monkeypatch):
+    study = make_runner()
+    (tmp_path / 'train.py').write_text(
+        "import os\nprint(os.environ['CUDA_VISIBLE_DEVICES'])\n1 / 0")
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '5,3')
+    assert len(study.run_all(study.missing(), jobs=2)) > 1
+    assert {log.read_text()[0] for log in study.work_dir.glob(
+        '*/log.txt')} == {'5', '3'}
+
+
 def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
     """The local executor of submitit replaces Slurm."""
     submitit = pytest.importorskip('submitit')

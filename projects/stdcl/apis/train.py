@@ -237,6 +237,10 @@ def build_runner(cfg: Config) -> Runner:
                     one.module, one.funcName) not in SETTINGS)
             return logger
 
+        def resume(self, *args, **kwargs) -> None:
+            # Adam reads its step counts, which would wait for a GPU
+            super().resume(*args, **{'map_location': 'cpu', **kwargs})
+
         def dump_config(self) -> None:
             write, hook = super().dump_config, Hook()
             hook.before_train = lambda runner: write()

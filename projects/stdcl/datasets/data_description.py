@@ -45,12 +45,9 @@ def describe(model: nn.Module, dataset, earlier: Iterable[int] = ()) -> dict:
 
 
 def description_in(checkpoint: dict, model: nn.Module) -> dict:
-    """Return a checkpoint's description; early versions saved only classes."""
+    """Return a checkpoint's description; MMEngine's contain only classes."""
     meta = checkpoint.get('meta') or {}
-    early = {'stream': [meta['stream']]} if 'stream' in meta else {}
-    if 'trained_on' in meta and not early:  # a preprocessor without streams
-        early = dict(stream=['joint'], center_relative=[False])
-    return {**input_of(model), **early, 'sequences': torch.empty(0),
+    return {**input_of(model), 'sequences': torch.empty(0),
             'classes': (meta.get('dataset_meta') or {}).get('classes', ()),
             **meta.get('trained_on', {})}
 

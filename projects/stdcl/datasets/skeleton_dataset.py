@@ -58,9 +58,6 @@ class SkeletonDataset(PoseDataset):
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
                  **kwargs) -> None:
-        if 'skeleton' in kwargs.get('data_prefix', {}):
-            raise InputError(f'{ann_file}: data_prefix.skeleton is set, but '
-                             'the annotation file must contain the joints.')
         if kwargs.get('start_index'):
             raise InputError(f'{ann_file}: start_index is '
                              f'{kwargs["start_index"]}, expected 0, because '

@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
-from rich.console import Console
+import torch
 
 from ..catalogue import ROOT
 from ..utils.atomic_write import atomic_write
@@ -45,7 +46,7 @@ class StudyRunner:
         self.signaled = 0  # number of the signal that stopped the study
         self.stops: list[Callable] = []  # each ends one command
         self.lock = threading.Lock()  # for reading configs and writing results
-        self.console = Console(highlight=False, soft_wrap=True, markup=False)
+        self.variables = threading.local()  # the GPU of a thread's commands
 
     def missing(self, pattern: str = '*') -> list[Training]:
         """List the unrecorded runs of the arms that match a pattern."""
@@ -70,9 +71,13 @@ class StudyRunner:
         timer.daemon = True
         if minutes is not None:
             timer.start()
+        gpus = cycle((os.environ.get('CUDA_VISIBLE_DEVICES') or ','.join(
+            map(str, range(torch.cuda.device_count())))).split(','))
         failed = []
         try:
-            with lock_folder(self.work_dir), ThreadPoolExecutor(jobs) as pool:
+            with lock_folder(self.work_dir), ThreadPoolExecutor(
+                    jobs, initializer=lambda: vars(self.variables).update(
+                        CUDA_VISIBLE_DEVICES=next(gpus))) as pool:
                 # a fusion follows the runs whose scores it sums
                 for fused in False, True:
                     group = [pool.submit(self._try, item) for item in trainings
@@ -98,13 +103,12 @@ class StudyRunner:
         try:
             row = self.run(training)
         except Exception as error:  # other runs continue
-            self.console.print(f'{training.name} failed: {error}')
+            print(f'{training.name} failed: {error}', flush=True)
             return training
         if row:
-            self.console.print(
-                f'{training.name}: top-1 {row["top1_last"]:.2f}' + (
-                    '' if training.fuse else f' after {row["epochs"]} epochs, '
-                    f'{row["minutes"]:.1f} minutes'))
+            print(f'{training.name}: top-1 {row["top1_last"]:.2f}' + (
+                '' if training.fuse else f' after {row["epochs"]} epochs, '
+                f'{row["minutes"]:.1f} minutes'), flush=True)
         return None
 
     def run(self, training: Training) -> dict | None:
@@ -190,7 +194,8 @@ class StudyRunner:
             # which then makes the runs save a checkpoint
             child = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT,
-                start_new_session=True, env={**os.environ, **self._variables})
+                start_new_session=True, env={**os.environ, **self._variables,
+                                             **vars(self.variables)})
         self.stops.append(child.terminate)
         if self.stopping.is_set():  # stop() was called in the meantime
             child.terminate()

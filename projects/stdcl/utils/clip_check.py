@@ -97,11 +97,13 @@ def try_decoupler(head, feats) -> None:
     """Raise InputError if the decoupler of a head does not fit features."""
     try:
         head.decoupler(feats)
-    except RuntimeError as error:
+    except (RuntimeError, IndexError, AttributeError) as error:
         raise InputError(
             f'model.cls_head.decoupler fails: {" ".join(str(error).split())}. '
-            'If sizes differ, set in_channels to the channels of the encoder, '
-            'or of the block model.contrast_block.') from error
+            f'The encoder returns {getattr(feats, "shape", type(feats))}, '
+            'expected (N, M, C, T, V). If sizes differ, set in_channels to the'
+            ' channels of the encoder, or of the block model.contrast_block.'
+        ) from error
 
 
 def fitting_shape(model, shape: Sequence[int]) -> tuple:

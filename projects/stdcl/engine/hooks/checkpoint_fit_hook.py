@@ -90,8 +90,9 @@ def load_to_test(model: nn.Module, checkpoint: dict, file: str) -> set[str]:
     messages. Return the names of the tensors of the decoupler that keep their
     initial values. For errors, see :class:`CheckpointFitHook`.
     """
+    checkpoint.setdefault('state_dict', {**checkpoint})
     mismatch = _fit_to_test(model, checkpoint, file)
-    model.load_state_dict(_state_dict(checkpoint), strict=False)
+    model.load_state_dict(checkpoint['state_dict'], strict=False)
     return {name for name, text in mismatch.items()
             if text != EXTRA and '.decoupler.' in name}
 
@@ -117,7 +118,7 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
                       logger) -> None:
     mismatch = _compare(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
-    own, state_dict = _own_tensors(model), _state_dict(checkpoint)
+    own, state_dict = _own_tensors(model), checkpoint['state_dict']
     encoder = getattr(model, 'backbone', None)
     if hasattr(getattr(encoder, 'graph', None), 'num_node'):
         for name, buffer in model.named_buffers():
@@ -191,10 +192,6 @@ def _require_same_input(model: nn.Module, checkpoint: dict, file: str) -> None:
             'test.py: --stream).')
 
 
-def _state_dict(checkpoint: dict) -> dict:
-    return checkpoint.get('state_dict', checkpoint)
-
-
 def _own_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the tensors to load: all except the memory banks."""
     banks = find_prefixes(model, MemoryBank)
@@ -208,7 +205,7 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
 
     It is raised if no parameter fits, or if a number is not finite.
     """
-    own, state_dict = _own_tensors(model), _state_dict(checkpoint)
+    own, state_dict = _own_tensors(model), checkpoint['state_dict']
     banks = find_prefixes(model, MemoryBank)
     _remove_prefixes(state_dict)
     broken = [name for name in own
@@ -252,7 +249,7 @@ def _shape(value) -> str:
 
 def _remove_unfit(mismatch: dict, checkpoint: dict) -> None:
     """Remove tensors of a different shape, and the biases of such weights."""
-    state_dict = _state_dict(checkpoint)
+    state_dict = checkpoint['state_dict']
     for name, text in mismatch.items():
         if text not in (MISSING, EXTRA):
             state_dict.pop(name, None)

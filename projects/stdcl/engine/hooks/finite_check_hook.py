@@ -27,9 +27,13 @@ class FiniteCheckHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Copy the scalars to the CPU, and check the losses."""
+        """Copy the scalars to the CPU, all at once, and check the losses."""
         outputs = outputs or {}
-        outputs.update(read_scalars(outputs))
+        values = [torch.as_tensor(value).detach().reshape(())
+                  for value in outputs.values()]
+        if values:  # PyTorch promotes them to a common type
+            outputs.update(zip(outputs, torch.stack(
+                [value.to(values[0].device) for value in values]).cpu()))
         losses = {name: value for name, value in outputs.items()
                   if 'loss' in name}
         if all(map(math.isfinite, losses.values())):
@@ -63,14 +67,3 @@ class FiniteCheckHook(Hook):
                 f'not finite ({", ".join(layers[:3])}; {len(layers)} in all), '
                 'expected finite numbers. The model was not saved. '
                 f'{WAY_OUT}')
-
-
-def read_scalars(scalars: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copy scalar tensors to the CPU, all at once."""
-    values = [torch.as_tensor(value).detach() for value in scalars.values()]
-    if not values:
-        return {}
-    device = values[0].device
-    # PyTorch promotes the values to a common type
-    return dict(zip(scalars, torch.stack(
-        [value.reshape(()).to(device) for value in values]).cpu()))

@@ -47,12 +47,14 @@ class MemoryBankHook(Hook):
         batch_steps = (unwrap(runner.model).data_preprocessor,
                        getattr(collate, 'func', collate))  # inside a partial
         for head in find_modules(runner.model, STDCLMixin).values():
+            own = [unwrap(runner.model), *(
+                [head] if type(head).contrast != STDCLMixin.contrast else [])]
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
                 head.resize_banks(num_sequences, largest_class(
-                    dataset, *batch_steps))
+                    dataset, *batch_steps, *own))
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '
@@ -77,24 +79,18 @@ class MemoryBankHook(Hook):
                 del state_dict[name]
 
     def _check(self, checkpoint: dict, file: str) -> None:
-        for name, bank in self.banks.items():
-            own = {f'{name}.{tensor}' for tensor in bank.STATE}
-            saved = {key for key in checkpoint['state_dict']
-                     if key.startswith(f'{name}.')}
-            if saved != own:
-                raise InputError(
-                    f'{file} contains no memory bank "{name}" of type '
-                    f'{type(bank).__name__} (it contains {sorted(saved)}, '
-                    f'expected {sorted(own)}), so training with STD-CL cannot '
-                    'resume from it. To start from its weights, set load_from '
-                    'to this file and omit resume.')
-            shape = checkpoint['state_dict'][f'{name}.features'].shape
-            if shape != bank.features.shape:
-                raise InputError(
-                    f'{file}: the memory bank "{name}" has the shape '
-                    f'{tuple(shape)}, expected {tuple(bank.features.shape)} '
-                    '(slots, features). Resume with the config and data of '
-                    'the interrupted run.')
+        own = {f'{name}.{part}': tuple(getattr(bank, part).shape)
+               for name, bank in self.banks.items() for part in bank.STATE}
+        prefixes = tuple(f'{name}.' for name in self.banks)
+        saved = {name: tuple(tensor.shape) for name, tensor
+                 in checkpoint['state_dict'].items()
+                 if name.startswith(prefixes)}
+        if saved != own:
+            raise InputError(
+                f'{file} contains the memory banks {saved}, expected {own} '
+                '(slots, features). Resume with the config and data of the '
+                'interrupted run. To start from its weights, set load_from to '
+                'this file and omit resume.')
         if self.banks and (
                 checkpoint['meta'].get(FINGERPRINT) != self.fingerprint):
             raise InputError(

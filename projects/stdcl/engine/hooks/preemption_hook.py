@@ -136,10 +136,7 @@ class PreemptionHook(Hook):
             return
         batches = len(runner.train_dataloader)
         steps = meta['epoch'] * batches
-        # earlier versions stored the number of all batches in an epoch if the
-        # checkpoint was saved after the validation
-        if not meta.get(BATCH) or (
-                meta['iter'] == meta['epoch'] * meta[BATCHES]):
+        if not meta.get(BATCH):
             if meta['iter'] != steps:
                 runner.logger.warning(
                     f'{name_loaded(runner)} was saved after {meta["iter"]} '

@@ -96,8 +96,7 @@ class RunRecordHook(Hook):
 def read_record(path: Path) -> dict:
     """Read a ``run.json`` as data, without executing its content.
 
-    Earlier versions stored the config as text. An ``InputError`` is raised if
-    ``path`` is damaged or not the record of a run.
+    An ``InputError`` is raised if it is damaged or not the record of a run.
     """
     try:
         record = json.loads(path.read_text())
@@ -105,8 +104,7 @@ def read_record(path: Path) -> dict:
                             for item in record['epochs']]
         for name in ('machine', 'versions'):
             record[name] = {**record[name]}
-        return {'config': '', 'seed': None, 'commit': record['commit'],
-                'clean': record['clean'], **record}
+        return {name: record[name] for name in ('commit', 'clean')} | record
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f'{path} is damaged or not the record of a run ({error!r}), '

@@ -77,7 +77,8 @@ class SafeCheckpointHook(CheckpointHook):
                 if f'module.{name}' in other})
         if 'optimizer' in checkpoint:
             if self.gradients:
-                checkpoint[GRADIENTS] = self.gradients
+                checkpoint[GRADIENTS] = {
+                    name: one.cpu() for name, one in self.gradients.items()}
             return
         banks = find_prefixes(unwrap(runner.model), MemoryBank)
         for part in ('state_dict', 'ema_state_dict'):

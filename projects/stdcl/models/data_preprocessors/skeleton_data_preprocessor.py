@@ -55,11 +55,12 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         self.append_joints = append_joints
         children, parents = zip(*self.layout.bones)
         # parent of each joint; a root is its own parent
-        parent_of = torch.arange(self.layout.num_joints)
+        joints = torch.arange(self.layout.num_joints)
+        parent_of = joints.clone()
         parent_of[list(children)] = torch.tensor(parents)
-        self.roots = [joint for joint, parent in enumerate(
-            parent_of.tolist()) if joint == parent]
+        roots = joints[parent_of == joints]
         self.register_buffer('parent_of', parent_of, persistent=False)
+        self.register_buffer('roots', roots, persistent=False)
 
     def preprocess(self, inputs: list, data_samples: list | None,
                    training: bool = False) -> tuple:
