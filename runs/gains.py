@@ -82,8 +82,9 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
             pairs = sum((group for _, group in groups), [])
             parts[title, f'{name} of all studies'] = [(mean_of(
                 [one.differences[arm] for one, arm in pairs]), pairs)]
-    rows += [[title, name, len(mean.seeds), '', '', *cells_of(mean),
-              *others(*pairs)]
+    rows += [[title, name + (f' of {pairs[0][0].plan.name}' if len(
+                  groups) > 1 else ''), len(mean.seeds), '', '',
+              *cells_of(mean), *others(*pairs)]
              for (title, name), groups in parts.items()
              for mean, pairs in groups if len(mean.seeds) > 2]
     return markdown(['data set', 'arm', 'pairs', 'plain top-1, %',

@@ -228,7 +228,7 @@ def _top(values: Tensor, limit: int) -> tuple[Tensor, Tensor]:
     columns, because no other group can contain larger values.
     """
     num_groups = values.shape[-1] // GROUP
-    if num_groups < 4 * limit:
+    if num_groups <= 4 * limit:
         return values.topk(limit, sorted=False)
     # group g holds columns g, g + num_groups, ...; no group holds the rest
     columns = torch.arange(values.shape[-1], device=values.device)
