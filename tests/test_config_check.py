@@ -37,6 +37,7 @@ def several_files(ann_file):
 @pytest.mark.parametrize('text, value', [
     ('data/a b.pkl', 'data/a b.pkl'), ('"[5, a]"', [5, 'a']), ("'[5]'", [5]),
     ('(1,)', (1, )), ('1, 2', [1, 2]), (' 1e-3', 1e-3), ('false', False)])
+@pytest.mark.filterwarnings('error')
 def test_options_are_parsed(text, value):
     assert parse_options([f'a={text}']) == dict(a=value)
 

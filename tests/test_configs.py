@@ -223,8 +223,9 @@ def test_the_error_names_the_line(dims, joints, line, tmp_path):
         model = MODELS.build(
             stdcl_on(STGCN.format(dims), tmp_path, named).model)
         model.init_weights()
-        assert model.cls_head.decoupler.temporal.length == 25
-        assert model.cls_head.decoupler.spatial.length == joints
+        for branch, size in (('temporal', 25), ('spatial', joints)):
+            part = getattr(model.cls_head.decoupler, branch)
+            assert part.project.in_features == part.reduce.out_channels * size
 
 
 @pytest.mark.parametrize('wrong, fitting', [

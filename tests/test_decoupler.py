@@ -88,12 +88,6 @@ def test_invalid_sizes_raise(cls, wrong, message):
         cls(8, **wrong)
 
 
-def test_different_sizes_raise_and_name_both():
-    decoupler = ProjectionDecoupler(16, num_joints=25, num_frames=16)
-    with pytest.raises(ValueError, match='T = 16.*V = 25.*T = 13.*V = 20'):
-        decoupler(torch.randn(1, 1, 16, 13, 20))
-
-
 def test_recognizer_requires_a_head_with_a_decoupler():
     plain = dict(type='GCNHead', num_classes=4, in_channels=32)
     with pytest.raises(ValueError, match="to 'RecognizerGCN'"):

@@ -30,7 +30,7 @@ GOLDEN = {'CTR-GCN': 'ctrgcn_ntu', 'Hyperformer': 'hyperformer_stdcl_ntu',
 HAND = dict(name='hand', joint_names=['wrist', 'thumb', 'index', 'index tip'],
             edges=[(1, 0), (2, 0), (3, 2)], center=0, parts=[0, 1, 2, 2])
 # layouts of 4 to 25 joints, one to three persons, several lengths and widths
-SIZES = [Size(base_channels=48, frames=32, cooccurrence=48),
+SIZES = [Size(base_channels=48, frames=32),
          Size('nw-ucla', persons=1, frames=48, classes=10, base_channels=48),
          Size('coco', persons=3, frames=16, base_channels=72),
          Size('openpose', persons=1, frames=16, channels=2, base_channels=48),
@@ -249,7 +249,6 @@ def test_adjacency(layout):
     (lambda: CTRGCN('nw-ucla', down_stages=(0, 5)),
      r'down_stages is \(0, 5\)'),
     (lambda: HCN('nw-ucla', num_frames=52), 'frames is 52.* of 16.*pool'),
-    (lambda: HCN('nw-ucla', cooccurrence_channels=40), 'is 40.* of 16.*pool'),
     (lambda: HCN('nw-ucla', base_channels=15), 'is 15.*multiple of 2.*half'),
     (lambda: HCN('nw-ucla', base_channels=2)(torch.zeros(1, 1, 64, 25, 3)),
      'joints is 25, but HCN is built for 20'),

@@ -192,9 +192,6 @@ def test_a_wrapped_test_set(checkpoint, inferencer):
     item = dict(keypoint=raw_joints()[0], label='unknown')
     assert SkeletonInferencer(cfg, checkpoint, 'cpu')(item) == inferencer(
         item['keypoint'])
-    part.prepare = steps[:1]  # of an old config
-    with pytest.raises(InputError, match='the field prepare, expected its st'):
-        SkeletonInferencer(cfg, checkpoint, 'cpu')
     cfg.test_dataloader = cfg.val_dataloader = None
     with pytest.raises(InputError, match='dataset.pipeline is missing'):
         SkeletonInferencer(cfg, checkpoint, 'cpu')

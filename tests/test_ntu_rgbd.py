@@ -1,9 +1,11 @@
 """Tests of the NTU RGB+D converter."""
+import errno
 import json
 import pickle
 import zipfile
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -130,6 +132,13 @@ CHANGES = {
     'huge number': (lambda c: b'9' * 5000 + c, 'no body', 0),
     'all junk': (lambda c: c.replace(b'.', b'?'), 'no body', 0),
 }
+
+
+def test_errors_of_the_system_do_not_count_as_damage(monkeypatch):
+    monkeypatch.setattr(Path, 'read_bytes', Mock(
+        side_effect=PermissionError(errno.EACCES, 'Permission denied')))
+    with pytest.raises(PermissionError):
+        ntu_rgbd.read_sequence((GOOD, 'a.skeleton'))
 
 
 @pytest.mark.parametrize('change, reason, left', CHANGES.values(),

@@ -307,6 +307,14 @@ def test_damaged_checkpoint_is_skipped(tmp_path, whole, damage):
     assert find_latest(work_dir).path is None
 
 
+def test_an_unreadable_checkpoint_is_not_damaged(tmp_path, monkeypatch):
+    """Resuming from an older one would replace it."""
+    save_to_local(dict(a=1), str(tmp_path / 'epoch_1.pth'))
+    monkeypatch.setattr('zipfile.ZipFile', Mock(side_effect=PermissionError))
+    with pytest.raises(PermissionError):
+        find_latest(tmp_path)
+
+
 def test_only_damaged_checkpoints(warm, tmp_path, whole):
     """Training must not restart, because it would overwrite the files."""
     work_dir = copy_of(whole, tmp_path, 1)
@@ -671,7 +679,14 @@ def test_resuming_with_an_out_dir(config, tmp_path, capsys, tiny_annotations):
     config.dump(path)
     apis.train(path, config.work_dir, seed=1)
     flip_a_bit(tmp_path / 'out' / Path(config.work_dir).name / 'epoch_2.pth')
-    Path(config.work_dir, 'last_checkpoint').unlink()
+    last = Path(config.work_dir, 'last_checkpoint')
+    last.write_text('/unmounted/epoch_9.pth')
+    os.rename(tmp_path / 'out', tmp_path / 'away')
+    with pytest.raises(InputError, match='last_checkpoint names /unmounted/e'):
+        apis.train(path, config.work_dir, seed=1, resume='auto')
+    shutil.rmtree(tmp_path / 'out')  # with the lock of this attempt
+    os.rename(tmp_path / 'away', tmp_path / 'out')
+    last.unlink()
     other = tiny_annotations(name='val.pkl')
     capsys.readouterr()
     apis.train(path, config.work_dir, seed=1, resume='auto', cfg_options={

@@ -282,3 +282,8 @@ def test_atomic_write(tmp_path):
         raise KeyError
     assert path.read_text() == 'first'
     assert [*path.parent.iterdir()] == [path]
+    link = tmp_path / 'link'
+    link.symlink_to(path)
+    with atomic_write(link) as partial:
+        partial.write_text('third')
+    assert link.is_symlink() and path.read_text() == 'third'

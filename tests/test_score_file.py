@@ -201,7 +201,7 @@ def test_scores_that_are_not_probabilities_are_logits(tmp_path, row):
     (dict(a='x'), 'could not convert.* expected a dict'),
     ([dict(pred_score=[1, 2])], 'expected a dict .*--dump'),
     (dict(a=[1, 2], b=[1, 2, 3]), 'same shape'),
-    ({'1': [1, 2], 1: [1, 2]}, 'name "1" occurs 2 times, expected each'),
+    ({'1': [1, 2], 1: [1, 2]}, 'name "1" occurs 2 times, expected once'),
     (dict(a=[1, 2], b=[1, np.nan]), 'some logits are NaN or infinite'),
 ])
 def test_invalid_pickles_are_named(tmp_path, content, message):

@@ -350,10 +350,7 @@ def test_packed_sequences(tmp_path):
 
 def test_several_labels(tmp_path):
     path = dump(tmp_path / 'list.pkl', [dict(
-        ITEM, label=[0, 2], valid={0.5: 1})])
-    with pytest.raises(InputError, match='list.pkl: valid_ratio is 0.9, but'):
-        SkeletonDataset(path, [], valid_ratio=0.9, multi_class=True,
-                        num_classes=3)
+        ITEM, label=[0, 2])])
     dataset = SkeletonDataset(path, [], multi_class=True, num_classes=3)
     assert dataset.get_data_info(0)['label'].tolist() == [1, 0, 1]
     assert dataset.get_cat_ids(0) == [0, 2]

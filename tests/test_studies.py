@@ -54,7 +54,10 @@ path, stop = folder / 'run.json', []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 run = json.loads(path.read_text()) if path.exists() else dict(
     commit='c' * 40, clean=False, versions=dict(torch='2'), epochs=[],
-    machine=dict(processor='x86_64', cores=2, threads=1), starts=0)
+    machine=dict(processor='x86_64', cores=2, threads=1), starts=0,
+    resumed=[dict(commit='c' * 40, clean=False), dict(
+        commit='c' * 40, clean=False, versions=dict(torch='1'), machine=dict(
+            processor='x86_64', gpu='A', cores=8, threads=1))])
 run['starts'] += 1
 while len(run['epochs']) < 4:
     time.sleep(0.2)
@@ -286,6 +289,9 @@ def test_a_study_is_run_stopped_and_resumed(make_runner, capsys, tmp_path):
         'STD-CL', 'nw-ucla-xview', 100)
     assert row.nll == pytest.approx(-np.log(0.9), abs=1e-5)
     assert (row.train_top1, row.commit) == (87.5, 'c' * 40 + '-dirty')
+    assert (row.machine, row.versions) == (
+        'A, 8 cores, threads: 1+x86_64 CPU, 2 cores, threads: 1',
+        'torch=1+torch=2')
     # arm, fold and seed identify a record
     study = make_runner('seeds=[1]', 'seeds=[1, 2]')
     assert [item.name for item in study.missing()] == ['plain_seed-2',
@@ -384,7 +390,7 @@ def test_the_commands(write, tiny_annotations, warm, tmp_path):
     done = run('--only', 'stdcl')
     assert 'runs left: 0' in done.stdout
     work_dir = tmp_path / 'work_dirs/studies/tiny'
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         started = work_dir / 'plain_seed-1/log.txt'
         started.unlink(missing_ok=True)
         pid = warm.start('tools/experiments/run_study.py', path, cwd=tmp_path)

@@ -15,7 +15,7 @@ if ! [[ $GPUS =~ ^([1-9][0-9]*|gpu|cpu|auto)$ ]]; then
     echo "error: PROCESSES is $GPUS, expected a positive integer." >&2
     exit 1
 fi
-TOOLS=$(cd "$(dirname "$0")" && pwd)
+TOOLS=$(CDPATH= cd -- "$(dirname "$0")" && pwd)
 
 # only the first machine listens on the port, so only it can check the port
 [ "${NODE_RANK:-0}" != 0 ] || python - "$PORT" <<'EOF'

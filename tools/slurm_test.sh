@@ -16,7 +16,7 @@ CHECKPOINT=$4
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 GRES=${GRES-gpu:$GPUS_PER_NODE}
-TOOLS=$(cd "$(dirname "$0")" && pwd)
+TOOLS=$(CDPATH= cd -- "$(dirname "$0")" && pwd)
 export MASTER_PORT=${MASTER_PORT:-$((12000 + RANDOM % 20000))}
 
 # SRUN_ARGS may contain several arguments, so it is not quoted

@@ -43,8 +43,9 @@ def main() -> None:
     add('--local_rank', '--local-rank', type=int, default=0,
         help=argparse.SUPPRESS)
     args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', os.environ.get(
-        'OMPI_COMM_WORLD_LOCAL_RANK', str(args.local_rank)))
+    rank = os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(args.local_rank))
+    os.environ['LOCAL_RANK'] = '0' if args.launcher == 'none' else (
+        os.environ.get('LOCAL_RANK', rank))
     del args.local_rank  # the other arguments are those of test()
     from projects.stdcl import apis
     from projects.stdcl.utils.input_error import end_cleanly

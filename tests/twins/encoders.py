@@ -24,7 +24,6 @@ class Size(NamedTuple):
     channels: int = 3
     classes: int = 60
     base_channels: int = None  # None is the published width
-    cooccurrence: int = None  # channels of HCN's conv2; None is ``frames``
 
     def clips(self, num: int, **kwargs) -> torch.Tensor:
         """Make random clips, shape (N, M, T, V, C)."""
@@ -49,10 +48,9 @@ def width(size: Size) -> dict:
 def ours(name: str, size: Size) -> Recognizer:
     kwargs = dict(layout=size.layout, in_channels=size.channels, **width(size))
     if name == 'HCN':
-        backbone = HCN(num_frames=size.frames,
-                       cooccurrence_channels=size.cooccurrence, **kwargs)
-        head = HCNHead(size.classes, backbone.out_channels, (
-            size.frames // 16, backbone.cooccurrence_channels // 16))
+        backbone = HCN(num_frames=size.frames, **kwargs)
+        head = HCNHead(size.classes, backbone.out_channels,
+                       (size.frames // 16, ) * 2)
     else:
         if name == 'Hyperformer' and size.base_channels:
             kwargs.update(num_heads=size.base_channels // 24)
@@ -69,7 +67,7 @@ def twin(name: str, size: Size) -> nn.Module:
                   in_channels=size.channels, **width(size))
     if name == 'HCN':
         return HCNTwin(num_joint=layout.num_joints, window_size=size.frames,
-                       out_channels=size.cooccurrence, **kwargs)
+                       **kwargs)
     kwargs.update(num_point=layout.num_joints)
     if name == 'CTR-GCN':
         return CTRGCNTwin(adjacency=adjacency_of(

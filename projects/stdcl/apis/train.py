@@ -19,6 +19,7 @@ from ..compat.checkpoint import find_latest_checkpoint, require_checkpoint
 from ..datasets.dataset_access import data_configs
 from ..engine.hooks import CheckpointFitHook
 from ..utils import config_check
+from ..utils.checkpoint_file import LAST
 from ..utils.folder_lock import lock_folder
 from ..utils.input_error import InputError, require_known
 from ..utils.model_parts import kind_of, unwrap
@@ -91,6 +92,11 @@ def train(config: str | Path, work_dir: str | None = None, *,
         if resume == 'auto':
             latest = find_latest_checkpoint(cfg.work_dir) or (
                 find_latest_checkpoint(str(checkpoint_folder(cfg))))
+            last = Path(cfg.work_dir, LAST)
+            if not latest and last.is_file() and last.read_text().strip():
+                raise InputError(
+                    f'{last} names {last.read_text().strip()}, which is '
+                    f'missing. Restore it, or delete {last} to start over.')
             # load_from only starts a run that has no checkpoint of its own
             if latest or not cfg.get('load_from'):
                 cfg.update(resume=bool(latest), load_from=None)

@@ -9,18 +9,13 @@ from .data_description import check_traits, traits
 class ConcatDataset(dataset_wrapper.ConcatDataset):
     """MMEngine's ``ConcatDataset``, which also compares the joints.
 
-    The arguments are the same. Classes or joints that differ in name or order
-    raise an ``InputError``, which, unlike MMEngine's error, names the file.
+    Classes or joints that differ in name or order raise an ``InputError``,
+    which, unlike MMEngine's error, names the file.
     """
 
-    def __init__(self, datasets, lazy_init: bool = False,
-                 ignore_keys=None) -> None:
-        ignored = [ignore_keys] if isinstance(ignore_keys, str) else list(
-            ignore_keys or ())
-        super().__init__(datasets, lazy_init, [*ignored, 'classes'])
+    def __init__(self, datasets, lazy_init: bool = False) -> None:
+        super().__init__(datasets, lazy_init, ['classes'])
         own = traits(self)
         if own.get('classes'):  # the first data set may not name them
             self._metainfo = dict(self._metainfo, classes=own['classes'])
-        check_traits({name: values for name, values in own.items()
-                      if name not in ignored}, self,
-                     source='an earlier data set')
+        check_traits(own, self, source='an earlier data set')

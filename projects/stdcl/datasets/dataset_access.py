@@ -35,13 +35,10 @@ def transforms_of(*datasets) -> list:
     """Return all transforms of a data set and its wrappers, in order.
 
     ``datasets`` are the data set and its wrappers, innermost first, or their
-    configs. One with the former field ``prepare`` raises an ``InputError``.
+    configs.
     """
     fields = [one if isinstance(one, dict) else getattr(one, '__dict__', {})
               for one in datasets]
-    if any(isinstance(one, dict) and one.get('prepare') for one in datasets):
-        raise InputError('a data set has the field prepare, expected its '
-                         'steps at the start of pipeline.')
     pipelines = [field.get(name) or () for field in fields
                  for name in ('cached_pipeline', 'pipeline')]
     return [step for one in pipelines for step in getattr(

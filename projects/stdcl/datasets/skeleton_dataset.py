@@ -128,10 +128,6 @@ class SkeletonDataset(PoseDataset):
         if self.valid_ratio:
             self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
         data_list = super().filter_data()
-        if not data_list:
-            raise InputError(f'{self.ann_file}: valid_ratio is '
-                             f'{self.valid_ratio}, but no sequence reaches it,'
-                             ' expected a smaller ratio.')
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             names = [type(step).__name__

@@ -7,6 +7,7 @@ from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from ..datasets.dataset_access import carry_names
+from ..models import HCN
 from ..utils import clip_check
 from ..utils.input_error import printable
 
@@ -56,7 +57,7 @@ def _extract_batch(model: nn.Module, batch: dict) -> dict[str, np.ndarray]:
         model.cls_head(feats, **arguments), clips)
     found = dict(global_=feats.mean(dim=(1, 3, 4)),
                  **_decouple(model.cls_head, feats))
-    if hasattr(model.backbone, 'cooccurrence_channels'):  # HCN: not joints
+    if isinstance(model.backbone, HCN):  # its last axis is not the joints
         found.pop('attention_joints', None)
     clip_check.require_finite('test_dataloader', scores, *found.values())
     return dict(
@@ -77,7 +78,8 @@ def _decouple(head: nn.Module, feats: torch.Tensor) -> dict[str, torch.Tensor]:
     seen = []  # with contrast_block, the decoupler's input is not feats
     handle = decoupler.register_forward_hook(
         lambda module, inputs, output: seen.extend(inputs))
-    found = dict(zip(('spatial', 'temporal'), decoupler(feats)))  # (N, D)
+    found = dict(zip(('spatial', 'temporal'),  # (N, D)
+                     clip_check.try_decoupler(head, feats)))
     handle.remove()
     persons, maps = feats.shape[:2], seen[0].flatten(0, 1)
     for name, kind, dim in (('attention_joints', 'spatial', 2),

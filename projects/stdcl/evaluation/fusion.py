@@ -60,8 +60,8 @@ def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
             weights):
         raise InputError(f'The weights are {list(weights)}, expected a finite '
                          f'number per file ({len(files)} in all), not all 0.')
-    matched = ['order' if file.names is None or _places(file.names) is not None
-               else 'name' for file in files]
+    matched = ['name' if file.names is not None and label_file.places(
+        file.names) is None else 'order' for file in files]
     files = align(files, labels)
     kind = kind or ('logits' if all('logits' in file.kinds for file in files)
                     else 'probabilities')
@@ -115,6 +115,12 @@ def align(files: Sequence[Scores],
     known = [label_file.read(path) for path in label_files]
     for one in known:
         if one.ordered:
+            if len({'' if file.names is None else label_file.places(
+                    file.names) is None for file in files}) == 3:
+                raise InputError(
+                    f'{one.path} orders the sequences either of files without '
+                    'names or of files that number them, expected only one of '
+                    'these kinds beside files with names.')
             files = [_rename(file, one) for file in files]
     first = next((file for file in files if file.names is not None), files[0])
     files = [_sort_like(first, file) for file in files]
@@ -141,17 +147,10 @@ def align(files: Sequence[Scores],
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 
-def _places(names: np.ndarray) -> np.ndarray | None:
-    """Return the numbers in names such as 0 or test_0; None for others."""
-    numbers = [name.removeprefix('test_') for name in names.tolist()]
-    numbered = {*numbers} == {*map(str, range(len(numbers)))}
-    return np.array(numbers, int) if numbered else None
-
-
 def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
     """Name the sequences of a file that only orders or numbers them."""
     counted = np.arange(len(file.labels))
-    places = counted if file.names is None else _places(file.names)
+    places = counted if file.names is None else label_file.places(file.names)
     if places is None:
         return file
     if len(known.names) != len(places):
@@ -160,7 +159,7 @@ def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
                          f'{file.path}.')
     if file.names is not None and {*file.names} == {*known.names}:
         return file
-    names = known.names if _places(known.names) is None else (
+    names = known.names if label_file.places(known.names) is None else (
         counted.astype(str))  # the list contains numbers, possibly shuffled
     return replace(file, names=names[places])
 
@@ -199,7 +198,7 @@ def _find_labels(scores: Scores, known: label_file.LabelFile) -> np.ndarray:
     if (found < 0).all():
         raise InputError(
             f'{known.path} contains none of the sequences in {scores.path}: '
-            f'its first name is "{known.names[0]}", expected names such as '
+            f'its first name is {known.names[:1]}, expected names such as '
             f'"{scores.names[0]}". For scores without names, pass a list of '
             'labels in their order.')
     return found

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..datasets.annotation_check import check_distinct
 from ..utils import safe_files
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, printable
+from .label_file import NTU
 
 KINDS = ('logits', 'probabilities')
 # array -> kinds of dtypes that it may have
@@ -74,10 +76,7 @@ class Scores:
                       f'from {low} to {high}, expected 0 to {shape[1] - 1}, '
                       'or -1 if unknown')
         if self.names is not None:
-            names, counts = np.unique(self.names, return_counts=True)
-            self._require(counts.max() == 1, 'the name '
-                          f'"{names[counts.argmax()]}" occurs {counts.max()} '
-                          'times, expected each name once')
+            check_distinct(str(self.path), self.names.tolist())
 
     def _require(self, condition: bool, otherwise: str) -> None:
         if not condition:
@@ -138,7 +137,7 @@ def read(path: str | Path) -> Scores:
             for field, array in arrays.items() if field in (*ARRAYS, *TEXTS)})
     content = safe_files.load(str(path))
     if isinstance(content, dict):
-        names = np.array(list(map(str, content)))
+        names = np.array([str(name).removesuffix(NTU) for name in content])
         content = list(content.values())
     try:
         scores = np.stack([np.asarray(row, np.float32) for row in content])

@@ -129,8 +129,7 @@ def describe(training: Training, folders: list[Path]) -> dict:
         kind='probabilities' if len(folders) == 1 else None)
     runs = [read_record(folder / 'run.json') for folder in folders]
     parts = [part for run in runs for part in (*run.get('resumed', ()), run)]
-    machine, versions = runs[0]['machine'], runs[0]['versions']
-    processor = machine.get('gpu', f'{machine["processor"]} CPU')
+    known = [part for part in parts if part.get('machine')]
     return dict.fromkeys(COLUMNS) | dict(
         arm=training.arm, fold=training.fold, seed=training.seed,
         encoder=training.encoder, stream=training.stream, data=training.data,
@@ -140,9 +139,12 @@ def describe(training: Training, folders: list[Path]) -> dict:
         commit='+'.join(dict.fromkeys(
             (part['commit'] or 'unknown')
             + ('-dirty' if part['clean'] is False else '') for part in parts)),
-        machine=f'{processor}, {machine["cores"]} cores, threads: '
-        f'{machine["threads"]}', versions=' '.join(
-            f'{name}={version}' for name, version in versions.items()))
+        machine='+'.join(dict.fromkeys(
+            f'{one.get("gpu", one["processor"] + " CPU")}, {one["cores"]} '
+            f'cores, threads: {one["threads"]}' for one in (
+                part['machine'] for part in known))),
+        versions='+'.join(dict.fromkeys(' '.join(map('='.join, part[
+            'versions'].items())) for part in known)))
 
 
 def _nll(path: Path) -> float:

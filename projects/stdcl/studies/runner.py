@@ -28,6 +28,8 @@ from . import records
 from .study import Study, Training, override
 
 TOOLS = ROOT / 'tools'
+SIGNALS = {signal.SIGINT, signal.SIGTERM,
+           getattr(signal, 'SIGHUP', signal.SIGTERM)}  # not on Windows
 
 
 class StudyRunner:
@@ -66,7 +68,8 @@ class StudyRunner:
         self.stopping.clear()
         self.signaled = 0
         before = {number: signal.signal(number, self.stop)
-                  for number in (signal.SIGINT, signal.SIGTERM)}
+                  for number in SIGNALS
+                  if signal.getsignal(number) != signal.SIG_IGN}  # nohup
         timer = threading.Timer(60 * (minutes or 0), self.stop)
         timer.daemon = True
         if minutes is not None:
@@ -206,8 +209,8 @@ class StudyRunner:
         """Environment variables of a command."""
         threads = str(self.study.threads)
         return dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads,
-                    PYTHONPATH=os.pathsep.join(
-                        [str(ROOT), os.environ.get('PYTHONPATH', '')]))
+                    PYTHONPATH=os.pathsep.join(filter(
+                        None, [str(ROOT), os.environ.get('PYTHONPATH')])))
 
     def use_slurm(self, partition: str, minutes: float) -> None:
         """Run commands as Slurm jobs with one GPU, for up to ``minutes``."""

@@ -17,7 +17,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     behind. An existing file is kept until the new one is complete. If several
     processes write it, the last one wins. Missing folders are created.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # keep a link, replace its target
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}')
     try:

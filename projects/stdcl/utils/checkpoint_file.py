@@ -32,6 +32,8 @@ def find_damage(source: str | Path | BinaryIO) -> str | None:
                 return f'the checksum of {member} is wrong'
         source.seek(0)
         return None
+    except PermissionError:
+        raise
     except Exception as error:  # the type depends on the damage
         return f'{type(error).__name__}: {error}'
 

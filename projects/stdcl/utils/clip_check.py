@@ -93,17 +93,17 @@ def check_features(model, feats, persons: int) -> None:
             f'{feats.shape[2]}.')
 
 
-def try_decoupler(head, feats) -> None:
-    """Raise InputError if the decoupler of a head does not fit features."""
+def try_decoupler(head, feats) -> tuple:
+    """Call the decoupler of a head; raise InputError if it does not fit."""
     try:
-        head.decoupler(feats)
+        return head.decoupler(feats)
     except (RuntimeError, IndexError, AttributeError) as error:
         raise InputError(
             f'model.cls_head.decoupler fails: {" ".join(str(error).split())}. '
             f'The encoder returns {getattr(feats, "shape", type(feats))}, '
-            'expected (N, M, C, T, V). If sizes differ, set in_channels to the'
-            ' channels of the encoder, or of the block model.contrast_block.'
-        ) from error
+            'expected (N, M, C, T, V). If sizes differ, set in_channels to C '
+            '(or that of the block model.contrast_block), num_frames to T, and'
+            ' num_joints to V, or fit model.clip_shape.') from error
 
 
 def fitting_shape(model, shape: Sequence[int]) -> tuple:

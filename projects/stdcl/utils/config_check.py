@@ -79,7 +79,7 @@ def parse_options(texts: Sequence[str] | None) -> dict:
         parse = DictAction._parse_int_float_bool
         if key == 'work_dir':  # its name may look like a number
             parse = str
-        elif re.search(r'^[[(]|,', value):  # this parser removes all spaces
+        elif re.search(r'^[\[(]|,', value):  # this parser removes all spaces
             parse = DictAction._parse_iterable
         try:
             options[key] = parse(value)

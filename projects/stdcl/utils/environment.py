@@ -21,10 +21,13 @@ def current_commit() -> dict:
 
     def git(*args: str) -> str:
         # the ceiling excludes repositories in parent folders
-        env = dict(os.environ, GIT_CEILING_DIRECTORIES=str(ROOT.parent))
-        return subprocess.run(
-            ['git', '-C', str(ROOT), *args], check=True, text=True,
-            capture_output=True, env=env).stdout.strip()
+        env = {name: value for name, value in os.environ.items()
+               if not name.startswith('GIT_')}
+        env.update(GIT_CEILING_DIRECTORIES=str(ROOT.parent))
+        return subprocess.run(  # in containers, the owner may differ
+            ['git', '-c', 'safe.directory=*', '-C', str(ROOT), *args],
+            check=True, text=True, capture_output=True, env=env
+        ).stdout.strip()
 
     try:
         return dict(commit=git('rev-parse', 'HEAD'),

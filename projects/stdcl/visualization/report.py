@@ -119,11 +119,12 @@ def write_report(path: Path, model: tuple[Config, str],
     """
     require_positive('report', num=num)
     pairs = {'plain': plain, 'STD-CL': model} if plain else {'STD-CL': model}
-    encoders = [kind_of((cfg.get('model') or {}).get('backbone', {}))
-                for cfg, _ in pairs.values()]
-    if encoders[0] != encoders[-1]:
-        raise InputError(f'the plain model has the encoder {encoders[0]}, '
-                         f'expected {encoders[-1]}, as with STD-CL.')
+    kinds = [(kind_of(part.get('backbone', {})), (part.get(
+        'data_preprocessor') or {}).get('stream', 'joint')) for part in (
+            cfg.get('model') or {} for cfg, _ in pairs.values())]
+    if kinds[0] != kinds[-1]:
+        raise InputError(f'encoder and stream of the plain model are '
+                         f'{kinds[0]}, expected {kinds[-1]}, as with STD-CL.')
     models = [Outputs.compute(title, *pair, device)
               for title, pair in pairs.items()]
     check(models)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ...utils.input_error import InputError, printable
 from ...utils.skeleton_layout import SkeletonLayout
-from ..annotation_check import check_distinct, check_sequences, name_of
+from ..annotation_check import check_sequences, name_of
 from ..data_description import check_traits
 from ..plain_annotation import ARRAYS
 from ..skeleton_dataset import SkeletonDataset
@@ -94,13 +94,13 @@ def convert(source: Path, labels: Path | None, destination: Path, layout: str,
     content = dict(classes=names, layout=fields, split={
         name: list(part.index) for name, part in table.groupby('split')})
     write_annotations(destination, annotations, **content)
-    content.update(annotations=annotations,
-                   up=up or find_up(annotations, layout))
-    return content, _summarize(table, counts, content, bool(img_shape))
+    up = up or find_up(annotations, layout)
+    content.update(annotations=annotations, up=up or 'y')
+    return content, _summarize(table, counts, content, bool(img_shape), up)
 
 
 def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
-               pixels: bool) -> str:
+               pixels: bool, up: str | None) -> str:
     items = content['annotations']
     detected = [find_detected(item)[1] for item in items]
     persons, frames = np.max([one.shape[:2] for one in detected], axis=0)
@@ -112,7 +112,7 @@ def _summarize(table: pd.DataFrame, counts: pd.DataFrame, content: dict,
     elif items[0]['keypoint'].shape[-1] == 2:
         channels = 'no confidences'
     else:
-        channels = f'vertical axis (--up): {content["up"]}'
+        channels = f'vertical axis (--up): {up or "y (assumed)"}'
     pairs = [(item['keypoint'], one) for item, one in zip(items, detected)]
     low = np.min([joints[one].min(axis=0) for joints, one in pairs], axis=0)
     high = np.max([joints[one].max(axis=0) for joints, one in pairs], axis=0)
@@ -285,8 +285,8 @@ def number_classes(where: Path, table: pd.DataFrame,
     return classes, {key: number for number, key in enumerate(keys)}
 
 
-def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
-    """Return the axis along which heads are above feet, or 'y' if unclear."""
+def find_up(annotations: list[dict], layout: SkeletonLayout) -> str | None:
+    """Return the axis along which heads are above feet; None if unclear."""
     names = pd.Series(layout.joint_names).str.lower()
     # undetected joints at the origin must not change the direction
     sequences = [item['keypoint'] for item in annotations]  # (M, T, V, C)
@@ -295,11 +295,12 @@ def find_up(annotations: list[dict], layout: SkeletonLayout) -> str:
     above, below = (names.str.contains(part) & (count > 0)
                     for part in (ABOVE, BELOW))
     if layout.dims == 2 or not (above.any() and below.any()):
-        return 'y'
+        return None
     mean = total / np.maximum(count, 1)[:, None]  # (V, C)
     rise = np.abs(mean[above].mean(axis=0) - mean[below].mean(axis=0))
     axis = int(rise.argmax())
-    return 'xyz'[axis] if rise[axis] > 2 * np.delete(rise, axis).max() else 'y'
+    is_clear = rise[axis] > 2 * np.delete(rise, axis).max()
+    return 'xyz'[axis] if is_clear else None
 
 
 def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:
@@ -311,9 +312,7 @@ def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:
         return text, SkeletonLayout.get(text)
     try:
         fields = {'name': Path(text).stem, **json.loads(
-            Path(text).read_text(encoding='utf-8-sig'),
-            object_pairs_hook=lambda pairs: check_distinct(
-                'fields', [field for field, _ in pairs]) or dict(pairs))}
+            Path(text).read_text(encoding='utf-8-sig'))}
         return fields, SkeletonLayout.get(fields)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f'{text} is not a valid layout: {error}') from None

@@ -185,7 +185,7 @@ def _count_header_rows(path: Path, cells, index: int,
     first, integers = top.iloc[0, index:], top.iloc[:2, index:].apply(
         lambda row: row.str.isdecimal().all(), axis=1).tolist()
     if len(first) > 6 and integers[0]:
-        steps = first.astype(int).diff()[1:]
+        steps = first.astype(float).diff()[1:]
         # steps of 1 are not coordinates, even above whole numbers
         if (steps == 1 if all(integers) else steps > 0).all():
             return 1
@@ -200,6 +200,9 @@ def _count_header_rows(path: Path, cells, index: int,
             continue
         names = parts.replace('', None).ffill().fillna('').agg(
             ''.join, axis=1).tolist()
+        named = [[*map(''.join, header)] for header in headers[3:13]]
+        if names not in named and sorted(names) in map(sorted, named):
+            headers = headers[3:13]  # joints in a different order
         if any(_fits(names, header, count + text > 1) for header in headers):
             return count
         if count == text or any(sorted(names) == sorted(map(''.join, header))

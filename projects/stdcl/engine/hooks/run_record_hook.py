@@ -55,7 +55,8 @@ class RunRecordHook(Hook):
             self.record['resumed'] = [*earlier.get('resumed', []), dict(
                 epoch=runner.epoch, **{
                     name: earlier.get(name) for name in (
-                        'config', 'commit', 'clean', 'seed', 'processes')})]
+                        'config', 'commit', 'clean', 'seed', 'processes',
+                        'machine', 'versions')})]
         self._write()
 
     def before_train_epoch(self, runner) -> None:

@@ -54,9 +54,8 @@ class HCN(BaseModule):
         layout (str | dict): The skeleton layout.
         in_channels (int): Channels of the input. Defaults to 3.
         base_channels (int): Channels C of conv1, even. Defaults to 64.
-        num_frames (int): Frames T of a clip, a multiple of 16. Defaults to 64.
-        cooccurrence_channels (int, optional): Channels W of conv2, a multiple
-            of 16. Defaults to ``num_frames``.
+        num_frames (int): Frames T of a clip, and channels W of conv2, a
+            multiple of 16. Defaults to 64.
         dropout_ratio (float): Dropout of conv4 to conv6. Defaults to 0.5.
         init_cfg (dict): Defaults to Xavier uniform with zero bias.
 
@@ -67,7 +66,6 @@ class HCN(BaseModule):
 
     def __init__(self, layout: str | dict, in_channels: int = 3,
                  base_channels: int = 64, num_frames: int = 64,
-                 cooccurrence_channels: int | None = None,
                  dropout_ratio: float = 0.5,
                  init_cfg: dict = CONV_INIT) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -76,16 +74,13 @@ class HCN(BaseModule):
         self.in_channels = in_channels
         self.out_channels = 4 * base_channels
         self.num_frames = num_frames
-        self.cooccurrence_channels = num_frames \
-            if cooccurrence_channels is None else cooccurrence_channels
-        for name in ('num_frames', 'cooccurrence_channels'):
-            require_multiple('HCN', name, getattr(self, name), STRIDE,
-                             'because four max pools halve this axis')
+        require_multiple('HCN', 'num_frames', num_frames, STRIDE,
+                         'because four max pools halve this axis')
         require_multiple('HCN', 'base_channels', base_channels, 2,
                          'because conv3 has half as many channels')
 
         stream = (self.layout.num_joints, in_channels, base_channels,
-                  self.cooccurrence_channels, dropout_ratio)
+                  num_frames, dropout_ratio)
         self.joint_stream = HCNStream(*stream)
         self.motion_stream = HCNStream(*stream)
         self.conv5 = nn.Conv2d(2 * base_channels, 2 * base_channels, 3,

@@ -64,7 +64,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     def preprocess(self, inputs: list, data_samples: list | None,
                    training: bool = False) -> tuple:
-        """Stack N inputs of one shape (num_clips, M, T, V, C); compute streams.
+        """Stack N equal shapes (num_clips, M, T, V, C), and compute streams.
 
         Return the batch, (N, num_clips, M, T, V, C), and ``data_samples``.
         """

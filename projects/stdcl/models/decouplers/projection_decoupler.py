@@ -3,7 +3,6 @@ import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 
-from ...utils.input_error import InputError
 from .decoupler import LINEAR_INIT, Decoupler, reduce_channels
 
 
@@ -17,15 +16,12 @@ class ProjectionBranch(nn.Module):
     def __init__(self, in_channels: int, length: int | None,
                  out_channels: int, reduction: int) -> None:
         super().__init__()
-        self.length = length
         self.reduce = reduce_channels(in_channels, reduction)
         self.project = nn.LazyLinear(out_channels) if length is None else (
             nn.Linear(self.reduce.out_channels * length, out_channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, L) to (N, D)."""
-        if self.length is None:
-            self.length = x.shape[-1]
         x = self.reduce(x)  # (N, C/r, L)
         return self.project(x.flatten(1))  # (N, D); flat index c * L + l
 
@@ -62,19 +58,3 @@ class ProjectionDecoupler(Decoupler):
         self.spatial, self.temporal = (
             self.branch(in_channels, length, out_channels, reduction)
             for length in (num_joints, num_frames))
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decouple a feature map as in :meth:`Decoupler.forward`.
-
-        A different T or V than the decoupler's raises an ``InputError``.
-        """
-        built = (self.temporal.length, self.spatial.length)
-        if any(size not in (None, seen)
-               for size, seen in zip(built, x.shape[3:])):
-            raise InputError(
-                f'{type(self).__name__} was built for feature maps with T = '
-                f'{built[0]} frames and V = {built[1]} joints, but the '
-                f'encoder returns T = {x.shape[3]} and V = {x.shape[4]}. Set '
-                'num_frames and num_joints of the decoupler to these numbers, '
-                'or model.clip_shape to the shape of your clips.')
-        return super().forward(x)

@@ -24,8 +24,8 @@ class HCNHead(BaseHead):
         num_classes (int): Number of classes.
         in_channels (int): Channels C of the feature map, four times the
             encoder's ``base_channels``. Defaults to 256.
-        feature_size (sequence[int]): (T', W'), a 16th of ``num_frames`` and
-            ``cooccurrence_channels`` of the encoder. Defaults to (4, 4).
+        feature_size (sequence[int]): (T', W'), both a 16th of ``num_frames``
+            of the encoder. Defaults to (4, 4).
         hidden_channels (int): Size of the hidden layer. Defaults to 512.
         dropout_ratio (float): Dropout after the hidden layer. Defaults to 0.5.
         average_clips (str, optional): See ``BaseHead``. Defaults to 'prob'.

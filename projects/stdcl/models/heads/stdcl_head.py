@@ -38,9 +38,6 @@ class STDCLMixin:
         batch_size (int): Size of a full batch of one process, set by
             ``MemoryBankHook``. Smaller batches are padded to this size before
             the processes exchange them. 0 disables padding.
-
-    Raises:
-        InputError: ``memory_bank.feat_dim`` does not fit the decoupler.
     """
 
     batch_size = 0
@@ -56,13 +53,7 @@ class STDCLMixin:
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
             self.loss_contrast = MODELS.build(loss_contrast)
-        feat_dim = self.decoupler.out_channels
-        memory_bank = {'feat_dim': feat_dim, **memory_bank}
-        if memory_bank['feat_dim'] != feat_dim:
-            raise InputError(
-                f'{type(self).__name__}: memory_bank.feat_dim is '
-                f'{memory_bank["feat_dim"]}, but the vectors of the decoupler '
-                f'have {feat_dim} entries. Omit feat_dim.')
+        memory_bank = {'feat_dim': self.decoupler.out_channels, **memory_bank}
         self.spatial_bank = MODELS.build(memory_bank)
         self.temporal_bank = MODELS.build(memory_bank)
         self.spatial_weight = spatial_weight
