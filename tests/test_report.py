@@ -155,7 +155,7 @@ def test_the_command(warm, trained):
      'number of sequences: 16, of classes: 16'),
     (['attentive.py', 'epoch_1.pth', 'x.html', '--plain',
       find_config('hcn', 'synthetic', False), 'epoch_1.pth'],
-     'the encoder HCN, expected STGCN'),
+     "are ('HCN', 'joint'), expected ('STGCN', 'joint')"),
     (['attentive.py', 'epoch_1.pth', 'x.html', '--num', -1],
      'num is -1, expected a positive integer'),
     (['attentive.py', 'nan.pth', 'x.html', *OPTIONS],
