@@ -398,11 +398,6 @@ def test_a_lost_process_is_no_bug():
         raise RuntimeError('[pair.cc:553] Connection closed by peer [::1]:9')
 
 
-def test_errors_without_a_file_do_not_blame_the_config():
-    with pytest.raises(SystemExit, match='names no file'), end_cleanly('a.py'):
-        raise OSError(errno.ENOENT, 'No such file or directory')  # /dev/shm
-
-
 def write_to_a_full_disk(path):
     with atomic_write(path):
         raise OSError(errno.ENOSPC, 'No space')

@@ -242,7 +242,7 @@ def test_names_of_other_code(tmp_path):
         assert fusion.fuse_files(paths, labels=[tmp_path / known])[
             'fused'] == expected
     paths = [tmp_path / name for name in ('a.npz', 'ctr.pkl', 'list.pkl')]
-    with pytest.raises(InputError, match='names.csv orders the sequences eit'):
+    with pytest.raises(InputError, match='names.csv orders the sequences of'):
         fusion.fuse_files(paths, labels=[tmp_path / 'names.csv'])
 
 

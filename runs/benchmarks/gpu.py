@@ -67,7 +67,8 @@ class Results:
     def add(self, name: str, function, *args) -> None:
         """Add the dict that a function returns, unless it is recorded."""
         known = self.content.get(name, dict(error='missing'))
-        if self.left < 0 or not ('error' in known or known.get('runs_left')):
+        if self.left < 0 or not ({'error', 'failed'} & {*known}
+                                 or known.get('runs_left')):
             return
         from projects.stdcl.utils import environment
         from projects.stdcl.utils.atomic_write import atomic_write
@@ -98,6 +99,9 @@ def call(minutes: Optional[float], *command) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         output = f'{child.communicate()[0]}\nended after {minutes} minutes'
+    except BaseException:  # such as Ctrl-C; a study saves its runs
+        os.killpg(child.pid, signal.SIGTERM)
+        raise
     if child.returncode:
         raise RuntimeError(output)
     return output

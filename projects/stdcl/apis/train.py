@@ -93,10 +93,13 @@ def train(config: str | Path, work_dir: str | None = None, *,
             latest = find_latest_checkpoint(cfg.work_dir) or (
                 find_latest_checkpoint(str(checkpoint_folder(cfg))))
             last = Path(cfg.work_dir, LAST)
-            if not latest and last.is_file() and last.read_text().strip():
+            named = [not latest and last.is_file() and last.read_text(
+                errors='replace').strip()]
+            dist.broadcast_object_list(named)  # as find_latest_checkpoint
+            if named[0]:
                 raise InputError(
-                    f'{last} names {last.read_text().strip()}, which is '
-                    f'missing. Restore it, or delete {last} to start over.')
+                    f'{last} names {named[0]}, which is missing. Restore it, '
+                    f'or delete {last} to start from the beginning.')
             # load_from only starts a run that has no checkpoint of its own
             if latest or not cfg.get('load_from'):
                 cfg.update(resume=bool(latest), load_from=None)

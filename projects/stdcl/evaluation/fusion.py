@@ -117,10 +117,9 @@ def align(files: Sequence[Scores],
         if one.ordered:
             if len({'' if file.names is None else label_file.places(
                     file.names) is None for file in files}) == 3:
-                raise InputError(
-                    f'{one.path} orders the sequences either of files without '
-                    'names or of files that number them, expected only one of '
-                    'these kinds beside files with names.')
+                raise InputError(f'{one.path} orders the sequences of files '
+                                 'without names or of files that number them, '
+                                 'expected only one of these kinds.')
             files = [_rename(file, one) for file in files]
     first = next((file for file in files if file.names is not None), files[0])
     files = [_sort_like(first, file) for file in files]

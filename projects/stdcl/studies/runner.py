@@ -4,6 +4,7 @@ Each run calls ``tools/train.py`` and ``tools/test.py`` in separate processes.
 An interrupted run resumes when it is executed again.
 """
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -60,22 +61,23 @@ class StudyRunner:
                 minutes: float | None = None) -> list[Training]:
         """Execute runs, ``jobs`` at a time, and return those that fail.
 
-        The runs are stopped after ``minutes``, if given, and on SIGINT or
-        SIGTERM. Stopped runs do not count as failed. An ``InputError`` is
-        raised if another process is running the study or ``jobs`` is invalid.
+        The runs are stopped after ``minutes``, if given, and on SIGINT,
+        SIGTERM or SIGHUP. Stopped runs do not count as failed. If another
+        process runs the study or ``jobs`` is invalid, an InputError is raised.
         """
         require_processes('--jobs', jobs)
         self.stopping.clear()
         self.signaled = 0
         before = {number: signal.signal(number, self.stop)
-                  for number in SIGNALS
-                  if signal.getsignal(number) != signal.SIG_IGN}  # nohup
+                  for number in SIGNALS if number == signal.SIGINT
+                  or signal.getsignal(number) != signal.SIG_IGN}  # nohup
         timer = threading.Timer(60 * (minutes or 0), self.stop)
         timer.daemon = True
         if minutes is not None:
             timer.start()
-        gpus = cycle((os.environ.get('CUDA_VISIBLE_DEVICES') or ','.join(
-            map(str, range(torch.cuda.device_count())))).split(','))
+        gpus = cycle(re.findall('[^, ]+', os.environ.get(
+            'CUDA_VISIBLE_DEVICES') or ','.join(map(str, range(
+                torch.cuda.device_count())))) or [''])
         failed = []
         try:
             with lock_folder(self.work_dir), ThreadPoolExecutor(

@@ -14,10 +14,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path that is renamed to ``path`` on success.
 
     The temporary name ends in ``.partial``; only a crash leaves such a file
-    behind. An existing file is kept until the new one is complete. If several
-    processes write it, the last one wins. Missing folders are created.
+    behind. An existing file, or that of a link, is kept until the new one is
+    complete. The last of several writers wins. Missing folders are created.
     """
-    path = Path(os.path.realpath(path))  # keep a link, replace its target
+    path = Path(os.path.realpath(path) if os.path.islink(path) else path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}')
     try:

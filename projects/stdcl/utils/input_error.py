@@ -87,9 +87,7 @@ def require_processes(name: str, number: int) -> None:
 def _describe(error: Exception, args: dict) -> object:
     """Name the path and the argument that an error of the system is about."""
     if getattr(error, 'filename', None) is None:
-        text = getattr(error, 'strerror', None)
-        return (f'{text}. The system names no file; workers need /dev/shm.'
-                if text else error)
+        return getattr(error, 'strerror', None) or error
     path = error.filename2 or error.filename
     # the path is an argument, or a folder in one
     names = {str(one): f'{name.replace("_", "-")}: '

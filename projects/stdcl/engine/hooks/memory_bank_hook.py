@@ -44,17 +44,17 @@ class MemoryBankHook(Hook):
         num_sequences = dataset_access.add_indices(dataset)
         fingerprint, _ = dataset_access.summarize(dataset, samples=0)
         collate = runner.train_dataloader.collate_fn
-        batch_steps = (unwrap(runner.model).data_preprocessor,
-                       getattr(collate, 'func', collate))  # inside a partial
+        model, collate = unwrap(runner.model), getattr(
+            collate, 'func', collate)  # inside a partial
         for head in find_modules(runner.model, STDCLMixin).values():
-            own = [unwrap(runner.model), *(
-                [head] if type(head).contrast != STDCLMixin.contrast else [])]
+            own = [head for name in ('loss', 'contrast') if getattr(
+                type(head), name) != getattr(STDCLMixin, name)]
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
             if fingerprint != self.fingerprint:
                 head.resize_banks(num_sequences, largest_class(
-                    dataset, *batch_steps, *own))
+                    dataset, model, model.data_preprocessor, collate, *own))
         self.fingerprint = fingerprint
         slots = ' and '.join(str(len(bank)) for bank in self.banks.values())
         runner.logger.info(f'The memory banks have {slots} slots for '

@@ -28,7 +28,7 @@ class STDCLMixin:
         decoupler (dict): Config of the decoupler. ``in_channels`` defaults to
             that of the head.
         memory_bank (dict): Config of each of the two banks. ``feat_dim``
-            defaults to the size of the decoupler's vectors.
+            is set to the size of the decoupler's vectors.
         loss_contrast (dict): Config of the contrastive loss.
         spatial_weight (float): Weight w_s. Defaults to 0.5.
         temporal_weight (float): Weight w_t. Defaults to 0.5.
@@ -53,7 +53,7 @@ class STDCLMixin:
             self.decoupler = MODELS.build(
                 {'in_channels': self.in_channels, **decoupler})
             self.loss_contrast = MODELS.build(loss_contrast)
-        memory_bank = {'feat_dim': self.decoupler.out_channels, **memory_bank}
+        memory_bank = {**memory_bank, 'feat_dim': self.decoupler.out_channels}
         self.spatial_bank = MODELS.build(memory_bank)
         self.temporal_bank = MODELS.build(memory_bank)
         self.spatial_weight = spatial_weight
