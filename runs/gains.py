@@ -1,7 +1,7 @@
 """Gains of STD-CL in several studies: a table and a plot."""
 from collections import defaultdict
 from pathlib import Path
-from typing import Iterable, Iterator, NamedTuple, Optional
+from typing import Iterable, Iterator, NamedTuple, Optional, Sequence
 
 import numpy as np
 import pandas as pd
@@ -94,24 +94,42 @@ def gains_table(reports: Iterable[StudyReport]) -> str:
 
 
 def encoder_table(reports: Iterable[StudyReport]) -> str:
-    """Return a table of the gains of both variants for each encoder."""
-    rows = []
+    """Return a table of the gains of both variants for each encoder.
+
+    The last row of a benchmark contains the means over all encoders.
+    """
+    tables = defaultdict(list)
     for report in reports:
-        title = data_set(report)
-        for encoder in filter(ENCODERS.get, report.arms):
-            found = [gain.plain for gain in find_gains(report)
-                     if report.plan.against[gain.arm] == encoder]
-            plain = pd.concat(found).groupby(level=[0, 1]).first() if (
-                found) else ()
-            if len(plain) > 2:  # an interval needs three seeds
-                rows.append([title, ENCODERS[encoder].title, spread(plain), *(
-                    gain_cell(report.differences.get(f'{encoder}-{variant}'))
-                    for variant in VARIANTS)])
-        if report.means:
-            rows.append([title, 'mean', '', *(gain_cell(report.means.get(
-                f'{variant}, mean over the encoders'))
+        tables[data_set(report)].append(report)
+    return markdown(['data set', 'encoder', 'plain top-1, %', *VARIANTS], [
+        [title, *row] for title, group in tables.items()
+        for row in (*sum(map(encoder_rows, group), []), mean_row(group))])
+
+
+def encoder_rows(report: StudyReport) -> list[list]:
+    """Return a row for each encoder of a study with at least three pairs."""
+    rows = []
+    for encoder in filter(ENCODERS.get, report.arms):
+        found = [gain.plain for gain in find_gains(report)
+                 if report.plan.against[gain.arm] == encoder]
+        plain = pd.concat(found).groupby(level=[0, 1]).first() if found else ()
+        if len(plain) > 2:  # an interval needs three seeds
+            rows.append([ENCODERS[encoder].title, spread(plain), *(
+                gain_cell(report.differences.get(f'{encoder}-{variant}'))
                 for variant in VARIANTS)])
-    return markdown(['data set', 'encoder', 'plain top-1, %', *VARIANTS], rows)
+    return rows
+
+
+def mean_row(group: Sequence[StudyReport]) -> list:
+    """Return a row of the means over the encoders of all studies."""
+    cells = []
+    for variant in VARIANTS:
+        name = f'{variant}, mean over the encoders'
+        found = [report.differences[arm] for report in group
+                 if name in report.means for arm in report.plan.means[name]]
+        cells.append(f'{gain_cell(mean_of(found))}, {len(found)} encoders'
+                     if found else '')
+    return ['mean', '', *cells]
 
 
 def gain_cell(found: Optional[Difference]) -> str:

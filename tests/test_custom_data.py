@@ -188,11 +188,14 @@ BAD = {
 def test_unusual_coordinates_are_read(tmp_path):
     """They resemble marks, confidences or frame numbers."""
     flat, hand = LAYOUTS['flat'], LAYOUTS['hand']
+    voxels = np.floor(np.abs(joints(5)) % 1 * [127, 127, 3]) - [0, 0, 1]
+    millimeters = (np.abs(joints(5)) % 1 - 0.5) * [700, 700, 1.4]
     centered = np.arange(40.).reshape(5, 4, 2) // 3 - 6
     centered[2, 1] = -1
     depth = joints(5) * [99, 99, 0]
     for layout, one in (
-            (flat, centered), (hand, depth + [0, 0, 1]),
+            (flat, centered), (hand, depth + [0, 0, 1]), (hand, voxels),
+            (hand, millimeters),
             (hand, depth + np.linspace(0, 1.9, 5)[:, None, None] * [0, 0, 1]),
             (flat, np.concatenate([joints(5, 2), np.full((5, 4, 1), 2)], 2))):
         sequence = to_sequence('', dict(keypoint=one), layout)
@@ -321,6 +324,8 @@ def test_labels_by_name_and_by_number(folder):
     ('wave', 'wave', dict(img_shape=(4, 5)), 'the layout "hand" are three-d'),
     *(('a/0,wave', f'a/0,{missing}', {}, '"a/0" has the label "", expected on')
       for missing in ('NaN', 'NA', '<NA>', '#N/A')),
+    *((r's\d', missing, dict(val_ratio=0.5), 'has no subject, expected one')
+      for missing in ('NaN', '<NA>', '#N/A')),
     *((('wave', 'clap'), pair, {}, 'expected at least 2 names that differ')
       for pair in (('a_b', 'A b'), ('a - b', 'a-b'), ('\uff41', 'A'),
                    ('\u30ac', '\uff76\uff9e'))),
@@ -544,11 +549,12 @@ def test_headers_in_a_different_order(tmp_path, columns, message):
 def test_numbers_in_joint_names_are_not_positions(tmp_path):
     layout = SkeletonLayout.get(dict(
         HAND, joint_names=['P4', 'P3', 'P2', 'P1']))
-    pd.DataFrame(joints(6).reshape(6, -1), columns=[
-        f'P{i}_{axis}' for i in range(1, 5) for axis in 'xyz']).to_csv(
-            tmp_path / 'a.csv', index=False)
-    with pytest.raises(InputError, match='1 is "P1_x", expected x of joint'):
-        read_sequence(tmp_path / 'a.csv', layout)
+    for prefix in ('', 'left '):
+        pd.DataFrame(joints(6).reshape(6, -1), columns=[
+            f'{prefix}P{i}_{axis}' for i in range(1, 5) for axis in 'xyz'
+        ]).to_csv(tmp_path / 'a.csv', index=False)
+        with pytest.raises(InputError, match='P1_x", expected x of joint'):
+            read_sequence(tmp_path / 'a.csv', layout)
 
 
 def test_persons_of_a_sequence():

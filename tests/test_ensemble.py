@@ -221,26 +221,20 @@ def test_numbered_sequences(tmp_path, kind, prefix):
 
 
 def test_names_of_other_code(tmp_path):
-    """2s-AGCN names files; lists may pad numbers or use test_i."""
+    """2s-AGCN names files; CTR-GCN numbers sequences."""
     a = make(tmp_path / 'a.npz')
     expected = fusion.fuse_files([a.path])['fused']
-    count, labels = len(a.names), a.labels.tolist()
     files = [f'{name}.skeleton' for name in a.names]
     dump(tmp_path / 'agcn.pkl', dict(zip(files, a.logits)))
-    dump(tmp_path / 'val_label.pkl', (files, labels))
+    dump(tmp_path / 'val_label.pkl', (files, a.labels.tolist()))
     dump(tmp_path / 'ctr.pkl', {
         f'test_{i}': row for i, row in enumerate(a.logits)})
     dump(tmp_path / 'list.pkl', [*2 * a.logits])
     (tmp_path / 'names.csv').write_text('\n'.join(a.names))
-    for prefix in ('test_', '00'):
-        (tmp_path / f'{prefix}.csv').write_text('\n'.join(
-            f'{prefix}{i},{labels[i]}' for i in reversed(range(count))))
-    for files, known in (
-            ('agcn', 'val_label.pkl'), ('ctr list', 'test_.csv'),
-            ('list', 'test_.csv'), ('ctr', '00.csv'), ('list', '00.csv')):
-        paths = [tmp_path / f'{name}.pkl' for name in files.split()]
-        assert fusion.fuse_files(paths, labels=[tmp_path / known])[
-            'fused'] == expected
+    annotations(replace(a, names=np.array(files)), tmp_path / 'long.pkl')
+    for name in ('val_label.pkl', 'long.pkl'):
+        assert fusion.fuse_files([tmp_path / 'agcn.pkl'], labels=[
+            tmp_path / name])['fused'] == expected
     paths = [tmp_path / name for name in ('a.npz', 'ctr.pkl', 'list.pkl')]
     with pytest.raises(InputError, match='names.csv orders the sequences of'):
         fusion.fuse_files(paths, labels=[tmp_path / 'names.csv'])

@@ -65,9 +65,9 @@ def test_the_command(tmp_path, warm):
     out = warm(*tool, cwd=tmp_path).stdout
     assert 'joints, channels): (1, 52, 20, 3)' in out
     assert 'FLOPs: 1,173,122,560' in out
-    failed = warm(*tool, '--shape', 1, 52, 17, 3, cwd=tmp_path, status=1)
-    assert ('error: a.py: STGCN fails on a clip of shape (1, 52, 17, 3)'
-            in failed.stderr)
+    failed = warm(*tool, '--cfg-options', 'model.data_preprocessor.layout='
+                  'coco', cwd=tmp_path, status=1)
+    assert 'error: a.py: model.clip_shape=(1, 52, 20, 3): ' in failed.stderr
 
 
 def test_where_the_shape_comes_from():
@@ -86,5 +86,5 @@ def test_where_the_shape_comes_from():
     assert find_clip_shape(cfg, model) == (2, *CLIP[1:])
     for step in pipeline:
         step.pop('clip_len', None)
-    with pytest.raises(InputError, match='number of frames.*--shape M T V C'):
+    with pytest.raises(InputError, match='number of frames.*no '):
         find_clip_shape(cfg, model)

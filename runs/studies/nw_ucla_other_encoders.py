@@ -2,9 +2,10 @@
 # not contain, on the official split of NW-UCLA? Epochs and schedule are those
 # of that study. Arms and three seeds were fixed before the first run. After
 # four runs (2S-AGCN and BlockGCN with seed 0, with which the variant also
-# gains most in that study), two seeds were added: the primary result for
-# NW-UCLA is the mean over all six encoders, seed by seed, with seeds 0 to 4.
-# If seeds vary as in that study, its interval extends about 1.3 points to each
+# gains most in that study), two seeds were added: the primary result for NW-
+# UCLA is the mean over all six encoders, seed by seed, with seeds 0 to 4. The
+# mean over the first three encoders was known, and inconclusive, by then. If
+# seeds vary as in that study, its interval extends about 1.3 points to each
 # side.
 _base_ = ['_base_/quarter_width.py', '_base_/recommended.py']
 

@@ -1,14 +1,15 @@
 # Does the recommended variant with a nonlinear projection help on NW-UCLA? In
-# nw_ucla_encoders.py, the gain of the variant does not exceed chance on
-# average over three encoders. Results on training data suggest this change: of
-# the arms in jhmdb_what_helps.py that have six seeds and gain, the nonlinear
-# projection varies least and lowers the negative log-likelihood most. Together
-# with block 8, it gains 2.4 points with one clip and with five (block 8 alone:
-# 1.5 and 2.4; seeds 0 to 2). For HCN, this combination is new; the nonlinear
-# projection of its output did not help (jhmdb_hcn.py). All seeds are new. Arms
-# and seeds were fixed before the first run. If differences vary as in
-# nw_ucla_encoders.py, the interval of the mean extends 1.6 points to each side
-# (2.1 points at 97.5 %, as this is the second attempt on these sequences).
+# nw_ucla_encoders.py and nw_ucla_other_encoders.py, the gain of the variant
+# does not exceed chance on average over three and over six encoders. Results
+# on training data suggest this change: of the arms in jhmdb_what_helps.py that
+# have six seeds and gain, the nonlinear projection varies least and lowers the
+# negative log-likelihood most. Together with block 8, it gains 2.4 points with
+# one clip and with five (block 8 alone: 1.5 and 2.4; seeds 0 to 2). For HCN,
+# this combination is new; the nonlinear projection of its output did not help
+# (jhmdb_hcn.py). All seeds are new. Arms and seeds were fixed before the first
+# run. If differences vary as in nw_ucla_encoders.py, the interval of the mean
+# extends 1.6 points to each side (2.1 points at 97.5 %, as this is the second
+# attempt on these sequences).
 _base_ = 'nw_ucla_encoders.py'
 
 about = ('plain training and the recommended variant with a nonlinear '

@@ -16,9 +16,6 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add('config', help='config file')
-    add('--shape', nargs=4, type=int, metavar=('M', 'T', 'V', 'C'),
-        help='numbers of persons, frames, joints and channels of a clip; '
-        'default: those of the config')
     add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
@@ -27,8 +24,7 @@ def main() -> None:
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config, args):
-        cfg = load_config(args.config, args.cfg_options)
-        result = analyse(cfg, args.shape)
+        result = analyse(load_config(args.config, args.cfg_options))
     print('Shape of a clip (persons, frames, joints, channels): '
           f'{result["shape"]}\nparameters: {result["parameters"]:,}\n'
           f'FLOPs: {result["flops"]:,}')

@@ -39,6 +39,5 @@ def find_clip_shape(cfg: Config, model: nn.Module) -> tuple:
         if size is None:
             raise InputError(
                 f'{cfg.filename}: the number of {axis} in a clip cannot be '
-                f'inferred because there is no {place}. Add one, or pass the '
-                'shape (get_flops.py: --shape M T V C).')
+                f'inferred because there is no {place}.')
     return sizes

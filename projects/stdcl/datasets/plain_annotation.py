@@ -73,8 +73,10 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
     if layout.dims == 3:
         expected = ('z in the unit of x and y (0 if it hardly varies), not a '
                     'confidence')
-        wrong = most > 10 * PIXELS and -PEAK <= low < high <= (
-            PEAK if has_fractions else VISIBLE)  # z of MediaPipe is below 0
+        # flags of COCO, or z of MediaPipe, beside pixels (not centered)
+        other = (-PEAK <= low < high <= PEAK if has_fractions else
+                 0 <= low < high <= VISIBLE) and position.min() > -most / 2
+        wrong = most > 10 * PIXELS and (LOWEST <= low < high <= PEAK or other)
     else:
         expected = 'a confidence from 0 to 1, not z'
         out_of_range = high > PEAK or (most <= PIXELS and low < LOWEST)

@@ -58,6 +58,9 @@ class SkeletonDataset(PoseDataset):
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
                  **kwargs) -> None:
+        if 'skeleton' in kwargs.get('data_prefix', {}):
+            raise InputError(f'{ann_file}: data_prefix.skeleton is set, but '
+                             'the annotation file must contain the joints.')
         if kwargs.get('start_index'):
             raise InputError(f'{ann_file}: start_index is '
                              f'{kwargs["start_index"]}, expected 0, because '
@@ -128,6 +131,8 @@ class SkeletonDataset(PoseDataset):
         if self.valid_ratio:
             self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
         data_list = super().filter_data()
+        if not data_list:
+            raise InputError(f'{self.ann_file}: no sequence has valid_ratio.')
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             names = [type(step).__name__

@@ -32,18 +32,17 @@ def count_flops(function: Callable, *inputs) -> int:
     return counter.get_total_flops() // 2
 
 
-def analyse(cfg: Config, shape: tuple | None = None) -> dict:
+def analyse(cfg: Config) -> dict:
     """Count the parameters and FLOPs of the plain network of a config.
 
-    ``shape``, (M, T, V, C), is that of a clip, and defaults to
-    :func:`~projects.stdcl.apis.clip_shape.find_clip_shape`. Return a dict of
-    ``shape``, ``parameters`` and ``flops`` for one clip. STD-CL, which takes
-    part in training only, does not count. An ``InputError`` is raised
-    if ``shape`` cannot be inferred, or if the encoder fails on such a clip.
+    Return a dict of ``shape``, (M, T, V, C), ``parameters`` and ``flops`` for
+    one clip. STD-CL, which takes part in training only, does not count. An
+    ``InputError`` is raised if ``shape`` cannot be inferred, or if the encoder
+    fails on such a clip.
     """
     with checked(cfg, ('model', )):
         model = build_model(cfg).eval()
-    shape = tuple(shape or find_clip_shape(cfg, model))
+    shape = find_clip_shape(cfg, model)
     for part in TRAINING_ONLY:
         model.cls_head._modules.pop(part, None)
     try_zeros(lambda clips: model.backbone(make_stream(

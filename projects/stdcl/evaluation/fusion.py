@@ -5,6 +5,7 @@ With one clip per sequence, the metrics of a file equal ``tools/test.py``'s.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None,
             weights):
         raise InputError(f'The weights are {list(weights)}, expected a finite '
                          f'number per file ({len(files)} in all), not all 0.')
-    matched = ['name' if file.names is not None and label_file.places(
-        file.names) is None else 'order' for file in files]
+    matched = ['order' if file.names is None or _places(file.names) is not None
+               else 'name' for file in files]
     files = align(files, labels)
     kind = kind or ('logits' if all('logits' in file.kinds for file in files)
                     else 'probabilities')
@@ -112,10 +113,14 @@ def align(files: Sequence[Scores],
     number them (CTR-GCN, FR-Head). Files supply labels that others lack.
     Contradicting or missing labels raise an ``InputError``.
     """
-    known = [label_file.read(path) for path in label_files]
+    bare = partial(np.char.replace, old='.skeleton', new='')  # of 2s-AGCN
+    files = [file if file.names is None else replace(
+        file, names=bare(file.names)) for file in files]
+    known = [one._replace(names=bare(one.names))
+             for one in map(label_file.read, label_files)]
     for one in known:
         if one.ordered:
-            if len({'' if file.names is None else label_file.places(
+            if len({'' if file.names is None else _places(
                     file.names) is None for file in files}) == 3:
                 raise InputError(f'{one.path} orders the sequences of files '
                                  'without names or of files that number them, '
@@ -146,10 +151,17 @@ def align(files: Sequence[Scores],
     return [replace(file, labels=labels, classes=classes) for file in files]
 
 
+def _places(names: np.ndarray) -> np.ndarray | None:
+    """Return the numbers in names such as 0 or test_0; None for others."""
+    numbers = [name.removeprefix('test_') for name in names.tolist()]
+    numbered = {*numbers} == {*map(str, range(len(numbers)))}
+    return np.array(numbers, int) if numbered else None
+
+
 def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
     """Name the sequences of a file that only orders or numbers them."""
     counted = np.arange(len(file.labels))
-    places = counted if file.names is None else label_file.places(file.names)
+    places = counted if file.names is None else _places(file.names)
     if places is None:
         return file
     if len(known.names) != len(places):
@@ -158,7 +170,7 @@ def _rename(file: Scores, known: label_file.LabelFile) -> Scores:
                          f'{file.path}.')
     if file.names is not None and {*file.names} == {*known.names}:
         return file
-    names = known.names if label_file.places(known.names) is None else (
+    names = known.names if _places(known.names) is None else (
         counted.astype(str))  # the list contains numbers, possibly shuffled
     return replace(file, names=names[places])
 

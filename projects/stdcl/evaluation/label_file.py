@@ -9,8 +9,6 @@ import numpy as np
 from ..utils import safe_files
 from ..utils.input_error import InputError, printable
 
-NTU = '.skeleton'  # suffix of names in files of CTR-GCN and 2s-AGCN
-
 
 class LabelFile(NamedTuple):
     """The names and, optionally, the labels of N test sequences."""
@@ -32,12 +30,10 @@ def read(path: Path) -> LabelFile:
     try:
         if Path(path).suffix.lower() in ('.npy', '.csv', '.txt'):
             names, labels = _read_list(Path(path))
-            numbers = places(names)
-            names = names if numbers is None else numbers.astype(str)
             return LabelFile(path, names, labels, [], ordered=True)
         content = safe_files.load(path)
         if isinstance(content, tuple):  # names and labels, as in 2s-AGCN
-            content = [dict(frame_dir=name.removesuffix(NTU), label=label)
+            content = [dict(frame_dir=name, label=label)
                        for name, label in zip(*content)]
         if isinstance(content, list):
             content = dict(annotations=content)
@@ -57,14 +53,6 @@ def read(path: Path) -> LabelFile:
             'one integer per sequence.') from None
 
 
-def places(names: np.ndarray) -> np.ndarray | None:
-    """Return the numbers in names such as 0, 007 or test_0; else None."""
-    numbers = [name.removeprefix('test_').lstrip('0') or '0'
-               for name in names.tolist()]
-    numbered = {*numbers} == {*map(str, range(len(numbers)))}
-    return np.array(numbers, int) if numbered else None
-
-
 def _read_list(path: Path) -> tuple:
     """Return the names, and the labels or None."""
     if path.suffix.lower() == '.npy':
@@ -75,7 +63,7 @@ def _read_list(path: Path) -> tuple:
                              f'{columns[0].shape}')
     else:
         with open(path, newline='', encoding='utf-8-sig') as file:
-            rows = [[cell.strip().removesuffix(NTU) for cell in row]
+            rows = [[cell.strip() for cell in row]
                     for row in csv.reader(file) if any(row)]
         named = len(rows) > 1 and rows[0] == ['name']
         if named or len(rows) > 1 and not rows[0][-1].isdecimal() and (

@@ -12,7 +12,6 @@ from ..datasets.annotation_check import check_distinct
 from ..utils import safe_files
 from ..utils.atomic_write import atomic_write
 from ..utils.input_error import InputError, printable
-from .label_file import NTU
 
 KINDS = ('logits', 'probabilities')
 # array -> kinds of dtypes that it may have
@@ -137,7 +136,7 @@ def read(path: str | Path) -> Scores:
             for field, array in arrays.items() if field in (*ARRAYS, *TEXTS)})
     content = safe_files.load(str(path))
     if isinstance(content, dict):
-        names = np.array([str(name).removesuffix(NTU) for name in content])
+        names = np.array(list(map(str, content)))
         content = list(content.values())
     try:
         scores = np.stack([np.asarray(row, np.float32) for row in content])

@@ -129,7 +129,6 @@ def describe(training: Training, folders: list[Path]) -> dict:
         kind='probabilities' if len(folders) == 1 else None)
     runs = [read_record(folder / 'run.json') for folder in folders]
     parts = [part for run in runs for part in (*run.get('resumed', ()), run)]
-    known = [part for part in parts if part.get('machine')]
     return dict.fromkeys(COLUMNS) | dict(
         arm=training.arm, fold=training.fold, seed=training.seed,
         encoder=training.encoder, stream=training.stream, data=training.data,
@@ -142,9 +141,9 @@ def describe(training: Training, folders: list[Path]) -> dict:
         machine='+'.join(dict.fromkeys(
             f'{one.get("gpu", one["processor"] + " CPU")}, {one["cores"]} '
             f'cores, threads: {one["threads"]}' for one in (
-                part['machine'] for part in known))),
-        versions='+'.join(dict.fromkeys(' '.join(map('='.join, part[
-            'versions'].items())) for part in known)))
+                part.get('machine') for part in parts) if one)),
+        versions='+'.join(dict.fromkeys(' '.join(map('='.join, one.items(
+            ))) for one in (part.get('versions') for part in parts) if one)))
 
 
 def _nll(path: Path) -> float:

@@ -298,9 +298,8 @@ def find_up(annotations: list[dict], layout: SkeletonLayout) -> str | None:
         return None
     mean = total / np.maximum(count, 1)[:, None]  # (V, C)
     rise = np.abs(mean[above].mean(axis=0) - mean[below].mean(axis=0))
-    axis = int(rise.argmax())
-    is_clear = rise[axis] > 2 * np.delete(rise, axis).max()
-    return 'xyz'[axis] if is_clear else None
+    up = int(rise.argmax())
+    return 'xyz'[up] if rise[up] > 2 * np.delete(rise, up).max() else None
 
 
 def read_layout(text: str) -> tuple[str | dict, SkeletonLayout]:

@@ -28,7 +28,7 @@ from .source_files import find_files
 
 # errors of the system, unlike those of a damaged file
 NOT_DAMAGE = {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE,
-              errno.ESTALE}
+              errno.EPERM, errno.ESTALE}
 NAME = re.compile(
     r'S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<performer>\d{3})'
     r'R(?P<replication>\d{3})A(?P<action>\d{3})')

@@ -200,9 +200,6 @@ def _count_header_rows(path: Path, cells, index: int,
             continue
         names = parts.replace('', None).ffill().fillna('').agg(
             ''.join, axis=1).tolist()
-        named = [[*map(''.join, header)] for header in headers[3:13]]
-        if names not in named and sorted(names) in map(sorted, named):
-            headers = headers[3:13]  # joints in a different order
         if any(_fits(names, header, count + text > 1) for header in headers):
             return count
         if count == text or any(sorted(names) == sorted(map(''.join, header))
@@ -228,8 +225,13 @@ def _headers(layout: SkeletonLayout,
     count, channels = layout.num_joints, len(axes)
     headers = [[(str(i + first), end) for i in range(count * channels)]
                for first, end in ((0, ''), (1, ''), (0, '0'))]  # 0.0, 1.0
-    all_joints = (layout.joint_names, range(count), range(1, count + 1),
-                  ['', *range(1, count)], [''] * count)  # '', 1: from pandas
+    all_joints = [layout.joint_names, range(count), range(1, count + 1),
+                  ['', *range(1, count)], [''] * count]  # '', 1: from pandas
+    numbers = [int(re.sub(r'\D', '', name) or -1)
+               for name in layout.joint_names]
+    if numbers != sorted(numbers) and sorted(numbers) in map(
+            list, all_joints[1:3]):
+        del all_joints[1:3]  # numbers in names are not those of columns
     all_axes = (axes, range(channels), range(1, channels + 1),
                 ['', *range(1, channels)], [''] * channels)
     for joints, names, order in product(all_joints, all_axes, (1, -1)):
