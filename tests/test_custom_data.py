@@ -206,7 +206,7 @@ def test_unusual_coordinates_are_read(tmp_path):
     pixels = np.round(np.random.default_rng(0).uniform(100, 600, (9, 4, 3)), 3)
     pixels[:, 0, 0], pixels[..., 2] = range(5, 14), 1
     path = tmp_path / 'a.csv'
-    for header in [], [','.join(['x,y,visible'] * 4)], [
+    for header in [], [','.join(['x,y,Confidence Score'] * 4)], [
             'x0,y0,v0,x1,y1,v1,x2,y2,v2,x3,y3,v3']:
         path.write_text('\n'.join(header + [
             ','.join(f'{x:.3f},{y:.3f},{c:.0f}' for x, y, c in frame)

@@ -473,7 +473,8 @@ def test_run_record(config):
     assert resumed['epochs'][:2] == record['epochs']
     assert len(resumed['epochs']) == 3
     part, = resumed['resumed']
-    assert part['epoch'] == 2 and part['seed'] == 3
+    assert part['epoch'] == 2 and part['seed'] == 3 and part['machine']
+    assert part['versions'] == record['versions']
     hook, = (hook for hook in runner.hooks if type(hook) is RunRecordHook)
     hook.after_val_epoch(runner, {
         'own': torch.tensor(0.5, dtype=torch.bfloat16), 'table': [1, 2],
@@ -482,6 +483,8 @@ def test_run_record(config):
     del hook.epochs[2]  # as if the run had been killed before it was written
     hook.after_val_epoch(runner, {'own': 0.7})
     assert hook.epochs == record['epochs']
+    hook.before_train(runner)  # as if it had been resumed once more
+    assert len(hook.record['resumed']) == 2
 
 
 def test_local_changes_outside_runs_are_recorded(tmp_path, monkeypatch):

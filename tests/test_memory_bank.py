@@ -64,7 +64,7 @@ def test_half_precision_halves_the_features():
     features = F.normalize(torch.randn(4, 4), dim=1)
     indices = torch.tensor([5, 0, 5, 1])
     for some in (bank, expected):
-        update(some, features, indices, indices)
+        update(some, features, indices.int(), indices)
     # duplicates are averaged before rounding
     assert torch.equal(bank.features, expected.features.half())
     assert torch.equal(bank.labels, expected.labels)

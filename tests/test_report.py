@@ -85,6 +85,10 @@ def test_different_test_sets_are_not_compared():
     first.arrays['names'] = second.arrays['names'][::-1]
     with pytest.raises(InputError, match='differ in their names'):
         report.check([first, second])
+    joint, bone = ((Config(dict(model=dict(data_preprocessor=dict(
+        stream=stream)))), '') for stream in ('joint', 'bone'))
+    with pytest.raises(InputError, match="'bone'.*expected .*'joint'"):
+        report.write_report(None, joint, bone)
 
 
 def test_sequences_on_which_models_differ_come_first(monkeypatch):

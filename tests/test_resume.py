@@ -629,7 +629,8 @@ def test_a_schedule_may_change_betas(config):
     assert runner.epoch == 3
 
 
-def test_resuming_by_iterations(config, tmp_path):
+def test_resuming_by_iterations(config, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmengine.dist.all_reduce_params', reduce := Mock())
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4,
                             val_interval=2)
     config.default_hooks.checkpoint.update(
@@ -643,6 +644,7 @@ def test_resuming_by_iterations(config, tmp_path):
                            load_from=f'{config.work_dir}/iter_2.pth')
     assert (runner.iter, runner.optim_wrapper.get_lr()) == (
         4, whole.optim_wrapper.get_lr())
+    assert reduce.called  # batch norm, before each checkpoint
     config.train_cfg.max_iters, config.param_scheduler = 3, None
     with pytest.raises(InputError, match='max_iters 4 or more, .* uses 3'):
         run(config, resume=True).train()

@@ -284,7 +284,8 @@ def test_the_script_for_several_processes(printing, tmp_path):
     done = subprocess.run(
         ['bash', 'clone/tools/dist_test.sh', 'a.py', 'a.pth', '2', '--seed',
          '0'], cwd=tmp_path, capture_output=True, text=True, check=True,
-        env={**os.environ, 'PATH': printing, 'PORT': '1234'})
+        env={**os.environ, 'PATH': printing, 'PORT': '1234',
+             'CDPATH': str(tmp_path)})
     assert re.search(
         r'torch.distributed.run .*--master_port=1234 --nproc_per_node=2 '
         r'\S+/tools/test.py a.py a.pth --launcher pytorch --seed 0 $',
@@ -296,7 +297,7 @@ def test_the_script_for_several_processes(printing, tmp_path):
 def test_jobs_are_started_by_srun(name, arguments, printing, tmp_path,
                                   monkeypatch):
     for variable, value in dict(
-            PATH=printing, GPUS='4',
+            PATH=printing, GPUS='4', CDPATH=str(tmp_path),
             GPUS_PER_NODE='2', SRUN_ARGS='--mem 1G').items():
         monkeypatch.setenv(variable, value)
     done = call('bash', f'clone/tools/{name}', 'queue', 'job', *arguments,
