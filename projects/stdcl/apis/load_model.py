@@ -94,8 +94,8 @@ def layout_of(cfg: Config) -> SkeletonLayout:
         layout = place.get('layout')  # or a dict in MMAction2's format
         if layout and not (isinstance(layout, dict) and 'num_node' in layout):
             return SkeletonLayout.get(layout)
-    raise InputError('the config sets no layout, expected one in '
-                     'model.data_preprocessor, model.backbone or '
+    raise InputError('the config sets no layout with joint_names, expected '
+                     'one in model.data_preprocessor, model.backbone or '
                      'model.backbone.graph_cfg.')
 
 

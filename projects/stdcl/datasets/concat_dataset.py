@@ -13,8 +13,9 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
     which, unlike MMEngine's error, names the file.
     """
 
-    def __init__(self, datasets, lazy_init: bool = False) -> None:
-        super().__init__(datasets, lazy_init, ['classes'])
+    def __init__(self, datasets, lazy_init: bool = False,
+                 ignore_keys=()) -> None:
+        super().__init__(datasets, lazy_init, ['classes', *ignore_keys])
         own = traits(self)
         if own.get('classes'):  # the first data set may not name them
             self._metainfo = dict(self._metainfo, classes=own['classes'])

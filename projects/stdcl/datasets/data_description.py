@@ -117,7 +117,7 @@ def _traits_of(part, wrappers: tuple) -> dict:
         dataset_access.transforms_of(part, *wrappers)).transforms
     fixed = [_describe(step) for step in steps
              if getattr(step, 'cacheable', False)
-             or type(step).__name__ in FEATURES]
+             or feature_transforms([step])]
     fixed = fixed or (['none'] if steps else [])
     return dict(
         num_classes=[len(classes)] if classes else [],

@@ -351,8 +351,8 @@ def _explain(error: str, cfg: Config) -> str | None:
         error = (f'{cfg.optim_wrapper.optimizer.type} is not in the '
                  'mmengine::optimizer registry')
     found_in = list(entries(cfg))
-    place_of = {str(entry.get('type')): path
-                for path, entry in reversed(found_in)}
+    place_of = {'STDCLMixin': 'model.cls_head', **{
+        str(entry.get('type')): path for path, entry in reversed(found_in)}}
     found = re.search(r"(?:(?:unexpected|multiple values for) keyword argument"
                       r" |Invalid arguments: {)'(\w+)'", error)
     if found:

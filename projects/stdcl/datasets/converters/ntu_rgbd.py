@@ -26,9 +26,6 @@ from .annotation_file import write_annotations
 from .ntu_skeleton import parse_skeleton, select_persons
 from .source_files import find_files
 
-# errors of the system, unlike those of a damaged file
-NOT_DAMAGE = {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE,
-              errno.EPERM, errno.ESTALE}
 NAME = re.compile(
     r'S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<performer>\d{3})'
     r'R(?P<replication>\d{3})A(?P<action>\d{3})')
@@ -106,7 +103,9 @@ def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
     # damaged, encrypted or unknown zip content raises various errors
     except (InputError, zipfile.BadZipFile, zlib.error, EOFError, OSError,
             RuntimeError) as error:
-        if getattr(error, 'errno', None) in NOT_DAMAGE:
+        if getattr(error, 'errno', None) in (  # the file may be intact
+                errno.EACCES, errno.EIO, errno.EMFILE, errno.EPERM,
+                errno.ENFILE, errno.ESTALE):
             raise
         return np.zeros(0), [str(error)], Counter()
     keypoint, more, removed = select_persons(bodies)
