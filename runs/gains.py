@@ -103,7 +103,8 @@ def encoder_table(reports: Iterable[StudyReport]) -> str:
         tables[data_set(report)].append(report)
     return markdown(['data set', 'encoder', 'plain top-1, %', *VARIANTS], [
         [title, *row] for title, group in tables.items()
-        for row in (*sum(map(encoder_rows, group), []), mean_row(group))])
+        for row in (*sum(map(encoder_rows, group), []), mean_row(group))
+        if any(row[1:])])
 
 
 def encoder_rows(report: StudyReport) -> list[list]:

@@ -13,9 +13,10 @@ class ConcatDataset(dataset_wrapper.ConcatDataset):
     which, unlike MMEngine's error, names the file.
     """
 
-    def __init__(self, datasets, lazy_init: bool = False,
-                 ignore_keys=()) -> None:
-        super().__init__(datasets, lazy_init, ['classes', *ignore_keys])
+    def __init__(self, datasets, lazy_init=False, ignore_keys=None) -> None:
+        ignored = [ignore_keys] if isinstance(ignore_keys, str) else (
+            ignore_keys or ())
+        super().__init__(datasets, lazy_init, ['classes', *ignored])
         own = traits(self)
         if own.get('classes'):  # the first data set may not name them
             self._metainfo = dict(self._metainfo, classes=own['classes'])

@@ -5,7 +5,6 @@ With one clip per sequence, the metrics of a file equal ``tools/test.py``'s.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -113,10 +112,9 @@ def align(files: Sequence[Scores],
     number them (CTR-GCN, FR-Head). Files supply labels that others lack.
     Contradicting or missing labels raise an ``InputError``.
     """
-    bare = partial(np.char.replace, old='.skeleton', new='')  # of 2s-AGCN
-    files = [file if file.names is None else replace(
-        file, names=bare(file.names)) for file in files]
-    known = [one._replace(names=bare(one.names))
+    files = [file if file.names is None else replace(file, names=np.char.
+             replace(file.names, '.skeleton', '')) for file in files]
+    known = [one._replace(names=np.char.replace(one.names, '.skeleton', ''))
              for one in map(label_file.read, label_files)]
     for one in known:
         if one.ordered:

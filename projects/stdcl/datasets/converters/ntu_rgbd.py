@@ -103,9 +103,9 @@ def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
     # damaged, encrypted or unknown zip content raises various errors
     except (InputError, zipfile.BadZipFile, zlib.error, EOFError, OSError,
             RuntimeError) as error:
-        if getattr(error, 'errno', None) in (  # the file may be intact
+        if getattr(error, 'errno', None) in (
                 errno.EACCES, errno.EIO, errno.EMFILE, errno.EPERM,
-                errno.ENFILE, errno.ESTALE):
+                errno.ESTALE):  # the file may be intact
             raise
         return np.zeros(0), [str(error)], Counter()
     keypoint, more, removed = select_persons(bodies)

@@ -227,11 +227,12 @@ def _headers(layout: SkeletonLayout,
                for first, end in ((0, ''), (1, ''), (0, '0'))]  # 0.0, 1.0
     all_joints = [layout.joint_names, range(count), range(1, count + 1),
                   ['', *range(1, count)], [''] * count]  # '', 1: from pandas
-    numbers = [int(re.sub(r'\D', '', name) or -1)
-               for name in layout.joint_names]
-    if numbers != sorted(numbers) and sorted(numbers) in map(
-            list, all_joints[1:3]):
-        del all_joints[1:3]  # numbers in names are not those of columns
+    names = [*map(_squash, layout.joint_names)]
+    ordered = sorted(names, key=lambda name: (len(name), name))
+    for one in all_joints[1:3]:
+        if names != ordered and _fits(
+                ordered, [(str(number), '') for number in one], more=True):
+            all_joints.remove(one)  # its numbers are those in the names
     all_axes = (axes, range(channels), range(1, channels + 1),
                 ['', *range(1, channels)], [''] * channels)
     for joints, names, order in product(all_joints, all_axes, (1, -1)):

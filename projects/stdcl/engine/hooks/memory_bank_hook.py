@@ -47,8 +47,8 @@ class MemoryBankHook(Hook):
         model, collate = unwrap(runner.model), getattr(
             collate, 'func', collate)  # inside a partial
         for head in find_modules(runner.model, STDCLMixin).values():
-            own = [head for name in ('loss', 'contrast') if getattr(
-                type(head), name) != getattr(STDCLMixin, name)]
+            own = [one for one in type(head).__mro__
+                   if {'loss', 'contrast'} & vars(one).keys()]
             head.batch_size = getattr(runner.train_dataloader.batch_sampler,
                                       'batch_size', 0)
             # a test after training must not empty the banks
