@@ -18,6 +18,7 @@ from itertools import cycle
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from ..catalogue import ROOT
 from ..utils.atomic_write import atomic_write
@@ -49,6 +50,7 @@ class StudyRunner:
         self.signaled = 0  # number of the signal that stopped the study
         self.stops: list[Callable] = []  # each ends one command
         self.lock = threading.Lock()  # for reading configs and writing results
+        self.console = Console(highlight=False, soft_wrap=True, markup=False)
         self.variables = threading.local()  # the GPU of a thread's commands
 
     def missing(self, pattern: str = '*') -> list[Training]:
@@ -108,12 +110,13 @@ class StudyRunner:
         try:
             row = self.run(training)
         except Exception as error:  # other runs continue
-            print(f'{training.name} failed: {error}', flush=True)
+            self.console.print(f'{training.name} failed: {error}')
             return training
         if row:
-            print(f'{training.name}: top-1 {row["top1_last"]:.2f}' + (
-                '' if training.fuse else f' after {row["epochs"]} epochs, '
-                f'{row["minutes"]:.1f} minutes'), flush=True)
+            self.console.print(
+                f'{training.name}: top-1 {row["top1_last"]:.2f}' + (
+                    '' if training.fuse else f' after {row["epochs"]} epochs, '
+                    f'{row["minutes"]:.1f} minutes'))
         return None
 
     def run(self, training: Training) -> dict | None:

@@ -3,7 +3,6 @@
 File names, splits and published sizes are those of the data set's authors
 (https://rose1.ntu.edu.sg/dataset/actionRecognition).
 """
-import errno
 import json
 import re
 import signal
@@ -13,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from errno import EACCES, EIO, EMFILE, EPERM, ESTALE
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 
@@ -103,10 +103,8 @@ def read_sequence(source: tuple) -> tuple[np.ndarray, list[str], Counter]:
     # damaged, encrypted or unknown zip content raises various errors
     except (InputError, zipfile.BadZipFile, zlib.error, EOFError, OSError,
             RuntimeError) as error:
-        if getattr(error, 'errno', None) in (
-                errno.EACCES, errno.EIO, errno.EMFILE, errno.EPERM,
-                errno.ESTALE):  # the file may be intact
-            raise
+        if getattr(error, 'errno', 0) in (EACCES, EIO, EMFILE, EPERM, ESTALE):
+            raise  # the file may be intact
         return np.zeros(0), [str(error)], Counter()
     keypoint, more, removed = select_persons(bodies)
     return keypoint, repairs + more, removed

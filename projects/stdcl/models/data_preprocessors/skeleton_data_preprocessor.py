@@ -58,9 +58,8 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
         joints = torch.arange(self.layout.num_joints)
         parent_of = joints.clone()
         parent_of[list(children)] = torch.tensor(parents)
-        roots = joints[parent_of == joints]
         self.register_buffer('parent_of', parent_of, persistent=False)
-        self.register_buffer('roots', roots, persistent=False)
+        self.register_buffer('roots', joints[parent_of == joints], False)
 
     def preprocess(self, inputs: list, data_samples: list | None,
                    training: bool = False) -> tuple:
