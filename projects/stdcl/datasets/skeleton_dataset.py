@@ -132,7 +132,8 @@ class SkeletonDataset(PoseDataset):
             self.valid_ratio = float(self.valid_ratio)  # upstream ignores int
         data_list = super().filter_data()
         if not data_list:
-            raise InputError(f'{self.ann_file}: valid_ratio is too large.')
+            raise InputError(f'{self.ann_file}: no sequence reaches '
+                             f'valid_ratio={self.valid_ratio}.')
         logger, self.blocks = MMLogger.get_current_instance(), _Blocks()
         if self.cached_pipeline.transforms:  # the transforms can take a minute
             names = [type(step).__name__

@@ -63,7 +63,7 @@ class SkeletonDataPreprocessor(ActionDataPreprocessor):
 
     def preprocess(self, inputs: list, data_samples: list | None,
                    training: bool = False) -> tuple:
-        """Stack N equal shapes (num_clips, M, T, V, C), and compute streams.
+        """Stack N inputs of equal shape, and compute their stream.
 
         Return the batch, (N, num_clips, M, T, V, C), and ``data_samples``.
         """
