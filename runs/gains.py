@@ -21,6 +21,7 @@ from projects.stdcl.studies.statistics import Difference, compare, mean_of
 
 MARKERS = 'os^vDPX*'  # one for each study
 VARIANTS = ('published', 'recommended')
+RECOMMENDED = ('recommended', 'block-8', 'conv5')  # filled in the plot
 # further measures: column -> title, digits
 OTHERS = {'top1_clips': ('five clips', 2), 'mean_class': ('class mean', 2),
           'nll': ('NLL', 3)}
@@ -150,20 +151,24 @@ def others(*arms: tuple[StudyReport, str]) -> Iterator[str]:
 
 
 def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
-    """Plot the gains of STD-CL against the error on the training set."""
+    """Plot the gains of STD-CL against the error on the training set.
+
+    Markers of the recommended variant are filled.
+    """
     figure = Figure(figsize=(8, 4), layout='constrained')
     axes = figure.add_subplot(xscale='log')
     shown = 0
     for report in reports:
-        points = [(max(100 - gain.last_epoch, 0.01), *gain.difference[:2])
-                  for gain in find_gains(report)
-                  if len(gain.difference.seeds) >= 5]
-        if points:
-            x, y, margin = zip(*points)
-            axes.errorbar(x, y, margin, fmt=MARKERS[shown % len(MARKERS)],
-                          capsize=2, alpha=0.7, color=f'C{shown % 10}',
-                          label=report.plan.name)
-            shown += 1
+        gains = [gain for gain in find_gains(report)
+                 if len(gain.difference.seeds) >= 5]
+        for gain in gains:
+            axes.errorbar(
+                max(100 - gain.last_epoch, 0.01), *gain.difference[:2],
+                fmt=MARKERS[shown % len(MARKERS)], color=f'C{shown % 10}',
+                mfc=None if gain.arm.endswith(RECOMMENDED) else 'none',
+                capsize=2, alpha=0.7,
+                label=report.plan.name if gain is gains[-1] else None)
+        shown += bool(gains)
     axes.axhline(0, color='0.3', linewidth=0.8)
     axes.invert_xaxis()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))

@@ -1,8 +1,8 @@
 # Does STD-CL help encoders that fit their training set, on the official split
 # of NW-UCLA? The recommended arms were chosen in jhmdb_what_helps.py and
-# jhmdb_hcn.py, so all data of this study are independent of the choice. The
-# widths and the number of epochs were chosen in nw_ucla_fit.py. Arms and seeds
-# were fixed before the first run.
+# jhmdb_hcn.py, so no data of this study had a part in the choice of the block.
+# The widths and the number of epochs were chosen in nw_ucla_fit.py. Arms and
+# seeds were fixed before the first run.
 _base_ = '_base_/quarter_width.py'
 
 about = ('plain, published and recommended training of three encoders on '
