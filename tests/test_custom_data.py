@@ -306,6 +306,7 @@ def test_labels_by_name_and_by_number(folder):
     (('clap', 'wave'), ('0', '2'), {}, 'one of 0, 1 or, if no class is'),
     ('clap|wave', '1', dict(classes='2\n3'), 'label "1", expected one of 2,'),
     ('wave', 'wave', dict(classes='wave\n never \nclap'), '"train": never;'),
+    (('clap', 'wave'), ('0', '1'), dict(classes='1 a\n0: b'), r'rs \[1, 0\]'),
     ('name,label', 'name,class', {}, 'header is "name,class,subj'),
     ('subject', 'label', {}, 'header is "name,label,label,s.* each once'),
     ('a/0,wave,', 'a/0,wave,,', {}, 'Expected 4 fields in line 2, saw 5'),
@@ -498,6 +499,7 @@ DEEPLABCUT = pd.MultiIndex.from_tuples(
     (ROWS, True), (DEEPLABCUT, True), (list('xyz') * 4, False),
     (np.arange(12.), True), ([f'{i // 3}.{i % 3}' for i in range(12)], False),
     (pd.MultiIndex.from_product([range(1, 5), range(3)]), True),
+    (pd.MultiIndex.from_product([range(4), range(3)], names=[*'ab']), True),
     (pd.MultiIndex.from_product([['DLC'], range(4), range(3)]), False),
     ([f'{axis}{i}' for i in range(1, 5) for axis in 'xyz'], False),
     ([f'kpt_{i:02d}_{axis}' for i in range(1, 5) for axis in 'xyz'], False),
@@ -511,8 +513,9 @@ def test_headers_of_pandas(tmp_path, columns, index):
     header = columns is not False
     for sep, options in ((',', {}), (';', dict(decimal=',')), ('\t', {})):
         pd.DataFrame(array.reshape(6, -1), columns=columns if header else None
-                     ).to_csv(tmp_path / 'a.csv', index=index, header=header,
-                              sep=sep, **options)
+                     ).rename_axis('frame' if sep == ';' else None).to_csv(
+                         tmp_path / 'a.csv', index=index, header=header,
+                         sep=sep, **options)
         if index:  # spreadsheets may write blank lines and empty rows
             text = (tmp_path / 'a.csv').read_text()
             (tmp_path / 'a.csv').write_text(f'\n\n{text}{sep * 12}\n')
@@ -527,6 +530,17 @@ def test_column_numbers_above_whole_numbers(tmp_path):
                                                      index=False)
     sequence = read_sequence(tmp_path / 'a.csv', LAYOUTS['hand'])
     np.testing.assert_array_equal(sequence['keypoint'].reshape(5, 12), array)
+    with open(tmp_path / 'a.csv') as file:
+        header = file.readline()
+    with open(tmp_path / 'a.csv', 'a') as file:
+        file.write(header)
+    with pytest.raises(InputError, match='row 7 repeats the header'):
+        read_sequence(tmp_path / 'a.csv', LAYOUTS['hand'])
+    array = np.random.default_rng(0).integers(0, 640, (5, 34))
+    pd.DataFrame(array, columns=[i for i in range(51) if i % 3 != 2]).to_csv(
+        tmp_path / 'b.csv', index=False)  # the columns of confidences are gone
+    sequence = read_sequence(tmp_path / 'b.csv', SkeletonLayout.get('coco'))
+    np.testing.assert_array_equal(sequence['keypoint'].reshape(5, 34), array)
 
 
 @pytest.mark.parametrize('columns, message', [
@@ -577,15 +591,17 @@ def test_persons_of_a_sequence():
             # z of a camera, and of MediaPipe, in place of confidences
             ('flat', np.abs(joints(9)) % 1 * [640, 480, 1.3] + [0, 0, .6],
              'third channel is from 0.6.*, not z'),
-            ('flat', np.abs(joints(9)) % 1 * [1, 1, .1] - [0, 0, .09],
-             'third channel is from -0.0.*, not z'),
+            *(('flat', np.abs(joints(9)) % 1 * [1, 1, .1] - [0, 0, low],
+               'third channel is from -0.0.*, not z') for low in (.09, .04)),
             # z of MediaPipe and flags of COCO in place of z in pixels
             *(('hand', np.abs(joints(9)) % 1 * [640, 480, 1.1] - [0, 0, low],
                'third channel is .*, expected z') for low in (0, 0.9)),
             ('hand', np.floor(np.abs(joints(9)) % 1 * [640, 480, 3]),
              'third channel is from 0 to 2, .*expected z'),
             ('hand', joints(50, persons=2).swapaxes(0, 1),
-             r'50 persons in 2 frames, .*the axes \(persons, frames')):
+             r'50 persons in 2 frames, .*the axes \(persons, frames'),
+            ('hand', np.pad(joints(20, persons=2).swapaxes(0, 1), (
+                (0, 0), (0, 30), (0, 0), (0, 0))), '20 persons in 2 frames')):
         with pytest.raises(InputError, match=message):
             require_one_index('', to_sequence(
                 '', dict(keypoint=wrong), LAYOUTS[layout]))
@@ -729,7 +745,8 @@ def test_annotation_files(folder):
     ('parts', ['{{$HOME:x}}', 0, 0, 0], 'contains .* expected integers'),
     ('edges', [[1, 0], [2, 0], [3, 2.0]], 'contains 2.0, expected integers'),
     ('center', False, 'contains False, expected integers'),
-    ('joint_names', ['a'], r"joint_names is \('a',\), expected several names")
+    ('joint_names', ['a'], r"joint_names is \('a',\), expected several"),
+    ('joint_names', ['a', 'b', 'c', 'a'], "'c', 'a'.*expected distinct names")
 ])
 def test_layouts_do_not_reach_the_config_as_code(folder, field, value,
                                                  message):

@@ -55,8 +55,7 @@ def test_containers(tmp_path, protocol):
     array = np.arange(3)
     data = dict(
         split=OrderedDict(train=['a', 'b'], test=[]), empty=(),
-        odd=[{1, 2}, frozenset('a'), b'\xff', b'', bytearray(b'1'),
-             bytearray(), 1j, True, 2**70, None])
+        odd=[{1, 2}, frozenset('a'), b'\xff', b'', True, 2**70, None])
     arrays = dict(a=[array, (array, [array])], b=OrderedDict(c=(0, array)))
     arrays['itself'] = arrays
     read = safe_files.load(write(tmp_path, dict(data, **arrays), protocol))
@@ -102,13 +101,11 @@ def test_code_does_not_run(tmp_path, loot, attack, protocol):
     assert loot.exists()
 
 
-def test_tuple_that_contains_itself_raises(tmp_path):
+def test_list_that_contains_itself(tmp_path):
     items = []
     items.append((items, np.zeros(2)))
     found = safe_files.load(write(tmp_path, items))
     assert found[0][0] is found and found[0][1].shape == (2, )
-    with pytest.raises(pickle.UnpicklingError, match='contains itself'):
-        safe_files.load(write(tmp_path, items[0]))
 
 
 NUMBERS_OF_EIGHT = bytes(range(65, 73)) * 4  # invalid as pointers
@@ -142,8 +139,7 @@ FORGED = {
     'array without numbers': Call(_reconstruct, np.ndarray, (0, ), b'b'),
     'state of a function': Call(Call(OrderedDict, state={'a': 1})),
     'attributes': Call(OrderedDict, state={'items': 1}),
-    **{f'size of {kind.__name__}': Call(kind, 9)
-       for kind in (bytes, bytearray)},
+    'size of bytes': Call(bytes, 9),
     'codec': Call(__import__('_codecs').encode, 'a', 'rot13'),
     'a function as data': [OrderedDict], 'a dtype as data': [np.dtype('f4')]}
 

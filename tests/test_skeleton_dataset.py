@@ -18,7 +18,6 @@ from mmengine.runner import Runner
 from projects.stdcl.apis import SkeletonInferencer
 from projects.stdcl.catalogue import CONFIGS
 from projects.stdcl.datasets import SkeletonDataset
-from projects.stdcl.datasets.annotation_check import check_sequence
 from projects.stdcl.datasets.dataset_access import summarize
 from projects.stdcl.datasets.skeleton_dataset import _Blocks
 from projects.stdcl.evaluation import label_file
@@ -182,11 +181,6 @@ def test_more_persons_than_the_model_takes(tmp_path, key):
     # the check also covers MMAction2's own API
     with pytest.raises(InputError, match='sequence a has 3 persons'):
         Compose(steps)(dict(item))
-    packed = dict(item, keypoint=np.ones((90, 17, 3)),
-                  frame_inds=np.arange(90) // 3)
-    path = dump(tmp_path / 'c.pkl', dict(annotations=[packed], layout='coco'))
-    with pytest.raises(InputError, match='sequence a has 3 persons'):
-        SkeletonDataset(path, [dict(type='DecompressPose'), *steps])[0]
 
 
 @pytest.mark.parametrize('persons', [2, 3])
@@ -321,31 +315,15 @@ def test_marks_for_missing_joints(tmp_path, monkeypatch, mark, message):
     monkeypatch.setenv('STDCL_TRUSTED_FILES', path)
     with pytest.raises(InputError, match=f'a.pkl: sequence a: .*{message}'):
         SkeletonDataset(path, [])
+    if mark == 9999:  # a single joint
+        keypoint = np.random.default_rng(0).normal(size=(1, 2, 25, 3))
+        keypoint[0, 0, 5] = mark
+        path = dump(tmp_path / 'a.pkl', [dict(ITEM, keypoint=keypoint)])
+        with pytest.raises(InputError, match='1 of 50 joints are all 9999'):
+            SkeletonDataset(path, [])
     far = np.array(keypoint) + 100
     far[..., 5, :] = 0  # without confidences, these are coordinates
     SkeletonDataset(dump(tmp_path / 'b.pkl', [dict(ITEM, keypoint=far)]), [])
-
-
-def test_packed_sequences(tmp_path):
-    """In the Kinetics format, ``frame_inds`` gives the frame of each row."""
-    item = dict(ITEM, keypoint=np.ones((5, 17, 2)), total_frames=3)
-    with pytest.raises(ValueError, match='keypoint has shape'):
-        check_sequence('a.pkl', item)
-    item['frame_inds'] = np.array([0, 0, 1, 2, 2], np.uint8)
-    check_sequence('a.pkl', item)
-    for wrong in ([0, 0, 1, 2], [0, 0, 1, 2, 3], [0, 1, 0, 2, 2],
-                  [0., 0., 1., 2., 2.], [-1, 0, 1, 2, 2], None):
-        with pytest.raises(ValueError, match='frame_inds is .*5 ascending'):
-            check_sequence('a.pkl', dict(item, frame_inds=wrong))
-    path = dump(tmp_path / 'packed.pkl', [item])
-    with pytest.raises(ValueError, match='packed.*contains no DecompressPose'):
-        SkeletonDataset(path, [])
-    assert len(SkeletonDataset(path, [dict(type='DecompressPose')])) == 1
-    marked = np.random.default_rng(0).uniform(9, 99, (5, 17, 3))
-    marked[..., 2], marked[2:, 3, :2] = 0.5, -1
-    path = dump(tmp_path / 'marks.pkl', [dict(item, keypoint=marked)])
-    with pytest.raises(InputError, match='3 of 85 joints are all -1, like a'):
-        SkeletonDataset(path, [dict(type='DecompressPose')])
 
 
 def test_several_labels(tmp_path):

@@ -371,7 +371,7 @@ def test_graphs_of_upstream_are_unchanged(layout, mode):
     Graph.__init__.__wrapped__(expected, layout, mode)
     np.testing.assert_array_equal(seen.A, expected.A)
     assert seen.__dict__.keys() - {'skeleton'} == expected.__dict__.keys()
-    for name in ('layout', 'num_node', 'inward', 'center', 'max_hop'):
+    for name in ('num_node', 'inward', 'center', 'max_hop'):
         assert getattr(seen, name) == getattr(expected, name)
 
 

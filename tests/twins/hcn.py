@@ -12,16 +12,13 @@ import torch.nn.functional as F
 class HCNTwin(nn.Module):
     """HCN with its classifier.
 
-    ``window_size`` is T. ``out_channels`` is W, the channels of the temporal
-    layer, and defaults to T.
+    ``window_size`` is T, and also W, the channels of the temporal layer.
     """
 
     def __init__(self, num_classes=60, num_joint=25, num_person=2,
-                 in_channels=3, base_channels=64, window_size=64,
-                 out_channels=None):
+                 in_channels=3, base_channels=64, window_size=64):
         super().__init__()
-        base = base_channels
-        width = out_channels or window_size
+        base, width = base_channels, window_size
         self.num_person = num_person
 
         for stream in ('', 'm'):  # of the joints, and of their motion

@@ -18,7 +18,6 @@ from ..datasets.transforms.pre_normalize_2d import PreNormalize2D, check_pixels
 from ..utils import clip_check
 from ..utils.config_check import load_config
 from ..utils.input_error import InputError, require_known, require_positive
-from ..utils.model_parts import kind_of
 from ..utils.safe_files import PathLike
 from ..utils.skeleton_layout import SkeletonLayout
 from ..visualization.predictions import draw_predictions
@@ -63,9 +62,7 @@ class SkeletonInferencer:
         self.classes = self.model.dataset_meta['classes']
         self.layout = layout_of(cfg)
         self.up = find_vertical(cfg)[0]
-        self.pipeline = Compose([  # the inputs are not packed
-            step for step in find_test_set(cfg)['pipeline']
-            if kind_of(step) != 'DecompressPose'])
+        self.pipeline = Compose(find_test_set(cfg)['pipeline'])
         if not self.pipeline.transforms:
             raise InputError('test_dataloader.dataset.pipeline is missing '
                              'from the config, expected a list of transforms.')

@@ -5,14 +5,12 @@ requires. Loading never runs code, not even that of a stored config. Only
 complete files get their final name, and resuming skips damaged ones.
 ``init_recognizer`` raises an error if tensors, stream or layout do not fit.
 """
-import copy
 import functools
 import io
 import logging
 import os.path as osp
 import pickle
 import re
-from collections import OrderedDict
 from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any
@@ -43,21 +41,16 @@ upstream_init_model = BaseInferencer._init_model
 
 PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.Size,
          torch.dtype, torch.device)
-NUMERIC = '?bBhHiIlLqQefdFD'  # NumPy type codes that PyTorch supports
 
 
 def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     """Convert a checkpoint to tensors and plain containers.
 
     A ``HistoryBuffer`` is converted to a dict of its constructor arguments, a
-    numeric NumPy array to a tensor, any other NumPy value to a Python value,
-    and a path to a string. Functions in dicts are left out. All other objects
-    are kept, with a warning that calls the value ``field``.
+    NumPy array to a list, any other NumPy value to a Python value, and a path
+    to a string. Functions in dicts are left out. All other objects are kept,
+    with a warning that calls the value ``field``.
     """
-    if isinstance(value, np.ndarray) and value.dtype.char in NUMERIC:
-        # copy: PyTorch supports neither negative strides nor big-endian data
-        return torch.from_numpy(
-            np.array(value, value.dtype.newbyteorder('='), order='C'))
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     # not isinstance, because loading would reject subclasses such as enums
@@ -71,13 +64,9 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, dict):
-        # copy.copy keeps the _metadata attribute of a state_dict
-        plain = copy.copy(value) if type(value) is OrderedDict else {}
-        plain.clear()
-        for key, item in value.items():
-            if not isinstance(item, FunctionType):  # as of OneCycleLR
-                plain[to_plain(key, field)] = to_plain(item, f'{field}.{key}')
-        return plain
+        return {to_plain(key, field): to_plain(item, f'{field}.{key}')
+                for key, item in value.items()
+                if not isinstance(item, FunctionType)}  # as of OneCycleLR
     for old, new in (list, list), (tuple, tuple), ((set, frozenset), set):
         if isinstance(value, old):
             return new(to_plain(item, field) for item in value)

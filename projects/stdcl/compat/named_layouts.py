@@ -2,15 +2,13 @@
 
 ``Graph`` accepts only 'nturgb+d', 'openpose', 'coco' and dicts in its own
 format, so it rejects NW-UCLA, for example (see also MMAction2 issues 1438 and
-2060). This patch converts other layouts with :meth:`.SkeletonLayout.get`.
+2060). This patch converts all layouts with :meth:`.SkeletonLayout.get`.
 """
 import functools
 
 from mmaction.models.utils import Graph
 
 from ..utils.skeleton_layout import SkeletonLayout
-
-KNOWN_UPSTREAM = ('openpose', 'nturgb+d', 'coco')
 
 
 def apply() -> None:
@@ -19,12 +17,11 @@ def apply() -> None:
 
     @functools.wraps(upstream_init)
     def init(self, layout='coco', *args, **kwargs):
-        graph, self.skeleton = layout, None
+        self.skeleton = None
         if not isinstance(layout, dict) or 'num_node' not in layout:
             self.skeleton = skeleton = SkeletonLayout.get(layout)
-            if layout not in KNOWN_UPSTREAM:
-                graph = dict(num_node=skeleton.num_joints,
-                             inward=[*skeleton.edges], center=skeleton.center)
-        upstream_init(self, graph, *args, **kwargs)
+            layout = dict(num_node=skeleton.num_joints,
+                          inward=[*skeleton.edges], center=skeleton.center)
+        upstream_init(self, layout, *args, **kwargs)
 
     Graph.__init__ = init

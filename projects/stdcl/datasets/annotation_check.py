@@ -10,7 +10,7 @@ from ..utils.input_error import InputError
 
 LARGEST = 1e15  # sums of squares of larger coordinates may overflow float32
 UNDETECTED = 'Write 0 as coordinates and confidence of undetected joints.'
-AXES = dict(M='person', N='row', T='frame', V='joint', C='channel')
+AXES = dict(M='person', T='frame', V='joint', C='channel')
 
 
 def name_of(annotation: dict) -> str | None:
@@ -81,10 +81,8 @@ def check_sequences(path: str, annotations: list[dict],
 def _form(item: dict) -> str:
     """Describe what must be the same in all sequences."""
     joints, channels = item['keypoint'].shape[-2:]
-    fields = [field for field in ('keypoint_score', 'frame_inds')
-              if field in item]
-    return f'{joints} joints and {channels} channels ' + (
-        f'with {" and ".join(fields)}' if fields else 'without keypoint_score')
+    word = 'with' if 'keypoint_score' in item else 'without'
+    return f'{joints} joints and {channels} channels {word} keypoint_score'
 
 
 def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
@@ -93,21 +91,15 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
         _check_count(path, item, 'label', 0)
     _check_count(path, item, 'total_frames', 1)
     total = item['total_frames']
-    if 'frame_inds' in item:  # the format of MMAction2's DecompressPose
-        rows = len(_check_array(path, item, 'keypoint', 'NVC'))
-        frames = np.asarray(item['frame_inds'])
-        if frames.dtype.kind not in 'iu' or frames.shape != (rows, ) or np.any(
-                np.diff(frames.astype(int), prepend=0, append=total - 1) < 0):
-            _fail(path, item, 'frame_inds', f'is {reprlib.repr(frames)}',
-                  f'{rows} ascending integers, the frame of each row of '
-                  f'keypoint, from 0 to {total - 1}')
-        return
     shape = _check_array(path, item, 'keypoint', 'MTVC').shape
     if total != shape[1]:
         _fail(path, item, 'total_frames', f'is {total}', f'{shape[1]}, as in '
               f'keypoint (persons, frames, joints, channels: {shape})')
-    if np.any(item['keypoint'], axis=(1, 2, 3)).sum() > max(shape[1], 2):
-        _fail(path, item, 'keypoint', f'has {shape[0]} persons in {shape[1]} '
+    # absent persons and empty frames do not count
+    present = np.any(item['keypoint'], axis=(2, 3))  # (M, T)
+    persons, frames = (present.any(axis=axis).sum() for axis in (1, 0))
+    if persons > max(frames, 2):
+        _fail(path, item, 'keypoint', f'has {persons} persons in {frames} '
               'frames', 'the axes (persons, frames, joints, channels), with '
               'at least as many frames as persons')
     if 'keypoint_score' in item:

@@ -45,8 +45,8 @@ def to_plain(annotation: dict, layout: SkeletonLayout | None = None,
     transforms compute in the dtype of the coordinates, and small integers and
     float16 could overflow. NumPy scalars, such as labels, become plain
     numbers. If ``layout`` is two-dimensional, a third channel of ``keypoint``
-    becomes ``keypoint_score``, except in packed sequences (N, V, C). If it
-    does not fit the layout, an ``InputError`` starts with ``where``.
+    becomes ``keypoint_score``. If it does not fit the layout, an
+    ``InputError`` starts with ``where``.
     """
     plain = {name: value.item() if isinstance(value, np.generic) else value
              for name, value in annotation.items()}
@@ -81,7 +81,7 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
         expected = 'a confidence from 0 to 1, not z'
         out_of_range = high > PEAK or (most <= PIXELS and low < LOWEST)
         wrong = ((has_fractions and out_of_range) or high > VISIBLE
-                 or high < -low)  # noise of a heatmap is below its peak
+                 or high < -5 * low)  # noise of a heatmap is below its peak
     if wrong:
         raise InputError(
             f'{where}: the third channel is from {low:g} to {high:g}, and x '

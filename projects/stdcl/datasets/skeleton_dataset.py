@@ -9,7 +9,6 @@ from itertools import takewhile
 import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
-from mmaction.datasets.transforms import DecompressPose
 from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
 from mmengine.fileio import get_local_path
@@ -101,14 +100,6 @@ class SkeletonDataset(PoseDataset):
             item['frame_dir'] = name_of(item)
         annotation_check.check_sequences(
             self.ann_file, annotations, one_label=not self.multi_class)
-        if 'frame_inds' in annotations[0] and not any(
-                isinstance(step, DecompressPose)
-                for step in self.pipeline.transforms):
-            raise InputError(
-                f'{self.ann_file}: frame_inds is present, so keypoint is '
-                'packed as (N, V, C), but the pipeline contains no '
-                'DecompressPose. Add it as the first transform of a '
-                'config. tools/data/custom.py cannot read packed files.')
         return annotations
 
     def _read(self):
@@ -144,10 +135,9 @@ class SkeletonDataset(PoseDataset):
         # one sequence at a time, because a second copy may not fit in memory
         for index, info in enumerate(data_list):
             info = self._prepare(info)
-            given = given or np.any(info.get('keypoint', 0))
+            given = given or info['keypoint'].any()
             data_list[index] = info = self.cached_pipeline(info)
-            detected = detected or np.ndim(info.get('keypoint')) != 4 or (
-                find_detected(info)[1].any())
+            detected = detected or find_detected(info)[1].any()
             info[PLACES] = {name: self.blocks.put(info.pop(name))
                             for name in ARRAYS if name in info}
         if given and not detected:
@@ -164,12 +154,7 @@ class SkeletonDataset(PoseDataset):
     def _prepare(self, info: dict) -> dict:
         where = f'{self.ann_file}: sequence {name_of(info)}'
         info = to_plain(info, self.layout, where)
-        joints = info.get('keypoint')
-        if np.ndim(joints) == 4:
-            check_values(where, info)
-        elif np.shape(joints)[2:] == (3, ):  # packed: (N, V, C)
-            check_values(where, dict(keypoint=joints[None, ..., :2],
-                                     keypoint_score=joints[None, ..., 2]))
+        check_values(where, info)
         return fit_persons(self.ann_file, info, self.num_person)
 
     def get_data_info(self, idx: int) -> dict:

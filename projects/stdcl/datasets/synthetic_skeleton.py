@@ -5,7 +5,7 @@ import numpy as np
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
 
-from ..utils.input_error import InputError
+from ..utils.input_error import InputError, require_known
 from ..utils.skeleton_layout import SkeletonLayout
 from .transforms.random_rotation import rotation
 
@@ -200,18 +200,14 @@ class SyntheticSkeletonDataset(BaseActionDataset):
         **kwargs: Arguments of ``BaseActionDataset``, such as ``test_mode``.
 
     Raises:
-        InputError: ``split``, ``num_sequences`` or ``seed`` is out of range,
-            or ``layout`` is unknown or has fewer than four limbs.
+        InputError: ``split`` or ``layout`` is unknown, or ``layout`` has fewer
+            than four limbs.
     """
 
     def __init__(self, pipeline: list[dict | Callable],
                  layout: str | dict = 'nw-ucla', split: str = 'train',
                  num_sequences: int = 1600, seed: int = 0, **kwargs) -> None:
-        if split not in SPLITS or num_sequences < 1 or seed < 0:
-            raise InputError(
-                f'{type(self).__name__}: split is {split!r}, num_sequences is '
-                f'{num_sequences} and seed is {seed}, expected split '
-                f'{" or ".join(SPLITS)}, num_sequences >= 1 and seed >= 0.')
+        require_known('SyntheticSkeletonDataset: split', split, SPLITS)
         self.layout = SkeletonLayout.get(layout)
         self.split, self.seed = split, seed
         self.num_sequences = num_sequences

@@ -81,8 +81,7 @@ def export_checkpoint(config: str, checkpoint: str, out: Path,
     model = load_model(cfg, checkpoint)
     shape = find_clip_shape(cfg, model)
     layout, dataset = layout_of(cfg), find_test_set(cfg)
-    steps = [step for step in dataset['pipeline']
-             if kind_of(step) != 'DecompressPose']
+    steps = dataset['pipeline']
     clips = sample_clips(dataset, steps, layout, shape)
     difference = export(model, clips, out, dict(
         config=osp.basename(cfg.filename), clip_shape=json.dumps(shape),

@@ -52,9 +52,9 @@ IMPLIED = dict(
 # fields anywhere in a config -> smallest value (an int admits only integers)
 MINIMA = dict(accumulative_counts=1, base_batch_size=1, base_channels=1,
               batch_size=1, clip_len=1, max_epochs=1, max_iters=1,
-              num_classes=1, num_clips=1, num_person=1, num_stages=1,
-              num_workers=0, seed=0, times=1, val_begin=0, val_interval=1,
-              spatial_weight=0., temporal_weight=0.)
+              num_classes=1, num_clips=1, num_person=1, num_sequences=1,
+              num_stages=1, num_workers=0, seed=0, times=1, val_begin=0,
+              val_interval=1, spatial_weight=0., temporal_weight=0.)
 POSITIVE = {'clip_value', 'lr', 'max_norm'}  # 0 would change no weight
 # fields that cannot be omitted by setting them to None
 PARTS = {'backbone', 'cls_head', 'collate_fn', 'dataset', 'decoupler',

@@ -19,8 +19,7 @@ import numpy as np
 from .input_error import InputError, printable
 
 VARIABLE = 'STDCL_TRUSTED_FILES'
-ATOMS = frozenset((str, bytes, bytearray, bool, int, float, complex,
-                   type(None)))
+ATOMS = frozenset((str, bytes, bool, int, float, type(None)))
 PathLike = Union[str, os.PathLike]
 
 
@@ -122,12 +121,6 @@ def _encode(text: str, encoding: str) -> bytes:
     return str.encode(text, 'latin-1')
 
 
-def _bytearray(content: str | bytes = b'', *encoding) -> bytearray:
-    content = _encode(content, *encoding) if encoding else content
-    # memoryview rejects an integer, which bytearray would take as a size
-    return bytearray(memoryview(content))
-
-
 def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
     if dtype.value.itemsize == 0:  # an empty string; frombuffer rejects it
         return dtype.value.type()
@@ -142,8 +135,7 @@ FUNCTIONS = {('_codecs', 'encode'): _encode,
 for _module in ('builtins', '__builtin__'):  # protocols 3 to 5, 0 to 2
     FUNCTIONS.update({
         (_module, 'set'): set, (_module, 'frozenset'): frozenset,
-        (_module, 'complex'): complex, (_module, 'bytes'): lambda: b'',
-        (_module, 'bytearray'): _bytearray})
+        (_module, 'bytes'): lambda: b''})
 for _module in ('numpy._core', 'numpy.core'):  # NumPy 2, NumPy 1
     FUNCTIONS.update({
         (f'{_module}.multiarray', '_reconstruct'): lambda *_: _Array(),
@@ -163,8 +155,7 @@ class _Unpickler(pickle.Unpickler):
 def _resolve(value: Any, known: dict) -> Any:
     """Replace placeholders with their arrays, in place where possible.
 
-    ``known`` maps the id of a container to the container and its replacement,
-    which is None for a tuple whose items are being replaced.
+    ``known`` maps the id of a container to the container and its replacement.
     """
     kind = type(value)
     if kind in ATOMS or isinstance(value, np.generic):
@@ -174,10 +165,9 @@ def _resolve(value: Any, known: dict) -> Any:
             raise RefusedError('a function, a dtype or an array without data')
         return value.value
     if id(value) in known:
-        if known[id(value)][1] is None:
-            raise RefusedError('a tuple that contains itself')
         return known[id(value)][1]
-    known[id(value)] = value, None if kind is tuple else value
+    if kind is not tuple:  # a container may contain itself
+        known[id(value)] = value, value
     if kind is list:
         value[:] = [_resolve(item, known) for item in value]
     elif kind is dict or kind is OrderedDict and not vars(value):

@@ -67,6 +67,8 @@ class SkeletonLayout:
             # MMEngine would replace "{{...}}" in a config
             if not isinstance(text, str) or '{{' in text:
                 self._fail(f'one name is {text!r}', 'a string without "{{"')
+        if len(set(self.joint_names)) < self.num_joints:
+            self._fail(f'joint_names is {self.joint_names}', 'distinct names')
         for name, pairs in dict(edges=self.edges, bones=self.bones).items():
             for pair in pairs:
                 if len(pair) != 2 or not set(pair) <= set(joints):

@@ -14,7 +14,6 @@ from ..datasets.dataset_access import transforms_of, unwrap_datasets
 from ..datasets.skeleton_dataset import SkeletonDataset
 from ..datasets.transforms.format_gcn_input import find_num_person, fit_persons
 from ..utils.input_error import InputError, require_positive
-from ..utils.model_parts import kind_of
 from ..utils.random_seed import derive_seed, seed_cpu
 from .skeleton_animation import Animation, Panel, joints_of, to_points
 
@@ -90,7 +89,7 @@ class DatasetBrowser:
         """
         name, classes, dataset, place, pipeline = self.sequences[index]
         try:
-            info = dataset.pipeline(dataset.get_data_info(place))
+            info = dataset.get_data_info(place)
             before = joints_of(info)
             seed_cpu(derive_seed(seed, index))
             panels = [Panel(f'before {before.shape}',
@@ -119,11 +118,8 @@ class DatasetBrowser:
 def _list_sequences(config: dict,
                     wrappers: tuple) -> Iterator[BrowsedSequence]:
     """Yield the sequences of a data set, before all other transforms."""
-    unpack, pipeline = [], []
-    for step in transforms_of(config, *wrappers):
-        (unpack if kind_of(step) == 'DecompressPose' else pipeline
-         ).append(step)
-    dataset = DATASETS.build({**config, 'pipeline': unpack})
+    pipeline = Compose(transforms_of(config, *wrappers))
+    dataset = DATASETS.build({**config, 'pipeline': []})
     names = dict(enumerate(dataset.metainfo.get('classes') or ()))
     for index in range(len(dataset)):
         # a subclass may copy joints or read a file in get_data_info
@@ -133,4 +129,4 @@ def _list_sequences(config: dict,
             annotation.get('filename', annotation.get('frame_dir',
                                                        str(index))),
             {str(label): names.get(label, '') for label in labels}, dataset,
-            index, Compose(pipeline))
+            index, pipeline)

@@ -281,6 +281,12 @@ def number_classes(where: Path, table: pd.DataFrame,
                          'case, width, spaces, hyphens and underscores.')
     if numbers == labels and not labels.intersection(keys) and not all(
             map(str.isdecimal, keys)):
+        order = [int(start[0]) for start in map(
+            re.compile(r'\d+(?=[ :.)-])').match, keys) if start]
+        if len(order) == len(keys) > max(order) - min(order) and (
+                order != sorted(order)):
+            raise InputError(f'{where}: the classes start with the numbers '
+                             f'{order}, expected ascending numbers.')
         keys = map(str, range(len(classes)))
     return classes, {key: number for number, key in enumerate(keys)}
 

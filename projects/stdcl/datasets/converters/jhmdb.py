@@ -65,9 +65,6 @@ def read(source: Path) -> dict:
             arrays[name] = np.char.decode(arrays[name])
     arrays['num_frames'] = frames.astype(int)
     for name in MASKS:
-        if not np.isin(arrays[name], (0, 1)).all():
-            raise InputError(f'{source}: {name} contains values other than 0 '
-                             f'and 1: {np.unique(arrays[name])[:9]}.')
         arrays[name] = arrays[name].astype(bool)
     return arrays
 

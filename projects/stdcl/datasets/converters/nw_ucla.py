@@ -4,13 +4,11 @@ As in published results, views 1 and 2 are for training; view 3 is for testing.
 """
 import json
 import re
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
-from rich.progress import track
 
 from ...utils.input_error import InputError
 from .annotation_file import write_annotations
@@ -36,10 +34,9 @@ def convert(source: Path, destination: Path) -> dict[str, list[str]]:
     ``source`` is ``all_sqe.zip`` or its unpacked folder. If a file is damaged,
     missing or unexpected, an ``InputError`` is raised and nothing is written.
     """
-    files = [(name, content) for name, content in read_source(source)
-             if not name.startswith('.')]  # macOS adds such files to zips
-    annotations = [parse(name, content) for name, content in track(
-        files, description='NW-UCLA', disable=not sys.stderr.isatty())]
+    annotations = [
+        parse(name, content) for name, content in read_source(source)
+        if not name.startswith('.')]  # macOS adds such files to zips
     splits = make_splits([item['frame_dir'] for item in annotations])
     write_annotations(destination, annotations, split=splits,
                       classes=list(CLASSES.values()), layout='nw-ucla')

@@ -132,6 +132,10 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             f'the {layout.num_joints} joints of layout "{layout.name}".')
     empty = cells.attrs['empty']
     header = _count_header_rows(path, cells, index, layout)
+    again = (cells[header:] == cells.iloc[0]).all(axis=1)
+    if header and again.any():
+        raise InputError(f'{path}: row {again.idxmax()} repeats the header, '
+                         'expected a single header.')
     cells = cells[header:]
     texts = cells.iloc[:, index:].stack().str
     grouped = texts.fullmatch(r'[-+]?[1-9]\d{0,2}([.,]\d{3})+')
@@ -186,8 +190,10 @@ def _count_header_rows(path: Path, cells, index: int,
         lambda row: row.str.isdecimal().all(), axis=1).tolist()
     if len(first) > 6 and integers[0]:
         steps = first.astype(float).diff()[1:]
-        # steps of 1 are not coordinates, even above whole numbers
-        if (steps == 1 if all(integers) else steps > 0).all():
+        # steps of 1 or many increasing numbers are not coordinates, even
+        # above whole numbers
+        few = all(integers) and len(first) < 16
+        if (steps == 1 if few else steps > 0).all():
             return 1
     channels = cells.shape[1] // layout.num_joints
     axes = ('x', 'y', 'z' if layout.dims == 3 else 'confidence')[:channels]
@@ -201,7 +207,9 @@ def _count_header_rows(path: Path, cells, index: int,
         names = parts.replace('', None).ffill().fillna('').agg(
             ''.join, axis=1).tolist()
         if any(_fits(names, header, count + text > 1) for header in headers):
-            return count
+            # pandas writes the name of the index below numbers of columns
+            return count + (is_text[count:count + 1].any() and (
+                top.iloc[:, count:count + 1] == '').all(axis=None))
         if count == text or any(sorted(names) == sorted(map(''.join, header))
                                 for header in headers):
             fits = np.array([[

@@ -5,7 +5,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ...utils.input_error import InputError, require_positive
+from ...utils.input_error import InputError
 from .detected_joints import find_detected
 
 
@@ -23,23 +23,18 @@ class CropResize(BaseTransform):
     Args:
         clip_len (int): Number of frames in a clip.
         proportion (float | tuple[float, float]): Share of the frames to keep,
-            above 0 and at most 1: a range for a random span, or a number for
-            the span in the middle. Defaults to (0.5, 1).
-        min_frames (int): Smallest length of a random span, if the sequence is
-            long enough. Defaults to 64.
+            above 0 and at most 1: a range for a random span (of at least 64
+            frames, if the sequence is long enough), or a number for the span
+            in the middle. Defaults to (0.5, 1).
 
     Raises:
-        InputError: An argument is out of range.
+        InputError: ``proportion`` is out of range.
     """
 
     def __init__(self, clip_len: int,
-                 proportion: float | tuple[float, float] = (0.5, 1),
-                 min_frames: int = 64) -> None:
-        require_positive(type(self).__name__, clip_len=clip_len,
-                         min_frames=min_frames)
+                 proportion: float | tuple[float, float] = (0.5, 1)) -> None:
         self.clip_len = clip_len
         self.proportion = proportion
-        self.min_frames = min_frames
         if np.shape(proportion) not in ((), (2, )) or not all(
                 isinstance(share, Real) and 0 < share <= 1
                 for share in np.ravel(proportion)):
@@ -52,7 +47,7 @@ class CropResize(BaseTransform):
             first = int((1 - self.proportion) * total / 2)
             return first, total - 2 * first
         share = np.random.uniform(*self.proportion)
-        length = min(max(int(total * share), self.min_frames), total)
+        length = min(max(int(total * share), 64), total)
         return np.random.randint(total - length + 1), length
 
     def _resize(self, array: np.ndarray, first: int, length: int):

@@ -42,11 +42,10 @@ def fit_persons(where: str, annotation: dict, most: int | None) -> dict:
     Transforms take the first person as the main one. A person is absent if no
     joint was detected; see :func:`.find_detected`. ``annotation`` contains
     ``keypoint``, (M, T, V, C), and optionally ``keypoint_score``, (M, T, V).
-    Packed sequences are not changed, and None as ``most`` means no limit. More
-    persons than ``most`` raise an ``InputError``, which starts with ``where``.
+    None as ``most`` means no limit. More persons than ``most`` raise an
+    ``InputError``, which starts with ``where``.
     """
-    keypoint = annotation.get('keypoint')
-    if most is None or np.ndim(keypoint) != 4 or len(keypoint) == 1:
+    if most is None or len(annotation['keypoint']) == 1:
         return annotation
     there = find_detected(annotation)[1].any(axis=(1, 2))
     if there.sum() > most:

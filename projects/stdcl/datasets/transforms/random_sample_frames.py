@@ -3,7 +3,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ...utils.input_error import InputError, require_positive
+from ...utils.input_error import InputError
 
 
 @TRANSFORMS.register_module()
@@ -27,14 +27,12 @@ class RandomSampleFrames(BaseTransform):
             test mode, all clips are identical. Defaults to 1.
 
     Raises:
-        InputError: An argument is out of range.
+        InputError: ``proportion`` is out of range.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False,
                  proportion: tuple[float, float] = (1, 1),
                  num_clips: int = 1) -> None:
-        require_positive(type(self).__name__, clip_len=clip_len,
-                         num_clips=num_clips)
         low, high = proportion
         if not 0 < low <= high <= 1:
             raise InputError(f'RandomSampleFrames: proportion is {proportion},'

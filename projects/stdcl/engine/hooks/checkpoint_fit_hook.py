@@ -207,7 +207,9 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
     """
     own, state_dict = _own_tensors(model), checkpoint['state_dict']
     banks = find_prefixes(model, MemoryBank)
-    _remove_prefixes(state_dict)
+    for name in list(state_dict):  # of DistributedDataParallel, torch.compile
+        plain = name.replace('_orig_mod.', '').removeprefix('module.')
+        state_dict[plain] = state_dict.pop(name)
     broken = [name for name in own
               if isinstance(state_dict.get(name), torch.Tensor)
               and not state_dict[name].isfinite().all()]
@@ -229,14 +231,6 @@ def _compare(model: nn.Module, checkpoint: dict, file: str) -> dict[str, str]:
         raise InputError(f'{file} contains no parameter that fits the model: '
                          f'{_explain(mismatch, model, checkpoint)}.')
     return mismatch
-
-
-def _remove_prefixes(state_dict: dict) -> None:
-    """Remove the prefixes of DistributedDataParallel and torch.compile."""
-    for name in list(state_dict):
-        plain = name.replace('_orig_mod.', '').removeprefix('module.')
-        if plain != name:
-            state_dict[plain] = state_dict.pop(name)
 
 
 def _shape(value) -> str:

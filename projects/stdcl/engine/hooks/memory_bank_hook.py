@@ -69,22 +69,17 @@ class MemoryBankHook(Hook):
         """Check the banks if the run resumes; otherwise remove them."""
         if not self.banks:  # FlexibleRunner loads before it calls before_run
             self.before_run(runner)
-        if runner._resume:
-            self._check(checkpoint, name_loaded(runner))
-            return
         state_dict = checkpoint.get('state_dict', checkpoint)
         prefixes = tuple(f'{name}.' for name in self.banks)
-        for name in list(state_dict):
-            if name.startswith(prefixes):
+        found = [name for name in state_dict if name.startswith(prefixes)]
+        if not runner._resume:
+            for name in found:
                 del state_dict[name]
-
-    def _check(self, checkpoint: dict, file: str) -> None:
+            return
+        file = name_loaded(runner)
+        saved = {name: tuple(state_dict[name].shape) for name in found}
         own = {f'{name}.{part}': tuple(getattr(bank, part).shape)
                for name, bank in self.banks.items() for part in bank.STATE}
-        prefixes = tuple(f'{name}.' for name in self.banks)
-        saved = {name: tuple(tensor.shape) for name, tensor
-                 in checkpoint['state_dict'].items()
-                 if name.startswith(prefixes)}
         if saved != own:
             raise InputError(
                 f'{file} contains the memory banks {saved}, expected {own} '

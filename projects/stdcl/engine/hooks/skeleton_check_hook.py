@@ -36,6 +36,9 @@ class SkeletonCheckHook(Hook):
 
     def before_run(self, runner) -> None:
         """Prepare :meth:`_initialize`, which only ``train`` calls."""
+        for second in [hook for hook in runner.hooks if isinstance(
+                hook, SkeletonCheckHook)][1:]:
+            runner.hooks.remove(second)  # configs with STD-CL register two
         if isinstance(runner, Runner):
             runner._init_model_weights = partial(self._initialize, runner)
 
@@ -52,8 +55,6 @@ class SkeletonCheckHook(Hook):
     def before_train(self, runner) -> None:
         """Check the training and validation sets."""
         self.trained = True
-        if not self._is_first(runner):
-            return
         model, dataset = unwrap(runner.model), runner.train_dataloader.dataset
         if not len(runner.train_dataloader):
             raise InputError(
@@ -80,14 +81,12 @@ class SkeletonCheckHook(Hook):
 
     def before_val(self, runner) -> None:
         """Check the validation set, unless ``before_train`` did."""
-        if self._is_first(runner) and 'train' not in built_loops(runner):
+        if 'train' not in built_loops(runner):
             check_loader(unwrap(runner.model), runner.val_dataloader,
                          'val_dataloader')
 
     def before_test(self, runner) -> None:
         """Check the test set."""
-        if not self._is_first(runner):
-            return
         check_loader(unwrap(runner.model), runner.test_dataloader,
                      'test_dataloader')
         # CheckpointFitHook checks the data if the model is from a checkpoint
@@ -107,11 +106,6 @@ class SkeletonCheckHook(Hook):
                         if isinstance(hook, CheckpointFitHook)), ())
         return description.describe(
             unwrap(runner.model), runner.train_dataloader.dataset, earlier)
-
-    def _is_first(self, runner) -> bool:
-        # configs with STD-CL register the hook twice
-        return self is next(hook for hook in runner.hooks
-                            if isinstance(hook, SkeletonCheckHook))
 
 
 def check_loader(model, loader, name: str) -> None:
