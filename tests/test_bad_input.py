@@ -172,6 +172,9 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'effect, expected model.data_preprocessor.stream'),
     ('val_evaluator.0.metric_list=[a]', 'AccMetric does not accept '
      'a value: metric_list must be str or tuple of str'),
+    ('test_dataloader=[3]', 'test_dataloader is [3], expected a dict'),
+    ('val_dataloader.dataset.metainfo.classes=no.txt', "classes is 'no.txt', "
+     'expected a list, or a file'),
     ('val_dataloader.dataset.start_index=1', 'tiny.pkl: start_index is 1, '
      'expected 0'),
     ('val_dataloader.dataset.modality=RGB', 'val_dataloader.dataset does not '

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from mmengine.runner.runner import _SlicedDataset
 from projects.stdcl import apis
 from projects.stdcl.apis import layout_of, load_model
 from projects.stdcl.apis.load_model import build_test_loader
+from projects.stdcl.apis.train import build_runner
 from projects.stdcl.datasets.data_description import (
     check_traits,
     description_in,
@@ -405,9 +407,17 @@ def test_random_test_sequences_warn(config, checkpoint, capsys,
     config.test_dataloader.dataset.pipeline[1].test_mode = False
     config.test_dataloader.dataset = dict(
         type='RepeatDataset', times=2, dataset=config.test_dataloader.dataset)
+    config.test_dataloader.dataset.dataset.pipeline[1].clip_len += 1
     run(config, load_from=checkpoint).test()
     log = capsys.readouterr().out
     assert log.count('the pipeline is random') == 1
+    assert len(re.findall(r'\.pkl: clip_len is \d+, expected', log)) == 1
+
+
+def test_tests_in_the_same_second_have_different_folders(config, monkeypatch):
+    monkeypatch.setattr(time, 'strftime', lambda *_: 'now')
+    folders = [Path(build_runner(config).log_dir).name for _ in range(3)]
+    assert folders == ['now', 'now_2', 'now_3']
 
 
 def test_equal_preprocessing_can_be_written_differently():

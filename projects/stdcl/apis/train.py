@@ -5,6 +5,7 @@ import os.path as osp
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from mmaction.registry import RUNNERS
@@ -237,6 +238,20 @@ def build_runner(cfg: Config) -> Runner:
                          'class in the registry RUNNERS.')
 
     class LateConfigRunner(base):
+
+        def setup_env(self, *args, **kwargs) -> None:
+            super().setup_env(*args, **kwargs)
+            # tests that start in the same second need different folders
+            names = [self._timestamp]
+            if dist.is_main_process():
+                for number in count(2):
+                    try:
+                        os.makedirs(osp.join(self.work_dir, names[0]))
+                        break
+                    except FileExistsError:
+                        names[0] = f'{self._timestamp}_{number}'
+            dist.broadcast_object_list(names)
+            self._timestamp = names[0]
 
         def build_logger(self, *args, **kwargs):
             logger = super().build_logger(*args, **kwargs)

@@ -49,7 +49,7 @@ def description_in(checkpoint: dict, model: nn.Module) -> dict:
     meta = checkpoint.get('meta') or {}
     return {**input_of(model), 'sequences': torch.empty(0),
             'classes': (meta.get('dataset_meta') or {}).get('classes', ()),
-            **meta.get('trained_on', {})}
+            **(meta.get('trained_on') or {})}
 
 
 def layouts_of(model: nn.Module) -> list[SkeletonLayout]:
@@ -123,6 +123,8 @@ def _traits_of(part, wrappers: tuple) -> dict:
         num_classes=[len(classes)] if classes else [],
         classes=list(classes or ()),
         joint_names=getattr(layout, 'joint_names', ()), preprocessing=fixed,
+        clip_len=[step.clip_len for step in steps
+                  if hasattr(step, 'clip_len')][-1:],
         # most models average over all persons of a clip, also absent ones
         persons=[value for step in steps if isinstance(step, FormatGCNInput)
                  for value in (step.num_person, step.mode)])
@@ -167,16 +169,22 @@ def check_traits(description: dict, dataset, where: str = '',
                  ) -> None:
     """Raise an ``InputError`` unless the :func:`traits` are the same.
 
-    ``dataset`` is a data set or, to compare only the pipelines, the config of
-    a dataloader. In messages, ``where`` names it, and ``source`` names
-    the origin of ``description``.
+    A different ``clip_len`` causes only a warning, because most encoders
+    accept clips of any length. ``dataset`` is a data set or, to compare only
+    the pipelines, the config of a dataloader. In messages, ``where`` names it,
+    and ``source`` names the origin of ``description``.
     """
     for part, wrappers in unwrap_datasets(dataset):
-        text = find_difference(description, traits(part, wrappers))
-        if text:
-            raise InputError(': '.join(filter(None, (
+        seen = traits(part, wrappers)
+        frames = dict(clip_len=seen.pop('clip_len'))
+        for text in filter(None, (find_difference(description, one)
+                                  for one in (seen, frames))):
+            message = ': '.join(filter(None, (
                 where, getattr(part, 'ann_file', ''),
-                f'{text}, as in {source}.'))))
+                f'{text}, as in {source}.')))
+            if not text.startswith('clip_len'):
+                raise InputError(message)
+            MMLogger.get_current_instance().warning(message)
 
 
 def check_data(description: dict, dataset, where: str) -> None:

@@ -73,6 +73,10 @@ class SkeletonDataset(PoseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read and check the annotations of the split."""
+        if isinstance(file := self._metainfo.get('classes'), str):
+            raise InputError(f'{self.ann_file}: metainfo.classes is {file!r}, '
+                             'expected a list, or a file with a name per line.'
+                             )
         content = self._read()
         if self.split is None and isinstance(content, list):
             # PoseDataset also accepts a plain list

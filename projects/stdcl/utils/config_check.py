@@ -221,7 +221,8 @@ def check(cfg: Config, required: Sequence[str] = ()) -> None:
     for name, words in _parameters(Runner.__init__).items():
         value = cfg.get(name)
         expected = _expected(name, value, words)
-        if 'Dict' in words and isinstance(value, (str, int, float)):
+        kinds = (str, int, float) + (() if 'List' in words else (list, ))
+        if 'Dict' in words and isinstance(value, kinds):
             expected = 'a dict'
         if expected:
             raise InputError(f'{name} is {value!r}, expected {expected}.')
