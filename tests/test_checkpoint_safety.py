@@ -6,7 +6,7 @@ import os
 import pickle
 import sys
 import zipfile
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,6 +68,14 @@ def test_metadata_are_saved_as_plain_values(value, expected, tmp_path):
     loaded = reload_plain(value, tmp_path / 'a.pth')
     assert loaded == expected
     assert type(loaded) is type(expected)
+
+
+def test_state_dict_keeps_its_metadata(tmp_path):
+    # load_state_dict reads the versions of modules from _metadata
+    state_dict = torch.nn.BatchNorm1d(2).state_dict()
+    loaded = reload_plain(state_dict, tmp_path / 'a.pth')
+    assert type(loaded) is OrderedDict
+    assert loaded._metadata == state_dict._metadata != {}
 
 
 def test_other_objects_are_kept_with_a_warning(monkeypatch):

@@ -105,7 +105,6 @@ def test_equals_the_twin(steps, num_classes, slots_per_class):
                    for slot, label, index in zip(slots, labels, indices))
 
 
-
 @pytest.mark.parametrize('argument, message', [
     (dict(slots_per_class=0), 'slots_per_class is 0, expected'),
     (dict(dtype='bfloat16'), "dtype is 'bfloat16', expected one of float32, "

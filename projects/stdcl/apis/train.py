@@ -250,6 +250,8 @@ def build_runner(cfg: Config) -> Runner:
                         break
                     except FileExistsError:
                         names[0] = f'{self._timestamp}_{number}'
+                    except OSError:  # the Runner raises it in all processes
+                        break
             dist.broadcast_object_list(names)
             self._timestamp = names[0]
 

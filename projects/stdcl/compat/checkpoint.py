@@ -5,12 +5,14 @@ requires. Loading never runs code, not even that of a stored config. Only
 complete files get their final name, and resuming skips damaged ones.
 ``init_recognizer`` raises an error if tensors, stream or layout do not fit.
 """
+import copy
 import functools
 import io
 import logging
 import os.path as osp
 import pickle
 import re
+from collections import OrderedDict
 from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any
@@ -64,9 +66,13 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, dict):
-        return {to_plain(key, field): to_plain(item, f'{field}.{key}')
-                for key, item in value.items()
-                if not isinstance(item, FunctionType)}  # as of OneCycleLR
+        # copy.copy keeps the _metadata attribute of a state_dict
+        plain = copy.copy(value) if type(value) is OrderedDict else {}
+        plain.clear()
+        for key, item in value.items():
+            if not isinstance(item, FunctionType):  # as of OneCycleLR
+                plain[to_plain(key, field)] = to_plain(item, f'{field}.{key}')
+        return plain
     for old, new in (list, list), (tuple, tuple), ((set, frozenset), set):
         if isinstance(value, old):
             return new(to_plain(item, field) for item in value)

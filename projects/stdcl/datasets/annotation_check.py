@@ -98,7 +98,7 @@ def check_sequence(path: str, item: dict, one_label: bool = True) -> None:
     # absent persons and empty frames do not count
     present = np.any(item['keypoint'], axis=(2, 3))  # (M, T)
     persons, frames = (present.any(axis=axis).sum() for axis in (1, 0))
-    if persons > max(frames, 2):
+    if persons > max(min(shape[1], 2 * frames), 2):
         _fail(path, item, 'keypoint', f'has {persons} persons in {frames} '
               'frames', 'the axes (persons, frames, joints, channels), with '
               'at least as many frames as persons')

@@ -139,9 +139,10 @@ class SkeletonDataset(PoseDataset):
         # one sequence at a time, because a second copy may not fit in memory
         for index, info in enumerate(data_list):
             info = self._prepare(info)
-            given = given or info['keypoint'].any()
+            given = given or np.any(info.get('keypoint', 0))
             data_list[index] = info = self.cached_pipeline(info)
-            detected = detected or find_detected(info)[1].any()
+            detected = detected or 'keypoint' not in info or (
+                find_detected(info)[1].any())
             info[PLACES] = {name: self.blocks.put(info.pop(name))
                             for name in ARRAYS if name in info}
         if given and not detected:
@@ -158,6 +159,8 @@ class SkeletonDataset(PoseDataset):
     def _prepare(self, info: dict) -> dict:
         where = f'{self.ann_file}: sequence {name_of(info)}'
         info = to_plain(info, self.layout, where)
+        if 'keypoint' not in info:  # a subclass reads it in get_data_info
+            return info
         check_values(where, info)
         return fit_persons(self.ann_file, info, self.num_person)
 

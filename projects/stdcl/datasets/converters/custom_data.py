@@ -283,7 +283,7 @@ def number_classes(where: Path, table: pd.DataFrame,
             map(str.isdecimal, keys)):
         order = [int(start[0]) for start in map(
             re.compile(r'\d+(?=[ :.)-])').match, keys) if start]
-        if len(order) == len(keys) > max(order) - min(order) and (
+        if len(set(order)) == len(keys) > max(order) - min(order) and (
                 order != sorted(order)):
             raise InputError(f'{where}: the classes start with the numbers '
                              f'{order}, expected ascending numbers.')

@@ -188,7 +188,7 @@ def _count_header_rows(path: Path, cells, index: int,
     # pandas numbers columns, and a selection of columns keeps its numbers
     first, integers = top.iloc[0, index:], top.iloc[:2, index:].apply(
         lambda row: row.str.isdecimal().all(), axis=1).tolist()
-    if len(first) > 6 and integers[0]:
+    if len(first) > 6 and integers[0] and len(cells) > 1:
         steps = first.astype(float).diff()[1:]
         # steps of 1 or many increasing numbers are not coordinates, even
         # above whole numbers

@@ -36,8 +36,8 @@ class SkeletonCheckHook(Hook):
 
     def before_run(self, runner) -> None:
         """Prepare :meth:`_initialize`, which only ``train`` calls."""
-        for second in [hook for hook in runner.hooks if isinstance(
-                hook, SkeletonCheckHook)][1:]:
+        for second in [hook for hook in runner.hooks
+                       if type(hook) is SkeletonCheckHook][1:]:
             runner.hooks.remove(second)  # configs with STD-CL register two
         if isinstance(runner, Runner):
             runner._init_model_weights = partial(self._initialize, runner)
