@@ -166,9 +166,11 @@ def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
                 max(100 - gain.last_epoch, 0.01), *gain.difference[:2],
                 fmt=MARKERS[shown % len(MARKERS)], color=f'C{shown % 10}',
                 mfc=None if gain.arm.endswith(RECOMMENDED) else 'none',
-                capsize=2, alpha=0.7,
-                label=report.plan.name if gain is gains[-1] else None)
-        shown += bool(gains)
+                capsize=2, alpha=0.7)
+        if gains:
+            axes.plot([], [], MARKERS[shown % len(MARKERS)], mfc='none',
+                      color=f'C{shown % 10}', label=report.plan.name)
+            shown += 1
     axes.axhline(0, color='0.3', linewidth=0.8)
     axes.invert_xaxis()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -177,5 +179,6 @@ def draw_gains(reports: Iterable[StudyReport], path: Path) -> None:
     axes.set_xlabel('training sequences that the plain encoder misclassifies '
                     'in the last epoch, %')
     axes.set_ylabel('difference in top-1 (points)')
-    figure.legend(loc='outside right upper', fontsize='small')
+    figure.legend(loc='outside right upper', fontsize='small',
+                  title='filled: recommended', title_fontsize='small')
     save_svg(figure, path)

@@ -74,7 +74,8 @@ def main() -> None:
             for one in prediction['segments']:
                 print(f'  frames {one["start"] + 1} to {one["end"]}: '
                       f'{show(one)}')
-        print('written:', *map(printable, result['visualization']))
+        if args.out_dir:
+            print('written:', *map(printable, result['visualization']))
 
 
 def show(one: dict) -> str:

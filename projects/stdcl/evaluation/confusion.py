@@ -126,8 +126,10 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     if len(names) <= MAX_LABELED:
         for row, column in np.argwhere(confusion):
             share = shares[row, column]
-            axes.text(column, row, f'{share:.0f}', size=size, ha='center',
-                      va='center', color='white' if share > 30 else 'black')
+            digits = int(0 < share < 0.5 or 99.5 <= share < 100)
+            axes.text(column, row, f'{share:.{digits}f}', size=size,
+                      ha='center', va='center',
+                      color='white' if share > 30 else 'black')
     style = dict(fontsize=size, parse_math=False)
     axes.set_xticks(range(len(names)), names, rotation=90, **style)
     axes.set_yticks(range(len(names)), names, **style)

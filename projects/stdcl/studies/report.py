@@ -133,11 +133,12 @@ class StudyReport:
             axes.plot(found.seeds, [place] * len(found.seeds), '|',
                       color='0.6')
             axes.errorbar(found.mean, place, fmt='o', capsize=3, color='C0',
-                          xerr=np.nan_to_num(found.margin))
+                          xerr=np.nan_to_num(found.margin),
+                          mfc='none' if np.isnan(found.margin) else None)
         axes.axvline(0, color='0.3', linewidth=0.8)
         axes.set_yticks(range(len(arms)), arms[::-1], parse_math=False)
-        axes.set_xlabel('difference in top-1 (points): mean, 95 % interval, '
-                        'each seed')
+        axes.set_xlabel('difference in top-1 (points): mean, 95 % interval '
+                        '(hollow: none), each seed')
         save_svg(figure, path)
 
     def write_page(self, page: Path) -> None:

@@ -44,6 +44,7 @@ def plot_curves(logs: Sequence[pd.DataFrame], keys: Sequence[str],
     for axes, key in zip(plots, keys):
         axes.set(xlabel='epoch', ylabel=key)
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         for index, (log, name) in enumerate(zip(logs, names)):
             if key not in log:
                 raise InputError(f'{name} contains no scalar "{key}", '

@@ -27,7 +27,8 @@ const drawMark = (svg, label, attributes, title) => makeSvg('path', svg, {
 function drawFigure(parent, size, name, caption) {
   const figure = make('figure', parent);
   const svg = makeSvg('svg', figure, {
-    class: name, viewBox: `0 0 ${size[0]} ${size[1]}`});
+    class: name, viewBox: `0 0 ${size[0]} ${size[1]}`, role: 'group',
+    'aria-label': caption});
   make('figcaption', figure, caption);
   return svg;
 }
@@ -112,9 +113,8 @@ function drawSummary(section) {
   drawTable(section, ['model', 'sequences', 'top-1, %', 'class mean, %',
     'config', 'checkpoint'], data.models.map(model => {
     const total = sum(model.confusion.flat());
-    const right = sum(model.confusion.map((row, label) => row[label]));
     const known = accuracies(model).filter(value => value !== null);
-    return {cells: [model.title, total, (100 * right / total).toFixed(2),
+    return {cells: [model.title, total, model.top1,
       (sum(known) / known.length).toFixed(2), model.config,
       model.checkpoint]};
   }));
@@ -152,6 +152,7 @@ function drawPairs(section, most = 10) {
       return {cells: [`${other} / ${name}`, ...counts],
         change: two ? counts[1] - counts[0] : -counts[0]};
     })).filter(row => row.change);
+  if (!rows.length) return section.remove();
   rows.sort((x, y) => Math.abs(y.change) - Math.abs(x.change));
   rows.splice(most);
   rows.sort((x, y) => x.change - y.change);
@@ -274,9 +275,9 @@ function drawRow(section) {
 }
 
 const find = id => document.getElementById(id);
-if (data.models.length < 2) {
-  document.querySelectorAll('.two').forEach(node => node.remove());
-}
+const remove = nodes => document.querySelectorAll(nodes).forEach(
+  node => node.remove());
+remove(data.models.length < 2 ? '.two' : '.one');
 const keys = new Set(data.models.flatMap(({curves}) => Object.keys(curves)));
 const curveRow = drawRow(find('curves'));
 keys.forEach(key => drawCurves(curveRow, key, data.models.flatMap(
@@ -299,4 +300,4 @@ drawConfusion(drawRow(find('confusion')));
 drawPairs(find('pairs'));
 const row = drawRow(find('attention'));
 data.poses.forEach(pose => drawPose(row, pose));
-if (!data.poses.length) find('attention').remove();
+if (!data.poses.length) remove('#attention, .seen');

@@ -197,7 +197,8 @@ def embed(features: np.ndarray) -> np.ndarray:
     places = TSNE(perplexity=min(30, len(unit) / 4), init='pca',
                   random_state=0).fit_transform(unit)
     low, high = places.min(axis=0), places.max(axis=0)
-    return (places - low) / np.maximum(high - low, 1e-9)
+    # one scale for both axes
+    return (places - (low + high) / 2) / max((high - low).max(), 1e-9) + 0.5
 
 
 def animate(models: Sequence[Outputs], index: int) -> scene.Animation:
@@ -231,6 +232,7 @@ def describe(model: Outputs, kept: np.ndarray) -> dict:
     return dict(
         title=model.title, config=osp.basename(model.config),
         checkpoint=osp.basename(model.checkpoint), curves=model.curves,
+        top1=f'{100 * float(model.correct.mean()):.2f}',
         confusion=confusion_matrix(
             model.arrays['labels'], model.arrays['predictions'],
             labels=range(len(model.classes))).tolist(),

@@ -23,7 +23,7 @@ PAPER, INK, GRAY = '#f5f5f2', '#1a202c', '#718096'
 # sizes in pixels
 DPI = 72  # makes a point, matplotlib's unit of lines and fonts, one pixel
 PANEL, GAP = 320, 12
-HEADER = 90  # title, note and captions
+HEADER = 108  # title, note and captions
 TIMELINE, LEGEND = 34, 60
 
 

@@ -181,7 +181,9 @@ data.sequences.forEach(({name, class_name}, index) => {
   make('small', button, class_name);
   button.onclick = () => open(index);
 });
-find('list').onmousedown = event => event.preventDefault();  // keep the focus
+document.onmousedown = event => {  // keep the focus
+  if (event.target.closest('button')) event.preventDefault();
+};
 find('play').onclick = () => setPlaying(!playing);
 find('back').onclick = () => goTo(step - 1);
 find('next').onclick = () => goTo(step + 1);
