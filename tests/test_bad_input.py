@@ -38,6 +38,8 @@ train_dataloader = dict(few, dataset=dict(times=1, dataset=data))
 val_dataloader = dict(few, dataset=data)
 test_dataloader = dict(few, dataset=data)
 train_cfg = dict(max_epochs=1)
+optim_wrapper = dict(optimizer=dict(lr=0.1))
+auto_scale_lr = dict(base_batch_size=16)
 param_scheduler = []
 '''
 SEQUENCE = 'tiny.pkl_003'

@@ -41,8 +41,8 @@ def test_panels_show_the_file_and_the_pipeline_output(tiny_annotations):
         x = annotation['keypoint']
         np.testing.assert_array_equal(before.points, x)
         assert before.caption == f'before (1, {20 + index}, 20, 3)'
-        assert after.caption == 'after (1, 1, 52, 20, 3)'
-        picked = np.linspace(0, 19 + index, 52).astype(int)
+        assert after.caption == f'after (1, 1, {cfg.clip_len}, 20, 3)'
+        picked = np.linspace(0, 19 + index, cfg.clip_len).astype(int)
         low, high = x.min((0, 1, 2)), x.max((0, 1, 2))
         np.testing.assert_allclose(
             after.points, ((x - low) / (high - low) * 2 - 1)[:, picked],
@@ -80,7 +80,8 @@ def test_sequences_of_wrapped_data_sets_are_chosen(tiny_annotations):
     assert browser.choose() == list(range(9))
     assert browser.choose(['b.pkl_001', 'a.pkl_004']) == [6, 4]
     assert browser.animate(6).name == 'b.pkl_001'
-    assert browser.animate(0).panels[1].caption == 'after (1, 1, 52, 20, 3)'
+    assert browser.animate(0).panels[1].caption == (
+        f'after (1, 1, {cfg.clip_len}, 20, 3)')
     assert browser.choose(classes=['stand', '3']) == [1, 3, 8]
     assert len(set(browser.choose(num=4))) == 4
     assert len({tuple(browser.choose(num=4, seed=seed))

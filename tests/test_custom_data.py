@@ -463,7 +463,7 @@ def test_configs_fit_the_data(folder, encoder, kind):
     assert (len(train), len(val)) == (5 * 6, 2)
     model.cls_head.resize_banks(add_indices(train))
     data = pseudo_collate([train[i] for i in range(6)])
-    clip_len = 64 if encoder == 'hcn' else 52
+    clip_len = cfg.clip_len
     assert data['inputs'][0].shape == (
         1, persons, clip_len, 17 if kind == 'coco' else 4, channels)
     assert cfg.model.clip_shape == data['inputs'][0].shape[1:]
@@ -783,8 +783,10 @@ def test_configs_without_stdcl_and_for_a_laptop(folder, encoder):
     if not [*CONFIGS.glob(f'stdcl/stdcl-recommended-{encoder}_*')]:
         return  # these configs are optional
     cfg = load_config(convert(), encoder, width=0.25, recommended=True)
-    assert cfg.model.contrast_block and (
-        cfg.model.cls_head.loss_contrast.temperature == 0.1)
+    fragment = Config.fromfile(CONFIGS / '_base_/stdcl_recommended.py')
+    assert cfg.model.contrast_block and cfg.model.cls_head.loss_contrast == {
+        **load_config(convert(), encoder).model.cls_head.loss_contrast,
+        **fragment.stdcl_recommended.cls_head.loss_contrast}
     MODELS.build(cfg.model)  # compares the channels of the block
 
 

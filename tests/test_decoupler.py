@@ -19,7 +19,7 @@ def head(**decoupler):
 
 
 def test_projection_has_the_size_of_the_paper():
-    decoupler = ProjectionDecoupler(216, num_joints=25, num_frames=16)
+    decoupler = ProjectionDecoupler(216, 25, 16, out_channels=256, reduction=8)
     assert sum(p.numel() for p in decoupler.parameters()) == 295622
 
 
@@ -34,7 +34,7 @@ def test_projection_flattens_channels_first():
 
 
 def test_initialization():
-    decoupler = ProjectionDecoupler(256, 20, 13)
+    decoupler = ProjectionDecoupler(256, 20, 13, out_channels=256)
     convolution = decoupler.spatial.reduce.weight.clone()
     decoupler.init_weights()
     linear = decoupler.spatial.project

@@ -158,7 +158,8 @@ def test_golden(name, reference, warm, tmp_path):
          'authors.pt', 'ours.pth', cwd=tmp_path)
     model = ours(name, Size()).eval()
     if name == 'Hyperformer':
-        model.cls_head.decoupler = ProjectionDecoupler(216, 25, 16)
+        model.cls_head.decoupler = ProjectionDecoupler(
+            216, 25, 16, out_channels=256, reduction=8)
         assert np.array_equal(SkeletonLayout.get('nturgb+d').hops,
                               golden['hops'])
         assert np.array_equal(SkeletonLayout.get('nturgb+d').parts,

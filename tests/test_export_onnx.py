@@ -33,7 +33,7 @@ SHALLOW = dict(num_stages=2, inflate_stages=[2], down_stages=[2])
 OPTIONS = ['--cfg-options', *TINY, 'model.cls_head.in_channels=16',
            *(f'model.backbone.{name}={value}'
              for name, value in SHALLOW.items())]
-SHAPE = (1, 32, 20, 3)
+SHAPE = tuple(Config.fromfile(ROOT / CONFIG).clip_shape)
 CLIPS = torch.randn(5, *SHAPE)
 CLIP_LEN = 'test_dataloader.dataset.pipeline.1.clip_len=16'
 
@@ -210,7 +210,7 @@ def test_the_commands(warm, tmp_path):
     options = [option for option in OPTIONS if 'train' not in option]
     done = warm('tools/deployment/export_onnx.py', ROOT / CONFIG,
                 'epoch_1.pth', 'net.onnx', *options, cwd=tmp_path)
-    assert 'clips (batch, 1, 32, 20, 3)' in done.stdout
+    assert f'clips (batch, {str(SHAPE)[1:]}' in done.stdout
     metadata = onnxruntime.InferenceSession(
         str(tmp_path / 'net.onnx')).get_modelmeta().custom_metadata_map
     assert metadata['layout'] == 'nw-ucla'

@@ -264,7 +264,7 @@ CTRGCN = dict(_delete_=True, type='CTRGCN', layout='nw-ucla', base_channels=8)
     ({}, dict(backbone=dict(CTRGCN, num_person=2)),
      'persons is 1.*CTRGCN is built for 2.*num_person=1'),
     ({}, dict(backbone=dict(_delete_=True, type='HCN', layout='nw-ucla')),
-     'frames is 52.*HCN is built for 64.*clip_len=64.*'
+     r'frames is 52.*HCN is built for \d+.*clip_len=\d+.*'
      'model.backbone.num_frames.*model.cls_head.feature_size'),
     ({}, dict(cls_head=dict(in_channels=24)),
      'STGCN returns .* channels, but STDCLHead is built for 24'),

@@ -325,8 +325,9 @@ def test_confidences_of_arrays_and_files(tmp_path, step):
     """A third channel of two-dimensional joints is not a coordinate."""
     cfg = config()
     cfg.merge_from_dict({
-        'model.clip_shape': (1, 32, 17, 3), 'model.backbone.graph_cfg.layout':
-        'coco', 'model.data_preprocessor.layout': 'coco'})
+        'model.clip_shape': (1, cfg.clip_len, 17, 3),
+        'model.backbone.graph_cfg.layout': 'coco',
+        'model.data_preprocessor.layout': 'coco'})
     cfg.test_dataloader.dataset.pipeline[0] = dict(type=step)
     cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline
     model = MODELS.build(cfg.model)

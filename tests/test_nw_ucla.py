@@ -128,7 +128,7 @@ def test_recipe_equals_the_published_one():
         np.random.seed(seed)
         degrees = np.random.randint(-60, 61, 2)
         np.random.seed(seed)
-        results = datasets.RandomView()(dict(keypoint=keypoint.copy()))
+        results = datasets.RandomView(60)(dict(keypoint=keypoint.copy()))
         ours = datasets.MinMaxNormalize()(results)['keypoint']
         scale = 0.5 + seed / 20  # undone by min-max normalization
         np.testing.assert_allclose(

@@ -14,7 +14,7 @@ from tests.twins import contrastive_loss as twin
 
 STDCL = dict(
     type='STDCLHead',
-    decoupler=dict(type='AttentiveDecoupler'),
+    decoupler=dict(type='AttentiveDecoupler', out_channels=256),
     memory_bank=dict(type='MemoryBank'),
     loss_contrast=dict(type='CrossSequenceContrastiveLoss'))
 SMALL = dict(in_channels=32, num_classes=4)

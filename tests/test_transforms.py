@@ -175,7 +175,7 @@ def test_crops_a_random_segment_as_published(frames):
         length = min(max(int(np.floor(frames * share)), 64), frames)
         first = np.random.randint(0, frames - length + 1)
         np.random.seed(seed)
-        made = datasets.CropResize(64)(dict(results))
+        made = datasets.CropResize(64, (0.5, 1))(dict(results))
         expected = resized_by_pytorch(
             results['keypoint'][:, first:first + length], 64)
         np.testing.assert_allclose(made['keypoint'], expected, rtol=0,
@@ -205,7 +205,7 @@ def test_rotates_as_published():
              np.array([[cos(z), sin(z), 0], [-sin(z), cos(z), 0], [0, 0, 1]])]
     results = sequence(0)
     np.random.seed(3)
-    made = datasets.RandomRotation()(dict(results))['keypoint']
+    made = datasets.RandomRotation(0.3)(dict(results))['keypoint']
     np.random.seed(3)
     angles = np.random.uniform(-0.3, 0.3, 3)
     np.testing.assert_allclose(rotation(x, y, z),

@@ -21,8 +21,13 @@ def tiny_config(work_dir, ann_file: str, batch_size: int) -> Config:
     cfg.work_dir = str(work_dir)
     cfg.train_dataloader.dataset.times = 1
     cfg.train_dataloader.dataset.dataset.pipeline.pop(0)  # drop RandomView
+    cfg.optim_wrapper.optimizer.lr = 0.1
+    cfg.model.clip_shape = (1, 52, 20, 3)
     for loader in loaders(cfg):
         loader.update(num_workers=0, persistent_workers=False)
+        for step in loader.dataset.get('dataset', loader.dataset).pipeline:
+            if 'clip_len' in step:
+                step.clip_len = 52
     cfg.train_dataloader.batch_size = batch_size
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint.interval = 1

@@ -50,7 +50,8 @@ def ours(name: str, size: Size) -> Recognizer:
     if name == 'HCN':
         backbone = HCN(num_frames=size.frames, **kwargs)
         head = HCNHead(size.classes, backbone.out_channels,
-                       (size.frames // 16, ) * 2)
+                       (size.frames // 16, ) * 2, hidden_channels=512,
+                       dropout_ratio=0.5)
     else:
         if name == 'Hyperformer' and size.base_channels:
             kwargs.update(num_heads=size.base_channels // 24)
