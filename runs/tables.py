@@ -24,7 +24,7 @@ import pandas as pd
 from mmengine.config import Config
 
 from projects.stdcl.catalogue import BENCHMARKS, ENCODERS, ROOT, find_config
-from projects.stdcl.evaluation.flops import analyse
+from projects.stdcl.evaluation.flops import analyze
 from projects.stdcl.studies.report import TABLES, StudyReport, markdown, spread
 from projects.stdcl.studies.study import read_study
 from projects.stdcl.utils.input_error import InputError
@@ -145,7 +145,7 @@ def config_table(link: Callable) -> str:
             gpus, batch, frames = re.search(
                 r'_(\d+)xb(\d+)-.*-u(\d+)-', plain.name).groups()
             optimizer = cfg.optim_wrapper.optimizer
-            cost = known.get((data, encoder)) or analyse(cfg)
+            cost = known.get((data, encoder)) or analyze(cfg)
             passes = cfg.train_dataloader.dataset.get('times', 1)
             rows.append([
                 title, entry.title, link(plain, 'plain'),

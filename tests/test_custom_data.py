@@ -590,14 +590,14 @@ def test_persons_of_a_sequence():
                 (9, 4, 2), 0.8)]), 'third person has only numbers between 0'),
             # z of a camera, and of MediaPipe, in place of confidences
             ('flat', np.abs(joints(9)) % 1 * [640, 480, 1.3] + [0, 0, .6],
-             'third channel is from 0.6.*, not z'),
+             'third channel ranges from 0.6.*, not z'),
             *(('flat', np.abs(joints(9)) % 1 * [1, 1, .1] - [0, 0, low],
-               'third channel is from -0.0.*, not z') for low in (.09, .04)),
+               'third channel ranges from -0.0.*, not z') for low in (.09, .04)),
             # z of MediaPipe and flags of COCO in place of z in pixels
             *(('hand', np.abs(joints(9)) % 1 * [640, 480, 1.1] - [0, 0, low],
-               'third channel is .*, expected z') for low in (0, 0.9)),
+               'third channel ranges .*, expected z') for low in (0, 0.9)),
             ('hand', np.floor(np.abs(joints(9)) % 1 * [640, 480, 3]),
-             'third channel is from 0 to 2, .*expected z'),
+             'third channel ranges from 0 to 2; .*expected z'),
             ('hand', joints(50, persons=2).swapaxes(0, 1),
              r'50 persons in 2 frames, .*the axes \(persons, frames'),
             ('hand', np.pad(joints(20, persons=2).swapaxes(0, 1), (

@@ -51,8 +51,8 @@ def test_spatial_parts_by_hand():
 
 
 def test_costs_of_stdcl():
-    plain = flops.analyse(Config.fromfile(PLAIN))
-    stdcl = flops.analyse(Config.fromfile(STDCL))
+    plain = flops.analyze(Config.fromfile(PLAIN))
+    stdcl = flops.analyze(Config.fromfile(STDCL))
     assert plain == stdcl
     assert plain['shape'] == CLIP
     assert plain['parameters'] == sum(p.numel() for p in MODELS.build(
@@ -64,7 +64,7 @@ def test_the_command(tmp_path, warm):
     tool = ('tools/analysis/get_flops.py', 'a.py')
     out = warm(*tool, cwd=tmp_path).stdout
     assert f'joints, channels): {CLIP}' in out
-    assert f'FLOPs: {flops.analyse(Config.fromfile(PLAIN))["flops"]:,}' in out
+    assert f'FLOPs: {flops.analyze(Config.fromfile(PLAIN))["flops"]:,}' in out
     failed = warm(*tool, '--cfg-options', 'model.data_preprocessor.layout='
                   'coco', cwd=tmp_path, status=1)
     assert f'error: a.py: model.clip_shape={CLIP}: ' in failed.stderr

@@ -16,5 +16,5 @@ stdcl_head = dict(
 stdcl_model = dict(type='STDCLRecognizer', cls_head=stdcl_head)
 
 # Configs of MMAction2 do not inherit default_runtime.py, which also contains
-# SkeletonCheckHook. The second one of a run does nothing.
+# SkeletonCheckHook. The second one of a run is removed.
 custom_hooks = [dict(type='MemoryBankHook'), dict(type='SkeletonCheckHook')]

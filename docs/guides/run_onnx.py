@@ -216,8 +216,9 @@ def prepare(joints, metadata, img_shape=None):
     joints, score = joints.reshape(-1, *joints.shape[-3:]), None
     present = joints.any((1, 2, 3)).sum()
     if present > max(joints.shape[1], 2):
-        sys.exit(f'error: {present} persons in {joints.shape[1]} frames, '
-                 'expected at least as many frames')
+        sys.exit(f'error: the recording has {present} persons in '
+                 f'{joints.shape[1]} frames, expected the axes (persons, '
+                 'frames, joints, channels)')
     dims = int(metadata['dims'])
     if joints.shape[-1] > dims:
         joints, score = joints[..., :dims], joints[..., dims]
@@ -226,10 +227,10 @@ def prepare(joints, metadata, img_shape=None):
     flags = score is not None and not (score % 1).any()  # 2: visible in COCO
     peak = 2 if most > 10 or flags else 1.2
     if not -0.1 <= low <= high <= peak or 1.2 < low < high:
-        sys.exit(f'error: the confidences are from {low:g} to {high:g}, '
+        sys.exit(f'error: the confidences range from {low:g} to {high:g}, '
                  'expected 0 to 1')
     if most > 100 and third.size and -0.1 <= third.min() < third.max() <= 1.2:
-        sys.exit(f'error: the third channel is from {third.min():g} to '
+        sys.exit(f'error: the third channel ranges from {third.min():g} to '
                  f'{third.max():g}, like a confidence, expected z')
     found = find_detected(joints, score)[1]
     if not found.any():

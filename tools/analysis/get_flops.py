@@ -19,12 +19,12 @@ def main() -> None:
     add('--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE',
         help='override entries of the config; write a list as key="[a,b]"')
     args = parser.parse_args()
-    from projects.stdcl.evaluation.flops import analyse
+    from projects.stdcl.evaluation.flops import analyze
     from projects.stdcl.utils.config_check import load_config
     from projects.stdcl.utils.input_error import end_cleanly
     logging.disable(logging.WARNING)  # MMEngine logs to stdout
     with end_cleanly(args.config, args):
-        result = analyse(load_config(args.config, args.cfg_options))
+        result = analyze(load_config(args.config, args.cfg_options))
     print('Shape of a clip (persons, frames, joints, channels): '
           f'{result["shape"]}\nparameters: {result["parameters"]:,}\n'
           f'FLOPs: {result["flops"]:,}')

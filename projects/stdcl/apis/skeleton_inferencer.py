@@ -11,7 +11,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 
 from ..datasets.annotation_check import check_sequence
-from ..datasets.plain_annotation import ARRAYS, complete, to_plain
+from ..datasets.plain_annotation import ARRAYS, add_missing_axes, to_plain
 from ..datasets.transforms import format_gcn_input
 from ..datasets.transforms.detected_joints import check_detected, find_detected
 from ..datasets.transforms.pre_normalize_2d import PreNormalize2D, check_pixels
@@ -216,7 +216,7 @@ def _to_annotation(index: int, sequence: Input, layout: SkeletonLayout,
     sequence.pop('label', None)  # inference does not need it
     if img_shape is not None:
         sequence['img_shape'] = img_shape
-    sequence = complete(sequence)
+    sequence = add_missing_axes(sequence)
     sequence.update(start_index=0, modality='Pose', test_mode=True)
     check_sequence('SkeletonInferencer', sequence, one_label=False)
     sequence = to_plain(sequence, layout, sequence['frame_dir'])

@@ -113,7 +113,7 @@ def summarize(dataset, samples: int = 1000) -> tuple[str, list[float]]:
                 info = part.get_data_info(int(index))
                 numbers = np.concatenate([np.ravel(info.get(name, ()))
                                           for name in ARRAYS])
-                # + 1 tells x from -x; positive terms cannot cancel (rounding)
+                # + 1 tells x from -x; terms above 0 do not cancel out
                 numbers = np.abs(numbers.astype(float) + 1)
                 sums.append(float(numbers @ np.linspace(1, 2, len(numbers))))
     return digest.hexdigest(), sums

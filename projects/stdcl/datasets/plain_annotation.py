@@ -14,7 +14,7 @@ VISIBLE = 2  # flag of visible joints in COCO
 PIXELS = 10  # coordinates in an image exceed this; others may be in meters
 
 
-def complete(annotation: dict) -> dict:
+def add_missing_axes(annotation: dict) -> dict:
     """Return an annotation with all axes of the arrays and ``total_frames``.
 
     The axis of the persons may be missing: (T, V, C) and (T, V) become
@@ -84,6 +84,6 @@ def _check_third_channel(where: str, position: np.ndarray, third: np.ndarray,
                  or high < -5 * low)  # noise of a heatmap is below its peak
     if wrong:
         raise InputError(
-            f'{where}: the third channel is from {low:g} to {high:g}, and x '
+            f'{where}: the third channel ranges from {low:g} to {high:g}; x '
             f'and y are up to {most:g}, expected {expected}, because "dims" '
             f'of the layout "{layout.name}" is {layout.dims}.')

@@ -32,7 +32,7 @@ def count_flops(function: Callable, *inputs) -> int:
     return counter.get_total_flops() // 2
 
 
-def analyse(cfg: Config) -> dict:
+def analyze(cfg: Config) -> dict:
     """Count the parameters and FLOPs of the plain network of a config.
 
     Return a dict of ``shape``, (M, T, V, C), ``parameters`` and ``flops`` for

@@ -11,7 +11,7 @@ from ...utils.input_error import InputError
 from ...utils.safe_files import load_arrays
 from ...utils.skeleton_layout import SkeletonLayout
 from ..annotation_check import UNDETECTED, check_sequence
-from ..plain_annotation import ARRAYS, complete, to_plain
+from ..plain_annotation import ARRAYS, add_missing_axes, to_plain
 from ..transforms.detected_joints import check_detected, find_detected
 
 SUFFIXES = ('.npy', '.npz', '.csv')
@@ -47,7 +47,7 @@ def to_sequence(where: str, arrays: dict[str, np.ndarray],
     them as :func:`.to_plain` does, with ``total_frames``. An ``InputError`` is
     raised if they do not fit the layout.
     """
-    arrays = complete(arrays)
+    arrays = add_missing_axes(arrays)
     check_sequence(where, arrays, one_label=False)
     plain = to_plain(arrays, layout, where)
     scored = 'keypoint_score' in arrays
