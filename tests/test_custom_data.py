@@ -592,7 +592,7 @@ def test_persons_of_a_sequence():
             ('flat', np.abs(joints(9)) % 1 * [640, 480, 1.3] + [0, 0, .6],
              'third channel ranges from 0.6.*, not z'),
             *(('flat', np.abs(joints(9)) % 1 * [1, 1, .1] - [0, 0, low],
-               'third channel ranges from -0.0.*, not z') for low in (.09, .04)),
+               'channel ranges from -0.0.*, not z') for low in (.09, .04)),
             # z of MediaPipe and flags of COCO in place of z in pixels
             *(('hand', np.abs(joints(9)) % 1 * [640, 480, 1.1] - [0, 0, low],
                'third channel ranges .*, expected z') for low in (0, 0.9)),
