@@ -20,7 +20,8 @@ CONFIG = 'configs/stdcl/stdcl-stgcn_synthetic.py'
 # the extra "deploy" needs PyTorch 2.9; PyTorch 2.6 cannot export batch norm
 EXPORTS_ONNX = digit_version(torch.__version__) >= digit_version('2.9')
 # few sequences and a narrow encoder, so that training takes seconds
-TINY = ['train_dataloader.dataset.num_sequences=64',
+TINY = ['train_dataloader.batch_size=16',
+        'train_dataloader.dataset.num_sequences=64',
         'val_dataloader.dataset.num_sequences=32',
         'test_dataloader.dataset.num_sequences=32',
         'model.backbone.base_channels=8', 'model.cls_head.in_channels=32',

@@ -82,7 +82,8 @@ for benchmark, few in {
                       for part in ('train', 'val', 'test')},
         'my-data': {}}.items():
     runner = train(find_config('stgcn_v2', benchmark, stdcl=True),
-                   cfg_options={'train_cfg.max_epochs': 1, **few})
+                   cfg_options={'train_cfg.max_epochs': 1,
+                                'train_dataloader.batch_size': 4, **few})
     assert type(runner.model.backbone).__name__ == 'MyEncoder'
     assert runner.iter >= 1
     test(runner.cfg.filename, f'{runner.work_dir}/epoch_1.pth',

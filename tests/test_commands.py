@@ -106,6 +106,7 @@ def test_two_processes_and_resuming_with_one(root, warm, tmp_path):
                'train_dataloader.drop_last=False',
                'model.cls_head.memory_bank.type=ClassBalancedMemoryBank',
                'model.cls_head.memory_bank.slots_per_class=3',
+               'model.cls_head.decoupler.reduction=8',
                # schedules in steps depend on the number of processes
                'param_scheduler.0.convert_to_iter_based=False',
                'param_scheduler.1.convert_to_iter_based=False']

@@ -96,9 +96,9 @@ def test_recognizer_requires_a_head_with_a_decoupler():
 
 @pytest.mark.parametrize('frames', [52, 20, 17])
 def test_recognizer_sets_the_sizes_in_a_dry_run(frames):
-    model = STDCLRecognizer(backbone=STGCN,
-                            cls_head=head(type='ProjectionDecoupler'),
-                            clip_shape=(1, frames, 20, 3))
+    model = STDCLRecognizer(
+        backbone=STGCN, clip_shape=(1, frames, 20, 3),
+        cls_head=head(type='ProjectionDecoupler', reduction=8))
     decoupler = model.cls_head.decoupler
     assert decoupler.spatial.project.in_features == 4 * 20
     assert decoupler.temporal.project.in_features == 4 * -(-frames // 4)

@@ -78,7 +78,7 @@ def test_the_command(warm, tmp_path):
     assert len(set(found['names'])) == 32
     np.testing.assert_allclose(found['attention_joints'].sum(axis=2), 1,
                                rtol=1e-5)
-    assert found['attention_frames'].shape == (32, 1, 8)
+    assert found['attention_frames'].shape[:2] == (32, 1)
     np.testing.assert_allclose(found['attention_frames'].sum(axis=2), 1,
                                rtol=1e-5)
 

@@ -33,12 +33,14 @@ STUDY = """
 about = 'a run that takes seconds'
 benchmark = 'synthetic'
 options = {'train_cfg.max_epochs': 1,
+           'train_dataloader.batch_size': 16,
            'train_dataloader.dataset.num_sequences': 16,
            'val_dataloader.dataset.num_sequences': 16,
            'test_dataloader.dataset.num_sequences': 16}
 arms = dict(hcn=dict(encoder='hcn', seeds=1))
 """
 N = 4
+CLIP = Config.fromfile(find_config('stgcn', 'synthetic', True)).clip_shape
 PARTS = list(itertools.product(
     ('ProjectionDecoupler', 'AttentiveDecoupler'),
     ('MemoryBank', 'ClassBalancedMemoryBank')))
@@ -96,7 +98,7 @@ def take_step(model, device, amp=False):
             metainfo=dict(sample_idx=index),
             gt_label=torch.zeros(1, dtype=torch.long, device=device))
             for index in range(N)]
-        clips = torch.empty(N, 1, 1, 32, 20, 3, device=device)
+        clips = torch.empty(N, 1, *CLIP, device=device)
         autocast = torch.autocast(device, dtype=torch.float16, enabled=amp)
         with Watch() as watch, autocast:
             losses = model(model.data_preprocessor.make_stream(clips), samples,

@@ -113,7 +113,7 @@ def test_mixin_works_with_any_head_bank_and_loss():
         pass
 
     parts = {k: v for k, v in STDCL.items() if k != 'type'}
-    head = TinySTDCLHead(**SMALL, **parts)
+    head = TinySTDCLHead(**SMALL, **parts, spatial_weight=0.5)
     head.init_weights()
     assert head.decoupler.spatial.project.bias.abs().sum() == 0
     head.resize_banks(10)

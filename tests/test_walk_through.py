@@ -9,7 +9,7 @@ from tests.commands import EXPORTS_ONNX, ROOT, TINY, accuracy
 OWN = ['model.backbone.base_channels=8', 'model.cls_head.in_channels=16',
        'model.backbone.num_stages=2', 'model.backbone.inflate_stages=[2]',
        'model.backbone.down_stages=[2]', 'train_cfg.max_epochs=3',
-       'train_dataloader.dataset.times=1',
+       'train_dataloader.dataset.times=1', 'train_dataloader.batch_size=16',
        *(f'{part}_dataloader.{option}' for part in ('train', 'val', 'test')
          for option in ('num_workers=0', 'persistent_workers=False'))]
 WITHOUT_OPTIONS = ('make_recordings.py', 'custom.py', 'strip_stdcl.py',
