@@ -184,11 +184,11 @@ def test_device_ids_are_omitted_on_the_cpu_only(device, expected, monkeypatch):
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_sync_bn_converts_the_encoders(encoder):
     """In one process, converted encoders keep their weights and output."""
-    config = Config.fromfile(find_config(encoder, 'synthetic', False)).model
+    config = Config.fromfile(find_config(encoder, 'synthetic', False))
     models = []
     for convert in (False, True):
         torch.manual_seed(0)
-        model = MODELS.build(config)
+        model = MODELS.build(config.model)
         if convert:  # as the Runner does, before init_weights
             model = convert_sync_batchnorm(model, 'torch')
         model.init_weights()
@@ -199,7 +199,8 @@ def test_sync_bn_converts_the_encoders(encoder):
             torch.nn.SyncBatchNorm}
     torch.testing.assert_close(synced.state_dict(), plain.state_dict(),
                                rtol=0, atol=0)
-    clip = plain.data_preprocessor.make_stream(torch.randn(2, 1, 32, 20, 3))
+    clip = plain.data_preprocessor.make_stream(
+        torch.randn(2, *config.clip_shape))
     results = []
     for model in models:
         torch.manual_seed(0)  # for dropout
