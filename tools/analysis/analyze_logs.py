@@ -5,7 +5,7 @@ from pathlib import Path
 EXAMPLES = '''examples:
   python tools/analysis/analyze_logs.py plot_curve work_dirs/NAME
   python tools/analysis/analyze_logs.py plot_curve work_dirs/A work_dirs/B \\
-      --keys loss_cls acc/top1 --legend plain STD-CL --out curves.png'''
+      --keys loss_cls acc/top1 --legend STD-CL plain --out curves.png'''
 
 
 def main() -> None:
