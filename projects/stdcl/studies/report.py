@@ -137,7 +137,7 @@ class StudyReport:
                           mfc='none' if np.isnan(found.margin) else None)
         axes.axvline(0, color='0.3', linewidth=0.8)
         axes.set_yticks(range(len(arms)), arms[::-1], parse_math=False)
-        axes.set_xlabel('difference in top-1 (points): mean, 95 % interval '
+        axes.set_xlabel('difference in top-1 (points)\nmean, 95 % interval '
                         '(hollow: none), each seed')
         save_svg(figure, path)
 
