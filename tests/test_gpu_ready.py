@@ -63,7 +63,8 @@ def config(encoder, parts):
         cfg.model.cls_head.decoupler.type = parts[0]
         cfg.model.cls_head.memory_bank.type = parts[1]
         if encoder == 'hcn':
-            cfg.model.cls_head.decoupler.in_channels = 32
+            cfg.model.cls_head.decoupler.in_channels = (
+                cfg.model.cls_head.in_channels // 2)
         if encoder != 'hyperformer':  # as in the recommended variant
             cfg.model.contrast_block = 1 if encoder == 'hcn' else 2
     return cfg

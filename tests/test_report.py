@@ -175,6 +175,7 @@ DECOUPLER = {'model.cls_head.decoupler.type': 'AttentiveDecoupler'}
 COCO = {**DECOUPLER,
         'model.data_preprocessor.layout': 'coco',
         'model.clip_shape': (2, 32, 17, 3),
+        'model.backbone.base_channels': 16, 'model.cls_head.in_channels': 64,
         'model.backbone.graph_cfg.layout': 'coco',
         'test_dataloader.dataset.layout': 'coco',
         'test_dataloader.dataset.pipeline.3.num_person': 2}

@@ -377,9 +377,10 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
 
 
 def test_the_commands(write, tiny_annotations, warm, tmp_path):
-    options = {**TINY, **{f'{name}_dataloader.{dataset}.ann_file':
-                          tiny_annotations() for name, dataset in (
-                              ('train', 'dataset.dataset'),
+    # several epochs, so that three signals leave something to do
+    options = {**TINY, 'train_cfg.max_epochs': 3, **{
+        f'{name}_dataloader.{dataset}.ann_file': tiny_annotations()
+        for name, dataset in (('train', 'dataset.dataset'),
                               ('val', 'dataset'), ('test', 'dataset'))}}
     path = write(f'{STUDY}\noptions = {options}')
 
