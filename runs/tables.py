@@ -142,14 +142,14 @@ def config_table(link: Callable) -> str:
             plain, stdcl = (find_config(encoder, data, which)
                             for which in (False, True))
             cfg = Config.fromfile(plain)
-            gpus, batch, frames = re.search(
-                r'_(\d+)xb(\d+)-.*-u(\d+)-', plain.name).groups()
+            batch = cfg.train_dataloader.batch_size
+            gpus = cfg.auto_scale_lr.base_batch_size // batch
             optimizer = cfg.optim_wrapper.optimizer
             cost = known.get((data, encoder)) or analyze(cfg)
             passes = cfg.train_dataloader.dataset.get('times', 1)
             rows.append([
                 title, entry.title, link(plain, 'plain'),
-                link(stdcl, 'STD-CL'), frames, f'{gpus} x {batch}',
+                link(stdcl, 'STD-CL'), cfg.clip_len, f'{gpus} x {batch}',
                 f'{cfg.train_cfg.max_epochs}'
                 + (f' ({passes} passes each)' if passes > 1 else ''),
                 f'{optimizer.type}, {optimizer.lr:g}, '

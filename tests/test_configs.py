@@ -1,4 +1,4 @@
-"""Each encoder and benchmark has configs that agree with their names."""
+"""Each encoder and benchmark has configs that fit the data."""
 import copy
 import functools
 import itertools
@@ -77,7 +77,7 @@ def test_recommended_variant_changes_only_its_fragment(path):
 
 @pytest.mark.parametrize('benchmark', FACTS)
 @every_encoder
-def test_content_agrees_with_the_name(encoder, benchmark):
+def test_configs_fit_their_benchmark(encoder, benchmark):
     path = find_config(encoder, benchmark, stdcl=True)
     ann_file, split, layout, num_classes, num_person = FACTS[benchmark]
     assert path.name == (

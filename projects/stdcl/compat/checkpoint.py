@@ -5,7 +5,6 @@ requires. Loading never runs code, not even that of a stored config. Only
 complete files get their final name, and resuming skips damaged ones.
 ``init_recognizer`` raises an error if tensors, stream or layout do not fit.
 """
-import copy
 import functools
 import io
 import logging
@@ -66,12 +65,12 @@ def to_plain(value: Any, field: str = 'checkpoint') -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, dict):
-        # copy.copy keeps the _metadata attribute of a state_dict
-        plain = copy.copy(value) if type(value) is OrderedDict else {}
-        plain.clear()
+        plain = OrderedDict() if type(value) is OrderedDict else {}
         for key, item in value.items():
             if not isinstance(item, FunctionType):  # as of OneCycleLR
                 plain[to_plain(key, field)] = to_plain(item, f'{field}.{key}')
+        if type(value) is OrderedDict:  # such as _metadata of a state_dict
+            vars(plain).update(to_plain(vars(value), field))
         return plain
     for old, new in (list, list), (tuple, tuple), ((set, frozenset), set):
         if isinstance(value, old):

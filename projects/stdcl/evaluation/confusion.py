@@ -126,7 +126,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     if len(names) <= MAX_LABELED:
         for row, column in np.argwhere(confusion):
             share = shares[row, column]
-            digits = int(0 < share < 0.5 or 99.5 <= share < 100)
+            digits = int(0 < share <= 0.5 or 99.5 <= share < 100)
             axes.text(column, row, f'{share:.{digits}f}', size=size,
                       ha='center', va='center',
                       color='white' if share > 30 else 'black')

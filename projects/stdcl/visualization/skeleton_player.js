@@ -86,6 +86,7 @@ function drawTimeline() {
   // if heights differ, the timeline is a bar chart without labels
   const low = sequence.timeline.some(([, , , , height]) => height < 1);
   find('timeline').className = low ? 'bars' : '';
+  find('timeline').style.gap = sequence.timeline.length < 200 ? '1px' : 0;
   sequence.timeline.forEach(([start, end, text, color, height]) => {
     const band = make('div', find('timeline'), low ? '' : text);
     band.style.flex = `${end - start} 1 0`;
@@ -181,8 +182,11 @@ data.sequences.forEach(({name, class_name}, index) => {
   make('small', button, class_name);
   button.onclick = () => open(index);
 });
-document.onmousedown = event => {  // keep the focus
-  if (event.target.closest('button')) event.preventDefault();
+document.onmousedown = event => {  // the keys move frames after a click
+  if (!event.target.closest('button')) return;
+  event.preventDefault();
+  document.activeElement.blur();
+  window.focus();
 };
 find('play').onclick = () => setPlaying(!playing);
 find('back').onclick = () => goTo(step - 1);
