@@ -177,14 +177,13 @@ def check_traits(description: dict, dataset, where: str = '',
     for part, wrappers in unwrap_datasets(dataset):
         seen = traits(part, wrappers)
         frames = dict(clip_len=seen.pop('clip_len'))
-        for text in filter(None, (find_difference(description, one)
-                                  for one in (seen, frames))):
-            message = ': '.join(filter(None, (
-                where, getattr(part, 'ann_file', ''),
-                f'{text}, as in {source}.')))
-            if not text.startswith('clip_len'):
-                raise InputError(message)
-            MMLogger.get_current_instance().warning(message)
+        names = where, getattr(part, 'ann_file', '')
+        place = ''.join(f'{name}: ' for name in names if name)
+        if text := find_difference(description, seen):
+            raise InputError(f'{place}{text}, as in {source}.')
+        if text := find_difference(description, frames):
+            MMLogger.get_current_instance().warning(
+                f'{place}{text}, as in {source}.')
 
 
 def check_data(description: dict, dataset, where: str) -> None:

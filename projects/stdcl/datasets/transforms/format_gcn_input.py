@@ -42,8 +42,8 @@ def fit_persons(where: str, annotation: dict, most: int | None) -> dict:
     Transforms take the first person as the main one. A person is absent if no
     joint was detected; see :func:`.find_detected`. ``annotation`` contains
     ``keypoint``, (M, T, V, C), and optionally ``keypoint_score``, (M, T, V).
-    If ``most`` is None, there is no limit. More persons than ``most`` raise an
-    ``InputError`` whose message starts with ``where``.
+    ``most`` is the largest number of persons, or None for no limit. If there
+    are more, an ``InputError`` is raised, whose message starts with ``where``.
     """
     if most is None or len(annotation['keypoint']) == 1:
         return annotation
