@@ -1,4 +1,6 @@
 """JHMDB: converter, transforms of 2D data and choice of a split."""
+import pickle
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,30 @@ def test_convert(arrays, dtype, tmp_path):
     info = tune.get_data_info(0)
     assert (info['frame_dir'], info['label']) == ('jump_1', 0)
     np.testing.assert_array_equal(info['keypoint'][0], arrays['keypoint'][3:5])
+
+
+def test_files_of_dd_net(arrays, tmp_path):
+    poses = np.split(np.asfortranarray(arrays['keypoint'], float),
+                     arrays['num_frames'].cumsum()[:-1])
+    for split in (1, 2, 3):
+        is_test = arrays[f'is_test_{split}']
+        for part, chosen in ('test', is_test), ('train', ~is_test):
+            clips = dict(pose=[poses[i] for i in np.flatnonzero(chosen)],
+                         label=arrays['label'][chosen].tolist())
+            (tmp_path / f'GT_{part}_{split}.pkl').write_bytes(
+                pickle.dumps(clips, protocol=3))
+    np.savez(tmp_path / 'in.npz', **arrays)
+    for source in ('', 'in.npz'):
+        jhmdb.convert(tmp_path / source, tmp_path / f'{source}.pkl')
+    for split in ('split1_train', 'split2_val', 'split3_val', 'split1_tune'):
+        one, two = ({clip['keypoint'].tobytes(): clip['label'] for clip in
+                     datasets.SkeletonDataset(str(tmp_path / name), [],
+                                              split=split)}
+                    for name in ('.pkl', 'in.npz.pkl'))
+        assert one and one == two
+    (tmp_path / 'GT_test_3.pkl').write_bytes(pickle.dumps([1]))
+    with pytest.raises(InputError, match='GT_test_3.pkl was not read'):
+        jhmdb.convert(tmp_path, tmp_path / 'out.pkl')
 
 
 @pytest.mark.parametrize('name, value, expected', [

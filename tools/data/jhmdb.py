@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 EXAMPLE = '''example:
-  python tools/data/jhmdb.py jhmdb_14_classes.npz data/jhmdb/jhmdb.pkl'''
+  python tools/data/jhmdb.py DD-Net/data/JHMDB data/jhmdb/jhmdb.pkl'''
 
 
 def main() -> None:
@@ -14,7 +14,8 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path,
-                        help='jhmdb_14_classes.npz; see docs/data.md')
+                        help='folder data/JHMDB of the code of DD-Net; see '
+                        'docs/data.md')
     parser.add_argument('destination', type=Path, metavar='DST',
                         help='annotation file to write (*.pkl)')
     args = parser.parse_args()

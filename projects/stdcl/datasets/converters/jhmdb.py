@@ -1,17 +1,18 @@
 """Convert JHMDB: 609 short clips of 2D joints, 14 classes and three splits.
 
 The data set is by H. Jhuang et al., "Towards understanding action
-recognition", ICCV 2013. ``jhmdb_14_classes.npz`` contains its hand-annotated
-joints, as distributed with the code of DD-Net, in the arrays :data:`ARRAYS`.
+recognition", ICCV 2013. The code of DD-Net contains the hand-annotated joints
+of 14 of its 21 classes: https://github.com/fandulu/DD-Net, data/JHMDB.
 """
 import reprlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ...utils.input_error import InputError
-from ...utils.safe_files import load_arrays
+from ...utils.safe_files import load, load_arrays
 from ...utils.skeleton_layout import LAYOUTS
 from .annotation_file import write_annotations
 
@@ -24,6 +25,9 @@ ARRAYS = {'name': 'n', 'label': 'n', 'num_frames': 'n', 'keypoint': 'fvc',
 
 def convert(source: Path, destination: Path) -> dict:
     """Convert the clips to an annotation file.
+
+    ``source`` is the folder of DD-Net, or an ``.npz`` file with the arrays
+    :data:`ARRAYS`, in which ``num_frames`` divides ``keypoint`` into clips.
 
     The splits are ``split1_train``, ``split1_val`` and so on. For tuning,
     ``split1_tune`` contains the clips of split1_train that are test clips of
@@ -45,7 +49,7 @@ def convert(source: Path, destination: Path) -> dict:
 
 def read(source: Path) -> dict:
     """Read :data:`ARRAYS`, or raise an ``InputError``; see :func:`convert`."""
-    arrays = load_arrays(source)
+    arrays = read_dd_net(source) if source.is_dir() else load_arrays(source)
     if not isinstance(arrays, dict) or not ARRAYS.keys() <= arrays.keys():
         raise InputError(f'{source} contains {reprlib.repr(list(arrays))}, '
                          f'expected the arrays {", ".join(ARRAYS)}.')
@@ -67,6 +71,36 @@ def read(source: Path) -> dict:
     for name in MASKS:
         arrays[name] = arrays[name].astype(bool)
     return arrays
+
+
+def read_dd_net(folder: Path) -> dict:
+    """Read the files of DD-Net, ``GT_train_1.pkl`` to ``GT_test_3.pkl``.
+
+    Return :data:`ARRAYS`. Each file contains the ``pose``, shape (T, 15, 2),
+    and the ``label`` of its clips, but no names. Ours contain numbers.
+    """
+    poses, labels = defaultdict(list), []
+    for split in (1, 2, 3):
+        for part in ('train', 'test'):
+            path = folder / f'GT_{part}_{split}.pkl'
+            try:
+                clips = load(path)
+                poses[part, split] = [np.asarray(pose, np.float32)
+                                      for pose in clips['pose']]
+                labels += clips['label'] if split == 1 else []
+            except (TypeError, ValueError, LookupError) as error:
+                raise InputError(f'{path} was not read ({error!r}), expected '
+                                 'a dict of pose and label.') from error
+    clips = poses['train', 1] + poses['test', 1]
+    # clips of different splits are the same if their poses are
+    tests = [{pose.tobytes() for pose in poses['test', split]}
+             for split in (1, 2, 3)]
+    masks = [[pose.tobytes() in test for pose in clips] for test in tests]
+    return dict(
+        name=np.array([f'{label}_{index:03}'
+                       for index, label in enumerate(labels)]),
+        label=np.array(labels), num_frames=np.array([*map(len, clips)]),
+        keypoint=np.concatenate(clips), **dict(zip(MASKS, np.array(masks))))
 
 
 def make_splits(arrays: dict) -> dict:
