@@ -11,7 +11,7 @@ from projects.stdcl.models import CTRGCN, HCN, HCNHead, Hyperformer
 from projects.stdcl.utils.skeleton_layout import SkeletonLayout
 from tests.twins.ctrgcn import CTRGCNTwin, adjacency_of
 from tests.twins.hcn import HCNTwin
-from tests.twins.hyperformer import HyperformerTwin, hops_of
+from tests.twins.hyperformer import HyperformerTwin
 
 # name in the paper -> name in the catalogue
 KEYS = {encoder.title: key for key, encoder in ENCODERS.items()}
@@ -75,7 +75,7 @@ def twin(name: str, size: Size) -> nn.Module:
             layout.num_joints, layout.bones), **kwargs)
     if size.base_channels:
         kwargs.update(num_heads=size.base_channels // 24)
-    return HyperformerTwin(hops=hops_of(layout.num_joints, layout.edges),
+    return HyperformerTwin(hops=torch.tensor(layout.hops),
                            joint_label=list(layout.parts), **kwargs)
 
 

@@ -6,21 +6,11 @@ The parameters have the same names as in the encoder's published checkpoints.
 """
 import math
 
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from scipy.sparse.csgraph import shortest_path
 
 from tests.twins.ctrgcn import MultiScaleTCN, TenBlocks, outer_residual
-
-
-def hops_of(num_point, edges):
-    """Return the lengths of the shortest paths between V joints, (V, V)."""
-    graph = np.zeros((num_point, num_point))
-    for child, parent in edges:
-        graph[child, parent] = 1
-    return torch.tensor(shortest_path(graph, directed=False)).long()
 
 
 class HypergraphAttention(nn.Module):
@@ -122,7 +112,7 @@ class Block(nn.Module):
 class HyperformerTwin(TenBlocks):
     """Hyperformer with its classifier.
 
-    ``hops`` is the result of :func:`hops_of`, and ``joint_label`` lists the
+    ``hops`` are the distances between joints, and ``joint_label`` lists the
     body part of each joint. All blocks have ``base_channels``.
     """
 

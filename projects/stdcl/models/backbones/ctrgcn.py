@@ -4,7 +4,6 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
-from torch.autograd.function import once_differentiable
 
 from ...utils.skeleton_layout import SkeletonLayout
 from .pointwise_conv import PointwiseConv
@@ -27,24 +26,6 @@ def spatial_partition(layout: SkeletonLayout) -> torch.Tensor:
     adjacency[1, parent, child] = 1
     adjacency[2, child, parent] = 1
     return adjacency / adjacency.sum(dim=1, keepdim=True).clamp(min=1)
-
-
-class _Aggregate(torch.autograd.Function):
-    """Product A^T @ values, without autograd's copy of the gradient of A^T."""
-
-    @staticmethod
-    def forward(ctx, topologies: torch.Tensor,
-                values: torch.Tensor) -> torch.Tensor:
-        """Map (B, X, V) and (B, X, T) to (B, V, T)."""
-        ctx.save_for_backward(topologies, values)
-        return torch.bmm(topologies.mT, values)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: torch.Tensor) -> tuple:
-        """Map (B, V, T) to the gradients of topologies and values."""
-        topologies, values = ctx.saved_tensors
-        return torch.bmm(values, grad.mT), torch.bmm(topologies, grad)
 
 
 class CTRGC(BaseModule):
@@ -113,7 +94,7 @@ class CTRGC(BaseModule):
         """Map (N, C, V, T) to (N, C', V, T)."""
         n, _, v, t = x.shape
         values = self.transform(x).view(-1, len(self.topology) * v, t)
-        y = _Aggregate.apply(self.topologies(x), values)  # (N * C', V, T)
+        y = torch.bmm(self.topologies(x).mT, values)  # (N * C', V, T)
         y = self.bn(y.view(n, -1, v, t))
         return F.relu(y + self.shortcut(x), inplace=True)
 

@@ -77,7 +77,7 @@ class SpatialTemporalEncoder(BaseModule):
 
     Raises:
         InputError: ``layout`` is unknown, or a number of channels, persons or
-            blocks is not a positive integer or does not suit MultiScaleTCN.
+            blocks is not a positive integer or does not fit MultiScaleTCN.
     """
 
     time_dim = 2
