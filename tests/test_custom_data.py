@@ -179,7 +179,7 @@ BAD = {
     'one row': ('320' + COORDINATES[2:] + ',7', '"320", expected consecutive'),
     'last': ('x,y,z,' * 4 + 'label\n1' + COORDINATES, 'frame numbers, then '),
     'thousands': ('"1,234"' + COORDINATES[2:] + '\n0,999' + COORDINATES[4:],
-                  'such as "1,234" can be'),
+                  'such as "1,234" are ambiguous'),
     **{number: ('0.5\t' * 2 + number + '\t0.5' * 9, f'column 3 is "{number}"')
        for number in ('1,234', '1,234.5', '12,345,678')},
     'two keys': ('person,' + FRAMES, ': 14 columns are separated by')}

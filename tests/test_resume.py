@@ -549,7 +549,7 @@ def test_epochs_that_are_validated(config):
     ({'train_dataloader.batch_size': 6}, 'steps per epoch 3, .* uses 2'),
     ({'randomness': dict(seed=2)}, 'seed 1, but this run uses 2'),
     ({'train_dataloader.dataset.dataset.split': 'half'},
-     'data whose names, labels, order or numbers differ, but')])
+     'data whose names, labels, order or coordinates differ, but')])
 def test_settings_that_the_checkpoint_would_replace(config, tiny_annotations,
                                                     change, message):
     config = plain(config)

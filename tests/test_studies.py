@@ -362,7 +362,7 @@ def test_slurm_jobs(make_runner, tmp_path, monkeypatch):
     study = make_runner()
     with monkeypatch.context() as patch:
         patch.setenv('PATH', str(tmp_path))
-        with pytest.raises(InputError, match='has no command srun'):
+        with pytest.raises(InputError, match='srun was not found'):
             study.use_slurm('gpu', 5)
     (tmp_path / 'srun').touch(mode=0o755)
     monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)

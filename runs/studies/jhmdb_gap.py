@@ -10,8 +10,8 @@
 # relation can show.
 _base_ = ['_base_/jhmdb_clips.py', '_base_/recommended.py']
 
-about = ('the recommended variant with other numbers of epochs, widths and '
-         'numbers of training clips; ST-GCN on JHMDB, joint stream, trained '
+about = ('the recommended variant with different widths and numbers of '
+         'epochs and training clips; ST-GCN on JHMDB, joint stream, trained '
          'and tested on training clips of split 1')
 
 options = {'train_dataloader.dataset.split': 'split1_fit',

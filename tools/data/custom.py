@@ -35,7 +35,7 @@ def main() -> None:
         'default: use the column split of LABELS')
     add('--seed', type=int, default=0, help='random seed; default: 0')
     add('--img-shape', type=int, nargs=2, metavar=('H', 'W'), help='height '
-        'and width of the images in pixels, which normalize 2D joints')
+        'and width in pixels of the images, to normalize 2D joints by')
     add('--up', choices=['x', 'y', 'z'], help='vertical axis of 3D joints; '
         'default: detected from the heads and feet if possible, otherwise y')
     output = parser.add_mutually_exclusive_group()

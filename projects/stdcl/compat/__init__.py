@@ -1,14 +1,14 @@
 """Patches for MMAction2 1.2.0 and MMEngine 0.10.7 on current PyTorch.
 
-Importing this package applies all patches. Each module describes one of them,
-and cites the upstream issue, if any.
+Importing this package applies all patches. Each module describes its patches,
+and cites the upstream issues, if any.
 """
 import importlib
 import importlib.util
 import sys
 from pathlib import Path
 
-# The order matters, because each of the first three repairs must precede an
+# The order matters, because each of the first three patches must precede an
 # import: that of MMCV, mmaction and mmaction.models, respectively.
 REPAIRS = ('quiet_imports', 'lazy_imports', 'mmaction_drn',
            'accuracy_on_device', 'activation_checkpointing', 'amp_on_cpu',

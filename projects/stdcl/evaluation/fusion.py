@@ -120,9 +120,9 @@ def align(files: Sequence[Scores],
         if one.ordered:
             if len({'' if file.names is None else _places(
                     file.names) is None for file in files}) == 3:
-                raise InputError(f'{one.path} orders the sequences of files '
-                                 'without names or of files that number them, '
-                                 'expected only one of these kinds.')
+                raise InputError(f'{one.path} cannot name the sequences both '
+                                 'of files without names and of files that '
+                                 'number them, expected only one kind.')
             files = [_rename(file, one) for file in files]
     first = next((file for file in files if file.names is not None), files[0])
     files = [_sort_like(first, file) for file in files]

@@ -32,7 +32,7 @@ def read(path: Path) -> LabelFile:
             names, labels = _read_list(Path(path))
             return LabelFile(path, names, labels, [], ordered=True)
         content = safe_files.load(path)
-        if isinstance(content, tuple):  # names and labels, as in 2s-AGCN
+        if isinstance(content, tuple):  # names and labels, as in 2S-AGCN
             content = [dict(frame_dir=name, label=label)
                        for name, label in zip(*content)]
         if isinstance(content, list):

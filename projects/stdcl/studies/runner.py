@@ -221,7 +221,7 @@ class StudyRunner:
         """Run commands as Slurm jobs with one GPU, for up to ``minutes``."""
         import submitit
         if shutil.which('srun') is None:  # submitit would use this machine
-            raise InputError('--slurm: this machine has no command srun.')
+            raise InputError('--slurm: srun was not found on this machine.')
 
         def call(command: list[str], log: Path) -> int:
             executor = submitit.AutoExecutor(folder=log.parent / 'slurm')

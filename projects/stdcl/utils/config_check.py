@@ -120,8 +120,8 @@ def load_config(path: str, options: dict | Sequence[str] | None = None
             cfg.merge_from_dict({name: value})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
-            f'the config option {name} does not fit the config, expected a '
-            f'name that it contains ({error}).') from error
+            f'the config option {name} does not match the config, expected '
+            f'an entry that exists in it ({error}).') from error
     try:  # options may have changed them
         import_modules_from_strings(
             **{'imports': [], **(cfg.get('custom_imports') or {})})

@@ -158,7 +158,7 @@ def check(models: Sequence[Outputs]) -> None:
     number, classes = len(arrays['labels']), len(np.unique(arrays['labels']))
     if number < MINIMUM or not 2 <= classes < number:
         raise InputError(
-            'the test set does not suit a report (number of sequences: '
+            'the test set cannot be used for a report (number of sequences: '
             f'{number}, of classes: {classes}), expected at least {MINIMUM} '
             'sequences, at least 2 classes, and more sequences than classes.')
     for what in ('labels', 'names'):

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from ...catalogue import ENCODERS, find_config
 
-BASE = 'nw-ucla-xview'  # benchmark whose recipe the config inherits
+BASE = 'nw-ucla-xview'  # benchmark whose settings the config inherits
 
 
 def write(path: Path, ann_file: Path, content: dict, encoder: str, *,

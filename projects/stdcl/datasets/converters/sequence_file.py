@@ -145,8 +145,9 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
     if (grouped.unstack().any() & units).any() and (
             grouped == texts.contains('[.,]')).all():
         raise InputError(
-            f'{path}: numbers such as "{cells.loc[grouped.idxmax()]}" can '
-            'be thousands or decimals, expected no thousands separators.')
+            f'{path}: numbers such as "{cells.loc[grouped.idxmax()]}" are '
+            'ambiguous (thousands or decimals), expected no separators of '
+            'thousands.')
     if not texts.contains('.', regex=False).any():
         cells = cells.replace(',', '.', regex=True)
     values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)

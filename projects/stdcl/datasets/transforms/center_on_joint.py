@@ -1,4 +1,4 @@
-"""Centering of CTR-GCN's NTU RGB+D recipe (arXiv 2107.12213)."""
+"""Centering of CTR-GCN's NTU RGB+D preprocessing (arXiv 2107.12213)."""
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 

@@ -1,4 +1,4 @@
-"""Temporal crop of CTR-GCN's NTU RGB+D recipe (arXiv 2107.12213)."""
+"""Temporal crop of CTR-GCN's NTU RGB+D preprocessing (arXiv 2107.12213)."""
 from numbers import Real
 
 import numpy as np

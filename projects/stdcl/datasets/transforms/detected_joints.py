@@ -24,7 +24,7 @@ def find_detected(results: dict) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_values(where: str, annotation: dict) -> np.ndarray:
-    """Check the confidences, and that no number marks missing joints.
+    """Check the confidences, and that no number marks undetected joints.
 
     Return the second result of :func:`find_detected`. ``where`` is the name
     of the sequence, for messages. An ``InputError`` is raised as by
@@ -78,7 +78,7 @@ def check_detected(where: str, annotation: dict) -> np.ndarray:
 
 
 def _check_marks(where: str, seen: np.ndarray) -> None:
-    """Raise an InputError if a number marks missing joints in (joints, C)."""
+    """Raise an InputError if a number marks undetected joints."""
     equal = seen[(seen == seen[:, :1]).all(axis=1), 0]
     # without confidences, zeros are coordinates
     for mark in {-1, seen.min(), seen.max()}.intersection(equal) - {0}:
@@ -95,4 +95,4 @@ def _check_marks(where: str, seen: np.ndarray) -> None:
             raise InputError(
                 f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
                 f'joints are all {mark:g}, like a placeholder value. '
-                f'{UNDETECTED} If they are correct, shift all coordinates.')
+                f'{UNDETECTED} If they are correct, add 1 to all coordinates.')

@@ -51,7 +51,7 @@ class FastPreNormalize3D(PreNormalize3D):
 
         if self.align_center:
             center = keypoint[0, frame, middle]
-            # a missing joint (all coordinates zero) stays zero
+            # an undetected joint (all coordinates zero) stays zero
             there = (keypoint != 0).any(axis=-1, keepdims=True)
             results['body_center'] = center.copy()
             keypoint = (keypoint - center) * there

@@ -1,4 +1,4 @@
-"""Normalization of CTR-GCN's NW-UCLA recipe (arXiv 2107.12213)."""
+"""Normalization of CTR-GCN's NW-UCLA preprocessing (arXiv 2107.12213)."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform

@@ -1,4 +1,4 @@
-"""Random rotation of CTR-GCN's NTU RGB+D recipe (arXiv 2107.12213)."""
+"""Random rotation of CTR-GCN's NTU RGB+D preprocessing (arXiv 2107.12213)."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform

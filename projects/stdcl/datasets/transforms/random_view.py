@@ -1,4 +1,4 @@
-"""Random view of CTR-GCN's NW-UCLA recipe (arXiv 2107.12213)."""
+"""Random view of CTR-GCN's NW-UCLA preprocessing (arXiv 2107.12213)."""
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform

@@ -32,7 +32,8 @@ class CheckpointFitHook(Hook):
 
     A different stream, layout, contrast_block, preprocessing or order of
     classes raises an ``InputError``, except in fine-tuning. Files with NaN, or
-    without a weight that fits, always do. ``MemoryBankHook`` checks the banks.
+    without a weight that fits, always raise one. ``MemoryBankHook`` checks the
+    banks.
     """
 
     priority = 'VERY_HIGH'  # before EMAHook, which changes the state dict

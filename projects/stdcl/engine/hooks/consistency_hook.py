@@ -64,7 +64,7 @@ class ConsistencyHook(Hook):
             self.data[name] = summarize(loop.dataloader.dataset)
             _require_same(
                 f'{name}_dataloader.dataset: the processes read different '
-                'data (names, labels, order or numbers)', self.data[name],
+                'data (names, labels, order or coordinates)', self.data[name],
                 'annotation file')
 
     def before_train(self, runner) -> None:
@@ -108,8 +108,8 @@ class ConsistencyHook(Hook):
         if saved and own and not _agree(saved, own):
             runner.logger.warning(
                 f'{name_loaded(runner)} was validated with other data (names, '
-                'labels, order or numbers) than val_dataloader has now, so'
-                ' the metrics before and after it are not comparable.')
+                'labels, order or coordinates) than val_dataloader has now, '
+                'so the metrics before and after it are not comparable.')
         for name, saved, own in _differences(runner, checkpoint,
                                              self.data['train']):
             raise InputError(
@@ -120,7 +120,7 @@ class ConsistencyHook(Hook):
 
 
 def _warn_of_length(runner, one) -> None:
-    """Warn if a cosine schedule has another length, or no milestone counts."""
+    """Warn if a cosine schedule ends too early, or no milestone counts."""
     unit, total = ('epochs', runner.max_epochs) if one.by_epoch else (
         'iterations', runner.max_iters)
     if any(other.begin == one.end for other in runner.param_schedulers):
@@ -168,7 +168,7 @@ def _differences(runner, checkpoint: dict, data: tuple) -> Iterator[tuple]:
     # checkpoints of earlier versions contain only some of the values
     meta, wrapper = checkpoint['meta'], runner.optim_wrapper
     if not _agree(meta.get(DATA, data), data):
-        yield ('data whose', 'names, labels, order or numbers differ',
+        yield ('data whose', 'names, labels, order or coordinates differ',
                'the data of train_dataloader')
     seed = runner._randomness_cfg.get('seed')
     if seed is not None and meta.get('seed', seed) != seed:

@@ -92,7 +92,7 @@ class SafeCheckpointHook(CheckpointHook):
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         if bool(scaler and scaler.is_enabled()) != bool(
                 checkpoint.get('optimizer', {}).get('loss_scaler')):
-            gradients = {}  # scaled by another loss scale
+            gradients = {}  # scaled by a different loss scale
         for name, parameter in unwrap(runner.model).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter.device)
