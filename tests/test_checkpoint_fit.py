@@ -343,8 +343,9 @@ def test_configs_without_the_hook(config, checkpoint, tmp_path):
         apis.test(tmp_path / 'config.py', checkpoint, cfg_options=BONE)
 
 
-def test_early_stopping_builds_the_training_loop(config, checkpoint):
-    other = changed(config, BONE)
+def test_early_stopping_does_not_read_the_training_set(config, checkpoint):
+    other = changed(config, BONE | {'train_dataloader.dataset': dict(
+        type='SkeletonDataset', ann_file='absent.pkl', _delete_=True)})
     other.custom_hooks.append(dict(
         type='EarlyStoppingHook', monitor='acc/top1'))
     with pytest.raises(InputError, match="stream is 'bone', expected 'joint'"):
@@ -357,10 +358,15 @@ def test_fine_tuning_keeps_the_graph_of_the_layout(config, checkpoint):
     other = changed(config, {f'{key}.layout': {**ring, '_delete_': True}
                              for key in ('model.data_preprocessor',
                                          'model.backbone.graph_cfg')})
-    state, own = start(other, load_from=checkpoint), MODELS.build(other.model)
-    name = 'backbone.gcn.0.gcn.A'
-    assert torch.equal(state[name], own.state_dict()[name])
-    assert not torch.equal(state[name], saved(checkpoint)[name])
+    own, name = MODELS.build(other.model).state_dict(), 'backbone.gcn.0.gcn.A'
+    assert not torch.equal(own[name], saved(checkpoint)[name])
+    for state in (start(other, load_from=checkpoint), start(changed(other, {
+            'model.backbone.init_cfg': dict(
+                type='Pretrained', prefix='backbone.',
+                checkpoint=str(checkpoint))}))):
+        assert torch.equal(state[name], own[name])
+    name = 'backbone.gcn.0.tcn.conv.weight'
+    assert torch.equal(state[name], saved(checkpoint)[name])
 
 
 def test_models_without_a_stream_use_joints(config):

@@ -74,6 +74,8 @@ def test_classes_without_sequences_do_not_count():
     scores, labels = np.eye(3)[[0, 0, 2]], [0, 0, 1]  # no sequence of class 2
     assert fusion.evaluate(scores, labels)['mean_class_accuracy'] == 0.5
     assert AccMetric().calculate([*scores], labels)['mean1'] == 0.5
+    with pytest.raises(ValueError, match='reshape'):  # several labels each
+        AccMetric().calculate([*scores], [*np.eye(3)])
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'uint8'])
@@ -236,7 +238,7 @@ def test_names_of_other_code(tmp_path):
         assert fusion.fuse_files([tmp_path / 'agcn.pkl'], labels=[
             tmp_path / name])['fused'] == expected
     paths = [tmp_path / name for name in ('a.npz', 'ctr.pkl', 'list.pkl')]
-    with pytest.raises(InputError, match='names.csv orders the sequences of'):
+    with pytest.raises(InputError, match='names.csv cannot name the'):
         fusion.fuse_files(paths, labels=[tmp_path / 'names.csv'])
 
 

@@ -14,8 +14,7 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path,
-                        help='folder data/JHMDB of the code of DD-Net; see '
-                        'docs/data.md')
+                        help='data/JHMDB of DD-Net; see docs/data.md')
     parser.add_argument('destination', type=Path, metavar='DST',
                         help='annotation file to write (*.pkl)')
     args = parser.parse_args()

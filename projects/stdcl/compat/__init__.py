@@ -12,8 +12,8 @@ from pathlib import Path
 # import: that of MMCV, mmaction and mmaction.models, respectively.
 REPAIRS = ('quiet_imports', 'lazy_imports', 'mmaction_drn',
            'accuracy_on_device', 'activation_checkpointing', 'amp_on_cpu',
-           'checkpoint', 'distributed_on_cpu', 'ema_after_training',
-           'mean_class_accuracy', 'named_layouts')
+           'checkpoint', 'distributed_on_cpu', 'early_stopping',
+           'ema_after_training', 'mean_class_accuracy', 'named_layouts')
 
 if importlib.util.find_spec('mmcv') is None:
     _message = (

@@ -48,6 +48,13 @@ def make_stream(preprocessor: nn.Module, clips: torch.Tensor) -> torch.Tensor:
     return clips if compute is None else compute(clips)
 
 
+def graphs_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the graphs that MMAction2's encoders derive from a layout."""
+    graph = getattr(getattr(model, 'backbone', None), 'graph', None)
+    return {name: buffer for name, buffer in model.named_buffers()
+            if name.endswith('.A') and hasattr(graph, 'num_node')}
+
+
 def find_modules(model: nn.Module, kind: type) -> dict[str, nn.Module]:
     """Return a dict of name -> module for the modules of a class."""
     return {name: module for name, module in unwrap(model).named_modules()

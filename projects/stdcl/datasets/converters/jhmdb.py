@@ -5,8 +5,8 @@ recognition", ICCV 2013. The code of DD-Net contains the hand-annotated joints
 of 14 of its 21 classes: https://github.com/fandulu/DD-Net, data/JHMDB.
 """
 import reprlib
-from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -79,26 +79,23 @@ def read_dd_net(folder: Path) -> dict:
     Return :data:`ARRAYS`. Each file contains the ``pose``, shape (T, 15, 2),
     and the ``label`` of its clips, but no names. Ours contain numbers.
     """
-    poses, labels = defaultdict(list), []
-    for split in (1, 2, 3):
-        for part in ('train', 'test'):
-            path = folder / f'GT_{part}_{split}.pkl'
-            try:
-                clips = load(path)
-                poses[part, split] = [np.asarray(pose, np.float32)
-                                      for pose in clips['pose']]
-                labels += clips['label'] if split == 1 else []
-            except (TypeError, ValueError, LookupError) as error:
-                raise InputError(f'{path} was not read ({error!r}), expected '
-                                 'a dict of pose and label.') from error
-    clips = poses['train', 1] + poses['test', 1]
-    # clips of different splits are the same if their poses are
-    tests = [{pose.tobytes() for pose in poses['test', split]}
-             for split in (1, 2, 3)]
+    clips, labels, tests = [], [], []
+    for split, part in product((1, 2, 3), ('train', 'test')):
+        path = folder / f'GT_{part}_{split}.pkl'
+        try:
+            found = load(path)
+            poses = [np.asarray(pose, np.float32) for pose in found['pose']]
+            if split == 1:  # the other files contain the same clips
+                clips += poses
+                labels += found['label']
+        except (TypeError, ValueError, LookupError) as error:
+            raise InputError(f'{path} was not read ({error!r}), expected a '
+                             'dict of pose and label.') from error
+        if part == 'test':
+            tests.append({pose.tobytes() for pose in poses})
     masks = [[pose.tobytes() in test for pose in clips] for test in tests]
     return dict(
-        name=np.array([f'{label}_{index:03}'
-                       for index, label in enumerate(labels)]),
+        name=np.array([f'{label}_{i:03}' for i, label in enumerate(labels)]),
         label=np.array(labels), num_frames=np.array([*map(len, clips)]),
         keypoint=np.concatenate(clips), **dict(zip(MASKS, np.array(masks))))
 

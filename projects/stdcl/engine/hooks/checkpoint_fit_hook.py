@@ -10,7 +10,7 @@ from ...models import MemoryBank, STDCLMixin
 from ...models.heads.stdcl_head import TRAINING_ONLY
 from ...utils.checkpoint_file import name_loaded
 from ...utils.input_error import InputError, printable
-from ...utils.model_parts import built_loops, find_prefixes, unwrap
+from ...utils.model_parts import built_loops, find_prefixes, graphs_of, unwrap
 
 FINE_TUNE = 'set load_from to this file and omit resume'
 # texts about tensors that are only in the model or only in the checkpoint
@@ -120,11 +120,8 @@ def _fit_to_fine_tune(model: nn.Module, checkpoint: dict, file: str,
     mismatch = _compare(model, checkpoint, file)
     _remove_unfit(mismatch, checkpoint)
     own, state_dict = _own_tensors(model), checkpoint['state_dict']
-    encoder = getattr(model, 'backbone', None)
-    if hasattr(getattr(encoder, 'graph', None), 'num_node'):
-        for name, buffer in model.named_buffers():
-            if name.endswith('.A') and name in state_dict:
-                state_dict[name] = buffer  # the graph of the layout
+    state_dict.update((name, graph) for name, graph
+                      in graphs_of(model).items() if name in state_dict)
     loaded = sum(name in state_dict for name in own)
     log = logger.info
     texts = [f'{file}: loading {loaded} of {len(own)} tensors']

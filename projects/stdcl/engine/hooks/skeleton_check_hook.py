@@ -1,4 +1,5 @@
 """Check that the data fit the model before training or testing starts."""
+from copy import deepcopy
 from functools import partial
 from numbers import Integral
 
@@ -16,7 +17,7 @@ from ...datasets import dataset_access
 from ...datasets.plain_annotation import to_plain
 from ...utils import clip_check
 from ...utils.input_error import InputError
-from ...utils.model_parts import built_loops, unwrap
+from ...utils.model_parts import built_loops, graphs_of, unwrap
 from .checkpoint_fit_hook import CheckpointFitHook
 
 
@@ -50,7 +51,10 @@ class SkeletonCheckHook(Hook):
                     'a checkpoint was loaded before train(), which overwrites '
                     'its weights; set load_from or resume of the Runner.')
             runner._has_loaded = False
+        graphs = deepcopy(graphs_of(unwrap(runner.model)))
         type(runner)._init_model_weights(runner)
+        # init_cfg of type Pretrained loads those of another layout
+        unwrap(runner.model).load_state_dict(graphs, strict=False)
 
     def before_train(self, runner) -> None:
         """Check the training and validation sets."""
