@@ -29,8 +29,8 @@ class CrossSequenceContrastiveLoss(nn.Module):
 
     - positives: the P slots of class y that are least similar to z;
     - hard negatives: the K slots of other classes that are most similar to z;
-    - random negatives: K slots of other classes, drawn without replacement;
-      they can include hard ones.
+    - random negatives: K slots of other classes, the first in a random order
+      that all anchors share; they can include hard ones.
 
     Each positive p and each set of negatives Q give a term::
 
