@@ -7,6 +7,7 @@ from projects.stdcl.models import (
     ProjectionDecoupler,
     STDCLRecognizer,
 )
+from runs.studies.parts import ideas
 
 STGCN = dict(type='STGCN', base_channels=8,
              graph_cfg=dict(layout='nw-ucla', mode='stgcn_spatial'))
@@ -21,6 +22,12 @@ def head(**decoupler):
 def test_projection_has_the_size_of_the_paper():
     decoupler = ProjectionDecoupler(216, 25, 16, out_channels=256, reduction=8)
     assert sum(p.numel() for p in decoupler.parameters()) == 295622
+
+
+def test_nonlinear_branches_of_the_studies():
+    decoupler = ideas.NonlinearProjectionDecoupler(16, 3, 2)
+    assert isinstance(decoupler.spatial, ideas.NonlinearProjectionBranch)
+    assert isinstance(decoupler.temporal, ideas.NonlinearProjectionBranch)
 
 
 def test_projection_flattens_channels_first():

@@ -1,18 +1,12 @@
-"""Convert the JHMDB skeletons to an annotation file.
-
-The data set has 14 classes, 2D joints and three splits.
-"""
+"""Convert JHMDB (14 classes in 2D, three splits) to an annotation file."""
 import argparse
 from pathlib import Path
-
-EXAMPLE = '''example:
-  python tools/data/jhmdb.py DD-Net/data/JHMDB data/jhmdb/jhmdb.pkl'''
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog='example: python tools/data/jhmdb.py '
+        'DD-Net/data/JHMDB data/jhmdb/jhmdb.pkl')
     parser.add_argument('source', type=Path,
                         help='data/JHMDB of DD-Net; see docs/data.md')
     parser.add_argument('destination', type=Path, metavar='DST',

@@ -18,7 +18,7 @@ def mean_class_accuracy(scores, labels) -> float:
 def top_k_accuracy(scores, labels, topk=(1, )) -> list[float]:
     """Return an accuracy per k of scores (N, C) for labels (N,)."""
     ranked = np.argsort(-np.asarray(scores, float), axis=1, kind='stable')
-    hits = ranked == np.reshape(labels, (len(ranked), 1))
+    hits = ranked == np.asarray(labels).reshape(len(ranked), 1)
     return [float(hits[:, :k].any(axis=1).mean()) for k in topk]
 
 

@@ -1,6 +1,6 @@
 """Convert JHMDB from files of different formats, as your own data.
 
-    python -m runs.studies.parts.jhmdb_formats jhmdb_14_classes.npz
+    python -m runs.studies.parts.jhmdb_formats DD-Net/data/JHMDB
 
 For each format, the script writes the clips to data/jhmdb/FORMAT and converts
 them to data/jhmdb/FORMAT.pkl with tools/data/custom.py. The coordinates are

@@ -85,9 +85,10 @@ def read_dd_net(folder: Path) -> dict:
         try:
             found = load(path)
             poses = [np.asarray(pose, np.float32) for pose in found['pose']]
+            np.concatenate(poses)  # raises unless all have the same joints
             if split == 1:  # the other files contain the same clips
-                clips += poses
-                labels += found['label']
+                clips.extend(poses)
+                labels.extend(found['label'])
         except (TypeError, ValueError, LookupError) as error:
             raise InputError(f'{path} was not read ({error!r}), expected a '
                              'dict of pose and label.') from error

@@ -95,4 +95,4 @@ def _check_marks(where: str, seen: np.ndarray) -> None:
             raise InputError(
                 f'{where}: the coordinates of {lost.sum()} of {len(seen)} '
                 f'joints are all {mark:g}, like a placeholder value. '
-                f'{UNDETECTED} If they are correct, add 1 to all coordinates.')
+                f'{UNDETECTED} If they are correct, add {-mark:g} to all.')

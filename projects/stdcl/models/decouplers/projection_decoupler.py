@@ -49,10 +49,12 @@ class ProjectionDecoupler(Decoupler):
             integer, or ``reduction`` exceeds ``in_channels``.
     """
 
+    branch = ProjectionBranch
+
     def __init__(self, in_channels: int, num_joints: int | None = None,
                  num_frames: int | None = None, out_channels: int = 256,
                  reduction: int = 8, init_cfg: dict = LINEAR_INIT) -> None:
         super().__init__(out_channels, init_cfg)
         self.spatial, self.temporal = (
-            ProjectionBranch(in_channels, length, out_channels, reduction)
+            self.branch(in_channels, length, out_channels, reduction)
             for length in (num_joints, num_frames))
