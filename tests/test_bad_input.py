@@ -201,8 +201,8 @@ TEST_SET = 'test_dataloader.dataset.ann_file'
      'field of the Runner, such as test_dataloader.dataset.'),
     ('default_hooks.checkpont.interval=2', 'default_hooks.checkpont has no '
      'type', 'closest match is checkpoint'),
-    (f'{STEP}.9.clip_len=3', f'the config option {STEP}.9', 'expected a name '
-     'that it contains'),
+    (f'{STEP}.9.clip_len=3', f'the config option {STEP}.9', 'expected an '
+     'entry that exists'),
 ])
 def test_options(change, texts, folder):
     assert_fails(lambda: apis.train('tiny.py', cfg_options=[change]), *texts)
