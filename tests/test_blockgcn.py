@@ -134,6 +134,8 @@ def test_streams_share_the_topology_of_the_joints():
 
 
 def test_initialization():
+    published = BlockGCN('nturgb+d', base_channels=128)
+    assert sum(map(torch.numel, published.parameters())) == 1357360
     module = blockgcn.BlockGC(64, 128, 8, torch.tensor(LAYOUTS['coco'].hops))
     module.init_weights()
     assert module.conv.std().item() == pytest.approx(0.125, rel=0.05)

@@ -84,6 +84,16 @@ def pair(name: str, size: Size) -> tuple:
     return model, reference
 
 
+@pytest.mark.parametrize('name, size, expected', [
+    ('CTR-GCN', Size(base_channels=64), 1446672),
+    ('CTR-GCN', Size('nw-ucla', 1, classes=10, base_channels=64), 1426892),
+    ('Hyperformer', Size(base_channels=216), 2729194),
+    ('HCN', Size(base_channels=64), 2647868)])
+def test_number_of_parameters_at_the_published_width(name, size, expected):
+    for model in (ours(name, size), twin(name, size)):
+        assert sum(p.numel() for p in model.parameters()) == expected
+
+
 @pytest.mark.parametrize('size', SIZES,
                          ids=lambda size: f'{size.persons}-{size.frames}')
 @pytest.mark.parametrize('name', NAMES)

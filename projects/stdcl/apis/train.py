@@ -99,7 +99,7 @@ def train(config: str | Path, work_dir: str | None = None, *,
             dist.broadcast_object_list(named)  # as find_latest_checkpoint
             if named[0]:
                 raise InputError(f'{last} names {named[0]}, which is missing. '
-                                 f'Restore it, or start over without {last}.')
+                                 f'Restore it. To start over, delete {last}.')
             # load_from only starts a run that has no checkpoint of its own
             if latest or not cfg.get('load_from'):
                 cfg.update(resume=bool(latest), load_from=None)

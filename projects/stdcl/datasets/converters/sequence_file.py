@@ -146,8 +146,8 @@ def _read_csv(path: Path, layout: SkeletonLayout) -> dict[str, np.ndarray]:
             grouped == texts.contains('[.,]')).all():
         raise InputError(
             f'{path}: numbers such as "{cells.loc[grouped.idxmax()]}" are '
-            'ambiguous (thousands or decimals), expected no separators of '
-            'thousands.')
+            'ambiguous (thousands or decimals), expected no thousands '
+            'separators.')
     if not texts.contains('.', regex=False).any():
         cells = cells.replace(',', '.', regex=True)
     values = cells.apply(pd.to_numeric, errors='coerce').to_numpy(float)

@@ -120,7 +120,7 @@ class ConsistencyHook(Hook):
 
 
 def _warn_of_length(runner, one) -> None:
-    """Warn if a cosine schedule ends too early, or no milestone counts."""
+    """Warn if a cosine schedule does not fit, or no milestone counts."""
     unit, total = ('epochs', runner.max_epochs) if one.by_epoch else (
         'iterations', runner.max_iters)
     if any(other.begin == one.end for other in runner.param_schedulers):
